@@ -114,7 +114,7 @@ def million() -> list[Line]:
     rates = {n: t.each(lambda s: math.prod(shape) / s / 1e6) for n, t in times.items()}
     memory = Sample((peak_memory_bytes() / 1e6,))
     return [
-        Line("decode points a second, bare roofline", "million", rates["bare"], 1, at_least=True),
+        Line("decode points per second, bare roofline", "million", rates["bare"], 1, at_least=True),
         Line("the same, every memory level", "million", rates["full"]),
         Line("memory of a million points, peak", "MB", memory, 500),
     ]

@@ -98,7 +98,7 @@ def layers() -> list[dict[str, int]]:
     import perfmodel as pm
 
     found = pm.predict(pm.workload("resnet18"), pm.hardware(_DEVICE))
-    table = found._opened[0]  # pyright: ignore[reportPrivateUsage]
+    table = found.opened[0]
     nests, cycles = table.nests, found.table["cycles"]
     assert nests is not None
     out: dict[tuple[int, ...], dict[str, int]] = {}

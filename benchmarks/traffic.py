@@ -1,4 +1,4 @@
-"""Tiled traffic: points a second of staircases and closed forms beside an exhaustive search.
+"""Tiled traffic: points per second of staircases and closed forms beside an exhaustive search.
 
     python benchmarks/traffic.py [--json]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from perfmodel.catalog import kinds
 from perfmodel.kinds import kind
 from perfmodel.kinds.fpga.styles import STYLES, style
-from perfmodel.kinds.protocol import Equation
+from perfmodel.kinds.protocol import Equation, equations_of
 
 #: Kind -> page that derives its terms, and what it models.
 PAGES = {
@@ -66,9 +66,7 @@ def page() -> str:
         )
         if name == "fpga":
             for design in STYLES:
-                found = style(design)
-                assert found is not None
-                own = _own(found.EQUATIONS, roofline)
+                own = _own(equations_of(style(design).counts), roofline)
                 parts.append(f"Style `{design}`:\n\n" + (_table(own) or "the roofline's terms\n"))
             continue
         parts.append(_table(_own(kind(name).equations, roofline if name != "roofline" else {})))

@@ -31,7 +31,7 @@ class DemoSweep:
     limited
         Column of seconds that the limit is on.
     rate
-        Column of items a second, of which the most is best.
+        Column of items per second, of which the most is best.
     """
 
     title: str

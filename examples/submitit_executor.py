@@ -11,14 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import perfmodel as pm
-from perfmodel.sweep import SweepPlan
-from perfmodel.sweep.evaluate import evaluate
-from perfmodel.table import Table
+from perfmodel.sweep.chunk import ChunkResult, ChunkTask
 
 
-def some_chunks(plan: SweepPlan, chunks: Sequence[int]) -> list[Table]:
-    """Run on a node: the tables of some chunks."""
-    return [evaluate(plan, plan.chunks[index]) for index in chunks]
+def some_chunks(task: ChunkTask, chunks: Sequence[int]) -> list[ChunkResult]:
+    """Run on a node: the rows of some chunks, and their summaries."""
+    return [task(index) for index in chunks]
 
 
 class Jobs:
@@ -45,13 +43,13 @@ class Jobs:
         self._submit = submitit.AutoExecutor(folder=folder, cluster=cluster)
         self._submit.update_parameters(**parameters)
 
-    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
-        """Yield the tables of the chunks, in their order."""
+    def map(self, task: ChunkTask, chunks: Sequence[int]) -> Iterator[ChunkResult]:
+        """Yield ``task(chunk)`` of the chunks, in their order."""
         size = -(-len(chunks) // self.workers)
         batches = [chunks[at : at + size] for at in range(0, len(chunks), max(size, 1))]
         with self._submit.batch():  # one job array
-            made = [self._submit.submit(some_chunks, plan, batch) for batch in batches]
-        for job in made:
+            submitted = [self._submit.submit(some_chunks, task, batch) for batch in batches]
+        for job in submitted:
             yield from job.result()
 
 

@@ -1,7 +1,7 @@
-"""perfmodel: what a neural network will cost on a machine, before anyone owns either.
+"""perfmodel: analytical prediction of the cost of neural networks on machines.
 
-The face is a handful of words, each loaded when it is first asked for, so that ``import perfmodel``
-alone stays cheap::
+The public interface consists of a few names, each imported on first use, so that ``import
+perfmodel`` is fast::
 
     import perfmodel as pm
 
@@ -9,8 +9,8 @@ alone stays cheap::
     workload = pm.workload("llama_3_8b", phase="decode", batch=1, context=2048)
     pm.predict(workload, device, precision="w4a16").latency_s
 
-Some words are rooms as well: ``pm.hardware(...)`` loads a device and ``perfmodel.hardware`` is the
-package that defines one. They are one object: a module that can be called.
+Some names are functions and packages at once: ``pm.hardware(...)`` loads a device, and
+``perfmodel.hardware`` is the package that defines devices. Both are one object, a callable module.
 """
 
 import importlib
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from perfmodel.table import Result
     from perfmodel.workload.workload import Workload
 
-#: Word -> the module that answers for it.
+#: Public name -> module that defines it.
 WORDS = {
     "allocate": "schedule.allocate",
     "assign": "schedule.assign",
@@ -151,14 +151,14 @@ __all__ = [
 
 
 class _Module(ModuleType):
-    """A module that pickles by its name: a function of a notebook may name it in a worker."""
+    """Module that is pickled by name, so that functions of a notebook can use it in workers."""
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return importlib.import_module, (self.__name__,)
 
 
 class _Room(_Module):
-    """A module that is also a word of the face; called, it is the function of that name."""
+    """Module that is also a public function; calling it calls the function of that name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._word()(*args, **kwargs)
@@ -173,7 +173,7 @@ class _Room(_Module):
 
 
 class _Face(_Module):
-    """The package itself; it makes a room callable when the import system binds it here."""
+    """The package itself; makes a module callable when the import system binds it here."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in WORDS and isinstance(value, ModuleType):

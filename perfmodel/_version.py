@@ -1,3 +1,3 @@
-"""The version, in a module of its own so that any room may read it."""
+"""Version of the package, in a separate module that every other one may import."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The array namespace helper: formulas take their namespace from their inputs."""
+"""Array namespace helpers: formulas use the namespace of their inputs (NumPy or JAX)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float64]
-#: A number, a NumPy array, or an array (or tracer) of another namespace such as JAX.
+#: Number, NumPy array, or array (or tracer) of another namespace such as JAX.
 Value: TypeAlias = Any
 
 
 def is_array(value: Value) -> bool:
-    """Tell whether `value` is an array or a tracer rather than a plain number."""
+    """Return whether `value` is an array or a tracer rather than a plain number."""
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 def namespace(*values: Value) -> Any:
-    """Return the array namespace that the values share.
+    """Return the common array namespace of the values.
 
-    NumPy unless one of them belongs to another namespace (JAX arrays and tracers).
+    This is NumPy unless a value belongs to another namespace (JAX arrays and tracers).
     """
     for value in values:
         if isinstance(value, float | int | np.ndarray | np.generic):
@@ -42,7 +42,7 @@ def first_number(value: Value) -> float:
 
 
 def least(value: Value) -> float:
-    """Return the least of a number or an array, NaN where any is; 0 for a tracer."""
+    """Return the minimum of a number or an array, propagating NaN; 0 for a tracer."""
     if type(value) is np.ndarray:
         return value.item() if value.size == 1 else np.minimum.reduce(value, axis=None)
     if isinstance(value, float | int):
@@ -65,21 +65,21 @@ def points_shape(*values: Value) -> tuple[int, ...]:
 
 
 def by_row(values: Sequence[Value], points: int, xp: Any) -> Array:
-    """Return numbers of rows, or arrays over points, as one array that broadcasts with the rows'.
+    """Stack one number or array over points per row into one array.
 
     Parameters
     ----------
     values
-        One a row: a number, or an array of `points`.
+        One per row: a number, or an array of shape ``(points,)``.
     xp
-        Array namespace that they share.
+        Common array namespace of the values.
 
     Returns
     -------
     array
-        ``(rows, points)`` where any value has points, else ``(rows, 1)``.
+        Shape ``(rows, points)`` if any value is an array, else ``(rows, 1)``.
     """
     if any(is_array(value) and np.ndim(value) for value in values):
-        whole = [xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in values]
-        return xp.stack(whole)
+        columns = [xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in values]
+        return xp.stack(columns)
     return xp.asarray(values, dtype=float)[:, None]

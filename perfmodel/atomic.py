@@ -1,8 +1,8 @@
-"""Files that are written whole or not at all.
+"""Atomic output: files are written completely or not at all.
 
-What a name stands for decides how it is written. A link is followed and the file at its end is
-replaced, never the link. A pipe or a character device (``/dev/stdout``) takes the bytes as a stream
-once they are all there; it is never replaced either.
+The type of the target determines the method. A symbolic link is followed and its target is
+replaced, never the link. A pipe or a character device (``/dev/stdout``) receives the complete
+content as a stream and is never replaced.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from typing import BinaryIO, Final, NamedTuple
 
 from perfmodel.errors import Fault, InputError, input_error, nearest
 
-#: Bytes of a file's name that any file system takes.
+#: Length of a file name in bytes that every file system accepts.
 _LONGEST = 255
 
-#: Links that are followed; a longer chain is a loop.
+#: Maximum number of links followed; a longer chain is treated as a loop.
 _LINKS: Final = 40
 _DESCRIPTOR: Final = re.compile(r"/(?:dev/fd|proc/(?:self|thread-self)/fd)/(\d{1,9})")
 _STANDARD: Final = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class WriteTarget(NamedTuple):
-    """What a name leads to.
+    """Resolved target of an output name.
 
     Attributes
     ----------
     path : Path
-        The name itself, or where the links behind it end.
+        The name itself, or the end of its chain of links.
     descriptor : int
-        The open file of this process that it stands for; -1 for none.
+        Open file descriptor of this process that the name refers to; -1 for none.
     kind : str
-        ``file`` (there or not), ``stream`` (a pipe or a character device), or in words what cannot
-        be written to.
+        ``file`` (existing or not), ``stream`` (a pipe or a character device), or a description of
+        a target that cannot be written.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class WriteTarget(NamedTuple):
 
 
 def target_of(path: str | Path) -> WriteTarget:
-    """Follow a name to what is written where it is given as an output."""
+    """Return the target of an output name, with links followed."""
     at = os.path.abspath(path)
     for _ in range(_LINKS):
         number = _STANDARD.get(at, -1)
@@ -60,7 +60,7 @@ def target_of(path: str | Path) -> WriteTarget:
             return WriteTarget(Path(at), number, "stream")
         if not os.path.islink(at):
             return WriteTarget(Path(at), kind=_kind(at))
-        # Of a link in a folder that is itself a link: `..` is meant of the folder at its end.
+        # In a folder that is itself a link, `..` refers to the parent of the link's target.
         folder = os.path.realpath(os.path.dirname(at))
         at = os.path.normpath(os.path.join(folder, os.readlink(at)))
     return WriteTarget(Path(path), kind="a loop of links")
@@ -81,23 +81,23 @@ def _kind(path: str) -> str:
 
 
 def streamed(path: str | Path) -> bool:
-    """Whether an output is a pipe or a device, which takes bytes in their order and keeps none."""
+    """Return whether an output is a pipe or a device, which only accepts sequential bytes."""
     return target_of(path).kind == "stream"
 
 
 def output_faults(
     path: str | Path | None, suffixes: tuple[str, ...] = (), option: str = "-o"
 ) -> list[Fault]:
-    """Faults of a file that is to be written: found before any work is done.
+    """Return the faults of an output file, for checks before any work is done.
 
     Parameters
     ----------
     path : str or Path, optional
-        None is a file that is not asked for: it has no faults.
+        Output file; ``None`` has no faults.
     suffixes : tuple of str
-        Accepted endings; any where empty.
+        Accepted suffixes; empty for any.
     option : str
-        What the user wrote it after, for the messages.
+        Command-line option of the file, for the messages.
     """
     if path is None:
         return []
@@ -143,12 +143,12 @@ def _open_to_us(target: WriteTarget) -> bool:
 
 
 def _one_form(suffixes: tuple[str, ...]) -> bool:
-    """Whether a pipe without a suffix can mean one form only: text, or the only one there is."""
+    """Return whether a pipe without a suffix has an unambiguous format: text, or the only one."""
     return ".txt" in suffixes or len(suffixes) == 1 or set(suffixes) == {".yaml", ".yml"}
 
 
 def _folder_faults(path: Path, target: Path, option: str) -> list[Fault]:
-    """Faults of the folder in which a file is to appear."""
+    """Return the faults of the folder of an output file."""
     folder = target.parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         message = f"there is no folder '{folder}'"
@@ -163,19 +163,19 @@ def _folder_faults(path: Path, target: Path, option: str) -> list[Fault]:
 def replacing(
     path: str | Path, folder: Path | None = None, *, sync: bool = True
 ) -> Generator[Path]:
-    """Give a temporary file, which takes the place of `path` on success and vanishes on failure.
+    """Yield a temporary file that replaces `path` on success and is deleted on failure.
 
     Parameters
     ----------
     path : str or Path
-        Final name; whatever stands there stays untouched until the new file is complete. Links are
-        followed; a pipe or a device is sent the complete file.
+        Final name; an existing file remains unchanged until the new file is complete. Links are
+        followed; a pipe or a device receives the complete file.
     folder : Path, optional
-        Where the temporary file lies instead of beside `path`, on the same file system: a folder
-        that is cleared away even if this process is killed.
+        Folder of the temporary file instead of that of `path`, on the same file system: one that
+        is cleaned up even if this process is killed.
     sync : bool
-        Have the disk hold the bytes before the name stands for them, so that a loss of power
-        leaves the old file or the new one.
+        Whether to flush the file to disk before renaming, so that after a power loss either the
+        old or the new file is intact.
     """
     path = Path(path)
     target = target_of(path)
@@ -201,10 +201,10 @@ def replacing(
 
 
 def _put(temporary: Path, path: Path, sync: bool) -> None:
-    """Rename a complete file."""
+    """Rename a complete temporary file to its final name."""
     if sync:
         flush(temporary)
-    # mkstemp makes files private; give the result the permissions of any new file.
+    # mkstemp creates private files; the result has the permissions of any new file.
     mask = os.umask(0)
     os.umask(mask)
     temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
@@ -212,7 +212,7 @@ def _put(temporary: Path, path: Path, sync: bool) -> None:
 
 
 def flush(path: Path) -> None:
-    """Have the disk hold what a file says."""
+    """Flush a file to disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -228,11 +228,11 @@ def _opened(path: Path, target: WriteTarget) -> BinaryIO:
         if target.descriptor >= 0:
             sys.stdout.flush()
             sys.stderr.flush()
-            # A copy of what is open already: opened by its name it would be cut short, and what
-            # this process prints besides would go over it.
+            # Duplicate the open descriptor: opening by name would truncate the file, and other
+            # output of this process would overwrite it.
             number = os.dup(target.descriptor)
         else:
-            # Without a reader a pipe cannot be opened like this: no wait for one that never comes.
+            # Without a reader this fails immediately instead of blocking.
             number = os.open(target.path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
             os.set_blocking(number, True)
     except OSError as error:
@@ -250,6 +250,6 @@ def _unwritable(path: Path, error: OSError, expected: str) -> InputError:
 def write_text(
     path: str | Path, text: str, folder: Path | None = None, *, sync: bool = True
 ) -> None:
-    """Write a text file whole or not at all; `folder` and `sync` as for `replacing`."""
+    """Write a text file completely or not at all; `folder` and `sync` as for `replacing`."""
     with replacing(path, folder, sync=sync) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,20 +1,20 @@
-"""Axes of a grid: lists, ranges and samples of what is to be varied, by name.
+"""Axes of a grid: lists, ranges and sampled intervals of named quantities.
 
 ==============================  =================================================
 text                            values
 ==============================  =================================================
-``1,2,4``                       these
-``1..8``                        whole numbers from 1 to 8
-``1..64:8``                     every eighth: 1, 9, ... 57
+``1,2,4``                       the listed values
+``1..8``                        integers from 1 to 8
+``1..64:8``                     integers with a step of 8: 1, 9, ... 57
 ``2**9..2**15``                 powers: 512, 1024, ... 32768
-``25 GB/s..100 GB/s:25 GB/s``   with units, a step is needed
+``25 GB/s..100 GB/s:25 GB/s``   with units, a step is required
 ``linspace(1 GHz, 2 GHz, 5)``   equal steps, both ends included
 ``logspace(1e9, 1e12, 7)``      equal ratios, both ends included
-``uniform(1 GHz, 2 GHz)``       anything between: with a sample (Sobol) only
-``loguniform(1e9, 1e12)``       the same, even in ratio
+``uniform(1 GHz, 2 GHz)``       uniform distribution, for sampling (Sobol) only
+``loguniform(1e9, 1e12)``       log-uniform distribution, likewise
 ==============================  =================================================
 
-Items combine with commas. Plain numbers are SI.
+Items are combined with commas. Plain numbers are in SI units.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from perfmodel.errors import Fault, InputError, nearest, no_such, one_of
 from perfmodel.settings import POWER, RESERVED, empty_fault, is_fact, plain_value
 from perfmodel.units import UnitError, dimension, is_number, parse, show
 
-#: More values than this on one axis are a slip.
+#: Maximum number of values on one axis; more are treated as a mistake.
 _MOST: Final = 10_000_000
 _FUNCTIONS: Final = ("linspace", "logspace", "uniform", "loguniform")
 _CALL: Final = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*")
@@ -42,51 +42,51 @@ _CALL: Final = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*")
 
 @dataclass(frozen=True, slots=True)
 class SampledInterval:
-    """A continuous interval, to be sampled.
+    """Continuous interval for sampling.
 
     Attributes
     ----------
     low, high : float
-        SI.
+        Ends in SI units.
     log : bool
-        Even in ratio rather than in difference.
-    whole : bool
-        Rounded to whole numbers.
+        Whether the distribution is log-uniform rather than uniform.
+    integral : bool
+        Whether samples are rounded to integers.
     """
 
     low: float
     high: float
     log: bool = False
-    whole: bool = False
+    integral: bool = False
 
     def at(self, quantile: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Values at quantiles from 0 to 1."""
+        """Return the values at quantiles from 0 to 1."""
         if self.log:
-            found = self.low * (self.high / self.low) ** quantile
+            values = self.low * (self.high / self.low) ** quantile
         else:
-            found = self.low + (self.high - self.low) * quantile
-        return np.rint(found) if self.whole else found
+            values = self.low + (self.high - self.low) * quantile
+        return np.rint(values) if self.integral else values
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One thing that varies.
+    """One varied quantity.
 
     Attributes
     ----------
     name : str
-        A fact's path, a parameter of the workload, or a reserved word.
+        Path of a fact, parameter of the workload, or reserved word.
     values : tuple
-        Numbers (SI) or categories, in the order given.
-    spread : Spread or None
-        A continuous axis instead of `values`.
+        Numbers (SI) or categories, in their original order.
+    spread : SampledInterval or None
+        Continuous interval instead of `values`.
     """
 
     name: str
     values: tuple[Any, ...] = ()
     spread: SampledInterval | None = None
-    #: Whether every value is a number, so that it can be batched. Settled once: an axis may have
-    #: millions of values, and every chunk of a sweep asks.
+    #: Whether every value is a number, so that values can be batched. Stored, since an axis may
+    #: have millions of values and every chunk of a sweep needs it.
     is_number: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -100,10 +100,10 @@ class Axis:
         return len(self.values)
 
     def describe(self) -> dict[str, Any]:
-        """What a manifest says of it."""
+        """Return the description of the axis for a manifest."""
         if self.spread is not None:
             s = self.spread
-            return {"low": s.low, "high": s.high, "log": s.log, "whole": s.whole}
+            return {"low": s.low, "high": s.high, "log": s.log, "whole": s.integral}
         if len(self.values) > 1000:
             return {"count": len(self.values), "first": self.values[0], "last": self.values[-1]}
         return {"values": list(self.values)}
@@ -116,34 +116,35 @@ class _AxisError(Exception):
 
 
 def make_axis(
-    name: str, given: Any, dimension_name: str = "", file: str = "", whole: bool = False
+    name: str, value: Any, dimension_name: str = "", file: str = "", integral: bool = False
 ) -> Axis:
-    """Return an axis from what a user gave.
+    """Return an axis from user input.
 
     Parameters
     ----------
     name : str
+        Name of the varied quantity.
     given : str, number, sequence or array
-        A text is read by the grammar above; texts inside a sequence are single values.
+        Text in the grammar above; texts inside a sequence are single values.
     dimension_name : str
-        Dimension of a fact; empty for anything else.
+        Physical dimension of a fact; empty for anything else.
     file : str
-        Where it stands, for faults.
-    whole : bool
-        Whether a fact is counted in whole numbers, so that an interval holds no others.
+        Source location, for error messages.
+    integral : bool
+        Whether a fact is a count, so that an interval contains integers only.
 
     Raises
     ------
     InputError
         Every item that cannot be read.
     """
-    if isinstance(given, str):
-        return parse_axis(name, given, dimension_name, file, whole)
-    array: Any = given
-    if isinstance(given, bool | int | float) or given is None or np.ndim(array) == 0:
-        items = [given]
+    if isinstance(value, str):
+        return parse_axis(name, value, dimension_name, file, integral)
+    array: Any = value
+    if isinstance(value, bool | int | float) or value is None or np.ndim(array) == 0:
+        items = [value]
     else:
-        items = list(cast("Iterable[Any]", given))
+        items = list(cast("Iterable[Any]", value))
     faults: list[Fault] = []
     values: list[Any] = []
     for item in items:
@@ -159,28 +160,28 @@ def make_axis(
 
 
 def parse_axis(
-    name: str, text: str, dimension_name: str = "", file: str = "", whole: bool = False
+    name: str, text: str, dimension_name: str = "", file: str = "", integral: bool = False
 ) -> Axis:
-    """Read the values of an axis; as `make_axis`, for a text."""
+    """Parse the values of an axis from text; see `make_axis`."""
     faults: list[Fault] = []
     values: list[Any] = []
     spread: SampledInterval | None = None
     parts = _parts(name, text)
-    given = [part for part in parts if part.strip()]
-    if given and len(given) < len(parts):
+    stated = [part for part in parts if part.strip()]
+    if stated and len(stated) < len(parts):
         faults.append(empty_fault(text, parts, file, name))
-    faults += unitless_faults(name, given, dimension_name, file) if dimension_name else []
-    for part in given:
+    faults += unitless_faults(name, stated, dimension_name, file) if dimension_name else []
+    for part in stated:
         try:
-            found = _range(name, part, dimension_name)
-            if isinstance(found, SampledInterval):
-                if values or spread is not None or len(given) > 1:
+            values_of_part = _range(name, part, dimension_name)
+            if isinstance(values_of_part, SampledInterval):
+                if values or spread is not None or len(stated) > 1:
                     raise _AxisError(
                         f"'{part.strip()}' stands beside other values", "one interval alone"
                     )
-                spread = replace(found, whole=True) if whole else found
+                spread = replace(values_of_part, integral=True) if integral else values_of_part
             else:
-                values += found
+                values += values_of_part
             if len(values) > _MOST:
                 raise _AxisError(f"{len(values)} values", f"at most {_MOST}")
         except _AxisError as error:
@@ -201,18 +202,18 @@ def _fault(name: str, error: _AxisError, file: str) -> Fault:
 def unitless_faults(
     name: str, parts: Iterable[str], dimension_name: str, file: str = ""
 ) -> list[Fault]:
-    """Return faults of plain numbers beside values with a unit that are meant to have it too.
+    """Return the faults of plain numbers that probably lack the unit of the other values.
 
-    Plain numbers are SI; in ``25,50 GB/s`` hardly anyone means 25 byte/s.
+    Plain numbers are SI, but ``25,50 GB/s`` hardly means 25 byte/s.
     """
     plain: dict[str, float] = {}
     named: list[tuple[float, str]] = []
     for part in map(str.strip, parts):
         if _bare(part):
             plain[part] = float(part)
-        elif found := re.fullmatch(r"[\d.,_eE+-]+\s*(\D.*)", part):
+        elif match := re.fullmatch(r"[\d.,_eE+-]+\s*(\D.*)", part):
             with contextlib.suppress(UnitError):
-                named.append((parse(part, dimension_name), found[1]))
+                named.append((parse(part, dimension_name), match[1]))
     if not named:
         return []
     least, unit = min(named)
@@ -230,9 +231,9 @@ def unitless_faults(
 
 
 def _parts(name: str, text: str) -> list[str]:
-    """Items between commas outside parentheses."""
+    """Return the items between commas outside parentheses."""
     if name == "precision":
-        # The roles of one precision are joined by commas as well: w=q4_0,a=fp16,kv=q8_0.
+        # The roles of a precision are separated by commas as well: w=q4_0,a=fp16,kv=q8_0.
         joined: list[str] = []
         for part in re.split(r"[,;]", text):
             if joined and joined[-1].strip() and re.match(r"\s*(a|kv)\s*=", part):
@@ -252,7 +253,7 @@ def _parts(name: str, text: str) -> list[str]:
 
 
 def _range(name: str, text: str, dim: str) -> list[Any] | SampledInterval:
-    """Values of one item: a function, a range or a single value."""
+    """Return the values of one item: a function, a range or a single value."""
     if name in RESERVED:
         return [text.strip()]
     call = _CALL.fullmatch(text)
@@ -260,8 +261,8 @@ def _range(name: str, text: str, dim: str) -> list[Any] | SampledInterval:
         return _function(name, call[1], call[2], dim)
     if ".." not in text:
         return [_item(name, text, dim)]
-    low, _, rest = text.partition("..")
-    high, _, step = rest.partition(":")
+    low, _, upper = text.partition("..")
+    high, _, step = upper.partition(":")
     if not low.strip() or not high.strip():
         raise _AxisError(f"'{text.strip()}' lacks an end", "such as 1..8, 2**9..2**15")
     first, last = POWER.fullmatch(low), POWER.fullmatch(high)
@@ -276,8 +277,8 @@ def _range(name: str, text: str, dim: str) -> list[Any] | SampledInterval:
             + (f":{step.strip()}" if step else ""),
         )
     if not step.strip():
-        whole = float(a).is_integer() and float(b).is_integer() and _bare(low) and _bare(high)
-        if not whole:
+        integral = float(a).is_integer() and float(b).is_integer() and _bare(low) and _bare(high)
+        if not integral:
             raise _AxisError(
                 f"'{text.strip()}' has no step",
                 "low..high:step, linspace(low, high, count), logspace(low, high, count), "
@@ -338,35 +339,35 @@ def _function(name: str, word: str, inside: str, dim: str) -> list[Any] | Sample
             f"{word}({inside}) spans nothing", "0 < low < high" if log else "low < high"
         )
     if spreads:
-        whole = not is_fact(name) and float(low).is_integer() and float(high).is_integer()
-        return SampledInterval(float(low), float(high), log, whole)
+        integral = not is_fact(name) and float(low).is_integer() and float(high).is_integer()
+        return SampledInterval(float(low), float(high), log, integral)
     count = plain_value(arguments[2])
     if not isinstance(count, int) or isinstance(count, bool) or not 2 <= count <= _MOST:
         raise _AxisError(f"'{arguments[2]}' is no count", f"a whole number from 2 to {_MOST}")
-    made = np.geomspace(low, high, count) if log else np.linspace(low, high, count)
-    return [_tidy(v) for v in made.tolist()]
+    values = np.geomspace(low, high, count) if log else np.linspace(low, high, count)
+    return [_tidy(v) for v in values.tolist()]
 
 
 def _item(name: str, item: Any, dim: str) -> Any:
-    """One value: a number in SI, a truth value or a text."""
-    given: Any = item
+    """Return one value: a number in SI units, a boolean or a text."""
+    value: Any = item
     if isinstance(item, np.generic):
-        given = cast("Any", item).item()
+        value = cast("Any", item).item()
     if name in RESERVED:
-        if isinstance(given, bool | int | float):
-            raise _AxisError(f"{given} is no name", "a text")
-        return given
-    if isinstance(given, bool) or given is None:
+        if isinstance(value, bool | int | float):
+            raise _AxisError(f"{value} is no name", "a text")
+        return value
+    if isinstance(value, bool) or value is None:
         if dim:
-            raise _AxisError(f"{given} is not a number", "a number")
-        return given
-    if isinstance(given, int | float):
-        if not math.isfinite(given):
-            raise _AxisError(f"{given} is not a number", "a number")
-        return float(given) if dim else given
-    if not isinstance(given, str):
-        raise _AxisError(f"a {type(given).__name__} is not a value", "a number or a text")
-    return _number(name, given, dim) if dim else _plain(given)
+            raise _AxisError(f"{value} is not a number", "a number")
+        return value
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise _AxisError(f"{value} is not a number", "a number")
+        return float(value) if dim else value
+    if not isinstance(value, str):
+        raise _AxisError(f"a {type(value).__name__} is not a value", "a number or a text")
+    return _number(name, value, dim) if dim else _plain(value)
 
 
 def _plain(text: str) -> Any:
@@ -381,7 +382,7 @@ def _plain(text: str) -> Any:
 
 
 def _number(name: str, text: str, dim: str) -> float | int:
-    """A number: with the unit of its dimension, or plain (SI)."""
+    """Return a number, with the unit of its dimension or plain (SI)."""
     try:
         value = plain_value(text)
     except OverflowError:
@@ -391,8 +392,8 @@ def _number(name: str, text: str, dim: str) -> float | int:
             raise _AxisError(f"'{text.strip()}' is too large", "a finite number")
         return float(value) if dim else value
     if not dim:
-        found = dimension(text.strip())
-        if found:
+        unit_dimension = dimension(text.strip())
+        if unit_dimension:
             raise _AxisError(
                 f"'{text.strip()}' has a unit, which {name} does not take", "a plain number"
             )
@@ -408,7 +409,7 @@ def _bare(text: str) -> bool:
 
 
 def _tidy(value: float) -> float | int:
-    """Whole numbers as such; the dust of repeated addition off the rest."""
+    """Return integers as ``int``, and other numbers without accumulated rounding errors."""
     rounded = float(f"{value:.15g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
 
@@ -419,21 +420,21 @@ def zip_groups(
     lengths: Mapping[str, int],
     file: str = "--zip",
 ) -> list[tuple[str, ...]]:
-    """Return groups of axes that advance together; an axis that is in none is a group of its own.
+    """Return the groups of axes that advance together; every other axis is a separate group.
 
     Parameters
     ----------
     names : sequence of str
         All axes, in order.
     zips : iterable
-        Groups: names, or a text with commas.
+        Groups as sequences of names, or as comma-separated text.
     lengths : mapping of str to int
-        Values by axis; axes that could not be read may be missing.
+        Number of values of each axis; axes that could not be read may be missing.
 
     Raises
     ------
     InputError
-        Unknown axes, axes in two groups, groups of different lengths.
+        Unknown axes, axes in two groups, or axes of different lengths in a group.
     """
     faults: list[Fault] = []
     taken: dict[str, int] = {}
@@ -452,46 +453,41 @@ def zip_groups(
         sizes = {name: lengths[name] for name in members if name in lengths}
         if len(set(sizes.values())) > 1:
             text = ", ".join(f"{name} {n}" for name, n in sizes.items())
-            faults.append(
-                Fault(
-                    f"axes of different lengths: {text}",
-                    file=file,
-                    expected="as many values of each",
-                )
-            )
+            message = f"axes of different lengths: {text}"
+            faults.append(Fault(message, file=file, expected="as many values of each"))
         groups.append(tuple(members))
     if faults:
         raise InputError(faults)
-    made: list[tuple[str, ...]] = []
+    axis_groups: list[tuple[str, ...]] = []
     for name in names:
         group = groups[taken[name]] if name in taken else (name,)
-        if group not in made:
-            made.append(group)
-    return made
+        if group not in axis_groups:
+            axis_groups.append(group)
+    return axis_groups
 
 
 def sample(axes: Sequence[Axis], count: int, seed: int = 0) -> list[Axis]:
-    """Return axes that hold `count` points of a scrambled Sobol sequence, to be zipped.
+    """Return axes with `count` points of a scrambled Sobol sequence, to be zipped.
 
     Parameters
     ----------
     axes : sequence of Axis
-        Listed values are drawn by their place in the list, continuous ones by quantile.
+        Axes to sample: listed values by index, continuous intervals by quantile.
     count : int
-        Best a power of two.
+        Number of points, preferably a power of two.
     seed : int
-        Of the scrambling (Owen).
+        Seed of the Owen scrambling.
     """
     from perfmodel.catalog import need
 
     if not axes:
         return []
     maker: Callable[..., Any] = need("scipy.stats.qmc").Sobol
-    # SciPy 1.15 renamed the generator; the draws are the same.
+    # SciPy 1.15 renamed the generator argument; the samples are the same.
     word = "rng" if "rng" in inspect.signature(maker).parameters else "seed"
     engine = maker(d=len(axes), scramble=True, **{word: np.random.default_rng(seed)})
     draws = engine.random_base2(max(0, math.ceil(math.log2(count))))[:count]
-    made: list[Axis] = []
+    sampled: list[Axis] = []
     for axis, column in zip(axes, draws.T, strict=True):
         quantile = np.asarray(column, dtype=np.float64)
         if axis.spread is not None:
@@ -499,5 +495,5 @@ def sample(axes: Sequence[Axis], count: int, seed: int = 0) -> list[Axis]:
         else:
             at = np.minimum((quantile * len(axis)).astype(int), len(axis) - 1)
             values = tuple(axis.values[i] for i in at.tolist())
-        made.append(Axis(axis.name, values))
-    return made
+        sampled.append(Axis(axis.name, values))
+    return sampled

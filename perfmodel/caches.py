@@ -1,46 +1,55 @@
-"""Results that are worked out once in a process: one rule for their keys, and a bound in bytes.
+"""Caches of function results within a process, with a common key rule and a size limit in bytes.
 
-Graphs, specs and facts are keys by identity: they are shared and never change in place, and a hash
-of their content would cost more than many of the results. All else (numbers, names, categories) is
-a key by value. Of each function the latest results stay, as many as `CACHE_BYTES` hold of the size
-that its decorator states.
+Graphs, specs and facts are keys by identity: they are shared and immutable, and hashing their
+content would cost more than computing many results. Everything else (numbers, names, categories) is
+a key by value. Results read from files are recomputed when a file has changed. Each function
+retains its most recently used results up to `CACHE_BYTES`, based on their measured size, or on the
+size stated in the decorator if measuring would take longer than the function.
+`functools.lru_cache` is used instead for functions of few scalars or texts with small results in
+hot loops (parsing a unit, the dimension of a column), and with one entry for files of the library
+and process setup.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterable
 from functools import lru_cache, update_wrapper
+from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
+
+import numpy as np
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Most that the results of one function take.
+#: Size limit of the results of one function.
 CACHE_BYTES: Final = 256 << 20
-#: A graph of a hundred operators, and the table that it is lowered to.
+#: Typical size of a graph of a hundred operators with its lowered table.
 GRAPH_BYTES: Final = 256 << 10
 TABLE_BYTES: Final = 512 << 10
-#: Facts of a device under a runtime, and views of them.
+#: Typical size of the facts of a device under a runtime, with their views.
 FACTS_BYTES: Final = 64 << 10
 
-#: Caches of large results: how many each has, and what empties it.
+#: Caches of large results: functions that return the number of entries and that clear the cache.
 _LARGE: Final[list[tuple[Callable[[], int], Callable[[], None]]]] = []
 
 
 def cached(
-    entry_bytes: int, *, same: int = 0, passing: Callable[..., bool] | None = None
+    entry_bytes: int = 0, *, same: int = 0, passing: Callable[..., bool] | None = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that works out a pure function once for equal arguments.
+    """Return a decorator that caches a pure function.
 
     Parameters
     ----------
     entry_bytes
-        Typical size of a result.
+        Typical size of a result in bytes; 0 to measure each result.
     same
-        How many of the first arguments are keys by identity; they are positional.
+        Number of leading positional arguments that are keys by identity.
     passing
-        Tells of arguments whose result is not to stay: arrays of one block of points do not come
-        again, and may be large. Only where some are keys by identity.
+        Function that returns whether the result for some arguments is not to be cached, as for
+        large arrays of one block of points. Only with keys by identity.
 
     Examples
     --------
@@ -53,29 +62,36 @@ def cached(
     >>> length(numbers), length(numbers), length([1, 2]), len(calls)
     (2, 2, 2, 2)
     """
-    most = CACHE_BYTES // entry_bytes
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         plain = cast("Callable[..., R]", function)
-        if not same:
-            known = lru_cache(maxsize=most)(plain)
+        if entry_bytes and not same:
+            known = lru_cache(maxsize=CACHE_BYTES // entry_bytes)(plain)
             if entry_bytes >= GRAPH_BYTES:
                 _LARGE.append((lambda: known.cache_info().currsize, known.cache_clear))
             return cast("Callable[P, R]", known)
-        # The objects are held beside the result, so that an id is not used again.
-        results: dict[tuple[Any, ...], tuple[R, tuple[Any, ...]]] = {}
+        # The cache holds references to the objects, so that their ids are not reused.
+        results: dict[tuple[Any, ...], tuple[R, tuple[Any, ...], int]] = {}
+        room = CACHE_BYTES
         if entry_bytes >= GRAPH_BYTES:
             _LARGE.append((results.__len__, results.clear))
 
         def remembered(*arguments: Any, **named: Any) -> R:
-            key = (*map(id, arguments[:same]), *arguments[same:], *named.items())
+            nonlocal room
+            key = arguments
+            if same or named:
+                key = (*map(id, arguments[:same]), *arguments[same:], *named.items())
             entry = results.get(key)
             if entry is None:
                 if passing is not None and passing(*arguments, **named):
                     return plain(*arguments, **named)
-                while len(results) >= most:
-                    results.pop(next(iter(results)), None)
-                entry = results[key] = plain(*arguments, **named), arguments
+                result = plain(*arguments, **named)
+                size = entry_bytes or measured_bytes(result)
+                room = room if results else CACHE_BYTES
+                while results and room < size:
+                    room += results.pop(next(iter(results)))[2]
+                room -= size
+                entry = results[key] = result, arguments, size
             return entry[0]
 
         return cast("Callable[P, R]", update_wrapper(remembered, function))
@@ -83,11 +99,81 @@ def cached(
     return decorate
 
 
-def forget_large(above: int) -> bool:
-    """Forget all large results where more than some of one function are known; tell whether.
+def stamp_of(file: str | Path) -> tuple[str | Path, int, int]:
+    """Return the modification time and size of a file; zeros if it does not exist."""
+    try:
+        status = os.stat(file)
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        return file, 0, 0
+    return file, status.st_mtime_ns, status.st_size
 
-    What runs for days must not grow: the bound is for searches that meet hundreds of structures;
-    those of a process that answers anybody's questions may each be large.
+
+def cached_by_files(
+    entry_bytes: int,
+) -> Callable[[Callable[P, tuple[R, Iterable[str | Path]]]], Callable[P, R]]:
+    """Return a decorator that caches a function of files until one of them changes.
+
+    Parameters
+    ----------
+    entry_bytes
+        Typical size of a result in bytes.
+
+    Returns
+    -------
+    callable
+        Decorator of a function that returns a result and the files it depends on. Arguments are
+        keys by value.
+    """
+    most = CACHE_BYTES // entry_bytes
+
+    def decorate(function: Callable[P, tuple[R, Iterable[str | Path]]]) -> Callable[P, R]:
+        results: dict[tuple[Any, ...], tuple[R, list[tuple[str | Path, int, int]]]] = {}
+
+        def remembered(*arguments: P.args, **named: P.kwargs) -> R:
+            key = (*arguments, *named.items())
+            entry = results.get(key)
+            if entry is None or any(stamp_of(stamp[0]) != stamp for stamp in entry[1]):
+                result, files = function(*arguments, **named)
+                while len(results) >= most:
+                    results.pop(next(iter(results)), None)
+                entry = results[key] = result, [*map(stamp_of, files)]
+            return entry[0]
+
+        return cast("Callable[P, R]", update_wrapper(cast("Any", remembered), function))
+
+    return decorate
+
+
+def measured_bytes(result: Any) -> int:
+    """Return the bytes of a result, including nested arrays, objects and containers.
+
+    Reference cycles are not allowed.
+
+    Examples
+    --------
+    >>> measured_bytes((np.zeros(1000), {"total": 1.0})) // 1000
+    8
+    """
+    size = sys.getsizeof(result)
+    if isinstance(result, np.ndarray):
+        return max(size, result.nbytes)
+    parts: list[Any] = []
+    if isinstance(result, dict):
+        parts += (*cast("dict[Any, Any]", result), *cast("dict[Any, Any]", result).values())
+    elif isinstance(result, tuple | list):
+        parts += cast("Iterable[Any]", result)
+    elif not isinstance(result, type | str):
+        slots: Iterable[str] = getattr(result, "__slots__", ())
+        parts += (getattr(result, name, None) for name in slots)
+        parts += getattr(result, "__dict__", {}).values()
+    return size + sum(map(measured_bytes, parts))
+
+
+def forget_large(above: int) -> bool:
+    """Clear all caches of large results if one exceeds a number of entries; return whether it did.
+
+    Long-running processes must not grow: the size limit is chosen for searches over hundreds of
+    structures, whereas a server may encounter large structures only.
     """
     full = any(size() > above for size, _ in _LARGE)
     for _, clear in _LARGE if full else ():

@@ -1,7 +1,7 @@
-"""Names to what they stand for: the only place that imports a module by a name made at run time.
+"""Registry of named objects: the only module that imports modules by names computed at run time.
 
-Built-in things first, from a static table, so that a plain checkout works; then entry points, so
-that another package can add its own under the same names.
+Built-in objects come from a static table, so that a plain checkout works; entry points of other
+packages can add further ones.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 
-#: Optional library -> the extra of perfmodel that installs it (empty: install it by itself).
+#: Optional library -> extra of perfmodel that installs it (empty if there is none).
 EXTRAS: Final[Mapping[str, str]] = {
     "onnx": "onnx",
     "torch": "torch",
@@ -150,14 +150,14 @@ EXTRAS: Final[Mapping[str, str]] = {
 
 
 def names(group: str, built_in: Iterable[str] = ()) -> list[str]:
-    """Names of a group, sorted: built in, and added by other packages.
+    """Return the sorted names of a group, built-in ones and those of other packages.
 
     Parameters
     ----------
     group : str
-        An entry-point group, such as ``perfmodel.kinds``.
+        Entry-point group, such as ``perfmodel.kinds``.
     built_in : iterable of str
-        More names that perfmodel itself has.
+        Further built-in names.
     """
     from importlib.metadata import entry_points
 
@@ -166,12 +166,12 @@ def names(group: str, built_in: Iterable[str] = ()) -> list[str]:
 
 
 def load(group: str, name: str) -> Any:
-    """What a name of a group stands for.
+    """Return the object of a name in a group.
 
     Raises
     ------
     InputError
-        No such name, with the nearest.
+        The name is unknown; the nearest name is suggested.
     """
     from importlib.metadata import entry_points
 
@@ -185,27 +185,27 @@ def load(group: str, name: str) -> Any:
 
 
 def load_kind(group: str, name: str) -> Any:
-    """Load a kind of hardware so that it registers its spec class; None where none is so named."""
+    """Load a kind of hardware, which registers its spec class; ``None`` if it is unknown."""
     built_in = name in BUILT_IN.get(group, {})
     return load(group, name) if built_in or name in names(group) else None
 
 
 def module_of(name: str) -> Any:
-    """Import a module of perfmodel whose name is made of data."""
+    """Import a module of perfmodel whose name is computed."""
     return import_module(name)
 
 
 def packages(group: str) -> list[Any]:
-    """Import the packages that entry points of a group name, in the order of their names."""
+    """Import the packages named by the entry points of a group, in the order of their names."""
     from importlib.metadata import entry_points
 
     points = sorted(entry_points(group=group), key=lambda point: point.name)
-    # The metadata of an editable installation outlives the checkout that it points to.
+    # The metadata of an editable installation may outlive its checkout.
     return [p.load() for p in points if find_spec(p.module.partition(".")[0]) is not None]
 
 
 def not_installed(what: str) -> Fault:
-    """Return the fault of a question that needs `what`, which no package that is installed has."""
+    """Return the fault of a question that requires `what`, which no installed package provides."""
     return Fault(
         f"no {what} are installed",
         expected="pip install perfmodel-studies (in a checkout: pip install ./studies)",
@@ -213,23 +213,23 @@ def not_installed(what: str) -> Fault:
 
 
 def kinds() -> list[str]:
-    """Names of the kinds of hardware."""
+    """Return the names of the kinds of hardware."""
     return names("perfmodel.kinds")
 
 
 def is_kind(name: str) -> bool:
-    """Whether a name is that of a kind of hardware; the installed packages are asked last."""
+    """Return whether a name is a kind of hardware; installed packages are searched last."""
     return name in BUILT_IN["perfmodel.kinds"] or name in kinds()
 
 
 def plots_of(subject: Any, of: str = "prediction") -> Any:
-    """Pictures of a result: those of `BUILT_IN`, or what another package's entry point gives.
+    """Return the plots of a result, built-in ones or those of another package.
 
     Parameters
     ----------
     of : str
-        Its sort, such as ``prediction`` or ``table``; of another package the name of an entry
-        point of ``perfmodel.plots``, a function that takes the result.
+        Type of result, such as ``prediction`` or ``table``; for other packages the name of an
+        entry point of ``perfmodel.plots``, a function of the result.
     """
     if f"perfmodel.{of}_plots" in BUILT_IN:
         return module_of("perfmodel.charts.face").Plots(subject, of)
@@ -237,14 +237,14 @@ def plots_of(subject: Any, of: str = "prediction") -> Any:
 
 
 def write_report(of: str, result: Any, path: Any, invocation: Any = None, **options: Any) -> None:
-    """Write the report of a result; one that has none of its own gets that of any result.
+    """Write the report of a result, a generic one if its type has no specific report.
 
     Parameters
     ----------
     of
-        What the result is called (`perfmodel.table.Result.noun`).
+        Noun of the result (`perfmodel.table.Result.noun`).
     result, path, invocation, **options
-        As for `perfmodel.report.base`.
+        The same as for `perfmodel.report.base`.
     """
     report = load("perfmodel.reports", of if of in names("perfmodel.reports") else "result")
     import_module("perfmodel.report").write(report(result, **options), path, invocation)
@@ -256,14 +256,14 @@ def need(module: str, instead: str = "") -> Any:
     Parameters
     ----------
     module : str
-        Name of the module, perhaps one inside a library (``pyarrow.parquet``).
+        Name of the module, possibly a submodule (``pyarrow.parquet``).
     instead : str
-        What works without it.
+        Alternative that works without it, for the error message.
 
     Raises
     ------
     InputError
-        With what to install.
+        The library is not installed; the message states how to install it.
     """
     try:
         return import_module(module)
@@ -277,7 +277,7 @@ def need(module: str, instead: str = "") -> Any:
 
 
 def loaded(module: str) -> bool:
-    """Whether an optional library is installed, without importing it."""
+    """Return whether an optional library is installed, without importing it."""
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):

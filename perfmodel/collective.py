@@ -1,4 +1,4 @@
-"""What a collective between the devices of a node costs: all-reduce, all-gather and their like."""
+"""Public prediction of a collective between the devices of a node: all-reduce, all-gather, etc."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from perfmodel import units
 from perfmodel.arrays import Array, Value, namespace
 from perfmodel.cost.collectives import (
     COLLECTIVES,
-    CollectiveCostConstants,
     CollectiveKernel,
     candidates,
     collective_seconds,
     wire_bytes,
 )
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
-from perfmodel.hardware.kernel import stated_constants
+from perfmodel.hardware.kernel import KernelConstants, stated_constants
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
@@ -30,7 +29,7 @@ from perfmodel.settings import FaultList, gathered, is_fact
 from perfmodel.table import Result, Table
 from perfmodel.units import show
 
-#: Numbers of a collective: attributes, columns of its table, and keys of its JSON.
+#: Metrics of a collective: attributes, table columns, and JSON keys.
 _COLUMNS: Final = (
     "message_bytes",
     "devices",
@@ -46,24 +45,24 @@ _LINKS: Final = ("nvlink", "infinity_fabric", "xgmi", "pcie")
 
 @dataclass(frozen=True, repr=False)
 class Collective(Result):
-    """A collective's cost.
+    """Predicted cost of a collective.
 
     Attributes
     ----------
     name
         ``all_reduce``, ``all_gather``, ``reduce_scatter`` or ``all_to_all``.
     latency_s
-        Seconds; of the broadcast shape of message and devices.
+        Latency in seconds, in the broadcast shape of message and devices.
     algorithms
-        Algorithm -> seconds of it alone, launch left out; infinite where it is not to be had.
+        Algorithm -> its seconds without launch; infinite if unavailable.
     wire_bytes
         Bytes that a ring sends over each device's link.
     link
         Name of the link.
     message_bytes, devices
-        As they were asked for.
+        Message size in bytes, and number of devices.
     device, runtime
-        Names of the device and of the library of collectives.
+        Names of the device and of the collectives library.
     """
 
     noun = "collective"
@@ -90,23 +89,23 @@ class Collective(Result):
 
     @property
     def bus_bandwidth_bytes_per_s(self) -> Value:
-        """Bytes over the link a second, as nccl-tests print it."""
+        """Bus bandwidth as defined by nccl-tests: bytes over the link / latency."""
         return self.wire_bytes / self.latency_s
 
     @cached_property
     def table(self) -> Table:
-        """One row for each message and number of devices."""
+        """Table with one row per message size and number of devices."""
         shape = np.shape(self.latency_s)
         columns = {n: np.broadcast_to(getattr(self, n), shape).reshape(-1) for n in _COLUMNS}
         return Table(columns, {}, ("message_bytes", "devices"))
 
     @property
     def headline(self) -> str:
-        """Which collective, where, and under what software."""
+        """Title: collective, device and software."""
         return f"{self.name} on {self.device}, {self.link}, runtime {self.runtime}"
 
     def glance(self) -> Sequence[tuple[str, str]]:
-        """Return the numbers of one message between so many devices."""
+        """Return the metrics of a single message size and number of devices."""
         if np.shape(self.latency_s):
             return ()
         return (
@@ -119,7 +118,7 @@ class Collective(Result):
         )
 
     def sections(self) -> list[Table]:
-        """Return the rows where several messages or numbers of devices were asked for."""
+        """Return the table if there are several message sizes or numbers of devices."""
         return [self.table] if np.shape(self.latency_s) else []
 
 
@@ -180,49 +179,28 @@ def collective(
                 suggestion=nearest(name, COLLECTIVES),
             )
         )
-    message, faults = _bytes(message_bytes, faults)
-    if namespace(devices) is np:
-        count = _array(devices)
-        if count is None or not np.all((count >= 2) & (count == np.floor(count)) & (count < 1e9)):
-            faults.append(
-                Fault(
-                    "a collective needs devices to talk to",
-                    path="devices",
-                    expected="whole numbers, at least 2",
-                )
-            )
-        elif namespace(message) is np:
-            try:
-                np.broadcast_shapes(np.shape(message), count.shape)
-            except ValueError:
-                faults.append(
-                    Fault(
-                        f"shapes {np.shape(message)} and {count.shape} do not go together",
-                        path="devices",
-                        expected="shapes that broadcast with that of message_bytes",
-                    )
-                )
-            devices = count if count.ndim else float(count)
+    message = _bytes(message_bytes, faults)
+    devices = _devices(devices, message, faults)
     machine = _machine(device, runtime, set or {}, faults)
     if machine is None or faults:
         raise InputError(faults)
     if set:
         note_remarks(machine)
-    chosen = _link(machine, link)
+    link_name = _link(machine, link)
     constants = constants_of(machine, name)
     facts = machine.facts
-    bandwidth = facts[f"links.{chosen}.bandwidth"]
+    bandwidth = facts[f"links.{link_name}.bandwidth"]
     kinds = {each.name: each.kind for each in machine.device.links}
-    pcie = kinds[chosen] == "pcie"
+    pcie = kinds[link_name] == "pcie"
     main = facts[f"memories.{machine.main_memory}.bandwidth"]
     args = (name, message * 1.0, devices * 1.0, bandwidth, constants)
-    found = candidates(*args, pcie=pcie)
+    by_algorithm = candidates(*args, pcie=pcie)
     return Collective(
         name,
         _plain(collective_seconds(*args, pcie=pcie, memory_bandwidth=main)),
-        {each: _plain(seconds) for each, seconds in found.items()},
+        {each: _plain(seconds) for each, seconds in by_algorithm.items()},
         _plain(wire_bytes(name, message * 1.0, devices * 1.0)),
-        chosen,
+        link_name,
         message,
         devices,
         machine.device.name,
@@ -230,39 +208,61 @@ def collective(
     )
 
 
-def _bytes(given: Value | str, faults: FaultList) -> tuple[Value, FaultList]:
-    """Return a message in bytes, and the faults with its own."""
+def _bytes(message: Value | str, faults: FaultList) -> Value:
+    """Return a message size in bytes; 1 if it is invalid."""
     try:
-        value = units.parse(given, "bytes") if isinstance(given, str) else given
+        value = units.parse(message, "bytes") if isinstance(message, str) else message
     except units.UnitError as error:
         faults.append(
             Fault(
                 error.message, "message_bytes", expected=error.expected, suggestion=error.suggestion
             )
         )
-        return 1.0, faults
+        return 1.0
     if namespace(value) is not np:
-        return value, faults
+        return value
     array = _array(value)
     if array is None or not np.all((array > 0) & np.isfinite(array)):
         faults.append(
             Fault("a message has bytes", path="message_bytes", expected="a number above zero")
         )
-        return 1.0, faults
-    return array if array.ndim else float(array), faults
+        return 1.0
+    return array if array.ndim else float(array)
 
 
-def _array(given: Any) -> Array | None:
-    """Return numbers as an array; None where they are none, or of no common shape."""
+def _devices(devices: Value, message: Value, faults: FaultList) -> Value:
+    """Return the number of devices in a shape that broadcasts with that of the message."""
+    if namespace(devices) is not np:
+        return devices
+    count = _array(devices)
+    if count is None or not np.all((count >= 2) & (count == np.floor(count)) & (count < 1e9)):
+        message = "a collective needs devices to talk to"
+        faults.append(Fault(message, "devices", expected="whole numbers, at least 2"))
+        return devices
     try:
-        array = np.asarray(given, dtype=float)
+        np.broadcast_shapes(np.shape(message), count.shape)
+    except ValueError:
+        faults.append(
+            Fault(
+                f"shapes {np.shape(message)} and {count.shape} do not go together",
+                path="devices",
+                expected="shapes that broadcast with that of message_bytes",
+            )
+        )
+    return count if count.ndim else float(count)
+
+
+def _array(numbers: Any) -> Array | None:
+    """Return numbers as an array; ``None`` if they are invalid or of different shapes."""
+    try:
+        array = np.asarray(numbers, dtype=float)
     except (TypeError, ValueError):
         return None
     return array if array.size else None
 
 
 def _plain(value: Value) -> Value:
-    """Return a number where there is but one, as a float."""
+    """Return a float for an array without dimensions, else the array."""
     return float(value) if namespace(value) is np and np.ndim(value) == 0 else value
 
 
@@ -281,25 +281,25 @@ def _machine(
         for name in facts
         if not is_fact(name)
     ]
-    chosen = faults.trying(find_runtime, runtime)
-    found = faults.trying(device_of, device)
-    if chosen is None or found is None:
+    software = faults.trying(find_runtime, runtime)
+    spec = faults.trying(device_of, device)
+    if software is None or spec is None:
         return None
     varied = facts
-    if isinstance(found, Machine):
-        found, varied = found.device, {**found.varied, **facts}
-    machine = faults.trying(found.machine, chosen)
+    if isinstance(spec, Machine):
+        spec, varied = spec.device, {**spec.varied, **facts}
+    machine = faults.trying(spec.machine, software)
     known = {name: value for name, value in varied.items() if is_fact(name)}
     return None if machine is None else faults.trying(machine.vary, known)
 
 
-def constants_of(machine: Machine, name: str) -> CollectiveCostConstants:
+def constants_of(machine: Machine, name: str) -> KernelConstants:
     """Return the constants that a machine's runtime states for a collective.
 
     Raises
     ------
     InputError
-        It states none.
+        The runtime states none.
     """
     values = stated_constants(machine.facts, name, CollectiveKernel)
     if not values:
@@ -308,7 +308,7 @@ def constants_of(machine: Machine, name: str) -> CollectiveCostConstants:
             path="runtime",
             expected="such as nccl",
         )
-    return CollectiveCostConstants.of(values)
+    return CollectiveKernel.constants(values)
 
 
 def _link(machine: Machine, wanted: str | None) -> str:

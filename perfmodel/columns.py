@@ -1,4 +1,4 @@
-"""What a column's name says about it: its dimension, its unit, and whether more of it is better."""
+"""Properties of table columns derived from their names: dimension, unit, optimisation direction."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Final
 
 from perfmodel.units import DIMENSIONS
 
-#: Pseudo dimensions of columns that hold no quantity.
+#: Pseudo dimensions of columns without physical quantities.
 TEXT: Final = "text"
 TRUTH: Final = "truth"
 RATE: Final = "rate"
 
-#: Column of what a row rests on, and its word for what nothing can be faster than.
+#: Column of the basis of a row, and its value for lower bounds.
 BASIS: Final = "basis"
 BOUND: Final = "bound"
 
@@ -69,35 +69,35 @@ _BETTER: Final = ("utilization", "feasible", "accuracy", "sqnr_db")
 
 @lru_cache(maxsize=4096)
 def dimension_of(name: str) -> str:
-    """Dimension of a column by its name.
+    """Return the physical dimension of a column.
 
     Parameters
     ----------
     name : str
-        A metric (``latency_s``) or the path of a fact (``memories.dram.bandwidth``).
+        Metric (``latency_s``) or path of a fact (``memories.dram.bandwidth``).
 
     Returns
     -------
     str
-        A key of `perfmodel.units.DIMENSIONS`, ``"rate"``, or ``""`` where the name does not say.
+        Key of `perfmodel.units.DIMENSIONS`, ``"rate"``, or ``""`` if the name does not imply one.
     """
     if "." in name:
         parts = name.split(".")
         return _SECTIONS.get(parts[-2], "") or _FACTS.get(parts[-1], "")
     if name == "utilization":
         return "fraction"
-    return next((found for suffix, found in _SUFFIXES if name.endswith(suffix)), "")
+    return next((dimension for suffix, dimension in _SUFFIXES if name.endswith(suffix)), "")
 
 
 def unit_of(name: str, dimension: str | None = None) -> str:
-    """SI unit of a column's numbers; ``""`` for pure numbers and texts."""
-    found = dimension_of(name) if dimension is None else dimension
-    if found == RATE:
+    """Return the SI unit of a column; ``""`` for dimensionless numbers and texts."""
+    quantity = dimension_of(name) if dimension is None else dimension
+    if quantity == RATE:
         return "1/s"
-    unit = DIMENSIONS[found].unit if found in DIMENSIONS else ""
+    unit = DIMENSIONS[quantity].unit if quantity in DIMENSIONS else ""
     return "" if unit == "1" else unit
 
 
 def more_is_better(name: str) -> bool:
-    """Whether a larger number is the better one: rates, utilization, accuracy."""
+    """Return whether larger values are better: rates, utilization, accuracy."""
     return (name.endswith("_per_s") and name != "required_bandwidth_bytes_per_s") or name in _BETTER

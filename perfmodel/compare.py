@@ -1,4 +1,4 @@
-"""Two predictions side by side: what differs, and why, kernel by kernel."""
+"""Comparison of two predictions: differences in metrics and facts, explained by kernels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from perfmodel.table.text import as_text
 from perfmodel.units import show
 
 T = TypeVar("T")
-#: Something of both sides, or of each its own.
+#: Value common to both sides, or one value per side.
 Pair: TypeAlias = T | tuple[T | None, T | None] | None
 
 _METRICS = (
@@ -107,30 +107,30 @@ def compare(
         return Comparison(workload, a, bounds=bounds)
     if b is None or isinstance(a, Prediction) or isinstance(b, Prediction):
         raise input_error("only one device is given", expected="a workload and two devices")
-    given: dict[str, Any] = {
+    paired: dict[str, Any] = {
         "precision": precision,
         "runtime": runtime,
         "engine": engine,
         "model": model,
     }
     faults = gathered()
-    given = {name: _pair(name, value, faults) for name, value in given.items()} | {"set": set}
+    paired = {name: _pair(name, value, faults) for name, value in paired.items()} | {"set": set}
     subjects: list[PredictionInputs | None] = []
     for side, device in enumerate((a, b)):
-        chosen = {n: _of_side(v, side) for n, v in given.items()}
-        settings = chosen.pop("set")
-        subjects.append(faults.trying(resolve, workload, device, settings=settings, **chosen))
+        own = {n: _of_side(v, side) for n, v in paired.items()}
+        settings = own.pop("set")
+        subjects.append(faults.trying(resolve, workload, device, settings=settings, **own))
     faults.settle()
     first, second = (predict(**s._asdict(), **options) for s in subjects if s is not None)
     return Comparison(first, second, bounds=bounds)
 
 
 def _pair(name: str, value: Any, faults: FaultList) -> Any:
-    """Return what is of each side, where a text has a colon."""
+    """Split a text at its colon into the values of both sides."""
     if not isinstance(value, str) or ":" not in value:
         return value
     if "+" in value and value.count(":") == 1:
-        return value  # w8a8+2:4 is one precision, of sparse weights
+        return value  # w8a8+2:4 is one precision, with sparse weights
     parts = tuple(part.strip() for part in value.split(":"))
     if len(parts) != 2 or not all(parts):
         faults.append(Fault(f"'{value}' is no pair", path=name, expected="A or A:B"))
@@ -138,24 +138,24 @@ def _pair(name: str, value: Any, faults: FaultList) -> Any:
     return parts
 
 
-def _of_side(given: Any, side: int) -> Any:
-    return cast("Any", given)[side] if isinstance(given, tuple) else given
+def _of_side(value: Any, side: int) -> Any:
+    return cast("Any", value)[side] if isinstance(value, tuple) else value
 
 
 class Comparison(Result):
-    """What differs between two predictions of one point each.
+    """Comparison of two predictions of one point each.
 
     Parameters
     ----------
     a, b : Prediction
         Scalar predictions, usually of one workload on two machines.
     bounds : bool
-        Whether a bound may be faster than a prediction.
+        Whether a lower bound may be reported as faster than a prediction.
 
     Raises
     ------
     InputError
-        Where a prediction has many points.
+        A prediction has many points.
     """
 
     noun = "comparison"
@@ -170,18 +170,19 @@ class Comparison(Result):
 
     @property
     def ratio(self) -> float:
-        """Latency of `a` over that of `b`: how many times faster `b` is; NaN where one is none."""
+        """Speedup of `b`: latency of `a` / latency of `b`; NaN if either is undefined."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(np.divide(self.a.latency_s, self.b.latency_s))
 
     @cached_property
     def metrics(self) -> Table:
-        """Metric, value of each, and b over a."""
+        """Table of metrics with both values and their ratio b / a."""
         rows: list[tuple[str, float, float]] = []
         for name in _METRICS:
             values = [getattr(each, name) for each in (self.a, self.b)]
             if any(v is not None and not np.isnan(v) for v in values):
-                rows.append((name, *(np.nan if v is None else float(v) for v in values)))  # pyright: ignore[reportArgumentType]
+                first_value, second_value = (np.nan if v is None else float(v) for v in values)
+                rows.append((name, first_value, second_value))
         sides = [_traffic(each) for each in (self.a, self.b)]
         for level in dict.fromkeys((*sides[0], *sides[1])):
             first_moved, second_moved = (float(side.get(level, np.nan)) for side in sides)
@@ -193,31 +194,33 @@ class Comparison(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row per kernel, largest difference first: seconds of all its runs, and what binds it.
+        """Table of kernels, largest difference first: total seconds and bottleneck on both sides.
 
-        A kernel that only one side has (other fusion, other graph) has zero seconds on the other.
+        A kernel that exists on one side only (other fusion, other graph) has zero seconds on the
+        other.
         """
         return self._by_name("kernel", lambda kernel: kernel)
 
     @cached_property
     def layers(self) -> Table:
-        """One row per layer, largest difference first; the seconds of a side add up to its latency.
+        """Table of layers, largest difference first; the seconds of a side add up to its latency.
 
-        A kernel that one side runs by itself and the other with the layer before it (``conv1.act``
-        after ``conv1``) belongs to that layer. ``share_so_far`` is the part of the whole difference
-        in this row and those above it; a layer is bound by what its longest kernel is bound by.
+        A kernel that is separate on one side and fused into its predecessor on the other
+        (``conv1.act`` after ``conv1``) belongs to the layer of the predecessor. ``share_so_far`` is
+        the cumulative share of the total difference; the bottleneck of a layer is that of its
+        longest kernel.
         """
-        names = {*_rows(self.a), *_rows(self.b)}
+        names = {name for side in self._sides for name in side.rows}
         table = self._by_name("layer", lambda kernel: _layer(kernel, names))
         *before, last_a, last_b = table
         columns = {**table, "share_so_far": np.cumsum(table["share"])}
         return Table(columns).select(*before, "share_so_far", last_a, last_b)
 
     def _by_name(self, word: str, name_of: Callable[[str], str]) -> Table:
-        """Return seconds of both sides by name of the kernel, or of what it belongs to."""
+        """Return the seconds of both sides by kernel name, or by the group of the kernel."""
         groups: dict[str, list[list[tuple[float, str]]]] = {}
-        for side, each in enumerate((self.a, self.b)):
-            for name, kernel in _rows(each).items():
+        for side, each in enumerate(self._sides):
+            for name, kernel in each.rows.items():
                 groups.setdefault(name_of(name), [[], []])[side].append(kernel)
         a_s, b_s = (
             np.array([sum(s for s, _ in parts[side]) for parts in groups.values()], dtype=float)
@@ -248,12 +251,12 @@ class Comparison(Result):
 
     @cached_property
     def facts(self) -> Table:
-        """Facts of the two machines that differ; engine and main memory by role."""
+        """Facts in which the machines differ; engine and main memory are matched by role."""
         return fact_differences(self.a.machine, self.b.machine)
 
     @cached_property
     def used_facts(self) -> Table:
-        """Those of `facts` that one of the latencies depends on."""
+        """Rows of `facts` that either latency depends on."""
         used = {
             role_path(each.machine, path) for each in (self.a, self.b) for path in used_facts(each)
         }
@@ -261,73 +264,59 @@ class Comparison(Result):
 
     @cached_property
     def reasons(self) -> list[str]:
-        """Why, in sentences: which kernels make the difference, and what bounds them on each."""
+        """Reasons as sentences: kernels that cause the difference, with their bottlenecks."""
         out = [self._headline()]
         groups: dict[tuple[str, str], list[str]] = {}
         for row in self.table.rows():
             groups.setdefault((row.bound_by_a, row.bound_by_b), []).append(row.kernel)
-        sides = (_Side(self.a), _Side(self.b))
-        totals = [
-            (sides[0].seconds(k) - sides[1].seconds(k), pair, k) for pair, k in groups.items()
-        ]
-        whole = self.a.latency_s - self.b.latency_s
-        for difference, (left, right), kernels in sorted(totals, key=lambda t: -abs(t[0]))[:4]:
-            if abs(difference) < 0.02 * max(abs(whole), 1e-3 * self.a.latency_s):
+        first, second = sides = self._sides
+        totals = [(first.seconds(k) - second.seconds(k), pair, k) for pair, k in groups.items()]
+        total = self.a.latency_s - self.b.latency_s
+        for difference, pair, kernels in sorted(totals, key=lambda t: -abs(t[0]))[:4]:
+            if abs(difference) < 0.02 * max(abs(total), 1e-3 * self.a.latency_s):
                 continue
-            told = " and ".join(
-                f"{side.told(bound, kernels)} on {name}"
-                for side, bound, name in zip(sides, (left, right), self._names(), strict=True)
+            bounds = " and ".join(
+                f"{side.bound_text(bound, kernels)} on {side.name}"
+                for side, bound in zip(sides, pair, strict=True)
             )
             few = ", ".join(kernels[:3]) + (f" and {len(kernels) - 3} more" if kernels[3:] else "")
-            out.append(f"{show(difference, 'time')} of it in {few}: {told}")
-        for name, each in zip(self._names(), (self.a, self.b), strict=True):
+            out.append(f"{show(difference, 'time')} of it in {few}: {bounds}")
+        for side in sides:
             out += [
-                f"{wanted} runs as {ran} on {name}"
-                for wanted, ran in each.executed.items()
+                f"{wanted} runs as {ran} on {side.name}"
+                for wanted, ran in side.prediction.executed.items()
                 if wanted != ran
             ]
-            out += [f"does not fit {name}: {v}" for v in each.violations]
-            out += [f"impossible on {name}: {b}" for b in each.breaches]
+            out += [f"does not fit {side.name}: {v}" for v in side.prediction.violations]
+            out += [f"impossible on {side.name}: {b}" for b in side.prediction.breaches]
         return out
 
-    def _names(self) -> tuple[str, str]:
-        first, second = (each.machine.device.name for each in (self.a, self.b))
-        if first != second:
-            return first, second
-        labels = [
-            f"{each.machine.device.name} ({each.precision}, {each.machine.runtime.name})"
-            for each in (self.a, self.b)
-        ]
-        return (labels[0], labels[1]) if labels[0] != labels[1] else ("a", "b")
+    @cached_property
+    def _sides(self) -> tuple[_Side, _Side]:
+        """Both sides with distinct names: devices, else with their software, else letters."""
+        a, b = self.a, self.b
+        labels = [f"{each.device} ({each.precision}, {each.runtime})" for each in (a, b)]
+        pairs = ((a.device, b.device), labels, ("a", "b"))
+        first, second = next(pair for pair in pairs if pair[0] != pair[1])
+        return _Side(first, a), _Side(second, b)
 
     @property
     def sentences(self) -> list[str]:
-        """The answer, how far to trust it, and why it is so."""
+        """Result, its prediction intervals, and its reasons, as sentences."""
         first, *others = self.reasons
         return [first, *self.spreads, *others]
 
     @cached_property
     def spreads(self) -> list[str]:
-        """Between which ends measurements of both sides would lie, and what that rests on."""
-        out = [
-            self._likely(name, each)
-            for name, each in zip(self._names(), (self.a, self.b), strict=True)
-        ]
+        """Prediction intervals of both sides with their basis, as sentences."""
+        out = [side.spread for side in self._sides]
         first, second = self.a.interval(), self.b.interval()
         if first.low <= second.high and second.low <= first.high and self.ratio != 1:
             out.append("the 90 % intervals overlap: measurements may order the two otherwise")
         return out
 
-    def _likely(self, name: str, each: Prediction) -> str:
-        """Between which ends measurements of a side would lie, and what that rests on."""
-        ends = [(level, each.interval(level=level).show("time")) for level in (0.5, 0.9)]
-        if each.basis == "bound":
-            return f"{name}: {ends[-1][1]}, a bound: {each.basis_reason}"
-        said = ", ".join(f"{100 * level:g} % in {text}" for level, text in ends)
-        return f"{name}: {said}; {each.basis}: {each.basis_reason}"
-
     def _headline(self) -> str:
-        a, b = self._names()
+        a, b = (side.name for side in self._sides)
         first, second = show(self.a.latency_s, "time"), show(self.b.latency_s, "time")
         if self.ratio == 1:
             return f"{a} and {b} take the same time: {first}"
@@ -345,22 +334,22 @@ class Comparison(Result):
 
     @property
     def headline(self) -> str:
-        """The answer: how many times faster one side is."""
+        """Result as a sentence: speedup of the faster side."""
         return self.sentences[0]
 
     def sections(self) -> list[str | Table]:
-        """Return how far to trust it and why it is so, the metrics, and the first kernels."""
+        """Return the intervals, the reasons, the metrics, and the first kernels."""
         return ["\n".join(self.sentences[1:]), self.metrics, self.table.head(8)]
 
     def explain(self) -> str:
-        """Return why it is so: the reasons, all kernels, and the facts that make the difference."""
+        """Return the reasons, all kernels, and the facts that cause the difference."""
         parts = ["\n".join(self.sentences), as_text(self.table, rows=len(self.table))]
         text = f"facts that differ and matter here (of {len(self.facts)} that differ):"
         facts = as_text(self.used_facts, rows=60) if self.used_facts else "none"
         return "\n\n".join([*parts, f"{text}\n{facts}"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Return the complete comparison as a JSON-compatible dictionary."""
         return plain(
             {
                 "workload": self.a.workload.name,
@@ -378,29 +367,13 @@ class Comparison(Result):
 
 
 def _traffic(prediction: Prediction) -> dict[str, float]:
-    """Memory -> bytes; main memory by its role, since the two devices name it differently."""
+    """Return a mapping from memory to bytes; main memory by its role, as its names differ."""
     main = prediction.machine.main_memory
-    return {"main" if n == main else n: moved for n, moved in prediction.traffic_bytes.items()}
-
-
-def _rows(prediction: Prediction) -> dict[str, tuple[float, str]]:
-    """Kernel -> seconds of all its runs, and what binds it."""
-    table = prediction.table
-    found: dict[str, tuple[float, str]] = {}
-    for name, phase, seconds, bound in zip(
-        *(table[c].tolist() for c in ("name", "phase", "total_s", "bound_by")), strict=True
-    ):
-        key = name if name not in found else f"{name} ({phase or 'again'})"
-        known = found.get(key, (0.0, bound))
-        found[key] = (known[0] + seconds, bound)
-    once = prediction.once_a_run_s
-    if not is_array(once) and once:
-        found["(once a run)"] = (float(once), "runtime")
-    return found
+    return {"main" if n == main else n: bytes_ for n, bytes_ in prediction.traffic_bytes.items()}
 
 
 def _layer(kernel: str, known: set[str]) -> str:
-    """Layer of a kernel: the kernel that its name continues, else itself."""
+    """Return the layer of a kernel: the kernel whose name is a prefix of its name, else itself."""
     head = kernel
     while "." in head:
         head = head.rpartition(".")[0]
@@ -410,34 +383,57 @@ def _layer(kernel: str, known: set[str]) -> str:
 
 
 class _Side:
-    """One prediction's kernels by name, for sentences."""
+    """One prediction with its name in sentences and its kernels."""
 
-    def __init__(self, prediction: Prediction) -> None:
-        self.prediction = prediction
-        table = prediction.table
-        self.columns = {name: table[name] for name in table}
-        self.names = np.array([str(n) for n in table["name"]], dtype=object)
-        self.rows = _rows(prediction)
+    def __init__(self, name: str, prediction: Prediction) -> None:
+        self.name, self.prediction = name, prediction
+
+    @cached_property
+    def rows(self) -> dict[str, tuple[float, str]]:
+        """Kernel -> total seconds and bottleneck."""
+        table = self.prediction.table
+        by_kernel: dict[str, tuple[float, str]] = {}
+        for name, phase, seconds, bound in zip(
+            *(table[c].tolist() for c in ("name", "phase", "total_s", "bound_by")), strict=True
+        ):
+            key = name if name not in by_kernel else f"{name} ({phase or 'again'})"
+            known = by_kernel.get(key, (0.0, bound))
+            by_kernel[key] = (known[0] + seconds, bound)
+        once = self.prediction.once_a_run_s
+        if not is_array(once) and once:
+            by_kernel["(once a run)"] = (float(once), "runtime")
+        return by_kernel
+
+    @property
+    def spread(self) -> str:
+        """Prediction interval with its basis, as a sentence."""
+        each = self.prediction
+        ends = [(level, each.interval(level=level).show("time")) for level in (0.5, 0.9)]
+        if each.basis == "bound":
+            return f"{self.name}: {ends[-1][1]}, a bound: {each.basis_reason}"
+        shares = ", ".join(f"{100 * level:g} % in {text}" for level, text in ends)
+        return f"{self.name}: {shares}; {each.basis}: {each.basis_reason}"
 
     def seconds(self, kernels: list[str]) -> float:
-        """Seconds of some kernels."""
+        """Return the total seconds of some kernels."""
         return sum(self.rows[k][0] for k in kernels if k in self.rows)
 
-    def told(self, bound: str, kernels: list[str]) -> str:
-        """What bounds some kernels, with the rate that they reach."""
+    def bound_text(self, bound: str, kernels: list[str]) -> str:
+        """Return the bottleneck of some kernels, with their achieved rate, as text."""
         if bound == "runtime":
             spent = self.seconds(kernels)
             return f"{show(spent, 'time')} of the runtime" if spent else "nothing"
-        mine = np.isin(self.names, np.array(kernels, dtype=object))
-        seconds = float(self.columns["total_s"][mine].sum())
+        table = self.prediction.table
+        mine = np.isin(table["name"].astype(str), kernels)
+        seconds = float(table["total_s"][mine].sum())
         if not bound or not seconds:
             return "nothing"
-        count = self.columns["count"][mine]
-        if f"{bound}_bytes" in self.columns:
-            moved = float((count * self.columns[f"{bound}_bytes"][mine]).sum())
-            return f"{bound}-bound ({show(moved / seconds, 'bandwidth')})"
+        count = table["count"][mine]
+        if f"{bound}_bytes" in table:
+            bytes_ = float((count * table[f"{bound}_bytes"][mine]).sum())
+            return f"{bound}-bound ({show(bytes_ / seconds, 'bandwidth')})"
         work = {"matrix": ("macs", 2.0), "vector": ("vector_ops", 1.0)}.get(bound)
         if work is not None:
-            done = float((count * self.columns[work[0]][mine]).sum()) * work[1]
+            done = float((count * table[work[0]][mine]).sum()) * work[1]
             return f"{bound}-bound ({show(done / seconds, 'compute')})"
         return f"{bound}-bound"

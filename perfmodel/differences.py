@@ -1,4 +1,4 @@
-"""In which facts two machines differ."""
+"""Table of the facts in which two machines differ."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from perfmodel.units import show
 
 
 def show_fact(path: str, value: float, dimension: str) -> str:
-    """A fact as people write it: floating-point rates in FLOP/s, integer ones in OP/s."""
+    """Return a fact as text with its unit: floating-point rates in FLOP/s, integer in OP/s."""
     floating = path.rpartition(".")[2].startswith(("fp", "bf", "tf", "mx", "nv"))
     return show(value, dimension, unit="FLOP/s" if dimension == "compute" and floating else "")
 
 
 def role_path(machine: Machine, path: str) -> str:
-    """A fact's path with the machine's engine and main memory by role."""
+    """Return the path of a fact with engine and main memory replaced by their roles."""
     engine, memory = f"engines.{machine.engine}.", f"memories.{machine.main_memory}."
     if path.startswith(engine):
         return "engines.main." + path.removeprefix(engine)
@@ -26,18 +26,18 @@ def role_path(machine: Machine, path: str) -> str:
 
 
 def fact_differences(a: Machine, b: Machine) -> Table:
-    """Facts that differ, or that only one of two machines has.
+    """Return the facts that differ, or that only one of two machines has.
 
     Parameters
     ----------
     a, b : Machine
-        Unvaried by arrays. Their engines and main memories are matched by role, everything else
-        by name.
+        Machines without array-valued facts. Engines and main memories are matched by role,
+        everything else by name.
 
     Returns
     -------
     Table
-        ``fact``, ``a`` and ``b`` as texts, ``ratio`` (b over a; NaN where one is missing).
+        ``fact``, ``a`` and ``b`` as texts, ``ratio`` (b / a; NaN if either is missing).
     """
     left, right = _by_role(a), _by_role(b)
     rows: list[tuple[str, str, str, float]] = []
@@ -48,12 +48,14 @@ def fact_differences(a: Machine, b: Machine) -> Table:
         if (first is None and second is not None and second[2]) or (
             second is None and first is not None and first[2]
         ):
-            continue  # a default that nobody stated, of an entry that the other lacks
+            continue  # default value of an entry that the other machine lacks
         ratio = float("nan")
         if first is not None and second is not None and first[0]:
             ratio = second[0] / first[0]
-        texts = ["" if one is None else show_fact(path, *one[:2]) for one in (first, second)]
-        rows.append((path, *texts, ratio))  # pyright: ignore[reportArgumentType]
+        before, after = (
+            "" if one is None else show_fact(path, *one[:2]) for one in (first, second)
+        )
+        rows.append((path, before, after, ratio))
     paths, firsts, seconds, ratios = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Table(
         {
@@ -66,7 +68,7 @@ def fact_differences(a: Machine, b: Machine) -> Table:
 
 
 def _by_role(machine: Machine) -> dict[str, tuple[float, str, bool]]:
-    """Path by role -> value, dimension, whether it is a default that nobody stated."""
+    """Return a mapping from path by role to value, dimension, and whether it is a default."""
     origins = machine.provenance
     return {
         role_path(machine, path): (

@@ -1,4 +1,4 @@
-"""The error family: one `Fault` a defect, one exception for all faults of an input."""
+"""Exceptions of perfmodel: one `Fault` per defect, one exception for all faults of an input."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: A suggestion is for a person: nobody misspells what is longer, or looks for one among more.
+#: Limits of spelling suggestions: maximum length of a name, and maximum number of candidates.
 _LONGEST_COMPARED: Final = 200
 _MOST_COMPARED: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One defect of an input, with its place and what would mend it.
+    """Defect of an input with its location and a remedy.
 
     Parameters
     ----------
     message : str
-        What is wrong, without a closing full stop.
+        Description of the defect, without a final full stop.
     path : str
         Dotted path inside the input, such as ``memories.dram.bandwidth``.
     file : str
-        File (or pseudo file such as ``--set``) that the fault stands in.
+        File (or pseudo file such as ``--set``) with the defect.
     line, column : int
-        Position, counted from 1; 0 where unknown.
+        Position, counted from 1; 0 if unknown.
     expected : str
-        What would have been accepted.
+        Description of valid input.
     suggestion : str
-        The nearest accepted spelling, as it should be written.
+        Nearest valid spelling.
     """
 
     message: str
@@ -42,7 +42,7 @@ class Fault:
     suggestion: str = ""
 
     def __str__(self) -> str:
-        """``file:line:col: path: message; expected ...; did you mean 'x'?``."""
+        """Return ``file:line:col: path: message; expected ...; did you mean 'x'?``."""
         place = self.file
         if self.line:
             position = f"{self.line}:{self.column}" if self.column else f"{self.line}"
@@ -56,38 +56,38 @@ class Fault:
 
 
 class PerfmodelError(Exception):
-    """Base of every error that perfmodel raises on purpose."""
+    """Base class of all errors that perfmodel raises deliberately."""
 
 
 class InputError(PerfmodelError):
-    """Bad input; carries every fault that was found, not only the first.
+    """Invalid input; contains all faults, not only the first.
 
     Parameters
     ----------
     *faults : Fault, str or iterable of them
-        The faults; a string is a fault without a place.
+        Faults; a string is a fault without a location.
 
     Attributes
     ----------
     faults : tuple of Fault
-        In reading order, without repetitions.
+        Faults in reading order, without duplicates.
     """
 
     def __init__(self, *faults: Fault | str | Iterable[Fault | str]) -> None:
-        found: list[Fault] = []
+        items: list[Fault] = []
         for item in faults:
             if isinstance(item, (Fault, str)):
-                found.append(_fault(item))
+                items.append(_fault(item))
             else:
-                found.extend(_fault(part) for part in item)
-        self.faults: tuple[Fault, ...] = tuple(dict.fromkeys(found))
+                items.extend(_fault(part) for part in item)
+        self.faults: tuple[Fault, ...] = tuple(dict.fromkeys(items))
         super().__init__(str(self))
 
     def __str__(self) -> str:
         return "\n".join(str(fault) for fault in self.faults)
 
     def __reduce__(self) -> tuple[type[InputError], tuple[Fault, ...]]:
-        # Errors cross process borders in sweeps, so they must survive pickling.
+        # Errors are sent between processes in sweeps, so they must survive pickling.
         return type(self), self.faults
 
 
@@ -100,24 +100,24 @@ def input_error(
     expected: str = "",
     suggestion: str = "",
 ) -> InputError:
-    """Return the error of a single fault; the parameters are those of `Fault`."""
+    """Return an `InputError` with a single fault; the parameters are those of `Fault`."""
     return InputError(Fault(message, path, file, line, column, expected, suggestion))
 
 
 class InfeasibleError(PerfmodelError):
-    """No answer exists; raised only where a result object cannot say so."""
+    """No feasible solution exists; raised only if the result type cannot express this."""
 
 
 def few(names: Sequence[str], command: str, most: int = 40) -> str:
-    """Return names joined by commas; of more than `most` the command that lists them."""
+    """Return names joined by commas; for more than `most`, the command that lists them."""
     if len(names) <= most:
         return ", ".join(names)
     return f"the {len(names)} names that '{command}' lists"
 
 
 def one_of(accepted: Iterable[str]) -> str:
-    """Return what would have been accepted, as `Fault.expected` says it."""
-    return "one of " + ", ".join(accepted)
+    """Return the text of `Fault.expected` for a list of valid names."""
+    return "one of " + (", ".join(accepted) or "none")
 
 
 def no_such(
@@ -128,19 +128,18 @@ def no_such(
     file: str = "",
     expected: str = "",
 ) -> Fault:
-    """Return the fault of a name that is none of those known.
+    """Return the fault of an unknown name.
 
     Parameters
     ----------
     message, path, file
-        As for `Fault`.
+        The same as for `Fault`.
     name
-        What was written.
+        Name in the input.
     known
-        What would have been accepted. The nearest is suggested; only where nothing is near are all
-        of them listed.
+        Valid names. The nearest one is suggested; if none is near, all of them are listed.
     expected
-        Instead of the list.
+        Text instead of the list.
     """
     known = list(known)
     suggestion = nearest(name, known)
@@ -149,16 +148,16 @@ def no_such(
 
 
 def not_among(message: str, name: str, known: Iterable[str], path: str = "") -> list[Fault]:
-    """Return the fault of a name that is none of those known, with all of them; else nothing.
+    """Return a list with the fault of an unknown name, listing all valid names; else empty.
 
     Parameters
     ----------
     message, path
-        As for `Fault`.
+        The same as for `Fault`.
     name
-        What was written.
+        Name in the input.
     known
-        What would have been accepted.
+        Valid names.
     """
     known = list(known)
     if name in known:
@@ -167,21 +166,21 @@ def not_among(message: str, name: str, known: Iterable[str], path: str = "") -> 
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
-    """The candidate spelled most like ``name``.
+    """Return the candidate whose spelling is most similar to `name`.
 
     Parameters
     ----------
     name : str
-        What was written.
+        Name in the input.
     candidates : iterable of str
-        What would have been accepted.
+        Valid names.
     cutoff : float
-        Least similarity (`difflib.SequenceMatcher.ratio`) worth suggesting, 0 to 1.
+        Minimum similarity (`difflib.SequenceMatcher.ratio`), 0 to 1.
 
     Returns
     -------
     str
-        The candidate, or ``""`` when nothing is near.
+        Candidate, or ``""`` if none is similar.
     """
     by_folded: dict[str, str] = {}
     for candidate in candidates:
@@ -190,16 +189,16 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     if folded in by_folded:
         return by_folded[folded]
     longer = [c for c in by_folded if folded and c.startswith(f"{folded}_")]
-    if longer:  # a name cut short: llama_3 means llama_3_8b, not llama_13b
+    if longer:  # a prefix: llama_3 means llama_3_8b, not llama_13b
         return by_folded[min(longer, key=lambda c: (len(c), c))]
     letters = sorted(folded)
     swapped = [c for c in by_folded if len(c) == len(folded) and sorted(c) == letters]
-    if swapped:  # two letters changed places: fp61 means fp16, not fp6
+    if swapped:  # two transposed letters: fp61 means fp16, not fp6
         return by_folded[swapped[0]]
-    found = difflib.get_close_matches(folded, _few_enough(folded, by_folded), n=1, cutoff=cutoff)
-    if found:
-        return by_folded[found[0]]
-    # "orin" should find "jetson_agx_orin", which edit similarity alone rates too low.
+    close = difflib.get_close_matches(folded, _few_enough(folded, by_folded), n=1, cutoff=cutoff)
+    if close:
+        return by_folded[close[0]]
+    # "orin" should find "jetson_agx_orin", whose edit similarity is too low.
     if len(folded) >= 3:
         holding = sorted((c for c in by_folded if folded in c), key=lambda c: (len(c), c))
         if holding:
@@ -208,7 +207,7 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def _few_enough(name: str, candidates: Iterable[str]) -> list[str]:
-    """Return the candidates worth comparing letter by letter: a comparison is slow."""
+    """Return the candidates for letter-by-letter comparison, which is slow."""
     if len(name) > _LONGEST_COMPARED:
         return []
     near = [c for c in candidates if abs(len(c) - len(name)) <= len(name)]
@@ -218,22 +217,22 @@ def _few_enough(name: str, candidates: Iterable[str]) -> list[str]:
 
 
 def _fold(name: str) -> str:
-    """Case, dashes and spaces do not make two names different."""
+    """Return a name normalised in case, dashes and spaces."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Return a text with what would break its line or steer a terminal escaped.
+    r"""Return a text with line breaks and terminal control characters escaped.
 
-    Names come from files: control characters, line breaks, marks that turn the direction of what
-    follows, and halves of characters are shown as Python writes them (``\x1b``, ``\u202e``).
+    Names may come from files: control characters, line breaks, bidirectional marks and surrogates
+    are written as Python escapes (``\x1b``, ``\u202e``).
 
     Parameters
     ----------
     text : str
         A name, or a line.
     keep : str
-        Characters that stay as they are, such as the line breaks of a text of several lines.
+        Characters that are not escaped, such as the line breaks of multi-line text.
     """
     if text.isprintable():
         return text

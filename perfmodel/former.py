@@ -1,4 +1,4 @@
-"""Names of an earlier version: they still answer, with a warning, for one minor version."""
+"""Deprecated names of an earlier version, supported with a warning for one minor version."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ R = TypeVar("R")
 
 
 def former_names(module: str, **names: str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a module that answers the former names of what it has.
+    """Return a ``__getattr__`` for a module that resolves deprecated names.
 
     Parameters
     ----------
     module : str
-        The module's ``__name__``.
+        ``__name__`` of the module.
     **names : str
-        Former name -> name of today.
+        Deprecated name -> current name.
 
     Returns
     -------
     callable
-        Attribute name -> what the module has under the name of today. It warns with a
-        `DeprecationWarning` and raises `AttributeError` for names that never were.
+        Function from a deprecated name to the attribute under its current name. It issues a
+        `DeprecationWarning`, and raises `AttributeError` for unknown names.
 
     Examples
     --------
     A module defines ``__getattr__ = former_names(__name__, Plan="SweepPlan")`` under
-    ``if not TYPE_CHECKING``, so that a type checker knows the names of today alone:
+    ``if not TYPE_CHECKING``, so that a type checker knows current names only:
 
     >>> import warnings
     >>> from perfmodel.sweep import SweepPlan
@@ -54,18 +54,18 @@ def former_names(module: str, **names: str) -> Callable[[str], Any]:
 
 
 def former_attributes(**names: str) -> Callable[[Any, str], Any]:
-    """Return the ``__getattr__`` of a class that answers the former names of its attributes.
+    """Return a ``__getattr__`` for a class that resolves deprecated attribute names.
 
     Parameters
     ----------
     **names : str
-        Former name -> name of today.
+        Deprecated name -> current name.
 
     Returns
     -------
     callable
-        Object and attribute name -> what it has under the name of today. It warns with a
-        `DeprecationWarning` and raises `AttributeError` for names that never were.
+        Function from an object and a deprecated name to the attribute under its current name. It
+        issues a `DeprecationWarning`, and raises `AttributeError` for unknown names.
     """
 
     def former(self: Any, name: str) -> Any:
@@ -79,18 +79,18 @@ def former_attributes(**names: str) -> Callable[[Any, str], Any]:
 
 
 def former_parameters(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that lets a function answer the former names of its parameters.
+    """Return a decorator that makes a function accept deprecated parameter names.
 
     Parameters
     ----------
     **names : str
-        Former name -> name of today; ``"not NAME"`` where the meaning has turned round.
+        Deprecated name -> current name; ``"not NAME"`` if the meaning is inverted.
 
     Returns
     -------
     callable
-        Decorator of a function, whose signature stays. A former name warns with a
-        `DeprecationWarning`; beside the name of today it is a `TypeError`.
+        Decorator that preserves the signature of the function. A deprecated name issues a
+        `DeprecationWarning`; together with the current name it raises a `TypeError`.
 
     Examples
     --------
@@ -132,17 +132,17 @@ def former_parameters(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]
 
 
 def former_settings(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function answer settings given as keywords, with a warning: they belong in `set`.
+    """Decorate a function to accept settings as keywords, which are deprecated in favour of `set`.
 
     Parameters
     ----------
     function : callable
-        It has a parameter `set`.
+        Function with a parameter `set`.
 
     Returns
     -------
     callable
-        The function; a keyword that is none of its parameters warns with a `DeprecationWarning`.
+        Function that issues a `DeprecationWarning` for keywords that are not its parameters.
     """
     known = signature(function).parameters
     today: Any = function

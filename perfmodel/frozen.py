@@ -1,4 +1,4 @@
-"""What readers of data share: values that are checked when they are made, and never change."""
+"""Base class of immutable, validated data read from files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ SmallCount = Annotated[int, Field(gt=0, le=10**4)]
 
 
 class FrozenModel(BaseModel):
-    """A value with the fields that its class names and no others, checked as it is made."""
+    """Immutable pydantic model, validated on creation, without additional fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

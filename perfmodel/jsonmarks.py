@@ -1,4 +1,4 @@
-"""JSON with the place of every value (the standard decoder keeps none)."""
+"""JSON parsing with the source position of every value, which the standard decoder lacks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _TOKEN: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+)',
 
 
 def sound_json(text: str, max_depth: int, max_nodes: int) -> tuple[Any] | None:
-    """Return the value of a text in which `perfmodel.specfile` finds no fault, else nothing.
+    """Return the value of a text that is certainly valid for `perfmodel.specfile`.
 
-    The standard decoder alone, many times faster: places are needed where something is wrong.
+    This uses the standard decoder only, which is many times faster; positions are required only for
+    faults.
 
     Returns
     -------
     tuple of one value, or None
-        None where there is a fault, or might be one.
+        ``None`` if there is or may be a fault.
     """
-    # Each value but the first follows a comma or an opening bracket.
+    # Each value except the first follows a comma or an opening bracket.
     if text.count(",") + text.count("[") + text.count("{") >= max_nodes:
         return None
     try:
@@ -38,21 +39,21 @@ def sound_json(text: str, max_depth: int, max_nodes: int) -> tuple[Any] | None:
     level: list[Any] = [value]
     for _ in range(max_depth):
         inside: Iterable[Any] = chain.from_iterable(
-            cast("Iterable[Any]", held.values() if isinstance(held, dict) else held)
-            for held in level
-            if isinstance(held, dict | list)
+            cast("Iterable[Any]", value_.values() if isinstance(value_, dict) else value_)
+            for value_ in level
+            if isinstance(value_, dict | list)
         )
-        level = [held for held in inside if isinstance(held, dict | list)]
+        level = [value_ for value_ in inside if isinstance(value_, dict | list)]
         if not level:
             return (value,)
     return None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
         raise ValueError("a key stands twice")
-    return made
+    return mapping
 
 
 def _finite(text: str) -> float:
@@ -63,7 +64,7 @@ def _finite(text: str) -> float:
 
 
 def json_fault(text: str, name: str, max_depth: int) -> Fault | None:
-    """Return why a text is no JSON that can be read, with its place; None where it is."""
+    """Return the syntax error of a JSON text with its position; ``None`` for valid JSON."""
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
@@ -74,7 +75,7 @@ def json_fault(text: str, name: str, max_depth: int) -> Fault | None:
             message, expected = "not valid JSON: a comma after the last entry", "no comma here"
     except RecursionError:
         at, message, expected = 0, f"is nested deeper than {max_depth} levels", "a flatter file"
-    except ValueError as error:  # an integer beyond the interpreter's limit of digits
+    except ValueError as error:  # an integer above the interpreter's limit of digits
         reason = "a number is too large" if "digit" in str(error) else str(error)
         digits = re.search(r"\d{4301,}", text)
         at = digits.start() if digits else 0
@@ -86,7 +87,7 @@ def json_fault(text: str, name: str, max_depth: int) -> Fault | None:
 
 
 def _trailing_comma(error: json.JSONDecodeError, text: str) -> int | None:
-    """Where a comma stands before a closing bracket; decoders differ in what they say of it."""
+    """Return the position of a comma before a closing bracket; decoders report it differently."""
     if text[error.pos : error.pos + 1] == ",":
         comma = error.pos
     else:
@@ -98,7 +99,7 @@ def _trailing_comma(error: json.JSONDecodeError, text: str) -> int | None:
 
 
 def _described(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
-    """What the decoder said, in a user's words, and what it waited for."""
+    """Return the decoder's message in plain words, and the expected input."""
     message = f"{error.msg[:1].lower()}{error.msg[1:]}"
     if not text.strip():
         return "not valid JSON: the file is empty", "keys and values in braces"
@@ -120,14 +121,14 @@ def _described(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
 
 
 class JsonMark(NamedTuple):
-    """Where a token stands, from 0 as a YAML parser counts."""
+    """Position of a token, counted from 0 as in YAML parsers."""
 
     line: int
     column: int
 
 
 def json_events(text: str) -> Iterator[Any]:
-    """Yield the events that a YAML parser would, of a text that is known to be valid JSON."""
+    """Yield the events of a YAML parser for a text that is valid JSON."""
     line = line_start = seen = 0
     for match in _TOKEN.finditer(text):
         token, start = match[1], match.start(1)

@@ -1,4 +1,4 @@
-"""Values of a spec file together with where each of them stands."""
+"""Values of a spec file with their source positions."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from typing import Any, TypeAlias, cast
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list positions from the top of a file."""
 
+_Children: TypeAlias = "dict[str, MarkedNode]"
+
 PROVENANCE = ("source", "confidence", "note", "fitted_on", "measured_at")
 """Keys of a number that speak of that very number, so a new value does not inherit them."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedNode:
-    """A value and its place.
+    """Value with its source position.
 
     Attributes
     ----------
-    value : scalar, dict of str to Node, or list of Node
+    value : scalar, dict of str to MarkedNode, or list of MarkedNode
+        Value.
     line, column : int
-        Place of the value, from 1; 0 where unknown.
+        Position of the value, from 1; 0 if unknown.
     file : str
+        File that contains the value.
     key_line, key_column : int
-        Place of the key that names the value.
+        Position of the key of the value.
     """
 
     value: Any
@@ -35,12 +39,12 @@ class MarkedNode:
     key_column: int = 0
 
     def plain(self) -> Any:
-        """The value without places: dicts, lists and scalars."""
+        """Return the value without positions: dicts, lists and scalars."""
         value: Any = self.value  # narrowing an attribute would make its type partly unknown
-        if isinstance(value, dict):
-            return {key: node.plain() for key, node in self.children.items()}
-        if isinstance(value, list):
-            return [node.plain() for node in self.entries]
+        if type(value) is dict:
+            return {key: node.plain() for key, node in cast("_Children", value).items()}
+        if type(value) is list:
+            return [node.plain() for node in cast("list[MarkedNode]", value)]
         return value
 
     @property
@@ -56,7 +60,7 @@ class MarkedNode:
         return cast("list[MarkedNode]", value) if isinstance(value, list) else []
 
     def child(self, key: str | int) -> MarkedNode | None:
-        """The entry under a key, a position, or (in a list) the ``name`` of a mapping."""
+        """Return the entry of a key, an index, or (in a list) the ``name`` of a mapping."""
         if isinstance(key, str):
             if isinstance(self.value, list):
                 return next((n for n in self.entries if n.name == key), None)
@@ -65,19 +69,19 @@ class MarkedNode:
 
     @property
     def name(self) -> str:
-        """The ``name`` of a mapping; ``""`` where it has none."""
+        """The ``name`` of a mapping; ``""`` if it has none."""
         named = self.children.get("name")
         return named.value if named is not None and isinstance(named.value, str) else ""
 
 
 class Marks:
-    """Where each value of a file stands; look up by tuple or by dotted path.
+    """Source positions of the values of a file, by tuple or dotted path.
 
     Parameters
     ----------
-    root : Node, or a callable that returns one
-        The top of the file; a callable is asked at the first look, since most files are read
-        without a fault that would need a place.
+    root : MarkedNode, or a callable that returns one
+        Root of the file; a callable is called on first use, since positions are required only for
+        faults.
     """
 
     __slots__ = ("_root",)
@@ -87,15 +91,15 @@ class Marks:
 
     @property
     def root(self) -> MarkedNode:
-        """The top of the file."""
+        """Root of the file."""
         if not isinstance(self._root, MarkedNode):
             self._root = self._root()
         return self._root
 
     def at(self, path: Path | str, *, key: bool = False) -> tuple[int, int]:
-        """Line and column (from 1) of a value, or of its key.
+        """Return line and column (from 1) of a value, or of its key.
 
-        A path that does not exist gives the place of its nearest ancestor.
+        For a path that does not exist, return the position of its nearest ancestor.
         """
         node = self.node(path)
         if key and node.key_line:
@@ -103,28 +107,28 @@ class Marks:
         return node.line, node.column
 
     def file(self, path: Path | str) -> str:
-        """File that the value came from (a base's value stands in the base's file)."""
+        """Return the file of a value (values of a base are in the base's file)."""
         return self.node(path).file
 
     def node(self, path: Path | str) -> MarkedNode:
-        """The node at a path, or its nearest ancestor."""
+        """Return the node at a path, or its nearest ancestor."""
         node = self.root
         for part in _parts(path):
-            found = node.child(part)
-            if found is None:
+            child = node.child(part)
+            if child is None:
                 break
-            node = found
+            node = child
         return node
 
     def has(self, path: Path) -> bool:
-        """Whether the path exists."""
+        """Return whether the path exists."""
         node: MarkedNode | None = self.root
         for part in path:
             node = node.child(part) if node is not None else None
         return node is not None
 
     def show(self, path: Path) -> str:
-        """Dotted path with names in place of list positions: ``memories.dram.bandwidth``."""
+        """Return a dotted path with names instead of list indices: ``memories.dram.bandwidth``."""
         shown: list[str] = []
         node: MarkedNode | None = self.root
         for part in path:
@@ -137,7 +141,7 @@ class Marks:
         return ".".join(shown)
 
     def walk(self) -> Iterator[tuple[Path, MarkedNode]]:
-        """Every value with its path, parents first."""
+        """Yield all values with their paths, parents first."""
         stack: list[tuple[Path, MarkedNode]] = [((), self.root)]
         while stack:
             path, node = stack.pop()
@@ -150,10 +154,10 @@ class Marks:
 
 
 def merge(base: MarkedNode, over: MarkedNode) -> MarkedNode:
-    """``over`` laid on ``base``: mappings key by key, lists of named entries by name.
+    """Merge `over` into `base`: mappings key by key, lists of named entries by name.
 
-    Other values are replaced. A mapping with a new ``value`` drops the provenance of the old one,
-    for a source of the old number says nothing about the new.
+    Other values are replaced. A mapping with a new ``value`` loses the provenance of the old one,
+    since the source of the old number does not apply to the new one.
     """
     if isinstance(base.value, dict) and isinstance(over.value, dict):
         merged = dict(base.children)
@@ -168,7 +172,7 @@ def merge(base: MarkedNode, over: MarkedNode) -> MarkedNode:
             by_name[node.name] = merge(by_name[node.name], node) if node.name in by_name else node
         return replace(over, value=list(by_name.values()))
     if "value" in base.children and not isinstance(over.value, (dict, list)):
-        # A bare number over a documented one keeps what is not provenance (an accumulator, say).
+        # A bare number that replaces a documented one keeps other entries (an accumulator).
         return merge(base, replace(over, value={"value": over}))
     return over
 

@@ -1,4 +1,4 @@
-"""Loaders of measured rows: CSV files, plain or gzipped, with the place of every cell."""
+"""Reader of CSV files of measurements, plain or gzipped, with the position of every cell."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ R = TypeVar("R")
 
 _LEFT_OUT: ContextVar[list[Fault] | None] = ContextVar("_LEFT_OUT", default=None)
 
-#: Larger files are refused: rows of measurements are read whole.
+#: Maximum size of a file in bytes; files are read into memory completely.
 LIMIT: Final = 512 * 1024 * 1024
 
-#: Measurements beyond this, or below its reciprocal, are slips of the exponent.
+#: Largest plausible measurement; values above it, or below its reciprocal, are faults.
 MOST: Final = 1e30
 
 
 @contextmanager
 def bad_cells_left_out() -> Generator[list[Fault]]:
-    """Read files so that a cell which is no measurement counts as empty; yield those faults.
+    """Read files with invalid cells treated as empty; yield the list of their faults.
 
-    A row of too few or too many cells is no row then.
+    Rows with too few or too many cells are skipped.
     """
     left: list[Fault] = []
     token = _LEFT_OUT.set(left)
@@ -44,14 +44,14 @@ def bad_cells_left_out() -> Generator[list[Fault]]:
 
 
 def few_faults(faults: Sequence[Fault]) -> str:
-    """Return faults as a text: ten of them, and how many more there are."""
+    """Return the first ten faults as text, with the number of further ones."""
     more = f"; and {len(faults) - 10} more" if faults[10:] else ""
     return "; ".join(map(str, faults[:10])) + more
 
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """One row: its texts by column, and where it stands."""
+    """One row: cell texts by column, and its position."""
 
     cells: dict[str, str]
     line: int
@@ -60,35 +60,36 @@ class CsvRow:
         return self.cells[column]
 
     def get(self, column: str, default: str = "") -> str:
-        """Return a cell's text, stripped; `default` where the column or the text is missing."""
+        """Return the stripped text of a cell; `default` if the column or the text is missing."""
         return self.cells.get(column, "").strip() or default
 
 
 class CsvTable:
-    """The rows of a CSV file.
+    """Rows of a CSV file.
 
     Parameters
     ----------
     file : str
-        As faults name it.
+        File name in faults.
     text : str
-        Content, first line the header.
+        Content; the first line is the header.
     noun : str
-        What a row holds, for the messages.
+        Description of a row, for the messages.
     faults : list of Fault, optional
-        Gets the faults of rows, which are left out then; what keeps the header from being read is
-        raised all the same.
+        List that receives the faults of rows, which are then skipped; faults of the header are
+        raised nevertheless.
 
     Attributes
     ----------
     columns : tuple of str
-        Names of the header, stripped.
-    rows : list of Row
+        Stripped column names of the header.
+    rows : list of CsvRow
+        Valid rows.
 
     Raises
     ------
     InputError
-        With every row that has too few or too many cells, columns named twice or not at all.
+        Rows with too few or too many cells, and duplicate or unnamed columns.
     """
 
     __slots__ = ("_lines", "columns", "file", "rows")
@@ -104,11 +105,15 @@ class CsvTable:
         self.file = file
         self._lines = text.splitlines()
         reader = csv.reader(io.StringIO(text), strict=True)
-        given = _LEFT_OUT.get() if faults is None else faults
+        collected = _LEFT_OUT.get() if faults is None else faults
         header, faults = list[Fault](), list[Fault]()
         self.columns: tuple[str, ...] = ()
         self.rows: list[CsvRow] = []
         start = 1
+
+        def add(message: str, expected: str, line: int = 1) -> None:
+            faults.append(Fault(message, file=file, line=line, column=1, expected=expected))
+
         try:
             for cells in reader:
                 line, start = start, reader.line_num + 1
@@ -118,49 +123,22 @@ class CsvTable:
                     self.columns = tuple(cell.strip() for cell in cells)
                     header += self._header_faults(line)
                 elif len(cells) != len(self.columns):
-                    expected = f"{len(self.columns)} cells, as the header has"
-                    faults.append(
-                        Fault(
-                            f"{len(cells)} cells", file=file, line=line, column=1, expected=expected
-                        )
+                    add(
+                        f"{len(cells)} cells", f"{len(self.columns)} cells, as the header has", line
                     )
                 else:
                     self.rows.append(CsvRow(dict(zip(self.columns, cells, strict=True)), line))
         except csv.Error as error:
-            faults.append(
-                Fault(
-                    f"not CSV: {error}",
-                    file=file,
-                    line=start,
-                    column=1,
-                    expected="quotes that close, or none",
-                )
-            )
+            add(f"not CSV: {error}", "quotes that close, or none", start)
         if not self.columns:
-            faults.append(
-                Fault(
-                    "empty file",
-                    file=file,
-                    line=1,
-                    column=1,
-                    expected="a header line with names of columns",
-                )
-            )
+            add("empty file", "a header line with names of columns")
         elif not self.rows and not faults and not header:
-            faults.append(
-                Fault(
-                    "a header and no rows",
-                    file=file,
-                    line=1,
-                    column=1,
-                    expected=f"one row a {noun}",
-                )
-            )
-            given = None
-        if header or not self.columns or (faults and given is None):
+            add("a header and no rows", f"one row per {noun}")
+            collected = None
+        if header or not self.columns or (faults and collected is None):
             raise InputError([*header, *faults])
-        if given is not None:
-            given += faults
+        if collected is not None:
+            collected += faults
 
     def _header_faults(self, line: int) -> Iterator[Fault]:
         for i, name in enumerate(self.columns):
@@ -181,7 +159,7 @@ class CsvTable:
         return iter(self.rows)
 
     def _column(self, line: int, index: int) -> int:
-        """Return the 1-based position of a cell in its line; 1 for one that starts further down."""
+        """Return the 1-based column of a cell in its line; 1 if the cell starts on a later line."""
         text = self._lines[line - 1] if line <= len(self._lines) else ""
         cell, at, quoted = 0, 0, False
         for i, letter in enumerate(text):
@@ -201,16 +179,16 @@ class CsvTable:
         expected: str = "",
         suggestion: str = "",
     ) -> Fault:
-        """Return a fault at a cell, or at the header's cell where there is no row."""
+        """Return a fault at a cell, or at the header cell if no row is specified."""
         line = 1 if row is None else row.line
         place = self._column(line, self.columns.index(column)) if column in self.columns else 1
         return Fault(message, column, self.file, line, place, expected, suggestion)
 
     def missing(self, required: Sequence[str]) -> list[Fault]:
-        """Return a fault for each column that is not there."""
+        """Return a fault for each missing column."""
         out: list[Fault] = []
-        alone = self.columns[0] if len(self.columns) == 1 else ""
-        mark = next((m for m in ("\t", ";", "|") if m in alone), "")
+        only_column = self.columns[0] if len(self.columns) == 1 else ""
+        mark = next((m for m in ("\t", ";", "|") if m in only_column), "")
         if mark:  # one fault, not one for each column that this hides
             name = "a tab" if mark == "\t" else f"'{mark}'"
             return [
@@ -219,7 +197,7 @@ class CsvTable:
                     "",
                     self.file,
                     1,
-                    alone.index(mark) + 1,
+                    only_column.index(mark) + 1,
                     expected="commas",
                 )
             ]
@@ -231,7 +209,7 @@ class CsvTable:
         return out
 
     def unknown(self, known: Sequence[str]) -> list[Fault]:
-        """Return a fault for each column that is none of those known."""
+        """Return a fault for each unknown column."""
         expected = one_of(known)
         return [
             self.fault(None, name, f"unknown column '{name}'", expected, nearest(name, known))
@@ -248,12 +226,13 @@ class CsvTable:
         scale: float = 1.0,
         above_zero: bool = True,
     ) -> float | None:
-        """Return a cell as a number times `scale`; ``None`` where it is empty or at fault.
+        """Return a cell as a number times `scale`; ``None`` if it is empty or invalid.
 
         Parameters
         ----------
         faults : list of Fault
-            Gets a fault for a text that is no finite number, or not above zero where it must be.
+            List that receives a fault if the text is not a finite number, or not positive where
+            required.
         """
         text = row.get(column)
         if not text:
@@ -273,7 +252,7 @@ class CsvTable:
         return value * scale
 
     def required(self, row: CsvRow, column: str, faults: list[Fault]) -> float | None:
-        """Return a cell as a finite number; ``None`` where it is at fault, empty cells included."""
+        """Return a cell as a finite number; ``None``, with a fault, if it is invalid or empty."""
         if not row.get(column):
             faults.append(self.fault(row, column, "an empty cell", "a finite number"))
         return self.number(row, column, faults, above_zero=False)
@@ -288,7 +267,7 @@ class CsvTable:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> R | None:
-        """Return what a call returns; ``None`` where it raises, its faults placed at a cell."""
+        """Return the result of a call; ``None`` if it raises, with its faults located at a cell."""
         try:
             return work(*arguments, **named)
         except InputError as error:
@@ -298,7 +277,7 @@ class CsvTable:
             return None
 
     def select(self, keep: Callable[[CsvRow], bool]) -> list[CsvRow]:
-        """Return the rows that a condition holds for."""
+        """Return the rows that satisfy a condition."""
         return [row for row in self.rows if keep(row)]
 
 
@@ -309,12 +288,12 @@ def read_columns(
     optional: Sequence[str],
     faults: list[Fault],
 ) -> CsvTable:
-    """Read a CSV file of known columns; parameters otherwise as for `read_rows`.
+    """Read a CSV file with known columns; other parameters are those of `read_rows`.
 
     Raises
     ------
     InputError
-        A column is missing or is none of those; with the faults of rows.
+        Missing or unknown columns, and faults of rows.
     """
     rows = read_rows(path, noun=noun, faults=faults)
     header = [*rows.missing(required), *rows.unknown((*required, *optional))]
@@ -326,19 +305,19 @@ def read_columns(
 def read_rows(
     path: str | Path, *, noun: str = "measurement", faults: list[Fault] | None = None
 ) -> CsvTable:
-    """Read a CSV file, gzipped where its name ends in ``.gz``.
+    """Read a CSV file, gzipped if its name ends in ``.gz``.
 
     Parameters
     ----------
     path
-        UTF-8, comma-separated, with a header; a byte order mark is allowed.
+        File in UTF-8, comma-separated, with a header; a byte order mark is allowed.
     noun, faults
-        As for `CsvTable`.
+        The same as for `CsvTable`.
 
     Raises
     ------
     InputError
-        Where the file cannot be read, with every fault of its form.
+        The file cannot be read, or has formal faults, all of which are reported.
     """
     path, shown = Path(path), str(path)
     try:

@@ -13,53 +13,55 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 def front(points: npt.ArrayLike) -> Mask:
-    """Tell which points no other point dominates.
+    """Return a mask of the nondominated points.
 
-    A point dominates another when it is no worse in any objective and better in one, so equal
-    points stand or fall together.
+    A point dominates another if it is not worse in any objective and better in at least one, so
+    that equal points are all on the front or all dominated.
 
     Parameters
     ----------
     points : array_like, shape (n, d)
-        Objectives to minimise. A point with a NaN is on no front and dominates nothing.
+        Objectives to minimise. A point with a NaN is not on the front and dominates no other.
 
     Returns
     -------
     ndarray of bool, shape (n,)
+        Whether each point is nondominated.
 
     Notes
     -----
-    n log n for one and two objectives; for more, n times the size of the front at worst.
+    The complexity is O(n log n) for one and two objectives; for more, O(n f) with f the size of the
+    front.
     """
     values = _points(points)
     good = ~np.isnan(values).any(axis=1)
     mask = np.zeros(len(values), dtype=bool)
-    held = np.flatnonzero(good)
-    if held.size and values.shape[1]:
-        mask[held[_front(values[held])]] = True
+    feasible = np.flatnonzero(good)
+    if feasible.size and values.shape[1]:
+        mask[feasible[_front(values[feasible])]] = True
     return mask
 
 
 def _front(values: Floats) -> npt.NDArray[np.intp]:
-    """Indices of the front of points without NaN."""
+    """Return the indices of the front of points without NaN."""
     unique, inverse = _distinct(values)
     if values.shape[1] == 1:
-        kept = np.arange(1)
+        nondominated = np.arange(1)
     elif values.shape[1] == 2:
-        # Sorted by the first objective, then the second: what lowers the second so far stays.
+        # Sorted by the first objective, then the second: keep points that lower the second.
         lowest = np.minimum.accumulate(unique[:, 1])
-        kept = np.flatnonzero(np.r_[True, unique[1:, 1] < lowest[:-1]])
+        nondominated = np.flatnonzero(np.r_[True, unique[1:, 1] < lowest[:-1]])
     else:
-        kept = _front_of_many(unique)
+        nondominated = _front_of_many(unique)
     on = np.zeros(len(unique), dtype=bool)
-    on[kept] = True
+    on[nondominated] = True
     return np.flatnonzero(on[inverse])
 
 
 def _distinct(values: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """Return the distinct rows in lexicographic order, and which of them each row is.
+    """Return the distinct rows in lexicographic order, and the index of each row among them.
 
-    Ten times as fast as ``np.unique(axis=0)``, which sorts rows as records.
+    This is ten times as fast as ``np.unique(axis=0)``, which sorts rows as records.
     """
     order = np.lexsort(values.T[::-1])
     ordered = values[order]
@@ -71,34 +73,34 @@ def _distinct(values: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
 
 
 def _front_of_many(unique: Floats) -> npt.NDArray[np.intp]:
-    # In lexicographic order nobody is dominated by a later point, so the first one left is on the
-    # front: keep it, drop what it dominates, go on.
+    # In lexicographic order no point is dominated by a later one, so that the first remaining point
+    # is on the front: keep it, remove the points it dominates, and repeat.
     left = np.arange(len(unique))
-    kept: list[int] = []
+    nondominated: list[int] = []
     while left.size:
         first = left[0]
-        kept.append(int(first))
-        rest = left[1:]
-        left = rest[(unique[rest] < unique[first]).any(axis=1)]
-    return np.array(kept)
+        nondominated.append(int(first))
+        others = left[1:]
+        left = others[(unique[others] < unique[first]).any(axis=1)]
+    return np.array(nondominated)
 
 
 def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
-    """Volume that the points dominate, up to a reference point.
+    """Return the hypervolume dominated by the points up to a reference point.
 
     Parameters
     ----------
     points : array_like, shape (n, d)
-        Objectives to minimise. Points that are not below the reference in every objective count
-        for nothing.
+        Objectives to minimise. Points that are not below the reference in every objective do not
+        contribute.
     reference : array_like, shape (d,)
         Finite upper corner.
 
     Returns
     -------
     float
-        Exact: a sweep for two objectives, a sweep over a staircase for three (Fonseca, Paquete
-        and López-Ibáñez, CEC 2006), slices for more.
+        Exact hypervolume: by a sweep for two objectives, a sweep over a staircase for three
+        (Fonseca, Paquete and López-Ibáñez, CEC 2006), and slicing for more.
     """
     values = _points(points)
     corner = np.asarray(reference, dtype=np.float64).reshape(-1)
@@ -118,7 +120,7 @@ def _volume(values: Floats, corner: Floats) -> float:
         return float(corner[0] - values[:, 0].min())
     values = values[np.argsort(values[:, -1], kind="stable")]
     if d == 2:
-        # Ascending in the second objective: on a front the first then descends.
+        # Ascending in the second objective, so that the first descends along a front.
         lowest = np.minimum.accumulate(values[:, 0])
         heights = np.diff(np.append(values[:, 1], corner[1]))
         return float(((corner[0] - lowest) * heights).sum())
@@ -139,7 +141,7 @@ def _volume(values: Floats, corner: Floats) -> float:
 
 
 class _Stairs:
-    """The region that 2-D points dominate, with its area, one point after another."""
+    """Region dominated by 2-D points and its area, updated point by point."""
 
     def __init__(self, right: float, top: float) -> None:
         # Ascending in x, descending in y, with a sentinel at either end.
@@ -151,7 +153,7 @@ class _Stairs:
         i = bisect_left(self.x, x)
         if self.y[i - 1] <= y or (self.x[i] == x and self.y[i] <= y):
             return
-        # Walk right over the steps that the new point covers.
+        # Advance over the steps that the new point covers.
         height, at, j = self.y[i - 1], x, i
         while True:
             self.area += (self.x[j] - at) * (height - y)

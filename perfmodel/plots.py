@@ -1,11 +1,11 @@
-"""The former place of pictures: `perfmodel.charts`. Its names answer for one minor version."""
+"""Deprecated location of `perfmodel.charts`, supported for one minor version."""
 
 import sys
 import warnings
 from importlib import import_module
 from types import ModuleType
 
-#: Module -> what it offered in public -> where that is.
+#: Module -> its former public names -> their current locations.
 _FORMER = {
     "energy_stack": {"energy_stack": "energy_stack"},
     "engines": {"lanes": "lanes", "ActivityBar": "lanes"},

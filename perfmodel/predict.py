@@ -1,4 +1,4 @@
-"""Predict: one machine, one workload, an optional precision and runtime."""
+"""Public function `predict`: cost of one workload on one machine."""
 
 from __future__ import annotations
 
@@ -113,12 +113,12 @@ def predict(
 
 
 def _named(device: DeviceLike) -> str | Path | Device:
-    """Return what a calibration can be of: a device without facts varied.
+    """Return the device that a calibration applies to, which must have no modified facts.
 
     Raises
     ------
     InputError
-        It has facts varied.
+        The machine has modified facts.
     """
     if isinstance(device, Machine):
         raise input_error(
@@ -128,7 +128,7 @@ def _named(device: DeviceLike) -> str | Path | Device:
 
 
 def _plan_of(plan: Plan | str | Path | None) -> Plan | None:
-    """Return a plan, read from its file where that is what was given."""
+    """Return a plan, read from its file if it is a path."""
     if isinstance(plan, str | Path):
         return Plan.from_json(text_of(Path(plan), MAX_BYTES), str(plan))
     return plan
@@ -142,12 +142,12 @@ def _predicted(
     warm: bool,
     plan: Plan | None,
 ) -> Prediction:
-    """Return the prediction of what was asked for, stage by stage; see `stages`."""
+    """Return the prediction for resolved inputs, stage by stage; see `stages`."""
     resolved = stages.resolve(*subject)
-    workload, machine, precision, _ = resolved
+    workload, machine, precision = resolved.workload, resolved.machine, resolved.precision
     graph = stages.written(resolved)
     if plan is not None:
-        # A plan is of the network itself: what a runtime adds to it is in no plan.
+        # A plan refers to the original network, without changes by a runtime.
         graph = written_out(graph, workload, plan, precision, machine)
     else:
         graph = stages.execute(resolved, graph)
@@ -156,15 +156,15 @@ def _predicted(
     if not lowered.rows:
         raise InputError(_nothing(workload, graph))
     moves = None if plan is None else moves_of(plan, graph, lowered, machine)
-    prediction = PredictionJob(*resolved, lowered, relaxed, warm, moves).run()
+    prediction = PredictionJob.of(resolved, lowered, relaxed=relaxed, warm=warm, plan=moves).run()
     latency = prediction.latency_s
-    if isinstance(latency, float) and latency == 0.0:  # its sizes leave every tensor empty
+    if isinstance(latency, float) and latency == 0.0:  # with these sizes every tensor is empty
         raise InputError(_nothing(workload, graph))
     return prediction
 
 
 def _nothing(workload: Workload, graph: Graph) -> list[Fault]:
-    """Return why there is nothing to predict: what is not priced, if that is all there is."""
+    """Return the reason for an empty prediction, such as operators without a cost model only."""
     message = f"'{workload.name}' computes nothing"
     if not graph.not_priced:
         return [Fault(message, file=workload.origin, expected="an operator on elements, no view")]

@@ -1,4 +1,4 @@
-"""Pydantic errors as faults: a place in the file, what was expected, what was meant."""
+"""Conversion of pydantic errors to faults with position, expected input and suggestion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, nearest, no_such, one_of
 from perfmodel.marks import Marks, Path
 from perfmodel.units import is_number
 
@@ -24,14 +24,16 @@ SPEC_FILE = {"spec_file": True}
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A fault whose place is still a path inside the data.
+    """Fault located by a path inside the data rather than a position in the file.
 
     Attributes
     ----------
     path : tuple of str or int
+        Path of the value.
     message, expected, suggestion : str
+        The same as for `perfmodel.errors.Fault`.
     on_key : bool
-        The key itself is at fault, not its value.
+        Whether the key is at fault rather than its value.
     """
 
     path: Path
@@ -40,14 +42,22 @@ class Flaw:
     suggestion: str = ""
     on_key: bool = False
 
+    @classmethod
+    def no_such(
+        cls, path: Path, message: str, name: str, known: Iterable[str], *, on_key: bool = False
+    ) -> Flaw:
+        """Return the flaw of an unknown name; see `perfmodel.errors.no_such`."""
+        fault = no_such(message, name, dict.fromkeys(known))
+        return cls(path, message, fault.expected, fault.suggestion, on_key)
+
 
 def build(model: type[T], data: Any, marks: Marks, file: str) -> T:
     """Validate file data; see `perfmodel.specfile.validate`."""
-    made: Any = None
+    instance: Any = None
     flaws: list[Flaw] = []
     schema = cast("type[BaseModel]", model)
     try:
-        made = schema.model_validate(data, context=SPEC_FILE)
+        instance = schema.model_validate(data, context=SPEC_FILE)
     except ValidationError as error:
         flaws += faults_of(error, schema)
     check = getattr(model, "structure_faults", None)
@@ -55,11 +65,11 @@ def build(model: type[T], data: Any, marks: Marks, file: str) -> T:
         _collect(flaws, cast("Iterable[Flaw]", check(data)))
     if flaws:
         raise InputError(locate(flaws, marks, file))
-    return cast("T", made)
+    return cast("T", instance)
 
 
 def _collect(flaws: list[Flaw], checks: Iterable[Flaw]) -> None:
-    """Add what checks across fields find; they may not get through data whose fields are bad."""
+    """Add the flaws found by checks across fields; these may fail on data with invalid fields."""
     fields_are_bad = bool(flaws)
     try:
         for flaw in checks:
@@ -70,17 +80,17 @@ def _collect(flaws: list[Flaw], checks: Iterable[Flaw]) -> None:
 
 
 def checked(instance: T, flaws: Iterable[Flaw]) -> T:
-    """``instance``, or one pydantic error that carries every flaw; for ``mode="after"``."""
-    found = list(flaws)
-    if found:
-        raise _carrier(found)
+    """Return `instance`, or raise one pydantic error with all flaws; for ``mode="after"``."""
+    all_flaws = list(flaws)
+    if all_flaws:
+        raise _carrier(all_flaws)
     return instance
 
 
-def subclass(model: type[T], given: Any, context: Any) -> T:
-    """Validate as a class that is known only from the data, keeping the place of each error."""
+def subclass(model: type[T], data: Any, context: Any) -> T:
+    """Validate data as a class determined by the data, preserving the location of each error."""
     try:
-        return cast("Any", model).model_validate(given, context=context)
+        return cast("Any", model).model_validate(data, context=context)
     except ValidationError as error:
         flaws = faults_of(error, cast("type[BaseModel]", model))
     raise _carrier(flaws)
@@ -98,12 +108,13 @@ def _carrier(flaws: Sequence[Flaw]) -> PydanticCustomError:
             )
         )
         lines.append(text.replace("{", "(").replace("}", ")"))
-    context = {"flaws": tuple(flaws)}
-    return PydanticCustomError("flaws", "\n".join(lines), context)  # pyright: ignore[reportArgumentType]
+    context: dict[str, Any] = {"flaws": tuple(flaws)}
+    text = cast("Any", "\n".join(lines))
+    return PydanticCustomError("flaws", text, context)
 
 
 def locate(flaws: Iterable[Flaw], marks: Marks, file: str) -> list[Fault]:
-    """Faults with places, in reading order, each once."""
+    """Return faults with positions, in reading order, without duplicates."""
     faults: list[Fault] = []
     for flaw in dict.fromkeys(flaws):
         line, column = marks.at(flaw.path, key=flaw.on_key)
@@ -123,18 +134,18 @@ def locate(flaws: Iterable[Flaw], marks: Marks, file: str) -> list[Fault]:
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Flaw]:
-    """Flaws of a pydantic error raised for ``model``."""
+    """Return the flaws of a pydantic error raised for `model`."""
     flaws: list[Flaw] = []
     items = [cast("Mapping[str, Any]", item) for item in error.errors(include_url=False)]
     for item in items:
         if item["type"] == "too_short" and any(_inside(other, item) for other in items):
-            continue  # pydantic counts entries with faults as none; theirs are told
+            continue  # pydantic counts invalid entries as missing; their own faults are reported
         flaws += _flaws(item, model)
     return flaws
 
 
 def _inside(item: Mapping[str, Any], of: Mapping[str, Any]) -> bool:
-    """Whether an error lies below the place of another."""
+    """Return whether an error is located below another one."""
     depth = len(of["loc"])
     return len(item["loc"]) > depth and item["loc"][:depth] == of["loc"]
 
@@ -173,9 +184,9 @@ def _flaws(item: Mapping[str, Any], model: type[BaseModel]) -> list[Flaw]:
             return [Flaw(path, message, str(expected), str(suggestion), on_key)]
 
 
-def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Message, expectation and suggestion for what pydantic words for programmers."""
-    shown = _shown(given)
+def _plain_words(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Return message, expectation and suggestion for users from a pydantic error."""
+    shown = _shown(value)
     match kind:
         case "greater_than":
             return f"{shown} is too small", f"a number above {_plain(context['gt'])}", ""
@@ -186,27 +197,27 @@ def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str
         case "less_than_equal":
             return f"{shown} is too large", f"at most {_plain(context['le'])}", ""
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-            quoted = isinstance(given, str) and given.strip().isdecimal()
+            quoted = isinstance(value, str) and value.strip().isdecimal()
             expected = "a whole number without quotes" if quoted else "a whole number"
             return f"{shown} is not a whole number", expected, ""
         case "float_type" | "float_parsing":
             return f"{shown} is not a number", "a number", ""
         case "string_type":
-            number = is_number(given)
+            number = is_number(value)
             return f"{shown} is not a text", "a text in quotes" if number else "a text", ""
         case "bool_type" | "bool_parsing":
             return f"{shown} is neither true nor false", "true or false", ""
         case "too_short" | "too_long" | "string_too_short" | "string_too_long":
-            length = context.get("actual_length", len(given))
+            length = context.get("actual_length", len(value))
             least, most = context.get("min_length"), context.get("max_length")
             one, noun = ("character", "characters") if "string" in kind else ("entry", "entries")
-            said = f"holds {length} {noun}" if length else "is empty"
+            length_text = f"holds {length} {noun}" if length else "is empty"
             if least is not None:
-                return said, f"at least {least} {one if least == 1 else noun}", ""
-            return said, f"at most {most} {noun}", ""
+                return length_text, f"at least {least} {one if least == 1 else noun}", ""
+            return length_text, f"at most {most} {noun}", ""
         case "string_pattern_mismatch":
             pattern = str(context["pattern"])
-            folded = re.sub(r"[^a-z0-9]+", "_", str(given).lower()).strip("_")
+            folded = re.sub(r"[^a-z0-9]+", "_", str(value).lower()).strip("_")
             meant = folded if re.search(pattern, folded) else ""
             return f"{shown} is not spelled as it must be", f"text that matches {pattern}", meant
         case _:
@@ -234,23 +245,23 @@ def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:
 def _not_a_choice(path: Path, item: Mapping[str, Any]) -> Flaw:
     choices = [part.strip(" '") for part in str(item["ctx"]["expected"]).split(",")]
     choices = [c.strip(" '") for choice in choices for c in choice.split(" or ")]
-    given = str(item["input"])
+    value = str(item["input"])
     return Flaw(
         path,
         f"unknown value {_shown(item['input'])}",
         one_of(choices) if len(choices) > 1 else choices[0],
-        nearest(given, choices, cutoff=0.5),
+        nearest(value, choices, cutoff=0.5),
     )
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """The model class that the mapping at ``path`` is read as."""
-    found: type[BaseModel] | None = model
+    """Return the model class of the mapping at `path`."""
+    inner: type[BaseModel] | None = model
     annotation: Any = model
     for part in path:
-        found = _model_in(annotation)
-        if found is not None and isinstance(part, str) and part in found.model_fields:
-            annotation = found.model_fields[part].annotation
+        inner = _model_in(annotation)
+        if inner is not None and isinstance(part, str) and part in inner.model_fields:
+            annotation = inner.model_fields[part].annotation
         else:
             annotation = _item_type(annotation)
     return _model_in(annotation)

@@ -1,7 +1,8 @@
-"""Files that are read: regular ones, of at most a stated size, opened without waiting for them.
+"""Safe reading of files: regular files only, limited in size, opened without blocking.
 
-A pipe would be waited for, a device read until memory ends, and a mapped file that another process
-cuts short would end the process. Every reader of a file that the user names opens it here.
+Opening a pipe would block, a device could be read until memory is exhausted, and truncation of a
+memory-mapped file by another process would terminate this one. All files named by the user are
+opened here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import BinaryIO, Final
 
 from perfmodel.errors import InputError, input_error
 
-#: Bytes that are read ahead at once.
+#: Number of bytes read ahead.
 _AHEAD: Final = 2**16
 
 
@@ -23,11 +24,11 @@ def open_file(path: str | Path, expected: str = "a readable file") -> BinaryIO:
     Raises
     ------
     InputError
-        It cannot be read, or is a pipe, a socket, a device or a folder.
+        The file cannot be read, or is a pipe, a socket, a device or a folder.
     """
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        # Opening a pipe waits for its other end unless told not to.
+        # Without this flag, opening a pipe blocks until its other end is opened.
         descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         if _is_special(path):  # a socket cannot be opened at all
@@ -46,25 +47,25 @@ def open_file(path: str | Path, expected: str = "a readable file") -> BinaryIO:
 def contents(
     path: str | Path, most: int, expected: str = "a readable file", *, wanted: str = ""
 ) -> bytes:
-    """Return what a file holds.
+    """Return the contents of a file.
 
     Parameters
     ----------
     most
-        Bytes that it may hold.
+        Maximum size in bytes.
     expected, wanted
-        What a message asks for where it cannot be read, and where it is too large.
+        Expected input in the messages for files that cannot be read, and that are too large.
 
     Raises
     ------
     InputError
-        It cannot be read, is no regular file, or is larger.
+        The file cannot be read, is not a regular file, or is too large.
     """
     with open_file(path, expected) as stream:
         if os.fstat(stream.fileno()).st_size > most:
             raise _too_large(path, most, wanted or expected)
         try:
-            content = stream.read(most + 1)  # some files grow, and some say that they are empty
+            content = stream.read(most + 1)  # some files grow, and some report a size of zero
         except OSError as error:
             reason = (error.strerror or "cannot be read").lower()
             raise input_error(reason, file=str(path), expected=expected) from None
@@ -74,12 +75,12 @@ def contents(
 
 
 def text_of(path: str | Path, most: int, expected: str = "a text file in UTF-8") -> str:
-    """Return the text of a file, a byte order mark at its beginning left out.
+    """Return the text of a file without a byte order mark.
 
     Raises
     ------
     InputError
-        As `contents`; or it is not UTF-8.
+        The same as for `contents`, or the file is not UTF-8.
     """
     try:
         return contents(path, most, expected).decode("utf-8-sig")
@@ -88,9 +89,9 @@ def text_of(path: str | Path, most: int, expected: str = "a text file in UTF-8")
 
 
 class FileBytes:
-    """The bytes of an open file by position, of which only those that are asked for are read.
+    """Random access to the bytes of an open file, reading only the requested spans.
 
-    A file that is cut short while it is read is bad input; were it mapped, it would end the
+    Truncation during reading is an input error, whereas with memory mapping it would terminate the
     process.
     """
 

@@ -1,4 +1,4 @@
-"""From names, paths and settings to what a prediction takes, with every fault at once."""
+"""Resolution of names, paths and settings to the inputs of a prediction, reporting all faults."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from perfmodel.settings import BITS, REMARKS, FaultList, Settings, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-#: A name, a path, a workload, or a model in memory that an importer reads (torch.export).
+#: Name, path, workload, or in-memory model supported by an importer (torch.export).
 WorkloadLike: TypeAlias = str | Path | Workload | Any
 DeviceLike: TypeAlias = str | Path | Device | Machine
 
-#: What no precision, runtime, engine or model is named by.
+#: Types that cannot name a precision, runtime, engine or model.
 _NO_NAMES: Final = (bool, int, float, list, tuple, dict)
 _UNSET: Final = Settings()
 
 
 class PredictionInputs(NamedTuple):
-    """What `predict` takes.
+    """Inputs of `predict`.
 
     Attributes
     ----------
     workload, device, precision, runtime
-        Resolved.
+        Resolved objects.
     engine, model
         Names, checked by `predict`.
     """
@@ -50,7 +50,7 @@ class PredictionInputs(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionQuestion:
-    """The parameters of `predict` that other questions have too; they derive from it."""
+    """Parameters of `predict` shared by other functions; base class of their parameters."""
 
     workload: WorkloadLike
     device: DeviceLike
@@ -60,7 +60,7 @@ class PredictionQuestion:
     engine: str | None
 
     def resolved(self) -> PredictionInputs:
-        """Return objects for names and paths.
+        """Return resolved objects for names and paths.
 
         Raises
         ------
@@ -82,44 +82,72 @@ def resolve(
     model: str | None = None,
     faults: FaultList | None = None,
 ) -> PredictionInputs:
-    """Return what `predict` takes.
+    """Return the inputs of `predict`.
 
     Parameters
     ----------
     workload, device
         Objects, names or paths.
     settings
-        By name, as `perfmodel.settings.split` sorts them.
+        Settings by name, see `perfmodel.settings.split`.
     faults
-        Faults gathered so far; more are added, and all are raised.
+        Faults so far; further ones are added, and all are raised.
 
     Raises
     ------
     InputError
-        Every fault of all of them at once.
+        All faults at once.
     """
     faults = FaultList() if faults is None else faults
     parts = split(settings) if settings else _UNSET
-    given: dict[str, Any] = {
-        "precision": precision,
-        "runtime": runtime,
-        "engine": engine,
-        "model": model,
-    }
+    options = _options(
+        {"precision": precision, "runtime": runtime, "engine": engine, "model": model},
+        parts,
+        faults,
+    )
+    bound = faults.trying(workload_of, workload, parts.workload)
+    software = faults.trying(runtime_of, options["runtime"], device)
+    spec = faults.trying(device_of, device)
+    unread = FaultList()  # its faults follow those of facts
+    formats = unread.trying(precision_of, options["precision"])
+    machine = spec
+    if spec is not None and parts.facts:
+        # Paths of facts do not depend on the runtime: check them even if it is invalid.
+        machine = faults.trying(
+            machine_of, spec, software, parts.facts, bound, formats, options["engine"]
+        )
+    if spec is not None and (options["engine"] is not None or options["model"] is not None):
+        specified = spec if isinstance(spec, Machine) else spec.machine()
+        faults += check_choices(specified, options["engine"], options["model"])
+    faults += unread
+    if parts.bits:
+        faults.trying(checked_bits, parts.bits)
+        if not faults and spec is not None:
+            formats = with_bits(formats, parts.bits, bound, spec, software, options["engine"])
+    faults.settle()
+    assert bound is not None
+    assert machine is not None
+    if parts.facts:
+        note_remarks(machine)
+    return PredictionInputs(bound, machine, formats, software, options["engine"], options["model"])
+
+
+def _options(options: dict[str, Any], parts: Settings, faults: FaultList) -> dict[str, Any]:
+    """Return the options merged with those among the settings."""
     for name, value in parts.options.items():
-        if given[name] is not None and given[name] != value:
+        if options[name] is not None and options[name] != value:
             faults.append(
                 Fault(
-                    f"'{name}' is given twice: {given[name]} and {value}",
+                    f"'{name}' is given twice: {options[name]} and {value}",
                     path=name,
                     expected="one of them",
                 )
             )
-        given[name] = value
-    for name, value in given.items():
+        options[name] = value
+    for name, value in options.items():
         if isinstance(value, _NO_NAMES):
             faults.append(Fault(f"{value!r} is no name", path=name, expected="a text"))
-            given[name] = None
+            options[name] = None
     for name in parts.subjects:
         faults.append(
             Fault(
@@ -128,56 +156,32 @@ def resolve(
                 expected=f"the {name} as an argument, or a sweep",
             )
         )
-    made = faults.trying(workload_of, workload, parts.workload)
-    chosen = faults.trying(runtime_of, given["runtime"], device)
-    found = faults.trying(device_of, device)
-    unread = FaultList()  # its faults come after those of facts
-    formats = unread.trying(precision_of, given["precision"])
-    machine = found
-    if found is not None and parts.facts:
-        # The path of a fact is known under any runtime, so a fault of the runtime hides none here.
-        machine = faults.trying(
-            machine_of, found, chosen, parts.facts, made, formats, given["engine"]
-        )
-    if found is not None and (given["engine"] is not None or given["model"] is not None):
-        spec = found if isinstance(found, Machine) else found.machine()
-        faults += check_choices(spec, given["engine"], given["model"])
-    faults += unread
-    if parts.bits:
-        faults.trying(checked_bits, parts.bits)
-        if not faults and found is not None:
-            formats = with_bits(formats, parts.bits, made, found, chosen, given["engine"])
-    faults.settle()
-    assert made is not None
-    assert machine is not None
-    if parts.facts:
-        note_remarks(machine)
-    return PredictionInputs(made, machine, formats, chosen, given["engine"], given["model"])
+    return options
 
 
 def workload_of(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
-    """Return the workload that a caller gives, bound to its settings."""
+    """Return the workload of an object, name or path, bound to its settings."""
     if isinstance(workload, Workload):
         return workload.bind(settings) if settings else workload
     return find(workload, settings)
 
 
 def device_of(device: DeviceLike) -> Device | Machine:
-    """Return the device or machine that a caller gives."""
+    """Return the device or machine of an object, name or path."""
     return device if isinstance(device, Machine) else hardware(device)
 
 
 def runtime_of(
     runtime: str | Path | Runtime | None, device: DeviceLike | None = None
 ) -> Runtime | None:
-    """Return the runtime that a caller gives, of a device or machine; None where there is none."""
+    """Return the runtime of an object or name, for a device or machine; ``None`` if unspecified."""
     if isinstance(device, Machine) and runtime == device.runtime.name:
-        return device.runtime  # whose constants may be others than the library's
+        return device.runtime  # whose constants may differ from those of the library
     return None if runtime is None else find_runtime(runtime)
 
 
 def precision_of(precision: str | Precision | None) -> Precision | None:
-    """Return the precision that a caller gives; None where there is none."""
+    """Return the precision of an object or text; ``None`` if unspecified."""
     return None if precision is None else as_precision(precision)
 
 
@@ -189,7 +193,7 @@ def machine_of(
     precision: str | Precision | None = None,
     engine: str | None = None,
 ) -> Machine:
-    """Return a machine with facts varied, under the runtime that `predict` would take."""
+    """Return a machine with modified facts, under the runtime that `predict` would use."""
     if isinstance(device, Machine):
         machine = device
         ran = device.runtime
@@ -207,7 +211,7 @@ def machine_of(
 
 
 def _leaves_runtime_open(machine: Machine) -> bool:
-    """Whether nobody named the runtime of a machine, nor set a constant of it."""
+    """Return whether the runtime of a machine is unspecified and none of its constants is set."""
     return not machine.runtime_named and not any(
         path.startswith("runtime.") for path in machine.varied
     )
@@ -219,29 +223,30 @@ def usual_runtime(
     precision: str | Precision | None = None,
     engine: str | None = None,
 ) -> Runtime:
-    """Return the runtime that a workload takes on a device where none is named.
+    """Return the default runtime of a workload on a device.
 
-    It is the first of the device's that runs such a workload in that precision, else the first that
-    runs such a workload at all, else `generic`; of those that drive the engine, where one is named.
+    It is the first runtime of the device that supports the workload in its precision, else the
+    first that supports the workload, else `generic`. If an engine is named, only runtimes that
+    drive it are considered.
 
     Raises
     ------
     InputError
-        The precision is none.
+        The precision is invalid.
     """
     stated = precision if precision is not None else workload.precision or None
     wanted = None if stated is None else as_precision(stated)
     usual = [find_runtime(name) for name in (device.default_runtime, *device.runtimes)]
     if engine in [e.name for e in device.engines]:
         usual = [runtime for runtime in usual if runtime.drives(device, engine)]
-    found = find_runtime("generic")
-    for formats in (None, wanted):  # a format that it runs goes before one that it does not
-        found = next((r for r in usual if r.takes(workload.unit, formats)), found)
-    return variant_of(found, device, engine)
+    usual_one = find_runtime("generic")
+    for formats in (None, wanted):  # supported formats are preferred
+        usual_one = next((r for r in usual if r.takes(workload.unit, formats)), usual_one)
+    return variant_of(usual_one, device, engine)
 
 
 def variant_of(runtime: Runtime, device: Device, engine: str | None) -> Runtime:
-    """Return the runtime that stands for one on the engine, where that is one of the device's."""
+    """Return the variant of a runtime for the engine, if the device lists it."""
     if not runtime.variants:
         return runtime
     known = engine in [e.name for e in device.engines]
@@ -249,53 +254,55 @@ def variant_of(runtime: Runtime, device: Device, engine: str | None) -> Runtime:
 
 
 def note_remarks(device: Device | Machine) -> None:
-    """Leave what is to be said of a machine's facts to the command line, where that asked."""
-    told = REMARKS.get()
-    if told is not None and isinstance(device, Machine):
-        told += [remark for remark in device.remarks if remark not in told]
+    """Pass remarks on a machine's facts to the command line, if it collects them."""
+    remarks = REMARKS.get()
+    if remarks is not None and isinstance(device, Machine):
+        remarks += [remark for remark in device.remarks if remark not in remarks]
 
 
 def with_bits(
-    given: str | Precision | None,
+    precision: str | Precision | None,
     bits: Mapping[str, Any],
     workload: Workload | None,
     device: Device | Machine,
     runtime: Runtime | None,
     engine: str | None,
 ) -> Precision:
-    """Return the precision that `predict` would take, with other stored bits per element.
+    """Return the precision that `predict` would use, with other stored bits per element.
 
     Raises
     ------
     InputError
-        What is no number of bits, all of it at once.
+        All invalid numbers of bits.
     """
     checked = checked_bits(bits)
-    machine = machine_of(device, runtime, {}, workload, given, engine)
-    return precision_for(given, workload, machine, engine or machine.engine).with_bits(**checked)
+    machine = machine_of(device, runtime, {}, workload, precision, engine)
+    return precision_for(precision, workload, machine, engine or machine.engine).with_bits(
+        **checked
+    )
 
 
 def precision_for(
-    given: str | Precision | None, workload: Workload | None, machine: Machine, engine: str
+    precision: str | Precision | None, workload: Workload | None, machine: Machine, engine: str
 ) -> Precision:
-    """Return the precision given, else the file's own, else the engine's first.
+    """Return the specified precision, else that of the model file, else the engine's default.
 
-    That is the first of its kind's `FORMATS_FIRST` for which it states a peak.
+    The default is the first format in `FORMATS_FIRST` of the engine's kind with a stated peak.
     """
-    if given is not None:
-        return _as_file(as_precision(given), workload)
+    if precision is not None:
+        return _as_file(as_precision(precision), workload)
     if workload is not None and workload.precision:
         return as_precision(workload.precision)
     return as_precision(machine.device.engine(engine).own_precision())
 
 
 def _as_file(precision: Precision, workload: Workload | None) -> Precision:
-    """Return a precision with the weights of the GGUF file of a model, by its tensors' rows."""
+    """Return a precision with the weight formats of a model's GGUF file, tensor by tensor."""
     if workload is None or not is_gguf(precision.weights):
         return precision
     lengths = workload.graph().row_lengths
     weights = for_rows(precision.weights, lengths, tied="head" not in lengths)
-    # The same object keeps what it has worked out for slots of other networks.
+    # The same object retains cached results for slots of other networks.
     return precision if weights is precision.weights else replace(precision, weights=weights)
 
 
@@ -305,7 +312,7 @@ def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        What is no number of bits, all of it at once.
+        All invalid numbers of bits.
     """
     import numpy as np
 
@@ -332,7 +339,7 @@ def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_choices(machine: Machine, engine: str | None, model: str | None) -> list[Fault]:
-    """Faults of an engine and a cost model chosen by name."""
+    """Return the faults of the names of an engine and a cost model."""
     faults: list[Fault] = []
     if engine is not None:
         names = [e.name for e in machine.device.engines]

@@ -1,7 +1,7 @@
-"""What users set by name: facts of a device, parameters of a workload, and a few reserved words.
+"""Settings by name: facts of a device, parameters of a workload, and reserved words.
 
 A dotted path is a fact of the device by entry name or role (``memories.main.bandwidth``); a plain
-name is a parameter of the workload, or what shapes it (``phase``, ``layers``).
+name is a parameter of the workload, or a field of its structure (``phase``, ``layers``).
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from perfmodel.units import UnitError, parse
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Stored bits per element by role, as numbers that may vary (the compute format stays).
+#: Names of numeric stored bits per element, by role; the compute format is unchanged.
 BITS: Final = {"weight_bits": "weights", "activation_bits": "activations", "kv_bits": "kv"}
-#: Categories of a prediction that are no part of a workload.
+#: Categories of a prediction that are not part of a workload.
 OPTIONS: Final = ("precision", "runtime", "engine", "model")
 RESERVED: Final = ("device", "workload", *OPTIONS)
 
-#: What the command line says beside an answer, of what was set by name; ``None`` in Python.
+#: Remarks on settings that the command line prints with a result; ``None`` in Python.
 REMARKS: ContextVar[list[str] | None] = ContextVar("REMARKS", default=None)
 
-#: Faults that a caller has found before it asks a question, which raises them with its own.
+#: Faults found by a caller, to be raised together with those of the called function.
 _EARLIER: ContextVar[tuple[Fault, ...]] = ContextVar("EARLIER", default=())
 
 _SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "runtime")
-#: A power as it is written: 2**9.
+#: Pattern of a power: 2**9.
 POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
 
 
 class FaultList(list[Fault]):
-    """Faults gathered over several steps, so that a user sees all of them at once."""
+    """List of faults from several steps, to be reported together."""
 
     def trying(self, work: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R | None:
-        """Return what a call returns; ``None`` where it raises `InputError`, keeping its faults."""
+        """Return the result of a call; ``None`` on `InputError`, whose faults are added."""
         try:
             return work(*arguments, **named)
         except InputError as error:
@@ -51,7 +51,7 @@ class FaultList(list[Fault]):
     def trying_for(
         self, place: str, work: Callable[P, R], /, *arguments: P.args, **named: P.kwargs
     ) -> R | None:
-        """Do as `trying`, and name the place where faults say none."""
+        """Do the same as `trying`, and add a location to faults without one."""
         try:
             return work(*arguments, **named)
         except InputError as error:
@@ -61,7 +61,7 @@ class FaultList(list[Fault]):
     def trying_at(
         self, path: str, work: Callable[P, R], /, *arguments: P.args, **named: P.kwargs
     ) -> R | None:
-        """Do as `trying`, and give faults the path of what the call was about."""
+        """Do the same as `trying`, and add the path of the argument to faults."""
         try:
             return work(*arguments, **named)
         except InputError as error:
@@ -69,7 +69,7 @@ class FaultList(list[Fault]):
             return None
 
     def quantity(self, value: str | float, dimension: str, path: str) -> float | None:
-        """Return a number in SI units, or a text with its unit; ``None`` where it is neither."""
+        """Return an SI value from a number or a text with a unit; ``None`` if it is neither."""
         try:
             return parse(value, dimension) if isinstance(value, str) else float(value)
         except UnitError as error:
@@ -79,14 +79,14 @@ class FaultList(list[Fault]):
             return None
 
     def settle(self) -> None:
-        """Raise `InputError` with everything gathered, if there is anything."""
+        """Raise `InputError` with all faults, if there are any."""
         if self:
             raise InputError(self)
 
 
 @contextmanager
 def with_faults(faults: Iterable[Fault]) -> Generator[None]:
-    """Let the question that is asked inside raise these faults with its own."""
+    """Make functions called in this context raise these faults together with their own."""
     token = _EARLIER.set(tuple(faults))
     try:
         yield
@@ -95,7 +95,7 @@ def with_faults(faults: Iterable[Fault]) -> Generator[None]:
 
 
 def gathered() -> FaultList:
-    """Return the faults that a caller has found, which the outermost question takes."""
+    """Return the faults found by a caller; only the outermost function receives them."""
     earlier = _EARLIER.get()
     if earlier:
         _EARLIER.set(())
@@ -103,18 +103,18 @@ def gathered() -> FaultList:
 
 
 def is_fact(name: str) -> bool:
-    """Whether a name is a device's (``memories.main.bandwidth``) rather than a workload's."""
+    """Return whether a name is a fact of a device (``memories.main.bandwidth``)."""
     return (name.partition(".")[0] in _SECTIONS and "." in name) or name in ("area", "price")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings by what they apply to.
+    """Settings grouped by their target.
 
     Attributes
     ----------
     workload : dict
-        Parameters and fields of the structure.
+        Parameters of the workload and fields of its structure.
     facts : dict
         Facts of the device by path.
     bits : dict
@@ -133,24 +133,24 @@ class Settings:
 
 
 def split(settings: Mapping[str, Any]) -> Settings:
-    """Sort settings by what they apply to."""
-    found = Settings()
+    """Group settings by their target."""
+    sorted_settings = Settings()
     for name, value in settings.items():
         if name in OPTIONS:
-            found.options[name] = value
+            sorted_settings.options[name] = value
         elif name in RESERVED:
-            found.subjects[name] = value
+            sorted_settings.subjects[name] = value
         elif name in BITS:
-            found.bits[BITS[name]] = value
+            sorted_settings.bits[BITS[name]] = value
         elif is_fact(name):
-            found.facts[name] = value
+            sorted_settings.facts[name] = value
         else:
-            found.workload[name] = value
-    return found
+            sorted_settings.workload[name] = value
+    return sorted_settings
 
 
 def plain_value(text: str) -> Any:
-    """What a text stands for as a setting of a workload: a number, a truth value, or itself."""
+    """Return the value of a workload setting in text form: a number, a boolean, or the text."""
     clean = text.strip()
     power = POWER.fullmatch(clean)
     if power is not None:
@@ -175,26 +175,26 @@ def _whole(value: float) -> float | int:
 def text_list(
     values: str | Iterable[str], faults: list[Fault] | None = None, place: str = "", path: str = ""
 ) -> list[str]:
-    """Texts of a list that may be written with commas: ``"a,b"``, ``["a", "b,c"]``.
+    """Return the items of a list in which texts may contain commas: ``"a,b"``, ``["a", "b,c"]``.
 
     Parameters
     ----------
     faults
-        Gets a fault for each text that has nothing between two commas or at an end.
+        List that receives a fault for each text with an empty item.
     place, path
-        Option and name that the texts were given for, for faults.
+        Option and name of the setting, for faults.
     """
-    found: list[str] = []
+    texts: list[str] = []
     for text in [values] if isinstance(values, str) else values:
         parts = [part.strip() for part in text.split(",")]
         if faults is not None and len(parts) > 1 and not all(parts):
             faults.append(empty_fault(text, parts, place, path))
-        found += [part for part in parts if part]
-    return found
+        texts += [part for part in parts if part]
+    return texts
 
 
 def empty_fault(text: str, parts: Sequence[str], place: str, path: str = "") -> Fault:
-    """Fault of a list in which nothing stands between two commas, or at an end."""
+    """Return the fault of a list with an empty item."""
     at = next((i for i, part in enumerate(parts, 1) if not part.strip()), 1)
     meant = ",".join(part.strip() for part in parts if part.strip())
     return Fault(

@@ -1,4 +1,4 @@
-"""Where the data that ships with the package lies."""
+"""Location of the data shipped with the package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @lru_cache
 def data_root(kind: str = "hardware_specs") -> Path:
-    """Folder of the data that ships with the package.
+    """Return the folder of the data shipped with the package.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def data_root(kind: str = "hardware_specs") -> Path:
     Returns
     -------
     Path
-        Inside the installed package, else in the checkout beside it.
+        Folder inside the installed package, else in the checkout next to it.
     """
     from importlib.resources import files
 

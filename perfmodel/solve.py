@@ -1,4 +1,4 @@
-"""Where a condition starts to hold: one number of a device or a workload is solved for."""
+"""Root finding for one number of a device or workload at which a condition starts to hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ from perfmodel.table import Result, plain
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.workload import SHARES
 
-#: The search spans these multiples of the base value.
+#: Ends of the search interval as multiples of the base value.
 LOWEST: Final = 1e-3
 HIGHEST: Final = 1e6
 
@@ -43,7 +43,7 @@ _STEPS: Final = 577
 """Points of the first look: 64 a decade, both ends included."""
 _FINER: Final = 65
 _PRECISION: Final = 1e-13
-#: Where a fact is zero, the search is around something of its kind.
+#: Base values for facts that are zero, by dimension.
 _TYPICAL: Final = {"time": 1e-6, "bytes": 1e6, "power": 1.0, "clocks": 1e3}
 _SCALED: Final = ("multiplier", "factor", "ratio", "fraction", "scale")
 
@@ -52,31 +52,31 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class Solution(Result):
-    """What `solve` found.
+    """Result of `solve`.
 
     Attributes
     ----------
     variable : str
-        What was solved for.
+        Name of the free number.
     until : str
-        The condition.
+        Condition.
     value : float or None
-        Where it starts to hold, on the side where it does; ``None`` where it never does.
+        Threshold at which the condition holds, on the satisfying side; ``None`` if it never holds.
     direction : str
         ``at least`` or ``at most`` (the value), ``any`` or ``none``.
     base : float
-        The value to start with.
+        Original value of the variable.
     low, high : float
-        What was searched.
+        Ends of the search interval.
     prediction : Prediction
-        At the value; at the searched value that comes nearest where there is none.
+        Prediction at the threshold, or at the value closest to satisfying the condition.
     fits : bool
-        Whether fitting into memory was part of the condition.
+        Whether fitting into memory is part of the condition.
     unknown : int
-        Of the values that were looked at first, those at which the condition has no number: they
-        count as not satisfying it.
+        Number of initial grid values at which the metrics are undefined; these count as not
+        satisfying the condition.
     edge : str
-        Why there is no number beyond the value, where that is so.
+        Reason why no prediction exists beyond the value, if applicable.
     """
 
     noun = "solution"
@@ -119,19 +119,19 @@ class Solution(Result):
 
     @cached_property
     def reached(self) -> dict[str, float]:
-        """Metrics of the condition at the value (or where it comes nearest)."""
+        """Metrics of the condition at the threshold, or at the closest value."""
         names = parse_expression(self.until).names
         columns = _columns(self.prediction, names)
         return {name: first_number(columns[name]) for name in names}
 
     @property
     def binds(self) -> str:
-        """What limits the prediction there: its bottleneck, or the first limit exceeded."""
+        """Bottleneck of the prediction at the threshold, or its first exceeded limit."""
         broken = (*self.prediction.violations, *self.prediction.breaches)
         return str(broken[0].message) if broken and self.fits else self.prediction.bottleneck
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Return the complete result as a JSON-compatible dictionary."""
         return super().to_dict() | {
             "unit": DIMENSIONS[self.dimension].unit if self.dimension else "",
             "searched": {"low": plain(self.low), "high": plain(self.high)},
@@ -140,18 +140,18 @@ class Solution(Result):
 
     @property
     def headline(self) -> str:
-        """From where on, and for what, the condition holds."""
+        """Title: the threshold and the condition."""
         return self._lines()[0]
 
     def cautions(self) -> list[str]:
-        """Return what the condition reads there, its basis, and what lies beyond."""
+        """Return the metrics at the threshold, their basis, and remarks on values beyond it."""
         return [line.strip() for line in self._lines()[1:]]
 
     def _shown(self, value: float) -> str:
         return show(value, self.dimension, digits=6) if self.dimension else f"{value:.9g}"
 
     def _spread(self) -> list[str]:
-        """Between which ends measurements of what the condition reads would lie."""
+        """Prediction intervals of the metrics in the condition."""
         there = self.prediction
         lines = [f"  basis: {there.basis}, {there.basis_reason}"]
         for name in parse_expression(self.until).names:
@@ -196,9 +196,9 @@ class Solution(Result):
 
 
 def _said(name: str, value: float) -> str:
-    found = dimension_of(name)
-    if found in DIMENSIONS:
-        return f"{name} = {show(value, found)}"
+    dimension = dimension_of(name)
+    if dimension in DIMENSIONS:
+        return f"{name} = {show(value, dimension)}"
     return f"{name} = {value:.6g}"
 
 
@@ -253,11 +253,8 @@ def solve(
     faults = gathered()
     settings = dict(set or {})
     if variable in settings:
-        faults.append(
-            Fault(
-                f"'{variable}' is both set and solved for", path=variable, expected="one of the two"
-            )
-        )
+        message = f"'{variable}' is both set and solved for"
+        faults.append(Fault(message, path=variable, expected="one of the two"))
     condition = faults.trying(parse_expression, until, "until")
     if condition is not None:
         known = [*METRICS, "feasible"]
@@ -277,22 +274,22 @@ def solve(
 
 @dataclass(frozen=True)
 class _ThresholdProblem:
-    """One number free, everything else fixed."""
+    """Prediction with one free number and everything else fixed."""
 
     variable: str
     base: float
     low: float
     high: float
-    whole: bool
+    integral: bool
     dimension: str
     at: Callable[[Any], Prediction]
 
     def grid(self) -> Floats:
         values = np.geomspace(self.low, self.high, _STEPS)
-        values[0], values[-1] = self.low, self.high  # not by a rounding beyond what is allowed
-        if self.whole:
+        values[0], values[-1] = self.low, self.high  # rounding must not exceed the allowed range
+        if self.integral:
             values = np.rint(values)
-        # The base itself is among them, so that it is never between two looks.
+        # The base is one of the grid values, so that it is never between two of them.
         return np.unique(np.append(values, self.base))
 
 
@@ -306,7 +303,7 @@ def _problem(
     workload, device, precision = subject.workload, subject.device, subject.precision
     if variable in BITS:
         role = BITS[variable]
-        base = run(workload, device, precision)._job.precision  # pyright: ignore[reportPrivateUsage]
+        base = run(workload, device, precision).job.precision
         bits = float(getattr(base, role).element_bits)
 
         def with_bits(x: Any) -> Prediction:
@@ -314,57 +311,47 @@ def _problem(
 
         return _ThresholdProblem(variable, bits, 1e-3, 64.0, False, "", with_bits)
     if is_fact(variable):
-        machine = run(workload, device, precision).machine
+        run(workload, device, precision)  # raises faults of the other inputs
         spec = machine_of(device, subject.runtime, {}, workload, precision)
-        held = spec.get(variable)
-        if held is None and not spec.dimension(variable):
-            spec.vary({variable: 1.0})  # raises, with the nearest path
+        current = spec.get(variable)
+        if current is None and not spec.dimension(variable):
+            spec.vary({variable: 1.0})  # raises for an unknown path, suggesting the nearest
         dimension = spec.dimension(variable)
-        base = float(held) if held else _TYPICAL.get(dimension, 0.0)
+        base = float(current) if current else _TYPICAL.get(dimension, 0.0)
         if not base:
-            message = (
-                f"{machine.device.name} does not say this number, so there is nothing to scale"
-            )
+            message = f"{spec.device.name} does not say this number: there is nothing to scale"
             raise input_error(message, path=variable, expected="--set with a value to start")
         span = spec.span(variable)
         low, high = max(base * LOWEST, span.low), min(base * HIGHEST, span.high)
-        low = max(1.0, np.ceil(low)) if span.whole else low
-        return _ThresholdProblem(
-            variable,
-            base,
-            low,
-            high,
-            span.whole,
-            dimension,
-            lambda x: run(workload, spec.vary({variable: x}), precision),
-        )
+        low = max(1.0, np.ceil(low)) if span.integral else low
+
+        def at_fact(x: Any) -> Prediction:
+            return run(workload, spec.vary({variable: x}), precision)
+
+        return _ThresholdProblem(variable, base, low, high, span.integral, dimension, at_fact)
     if variable not in workload.parameters:
-        workload.bind({variable: 1})  # raises, with the nearest name
+        workload.bind({variable: 1})  # raises for an unknown name, suggesting the nearest
     base = float(workload.parameters[variable])
     share = variable in SHARES
-    whole = base.is_integer() and not variable.endswith(_SCALED) and not share
-    # A share that is 0 has nothing to scale.
+    integral = base.is_integer() and not variable.endswith(_SCALED) and not share
+    # A share of 0 cannot be scaled.
     base = base or LOWEST if share else base
     low, high = base * LOWEST, min(base * HIGHEST, 1.0 if share else 1e12)
-    low = max(1.0, np.ceil(low)) if whole else low
-    # A network too small to be one has no metrics to look at.
+    low = max(1.0, np.ceil(low)) if integral else low
+    # An empty network has no metrics.
     low = min(max(low, workload.least(variable)), base)
-    return _ThresholdProblem(
-        variable,
-        base,
-        low,
-        high,
-        whole,
-        "",
-        lambda x: run(workload.bind({variable: x}), device, precision),
-    )
+
+    def at_size(x: Any) -> Prediction:
+        return run(workload.bind({variable: x}), device, precision)
+
+    return _ThresholdProblem(variable, base, low, high, integral, "", at_size)
 
 
 def _absent(problem: _ThresholdProblem, condition: Expression) -> list[Fault]:
-    """Faults of metrics that this workload or device does not have."""
-    found = problem.at(problem.base)
-    columns = _columns(found, condition.names)
-    rates = [m for m in ("tokens_per_s", "frames_per_s") if getattr(found, m) is not None]
+    """Return the faults of metrics that this workload or device does not have."""
+    prediction = problem.at(problem.base)
+    columns = _columns(prediction, condition.names)
+    rates = [m for m in ("tokens_per_s", "frames_per_s") if getattr(prediction, m) is not None]
     faults: list[Fault] = []
     for name in condition.names:
         if columns[name] is None or bool(np.isnan(np.asarray(columns[name], dtype=float)).all()):
@@ -381,37 +368,40 @@ def _absent(problem: _ThresholdProblem, condition: Expression) -> list[Fault]:
 
 
 def _columns(prediction: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
-    """Metrics by name; of those by memory, main memory's."""
-    found: dict[str, Any] = {}
+    """Return metrics by name; those by memory are of main memory."""
+    columns: dict[str, Any] = {}
     for name in names:
         value = getattr(prediction, name)
         if isinstance(value, dict):
-            value = value.get(prediction.machine.main_memory, np.nan)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        found[name] = value
-    return found
+            value = cast("dict[str, Any]", value).get(prediction.machine.main_memory, np.nan)
+        columns[name] = value
+    return columns
 
 
 class _Margins:
-    """How far values are from where the condition flips, and whether they fit."""
+    """Signed margins of the condition at values of the variable, and whether they fit."""
 
     def __init__(self, problem: _ThresholdProblem, condition: Expression, fits: bool) -> None:
         self._problem, self._condition, self._fits = problem, condition, fits
-        #: Values that cannot be predicted, and why.
+        #: Values without a prediction -> reason.
         self.reasons: dict[float, str] = {}
 
     def __call__(self, values: Floats) -> tuple[Floats, Floats]:
-        """Return margins, -inf where there is no number, and limits, negative where it is unfit."""
+        """Return margins (-inf if undefined) and capacity margins (negative if it does not fit)."""
         try:
-            found = self._at_once(values)
+            columns = self._at_once(values)
         except InputError as error:
-            found = {"margin": np.full(values.shape, -np.inf), "limit": np.full(values.shape, -1.0)}
+            columns = {
+                "margin": np.full(values.shape, -np.inf),
+                "limit": np.full(values.shape, -1.0),
+            }
             steps = [np.arange(len(values))]
             for fate in told_apart(steps, lambda points: self._at_once(values[points]), error):
                 if fate.columns is None:
                     self.reasons.update((float(v), fate.reason) for v in values[fate.points])
                 for name, part in (fate.columns or {}).items():
-                    found[name][fate.points] = part
-        return found["margin"], found["limit"]
+                    columns[name][fate.points] = part
+        return columns["margin"], columns["limit"]
 
     def _at_once(self, values: Floats) -> dict[str, Floats]:
         prediction = self._problem.at(values)
@@ -450,15 +440,15 @@ def _search(problem: _ThresholdProblem, condition: Expression, fits: bool) -> So
         )
 
     if not holds.any():
-        # Among values that fit, the one that comes nearest; else the nearest to fitting.
-        # A value that was refused has no prediction to show.
+        # Among feasible values the one with the largest margin; else the one closest to fitting.
+        # An invalid value has no prediction.
         near = np.where(limit > 0, margin, margin - 2.0)
         at = problem.base if unknown == len(grid) else float(grid[int(np.argmax(near))])
         return solution(None, "none", at)
     if holds.all():
         return solution(float(grid[0]), "any", float(grid[0]), flips=0)
     flips = np.flatnonzero(holds[1:] != holds[:-1])
-    # Where the condition flips, rather than where its numbers end, if there is such a place.
+    # Prefer a sign change of the condition to the end of the valid range.
     numbers = ~np.isneginf(margin)
     among = flips[numbers[flips] & numbers[flips + 1]]
     flips = among if len(among) else flips
@@ -466,41 +456,41 @@ def _search(problem: _ThresholdProblem, condition: Expression, fits: bool) -> So
     first = int(flips[int(np.argmin(distance))])
     rising = bool(holds[first + 1])
     low, high = float(grid[first]), float(grid[first + 1])
-    while not _close(low, high, problem.whole):
+    while not _close(low, high, problem.integral):
         values = np.geomspace(low, high, _FINER)
         values[0], values[-1] = low, high
-        if problem.whole:
+        if problem.integral:
             values = np.unique(np.rint(values))
         part, fitting = margins(values)
         good = np.minimum(part, fitting) > 0
         change = int(np.flatnonzero(good[1:] != good[:-1])[0])
         rising = bool(good[change + 1])
         low, high = float(values[change]), float(values[change + 1])
-    value, beyond = (high, low) if rising else (low, high)
-    if not problem.whole:
+    value, failing = (high, low) if rising else (low, high)
+    if not problem.integral:
         value = _settled(problem, condition, value, 1.0 if rising else -1.0)
-    alone, fitting = margins(np.array([beyond]))
-    edge = margins.reasons.get(beyond, "the condition reads what is not known there")
+    margin, fitting = margins(np.array([failing]))
+    edge = margins.reasons.get(failing, "the condition reads what is not known there")
     return solution(
         value,
         "at least" if rising else "at most",
         value,
         flips=len(flips),
-        memory_binds=bool(alone[0] > 0 >= fitting[0]),
-        edge=edge if np.isneginf(alone[0]) else "",
+        memory_binds=bool(margin[0] > 0 >= fitting[0]),
+        edge=edge if np.isneginf(margin[0]) else "",
     )
 
 
 def _settled(problem: _ThresholdProblem, condition: Expression, value: float, side: float) -> float:
-    """The value, moved by the rounding of its last digits until one prediction alone satisfies."""
-    moved = value
+    """Return the value, adjusted in its last digits until a scalar prediction satisfies it."""
+    candidate = value
     for step in range(6):
-        margin = condition.margin(_columns(problem.at(moved), condition.names))
+        margin = condition.margin(_columns(problem.at(candidate), condition.names))
         if first_number(margin) > 0:
-            return moved
-        moved = value * (1.0 + side * 1e-15 * 4.0**step)
+            return candidate
+        candidate = value * (1.0 + side * 1e-15 * 4.0**step)
     return value
 
 
-def _close(low: float, high: float, whole: bool) -> bool:
-    return high - low <= (1.0 if whole else _PRECISION * high)
+def _close(low: float, high: float, integral: bool) -> bool:
+    return high - low <= (1.0 if integral else _PRECISION * high)

@@ -1,8 +1,8 @@
-"""Strict YAML and JSON with places, and pydantic errors as faults.
+"""Strict reader of YAML and JSON spec files with source positions, and their validation.
 
-YAML is read from parser events, so nothing in a file can run code, nest without limit or unfold
-without limit. Scalars follow YAML 1.2 (``on`` is a text, ``1e3`` a number); tags, merge keys,
-duplicate keys, NaN and infinities are faults.
+YAML is composed from parser events, so that a file cannot execute code, nor nest or expand without
+limit. Scalars follow YAML 1.2 (``on`` is a text, ``1e3`` a number); tags, merge keys, duplicate
+keys, NaN and infinities are faults.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ MAX_NODES: Final = 500_000
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+#: First characters of numbers, including infinities.
+_NUMERIC: Final = frozenset("+-.0123456789iInN")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.?(?:inf|nan|infinity)", re.IGNORECASE)
 _CONSTANTS: Final[dict[str, bool | None]] = {
     "true": True,
@@ -51,28 +53,28 @@ _CONSTANTS: Final[dict[str, bool | None]] = {
 def read(
     source: FilePath | str | bytes, name: str = "", *, json_text: bool | None = None
 ) -> tuple[Any, Marks]:
-    """Read a spec: YAML, or JSON where the name ends in ``.json``.
+    """Read a spec: YAML, or JSON if the name ends in ``.json``.
 
     Parameters
     ----------
     source : Path, str or bytes
-        A `pathlib.Path` is opened; a str or bytes is the text itself.
+        File to open, or the text itself as str or bytes.
     name : str
-        File name for faults; the path where left out.
+        File name for faults; the path by default.
     json_text : bool, optional
-        Whether the text is JSON; by default the name decides.
+        Whether the text is JSON; determined by the name by default.
 
     Returns
     -------
     data : dict, list or scalar
         Plain values.
     marks : Marks
-        The place of each of them.
+        Position of each value.
 
     Raises
     ------
     InputError
-        With every fault of form: encoding, syntax, duplicate keys, tags, limits.
+        All formal faults: encoding, syntax, duplicate keys, tags, limits.
     """
     name = name or (str(source) if isinstance(source, FilePath) else "")
     text = _text(source, name)
@@ -100,7 +102,7 @@ def compose_json(
     max_depth: int = MAX_DEPTH,
     max_nodes: int = MAX_NODES,
 ) -> MarkedNode:
-    """Return the values of a text of JSON with their places; faults are appended, not raised."""
+    """Return the values of a JSON text with their positions; faults are appended, not raised."""
     from perfmodel.jsonmarks import json_events, json_fault
 
     fault = json_fault(text, name, max_depth)
@@ -116,32 +118,34 @@ def compose_json(
 
 @lru_cache(maxsize=256)
 def shipped(kind: str, name: str) -> Any:
-    """Return what a YAML file of the data says; whoever asks again gets the same object.
+    """Return the contents of a YAML file of the shipped data; cached, as a shared object.
 
     Parameters
     ----------
     kind, name : str
-        As `perfmodel.shipped.data_root` takes it, and the file's path below it.
+        Argument of `perfmodel.shipped.data_root`, and path of the file below that folder.
     """
     return read(data_root(kind) / name)[0]
 
 
 def validate(model: type[T], data: Any, marks: Marks | None = None, file: str = "") -> T:
-    """Build a pydantic model from file data; every fault at once, each with its place.
+    """Build a pydantic model from file data, reporting all faults with their positions.
 
     Parameters
     ----------
     model : type of pydantic.BaseModel
-        May have a static method ``structure_faults(data) -> iterable of Flaw`` (see
-        `perfmodel.hardware.quantity`): checks across fields, run even where single fields are bad.
+        Model class. It may have a static method ``structure_faults(data) -> iterable of Flaw`` (see
+        `perfmodel.hardware.quantity`) with checks across fields, which run even if single fields
+        are invalid.
     data, marks
-        As `read` gives them.
+        Results of `read`.
     file : str
-        File name for places that the marks do not know.
+        File name for positions that are not in the marks.
 
     Raises
     ------
     InputError
+        All faults of the data.
     """
     from perfmodel.pydantic_faults import build
 
@@ -177,11 +181,11 @@ def _too_large(name: str) -> Fault:
 
 
 class _CompositionError(Exception):
-    """Composition cannot go on; the fault is already noted."""
+    """Composition was aborted; the fault is already recorded."""
 
 
 class _Composer:
-    """Parser events to `MarkedNode` values, iterating where the C composer would recurse."""
+    """Composer of `MarkedNode` values from parser events; iterative, unlike the C composer."""
 
     def __init__(
         self, name: str, faults: list[Fault], max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES
@@ -209,7 +213,7 @@ class _Composer:
             self._fault(f"not valid YAML: {problem}", mark, _yaml_hint(problem))
         except yaml.YAMLError as error:
             problem = str(error).splitlines()[0]
-            # Only the reader's error has no mark: a character that YAML does not allow.
+            # Only reader errors have no mark: a character that YAML does not allow.
             offset = max(0, getattr(error, "position", 0) or 0)
             before = text.encode()[:offset].decode(errors="ignore")
             line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
@@ -234,14 +238,18 @@ class _Composer:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         return cast("Any", yaml).parse(text, Loader=loader)
 
-    def node(self, event: Any, events: Iterator[Any], depth: int) -> MarkedNode:
-        """Return the value that begins with an event, taking those of its parts."""
+    def node(self, event: Any, events: Iterator[Any], depth: int, key: Any = None) -> MarkedNode:
+        """Return the value that begins with an event, consuming the events of its parts.
+
+        `key` is the mark of the key of the value.
+        """
         mark = event.start_mark
         if depth > self.max_depth:
             self._fault(f"is nested deeper than {self.max_depth} levels", mark, "a flatter file")
             raise _CompositionError
         self._grow(1, mark)
-        if isinstance(event, yaml.AliasEvent):
+        form = event.__class__
+        if form is yaml.AliasEvent:
             known = self.anchors.get(event.anchor)
             if known is None:
                 self._fault(
@@ -249,28 +257,29 @@ class _Composer:
                     mark,
                     f"'&{event.anchor}' on a value above",
                 )
-                return self._place(None, mark)
+                return self._place(None, mark, key)
             self._grow(known[1], mark, "fewer aliases")
-            return known[0]
+            line, column = (0, 0) if key is None else (key.line + 1, key.column + 1)
+            return replace(known[0], key_line=line, key_column=column)
         if event.tag is not None and event.tag != "!":
             self._fault(f"a tag ('{event.tag[:60]}') is not allowed", mark, "plain values")
         before = self.count
-        if isinstance(event, yaml.ScalarEvent):
+        if form is yaml.ScalarEvent:
             value: Any = event.value if event.style else self._scalar(event.value, mark)
-        elif isinstance(event, yaml.SequenceStartEvent):
+        elif form is yaml.SequenceStartEvent:
             value = []
-            while not isinstance(inner := next(events), yaml.SequenceEndEvent):
+            while type(inner := next(events)) is not yaml.SequenceEndEvent:
                 value.append(self.node(inner, events, depth + 1))
         else:
             value = self._mapping(events, depth)
-        node = self._place(value, mark)
+        node = self._place(value, mark, key)
         if event.anchor:
             self.anchors[event.anchor] = (node, self.count - before + 1)
         return node
 
     def _mapping(self, events: Iterator[Any], depth: int) -> dict[str, MarkedNode]:
         value: dict[str, MarkedNode] = {}
-        while not isinstance(inner := next(events), yaml.MappingEndEvent):
+        while type(inner := next(events)) is not yaml.MappingEndEvent:
             mark = inner.start_mark
             key = ""
             if isinstance(inner, yaml.ScalarEvent):
@@ -280,26 +289,21 @@ class _Composer:
             else:
                 self.node(inner, events, depth + 1)
                 self._fault("a key that is not a text", mark, "a plain key")
-            child = self.node(next(events), events, depth + 1)
+            child = self.node(next(events), events, depth + 1, mark)
             if key == "<<" and not inner.style:
                 self._fault("merge keys are not supported", mark, "'base: NAME' to inherit")
             elif key in value:
                 first = value[key].key_line
                 self._fault(f"duplicate key '{key}' (first on line {first})", mark, "each key once")
             else:
-                value[key] = MarkedNode(
-                    child.value,
-                    child.line,
-                    child.column,
-                    child.file,
-                    mark.line + 1,
-                    mark.column + 1,
-                )
+                value[key] = child
         return value
 
     def _scalar(self, text: str, mark: Any) -> Any:
         if text in _CONSTANTS:
             return _CONSTANTS[text]
+        if text[0] not in _NUMERIC:
+            return text
         if _NOT_FINITE.fullmatch(text):
             self._fault(f"'{text}' is not a finite number", mark, "a finite number")
             return None
@@ -319,8 +323,11 @@ class _Composer:
             self._fault(f"holds more than {self.max_nodes} values", mark, expected)
             raise _CompositionError
 
-    def _place(self, value: Any, mark: Any) -> MarkedNode:
-        return MarkedNode(value, mark.line + 1, mark.column + 1, self.name)
+    def _place(self, value: Any, mark: Any, key: Any = None) -> MarkedNode:
+        line, column = mark.line + 1, mark.column + 1
+        if key is None:
+            return MarkedNode(value, line, column, self.name)
+        return MarkedNode(value, line, column, self.name, key.line + 1, key.column + 1)
 
     def _fault(self, message: str, mark: Any, expected: str = "") -> None:
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
@@ -330,7 +337,7 @@ class _Composer:
 
 
 def _yaml_hint(problem: str) -> str:
-    """What usually mends a syntax error that the parser words for parser writers."""
+    """Return the usual remedy for a syntax error of the YAML parser."""
     if "tab" in problem or "cannot start any token" in problem:
         return "spaces for indentation, and quotes around texts that begin with a sign"
     if "mapping values are not allowed" in problem:
@@ -345,11 +352,11 @@ def _yaml_hint(problem: str) -> str:
 
 
 def reads_as_text(text: str) -> bool:
-    """Whether a plain (unquoted) scalar reads back as this very text."""
+    """Return whether a plain (unquoted) scalar is read back as the same text."""
     number = _INTEGER.fullmatch(text) or _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text)
     return text not in _CONSTANTS and number is None and text != "<<"
 
 
 def dumps_json(data: Any) -> str:
-    """Canonical JSON: sorted keys, no spaces; for hashes."""
+    """Return canonical JSON with sorted keys and no spaces, for hashing."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -1,4 +1,4 @@
-"""The least traffic of a network against the capacity of a buffer, on no particular machine."""
+"""Public function `traffic`: least traffic of a network over buffer capacity, for any machine."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from perfmodel.former import former_settings
 from perfmodel.resolve import WorkloadLike, workload_of
 from perfmodel.settings import FaultList, gathered
 from perfmodel.table import Table
-from perfmodel.workload.lower import OperatorTable, lower
+from perfmodel.workload.lower import lower
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.workload import Workload
 
-#: More bytes than any network has.
+#: Upper bound of the bytes of any network.
 _PLENTY = 1e18
-#: Bytes of the widest element that anybody adds up.
+#: Maximum accepted bytes of a partial sum.
 _WIDEST = 64.0
 
 
@@ -92,8 +93,8 @@ def traffic(
     [65536.0, 1048576.0]
     """
     faults = gathered()
-    made = faults.trying(workload_of, workload, set or {})
-    formats = faults.trying(_precision, precision, made)
+    network = faults.trying(workload_of, workload, set or {})
+    formats = faults.trying(_precision, precision, network)
     axis = faults.trying(make_axis, "capacity", capacity, "bytes")
     sizes = np.asarray(axis.values if axis else [1.0], dtype=float)
     if axis is not None and (axis.spread is not None or not np.all(sizes > 0)):
@@ -110,34 +111,36 @@ def traffic(
     if not 0 < partial_bytes <= _WIDEST:
         wanted = f"bytes of an element, above 0 and at most {_WIDEST:g}"
         faults.append(Fault(f"{partial_bytes:g} is no width", "partial_bytes", expected=wanted))
-    if made is not None:
-        if not any(operator.nests for _, operator in made.graph().walk()):
+    if network is not None:
+        if not any(operator.nests for _, operator in network.graph().walk()):
             faults.append(
-                Fault(f"'{made.name}' has no loop nest to tile: it multiplies nothing", "workload")
+                Fault(
+                    f"'{network.name}' has no loop nest to tile: it multiplies nothing", "workload"
+                )
             )
-        free = {n: v for n, v in made.parameters.items() if np.ndim(v)}
+        free = {n: v for n, v in network.parameters.items() if np.ndim(v)}
         faults.extend(Fault("has many values", n, expected="one number") for n in free)
     faults.settle()
-    assert made is not None
+    assert network is not None
     assert formats is not None
-    lowered = lower(made.graph(), tagged=bool(formats.weights.overrides))
+    lowered = lower(network.graph(), tagged=bool(formats.weights.overrides))
 
     def run(values: Any) -> tuple[OperatorTable, Tiled]:
-        table = lowered.bind(made.parameters, len(values), nests=True)
+        table = lowered.bind(network.parameters, len(values), nests=True)
         facts = {"memories.buffer.capacity": values, "memories.far.capacity": _PLENTY}
         setting = Setting(facts, "", ("buffer", "far"), "far", formats)
         return table, tiled_traffic(table, setting, rule, partial=partial_bytes, keep=keep)
 
     sizes = np.sort(sizes)
-    table, found = run(sizes)
+    table, tiled = run(sizes)
     _, least = run(np.array([_PLENTY]))
     facts = {"memories.buffer.capacity": sizes, "memories.far.capacity": _PLENTY}
     setting = Setting(facts, "", ("buffer", "far"), "far", formats)
     bound = _bound(table, least, nest_bounds(table, setting, rule, sizes, partial_bytes))
     columns = _layers if layers else _network
-    made_of = columns(table, found, least, bound if not keep else None, sizes)
-    made_of["model"] = np.full(len(made_of["capacity_bytes"]), found.model, dtype=object)
-    return Table(made_of)
+    columns_ = columns(table, tiled, least, bound if not keep else None, sizes)
+    columns_["model"] = np.full(len(columns_["capacity_bytes"]), tiled.model, dtype=object)
+    return Table(columns_)
 
 
 def _precision(precision: str | Precision | None, workload: Workload | None) -> Precision:
@@ -146,13 +149,13 @@ def _precision(precision: str | Precision | None, workload: Workload | None) -> 
 
 
 def _conventions(buffering: str, halo: str, allocation: str, faults: FaultList) -> Conventions:
-    given = {
+    choices = {
         "buffering": (buffering, Buffering),
         "halo": (halo, Halo),
         "allocation": (allocation, Allocation),
     }
     good: dict[str, Any] = {}
-    for name, (value, kind) in given.items():
+    for name, (value, kind) in choices.items():
         known = get_args(kind)
         if value in known:
             good[name] = value
@@ -172,13 +175,13 @@ def _over_points(values: Value, points: int) -> Any:
     return np.broadcast_to(np.asarray(values, dtype=float), (len(values), points))
 
 
-def _ratios(moved: Any, least: Any, macs: Any) -> dict[str, Any]:
+def _ratios(bytes_: Any, least: Any, macs: Any) -> dict[str, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return {"times_compulsory": moved / least, "macs_per_byte": macs / moved}
+        return {"times_compulsory": bytes_ / least, "macs_per_byte": macs / bytes_}
 
 
 def _bound(table: OperatorTable, least: Tiled, nests: Any) -> Any:
-    """Return the bound of each row: its nests', and what it touches outside them, once."""
+    """Return the lower bound of each row: that of its nests, plus bytes outside nests once."""
     index = table.nests
     assert index is not None
     rows = RowSums(index.row, len(table.rows), np)
@@ -187,48 +190,48 @@ def _bound(table: OperatorTable, least: Tiled, nests: Any) -> Any:
 
 
 def _network(
-    table: OperatorTable, found: Tiled, least: Tiled, bound: Any, sizes: Any
+    table: OperatorTable, tiled: Tiled, least: Tiled, bound: Any, sizes: Any
 ) -> dict[str, Any]:
-    moved = (table.count * found.traffic["far"]).sum(axis=0)
+    bytes_ = (table.count * tiled.traffic["far"]).sum(axis=0)
     once = np.full(len(sizes), float((table.count * least.traffic["far"]).sum()))
     macs = float((table.count * table.macs)[:, 0].sum())
     return {
         "capacity_bytes": sizes,
-        "traffic_bytes": np.broadcast_to(moved, sizes.shape),
+        "traffic_bytes": np.broadcast_to(bytes_, sizes.shape),
         **({} if bound is None else {"bound_bytes": (table.count * bound).sum(axis=0)}),
         "compulsory_bytes": once,
-        **_ratios(moved, once, macs),
+        **_ratios(bytes_, once, macs),
     }
 
 
 def _layers(
-    table: OperatorTable, found: Tiled, least: Tiled, bound: Any, sizes: Any
+    table: OperatorTable, tiled: Tiled, least: Tiled, bound: Any, sizes: Any
 ) -> dict[str, Any]:
     points, rows = len(sizes), len(table.rows)
-    moved = _over_points(found.traffic["far"], points)
+    bytes_ = _over_points(tiled.traffic["far"], points)
     once = _over_points(least.traffic["far"], points)
     macs = _over_points(table.macs, points)
     nests = table.nests
     assert nests is not None
     by_row = RowSums(nests.row, rows, np)
     parts: dict[str, Any] = {}
-    rest = np.array(moved)
+    others = np.array(bytes_)
     for name in ("input", "weight", "output"):
-        part = by_row(_over_points(getattr(found.nests, name), points))
+        part = by_row(_over_points(getattr(tiled.nests, name), points))
         with np.errstate(invalid="ignore"):
-            rest -= part
+            others -= part
         parts[f"{name}_bytes"] = part.T.reshape(-1)
-    # Bias, residual input, pooling: what no loop nest has; cancellation leaves no crumbs.
-    rest = np.where(np.abs(rest) < 1e-9 * moved, 0.0, rest)
-    parts["other_bytes"] = np.nan_to_num(rest, nan=0.0).T.reshape(-1)
+    # Bytes outside loop nests: bias, residual input, pooling; residues of cancellation are removed.
+    others = np.where(np.abs(others) < 1e-9 * bytes_, 0.0, others)
+    parts["other_bytes"] = np.nan_to_num(others, nan=0.0).T.reshape(-1)
     return {
         "name": np.array([row.name for row in table.rows] * points, dtype=object),
         "kind": np.array([row.kind for row in table.rows] * points, dtype=object),
         "count": np.tile(np.asarray(table.count, dtype=float)[:, 0], points),
         "capacity_bytes": np.repeat(sizes, rows),
-        "traffic_bytes": moved.T.reshape(-1),
+        "traffic_bytes": bytes_.T.reshape(-1),
         **parts,
         **({} if bound is None else {"bound_bytes": bound.T.reshape(-1)}),
         "compulsory_bytes": once.T.reshape(-1),
-        **{k: v.T.reshape(-1) for k, v in _ratios(moved, once, macs).items()},
+        **{k: v.T.reshape(-1) for k, v in _ratios(bytes_, once, macs).items()},
     }

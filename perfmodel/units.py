@@ -1,8 +1,8 @@
-"""Unit strings to SI floats and back.
+"""Conversion between strings with units and SI floats.
 
-One SI float a quantity inside; a string with its unit at every edge. Prefixes are strict: ``kB`` is
-1000 bytes, ``KiB`` is 1024; ``bit`` and ``B`` differ by 8; ``KB``, ``Gb`` and ``Gbps`` are
-refused because people mean different things by them.
+Internally every quantity is one SI float; all interfaces use strings with units. Prefixes are
+strict: ``kB`` is 1000 bytes, ``KiB`` is 1024; ``bit`` and ``B`` differ by a factor of 8; ``KB``,
+``Gb`` and ``Gbps`` are rejected as ambiguous.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final, TypeGuard
 
 from perfmodel.errors import nearest
@@ -24,12 +24,12 @@ _NUMBER: Final = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d{1,
 
 
 class UnitError(ValueError):
-    """A text is not a quantity of the dimension asked for.
+    """A text is not a quantity of the requested dimension.
 
     Attributes
     ----------
     message, expected, suggestion : str
-        What is wrong, what would be accepted, the nearest accepted text (or ``""``).
+        Description of the error, valid input, and nearest valid text (or ``""``).
     """
 
     def __init__(self, message: str, expected: str = "", suggestion: str = "") -> None:
@@ -44,22 +44,22 @@ class UnitError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One physical dimension and how people write it.
+    """Physical dimension with its units and text form.
 
     Attributes
     ----------
     name : str
         Key for `parse` and `show`.
     noun : str
-        With its article, for messages: "a bandwidth".
+        Noun with its article, for messages: "a bandwidth".
     unit : str
-        The SI unit of the float.
+        SI unit of the float.
     example : str
-        An accepted text.
+        Example of a valid text.
     base : str
-        The unit that `show` puts a prefix before.
+        Unit that `show` combines with prefixes.
     limit : float
-        Larger magnitudes are absurd and a slip of the prefix.
+        Largest plausible magnitude; larger ones indicate a wrong prefix.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Dimension:
     limit: float
 
 
-#: Smaller magnitudes than this, in SI units, are slips: their reciprocals overflow.
+#: Smallest plausible magnitude in SI units; reciprocals of smaller ones overflow.
 LEAST: Final = 1e-30
 
 DIMENSIONS: Final[dict[str, Dimension]] = {
@@ -104,7 +104,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Tell whether a value is a plain number, which True and False are not."""
+    """Return whether a value is a plain number; booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -113,96 +113,97 @@ def _prefixed(stem: str, scale: Decimal, up: bool, down: bool) -> dict[str, Deci
     return {prefix + stem: scale * Decimal(10) ** power for prefix, power in powers.items()}
 
 
-def _byte_units() -> dict[str, Decimal]:
-    table: dict[str, Decimal] = {}
-    for stem, scale in (("B", _ONE), ("bit", Decimal("0.125"))):
-        table |= _prefixed(stem, scale, up=True, down=False)
-        table |= {p + stem: scale * 1024**power for p, power in _BINARY.items()}
-    return table
+_BYTES: Final = {
+    unit: factor
+    for stem, scale in (("B", _ONE), ("bit", Decimal("0.125")))
+    for unit, factor in {
+        **_prefixed(stem, scale, up=True, down=False),
+        **{prefix + stem: scale * 1024**power for prefix, power in _BINARY.items()},
+    }.items()
+}
+_SECONDS: Final = _prefixed("s", _ONE, up=False, down=True)
+_JOULES: Final = _prefixed("J", _ONE, up=True, down=True)
+_METRES: Final = {
+    unit: Decimal(factor)
+    for unit, factor in (("m", "1"), ("cm", "1e-2"), ("mm", "1e-3"), ("um", "1e-6"), ("nm", "1e-9"))
+}
+_MICRO: Final = Decimal("1e-6")
+
+#: Dimension -> units with their factors to SI. A multiply-accumulate counts as two operations, the
+#: convention of data sheets.
+_UNITS: Final[dict[str, dict[str, Decimal]]] = {
+    "bytes": _BYTES,
+    "bandwidth": {unit + "/s": factor for unit, factor in _BYTES.items()},
+    "bandwidth_per_clock": {
+        unit + per: factor for unit, factor in _BYTES.items() for per in ("/clock", "/cycle")
+    },
+    "time": {
+        **_SECONDS,
+        "\u00b5s": _MICRO,
+        "\u03bcs": _MICRO,
+        "min": Decimal(60),
+        "h": Decimal(3600),
+    },
+    "frequency": _prefixed("Hz", _ONE, up=True, down=True),
+    "power": _prefixed("W", _ONE, up=True, down=True),
+    "voltage": _prefixed("V", _ONE, up=True, down=True),
+    "energy": {**_JOULES, "Wh": Decimal(3600), "kWh": Decimal(3600000)},
+    "compute": {
+        unit: factor
+        for stem, scale in (("OP/s", 1), ("FLOP/s", 1), ("MAC/s", 2), ("OPS", 1), ("FLOPS", 1))
+        for unit, factor in _prefixed(stem, Decimal(scale), up=True, down=False).items()
+    },
+    "energy_per_byte": {
+        **{unit + "/B": factor for unit, factor in _JOULES.items()},
+        **{unit + "/bit": factor * 8 for unit, factor in _JOULES.items()},
+    },
+    "energy_per_op": {
+        **{unit + per: factor for unit, factor in _JOULES.items() for per in ("/OP", "/FLOP")},
+        **{unit + "/MAC": factor / 2 for unit, factor in _JOULES.items()},
+    },
+    "area": {
+        unit + two: factor * factor
+        for unit, factor in _METRES.items()
+        if unit != "nm"
+        for two in ("2", "^2", "\u00b2")
+    },
+    "length": _METRES,
+    "temperature": {"degC": _ONE},
+    "thermal_resistance": {"K/W": _ONE},
+    "heat_capacity": {"J/K": _ONE, "kJ/K": Decimal(1000)},
+    "price": {"USD": _ONE},
+    "clocks": dict.fromkeys(("", "clock", "clocks", "cycle", "cycles"), _ONE),
+    "fraction": {"": _ONE, "%": Decimal("0.01")},
+    "count": {"": _ONE},
+    "share": {"": _ONE},
+}
 
 
-@cache
 def units_of(name: str) -> dict[str, Decimal]:
-    """Every accepted unit of a dimension with its factor to SI.
+    """Return all accepted units of a dimension with their factors to SI.
 
     Parameters
     ----------
     name : str
-        A key of `DIMENSIONS`.
+        Key of `DIMENSIONS`.
 
     Returns
     -------
     dict of str to Decimal
-        Do not change it: it is shared.
+        Shared dictionary that must not be modified.
+
+    Raises
+    ------
+    KeyError
+        The dimension is unknown.
     """
-    seconds = _prefixed("s", _ONE, up=False, down=True)
-    joules = _prefixed("J", _ONE, up=True, down=True)
-    match name:
-        case "bytes":
-            return _byte_units()
-        case "bandwidth":
-            return {unit + "/s": scale for unit, scale in _byte_units().items()}
-        case "bandwidth_per_clock":
-            return {u + per: s for u, s in _byte_units().items() for per in ("/clock", "/cycle")}
-        case "time":
-            micro = {prefix + "s": Decimal("1e-6") for prefix in ("\u00b5", "\u03bc")}
-            return seconds | micro | {"min": Decimal(60), "h": Decimal(3600)}
-        case "frequency":
-            return _prefixed("Hz", _ONE, up=True, down=True)
-        case "power":
-            return _prefixed("W", _ONE, up=True, down=True)
-        case "voltage":
-            return _prefixed("V", _ONE, up=True, down=True)
-        case "energy":
-            return joules | {"Wh": Decimal(3600), "kWh": Decimal(3600000)}
-        case "compute":
-            table: dict[str, Decimal] = {}
-            # A multiply-accumulate is two operations, by the convention of data sheets.
-            for stem, scale in (("OP/s", 1), ("FLOP/s", 1), ("MAC/s", 2), ("OPS", 1), ("FLOPS", 1)):
-                table |= _prefixed(stem, Decimal(scale), up=True, down=False)
-            return table
-        case "energy_per_byte":
-            per_byte = {unit + "/B": scale for unit, scale in joules.items()}
-            return per_byte | {unit + "/bit": scale * 8 for unit, scale in joules.items()}
-        case "energy_per_op":
-            per_op = {u + per: s for u, s in joules.items() for per in ("/OP", "/FLOP")}
-            return per_op | {unit + "/MAC": scale / 2 for unit, scale in joules.items()}
-        case "area":
-            lengths = {
-                "m": _ONE,
-                "cm": Decimal("1e-2"),
-                "mm": Decimal("1e-3"),
-                "um": Decimal("1e-6"),
-            }
-            return {u + two: s * s for u, s in lengths.items() for two in ("2", "^2", "\u00b2")}
-        case "length":
-            return {
-                "m": _ONE,
-                "cm": Decimal("1e-2"),
-                "mm": Decimal("1e-3"),
-                "um": Decimal("1e-6"),
-                "nm": Decimal("1e-9"),
-            }
-        case "temperature":
-            return {"degC": _ONE}
-        case "thermal_resistance":
-            return {"K/W": _ONE}
-        case "heat_capacity":
-            return {"J/K": _ONE, "kJ/K": Decimal(1000)}
-        case "price":
-            return {"USD": _ONE}
-        case "clocks":
-            return dict.fromkeys(("", "clock", "clocks", "cycle", "cycles"), _ONE)
-        case "fraction":
-            return {"": _ONE, "%": Decimal("0.01")}
-        case "count" | "share":
-            return {"": _ONE}
-        case _:
-            raise KeyError(f"no dimension {name!r}; there are {', '.join(DIMENSIONS)}")
+    if name not in _UNITS:
+        raise KeyError(f"no dimension {name!r}; there are {', '.join(DIMENSIONS)}")
+    return _UNITS[name]
 
 
 def dimension(text: str) -> str:
-    """Name of the dimension that a text with a unit has, or ``""``.
+    """Return the name of the dimension of a text with a unit, or ``""``.
 
     Examples
     --------
@@ -217,14 +218,14 @@ def dimension(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def parse(text: str, dimension_name: str) -> float:
-    """The SI value of a text such as ``"51.2 GB/s"``, correctly rounded.
+    """Return the SI value of a text such as ``"51.2 GB/s"``, correctly rounded.
 
     Parameters
     ----------
     text : str
-        A number and its unit.
+        Number with its unit.
     dimension_name : str
-        A key of `DIMENSIONS`.
+        Key of `DIMENSIONS`.
 
     Returns
     -------
@@ -234,7 +235,7 @@ def parse(text: str, dimension_name: str) -> float:
     Raises
     ------
     UnitError
-        (a ValueError) With what was expected and, where one is near, what was meant.
+        The text is invalid (a ValueError, with the expected input and the nearest valid text).
     """
     wanted = DIMENSIONS[dimension_name]
     expected = f'{wanted.noun} with its unit, such as "{wanted.example}"'
@@ -267,10 +268,10 @@ def _wrong_unit(text: str, number: str, unit: str, wanted: Dimension, expected: 
 
 
 def _meant(unit: str, name: str) -> str:
-    """The accepted unit that a common slip stands for."""
+    """Return the accepted unit for a common misspelling."""
     table = units_of(name)
     if name in ("bytes", "bandwidth", "bandwidth_per_clock"):
-        # KB: binary or decimal? Gb: bits or bytes? Offer the spelling that says it.
+        # KB (binary or decimal) and Gb (bits or bytes) are ambiguous: suggest clear ones.
         fixed = re.sub(r"^K(?=B|bit)", "Ki", unit)
         fixed = re.sub(r"^([kMGTPE]i?)b(?=$|/|ps)", r"\1bit", fixed)
         fixed = re.sub(r"ps$", "/s", fixed)
@@ -278,7 +279,7 @@ def _meant(unit: str, name: str) -> str:
             return fixed
     folded: dict[str, str] = {}
     for known in table:
-        folded.setdefault(known.lower(), known)  # large prefixes come first: mhz means MHz
+        folded.setdefault(known.lower(), known)  # large prefixes first: mhz means MHz
     if name == "compute" and (unit.endswith(("FLOPs", "OPs")) or "ops" in unit.lower()):
         fixed = re.sub(r"(?i)(fl)?ops(/s)?$", lambda m: "FLOP/s" if m[1] else "OP/s", unit)
         if fixed in table:
@@ -287,22 +288,23 @@ def _meant(unit: str, name: str) -> str:
 
 
 def show(value: float, dimension_name: str, *, digits: int | None = 4, unit: str = "") -> str:
-    """A quantity as people write it: ``show(51.2e9, "bandwidth") == "51.2 GB/s"``.
+    """Return a quantity as text: ``show(51.2e9, "bandwidth") == "51.2 GB/s"``.
 
     Parameters
     ----------
     value : float
-        In the dimension's SI unit.
+        Value in the dimension's SI unit.
     dimension_name : str
-        A key of `DIMENSIONS`.
+        Key of `DIMENSIONS`.
     digits : int or None
-        Significant digits; ``None`` keeps all, so that `parse` gives back exactly ``value``.
+        Significant digits; ``None`` for all, so that `parse` returns exactly `value`.
     unit : str
-        Unit to put the prefix before, such as ``"FLOP/s"`` for a compute rate.
+        Unit to combine with the prefix, such as ``"FLOP/s"`` for a compute rate.
 
     Returns
     -------
     str
+        Number with prefix and unit.
     """
     name, base = dimension_name, unit or DIMENSIONS[dimension_name].base
     table = units_of(name)
@@ -334,7 +336,7 @@ def show(value: float, dimension_name: str, *, digits: int | None = 4, unit: str
 
 
 def binary(value: float, *, digits: int = 6) -> str:
-    """Bytes with a binary prefix, as capacities on chip are written: ``binary(65536) == "64 KiB"``.
+    """Return bytes as text with a binary prefix: ``binary(65536) == "64 KiB"``.
 
     Parameters
     ----------
@@ -346,6 +348,7 @@ def binary(value: float, *, digits: int = 6) -> str:
     Returns
     -------
     str
+        Number with prefix and unit.
     """
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if abs(value) >= scale:
@@ -354,7 +357,7 @@ def binary(value: float, *, digits: int = 6) -> str:
 
 
 def sizes(*values: float) -> tuple[str, ...]:
-    """Bytes as `binary` writes them, those that differ but would read alike in single bytes.
+    """Return sizes as text in the form of `binary`; in bytes if distinct ones would look equal.
 
     Parameters
     ----------
@@ -364,7 +367,7 @@ def sizes(*values: float) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        In the order of `values`.
+        Texts in the order of `values`.
     """
     texts = [binary(v) for v in values]
     alike = [
@@ -377,23 +380,24 @@ def sizes(*values: float) -> tuple[str, ...]:
 
 
 def whole_bytes(value: str | float) -> int:
-    """Bytes of a number, or of a text with or without a unit: ``whole_bytes("1 KiB") == 1024``.
+    """Return a size in bytes from a number or a text: ``whole_bytes("1 KiB") == 1024``.
 
     Parameters
     ----------
     value : str or float
-        A plain number is in bytes.
+        Size; a plain number is in bytes.
 
     Returns
     -------
     int
+        Bytes.
 
     Raises
     ------
     UnitError
-        It is no size, negative, or has a part of a byte.
+        The value is not a size, is negative, or is not an integer number of bytes.
     """
-    expected, given = 'whole bytes, or a size with its unit, such as "256 KiB"', _short(repr(value))
+    expected, text = 'whole bytes, or a size with its unit, such as "256 KiB"', _short(repr(value))
     try:
         if isinstance(value, bool):
             raise ValueError
@@ -404,12 +408,12 @@ def whole_bytes(value: str | float) -> int:
     except UnitError as error:
         raise UnitError(error.message, expected, error.suggestion) from None
     except (TypeError, ValueError, OverflowError):
-        raise UnitError(f"{given} is no size", expected) from None
+        raise UnitError(f"{text} is no size", expected) from None
     if not 0 <= size <= DIMENSIONS["bytes"].limit:
-        raise UnitError(f"{given} is {'below zero' if size < 0 else 'too large'}", expected)
+        raise UnitError(f"{text} is {'below zero' if size < 0 else 'too large'}", expected)
     if size != number:
-        said = f"{given} is {number:.15g} bytes"
-        raise UnitError(said, "a whole number of bytes", f"{size} B")
+        message = f"{text} is {number:.15g} bytes"
+        raise UnitError(message, "a whole number of bytes", f"{size} B")
     return size
 
 
@@ -424,7 +428,7 @@ def _next_prefix(unit: str, base: str) -> str:
 
 
 def _decimal(number: Decimal, digits: int | None) -> str:
-    """Plain notation where short, scientific where that would be a row of zeros."""
+    """Return a number in plain notation if that is short, else in scientific notation."""
     if digits is not None:
         number = Decimal(f"{number:.{digits}g}")
     number = number.normalize()

@@ -118,7 +118,7 @@ def bits_of(name: str) -> float:
 
 def granted(p: Prediction, name: str) -> float:
     """Return by how much a stated peak may be passed, from the facts and the precision alone."""
-    setting, facts = p._setting, p._setting.facts
+    setting, facts = p.setting, p.setting.facts
     engine = p.machine.device.engine(setting.engine_name)
     share = 1.0
     if setting.bare:
@@ -137,14 +137,14 @@ def granted(p: Prediction, name: str) -> float:
 
 def looks_up(p: Prediction) -> bool:
     """Whether products are looked up in tables: no multiplier is at work, and its peak no bound."""
-    return "runtime.kernels.gemm.lookup_instructions" in p._setting.facts
+    return "runtime.kernels.gemm.lookup_instructions" in p.setting.facts
 
 
 def impossible(p: Prediction) -> set[str]:
     """Return what is wrong with a prediction, from its rows and its machine's facts."""
     found: set[str] = set()
-    rows, facts, seconds = p.table, p._setting.facts, p.latency_s
-    engine = f"engines.{p._setting.engine_name}."
+    rows, facts, seconds = p.table, p.setting.facts, p.latency_s
+    engine = f"engines.{p.setting.engine_name}."
     for name in rows:
         column = np.asarray(rows[name])
         if name == "overlap_s":
@@ -157,7 +157,7 @@ def impossible(p: Prediction) -> set[str]:
     if (count * np.asarray(rows["row_s"])).sum() > seconds * (1 + SUMS):
         found.add("rows take longer than the run")
     # Macs at the fastest peak that anything runs at: never less than the harness may claim.
-    terms = p._opened[1]
+    terms = p.opened[1]
     busy = sum(
         (count * np.asarray(done, dtype=float)[:, 0]).sum()
         / facts[f"{engine}peaks.{name}"]
@@ -170,7 +170,7 @@ def impossible(p: Prediction) -> set[str]:
         found.add("utilization")
     for level, moved in p.traffic_bytes.items():
         rate = facts.get(f"memories.{level}.bandwidth")
-        ways = 1.0 if level == p._setting.levels[-1] else 2.0
+        ways = 1.0 if level == p.setting.levels[-1] else 2.0
         if rate is not None and moved > ways * rate * seconds * (1 + SUMS) and not scarce:
             found.add(f"bandwidth of {level}")
         if 0 < moved < 1 / 8:
@@ -331,7 +331,7 @@ def test_power_above_the_sustained_and_below_the_idle_one_is_said() -> None:
 def test_no_runtime_is_faster_than_the_bound(name: str, model: str) -> None:
     device, work = devices.hardware(name), workloads.find(model)
     real = predict(work, device)
-    bound = predict(work, device, runtime="ideal", engine=real._setting.engine_name)
+    bound = predict(work, device, runtime="ideal", engine=real.setting.engine_name)
     assert bound.latency_s <= real.latency_s * (1 + 1e-9)
 
 
@@ -397,9 +397,9 @@ def test_operations_of_one_point_that_are_not_the_graphs_are_said(
 )
 def test_what_a_kind_leaves_out_is_stated(device: str, model: str) -> None:
     found = predict(workloads.find(model), devices.hardware(device))
-    table, terms = found._opened
+    table, terms = found.opened
     executed = table.macs if table.executed_macs is None else table.executed_macs
-    if found._setting.causal_skips_masked:
+    if found.setting.causal_skips_masked:
         executed = executed - table.masked_macs
     done = sum(v for n, v in terms.operations.items() if n != "vector")
     left = 0.0 if terms.left_out is None else terms.left_out

@@ -14,9 +14,8 @@ from perfmodel.errors import InputError
 from perfmodel.formats import as_precision
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
+from perfmodel.prediction import METRICS, Prediction
 from perfmodel.prediction.job import CHUNK
-from perfmodel.prediction.prediction import METRICS
 from perfmodel.workload.library import find
 
 MODELS = (None, "roofline")
@@ -200,7 +199,7 @@ run(32_768)
 before = peak()
 points = 400_000
 found = run(points)
-kept = sum(v.nbytes for v in found._totals.values())
+kept = sum(v.nbytes for v in found.totals.values())
 print((peak() - before - kept) / points)
 """
 

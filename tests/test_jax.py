@@ -102,7 +102,7 @@ def test_slopes_of_every_fact_are_finite_differences() -> None:
 
         def energy(value: Any, path: str = path) -> Any:
             # A plain count must be whole; an array of JAX's is taken as it is.
-            free = jax.numpy.asarray(value) if machine.span(path).whole else value
+            free = jax.numpy.asarray(value) if machine.span(path).integral else value
             found = predict(workload, machine.vary({path: free}), precision="q4_0")
             return found.energy_j * 1e-2 + found.latency_s
 

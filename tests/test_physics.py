@@ -16,8 +16,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Fusion, Runtime, Semantics
 from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
-from perfmodel.prediction.prediction import METRICS
+from perfmodel.prediction import METRICS, Prediction
 from perfmodel.testing.laws import allowed, falling, never_rises, rising
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics as GraphSemantics

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
-from perfmodel.prediction.prediction import METRICS
+from perfmodel.prediction import METRICS
 from perfmodel.workload.library import find
 from tests.draws import draws
 

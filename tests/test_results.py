@@ -86,6 +86,7 @@ EXAMPLES: dict[str, Callable[[Path], Result]] = {
     "nearest devices": lambda _: near("rk3588"),
     "allocation": lambda _: pm.allocate(lives(64), "256 B"),
     "allocation that does not fit": lambda _: pm.allocate(lives(512), "256 B"),
+    "addresses": lambda _: cast("Any", pm.schedule(NET, capacity="64 KiB")).layout,
     "placement": lambda _: pm.place(LLM, JETSON, precision="w4a16"),
     "placement that does not fit": lambda _: pm.place(LLM, "raspberry_pi_5", precision="fp32"),
     "stream": lambda _: pm.stream(LLM, "ufs_4_phone", precision="w4a16", memory="3 GB"),

@@ -1,4 +1,4 @@
-"""Bits a layer of real networks on real tasks, run through onnxruntime.
+"""Bits per layer of real networks on real tasks, run through onnxruntime.
 
     python -m benchmarks.real_tasks.run [--quick] [--only NETWORK] [--task TEXT] [--json FILE]
 

@@ -1,7 +1,7 @@
-"""The public functions, each the one declaration of its question.
+"""Public functions of perfmodel, each declared once.
 
-What ``import perfmodel as pm`` offers (`perfmodel.WORDS`), for the rooms above: the command line
-makes its commands from these functions, evaluation asks nothing else.
+They are the functions of ``import perfmodel as pm`` (`perfmodel.WORDS`). The command line generates
+its commands from them, and the evaluation uses no others.
 """
 
 from perfmodel.ask.cite import cite

@@ -1,4 +1,4 @@
-"""The documents behind a result."""
+"""References of a result: the public function `cite`."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def cite(
         return citations(workload)
     if hasattr(workload, "to_records"):
         cases = cited_cases(cast("Table", workload))
-        found = [
+        each = [
             citations(predict(*case[:2], runtime=case[2], precision=case[3] or None))
             for case in cases
         ]
-        noun = "result" if len(found) == 1 else "kinds of result"
-        return merged(found, f"a table of {len(found)} {noun}")
+        noun = "result" if len(each) == 1 else "kinds of result"
+        return merged(each, f"a table of {len(each)} {noun}")
     if device is None:
         raise input_error(
-            "a workload without a device rests on nothing yet",
+            "a workload alone has no references",
             expected="a device beside the workload, a prediction, or a table",
         )
     return citations(
@@ -94,7 +94,7 @@ def cite(
 
 
 def cited_cases(table: Table) -> list[tuple[str, str, str, str]]:
-    """Return what a table predicts, each once: workload, device, runtime, precision.
+    """Return the distinct predictions of a table: workload, device, runtime, precision.
 
     Raises
     ------

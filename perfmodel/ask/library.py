@@ -1,4 +1,4 @@
-"""Questions about the library and about files: what there is, what it says, what is wrong."""
+"""Public functions that list the library and check spec and model files."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ _FORMAT_COLUMNS: Final = (
 
 @dataclass(frozen=True, repr=False)
 class LibraryAnswer(Result):
-    """What the library or a file says.
+    """Result of a question about the library or a file.
 
     Attributes
     ----------
     title
-        What it is of.
+        Title of the result.
     data
-        All of it, ready for JSON.
+        Complete result as JSON-compatible data.
     body
-        The text below the headline.
+        Text below the headline.
     rows
-        It as a table; of one that has none, a row with its numbers and texts.
+        Result as a table; one row of numbers and texts if it is not tabular.
     faults
-        What is wrong with the files that were checked.
+        Faults of the checked files.
     spec
-        Returns it as a file that `check` accepts; none of what has no such form.
+        Function that returns the result as a file that `check` accepts, if it has such a form.
     """
 
     noun = "library"
@@ -64,11 +64,11 @@ class LibraryAnswer(Result):
 
     @property
     def headline(self) -> str:
-        """What it is of."""
+        """Title of the result."""
         return self.title
 
     def to_dict(self) -> Any:
-        """Return everything, ready for JSON."""
+        """Return the complete result as JSON-compatible data."""
         return plain(self.data)
 
     def sections(self) -> list[str]:
@@ -77,7 +77,7 @@ class LibraryAnswer(Result):
 
     @cached_property
     def table(self) -> Table:
-        """Its rows."""
+        """Rows of the result."""
         return super().table if self.rows is None else self.rows
 
     def __str__(self) -> str:
@@ -170,7 +170,7 @@ def list_formats() -> LibraryAnswer:
 
 
 def _tagged(entries: list[Any], tag: str | None, noun: str) -> list[Any]:
-    """Return the entries with a tag; all where none is named."""
+    """Return the entries with a tag; all entries if no tag is named."""
     tags = sorted({each for entry in entries for each in entry.tags})
     if tag is not None and tag not in tags:
         raise InputError(no_such(f"no {noun} has the tag '{tag}'", tag, tags, "tag"))
@@ -183,7 +183,7 @@ def _listing(noun: str, data: list[Any], columns: Mapping[str, Any]) -> LibraryA
 
 
 def _beside(counts: list[dict[str, Any]]) -> LibraryAnswer:
-    """Return published counts beside ours, and how far the differences go."""
+    """Return published counts, those of perfmodel, and their differences."""
     largest = max((abs(row["difference"]) for row in counts), default=0.0)
     equal, models = sum(not r["difference"] for r in counts), len({r["name"] for r in counts})
     answer = _listing(
@@ -262,7 +262,7 @@ def _checked(
     check: Callable[[str], tuple[dict[str, Any], tuple[Fault, ...]]],
     line: Callable[[Mapping[str, Any]], str],
 ) -> LibraryAnswer:
-    """Return what is wrong with each file, and a line on each that is in order."""
+    """Return the faults of each file, and a line on each valid file."""
     faults = gathered()
     faults.settle()
     entries: list[dict[str, Any]] = []
@@ -272,8 +272,8 @@ def _checked(
         except InputError as error:
             entry, own = {}, error.faults
         faults += own
-        told = {"name": name, "ok": not own, "faults": [str(fault) for fault in own]}
-        entries.append({**entry, **told})
+        status = {"name": name, "ok": not own, "faults": [str(fault) for fault in own]}
+        entries.append({**entry, **status})
     good = [entry for entry in entries if entry["ok"]]
     body = "\n".join(f"{entry['name']}: {line(entry)}".rstrip() for entry in good)
     headline = f"{len(good)} of {len(entries)} in order"
@@ -291,7 +291,7 @@ def _checked_spec(name: str) -> tuple[dict[str, Any], tuple[Fault, ...]]:
         return {"kind": "runtime"}, ()
     from perfmodel.hardware.grade import grade
 
-    # A grade names a place only where the numbers stand in the file itself.
+    # A grade refers to a position only if the numbers are in the file itself.
     graded = grade(spec, name if Path(name).suffix else spec.name)
     entry = {n: getattr(graded, n) for n in ("score", "counts", "missing", "advice")}
     return {"kind": "device", "grade": graded.letter, **entry}, tuple(graded.faults)
@@ -311,6 +311,6 @@ def spec_of(name: str) -> Device | Runtime:
 
 
 def format_row(each: Format) -> dict[str, Any]:
-    """Return what a format is, in numbers and names."""
+    """Return the properties of a format as numbers and names."""
     row = {name: getattr(each, name) for name in _FORMAT_COLUMNS}
     return row | {name: float(row[name]) for name in ("bits", "element_bits")}

@@ -1,11 +1,11 @@
-"""What the library or a file says of one thing: a device, a model, a format."""
+"""Public functions that show one device, model, format or schema of the library or a file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
 
@@ -107,7 +107,7 @@ def show_device(
 
 
 def _facts(machine: Machine) -> dict[str, Any]:
-    """Return fact by path: value in SI, as text, writer, source, confidence and note."""
+    """Return a mapping from path to fact: SI value, text, author, source, confidence and note."""
     facts: dict[str, Any] = {}
     for path, value in machine.facts.items():
         origin, dimension = machine.provenance[path], machine.dimension(path)
@@ -121,7 +121,7 @@ def _facts(machine: Machine) -> dict[str, Any]:
 
 
 def _sources(machine: Machine) -> dict[str, Source]:
-    """Return the device's own documents, and those of the tables that filled facts in."""
+    """Return the documents of the device, and of the tables that supply its default facts."""
     sources = dict(machine.device.sources)
     for origin in machine.provenance.values():
         for key, source in cited(origin.writer, origin.source).items():
@@ -221,7 +221,7 @@ def show_workload(workload: WorkloadLike, *, set: Mapping[str, Any] | None = Non
 
 
 def operator_table(workload: Workload) -> Table:
-    """Return one row per operator, with how often it runs and what it computes."""
+    """Return the table of operators with their numbers of executions and their work."""
     rows = [
         {
             "block": block.name,
@@ -265,7 +265,7 @@ def _workload_lines(data: Mapping[str, Any]) -> list[str]:
 
 
 def _yaml_of(workload: Workload) -> str:
-    """Return a workload of a family as a file of the library's form."""
+    """Return a workload of a model family in the file format of the library."""
     build = workload._build  # pyright: ignore[reportPrivateUsage]
     if not isinstance(build, StructureBuild):
         raise input_error(
@@ -321,8 +321,8 @@ def show_format(name: str) -> LibraryAnswer:
 
 
 def _bits(of: Any) -> Any:
-    """Return the bits of a part of a format; of what is none, itself."""
-    return of.get("bits", of) if isinstance(of, dict) else of  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    """Return the bits of a part of a format; other values unchanged."""
+    return cast("dict[str, Any]", of).get("bits", of) if isinstance(of, dict) else of
 
 
 def _format_data(each: Format) -> dict[str, Any]:
@@ -334,7 +334,7 @@ def _format_data(each: Format) -> dict[str, Any]:
 
 
 def _described(precision: Precision) -> dict[str, Any]:
-    """Return formats by role and what the multipliers see."""
+    """Return the formats by role, and the operand formats of the multipliers."""
     weights = _format_data(precision.weights)
     if precision.sparsity is not None:
         weights |= {

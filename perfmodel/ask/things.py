@@ -1,4 +1,4 @@
-"""What predictions are of: devices, runtimes, precisions, workloads."""
+"""Public functions that load devices, runtimes, precisions and workloads."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def precision(text: str | Precision) -> Precision:
 
 def workload(
     name: WorkloadLike,
-    **settings: Any,  # open-ended: which there are is the model's to say
+    **settings: Any,  # open-ended, since the model defines them
 ) -> Workload:
     """Return a workload.
 

@@ -1,4 +1,4 @@
-"""Constants from measurements: what is fitted, on which rows, and what it says of the others."""
+"""Constants from measurements: fits, cross-validation over groups, few-shot calibration."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,9 @@
-"""A device from a few measured rows: multipliers of the seconds of each class, fitted on `predict`.
+"""Few-shot calibration of a device: multipliers of the seconds of each class, fitted to rows.
 
-What a model has wrong on a device is partly the device, partly a class of work: its convolutions,
-its launches, its main memory. The multiplier of a class is a factor of the device times one of the
-class, both pulled to 1 as the pool of measured devices says (`perfmodel.evidence.scatter`).
+The model's error on a device is partly that of the device, partly that of a class of work:
+convolutions, launches, main memory. The multiplier of a class is a factor of the device times one
+of the class, both pulled to 1 by a prior from the pool of measured devices
+(`perfmodel.evidence.scatter`).
 """
 
 from __future__ import annotations
@@ -23,38 +24,38 @@ from perfmodel.hardware.runtime import SCALE_CLASSES
 
 #: Name of the factor that all classes share.
 DEVICE = "device"
-#: Names of what a fit moves, in the order of its points.
+#: Names of the fitted factors, in the order of its points.
 NAMES = (DEVICE, *SCALE_CLASSES)
-#: No factor is farther from 1.
+#: Bound on all factors: at most this, at least its inverse.
 _MOST = 100.0
-#: Logarithms of multipliers as sums of those of the factors, shape ``(classes, factors)``.
+#: Matrix from logarithms of factors to those of multipliers, shape ``(classes, factors)``.
 _JOINED = np.hstack([np.ones((len(SCALE_CLASSES), 1)), np.eye(len(SCALE_CLASSES))])
-#: How often deviations are corrected and the fit is repeated.
+#: Number of fits, with prior deviations updated in between.
 _ROUNDS = 3
-#: Rows that are off by more than so many standard deviations count less.
+#: Residuals beyond this many standard deviations are down-weighted.
 _FAR = 2.0
-#: Step of the logarithm of a multiplier for slopes.
+#: Step in the logarithm of a multiplier for finite differences.
 _STEP = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class FewShotFit:
-    """Multipliers that measured rows tell, and what they leave open.
+    """Multipliers fitted to measured rows, and their posterior covariance.
 
     Attributes
     ----------
     scale
         Class of seconds -> multiplier.
     predicted
-        Of every row, fitted on or not, shape ``(rows,)``.
+        Predictions of every row, in the fit or not, shape ``(rows,)``.
     slopes
-        Of the logarithms of the rows over those of the multipliers, shape ``(rows, classes)``.
+        Derivatives of log predictions by log multipliers, shape ``(rows, classes)``.
     covariance
-        Of the logarithms of the multipliers, shape ``(classes, classes)``.
+        Posterior covariance of the logarithms of the multipliers, shape ``(classes, classes)``.
     noise, freedom
         Standard deviation of the logarithm of a row, and its degrees of freedom.
     rows
-        How many were fitted on.
+        Number of rows in the fit.
     """
 
     scale: Mapping[str, float]
@@ -66,7 +67,7 @@ class FewShotFit:
     rows: int
 
     def posterior(self, workloads: Sequence[str]) -> Posterior:
-        """Return what is left open, for predictions of some classes of workloads."""
+        """Return the posterior, for predictions of some classes of workloads."""
         return Posterior(
             rows=self.rows,
             workloads=list(workloads),
@@ -78,20 +79,20 @@ class FewShotFit:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Errors of calibrations on `k` rows, over draws of them.
+    """Errors of calibrations on `k` rows, over random draws of the rows.
 
     Attributes
     ----------
     k, draws
-        Rows fitted on, and how often they were drawn.
+        Number of rows in the fit, and number of draws.
     mape
-        Of the other rows, the mean over all draws.
+        Mean absolute percentage error of the other rows, over all draws, as a fraction.
     low, high
-        Between which 90 % of the draws lie.
+        Central 90 % interval of `mape` over the draws.
     before
-        Of all rows without a calibration.
+        The error of all rows without a calibration.
     inside
-        Share of the other rows that lie in their 90 % intervals.
+        Share of the other rows within their 90 % intervals.
     """
 
     k: int
@@ -109,23 +110,23 @@ def multipliers(constants: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def spreads(pool: Scatter) -> Vector:
-    """Return the standard deviations of the logarithms of the factors (`NAMES`), before any row.
+    """Return the prior standard deviations of the logarithms of the factors (`NAMES`).
 
     The bias of a device is the logarithm of its own factor plus those of the classes, weighted by
-    their shares of the time. Half of the variance of biases is given to the device's factor; the
-    other half is left to the classes, each with the full variance, as the squares of the shares of
-    a network add up to about a half.
+    their shares of the time. Half of the variance of biases is assigned to the device's factor; the
+    other half is left to the classes, each with the full variance, because the squared shares of a
+    network sum to about one half.
     """
     return pool.bias * np.array([np.sqrt(0.5), *[1.0] * len(SCALE_CLASSES)])
 
 
 def prior(pool: Scatter) -> Vector:
-    """Return the covariance of the logarithms of the multipliers before a row is measured."""
+    """Return the prior covariance of the logarithms of the multipliers."""
     return _JOINED @ np.diag(spreads(pool) ** 2) @ _JOINED.T
 
 
 def unmeasured(pool: Scatter) -> FewShotFit:
-    """Return what the pool alone says, before a row is measured."""
+    """Return the prior alone as a fit to no rows."""
     scale = dict.fromkeys(SCALE_CLASSES, 1.0)
     none = np.zeros((0, len(SCALE_CLASSES)))
     return FewShotFit(scale, none[:, 0], none, prior(pool), pool.noise, pool.freedom, 0)
@@ -134,21 +135,20 @@ def unmeasured(pool: Scatter) -> FewShotFit:
 def few_shot(
     forward: ManyPoints, measured: npt.ArrayLike, pool: Scatter, rows: Sequence[npt.ArrayLike]
 ) -> list[FewShotFit]:
-    """Fit multipliers to each of several choices of rows, all of them side by side.
+    """Fit multipliers to each of several selections of rows, all in one batch.
 
     Least squares on the logarithm of predicted over measured, with a soft L1 loss, and a ridge of
     weight ``sigma_noise / sigma_prior`` on the logarithm of each factor; ``sigma_prior`` is that of
-    `spreads`. ``sigma_noise`` is at first `pool.noise`; the rows then correct it, each by its
-    residual times the one that it has when it is left out, ``r / (1 - h)`` with the leverage ``h``
-    of the linearised fit (Allen, Technometrics 16(1), 1974)::
+    `spreads`. ``sigma_noise`` starts at `pool.noise` and is updated by the rows, each with its
+    residual times its leave-one-out residual ``r / (1 - h)``, where ``h`` is the leverage in the
+    linearised fit (Allen, Technometrics 16(1), 1974)::
 
         noise ** 2 = (freedom * pool.noise ** 2 + sum(r ** 2 / (1 - h))) / (freedom + rows)
 
-    Some devices are off by far more than most, so that their prior is Student's t, with the same
-    degrees of freedom: all ``sigma_prior`` are multiplied by one number, which follows from the
-    logarithms ``x`` of the factors and their variances ``v`` after the fit (a step of expectation
-    and maximisation; Lange, Little and Taylor, Journal of the American Statistical Association
-    84(408), 1989)::
+    Some devices deviate far more than most, so that the prior is Student's t, with the same degrees
+    of freedom: all ``sigma_prior`` are multiplied by one number, from the logarithms ``x`` of the
+    factors and their posterior variances ``v`` (one step of expectation maximisation; Lange, Little
+    and Taylor, Journal of the American Statistical Association 84(408), 1989)::
 
         times ** 2 = (freedom + sum((x ** 2 + v) / sigma_prior ** 2)) / (freedom + factors)
 
@@ -161,9 +161,9 @@ def few_shot(
     measured
         Seconds, shape ``(rows,)``.
     pool
-        How predictions of the kind are off, by the evidence of other devices.
+        Errors of predictions of this kind, from the evidence on other devices.
     rows
-        Masks or indices of the rows to fit on.
+        Masks or indices of the rows in each fit.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _fitted(
 
 
 def _linearised(evaluate: EvaluatePoints, factors: Vector) -> tuple[Vector, Vector]:
-    """Return predictions, and the slopes of their logarithms over those of the multipliers."""
+    """Return predictions, and derivatives of their logarithms by those of the multipliers."""
     points = np.tile(factors, (len(NAMES), 1))
     points[1:, 1:] *= np.exp(_STEP * np.eye(len(SCALE_CLASSES)))
     seconds = evaluate(points)
@@ -220,7 +220,7 @@ def _linearised(evaluate: EvaluatePoints, factors: Vector) -> tuple[Vector, Vect
 
 
 def _left_open(slopes: Vector, before: Vector, noise: float) -> Vector:
-    """Return the covariance after rows with some slopes are measured."""
+    """Return the posterior covariance after measuring rows with the given derivatives."""
     seen = before @ slopes.T
     rows = slopes @ seen + noise**2 * np.eye(len(slopes))
     after = before - seen @ np.linalg.solve(rows, seen.T)
@@ -236,12 +236,12 @@ def trial(
     draws: int = 200,
     seed: int = 0,
 ) -> Trial:
-    """Calibrate on `k` random rows and judge on the others, many times.
+    """Calibrate on `k` random rows and evaluate on the others, many times.
 
     Raises
     ------
     ValueError
-        No row would be left to judge on.
+        No row would remain for evaluation.
     """
     truth = np.asarray(measured, dtype=float)
     if not 0 < k < truth.size:

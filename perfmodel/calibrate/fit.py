@@ -1,4 +1,7 @@
-"""Fit positive constants to measured times, and predict groups of rows that no fit has seen."""
+"""Fits of positive constants to measured times, and cross-validation over groups of rows.
+
+Least squares on logarithms with a soft L1 loss, bounds, and optional priors.
+"""
 
 from __future__ import annotations
 
@@ -19,31 +22,30 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 #: Constants by name -> predictions of all rows, shape ``(rows,)``, positive.
 Forward: TypeAlias = Callable[[Mapping[str, float]], Vector]
 
-#: Within this share of the range (on a logarithmic scale) of a bound, a constant sits at it.
+#: A constant is at a bound if within this share of its logarithmic range.
 _NEAR = 1e-3
-#: Step of a finite difference, relative to a logarithm (absolute below 1).
+#: Finite-difference step, relative to a logarithm (absolute below 1).
 _STEP = float(np.sqrt(np.finfo(np.float64).eps))
-#: Differences of logarithms up to here are rounding.
+#: Differences of logarithms up to this size count as rounding.
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A positive constant that a fit may move.
+    """A positive constant that is free in a fit.
 
     Attributes
     ----------
     name
-        Path of the fact (``runtime.kernels.gemm.launch``), or a word of the model's own.
+        Path of the fact (``runtime.kernels.gemm.launch``), or a model-specific name.
     start
-        Where the search begins, SI.
+        Initial value, SI.
     low, high
-        Bounds, SI; physics sets them (a share of a peak is at most 1).
+        Bounds, SI, from physics (a share of a peak is at most 1).
     prior
-        Weight of a pull towards `towards` (a residual of ``prior * log(value / towards)``); 0 for
-        none.
+        Weight of the prior, a residual of ``prior * log(value / towards)``; 0 for none.
     towards
-        Where a prior pulls, SI; `start` where left out.
+        Centre of the prior, SI; `start` if left out.
     """
 
     name: str
@@ -55,22 +57,22 @@ class Constant:
 
     @property
     def centre(self) -> float:
-        """Where a prior pulls."""
+        """Centre of the prior."""
         return self.start if self.towards is None else self.towards
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a fit found.
+    """Result of a fit.
 
     Attributes
     ----------
     constants
         Name -> value, SI.
     predicted
-        Of every row, fitted on or not, shape ``(rows,)``.
+        Predictions of every row, in the fit or not, shape ``(rows,)``.
     at_bound
-        Constants that sit at a bound: the rows do not determine them.
+        Constants at a bound: the rows do not determine them.
     """
 
     constants: Mapping[str, float]
@@ -85,9 +87,9 @@ class CrossValidatedFit:
     Attributes
     ----------
     predicted
-        Shape ``(rows,)``.
+        Out-of-sample prediction of each row, shape ``(rows,)``.
     fits
-        Group -> the fit that did not see it.
+        Group -> fit that excludes it.
     """
 
     predicted: Vector
@@ -105,24 +107,24 @@ def fit(
 ) -> Fit:
     """Fit constants by least squares on the logarithm of predicted over measured.
 
-    A soft L1 loss beyond `scale` keeps single rows, and single pulls, from deciding. Constants move
-    on a logarithmic scale within their bounds.
+    A soft L1 loss beyond `scale` limits the influence of single rows and single priors. Constants
+    vary on a logarithmic scale within their bounds.
 
     Parameters
     ----------
     forward
-        Constants -> predictions of all rows. One that predicts many points at once (`ManyPoints`)
-        is asked for the derivatives together with the value.
+        Constants -> predictions of all rows. One that evaluates many points at once (`ManyPoints`)
+        is called for value and derivatives together.
     measured
         Shape ``(rows,)``, positive.
     constants
-        What may move.
+        Constants that are free in the fit.
     rows
-        Mask or indices of the rows to fit on; all where left out.
+        Mask or indices of the rows in the fit; all if left out.
     scale
-        Relative error from which on a row counts less.
+        Relative error beyond which a row is down-weighted.
     weights
-        Of the rows, shape ``(rows,)``; residuals are multiplied by them.
+        Factors on the residuals of the rows, shape ``(rows,)``.
 
     Returns
     -------
@@ -137,7 +139,7 @@ def fit(
 
 
 def points_of(forward: Forward, constants: Sequence[Constant]) -> EvaluatePoints:
-    """Return a forward function as one of points, one after the other where it takes only one."""
+    """Return a forward function over many points, in a loop if it evaluates only one."""
     names = [c.name for c in constants]
     if isinstance(forward, ManyPoints):
         return lambda points: forward.points(dict(zip(names, points.T, strict=True)))
@@ -156,9 +158,10 @@ def fit_points(
     *,
     squared_pulls: bool = False,
 ) -> Fit:
-    """Fit constants as `fit` does, by predictions under many values of them at once.
+    """Fit constants as `fit` does, with a function that evaluates many points at once.
 
-    Pulls of priors may count by their squares, so that no rows drag a constant far from its family.
+    With `squared_pulls` priors have a quadratic loss, so that no rows drag a constant far from the
+    value of its family.
     """
     solver: Any = import_module("scipy.optimize").least_squares
     truth = np.asarray(measured, dtype=np.float64)
@@ -198,14 +201,14 @@ def fit_points(
 
 
 def row_weights(weights: npt.ArrayLike | None, rows: int) -> Vector:
-    """Return the weights of so many rows; 1 each where none are stated."""
+    """Return weights of `rows` rows; 1 each if none are stated."""
     return np.ones(rows) if weights is None else np.asarray(weights, dtype=np.float64)
 
 
 def _soft_l1_and_squares(rows: int, squares: Vector) -> Vector:
-    """Return scipy's loss and its two derivatives: soft L1 of the rows, squares of the pulls.
+    """Return scipy's loss and its two derivatives: soft L1 for rows, quadratic for priors.
 
-    A pull that grew with the distance alone could not keep a constant that rows drag along.
+    The linear tail of a soft L1 prior could not hold a constant against rows that drag it along.
     """
     out = np.zeros((3, squares.size))
     out[0], out[1] = squares, 1.0
@@ -215,7 +218,7 @@ def _soft_l1_and_squares(rows: int, squares: Vector) -> Vector:
 
 
 class ResidualsAndSlopes:
-    """Residuals at a point and their forward differences, from one evaluation of all points."""
+    """Residuals at a point and their forward differences, from one batched evaluation."""
 
     def __init__(self, residuals: Callable[[Vector], Vector], low: Vector, high: Vector) -> None:
         self._residuals, self._low, self._high = residuals, low, high
@@ -240,8 +243,8 @@ class ResidualsAndSlopes:
     def slopes(self, x: Vector) -> Vector:
         """Return their derivatives, shape ``(residuals, constants)``.
 
-        A constant that moves no residual by more than rounding has none: the solver would otherwise
-        follow the noise, and the constant would not stay where it began.
+        The derivative is 0 for a constant that changes no residual by more than rounding: otherwise
+        the solver would follow the noise and move an undetermined constant from its start.
         """
         self._evaluate(x)
         changes = self._values[1:] - self._values[0]
@@ -263,9 +266,9 @@ def left_out(
     Parameters
     ----------
     forward, measured, constants, scale, weights
-        As `fit` takes them.
+        As in `fit`.
     groups
-        Of each row, such as its device; at least two differ.
+        Group of each row, for example its device; at least two groups.
 
     Returns
     -------
@@ -274,7 +277,7 @@ def left_out(
     Raises
     ------
     ValueError
-        Only one group, or as many labels as rows are not given.
+        Only one group, or a number of labels other than that of rows.
     """
     truth = np.asarray(measured, dtype=np.float64)
     if len(groups) != truth.size:
@@ -295,12 +298,12 @@ def without_each(
     groups: Sequence[str],
     fit_others: Callable[[Mask, EvaluatePoints], T],
 ) -> dict[str, T]:
-    """Return group -> a fit without it, all of them in step.
+    """Return group -> fit without it, all run in lock step.
 
     Parameters
     ----------
     fit_others
-        Called with which rows are of the other groups, and with what predicts all of them.
+        Called with the mask of rows of the other groups, and with the function for all rows.
     """
     labels = np.asarray(groups)
     fits = {name: partial(fit_others, labels != name) for name in dict.fromkeys(groups)}
@@ -309,5 +312,5 @@ def without_each(
 
 
 def unseen(fits: Mapping[str, Fit], groups: Sequence[str]) -> Vector:
-    """Return the prediction of each row by the fit that has not seen its group."""
+    """Return the prediction of each row by the fit that excludes its group."""
     return np.array([fits[group].predicted[row] for row, group in enumerate(groups)])

@@ -1,10 +1,10 @@
-"""Groups left out with the choice of constants, and of how hard they are pulled, inside the loop.
+"""Nested cross-validation: strength of priors and set of free constants chosen inside the loop.
 
-Each constant is pulled towards the value of its family (partial pooling). How hard, and whether
-constants beside the listed ones move too, is chosen for each left-out group from the other groups
-alone: each of these is left out of them in turn, by one Newton step from the fit to all of them
-(the infinitesimal jackknife of Giordano et al., "A Swiss Army Infinitesimal Jackknife", AISTATS
-2019; of linear least squares with a ridge it is exact).
+Each constant is pulled towards the value of its family (partial pooling). The strength of the pull,
+and whether constants besides the listed ones are free too, are chosen for each left-out group from
+the other groups only: each of those is left out of them in turn, by one Newton step from the fit to
+all of them (the infinitesimal jackknife of Giordano et al., "A Swiss Army Infinitesimal Jackknife",
+AISTATS 2019; exact for linear least squares with a ridge).
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from perfmodel.calibrate.fit import (
 )
 from perfmodel.calibrate.rounds import EvaluatePoints, Matrix
 
-#: Strengths of the pull, the one that is taken where nothing decides first. At 1 the family's value
-#: weighs as much as a further group whose rows all follow the constant in proportion.
+#: Strengths of the pull, the default first. At 1 the family's value weighs as much as a further
+#: group whose rows are all proportional to the constant.
 PULLS: Final = (0.1, 0.3, 0.03, 1.0, 0.0)
-#: Errors of candidates that differ by less do not decide.
+#: Candidates whose errors differ by less are ties.
 _TIE: Final = 1e-9
-#: Share of the mean curvature that holds what neither rows nor a pull determine at the family's.
+#: Ridge, relative to the mean curvature, for constants that neither rows nor a pull determine.
 _FLOOR: Final = 1e-9
-#: Relative distance up to which a constant is still where its fit began.
+#: Relative tolerance for a constant to count as unchanged by its fit.
 _STAYED: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class PulledConstants:
-    """Constants that a nested trial may move.
+    """Constants that are free in a nested cross-validation.
 
     Attributes
     ----------
     constants
-        The listed ones first. `Constant.towards` is the value of the family (`Constant.start` where
-        left out), where a fit begins and a constant stays that no row determines.
+        The listed ones first. `Constant.towards` is the value of the family (`Constant.start` if
+        left out): the initial value, and the result for a constant that no row determines.
     pulled
-        Which are pulled there, shape ``(constants,)``.
+        Mask of constants that are pulled to it, shape ``(constants,)``.
     joining
-        How many of the last ones move only where that is chosen, and else have their family's
-        value.
+        Number of constants at the end that are free only if the choice says so, and otherwise at
+        their family's value.
     """
 
     constants: Sequence[Constant]
@@ -66,23 +66,23 @@ class PulledConstants:
 
     @property
     def logs(self) -> tuple[Vector, Vector, Vector]:
-        """Logarithms of the least, the families' and the greatest values."""
+        """Logarithms of lower bounds, family values and upper bounds."""
         low, high = (np.log([getattr(c, at) for c in self.constants]) for at in ("low", "high"))
         return low, np.clip(np.log([c.centre for c in self.constants]), low, high), high
 
 
 @dataclass(frozen=True, slots=True)
 class PullChoice:
-    """What was chosen without a group.
+    """Choice made without a group.
 
     Attributes
     ----------
     pull
-        Strength, of `PULLS`.
+        Strength, one of `PULLS`.
     joins
-        Whether the constants beside the listed ones moved.
+        Whether the constants besides the listed ones are free.
     error
-        Mean size of log(predicted / measured) of the other groups, each left out; ``None`` where
+        Mean absolute log(predicted / measured) of the other groups, each left out; ``None`` if
         there was only one.
     """
 
@@ -93,12 +93,12 @@ class PullChoice:
 
 @dataclass(frozen=True, slots=True)
 class NestedFit(CrossValidatedFit):
-    """Predictions of each group by constants, and a pull, chosen and fitted on all other groups.
+    """Predictions of each group with constants, and a pull, determined by all other groups.
 
     Attributes
     ----------
     choices
-        Group -> what was chosen.
+        Group -> choice made without it.
     """
 
     choices: Mapping[str, PullChoice]
@@ -106,22 +106,22 @@ class NestedFit(CrossValidatedFit):
 
 @dataclass(frozen=True, slots=True)
 class LinearisedRows:
-    """Rows of several groups near a fit: what leaving out a group does, without a fit.
+    """Rows of several groups linearised at a fit, for leave-one-group-out without refitting.
 
     Attributes
     ----------
     residuals
-        At the fit, logarithms, shape ``(rows,)``.
+        Log residuals at the fit, shape ``(rows,)``.
     slopes
         Their derivatives by the logarithms of constants, shape ``(rows, constants)``.
     offset
-        The fit less the families' values, logarithms, shape ``(constants,)``.
+        Logarithms of the fit minus those of the families' values, shape ``(constants,)``.
     groups
-        Number of each row's group, shape ``(rows,)``.
+        Index of each row's group, shape ``(rows,)``.
     low, high
-        Bounds less the families' values.
+        Bounds minus the families' values, logarithms.
     scale
-        Relative error from which on a row counts less.
+        Relative error beyond which a row is down-weighted.
     """
 
     residuals: Vector
@@ -133,9 +133,9 @@ class LinearisedRows:
     scale: float
 
     def without_each(self, pull: Vector, moving: int) -> Matrix:
-        """Return the constants without each group, less the families' values.
+        """Return the constants without each group, relative to the families' values.
 
-        A row counts by the derivative of the soft L1 loss, as in one step of iteratively
+        Rows are weighted by the derivative of the soft L1 loss, as in one step of iteratively
         reweighted least squares.
 
         Parameters
@@ -143,7 +143,7 @@ class LinearisedRows:
         pull
             Weight of the pull of each constant, shape ``(constants,)``.
         moving
-            How many of the first constants move; the others have their families' values.
+            Number of leading constants that are free; the others have their families' values.
 
         Returns
         -------
@@ -168,7 +168,7 @@ class LinearisedRows:
         return np.clip(out, self.low, self.high)
 
     def error(self, pull: Vector, moving: int) -> float:
-        """Return the mean size of residuals, each row's group left out; as `without_each`."""
+        """Return the mean absolute residual with each row's group left out; see `without_each`."""
         steps = self.without_each(pull, moving) - self.offset
         moves: Vector = np.sum(self.slopes * steps[self.groups], axis=1)
         return float(np.mean(np.abs(self.residuals + moves)))
@@ -183,20 +183,20 @@ def nested_left_out(
     scale: float = 0.1,
     weights: npt.ArrayLike | None = None,
 ) -> NestedFit:
-    """Predict each group of rows from all other groups, which choose the pull as well.
+    """Predict each group of rows from all other groups, which also choose the pull.
 
     Parameters
     ----------
     forward, measured, groups, scale, weights
-        As `perfmodel.calibrate.left_out` takes them.
+        As in `perfmodel.calibrate.left_out`.
     constants
-        What may move, and towards what.
+        Free constants, and the values towards which they are pulled.
 
     Returns
     -------
     NestedFit
-        With two groups nothing can be chosen without one of them: all constants move then, under
-        the first of `PULLS`.
+        With two groups there is no inner cross-validation: all constants are free then, under the
+        first of `PULLS`.
     """
     trial = _trial(measured, constants, groups, scale, weights)
     results = without_each(forward, constants.constants, groups, trial.fitted)
@@ -214,17 +214,17 @@ def pooled_fit(
     scale: float = 0.1,
     weights: npt.ArrayLike | None = None,
 ) -> tuple[Fit, PullChoice]:
-    """Fit constants to all rows, pulled to their families as leaving out each group decides.
+    """Fit constants to all rows, with the pull chosen by leaving out each group.
 
     Parameters
     ----------
     forward, measured, constants, groups, scale, weights
-        As `nested_left_out` takes them.
+        As in `nested_left_out`.
 
     Returns
     -------
     Fit, PullChoice
-        What a spec may state for a device that nobody has measured, and what was chosen.
+        Constants for a device without measurements, and the choice.
     """
     trial = _trial(measured, constants, groups, scale, weights)
     every = np.ones(len(groups), np.bool_)
@@ -251,10 +251,10 @@ class _NestedTrial:
     weights: Vector
 
     def fitted(self, seen: Mask, evaluate: EvaluatePoints) -> tuple[Fit, PullChoice]:
-        """Return the fit to some rows, and the choice that they made."""
+        """Return the fit to some rows, and the choice made on them."""
         rows = np.flatnonzero(seen & (self.weights > 0))
         groups, numbers = np.unique(self.labels[rows], return_inverse=True)
-        # The pull of strength 1: as much as the rows of one group.
+        # Unit weight of the pull: that of the rows of one group.
         weight = float(np.sqrt(np.sum(self.weights[rows] ** 2) / len(groups)))
         unit = np.where(self.constants.pulled, weight, 0.0)
         size = len(unit)
@@ -275,8 +275,9 @@ class _NestedTrial:
     ) -> Fit:
         """Return a fit of the first constants, all others at their families' values.
 
-        Where no row feels a listed constant at its family's value (attention that memory bounds),
-        the fit goes on from where the search for that constant begins, and the better one counts.
+        Where no row is sensitive to a listed constant at its family's value (memory-bound
+        attention), the fit continues from that constant's own start, and the better of both is
+        kept.
         """
         constants, centre = self.constants.constants, np.exp(self.constants.logs[1])
 
@@ -309,7 +310,7 @@ class _NestedTrial:
         return min(fit, again, key=lambda f: self._loss(f, rows, pulls[:moving]))
 
     def _loss(self, fit: Fit, rows: npt.NDArray[np.intp], pulls: Vector) -> float:
-        """Return what a fit makes least: a soft L1 of the rows, and squares of the pulls."""
+        """Return the objective of a fit: soft L1 of the rows plus squares of the pulls."""
         offset = (self._logs(fit) - self.constants.logs[1])[: len(pulls)]
         residuals = self._residuals(fit.predicted, rows) / self.scale
         soft = 2.0 * (np.sqrt(1.0 + residuals**2) - 1.0)

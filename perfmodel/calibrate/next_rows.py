@@ -1,4 +1,4 @@
-"""Which measurement would narrow the predictions of a device most."""
+"""Choice of the next measurements: greedy A-optimal design for the predictions of a device."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ _LANGUAGE: Final = (
     "gpt_oss_20b",
     "qwen3_14b",
 )
-#: Class of workloads -> models of the library that differ in what they are made of, and settings.
+#: Class of workloads -> models of the library with diverse operators, and settings.
 VARIED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]]] = {
     "frames": (_IMAGES, {}),
     "tokens/decode": (_LANGUAGE, {"phase": "decode"}),
     "tokens/prefill": (_LANGUAGE, {"phase": "prefill"}),
 }
-#: Share of measurements between the ends of the interval that is named.
+#: Level of the reported prediction interval.
 _LEVEL: Final = 0.9
 
 
 class Narrowing(NamedTuple):
-    """A measurement that would narrow predictions.
+    """A measurement and its effect on the predictions.
 
     Attributes
     ----------
     place
-        Which of the candidates.
+        Index of the candidate.
     before, after
-        Mean over the targets of the squared scale of the logarithm of what is measured.
+        Mean over the targets of the predictive variance of the log measurement.
     """
 
     place: int
@@ -79,23 +79,23 @@ class Narrowing(NamedTuple):
 def narrowing(
     covariance: Vector, noise: float, candidates: Vector, targets: Vector, count: int
 ) -> list[Narrowing]:
-    """Return which measurements narrow the predictions of targets most, one after another.
+    """Return the measurements that reduce the variance of targets most, one after another.
 
-    A measurement with slopes ``j`` takes ``C j j' C / (noise ** 2 + j' C j)`` from the covariance
-    ``C`` of what predictions are linear in; that one is next whose ``C`` gives the least mean
-    variance over the targets: A-optimal design for them (Chaloner and Verdinelli, Bayesian
-    Experimental Design: A Review, Statistical Science 10(3), 1995), greedily.
+    A measurement with derivatives ``j`` reduces the covariance ``C`` of the linear parameters by
+    ``C j j' C / (noise ** 2 + j' C j)``; the next one is that with the least resulting mean
+    variance over the targets: greedy A-optimal design (Chaloner and Verdinelli, Bayesian
+    Experimental Design: A Review, Statistical Science 10(3), 1995).
 
     Parameters
     ----------
     covariance
-        Shape ``(classes, classes)``.
+        Posterior covariance, shape ``(classes, classes)``.
     noise
         Standard deviation of a measurement.
     candidates, targets
-        Slopes, shape ``(candidates, classes)`` and ``(targets, classes)``.
+        Derivatives, shape ``(candidates, classes)`` and ``(targets, classes)``.
     count
-        How many to name, at most all; none is named twice.
+        Number of measurements, at most that of candidates; none is repeated.
     """
     open_ = list(range(len(candidates)))
     steps: list[Narrowing] = []
@@ -112,21 +112,21 @@ def narrowing(
 
 @dataclass(frozen=True, slots=True)
 class NextMeasurement:
-    """A measurement to make, and what it would do.
+    """A measurement to make, and its effect.
 
     Attributes
     ----------
     model, settings
-        The workload.
+        The workload and its settings.
     command
-        Command line that predicts it.
+        Command line of its prediction.
     row
-        Cells of the row to add to the file of measurements, without the time.
+        Cells of the row to add to the file of measurements, except the time.
     latency_s
-        Predicted, so that one knows what to expect.
+        Predicted latency, for reference.
     before, after
-        Highest over lowest of 90 % intervals of the targets, their geometric mean, before it and
-        after it.
+        Geometric mean over targets of the ratio of the ends of 90 % intervals, before and after the
+        measurement.
     """
 
     model: str
@@ -140,16 +140,16 @@ class NextMeasurement:
 
 @dataclass(frozen=True, repr=False)
 class NextMeasurements(Result):
-    """Measurements to make, one after another.
+    """Measurements to make, in order.
 
     Attributes
     ----------
     device, runtime
-        What to measure.
+        Device and runtime to measure.
     each
-        The measurements, the first one first.
+        The measurements, first one first.
     targets
-        Workloads whose predictions they narrow.
+        Workloads whose prediction intervals they narrow.
     """
 
     noun = "next_measurements"
@@ -160,25 +160,25 @@ class NextMeasurements(Result):
     targets: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the measurements ready for JSON."""
+        """Return the measurements as JSON-ready values."""
         each = [asdict(one) for one in self.each]
         names = ("device", "runtime", "targets")
         return plain({**{name: getattr(self, name) for name in names}, "next": each})
 
     @cached_property
     def table(self) -> Table:
-        """One row for each measurement."""
+        """One row per measurement."""
         names = ("model", "command", "latency_s", "before", "after")
         return Table({name: [getattr(one, name) for one in self.each] for name in names})
 
     @property
     def headline(self) -> str:
-        """Which device, for what."""
-        what = f"what to measure next, for predictions of {len(self.targets)} workloads"
-        return f"{self.device} under {self.runtime}: {what}"
+        """Device, runtime and number of target workloads."""
+        subject = f"what to measure next, for predictions of {len(self.targets)} workloads"
+        return f"{self.device} under {self.runtime}: {subject}"
 
     def sections(self) -> list[str]:
-        """Return each measurement: by how much it narrows, its command and its row."""
+        """Return the intervals before and after, the command and the row of each measurement."""
         lines: list[str] = []
         for i, one in enumerate(self.each, 1):
             ends = f"from x{one.before:.3g} to x{one.after:.3g}, highest over lowest"
@@ -191,7 +191,7 @@ class NextMeasurements(Result):
 
 
 class _PricedModel(NamedTuple):
-    """A workload that may be measured, as it is predicted."""
+    """A candidate workload with its prediction."""
 
     model: str
     settings: Mapping[str, Any]
@@ -200,7 +200,7 @@ class _PricedModel(NamedTuple):
 
     @property
     def question(self) -> tuple[str, Mapping[str, Any]]:
-        """Workload and sizes, as measured rows have them."""
+        """Workload and sizes, in the form of measured rows."""
         return self.prediction.workload.name, self.prediction.parameters_bound
 
 
@@ -218,18 +218,18 @@ def next_rows(
     Parameters
     ----------
     machine
-        With its calibrated facts.
+        Machine with the calibrated facts.
     posterior
-        What is left open of them.
+        Posterior of the calibration.
     count
-        How many to name.
+        Number of measurements.
     candidates, targets
-        Models that may be measured, and those whose predictions matter; a varied list of the class
-        of workloads where empty.
+        Models that may be measured, and those whose predictions matter; if empty, a diverse list
+        for the class of workloads.
     precision
-        Under which they run.
+        Precision of all of them.
     measured
-        Models and their sizes that were measured; no candidate of the list is one of them.
+        Measured models and their sizes, excluded from the default candidates.
 
     Raises
     ------
@@ -280,7 +280,7 @@ def _priced(
     path: str,
     faults: FaultList,
 ) -> _PricedModel | None:
-    """Return a workload with its slopes; of one that a user named it is a fault not to run."""
+    """Return a workload with its derivatives; a fault only for names given by the user."""
     try:
         subject = resolve(model, machine, precision, settings=settings)
         plain = predict(subject.workload, machine, precision=subject.precision)

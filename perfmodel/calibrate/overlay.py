@@ -1,4 +1,4 @@
-"""What a calibration found."""
+"""Result of a few-shot calibration of a device, and its overlay file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from perfmodel.table import Result, Table, plain
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOutRow:
-    """A measured row, and what multipliers fitted to all others say of it.
+    """A measured row, with its prediction by multipliers fitted to all others.
 
     Attributes
     ----------
     name
-        Of the row.
+        Name of the row.
     measured_s, predicted_s
-        Latency; `plain_s` is the prediction without a calibration.
+        Latencies; `plain_s` is the prediction without a calibration.
     """
 
     name: str
@@ -42,41 +42,41 @@ class LeaveOneOutRow:
 
     @property
     def error(self) -> float:
-        """Predicted over measured, less 1."""
+        """Predicted over measured, minus 1."""
         return self.predicted_s / self.measured_s - 1.0
 
 
 @dataclass(frozen=True, repr=False)
 class Calibration(Result):
-    """Multipliers of the seconds of each class, found on measured rows of one device.
+    """Multipliers of the seconds of each class, fitted to measured rows of one device.
 
     Attributes
     ----------
     device, runtime
-        That were measured.
+        Measured device and runtime.
     scale
         Class of seconds -> multiplier.
     fitted_on
-        The rows.
+        Description of the rows.
     rows
-        How many.
+        Number of rows.
     before, after
         Mean absolute percentage error on the rows, as a fraction, without and with the multipliers.
     left_out
-        The same of each row by multipliers fitted to all others; ``None`` for a single row.
+        Leave-one-out error: each row by multipliers fitted to all others; ``None`` for one row.
     each
-        Those rows one by one; none of a single row.
+        Leave-one-out rows; empty for a single row.
     notes
-        What of the file was left out.
+        Rows of the file that were skipped, and why.
     pool
-        How predictions of the kind are off by the evidence of other devices: what the multipliers
-        are pulled by.
+        Errors of predictions of this kind, from the evidence on other devices; the prior of the
+        multipliers.
     posterior
-        What the rows leave open: the error to expect of new predictions.
+        Posterior of the multipliers: the expected error of new predictions.
     slopes
-        Of the logarithms of the rows over those of the multipliers, shape ``(rows, classes)``.
+        Derivatives of log predictions by log multipliers, shape ``(rows, classes)``.
     precision
-        Of the first row.
+        Precision of the first row.
     measured
         Workload and sizes of each row.
     """
@@ -101,7 +101,7 @@ class Calibration(Result):
 
     @property
     def expected(self) -> dict[str, float]:
-        """Per cent of new rows -> factor either way that they lie within, the mean over rows."""
+        """Level in per cent -> mean factor, either way, that contains that share of new rows."""
         return {
             f"{100 * level:g}": float(np.asarray(self.posterior.factor(self.slopes, level)).mean())
             for level in (LEVELS if self.rows else ())
@@ -109,7 +109,7 @@ class Calibration(Result):
 
     @property
     def overlay(self) -> dict[str, Quantity]:
-        """Facts by path, as `perfmodel.hardware.machine.Machine` takes an overlay."""
+        """Facts by path, the overlay of `perfmodel.hardware.machine.Machine`."""
         return self._file().values()
 
     def machine(self) -> Machine:
@@ -124,10 +124,10 @@ class Calibration(Result):
         Parameters
         ----------
         count
-            How many, chosen one after another.
+            Number of measurements, selected greedily.
         candidates, targets
-            Models that may be measured, and those whose predictions matter; where left out, a
-            varied list of the library's models of the class of workloads that the rows are of.
+            Models that may be measured, and those whose predictions matter; if left out, a
+            diverse list of the library's models for the class of workloads of the rows.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Calibration(Result):
 
         Notes
         -----
-        See `perfmodel.calibrate.next_rows.narrowing` for what is chosen.
+        The criterion is that of `perfmodel.calibrate.next_rows.narrowing`.
         """
         machine, posterior = self.machine(), self.posterior
         return next_rows(
@@ -162,7 +162,7 @@ class Calibration(Result):
         return yaml.safe_dump(data, sort_keys=False, width=100, default_flow_style=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the calibration ready for JSON."""
+        """Return the calibration as JSON-ready values."""
         return plain(
             {
                 "device": self.device.name,
@@ -183,16 +183,16 @@ class Calibration(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row for each class of seconds, with its multiplier."""
+        """One row per class of seconds, with its multiplier."""
         return Table({"class": list(self.scale), "multiplier": list(self.scale.values())})
 
     @property
     def headline(self) -> str:
-        """Which device, on what rows."""
+        """Device, runtime and rows."""
         return f"{self.device.name} under {self.runtime.name}, {self.fitted_on}"
 
     def cautions(self) -> list[str]:
-        """Return how far to trust it, and the notes."""
+        """Return the expected errors, and the notes."""
         bias, noise = (f"{100 * np.expm1(part):.0f} %" for part in self.pool[:2])
         pool = f"such predictions are off by {bias} from device to device, {noise} from row to row"
         if not self.rows:

@@ -1,8 +1,8 @@
-"""Fits side by side: what all of them ask for next is evaluated in one call.
+"""Fits run in lock step, so that their pending evaluations share one batched call.
 
-A prediction of many points costs little more than one of a single point, so fits that leave out a
-group each are run in step with one another: each waits until all have asked, and all are answered
-together. What a fit computes does not depend on the others.
+A prediction of many points costs little more than one of a single point. Each fit runs in a thread
+and waits until all have requested points; all are then answered by one evaluation. The result of a
+fit does not depend on the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EvaluatePoints: TypeAlias = Callable[[Matrix], Matrix]
 
 @runtime_checkable
 class ManyPoints(Protocol):
-    """A forward function that can predict the rows under many values of its constants at once."""
+    """A forward function that evaluates the rows for many values of its constants at once."""
 
     def __call__(self, constants: Mapping[str, float]) -> Matrix:
         """Return predictions of all rows, shape ``(rows,)``."""
@@ -35,14 +35,14 @@ class ManyPoints(Protocol):
 
 
 class _Waiting:
-    """A fit in a thread of its own, and the answers that it waits for."""
+    """A fit in its own thread, with the queue of answers that it waits for."""
 
     def __init__(
-        self, place: int, fit: Callable[[EvaluatePoints], Any], asked: SimpleQueue[Any]
+        self, place: int, fit: Callable[[EvaluatePoints], Any], requests: SimpleQueue[Any]
     ) -> None:
         self.place = place
         self.answers: SimpleQueue[Matrix | BaseException] = SimpleQueue()
-        self._fit, self._asked = fit, asked
+        self._fit, self._asked = fit, requests
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -65,34 +65,34 @@ class _Waiting:
 def side_by_side(
     evaluate: EvaluatePoints, fits: Sequence[Callable[[EvaluatePoints], T]]
 ) -> list[T]:
-    """Run fits that evaluate points, all of them in step.
+    """Run fits that evaluate points, all in lock step.
 
     Parameters
     ----------
     evaluate
-        Called in this thread alone, with the points of all fits that are still at work.
+        Called only in this thread, with the points of all running fits.
     fits
-        Each is called with a function like `evaluate`.
+        Functions of one fit each, called with a function like `evaluate`.
 
     Returns
     -------
     list
-        What the fits return. Where one raises, the others end first, and the first error is raised.
+        Results of the fits. If one raises, the others finish first, then the first error is raised.
     """
-    asked: SimpleQueue[tuple[_Waiting, Matrix | None]] = SimpleQueue()
-    workers = [_Waiting(i, fit, asked) for i, fit in enumerate(fits)]
+    requests: SimpleQueue[tuple[_Waiting, Matrix | None]] = SimpleQueue()
+    workers = [_Waiting(i, fit, requests) for i, fit in enumerate(fits)]
     for worker in workers:
         Thread(target=worker.run, daemon=True).start()
     at_work = len(workers)
     pending: list[tuple[_Waiting, Matrix]] = []
     while at_work:
-        worker, points = asked.get()
+        worker, points = requests.get()
         if points is None:
             at_work -= 1
         else:
             pending.append((worker, points))
         if pending and len(pending) == at_work:
-            # In the order of the fits, whichever thread came first: the same numbers every time.
+            # In the order of the fits, not of thread arrival: results are reproducible.
             _answer(evaluate, sorted(pending, key=lambda one: one[0].place))
             pending = []
     for worker in workers:

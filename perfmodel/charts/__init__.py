@@ -1,7 +1,7 @@
-"""Pictures: a chart is declared, and `draw` is the one place that knows how it is drawn.
+"""Pictures of results: charts are declared, and only `draw` depends on the drawing library.
 
-A picture is a function that returns a `Chart`, made one that draws it by `Picture`. The catalog
-names the pictures of each sort of result, and ``.plot`` of a result finds them there.
+A picture is a function that returns a `Chart`, wrapped by `Picture` to draw it. The catalog names
+the pictures of each kind of result, and ``.plot`` of a result looks them up there.
 """
 
 from perfmodel.charts.chart import (

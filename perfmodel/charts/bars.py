@@ -1,4 +1,4 @@
-"""What pictures of stacked bars share: the bars, the sum of small ones, texts at their ends."""
+"""Stacked bars shared by several pictures: bars, a sum of small ones, texts at their ends."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def stacked(
     meta: Mapping[str, str] | None = None,
     **more: Any,
 ) -> list[Bars]:
-    """Return bars that stand upon each other, the first part below or on the left.
+    """Return stacked bars, the first part at the bottom or on the left.
 
     Parameters
     ----------
     names
-        One per bar.
+        Names of the bars.
     parts
         Part -> its length in each bar.
     words
-        Part, number of the bar -> what the piece says.
+        Part, index of the bar -> hover text.
     across
-        Whether they lie.
+        Whether the bars are horizontal.
     meta
-        What they are beside a part, for programmes.
+        Further metadata, for programs.
     more
         Further attributes of each `Bars`.
     """
@@ -72,21 +72,21 @@ def time_panel(
     *,
     title: str = "time",
     noun: str = "",
-    whole: float | None = None,
+    total: float | None = None,
     **where: Any,
 ) -> Panel:
-    """Return lying bars of seconds by part, with their sums behind.
+    """Return horizontal bars of seconds by part, with their sums at the ends.
 
     Parameters
     ----------
     order
-        Parts from the left.
+        Parts from left to right.
     title, noun
-        Of the axes of time and of bars.
-    whole
-        Seconds that all bars are shares of; by default each part is a share of its bar.
+        Titles of the axes of time and of bars.
+    total
+        Seconds to which all shares refer; by default those of each bar.
     where
-        Place of the panel.
+        Position of the panel.
     """
     names = list(bars)
     totals = [total_of(row) for row in bars.values()]
@@ -94,10 +94,10 @@ def time_panel(
 
     def words(part: str, i: int) -> str:
         seconds = lengths[part][i]
-        share = percent(seconds, whole or totals[i])
+        share = percent(seconds, total or totals[i])
         return f"<b>{names[i]}</b>, {part}<br>{show(seconds, 'time')}, {share}"
 
-    texts = [show(t, "time") + (f", {percent(t, whole)}" if whole else "") for t in totals]
+    texts = [show(t, "time") + (f", {percent(t, total)}" if total else "") for t in totals]
     return Panel(
         ChartAxis(title, 0.0, 1.22 * max(totals, default=0.0) or 1.0, "time"),
         ChartAxis(noun, names=names, grid=False, size=13 if len(names) < 12 else 11),
@@ -110,12 +110,12 @@ def time_panel(
 def largest(
     rows: Amounts, most: int, others: str, weigh: Callable[[Mapping[str, float]], float]
 ) -> dict[str, Mapping[str, float]]:
-    """Return at most so many rows in their order: the heaviest, and the sum of all others last.
+    """Return at most `most` rows in their order: the heaviest, and the sum of all others last.
 
     Parameters
     ----------
     others
-        Name of the sum, with ``{}`` for how many are in it.
+        Name of the sum, with ``{}`` for the number of rows in it.
     """
     if len(rows) <= most:
         return dict(rows)
@@ -138,18 +138,18 @@ def shares_panel(
     title: str = "share of the capacity (%)",
     **where: Any,
 ) -> Panel:
-    """Return lying bars of what is taken of several rooms, with a line where they are full.
+    """Return horizontal bars of used shares of several capacities, with a line at 100 %.
 
     Parameters
     ----------
     names, rooms
-        One of each per bar.
+        Name and capacity of each bar.
     amounts
-        Part -> what it takes in each bar; parts that take nothing are left out.
+        Part -> amount in each bar; parts without any amount are left out.
     write
-        An amount with its unit.
+        Formats an amount with its unit.
     where
-        Place of the panel, and other attributes of each bar.
+        Position of the panel, and further attributes of each bar.
     """
     amounts = {part: own for part, own in amounts.items() if any(own)}
     parts = {
@@ -191,7 +191,7 @@ def total_of(row: Mapping[str, float]) -> float:
 
 
 def at_ends(bars: Sequence[str], ends: Sequence[float], texts: Sequence[str]) -> list[Note]:
-    """Return texts behind the ends of lying bars."""
+    """Return texts at the ends of horizontal bars."""
     return [
         Note(text, end, bar, anchor="left auto", shift=(6, 0), veil=True)
         for bar, end, text in zip(bars, ends, texts, strict=True)

@@ -1,7 +1,7 @@
-"""Where the time goes: bars of seconds by part.
+"""Breakdown of the latency: bars of seconds by part.
 
-Of a prediction by class of operator or block, by what binds them; of two phases, of two sides, of
-the answers of a server.
+For a prediction by class of operator or block, divided by bottleneck; for two phases, two sides of
+a comparison, or the loads of a server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from perfmodel.table import Result
 from perfmodel.table.views import varied
 from perfmodel.units import show
 
-#: What bars may stand for.
+#: Groupings of rows into bars.
 GROUPS = ("class", "block", "phase", "row")
 
 _RUN = "once a run"
@@ -33,12 +33,12 @@ _RUN = "once a run"
 
 @Picture
 def bottlenecks(prediction: Prediction, *, by: str = "class") -> Chart:
-    """Draw stacked bars of seconds by what binds, the longest bar first.
+    """Draw stacked bars of seconds by bottleneck, the longest bar first.
 
     Parameters
     ----------
     prediction
-        Of an array-valued one, the first point is drawn.
+        Prediction; of an array-valued one the first point is drawn.
     by
         ``class`` of operator, ``block`` of layers, ``phase`` of a request, or ``row``.
 
@@ -61,7 +61,7 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Chart:
         order.append(_RUN)
     colors = bound_colors(subject.levels, subject.bounds) | {_RUN: GREY}
     noun = "class of operator" if by == "class" else by
-    panel = time_panel(spent, order, colors, noun=noun, whole=latency)
+    panel = time_panel(spent, order, colors, noun=noun, total=latency)
     texts = [
         f"{bar}: {percent(total_of(row), latency)} ({_inner(row)})." for bar, row in spent.items()
     ]
@@ -83,7 +83,7 @@ def _inner(row: Mapping[str, float]) -> str:
 
 
 def _spent(subject: PredictionPoint, by: str) -> dict[str, dict[str, float]]:
-    """Return bar -> what binds -> seconds of its rows."""
+    """Return bar -> bottleneck -> seconds of its rows."""
     out: dict[str, dict[str, float]] = {}
     columns = zip(*(subject.columns[n].tolist() for n in ("bound_by", "total_s")), strict=True)
     for name, row, (bound, seconds) in zip(subject.names, subject.table.rows, columns, strict=True):
@@ -99,7 +99,7 @@ def _spent(subject: PredictionPoint, by: str) -> dict[str, dict[str, float]]:
 
 
 def block_of(name: str, phase: str) -> str:
-    """Return the block that a row's name says it is part of.
+    """Return the block to which a row's name belongs.
 
     ``layer1.0.conv1`` is of ``layer1``, ``prefill/layer.q_proj`` of ``prefill/layer``, the node
     ``/features/3/Conv`` of an ONNX file of ``features/3``.
@@ -111,12 +111,12 @@ def block_of(name: str, phase: str) -> str:
     return head + parts[0].split(".")[0]
 
 
-#: Bars of a panel at most: the first of them.
+#: Largest number of bars in a panel.
 _MOST = 16
 
 
 def _chart(result: Result, title: str, panels: Mapping[str, Amounts]) -> Chart:
-    """Return a chart of panels below each other, with their bars of seconds by part."""
+    """Return a chart of panels in a column, each with bars of seconds by part."""
     parts = dict.fromkeys(part for bars in panels.values() for row in bars.values() for part in row)
     colors = {part: SERIES[i % len(SERIES)] for i, part in enumerate(parts)}
     high = 1.0 / len(panels)
@@ -142,7 +142,7 @@ def _chart(result: Result, title: str, panels: Mapping[str, Amounts]) -> Chart:
 
 
 def _bars(result: Result, parts: Mapping[str, Value], axes: Sequence[str]) -> Amounts:
-    """Return a bar for each question, by what varies among them."""
+    """Return a bar for each question, named by the columns that vary."""
     table = result.table
     every = {part: np.broadcast_to(value, len(table)).ravel() for part, value in _flat(parts)}
     names = [row_name(table, varied(table, axes), row) or "all" for row in range(len(table))]
@@ -157,7 +157,7 @@ def _flat(parts: Mapping[str, Value]) -> Iterable[tuple[str, Value]]:
 
 @Picture
 def parts(served: Served) -> Chart:
-    """Draw what both times of a server are made of, a bar for each load."""
+    """Draw the parts of TTFT and TPOT of a server, a bar for each load."""
     axes = served.table.axes
     first, each = (_bars(served, parts, axes) for parts in (served.ttft_parts, served.parts))
     return _chart(served, "Parts of TTFT and TPOT", {"TTFT": first, "TPOT": each})
@@ -165,7 +165,7 @@ def parts(served: Served) -> Chart:
 
 @Picture
 def phases(request: Request) -> Chart:
-    """Draw how long prompt and answer take: of one request by what binds, of many the sums."""
+    """Draw the time of prompt and answer: of one request by bottleneck, of many as totals."""
     if request.shape:
         both = {"prompt": request.ttft_s, "answer": request.decode_s}
         bars = _bars(request, both, request.table.axes)
@@ -176,14 +176,14 @@ def phases(request: Request) -> Chart:
             ("answer", request.last, float(request.decode_s)),
         ):
             spent = seconds_by_bound(phase)
-            whole = sum(spent.values()) or 1.0
-            bars[name] = {part: value * seconds / whole for part, value in spent.items()}
+            total = sum(spent.values()) or 1.0
+            bars[name] = {part: value * seconds / total for part, value in spent.items()}
     return _chart(request, "Time of prompt and answer", {"time": bars})
 
 
 @Picture
 def both(comparison: Comparison) -> Chart:
-    """Draw the time of both sides by what binds it."""
+    """Draw the time of both sides by bottleneck."""
     sides = {
         f"{name}: {each.device}, {each.precision}": seconds_by_bound(each)
         for name, each in (("a", comparison.a), ("b", comparison.b))

@@ -1,7 +1,7 @@
-"""What a chart is, apart from its drawing: panels with axes, series, limits, bands and texts.
+"""Declarations of charts, independent of drawing: panels with axes, series, limits and texts.
 
-A picture is declared with these classes; `perfmodel.charts.draw` alone knows how it is drawn.
-Coordinates are values in the units of the axis, on logarithmic axes too.
+Pictures are declared with these classes; only `perfmodel.charts.draw` draws them. Coordinates are
+values in the units of the axis, also on logarithmic axes.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ import numpy.typing as npt
 
 from perfmodel.charts.style import BLUE, HEIGHT, INK, WIDTH, spread
 
-#: Numbers and texts along an axis; ``None`` breaks a line.
+#: Numbers and texts along an axis; ``None`` interrupts a line.
 Values = Sequence[Any] | npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class ChartAxis:
-    """One side of a panel.
+    """One axis of a panel.
 
     Attributes
     ----------
     title
-        What it shows.
+        Title of the axis.
     low, high
-        Its ends.
+        Ends of the axis.
     dimension
-        What `perfmodel.charts.style.quantity` knows, which writes the ticks.
+        Dimension known to `perfmodel.charts.style.quantity`, which formats the ticks.
     log
-        Whether it is logarithmic.
+        Whether the axis is logarithmic.
     names
-        Categories, from the left or from the top, of an axis that has no numbers.
+        Categories from left or top, for an axis without numbers.
     ticks
-        Value -> text, instead of round values; an empty mapping for none.
+        Value -> text, instead of automatic ticks; an empty mapping for none.
     most
-        Round values at most.
+        Largest number of automatic ticks.
     grid
-        Whether lines cross the panel at the ticks.
+        Whether grid lines are drawn at the ticks.
     labels
-        Whether the ticks have their texts.
+        Whether the ticks are labelled.
     size
-        Of the texts at the ticks, pixels.
+        Font size of tick labels, pixels.
     angle
-        Of the texts at the ticks, degrees.
+        Rotation of tick labels, degrees.
     """
 
     title: str = ""
@@ -65,20 +65,20 @@ class ChartAxis:
 
 @dataclass(frozen=True)
 class Shades:
-    """Colours of numbers.
+    """Colour scale of numbers.
 
     Attributes
     ----------
     title
-        What the numbers are.
+        Title of the colour bar.
     stops
-        Share of the way from `low` to `high` -> colour, or the name of a scale.
+        Fraction between `low` and `high` -> colour, or the name of a scale.
     ticks
         Number -> text.
     reverse
-        Whether large numbers take the first colours.
+        Whether the scale is reversed.
     place
-        ``right``, ``corner`` or ``below`` the panel.
+        Position of the colour bar: ``right``, ``corner`` or ``below`` the panel.
     """
 
     title: str
@@ -92,28 +92,28 @@ class Shades:
 
 @dataclass(frozen=True)
 class Series:
-    """Values that belong together; its subclasses are the forms that there are.
+    """Base class of series of values; subclasses are their graphical forms.
 
     Attributes
     ----------
     name
-        In the legend.
+        Name in the legend.
     x, y
-        One of each per point.
+        Coordinates of each point.
     hover
-        What each point says, or what all of them say.
+        Hover text of each point, or a common one.
     color
-        One, or one per point.
+        One colour, or one per point.
     ids
-        A name of each point for programmes.
+        Identifier of each point, for programs.
     legend
-        Whether the legend has it.
+        Whether the legend lists it.
     group
-        Series that the legend turns on and off together.
+        Series that the legend toggles together.
     heading
-        What stands above the group in the legend.
+        Heading of the group in the legend.
     meta
-        What it is, for programmes.
+        Metadata, for programs.
     """
 
     name: str
@@ -137,17 +137,17 @@ class Points(Series):
     Attributes
     ----------
     symbol
-        Form of the markers; a line has none where it is empty.
+        Shape of the markers; empty for a line without markers.
     size
         Diameter in pixels, one or one per point.
     edge, edge_width
         Outline.
     inside
-        Colour of the markers where it is not that of the series.
+        Fill colour of the markers, if different from that of the series.
     down
-        How far a bar reaches down from each point, such as to a bound.
+        Length of a bar from each point downwards, for example to a bound.
     clipped
-        Whether markers end at the edge of the panel.
+        Whether markers are clipped at the edge of the panel.
     """
 
     _: KW_ONLY
@@ -162,16 +162,16 @@ class Points(Series):
 
 @dataclass(frozen=True)
 class Lines(Points):
-    """A line through the points, with markers where it has a symbol.
+    """A line through the points, with markers if it has a symbol.
 
     Attributes
     ----------
     step
-        ``hv``, ``vh`` or ``hvh`` for steps.
+        Interpolation: ``hv``, ``vh`` or ``hvh`` for steps.
     fill
-        Colour down to zero.
+        Fill colour down to zero.
     most
-        Markers at most; 0 for all.
+        Largest number of markers; 0 for all.
     """
 
     _: KW_ONLY
@@ -185,22 +185,22 @@ class Lines(Points):
 
 @dataclass(frozen=True)
 class Bars(Series):
-    """Bars, or rectangles where they have a base and a width.
+    """Bars, or rectangles if they have a base and a width.
 
     Attributes
     ----------
     across
-        Whether they lie, along the x axis.
+        Whether they are horizontal.
     base, width
-        Where each begins, and how thick it is.
+        Start of each bar, and its thickness.
     text, text_color
-        Written into each, and its colour; by default one that shows on the bar's.
+        Text in each bar, and its colour; by default one that contrasts with the bar.
     edge, edge_width
         Outline, one or one per bar.
     pattern
-        Hatching.
+        Hatching pattern.
     shades
-        Where the colours are numbers.
+        Colour scale, if colours represent numbers.
     """
 
     _: KW_ONLY
@@ -217,14 +217,14 @@ class Bars(Series):
 
 @dataclass(frozen=True)
 class Cells(Series):
-    """A grid of colours: `z` has one row per value of `y`, one column per value of `x`.
+    """A heat map: `z` has one row per value of `y`, one column per value of `x`.
 
     Attributes
     ----------
     says
-        What each cell says where `hover` does not: ``%{x}``, ``%{y}`` and ``%{z}`` are its values.
+        Hover template if `hover` is empty: ``%{x}``, ``%{y}`` and ``%{z}`` are the cell's values.
     gap
-        Pixels between the cells.
+        Pixels between cells.
     """
 
     _: KW_ONLY
@@ -241,11 +241,11 @@ class ReferenceLine:
     Attributes
     ----------
     at
-        Where it stands.
+        Position.
     along
-        ``y`` for a level, ``x`` for an upright line.
+        ``y`` for a horizontal line, ``x`` for a vertical one.
     text
-        Written at its end.
+        Text at its end.
     """
 
     at: float
@@ -258,7 +258,7 @@ class ReferenceLine:
 
 @dataclass(frozen=True)
 class Band:
-    """A stretch of the x axis that is shaded."""
+    """A shaded interval of the x axis."""
 
     start: float
     end: float
@@ -269,25 +269,25 @@ class Band:
 
 @dataclass(frozen=True)
 class Note:
-    """A text at a place.
+    """A text at a position.
 
     Attributes
     ----------
     frame
-        Which of `x` and `y` are values; the others are shares of the panel from 0 to 1, so that
-        ``x`` says that `y` is one.
+        Coordinates in values of their axes; those not named are fractions of the panel from 0 to 1,
+        so that ``x`` makes `y` a fraction.
     anchor
-        Which part of the text is at the place: two words such as ``left bottom``.
+        Part of the text at the position: two words, for example ``left bottom``.
     shift
-        Pixels to the right and upwards.
+        Offset in pixels to the right and upwards.
     angle
-        Degrees that it is turned to the right.
+        Clockwise rotation in degrees.
     veil
-        Whether what lies below shines through less.
+        Whether a translucent background covers what is behind.
     arrow
-        Pixels from the place to the end of a line to the text, to the right and upwards.
+        Offset in pixels, right and up, of the text at the end of a leader line.
     hover
-        What it says where the mouse is.
+        Hover text.
     """
 
     text: str
@@ -307,20 +307,20 @@ class Note:
 
 @dataclass(frozen=True)
 class Label:
-    """A text that the drawing places where it covers least, or leaves out.
+    """A label that the drawing places where it covers least, or omits.
 
     Attributes
     ----------
     x, y
-        The point that it names.
+        The labelled point.
     radius
-        Pixels of the point's marker.
+        Radius of the point's marker, pixels.
     leaders
-        Whether it may stand farther off, with a line to its point.
+        Whether it may be placed farther off, with a leader line.
     worst
-        Cost (about the pixels covered, markers thrice) above which it is left out.
+        Cost (roughly pixels covered, markers threefold) above which the label is omitted.
     veil
-        Whether what lies below shines through less.
+        Whether a translucent background covers what is behind.
     """
 
     text: str
@@ -336,14 +336,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Panel:
-    """A pair of axes with what they show.
+    """A pair of axes with the series on them.
 
     Attributes
     ----------
     across, down
-        Shares of the area that it takes, from the left and from the bottom.
+        Horizontal and vertical extent as fractions of the drawing area, from left and bottom.
     square
-        Whether a unit is as long on both axes.
+        Whether both axes have the same scale.
     """
 
     x: ChartAxis
@@ -360,22 +360,22 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture: its words, its panels, and where its legend stands.
+    """A picture: texts, panels, and position of the legend.
 
     Attributes
     ----------
     alt
-        What it shows in words, for those who cannot see it.
+        Text alternative for readers who cannot see it.
     legend
-        ``right``, ``below``, ``above`` or ``inside`` the panels; empty for none.
+        Position of the legend: ``right``, ``below``, ``above`` or ``inside``; empty for none.
     heading
         Title of the legend.
     margin
-        Pixels beside the panels, where the usual ones do not fit.
+        Margins in pixels that replace the default ones.
     stacked
-        Whether bars at one place stand upon each other; else they share it.
+        Whether bars at the same position are stacked; otherwise they overlap.
     gap
-        Share of the room between bars.
+        Gap between bars, as a fraction of their pitch.
     """
 
     title: str
@@ -392,18 +392,18 @@ class Chart:
 
     @property
     def series(self) -> list[Series]:
-        """Everything that the panels show."""
+        """Return the series of all panels."""
         return [series for panel in self.panels for series in panel.series]
 
     @property
     def keyed(self) -> bool:
-        """Whether it has a legend: one thing alone needs none."""
+        """Whether it has a legend, which a single series does not need."""
         several = len(self.series) > 1
         return several and bool(self.legend) and any(s.legend and s.name for s in self.series)
 
     @property
     def margins(self) -> dict[str, int]:
-        """Pixels beside the panels: ``l``, ``r``, ``t`` and ``b``."""
+        """Margins in pixels: ``l``, ``r``, ``t`` and ``b``."""
         above = 16 * ("<br>" in self.subtitle) + 20 * (self.legend == "above")
         beside = any(note.frame == "y" for panel in self.panels for note in panel.notes)
         right = 190 if self.keyed and self.legend == "right" else 160 if beside else 40
@@ -412,12 +412,12 @@ class Chart:
 
     @property
     def area(self) -> tuple[int, int]:
-        """Pixels of the panels, across and down."""
+        """Width and height of the drawing area in pixels."""
         m = self.margins
         return self.width - m["l"] - m["r"], self.height - m["t"] - m["b"]
 
     def points(self) -> list[tuple[str, str]]:
-        """Return the name of the series and the words of each point, one pair per point."""
+        """Return one pair per point: name of the series and hover text."""
         pairs: list[tuple[str, str]] = []
         for series in self.series:
             name = series.name or series.group
@@ -447,17 +447,16 @@ def fitted(
     room: tuple[float, float] = (0.0, 0.0),
     zero: bool = True,
 ) -> ChartAxis:
-    """Return an axis around values: logarithmic where they differ by more than thirty to one.
+    """Return an axis around values, logarithmic if their ratio exceeds thirty.
 
     Parameters
     ----------
     pad
-        Share of their extent that is free on both sides.
+        Free space at both ends, as a fraction of the extent.
     room
-        More of it on the lower side, where that is not zero, and on the upper one.
+        Additional free space at the lower end (unless that is zero) and the upper end.
     zero
-        Whether a linear axis begins at zero wherever the values lie, and not only where they are
-        near.
+        Whether a linear axis always starts at zero, and not only if the values are near.
     """
     known = [float(v) for v in values if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(known), max(known)
@@ -470,7 +469,7 @@ def fitted(
         if zero or low <= 0.3 * (high - low):
             low = min(low, 0.0)
         wide = (high - low) or 0.1 * abs(high) or 1.0
-        # A little below zero, so that markers there are in view.
+        # Slightly below zero, so that markers at zero are visible.
         low -= (pad if low else 0.02) * wide
         high += (pad + room[1]) * wide
     return ChartAxis(title, low, high, dimension, log=log)

@@ -1,4 +1,4 @@
-"""From a declared chart to a plotly figure: the one place that knows the drawing library."""
+"""Drawing of declared charts as plotly figures; the only module that uses plotly's vocabulary."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ _BARS: dict[str, dict[str, Any]] = {
         "thickness": 12,
     },
 }
-#: What charts mark up themselves; a browser would read everything else that plotly takes for HTML,
-#: such as links and images, from names in files.
+#: Markup used by charts; a browser would interpret any other HTML that plotly accepts, such as
+#: links and images, in names read from files.
 _FOREIGN = re.compile(
     r"<(?=[A-Za-z/!])(?!/?b>|br>|/?extra>|span style='font-size:13px;color:#|/span>)"
 )
 
 
 class Picture(Generic[P]):
-    """A function that declares a chart, made one that draws it.
+    """A function that declares a chart, wrapped to draw it.
 
-    Calling it returns a plotly figure of the chart; `chart` takes the same arguments and returns
-    the declaration.
+    Calling it returns the plotly figure; `chart` takes the same arguments and returns the
+    declaration.
     """
 
     def __init__(self, declare: Callable[P, Chart]) -> None:
@@ -70,13 +70,13 @@ class Picture(Generic[P]):
         update_wrapper(self, declare)
 
     def of(self, subject: Any) -> Picture[...]:
-        """Return the picture of a subject, which takes the other arguments."""
+        """Return the picture with its first argument bound to a subject."""
         bound: Picture[...] = Picture(partial(self.chart, subject))
         bound.__doc__ = self.__doc__
         return bound
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Figure:
-        """Return the chart of these arguments, drawn."""
+        """Return the drawn chart for these arguments."""
         return draw(self.chart(*args, **kwargs))
 
 
@@ -106,14 +106,14 @@ def draw(chart: Chart) -> Figure:
 
 
 def _layout(chart: Chart) -> dict[str, Any]:
-    """Return what a figure has beside its panels."""
+    """Return the figure's layout outside its panels."""
     subtitle = f"<br><span style='font-size:13px;color:{GREY}'>{chart.subtitle}</span>"
     layout: dict[str, Any] = {
         "title_text": f"<b>{chart.title}</b>{subtitle if chart.subtitle else ''}",
         "title_x": 0.0,
         "title_xref": "container",
         "title_pad_l": 20,
-        # The title stands as far from the edge in low figures as in high ones.
+        # Constant distance of the title from the edge, independent of the height.
         "title_y": 1.0 - 24.0 / chart.height,
         "title_yanchor": "top",
         "title_font": {"size": 18, "color": INK},
@@ -136,7 +136,7 @@ def _layout(chart: Chart) -> dict[str, Any]:
         "showlegend": chart.keyed,
         "barmode": "stack" if chart.stacked else "overlay",
         "bargap": chart.gap,
-        # A text that does not fit its bar is left out.
+        # Hide texts that do not fit their bar.
         "uniformtext": {"minsize": 9, "mode": "hide"},
         "meta": {"alt": chart.alt},
     }
@@ -146,13 +146,13 @@ def _layout(chart: Chart) -> dict[str, Any]:
     if any(s.heading for s in series):
         layout["legend"] |= {"traceorder": "grouped", "tracegroupgap": 14}
     elif chart.stacked and any(isinstance(s, Bars) and not s.across for s in series):
-        # From the top, as they stand upon each other.
+        # Same order as the stack, from the top.
         layout["legend"]["traceorder"] = "reversed"
     return layout
 
 
 def _legend(traces: Sequence[dict[str, Any]]) -> None:
-    """Write each name into the legend once, where it turns all series of that name on and off."""
+    """List each name in the legend once, toggling all series with that name."""
     listed = [trace for trace in traces if trace["showlegend"]]
     names = Counter(trace["name"] for trace in listed)
     shown: set[str] = set()
@@ -262,7 +262,7 @@ def _points(series: Points) -> dict[str, Any]:
         if series.fill:
             parts |= {"fill": "tozeroy", "fillcolor": series.fill}
     elif series.opacity is not None:
-        # Overlapping markers stay apart; a legend shows the full colour.
+        # Only markers are translucent, so that the legend shows the full colour.
         parts |= {"opacity": None, "marker_opacity": series.opacity}
     if series.down:
         parts["error_y"] = {
@@ -390,12 +390,12 @@ def _note(note: Note, panel: Panel, end: str) -> dict[str, Any]:
 
 
 def _inert(value: Any) -> Any:
-    """Return a part of a figure with markup in its texts escaped, apart from that of charts."""
+    """Return a part of a figure with foreign markup in its texts escaped."""
     if isinstance(value, str):
         return _FOREIGN.sub("&lt;", value) if "<" in value else value
     if isinstance(value, Mapping):
         parts = cast("Mapping[str, Any]", value)
-        # What is in "meta" is for other programmes, and never drawn.
+        # "meta" is for other programs, and never rendered.
         return {k: inner if k == "meta" else _inert(inner) for k, inner in parts.items()}
     if isinstance(value, np.ndarray):
         return _inert(cast("np.ndarray[Any, np.dtype[Any]]", value).tolist())

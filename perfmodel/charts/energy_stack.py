@@ -1,4 +1,4 @@
-"""Energy of each layer as a stack of its parts: arithmetic, scratchpads, wires, memories."""
+"""Energy of each layer as a stacked bar: arithmetic, scratchpads, wires, memories."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from perfmodel.errors import input_error
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
 
-#: Parts that run whether or not anything is computed; drawn last.
+#: Prefixes of parts that do not depend on activity; drawn last.
 _AT_REST = ("static", "idle", "background")
 
 
 def row_energy(prediction: Prediction) -> dict[str, dict[str, float]]:
-    """Return row -> part -> joule of all its executions, of one point.
+    """Return row -> part -> joules over all its executions, for one point.
 
-    The parts are those of `Prediction.energy`; what a run costs beside its rows is in none.
+    The parts are those of `Prediction.energy`; costs of a run outside its rows are excluded.
     """
     subject = PredictionPoint(prediction)
     terms, count = subject.terms, subject.columns["count"]
@@ -44,8 +44,8 @@ def row_energy(prediction: Prediction) -> dict[str, dict[str, float]]:
         return values[:, 0] * count
 
     totals: dict[str, Any] = {"latency_s": subject.columns["total_s"]}
-    for what in ("operations", "traffic", "energy"):
-        totals |= {f"{what} {name}": column(v) for name, v in getattr(terms, what).items()}
+    for category in ("operations", "traffic", "energy"):
+        totals |= {f"{category} {name}": column(v) for name, v in getattr(terms, category).items()}
     parts = run_energy(totals, subject.setting, terms.priced if terms.energy else ()).parts
     out: dict[str, dict[str, float]] = {}
     for part, joule in parts.items():
@@ -69,11 +69,11 @@ def energy_stack(
     Parameters
     ----------
     energies
-        A prediction (of an array-valued one the first point), or layer -> part -> joule.
+        A prediction (the first point of an array-valued one), or layer -> part -> joules.
     measured
-        Layer -> joule, marked beside the bars.
+        Layer -> joules, marked on the bars.
     title
-        What is drawn, where no prediction says it.
+        Title, if there is no prediction.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def energy_stack(
 
 
 def _measured(marks: Mapping[str, float]) -> list[Points]:
-    """Return measured energies as strokes."""
+    """Return measured energies as horizontal marks."""
     hover = [f"<b>{name}</b><br>measured: {show(v, 'energy')}" for name, v in marks.items()]
     look: dict[str, Any] = {"symbol": "line-ew", "size": 26, "edge": INK, "edge_width": 3}
     return [Points("measured", list(marks), list(marks.values()), hover, **look)] if marks else []

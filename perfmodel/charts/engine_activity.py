@@ -1,10 +1,11 @@
-"""What an engine is busy with, request by request: bits of weights, dies and channel of a flash.
+"""Activity of an engine over time: bits of weights, or dies and channel of a flash.
 
-Chen et al., "BitMoD", HPCA 2025, figure 5 (terms of a group, its scale behind them); Wei et al.,
-"T-MAC", EuroSys 2025, and Qiao et al., "TeLLMe v2", FPGA 2026 (tables, a pass for each bit plane).
+Bit planes: Chen et al., "BitMoD", HPCA 2025, figure 5 (terms of a group, followed by its scale);
+Wei et al., "T-MAC", EuroSys 2025, and Qiao et al., "TeLLMe v2", FPGA 2026 (tables, one pass per bit
+plane).
 
-Yu et al., "Cambricon-LLM", MICRO 2024, figure 6: pages read for the core on one plane, pages that
-are streamed in pieces on the other, both on one channel.
+Flash: Yu et al., "Cambricon-LLM", MICRO 2024, figure 6: pages read for the core on one plane, pages
+streamed in pieces on the other, both on one channel.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ def bit_planes(
     Parameters
     ----------
     prediction
-        On an engine of kind ``bit_serial`` or ``lookup_table``; of an array-valued one, the first
+        Has an engine of kind ``bit_serial`` or ``lookup_table``; of an array-valued one, the first
         point is drawn.
     row
-        Row to draw; by default the product that takes the longest.
+        Row to draw; by default the product with the longest time.
     groups
-        Groups of weights (three by default), or sets of tables (all of a token, at most 24).
+        Number of groups of weights (three by default) or sets of tables (all of a token, at most
+        24).
 
     Raises
     ------
@@ -80,7 +82,7 @@ def bit_planes(
         f"{device}; {text}",
         f"Timeline of {planes.name} on {device}, {end} of {planes.row_time}: {len(bars)} bars on "
         f"{len(names)} lines, {', '.join(names)}. {text}.",
-        # Tables may take a few clocks.
+        # Tables may last only a few clocks.
         [lane_panel(bars, {name: name for name in names}, _COLORS, outlined=("tables",))],
         legend="below",
         margin={"l": 150, "b": 110},
@@ -89,7 +91,7 @@ def bit_planes(
 
 
 class _Planes:
-    """Bars of one row, and the lanes that they lie on."""
+    """Bars of one row, and their lanes."""
 
     def __init__(self, subject: PredictionPoint, at: int) -> None:
         self.subject, self.at = subject, at
@@ -115,10 +117,10 @@ class _Planes:
 
 
 class _BitSerial(_Planes):
-    """Terms of each step of the first groups, scales behind them, and memory's share of the time.
+    """Terms of each step of the first groups, scales after them, and memory time.
 
-    A step is that of the mean number of terms; where memory is slower, the array waits after each
-    group for as long as a group's share of the bytes takes.
+    All steps have the mean number of terms; where memory is slower, the array waits after each
+    group for its share of the bytes.
     """
 
     def run(self, groups: int | None) -> str:
@@ -148,7 +150,7 @@ class _BitSerial(_Planes):
 
 
 class _LookUps(_Planes):
-    """Weights into their buffer, then sets of tables: built behind the one before, planes read."""
+    """Load of weights, then sets of tables: each built during the previous one, read by planes."""
 
     def run(self, groups: int | None) -> str:
         planes = round(max(self.number("passes"), 1.0))
@@ -195,7 +197,7 @@ _WORDS = {
     "read to stream": "page read to be streamed",
     "multiply": "page multiplied",
 }
-#: What crosses the channel -> its lane: short transfers would drown beside pages.
+#: Transfer on the channel -> lane: short ones would be invisible next to pages.
 _LANES = {
     "inputs": "channel: inputs",
     "results": "channel: partial sums",
@@ -217,16 +219,16 @@ def flash_timeline(
     Parameters
     ----------
     prediction
-        On an engine of kind ``nand``; of an array-valued one, the first point is drawn.
+        Has an engine of kind ``nand``; of an array-valued one, the first point is drawn.
     row
-        Row whose weights are multiplied; by default the one that takes the longest.
+        Row whose weights are multiplied; by default the one with the longest time.
     requests
         Read-compute requests to draw.
     dies
-        Dies to draw; the others do the same.
+        Dies to draw; all others are identical.
     sliced
-        Whether streamed pages give way to requests after each piece; else pages in one piece,
-        first come, first served.
+        Whether streamed pages yield to requests after each piece; otherwise pages are sent whole,
+        in order of arrival.
 
     Raises
     ------
@@ -270,7 +272,7 @@ def flash_timeline(
     name = subject.names[int(nests.row[at])]
     busy = percent(run.channel_busy, run.seconds)
     how = "read requests in pieces" if sliced else "whole pages, first come, first served"
-    # Inputs and partial sums take a fraction of a microsecond.
+    # Inputs and partial sums last a fraction of a microsecond.
     short = ("inputs", "results")
     labels = {part: part for part in parts}
     return Chart(
@@ -288,7 +290,7 @@ def flash_timeline(
 
 
 def _bars(events: Iterable[Any], parts: Collection[str]) -> list[ActivityBar]:
-    """Return what crosses the channel, and what the parts do that are drawn."""
+    """Return the transfers on the channel, and the activity of the parts that are drawn."""
     return [
         ActivityBar(
             _LANES.get(event.what) or event.part,

@@ -1,4 +1,4 @@
-"""What ``.plot`` of a result is: a method for each picture of its sort, and a page of its own."""
+"""``.plot`` of a result: one method per picture, and a page of all of them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from perfmodel.table import Result, ShownPicture
 
 
 class Plots:
-    """Pictures of one result; each returns a plotly figure.
+    """Pictures of one result; each method returns a plotly figure.
 
-    ``plot.NAME()`` draws a picture, ``plot.NAME.chart()`` returns it as it is declared, and
-    ``plot.page()`` a page of its own. What there is, is in the catalog under
-    ``perfmodel.SORT_plots``; other packages add pictures as entry points of the same names:
-    functions that take the result first.
+    ``plot.NAME()`` draws a picture, ``plot.NAME.chart()`` returns its declaration, and
+    ``plot.page()`` an HTML page. The catalog lists the pictures under ``perfmodel.SORT_plots``;
+    other packages add their own as entry points of the same group: functions with the result as
+    first argument.
     """
 
     def __init__(self, subject: Result, sort: str) -> None:
         self._subject, self._group = subject, f"perfmodel.{sort}_plots"
 
     def shown(self, **options: Any) -> Iterator[tuple[Chart, str]]:
-        """Yield the pictures of the result, each with a sentence to read it by.
+        """Yield the pictures of the result, each with an explanatory sentence.
 
-        A picture that is not of such a result is left out.
+        A picture that does not apply to the result is skipped.
 
         Parameters
         ----------
         **options
-            What `pictures` of the result takes, such as ``best`` and ``pareto`` of a table.
+            Options of the result's `pictures`, such as ``best`` and ``pareto`` of a table.
         """
         pictures = self._subject.pictures(**options)
         if pictures is None:
@@ -45,14 +45,14 @@ class Plots:
                 yield getattr(self, name).chart(**arguments), words
 
     def page(self, *more: Result, **options: Any) -> str:
-        """Return an HTML page of its own: the result at a glance, and its pictures below.
+        """Return a self-contained HTML page: the result at a glance, then its pictures.
 
         Parameters
         ----------
         *more
-            Results whose pictures follow.
+            Further results whose pictures follow.
         **options
-            As for `shown`.
+            As in `shown`.
         """
         pictures = [*self.shown(**options)]
         pictures += [picture for each in more for picture in each.plot.shown()]
@@ -60,7 +60,7 @@ class Plots:
         return page(self._subject.headline, self._subject.to_html(), charts)
 
     def _is_whole(self, name: str) -> bool:
-        """Tell whether a picture takes nothing beside the result that has no default."""
+        """Return whether a picture has no required argument besides the result."""
         picture = getattr(self, name)
         return isinstance(picture, Picture) and not any(
             p.default is p.empty and p.kind is not p.VAR_POSITIONAL
@@ -95,7 +95,7 @@ BUTTONS = {
 
 
 def page(title: str, head: str, charts: Sequence[Chart]) -> str:
-    """Return a page that needs nothing else, not even a network.
+    """Return a self-contained page that needs no network.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where labels go so that none covers another, in the pixels of a log-log or linear plot."""
+"""Placement of labels so that none covers another, in pixels of a log-log or linear plot."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from perfmodel.charts.chart import ChartAxis, Lines, Note, Panel, Points
 
-#: Mean advance of a character and height of a line, as parts of the font size.
+#: Mean character width and line height, relative to the font size.
 _ADVANCE, _LINE = 0.56, 1.3
-#: Points of a series at most that labels keep clear of.
+#: Largest number of points per series that labels avoid.
 _MOST = 2000
 
 
@@ -25,7 +25,7 @@ class Box(NamedTuple):
     top: float
 
     def overlap(self, other: Box) -> float:
-        """Return the common area."""
+        """Return the common area in square pixels."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return width * height if width > 0 and height > 0 else 0.0
@@ -38,7 +38,7 @@ def text_size(text: str, size: float = 12.0) -> tuple[float, float]:
 
 
 class LabelPlacement(NamedTuple):
-    """Where a label goes, seen from its point: pixels to its anchor, y upwards."""
+    """Position of a label relative to its point: pixels to its anchor, y upwards."""
 
     dx: float
     dy: float
@@ -56,14 +56,14 @@ _COMPASS = [(dx, dy, distance) for distance in (_NEAR, 20.0, 38.0) for dx, dy in
 
 @dataclass
 class Placer:
-    """Places labels one after another, each where it covers least.
+    """Greedy placement of labels, each where it covers least.
 
     Attributes
     ----------
     width, height
-        Pixels of the plot area.
+        Size of the plot area in pixels.
     xrange, yrange
-        Ends of the axes, in the axes' own coordinates (powers of ten on log axes).
+        Ends of the axes, in axis coordinates (decimal logarithms on log axes).
     """
 
     width: float
@@ -80,11 +80,11 @@ class Placer:
         return (x - left) * self.width / (right - left), (y - low) * self.height / (high - low)
 
     def mark(self, x: float, y: float, radius: float) -> None:
-        """Note a marker that labels should not cover."""
+        """Register a marker that labels should not cover."""
         self.marks.append(_square(*self.pixel(x, y), radius))
 
     def line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Note a line that labels should rather not cross."""
+        """Register a line that labels should preferably not cross."""
         (x, y), (right, top) = self.pixel(*start), self.pixel(*end)
         steps = max(1, int(math.hypot(right - x, top - y) / 8.0))
         for i in range(steps + 1):
@@ -101,16 +101,16 @@ class Placer:
         leaders: bool = True,
         worst: float = math.inf,
     ) -> LabelPlacement | None:
-        """Return where a label of a point goes; ``None`` where every place would hide a label.
+        """Return the placement of a point's label; ``None`` if every position hides another label.
 
         Parameters
         ----------
         radius
-            Of the point's marker, pixels.
+            Radius of the point's marker, pixels.
         leaders
-            Allow places farther off, with a leader line.
+            Allow positions farther off, with a leader line.
         worst
-            Cost (about the pixels covered, markers thrice) above which there is no place.
+            Cost (roughly pixels covered, markers threefold) above which no position is accepted.
         """
         width, height = text_size(text, size)
         px, py = self.pixel(x, y)
@@ -143,7 +143,7 @@ def _square(x: float, y: float, half: float) -> Box:
 
 
 def clusters(points: Iterable[tuple[float, float]], reach: float) -> list[list[int]]:
-    """Group points in their order: each joins the first group whose first is within reach."""
+    """Group points in order: each joins the first group whose first point is within reach."""
     groups: list[tuple[tuple[float, float], list[int]]] = []
     for i, point in enumerate(points):
         near = (members for first, members in groups if math.dist(point, first) <= reach)
@@ -156,12 +156,12 @@ def clusters(points: Iterable[tuple[float, float]], reach: float) -> list[list[i
 
 
 def labelled(panel: Panel, area: tuple[float, float]) -> list[Note]:
-    """Return the labels of a panel that have a place, each where it covers least.
+    """Return the labels of a panel that can be placed, each where it covers least.
 
     Parameters
     ----------
     area
-        Pixels of the panel, across and down.
+        Width and height of the panel in pixels.
     """
     if not panel.labels:
         return []
@@ -202,7 +202,7 @@ def labelled(panel: Panel, area: tuple[float, float]) -> list[Note]:
 
 
 def _avoid(placer: Placer, series: Points, panel: Panel) -> None:
-    """Keep clear of markers and, rather, of lines."""
+    """Register markers and lines of a series to be avoided."""
     places = list(zip(series.x, series.y, strict=True))[:_MOST]
     points = [(_at(panel.x, x), _at(panel.y, y)) for x, y in places]
     if isinstance(series, Lines):

@@ -1,4 +1,4 @@
-"""What engines and channels are busy with: a lane for each, a bar for whatever runs, over time."""
+"""Timelines: one lane per engine or channel, one bar per piece of work, over time."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.schedule.assign.report import DeviceAssignment
 from perfmodel.units import show
 
-#: Kind of bar that moves data, drawn apart from what computes.
+#: Kind of bar for data movement, coloured differently from computation.
 TRANSFER = "transfer"
 
-#: Kinds whose colour never changes.
+#: Kinds with a fixed colour in every picture.
 _COMMON = ("conv", "gemm", "depthwise", "elementwise", "attention", "norm")
 #: Time units of the axis, largest first.
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
-#: Share of the axis above which a bar has a white edge, and its name where that fits.
+#: Share of the axis above which a bar has a white edge, and its name if that fits.
 _EDGED = 0.005
 
 
 class ActivityBar(NamedTuple):
-    """Something that keeps a lane busy.
+    """A busy interval of a lane.
 
     Attributes
     ----------
     lane
         Engine, channel or DMA queue.
     name
-        What it is busy with.
+        Name of the work.
     kind
-        Decides the colour; ``transfer`` for what moves data.
+        Determines the colour; ``transfer`` for data movement.
     note
-        What else it says where the mouse is.
+        Further hover text.
     """
 
     lane: str
@@ -47,7 +47,7 @@ class ActivityBar(NamedTuple):
 
     @property
     def length_s(self) -> float:
-        """How long it takes."""
+        """Duration."""
         return self.end_s - self.start_s
 
 
@@ -67,13 +67,13 @@ def lanes(
     Parameters
     ----------
     bars
-        What runs where and when.
+        Pieces of work with their lanes and times.
     order
-        Lanes from top to bottom, those that nothing uses too; by default as bars first name them.
+        Lanes from top to bottom, including unused ones; by default in order of first use.
     about
-        First words of the text alternative.
+        Opening words of the text alternative.
     colors
-        Kind -> colour, for kinds that have one of their own.
+        Kind -> colour, for kinds with a specific one.
     in_steps
         Starts and ends are positions in an order instead of seconds.
 
@@ -121,18 +121,18 @@ def lane_panel(
     outlined: Collection[str] = (),
     in_steps: bool = False,
 ) -> Panel:
-    """Return bars on lanes, in the unit of time that suits their extent.
+    """Return a panel of bars on lanes, in a unit of time that suits their extent.
 
     Parameters
     ----------
     labels
-        Lane -> what stands beside it, from top to bottom.
+        Lane -> label, from top to bottom.
     colors
-        Kind -> its colour, in the order of the legend.
+        Kind -> colour, in the order of the legend.
     words
-        Kind -> how the legend calls it, where other than that.
+        Kind -> name in the legend, if different.
     outlined
-        Kinds that are so short that an outline of their own colour keeps them visible.
+        Kinds so short that an outline in their colour keeps them visible.
     in_steps
         Starts and ends are positions in an order instead of seconds.
     """
@@ -143,7 +143,7 @@ def lane_panel(
     series: list[Bars] = []
     for kind, color in colors.items():
         own = [bar for bar in bars if bar.kind == kind]
-        # Narrow bars would be nothing but white edge: theirs has their own colour.
+        # A narrow bar would consist of white edge only: its edge has the bar's colour.
         wide = [bar.length_s / span > _EDGED for bar in own]
         if own:
             series.append(
@@ -175,7 +175,7 @@ def _extent(bars: Sequence[ActivityBar]) -> tuple[float, float]:
 
 
 def _colors(kinds: Iterable[str]) -> dict[str, str]:
-    """Return kind -> colour, the same in every picture for the common ones."""
+    """Return kind -> colour, the same in every picture for common kinds."""
     colors = dict(zip(_COMMON, SERIES, strict=False))
     others = [kind for kind in kinds if kind not in colors and kind != TRANSFER]
     free = [c for kind, c in colors.items() if kind not in kinds] or list(colors.values())
@@ -192,7 +192,7 @@ def _words(bar: ActivityBar, in_steps: bool) -> str:
 
 @Picture
 def timeline(assignment: DeviceAssignment) -> Chart:
-    """Draw one run of an assignment: a lane for each engine, memory and link that tensors cross.
+    """Draw one run of an assignment: a lane per engine, memory and link that carries tensors.
 
     Raises
     ------

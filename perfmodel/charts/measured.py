@@ -22,9 +22,9 @@ from perfmodel.columns import dimension_of
 from perfmodel.errors import input_error
 from perfmodel.evaluate.result import ValidationResult
 
-#: Rows drawn at most, evenly over all of them.
+#: Largest number of rows drawn, evenly sampled.
 _MOST = 3000
-#: Devices with a colour of their own.
+#: Largest number of devices with separate colours.
 _DEVICES = 8
 _OTHERS = "other devices"
 

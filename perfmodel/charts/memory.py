@@ -1,7 +1,7 @@
-"""Memory over the schedule: live activations step by step, and what each memory must hold.
+"""Memory over the schedule: live activations per step, and the demand on each memory.
 
-On microcontrollers what fits where: flash and SRAM that networks need and parts have; on an FPGA
-what a design takes, a bar for each resource, stacked by layer.
+For microcontrollers, demand and capacity of flash and SRAM; for an FPGA, the resources of a design,
+one bar per resource, stacked by layer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.errors import input_error
 from perfmodel.prediction.prediction import Prediction
 
-#: What memories hold -> its colour.
+#: Contents of memories -> colour.
 PARTS = {
     "weights": BLUE,
     "kv cache": PURPLE,
@@ -47,16 +47,16 @@ PARTS = {
 
 
 class LiveActivations(NamedTuple):
-    """Live activations.
+    """Live activations per step.
 
     Attributes
     ----------
     by_level
-        Memory -> bytes that live in it at each step, shape ``(steps,)``.
+        Memory -> bytes resident in it at each step, shape ``(steps,)``.
     largest
-        The tensor that takes most room at each step, and its bytes.
+        Largest tensor at each step, and its bytes.
     home
-        Tensor -> the memory where it resides.
+        Tensor -> memory where it resides.
     """
 
     by_level: dict[str, Column]
@@ -70,7 +70,7 @@ class LiveActivations(NamedTuple):
 
 
 def live_activations(subject: PredictionPoint) -> LiveActivations:
-    """Return what is live at each step of the given order, by the memory where it resides.
+    """Return the live activations at each step of the order, by the memory where they reside.
 
     The rule is that of `perfmodel.cost.residency`: an activation resides in the nearest memory that
     holds it together with every activation whose lifetime is no longer; a network's inputs and
@@ -106,7 +106,7 @@ def live_activations(subject: PredictionPoint) -> LiveActivations:
 
 
 def _rooms(setting: Setting) -> dict[str, float]:
-    """Return what each memory holds, without main memory."""
+    """Return the usable capacity of each memory except main memory."""
     return {level: first_number(usable(setting, level)) for level in setting.levels[:-1]}
 
 
@@ -119,7 +119,7 @@ def memory(prediction: Prediction) -> Chart:
     Parameters
     ----------
     prediction
-        Of an array-valued one, the first point is drawn.
+        Prediction; of an array-valued one, the first point is drawn.
     """
     subject = PredictionPoint(prediction)
     live = live_activations(subject)
@@ -184,7 +184,7 @@ def _steps(subject: PredictionPoint, live: LiveActivations) -> Panel:
 
 
 def _repeats(subject: PredictionPoint) -> tuple[list[Band], list[Note]]:
-    """Return shaded bands, with their counts, for blocks that repeat."""
+    """Return shaded bands with repetition counts for repeated blocks."""
     rows = subject.table.rows
     keys = zip(rows, subject.columns["count"], strict=True)
     bands: list[Band] = []
@@ -203,7 +203,7 @@ def _repeats(subject: PredictionPoint) -> tuple[list[Band], list[Note]]:
 
 
 def _places(subject: PredictionPoint) -> Panel:
-    """Return bars of what each memory holds, up to its capacity."""
+    """Return bars of the contents of each memory, relative to its capacity."""
     p, setting = subject.prediction, subject.setting
     stored = {
         "weights": first_number(stored_bytes(subject.table, setting, "weight")),
@@ -245,18 +245,18 @@ def _alt(subject: PredictionPoint, live: LiveActivations) -> str:
 
 
 class Need(NamedTuple):
-    """What a network takes of a part's two memories, bytes.
+    """Demand of a network on the two memories of a microcontroller.
 
     Attributes
     ----------
     name
         Network, part and library.
     stored
-        ``weights``, and ``code`` where the runtime says what its code takes.
+        ``weights``, and ``code`` if the runtime states its size.
     live
-        Activations at their peak, and weights where they have no memory of their own.
+        Peak of activations, and weights if they have no separate memory.
     flash, sram
-        Usable capacities; `flash` is 0 where weights lie in main memory.
+        Usable capacities; `flash` is 0 if weights are in main memory.
     """
 
     name: str
@@ -267,12 +267,12 @@ class Need(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """Whether both memories hold what they must."""
+        """Whether both memories hold their contents."""
         return sum(self.stored.values()) <= self.flash and sum(self.live.values()) <= self.sram
 
 
 def needs(prediction: Prediction) -> Need:
-    """Return what a prediction's network takes of flash and SRAM; of many points the first."""
+    """Return a prediction's demand on flash and SRAM; of many points the first."""
     p = prediction.at(0) if prediction.shape else prediction
     machine, places = p.machine, p.placement
     stored, live = {"weights": float(p.weight_bytes)}, {"activations": float(p.activation_bytes)}
@@ -292,12 +292,12 @@ def needs(prediction: Prediction) -> Need:
 def flash_and_sram(*predictions: Prediction) -> Chart:
     """Draw flash above and SRAM below, a row for each prediction.
 
-    The line is where a memory is full; what is too much stands beside it in red.
+    The line marks the capacity; an excess is written next to it in red.
 
     Parameters
     ----------
     *predictions
-        One for each row.
+        Predictions, one per row.
 
     Raises
     ------
@@ -339,7 +339,7 @@ def flash_and_sram(*predictions: Prediction) -> Chart:
 
 
 _BESIDE = "beside layers"
-#: What is what, for the axis.
+#: Names of resources on the axis.
 _RESOURCES = {
     "lut": "look-up tables",
     "ff": "flip-flops",
@@ -351,17 +351,17 @@ _RESOURCES = {
 
 @Picture
 def resources(prediction: Prediction) -> Chart:
-    """Draw the share of each resource of an FPGA that a design takes, by layer.
+    """Draw the share of each FPGA resource that a design uses, by layer.
 
     Parameters
     ----------
     prediction
-        Of an array-valued one, the first point is drawn.
+        Prediction; of an array-valued one, the first point is drawn.
 
     Raises
     ------
     InputError
-        The engine has no resources that a network takes a part of.
+        The engine has no such resources.
     """
     subject = PredictionPoint(prediction)
     one = subject.prediction
@@ -399,7 +399,7 @@ def resources(prediction: Prediction) -> Chart:
 
 
 def _by_layer(subject: PredictionPoint, used: dict[str, float], scarce: str) -> Amounts:
-    """Return layer -> resource -> amount; they add up to what the design takes."""
+    """Return layer -> resource -> amount; the amounts add up to those of the design."""
     columns: dict[str, Any] = subject.columns
     count = np.asarray(columns["count"], dtype=float)
     amounts = {n: np.asarray(columns.get(n, 0.0), dtype=float) * count for n in used}

@@ -1,4 +1,4 @@
-"""A memory over time: a rectangle for each buffer, from its offset up, while it is alive.
+"""Memory map over time: a rectangle for each buffer, from its offset up, over its live range.
 
 The form is that of the allocation plots in Pisarchyk and Lee, "Efficient memory management for
 deep neural net inference", 2020, and of MiniMalloc (Moffitt, ASPLOS 2023).
@@ -30,24 +30,24 @@ from perfmodel.charts import (
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.schedule.allocate import Allocation
 
-#: What lies beyond the capacity is vermilion.
+#: Buffers beyond the capacity are vermilion.
 _COLORS = tuple(color for color in SERIES if color != VERMILION)
 _PALE = "#D6E8F4"
-#: Names are written into rectangles only where there are no more than that.
+#: Largest number of rectangles with names.
 _NAMES = 80
-#: A capacity so many times the height is not drawn.
+#: Multiple of the height above which a capacity is not drawn to scale.
 _FAR = 4
 
 
 class Stay(NamedTuple):
-    """A buffer in a memory.
+    """A live range of a buffer in a memory.
 
     Attributes
     ----------
     name
-        Of the buffer; the same for each of several stays.
+        Name of the buffer, the same for all its stays.
     lower, upper
-        Half-open: it is there from `lower` until just before `upper`.
+        Half-open live range: from `lower` until just before `upper`.
     offset, size
         Bytes.
     """
@@ -69,27 +69,27 @@ def memory_map(
     subtitle: str | None = None,
     time: str = "time",
 ) -> Chart:
-    """Draw what lies where and when, the bytes that are alive, and the capacity.
+    """Draw addresses over time, the bytes alive, and the capacity.
 
     Parameters
     ----------
     rectangles
         `Stay` of each buffer, or its five values.
     capacity_bytes
-        A line at it; what lies beyond is outlined. One more than four times as high as all that
-        lies there is only named, so that this stays visible.
+        Drawn as a line; rectangles beyond it are outlined. A capacity above four times the height
+        is only named, so that the rectangles remain visible.
     kinds
-        Name of a buffer -> what it is, which decides its colour: weights, spilled, held. Without
-        them colour tells how long a buffer is alive.
+        Name of a buffer -> kind, which sets its colour: weights, spilled, held. Without kinds,
+        colour shows the length of the live range.
     subtitle
         By default the height and the largest load.
     time
-        Title of the axis of time.
+        Title of the time axis.
 
     Raises
     ------
     InputError
-        Nothing to draw, or a stay that ends before it starts.
+        No rectangles, or a stay that ends before it starts.
     """
     buffers = [Stay(*stay) for stay in rectangles]
     if not buffers:
@@ -138,11 +138,11 @@ def map_panel(
     Parameters
     ----------
     kinds
-        Name of a buffer -> its kind; without them colour tells how long a buffer is alive.
+        Name of a buffer -> its kind; without kinds, colour shows the length of the live range.
     colors
-        Kind -> its colour, where it has one of its own.
+        Kind -> colour, for kinds with a specific one.
     words
-        Index of a buffer -> what its rectangle says.
+        Index of a buffer -> hover text.
     """
     top = max(s.offset + s.size for s in buffers)
     far = (capacity or 0) > _FAR * top
@@ -186,12 +186,12 @@ def _rectangles(
     capacity: int | None,
     words: Callable[[int], str] | None,
 ) -> Bars:
-    """Return rectangles, outlined beyond the capacity, with their names where there is room.
+    """Return rectangles, outlined beyond the capacity, with names if there are few.
 
     Parameters
     ----------
     members
-        Which of the buffers.
+        Indices of the buffers.
     """
     own = [buffers[i] for i in members]
     over = [capacity is not None and s.offset + s.size > capacity for s in own]
@@ -214,7 +214,7 @@ def _rectangles(
 
 
 def beside(text: str, y: float, color: str = VERMILION) -> Note:
-    """Return a text on the right of a panel, at a level."""
+    """Return a text to the right of a panel, at a level."""
     return Note(text, 1.0, y, "y", anchor="left auto", shift=(6, 0), align="left", color=color)
 
 
@@ -224,7 +224,7 @@ def _words(s: Stay, over: bool) -> str:
 
 
 def _loads(buffers: Sequence[Stay]) -> tuple[list[float], list[int]]:
-    """Return times at which something changes, and the bytes alive from each but the last."""
+    """Return the times of changes, and the bytes alive from each except the last."""
     change: dict[float, int] = {}
     for stay in buffers:
         change[stay.lower] = change.get(stay.lower, 0) + stay.size
@@ -240,7 +240,7 @@ def _loads(buffers: Sequence[Stay]) -> tuple[list[float], list[int]]:
 
 @Picture
 def allocation_map(allocation: Allocation) -> Chart:
-    """Draw where each buffer of an allocation lies and when.
+    """Draw the buffers of an allocation over address and time.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which processing elements of a systolic array are busy, layer by layer and element by element."""
+"""Occupancy of a systolic array, per layer and per processing element."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from perfmodel.errors import input_error
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
 from perfmodel.prediction.prediction import Prediction
 
-#: Layers that a bar each is drawn for, at most: those with the most cycles.
+#: Largest number of layers with a bar: those with the most cycles.
 _MOST = 24
 
 
@@ -38,9 +38,9 @@ def busy_elements(run: ArrayRun, replication: str = "none") -> npt.NDArray[np.fl
     Parameters
     ----------
     run
-        Of one product, with plain numbers.
+        Run of one product, with plain numbers.
     replication
-        How groups share a fold; see `perfmodel.kinds.systolic.gemm`.
+        Packing of groups into a fold; see `perfmodel.kinds.systolic.gemm`.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def busy_elements(run: ArrayRun, replication: str = "none") -> npt.NDArray[np.fl
     rows, columns = int(run.rows), int(run.columns)
     high, wide = float(run.spatial_rows), float(run.spatial_columns)
     down, across = int(np.ceil(run.row_folds)), int(np.ceil(run.column_folds))
-    # Folds of one group in which a row (a column) holds something: all, less the edge's remainder.
+    # Folds of one group that occupy a row (a column): all, minus the remainder at the edge.
     by_row = down - 1.0 + (np.arange(rows) < high - (down - 1) * rows)
     by_column = across - 1.0 + (np.arange(columns) < wide - (across - 1) * columns)
     groups = float(run.macs) / (high * wide * float(run.streamed))
@@ -58,13 +58,20 @@ def busy_elements(run: ArrayRun, replication: str = "none") -> npt.NDArray[np.fl
     packed = int(np.asarray(run.packed))
     if packed == 1:
         return folds * groups * float(run.streamed) / float(run.cycles)
-    # Groups that fit several times: each place is taken in every pack but, perhaps, the last.
-    tall, broad = max(1, rows // max(int(high), 1)), max(1, columns // max(int(wide), 1))
+    # Packed groups: each place is occupied in every pack except possibly the last.
+    groups_down, groups_across = (
+        max(1, rows // max(int(high), 1)),
+        max(1, columns // max(int(wide), 1)),
+    )
     packs, remainder = divmod(round(groups), packed)
     out = np.zeros((rows, columns))
     for place in range(packed):
-        p, q = (place, place) if replication == "diagonal" else divmod(place, broad)
-        part = folds if tall == 1 and broad == 1 else _placed(folds, high, wide, p, q, tall, broad)
+        p, q = (place, place) if replication == "diagonal" else divmod(place, groups_across)
+        part = (
+            folds
+            if groups_down == 1 and groups_across == 1
+            else _placed(folds, high, wide, p, q, groups_down, groups_across)
+        )
         out += (packs + (place < remainder)) * part
     return out * float(run.streamed) / float(run.cycles)
 
@@ -72,7 +79,7 @@ def busy_elements(run: ArrayRun, replication: str = "none") -> npt.NDArray[np.fl
 def _placed(
     folds: npt.NDArray[np.float64], high: float, wide: float, p: int, q: int, tall: int, broad: int
 ) -> npt.NDArray[np.float64]:
-    """Return a group's folds shifted to its place; along an axis that it fills, place 0."""
+    """Return a group's folds shifted to its place; no shift along an axis that it fills."""
     down = int(high) * p if tall > 1 else 0
     right = int(wide) * q if broad > 1 else 0
     out = np.zeros_like(folds)
@@ -87,9 +94,9 @@ def occupancy(prediction: Prediction, *, layer: str | None = None) -> Chart:
     Parameters
     ----------
     prediction
-        On an engine of kind ``systolic``; of an array-valued one, the first point is drawn.
+        Has an engine of kind ``systolic``; of an array-valued one, the first point is drawn.
     layer
-        Row to draw the map of; by default that with the most cycles in which elements wait.
+        Row for the map; by default that with the most idle cycles of elements.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Activations on chip layer by layer, with and without patches, against what the memory holds.
+"""On-chip activations layer by layer, with and without patches, against the capacity.
 
 The form of the plot is that of figure 1 of Lin et al., "MCUNetV2", NeurIPS 2021.
 """
@@ -38,21 +38,21 @@ _OVERLAP = {
 def patches(
     plan: PatchPlan, plain: PatchPlan | None = None, *, capacity: float | str | None = None
 ) -> Chart:
-    """Draw the most bytes on chip while each layer runs, of a plan and of layer by layer.
+    """Draw the peak bytes on chip of each layer, for a plan and for layer-by-layer execution.
 
     Parameters
     ----------
     plan
-        Of `perfmodel.schedule.tiling.choose.patch_plan`; stretches that run in patches are shaded.
+        Result of `perfmodel.schedule.tiling.choose.patch_plan`; patched stages are shaded.
     plain
-        What to compare with; by default the same network layer by layer.
+        Reference; by default the same network layer by layer.
     capacity
-        What the memory holds of activations: bytes, or a text such as ``"256 KiB"``.
+        Capacity for activations: bytes, or a text such as ``"256 KiB"``.
 
     Raises
     ------
     InputError
-        A capacity that is none, or plans of different networks.
+        An invalid capacity, or plans of different networks.
     """
     plain = layer_by_layer(plan.network) if plain is None else plain
     if len(plain.held_bytes) != len(plan.held_bytes):
@@ -87,7 +87,7 @@ def patches(
 
 @Picture
 def patch_memory(result: PatchResult) -> Chart:
-    """Draw the activations of a plan beside those of layer by layer; see `patches`."""
+    """Draw the activations of a plan and of layer-by-layer execution; see `patches`."""
     plan = result.plan or result.plain
     return patches.chart(plan, result.plain, capacity=result.at.capacity_bytes)
 
@@ -99,7 +99,7 @@ def _line(plan: PatchPlan, name: str, color: str, fill: str) -> Lines:
         f"<b>{layer.name}</b><br>{name}: {binary(most)}<br>{_how(stage)}"
         for layer, most, stage in zip(plan.network.layers, bytes_, stages, strict=True)
     ]
-    # A step is as wide as its layer, half a place to both sides.
+    # Steps extend half a place to both sides of their layer.
     return Lines(
         f"{name}: peak {binary(plan.peak_bytes)}",
         [0.5, *range(1, len(bytes_) + 1), len(bytes_) + 0.5],
@@ -129,7 +129,7 @@ def _how(stage: PatchStageCost) -> str:
 
 
 def _stages(plan: PatchPlan, high: float) -> tuple[list[Band], list[Note]]:
-    """Return shades and labels of the stretches that run in patches."""
+    """Return shading and labels of patched stages."""
     bands: list[Band] = []
     notes: list[Note] = []
     level, last = 0, 0.0
@@ -138,7 +138,7 @@ def _stages(plan: PatchPlan, high: float) -> tuple[list[Band], list[Note]]:
         bands.append(Band(p.start + 0.5, p.end + 0.5, color="#F1F1F1", edge=PALE))
         place = (p.start + p.end + 1) / 2
         half = 0.0045 * len(plan.network.layers) * len(text)
-        # Labels that would run into each other take turns on three levels.
+        # Labels that would overlap alternate between three levels.
         level = level + 1 if place - half < last else 0
         last = place + half
         notes.append(

@@ -38,9 +38,9 @@ from perfmodel.errors import InputError, no_such
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
 
-#: Rows that are named at most, and the share of the latency below which none is.
+#: Largest number of named rows, and share of the latency below which none is named.
 _NAMED, _SMALL = 7, 0.004
-#: Pixels within which rows share a name.
+#: Distance in pixels within which rows share a name.
 _REACH = 32.0
 
 
@@ -48,18 +48,18 @@ _REACH = 32.0
 def roofline(prediction: Prediction, *, level: str | None = None) -> Chart:
     """Draw rows under roofs, log-log.
 
-    A point's size is its share of the latency, its colour what binds it; its rate leaves out the
-    time that a runtime charges to a whole layer, which is no kernel's own. Lines are what this
-    prediction used (sustained bandwidths, peaks times the runtime's efficiency); the theoretical
-    ones are dotted where they differ.
+    A point's size is its share of the latency, its colour its bottleneck; its rate excludes the
+    time that a runtime charges per layer, which belongs to no kernel. Lines are the rates of this
+    prediction (sustained bandwidths, peaks times the runtime's efficiency); theoretical ones are
+    dotted where they differ.
 
     Parameters
     ----------
     prediction
-        Of an array-valued one, the first point is drawn.
+        Prediction; of an array-valued one, the first point is drawn.
     level
-        Memory whose traffic gives the operational intensity. By default each row's slowest memory,
-        so that a row that a memory binds lies on that memory's roof.
+        Memory whose traffic defines the operational intensity. By default each row's slowest
+        memory, so that a memory-bound row is on that memory's roof.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def roofline(prediction: Prediction, *, level: str | None = None) -> Chart:
 
 
 class _RooflinePlot:
-    """Everything of one roofline that depends on the extent of its axes."""
+    """Elements of a roofline that depend on the extent of its axes."""
 
     def __init__(self, subject: PredictionPoint, level: str | None) -> None:
         self.subject, self.level = subject, level
@@ -83,13 +83,13 @@ class _RooflinePlot:
         self.formats = compute_roofs(subject)
         self.latency = float(subject.prediction.latency_s)
         self.total = subject.columns["total_s"]
-        #: Points, those that take longest first.
+        #: Indices of points in descending order of time.
         self.order = np.argsort(-self.total[self.points.row], kind="stable").tolist()
         self.colors = bound_colors(subject.levels, subject.bounds)
         matrix = [roof for roof in self.formats if roof.name != "vector"] or self.formats
         pairs = [(peak, roof) for peak in matrix[:1] for roof in merged(self.memories)]
         pairs += [(roof, self.memories[-1]) for roof in matrix[1:]]
-        #: Intensity, arithmetic, and the memory whose roof meets its own there.
+        #: Ridge points: intensity, compute roof, and memory roof that meet there.
         self.ridges = [(peak.value / memory.value, peak, memory) for peak, memory in pairs]
         main = self.memories[-1].value
         ridges = [self.formats[0].value / memory.value for memory in self.memories if self.formats]
@@ -98,7 +98,7 @@ class _RooflinePlot:
         low, high = math.log10(min(xs)) - 0.6, math.log10(max(xs)) + 0.8
         spare = max(0.0, 3 - high + low) / 2
         self.x = 10 ** (low - spare), 10 ** (high + spare)
-        # A roof of main memory that leaves through the left edge, not through the bottom.
+        # Low enough that the roof of main memory meets the left edge, not the bottom.
         self.y = min(min(ys) * 10**-0.5, self.x[0] * main * 10**0.3), max(ys) * 10**0.5
 
     def chart(self) -> Chart:
@@ -108,7 +108,7 @@ class _RooflinePlot:
         roofs = [line for roof in (*self.memories, *self.formats) for line in self._lines(roof)]
         labels: list[Label] = []
         for roof in merged(self.memories):
-            # Where the line is at a third of its way.
+            # At one third of the line on the logarithmic axis.
             start, end = self._ends(roof)
             place = start ** (2 / 3) * end ** (1 / 3)
             color = self.colors[roof.name.split(", ")[-1]]
@@ -137,12 +137,12 @@ class _RooflinePlot:
     # Roofs
 
     def _ends(self, roof: Roof) -> tuple[float, float]:
-        """Return where the roof of a memory begins, and where it meets the arithmetic."""
+        """Return the intensities at which a memory roof begins and meets the compute roof."""
         end = self.formats[0].value / roof.value if self.formats else self.x[1]
         return max(self.x[0], self.y[0] / roof.value), end
 
     def _lines(self, roof: Roof) -> list[Lines]:
-        """Return what the rows reach, and dotted what the data sheet says where that is more."""
+        """Return the line of the rows' rates, and a dotted one for a higher theoretical rate."""
         if roof in self.formats:
             color = SKY if roof.name == "vector" else BLUE
             fastest, high = max(memory.value for memory in self.memories), self.x[1]
@@ -178,7 +178,7 @@ class _RooflinePlot:
         symbols = bound_symbols(subject.levels, subject.bounds)
         series: list[Series] = []
         for name in subject.bounds:
-            # The large ones first, so that none hides a smaller one.
+            # Large ones first, so that they hide no smaller ones.
             rows = [i for i in self.order if bound[i] == name]
             if rows:
                 series.append(
@@ -248,7 +248,7 @@ class _RooflinePlot:
         ]
 
     def _row_labels(self, area: tuple[int, int]) -> list[Label]:
-        """Return the names of the rows that take the longest; near ones share one."""
+        """Return the names of the slowest rows; nearby ones share one label."""
         p = self.points
         across, up = (
             pixels * np.log10(values[self.order]) / math.log10(high / low)
@@ -258,7 +258,7 @@ class _RooflinePlot:
         for group in clusters(zip(across, up, strict=True), _REACH)[:_NAMED]:
             rows = [self.order[g] for g in group]
             first = rows[0]
-            # Without the block that repeats it.
+            # Without the name of the repeated block.
             text = self.subject.names[int(p.row[first])].replace("layer.", "", 1)
             text += f" +{len(rows) - 1}" if len(rows) > 1 else ""
             x, y, width = (float(values[first]) for values in (p.x, p.y, p.diameter))
@@ -300,16 +300,16 @@ _LARGEST, _SMALLEST = 46.0, 7.0
 
 
 class Roof(NamedTuple):
-    """One roof: what the rows can reach, beside what the data sheet says.
+    """One roof: the rate that rows reach, and the theoretical one.
 
     Attributes
     ----------
     name
         Memory, or compute format.
     value
-        Bytes a second of a memory, operations per second of a format, as this prediction used it.
+        Bytes per second of a memory, operations per second of a format, in this prediction.
     peak
-        The theoretical figure.
+        The theoretical rate.
     """
 
     name: str
@@ -318,23 +318,23 @@ class Roof(NamedTuple):
 
     @property
     def exceeded(self) -> bool:
-        """Whether the theoretical figure is more than rounding above the other."""
+        """Whether the theoretical rate exceeds the other by more than rounding."""
         return self.peak > 1.01 * self.value
 
 
 class RowPoints(NamedTuple):
-    """Rows that have arithmetic and traffic, as points.
+    """Rows with arithmetic and traffic, as points.
 
     Attributes
     ----------
     row
         Index of each row.
     x
-        Operational intensity: operations per byte across the memory whose traffic counts.
+        Operational intensity: operations per byte of the selected memory.
     y
-        Operations a second of the kernel itself.
+        Operations per second of the kernel only.
     diameter
-        Pixels; the area is the share of the latency.
+        Marker size in pixels; the area is proportional to the share of the latency.
     """
 
     row: npt.NDArray[np.intp]
@@ -344,14 +344,14 @@ class RowPoints(NamedTuple):
 
 
 def row_points(subject: PredictionPoint, level: str | None = None) -> RowPoints:
-    """Return the points, by a memory's traffic or by that of each row's slowest memory."""
+    """Return the points, by the traffic of one memory or of each row's slowest one."""
     columns, operations = subject.columns, subject.operations
     levels = [level] if level else list(subject.levels)
     bytes_ = np.stack([columns[f"{name}_bytes"] for name in levels])
     seconds = np.stack([columns[f"{name}_s"] for name in levels])
     which = np.argmax(np.where(bytes_ > 0, seconds, -1.0), axis=0)
     crossing = bytes_[which, np.arange(bytes_.shape[1])]
-    # A share of what a layer costs says nothing of the kernel that carries it.
+    # The per-layer cost is no property of the kernel to which it is attributed.
     own = columns["row_s"] - columns.get("layer_s", 0.0)
     index = np.flatnonzero((operations > 0) & (crossing > 0) & (own > 0))
     share = columns["total_s"] / (columns["total_s"].sum() or 1.0)
@@ -362,13 +362,13 @@ def row_points(subject: PredictionPoint, level: str | None = None) -> RowPoints:
 
 
 def memory_roofs(subject: PredictionPoint) -> list[Roof]:
-    """Return a roof for each memory that carries traffic, the nearest to the engine first."""
+    """Return a roof for each memory with traffic, the nearest to the engine first."""
     out: list[Roof] = []
     facts, columns = subject.setting.facts, subject.columns
     for level in subject.levels:
         crossing, seconds = columns[f"{level}_bytes"], columns[f"{level}_s"]
         own: Column = seconds - subject.latency(level)
-        # Loops over arrays have their lines prefetched: no latency is in their seconds.
+        # Loops over arrays prefetch their lines: their seconds contain no latency.
         loops = columns["kind"] == "stream"
         own[loops] = seconds[loops]
         busy = (crossing > 0) & (own > 0)
@@ -384,19 +384,19 @@ def memory_roofs(subject: PredictionPoint) -> list[Roof]:
 
 
 def compute_roofs(subject: PredictionPoint) -> list[Roof]:
-    """Return a roof for each format that multiplies, and ``vector`` for other arithmetic."""
+    """Return a roof for each format used in products, and ``vector`` for other arithmetic."""
     columns, setting = subject.columns, subject.setting
-    # Where memory multiplies too, only the engine's own work says how fast the engine is.
+    # Where memory multiplies too, only the engine's own work determines its rate.
     macs = columns.get("host_macs", columns["macs"])
-    # A kind that names its units otherwise has its products in its first term.
+    # Kinds without a term `matrix` have products in their first term.
     term = "matrix" if "matrix_s" in columns else next(iter(subject.terms.compute))
     products = columns[f"{term}_s"]
     out: list[Roof] = []
     for name, rows in subject.formats().items():
-        # Products may run elsewhere than on the matrix units: attention beside memory arrays.
-        here = rows & (products > 0)
-        if here.any():
-            best = float(np.max(2.0 * macs[here] / products[here]))
+        # Products may run on other units: attention next to in-memory arrays.
+        multiplying = rows & (products > 0)
+        if multiplying.any():
+            best = float(np.max(2.0 * macs[multiplying] / products[multiplying]))
             peak = setting.facts.get(f"engines.{setting.engine_name}.peaks.{name}", best)
             out.append(Roof(name, best, float(peak)))
     vector = columns.get("vector_s", np.zeros(len(macs)))
@@ -408,7 +408,7 @@ def compute_roofs(subject: PredictionPoint) -> list[Roof]:
 
 
 def merged(roofs: list[Roof]) -> list[Roof]:
-    """Return roofs with those that coincide as one, their names joined."""
+    """Return roofs with coinciding ones merged, their names joined."""
     out: list[Roof] = []
     for roof in roofs:
         if out and abs(out[-1].value / roof.value - 1) < 0.02:

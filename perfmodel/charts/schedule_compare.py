@@ -1,4 +1,4 @@
-"""Two schedules side by side: their memories over the order, their bytes and seconds below."""
+"""Two schedules side by side: memory maps over the order, bytes and seconds below."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Pair = tuple[str, str]
 
 _SIDES = (0.0, 0.46), (0.54, 1.0)
 _BELOW = (0.0, 0.2)
-#: What is moved or spent -> colour.
+#: Quantity -> colour.
 _COLORS = {
     "spill": VERMILION,
     "reload": ORANGE,
@@ -42,12 +42,12 @@ _COLORS = {
 
 @Picture
 def compare(one: Schedule, two: Schedule, names: Pair | None = None) -> Chart:
-    """Draw two memory maps on one scale, and below them what both move and how long they take.
+    """Draw two memory maps on one scale, and below them bytes moved and time.
 
     Parameters
     ----------
     names
-        What to call them; by default method and objective, or capacity, by which they differ.
+        Names of the two; by default the method and objective, or capacity, that differ.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def compare(one: Schedule, two: Schedule, names: Pair | None = None) -> Chart:
         raise input_error("there is no schedule", path="compare", expected="two that fit")
     names = names or _names(one, two)
     used = max(max(s.peak_bytes, _height(s)) for s in both)
-    # A capacity far above what is used is no part of the picture.
+    # A capacity far above the memory in use is not drawn.
     rooms = [s.capacity_bytes or 0 for s in both if (s.capacity_bytes or 0) <= 4 * used]
     high = 1.03 * max(used, *rooms, 1)
     lines = [s.timing.timeline for s in both if s.timing is not None]
@@ -96,7 +96,7 @@ def _height(s: Schedule) -> int:
 
 
 def _map(s: Schedule, name: str, side: tuple[float, float], high: float) -> Panel:
-    """Return the memory of one schedule, without the names in its rectangles."""
+    """Return the memory map of one schedule, without names in its rectangles."""
     panel = memory.chart(s).panels[0]
     left, room = side == _SIDES[0], s.capacity_bytes
     title = Note(f"<b>{name}</b>", 0.0, 1.0, "", anchor="left bottom", size=13)
@@ -114,7 +114,7 @@ def _map(s: Schedule, name: str, side: tuple[float, float], high: float) -> Pane
 
 
 def _names(one: Schedule, two: Schedule) -> Pair:
-    """Return the first of what they differ in."""
+    """Return the first trait in which the two differ."""
     pairs = zip(_traits(one), _traits(two), strict=True)
     return next(((a, b) for a, b in pairs if a != b), ("first", "second"))
 
@@ -125,7 +125,7 @@ def _traits(s: Schedule) -> tuple[str, ...]:
 
 
 def _totals(names: Pair, parts: dict[str, list[float]], dimension: str, texts: list[str]) -> Panel:
-    """Return two lying bars of what both move or spend, with their sums as texts behind."""
+    """Return two horizontal bars of bytes or seconds, with their sums at the ends."""
     ends = [sum(values) for values in zip(*parts.values(), strict=True)]
     title = "latency" if dimension == "time" else "spilled and reloaded"
     most = max(*ends, 1e-12 if dimension == "time" else 1.0)

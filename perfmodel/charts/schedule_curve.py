@@ -1,4 +1,4 @@
-"""Bytes spilled and reloaded against capacity: what is possible, what is proved, what fits."""
+"""Bytes spilled and reloaded against capacity: feasible, proved bounds, and infeasible."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from perfmodel.units import show
 
 @Picture
 def curve(curve: Curve) -> Chart:
-    """Draw bytes spilled and reloaded over capacity, and latency below where it is known.
+    """Draw bytes spilled and reloaded over capacity, and latency below if it is known.
 
-    The line is what is known to be possible: a schedule fits wherever what it holds does, also
-    below the capacity that it was made for. The shade is proved: a bound at a capacity holds for
-    all smaller ones, and no schedule lies in it. Left of the largest working set nothing fits.
+    The line is achievable: a schedule is feasible wherever its footprint fits, also below the
+    capacity for which it was computed. The shaded area is excluded by proof: a bound at a capacity
+    holds for all smaller ones. Left of the largest working set nothing is feasible.
 
     Raises
     ------
     InputError
-        There is no schedule at all.
+        No schedule is feasible.
     """
     every = curve.schedules
     fitting = [s for s in every if s.outcome.solution is not None]
@@ -53,7 +53,7 @@ def curve(curve: Curve) -> Chart:
     first = fitting[0]
     sizes = [_room(s) for s in every]
     low, high = min(*sizes, least) / 1.12, max(sizes) * 1.12
-    # A capacity in which a schedule runs without any spill.
+    # Least capacity in which a schedule runs without spilling.
     free = next((_needs(s) for s in fitting if not s.trace.cost_bytes), None)
     across = ChartAxis("capacity", low, high, "bytes", log=True)
     most = max(s.trace.cost_bytes for s in fitting)
@@ -89,13 +89,13 @@ def _room(s: Schedule) -> float:
 
 
 def _needs(s: Schedule) -> int:
-    """Return the least capacity that a schedule runs in as it is."""
+    """Return the least capacity in which a schedule runs unchanged."""
     packed = s.layout is not None and s.layout.packed
     return s.layout.height_bytes if s.layout is not None and packed else s.peak_bytes
 
 
 def _bound(fitting: list[Schedule], least: int) -> list[Series]:
-    """Return the shade under the bounds: that of a capacity holds down to the next smaller."""
+    """Return the area below the bounds: each holds down to the next smaller capacity."""
     bounds = [float(s.lower_bound_bytes) for s in fitting]
     if not any(bounds):
         return []
@@ -114,8 +114,8 @@ def _bound(fitting: list[Schedule], least: int) -> list[Series]:
 
 
 def _possible(fitting: list[Schedule], high: float) -> list[Series]:
-    """Return the line of what is possible, with full marks where it is proved, else empty ones."""
-    # From where each schedule fits, the least of those that do.
+    """Return the achievable line, with filled marks where proved optimal, else open ones."""
+    # Lower envelope of the costs over the capacities from which each schedule is feasible.
     stairs: list[tuple[float, float]] = []
     for room, cost in sorted((float(_needs(s)), float(s.trace.cost_bytes)) for s in fitting):
         if not stairs or cost < stairs[-1][1]:
@@ -134,7 +134,7 @@ def _possible(fitting: list[Schedule], high: float) -> list[Series]:
 
 
 def _marks(name: str, own: list[Schedule], symbol: str, **look: Any) -> list[Series]:
-    """Return marks of schedules at their capacities, of those that fail at zero."""
+    """Return marks of schedules at their capacities; infeasible ones at zero."""
     rooms = [_room(s) for s in own]
     costs = [float(s.trace.cost_bytes) if s.outcome.solution else 0.0 for s in own]
     hover = [_words(s) for s in own]

@@ -1,6 +1,6 @@
-"""The memory of a schedule: what lies where over its order, what moves, what each step needs.
+"""Memory of a schedule over its order: residency, moves, and the working set of each step.
 
-What is on chip are rectangles: where each tensor lies from step to step.
+Rectangles show the address and the live range of each tensor on chip.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from perfmodel.schedule.text import proof_text
 
 @Picture
 def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
-    """Draw what is on chip at each step of the order, at its address, below the capacity.
+    """Draw the tensors on chip at each step of the order, by address, below the capacity.
 
-    Spills and reloads are marked; a dotted line leads from where a tensor left to where it comes
-    back. Without addresses the tensors are stacked, the oldest below.
+    Spills and reloads are marked; a dotted line connects a tensor's eviction with its reload.
+    Without addresses the tensors are stacked, the oldest at the bottom.
 
     Parameters
     ----------
     steps
-        Positions of the order from the first until just before the second; by default all.
+        Half-open range of positions in the order; by default all.
 
     Raises
     ------
     InputError
-        There is no schedule, or no such positions.
+        There is no schedule, or the range is invalid.
     """
     every = pieces(s)
     count = len(s.script.order)
@@ -60,7 +60,7 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
         raise input_error(f"{steps} are no positions of the order", "steps", expected=expected)
     shown = [p for p in every if p.upper > begin and p.lower < end]
     packed = s.layout is not None and s.layout.packed
-    # Cut to what is shown, so that names stand in the middle of it.
+    # Clipped to the range, so that names are centred in the visible part.
     panel = map_panel(
         [Stay(p.name, max(p.lower, begin), min(p.upper, end), p.offset, p.size) for p in shown],
         s.capacity_bytes,
@@ -114,9 +114,9 @@ def _middle(p: ResidencyRectangle) -> float:
 
 
 def _moves(s: Schedule, shown: list[ResidencyRectangle]) -> list[Points]:
-    """Return marks where tensors leave and come back, and lines between the two."""
+    """Return marks of evictions and reloads, and lines that connect them."""
     intervals = s.trace.intervals
-    # A stay may be cut into several: where each begins and where it ends.
+    # A stay may be cut into several rectangles: the first and last of each.
     order = sorted((p for p in shown if p.stay >= 0), key=lambda p: (p.lower, p.upper))
     last = {p.stay: p for p in order}
     first = {p.stay: p for p in reversed(order)}
@@ -175,15 +175,15 @@ def _alt(s: Schedule, shown: list[ResidencyRectangle], *, packed: bool) -> str:
 def demand(s: Schedule) -> Chart:
     """Draw the working set of each step, in the network's own order.
 
-    What a step reads and writes, and its scratch, lie on chip together while it runs: a capacity
-    below the largest of these sums has no schedule, whatever the order and the spills.
+    The inputs, outputs and scratch of a step are on chip together while it runs: a capacity below
+    the largest of these sums has no schedule, whatever the order and the spills.
     """
     sets, steps, room = s.problem.working_set_bytes, s.problem.steps, s.capacity_bytes
     limit = float("inf") if room is None else float(room)
     over = [need > limit for need in sets]
     worst = int(np.argmax(sets))
     largest = binary(sets[worst])
-    # The loads of inputs are no steps that run.
+    # Loads of inputs are not executed steps.
     runs = [out for out, step in zip(over, steps, strict=True) if not step.load]
     if room is None:
         text = f"the largest working set is {largest}"
@@ -193,8 +193,8 @@ def demand(s: Schedule) -> Chart:
         text = f"every step by itself fits; the largest needs {largest}"
 
     def words(i: int) -> str:
-        much = f", {binary(sets[i] - limit)} too much" if over[i] else ""
-        return f"<b>{steps[i].name}</b><br>{binary(sets[i])}{much}"
+        excess = f", {binary(sets[i] - limit)} too much" if over[i] else ""
+        return f"<b>{steps[i].name}</b><br>{binary(sets[i])}{excess}"
 
     series: list[Bars] = []
     for out, name, color in ((False, "fits", BLUE), (True, "needs too much", VERMILION)):
@@ -239,7 +239,7 @@ def demand(s: Schedule) -> Chart:
 
 @Picture
 def tightest(curve: Curve) -> Chart:
-    """Draw the memory of the tightest schedule; where nothing fits, what each step needs."""
+    """Draw the memory of the tightest feasible schedule, or the working sets if none fits."""
     for s in curve.schedules:
         if s.outcome.solution is not None:
             return memory.chart(s)
@@ -254,13 +254,13 @@ COLORS = {KEPT: SKY, MOVED: ORANGE, SCRATCH: PALE}
 
 
 class ResidencyRectangle(NamedTuple):
-    """A rectangle: bytes of one tensor, or of a step's scratch, at one place.
+    """Bytes of one tensor, or of a step's scratch, at one address.
 
     Attributes
     ----------
     lower, upper
-        Positions of the order, half-open. Where an output takes over the place of an input, both
-        meet in the middle of the step.
+        Half-open positions in the order. Where an output reuses the place of an input in place,
+        both meet in the middle of the step.
     stay
         Index into `Trace.intervals`; -1 for scratch.
     """
@@ -275,7 +275,7 @@ class ResidencyRectangle(NamedTuple):
 
 
 def title_of(s: Schedule) -> str:
-    """Return what a schedule is of: network, and device where there is one."""
+    """Return the subject of a schedule: network, and device if there is one."""
     on = f" on {s.where.device}" if s.where.device else ""
     return f"{s.problem.name}{on}"
 
@@ -283,8 +283,8 @@ def title_of(s: Schedule) -> str:
 def pieces(s: Schedule) -> list[ResidencyRectangle]:
     """Return the rectangles of a schedule.
 
-    With addresses each stay on chip is one rectangle at its own; without, what is there lies
-    stacked at each step, the oldest below, and a stay that sinks is cut.
+    With addresses, each stay on chip is one rectangle at its address; without, the resident tensors
+    are stacked at each step, the oldest at the bottom, and a stay that moves down is cut.
 
     Raises
     ------
@@ -303,14 +303,14 @@ def pieces(s: Schedule) -> list[ResidencyRectangle]:
         ResidencyRectangle(
             block.name, block.first, block.last + 1, offset, block.size_bytes, SCRATCH, -1
         )
-        for block, offset in zip(layout.blocks, layout.offsets, strict=True)
+        for block, offset in zip(layout.blocks, layout.offsets.values(), strict=True)
         if not block.intervals
     ]
     return resident + scratch
 
 
 def _spans(s: Schedule) -> list[ResidencyRectangle]:
-    """Return every stay and every scratch, all at offset 0, in the order in which they begin."""
+    """Return every stay and every scratch, all at offset 0, in order of their start."""
     problem, order, intervals = s.problem, s.script.order, s.trace.intervals
     crossing = {i.buffer for i in intervals if i.spilled or i.reloaded}
     over = {k: problem.steps[n] for k, n in enumerate(order) if problem.steps[n].takes_over >= 0}
@@ -332,13 +332,13 @@ def _spans(s: Schedule) -> list[ResidencyRectangle]:
 
 
 def _stacked(spans: list[ResidencyRectangle]) -> list[ResidencyRectangle]:
-    """Return the stays on top of each other, cut where one sinks."""
+    """Return the stays stacked, cut where one moves down."""
     times = sorted({t for p in spans for t in (p.lower, p.upper)})
     begins: dict[float, list[ResidencyRectangle]] = {}
     for p in spans:
         begins.setdefault(p.lower, []).append(p)
     cut: list[ResidencyRectangle] = []
-    #: What lies there, the oldest first, each cut off at the moment from which it lies so.
+    #: Current stack, the oldest first, each with the time since which it is at its offset.
     pile: list[ResidencyRectangle] = []
     for now in times:
         high = 0

@@ -1,4 +1,4 @@
-"""Steps and transfers of a schedule: over seconds where they are known, else over the order."""
+"""Steps and transfers of a schedule over seconds if known, else over the order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.text import proof_text
 from perfmodel.units import show
 
-#: What runs or moves -> colour.
+#: Kind of activity -> colour.
 _COLORS = {
     "compute": BLUE,
     "input": GREEN,
@@ -37,10 +37,10 @@ _COLORS = {
 
 @Picture
 def timeline(s: Schedule) -> Chart:
-    """Draw what runs and what crosses the chip's boundary meanwhile.
+    """Draw the running steps and the concurrent transfers across the chip's boundary.
 
-    In seconds where a device gives times. Else over the order, one unit for each step: what is
-    spilled and reloaded just before a step shares its unit.
+    In seconds if a device provides times, otherwise over the order with one unit per step: the
+    tensors spilled and reloaded just before a step divide its unit.
 
     Raises
     ------
@@ -103,14 +103,14 @@ def _in_seconds(s: Schedule) -> Chart:
 
 
 def _tiled(s: Schedule) -> frozenset[int]:
-    """Return the steps whose operands cross tile by tile."""
+    """Return the steps whose operands are transferred tile by tile."""
     if s.tiled is None:
         return frozenset()
     return frozenset(k for k, step in enumerate(s.tiled.step) if step in s.tiled.tilings)
 
 
 def _between(s: Schedule) -> frozenset[int]:
-    """Return the buffers that cross because a step in tiles makes or reads them."""
+    """Return the buffers that leave the chip because a tiled step writes or reads them."""
     if s.untiled is None:
         return frozenset()
     outside = {b.name for b in s.untiled.problem.buffers if b.stored}

@@ -1,4 +1,4 @@
-"""The front of a search: what the objective costs against the metric of the first limit."""
+"""Pareto front of a search: the objective against the metric of the first limit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from perfmodel.search.constraints import Constraint
 from perfmodel.search.result import SearchResult
 from perfmodel.search.text import model_of, options_of, quantity
 
-#: Gaps below this share of the value are rounding.
+#: Relative gap below which a point counts as proved.
 _PROVED = 1e-6
 
 Point = tuple[float, float]
@@ -43,8 +43,8 @@ Point = tuple[float, float]
 def front(r: SearchResult) -> Chart:
     """Draw the front: proved points filled, others open with a bar down to their bound.
 
-    The star is the configuration that was asked for; the line the limit that it keeps. No
-    configuration lies below the bars, or left of a point and below it, in the model that is named.
+    The star is the resulting configuration; the line is its limit. Under the model
+    named in the subtitle, no configuration lies below a bar or dominates a proved point.
 
     Raises
     ------
@@ -114,8 +114,8 @@ def _marks(
     bars: Sequence[float],
     proved: Sequence[bool],
 ) -> Iterator[Points]:
-    """Yield the proved points, and those whose bound lies below."""
-    for sure, what, name, inside in (
+    """Yield the proved points, and those with a lower bound."""
+    for sure, key, name, inside in (
         (True, "proved", "proved", BLUE),
         (False, "gaps", "best found, and its bound", "white"),
     ):
@@ -131,12 +131,12 @@ def _marks(
                 edge=BLUE,
                 edge_width=2,
                 down=() if sure else [bars[i] for i in rows],
-                meta={"what": what},
+                meta={"what": key},
             )
 
 
 def _star(point: Point, text: str) -> Points:
-    """Return the mark of the configuration that the search answers with."""
+    """Return the mark of the resulting configuration."""
     return Points(
         "chosen",
         [point[0]],
@@ -151,7 +151,7 @@ def _star(point: Point, text: str) -> Points:
 
 
 def _limited(panel: Panel, limit: Constraint) -> Panel:
-    """Return a panel with the limit, and with where nothing is allowed."""
+    """Return a panel with the limit, and the infeasible side shaded."""
     text = f"{'at most' if limit.at_most else 'at least'} {quantity(limit.metric, limit.bound)}"
     start, end = (limit.bound, panel.x.high) if limit.at_most else (panel.x.low, limit.bound)
     return replace(
@@ -167,25 +167,25 @@ def _axis(r: SearchResult, name: str, values: list[float]) -> ChartAxis:
 
 
 def _limit(r: SearchResult, name: str) -> Constraint | None:
-    """Return the first constraint where it is of the metric that is swept."""
+    """Return the first constraint if it is on the swept metric."""
     first = r.limits[0].constraint if r.limits else None
     swept = first and first.metric in (name, "accuracy_drop", "sensitivity")
     return first if swept else None
 
 
 def _lines(r: SearchResult, proved: list[bool]) -> tuple[str, str]:
-    """Return how many points there are and are proved, and of what model."""
+    """Return the number of points and of proved ones, and the model."""
     count, sure = len(proved), sum(proved)
     model = model_of(r)
     bars = f"{sure} proved, bars down to the bound of the others"
     text = f"{count} {'point' if count == 1 else 'points'}, "
     text += f"{'all proved' if sure == count else bars}; {len(r.space.decisions)} decisions"
     text += f"; {r.source}" if r.source else ""
-    return text, f"proved of the model: {model}" if sure else model
+    return text, f"proved under the model: {model}" if sure else model
 
 
 def _border(across: list[float], up: list[float], x: str, y: str) -> Lines:
-    """Return the border of what is dominated."""
+    """Return the boundary of the dominated region."""
     turned = more_is_better(x)
     signs = (-1.0 if turned else 1.0, -1.0 if more_is_better(y) else 1.0)
     points = np.stack([across, up], axis=1)
@@ -202,5 +202,5 @@ def _border(across: list[float], up: list[float], x: str, y: str) -> Lines:
 
 
 def shortened(text: str, most: int = 122) -> str:
-    """Return a text that fits one line of a subtitle."""
+    """Return a text shortened to one line of a subtitle."""
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,10 +1,10 @@
-"""What a search chose, layer by layer: a strip of bits under the network."""
+"""Configuration of a search per layer: bars of size, and strips of bits below them."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any, Final
@@ -36,9 +36,9 @@ from perfmodel.search.result import EvaluatedConfiguration, SearchResult, strip
 from perfmodel.search.text import option_text, proof_text, quantity
 from perfmodel.workload.rewrite import layers as layers_of
 
-#: What the heights of the bars may be, and the title of their axis.
+#: Quantity of the bar heights -> title of its axis.
 BY: Final = {"weights": "bytes of weights", "macs": "multiply-accumulates"}
-#: Bits up to which a colour goes, warm to cold.
+#: Upper limit on bits -> colour, from warm to cold.
 _COLORS: Final = (
     (2.5, VERMILION),
     (3.5, PURPLE),
@@ -48,17 +48,26 @@ _COLORS: Final = (
     (20.0, BLUE),
     (math.inf, INK),
 )
-#: Options of one colour are told apart by what is drawn over them.
-_PATTERNS: Final = ("", "/", "x", "\\")
-_DENSE: Final = ("", ".", "-", "|")
-#: Layers up to which there is room between the bars, and for the option in each cell.
-_NAMED, _LETTERED = 64, 44
-_ROWS: Final = {"weights": "weights", "activations": "activations", "channels": "channels, %"}
+#: Patterns that distinguish options of one colour: sparse formats are hatched.
+_SPARSE_PATTERNS: Final = ("/", "x", "\\", "+")
+_DENSE_PATTERNS: Final = ("", ".", "-", "|")
+#: Largest number of layers that are drawn with gaps between the bars.
+_MOST_WITH_GAPS = 64
+#: Largest number of layers that are drawn with texts in the cells of the strips.
+_MOST_WITH_TEXTS = 44
+#: Ratio of sizes below which they count as equal.
+_ROUNDING = 1.001
+#: Role of a decision -> title of its strip.
+_ROLE_TITLES: Final = {
+    "weights": "weights",
+    "activations": "activations",
+    "channels": "channels, %",
+}
 
 
 @dataclass
 class _PlottedLayer:
-    """A layer of the network as it was chosen."""
+    """A layer of the network under the chosen configuration."""
 
     name: str
     height: float
@@ -67,11 +76,11 @@ class _PlottedLayer:
 
 
 @Picture
-def layers(r: SearchResult, *, by: str = "weights") -> Chart:
+def layers(result: SearchResult, *, by: str = "weights") -> Chart:
     """Draw the layers in order, as high as their weights, coloured by their bits.
 
-    Pale is what a layer would take with the largest of its options. Strips below say what was
-    chosen: bits of weights, of the activations that the layer reads, channels that remain.
+    Pale bars are the sizes under each layer's largest option. Strips below show the choices: bits
+    of weights, bits of the activations that the layer reads, remaining channels.
 
     Parameters
     ----------
@@ -81,41 +90,48 @@ def layers(r: SearchResult, *, by: str = "weights") -> Chart:
     Raises
     ------
     InputError
-        Nothing satisfies the constraints, or there is no such height.
+        The constraints are infeasible, or `by` is unknown.
     """
     if by not in BY:
         raise InputError(no_such(f"no bars of '{by}'", by, BY, "by"))
-    if r.best is None:
+    if result.best is None:
         raise input_error(
             "nothing satisfies the constraints", path="layers", expected="a configuration"
         )
-    return _Strip(r, by, r.best).chart()
+    return _LayerChart(result, by, result.best).chart()
 
 
-class _Strip:
-    """Layers, measured and declared."""
+class _LayerChart:
+    """Chart of the layers under the best configuration: bars, and a strip per role."""
 
-    def __init__(self, r: SearchResult, by: str, best: EvaluatedConfiguration) -> None:
-        self.r, self.by, self.best = r, by, best
-        of = getattr(r.space, "precision_of", None)
-        precision = (of and of(best.choice)) or as_precision(r.workload.precision or "fp16")
-        #: The format of weights that nothing decides.
+    def __init__(self, result: SearchResult, by: str, best: EvaluatedConfiguration) -> None:
+        self.result, self.by, self.best = result, by, best
+        of = getattr(result.space, "precision_of", None)
+        precision = (of and of(best.choice)) or as_precision(result.workload.precision or "fp16")
+        #: Format of weights without a decision.
         self.default = precision.weights.name
         self.layers = self._layers()
-        self.rows = [role for role in _ROWS if any(role in x.options for x in self.layers)][::-1]
-        self.styles = self._styles()
-        self.wide = len(self.layers) <= _NAMED
+        self.rows = [role for role in _ROLE_TITLES if any(role in x.options for x in self.layers)][
+            ::-1
+        ]
+        self.styles = format_styles(
+            self._option(x, role)
+            for x in self.layers
+            for role in ("weights", *x.options)
+            if role != "channels"
+        )
+        self.gaps = len(self.layers) <= _MOST_WITH_GAPS
 
     def _option(self, layer: _PlottedLayer, role: str = "weights") -> str:
         return layer.options.get(role) or self.default
 
     def _layers(self) -> list[_PlottedLayer]:
-        space, choice = self.r.space, self.best.choice
+        space, choice = self.result.space, self.best.choice
         options = dict(strip(space, choice))
         large = self._heights([_largest(d.options) for d in space.decisions])
         for d, i in zip(space.decisions, choice, strict=True):
             if getattr(d, "role", "") == "channels":
-                share = 100 * float(d.options[i]) / (d.whole or max(map(float, d.options)))
+                share = 100 * float(d.options[i]) / (d.full_width or max(map(float, d.options)))
                 for layer in d.layers:
                     options[layer]["channels"] = f"{share:.0f} %"
         return [
@@ -124,7 +140,7 @@ class _Strip:
         ]
 
     def _heights(self, choice: Sequence[int]) -> dict[str, float]:
-        workload = self.r.space.workload(choice)
+        workload = self.result.space.workload(choice)
         graph = workload.graph()
         heights: dict[str, float] = {}
         for layer in layers_of(graph):
@@ -136,31 +152,14 @@ class _Strip:
             heights[layer.name] = first_number(workload.number(amount)) * scale
         return heights
 
-    def _styles(self) -> dict[str, tuple[str, str]]:
-        """Return option of weights or activations -> colour and pattern."""
-        options = {
-            self._option(x, role)
-            for x in self.layers
-            for role in ("weights", *x.options)
-            if role != "channels"
-        }
-        used: Counter[tuple[str, bool]] = Counter()
-        styles: dict[str, tuple[str, str]] = {}
-        for option in sorted(options, key=lambda o: (element_bits(o), stored_bits(o), o)):
-            color = next(c for most, c in _COLORS if element_bits(option) <= most)
-            # Sparse ones are hatched.
-            sparse = fixed_format(option)[1] is not None
-            place = used[color, sparse] + sparse
-            used[color, sparse] += 1
-            styles[option] = color, (_PATTERNS if sparse else _DENSE)[place % 4]
-        return styles
-
     def chart(self) -> Chart:
         rows, names = len(self.rows), [x.name for x in self.layers]
         share = 0.075 * rows
         high = 1.06 * (max((x.largest for x in self.layers), default=1.0) or 1.0)
-        across = ChartAxis(names=names, grid=False, size=11 if len(names) <= _LETTERED else 9)
-        ticks = {k + 0.45: _ROWS[row] for k, row in enumerate(self.rows)}
+        across = ChartAxis(
+            names=names, grid=False, size=11 if len(names) <= _MOST_WITH_TEXTS else 9
+        )
+        ticks = {k + 0.45: _ROLE_TITLES[row] for k, row in enumerate(self.rows)}
         bars = Panel(
             replace(across, labels=not rows),
             ChartAxis(BY[self.by], 0.0, high, "bytes" if self.by == "weights" else "count"),
@@ -174,7 +173,7 @@ class _Strip:
             down=(0.0, share),
         )
         return Chart(
-            f"{self.r.space.name} on {self.r.device}, layer by layer",
+            f"{self.result.space.name} on {self.result.device}, layer by layer",
             self._subtitle(),
             self._alt(),
             [bars, strips] if rows else [bars],
@@ -184,12 +183,12 @@ class _Strip:
         )
 
     def _series(
-        self, name: str, own: list[_PlottedLayer], style: tuple[str, str], what: str, **more: Any
+        self, name: str, layers: list[_PlottedLayer], style: tuple[str, str], what: str, **more: Any
     ) -> Bars:
         return Bars(
             name,
-            [x.name for x in own],
-            hover=[self._hover(x) for x in own],
+            [x.name for x in layers],
+            hover=[self._hover(x) for x in layers],
             color=style[0],
             pattern=style[1],
             edge_width=0.0,
@@ -198,18 +197,23 @@ class _Strip:
         )
 
     def _bars(self) -> list[Bars]:
-        width = 0.86 if self.wide else 1.0
+        width = 0.86 if self.gaps else 1.0
         groups: dict[str, list[_PlottedLayer]] = {option: [] for option in self.styles}
         for x in self.layers:
             groups[self._option(x)].append(x)
         series = [
             self._series(
-                option, own, self.styles[option], "chosen", y=[x.height for x in own], width=width
+                option,
+                layers,
+                self.styles[option],
+                "chosen",
+                y=[x.height for x in layers],
+                width=width,
             )
-            for option, own in groups.items()
-            if own
+            for option, layers in groups.items()
+            if layers
         ]
-        if any(x.largest > 1.001 * x.height for x in self.layers):
+        if any(x.largest > _ROUNDING * x.height for x in self.layers):
             heights = [x.largest for x in self.layers]
             style = PALE, ""
             more = {"y": heights, "width": width}
@@ -217,42 +221,44 @@ class _Strip:
         return series
 
     def _row(self, k: int, role: str) -> list[Bars]:
-        """Return the cells of a strip, with what they stand for where there is room."""
+        """Return the cells of a strip, with texts if there is space."""
         cells: dict[str, list[_PlottedLayer]] = {}
         for x in self.layers:
             if role in x.options:
                 cells.setdefault(x.options[role] or self.default, []).append(x)
         series: list[Bars] = []
-        for option, own in cells.items():
+        for option, layers in cells.items():
             if role == "channels":
                 share = float(option.split()[0])
                 style = f"rgba(0,114,178,{0.15 + 0.0075 * share:.2f})", ""
                 text = "" if share == 100.0 else f"{share:.0f}"
             else:
                 style, text = self.styles[option], f"{element_bits(option):g}"
-            count = len(own)
+            count = len(layers)
             series.append(
                 self._series(
                     "",
-                    own,
+                    layers,
                     style,
                     role,
                     y=[0.9] * count,
                     base=[float(k)] * count,
-                    text=[text] * count if len(self.layers) <= _LETTERED else (),
-                    width=0.94 if self.wide else 1.0,
+                    text=[text] * count if len(self.layers) <= _MOST_WITH_TEXTS else (),
+                    width=0.94 if self.gaps else 1.0,
                 )
             )
         return series
 
-    def _amount(self, value: float) -> str:
+    def _height_text(self, value: float) -> str:
         return binary(value) if self.by == "weights" else si(value, "MAC")
 
     def _hover(self, x: _PlottedLayer) -> str:
-        text = self._amount(x.height)
-        if x.largest > 1.001 * x.height:
+        text = self._height_text(x.height)
+        if x.largest > _ROUNDING * x.height:
             text += f", {100.0 * x.height / x.largest:.0f} % of the largest option"
-        options = [f"{_ROWS[role]}: {option or self.default}" for role, option in x.options.items()]
+        options = [
+            f"{_ROLE_TITLES[role]}: {option or self.default}" for role, option in x.options.items()
+        ]
         return "<br>".join([f"<b>{x.name}</b>", text, *options])
 
     def _total(self) -> str:
@@ -260,52 +266,70 @@ class _Strip:
         if self.by == "macs":
             return f"{si(now, 'MAC')} of {si(most, 'MAC')}" if most > now else si(now, "MAC")
         text = f"{binary(now)} of weights"
-        if most > 1.001 * now:
+        if most > _ROUNDING * now:
             text += f", {100 * now / most:.0f} % of what the largest options take"
         return text
 
     def _subtitle(self) -> str:
-        r, best = self.r, self.best
-        value = best.metrics.get(r.objective, best.value)
-        metrics = [f"{r.objective} {quantity(r.objective, value, r.unit)}"]
-        uses = {use.constraint.metric: use.used for use in r.limits[:3]}
-        metrics += [f"{n} {quantity(n, used)}" for n, used in uses.items() if n != r.objective]
+        result, best = self.result, self.best
+        value = best.metrics.get(result.objective, best.value)
+        metrics = [f"{result.objective} {quantity(result.objective, value, result.unit)}"]
+        uses = {use.constraint.metric: use.used for use in result.limits[:3]}
+        metrics += [f"{n} {quantity(n, used)}" for n, used in uses.items() if n != result.objective]
         shared = [
             f"{d.name} {option_text(d.name, d.options[i])}"
-            for d, i in zip(r.space.decisions, best.choice, strict=True)
+            for d, i in zip(result.space.decisions, best.choice, strict=True)
             if not getattr(d, "layers", ())
         ]
         if len(shared) > 4:
-            shared = [f"{len(shared)} decisions of no layer"]
+            shared = [f"{len(shared)} network-wide decisions"]
         first = f"{self._total()}; {', '.join(metrics)}"
-        second = "; ".join(filter(None, (", ".join(shared), proof_text(r))))
+        second = "; ".join(filter(None, (", ".join(shared), proof_text(result))))
         return f"{escape(first, quote=False)}<br>{escape(shortened(second), quote=False)}"
 
     def _alt(self) -> str:
         weights = self._counts([self._option(x) for x in self.layers], "{} in {}")
         heavy = sorted(self.layers, key=lambda x: -x.height)[:3]
         parts = [
-            f"{len(self.layers)} layers of {self.r.space.name}: weights of {weights}",
+            f"{len(self.layers)} layers of {self.result.space.name}: weights of {weights}",
             self._total(),
-            "Largest: " + ", ".join(f"{x.name} ({self._amount(x.height)})" for x in heavy),
+            "Largest: " + ", ".join(f"{x.name} ({self._height_text(x.height)})" for x in heavy),
         ]
         for role in ("activations", "channels"):
             options = [self._option(x, role) for x in self.layers if role in x.options]
             if options:
-                parts.append(f"{_ROWS[role].capitalize()}: {self._counts(options, '{} x {}')}")
+                parts.append(
+                    f"{_ROLE_TITLES[role].capitalize()}: {self._counts(options, '{} x {}')}"
+                )
         return ". ".join(parts) + "."
 
     def _counts(self, options: list[str], form: str) -> str:
         return ", ".join(form.format(options.count(o), o) for o in dict.fromkeys(options))
 
 
+def format_styles(options: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return format -> colour by the bits of its elements, and pattern.
+
+    Sparse formats are hatched, however many of them share a colour.
+    """
+    used: Counter[tuple[str, bool]] = Counter()
+    styles: dict[str, tuple[str, str]] = {}
+    for option in sorted(set(options), key=lambda o: (element_bits(o), stored_bits(o), o)):
+        color = next(c for most, c in _COLORS if element_bits(option) <= most)
+        sparse = fixed_format(option)[1] is not None
+        patterns = _SPARSE_PATTERNS if sparse else _DENSE_PATTERNS
+        styles[option] = color, patterns[used[color, sparse] % len(patterns)]
+        used[color, sparse] += 1
+    return styles
+
+
 def element_bits(option: str) -> float:
-    """Return the bits of an element of a format by itself, without scales and without zeros."""
+    """Return the bits of an element of a format, without scales and sparsity."""
     return float(fixed_format(option)[0].element_bits)
 
 
 def _largest(options: Sequence[Any]) -> int:
-    """Return the option of most bits, or the largest number."""
+    """Return the index of the option with the most bits, or of the largest number."""
 
     def size(option: Any) -> float:
         if isinstance(option, int | float):

@@ -1,4 +1,4 @@
-"""Split computing: the latency of each strategy against the rate of the link."""
+"""Split computing: latency of each strategy against the rate of the link."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from perfmodel.errors import input_error
 from perfmodel.system.split import Split
 from perfmodel.units import show
 
-#: Points of a curve: lines in 1 / rate are curved on these axes.
+#: Points of a curve: functions linear in 1 / rate are curved on these axes.
 _POINTS = 200
 
 
 @Picture
 def latency(split: Split, *, cuts: int = 6) -> Chart:
-    """Draw what each strategy takes over the rates of the question, and the best of all cuts.
+    """Draw the latency of each strategy over the rates, and the minimum over all cuts.
 
     Parameters
     ----------
     cuts
-        Strategies to draw beside all on one side: those that are the best somewhere first, then
-        those that come nearest to the best.
+        Number of strategies to draw besides those on one side only: first those that are optimal
+        somewhere, then those nearest to the optimum.
 
     Raises
     ------
@@ -36,9 +36,8 @@ def latency(split: Split, *, cuts: int = 6) -> Chart:
     low, high = float(split.rates_bytes_per_s.min()), float(split.rates_bytes_per_s.max())
     if low == high:
         low, high = low / 10.0, high * 10.0
-    level, slope, _, _ = split._lines()  # pyright: ignore[reportPrivateUsage]
     rates = np.geomspace(low, high, _POINTS)
-    values = level[:, None] + slope[:, None] / rates
+    values = split.latency_at(rates)
     fits = split.cuts.fits
     least = np.where(fits[:, None], values, np.inf).min(axis=0)
     nearest = np.where(fits, (values / least).min(axis=1), np.inf)

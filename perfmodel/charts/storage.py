@@ -1,4 +1,4 @@
-"""Bandwidth of storage against the size of a request, for several depths, beside measured reads."""
+"""Storage bandwidth against request size at several queue depths, with measured reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from perfmodel.units import show
 
 _DEPTHS = (1, 2, 4, 8, 32)
 _BLOCKS = ("4 KiB", "16 MiB")
-#: Points of a curve for each doubling of the block.
+#: Points of a curve per doubling of the block size.
 _FINE = 8
 
 #: Bytes per request, requests in flight, bytes per second.
@@ -46,18 +46,18 @@ def storage(
     blocks: tuple[float | str, float | str] = _BLOCKS,
     measured: Iterable[tuple[float | str, float, float]] = (),
 ) -> Chart:
-    """Draw what a storage gives against the size of a request.
+    """Draw the bandwidth of a storage against request size.
 
-    The dashed line is the bandwidth of large requests in deep queues, the star how the prediction
-    reads.
+    The dashed line is the bandwidth of large requests in deep queues, the star the prediction's own
+    request size and depth.
 
     Parameters
     ----------
     prediction
-        On a device with a memory of kind ``ufs``, ``nvme``, ``emmc`` or ``sd``; of an array-valued
-        one, the first point is drawn.
+        Device with a memory of kind ``ufs``, ``nvme``, ``emmc`` or ``sd``; of an array-valued one,
+        the first point is drawn.
     memory
-        Its name, where the device has several.
+        Name of the storage, if the device has several.
     depths
         Requests in flight, one curve each; by default those of `measured`, else 1, 2, 4, 8 and 32.
     blocks
@@ -68,7 +68,7 @@ def storage(
     Raises
     ------
     InputError
-        No such storage, or a size that is none.
+        No such storage, or an invalid size.
     """
     subject = PredictionPoint(prediction)
     reads = [
@@ -100,7 +100,7 @@ def _name(subject: PredictionPoint, name: str | None) -> str:
 
 
 class _Law:
-    """Bandwidth of a memory at the prediction's other facts."""
+    """Bandwidth of a memory as a function of block and depth, other facts fixed."""
 
     def __init__(self, subject: PredictionPoint, memory: str) -> None:
         self.memory, self.setting = memory, subject.setting
@@ -110,7 +110,7 @@ class _Law:
         return float(self.setting.facts.get(f"memories.{self.memory}.{name}", default))
 
     def rates(self, blocks: Sequence[float], depth: float) -> list[float]:
-        """Return bytes per second at each block."""
+        """Return bytes per second at each block size."""
         head = f"memories.{self.memory}."
         values = {f"{head}block": np.asarray(blocks), f"{head}depth": depth}
         facts: dict[str, Any] = {**self.setting.facts, **values}
@@ -118,7 +118,7 @@ class _Law:
         return law(replace(self.setting, facts=facts), self.memory).tolist()
 
     def reads(self, blocks: Sequence[float], depth: float) -> list[Read]:
-        """Return a read of each block."""
+        """Return a read at each block size."""
         rates = self.rates(blocks, depth)
         return [(block, depth, rate) for block, rate in zip(blocks, rates, strict=True)]
 
@@ -128,7 +128,7 @@ def _chart(
 ) -> Chart:
     low, high = ends
     most = law.fact("bandwidth") * law.fact("sustained_fraction", 1.0)
-    (here,) = law.reads([law.fact("block")], law.fact("depth"))
+    (own_read,) = law.reads([law.fact("block")], law.fact("depth"))
     count = math.ceil(_FINE * math.log2(high / low)) + 1
     blocks = np.geomspace(low, high, count).tolist()
     series: list[Series] = []
@@ -149,19 +149,19 @@ def _chart(
     top = show(most, "bandwidth")
     look = {"color": GREY, "width": 1.2, "dash": "dash", "meta": {"ceiling": most}}
     series.append(Lines("large and deep", ends, [most / 1e9] * 2, top, **look))
-    look = {"color": INK, "symbol": "star", "size": 14, "meta": {"here": here[2]}}
-    series += _drawn(Points, "as predicted", [here], **look)
+    look = {"color": INK, "symbol": "star", "size": 14, "meta": {"here": own_read[2]}}
+    series += _drawn(Points, "as predicted", [own_read], **look)
     kind = law.device.memory(law.memory).kind.upper()
     kind = kind.replace("NVME", "NVMe").replace("EMMC", "eMMC")
-    rate = show(here[2], "bandwidth")
-    text = f"star: {binary(here[0])} by {here[1]:g} as predicted, {rate}"
+    rate = show(own_read[2], "bandwidth")
+    text = f"star: {binary(own_read[0])} by {own_read[1]:g} as predicted, {rate}"
     lines.append(f"Large requests in deep queues reach {top}; the prediction reads with {rate}.")
     if reads:
-        errors = [abs(law.rates([b], deep)[0] / rate - 1) for b, deep, rate in reads]
+        errors = [abs(law.rates([b], queue)[0] / rate - 1) for b, queue, rate in reads]
         text += f"; {len(errors)} measured, mean error {100 * float(np.mean(errors)):.1f} %, "
         text += f"largest {100 * max(errors):.1f} %"
         lines.append(f"{len(errors)} measured points.")
-    highest = 1.08 * max(most, *(rate for *_, rate in (here, *reads))) / 1e9
+    highest = 1.08 * max(most, *(rate for *_, rate in (own_read, *reads))) / 1e9
     across = ChartAxis("bytes per request", low, high, "bytes", log=True)
     panel = Panel(across, ChartAxis("bandwidth (GB/s)", 0.0, highest), series)
     title = f"Bandwidth of {kind} by block and depth: {law.device.name}"
@@ -169,7 +169,7 @@ def _chart(
 
 
 def _drawn(form: type[Points], name: str, reads: Sequence[Read], **look: Any) -> list[Points]:
-    """Return reads as a series; none where there are none."""
+    """Return reads as a series; empty if there are none."""
     measured = " measured" if "measured" in name else ""
     hover = [
         f"{binary(block)}, {depth:g} in flight{measured}<br>{show(rate, 'bandwidth')}"

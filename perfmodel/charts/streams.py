@@ -1,4 +1,4 @@
-"""Streams and placements: channel and engine over time, what lies in each memory at what cost."""
+"""Streams and placements: channel and engine over time, contents and read times of memories."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _COLORS = {"weights": BLUE, "KV cache": ORANGE, "cache of experts": SKY}
 
 @Picture
 def timeline(stream: StreamResult, *, run: int = -1, loads: int = 60) -> Chart:
-    """Draw the first loads of a run, and what the engine computes meanwhile.
+    """Draw the first loads of a run, and the concurrent computation.
 
     Parameters
     ----------
     run
-        Which of the simulated runs, from 0; negative from the last.
+        Index of the simulated run; negative from the last.
     loads
-        Items to draw at most: a token of a large model has thousands.
+        Largest number of items: a token of a large model has thousands.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def timeline(stream: StreamResult, *, run: int = -1, loads: int = 60) -> Chart:
 
 @Picture
 def pipeline_timeline(line: StreamTimeline, title: str = "Pipeline") -> Chart:
-    """Draw a whole pipeline: a lane for the channel, one for the engine."""
+    """Draw an entire pipeline: one lane for the channel, one for the engine."""
     return lanes.chart(
         _bars(line, line.order, "channel", 0),
         title,
@@ -74,7 +74,7 @@ def pipeline_timeline(line: StreamTimeline, title: str = "Pipeline") -> Chart:
 
 
 def _bars(line: StreamTimeline, items: Sequence[int], channel: str, cut: int) -> list[ActivityBar]:
-    """Return what the channel loads and the engine computes, from the first of it on."""
+    """Return loads on the channel and computation on the engine, starting at time 0."""
     lanes_ = (
         (channel, TRANSFER, line.io_start, line.io_end),
         ("engine", "compute", line.compute_start, line.compute_end),
@@ -91,12 +91,12 @@ def _bars(line: StreamTimeline, items: Sequence[int], channel: str, cut: int) ->
 
 @Picture
 def levels(placement: PlacementResult) -> Chart:
-    """Draw what lies in each memory (left) and the time of a run that it is read (right).
+    """Draw the contents of each memory (left) and the time that a run reads it (right).
 
     Raises
     ------
     InputError
-        Nothing fits.
+        The placement is infeasible.
     """
     if not placement.feasible:
         raise InputError([str(v) for v in placement.violations])
@@ -121,7 +121,7 @@ def levels(placement: PlacementResult) -> Chart:
 
 
 def _shares(placement: PlacementResult, names: list[str]) -> Panel:
-    """Return what lies in each memory, as a share of it."""
+    """Return the contents of each memory, as shares of its capacity."""
 
     def stored(role: str) -> list[float]:
         own = dict.fromkeys(names, 0.0)
@@ -136,7 +136,7 @@ def _shares(placement: PlacementResult, names: list[str]) -> Panel:
 
 
 def _reads(placement: PlacementResult, names: list[str], times: list[str]) -> Panel:
-    """Return how long a run reads each memory."""
+    """Return the time that a run reads each memory."""
     seconds = [placement.level_s[name] for name in names]
     hover = [f"{name} is read for {time} a run" for name, time in zip(names, times, strict=True)]
     bars = Bars(

@@ -1,4 +1,4 @@
-"""How every chart looks: palette, ticks, numbers with their units."""
+"""Style of every chart: palette, ticks, numbers with their units."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from perfmodel.table.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY,
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.units import binary as binary_of
 
-#: Size in pixels that the charts are laid out for.
+#: Default size of charts in pixels.
 WIDTH, HEIGHT = 900, 600
 
-#: Colours of categories in order, for series that have none of their own.
+#: Colours of series without a specific one, in order.
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK, GREY)
 SYMBOLS = (
     "circle",
@@ -29,14 +29,14 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def looks(place: int) -> tuple[str, str, str]:
-    """Return colour, marker and dash of a series by its place among the others."""
+    """Return colour, marker and dash of a series by its index."""
     turn = place // len(SERIES)
     symbol = SYMBOLS[(place + turn) % len(SYMBOLS)]
     return SERIES[place % len(SERIES)], symbol, DASHES[turn % len(DASHES)]
 
 
 def bound_symbols(levels: Iterable[str], bounds: Iterable[str]) -> dict[str, str]:
-    """Return what binds -> marker, so that colour is never the only sign."""
+    """Return bottleneck -> marker, so that colour is never the only distinction."""
     memories = set(levels)
     known = {"matrix": "square", "vector": "diamond"}
     return {
@@ -46,7 +46,7 @@ def bound_symbols(levels: Iterable[str], bounds: Iterable[str]) -> dict[str, str
 
 
 def percent(part: float, total: float) -> str:
-    """Return a share as people read it: ``12 %``, ``0.3 %``, ``< 0.1 %``."""
+    """Return a rounded share: ``12 %``, ``0.3 %``, ``< 0.1 %``."""
     share = 100.0 * part / total if total else 0.0
     if 0 < share < 0.1:
         return "&lt; 0.1 %"
@@ -62,7 +62,7 @@ def si(value: float, unit: str) -> str:
 
 
 def figures(value: float) -> str:
-    """Return a pure number to three figures, never as a power of ten where it is readable."""
+    """Return a pure number to three figures, without an exponent where readable."""
     return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
@@ -72,7 +72,7 @@ def binary(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """Return bytes, those of main memories with decimal prefixes so that they compare."""
+    """Return bytes; sizes of main memories with decimal prefixes, so that they compare."""
     return show(value, "bytes", unit="B" if value >= 2**30 else "")
 
 
@@ -80,7 +80,7 @@ def _count(value: float) -> str:
     return si(value, "").replace(" ", "") if value >= 1000 else f"{value:g}"
 
 
-#: Dimensions of axes beside those of units, and how their values are written.
+#: Dimensions of axes besides those of units -> formatting functions.
 _WRITERS: dict[str, Callable[[float], str]] = {
     "bytes": size,
     "address": partial(binary_of, digits=5),
@@ -92,7 +92,7 @@ _WRITERS: dict[str, Callable[[float], str]] = {
 
 
 def quantity(value: float, dimension: str) -> str:
-    """Return a number as people read it, with the unit of its dimension where it has one.
+    """Return a rounded number with the unit of its dimension, if it has one.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def decades(low: float, high: float, dimension: str = "count") -> dict[float, st
     low, high
         Ends of the axis.
     dimension
-        What `quantity` knows.
+        Dimension known to `quantity`.
     """
     base, steps = 10.0, (1.0,) if high > 20.0 * low else (1.0, 2.0, 5.0)
     write = partial(quantity, dimension=dimension)
@@ -138,19 +138,19 @@ def ticks(low: float, high: float, dimension: str, most: int = 8) -> dict[float,
     low, high
         Ends of the axis, in the SI unit of the dimension.
     dimension
-        What `quantity` knows.
+        Dimension known to `quantity`.
     most
-        Steps at most.
+        Largest number of steps.
     """
     if not high > low:
         return {}
     unit = 1.0
     if dimension == "bytes" and high < 2**30:
-        # Binary prefixes, as capacities of caches are written; from 512 KiB on parts of a MiB.
+        # Binary prefixes, as for cache capacities; from 512 KiB in fractions of a MiB.
         unit = 1024.0 ** max(0, math.floor(math.log(2.0 * high, 1024)))
     rough = (high - low) / unit / most
     if dimension == "address" or (unit > 1.0 and rough < 1.0):
-        # A fifth of a MiB is no number to read; a quarter is 256 KiB.
+        # Steps of powers of two: a fifth of a MiB is unreadable, a quarter is 256 KiB.
         step = unit * 2.0 ** math.ceil(math.log2(rough))
     else:
         power = 10.0 ** math.floor(math.log10(rough))
@@ -161,5 +161,5 @@ def ticks(low: float, high: float, dimension: str, most: int = 8) -> dict[float,
 
 
 def spread(low: float, high: float) -> bool:
-    """Tell whether positive values differ so much that their axis should be logarithmic."""
+    """Return whether positive values span so wide a range that a logarithmic axis is better."""
     return low > 0 and high > 30 * low

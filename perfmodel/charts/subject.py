@@ -1,4 +1,4 @@
-"""What a plot of a prediction reads: one point's rows, its rates and its words."""
+"""One point of a prediction, as read by its plots: rows, rates and texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Column = npt.NDArray[np.float64]
 
 
 class PredictionPoint:
-    """One point of a prediction, opened row by row.
+    """One point of a prediction, row by row.
 
     Attributes
     ----------
@@ -28,20 +28,20 @@ class PredictionPoint:
     columns
         Columns of `Prediction.table`.
     levels
-        Memories that carry traffic, nearest the engine first.
+        Memories with traffic, nearest the engine first.
     """
 
     def __init__(self, prediction: Prediction) -> None:
         self.many = prediction.shape
         self.prediction = prediction.at(0) if prediction.shape else prediction
         self.columns: dict[str, Any] = row_columns(self.prediction)
-        self.table, self.terms = self.prediction._opened  # pyright: ignore[reportPrivateUsage]
-        self.setting = self.prediction._setting  # pyright: ignore[reportPrivateUsage]
-        self.job = self.prediction._job  # pyright: ignore[reportPrivateUsage]
+        self.table, self.terms = self.prediction.opened
+        self.setting = self.prediction.setting
+        self.job = self.prediction.job
         self.levels = tuple(
             level
             for level in self.terms.traffic
-            # Bytes of a memory may wait in another term (cold weights from a drive).
+            # Time of a memory's bytes may be in another term (cold weights from a drive).
             if np.any(self.columns[f"{level}_bytes"] > 0) and f"{level}_s" in self.columns
         )
 
@@ -52,17 +52,17 @@ class PredictionPoint:
 
     @property
     def bounds(self) -> list[str]:
-        """What binds some row, the one with most seconds first."""
+        """Bottlenecks among the rows, in descending order of their seconds."""
         spent = seconds_by_bound(self.prediction)
         return sorted(spent, key=lambda name: -spent[name])
 
     @property
     def operations(self) -> Column:
-        """Operations of each row: two a multiply-accumulate, and those of vector work."""
+        """Operations of each row: two per multiply-accumulate, plus vector operations."""
         return 2.0 * self.columns["macs"] + self.columns["vector_ops"]
 
     def formats(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """Return compute format executed -> the rows that multiply in it."""
+        """Return executed compute format -> mask of rows with products in it."""
         every = {
             name: (np.asarray(done, dtype=float)[:, 0] > 0) & (self.columns["macs"] > 0)
             for name, done in self.terms.operations.items()
@@ -71,27 +71,27 @@ class PredictionPoint:
         return {name: rows for name, rows in every.items() if rows.any()}
 
     def latency(self, level: str) -> float:
-        """Return seconds of a memory's first byte."""
+        """Return the latency of a memory in seconds."""
         if self.setting.bare:
             return 0.0
         return float(np.asarray(self.setting.fact(f"memories.{level}.latency", 0.0)))
 
     def pick(self, rows: Any, weights: Any, wanted: str | None, *, path: str, lacks: str) -> int:
-        """Return the place among some rows of the one that is wanted, or of the heaviest.
+        """Return the index, among some rows, of the named one, or of the one with most weight.
 
         Parameters
         ----------
         rows
             Indices of rows.
         weights
-            One for each of them.
+            Weight of each of them.
         path, lacks
-            Of the fault: the parameter, and what a row that is none of them does not do.
+            Parameter name and predicate for the error message.
 
         Raises
         ------
         InputError
-            It is none of them.
+            The row is not among them.
         """
         names = [self.names[int(i)] for i in rows]
         if wanted is None and names:
@@ -107,7 +107,7 @@ class PredictionPoint:
 
     @property
     def unit(self) -> str:
-        """``FLOP`` where everything multiplied is floating point, else ``OP``."""
+        """``FLOP`` if all products are in floating point, else ``OP``."""
         return unit_of(self.formats())
 
     @property
@@ -118,7 +118,7 @@ class PredictionPoint:
 
     @property
     def subtitle(self) -> str:
-        """Everything else that was chosen: parameters, precision, runtime."""
+        """Remaining inputs: parameters, precision, runtime."""
         p = self.prediction
         bound = [f"{k} {_brief(v)}" for k, v in p.workload.parameters.items()]
         runtime = "bare roofline" if self.setting.bare else f"runtime {p.machine.runtime.name}"
@@ -129,7 +129,7 @@ class PredictionPoint:
 
 
 def unit_of(formats: Iterable[str]) -> str:
-    """Return ``FLOP`` where all of some formats are floating point, else ``OP``."""
+    """Return ``FLOP`` if all formats are floating point, else ``OP``."""
     return "FLOP" if all(name.startswith(("fp", "bf", "tf")) for name in formats) else "OP"
 
 
@@ -144,7 +144,7 @@ def size_of(size: float | str, path: str, noun: str) -> float:
     Raises
     ------
     InputError
-        It is none, with `path` as its place.
+        The size is invalid; `path` is its location.
     """
     try:
         value = parse(size, "bytes") if isinstance(size, str) else float(size)

@@ -1,6 +1,6 @@
-"""Sweeps: curves over one axis, a grid of colours over two, a front in two metrics.
+"""Pictures of sweeps: curves over one axis, heat maps over two, Pareto fronts in two metrics.
 
-Rows of the table are words there: what a cell says, and by which axes a row is known.
+Also the texts of cells, and names of rows by their axes.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ from perfmodel.pareto import front
 from perfmodel.table import Result, Table
 from perfmodel.table.views import CURVES, fitting, varied
 
-#: Values of an axis of a grid at most, likewise.
+#: Largest number of values on an axis of a heat map.
 _MOST = 60
 
 
 @Picture
 def curves(result: Result, x: str, y: str) -> Chart:
-    """Draw a metric of a sweep over one of its axes, a curve for each combination of the others.
+    """Draw a metric of a sweep over one of its axes, with a curve per combination of the others.
 
     Parameters
     ----------
     result
-        A sweep, or an answer to several questions; rows that are not feasible are open markers.
+        A sweep, or an answer to several questions; infeasible rows have open markers.
     x, y
-        Columns of numbers. An axis of more than thirty to one is logarithmic, where it has no 0.
+        Numeric columns. An axis with a ratio above thirty is logarithmic, unless it contains 0.
 
     Raises
     ------
     InputError
-        Unknown columns, columns of texts, more than `CURVES` curves.
+        Unknown columns, text columns, more than `CURVES` curves.
     """
     table = result.table
     faults = table.objective_faults(dict.fromkeys((x, y)))
@@ -113,7 +113,7 @@ def curves(result: Result, x: str, y: str) -> Chart:
 
 
 def _axis(table: Table, name: str, values: npt.NDArray[np.float64]) -> ChartAxis:
-    """Return an axis with ticks at the values of the sweep, where they are few and have room."""
+    """Return an axis with ticks at the sweep's values, if they are few and well separated."""
     axis = column_axis(table, name, values, pad=0.06)
     marks = np.unique(values).tolist()
     if name in table.axes and 1 < len(marks) <= 8:
@@ -125,21 +125,21 @@ def _axis(table: Table, name: str, values: npt.NDArray[np.float64]) -> ChartAxis
 
 @Picture
 def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
-    """Draw a metric over two columns; where several rows share a cell, the best of them.
+    """Draw a metric over two columns; the best of several rows in a cell is shown.
 
     Parameters
     ----------
     table
-        Of a sweep; cells in which nothing fits are left open.
+        Table of a sweep; cells without a feasible row are empty.
     x, y
-        Columns, of numbers or texts.
+        Columns, numeric or text.
     metric
-        Column of numbers.
+        Numeric column.
 
     Raises
     ------
     InputError
-        Unknown columns, a metric of texts, an axis of more than 60 values.
+        Unknown columns, a text metric, an axis with more than 60 values.
     """
     faults = table.objective_faults([metric])
     for name in (x, y):
@@ -172,7 +172,7 @@ def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
         z=[[place(best[a, b]) if (a, b) in best else None for a in across] for b in down],
         hover=[words((a, b)) for b in down for a in across],
         gap=1,
-        # Dark where it is good, whether that is more or less.
+        # Dark is good, in either direction.
         shades=Shades(
             metric,
             place(low),
@@ -193,7 +193,7 @@ def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
 
 
 def _side(table: Table, name: str) -> list[str]:
-    """Return the labels of an axis: texts as they come, numbers in order."""
+    """Return the labels of an axis: texts in order of appearance, numbers ascending."""
     column = table[name].tolist()
     if table.dimensions[name] != TEXT:
         return [quantity(float(v), table.dimensions[name]) for v in sorted(set(column))]
@@ -201,7 +201,7 @@ def _side(table: Table, name: str) -> list[str]:
 
 
 def _best(table: Table, x: str, y: str, metric: str) -> dict[tuple[str, str], float]:
-    """Return the labels of a cell -> the best of its rows that fit."""
+    """Return labels of a cell -> best value of its feasible rows."""
     pick = max if more_is_better(metric) else min
     best: dict[tuple[str, str], float] = {}
     for row in np.flatnonzero(fitting(table) & table.numbered(metric)).tolist():
@@ -210,7 +210,7 @@ def _best(table: Table, x: str, y: str, metric: str) -> dict[tuple[str, str], fl
     return best
 
 
-#: Shares of an axis that are free on its lower and its upper side.
+#: Free shares of an axis at its lower and upper end.
 Room = tuple[float, float]
 
 
@@ -221,13 +221,13 @@ def cell(table: Table, name: str, row: int) -> str:
 
 
 def row_name(table: Table, names: Iterable[str], row: int) -> str:
-    """Return a row by its values of some columns, numbers with the name of their column."""
+    """Return a row's name: its values in some columns, numbers with the column's name."""
     heads = {n: "" if table.dimensions[n] == TEXT else f"{n.rpartition('.')[2]} " for n in names}
     return ", ".join(f"{head}{cell(table, name, row)}" for name, head in heads.items())
 
 
 def costs(table: Table, name: str) -> npt.NDArray[np.float64]:
-    """Return a column with its sign turned where more is better, so that less always is."""
+    """Return a column negated where more is better, so that less always is."""
     values = np.array(table[name], dtype=float)
     return -values if more_is_better(name) else values
 
@@ -235,7 +235,7 @@ def costs(table: Table, name: str) -> npt.NDArray[np.float64]:
 def column_axis(
     table: Table, name: str, values: Iterable[float], *, pad: float = 0.08, room: Room = (0.0, 0.0)
 ) -> ChartAxis:
-    """Return an axis around values of a column, which says which way is good; see `fitted`."""
+    """Return an axis around a column's values, with the better direction; see `fitted`."""
     dimension, unit = table.dimensions[name], table.units[name]
     better = ", more is better" if more_is_better(name) else ", less is better"
     title = f"{name}{f' ({unit})' if unit and dimension == 'rate' else ''}"
@@ -245,10 +245,10 @@ def column_axis(
 
 T = TypeVar("T")
 
-#: Points drawn at most, beside the front: what a browser turns without a stutter.
+#: Largest number of points drawn, besides the front, for smooth interaction.
 DRAWN = 20_000
 _MISFIT = "does not fit"
-#: How what does not fit looks.
+#: Style of infeasible points.
 _MISFITS: dict[str, Any] = {
     "color": "#B0B0B0",
     "symbol": "x",
@@ -268,27 +268,27 @@ def pareto(
     color: str | None = None,
     best: str | None = None,
 ) -> Chart:
-    """Draw rows of a sweep in two metrics, with the front of the feasible ones.
+    """Draw rows of a sweep in two metrics, with the Pareto front of the feasible ones.
 
-    Rates and utilization are better when larger, everything else when smaller.
+    Larger rates and utilization are better, for all other metrics smaller values.
 
     Parameters
     ----------
     table
-        Of a sweep; its column ``feasible``, where there is one, sets apart what does not fit.
+        Table of a sweep; its column ``feasible``, if any, separates infeasible rows.
     x, y
-        Columns of numbers.
+        Numeric columns.
     under
-        A limit such as ``"tpot_s <= 50 ms"``: the best row within it is marked, rows past it fade.
+        A limit such as ``"tpot_s <= 50 ms"``: the best row within it is marked, others fade.
     color
-        Column that colours the points; by default the first axis of texts with several values.
+        Column that colours the points; by default the first text axis with several values.
     best
-        Column in which a row within the limit is the best; by default `y`.
+        Column that defines the best row within the limit; by default `y`.
 
     Raises
     ------
     InputError
-        Unknown columns, columns of texts, a limit that is no condition.
+        Unknown columns, text columns, an invalid limit.
     """
     best = best or y
     within = _within(table, dict.fromkeys((x, y, best)), color, under)
@@ -301,7 +301,7 @@ def pareto(
     values = np.where(fits & within, costs(table, best), np.nan)
     star = None if not under or np.isnan(values).all() else int(np.nanargmin(values))
     marked = [] if star is None else [star]
-    # Thinned, so that the drawing stays light.
+    # Thinned out for speed.
     shown = np.arange(len(table)) % max(1, math.ceil(len(table) / DRAWN)) == 0
     shown[[*rows, *marked]] = True
 
@@ -341,7 +341,7 @@ def pareto(
         alt += f" Best {best} with {under}: {value}."
     else:
         alt += f" No point that fits meets {under}." if under else ""
-    # Room for labels on the good side, where no point is.
+    # Space for labels on the better side, where no points are.
     room = (0.0, 0.22) if more_is_better(x) else (0.22, 0.0)
     axes = column_axis(table, x, xs[known], room=room), column_axis(table, y, ys[known])
     panel = Panel(*axes, series, labels=labels)
@@ -353,7 +353,7 @@ def _name(table: Table, names: list[str], row: int) -> str:
 
 
 def _front_line(name: str) -> dict[str, Any]:
-    """Return how the front looks: its border turns after each point, or before it."""
+    """Return the style of the front: its steps turn after each point, or before it."""
     return {
         "color": INK,
         "width": 1.2,
@@ -368,7 +368,7 @@ def _front_line(name: str) -> dict[str, Any]:
 
 
 def _within(table: Table, names: Iterable[str], color: str | None, under: str | None) -> Any:
-    """Return which rows keep the limit, with all faults of the question at once."""
+    """Return the mask of rows within the limit; raise all faults of the question at once."""
     faults = table.objective_faults(names)
     if color is not None and color not in table:
         near = nearest(color, table.columns)
@@ -396,7 +396,7 @@ def _groups(table: Table, color: str | None) -> list[tuple[str, Any]]:
 
 
 def _front(table: Table, names: tuple[str, str], fits: Any) -> list[int]:
-    """Return the rows of the front from the left; no bound is on it beside predictions."""
+    """Return the rows of the front from the left; bounds are excluded if there are predictions."""
     predicted = fits & table.predicted
     values = np.stack([costs(table, name) for name in names], axis=1)
     values[~(predicted if predicted.any() else fits)] = np.nan
@@ -404,6 +404,6 @@ def _front(table: Table, names: tuple[str, str], fits: Any) -> list[int]:
 
 
 def picked(rows: Sequence[T], most: int) -> list[T]:
-    """Return at most so many: the ends, and some between at equal steps."""
+    """Return at most `most` items: the ends, and others at equal steps."""
     places = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
     return [rows[i] for i in np.unique(places)]

@@ -1,7 +1,7 @@
 """The command line: ``perfmodel``.
 
-Exit codes: 0 done, 1 infeasible, 2 bad input or an answer that could not be printed, 3 not decided
-within the limit. Results go to stdout; faults, notes and progress to stderr.
+Exit codes: 0 done, 1 infeasible, 2 bad input or unwritable output, 3 not decided within the limit.
+Results go to stdout; faults, notes and progress to stderr.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "UNDECIDED", "main", "run_words"]
 DONE = 0
 INFEASIBLE = 1
 BAD_INPUT = 2
-#: Nothing that fits was found within the limit, nor proved not to be there.
+#: Neither a feasible answer nor a proof of infeasibility was found within the limit.
 UNDECIDED = 3
-#: As shells report a program that a signal ended.
+#: Exit codes that shells report for programs ended by a signal.
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 _HELP = frozenset({"--help", "-h", "--version"})
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Those of the process by default.
+        Command-line words; those of the process by default.
 
     Returns
     -------
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         prepare()
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = contextvars.copy_context().run(_typed, given)
+        code = contextvars.copy_context().run(_typed, words)
         error = failure()
     except BrokenPipeError as broken:
         code, error = DONE, broken
@@ -54,47 +54,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     silence(sys.stdout)
     if isinstance(error, BrokenPipeError):
-        # The reader has gone (`perfmodel ... | head`): say nothing.
+        # The reader has closed the pipe (`perfmodel ... | head`): no message.
         return BROKEN_PIPE
     if code in (BAD_INPUT, INTERRUPTED):
         return code
     return _refuse(f"standard output: {error.strerror}")
 
 
-def _typed(given: list[str]) -> int:
-    """Run what was typed; a report says it, and remarks on its settings follow."""
+def _typed(words: list[str]) -> int:
+    """Run the typed command, record it for reports, and print remarks on its settings."""
     from perfmodel.cli.reporting import TYPED
     from perfmodel.settings import REMARKS
 
-    TYPED.set(tuple(given))
-    said: list[str] = []
-    REMARKS.set(said)
-    code = run_words(given)
-    for remark in said if code != BAD_INPUT else ():
+    TYPED.set(tuple(words))
+    remarks: list[str] = []
+    REMARKS.set(remarks)
+    code = run_words(words)
+    for remark in remarks if code != BAD_INPUT else ():
         sys.stderr.write(f"note: {remark}\n")
     return code
 
 
-def run_words(given: list[str]) -> int:
-    """Run a command line and return its exit code; its faults are told on stderr."""
+def run_words(words: list[str]) -> int:
+    """Run a command line and return its exit code; faults are printed on stderr."""
     from cyclopts.exceptions import CycloptsError
 
     from perfmodel.cli.app import app
     from perfmodel.errors import InputError, PerfmodelError
 
-    given = _of_today(given)
+    words = _of_today(words)
     try:
         code = app(
-            given,
+            words,
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
-            console=console() if _asks_for_help(given) else None,
+            console=console() if _asks_for_help(words) else None,
         )
     except CycloptsError as error:
         from perfmodel.cli.refusal import parse_faults
 
-        return _refuse(*map(str, parse_faults(error, given)))
+        return _refuse(*map(str, parse_faults(error, words)))
     except InputError as error:
         return _refuse(*map(str, error.faults))
     except PerfmodelError as error:
@@ -116,26 +116,26 @@ def run_words(given: list[str]) -> int:
     return code if isinstance(code, int) else DONE
 
 
-def _of_today(given: list[str]) -> list[str]:
-    """Return a command line with options of today in place of their former names."""
+def _of_today(typed: list[str]) -> list[str]:
+    """Return a command line with former option names replaced by current ones."""
     from perfmodel.cli.app import FORMER
 
-    former = FORMER.get(given[0] if given else "", {})
+    former = FORMER.get(typed[0] if typed else "", {})
     words: list[str] = []
-    for word in given:
+    for word in typed:
         name, mark, value = word.partition("=")
         today = former.get(name)
         if today is not None:
-            sys.stderr.write(f"note: {name} of perfmodel {given[0]} is called {today} now\n")
+            sys.stderr.write(f"note: {name} of perfmodel {typed[0]} is called {today} now\n")
         words.append(word if today is None else f"{today}{mark}{value}")
     return words
 
 
-def _asks_for_help(given: list[str]) -> bool:
-    """Whether the parser itself may print; else rich need not be loaded."""
+def _asks_for_help(words: list[str]) -> bool:
+    """Return whether the parser itself may print; if not, rich need not be loaded."""
     from perfmodel.cli.app import COMMANDS
 
-    return not given or given[0] not in COMMANDS or not _HELP.isdisjoint(given)
+    return not words or words[0] not in COMMANDS or not _HELP.isdisjoint(words)
 
 
 def _refuse(*lines: str) -> int:

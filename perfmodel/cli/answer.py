@@ -1,4 +1,4 @@
-"""What a command does with the answer of its question: text, JSON, files, pictures, exit code."""
+"""Output of a command's answer: text, JSON, files, pictures, exit code."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from perfmodel.table.result import SUFFIXES
 
 @dataclass
 class Shown:
-    """How an answer is shown, where that is not its own text, dictionary and table.
+    """Overrides of an answer's own text, dictionary and table.
 
     Attributes
     ----------
     text, data, table
-        Instead of its text, of its `to_dict` and of its `table`.
+        Replacements for its text, its `to_dict` and its `table`.
     more
         Further results whose pictures are drawn.
     report
@@ -39,7 +39,7 @@ class Shown:
 
 @dataclass(kw_only=True)
 class Answer:
-    """What every command does with its answer. A subclass adds options as fields.
+    """Options common to all commands, and their effect; subclasses add options as fields.
 
     Parameters
     ----------
@@ -61,20 +61,20 @@ class Answer:
     plot: Path | None = None
     explain: bool = False
 
-    #: What `--output` writes, where that is not all forms of an answer.
+    #: Help text of `--output`, if it does not write all forms of an answer.
     OUTPUT: ClassVar[str] = ""
-    #: Forms in which the answer can be written.
+    #: Suffixes of files in which the answer can be written.
     SUFFIXES: ClassVar[tuple[str, ...]] = SUFFIXES
-    #: Options that name further files -> their endings.
+    #: Options for further files -> their suffixes.
     FILES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options of the answer.
+        """Return the faults of the answer's options.
 
         Parameters
         ----------
         values
-            What the question is asked with, by parameter.
+            Arguments of the question, by parameter.
         """
         del values
         faults = output_faults(self.output, self.SUFFIXES)
@@ -90,19 +90,19 @@ class Answer:
         Parameters
         ----------
         call
-            The public function with what was typed.
+            The public function with its arguments bound.
         values
-            The same by parameter, for an answer that needs more of it than the function returns.
+            The same arguments by parameter, for answers that need more than the function returns.
         """
         del values
         return call()
 
     def explained(self, result: Any) -> str:
-        """Return the explanation that is printed."""
+        """Return the text of the explanation."""
         return result.explain()
 
     def shown(self, result: Any) -> Shown:
-        """Return how the result is shown, and do what else was asked for."""
+        """Return overrides of the result's output, and carry out further options."""
         if not self.explain:
             return Shown()
         text = self.explained(result)
@@ -124,22 +124,22 @@ class Answer:
         return result.exit_code
 
     def after(self, result: Any, ask: Callable[..., Any]) -> None:
-        """Say what is to be said after the answer.
+        """Print remarks after the answer.
 
         Parameters
         ----------
         ask
-            Asks the question again, with parameters that are given in place of those typed.
+            Repeats the question, with keyword arguments replacing those typed.
         """
 
 
 def write_page(path: Path | None, result: Result, *more: Result, **options: Any) -> None:
-    """Write a page of a result's pictures, where it is asked for and there are some.
+    """Write a page of a result's pictures, if requested and available.
 
     Parameters
     ----------
     more, options
-        As for `perfmodel.charts.face.Plots.page`.
+        As in `perfmodel.charts.face.Plots.page`.
     """
     if path is None:
         return

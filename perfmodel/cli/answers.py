@@ -1,4 +1,4 @@
-"""Answers that differ from others in an option or two, or in how they are shown."""
+"""Answers of commands with a few specific options or a specific output."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class SplitAnswer(Answer):
-    """Where to cut."""
+    """Answer of ``split``: the position of the cut."""
 
     def explained(self, result: Any) -> str:
-        """Return the arithmetic of both ends."""
+        """Return the arithmetic at the lowest and the highest rate."""
         ends = dict.fromkeys((0, len(result.rates_bytes_per_s) - 1))
         return "\n".join(map(result.explain, ends))
 
@@ -48,7 +48,7 @@ class PlacementAnswer(Answer):
     context_limit: bool = False
 
     def shown(self, result: Any) -> Shown:
-        """Return the placement with its rows, and the longest context where that is asked for."""
+        """Return the placement with its rows, and the longest context if requested."""
         shown = Shown(f"{result}\n\n{result.table}" if result.feasible else str(result))
         if self.context_limit:
             longest = result.context_limit()
@@ -70,7 +70,7 @@ class PredictionAnswer(Answer):
     rows: Count = 8
 
     def shown(self, result: Prediction) -> Shown:
-        """Return the prediction, explained where that is asked for."""
+        """Return the prediction, with an explanation if requested."""
         if not self.explain:
             return Shown()
         arithmetic = result.explain(self.rows)
@@ -94,7 +94,7 @@ class ComparisonAnswer(Answer):
     rows: Count | None = None
 
     def shown(self, result: Comparison) -> Shown:
-        """Return kernels with the facts that matter, or layers."""
+        """Return kernels with the relevant facts, or layers."""
         if self.explain:
             return super().shown(result)
         head = f"a: {result.a.headline}\nb: {result.b.headline}"
@@ -117,7 +117,7 @@ class ComparisonAnswer(Answer):
 
 @dataclass(kw_only=True)
 class TrafficAnswer(Answer):
-    """Traffic against capacity."""
+    """Answer of ``traffic``: traffic against capacity."""
 
     def shown(self, result: Table) -> Shown:
         """Return the table and its conventions."""
@@ -125,12 +125,12 @@ class TrafficAnswer(Answer):
         return Shown(f"{shown}\n{result['model'][0]}", result.to_records())
 
     def give(self, result: Table) -> int:
-        """Write and print it; where not even the smallest tile fits, nothing does."""
+        """Write and print it; infeasible if not even the smallest tile fits."""
         code = super().give(result)
         return code if np.all(np.isfinite(result["traffic_bytes"])) else INFEASIBLE
 
     def after(self, result: Table, ask: Any) -> None:
-        """Name the layers of which not even the smallest tile fits the largest such buffer."""
+        """Name the layers whose smallest tile exceeds the largest such capacity."""
         unfit = ~np.isfinite(result["traffic_bytes"])
         if not unfit.any():
             return
@@ -150,13 +150,13 @@ class RequestAnswer(Answer):
         How many kernels --explain opens in each phase.
     """
 
-    #: What may have several values.
+    #: Parameters that may have several values.
     SIZES: ClassVar[tuple[str, ...]] = ("prompt", "generate", "batch")
 
     rows: Count = 4
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options: one request is explained."""
+        """Return the faults of the options: only a single request can be explained."""
         faults = super().faults(values)
         if self.explain and any(np.size(values.get(name, 0)) > 1 for name in self.SIZES):
             *first, last = self.SIZES
@@ -166,7 +166,7 @@ class RequestAnswer(Answer):
         return faults
 
     def explained(self, result: Any) -> str:
-        """Return the arithmetic."""
+        """Return the explanation."""
         return result.explain(self.rows)
 
 
@@ -198,7 +198,7 @@ class AssignmentAnswer(Answer):
     save_plan: Path | None = None
 
     def shown(self, result: DeviceAssignment) -> Shown:
-        """Write the plan, where there is an assignment."""
+        """Write the plan if there is an assignment."""
         if result.feasible and self.save_plan is not None:
             write_text(self.save_plan, result.plan.to_json(indent=1) + "\n")
         return Shown()
@@ -219,14 +219,14 @@ class CitationsAnswer(Answer):
     bibtex: bool = False
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options: there is one form."""
+        """Return the faults of the options: the output formats are exclusive."""
         faults = super().faults(values)
         if self.bibtex and self.json:
             faults.append(Fault("--bibtex and --json exclude each other", expected="one of them"))
         return faults
 
     def give(self, result: Citations) -> int:
-        """Write or print the documents in the form asked for."""
+        """Write or print the documents in the requested format."""
         form = self.output.suffix if self.output is not None else ""
         if self.bibtex or form == ".bib":
             text = result.bibtex()

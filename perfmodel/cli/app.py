@@ -1,4 +1,4 @@
-"""The commands by name; each is imported when it is run."""
+"""The commands by name; each is imported only when it runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = App(
     default_parameter=Parameter(negative=(), show_default=False),
 )
 
-#: Command -> what it does, in a line.
+#: Command -> summary in one line.
 COMMANDS = {
     "predict": "Predict latency, energy, traffic and memory of a workload on a device.",
     "sweep": "Predict at every point of a grid; store it, or name the best.",
@@ -33,10 +33,10 @@ COMMANDS = {
     "split": "Find where to cut a network between a device and a server, by the link's rate.",
     "serve": "Predict what requests see of an LLM server under load.",
     "request": "Predict a whole request to a language model: prefill, then decode, and energy.",
-    "collective": "Predict an all-reduce or its like between the devices of a node.",
-    "hardwire": "Find what a model takes and costs with its weights as wires.",
+    "collective": "Predict an all-reduce or another collective between the devices of a node.",
+    "hardwire": "Find the area and cost of a model whose weights are hard-wired.",
     "search": "Find the formats, widths or architecture that are best under limits.",
-    "finetune": "Find what of a network can be trained within a memory, and what a step takes.",
+    "finetune": "Find which parts of a network can be trained in a memory, and what a step costs.",
     "solve": "Find the value of one number at which a condition starts to hold.",
     "cite": "Name the documents that a prediction rests on, as text, JSON or BibTeX.",
     "calibrate": "Fit multipliers to a few measured rows of a device.",
@@ -77,7 +77,7 @@ GROUPS = {
     ),
 }
 
-#: Command -> former option -> option of today, with which it is answered for one minor version.
+#: Command -> former option -> current option, accepted for one minor version.
 FORMER = {
     "schedule": {"--plan": "--save-plan", "--unfused": "--no-fuse", "--apart": "--no-in-place"},
     "assign": {"--plan": "--save-plan"},

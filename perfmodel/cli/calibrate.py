@@ -1,4 +1,4 @@
-"""``perfmodel calibrate``: the file of an overlay, and what to measure next."""
+"""``perfmodel calibrate``: the overlay file, and the next measurements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from perfmodel.errors import Fault
 
 @dataclass(kw_only=True)
 class CalibrationAnswer(Answer):
-    """Multipliers, or what to measure next.
+    """Answer of ``calibrate``: multipliers, or the next measurements.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class CalibrationAnswer(Answer):
     targets: str | None = None
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options: what they need beside them."""
+        """Return the faults of the options, including options that require others."""
         faults = super().faults(values)
         if "measurements" not in values and self.next is None:
             expected = "one, or --device and --next: what to measure"
@@ -57,7 +57,7 @@ class CalibrationAnswer(Answer):
     def ask(
         self, call: Callable[..., Any], values: dict[str, Any]
     ) -> tuple[Calibration, NextMeasurements | None]:
-        """Return the calibration, and what to measure next where that is asked for."""
+        """Return the calibration, and the next measurements if requested."""
         del values
         candidates = listed(self.candidates) or ()
         result: Calibration = call(models=candidates)
@@ -67,7 +67,7 @@ class CalibrationAnswer(Answer):
         return result, result.next(count, candidates, listed(self.targets) or ())
 
     def give(self, result: tuple[Calibration, NextMeasurements | None]) -> int:
-        """Write the overlay, and print the multipliers with what to measure next."""
+        """Write the overlay, and print the multipliers with the next measurements."""
         calibration, following = result
         if self.output is not None:
             write_text(self.output, calibration.to_yaml())

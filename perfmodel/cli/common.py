@@ -1,4 +1,4 @@
-"""What commands share: reading ``--set``, printing results, writing files."""
+"""Shared parts of commands: reading ``--set``, printing results, writing files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from cyclopts import Token
 
 
-#: What the path of a fault begins with: a parameter, or one of its values.
+#: Beginning of a fault's path: a parameter, or one of its values.
 _HEAD = re.compile(r"(\w+)(?:\[\d+\])?(?:\.|$)")
 
 
 def _whole(_type: Any, tokens: Sequence[Token]) -> int:
-    """Read a whole number; cyclopts by itself would cut 1.5 down to 1."""
+    """Read an integer; cyclopts would truncate 1.5 to 1."""
     text = tokens[0].value
     if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
         raise ValueError(f"'{text}' is not a whole number.")
@@ -35,7 +35,7 @@ def _whole(_type: Any, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
-"""A whole number on the command line."""
+"""An integer on the command line."""
 
 
 def _count(_type: Any, tokens: Sequence[Token]) -> int:
@@ -46,11 +46,11 @@ def _count(_type: Any, tokens: Sequence[Token]) -> int:
 
 
 Count = Annotated[int, Parameter(converter=_count)]
-"""How many of something: a whole number from zero."""
+"""A non-negative integer on the command line."""
 
 
 def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dict[str, str]:
-    """Split ``NAME=VALUE`` texts; a name that is given twice is a fault."""
+    """Split ``NAME=VALUE`` texts; a repeated name is a fault."""
     read: dict[str, str] = {}
     for item in items:
         name, _, value = (part.strip() for part in item.partition("="))
@@ -66,17 +66,17 @@ def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dic
 
 @contextmanager
 def options_named(options: Mapping[str, str]) -> Generator[None]:
-    """Name options in faults as they are written on the command line.
+    """Translate parameters in faults to options of the command line.
 
     Parameters
     ----------
     options
-        Name of a parameter, with which the paths of its faults begin -> ``--option``.
+        Name of a parameter, the head of the paths of its faults -> ``--option``.
 
     Raises
     ------
     InputError
-        The one that is raised inside, with the options in place of the parameters.
+        The one raised inside, with options in place of parameters.
     """
     try:
         yield
@@ -94,12 +94,12 @@ def _of_option(fault: Fault, options: Mapping[str, str]) -> Fault:
 
 
 def listed(text: str | None) -> list[str] | None:
-    """Split names with commas between them."""
+    """Split comma-separated names."""
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
-    """Settings of one point: texts for facts (with their unit), plain values for the rest."""
+    """Return settings of one point: texts with units for facts, plain values for the rest."""
     values: dict[str, Any] = {}
     for name, text in pairs(items, faults).items():
         value = text
@@ -116,12 +116,12 @@ def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
 def fact_value(text: str) -> Any:
     """Return a text as the value of a fact: a plain number, or the text with its unit."""
     value = plain_value(text)
-    # A plain number is SI; anything else has a unit, which the fact's dimension checks.
+    # A plain number is in SI units; any other text has a unit, checked against the dimension.
     return float(value) if is_number(value) else text
 
 
 def to_json(data: Any) -> str:
-    """Return a file of strict JSON."""
+    """Return strict JSON as the text of a file."""
     return json_text(data, indent=2) + "\n"
 
 
@@ -134,12 +134,12 @@ def answer(
     data: Any = None,
     table: Table | None = None,
 ) -> None:
-    """Write a result to its file and print it: as JSON, or as text where there is no file.
+    """Write a result to its file and print it: as JSON, or as text if there is no file.
 
     Parameters
     ----------
     text, data, table
-        Instead of its own text, dictionary and table.
+        Replacements for its own text, dictionary and table.
     """
     if output is not None:
         try:
@@ -153,7 +153,7 @@ def answer(
 
 
 def print_json(data: Any) -> None:
-    """Print a result as JSON on stdout, with what is to be said of its settings."""
+    """Print a result as JSON on stdout, with the remarks on its settings."""
     plain_data = data.to_dict() if isinstance(data, Result) else data
     sys.stdout.write(to_json(with_remarks(plain_data)))
 

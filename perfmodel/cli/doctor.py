@@ -95,7 +95,7 @@ def doctor(
 
 @dataclass(frozen=True, repr=False)
 class DoctorReport(Result):
-    """What is installed, and whether it works.
+    """State of the installation.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class DoctorReport(Result):
     data: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
+        """Return all contents as JSON-ready values."""
         return plain(self.data)
 
     @property
@@ -117,7 +117,7 @@ class DoctorReport(Result):
         return "perfmodel {perfmodel}, Python {python}, {platform}".format(**self.data)
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return what the library has, and what is installed."""
+        """Return the library's contents, and the installed packages."""
         needed = (f"{name} {v or 'MISSING'}" for name, v in self.data["needed"].items())
         return [
             ("library", ", ".join(f"{n} {noun}" for noun, n in self.data["library"].items())),
@@ -134,7 +134,7 @@ class DoctorReport(Result):
 
 
 def report() -> DoctorReport:
-    """Versions, optional libraries, the library's size, and one prediction as a check."""
+    """Return versions, optional packages, the library's size, and one prediction as a check."""
     problems: list[str] = []
     needed = {name: _version(name) for name in _NEEDED}
     problems += [f"{name} is missing: pip install {name}" for name, v in needed.items() if not v]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from perfmodel.hardware.runtime import Runtime
     from perfmodel.table import Table
 
-#: Longer budgets measure nothing more.
+#: Longer budgets do not improve the measurements.
 _LONGEST_S = 3600.0
 _SUFFIXES = (".yaml", ".yml")
 
@@ -42,13 +42,13 @@ def probe_host(
     Parameters
     ----------
     output, runtime_output
-        Files of the device and of onnxruntime as it dispatches here; none where left out.
+        Files for the device and for onnxruntime with its measured dispatch; optional.
     force
         Replace files that exist.
     seconds
-        Budget.
+        Time budget in seconds.
     cores
-        Cores that the device is to have.
+        Cores of the resulting device.
     json
         Print JSON.
     """
@@ -106,12 +106,12 @@ def probe_host(
 def _dispatching(
     facts: HostFacts, device: Device, output: Path | None, year: int
 ) -> Runtime | None:
-    """Return onnxruntime as it dispatches here; None where that was not measured.
+    """Return onnxruntime with its measured dispatch; None if that was not measured.
 
     Raises
     ------
     InputError
-        It was not measured, and a file is to be written.
+        It was not measured, although a file for it is requested.
     """
     from perfmodel.calibrate.probe.spec import runtime_of
     from perfmodel.hardware.library import runtime
@@ -127,7 +127,7 @@ def _dispatching(
 
 
 def _say_differences(known: Device | None, table: Table | None) -> None:
-    """Say how the host differs from the nearest device of the library."""
+    """Print the differences between the host and the nearest device of the library."""
     if known is None or table is None:
         say("the library has no processor to compare with")
         return
@@ -160,7 +160,7 @@ def _runtime_fault(message: str, expected: str) -> Fault:
 
 
 def _onnxruntime() -> Any:
-    """The installed onnxruntime, or None where there is none that can be imported."""
+    """Return the installed onnxruntime, or None if it cannot be imported."""
     from perfmodel.catalog import need
     from perfmodel.errors import InputError
 
@@ -181,7 +181,7 @@ def _file_faults(path: Path | None, option: str, force: bool) -> list[Fault]:
 
 
 def _name(path: Path | None, otherwise: str) -> str:
-    """A file's stem as a name of the library: snake case that begins with a letter."""
+    """Return a file's stem as a library name: snake case beginning with a letter."""
     if path is None:
         return otherwise
     plain = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
@@ -206,12 +206,12 @@ def _shown(table: Table) -> Table:
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """A record with a plain truth value."""
+    """Return a record with a plain Boolean."""
     return record | {"differs": bool(record["differs"])}
 
 
 class _Progress:
-    """Reports progress on stderr, on a terminal as one line that rewrites itself."""
+    """Progress on stderr; on a terminal a single line that is overwritten."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
@@ -229,7 +229,7 @@ class _Progress:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
             return
-        # Elsewhere one line per round is enough.
+        # Without a terminal one line per round is enough.
         head = text.partition(",")[0]
         if head != self._round:
             self._round = head

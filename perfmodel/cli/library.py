@@ -1,4 +1,4 @@
-"""Answers about the library and about files: lists, sheets, checks, specs that are written."""
+"""Answers about the library and about files: lists, sheets, checks, new specs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _YAML = (".yaml", ".yml")
 
 
 def read_rate(text: str, name: str, faults: FaultList) -> str | float:
-    """Read a rate: a plain number is SI, as everywhere on the command line."""
+    """Read a rate: a plain number is in SI units, as everywhere on the command line."""
     del name, faults
     return fact_value(text)
 
 
 @dataclass(kw_only=True)
 class ListAnswer(Answer):
-    """What there is, a row each."""
+    """A list, one row per entry."""
 
     def shown(self, result: Result) -> Shown:
         """Return the rows without a headline."""
@@ -40,10 +40,10 @@ class ListAnswer(Answer):
 
 @dataclass(kw_only=True)
 class CheckAnswer(ListAnswer):
-    """What is wrong with files."""
+    """Faults of files."""
 
     def give(self, result: LibraryAnswer) -> int:
-        """Print what is in order, and every fault on stderr."""
+        """Print the valid files, and every fault on stderr."""
         if result.body or self.json or self.output is not None:
             super().give(result)
         note(*(f"error: {fault}" for fault in result.faults))
@@ -52,16 +52,16 @@ class CheckAnswer(ListAnswer):
 
 @dataclass(kw_only=True)
 class SchemaAnswer(Answer):
-    """A schema, which is JSON."""
+    """Answer of ``hardware schema``: JSON."""
 
     def shown(self, result: LibraryAnswer) -> Shown:
-        """Return the JSON as the text too."""
+        """Return the JSON also as text."""
         return Shown(to_json(result.data).removesuffix("\n"))
 
 
 @dataclass(kw_only=True)
 class FileAnswer(Answer):
-    """What can be written as a file of the library's form."""
+    """An answer that can be written as a file in the library's own format."""
 
     SUFFIXES: ClassVar[tuple[str, ...]] = (*_YAML, *SUFFIXES)
     OUTPUT: ClassVar[str] = (
@@ -93,14 +93,14 @@ class SheetAnswer(FileAnswer):
     yaml: bool = False
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options: there is one form."""
+        """Return the faults of the options: the output formats are exclusive."""
         faults = super().faults(values)
         if self.yaml and self.json:
             faults.append(Fault("--yaml and --json exclude each other", expected="one of them"))
         return faults
 
     def shown(self, result: LibraryAnswer) -> Shown:
-        """Return the file, where that is asked for."""
+        """Return the file's text, if requested."""
         if not self.yaml or result.spec is None:
             return Shown()
         return Shown(result.spec().removesuffix("\n"))
@@ -119,7 +119,7 @@ class WorkloadAnswer(FileAnswer):
     operators: bool = False
 
     def shown(self, result: LibraryAnswer) -> Shown:
-        """Return the operators below, where they are asked for."""
+        """Return the operators below the sheet, if requested."""
         table = result.table
         return Shown(f"{result}\n\n{as_text(table, rows=len(table))}" if self.operators else "")
 
@@ -139,19 +139,19 @@ class NewSpecAnswer(Answer):
     force: bool = False
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what keeps the file from being written; remember where it goes."""
+        """Return the faults that prevent writing the file, and store its path."""
         name = str(values.get("name", ""))
         plain = name.replace("_", "").isalnum() and len(name) < 100
         self._place = self.output or Path(f"{name if plain else 'device'}.yaml")
         return saving_faults(self._place, self.force)
 
     def give(self, result: NewSpec) -> int:
-        """Write the spec, and print what was copied and set."""
+        """Write the spec, and print the copied and the changed facts."""
         result.save(self._place, force=self.force)
         self.output = None
         return super().give(result)
 
     def shown(self, result: NewSpec) -> Shown:
-        """Return what was copied and set, with the file."""
+        """Return the copied and the changed facts, with the file."""
         data = {"file": str(self._place), **result.to_dict()}
         return Shown(f"{self._place}: {result}", data)

@@ -1,4 +1,4 @@
-"""A command is made from a public function: its signature and its documentation declare it."""
+"""Commands generated from public functions, by their signature and documentation."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from perfmodel.cli.words import ORDER, SHORT, TEXTS, option_of
 from perfmodel.errors import Fault, InputError
 from perfmodel.settings import FaultList, with_faults
 
-#: Documentation of a parameter that is that of `predict`.
+#: Parameter text that refers to the documentation of `predict`.
 _AS_PREDICT: Final = "As for predict"
-#: What it says of a parameter that is left out; another function says it in the same words.
+#: Phrase for defaults in parameter texts; the same wording everywhere.
 _DEFAULT: Final = " By default "
 
 
 @dataclass(frozen=True)
 class Question:
-    """A command, as far as its public function does not declare it.
+    """A command, with the parts that its public function does not declare.
 
     Attributes
     ----------
     word
-        The command.
+        Name of the command.
     answer
-        ``module:class`` within `perfmodel.cli`: what is done with the answer (`Answer`).
+        ``module:class`` within `perfmodel.cli` that outputs the answer (`Answer`).
     source
-        ``module:function``; by default the word of `perfmodel` of that name.
+        ``module:function``; by default the function of `perfmodel` with that name.
     options
-        Positional parameters of the function that are options of the command.
+        Positional parameters of the function that become options of the command.
     hidden
-        Parameters that have no form on a command line.
+        Parameters without a command-line form.
     short
-        Settings of the workload that are options as well.
+        Settings of the workload that are also options.
     row
-        What a row of the answer's table is, such as ``kernel``.
+        Meaning of a row of the answer's table, for example ``kernel``.
     plot
-        What ``--plot`` writes; empty where there is no picture.
+        Content of ``--plot``; empty if there is no picture.
     explain
-        What an explanation shows; empty where there is none beyond the answer.
+        Content of an explanation; empty if there is none beyond the answer.
     names
-        Parameter -> its options, where they are not those that it has in every command.
+        Parameter -> its options, if different from those common to all commands.
     reads
-        Parameter -> ``module:function`` within `perfmodel.cli` that reads what was typed, where
-        that does not follow from its type.
+        Parameter -> ``module:function`` within `perfmodel.cli` that reads the typed value, if not
+        determined by its type.
     texts
-        Parameter -> its text, where the command line takes it in a form of its own.
+        Parameter -> help text, if its command-line form differs.
     """
 
     word: str
@@ -84,19 +84,19 @@ class Question:
 
     @cached_property
     def answers(self) -> type[Answer]:
-        """What is done with the answer."""
+        """The class that outputs the answer."""
         return _imported(self.answer)
 
     @cached_property
     def answer_parameters(self) -> dict[str, inspect.Parameter]:
-        """Options of the answer, without the shared ones that say nothing of it."""
+        """Options of the answer, without shared ones that do not apply to it."""
         texts = {"plot": self.plot, "explain": self.explain}
         named = inspect.signature(self.answers).parameters
         return {name: each for name, each in named.items() if texts.get(name) != ""}
 
     @cached_property
     def readers(self) -> dict[str, Callable[[Any, str, FaultList], Any]]:
-        """Parameter -> what reads it, where that is not what its type says."""
+        """Parameter -> its reader, if not determined by its type."""
         return {name: _imported(target) for name, target in self.reads.items()}
 
     @cached_property
@@ -112,7 +112,7 @@ class Question:
 
     @cached_property
     def examples(self) -> dict[str, str]:
-        """Parameter -> a value as it is typed, from the examples of the documentation."""
+        """Parameter -> an example value as typed, from the doctests of the function."""
         from doctest import DocTestParser
 
         examples: dict[str, str] = {}
@@ -127,19 +127,19 @@ class Question:
         return examples
 
     def is_argument(self, parameter: inspect.Parameter) -> bool:
-        """Whether a parameter is an argument of the command, not an option."""
+        """Return whether a parameter is an argument of the command, not an option."""
         return parameter.kind is not parameter.KEYWORD_ONLY and parameter.name not in self.options
 
     @cached_property
     def option_names(self) -> frozenset[str]:
-        """Options of the command, as they are typed."""
+        """Options of the command as typed."""
         own = [n for n, each in self.parameters.items() if not self.is_argument(each)]
         return frozenset(
             option for n in (*own, *self.answer_parameters) for option in self._options(n)
         )
 
     def command(self) -> Callable[..., int]:
-        """Return the function that the parser calls."""
+        """Return the function for the parser."""
         texts = self._texts()
         arguments: list[inspect.Parameter] = []
         options: list[inspect.Parameter] = []
@@ -165,7 +165,7 @@ class Question:
         return command
 
     def _options(self, parameter: str) -> tuple[str, ...]:
-        """Return the options that a parameter is."""
+        """Return the options of a parameter."""
         short = ("-o",) if parameter == "output" else ()
         return self.names.get(parameter, (option_of(parameter), *short))
 
@@ -203,12 +203,12 @@ class Question:
         return f"{text}, .html as a report."
 
     def ask(self, values: dict[str, Any]) -> int:
-        """Ask the question with what was typed, and give the answer.
+        """Call the function with the typed values, and output the answer.
 
         Raises
         ------
         InputError
-            Every fault at once; options are named where they are at fault.
+            Every fault at once, in terms of options.
         """
         values = {
             name: value for name, value in values.items() if not self._is_default(name, value)
@@ -226,7 +226,7 @@ class Question:
                 values[name] = read(value, name, faults)
         faults += answer.faults(values)
         combined(values)
-        # `runtime.efficiency.gemm` was set, whatever `--runtime` is.
+        # A setting such as `runtime.efficiency.gemm` must not be attributed to `--runtime`.
         heads = (name.partition(".")[0] for name in values.get("set", ()))
         elsewhere = {*heads, *SHORT}.difference(own)
         with self._options_named(elsewhere), with_faults(faults):
@@ -236,7 +236,7 @@ class Question:
         return code
 
     def _is_default(self, name: str, value: Any) -> bool:
-        """Whether an option was not given, or says what holds without it."""
+        """Return whether an option was not given, or equals its default."""
         default = self.parameters[name].default if name in self.parameters else None
         return value is None or (isinstance(value, bool) and value is default)
 
@@ -253,7 +253,7 @@ class Question:
         return result
 
     def _where_it_belongs(self, fault: Fault, settings: Any) -> Fault:
-        """Return a fault of a setting that is an option, with the command that has it."""
+        """Return the fault of a setting that is an option, naming the command that has it."""
         unknown = settings and fault.path in settings and "has no setting" in fault.message
         if not unknown or fault.suggestion:
             return fault
@@ -269,7 +269,7 @@ class Question:
         return replace(fault, expected=expected) if expected else fault
 
     def _options_named(self, elsewhere: Iterable[str]) -> Any:
-        """Name options in faults; `elsewhere` are names that were set, or are no option here."""
+        """Name options in faults; `elsewhere` are settings, or names without an option here."""
         from perfmodel.cli.common import options_named
 
         named = {
@@ -287,7 +287,7 @@ def _function(source: str) -> Callable[..., Any]:
 
 
 def _name_of(call: ast.Call) -> str:
-    """Return the name of what is called, without its module."""
+    """Return the name of the called function, without its module."""
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
@@ -297,7 +297,7 @@ def _imported(target: str) -> Any:
 
 
 def in_words(commands: Sequence[str]) -> str:
-    """Return the names of commands as a text, no more than a reader wants."""
+    """Return the names of commands as a text, abbreviated if there are many."""
     most = 3
     named = [f"`perfmodel {command}`" for command in commands[:most]]
     *first, last = [*named, "others"] if len(commands) > most else named
@@ -305,7 +305,7 @@ def in_words(commands: Sequence[str]) -> str:
 
 
 def _typed(parameter: inspect.Parameter, text: str, options: tuple[str, ...]) -> inspect.Parameter:
-    """Return a parameter as the parser takes it: an argument where it has no options."""
+    """Return a parameter in the parser's form: an argument if it has no options."""
     kind: Any = form_of(str(parameter.annotation)).type
     default = parameter.default
     if default and type(default) in (int, float, str):

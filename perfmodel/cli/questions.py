@@ -1,6 +1,6 @@
-"""The commands that ask a question: what each adds to the public function of its name.
+"""Declarations of the commands that answer a question, beyond their public functions.
 
-``perfmodel.cli.questions:NAME`` is the function of a command, made when it is first asked for.
+``perfmodel.cli.questions:NAME`` is the function of a command, generated on first access.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ _QUESTIONS: Final = (
         row="data set and target",
         plot="predictions over measured values",
     ),
-    # Claims that are off are a report, not a failure: the exit code is 0.
+    # Claims that deviate are a result, not a failure: the exit code is 0.
     Question("reproduce", row="claim"),
     Question(
         "calibrate",
@@ -164,12 +164,12 @@ _LIBRARY: Final = (
     Question("format show", source="perfmodel.ask.sheets:show_format"),
 )
 
-#: Command -> how it is made.
+#: Command -> its declaration.
 QUESTIONS: Final = {each.word: each for each in (*_QUESTIONS, *_LIBRARY)}
 
 
 def owners(option: str) -> list[str]:
-    """Return the commands that have an option."""
+    """Return the commands that have a given option."""
     return [word for word, question in QUESTIONS.items() if option in question.option_names]
 
 

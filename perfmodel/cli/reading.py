@@ -1,4 +1,4 @@
-"""From what was typed to what a public function takes, by the annotation of its parameter."""
+"""Conversion of typed values to arguments of public functions, by parameter annotation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from perfmodel.settings import FaultList
 
 
 class Form(NamedTuple):
-    """How a parameter is written on the command line.
+    """Command-line form of a parameter.
 
     Attributes
     ----------
     type
-        What the parser makes of the words.
+        Type of the value from the parser.
     read
-        Value of the parser, parameter, faults -> what the function takes; None where that is the
-        same.
+        Value of the parser, parameter, faults -> argument of the function; None if it is the value
+        itself.
     """
 
     type: Any
@@ -34,17 +34,17 @@ class Form(NamedTuple):
 
 
 def _settings(items: Iterable[str], name: str, faults: FaultList) -> Any:
-    del name  # it is always `set`
+    del name  # always `set`
     return scalars(items, faults)
 
 
 def read_pairs(items: Iterable[str], name: str, faults: FaultList) -> Any:
-    """Read ``NAME=VALUE``, whatever the values are."""
+    """Read ``NAME=VALUE`` with unrestricted values."""
     return pairs(items, faults, option_of(name))
 
 
 def read_text(text: str, name: str, faults: FaultList) -> Any:
-    """Leave a text as it is."""
+    """Return a text unchanged."""
     del name, faults
     return text
 
@@ -55,7 +55,7 @@ def _names(text: str, name: str, faults: FaultList) -> Any:
 
 
 def _numbers(text: str, name: str, faults: FaultList) -> Any:
-    """Return the numbers of a list or range; one where the text has none."""
+    """Return the numbers of a list or range; a single one if the text has none."""
     option, dimension = option_of(name), "bytes" if name.endswith("_bytes") else ""
     axis = faults.trying(parse_axis, name, text, dimension, option)
     if axis is None:
@@ -70,7 +70,7 @@ def _numbers(text: str, name: str, faults: FaultList) -> Any:
     return np.asarray(axis.values, dtype=float)
 
 
-#: Beginning of an annotation, without an alternative of None -> form.
+#: Prefix of an annotation, without the alternative None -> form.
 FORMS: Final[tuple[tuple[str, Form], ...]] = (
     ("bool", Form(bool)),
     ("int", Form(Whole)),
@@ -89,12 +89,12 @@ FORMS: Final[tuple[tuple[str, Form], ...]] = (
     ("Iterable[Iterable[str] | str]", Form(list[str])),
 )
 _PATH: Final = re.compile(r"\bPath\b")
-#: What is named, and may be a path.
+#: Types that are given by name, optionally by path.
 _NAMED: Final = re.compile(r"Runtime|Device")
 
 
 def form_of(annotation: str) -> Form:
-    """Return how a parameter is written, by the text of its annotation."""
+    """Return the command-line form of a parameter, by the text of its annotation."""
     plain = annotation.removesuffix(" | None")
     for beginning, form in FORMS:
         if plain == beginning or (beginning[0] in "MV" and plain.startswith(beginning)):
@@ -105,7 +105,7 @@ def form_of(annotation: str) -> Form:
 
 
 def combined(values: dict[str, Any]) -> None:
-    """Let lists of numbers stand in every combination; lists of one are numbers."""
+    """Replace lists of numbers by their Cartesian product; lists of one by their number."""
     lists: dict[str, Any] = {
         name: value for name, value in values.items() if isinstance(value, np.ndarray)
     }
@@ -117,7 +117,7 @@ def combined(values: dict[str, Any]) -> None:
 
 
 def parameter_help(doc: str | None) -> Mapping[str, str]:
-    """Return parameter -> its text, from the section Parameters of a numpydoc docstring."""
+    """Return parameter -> text, from the section Parameters of a numpydoc docstring."""
     _, _, after = (doc or "").partition("Parameters\n----------\n")
     texts: dict[str, str] = {}
     names: list[str] = []
@@ -127,5 +127,5 @@ def parameter_help(doc: str | None) -> Mapping[str, str]:
             continue
         for name in names:
             texts[name] = f"{texts.get(name, '')} {line.strip().replace('`', '')}".strip()
-    # What is said of objects is not said of texts.
+    # Text on Python objects does not apply to the command line.
     return {name: text.partition(" In Python")[0] for name, text in texts.items()}

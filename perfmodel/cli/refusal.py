@@ -1,4 +1,4 @@
-"""What the command line's parser refuses, as faults: all of them, not only the first."""
+"""All faults of a command line that the parser rejects, not only the first."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from perfmodel.cli.question import in_words
 from perfmodel.cli.questions import QUESTIONS, owners
 from perfmodel.errors import Fault, nearest, no_such, one_of
 
-#: The parser stops at its first fault; it is mended and asked again, at most so often.
+#: The parser stops at its first fault; the line is corrected and parsed again, at most so often.
 _MOST = 20
-#: How like an option another word is that was meant for it, whatever other commands have.
+#: Similarity above which another option is suggested although other commands have the typed one.
 _SLIP = 0.85
-#: A value that whatever is missing might have had.
+#: Placeholder for missing values.
 _FILLED = "1"
 
 
 def parse_faults(error: CycloptsError, words: Sequence[str]) -> list[Fault]:
-    """Return every fault of a command line that the parser refused."""
+    """Return every fault of a command line that the parser rejected."""
     faults: list[Fault] = []
     tokens: list[str] | None = list(words)
     while tokens is not None and len(faults) < _MOST:
@@ -48,7 +48,7 @@ def parse_faults(error: CycloptsError, words: Sequence[str]) -> list[Fault]:
 
 
 def _fault(error: CycloptsError, tokens: list[str]) -> tuple[list[Fault], list[str] | None]:
-    """Return what is wrong, and the command line without it; ``None`` where that is not clear."""
+    """Return the fault, and the command line corrected for it; ``None`` if that is ambiguous."""
     chain = list(error.command_chain or ())
     command = " ".join(("perfmodel", *chain))
     usage = f"what '{command} --help' shows"
@@ -94,7 +94,7 @@ def _fault(error: CycloptsError, tokens: list[str]) -> tuple[list[Fault], list[s
 
 
 def _example(chain: list[str], error: MissingArgumentError) -> str:
-    """Return what an argument may be, from the example of the question's documentation."""
+    """Return an example value of an argument, from the doctests of the function."""
     question = QUESTIONS.get(" ".join(chain))
     if question is None or error.argument is None:
         return ""
@@ -114,7 +114,7 @@ def _command(name: str, chain: list[str], command: str) -> Fault:
 def _option(
     error: UnknownOptionError, tokens: list[str], command: str, usage: str
 ) -> tuple[list[Fault], list[str] | None]:
-    # A command that takes any number of arguments has the option as a value.
+    # Commands with any number of arguments contain the option as a value.
     name = error.token.keyword or error.token.value.partition("=")[0]
     known = [n for a in error.argument_collection for n in a.names if n.startswith("--")]
     others = owners(name)
@@ -142,7 +142,7 @@ def _name(error: CycloptsError) -> str:
 
 
 def _wanted(target: Any) -> tuple[str, list[str]]:
-    """Return what a type takes, in words and as choices."""
+    """Return the expected values of a type, in words and as choices."""
     if get_origin(target) in (types.UnionType, typing.Union):
         inner = [t for t in get_args(target) if t is not type(None)]
         return _wanted(inner[0]) if len(inner) == 1 else ("", [])

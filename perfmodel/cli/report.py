@@ -11,7 +11,7 @@ from perfmodel.cli.questions import QUESTIONS
 from perfmodel.cli.reporting import DATE, OPTION
 from perfmodel.errors import Fault, InputError, input_error, no_such
 
-#: Commands that take ``--report FILE``.
+#: Commands that accept ``--report FILE``.
 REPORTED: Final = tuple(sorted({word.partition(" ")[0] for word in QUESTIONS}))
 
 #: Options of the report itself.
@@ -46,7 +46,7 @@ def report(
     if faults:
         raise InputError(faults)
     report = ["--report", output] if output else []
-    # In a context of its own: what follows is another command line.
+    # In a separate context: the remainder is another command line.
     return copy_context().run(_run, [command, *others, *report], date)
 
 
@@ -59,7 +59,7 @@ def _run(words: list[str], date: str) -> int:
 
 
 def _taken(words: list[str]) -> tuple[list[str], str | None, str]:
-    """Return the words without the report's own, its file and its date."""
+    """Return the words without the report's own options, its file and its date."""
     own: dict[str, str] = {}
     others: list[str] = []
     ahead = iter(words)

@@ -1,4 +1,4 @@
-"""Reports on the command line: ``--report FILE`` of a command, with the words that were typed."""
+"""Reports on the command line: ``--report FILE`` of a command, with its command line."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from perfmodel.errors import Fault
 if TYPE_CHECKING:
     from perfmodel.table import Result
 
-#: Words of the command line that is being run, without the program's name.
+#: Words of the running command line, without the program's name.
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
-#: What the file of the report was written after.
+#: Option that names the report's file, for error messages.
 OPTION: ContextVar[str] = ContextVar("OPTION", default="--report")
 #: A date for the report; empty for none.
 DATE: ContextVar[str] = ContextVar("DATE", default="")
 
 
 def report_faults(path: Path | None) -> list[Fault]:
-    """Faults of the file of a report: found before any work is done."""
+    """Return faults of the report's file, before any computation."""
     return [] if path is None else output_faults(path, (".html",), OPTION.get())
 
 
 def write_report(path: Path | None, result: Result, **options: Any) -> None:
-    """Write the report of a result where one is asked for, with what its sort takes beside."""
+    """Write the report of a result if requested, with the options of its kind."""
     if path is None:
         return
     from perfmodel.report import ReportInvocation

@@ -39,19 +39,19 @@ class ScheduleAnswer(Answer):
     lp: Path | None = None
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options; a curve has no plan."""
+        """Return the faults of the options; a curve has no plan."""
         faults = super().faults(values)
         capacity = str(values.get("capacity", ""))
         if "," in capacity or ".." in capacity:
             faults += [
-                Fault(f"{what} of one capacity", file=option, expected="a single --capacity")
-                for asked, what, option in (
+                Fault(f"{subject} of one capacity", file=option, expected="a single --capacity")
+                for wanted, subject, option in (
                     (self.save_plan, "a plan is", "--save-plan"),
                     (self.lp, "an LP file is", "--lp"),
                     (self.alternatives, "alternatives are", "--alternatives"),
                     (self.curve, "this curve is", "--curve"),
                 )
-                if asked
+                if wanted
             ]
         if self.curve and (values.get("objective", "bytes") != "bytes" or values.get("tiles")):
             message = "a curve is of fewest bytes, of whole operators"
@@ -60,7 +60,7 @@ class ScheduleAnswer(Answer):
         return faults
 
     def shown(self, result: Schedule | Curve) -> Shown:
-        """Return the schedule with what else was asked for; write the plan and the programme."""
+        """Return the schedule with the requested additions; write the plan and the programme."""
         if isinstance(result, Curve):
             return super().shown(result)
         self._write(result)
@@ -91,10 +91,11 @@ class ScheduleAnswer(Answer):
                 result.write_lp(self.lp)
 
     def give(self, result: Schedule | Curve) -> int:
-        """Write and print it; of a curve say what the capacities that fail lack."""
+        """Write and print it; for a curve also the shortfall of infeasible capacities."""
         code = super().give(result)
         if isinstance(result, Curve):
-            # Ascending: what the largest of those that fail lacks, the smaller ones lack too.
+            # Ascending: the shortfall of the largest infeasible capacity applies to smaller ones
+            # too.
             failed = [s.infeasible for s in result.schedules if s.infeasible is not None]
             if failed:
                 note(failed[-1].text())

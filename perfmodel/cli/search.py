@@ -1,4 +1,4 @@
-"""``perfmodel search``: fronts and prices of a search, and choices as they are typed."""
+"""``perfmodel search``: fronts and prices of a search, and choices as typed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SearchAnswer(Answer):
     relief: bool = False
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options: a front is against a constraint."""
+        """Return the faults of the options: a front requires a constraint."""
         faults = super().faults(values)
         if self.front and "device" in values and "constraints" not in values:
             message = "a front of what? there is no constraint to sweep"
@@ -39,7 +39,7 @@ class SearchAnswer(Answer):
         return faults
 
     def shown(self, result: SearchResult) -> Shown:
-        """Return the configuration with what else was asked for."""
+        """Return the configuration with the requested additions."""
         shown = Shown(result.explain() if self.explain else str(result), result.to_dict())
         if self.relief:
             prices = result.relief()
@@ -54,8 +54,8 @@ class SearchAnswer(Answer):
 
 
 def read_choices(items: Iterable[str], name: str, faults: FaultList) -> dict[str, Any]:
-    """Read ``NAME=OPTIONS`` and ``NAME:PATTERN=OPTIONS``; options have commas between them."""
-    del name  # it is always `choices`
+    """Read ``NAME=OPTIONS`` and ``NAME:PATTERN=OPTIONS`` with comma-separated options."""
+    del name  # always `choices`
     read: dict[str, dict[str, list[Any]]] = {}
     for item in items:
         head, _, text = (part.strip() for part in item.partition("="))
@@ -80,7 +80,7 @@ def read_choices(items: Iterable[str], name: str, faults: FaultList) -> dict[str
 
 
 def _merged(own: Mapping[str, list[Any]]) -> Any:
-    """Return options, or patterns -> options: those of all layers first, as the last one holds."""
+    """Return options, or patterns -> options: that of all layers first, as the last match wins."""
     if list(own) == [""]:
         return own[""]
     every = {"*": own[""]} if "" in own else {}

@@ -1,7 +1,7 @@
-"""The three streams of the command: they may be closed, full, without a reader, or of one column.
+"""Standard streams of the command, which may be closed, full, without a reader, or very narrow.
 
-Answers go to stdout: one that cannot be written is no success. What goes to stderr is said to
-whoever listens: where nobody does, neither the answer nor the exit code changes.
+Answers go to stdout: failure to write one is an error. Remarks go to stderr: failure to write one
+changes neither the answer nor the exit code.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Columns that rich lays out; at one or two it makes lines without end, at a million it fills them.
+#: Bounds on the columns for rich, which loops at one or two and pads lines to a million.
 NARROWEST = 40
 WIDEST = 1000
 _LAST = 2
 
 
 class _Answers(io.TextIOWrapper):
-    """Standard output whose faults say where they happened."""
+    """Standard output that names itself in its errors."""
 
     def write(self, text: str, /) -> int:
-        """Write, or say that it is standard output that cannot be written."""
+        """Write, or raise an error that names standard output."""
         try:
             return super().write(text)
         except OSError as error:
             raise _of_stdout(error) from None
 
     def flush(self) -> None:
-        """Flush, or say that it is standard output that cannot be written."""
+        """Flush, or raise an error that names standard output."""
         try:
             super().flush()
         except OSError as error:
@@ -45,10 +45,10 @@ def _of_stdout(error: OSError) -> OSError:
 
 
 class _Remarks(io.TextIOWrapper):
-    """Standard error that goes silent where it cannot be written."""
+    """Standard error that becomes silent if it cannot be written."""
 
     def write(self, text: str, /) -> int:
-        """Write, or go silent."""
+        """Write, or become silent."""
         try:
             return super().write(text)
         except OSError:
@@ -56,7 +56,7 @@ class _Remarks(io.TextIOWrapper):
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or go silent."""
+        """Flush, or become silent."""
         try:
             super().flush()
         except OSError:
@@ -64,10 +64,10 @@ class _Remarks(io.TextIOWrapper):
 
 
 def prepare() -> None:
-    """Open what the process was started without, and take any character.
+    """Open missing standard streams, and make them accept any character.
 
-    A closed descriptor would otherwise become that of the next file that is opened, and what is
-    printed would end in that file.
+    Otherwise the next file opened would reuse a closed descriptor, and printed text would end up in
+    that file.
     """
     if None in cast("list[Any]", [sys.stdin, sys.stdout, sys.stderr]):
         _occupied()
@@ -77,7 +77,7 @@ def prepare() -> None:
 
 def _reopened(stream: Any, descriptor: int, kind: type[io.TextIOWrapper]) -> TextIO:
     if stream is None:
-        # Its descriptor can only be read by now: writing to it fails, as it should.
+        # Its descriptor is read-only by now: writing to it fails, as it should.
         binary = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
         return kind(binary, "utf-8", "backslashreplace", line_buffering=descriptor == 2)
     if not isinstance(stream, io.TextIOWrapper):
@@ -93,14 +93,14 @@ def _reopened(stream: Any, descriptor: int, kind: type[io.TextIOWrapper]) -> Tex
 
 
 def _occupied() -> None:
-    """Give the closed ones of the three descriptors something that reads as empty."""
+    """Open closed ones among the three standard descriptors as empty input."""
     while (null := os.open(os.devnull, os.O_RDONLY)) <= _LAST:
         os.set_inheritable(null, True)
     os.close(null)
 
 
 def failure() -> OSError | None:
-    """Why what was printed did not arrive; ``None`` where it did."""
+    """Return the error that prevented printed text from arriving; ``None`` if there is none."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -109,7 +109,7 @@ def failure() -> OSError | None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let a stream go nowhere, so that nothing fails when the process ends."""
+    """Redirect a stream to the null device, so that nothing fails when the process ends."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -117,13 +117,13 @@ def silence(stream: TextIO) -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console whose width is that of a page, however wide the terminal says it is."""
+    """Return a console with a bounded width, whatever the terminal reports."""
     from rich.console import Console
 
     class Page(Console):
         def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # rich itself would end the process
+            raise BrokenPipeError  # rich itself would exit the process
 
-    # Asked for here, since rich takes any COLUMNS and LINES of digits at its word.
+    # Read here, because rich accepts any digits in COLUMNS and LINES.
     width, height = shutil.get_terminal_size()
     return Page(stderr=stderr, width=min(max(width, NARROWEST), WIDEST), height=min(height, WIDEST))

@@ -1,4 +1,4 @@
-"""``perfmodel sweep``: rows stored as they come, the best of them, the front."""
+"""``perfmodel sweep``: rows stored as they are computed, the best of them, the front."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from perfmodel.table import Table
 from perfmodel.table.text import as_text, shown_cells
 from perfmodel.units import show
 
-#: Rows that JSON lists without being asked for the best or the front alone.
+#: Largest number of rows listed in JSON if neither the best nor the front is requested.
 _MOST_ROWS = 100_000
-#: Best rows that a report has where they are too many to keep.
+#: Number of best rows in a report if all are too many to keep in memory.
 _REPORTED = 200
 
 
 class SweepRun(NamedTuple):
-    """A plan and what its run left."""
+    """A plan and the result of its run."""
 
     plan: SweepPlan
     outcome: SweepRunResult
@@ -77,7 +77,7 @@ class SweepAnswer(Answer):
     bounds: bool = False
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options by themselves."""
+        """Return the faults of the options."""
         faults = report_faults(self.report) + output_faults(self.plot, (".html",), "--plot")
         if self.output is not None:
             faults += store_faults(self.output)
@@ -89,13 +89,13 @@ class SweepAnswer(Answer):
         return faults
 
     def ask(self, call: Callable[..., Any], values: dict[str, Any]) -> DryRun | SweepRun:
-        """Plan and run the sweep, its rows ranked as they come."""
+        """Plan and run the sweep, ranking rows as they are computed."""
         del call
         faults = gathered()
         settings: dict[str, Any] = dict(values.pop("set", {}))
         for name in ("precision", "runtime"):
             if name in values:
-                # Options that may hold several values become axes.
+                # Options that may have several values become axes.
                 text = values.pop(name)
                 settings[name] = f"{settings[name]},{text}" if name in settings else text
         self.fronts = text_list(self.pareto, faults, "--pareto") if self.pareto else []
@@ -151,13 +151,13 @@ class SweepAnswer(Answer):
     def _wanted(
         self, metrics: str | None, where: str | None, faults: FaultList
     ) -> list[str] | None:
-        """Return the metrics that every point is to have; ``None`` for those of every sweep."""
+        """Return the metrics of every point; ``None`` for the default ones."""
         wanted = text_list(metrics, faults, "--metrics") if metrics else None
         named = f"{where} {self.best} {self.per} {self.pareto}"
         if wanted is None and any(name in named for name in EXTRA):
             wanted = [*METRICS, *EXTRA]
         if wanted is not None and (self.best or self.pareto) and BASIS not in wanted:
-            wanted = [*wanted, BASIS]  # by which bounds are set apart
+            wanted = [*wanted, BASIS]  # separates bounds
         return wanted
 
     @property
@@ -167,11 +167,11 @@ class SweepAnswer(Answer):
 
     @property
     def _rows(self) -> int:
-        """Rows to print."""
+        """Number of rows to print."""
         return 0 if self.best or self.fronts or self.output is not None else self.top
 
     def give(self, result: DryRun | SweepRun) -> int:
-        """Print what a sweep would take; or the rows that were asked for."""
+        """Print the estimate of a dry run, or the requested rows."""
         if isinstance(result, DryRun):
             self._say_dry_run(result)
             return DONE
@@ -190,7 +190,7 @@ class SweepAnswer(Answer):
         return DONE if summary.feasible and answered else INFEASIBLE
 
     def _show(self, plan: SweepPlan, outcome: SweepRunResult) -> None:
-        """Draw and report all rows, or the front and the best where they are too many."""
+        """Draw and report all rows, or the front and the best if they are too many."""
         from perfmodel.report.of_sweep import Counted
 
         summary, table = outcome.summary, outcome.table
@@ -218,7 +218,7 @@ class SweepAnswer(Answer):
             say(f"about {show(run.bytes, 'bytes')} in {self.output}; nothing was written")
 
     def _note(self, plan: SweepPlan, outcome: SweepRunResult) -> None:
-        """Say on stderr how many rows there are, which lack numbers, and what was written."""
+        """Print on stderr the number of rows, those without numbers, and the files written."""
         summary = outcome.summary
         fewer = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
         fit = f"{summary.feasible} of them fit; {show(outcome.seconds, 'time')}"
@@ -254,14 +254,14 @@ class SweepAnswer(Answer):
         bounds = summary.bounds
         if bounds is None or not bounds.rows:
             return
-        # What is best among the bounds, after the predictions, none of which they beat.
+        # The best bounds come after the predictions, none of which they may beat.
         say(f"bounds, set apart ({bounds.rows} rows):")
         if best and bounds.best is not None:
             say(f"  best {best}:", *(f"    {line}" for line in _row_lines(bounds.best, plan)))
         self._print_rows(plan, bounds.front, bounds.top)
 
     def _print_rows(self, plan: SweepPlan, front: Table | None, top: Table | None) -> None:
-        """Print the front where that is asked for, and the first rows where nothing else is."""
+        """Print the front if requested, and the first rows if nothing else is."""
         if self.fronts and front is not None:
             say(as_text(_brief(front, plan, self.fronts), rows=200))
         rows = self._rows
@@ -270,7 +270,7 @@ class SweepAnswer(Answer):
 
 
 def _note_unmet(plan: SweepPlan, rows: Table, per: list[str]) -> None:
-    """Name the groups in which no point qualifies."""
+    """Name the groups without a qualifying point."""
     axes = {axis.name: axis.values for axis in plan.axes}
     if len(per) == 1 and not plan.sobol and per[0] in axes:
         met = rows[per[0]].tolist()
@@ -280,7 +280,7 @@ def _note_unmet(plan: SweepPlan, rows: Table, per: list[str]) -> None:
 
 
 def _among(summary: Summary, objectives: tuple[str, ...]) -> str:
-    """Among how many rows something was looked for, where it is not all that fit."""
+    """Return the number of candidate rows as a text, if it is not that of all feasible ones."""
     lacking = summary.unnumbered.get(objectives)
     if lacking is None:
         return ""
@@ -300,7 +300,7 @@ def _row_lines(row: Mapping[str, Any], plan: SweepPlan) -> list[str]:
     ]
 
 
-#: What a table on the terminal shows beside the axes.
+#: Columns of a terminal table besides the axes.
 _BRIEF = (
     "latency_s",
     "latency_low_s",
@@ -316,9 +316,9 @@ _BRIEF = (
 
 
 def _brief(table: Table, plan: SweepPlan, more: Iterable[str] = ()) -> Table:
-    """Return the columns that a reader compares: what varies, and the headline metrics."""
+    """Return the columns to compare: varied ones, and the headline metrics."""
     subjects = ("workload", "device", "runtime", "precision", "basis")
-    # Metrics that were asked for by name are what is to be seen.
+    # Explicitly requested metrics are all shown.
     metrics = _BRIEF if {*METRICS} <= {*plan.metrics} else plan.metrics
     names = [*subjects, *(axis.name for axis in plan.axes), *more]
     names += [name for name in metrics if name in plan.metrics]
@@ -332,13 +332,13 @@ def _brief(table: Table, plan: SweepPlan, more: Iterable[str] = ()) -> Table:
 
 
 def _has_numbers(column: Any) -> bool:
-    """Whether a column is of texts, or has a number."""
+    """Return whether a column is of texts, or contains a number."""
     return column.dtype.kind != "f" or not bool((column != column).all())
 
 
 @contextmanager
 def _progress(points: int) -> Generator[Any]:
-    """A bar on stderr, if that is a terminal."""
+    """Yield a progress callback with a bar on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""``perfmodel validate``: the page of trust, the file of evidence."""
+"""``perfmodel validate``: errors, the accuracy page, and the evidence file."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class ValidationAnswer(Answer):
     evidence: Path | None = None
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
-        """Return what is wrong with the options; remember where the data are."""
+        """Return the faults of the options, and store the location of the data."""
         self.data, self.suffix = values.get("data"), values.get("suffix", "")
         return super().faults(values)
 
     def give(self, result: Validations) -> int:
-        """Write the pages asked for, and print the errors."""
+        """Write the requested pages, and print the errors."""
         if self.output is not None:
             result.save(self.output)
         known: Any = evidence_of(result) if self.trust or self.evidence else None

@@ -1,7 +1,7 @@
-"""The vocabulary of the command line: what a parameter is called there, and what it says.
+"""Vocabulary of the command line: names and help texts of parameters.
 
-A command is made from a public function (`perfmodel.cli.question`): its options and their texts are
-the parameters of that function and their documentation. Here is what is the same everywhere.
+A command is generated from a public function (`perfmodel.cli.question`): its options and their
+texts are the function's parameters and their documentation. This module has the common parts.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
     from rich.console import Console, ConsoleOptions
 
-#: Files that are read as a workload, besides .yaml; a test holds it to `importers.table.READERS`.
+#: Model files besides .yaml; a test compares them with `importers.table.READERS`.
 MODEL_FILES: Final = (
     ".onnx, .tflite, .gguf, .safetensors (or its .index.json), .keras, .pt2, "
     "a Hugging Face config.json, a Keras or operator graph .json"
 )
 
-#: Parameter -> option, where that is not the parameter's name: a text may have any unit, and an
-#: option that is given once for each value is in the singular.
+#: Parameter -> option, if different from the parameter's name: values may have any unit, and
+#: options repeated once per value are in the singular.
 OPTIONS: Final = {
     "time_limit_s": "time-limit",
     "extra": "level",
@@ -33,7 +33,7 @@ OPTIONS: Final = {
     "modes": "mode",
 }
 
-#: Parameter -> text, where a command line takes it in a form of its own.
+#: Parameter -> help text, if its command-line form differs.
 TEXTS: Final = {
     "workload": f"A model of the library, or a path: .yaml, {MODEL_FILES}.",
     "device": "A device of the library, or a path to a spec file (.yaml).",
@@ -46,10 +46,10 @@ TEXTS: Final = {
     "and vocabulary are split. The answer is for one of them, and leaves out what they exchange.",
 }
 
-#: Settings of a workload that are options as well.
+#: Settings of a workload that are also options.
 SHORT: Final = ("batch", "context", "tensor")
 
-#: Shared options in the order in which every command lists them, after its own.
+#: Shared options in the order in which all commands list them, after their own.
 ORDER: Final = (
     "set",
     *SHORT,
@@ -77,12 +77,12 @@ ORDER: Final = (
 
 
 def option_of(parameter: str) -> str:
-    """Return the option that a parameter is on the command line."""
+    """Return the command-line option of a parameter."""
     return f"--{OPTIONS.get(parameter, parameter).replace('_', '-')}"
 
 
 class Flowing(DefaultFormatter):
-    """Help whose texts wrap at the terminal's width, not where the docstring does."""
+    """Help formatter that wraps texts at the terminal's width, not as in the docstring."""
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """Print a panel."""

@@ -1,1 +1,1 @@
-"""What rows of an operator table cost: traffic, composition, energy, capacity."""
+"""Cost models over the rows of an operator table: traffic, time, energy, capacity, area, price."""

@@ -1,7 +1,8 @@
-"""Area of silicon: arithmetic, on-chip memory, an array of both.
+"""Silicon area of an accelerator array: arithmetic units and on-chip memory.
 
-Areas at 45 nm (Sze et al. 2017 for arithmetic, CACTI for memory), scaled by the table of Stillmaker
-and Baas 2017; registers, wires, control, pads and clock trees are not in them.
+Areas at 45 nm (Sze et al. 2017 for arithmetic, CACTI for memory) are scaled to other nodes by the
+table of Stillmaker and Baas 2017. Pipeline registers, wires, control, pads and clock trees are
+excluded.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from perfmodel.hardware.technology import mac_area, sram_area
 
 
 class ArrayArea(NamedTuple):
-    """Area of an array of multiply-accumulators with its memory, square metres.
+    """Area of an array of multiply-accumulate units with its memory, square metres.
 
     Attributes
     ----------
     arithmetic
-        Of all multiply-accumulators.
+        Area of all multiply-accumulate units.
     registers
-        Of the memory in each of them.
+        Area of the local memories of all units.
     buffer
-        Of the memory beside the array.
+        Area of the shared on-chip buffer.
     """
 
     arithmetic: Value
@@ -31,7 +32,7 @@ class ArrayArea(NamedTuple):
 
     @property
     def total(self) -> Value:
-        """Sum of the parts."""
+        """Total area, square metres."""
         return self.arithmetic + self.registers + self.buffer
 
 
@@ -45,20 +46,20 @@ def array_area(
     banks: Value = 1,
     accumulator: str | None = None,
 ) -> ArrayArea:
-    """Return the area of an array of multiply-accumulators.
+    """Return the area of an array of multiply-accumulate units.
 
     Parameters
     ----------
     compute_format, accumulator
-        As `mac_area` takes them.
+        Number formats of operands and accumulator; see `mac_area`.
     units
-        Multiply-accumulators.
+        Number of multiply-accumulate units.
     node_nm
-        Silicon node, nanometres.
+        Technology node, nanometres.
     register_bytes
-        Bytes of memory in each unit; 0 for none.
+        Bytes of local memory per unit; 0 for none.
     buffer_bytes, banks
-        Bytes of memory beside the array, and the banks that they lie in.
+        Bytes of the shared buffer, and its number of banks.
 
     Returns
     -------

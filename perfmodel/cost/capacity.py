@@ -1,4 +1,4 @@
-"""Does it fit: demand against capacity, as data with levers."""
+"""Capacity check: demand on memories and engine resources, violations, and remedies."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from perfmodel.units import show
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A limit that is exceeded.
+    """Exceeded limit of a device.
 
     Attributes
     ----------
     limit
-        Which: ``memories.main.capacity`` or ``engines.x.peaks``.
+        Path of the limit, such as ``memories.main.capacity`` or ``engines.x.peaks``.
     demand, bound, gap
-        Bytes needed, bytes there, and the difference (0 for a format that is missing).
+        Bytes required, bytes available, and their difference (0 for a missing format).
     levers
-        What would mend it, as sentences with numbers.
+        Possible remedies, as sentences with numbers.
     """
 
     limit: str
@@ -39,41 +39,41 @@ class Violation:
 
 
 def demands(totals: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
-    """Return memory -> bytes it must hold.
+    """Return a mapping from memory to the bytes that it must hold.
 
-    Weights and caches that a plan places (``placed weight MEMORY`` and ``placed kv MEMORY`` of the
-    totals) lie there, the others where they are by default. A schedule's memory (``planned
-    MEMORY``) holds at least what the schedule has in it at once. A library's code (``code`` of the
-    runtime, where it says) lies beside the weights.
+    Weights and caches placed by a plan (totals ``placed weight MEMORY`` and ``placed kv MEMORY``)
+    count in that memory, all others in their default memory. The memory of a schedule (``planned
+    MEMORY``) must hold at least the schedule's peak. The runtime's code size (``code``, if stated)
+    is added to the memory that stores the weights.
     """
     main = setting.levels[-1]
-    held = {main: totals["activation_bytes"]}
+    required = {main: totals["activation_bytes"]}
     for role, home in (("kv", main), ("weight", setting.weights_memory)):
-        rest = totals[f"{role}_bytes"]
+        unplaced = totals[f"{role}_bytes"]
         placed = _by_memory(totals, f"placed {role} ")
         for memory, size in placed.items():
-            held[memory] = held.get(memory, 0.0) + size
-            rest = rest - size
-        # A part in 10**16 may be left of what is placed whole.
-        rest = setting.xp.maximum(rest, 0.0) if placed else rest
-        held[home] = held.get(home, 0.0) + rest
+            required[memory] = required.get(memory, 0.0) + size
+            unplaced = unplaced - size
+        # Rounding may leave a relative 1e-16 of a tensor that is placed completely.
+        unplaced = setting.xp.maximum(unplaced, 0.0) if placed else unplaced
+        required[home] = required.get(home, 0.0) + unplaced
     if "runtime.code" in setting.facts:
         # Beside the weights, as a library and a network are linked into one image.
         home = setting.weights_memory
-        held[home] = held[home] + setting.facts["runtime.code"]
+        required[home] = required[home] + setting.facts["runtime.code"]
     for memory, size in _by_memory(totals, "planned ").items():
         if f"memories.{memory}.capacity" in setting.facts:
-            held[memory] = setting.xp.maximum(held.get(memory, 0.0), size)
-    return held
+            required[memory] = setting.xp.maximum(required.get(memory, 0.0), size)
+    return required
 
 
 def _by_memory(totals: Mapping[str, Value], head: str) -> dict[str, Value]:
-    """Return memory -> bytes of the totals whose key begins so."""
+    """Return a mapping from memory to bytes from the totals whose keys begin with a prefix."""
     return {key[len(head) :]: size for key, size in totals.items() if key.startswith(head)}
 
 
 def usable(setting: Setting, memory: str) -> Value:
-    """Return capacity less what is reserved, bytes, of all devices that layers are split over."""
+    """Return the usable capacity in bytes, without reserved parts, of all devices of a split."""
     room = setting.facts[f"memories.{memory}.capacity"] - setting.fact(
         f"memories.{memory}.reserved", 0.0
     )
@@ -81,7 +81,7 @@ def usable(setting: Setting, memory: str) -> Value:
 
 
 def resources(totals: Mapping[str, Value], setting: Setting) -> dict[str, tuple[Value, Value]]:
-    """Return resource of the engine -> (how much the network takes, how much there is)."""
+    """Return a mapping from engine resource to the amounts (required, available)."""
     head = f"engines.{setting.engine_name}."
     return {
         name: (used, setting.facts[head + name])
@@ -91,9 +91,12 @@ def resources(totals: Mapping[str, Value], setting: Setting) -> dict[str, tuple[
 
 
 def fits(totals: Mapping[str, Value], setting: Setting) -> Value:
-    """Return whether every memory holds its demand and the engine has what it takes.
+    """Return whether all demands on memories and engine resources are met.
 
-    ``(points,)`` or one boolean.
+    Returns
+    -------
+    bool or array
+        One boolean, or shape ``(points,)``.
     """
     good: Value = True
     for memory, demand in demands(totals, setting).items():
@@ -115,16 +118,18 @@ def violations(
             continue
         gap = need - bound
         levers = _levers(totals, setting, memory, need, bound, parameters)
-        asked, there = show(need, "bytes"), show(bound, "bytes")
-        if asked == there:
-            asked, there = (show(size, "bytes", digits=None) for size in (need, bound))
-        message = f"{memory} must hold {asked} and has {there}: {show(gap, 'bytes')} too much"
+        need_text, bound_text = show(need, "bytes"), show(bound, "bytes")
+        if need_text == bound_text:
+            need_text, bound_text = (show(size, "bytes", digits=None) for size in (need, bound))
+        message = (
+            f"{memory} must hold {need_text} and has {bound_text}: {show(gap, 'bytes')} too much"
+        )
         out.append(Violation(f"memories.{memory}.capacity", need, bound, gap, levers, message))
     return out + _scarce(totals, setting)
 
 
 def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
-    """Return the resources of the engine that are exceeded, the scarcest first."""
+    """Return the exceeded resources of the engine, the scarcest first."""
     out: list[Violation] = []
     for name, (used, there) in resources(totals, setting).items():
         need, bound = (first_number(v) for v in (used, there))
@@ -147,7 +152,7 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
 
 
 def _folded(setting: Setting, name: str, excess: float) -> tuple[str, ...]:
-    """Return levers of a design of layers side by side: more turns, weights in memory blocks."""
+    """Return remedies for a layer-parallel design: more folding, weights in block memory."""
     path = f"engines.{setting.engine_name}.design.reuse_factor"
     if path not in setting.facts:
         return ()
@@ -173,10 +178,10 @@ def _levers(
     weights, kv, acts = number("weight_bytes"), number("kv_bytes"), number("activation_bytes")
     out: list[str] = []
     holds_weights = setting.weights_memory == memory
-    rest = need - weights if holds_weights else need
-    if holds_weights and rest < bound and weights > 0:
+    others = need - weights if holds_weights else need
+    if holds_weights and others < bound and weights > 0:
         bits = first_number(setting.precision.weights.bits)
-        out.append(f"weights of at most {bits * (bound - rest) / weights:.3g} bits")
+        out.append(f"weights of at most {bits * (bound - others) / weights:.3g} bits")
     fixed = need - kv
     if kv > 0 and fixed < bound:
         share = (bound - fixed) / kv
@@ -193,10 +198,10 @@ def _levers(
 
 
 def holds(memory: str, setting: Setting, totals: Mapping[str, Value]) -> list[str]:
-    """Return what lives in a memory: weights, KV cache, activations."""
+    """Return the contents of a memory as text: weights, KV cache, activations."""
     main = setting.levels[-1]
     placed = {key for key in totals if key.startswith("placed ")}
     weights = f"placed weight {memory}" in placed or memory == setting.weights_memory
     cache = f"placed kv {memory}" in placed or memory == main
-    held = {"weights": weights, "kv cache": cache, "activations": memory == main}
-    return [what for what, there in held.items() if there]
+    contents = {"weights": weights, "kv cache": cache, "activations": memory == main}
+    return [what for what, there in contents.items() if there]

@@ -1,24 +1,25 @@
-"""Time of collectives inside a node: the least over algorithms and protocols.
+"""Time of collectives within a node: the minimum over algorithms and protocols.
 
-Each is ``alpha + beta``: a start, a time a step, and bytes over a share of the link (Hockney 1994;
-Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in MPICH",
-2005). Rings run in three protocols as NCCL's do: low latency, which spends half a line on flags; a
-middle one of 128 byte lines; and bulk (NCCL, src/graph/tuning.cc; Hu et al., "Demystifying NCCL",
-arXiv 2507.04786). A reduction inside the switch (NVLS), and kernels in which every device reads its
-peers' memory (one shot, two shots), are further candidates where the runtime has them. Pure
-functions on numbers or arrays that broadcast.
+Each algorithm is an alpha-beta model: a startup time, a time per step, and bytes over a share of
+the link bandwidth (Hockney 1994; Thakur, Rabenseifner and Gropp, "Optimization of collective
+communication operations in MPICH", 2005). Rings use one of three protocols, as in NCCL: low latency
+(LL), which spends half of each line on flags; a middle one with 128-byte lines (LL128); and bulk
+(Simple) (NCCL, src/graph/tuning.cc; Hu et al., "Demystifying NCCL", arXiv 2507.04786). In-switch
+reduction (NVLS), and kernels in which every device reads the memory of its peers (one-shot,
+two-shot), are further candidates if the runtime provides them. Functions take scalars or arrays
+that broadcast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.hardware.kernel import ConstantsOfKernels, Kernel, Share, Time
+from perfmodel.hardware.field_types import Time
+from perfmodel.hardware.kernel import Flawless, Kernel, KernelConstants, Share
 
-#: Collective -> passes over the whole message that a ring's links carry, beside ``(n - 1) / n``.
+#: Collective -> passes over the whole message on each link of a ring, in units of ``(n - 1) / n``.
 COLLECTIVES: Final[Mapping[str, float]] = {
     "all_reduce": 2.0,
     "all_gather": 1.0,
@@ -26,87 +27,59 @@ COLLECTIVES: Final[Mapping[str, float]] = {
     "all_to_all": 1.0,
 }
 
-#: Time of a step over PCIe by that over NVLink: NCCL's own table of a ring's hardware latencies in
-#: src/graph/tuning.cc, {LL, LL128, Simple}: PCI {1.0, 2.5, 5.7} us, NVLink {0.47, 1.9, 3.4} us.
+#: Ratio of the step time over PCIe to that over NVLink, from the hardware latencies of rings in
+#: NCCL's src/graph/tuning.cc, {LL, LL128, Simple}: PCI {1.0, 2.5, 5.7} us, NVLink {0.47, 1.9, 3.4}
+#: us.
 PCIE_STEPS: Final = {"low": 1.0 / 0.47, "middle": 2.5 / 1.9, "bulk": 5.7 / 3.4}
 
 
 class CollectiveKernel(Kernel):
-    """What a library of collectives reaches and costs."""
+    """Constants of a collectives library; a missing share means that it lacks the algorithm."""
 
     KIND: ClassVar[str] = "collective"
 
-    step: Time | None = None
+    step: Annotated[Time | None, Flawless(0.0)] = None
     """Time of a step of the low-latency protocol."""
-    middle_start: Time | None = None
+    middle_start: Annotated[Time | None, Flawless(0.0)] = None
     """Further start of the middle protocol (128 byte lines)."""
-    middle_step: Time | None = None
+    middle_step: Annotated[Time | None, Flawless(0.0)] = None
     """Time of a step of the middle protocol."""
-    bulk_start: Time | None = None
+    bulk_start: Annotated[Time | None, Flawless(0.0)] = None
     """Further start of the bulk protocol."""
-    bulk_step: Time | None = None
+    bulk_step: Annotated[Time | None, Flawless(0.0)] = None
     """Time of a step of the bulk protocol."""
-    low_share: Share | None = None
+    low_share: Annotated[Share | None, Flawless(0.0)] = None
     """Rate of the low-latency protocol, by that of bulk."""
-    middle_share: Share | None = None
+    middle_share: Annotated[Share | None, Flawless(0.0)] = None
     """Rate of the middle protocol, by that of bulk."""
-    pair_share: Share | None = None
+    pair_share: Annotated[Share | None, Flawless(1.0)] = None
     """Share of the link's bandwidth in bulk between two devices."""
-    eight_share: Share | None = None
+    eight_share: Annotated[Share | None, Flawless(1.0)] = None
     """Share of the link's bandwidth in bulk between eight devices."""
-    bridge_share: Share | None = None
-    """What is left of the share where more than two devices meet over PCIe bridges."""
-    switch_start: Time | None = None
+    bridge_share: Annotated[Share | None, Flawless(1.0)] = None
+    """Factor on the share if more than two devices communicate over PCIe bridges."""
+    switch_start: Annotated[Time | None, Flawless(0.0)] = None
     """Start of a reduction inside the switch (NVLS)."""
-    switch_share: Share | None = None
+    switch_share: Annotated[Share | None, Flawless(0.0)] = None
     """Share of the link's bandwidth of a reduction inside the switch."""
-    one_shot_start: Time | None = None
+    one_shot_start: Annotated[Time | None, Flawless(0.0)] = None
     """Start of one kernel in which every device reads all others."""
-    one_shot_share: Share | None = None
+    one_shot_share: Annotated[Share | None, Flawless(0.0)] = None
     """Share of the link's bandwidth of that kernel."""
-    two_shot_start: Time | None = None
+    two_shot_start: Annotated[Time | None, Flawless(0.0)] = None
     """Start of one kernel that scatters the sums and gathers them."""
-    two_shot_share: Share | None = None
+    two_shot_share: Annotated[Share | None, Flawless(0.0)] = None
     """Share of the link's bandwidth of that kernel."""
-    copy_launch: Time | None = None
+    copy_launch: Annotated[Time | None, Flawless(0.0)] = None
     """Launch of a copy into a registered buffer."""
-    copy_share: Share | None = None
+    copy_share: Annotated[Share | None, Flawless(0.0)] = None
     """Share of main memory's bandwidth of that copy."""
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveCostConstants(ConstantsOfKernels):
-    """Constants of a library: `CollectiveKernel` says what they are.
-
-    Seconds and shares; an algorithm whose share is 0 is none that the library has.
-    """
-
-    launch: Value = 0.0
-    host_floor: Value = 0.0
-    step: Value = 0.0
-    middle_start: Value = 0.0
-    middle_step: Value = 0.0
-    bulk_start: Value = 0.0
-    bulk_step: Value = 0.0
-    low_share: Value = 0.0
-    middle_share: Value = 0.0
-    pair_share: Value = 1.0
-    eight_share: Value = 1.0
-    bridge_share: Value = 1.0
-    ramp: Value = 0.0
-    switch_start: Value = 0.0
-    switch_share: Value = 0.0
-    one_shot_start: Value = 0.0
-    one_shot_share: Value = 0.0
-    two_shot_start: Value = 0.0
-    two_shot_share: Value = 0.0
-    copy_launch: Value = 0.0
-    copy_share: Value = 0.0
-
-
-#: Joins protocols: nearly their least, as a library's thresholds are nearly at the crossing.
+#: Exponent of the soft minimum over protocols: a library's switching thresholds are close to the
+#: crossover points, but not exactly there.
 _NORM: Final = 12.0
-#: Devices from which on a reduction inside the switch is offered.
+#: Minimum number of devices for an in-switch reduction.
 _SWITCHED: Final = 8.0
 
 
@@ -118,9 +91,14 @@ def wire_bytes(name: str, message_bytes: Value, devices: Value) -> Value:
     name
         One of `COLLECTIVES`.
     message_bytes
-        Bytes of the whole message: what an all-reduce sums, what an all-gather has gathered.
+        Bytes of the whole message: the operand of an all-reduce, the result of an all-gather.
     devices
-        How many take part.
+        Number of participating devices n.
+
+    Returns
+    -------
+    float or array
+        ``passes (n - 1) / n message_bytes``, with the passes of `COLLECTIVES`.
     """
     return COLLECTIVES[name] * message_bytes * (devices - 1.0) / devices
 
@@ -130,16 +108,16 @@ def candidates(
     message_bytes: Value,
     devices: Value,
     bandwidth: Value,
-    k: CollectiveCostConstants,
+    k: KernelConstants,
     *,
     pcie: Value = False,
 ) -> dict[str, Value]:
-    """Return the seconds of each algorithm, launches left out; infinite where it is not to be had.
+    """Return the time of each algorithm in seconds, without launches; infinite if unavailable.
 
     Notes
     -----
-    With ``w = wire_bytes`` and ``e = share(n) bandwidth``, where the share goes from `pair_share`
-    of two devices to `eight_share` of eight with ``1 - 2 / n``::
+    With ``w = wire_bytes`` and ``e = share(n) bandwidth``, where the share is interpolated from
+    `pair_share` at two devices to `eight_share` at eight, linearly in ``1 - 2 / n``::
 
         ring low    = steps step + w / (low_share e)
         ring middle = middle_start + steps middle_step + w / (middle_share e)
@@ -179,8 +157,8 @@ def candidates(
         out["in the switch"] = xp.where(
             pcie | (n < _SWITCHED), never, offered(k.switch_share, inside)
         )
-        # Peers are not read over a host bridge; two devices have no parts to scatter. They launch
-        # themselves: what the ring's launch adds is taken off again.
+        # Peer memory cannot be read over a host bridge, and two devices have nothing to scatter.
+        # These kernels include their own launch, so that the launch of the ring is subtracted.
         peers = pcie & (n > 2.0)
         one = k.one_shot_start + (n - 1.0) * b / (_safe(k.one_shot_share, xp) * bandwidth)
         two = k.two_shot_start + wire / (_safe(k.two_shot_share, xp) * bandwidth)
@@ -191,7 +169,7 @@ def candidates(
 
 
 def _safe(share: Value, xp: object) -> Value:
-    """Return a share to divide by: 1 where there is none."""
+    """Return a share that is safe to divide by: 1 where it is missing."""
     space: Value = xp
     return space.where(share > 0.0, share, 1.0)
 
@@ -201,12 +179,12 @@ def collective_seconds(
     message_bytes: Value,
     devices: Value,
     bandwidth: Value,
-    k: CollectiveCostConstants,
+    k: KernelConstants,
     *,
     pcie: Value = False,
     memory_bandwidth: Value = float("inf"),
 ) -> Value:
-    """Return the seconds of a collective.
+    """Return the time of a collective in seconds.
 
     Parameters
     ----------
@@ -215,30 +193,32 @@ def collective_seconds(
     message_bytes
         Bytes of the whole message.
     devices
-        How many take part; at least two.
+        Number of participating devices, at least two.
     bandwidth
-        Bytes a second that a device sends over its links, one direction.
+        Bytes per second that a device sends over its links in one direction.
     k
         Constants of the library.
     pcie
-        Whether the link is PCIe: steps take longer, and more than two devices meet over bridges.
+        Whether the link is PCIe: steps are slower, and more than two devices communicate over
+        bridges.
     memory_bandwidth
-        Of a device's main memory; a library that copies the message first reads and writes it.
+        Bandwidth of a device's main memory, bytes per second, for libraries that first copy the
+        message into a registered buffer.
 
     Returns
     -------
     float or array
-        ``max(host_floor, launch + least over the candidates + copy)``.
+        ``max(host_floor, launch + soft minimum over the candidates + copy)``.
     """
-    found = candidates(name, message_bytes, devices, bandwidth, k, pcie=pcie)
+    by_algorithm = candidates(name, message_bytes, devices, bandwidth, k, pcie=pcie)
     xp = namespace(message_bytes, devices, bandwidth, k.launch, k.pair_share)
-    rings = [seconds for key, seconds in found.items() if key.startswith("ring")]
+    rings = [seconds for key, seconds in by_algorithm.items() if key.startswith("ring")]
     least = rings[0]
     for seconds in rings[1:]:
         least = xp.minimum(least, seconds)
     soft = sum((least / seconds) ** _NORM for seconds in rings)
     time = least * soft ** (-1.0 / _NORM)
-    for key, seconds in found.items():
+    for key, seconds in by_algorithm.items():
         if not key.startswith("ring"):
             time = xp.minimum(time, seconds)
     copy = k.copy_launch + 2.0 * message_bytes / (_safe(k.copy_share, xp) * memory_bandwidth)

@@ -1,4 +1,4 @@
-"""Overlap rules: how the times of arithmetic and of memory levels make the time of a row."""
+"""Overlap rules that combine arithmetic time and memory times into the time of a row."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ def compose(
     cold: Value = None,
     pnorm: Value = None,
 ) -> Value:
-    """Return seconds of each row.
+    """Return the time of each row in seconds.
 
     Parameters
     ----------
     compute
-        Terms of arithmetic; they add.
+        Arithmetic terms in seconds, which add up to ``t_c``.
     memory
-        Seconds of each level, main memory last.
+        Time of each memory level in seconds, main memory last: ``t_1 ... t_m``.
     overhead
-        Terms that nothing overlaps.
+        Terms in seconds that do not overlap with anything.
     overlap
-        ``full``: the slowest of arithmetic and each level (roofline); ``none``: their sum (levels
-        of older Intel cores, ECM); ``cold_weights_add``: as full, but no arithmetic starts on
-        weights that are still in main memory: their time adds to that of arithmetic and of the
-        levels before it.
+        ``full``: ``max(t_c, t_1, ..., t_m)`` (roofline); ``none``: ``t_c + t_1 + ... + t_m`` (older
+        Intel cores, ECM); ``cold_weights_add``: as ``full``, but arithmetic waits for weights from
+        main memory, ``max(max(t_c, t_1, ..., t_(m-1)) + t_cold, t_m)``.
     cold
-        Seconds of moving weights from main memory, part of that level's.
+        Time of weight transfers from main memory in seconds, ``t_cold``, a part of ``t_m``.
     pnorm
-        Exponent that joins arithmetic and levels instead of their maximum: 1 adds them.
+        Exponent p of ``(t_c^p + t_1^p + ... + t_m^p)^(1/p)``, used instead of the maximum.
     """
     total = sum(compute.values(), 0.0)
     if cold is not None:

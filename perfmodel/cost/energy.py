@@ -12,18 +12,18 @@ from perfmodel.cost.setting import Setting
 
 
 class Energy(NamedTuple):
-    """Energy and how it was found.
+    """Energy of a run with its parts and its model.
 
     Attributes
     ----------
     joule
-        Of one run; ``None`` where the device states neither energies nor power, or prices nothing
-        of what the run does (NaN at such points of many).
+        Energy of one run; ``None`` if the device states neither energies nor power, or states them
+        for nothing that the run does (NaN at such points of an array).
     parts
-        Term -> joule; they add up to `joule`.
+        Term -> joule; the terms add up to `joule`.
     model
-        Name of the model that was used, and what it leaves out: ``operations + bytes + static power
-        x time; vector work, bytes of l2 not counted``.
+        Name of the model and its omissions, such as ``operations + bytes + static power x time;
+        vector work, bytes of l2 not counted``.
     """
 
     joule: Value
@@ -36,14 +36,17 @@ def run_energy(
 ) -> Energy:
     """Return the energy of a run.
 
-    Operations x energy each + bytes x energy of each level + idle power x time (Horowitz,
-    "Computing's energy problem", ISSCC 2014) where the device states the energy of the executed
-    format and of main memory; else busy power (the engine's, or the device's) x time. What the kind
-    of hardware prices itself (``energy NAME`` in the totals) comes in place of the operations and
-    bytes that it covers. Where no idle power is stated, the background and refresh power of DRAM
-    stands for it; the energies per byte that the tables fill in leave it out, so that it is not
-    counted twice. Vector work, nearer levels and static power without a figure are left out, and
-    the model's name says so.
+    If the device states the energy of the executed format and of main memory (Horowitz,
+    "Computing's energy problem", ISSCC 2014)::
+
+        E = sum of operations x energy per operation
+            + sum over levels of bytes x energy per byte + idle power x time
+
+    in joules, else busy power (of the engine or the device) x time. Energies computed by the kind
+    of hardware (``energy NAME`` in the totals) replace the operations and bytes that they cover.
+    If no idle power is stated, the background and refresh power of DRAM is used; the default
+    energies per byte exclude it, so that it is not counted twice. Vector work, nearer levels and
+    static power without a stated value are omitted, which the name of the model says.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def run_energy(
         ``memories.*.energy_per_byte``, ``memories.*.background_power``, ``power.idle`` and
         ``power.busy``.
     priced
-        Keys of the totals that the kind's own energies cover (``operations int8``).
+        Keys of the totals covered by energies of the kind of hardware (``operations int8``).
     """
     facts = setting.facts
     time = totals["latency_s"]
@@ -65,15 +68,15 @@ def run_energy(
     for key, done in totals.items():
         if key in priced:
             continue
-        what, _, name = key.partition(" ")
-        if what == "operations":
+        quantity, _, name = key.partition(" ")
+        if quantity == "operations":
             each = _operation_energy(setting, name)
             if each is None:
                 complete = complete and name == "vector"
                 missing.append("vector work")
                 continue
             parts[f"compute {name}"] = done * each
-        elif what == "traffic":
+        elif quantity == "traffic":
             each = facts.get(f"memories.{name}.energy_per_byte")
             if each is None:
                 complete = complete and name != setting.levels[-1]
@@ -104,13 +107,13 @@ def run_energy(
 def _known(
     joule: Value, parts: dict[str, Value], model: str, totals: Mapping[str, Value]
 ) -> Energy:
-    """Return an energy, or that it is unknown: what computes or moves bytes takes some."""
+    """Return an energy; unknown if it is zero, since arithmetic and transfers consume some."""
     time = totals["latency_s"]
     xp = namespace(joule, time)
     known = (joule > 0.0) | (time == 0.0)
     if xp is np and np.all(known):
         return Energy(joule, parts, model)
-    # A sum of nothing takes none; the constant of a table of costs is one.
+    # An empty sum is zero energy; the constant of a cost table is one.
     work = [done for key, done in totals.items() if key.startswith(("operations ", "traffic "))]
     known = known | (sum(work, 0.0) == 0.0)
     if xp is np and np.all(known):
@@ -122,24 +125,24 @@ def _known(
 
 
 def _static(setting: Setting) -> dict[str, Value]:
-    """Power at rest: the idle power, which refreshes the DRAM too, else that of DRAM alone."""
+    """Return the static power, W: idle power (DRAM refresh included), else that of DRAM only."""
     idle = setting.facts.get("power.idle")
     if idle is not None:
         return {"static": idle}
-    found = {n: setting.facts.get(f"memories.{n}.background_power") for n in setting.levels}
-    return {f"background {name}": power for name, power in found.items() if power is not None}
+    by_memory = {n: setting.facts.get(f"memories.{n}.background_power") for n in setting.levels}
+    return {f"background {name}": power for name, power in by_memory.items() if power is not None}
 
 
 def _operation_energy(setting: Setting, name: str) -> Value:
     head = f"engines.{setting.engine_name}.energy_per_op."
     if name != "vector":
         return setting.facts.get(head + name)
-    found = setting.facts.get(f"engines.{setting.engine_name}.vector_energy_per_op")
-    if found is not None:
-        return found
+    joule = setting.facts.get(f"engines.{setting.engine_name}.vector_energy_per_op")
+    if joule is not None:
+        return joule
     act = setting.precision.activations.compute
     for each in (act, "fp32", "fp16", "int32"):
-        found = setting.facts.get(head + each)
-        if found is not None:
-            return found
+        joule = setting.facts.get(head + each)
+        if joule is not None:
+            return joule
     return None

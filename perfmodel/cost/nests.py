@@ -1,4 +1,4 @@
-"""From loop nests to rows: sums, what rows touch outside their nests, what a mask leaves."""
+"""Mapping from loop nests to table rows: sums per row, bytes outside nests, unmasked shares."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from perfmodel.arrays import Array, Value
 from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.shapes import Index
 
 
 class RowSums:
-    """Sums of nests over the rows of a table; nests are in the order of their rows.
+    """Sums over the nests of each table row; nests are in the order of their rows.
 
     Parameters
     ----------
     row
         Row of each nest, ascending.
     rows
-        Rows of the table.
+        Number of rows of the table.
     xp
         Array namespace of the values.
     """
@@ -32,17 +32,17 @@ class RowSums:
         first = np.ones(len(row), dtype=bool)
         first[1:] = row[1:] != row[:-1]
         self.starts = np.flatnonzero(first)
-        self.alone = bool(first.all())
+        self.all_distinct = bool(first.all())
 
     def __call__(self, values: Value) -> Value:
-        """Return ``(rows, points)`` of values ``(nests, points)``; 0 for rows without a nest."""
+        """Sum ``(nests, points)`` to ``(rows, points)``; 0 for rows without a nest."""
         if np.ndim(values) < 2 or values.shape[0] != len(self.row):
             values = values * np.ones((len(self.row), 1))
         if self.xp is not np:
             out = self.xp.zeros((self.rows, values.shape[1]))
             return out.at[self.row].add(values)
         out = np.zeros((self.rows, values.shape[1]))
-        if self.alone:
+        if self.all_distinct:
             out[self.row] = values
         elif len(self.starts):
             out[self.row[self.starts]] = np.add.reduceat(values, self.starts, axis=0)
@@ -50,7 +50,7 @@ class RowSums:
 
 
 def outside(table: OperatorTable) -> Array:
-    """Return 1 for each access that no nest accounts for, else 0; ``(accesses, 1)``."""
+    """Return 1 for each access that belongs to no nest, else 0; ``(accesses, 1)``."""
     nests, access = table.nests, table.accesses
     assert nests is not None
     assert access is not None
@@ -60,12 +60,12 @@ def outside(table: OperatorTable) -> Array:
 
 
 def outside_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of each row that no nest accounts for: bias, residual input, poolings."""
+    """Return the bytes of each row that belong to no nest: bias, residual input, poolings."""
     return sum_by_row(access_bytes(table, setting) * outside(table), table, setting)
 
 
 def unmasked(table: OperatorTable, setting: Setting) -> Value:
-    """Return the share of each nest that is computed: masked query-key pairs may be skipped."""
+    """Return the computed share of each nest: masked query-key pairs may be skipped."""
     nests = table.nests
     assert nests is not None
     if not setting.causal_skips_masked or "attention" not in nests.kind:
@@ -76,6 +76,6 @@ def unmasked(table: OperatorTable, setting: Setting) -> Value:
     return xp.where(attention, share[nests.row], 1.0)
 
 
-def network_bytes(table: OperatorTable, moved: Mapping[str, Value]) -> Value:
-    """Return the bytes of all levels over the network, ``(points,)``; `moved` is of rows."""
-    return sum((table.count * part).sum(axis=0) for part in moved.values())
+def network_bytes(table: OperatorTable, row_bytes: Mapping[str, Value]) -> Value:
+    """Return the network's bytes over all levels, ``(points,)``, from those of its rows."""
+    return sum((table.count * part).sum(axis=0) for part in row_bytes.values())

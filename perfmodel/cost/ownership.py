@@ -1,7 +1,7 @@
-"""What machines cost over years, and what they emit: hardwired systems beside rented content.
+"""Total cost of ownership and emissions of hardwired systems and of GPU clusters.
 
-The accounting of Liu et al. (arXiv 2508.16151 v2, table 3); `docs/hardwired.md` says which of its
-constants are stated and which were read off its table. Numbers or arrays.
+The accounting follows Liu et al. (arXiv 2508.16151 v2, table 3); `docs/hardwired.md` lists which
+constants the paper states and which were read off its table. Arguments are scalars or arrays.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _HOURS = 8760.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Prices of the place where machines stand.
+    """Prices and emission factors of a data centre.
 
     Attributes
     ----------
     power_usage_effectiveness
-        Power of the site over that of the machines.
+        Ratio of the power of the site to the power of the machines.
     electricity_usd_per_kwh, facility_usd_per_w, network_usd_per_node
-        Of electricity; of the building and its supply; of a node's connections.
+        Price of electricity, of building and power supply, and of the network per node.
     carbon_kg_per_kwh, embodied_kg_per_chip
-        Emissions of electricity, and of a chip's making.
+        Emissions of electricity, and of the manufacture of a chip.
     """
 
     power_usage_effectiveness: float = 1.4
@@ -36,27 +36,27 @@ class Site:
     embodied_kg_per_chip: float = 125.0
 
 
-#: The site of the paper.
+#: Site assumed by the paper.
 SITE = Site()
 
 
 class Ownership(NamedTuple):
-    """Costs in US dollars and emissions in kilograms, over all years.
+    """Costs in US dollars and emissions in kilograms of CO2 over the whole period of use.
 
     Attributes
     ----------
     power_w
-        Of the site.
+        Power of the site, watts.
     node_usd, infrastructure_usd, capex_usd
-        Machines with all that was designed for them; building and network; their sum.
+        Machines including their design; building and network; the sum of both.
     update_usd
-        Of new weights once.
+        Cost of one update of the weights.
     electricity_usd, maintenance_usd
-        Over all years.
+        Operating costs over all years.
     static_usd, updated_usd
-        Total cost without updates, and with all of them.
+        Total cost without updates, and with all updates.
     static_kg, updated_kg
-        Emissions likewise.
+        Emissions without updates, and with all updates.
     """
 
     power_w: Value
@@ -73,13 +73,23 @@ class Ownership(NamedTuple):
 
 
 def electricity_usd(power_w: Value, years: Value, usd_per_kwh: Value) -> Value:
-    """Return the price of a power drawn without pause."""
+    """Return the price of electricity for a constant power over some years."""
     return power_w / 1000.0 * years * _HOURS * usd_per_kwh
 
 
 def emissions_kg(power_w: Value, years: Value, kg_per_kwh: Value) -> Value:
-    """Return the carbon dioxide of a power drawn without pause."""
+    """Return the carbon dioxide emissions of a constant power over some years."""
     return power_w / 1000.0 * years * _HOURS * kg_per_kwh
+
+
+def _site_costs(
+    site: Site, machines_w: Value, nodes: Value, years: Value
+) -> tuple[Value, Value, Value, Value]:
+    """Return site power (W), infrastructure and electricity costs (USD), and emissions (kg)."""
+    power = machines_w * site.power_usage_effectiveness
+    infrastructure = site.facility_usd_per_w * power + site.network_usd_per_node * nodes
+    electricity = electricity_usd(power, years, site.electricity_usd_per_kwh)
+    return power, infrastructure, electricity, emissions_kg(power, years, site.carbon_kg_per_kwh)
 
 
 def hardwired_systems(
@@ -97,42 +107,39 @@ def hardwired_systems(
     spare_share: Value = 0.1,
     site: Site = SITE,
 ) -> Ownership:
-    """Return the cost of systems whose weights are wires; new weights are new chips.
+    """Return the cost of systems with hardwired weights; an update requires new chips.
 
     Parameters
     ----------
     systems, chips
-        Systems, and chips of each.
+        Number of systems, and chips per system.
     chip_usd
-        A chip with its memory, packaged and mounted.
+        Price of a chip with its memory, packaged and mounted.
     design_usd
-        Architecture, verification, physical design, licences.
+        Cost of architecture, verification, physical design and licences.
     first_masks_usd, masks_again_usd
-        From `perfmodel.cost.silicon_cost.mask_cost_usd`.
+        Mask costs from `perfmodel.cost.silicon_cost.mask_cost_usd`.
     system_w
-        Power of a system.
+        Power of a system, watts.
     years, updates
-        Years of use, and times that the weights change in them.
+        Years of use, and number of weight updates during them.
     chips_per_node
-        Chips that share a node's network.
+        Chips per network node.
     spare_share
-        Share of systems kept as spares, at least one.
+        Share of spare systems; at least one system is a spare.
     site
-        Prices of the place.
+        Prices and emission factors.
     """
     xp = namespace(systems, chips, chip_usd, design_usd, first_masks_usd, system_w)
     copies = systems * chips * chip_usd
     node = design_usd + first_masks_usd + copies
-    power = systems * system_w * site.power_usage_effectiveness
     nodes = xp.ceil(systems * chips / chips_per_node - 1e-9)
-    infrastructure = site.facility_usd_per_w * power + site.network_usd_per_node * nodes
+    power, infrastructure, electricity, used = _site_costs(site, systems * system_w, nodes, years)
     update = masks_again_usd + copies
     maintenance = xp.maximum(xp.ceil(spare_share * systems - 1e-9), 1.0) * chips * chip_usd
-    electricity = electricity_usd(power, years, site.electricity_usd_per_kwh)
     capex = node + infrastructure
     static = capex + electricity + maintenance
-    made = systems * chips * site.embodied_kg_per_chip
-    used = emissions_kg(power, years, site.carbon_kg_per_kwh)
+    embodied = systems * chips * site.embodied_kg_per_chip
     return Ownership(
         power,
         node,
@@ -143,8 +150,8 @@ def hardwired_systems(
         maintenance,
         static,
         static + updates * update,
-        used + made,
-        used + made * (1.0 + updates),
+        used + embodied,
+        used + embodied * (1.0 + updates),
     )
 
 
@@ -159,31 +166,28 @@ def gpu_cluster(
     licence_usd_per_year: Value = 4500.0,
     site: Site = SITE,
 ) -> Ownership:
-    """Return the cost of a cluster of GPUs; new weights cost nothing.
+    """Return the cost of a GPU cluster; updates of the weights are free.
 
     Parameters
     ----------
     gpus
-        Of the cluster.
+        Number of GPUs.
     gpu_w, node_usd, gpus_per_node
-        Power of a GPU with its share of the node; price and size of a node.
+        Power of a GPU with its share of the node, watts; price and size of a node.
     years
-        Of use.
+        Years of use.
     upkeep_per_year, licence_usd_per_year
-        Share of all that was bought, and software for each GPU.
+        Maintenance per year as a share of the capital cost, and software licence per GPU and year.
     site
-        Prices of the place.
+        Prices and emission factors.
     """
     xp = namespace(gpus, gpu_w, node_usd)
     nodes = xp.ceil(gpus / gpus_per_node - 1e-9)
     bought = nodes * node_usd
-    power = gpus * gpu_w * site.power_usage_effectiveness
-    infrastructure = site.facility_usd_per_w * power + site.network_usd_per_node * nodes
+    power, infrastructure, electricity, emitted = _site_costs(site, gpus * gpu_w, nodes, years)
     capex = bought + infrastructure
-    electricity = electricity_usd(power, years, site.electricity_usd_per_kwh)
     maintenance = years * (upkeep_per_year * capex + licence_usd_per_year * gpus)
     total = capex + electricity + maintenance
-    emitted = emissions_kg(power, years, site.carbon_kg_per_kwh)
     emitted = emitted + gpus * site.embodied_kg_per_chip
     zero = 0.0 * bought
     return Ownership(

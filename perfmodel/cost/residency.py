@@ -1,12 +1,13 @@
-"""Bytes across each memory boundary, from where each tensor lives.
+"""Traffic across each memory boundary from the residency of tensors.
 
-Default traffic model of every kind that searches no tiles: each operand crosses a boundary once
-(compulsory traffic), unless it is resident in a nearer memory. An activation is resident in the
-nearest memory that holds it together with every activation whose lifetime is no longer, until its
-last reader. Weights, KV cache, network inputs and outputs come from and go to main memory once a
-run; a `warm` run finds weights and KV cache in the nearest memory that holds the whole footprint.
-No placement search: the rule never exceeds a capacity (at any step the longest-lived resident
-bounds the sum) and more capacity never evicts.
+This is the default traffic model of every kind that searches no tiles: each operand crosses a
+boundary once (compulsory traffic) unless it is resident in a nearer memory. From its definition to
+its last use, an activation is resident in the nearest memory that can hold it together with every
+activation whose lifetime is not longer. Weights, KV cache, network inputs and outputs cross the
+boundary of main memory once per run; in a `warm` run, weights and KV cache are resident in the
+nearest memory that holds the whole footprint. The rule requires no placement search, never exceeds
+a capacity (at any step the longest-lived resident bounds the sum), and is monotone: more capacity
+never evicts a tensor.
 """
 
 from __future__ import annotations
@@ -20,42 +21,42 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.caches import cached
 from perfmodel.cost.setting import Setting
 from perfmodel.workload.lifetimes import Lifetimes
-from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, Accesses, OperatorTable
+from perfmodel.workload.operator_table import ALWAYS_MAIN, WEIGHT, OperatorTable
 
 TRAFFIC_MODEL = "compulsory; activations resident in the nearest memory that holds them"
 WARM = "; weights too, from one run to the next"
 
 
 def row_bytes(table: OperatorTable, setting: Setting, *, weights: bool | None = None) -> Value:
-    """Return bytes that the operands of each row occupy, each counted once; ``(rows, points)``.
+    """Return the bytes of the distinct operands of each row, ``(rows, points)``.
 
     Parameters
     ----------
     weights
-        Of weights alone, or of all but weights; of everything where left out.
+        True for weights only, false for everything but weights, ``None`` for all operands.
     """
     xp = setting.xp
     n = len(table.rows)
     parts = [
         (rows, elements * (setting.precision.bits(slot) / 8.0))
-        for slot, (rows, elements) in table.moved.items()
+        for slot, (rows, elements) in table.transfers.items()
         if weights is None or slot.startswith("weight") is weights
     ]
-    total = xp.zeros((n, max((moved.shape[1] for _, moved in parts), default=1)))
-    for rows, moved in parts:
+    total = xp.zeros((n, max((part.shape[1] for _, part in parts), default=1)))
+    for rows, part in parts:
         if len(rows) == n:
-            total = total + moved
+            total = total + part
         elif xp is np:
-            total[rows] += moved
+            total[rows] += part
         else:
-            total = total.at[rows].add(moved)
+            total = total.at[rows].add(part)
     return total
 
 
 def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
-    """Return level -> bytes that each row moves across its boundary towards the engine.
+    """Return a mapping from level to the bytes of each row across its boundary towards the engine.
 
-    The last level is main memory (and, where weights live elsewhere, their own memory).
+    The last level is main memory, and the separate weights memory if there is one.
     """
     main = setting.levels[-1]
     if setting.bare or table.accesses is None:
@@ -65,29 +66,18 @@ def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
             main: row_bytes(table, setting, weights=False),
             setting.weights_memory: row_bytes(table, setting, weights=True),
         }
-    access = table.accesses
-    moved = _access_bytes(access, table.points, setting)
+    bytes_ = access_bytes(table, setting)
     out: dict[str, Value] = {}
-    apart = setting.weights_memory != main
-    kept_apart = access.tensor == WEIGHT
-    passed: Value = None
-    everything = footprint_bytes(table, setting) if setting.warm else 0.0
-    for i, level in enumerate(setting.levels):
-        if level == main and apart:
-            stay = moved * np.where(kept_apart, 0.0, 1.0)[:, None]
-            store = moved * np.where(kept_apart, 1.0, 0.0)[:, None]
-            if passed is not None:
-                stay, store = stay * passed, store * passed
-            out[level] = _by_row(stay, access, setting)
-            out[setting.weights_memory] = _by_row(store, access, setting)
-            break
-        if f"memories.{level}.bandwidth" in setting.facts:
-            through = moved if passed is None else moved * passed
-            out[level] = _by_row(through, access, setting)
-        if i + 1 < len(setting.levels):
-            capacity = _usable(setting, level)
-            away = _away(access, capacity, everything, setting, table.points)
-            passed = away if passed is None else passed * away
+    for level, outer in zip(setting.levels, (*setting.levels[1:], None), strict=True):
+        if level == main and setting.weights_memory != main:
+            weights = (table.accesses.tensor == WEIGHT)[:, None]
+            out[level] = sum_by_row(bytes_ * np.where(weights, 0.0, 1.0), table, setting)
+            stored = sum_by_row(bytes_ * np.where(weights, 1.0, 0.0), table, setting)
+            out[setting.weights_memory] = stored
+        elif setting.has_memory(level):
+            out[level] = sum_by_row(bytes_, table, setting)
+        if outer is not None:
+            bytes_ = bytes_ * crossing(table, setting, usable_capacity(setting, level))
     return out
 
 
@@ -97,71 +87,88 @@ def crossing(table: OperatorTable, setting: Setting, capacity: Value) -> Value:
     Returns
     -------
     array of shape ``(accesses, points)`` or ``(accesses, 1)``
-        By the rule of this module: 0 for an activation that stays.
+        0 for an access to a resident activation, by the rule of this module.
     """
-    assert table.accesses is not None
-    everything = footprint_bytes(table, setting) if setting.warm else 0.0
-    return _away(table.accesses, capacity, everything, setting, table.points)
+    access, xp = table.accesses, setting.xp
+    assert access is not None
+    lives = access.lifetimes
+    persistent: Value = 1.0
+    if setting.warm:
+        persistent = 1.0 * (footprint_bytes(table, setting) > capacity)
+    if lives.names:
+        sizes = access.sizes * (slot_bytes(lives.slots, table.points, setting))
+        transient = 1.0 * (residency_needs(lives, sizes, xp) > capacity)
+    else:
+        transient = xp.zeros((0, 1))
+    persistent = xp.asarray(persistent, dtype=float).reshape(1, -1)
+    n, width = int(transient.shape[0]), max(transient.shape[1], persistent.shape[1])
+    # Two further rows: one for weights and KV cache, one for tensors that are never resident.
+    if xp is np:
+        crosses = np.ones((n + 2, width))
+        crosses[:n], crosses[n] = transient, persistent
+    else:
+        crosses = xp.concatenate(
+            [
+                xp.broadcast_to(transient, (n, width)),
+                xp.broadcast_to(persistent, (1, width)),
+                xp.ones((1, width)),
+            ]
+        )
+    tensor = access.tensor
+    place = np.where(tensor == ALWAYS_MAIN, n + 1, n)
+    return crosses[np.where(tensor >= 0, tensor, place)]
 
 
 def access_bytes(table: OperatorTable, setting: Setting) -> Value:
     """Return the bytes of each access, ``(accesses, points)`` or ``(accesses, 1)``."""
     assert table.accesses is not None
-    return _access_bytes(table.accesses, table.points, setting)
+    return table.accesses.elements * slot_bytes(table.accesses.slots, table.points, setting)
 
 
 def slot_bytes(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
-    """Return the bytes of an element of each slot, ``(slots, points)`` or ``(slots, 1)``."""
+    """Return the bytes per element of each slot, ``(slots, points)`` or ``(slots, 1)``."""
     return _slot_bits(slots, points, setting) / 8.0
 
 
 def usable_capacity(setting: Setting, level: str) -> Value:
-    """Return the bytes of a memory that a network may fill."""
-    return _usable(setting, level)
-
-
-def sum_by_row(values: Value, table: OperatorTable, setting: Setting) -> Value:
-    """Return values of accesses summed over each row, ``(rows, points)``."""
-    assert table.accesses is not None
-    return _by_row(values, table.accesses, setting)
-
-
-def weight_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of weights that each row reads, from whatever memory.
-
-    ``None`` where the accesses are not known one by one (the bare roofline).
-    """
-    access = table.accesses
-    if setting.bare or access is None:
-        return None
-    moved = _access_bytes(access, table.points, setting) * (access.tensor == -1)[:, None]
-    return _by_row(moved, access, setting)
-
-
-def cold_weight_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of weights that each row takes from the memory that stores them.
-
-    ``None`` where the accesses are not known one by one (the bare roofline).
-    """
-    access = table.accesses
-    if setting.bare or access is None:
-        return None
-    moved = _access_bytes(access, table.points, setting) * (access.tensor == -1)[:, None]
-    if setting.warm:
-        everything = footprint_bytes(table, setting)
-        for level in setting.levels[:-1]:
-            moved = moved * (everything > _usable(setting, level))
-    return _by_row(moved, access, setting)
-
-
-def _usable(setting: Setting, level: str) -> Value:
+    """Return the bytes of a memory that are available to a network."""
     reserved = setting.fact(f"memories.{level}.reserved", 0.0)
     return setting.facts[f"memories.{level}.capacity"] - reserved
 
 
-def _access_bytes(access: Accesses, points: int, setting: Setting) -> Value:
-    width = _slot_bits(access.slots, points, setting)
-    return access.elements * (width / 8.0)
+def sum_by_row(values: Value, table: OperatorTable, setting: Setting) -> Value:
+    """Return values of accesses summed over each row, ``(rows, points)``."""
+    access = table.accesses
+    assert access is not None
+    if setting.xp is np:
+        return reduce_rows(np.add, values, access.starts)
+    total = setting.xp.zeros((len(access.starts), values.shape[1]))
+    return total.at[access.row].add(values)
+
+
+def weight_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the weight bytes that each row reads from any memory.
+
+    ``None`` if individual accesses are unknown (bare roofline).
+    """
+    access = table.accesses
+    if setting.bare or access is None:
+        return None
+    bytes_ = access_bytes(table, setting) * (access.tensor == WEIGHT)[:, None]
+    return sum_by_row(bytes_, table, setting)
+
+
+def cold_weight_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the weight bytes that each row reads from the memory that stores the weights.
+
+    ``None`` if individual accesses are unknown (bare roofline).
+    """
+    bytes_ = weight_bytes(table, setting)
+    if bytes_ is not None and setting.warm:
+        everything = footprint_bytes(table, setting)
+        for level in setting.levels[:-1]:
+            bytes_ = bytes_ * (everything > usable_capacity(setting, level))
+    return bytes_
 
 
 def _slot_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
@@ -181,23 +188,15 @@ def _slot_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
 
 @cached(16 << 10)
 def _distinct(slots: tuple[str, ...]) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
-    """Return the slots without repetition, and where each stands among them, as a column."""
+    """Return the distinct slots, and the index of every slot among them as a column."""
     names = tuple(dict.fromkeys(slots))
     return names, np.array([[names.index(slot)] for slot in slots], dtype=np.intp).reshape(-1, 1)
-
-
-def _by_row(values: Value, access: Accesses, setting: Setting) -> Value:
-    if setting.xp is np:
-        return reduce_rows(np.add, values, access.starts)
-    rows = access.row
-    total = setting.xp.zeros((int(rows[-1]) + 1, values.shape[1]))
-    return total.at[rows].add(values)
 
 
 def reduce_rows(ufunc: np.ufunc, values: Value, starts: Value) -> Value:
     """Return ``ufunc.reduceat(values, starts, axis=0)`` for ascending starts.
 
-    Over many columns NumPy's `reduceat` takes ten times as long as a reduction a group.
+    For many columns NumPy's `reduceat` is ten times slower than one reduction per group.
     """
     if values.shape[1] < 64:
         return ufunc.reduceat(values, starts, axis=0)
@@ -209,15 +208,15 @@ def reduce_rows(ufunc: np.ufunc, values: Value, starts: Value) -> Value:
 
 
 def residency_needs(lives: Lifetimes, sizes: Value, xp: Any = np) -> Value:
-    """Return the bytes that a memory must have for each activation to be resident in it.
+    """Return the capacity that each activation requires to be resident, bytes.
 
-    An activation is resident together with every activation whose lifetime is no longer; it needs
-    the largest sum of their bytes over the steps at which it is live.
+    An activation is resident together with every activation whose lifetime is not longer; it
+    requires the maximum of the sum of their bytes over the steps at which it is live.
 
     Parameters
     ----------
     lives
-        Of at least one activation.
+        Lifetimes of at least one activation.
     sizes
         Bytes of each activation, ``(activations, points)``.
     xp
@@ -237,50 +236,19 @@ def residency_needs(lives: Lifetimes, sizes: Value, xp: Any = np) -> Value:
     return xp.zeros(sizes.shape).at[owner].max(beside)
 
 
-def _away(
-    access: Accesses, capacity: Value, everything: Value, setting: Setting, points: int
-) -> Value:
-    """Return 1 for each access whose tensor is not resident within `capacity`, else 0."""
-    xp = setting.xp
-    lives = access.lifetimes
-    kept = 1.0 * (everything > capacity) if setting.warm else 1.0
-    if lives.names:
-        sizes = access.sizes * (_slot_bits(lives.slots, points, setting) / 8.0)
-        away = 1.0 * (residency_needs(lives, sizes, xp) > capacity)
-    else:
-        away = xp.zeros((0, 1))
-    kept = xp.asarray(kept, dtype=float).reshape(1, -1)
-    n, width = int(away.shape[0]), max(away.shape[1], kept.shape[1])
-    # After the tensors: one row for weights and KV cache, one for what never stays.
-    if xp is np:
-        table = np.ones((n + 2, width))
-        table[:n], table[n] = away, kept
-    else:
-        table = xp.concatenate(
-            [
-                xp.broadcast_to(away, (n, width)),
-                xp.broadcast_to(kept, (1, width)),
-                xp.ones((1, width)),
-            ]
-        )
-    tensor = access.tensor
-    place = np.where(tensor == ALWAYS_MAIN, n + 1, n)
-    return table[np.where(tensor >= 0, tensor, place)]
-
-
 def stored_bytes(table: OperatorTable, setting: Setting, role: str) -> Value:
-    """Return bytes stored for a role: ``weight`` (fixed formats included) or ``kv``."""
+    """Return the stored bytes of a role: ``weight`` (fixed formats included) or ``kv``."""
     total: Value = 0.0
     for slot, elements in table.stored.items():
         name = slot.partition(":")[0].partition("=")[0]
-        held = "kv" if name in {"kv", "state"} else "weight"
-        if held == role:
+        stored_as = "kv" if name in {"kv", "state"} else "weight"
+        if stored_as == role:
             total = total + elements * (setting.precision.bits(slot) / 8.0)
     return total
 
 
 def activation_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return peak bytes of live activations over the steps of the given order."""
+    """Return the peak bytes of live activations over the steps of the execution order."""
     total: Value = None
     for slot, elements in table.live.items():
         part = elements * (setting.precision.bits(slot) / 8.0)
@@ -291,7 +259,7 @@ def activation_bytes(table: OperatorTable, setting: Setting) -> Value:
 
 
 def footprint_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return weights + KV cache + peak activations, bytes."""
+    """Return the footprint in bytes: weights + KV cache + peak activations."""
     return (
         stored_bytes(table, setting, "weight")
         + stored_bytes(table, setting, "kv")

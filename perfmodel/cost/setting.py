@@ -1,4 +1,4 @@
-"""What cost functions read beside the operator table."""
+"""Device and runtime facts, choices and array namespace that cost functions read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from perfmodel.errors import input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Power
 from perfmodel.hardware.engine import Engine
-from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.kernel import Kernel, KernelConstants, constants_at
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.hardware.view import MachineViews, engine_view, lacks, memory_view, view, views_of
+from perfmodel.hardware.view import engine_view, lacks, view, views_of
 
 E = TypeVar("E", bound=Engine)
 M = TypeVar("M", bound=Memory)
@@ -28,46 +28,48 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(slots=True)
 class Setting:
-    """Facts and categories of one prediction; no spec model, so that arrays may stand anywhere.
+    """Facts and categories of one prediction; not a spec model, so that any number may be an array.
 
     Attributes
     ----------
     facts
         Path -> number, or array of shape ``(points,)``.
     engine_name
-        Name of the engine.
+        Name of the modelled engine.
     engine, runtime
-        Facts that every engine may have, those of the engine that is costed; those of the runtime.
+        Facts of the modelled engine that engines of any kind may have; facts of the runtime.
     levels
-        Memories between engine and main memory, nearest first; main memory is the last.
+        Memories from the engine outwards, nearest first; main memory is the last.
     weights_memory
         Memory that stores the weights (main memory unless a memory has the role ``weights``).
     overlap
         ``full``: the slowest of compute and memory levels; ``none``: their sum;
-        ``cold_weights_add``: as full, and weights from main memory add.
+        ``cold_weights_add``: as full, plus the time of weights from main memory.
     bare
-        The bare roofline: one peak, one bandwidth, nothing else.
+        Whether to use the bare roofline: one peak and one bandwidth only.
     causal_skips_masked
         Whether masked query-key pairs are skipped.
     warm
-        Weights and KV cache stay from one run to the next in a memory that holds everything.
+        Whether weights and KV cache remain from one run to the next in a memory that holds
+        everything.
     relaxed
-        Continuous forms of staircases.
+        Whether to use continuous relaxations of staircases.
     xp
         Array namespace of the values.
     read_bandwidths
-        Memory -> bytes per second that is read from it, for memories with physics of their own.
+        Memory -> read bandwidth in bytes per second, for memories with a device model.
     choices
-        What the engine's kind adds to its spec beside numbers (a dataflow, a switch), by field.
-    stays
-        Whether activations take the share of a scratchpad that a spec lets them keep; ``None``: the
-        better of both, over the whole network.
+        Field -> non-numeric entry of the engine's spec (a dataflow, a switch).
+    resident
+        Whether activations may be resident in the share of a scratchpad that the spec reserves for
+        them; ``None`` for the better of both over the whole network.
     sequences
-        Sequences (or frames) of the batch.
+        Number of sequences (or frames) of the batch.
     steps
-        Decode steps of a request, beside its prompt; ``None`` where a run is one step.
+        Number of decode steps of a request, in addition to its prompt; ``None`` if a run is one
+        step.
     calls
-        Bodies of control flow that a run enters.
+        Number of control-flow bodies that a run enters.
     """
 
     facts: Mapping[str, Value]
@@ -83,19 +85,20 @@ class Setting:
     xp: Any = np
     read_bandwidths: Mapping[str, ReadBandwidth] = field(default_factory=dict[str, "ReadBandwidth"])
     choices: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    stays: bool | None = None
+    resident: bool | None = None
     sequences: Value = 1.0
     steps: Value = None
     calls: Value = 0.0
     engine: Engine = field(init=False, repr=False)
     runtime: Runtime = field(init=False, repr=False)
-    _views: MachineViews = field(init=False, repr=False)
+    _views: dict[tuple[type[Spec], str], Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # A tracer must not outlive its trace.
-        make = views_of if self.xp is np else MachineViews
-        self._views = make(self.facts, self.choices, self.engine_name)
-        self.engine, self.runtime = self._views.engine, self._views.runtime
+        shared = self.xp is np
+        self._views = views_of(self.facts, self.choices, self.engine_name) if shared else {}
+        self.engine = self.engine_as(Engine)
+        self.runtime = self._view(Runtime, "runtime.")
 
     def at(
         self,
@@ -109,7 +112,7 @@ class Setting:
         steps: Value = None,
         calls: Value = 0.0,
     ) -> Setting:
-        """Return the setting with the numbers of a prediction; its categories stay."""
+        """Return the setting with other numbers and the same categories."""
         return Setting(
             facts,
             self.engine_name,
@@ -130,13 +133,23 @@ class Setting:
         )
 
     @property
+    def nearest_memory(self) -> str:
+        """Name of the memory that feeds the engine."""
+        return self.levels[0]
+
+    @property
+    def main_memory(self) -> str:
+        """Name of main memory, the outermost level."""
+        return self.levels[-1]
+
+    @property
     def clock(self) -> Value:
         """Clock of the engine, hertz.
 
         Raises
         ------
         InputError
-            It states none.
+            The engine states no clock.
         """
         clock = self.engine.clock
         if clock is None:
@@ -151,70 +164,62 @@ class Setting:
 
     @property
     def sustained_energy_per_op(self) -> Value:
-        """Energy by the runtime of an operation of long products, of the device's generation."""
+        """Energy per operation of long GEMMs for the device's generation, from the runtime."""
         return self.facts.get("runtime.sustained_energy_per_op")
 
     @property
     def host_factor(self) -> Value:
-        """How much slower the device's host is than those that the runtime's times hold for."""
+        """Slowdown of the device's host relative to the hosts of the runtime's stated times."""
         return self.facts.get("runtime.hosts", 1.0) * self.runtime.host_slowdown
 
     def kernel(self, name: str, model: type[K]) -> K:
-        """Return constants of the runtime's kernels of a class, by the class that declares them."""
-        key = name, model
-        known = self._views.kernels.get(key)
-        if known is None:
-            known = view(model, self.facts, f"runtime.kernels.{name}.")
-            self._views.kernels[key] = known
-        return known
+        """Return the constants of the runtime's kernels of a class, as an object of that class."""
+        return self._view(model, f"runtime.kernels.{name}.")
+
+    def constants(self, name: str, model: type[Kernel]) -> KernelConstants:
+        """Return the constants of a class of kernels; ideal values for those not stated."""
+        return constants_at(self.facts, name, model)
 
     def has_memory(self, level: str) -> bool:
-        """Tell whether a level has a bandwidth of its own."""
+        """Return whether the machine states a bandwidth of a level."""
         return f"memories.{level}.bandwidth" in self.facts
 
-    def memory(self, level: str) -> Memory:
-        """Return facts that every memory may have."""
-        known = self._views.memories.get(level)
-        if known is None:
-            known = self._views.memories[level] = memory_view(Memory, self.facts, level)
-        return known
-
-    def memory_of(self, level: str, model: type[M]) -> M:
-        """Return facts of a memory of a kind with a spec class of its own."""
+    def memory(self, level: str, model: type[M] = Memory) -> M:
+        """Return the facts of a memory, common ones or those of the spec class of its kind."""
         return self._view(model, f"memories.{level}.")
 
     def memory_as(self, level: str, model: type[M]) -> M | None:
-        """Return facts of a memory by the spec class of a kind; None where it is of another."""
-        head = f"memories.{level}."
-        other = lacks(model, Memory, self.facts, head)
-        return None if other else self._view(model, head)
+        """Return the facts of a memory as a spec class; ``None`` if its kind is another one."""
+        other = lacks(model, Memory, self.facts, f"memories.{level}.")
+        return None if other else self.memory(level, model)
 
-    def engine_as(self, model: type[E], kind: str) -> E:
-        """Return facts of the engine by the spec class of a kind.
+    def engine_as(self, model: type[E], kind: str = "") -> E:
+        """Return the facts of the engine as a spec class; `engine` has those common to all kinds.
 
         Raises
         ------
         InputError
-            The engine is of another kind: it lacks a fact that the class says every engine has.
+            The engine is of another kind: it lacks a fact that the class requires.
         """
-        key = model.__name__, self.engine_name
-        if key not in self._views.others:
-            self._views.others[key] = engine_view(
-                model, self.facts, self.engine_name, self.choices, kind
-            )
-        return self._views.others[key]
+        key = model, self.engine_name
+        known = self._views.get(key)
+        if known is None:
+            known = engine_view(model, self.facts, self.engine_name, self.choices, kind)
+            self._views[key] = known
+        return known
 
     def inside(self, model: type[S], *fields: str) -> S:
-        """Return facts of a spec inside the engine's, by its class and the fields that hold it."""
+        """Return the facts of a nested spec of the engine, by its class and field path."""
         below = ".".join((*fields, ""))
         return self._view(model, f"engines.{self.engine_name}.{below}", below)
 
     def _view(self, model: type[S], head: str, below: str = "") -> S:
-        # One of each head and class: a fact is looked up once in a prediction.
-        key = model.__name__, head
-        known = self._views.others.get(key)
+        # Cached per class and path, so that a fact is looked up once per prediction.
+        key = model, head
+        known = self._views.get(key)
         if known is None:
-            known = self._views.others[key] = view(model, self.facts, head, self.choices, below)
+            words: Mapping[str, Any] = self.choices if below else {}
+            known = self._views[key] = view(model, self.facts, head, words, below)
         return known
 
     def __reduce__(self) -> Any:
@@ -222,7 +227,7 @@ class Setting:
         return _setting, (values | {"xp": self.xp.__name__},)
 
     def fact(self, path: str, default: Value = None) -> Value:
-        """Return a fact, or `default` where the machine does not state it."""
+        """Return a fact, or `default` if the machine does not state it."""
         return self.facts.get(path, default)
 
 
@@ -230,5 +235,5 @@ def _setting(values: Mapping[str, Any]) -> Setting:
     return Setting(**{**values, "xp": module_of(values["xp"])})
 
 
-#: What a kind of memory gives: (setting, name of the memory) -> bytes per second.
+#: Read bandwidth model of a kind of memory: (setting, memory name) -> bytes per second.
 ReadBandwidth: TypeAlias = Callable[[Setting, str], Value]

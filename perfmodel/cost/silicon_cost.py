@@ -1,6 +1,6 @@
-"""What chips cost to make: yield, dies of a wafer, masks that are shared or each chip's own.
+"""Manufacturing cost of chips: yield, dies per wafer, shared and chip-specific masks.
 
-Numbers or arrays; a low and a high estimate are an array of two.
+Arguments are scalars or arrays; a low and a high estimate form an array of two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from perfmodel.arrays import Value, namespace
 
 
 def murphy_yield(area_m2: Value, defects_per_m2: Value) -> Value:
-    """Return the share of dies without a defect: ``((1 - exp(-A D)) / (A D))^2``.
+    """Return the yield of dies, ``((1 - exp(-A D)) / (A D))^2``, A the area, D the defect density.
 
     Murphy, "Cost-size optima of monolithic integrated circuits", Proc. IEEE 52(12), 1964.
     """
@@ -22,7 +22,9 @@ def murphy_yield(area_m2: Value, defects_per_m2: Value) -> Value:
 
 
 def dies_per_wafer(area_m2: Value, wafer_m: Value = 0.3) -> Value:
-    """Return whole dies of a round wafer: ``pi r^2 / A - pi d / sqrt(2 A)``, rounded down.
+    """Return the number of dies per wafer, ``floor(pi r^2 / A - pi d / sqrt(2 A))``.
+
+    A is the die area, r the radius and d the diameter of the wafer.
 
     De Vries, "Investigation of gross die per wafer formulas", IEEE TSM 18(1), 2005.
     """
@@ -34,22 +36,22 @@ def dies_per_wafer(area_m2: Value, wafer_m: Value = 0.3) -> Value:
 def die_usd(
     area_m2: Value, *, wafer_usd: Value, defects_per_m2: Value, wafer_m: Value = 0.3
 ) -> Value:
-    """Return the price of a good die: that of a wafer over the good ones expected of it."""
+    """Return the price of a good die: wafer price / (dies per wafer x yield)."""
     good = dies_per_wafer(area_m2, wafer_m) * murphy_yield(area_m2, defects_per_m2)
     return wafer_usd / namespace(good).maximum(good, 1e-12)
 
 
 class MaskCost(NamedTuple):
-    """What a set of photomasks costs where chips differ in some of its layers.
+    """Cost of a photomask set for chips that differ in some layers.
 
     Attributes
     ----------
     shared_usd
-        Layers that all chips have alike.
+        Cost of the layers common to all chips.
     each_usd
-        Layers of one chip's own.
+        Cost of the layers specific to one chip.
     first_usd, again_usd
-        All masks of all chips, and those of another content in the same chips.
+        Cost of all masks of all chips, and of the specific layers of all chips for new contents.
     """
 
     shared_usd: Value
@@ -67,21 +69,22 @@ def mask_cost_usd(
     own_layers: Value = 10.0,
     extreme_weight: Value = 6.0,
 ) -> MaskCost:
-    """Return what masks cost for chips that differ in a few layers of wires.
+    """Return the mask cost of chips that differ in a few wiring layers.
 
-    A layer of extreme ultraviolet counts as `extreme_weight` plain ones; a chip's own layers are
-    plain (Liu et al., arXiv 2508.16151 v2: 58 + 12 x 6 units of a 5 nm set, 10 of them own).
+    An extreme-ultraviolet (EUV) layer costs `extreme_weight` times a plain layer; chip-specific
+    layers are plain (Liu et al., arXiv 2508.16151 v2: 58 + 12 x 6 units of a 5 nm set, 10 of them
+    chip-specific).
 
     Parameters
     ----------
     set_usd
-        Price of a whole set.
+        Price of a complete mask set.
     chips
-        Chips that differ.
+        Number of different chips.
     plain_layers, extreme_layers, own_layers
-        Layers of each sort; own ones are among the plain ones.
+        Number of plain, EUV and chip-specific layers; the last are among the plain ones.
     extreme_weight
-        Price of a layer of extreme ultraviolet over that of a plain one.
+        Price ratio of an EUV layer to a plain one.
     """
     unit = set_usd / (plain_layers + extreme_weight * extreme_layers)
     each = own_layers * unit

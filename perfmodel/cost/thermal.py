@@ -1,8 +1,8 @@
-"""Heat and battery: how long a speed lasts, and what a charge is worth.
+"""Thermal and battery limits: duration of full speed, sustained speed, and runs per charge.
 
-One warm body, as a lumped resistance R (K/W) to the surroundings and a capacity C (J/K):
-``C dT/dt = P - (T - Ta) / R``, so that under a constant power the excess over the surroundings
-tends to P R with the time constant R C (Newton's law of cooling). All functions take arrays.
+Lumped thermal model with a resistance R (K/W) to the surroundings and a heat capacity C (J/K),
+``C dT/dt = P - (T - Ta) / R``: under a constant power P the temperature rise tends to P R with the
+time constant R C (Newton's law of cooling). All functions accept arrays.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 
-#: Surroundings where a device states none, degrees Celsius.
+#: Default ambient temperature, degrees Celsius.
 ROOM_CELSIUS = 25.0
-#: Seconds of an hour.
+#: Seconds per hour.
 HOUR = 3600.0
 _STEFAN_BOLTZMANN = 5.670374419e-8
 _GRAVITY = 9.80665
@@ -24,16 +24,16 @@ _KELVIN = 273.15
 
 
 class ThermalNode(NamedTuple):
-    """A warm body.
+    """Lumped thermal model of a device.
 
     Attributes
     ----------
     resistance
-        To the surroundings, K/W.
+        Thermal resistance to the surroundings, K/W.
     capacity
-        Of what warms up together, J/K.
+        Heat capacity, J/K.
     ambient, limit
-        Temperature of the surroundings, and the one not to be passed; degrees Celsius.
+        Ambient temperature, and maximum temperature; degrees Celsius.
     """
 
     resistance: Value
@@ -43,7 +43,7 @@ class ThermalNode(NamedTuple):
 
     @property
     def time_constant_s(self) -> Value:
-        """Seconds in which an excess falls to 1/e."""
+        """Time constant R C, seconds."""
         return self.resistance * self.capacity
 
 
@@ -55,9 +55,9 @@ def temperature(node: ThermalNode, power_w: Value, seconds: Value, start: Value 
     Parameters
     ----------
     power_w, seconds
-        Power turned to heat, and for how long.
+        Dissipated power, and its duration.
     start
-        Temperature at first, degrees Celsius; that of the surroundings by default.
+        Initial temperature, degrees Celsius; ambient temperature by default.
     """
     xp = namespace(power_w, seconds, *node)
     steady = node.ambient + power_w * node.resistance
@@ -66,9 +66,9 @@ def temperature(node: ThermalNode, power_w: Value, seconds: Value, start: Value 
 
 
 def sustained_power(node: ThermalNode, cap_w: Value = float("inf")) -> Value:
-    """Return the power that the body sheds at its limit, watts, no more than a power cap.
+    """Return the sustainable power, watts: ``min(cap, (limit - ambient) / R)``.
 
-    ``min(cap, (limit - ambient) / R)``; zero in surroundings warmer than the limit.
+    Zero if the surroundings are warmer than the limit.
     """
     xp = namespace(cap_w, *node)
     head = xp.maximum(node.limit - node.ambient, 0.0)
@@ -76,10 +76,10 @@ def sustained_power(node: ThermalNode, cap_w: Value = float("inf")) -> Value:
 
 
 def burst_s(node: ThermalNode, power_w: Value, start: Value = None) -> Value:
-    """Return the seconds until the limit is reached under constant power.
+    """Return the time until the limit is reached under constant power, seconds.
 
-    ``R C ln((P R - (T0 - Ta)) / (P R - (limit - Ta)))``; infinite where it is never reached, zero
-    where the body starts beyond it.
+    ``R C ln((P R - (T0 - Ta)) / (P R - (limit - Ta)))``; infinite if it is never reached, zero if
+    the initial temperature exceeds it.
 
     Parameters
     ----------
@@ -94,30 +94,31 @@ def burst_s(node: ThermalNode, power_w: Value, start: Value = None) -> Value:
     # log of ((excess - first) / (excess - head)), kept finite where it does not apply.
     left = xp.where(reached, excess - head, 1.0)
     ratio = xp.where(reached, xp.maximum(excess - first, left), 1.0) / left
-    found = xp.where(reached, node.time_constant_s * xp.log(ratio), xp.inf)
-    return xp.where(xp.asarray(first >= head), 0.0, found)
+    seconds = xp.where(reached, node.time_constant_s * xp.log(ratio), xp.inf)
+    return xp.where(xp.asarray(first >= head), 0.0, seconds)
 
 
 def runs_until_limit(
     node: ThermalNode, power_w: Value, run_s: Value, pause_s: Value = 0.0, rest_w: Value = 0.0
 ) -> Value:
-    """Return the number of the run in which the limit is reached, runs and pauses alternating.
+    """Return the number of the run in which the limit is reached, with a pause after each run.
 
-    The body starts warmed through by the resting power. With ``a = exp(-run / RC)`` and ``b =
-    exp(-pause / RC)`` run n ends at an excess of ``(P - P0) R (1 - a) (1 - (ab)^n) / (1 - ab)``.
+    The initial state is the steady state of the power P0 in pauses. With ``a = exp(-run / RC)`` and
+    ``b = exp(-pause / RC)``, the temperature rise above it at the end of run n is
+    ``(P - P0) R (1 - a) (1 - (ab)^n) / (1 - ab)``.
 
     Parameters
     ----------
     power_w, rest_w
-        Power in a run and in a pause.
+        Power during runs, P, and during pauses, P0; watts.
     run_s, pause_s
-        Seconds of either.
+        Duration of a run and of a pause, seconds.
 
     Returns
     -------
     Value
-        Whole number, 1 or more; infinite where it is never reached, as where a run draws no more
-        than a pause, and 1 where the resting power alone reaches it.
+        Integer, 1 or more; infinite if the limit is never reached, as when a run draws no more
+        power than a pause; 1 if P0 is sufficient to reach it.
     """
     xp = namespace(power_w, run_s, pause_s, rest_w, *node)
     fall = xp.exp(-run_s / node.time_constant_s)
@@ -127,7 +128,7 @@ def runs_until_limit(
     warms = xp.asarray(step > 0.0)
     left = 1.0 - head * (1.0 - both) / xp.where(warms, step, 1.0)
     reached = warms & (left > 0.0)
-    # A hair below a whole number is that number: the limit is met as the run ends.
+    # Tolerance for rounding: the limit is reached exactly at the end of a run.
     logs = xp.log(xp.where(reached, left, 0.5)) / xp.log(xp.where(warms, both, 0.5))
     count = xp.where(reached, xp.maximum(xp.ceil(logs - 1e-9), 1.0), xp.inf)
     return xp.where(xp.asarray(head <= 0.0), 1.0, count)
@@ -136,11 +137,11 @@ def runs_until_limit(
 def throttled_speed(
     power_w: Value, sustained_w: Value, idle_w: Value = 0.0, exponent: Value = 1.0
 ) -> Value:
-    """Return the share of full speed at which a device draws no more than it can sustain.
+    """Return the share of full speed at which the power is sustainable.
 
-    ``((sustained - idle) / (power - idle)) ^ (1 / exponent)``, at most 1: what is drawn beyond idle
-    goes with speed to the exponent. 1 is duty cycling; up to 3 where the supply falls with the
-    clock. Zero where idling alone is too much.
+    ``((sustained - idle) / (power - idle)) ^ (1 / exponent)``, at most 1: the power above idle is
+    proportional to speed to the power of `exponent`, which is 1 for duty cycling and up to 3 if
+    the supply voltage scales with the clock. Zero if the idle power is not sustainable.
     """
     xp = namespace(power_w, sustained_w, idle_w, exponent)
     over = xp.asarray(power_w > sustained_w)
@@ -156,21 +157,22 @@ def natural_convection_resistance(
     ambient_celsius: Value = ROOM_CELSIUS,
     emissivity: Value = 0.9,
 ) -> Value:
-    """Return the thermal resistance of a body that only still air and radiation cool, K/W.
+    """Return the thermal resistance under natural convection and radiation, K/W.
 
     Convection of a vertical plate by Churchill and Chu (Int. J. Heat Mass Transfer 18, 1975),
     ``Nu = (0.825 + 0.387 Ra^(1/6) / (1 + (0.492 / Pr)^(9/16))^(8/27))^2``, properties of air at the
-    film temperature; radiation ``e s (Ts^2 + Ta^2) (Ts + Ta)``. The whole surface is taken to be as
-    warm as its warmest spot, so the resistance is a lower bound.
+    film temperature; radiation ``e s (Ts^2 + Ta^2) (Ts + Ta)`` in W/(m^2 K), s the Stefan-Boltzmann
+    constant. The whole surface is assumed to be at the temperature of its hottest spot, so that the
+    resistance is a lower bound.
 
     Parameters
     ----------
     area_m2, height_m
-        Surface that faces the air, and its height.
+        Surface area exposed to air, and its height.
     surface_celsius, ambient_celsius
-        Temperatures; a surface cooler than the air takes heat as it would give it.
+        Temperatures; a surface cooler than the air is treated symmetrically.
     emissivity
-        0.9 for glass and paint.
+        Emissivity e; 0.9 for glass and paint.
     """
     warm, cool = surface_celsius + _KELVIN, ambient_celsius + _KELVIN
     film = 0.5 * (warm + cool)
@@ -187,33 +189,33 @@ def natural_convection_resistance(
 
 
 class Thermal(NamedTuple):
-    """What heat and battery make of a run that is repeated without a pause.
+    """Thermal and battery limits of a workload that is repeated without pauses.
 
     Attributes
     ----------
     sustained_power_w
-        Power that can be kept up: the sustained ceiling (``power.busy``) or what is shed at the
-        limit, whichever is less; infinite where neither is stated, zero where the surroundings are
-        warmer than the limit.
+        Sustainable power: the minimum of the stated ceiling (``power.busy``) and the power
+        dissipated at the temperature limit; infinite if neither is stated, zero if the surroundings
+        are warmer than the limit.
     sustained_speed
-        Share of full speed that is left once the device slows down.
+        Share of full speed after throttling.
     sustained_latency_s
-        Seconds of a run then.
+        Latency of a run after throttling, seconds.
     burst_s
-        Seconds of full speed before, from the temperature of the surroundings: until the body is as
-        warm as the sustained power keeps it. None where no resistance is stated.
+        Duration of full speed from ambient temperature until the steady state of the sustained
+        power is reached, seconds. ``None`` if no thermal resistance is stated.
     steady_celsius
-        Temperature that full speed would tend to; NaN without a thermal resistance.
+        Steady-state temperature at full speed; NaN without a thermal resistance.
     battery_runs
-        Runs at full speed that a charge lasts; NaN without a battery.
+        Runs per battery charge at full speed; NaN without a battery.
     battery_hours
-        Hours of them without a pause.
+        Duration of these runs without pauses, hours.
     battery_share_per_run
-        Share of a charge that one takes.
+        Share of a charge that one run consumes.
     runs_in_an_hour
-        Runs of the first hour: full speed while the burst lasts, then what is sustained.
+        Number of runs in the first hour: at full speed during the burst, then at sustained speed.
     battery_share_in_an_hour
-        Share of a charge that this hour takes.
+        Share of a charge that the first hour consumes.
     """
 
     sustained_power_w: Value
@@ -229,11 +231,12 @@ class Thermal(NamedTuple):
 
 
 def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value) -> Thermal:
-    """Return what heat and battery make of a run.
+    """Return the thermal and battery limits of a repeated run.
 
-    A sustained ceiling and a limit of the temperature act alike: what may be kept up is the lesser
-    power, and until the body is as warm as that power keeps it, full speed lasts. More power never
-    gives a longer burst. A ceiling without a resistance and a capacity behind it acts at once.
+    A stated power ceiling and a temperature limit are treated alike: the smaller power is
+    sustainable, and full speed lasts until the steady-state temperature of that power is reached.
+    A higher power never results in a longer burst. A ceiling without a thermal resistance and heat
+    capacity applies immediately.
 
     Parameters
     ----------
@@ -242,7 +245,7 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
         ``power.ambient``, ``power.limit``, ``power.speed_exponent``, ``power.battery``; any may be
         absent.
     latency_s, energy_j
-        Of one run at full speed.
+        Latency and energy of one run at full speed.
     """
     xp = namespace(latency_s, energy_j, *facts.values())
     power = energy_j / latency_s
@@ -257,7 +260,7 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
         limit, capacity = facts.get("power.limit", np.inf), facts.get("power.heat_capacity", 0.0)
         sustained = sustained_power(ThermalNode(resistance, capacity, ambient, limit), cap)
         node = ThermalNode(resistance, capacity, ambient, ambient + sustained * resistance)
-        # Of the powers, not of the temperatures: a rounding of these must not undo the comparison.
+        # Compare powers rather than temperatures, so that rounding cannot reverse the comparison.
         burst = xp.where(power > sustained, burst_s(node, power), np.inf)
     speed = throttled_speed(power, sustained, idle, facts.get("power.speed_exponent", 1.0))
     with np.errstate(divide="ignore"):
@@ -265,9 +268,9 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
     battery = facts.get("power.battery", np.nan)
     runs = battery / energy_j
     full = xp.minimum(burst, HOUR)
-    # Where even idling is too much, it idles all the same.
-    kept = xp.minimum(power, xp.maximum(sustained, idle))
-    drawn = power * full + kept * (HOUR - full)
+    # If even idling is not sustainable, the device still idles.
+    throttled = xp.minimum(power, xp.maximum(sustained, idle))
+    drawn = power * full + throttled * (HOUR - full)
     return Thermal(
         sustained,
         speed,

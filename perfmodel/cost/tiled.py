@@ -1,8 +1,8 @@
-"""Tiled traffic of the rows of a table: what a scratchpad of some capacity lets through.
+"""Tiled traffic of the rows of an operator table beyond a scratchpad of finite capacity.
 
-Every loop nest crosses the boundary beyond the scratchpad as often as its best tile needs; what a
-row touches outside its nests (bias, residual input) crosses once. Networks of up to `SHAPES`
-distinct shapes use exact staircases, one for each shape; more, closed forms over the points.
+The operands of every loop nest cross the boundary beyond the scratchpad as often as the nest's best
+tile requires; data outside nests (bias, residual input) crosses once. Predictions with up to
+`SHAPES` distinct shapes use one exact staircase per shape; beyond, closed forms over the points.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from perfmodel.cost.tiled_nests import BufferedNests
 from perfmodel.cost.tiled_stairs import staircases
 from perfmodel.cost.traffic.nest import Conventions
 from perfmodel.cost.traffic.stationarity import OperandTraffic
-from perfmodel.workload.lower import WEIGHT, OperatorTable
+from perfmodel.workload.operator_table import WEIGHT, OperatorTable
 
-#: Distinct shapes of a prediction that get a staircase each; beyond, closed forms.
+#: Maximum number of distinct shapes for exact staircases; beyond, closed forms are used.
 SHAPES = 1000
 
 
@@ -34,11 +34,11 @@ class Tiled:
     ----------
     traffic
         Level -> bytes of each row, ``(rows, points)``: main memory, and the memory that stores the
-        weights where that is another.
+        weights if it is a different one.
     nests
         Bytes of each nest by operand in one execution of its row, all groups; ``(nests, points)``.
     model
-        How it was found, with its conventions.
+        Name of the traffic model with its conventions.
     """
 
     traffic: dict[str, Value]
@@ -55,29 +55,29 @@ def tiled_traffic(
     keep: Value = 0.0,
     capacity: Value = None,
 ) -> Tiled:
-    """Return the bytes that each row moves between the last on-chip memory and what is beyond.
+    """Return the traffic of each row between the last on-chip memory and the memories beyond it.
 
     Parameters
     ----------
     conventions
-        What a tile may do; double-buffered, halo refetched, even by default.
+        Constraints on tiles; by default double-buffered, halo refetched, even.
     partial
-        Bytes of an output element while it is summed up.
+        Bytes of a partial sum.
     keep
-        Share of the scratchpad that activations may keep from the row that makes them to those
-        that read them; tiles have the rest. 0: layer by layer. With a share the better of both is
-        taken, over the whole network.
+        Share of the scratchpad reserved for activations from the row that produces them to the
+        rows that read them; tiles use the remainder. 0 for layer by layer. With a positive share
+        the better of both is used, over the whole network.
     capacity
-        Bytes of the scratchpad; by default what is usable of the level before main memory.
+        Bytes of the scratchpad; by default the usable bytes of the level next to main memory.
 
     Returns
     -------
     Tiled
-        Infinite where not even the smallest tile fits.
+        Infinite traffic where the smallest tile does not fit.
 
     Notes
     -----
-    More capacity never adds traffic: both ways are monotone, and so is their minimum.
+    More capacity never increases traffic: both variants are monotone, and so is their minimum.
     """
     rule = conventions or Conventions()
     size = usable_capacity(setting, setting.levels[-2]) if capacity is None else capacity
@@ -86,7 +86,7 @@ def tiled_traffic(
         return layerwise
     crosses = crossing(table, setting, size * keep)
     staying = _layerwise(table, setting, rule, size * (1.0 - keep), partial, crosses)
-    better = setting.stays
+    better = setting.resident
     if better is None:
         better = network_bytes(table, staying.traffic) < network_bytes(table, layerwise.traffic)
 
@@ -127,7 +127,7 @@ def _layerwise(
     operands = nest_traffic(BufferedNests.of(table, setting, rule, capacity, partial, crosses))
     rows = RowSums(nests.row, len(table.rows), xp)
     main, weights_memory = setting.levels[-1], setting.weights_memory
-    # What no nest accounts for crosses once.
+    # Data outside nests crosses once.
     apart = outside(table)
     traffic = {main: sum_by_row(accessed * apart, table, setting)}
     weights = operands.weight

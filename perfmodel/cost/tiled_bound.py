@@ -1,4 +1,4 @@
-"""What no tiling of a network's nests can beat: lower bounds beside the tiled traffic."""
+"""Lower bounds of the traffic of a network's loop nests over all tilings."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from perfmodel.cost.setting import Setting
 from perfmodel.cost.tiled_nests import BufferedNests
 from perfmodel.cost.traffic.bounds import compulsory_bound, relaxed_bound, root_bound
 from perfmodel.cost.traffic.nest import Conventions
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 
 
 def nest_bounds(
     table: OperatorTable, setting: Setting, rule: Conventions, capacity: Value, partial: float
 ) -> Value:
-    """Return bytes that each nest moves at the least, all groups; ``(nests, points)``.
+    """Return a lower bound of the traffic of each nest in bytes, all groups; ``(nests, points)``.
 
-    Products of matrices: the optimum of real tiles. Convolutions: the square-root bound (compulsory
-    under uneven tiles, which it does not cover), less the padding, which is never fetched.
-    Attention: its operands once.
+    GEMMs: the relaxed bound (real tiles). Convolutions: the square-root bound (the compulsory bound
+    for uneven tiles, which it does not cover), without padding, which is never fetched. Attention:
+    each operand once.
     """
     buffered = BufferedNests.of(table, setting, rule, capacity, partial)
     nests = buffered.nests

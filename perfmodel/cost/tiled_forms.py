@@ -1,4 +1,4 @@
-"""Closed forms of tiled traffic over the points of a table: attention, and shapes that vary."""
+"""Closed forms of the tiled traffic of table rows: fused attention, and shapes that vary."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from perfmodel.cost.traffic.stationarity import OperandTraffic
 
 
 def closed_forms(buffered: BufferedNests, wanted: list[int]) -> dict[int, OperandTraffic]:
-    """Return the bytes of one group of each wanted nest.
+    """Return the traffic of one group of each requested nest in bytes.
 
-    The first half of a fused attention has the queries and keys, the second the values and the
+    Of a fused attention, the first nest accounts for queries and keys, the second for values and
     output.
     """
     out: dict[int, OperandTraffic] = {}
@@ -33,7 +33,7 @@ def closed_forms(buffered: BufferedNests, wanted: list[int]) -> dict[int, Operan
 
 
 def _attention(buffered: BufferedNests, i: int) -> dict[int, OperandTraffic]:
-    """Return the halves of a fused attention."""
+    """Return the traffic of the two nests of a fused attention."""
     nests, setting = buffered.nests, buffered.setting
     scores, values = buffered.widths(i), buffered.widths(i + 1)
     best = attention_traffic(
@@ -67,7 +67,7 @@ def _nest(buffered: BufferedNests, i: int) -> OperandTraffic:
     elif buffered.nests.kind[i] == "depthwise" and all_ones(nest.in_channels, nest.out_channels):
         form = depthwise_traffic
     if form is not gemm_traffic:
-        # Convolutions have no closed form of uneven tiles; even ones are some of them.
+        # Convolutions have no closed form for uneven tiles; even tiles are a special case of them.
         conventions = replace(conventions, allocation="even")
     relaxed = buffered.setting.relaxed
     best = form(nest, buffered.capacity, buffered.widths(i), conventions, relaxed=relaxed)

@@ -1,4 +1,4 @@
-"""Loop nests of a table beside a buffer: what staircases, closed forms and bounds are asked."""
+"""Loop nests of a table with the buffer they use: input of staircases, closed forms and bounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perfmodel.arrays import Value
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.shapes import Nests
 
 #: Extents of one group of a nest.
@@ -27,27 +27,27 @@ EXTENTS = (
 
 @dataclass(frozen=True, slots=True)
 class BufferedNests:
-    """The nests of a table, the buffer that they share in turn, and what tiles may do.
+    """Loop nests of a table, the buffer that they use one after another, and tiling conventions.
 
     Attributes
     ----------
     nests, points
-        The nests, and the points of their table.
+        Loop nests, and number of points of their table.
     setting
-        The machine.
+        Facts of the machine.
     conventions
-        What a tile may do.
+        Constraints on tiles.
     capacity
         Bytes of the buffer.
     partial
-        Bytes of an output element while it is summed up.
+        Bytes of a partial sum.
     element_bytes
-        Bytes of an element of input, weight and output, ``(3, nests, points or 1)``; 0 for one
+        Bytes per element of input, weight and output, ``(3, nests, points or 1)``; 0 for an operand
         that does not cross the boundary.
     real_share
-        Share of each nest's input that is real: padding is never fetched.
+        Share of each nest's input that is not padding; padding is never fetched.
     fused
-        Which nests are halves of an attention whose scores stay on chip.
+        Mask of the nests that belong to an attention whose scores remain on chip.
     """
 
     nests: Nests
@@ -75,7 +75,7 @@ class BufferedNests:
         Parameters
         ----------
         crosses
-            1 for each access that crosses, 0 for one that stays; ``None``: all cross.
+            1 for each access that crosses the boundary, else 0; ``None`` if all cross.
         """
         nests = table.nests
         assert nests is not None
@@ -92,24 +92,24 @@ class BufferedNests:
         )
 
     def nest(self, i: int) -> TileNest:
-        """Return one group of a nest, its extents over the points."""
+        """Return one group of a nest with its extents at all points."""
         stride, dilation = self.nests.stride[i].tolist(), self.nests.dilation[i].tolist()
         extents = {name: getattr(self.nests, name)[i] for name in EXTENTS}
         return TileNest.with_steps(stride, dilation, **extents)
 
     def widths(self, i: int) -> Widths:
-        """Return the bytes of an element of a nest's operands over the points."""
+        """Return the bytes per element of a nest's operands at all points."""
         input, weight, output = self.element_bytes[:, i]
         return Widths(input, weight, output, self.partial)
 
     def is_product(self, i: int) -> bool:
-        """Tell whether a nest is a product of matrices: one tap, no stride."""
+        """Return whether a nest is a GEMM: one tap, no stride."""
         strides = self.nests.stride[i].tolist() == [1, 1]
         return strides and all_ones(self.nests.kernel_rows[i], self.nests.kernel_columns[i])
 
 
 def all_ones(*values: Value) -> bool:
-    """Tell whether sizes are all 1; kernels, and channels of a depthwise nest, never vary."""
+    """Return whether sizes are all 1; kernels, and channels of a depthwise nest, never vary."""
     return all(isinstance(v, np.ndarray) and bool(np.all(v == 1.0)) for v in values)
 
 

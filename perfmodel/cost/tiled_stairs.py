@@ -1,15 +1,15 @@
-"""Exact staircases of the loop nests of a table, where their distinct shapes are few."""
+"""Exact staircases for the loop nests of a table with few distinct shapes."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.caches import cached
 from perfmodel.cost.tiled_nests import EXTENTS, BufferedNests
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import Staircase, staircase
@@ -23,9 +23,9 @@ class DistinctShapes:
     Attributes
     ----------
     rows
-        Extents (`EXTENTS`), bytes of an element of each operand, and the real share of the input.
+        Extents (`EXTENTS`), bytes per element of each operand, and the unpadded share of the input.
     index
-        Which point has which; None where all have the one.
+        Index of the shape of each point; ``None`` if there is only one shape.
     """
 
     rows: list[tuple[float, ...]]
@@ -33,10 +33,10 @@ class DistinctShapes:
 
 
 def staircases(buffered: BufferedNests, limit: int) -> dict[int, OperandTraffic]:
-    """Return the bytes of one group of each nest that staircases answer.
+    """Return the traffic of one group of each nest that staircases can handle, in bytes.
 
-    Not halves of fused attention, extents that are not whole, and tracers. Nests that vary take
-    staircases only where the distinct shapes of all of them are at most `limit`.
+    Excluded are nests of fused attention, fractional extents, and tracers. Nests whose shape varies
+    over the points use staircases only if they have at most `limit` distinct shapes in total.
     """
     if buffered.setting.relaxed or buffered.setting.xp is not np:
         return {}
@@ -57,7 +57,7 @@ def staircases(buffered: BufferedNests, limit: int) -> dict[int, OperandTraffic]
 
 
 def _distinct(columns: list[Value], points: int, limit: int) -> DistinctShapes | None:
-    """Return the distinct rows of columns; None where too many, or extents are not whole."""
+    """Return the distinct rows of columns; ``None`` for too many rows or fractional extents."""
     if all(len(column) == 1 for column in columns):
         row = tuple(column.item() for column in columns)
         extents = row[: len(EXTENTS)]
@@ -98,10 +98,10 @@ def _looked_up(shapes: DistinctShapes, buffered: BufferedNests, i: int) -> Opera
 
 
 class _RealSteps:
-    """A staircase whose input counts only what is real, for look-ups of all parts at once.
+    """Staircase of the traffic without padding, with lookup of all operands at once.
 
-    Padding has a place in a tile and is never fetched. Of the tiles at or below a capacity the one
-    with the least real traffic is taken, so that more capacity never adds any.
+    Padding occupies space in a tile but is never fetched. Among the tiles of at most a capacity the
+    one with the least traffic without padding is used, so that more capacity never increases it.
     """
 
     __slots__ = ("_capacities", "_columns", "_edges", "_rows")
@@ -124,7 +124,7 @@ class _RealSteps:
         )
 
 
-@lru_cache(maxsize=4096)
+@cached()
 def _real_steps(
     row: tuple[float, ...],
     stride: tuple[int, ...],

@@ -1,4 +1,4 @@
-"""From rows to the network: weighted sums over the operator table."""
+"""Network totals: sums over the rows of the operator table, weighted by their counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy.typing as npt
 from perfmodel.arrays import Value, by_row, is_array, least
 from perfmodel.cost.residency import activation_bytes, stored_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.workload.lower import OperatorRow, OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
+from perfmodel.workload.rows import OperatorRow
 
 
 def total(count: Value, values: Value) -> Value:
@@ -21,7 +22,7 @@ def total(count: Value, values: Value) -> Value:
 
 
 def per_run_s(facts: Mapping[str, Value]) -> Value:
-    """Return the seconds of a run beside its rows: the runtime's own, and hand-overs of a split."""
+    """Return the seconds per run outside the rows: runtime overhead, and transfers of a split."""
     seconds = facts.get("runtime.per_run", 0.0)
     each = facts.get("runtime.per_split", 0.0)
     if is_array(each) or each:
@@ -30,14 +31,14 @@ def per_run_s(facts: Mapping[str, Value]) -> Value:
 
 
 def pair_bits(table: OperatorTable, setting: Setting) -> Value:
-    """Return element bits of one multiplied operand x those of the other, of each row.
+    """Return the product of the element bits of both multiplied operands of each row.
 
-    One number where all rows share it, else ``(rows, points)``.
+    One number if all rows share it, else ``(rows, points)``.
     """
-    chosen = setting.precision
+    precision = setting.precision
     known: dict[tuple[str, str], Value] = {}
     for pair in table.once("pairs", lambda: tuple(dict.fromkeys(row.pair for row in table.rows))):
-        left, right = (chosen.format_of(slot).element_bits for slot in pair)
+        left, right = (precision.format_of(slot).element_bits for slot in pair)
         known[pair] = left * right
     values = list(known.values()) or [1.0]
     if len(values) == 1 or (not any(map(is_array, values)) and len(set(values)) == 1):
@@ -53,7 +54,7 @@ def network_totals(
     operations: Mapping[str, Value],
     energy: Mapping[str, Value] | None = None,
 ) -> tuple[dict[str, Value], bool]:
-    """Return the sums that predictions are made of; each of shape ``(points,)`` or a number.
+    """Return the totals that predictions consist of, each a number or of shape ``(points,)``.
 
     Returns
     -------
@@ -62,8 +63,8 @@ def network_totals(
         ``kv_bytes``, ``activation_bytes``, ``traffic LEVEL``, ``operations FORMAT``,
         ``energy NAME``, ``phase NAME``.
     sound
-        Whether the seconds of every row and all sums are numbers from 0 up; each is looked at
-        while it lies in the nearest cache.
+        Whether the seconds of every row and all sums are non-negative numbers; checked during
+        summation, while the values are in the CPU cache.
     """
     count = table.count
     out: dict[str, Value] = {}
@@ -79,14 +80,14 @@ def network_totals(
     if setting.causal_skips_masked:
         macs = macs - table.masked_macs
     put("macs", total(count, macs))
-    # Of numbers that others have, and so of their signs.
+    # Products of values that are checked elsewhere need no check of their signs.
     out["bit_operations"] = total(count, macs * pair_bits(table, setting))
     put("vector_ops", total(count, table.vector_ops))
     put("weight_bytes", stored_bytes(table, setting, "weight"))
     put("kv_bytes", stored_bytes(table, setting, "kv"))
     put("activation_bytes", activation_bytes(table, setting))
-    for level, moved in traffic.items():
-        put(f"traffic {level}", total(count, moved))
+    for level, bytes_ in traffic.items():
+        put(f"traffic {level}", total(count, bytes_))
     for name, done in operations.items():
         if done is table.vector_ops:
             out[f"operations {name}"] = out["vector_ops"]
@@ -107,7 +108,7 @@ def network_totals(
 
 
 def _phases(rows: Sequence[OperatorRow]) -> dict[str, npt.NDArray[np.intp]]:
-    """Return phase -> its rows."""
+    """Return a mapping from phase to its rows."""
     phases = [row.phase for row in rows]
     return {
         phase: np.array([i for i, each in enumerate(phases) if each == phase], dtype=np.intp)
@@ -116,9 +117,9 @@ def _phases(rows: Sequence[OperatorRow]) -> dict[str, npt.NDArray[np.intp]]:
 
 
 def once_a_run(setting: Setting) -> Value:
-    """Return seconds of a run beside its rows.
+    """Return the seconds per run outside the rows.
 
-    ``per_run``, the host's of every sequence, and those of entering bodies of control flow.
+    They consist of ``per_run``, host time per sequence, and the entries into control-flow bodies.
     """
     if setting.bare:
         return 0.0
@@ -127,12 +128,12 @@ def once_a_run(setting: Setting) -> Value:
 
 
 def calls_s(setting: Setting) -> Value:
-    """Return seconds of entering the bodies of control flow that a run passes through."""
+    """Return the seconds for entering the control-flow bodies of a run."""
     each = 0.0 if setting.bare else setting.fact("runtime.per_subgraph", 0.0)
     return each * setting.calls if is_array(each) or each else 0.0
 
 
 def sequence_s(setting: Setting) -> Value:
-    """Return seconds that the host takes for the sequences of a step."""
+    """Return the host seconds for the sequences of a step."""
     each = 0.0 if setting.bare else setting.fact("runtime.per_sequence", 0.0)
     return each * setting.sequences if is_array(each) or each else 0.0

@@ -1,4 +1,4 @@
-"""Evaluation: measured rows and published claims, and what the model says of them."""
+"""Evaluation of predictions against measured rows and published claims."""
 
 from perfmodel.evaluate.claims import Reproduction, Reproductions, names, published, reproduce
 from perfmodel.evaluate.datasets import dataset_names, datasets

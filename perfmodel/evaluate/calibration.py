@@ -1,4 +1,4 @@
-"""A device calibrated on a user's own measurements."""
+"""Calibration of a device on a user's measurements."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from perfmodel.settings import gathered
 
 __all__ = ["calibrate", "scaled_rows"]
 
-#: Measured columns that say how long a run took; the first that a row has counts.
+#: Measured columns that determine the run time; the first one that a row has is used.
 _TIMES: Final = ("latency_s", "tokens_per_s", "frames_per_s")
 
 
 def scaled_rows(rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> PredictedRows:
-    """Return the predictions of rows by a factor of their device and one of each class of seconds.
+    """Return predictions of rows as a function of the device and class multipliers of seconds.
 
     Parameters
     ----------
     rows
-        Cases whose machine is known, each with a question; see
-        `perfmodel.calibrate.few_shot.few_shot`, which takes the answer.
+        Cases with a known machine, each with a question. The result is the forward model of
+        `perfmodel.calibrate.few_shot.few_shot`.
     """
 
     def facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -64,8 +64,8 @@ def calibrate(
 ) -> Calibration:
     """Fit multipliers of the seconds of each class to measured rows of one device.
 
-    How far they may lie from 1 is what the evidence tells of other devices whose predictions rest
-    on as much (`perfmodel.calibrate.few_shot.few_shot`).
+    The prior of each multiplier is centred at 1, with a width from the evidence of other devices
+    with predictions on the same basis (`perfmodel.calibrate.few_shot.few_shot`).
 
     Parameters
     ----------
@@ -88,12 +88,13 @@ def calibrate(
     Returns
     -------
     Calibration
-        Its ``machine()`` is what `predict` takes; ``to_yaml()`` the text of a file.
+        Result whose ``machine()`` can be passed to `predict`; ``to_yaml()`` returns a file's text.
 
     Raises
     ------
     InputError
-        Every fault of the file, rows of several devices or runtimes, rows that cannot be predicted.
+        Lists every fault of the file, rows of several devices or runtimes, and rows that cannot be
+        predicted.
 
     Examples
     --------
@@ -141,7 +142,7 @@ def calibrate(
 
 
 class _Measured(NamedTuple):
-    """A measured row, and what is predicted of it without a calibration."""
+    """A measured row with its uncalibrated prediction."""
 
     case: ValidationCase
     question: MeasuredQuantity
@@ -182,7 +183,7 @@ def _calibration(rows: Sequence[_Measured], file: str, notes: tuple[str, ...]) -
 
 
 def _unmeasured(device: Device, runtime: Runtime | None, models: Sequence[str]) -> Calibration:
-    """Return what the evidence alone says of a device."""
+    """Return the calibration of an unmeasured device, with the prior from the evidence."""
     lists: list[tuple[str, Mapping[str, Any]]] = [(model, {}) for model in models]
     lists = lists or [(names[0], settings) for names, settings in VARIED.values()]
     first: Prediction | None = None
@@ -216,12 +217,12 @@ def _error(predicted: np.ndarray, measured: np.ndarray) -> float:
 
 
 def _row(case: ValidationCase, device: Device | None, runtime: Runtime | None) -> _Measured:
-    """Return a row that says how long a run took.
+    """Return a row with its measured run time and uncalibrated prediction.
 
     Raises
     ------
     InputError
-        It does not, it is of another device or runtime, or it cannot be predicted.
+        The row has no run time, is of another device or runtime, or cannot be predicted.
     """
     questions = {q.metric: q for q in case.questions}
     question = next((questions[m] for m in _TIMES if m in questions), None)

@@ -1,6 +1,7 @@
-"""What a data set hands to validation: measured rows, each with what to predict or to serve for it.
+"""Validation cases of a data set: measured rows with the predictions to compare them with.
 
-Each row is evidence of something, and one number of a prediction answers what was measured.
+Each measured quantity corresponds to one number of a prediction (`predict` or `serve`), and each
+row is evidence for a `Subject`.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ class MeasuredQuantity:
     Attributes
     ----------
     target
-        Name of the target that it counts for.
+        Name of the target to which its error contributes.
     metric
-        Attribute of `Prediction` that answers it, such as ``latency_s`` (of `Served` for a load);
-        ``resource NAME`` for what it takes of a resource of the engine, ``largest COLUMN`` for that
-        of a column of its table.
+        Corresponding attribute of `Prediction` (of `Served` for a load), such as ``latency_s``;
+        ``resource NAME`` for the usage of a resource of the engine, ``largest COLUMN`` for the
+        maximum of a column of its table.
     measured
-        SI.
+        Measured value in SI units.
     workload
-        What was run.
+        Workload that was run.
     command
-        The command line that predicts it; empty where the data set has a reader of its own.
+        Command line that predicts it; empty if the data set has a reader in Python.
     load
-        What `perfmodel.serve` is asked instead of `predict`.
+        Load to predict with `perfmodel.serve` instead of `predict`.
     machine
-        Machine with facts of its own, where it is not the row's.
+        Machine with additional facts, if it differs from the row's.
     """
 
     target: str
@@ -66,23 +67,23 @@ class ValidationCase:
     Attributes
     ----------
     name
-        As reports name it.
+        Name in reports.
     device
-        As `by_device` names it.
+        Name in errors by device.
     machine
-        Device, or machine with the row's facts; ``None`` where the row cannot be predicted.
+        Device, or machine with the row's facts; ``None`` if the row cannot be predicted.
     questions
-        What was measured.
+        Measured quantities.
     group
         Family of networks, weight format ...: a second way to group errors; may be empty.
     reason
-        Why the row cannot be predicted.
+        Reason why the row cannot be predicted.
     engine
-        Engine of the device; the runtime's where left out.
+        Engine of the device; the runtime's if None.
     warm
-        Measured over repeated runs, so that small networks keep their weights in a cache.
+        Whether it was measured over repeated runs, so that small networks have warm caches.
     values
-        What the data set's form worked out of the row, for the groups of its refits.
+        Values of the row by the data set's form, for the groups of its refits.
     """
 
     name: str
@@ -100,16 +101,16 @@ class ValidationCase:
     def predict(
         self, workload: Workload, machine: Device | Machine | None = None, **others: Any
     ) -> Prediction:
-        """Return what `predict` says of a workload, asked as the row was measured.
+        """Return the prediction of a workload under the conditions of the row.
 
         Parameters
         ----------
         workload
-            What was run.
+            Workload to predict.
         machine
-            Instead of the row's.
+            Machine instead of the row's.
         **others
-            Options of `predict` instead of the row's.
+            Options of `predict` that override the row's.
         """
         device = machine or self.machine
         assert device is not None
@@ -124,9 +125,9 @@ class Cases:
     Attributes
     ----------
     primary
-        Target whose error is the data set's.
+        Target whose error is that of the data set.
     notes
-        What a reader of the errors must know.
+        Remarks for the reader of the errors.
     details
         Further ways to group the errors of the primary target: name -> template of a row's values.
     """
@@ -138,12 +139,12 @@ class Cases:
     details: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def asked(self, target: str = "") -> list[tuple[ValidationCase, MeasuredQuantity]]:
-        """Return every question of the rows that can be predicted, with its row.
+        """Return (case, question) for every question of the predictable rows.
 
         Parameters
         ----------
         target
-            The questions of this target alone; of all where left out.
+            Only questions of this target; all if empty.
         """
         return [
             (case, question)
@@ -155,14 +156,14 @@ class Cases:
 
 
 class RowOrigin(NamedTuple):
-    """What a row of a result came from.
+    """Origin of a row of a result.
 
     Attributes
     ----------
     case, question
-        Of the data set.
+        Case and question of the data set.
     runtime
-        Name of the one that the prediction was made under.
+        Name of the runtime used for the prediction.
     """
 
     case: ValidationCase
@@ -171,18 +172,17 @@ class RowOrigin(NamedTuple):
 
     @property
     def subject(self) -> Subject:
-        """What the row is evidence of."""
+        """Subject for which the row is evidence."""
         return subject_of(self.case, self.question, self.runtime)
 
 
 def subject_of(case: ValidationCase, question: MeasuredQuantity, runtime: str = "") -> Subject:
-    """Return what a measured quantity of a row is evidence of.
+    """Return the subject for which a measured quantity of a row is evidence.
 
     Parameters
     ----------
     runtime
-        Name of the runtime that the prediction was made under; that of the row's machine, or its
-        own, where left out.
+        Name of the runtime used for the prediction; if empty, that of the row's machine or case.
     """
     machine = case.machine
     assert machine is not None
@@ -204,41 +204,41 @@ def classes_in(workload: Workload) -> dict[str, str]:
 
 
 def metric_of(answer: Prediction | Served, name: str) -> Any:
-    """Return a number, or an array over points; ``None`` where the prediction has none.
+    """Return a metric of a prediction, a number or array; ``None`` if the prediction lacks it.
 
     Parameters
     ----------
     name
-        Attribute of the answer; ``resource NAME`` for what it takes of a resource of the engine,
-        ``largest COLUMN`` for the largest number of a column of its table.
+        Attribute of the answer; ``resource NAME`` for the usage of a resource of the engine,
+        ``largest COLUMN`` for the maximum of a column of its table.
     """
-    of, _, what = name.rpartition(" ")
-    if not of:
+    kind, _, column = name.rpartition(" ")
+    if not kind:
         value = getattr(answer, name)
-        # Bytes by memory: main memory is the last.
+        # For bytes by memory, the last entry is main memory.
         return (
             list(cast("dict[str, Any]", value).values())[-1] if isinstance(value, dict) else value
         )
     assert isinstance(answer, Prediction)
-    if of == "resource":
-        return answer.resources[what]["used"] if what in answer.resources else None
-    return largest(answer, what)
+    if kind == "resource":
+        return answer.resources[column]["used"] if column in answer.resources else None
+    return largest(answer, column)
 
 
 #: Arguments of `serve` that are numbers, and may be arrays.
 _SIZES: Final = ("prompt", "generate", "concurrency")
-#: Arguments of `serve` that say how the model is split and stored.
+#: Arguments of `serve` for the parallelisation and storage of the model.
 _CHOICES: Final = ("tensor", "data", "expert", "wide")
 
 
 @dataclass(frozen=True, slots=True)
 class ServedLoad:
-    """A model under load, as `perfmodel.serve` takes it.
+    """A model under load, as arguments of `perfmodel.serve`.
 
     Attributes
     ----------
     model
-        Of the library.
+        Name of a model of the library.
     parameters
         ``prompt``, ``generate``, ``concurrency``; numbers or arrays that broadcast.
     choices
@@ -255,7 +255,7 @@ class ServedLoad:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What equal loads share."""
+        """Hashable key, equal for equal loads."""
         return (self.model, *self.parameters.items(), *self.choices.items())
 
     def serve(
@@ -264,7 +264,7 @@ class ServedLoad:
         precision: Precision | str | None,
         runtime: Runtime | str | None,
     ) -> Served:
-        """Return what requests see of it; a machine has its runtime."""
+        """Return the serving prediction of the load; a `Machine` determines the runtime."""
         return serve(
             self.model,
             device,
@@ -281,7 +281,7 @@ def served_load(model: str, settings: Mapping[str, Any]) -> ServedLoad:
     Raises
     ------
     InputError
-        Settings that `serve` does not take.
+        Settings that `serve` does not support.
     """
     other = [name for name in settings if name not in (*_SIZES, *_CHOICES)]
     if other:
@@ -295,9 +295,10 @@ def served_load(model: str, settings: Mapping[str, Any]) -> ServedLoad:
 
 
 def kernels_s(served: Served, metric: str, precision: Precision | str | None) -> float:
-    """Return seconds of the kernels of one device at their peaks and bandwidths."""
+    """Return the roofline time of the kernels on one device, s."""
     passes = [served.decode] if metric == "tpot_s" else [served.prefill, served.decode]
-    bare = [
-        predict(one.workload, one.machine, model="roofline", precision=precision) for one in passes
+    rooflines = [
+        predict(step.workload, step.machine, model="roofline", precision=precision)
+        for step in passes
     ]
-    return sum(float(one.latency_s) for one in bare)
+    return sum(float(roofline.latency_s) for roofline in rooflines)

@@ -1,4 +1,4 @@
-"""Published claims, predicted: one row per claim, what was published beside what is predicted."""
+"""Reproduction of published claims: one row per claim with the published and predicted value."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from perfmodel.ask import hardware, predict, workload
+from perfmodel.ask import Prediction, Workload, hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
 from perfmodel.errors import Fault, InputError, input_error, no_such
 from perfmodel.evaluate.published import Ask, Basis, PublishedClaim, PublishedSystem, Verdict
+from perfmodel.expressions import parse_expression
 from perfmodel.settings import gathered
 from perfmodel.specfile import read, validate
 from perfmodel.table import Result, Table, plain
 from perfmodel.table.text import aligned
 
-#: Entry points of packages that hold ``NAME.yaml``, and beside it ``NAME.py`` where claims need it.
+#: Entry point group of packages with files ``NAME.yaml`` and, if claims need code, ``NAME.py``.
 GROUP: Final = "perfmodel.claims"
 
 
 def _systems() -> dict[str, tuple[Path, str]]:
-    """Return system -> its file, and the module that would compute its claims."""
+    """Return system -> its file and the name of the optional module that computes its claims."""
     return {
         path.stem: (path, f"{package.__name__}.{path.stem}")
         for package in packages(GROUP)
@@ -35,32 +36,32 @@ def _systems() -> dict[str, tuple[Path, str]]:
 
 
 def names() -> list[str]:
-    """Return the names of the systems whose claims are kept."""
+    """Return the names of the systems with published claims."""
     return sorted(_systems())
 
 
 def published(system: str) -> PublishedSystem:
-    """Return what a system has published.
+    """Return the published claims of a system.
 
     Raises
     ------
     InputError
-        No such system, or faults of its file.
+        Unknown system, or faults of its file.
     """
     known = _systems()
     if system not in known:
         raise InputError(no_such(f"no published system is named '{system}'", system, known))
     path, _ = known[system]
     data, marks = read(path)
-    found = validate(PublishedSystem, data, marks, path.name)
-    if found.system != system:
+    system_claims = validate(PublishedSystem, data, marks, path.name)
+    if system_claims.system != system:
         raise input_error(
-            f"calls itself '{found.system}'",
+            f"calls itself '{system_claims.system}'",
             "system",
             path.name,
             expected=f"'{system}', as the file",
         )
-    return found
+    return system_claims
 
 
 def reproduce(systems: str | Iterable[str] | None = None) -> Reproductions:
@@ -74,12 +75,12 @@ def reproduce(systems: str | Iterable[str] | None = None) -> Reproductions:
     Returns
     -------
     Reproductions
-        A tuple, one `Reproduction` a claim, in the order of the files.
+        Tuple with one `Reproduction` per claim, in the order of the files.
 
     Raises
     ------
     InputError
-        Every unknown name at once.
+        Lists every unknown name.
 
     Examples
     --------
@@ -90,16 +91,16 @@ def reproduce(systems: str | Iterable[str] | None = None) -> Reproductions:
     faults: list[Fault] = gathered()
     if not names():
         raise InputError(not_installed("published claims"))
-    asked = [systems] if isinstance(systems, str) else list(systems or names())
-    found: list[PublishedSystem] = []
-    for name in dict.fromkeys(asked):
+    requested = [systems] if isinstance(systems, str) else list(systems or names())
+    documents: list[PublishedSystem] = []
+    for name in dict.fromkeys(requested):
         try:
-            found.append(published(name))
+            documents.append(published(name))
         except InputError as error:
             faults += error.faults
     if faults:
         raise InputError(faults)
-    return Reproductions(row for system in found for row in _rows(system))
+    return Reproductions(row for system in documents for row in _rows(system))
 
 
 def _rows(system: PublishedSystem) -> list[Reproduction]:
@@ -131,9 +132,9 @@ def _row(system: PublishedSystem, claim: PublishedClaim, value: float) -> Reprod
     if claim.between is not None:
         low, high = claim.between
         edge = low if low is not None and value < low else high
-        beyond = edge is not None and (value > edge or edge is low)
-        error = _error(value, edge) if beyond and edge is not None else None
-        verdict = "off" if beyond or not isfinite(value) else "within"
+        outside = edge is not None and (value > edge or edge is low)
+        error = _error(value, edge) if outside and edge is not None else None
+        verdict = "off" if outside or not isfinite(value) else "within"
     elif claim.published is not None:
         error = _error(value, claim.published)
         good = isfinite(error) and abs(error) <= claim.tolerance * (1 + 1e-12)
@@ -163,46 +164,65 @@ def _error(value: float, published: float) -> float:
 
 
 def _asked(ask: Ask) -> tuple[float, tuple[float, float, str] | None]:
-    """Return a prediction, and its ends at 90 % with what they rest on where it is a latency."""
+    """Return a prediction and, for a latency, the ends of its 90 % interval with their basis."""
+    run = workload(ask.workload, **ask.parameters)
+    if ask.device is None:
+        return _value(ask.metric, run), None
     machine = hardware(ask.device).machine(ask.runtime).vary(ask.facts)
-    found = predict(
-        workload(ask.workload, **ask.parameters),
-        machine,
-        precision=ask.precision,
-        runtime=ask.runtime,
-    )
-    value = float(getattr(found, ask.metric))
+    prediction = predict(run, machine, precision=ask.precision, runtime=ask.runtime)
+    value = _value(ask.metric, prediction)
+    if ask.over is not None:
+        return value / _asked(ask.over)[0], None
     if ask.metric != "latency_s":
         return value, None
-    low, _, high, _, basis = found.interval(ask.metric)
+    low, _, high, _, basis = prediction.interval(ask.metric)
     return value, (float(low), float(high), basis)
+
+
+def _value(metric: str, answer: Prediction | Workload) -> float:
+    """Return the value of an expression of attributes, resources and columns of rows."""
+
+    def number(name: str) -> float:
+        if hasattr(answer, name):
+            return float(getattr(answer, name))
+        if isinstance(answer, Prediction):
+            if name in answer.resources:
+                return float(answer.resources[name]["used"])
+            if name in answer.table.columns:
+                return float(np.sum(answer.table["count"] * answer.table[name]))
+        raise InputError(no_such(f"nothing predicted is named '{name}'", name, dir(answer)))
+
+    expression = parse_expression(metric)
+    return float(expression({name: number(name) for name in expression.names}))
 
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """One published claim, and what the model says.
+    """One published claim with the prediction of the model.
 
     Attributes
     ----------
     system, claim, title
-        Whose, which, and in words.
+        Name of the system, name of the claim, and its description.
     published, predicted
-        In `unit`; `published` is ``None`` where the number is not public.
+        Values in `unit`; `published` is ``None`` if the number is not public.
     error
-        ``predicted / published - 1``; the difference itself where 0 was published. Of a range
-        from its nearest end, ``None`` within.
+        ``predicted / published - 1``, or the difference if 0 was published. For a range, the error
+        from the nearest end, ``None`` inside.
     basis
         ``first_principles``, ``given`` or ``fitted``.
     constants
-        What entered beside geometry and physics, in words.
+        Constants used in addition to geometry and physics, in words.
     tolerance
-        Largest error that counts as within.
+        Largest relative error for the verdict ``within``.
     verdict
         ``within``, ``off`` or ``not_public``.
+    source, note
+        Source of the claim, and remarks.
     between
-        Lowest and highest, where a range or a bound was published in place of a number.
+        Lowest and highest value, if a range or a bound was published instead of a number.
     interval
-        Of a latency that `perfmodel predict` gives: its ends at 90 %, and what they rest on.
+        For a latency predicted by `perfmodel predict`: ends of the 90 % interval, and its basis.
     """
 
     system: str
@@ -227,7 +247,7 @@ class Reproduction:
 
 
 class Reproductions(Result, tuple[Reproduction, ...]):
-    """Claims in a row; prints as an aligned table."""
+    """Sequence of claims; prints as an aligned table."""
 
     noun = "reproduction"
 
@@ -252,7 +272,7 @@ class Reproductions(Result, tuple[Reproduction, ...]):
 
     @property
     def headline(self) -> str:
-        """How many claims are within their tolerance."""
+        """Number of claims within their tolerance."""
         counts = {v: sum(r.verdict == v for r in self) for v in ("within", "off", "not_public")}
         first = [r for r in self if r.basis == "first_principles" and r.verdict != "not_public"]
         good = sum(r.verdict == "within" for r in first)
@@ -262,7 +282,7 @@ class Reproductions(Result, tuple[Reproduction, ...]):
         )
 
     def sections(self) -> list[str]:
-        """Return a line for each claim."""
+        """Return one line per claim."""
         head = ("claim", "published", "predicted", "unit", "error", "basis", "verdict", "90 % in")
         rows = [
             (
@@ -287,7 +307,7 @@ def _text(value: Any) -> str:
 
 
 def _published(row: Reproduction) -> str:
-    """A number, ``20 to 32``, ``<= 8.5`` or ``>= 3``."""
+    """Return the published value as text: a number, ``20 to 32``, ``<= 8.5`` or ``>= 3``."""
     if row.between is None:
         return _number(row.published)
     low, high = row.between
@@ -297,7 +317,7 @@ def _published(row: Reproduction) -> str:
 
 
 def _ends(row: Reproduction) -> str:
-    """Return the ends of the interval, and what they rest on."""
+    """Return the ends of the interval and its basis as text."""
     if row.interval is None:
         return ""
     low, high, basis = row.interval

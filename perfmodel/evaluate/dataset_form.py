@@ -1,4 +1,4 @@
-"""The form of a data set: a YAML that says what each row of a file asks of a public function."""
+"""Schema of declared data sets: YAML that maps rows of a file to calls of `predict` or `serve`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from perfmodel.expressions import parse_expression
 from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 
-#: Value or column -> pattern that its text has.
+#: Value or column -> pattern that its text must match.
 Patterns: TypeAlias = dict[str, str]
 
 
@@ -21,160 +21,166 @@ class _DatasetPart(FrozenModel):
 
 
 class ConditionForm(_DatasetPart):
-    """Rows that something applies to."""
+    """Condition on rows: all of `where` and none of `unless` match."""
 
     where: Patterns = Field(default_factory=dict)
-    """Every text has its pattern (a regular expression that is searched for)."""
+    """Patterns that must all match (regular expressions, searched for in the text)."""
     unless: Patterns = Field(default_factory=dict)
-    """No text has its pattern."""
+    """Patterns of which none may match."""
 
 
 class ReasonForm(ConditionForm):
-    """Rows that cannot be predicted, and why."""
+    """Condition for rows that cannot be predicted, with the reason."""
 
     reason: str
-    """A template."""
+    """Template of the reason."""
 
 
 class FactForm(ConditionForm):
-    """A setting that some rows have."""
+    """A setting that applies to some rows."""
 
     value: str = ""
-    """An expression, or a template with a ``{``."""
+    """Expression, or template if it contains ``{``."""
     fact: str = ""
-    """Instead of a value the path of another fact of the row's device; where the device does not
-    state that one, the row does not have the setting."""
+    """Path of a fact of the row's device, as an alternative to `value`; without that fact the row
+    does not have the setting."""
 
 
-#: Parameter of the workload or path of a fact -> number, expression, template, or some rows' own.
+#: Parameter of the workload or path of a fact -> number, expression, template, or `FactForm`.
 Settings: TypeAlias = dict[str, float | int | bool | str | FactForm]
 
 
 class MeaningForm(_DatasetPart):
-    """What a name means, where that is more than a text: a workload with settings of its own."""
+    """Meaning of a name as a workload with settings, for cases where a text is not enough."""
 
     model: str
-    """What the value's text is."""
+    """Text of the value."""
     set: Settings = Field(default_factory=dict)
-    """Settings of the row, which win over those that `RowForm` states."""
+    """Settings of the row, which override those of `RowForm`."""
     values: dict[str, str | float] = Field(default_factory=dict)
     """Further values of the row, by name."""
 
 
 class TextForm(_DatasetPart):
-    """A text made of columns and of values stated before it."""
+    """A text value computed from columns and preceding values.
+
+    The steps are applied in the order of the fields.
+    """
 
     text: str
-    """A template: ``{column}`` stands for a cell or for a value."""
+    """Template: ``{column}`` is replaced by a cell or a value."""
     drop: tuple[str, ...] = ()
-    """Patterns that are cut out of it, one after the other."""
+    """Patterns to delete, in order."""
     match: str | None = None
-    """Pattern of what is taken of it: the first group that took part, or all; else nothing."""
+    """Pattern to extract: its first matching group, or the entire match; empty without a match."""
     case: Literal["lower", "snake"] | None = None
-    """``snake`` also puts ``_`` for all but letters and digits."""
+    """Conversion to lower case; ``snake`` also replaces all but letters and digits by ``_``."""
     names: dict[str, str | MeaningForm] | None = None
-    """What stands in the file -> what it means, a template; compared after all of the above."""
+    """Text in the file -> meaning, a template; compared after all of the above."""
     patterns: dict[str, str | MeaningForm] | None = None
-    """Pattern -> what it means, a template, the first that fits; after `names`."""
+    """Pattern -> meaning, a template; the first match applies, after `names`."""
     otherwise: str | None = None
-    """A template, for a text that `names` and `patterns` do not have; else it is not known."""
+    """Template for a text that matches none of `names` and `patterns`; otherwise it is unknown."""
     reasons: dict[str, str] = Field(default_factory=dict)
-    """Pattern -> why a text that is not known cannot be predicted, a template."""
+    """Pattern -> reason why an unknown text cannot be predicted, a template."""
     noun: str = ""
-    """What is not known then, for the reason: ``model of the library``."""
+    """Noun for the unknown item in the default reason: ``model of the library``."""
 
 
 class NumberForm(_DatasetPart):
-    """A number worked out from columns and from values stated before it."""
+    """A numeric value computed from columns and preceding values."""
 
     number: str
-    """An expression; a cell that is empty makes the result empty. A comparison is 1 or 0."""
+    """Expression; an empty cell makes the result empty. A comparison is 1 or 0."""
     digits: int | None = None
-    """Significant digits that it is rounded to."""
+    """Number of significant digits to round to."""
     otherwise: float | None = None
-    """What an empty result is taken for."""
+    """Default for an empty result."""
     matched: dict[str, str] = Field(default_factory=dict)
-    """Name -> ``{template} | pattern``: numbers in texts, by the first group of the pattern."""
+    """Name -> ``{template} | pattern``: numbers extracted from texts by the pattern's first
+    group."""
 
 
 class CellForm(_DatasetPart):
-    """A cell of another table: that of its first row that fits; empty where none does."""
+    """A cell of another table, from the first matching row; empty without a match."""
 
     table: str
-    """Name of the table, of `DatasetForm.tables`."""
+    """Name of the table in `DatasetForm.tables`."""
     column: str
-    """Whose cell."""
+    """Column of the cell."""
     where: Patterns = Field(min_length=1)
-    """Column of the table -> pattern that its cell has: a template, whose holes stand for texts."""
+    """Column of the table -> pattern that its cell must match: a template, filled with literal
+    texts."""
 
 
 class TableForm(_DatasetPart):
-    """A table beside the data set's own, such as the reports of what its rows are made of."""
+    """An additional table of the data set, such as reports on the components of its rows."""
 
     files: tuple[str, ...] = Field(min_length=1)
-    """Where it may lie in the folder of data, the first that exists; without one it has no rows."""
+    """Candidate paths in the folder of data, the first existing one is read; empty if none
+    exists."""
     columns: tuple[str, ...] = Field(min_length=1)
-    """Columns that the file must have."""
+    """Required columns."""
 
 
 ValueForm: TypeAlias = TextForm | NumberForm | CellForm | str
 
 
 class DeviceFactForm(_DatasetPart):
-    """A value that the row's device states."""
+    """A value read from the facts of the row's device."""
 
     fact: str
-    """Path of a fact of the device under the row's runtime; empty where it does not state it."""
+    """Path of a fact of the device under the row's runtime; the value is empty without it."""
 
 
 class MacsForm(_DatasetPart):
-    """Multiply-accumulates that a row states of its network, by which another one is told."""
+    """Stated number of multiply-accumulates, to detect that a row's network is a different one."""
 
     value: str
-    """An expression: those of an item of the workload (a frame, a token)."""
+    """Expression of the number per item of the workload (a frame, a token)."""
     low: float = Field(default=0.95, ge=0)
-    """Least share that the workload's may be of them."""
+    """Smallest accepted ratio of the workload's number to the stated one."""
     high: float = Field(default=1.05, gt=0)
-    """Largest share."""
+    """Largest accepted ratio."""
     reason: str
-    """A template: why a row of which the workload has others is not predicted."""
+    """Template of the reason why a row with another number is not predicted."""
 
 
 class RowForm(_DatasetPart):
-    """What a row asks: templates of the arguments of `perfmodel.predict` or `perfmodel.serve`."""
+    """Prediction of a row: templates of the arguments of `perfmodel.predict` or `serve`."""
 
     ask: Literal["predict", "serve"] = "predict"
-    """The public function. `serve` takes from `set` its requests (``prompt``, ``generate``,
-    ``concurrency``) and how the model is split (``tensor``, ``data``, ``expert``, ``wide``)."""
+    """Public function. `serve` reads from `set` its requests (``prompt``, ``generate``,
+    ``concurrency``) and the parallelisation (``tensor``, ``data``, ``expert``, ``wide``)."""
     name: str
-    """As reports name the row."""
+    """Name of the row in reports."""
     model: str
     """Workload of the library."""
     device: str | tuple[str, ...]
     """Device of the library; of several templates the first that names one."""
     values: dict[str, ValueForm | DeviceFactForm] = Field(default_factory=dict)
-    """Further values that follow from the device, for the fields below and for `measured`:
-    ``{tags}`` are its tags, parted by commas."""
+    """Further values that depend on the device, for the fields below and for `measured`: ``{tags}``
+    are its tags, separated by commas."""
     by_device: str | None = None
-    """As errors by device name it; `device` where left out."""
+    """Name in errors by device; `device` by default."""
     group: str = ""
     """Family of networks, weight format ...: a second way to group errors."""
     runtime: str = ""
-    """Runtime; the device's own where empty."""
+    """Runtime; the device's default if empty."""
     precision: str = ""
     """Precision."""
     engine: str = ""
-    """Engine; the runtime's where empty."""
+    """Engine; the runtime's if empty."""
     warm: bool = False
-    """Measured over repeated runs."""
+    """Whether it was measured over repeated runs."""
     set: Settings = Field(default_factory=dict)
     """Settings of all measurements of the row."""
     macs: MacsForm | None = None
-    """What the row states of its network."""
+    """Check of the network by its stated number of multiply-accumulates."""
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The templates of its device."""
+        """Templates of the device."""
         return (self.device,) if isinstance(self.device, str) else self.device
 
 
@@ -182,118 +188,118 @@ class MeasuredForm(ConditionForm):
     """A measured quantity."""
 
     target: str
-    """Name of the target that it counts for, a template."""
+    """Template of the name of the target to which its error contributes."""
     metric: str = "latency_s"
-    """Attribute of the prediction, or of what `serve` returns, that answers it."""
+    """Corresponding attribute of the result of `predict` or `serve`."""
     value: str
-    """An expression, SI; a row without that value was not measured."""
+    """Expression in SI units; rows with an empty value were not measured."""
     model: str | None = None
-    """Workload, where it is not the row's."""
+    """Workload, if different from the row's."""
     set: Settings = Field(default_factory=dict)
-    """Settings beside the row's."""
+    """Settings in addition to the row's."""
 
 
 class ConstantForm(ConditionForm):
-    """A constant that a refit may move, in the rows that fit.
+    """A free constant of a refit, for the rows that match.
 
-    A pattern of ``tags`` is held against the tags of the row's device, parted by commas.
+    A pattern of ``tags`` is matched against the tags of the row's device, separated by commas.
     """
 
     start: float = Field(gt=0)
-    """Where the search begins, SI."""
+    """Initial value in SI units."""
     low: float = Field(gt=0)
-    """Least value."""
+    """Lower bound."""
     high: float = Field(gt=0)
-    """Greatest value."""
+    """Upper bound."""
     prior: float = Field(default=0.0, ge=0)
-    """Weight of a pull towards the start."""
+    """Weight of the prior centred at the initial value."""
     fact: str | None = None
-    """Path of the fact that it sets; its own name where left out."""
+    """Path of the fact that it sets; the constant's name by default."""
     facts: tuple[str, ...] = ()
-    """Paths, where it sets several."""
+    """Paths, if it sets several facts."""
     times: str = ""
-    """Another constant, where this one is a ratio to it: the rows that fit have their product."""
+    """Another constant to which this one is a ratio: matching rows use their product."""
 
 
 class LeftOutForm(_DatasetPart):
-    """What is left out in turn, and judged on a fit without it."""
+    """Groups of a cross-validation: each is predicted by a fit without it."""
 
     what: str = "device"
-    """``chip``, ``network``."""
+    """Noun for a group, such as ``chip`` or ``network``."""
     group: str = ""
-    """A template of the rows that go together; the row's device where left out."""
+    """Template of the group of a row; the row's device by default."""
     name: str = ""
-    """As reports name it; the target where left out."""
+    """Name in reports; the target by default."""
     target: str = ""
-    """Whose errors are reported, where measurements of several were fitted on."""
+    """Target whose errors are reported, if several targets are fitted."""
 
 
 class RefitForm(ConditionForm):
-    """How constants of the library's specs were fitted to rows of the data set."""
+    """Fit of constants of the library's specs to rows of the data set, for cross-validation."""
 
     target: str | tuple[str, ...]
-    """Whose measurements were fitted on; several together."""
+    """Target, or targets, of the fitted measurements."""
     warm: bool | None = None
-    """Whether calls are fitted as repeated ones, where that is not as the rows are predicted."""
+    """Whether runs are fitted as repeated ones; as the rows are predicted by default."""
     unfitted: ConditionForm | None = None
-    """Rows that are predicted and judged, and not fitted on."""
+    """Rows that are predicted and evaluated, but not fitted."""
     left_out: tuple[LeftOutForm, ...] = (LeftOutForm(),)
-    """Ways to leave rows out."""
+    """Groupings for cross-validation."""
     scale: float = Field(default=0.1, gt=0)
-    """Relative error from which on a row counts less."""
+    """Relative error above which the robust loss reduces the weight of a row."""
     constants: dict[str, ConstantForm] = Field(min_length=1)
-    """Constant -> its bounds."""
+    """Constant -> its initial value and bounds."""
 
 
 class DatasetForm(_DatasetPart):
     """A data set of measured rows."""
 
     schema_version: Literal[1]
-    """Version of this form."""
+    """Version of the format."""
     title: str
-    """What was measured."""
+    """Short description of the measurements."""
     about: str = ""
-    """Where it comes from, what its columns mean."""
+    """Origin of the data and meaning of its columns."""
     files: tuple[str, ...] = Field(min_length=1)
-    """Where its file may lie in the folder of data, the first that exists."""
+    """Candidate paths of its file in the folder of data; the first existing one is read."""
     columns: tuple[str, ...] = Field(min_length=1)
-    """Columns that the file must have."""
+    """Required columns."""
     tables: dict[str, TableForm] = Field(default_factory=dict)
-    """Further tables by name, of which values are cells."""
+    """Additional tables by name, for values that are cells of them."""
     signed: tuple[str, ...] = ()
-    """Columns whose numbers need not be above zero."""
+    """Columns whose numbers may be zero or negative."""
     words: str = ""
     """Column of words ``name=value``, each of which is a value of the row (``m=64 n=4096``); a word
     that a row lacks is an empty value."""
     notes: tuple[str, ...] = ()
-    """What a reader of the errors must know."""
+    """Remarks for the reader of the errors."""
     primary: str = "latency_s"
-    """Target whose error is the data set's."""
+    """Target whose error is that of the data set."""
     values: dict[str, ValueForm] = Field(default_factory=dict)
     """Values of a row by name, in order; a plain text is a template."""
     each: tuple[dict[str, ValueForm], ...] = ()
-    """Rows of the data set that each row of the file is (a column for each device), by values that
-    come before `values`; one where left out."""
+    """Expansion of each row of the file into several rows (such as one per device column), by
+    values evaluated before `values`; one row by default."""
     skip: tuple[ConditionForm, ...] = ()
-    """Rows of the file that are no rows of the data set."""
+    """Rows of the file to ignore."""
     repeats: str = ""
-    """A template; a row of which another one before it has the text is no row of the data set."""
+    """Template of a key; rows that repeat the key of an earlier row are ignored."""
     details: dict[str, str] = Field(default_factory=dict)
     """Further ways to group the errors of the primary target: name -> template."""
     unpredicted: tuple[ReasonForm, ...] = ()
-    """Rows that count against the coverage, with the reason; the first that fits."""
+    """Rows that count against the coverage, with the reason; the first match applies."""
     unmeasured: str = "nothing was measured"
-    """Reason of a row without any measured quantity."""
+    """Reason for a row without any measured quantity."""
     row: RowForm
-    """What a row asks."""
+    """Prediction of a row."""
     measured: tuple[MeasuredForm, ...] = Field(min_length=1)
-    """What was measured of it."""
+    """Measured quantities of a row."""
     refits: tuple[RefitForm, ...] = ()
-    """How constants were fitted."""
+    """Fits of constants, for cross-validation."""
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield expressions that cannot be read."""
+        """Yield expressions that cannot be parsed."""
         measured = data.get("measured")
         entries = cast("list[Any]", measured) if isinstance(measured, list) else []
         for i, entry in enumerate(entries):

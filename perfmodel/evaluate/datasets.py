@@ -1,6 +1,7 @@
-"""Data sets by name: what installed packages offer as entry points ``perfmodel.datasets``.
+"""Registry and reader of data sets, from packages with the entry point ``perfmodel.datasets``.
 
-One may be data alone: a YAML says what each row of its file asks of `predict`.
+A data set is either a Python module or a declaration in YAML (`DatasetForm`) that maps the rows of
+its file to predictions.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from perfmodel.measurements import CsvRow, read_rows
 from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
 
-#: Entry points of packages whose `READERS` map data sets to modules that read them.
+#: Entry point group of packages whose `READERS` map data sets to reader modules.
 GROUP: Final = "perfmodel.datasets"
 
 
 @cache
 def _readers() -> Mapping[str, str | DeclaredDataset]:
-    """Return data set -> module that reads it, or its YAML beside the modules."""
+    """Return data set -> name of its reader module, or the declaration in its YAML."""
     readers: dict[str, str | DeclaredDataset] = {}
     for package in packages(GROUP):
         folder = Path(str(package.__path__[0]))
@@ -55,18 +56,21 @@ def _readers() -> Mapping[str, str | DeclaredDataset]:
 
 
 def dataset_names() -> list[str]:
-    """Return the names of all data sets that are installed."""
+    """Return the names of all installed data sets."""
     return list(_readers())
 
 
 def dataset(name: str) -> Any:
     """Return the reader of a data set: NAME, TITLE, PLACES and ``load(folder, devices)``."""
     reader = _readers()[name]
-    return module_of(reader) if isinstance(reader, str) else reader
+    if not isinstance(reader, str):
+        return reader
+    module, _, attribute = reader.partition(":")
+    return getattr(module_of(module), attribute) if attribute else module_of(module)
 
 
 def datasets() -> dict[str, str]:
-    """Return data set -> what it is."""
+    """Return name -> title of each data set."""
     return {name: dataset(name).TITLE for name in _readers()}
 
 
@@ -76,12 +80,12 @@ _ARGUMENTS: Final = ("precision", "runtime", "engine")
 
 @dataclass(frozen=True)
 class DeclaredDataset:
-    """A data set of which a YAML says all.
+    """Reader of a data set declared in YAML.
 
     Attributes
     ----------
     file
-        The YAML; its stem is the data set's name.
+        The YAML file; its stem is the name of the data set.
     """
 
     file: Path
@@ -93,22 +97,22 @@ class DeclaredDataset:
 
     @property
     def TITLE(self) -> str:
-        """What was measured."""
+        """Short description of the measurements."""
         return self.form.title
 
     @property
     def PLACES(self) -> tuple[str, ...]:
-        """Where its file may lie."""
+        """Candidate paths of its file in the folder of data."""
         return self.form.files
 
     @cached_property
     def form(self) -> DatasetForm:
-        """What the YAML says.
+        """Validated content of the YAML file.
 
         Raises
         ------
         InputError
-            Every fault of the file, with its place.
+            Lists every fault of the file with its location.
         """
         data, marks = read(self.file)
         return validate(DatasetForm, data, marks, self.file.name)
@@ -119,7 +123,7 @@ class DeclaredDataset:
         Raises
         ------
         InputError
-            No such file, columns that it lacks, cells that are no numbers: all at once.
+            Missing file or columns, or cells that are not numbers; lists all faults.
         """
         form = self.form
         with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
@@ -138,19 +142,19 @@ class DeclaredDataset:
         )
 
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
-        """Return how constants were fitted, a group of rows left out at a time."""
+        """Return the refits for cross-validation, with groups of rows left out."""
         cases = self.load(folder, devices)
         refits: list[Refit] = []
         for form in self.form.refits:
             several = [_refit(form, left_out, cases) for left_out in form.left_out]
-            # They ask one forward function, which remembers what it has answered.
+            # They share one forward function and its cache.
             refits += [replace(refit, forward=several[0].forward) for refit in several]
-        # With one group left out, nothing is left to fit on where there is no other.
+        # A refit with a single group has no rows to fit when that group is left out.
         return [refit for refit in refits if len(set(refit.groups)) > 1]
 
 
 def _rows(folder: DataFolder, form: TableForm) -> Sequence[CsvRow]:
-    """Return the rows of a further table; none where there is no such file."""
+    """Return the rows of an additional table; none if its file does not exist."""
     path = folder.find(*form.files)
     if path is None:
         return ()
@@ -163,7 +167,7 @@ def _rows(folder: DataFolder, form: TableForm) -> Sequence[CsvRow]:
 
 @dataclass
 class _CaseReader:
-    """Rows to cases; equal questions share a workload and a machine."""
+    """Converter of rows to cases; equal questions share a workload and a machine."""
 
     form: DatasetForm
     devices: Sequence[str | Path]
@@ -175,15 +179,15 @@ class _CaseReader:
     )
     _texts: set[str] = field(default_factory=set[str])
     repeated: int = 0
-    """Rows that another one before them has."""
+    """Number of rows that repeat an earlier one."""
 
     def case(self, values: RowValues, own: Mapping[str, ValueForm]) -> ValidationCase | None:
-        """Return the case of a row; ``None`` for one that is no row of the data set.
+        """Return the case of a row; ``None`` for an ignored row.
 
         Parameters
         ----------
         own
-            Values of this one of the rows that the file's row stands for.
+            Values of this expansion of the file's row (`DatasetForm.each`).
         """
         form, row = self.form, self.form.row
         reason = ""
@@ -196,7 +200,6 @@ class _CaseReader:
         if any(values.fits(condition) for condition in form.skip):
             return None
         if form.repeats:
-            # Whether a row before this one has its text.
             text = values.text(form.repeats)
             if text in self._texts:
                 self.repeated += 1
@@ -291,7 +294,7 @@ class _CaseReader:
             network = self._workload(model, own)
             others = {k: v for k, v in settings.items() if k not in own}
             inputs = resolve(network, device, precision, runtime, others, engine)
-            # One machine for all networks, so that what follows from its facts is worked out once.
+            # Share one machine between networks, so that values derived from its facts are cached.
             ran = inputs.device.runtime.name if isinstance(inputs.device, Machine) else ""
             shared = ("machine", device.name, arguments["runtime"], ran, facts)
             first = self._inputs.setdefault(shared, inputs)
@@ -299,7 +302,7 @@ class _CaseReader:
         return self._inputs[key]
 
     def _workload(self, model: str, settings: Mapping[str, Any]) -> Workload:
-        """Return a workload of the library, looked for once, whether it is known or not."""
+        """Return a workload of the library, caching both hits and failures."""
         key = (model, tuple(settings.items()))
         if key not in self._workloads:
             try:
@@ -313,12 +316,12 @@ class _CaseReader:
 
 
 def _check_macs(form: MacsForm, values: RowValues, network: Workload) -> None:
-    """Check that a workload has the multiply-accumulates that a row states of its network.
+    """Check the number of multiply-accumulates of a workload against that stated by a row.
 
     Raises
     ------
     InputError
-        It is another network.
+        The numbers differ: it is another network.
     """
     stated = values.number(form.value)
     share = 1.0 if stated is None else float(network.macs / network.items()) / stated
@@ -329,7 +332,7 @@ def _check_macs(form: MacsForm, values: RowValues, network: Workload) -> None:
 def _settings(
     stated: Mapping[str, Any], values: RowValues, fact: Callable[[str], Any]
 ) -> dict[str, Any]:
-    """Return the settings that a row has: those of others, and empty ones, are left out."""
+    """Return the settings that apply to a row, without empty ones."""
     out: dict[str, Any] = {}
     for name, value in stated.items():
         if isinstance(value, FactForm):
@@ -345,7 +348,7 @@ def _settings(
 def _command(
     word: str, model: str, device: str, options: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> str:
-    """Return the command line that asks the same."""
+    """Return the equivalent command line."""
     words = ["perfmodel", word, model, device]
     for name, value in options.items():
         if value:
@@ -385,7 +388,7 @@ def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
 def _apply(
     forms: Mapping[str, ConstantForm],
 ) -> Callable[[ValidationCase, Mapping[str, Any]], Mapping[str, Any]]:
-    """Return which facts of a case's machine constants set: those that it has."""
+    """Return the function from a case and constants to facts of its machine."""
 
     def apply(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
         machine = case.machine

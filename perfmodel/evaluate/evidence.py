@@ -1,14 +1,14 @@
-"""From results of validation to evidence: how far predictions lay from what was measured."""
+"""Evidence from validation results: residuals of predictions by subject."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 
 from perfmodel.ask import Runtime, runtime
+from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import RowOrigin
 from perfmodel.evaluate.result import ValidationResult
@@ -16,14 +16,14 @@ from perfmodel.evidence import RATES, Evidence, Subject, gathered, stretched
 
 __all__ = ["evidence_of", "row_residuals"]
 
-#: Rows of a device that are predicted again under the runtime of software that nobody measured.
+#: Number of rows per device that are also predicted under the generic runtime.
 _AGAIN: Final = 24
 
 
 def evidence_of(results: Iterable[ValidationResult]) -> Evidence:
-    """Return what results are evidence of: time, energy and power by class, runtime and device.
+    """Return the evidence of results: residuals of time, energy and power by class and device.
 
-    Runtimes that are bounds predict nothing, and are left out.
+    Runtimes tagged ``bound`` are omitted, since they are limits rather than predictions.
     """
     known = gathered(
         row
@@ -34,17 +34,17 @@ def evidence_of(results: Iterable[ValidationResult]) -> Evidence:
     return stretched(known, lambda name: _runtime(name).lineage)
 
 
-@lru_cache(maxsize=1024)
+@cached(FACTS_BYTES)
 def _runtime(name: str) -> Runtime:
     return runtime(name)
 
 
 def row_residuals(result: ValidationResult) -> Iterator[tuple[Subject, str, float]]:
-    """Yield what each row of a result is evidence of, how it was predicted, and its residual.
+    """Yield (subject, way of prediction, residual) of each row of a result.
 
-    A residual is the logarithm of the measured over the predicted time, energy or power. It is
-    predicted ``as_is`` (the library's constants), ``left_out`` (constants fitted without the
-    device) or as ``generic`` (under that runtime instead of its own).
+    The residual is ``log(measured / predicted)`` of a time, energy or power. The way is ``as_is``
+    (the library's constants), ``left_out`` (constants fitted without the device) or ``generic``
+    (under the generic runtime instead of its own).
     """
     again: dict[Subject, list[RowOrigin]] = {}
     for row in result.predictions:
@@ -69,9 +69,9 @@ def row_residuals(result: ValidationResult) -> Iterator[tuple[Subject, str, floa
 def _left_out(
     trials: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[Subject, str, float]]:
-    """Yield residuals of left-out devices, by the first trial of several that has a subject.
+    """Yield residuals of left-out devices, from the first trial with the subject.
 
-    Nested ones where there are some: what they predict, no choice has seen.
+    Nested trials are preferred, since no choice in them depends on the predicted rows.
     """
     seen: dict[Subject, str] = {}
     for target, trial in trials.items():
@@ -85,7 +85,7 @@ def _left_out(
 
 
 def _generic(origin: RowOrigin) -> float | None:
-    """Return the residual of a row under the runtime that stands for unknown software."""
+    """Return the residual of a row under the generic runtime, which represents unknown software."""
     case, question = origin.case, origin.question
     try:
         value = getattr(case.predict(question.workload, runtime="generic"), question.metric)

@@ -1,7 +1,4 @@
-"""Where data sets lie: a folder laid out as the project's data; a suffix, optional a file.
-
-A file that is opened has rows, faults, and what to note of it.
-"""
+"""Files of measured data: search in a data folder, with an optional suffix of file names."""
 
 from __future__ import annotations
 
@@ -23,17 +20,17 @@ class DataFolder:
     Attributes
     ----------
     root
-        Holds ``measured/``, ``cpu_zen4/`` and ``reference/``.
+        Folder with ``measured/``, ``cpu_zen4/`` and ``reference/``.
     suffix
-        Inserted before a file's extension (``_heldout``); files that exist without it alone are
-        taken without it.
+        Text inserted before a file's extension (``_heldout``); files that only exist without it are
+        read without it.
     """
 
     root: Path
     suffix: str = ""
 
     def find(self, *places: str) -> Path | None:
-        """Return the first that exists of some places, each tried with the suffix first."""
+        """Return the first existing path, trying all with the suffix before those without."""
         with_suffix = [self.root / _suffixed(p, self.suffix) for p in places] if self.suffix else []
         for path in (*with_suffix, *(self.root / p for p in places)):
             if path.exists():
@@ -41,27 +38,27 @@ class DataFolder:
         return None
 
     def has_suffix(self, path: Path) -> bool:
-        """Tell whether a file or folder is the one with the suffix."""
+        """Return whether the name of a file or folder has the suffix."""
         stem = path.name.partition(".")[0]
         return bool(self.suffix) and stem.endswith(self.suffix)
 
     def need(self, name: str, *places: str) -> Path:
-        """Return the first place that exists.
+        """Return the first existing path, as `find`.
 
         Raises
         ------
         InputError
-            None does.
+            None of the paths exists.
         """
-        found = self.find(*places)
-        if found is None:
+        path = self.find(*places)
+        if path is None:
             raise input_error(
                 f"no data of '{name}'", file=str(self.root), expected=" or ".join(places)
             )
-        return found
+        return path
 
     def note(self, path: Path) -> tuple[str, ...]:
-        """Say when a suffix was asked for and the file has none."""
+        """Return a note if a suffix was requested and the file lacks it."""
         if not self.suffix or self.has_suffix(path):
             return ()
         return (f"no file with the suffix '{self.suffix}': {path.name} was read",)
@@ -74,19 +71,19 @@ def _suffixed(place: str, suffix: str) -> str:
 
 
 def data_folder(data: str | Path | None, suffix: str = "") -> DataFolder:
-    """Return the folder of measured data: the one given, `PERFMODEL_DATA`, or ``../shared/data``.
+    """Return the folder of measured data: `data`, else `PERFMODEL_DATA`, else ``../shared/data``.
 
     Raises
     ------
     InputError
-        There is none, or the suffix is no part of a file name.
+        The folder does not exist, or the suffix is not valid in a file name.
     """
     if any(mark in suffix for mark in "/\\\0"):
         raise input_error(
             f"'{suffix}' is no part of a file name", path="suffix", expected="such as _heldout"
         )
-    given = data if data is not None else os.environ.get("PERFMODEL_DATA") or "../shared/data"
-    root = Path(given)
+    folder = data if data is not None else os.environ.get("PERFMODEL_DATA") or "../shared/data"
+    root = Path(folder)
     if not root.is_dir():
         raise input_error(
             "no folder of measured data",
@@ -105,9 +102,9 @@ class MeasuredTable(NamedTuple):
     rows
         Its rows.
     faults
-        Where readers of rows put what is wrong with a number.
+        List to which readers add faults of cells.
     note
-        Says when a suffix was asked for and the file has none.
+        Note if a suffix was requested and the file lacks it.
     """
 
     rows: CsvTable
@@ -119,23 +116,23 @@ class MeasuredTable(NamedTuple):
 def measured_table(
     folder: DataFolder, name: str, places: Sequence[str], columns: Sequence[str]
 ) -> Generator[MeasuredTable]:
-    """Open the first file that exists of a data set's places; all faults are told at once.
+    """Open the first existing file of a data set, and raise all faults at the end of the block.
 
     Parameters
     ----------
     folder
-        Holds the file.
+        Folder of data.
     name
-        Of the data set.
+        Name of the data set.
     places
-        Where the file may lie.
+        Candidate paths in the folder.
     columns
-        That it must have.
+        Required columns.
 
     Raises
     ------
     InputError
-        There is no file or it lacks a column; or, when the block ends, rows had faults.
+        The file or a column is missing; at the end of the block, faults of rows.
     """
     path = folder.need(name, *places)
     rows = read_rows(path)
@@ -143,5 +140,5 @@ def measured_table(
     if faults:
         raise InputError(faults)
     yield MeasuredTable(rows, faults, folder.note(path))
-    if faults:  # a row that is read as several cases names its own each time
+    if faults:  # a row that is read as several cases repeats its faults
         raise InputError(list(dict.fromkeys(faults)))

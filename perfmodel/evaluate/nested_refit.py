@@ -1,7 +1,7 @@
-"""Refits on trial with every choice inside the loop: which constants move, and how far they may.
+"""Nested cross-validation of refits: free constants and prior weights are chosen inside the loop.
 
-Constants begin at what they are worth to those who have not seen the rows they were fitted on:
-the value of their family.
+Each constant has a prior centred at the value of its family, which was not fitted on the rows of
+the data set: related runtimes or kernel classes, or other devices.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from perfmodel.errors import InputError
 from perfmodel.evaluate.case import ValidationCase
 from perfmodel.evaluate.refit import PredictedRows, Refit, on_machine, reported, separate_places
 
-#: A constant beside the listed ones moves at most by this factor either way.
+#: Largest factor by which an additional (unlisted) constant may change in either direction.
 _RANGE: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class NestedRefit:
-    """A refit with all constants that were fitted on its rows, each beside its family's value.
+    """A refit with all constants fitted on its rows, each with the value of its family as prior.
 
     Attributes
     ----------
     constants
-        The listed ones, then those that were fitted on the same rows and are not listed.
+        Listed constants, then unlisted ones that were fitted on the same rows.
     forward
         Constants -> predictions of all rows.
     without_family
-        Fitted facts that stay as they are, since nothing else states them.
+        Fitted facts that remain fixed, since no other spec states them.
     """
 
     constants: PulledConstants
@@ -45,21 +45,21 @@ class NestedRefit:
 
 
 def nested_trial(refit: Refit, name: str) -> dict[str, Any]:
-    """Refit with each group left out, constants and pull chosen without it.
+    """Refit with each group left out, choosing constants and prior weight without it.
 
     Parameters
     ----------
     refit
-        Of a data set.
+        Refit of a data set.
     name
-        Of the data set.
+        Name of the data set.
 
     Returns
     -------
     dict
-        As `perfmodel.evaluate.refit.trial` returns, with ``choices`` (group -> ``pull``, ``joins``,
-        ``error``: see `perfmodel.calibrate.PullChoice`), ``joining`` (constants beside the listed
-        ones), and ``without_family`` (fitted facts that nothing else states).
+        Result of `perfmodel.evaluate.refit.trial`, with ``choices`` (group -> ``pull``, ``joins``,
+        ``error``: see `perfmodel.calibrate.PullChoice`), ``joining`` (unlisted constants), and
+        ``without_family`` (fitted facts that no other spec states).
     """
     nested = nested_refit(refit, name)
     result = nested_left_out(
@@ -78,10 +78,10 @@ def nested_trial(refit: Refit, name: str) -> dict[str, Any]:
 
 
 def nested_refit(refit: Refit, name: str) -> NestedRefit:
-    """Return what moves in a nested trial, and towards what; as `nested_trial` takes them.
+    """Return the constants and priors of a nested trial; arguments as for `nested_trial`.
 
-    Of a refit with a forward function of its own only the listed constants are known; those that
-    have a prior are pulled to where that pulls.
+    For a refit with a custom forward function only the listed constants are known, with their own
+    priors, if any.
     """
     if not isinstance(refit.forward, PredictedRows):
         listed = [_from_start(constant) for constant in refit.constants]
@@ -90,7 +90,7 @@ def nested_refit(refit: Refit, name: str) -> NestedRefit:
     listed = [rows.with_family(constant) for constant in refit.constants]
     joining = rows.joining(of_devices=refit.transfers)
     constants = _pulled(listed, joining)
-    # Constants that move no row are left as they are.
+    # Constants without effect on any row remain fixed.
     evaluate = points_of(rows.forward(constants.constants), constants.constants)
     low, centre, high = constants.logs
     steps = ResidualsAndSlopes(lambda x: np.log(evaluate(np.exp(x))), low, high)
@@ -108,23 +108,23 @@ def _pulled(
 
 
 def _from_start(constant: Constant) -> tuple[Constant, bool]:
-    """Return a constant without a family, which its prior may pull."""
+    """Return a constant without a family, and whether it has a prior."""
     return replace(constant, start=constant.centre), constant.prior > 0.0
 
 
 class _Use(NamedTuple):
-    """Rows of one device under one runtime that constants set alike.
+    """Rows of one device under one runtime with the same dependence on constants.
 
     Attributes
     ----------
     machine
-        The device under the runtime, nothing varied.
+        The device under the runtime, without varied facts.
     paths
-        Fact -> the constant that it equals.
+        Fact -> constant that sets it.
     varied
-        Facts that are the rows' own, or that constants set.
+        Facts that the rows state or that constants set.
     group
-        That is left out with them.
+        Group of the rows in cross-validation.
     """
 
     machine: Machine
@@ -134,7 +134,7 @@ class _Use(NamedTuple):
 
 
 class _FittedFacts:
-    """What was fitted on the rows of a refit, listed or not."""
+    """Facts that were fitted on the rows of a refit, listed or not."""
 
     def __init__(self, refit: Refit, forward: PredictedRows, name: str) -> None:
         self._rows, self._by_refit, self._listed = forward.rows, forward.apply, refit.constants
@@ -159,7 +159,7 @@ class _FittedFacts:
         self.without_family: set[str] = set()
 
     def with_family(self, constant: Constant) -> tuple[Constant, bool]:
-        """Return a listed constant that begins at its family's value, and whether it is pulled."""
+        """Return a listed constant with the prior of its family, and whether it has a prior."""
         places = {
             (use.machine.runtime.name, path): use.machine
             for use in self._uses
@@ -172,15 +172,15 @@ class _FittedFacts:
         return replace(constant, towards=value), True
 
     def joining(self, *, of_devices: bool) -> list[Constant]:
-        """Return the constants that were fitted on these rows and are not listed.
+        """Return the unlisted constants that were fitted on these rows.
 
-        Runtimes that state the same number have it of one fit: it stays one constant. A fact of a
-        device's own spec has the devices of other groups as its family.
+        Runtimes that state the same number share one fit, and therefore one constant. The family of
+        a device fact is the devices of other groups.
 
         Parameters
         ----------
         of_devices
-            Whether facts of devices are among them.
+            Whether to include facts of devices.
         """
         places: dict[tuple[str, float, str], list[_Use]] = {}
         for use in self._uses:
@@ -196,7 +196,7 @@ class _FittedFacts:
             machines = {use.machine.runtime.name: use.machine for use in uses}.values()
             centre = self._apart(uses[0], path) if owner else self._family(machines, path)
             span = machine.span(path)
-            if centre is None or span.whole:
+            if centre is None or span.integral:
                 self.without_family.add(name)
                 continue
             low, high = max(span.low, centre / _RANGE), min(span.high, centre * _RANGE)
@@ -209,7 +209,7 @@ class _FittedFacts:
         return _mean(self._families.value(machine, path) for machine in machines)
 
     def _apart(self, use: _Use, path: str) -> float | None:
-        """Return the mean of a device's fact over other groups, those that copy it left out."""
+        """Return the geometric mean of a device fact over other groups, excluding equal values."""
         machine = use.machine
         role = path.replace(f"engines.{machine.engine}.", "engines.main.")
         role = role.replace(f"memories.{machine.main_memory}.", "memories.main.")
@@ -224,7 +224,7 @@ class _FittedFacts:
                 yield path
 
     def forward(self, constants: Sequence[Constant]) -> PredictedRows:
-        """Return predictions of the rows by the listed constants and others beside them."""
+        """Return predictions of the rows as a function of listed and unlisted constants."""
 
         def apply(case: ValidationCase, values: Mapping[str, Any]) -> Mapping[str, Any]:
             machine = case.machine
@@ -243,12 +243,12 @@ def _key(machine: Machine) -> tuple[int, int]:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """Return the geometric mean of the numbers among values; ``None`` of none."""
+    """Return the geometric mean of the values that are not None; ``None`` if all are."""
     logs = [math.log(value) for value in values if value is not None]
     return math.exp(math.fsum(logs) / len(logs)) if logs else None
 
 
-#: Class of kernels -> the class whose constants stand for its own.
+#: Class of kernels -> related class with similar constants.
 _SIBLINGS: Final = {
     "grouped": "conv",
     "moe": "gemm",
@@ -256,7 +256,7 @@ _SIBLINGS: Final = {
     "attention_prefill": "attention",
     "attention_decode": "attention",
 }
-#: Constant of a kernel -> where runtimes that know no kernels state the same, of a class.
+#: Constant of a kernel -> corresponding path of a class in runtimes without kernel constants.
 _PLAIN: Final = {
     "peak_share": "efficiency.{}",
     "bandwidth_share": "efficiency.bandwidth",
@@ -266,15 +266,15 @@ _PLAIN: Final = {
 
 
 class Families:
-    """Values of constants from specs that were not fitted on the rows of a refit.
+    """Family values of constants: from specs that were not fitted on the rows of a refit.
 
     Parameters
     ----------
     listed
-        Machines of the rows, and paths of the constants that the refit lists.
+        Machines of the rows, and paths of the listed constants of the refit.
     name
-        Of the data set. A constant counts as fitted on its rows where it cites a document that a
-        listed one cites too, or one that names the data set.
+        Name of the data set. A constant counts as fitted on its rows if it cites a document that a
+        listed constant cites, or one that names the data set.
     """
 
     def __init__(self, listed: Iterable[tuple[Machine, str]], name: str) -> None:
@@ -283,29 +283,27 @@ class Families:
         self._documents = {_fitted_on(machine, path)[0] for machine, path in listed} - {""}
 
     def fitted_here(self, machine: Machine, path: str) -> bool:
-        """Whether a fact was fitted on the rows of the refit."""
+        """Return whether a fact was fitted on the rows of the refit."""
         document, words = _fitted_on(machine, path)
         return document in self._documents or self._name.search(words) is not None
 
     def value(self, machine: Machine, path: str) -> float | None:
-        """Return what a runtime's fact is by the nearest of its family not fitted on the rows.
+        """Return a runtime's fact from the nearest relative not fitted on the rows.
 
-        The runtimes that it inherits from, the class of kernels that stands for its own, the
-        generic runtime; else the geometric mean of all runtimes for such devices.
+        In order: the runtimes that it inherits from, related kernel classes, the generic runtime;
+        else the geometric mean over all runtimes for such devices.
 
         Returns
         -------
         float or None
-            SI; ``None`` where none of them states it.
+            Value in SI units; ``None`` if no relative states it.
         """
         for other, place in self._relatives(machine, path):
             value = self._stated(other, place)
             if value is not None:
                 return value
         names = (n for n in runtime_names() if runtime(n).suits(machine.device))
-        values = [self._stated(self._under(machine, n), path) for n in names]
-        logs = [np.log(value) for value in values if value is not None]
-        return float(np.exp(np.mean(logs))) if logs else None
+        return _mean(self._stated(self._under(machine, n), path) for n in names)
 
     def _relatives(self, machine: Machine, path: str) -> Iterator[tuple[Machine | None, str]]:
         for name in machine.runtime.lineage:
@@ -324,7 +322,7 @@ class Families:
             yield generic, f"runtime.{section}.{name}"
 
     def _under(self, machine: Machine, name: str) -> Machine | None:
-        """Return the device under another runtime; ``None`` where that does not drive it."""
+        """Return the device under another runtime; ``None`` if that cannot drive it."""
         key = (id(machine.device), name)
         if key not in self._machines:
             try:
@@ -334,7 +332,7 @@ class Families:
         return self._machines[key]
 
     def _stated(self, machine: Machine | None, path: str) -> float | None:
-        """Return a fact that a runtime states and did not fit on the rows."""
+        """Return a fact that a runtime states and that was not fitted on the rows, else None."""
         if machine is None or "bound" in machine.runtime.tags:
             return None
         origin, value = machine.provenance.get(path), machine.get(path)
@@ -344,7 +342,7 @@ class Families:
 
 
 def _fitted_on(machine: Machine, path: str) -> tuple[str, str]:
-    """Return the document that a fact was fitted on, and what is said of that; else no words."""
+    """Return the document of a fitted fact and its description; empty texts if not fitted."""
     origin = machine.provenance.get(path)
     if origin is None or (origin.confidence != "fitted" and origin.fitted_on is None):
         return "", ""
@@ -356,7 +354,7 @@ def _fitted_on(machine: Machine, path: str) -> tuple[str, str]:
 
 
 def _nearest_classes(words: str) -> list[str]:
-    """Return the classes that stand for one (``conv.tf32``), nearest first."""
+    """Return the classes related to one (such as ``conv.tf32``), nearest first."""
     out: list[str] = []
     while "." in words:
         words = words.rpartition(".")[0]

@@ -1,7 +1,7 @@
-"""Pairs of measured alternatives, and how often predictions put them in the measured order.
+"""Pairwise ranking accuracy: share of pairs of measured rows that predictions order correctly.
 
-Who chooses a device, a network or a precision asks which of two is faster, not how fast each is.
-Pairs are drawn of rows that differ in one of the three and are alike in everything else.
+The choice of a device, a network or a precision depends on which of two alternatives is faster.
+Pairs are drawn from rows that differ in one of these three and agree in everything else.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ __all__ = ["PREDICTORS", "PairScore", "pair_scores"]
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-#: What puts rows in order: plain predictions, those by constants refitted without the row's device,
-#: the bare roofline, operations over peak.
+#: Predictors: plain predictions, predictions by constants refitted without the row's device, the
+#: bare roofline, operations over peak.
 PREDICTORS: Final = ("predicted", "left_out", "roofline", "compute")
-#: Measured times that differ by less are no decision.
+#: Smallest relative difference of measured times for a pair to count.
 _LEAST: Final = 0.2
 _PAIRS: Final = 100_000
 
 
 class PairScore(NamedTuple):
-    """How often pairs of one kind were put in the measured order.
+    """Share of pairs of one kind that are ordered correctly.
 
     Attributes
     ----------
     differ_in
         ``device``, ``network`` or ``precision``.
     workload_class
-        As `perfmodel.evidence.classes_of` names it.
+        Class name of `perfmodel.evidence.classes_of`.
     pairs
-        How many, of measured times that differ by more than 20 %.
+        Number of pairs, with measured times that differ by more than 20 %.
     datasets
-        Data sets that they are of, each with as many pairs as the others where it has so many.
+        Number of data sets, each with the same number of pairs as far as available.
     right
-        Predictor (`PREDICTORS`) -> share of the pairs in the right order, and of how many pairs:
-        those of which it predicts both rows. Equal predictions count half.
+        Predictor (`PREDICTORS`) -> share of pairs in the correct order, and number of pairs for
+        which it predicts both rows. Ties count half.
     """
 
     differ_in: str
@@ -56,7 +56,7 @@ class PairScore(NamedTuple):
 
 
 class _TimedRow(NamedTuple):
-    """A row with a measured time, and what it is of."""
+    """A row with its network, device, settings, and measured and predicted seconds."""
 
     dataset: str
     workload_class: str
@@ -68,7 +68,7 @@ class _TimedRow(NamedTuple):
     seconds: tuple[float, ...]
 
 
-#: What pairs differ in -> what they share besides their class.
+#: Property in which pairs differ -> key of the properties that they share besides the class.
 _ALIKE: Final[Mapping[str, Callable[[_TimedRow], Hashable]]] = {
     "device": lambda row: (row.network, row.precision),
     "network": lambda row: (row.dataset, row.device, row.setting, row.precision, row.batch),
@@ -79,22 +79,22 @@ _ALIKE: Final[Mapping[str, Callable[[_TimedRow], Hashable]]] = {
 def pair_scores(
     results: Iterable[ValidationResult], *, pairs: int = _PAIRS, seed: int = 0
 ) -> list[PairScore]:
-    """Return how often predictions put two alternatives in the measured order.
+    """Return the pairwise ranking accuracy of predictions by kind of pair and class.
 
     Parameters
     ----------
     results
-        Of `perfmodel.evaluate.validate`; with ``left_out``, predictions by constants refitted
-        without a row's device are scored beside the plain ones.
+        Results of `perfmodel.evaluate.validate`; with ``left_out``, predictions by constants
+        refitted without a row's device are also scored.
     pairs
-        Drawn at most of each kind and class of workloads.
+        Maximum number of pairs drawn for each kind and class of workloads.
     seed
-        Of the draws.
+        Seed of the random draws.
 
     Returns
     -------
     list of PairScore
-        By what the pairs differ in, then by class.
+        Scores ordered by kind of pair, then by class.
     """
     rows = [row for result in results for row in _timed_rows(result)]
     seconds = np.array([row.seconds for row in rows]).reshape(len(rows), 1 + len(PREDICTORS))
@@ -120,7 +120,7 @@ def pair_scores(
 
 
 def _timed_rows(result: ValidationResult) -> Iterator[_TimedRow]:
-    """Yield the rows of a result that ask for a time or a rate."""
+    """Yield the rows of a result with a time or a rate, converted to seconds."""
     refitted: dict[tuple[Subject, float], list[float]] = defaultdict(list)
     for trial in result.left_out.values():
         for row in trial.get("nested", trial)["predictions"]:
@@ -156,11 +156,11 @@ def _timed_rows(result: ValidationResult) -> Iterator[_TimedRow]:
 
 
 def _model(origin: RowOrigin) -> tuple[Hashable, ...]:
-    """Return what tells one network from another, its free dimensions aside."""
+    """Return a key that identifies the network, apart from its free dimensions."""
     load, workload = origin.question.load, origin.question.workload
     if load is not None:
         return (str(load.model), *map(str, load.choices.items()))
-    # Graphs are cached by structure, and the rows that are compared keep theirs alive.
+    # Graphs are cached by structure and kept alive by the rows, so ids identify them.
     return (workload.name, id(workload.graph()))
 
 
@@ -171,7 +171,7 @@ def _drawn(
     pairs: int,
     rng: np.random.Generator,
 ) -> Iterator[Index]:
-    """Yield the pairs of each data set: all that there are, or its equal share of those wanted."""
+    """Yield the pairs of each data set, at most its equal share of the requested number."""
     counts = {name: sum(_pairs_of(group) for group in strata[name]) for name in strata}
     left, wanted = len(counts), pairs
     for name in sorted(counts, key=lambda name: counts[name]):
@@ -194,7 +194,7 @@ def _pairs_of(group: Index) -> int:
 def _sampled(
     groups: Sequence[Index], share: int, names: Index, measured: Floats, rng: np.random.Generator
 ) -> Index:
-    """Return pairs drawn at random, each pair of the data set as likely as another."""
+    """Return pairs drawn uniformly at random from all pairs within groups."""
     sizes = np.array([len(group) for group in groups])
     starts, members = np.cumsum(sizes) - sizes, np.concatenate(groups)
     weights = sizes * (sizes - 1.0)
@@ -211,11 +211,11 @@ def _sampled(
 
 
 def _decisions(drawn: Index, names: Index, measured: Floats) -> Index:
-    """Return the pairs that differ in what they should, and far enough in what was measured."""
+    """Return the pairs with different names and sufficiently different measured times."""
     a, b = drawn.T
     times = np.stack([measured[a], measured[b]])
-    apart = times.max(axis=0) > (1.0 + _LEAST) * times.min(axis=0)
-    return drawn[apart & (names[a] != names[b])]
+    distinct = times.max(axis=0) > (1.0 + _LEAST) * times.min(axis=0)
+    return drawn[distinct & (names[a] != names[b])]
 
 
 def _right(seconds: Floats, drawn: Index) -> dict[str, tuple[float, int]]:

@@ -1,4 +1,4 @@
-"""The form of a file of published claims, one system a file."""
+"""Schema of files of published claims, one file per system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from perfmodel.frozen import FrozenModel
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
 
-#: On what a predicted number stands.
+#: Basis of a predicted number.
 Basis: TypeAlias = Literal["first_principles", "given", "fitted"]
 Verdict: TypeAlias = Literal["within", "off", "not_public"]
 
@@ -22,7 +22,7 @@ class _ClaimsSchema(FrozenModel):
 
 
 class PublishedSource(_ClaimsSchema):
-    """A document that a reader can find."""
+    """A cited document, with enough detail for a reader to find it."""
 
     title: str
     """Title of the paper, page or data set."""
@@ -33,26 +33,30 @@ class PublishedSource(_ClaimsSchema):
     url: str | None = None
     """Address, DOI or arXiv number."""
     note: str | None = None
-    """Table, page, how sure."""
+    """Table, page, reliability."""
 
 
 class Ask(_ClaimsSchema):
-    """A prediction that gives the number."""
+    """Arguments of the prediction of a claimed number."""
 
     workload: str
-    """Name of the library."""
+    """Workload of the library."""
     parameters: dict[str, int | float | str] = Field(default_factory=dict)
     """Phase and free dimensions."""
-    device: str
-    """Name of the library."""
+    device: str | None = None
+    """Device of the library; without one `metric` reads the workload itself (``weights``)."""
     precision: str | None = None
-    """As `perfmodel predict` takes it."""
+    """Precision, as for `perfmodel predict`."""
     runtime: str | None = None
-    """As `perfmodel predict` takes it."""
+    """Runtime, as for `perfmodel predict`."""
     facts: dict[str, int | float | str] = Field(default_factory=dict)
     """Facts of the device to set."""
     metric: str
-    """Attribute of the prediction."""
+    """Attribute of the prediction, or an expression of attributes, of resources of an FPGA (how
+    many are used) and of columns of its rows, each of which stands for its sum over all kernels
+    that run (``100 * link_s / latency_s``)."""
+    over: Ask | None = None
+    """Another prediction, whose number divides this one's."""
 
 
 class PublishedClaim(_ClaimsSchema):
@@ -61,49 +65,49 @@ class PublishedClaim(_ClaimsSchema):
     claim: str = Field(pattern=r"^[a-z0-9][a-z0-9_.]*$")
     """Name within the system."""
     title: str
-    """What is claimed, in words."""
+    """Description of the claim."""
     published: float | None
-    """The number; null where it is not public, or where `between` says what is."""
+    """Published number; null if it is not public or if `between` is used instead."""
     between: tuple[float | None, float | None] | None = None
-    """Published as a range or a bound, not as a number: lowest and highest, null for none. Anything
-    between counts as within, nothing else does."""
+    """Published range or bound instead of a number: lowest and highest value, null for none. A
+    prediction is ``within`` exactly if it is inside."""
     unit: str = ""
-    """Its unit."""
+    """Unit of the number."""
     source: str
     """Key of `sources`."""
     note: str | None = None
-    """What a reader must know; why a prediction misses."""
+    """Remarks for the reader; reason for a deviation."""
     basis: Basis
-    """``first_principles``: physics and the stated geometry; ``given``: constants of the same
-    publication enter; ``fitted``: a constant was fitted to published numbers."""
+    """``first_principles``: physics and the stated geometry; ``given``: also constants of the same
+    publication; ``fitted``: also a constant fitted to published numbers."""
     constants: tuple[str, ...] = ()
-    """Constants that enter, by name, with their value."""
+    """Constants used, by name, with their value."""
     tolerance: float = Field(default=0.10, gt=0, le=1)
-    """Largest relative error that counts as within: 0.10 where first principles define the number,
-    0.25 for end-to-end times of devices."""
+    """Largest relative error for the verdict ``within``: 0.10 where first principles define the
+    number, 0.25 for end-to-end times of devices."""
     ask: Ask | None = None
-    """Prediction that gives the number; else the system's module computes it by the same name."""
+    """Prediction of the number; otherwise the system's module computes it under the same name."""
 
 
 class PublishedSystem(_ClaimsSchema):
-    """A published system and what it claims."""
+    """A published system and its claims."""
 
     schema_version: Literal[1]
-    """Version of this form."""
+    """Version of the format."""
     system: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
-    """Snake case; the file's name."""
+    """Name in snake case, equal to that of the file."""
     title: str
     """Full name."""
     about: str = ""
-    """What the claims are about, and what is modelled."""
+    """Subject of the claims, and scope of the model."""
     sources: dict[str, PublishedSource]
-    """Documents by key."""
+    """Cited documents, by key."""
     claims: tuple[PublishedClaim, ...] = Field(min_length=1)
-    """What is claimed."""
+    """Claims of the system."""
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield names used twice, and sources that are not there."""
+        """Yield duplicate names and undefined sources."""
         sources, claims = data.get("sources"), data.get("claims")
         known = list(cast("Mapping[str, Any]", sources)) if isinstance(sources, Mapping) else []
         seen: set[str] = set()
@@ -127,7 +131,7 @@ class PublishedSystem(_ClaimsSchema):
 
 
 def _range_flaws(at: Path, item: Mapping[str, Any]) -> Iterator[Flaw]:
-    """Yield what keeps a range from being one."""
+    """Yield the flaws of a published range."""
     ends = item.get("between")
     if not isinstance(ends, list | tuple):
         return

@@ -1,6 +1,6 @@
-"""Fitted constants on trial: refitted with each device left out, and judged on that device.
+"""Cross-validation of fitted constants: refit with each device left out, evaluate on that device.
 
-Refits go through `predict` itself, or a forward function that a data set has.
+The forward model is `predict`, or a function supplied by the data set.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ from perfmodel.evidence import RATES, Subject
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """How the constants of a target were fitted, so that it can be done again without some rows.
+    """Fit of the constants of a target, repeatable without some of its rows.
 
-    A module of a data set offers them as ``refits(folder, devices) -> Sequence[Refit]``.
+    A reader of a data set provides them as ``refits(folder, devices) -> Sequence[Refit]``.
 
     Attributes
     ----------
     target
-        As the cases of the data set name it.
+        Name of the target in the cases of the data set.
     measured
-        SI, shape ``(rows,)``.
+        Measured values in SI units, shape ``(rows,)``.
     groups
-        What is left out together, of each row: its device, chip or system.
+        Cross-validation group of each row: its device, chip or system.
     constants
-        That the rows determine; what they start from is in the library's specs.
+        Free constants; their initial values are in the library's specs.
     forward
         Constants by name -> predictions of all rows.
     left_out
-        What a group is: ``device``, ``chip``, ``generation``.
+        Noun for a group: ``device``, ``chip``, ``generation``.
     scale
-        Relative error from which on a row counts less.
+        Relative error above which the robust loss reduces the weight of a row.
     weights
-        Of the rows in the fit, shape ``(rows,)``; 0 for one that is predicted and not fitted on.
+        Weights of the rows in the fit, shape ``(rows,)``; 0 for rows that are only predicted.
     judged
-        Rows whose errors are reported, all where left out: constants of kernels are fitted on
-        kernels, and judged on the networks that they make up.
+        Mask of rows whose errors are reported, all if None: constants of kernels are fitted on
+        kernels, and evaluated on networks composed of them.
     parts
-        Of each row, where errors are wanted by something finer than what is left out: a column of
-        one device's batches.
+        Label of each row for reporting errors at a finer level than the groups, such as the batch
+        size.
     subjects
-        What each row is evidence of, where that is known; ``None`` for a row that is of nothing.
+        Subject for which each row is evidence, ``None`` for rows without one.
     """
 
     target: str
@@ -77,12 +77,12 @@ class Refit:
 
     @property
     def transfers(self) -> bool:
-        """Whether each device is in one group, so that a fit without it has seen none of it."""
+        """Whether each device is in one group only, so that a left-out fit has none of its rows."""
         groups: dict[str, set[str]] = {}
         for subject, group in zip(self.subjects or (), self.groups, strict=False):
             if subject is not None:
                 groups.setdefault(subject.device, set()).add(group)
-        return all(len(of) == 1 for of in groups.values())
+        return all(len(names) == 1 for names in groups.values())
 
 
 def trial(refit: Refit) -> dict[str, Any]:
@@ -91,12 +91,11 @@ def trial(refit: Refit) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``left_out`` (what a group is), ``rows``, `perfmodel.evaluate.result.Errors` of all rows,
-        ``groups`` (name -> rows and errors), ``parts`` (alike, where the refit has some),
-        ``constants`` (name -> least and largest value found)
-        ``at_bound`` (constants that some fit left at a bound of theirs), and ``predictions``: of
-        each row with a subject whose device was left out whole, the subject and what was measured
-        and predicted.
+        ``left_out`` (noun for a group), ``rows``, `perfmodel.evaluate.result.Errors` of all rows,
+        ``groups`` (name -> rows and errors), ``parts`` (likewise, if the refit has parts),
+        ``constants`` (name -> smallest and largest fitted value), ``at_bound`` (constants at a
+        bound in some fit), and ``predictions``: subject, measured and predicted value of each row
+        with a subject whose device was left out completely.
     """
     result = left_out(
         refit.forward,
@@ -110,7 +109,7 @@ def trial(refit: Refit) -> dict[str, Any]:
 
 
 def reported(refit: Refit, result: CrossValidatedFit) -> dict[str, Any]:
-    """Return what `trial` returns of predictions of left-out groups."""
+    """Return the report of `trial` for predictions of left-out groups."""
     predicted, fits = result.predicted, list(result.fits.values())
     seen = np.ones(len(predicted), dtype=np.bool_) if refit.judged is None else refit.judged
 
@@ -142,7 +141,7 @@ def reported(refit: Refit, result: CrossValidatedFit) -> dict[str, Any]:
     }
 
 
-#: Numbers that the answers of a refit may hold together.
+#: Limit on the cached predictions of a refit, in numbers.
 _REMEMBERED = 10_000_000
 
 #: (case, constants by name, numbers or arrays) -> facts of its machine.
@@ -157,7 +156,7 @@ def known_facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[s
 
 
 def on_machine(case: ValidationCase, question: MeasuredQuantity) -> tuple[ValidationCase, Machine]:
-    """Return a case with its device under its runtime, and the machine that the question asks."""
+    """Return a case with its device under its runtime, and the machine of the question."""
     machine = question.machine or case.machine
     assert machine is not None
     if isinstance(machine, Device):
@@ -167,7 +166,10 @@ def on_machine(case: ValidationCase, question: MeasuredQuantity) -> tuple[Valida
 
 
 def separate_places(constants: Sequence[Constant]) -> dict[str, float]:
-    """Return a number for each constant: no two of them, nor products of two, are equal."""
+    """Return a probe value for each constant, such that values and pairwise products differ.
+
+    Facts that are set to these values reveal the constants on which they depend.
+    """
     return {c.name: i + math.pi for i, c in enumerate(constants)}
 
 
@@ -185,26 +187,26 @@ def refit(
     name: str = "",
     scale: float = 0.1,
 ) -> Refit:
-    """Return how constants were fitted to a target of cases, or to several together.
+    """Return the refit of constants to one or several targets of cases.
 
     Parameters
     ----------
     constants
-        Named by paths of facts, unless `apply` knows them.
+        Free constants, named by paths of facts unless `apply` maps them.
     group
-        What of a case is left out together.
+        Case -> its cross-validation group.
     apply
-        Which facts of a case's machine the constants set.
+        Case and constants -> facts of the case's machine.
     where
-        Which cases the refit is about.
+        Predicate of the cases to include.
     fitted
-        Which of them were fitted on; the others are predicted and judged alone.
+        Predicate of the cases to fit; the others are only predicted and evaluated.
     judged
-        Target whose errors are reported; all where left out.
+        Target whose errors are reported; all if empty.
     name
-        What to report the target as.
+        Name of the target in reports.
     scale
-        Relative error from which on a row counts less.
+        Relative error above which the robust loss reduces the weight of a row.
     """
     targets = (target,) if isinstance(target, str) else target
     rows = [row for one in targets for row in cases.asked(one) if where(row[0])]
@@ -224,7 +226,7 @@ def refit(
 
 
 class _AlikeRow(NamedTuple):
-    """A row among those that are alike but for numbers."""
+    """A row of a group that only differs in numbers."""
 
     place: int
     case: ValidationCase
@@ -233,25 +235,25 @@ class _AlikeRow(NamedTuple):
 
     @property
     def numbers(self) -> tuple[Any, ...]:
-        """What it may differ in from the others."""
+        """Numbers in which it may differ from the other rows of the group."""
         return (*self.workload.parameters.items(), *sorted(self.machine.varied.items()))
 
 
 class _AlikeRows(NamedTuple):
-    """Rows that one prediction answers.
+    """Rows that are predicted together, vectorised over their numbers.
 
     Attributes
     ----------
     rows
-        Their places.
+        Indices of the rows.
     answers
-        Which of the questions answers each row: equal rows ask one.
+        Index of the question of each row: equal rows share one.
     width
-        How many questions there are.
+        Number of distinct questions.
     case
-        The first of them.
+        Case of the first row.
     workload, machine
-        Of all questions; what differs is an array over them.
+        Workload and machine of all questions, with arrays for the numbers that differ.
     """
 
     rows: list[int]
@@ -263,19 +265,19 @@ class _AlikeRows(NamedTuple):
 
 
 class PredictedRows:
-    """Predictions of rows by constants, each group of rows that are alike in one prediction.
+    """Predictions of rows as a function of constants, vectorised over groups of similar rows.
 
-    Alike are rows of one network (its dimensions may differ) on one device (its facts may differ)
-    under the same runtime and precision; of one model, split alike, where its loads are served.
+    A group has rows of one network (its dimensions may differ) on one device (its facts may differ)
+    under the same runtime and precision, or loads of one served model, parallelised alike.
 
     Parameters
     ----------
     rows
-        Cases whose machine is known, each with a question.
+        Cases with a known machine, each with a question.
     constants
-        What may vary.
+        Free constants.
     apply
-        Which facts of a case's machine the constants set.
+        Case and constants -> facts of the case's machine.
     """
 
     rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]
@@ -292,7 +294,7 @@ class PredictedRows:
 
     @cached_property
     def _alike(self) -> list[_AlikeRows]:
-        # Rows are alike that constants set alike.
+        # Rows of a group must also depend on the constants in the same way.
         place = separate_places(self._constants)
         alike: dict[tuple[Any, ...], list[_AlikeRow]] = {}
         for i, (case, question) in enumerate(self.rows):
@@ -319,14 +321,13 @@ class PredictedRows:
         return list(map(_stacked, alike.values()))
 
     def __call__(self, constants: Mapping[str, float]) -> Any:
-        """Return predictions of all rows, shape ``(rows,)``."""
+        """Return the predictions of all rows, shape ``(rows,)``."""
         return self.points({name: np.array([value]) for name, value in constants.items()})[0]
 
     def points(self, constants: Mapping[str, Any]) -> Any:
-        """Return predictions under constants of shape ``(points,)``: ``(points, rows)``.
+        """Return predictions for constants of shape ``(points,)``, shape ``(points, rows)``.
 
-        Refits that leave out other groups, or report another target, begin alike: answers are
-        remembered.
+        They are cached, since refits without other groups or of other targets share points.
         """
         key = np.array(list(constants.values())).tobytes()
         answer = self._answers.get(key)
@@ -342,7 +343,7 @@ class PredictedRows:
         for places, answers, width, case, workload, machine in self._alike:
             facts, point = _distinct(self.apply(case, constants), count)
             distinct = int(point.max()) + 1
-            # Questions of a group lie side by side at each point.
+            # The questions of a group are contiguous at each point.
             flat = {path: np.repeat(values, width) for path, values in facts.items()}
             sizes, own = (
                 {name: np.tile(v, distinct) for name, v in values.items() if np.ndim(v)}
@@ -356,9 +357,9 @@ class PredictedRows:
 
 
 def _distinct(facts: Mapping[str, Any], count: int) -> tuple[dict[str, Any], npt.NDArray[np.intp]]:
-    """Return the points that differ in some fact, and which of them each point is.
+    """Return the distinct points of some facts, and the index of each point among them.
 
-    Most constants that a fit moves are none of a group's: its points are fewer.
+    A group depends on few of the constants of a fit, so it has fewer distinct points.
     """
     if not facts:
         return {}, np.zeros(count, dtype=np.intp)
@@ -375,10 +376,9 @@ def _answered(
 
 
 def _stacked(rows: Sequence[_AlikeRow]) -> _AlikeRows:
-    """Return alike rows as questions, of which equal rows share one.
+    """Return a group of rows with its distinct questions; equal rows share one.
 
-    Were equal rows predicted apart, the last bits of their predictions could differ, and their
-    ranks would be those of noise.
+    Separate predictions of equal rows could differ in rounding, which would break ties in ranks.
     """
     questions: dict[tuple[Any, ...], _AlikeRow] = {}
     for row in rows:

@@ -1,7 +1,4 @@
-"""The result of a validation: errors by target, device and group, beside those of baselines.
-
-Errors are those of predictions against measurements.
-"""
+"""Result of a validation: errors of predictions by target, device and group, and of baselines."""
 
 from __future__ import annotations
 
@@ -14,14 +11,17 @@ from typing import Any, Final, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.columns import RATE, dimension_of
 from perfmodel.table import Result, Table, plain
+from perfmodel.table.text import aligned
+from perfmodel.units import DIMENSIONS, show
 
-#: Rows of a group from which on their order says something.
+#: Minimum number of rows of a group for a rank correlation.
 _RANKED: Final = 5
-#: Errors of a target, columns of the table.
+#: Errors of a target: columns of the table.
 _ERRORS: Final = ("mape", "median_ape", "bias", "within_10", "spearman", "kendall")
 
-#: Baseline -> what it is.
+#: Baseline -> its description.
 BASELINES: Final[Mapping[str, str]] = {
     "roofline": "bare roofline: theoretical compute peak and main memory bandwidth, nothing else",
     "roofline_scaled": "bare roofline times one factor for all rows, fitted on these very rows",
@@ -33,38 +33,39 @@ BASELINES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, repr=False)
 class ValidationResult(Result):
-    """Errors of predictions on a data set; fractions, not per cent.
+    """Errors of predictions on a data set, as fractions.
 
     Attributes
     ----------
     name : str
-        Data set.
+        Name of the data set.
     rows : int
-        Measured rows, predicted or not.
+        Number of measured rows, predicted or not.
     coverage : float
         Share of rows that were predicted.
     targets : dict
         Target -> mape, median_ape, bias, within_10, spearman, kendall.
     primary : str
-        Target that `mape` and `by_device` are of.
+        Target of `mape` and `by_device`.
     by_device, by_group : dict
         Name -> rows, mape, bias, kendall of the primary target.
     baselines : dict
-        Baseline (see `BASELINES`) -> errors on the primary target's rows.
+        Baseline (see `BASELINES`) -> errors on the rows of the primary target.
     unpredicted : list
-        Reason, how many rows, and the first of them.
+        Reason, number of rows, and name of the first.
     worst : list
-        Rows that are farthest off: name, device, measured, predicted, error.
+        Rows with the largest errors: name, device, measured, predicted, error.
     predictions : list
-        Every predicted row, as `worst`, with its baselines and its ``origin``
-        (`perfmodel.evaluate.case.RowOrigin`) where evidence may be taken of it.
+        Every predicted row, as in `worst`, with its baselines and, if it may serve as evidence, its
+        ``origin`` (`perfmodel.evaluate.case.RowOrigin`).
     notes : tuple of str
+        Remarks for the reader.
     details : dict
-        What only this data set has.
+        Additional results specific to the data set.
     left_out : dict
-        Target -> errors of each device (or chip, system) by constants refitted without it: see
-        `perfmodel.evaluate.refit.trial`; empty where it was not asked for. ``nested`` of it, where
-        that was: see `perfmodel.evaluate.nested_refit.nested_trial`.
+        Target -> errors of each device (or chip, system) by constants refitted without it, see
+        `perfmodel.evaluate.refit.trial`; empty unless requested. Its entry ``nested``, if
+        requested, is the result of `perfmodel.evaluate.nested_refit.nested_trial`.
     """
 
     noun = "validation"
@@ -115,7 +116,7 @@ class ValidationResult(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row for each target, with its errors."""
+        """Table with one row per target, with its errors."""
         every = self.targets.values()
         return Table(
             {"target": list(self.targets)}
@@ -124,15 +125,15 @@ class ValidationResult(Result):
 
     @property
     def headline(self) -> str:
-        """Which data set, and how much of it was predicted."""
+        """Name of the data set, its number of rows and the predicted share."""
         return f"{self.name}: {self.rows} rows, {percent(self.coverage)} predicted"
 
     def sections(self) -> list[str]:
-        """Return errors by target, device and group, and the rows that are farthest off."""
+        """Return errors by target, device and group, and the rows with the largest errors."""
         return ["\n".join(self.lines())]
 
     def lines(self) -> list[str]:
-        """Return what stands below the headline, line by line."""
+        """Return the lines below the headline."""
         out: list[str] = []
         for target, errors in self.targets.items():
             mark = "*" if target == self.primary and len(self.targets) > 1 else " "
@@ -150,24 +151,30 @@ class ValidationResult(Result):
                 out += [f"  by {title}:", *_group_lines(groups, ranked=True)]
         if self.worst:
             out.append("  farthest off:")
-            out += [
-                f"    {w['name']:<32} {w['device']:<18} measured {w['measured']:.4g}  predicted "
-                f"{w['predicted']:.4g}  {percent(w['error'], sign=True)}"
-                for w in self.worst
+            cells = [("", "", "measured", "predicted", "error")]
+            cells += [
+                (
+                    str(row["name"]),
+                    str(row["device"]),
+                    *(_quantity(row[key], self.primary) for key in ("measured", "predicted")),
+                    percent(row["error"], sign=True),
+                )
+                for row in self.worst
             ]
+            out += [f"    {line}" for line in aligned(cells, right=(2, 3, 4))]
         out += [f"  not predicted: {u['rows']} rows: {u['reason']}" for u in self.unpredicted]
         out += [f"  note: {note}" for note in self.notes]
         return out
 
 
 class Validations(Result, list[ValidationResult]):
-    """Results of several data sets, each an item of the list."""
+    """List of the results of several data sets."""
 
     noun = "validations"
 
     @property
     def headline(self) -> str:
-        """How many data sets were predicted."""
+        """Number of data sets."""
         return f"{len(self)} data set{'s' * (len(self) != 1)}"
 
     def sections(self) -> list[str]:
@@ -176,7 +183,7 @@ class Validations(Result, list[ValidationResult]):
 
     @cached_property
     def table(self) -> Table:
-        """One row for each data set and target, with its errors."""
+        """Table with one row per data set and target, with its errors."""
         return Table.concat(
             Table({"name": each.name, **each.table}, each.table.dimensions) for each in self
         )
@@ -187,7 +194,7 @@ class Validations(Result, list[ValidationResult]):
 
 
 def _without_rows(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trial, and a nested one within, without its single predictions."""
+    """Return a trial, and its nested one, without the predictions of single rows."""
     return {
         key: _without_rows(value) if key == "nested" else value
         for key, value in trial.items()
@@ -196,12 +203,20 @@ def _without_rows(trial: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _group_lines(groups: Mapping[str, Mapping[str, Any]], *, ranked: bool = False) -> list[str]:
-    """Return the errors of each group, and how well it is ranked where that is wanted."""
+    """Return one line per group with its errors and, if `ranked`, its rank correlation."""
     return [
         f"    {name:<24} {g['rows']:>4} rows  mape {percent(g['mape'])}  "
         f"bias {percent(g['bias'], sign=True)}" + (_tau(g) if ranked else "")
         for name, g in groups.items()
     ]
+
+
+def _quantity(value: float, target: str) -> str:
+    """Return a value with the unit implied by the target's name."""
+    dimension = dimension_of(target)
+    if dimension in DIMENSIONS:
+        return show(value, dimension)
+    return f"{value:.4g}" + ("/s" if dimension == RATE else "")
 
 
 def percent(value: float | None, *, sign: bool = False) -> str:
@@ -211,29 +226,30 @@ def percent(value: float | None, *, sign: bool = False) -> str:
     return f"{100 * value:{'+' if sign else ''}.1f} %"
 
 
-def _errors(found: Mapping[str, Any]) -> str:
-    rank = found["spearman"]
+def _errors(errors: Mapping[str, Any]) -> str:
+    rank = errors["spearman"]
     return (
-        f"mape {percent(found['mape'])}  median {percent(found['median_ape'])}  "
-        f"bias {percent(found['bias'], sign=True)}  within 10 %: {percent(found['within_10'])}  "
+        f"mape {percent(errors['mape'])}  median {percent(errors['median_ape'])}  "
+        f"bias {percent(errors['bias'], sign=True)}  within 10 %: {percent(errors['within_10'])}  "
         f"spearman {'-' if rank is None else f'{rank:.3f}'}"
     )
 
 
-def _tau(found: Mapping[str, Any]) -> str:
-    tau = found.get("kendall")
-    return "" if tau is None or found["rows"] < _RANKED else f"  kendall {tau:.3f}"
+def _tau(errors: Mapping[str, Any]) -> str:
+    tau = errors.get("kendall")
+    return "" if tau is None or errors["rows"] < _RANKED else f"  kendall {tau:.3f}"
 
 
 Vector = npt.NDArray[np.float64]
 
 
 class Errors(TypedDict):
-    """Fractions, not per cent (0.06 is 6 %); ``None`` where there are too few rows.
+    """Errors as fractions (0.06 is 6 %); ``None`` if there are too few rows.
 
     mape: mean of ``|predicted / measured - 1|``; median_ape: its median; bias: mean of
-    ``predicted / measured - 1``, positive where predictions are too high; within_10: share of rows
-    off by at most 10 %; spearman and kendall (tau-b): rank correlations, from two rows up.
+    ``predicted / measured - 1``, positive if predictions are too high; within_10: share of rows
+    with an error of at most 10 %; spearman and kendall (tau-b): rank correlations, for at least two
+    rows.
     """
 
     mape: float | None
@@ -245,12 +261,12 @@ class Errors(TypedDict):
 
 
 def errors(predicted: Sequence[float] | Vector, measured: Sequence[float] | Vector) -> Errors:
-    """Return the errors of predictions.
+    """Return the errors of predictions; see `Errors` for the definitions.
 
     Parameters
     ----------
     predicted, measured
-        As long as each other; measured above zero.
+        Values of equal length; measured ones above zero.
     """
     p, m = np.asarray(predicted, dtype=float), np.asarray(measured, dtype=float)
     if not p.size:
@@ -270,14 +286,15 @@ def errors(predicted: Sequence[float] | Vector, measured: Sequence[float] | Vect
 
 
 def spearman(a: Sequence[float] | Vector, b: Sequence[float] | Vector) -> float | None:
-    """Return Spearman's rank correlation; ``None`` below two rows or where all ranks are tied."""
+    """Return Spearman's rank correlation; ``None`` for fewer than two rows or all ranks tied."""
     return _rank_correlation("spearmanr", a, b)
 
 
 def kendall(a: Sequence[float] | Vector, b: Sequence[float] | Vector) -> float | None:
-    """Return Kendall's tau-b: pairs in the same order less those in the other, ties discounted.
+    """Return Kendall's tau-b: ``(C - D) / sqrt((n - T_a) (n - T_b))`` over the n pairs.
 
-    ``None`` below two rows or where all ranks are tied.
+    C and D count concordant and discordant pairs, T_a and T_b the pairs tied in each argument.
+    ``None`` for fewer than two rows or if all ranks are tied.
     """
     return _rank_correlation("kendalltau", a, b)
 

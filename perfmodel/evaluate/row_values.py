@@ -1,4 +1,4 @@
-"""Values of a row of measurements: texts and numbers by name, as a data set's form states them."""
+"""Evaluation of a row's values: texts and numbers by name, as declared by a data set's form."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _WORD: Final = re.compile(r"(\w+)=(\S+)")
 
 
 class RowValues:
-    """Cells of a row, and the values that follow from them.
+    """Cells of a row, and the values derived from them.
 
     Parameters
     ----------
     table, row
         The file and one of its rows.
     faults
-        Gets cells that should be numbers and are none.
+        Receives faults of cells that are not valid numbers.
     signed
-        Columns whose numbers need not be above zero.
+        Columns whose numbers may be zero or negative.
     words
         Column of words ``name=value``, each of which is a value of the row; may be empty.
     tables
-        Further tables by name.
+        Additional tables by name.
 
     Attributes
     ----------
     settings
-        Stated by what names of the row mean, as the form has them.
+        Settings stated by the meanings of names in the row (`MeaningForm.set`).
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class RowValues:
         self.settings: dict[str, Any] = {}
 
     def add(self, name: str, form: ValueForm) -> None:
-        """Work out a value.
+        """Evaluate a value and store it by name.
 
         Raises
         ------
         InputError
-            A text that the data set's names do not have.
+            A text that is not among the data set's names.
         """
         if isinstance(form, str):
             self._values[name] = self.text(form)
@@ -80,7 +80,7 @@ class RowValues:
             self._values[name] = self._named(name, form)
 
     def state(self, name: str, value: float | None) -> None:
-        """Take a value as it is."""
+        """Store a given value by name."""
         self._values[name] = value
 
     def _cell_of(self, form: CellForm) -> str:
@@ -94,7 +94,7 @@ class RowValues:
         return ""
 
     def text(self, template: str) -> str:
-        """Return a template with its holes filled."""
+        """Return a template with its ``{name}`` placeholders filled."""
         return _HOLE.sub(lambda hole: self._shown(hole[1]), template).strip()
 
     def _shown(self, name: str) -> str:
@@ -143,7 +143,7 @@ class RowValues:
         return value if form.digits is None else float(f"{value:.{form.digits}g}")
 
     def number(self, expression: str) -> float | None:
-        """Return what an expression comes to; ``None`` where a cell or a value of it is empty."""
+        """Return the value of an expression; ``None`` if one of its cells or values is empty."""
         tree = parse_expression(expression)
         numbers: dict[str, Any] = {}
         for name in tree.names:
@@ -161,7 +161,7 @@ class RowValues:
         return self._table.number(self._row, column, self._faults, above_zero=above_zero)
 
     def fits(self, condition: ConditionForm, others: Mapping[str, str] | None = None) -> bool:
-        """Tell whether a condition holds; `others` are texts beside those of the row."""
+        """Return whether a condition holds; `others` are texts in addition to the row's."""
         texts = others or {}
 
         def has(name: str, pattern: str) -> bool:
@@ -172,10 +172,10 @@ class RowValues:
         )
 
     def setting(self, value: float | int | bool | str) -> Any:
-        """Return a setting's number or text; ``None`` where a cell that it needs is empty.
+        """Return a setting's number or text; ``None`` if a cell that it needs is empty.
 
-        A text with a hole is a template, a word that is no column and no value stands for itself
-        (``decode``), anything else is an expression.
+        A text with a placeholder is a template, a word that is neither a column nor a value is
+        literal (``decode``), anything else is an expression.
         """
         if not isinstance(value, str):
             return value
@@ -188,7 +188,7 @@ class RowValues:
 
 
 def _taken(pattern: str, text: str) -> str:
-    """Return the first group of a pattern that took part, or all that it matches; else nothing."""
+    """Return the first non-empty group of a match, or the entire match; empty without a match."""
     match = re.search(pattern, text)
     if match is None:
         return ""

@@ -1,7 +1,7 @@
-"""A user's own measurements: a CSV file with the columns of ``docs/validate.md``.
+"""Reader of a user's measurements: a CSV file with the columns of ``docs/validate.md``.
 
-A table is wide (a column for each metric) or long (a row for each, in ``metric`` and ``value``);
-rows of a long table that agree in everything else are one measured run.
+A table is wide (one column per metric) or long (one row per metric, in ``metric`` and ``value``);
+rows of a long table that agree in everything else form one measured run.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _LEFT_OUT: Final = "left out: "
 
 
 class _Read(NamedTuple):
-    """A row as a case, the settings it gives, and those that its model or device does not have.
+    """A run as a case, with its settings and those that its model or device does not have.
 
-    `names` are the faults of its model, device, runtime and precision where there is none of that
-    name; they matter to the file where every row has one.
+    `names` are faults of unknown models, devices, runtimes and precisions. They are only raised if
+    every row of the file has one.
     """
 
     case: ValidationCase
@@ -38,7 +38,7 @@ class _Read(NamedTuple):
 
 
 def is_left_out(case: ValidationCase) -> bool:
-    """Tell whether a row has a cell at fault and was left out on request."""
+    """Return whether a row was left out on request because of an invalid cell."""
     return case.reason.startswith(_LEFT_OUT)
 
 
@@ -48,19 +48,19 @@ def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool 
     Parameters
     ----------
     path
-        CSV, or gzipped CSV.
+        CSV file, optionally gzipped.
     devices
-        Folders with more specs of devices.
+        Folders with additional device specs.
     skip_bad_rows
-        Leave out the rows with faults of their own, and say which: they cannot be predicted. Where
-        no other row is left they are faults all the same.
+        Treat rows with invalid cells as unpredictable and list them in a note, instead of raising.
+        If no other row remains, their faults are raised.
 
     Raises
     ------
     InputError
-        Columns that are missing or of no meaning, cells that are no measurements: all at once, with
-        every name that is not known at its first place. A row whose model or device is not known is
-        by itself no fault: it cannot be predicted. A file of nothing but such rows is.
+        Lists all missing or meaningless columns and invalid cells, with every unknown name at its
+        first occurrence. A row with an unknown model or device is not a fault in itself, it only
+        cannot be predicted; a file with only such rows is.
     """
     bad: list[Fault] | None = [] if skip_bad_rows else None
     rows = read_rows(path, faults=bad)
@@ -85,7 +85,7 @@ def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool 
     if bad and not measuring:
         faults += bad
     if faults or (measuring and all(r.names for r in measuring)):
-        # Names that are not known, each at the first row that has it.
+        # Report each unknown name at its first row.
         unknown: dict[tuple[str, str], Fault] = {}
         for fault in (f for r in read for f in r.names):
             unknown.setdefault((fault.path, fault.message), fault)
@@ -100,24 +100,24 @@ def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool 
 
 
 def _left_out(fault: Fault, name: str = "", device: str = "") -> ValidationCase:
-    """Return a row with a fault as one that cannot be predicted."""
+    """Return the case of a row with a fault: it cannot be predicted."""
     reason = str(replace(fault, file="", line=0, column=0))
     return ValidationCase(name or f"line {fault.line}", device, reason=_LEFT_OUT + reason)
 
 
 def _setting_fault(rows: CsvTable, row: CsvRow | None, name: str, fault: Fault) -> Fault:
-    """Return a fault of a setting at its cell: a column's own, or that of ``settings``."""
+    """Return a fault of a setting located at its cell, in its own column or in ``settings``."""
     column = name if name in rows.columns else SETTINGS
     place = rows.fault(row, column, fault.message, fault.expected, fault.suggestion)
     return replace(place, path=name)
 
 
 def _meaningless(rows: CsvTable, row: CsvRow, name: str) -> Fault:
-    """Return the fault of a setting that nothing has: at its column, or where it stands first."""
-    what = "no device has a fact" if is_fact(name) else "no model has a parameter"
+    """Return the fault of an unknown setting, located at its column or first occurrence."""
+    owner = "no device has a fact" if is_fact(name) else "no model has a parameter"
     known = [*COLUMNS, "batch", "context", "prompt", "phase"]
     others = f"{', '.join(known)} or another parameter of a model"
-    fault = no_such(f"{what} of this name", name, known, expected=others)
+    fault = no_such(f"{owner} of this name", name, known, expected=others)
     return _setting_fault(rows, None if name in rows.columns else row, name, fault)
 
 
@@ -128,14 +128,14 @@ def _read(
     faults: list[Fault],
     bad: list[Fault] | None,
 ) -> _Read:
-    """Return a run; its own faults go to `bad` where rows with faults are left out."""
-    mine: list[Fault] = []
-    read = _understood(rows, run, devices, mine)
-    if bad is None or not mine:
-        faults += mine
+    """Return a run; append its faults to `faults`, or to `bad` if faulty rows are left out."""
+    run_faults: list[Fault] = []
+    read = _understood(rows, run, devices, run_faults)
+    if bad is None or not run_faults:
+        faults += run_faults
         return read
-    bad += mine
-    return _Read(_left_out(mine[0], read.case.name, read.case.device))
+    bad += run_faults
+    return _Read(_left_out(run_faults[0], read.case.name, read.case.device))
 
 
 def _understood(
@@ -197,7 +197,7 @@ def _understood(
 
 
 def _unknown_names(rows: CsvTable, row: CsvRow, devices: Sequence[str | Path]) -> Iterator[Fault]:
-    """Yield a fault for each name in a row that nothing is called by."""
+    """Yield a fault for each unknown name in a row."""
     checks: dict[str, Callable[[str], object]] = {
         "model": workload,
         "device": lambda name: hardware(name, devices),
@@ -211,17 +211,17 @@ def _unknown_names(rows: CsvTable, row: CsvRow, devices: Sequence[str | Path]) -
                 check(text)
         except InputError as error:
             first = error.faults[0]
-            if not first.line:  # a name; a file with faults has places of its own
+            if not first.line:  # faults inside a spec file have their own location
                 first = rows.fault(row, column, first.message, first.expected, first.suggestion)
             yield first
 
 
 def _unknown(fault: Fault) -> bool:
-    """Tell a setting that a model or device does not have from a value that it cannot take."""
+    """Return whether a fault is an unknown setting rather than an invalid value."""
     return " has no " in fault.message or fault.message == "no such fact"
 
 
-#: Measured metric -> attribute of `Prediction`; the first that a row has is its primary target.
+#: Measured metric -> attribute of `Prediction`; the first that the file has is the primary target.
 MEASURED: Final = {
     "latency_s": "latency_s",
     "tokens_per_s": "tokens_per_s",
@@ -235,30 +235,30 @@ MEASURED: Final = {
     "traffic_bytes": "traffic_bytes",
 }
 
-#: What is predicted.
+#: Columns that define the prediction.
 _SUBJECT: Final = ("model", "device", "runtime", "precision", "engine", "warm")
 
-#: Columns that say something to people alone.
+#: Columns that are ignored, for human readers only.
 _IGNORED: Final = ("name", "source", "note", "date", "url")
 
-#: Columns of a long table that say what was measured.
+#: Columns of a long table for metric and measured value.
 _LONG: Final = ("metric", "value")
 #: Column of words ``name=value``, each a setting.
 SETTINGS: Final = "settings"
-#: What rows of a long table may differ in and still be of one run.
+#: Columns in which rows of one run may differ in a long table.
 _OF_A_METRIC: Final = (*_LONG, "source", "note", "date", "url")
 
-#: Every column that is no setting.
+#: All columns that are not settings.
 COLUMNS: Final = (*MEASURED, *_SUBJECT, *_IGNORED, *_LONG, SETTINGS)
 
 
 def is_long(rows: CsvTable) -> bool:
-    """Tell whether a table has a row for each metric."""
+    """Return whether a table is long, that is, has one row per metric."""
     return any(column in rows.columns for column in _LONG)
 
 
 def header_faults(rows: CsvTable) -> list[Fault]:
-    """Return what is wrong with the header: columns that are missing, or of both forms."""
+    """Return the faults of the header: missing columns, or a mix of wide and long form."""
     long = is_long(rows)
     faults = rows.missing(("model", "device", *(_LONG if long else ())))
     metrics = [c for c in rows.columns if c in MEASURED]
@@ -277,9 +277,9 @@ def header_faults(rows: CsvTable) -> list[Fault]:
 
 
 def runs_of(rows: CsvTable) -> list[list[CsvRow]]:
-    """Return the rows of each measured run: one, or those of a long table that state its metrics.
+    """Return the rows of each measured run: one row, or several of a long table.
 
-    A metric that is stated again, of the same model, device and settings, is of another run.
+    A repeated metric with the same model, device and settings starts another run.
     """
     if not is_long(rows):
         return [[row] for row in rows]
@@ -298,7 +298,7 @@ def runs_of(rows: CsvTable) -> list[list[CsvRow]]:
 
 
 def values_of(rows: CsvTable, run: Sequence[CsvRow], faults: list[Fault]) -> dict[str, float]:
-    """Return metric -> what was measured in a run, in the order of `MEASURED`."""
+    """Return metric -> measured value of a run, in the order of `MEASURED`."""
     cells = (
         [(row.get("metric"), row, "value") for row in run]
         if is_long(rows)
@@ -317,7 +317,7 @@ def values_of(rows: CsvTable, run: Sequence[CsvRow], faults: list[Fault]) -> dic
 
 
 def settings_of(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> dict[str, str]:
-    """Return the settings of a row as texts: its columns, and the words of ``settings``."""
+    """Return the settings of a row as texts, from columns and from the words in ``settings``."""
     settings = {c: row.get(c) for c in rows.columns if c not in COLUMNS and row.get(c)}
     words = shlex.shlex(row.get(SETTINGS), posix=True)
     words.whitespace, words.whitespace_split, words.commenters = " \t\r\n;,", True, ""
@@ -344,7 +344,7 @@ def settings_of(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> dict[str, s
 
 
 def is_warm(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> bool:
-    """Tell whether a row was measured over repeated runs."""
+    """Return whether a row was measured over repeated runs."""
     text = row.get("warm").lower()
     if text in ("1", "true", "yes"):
         return True

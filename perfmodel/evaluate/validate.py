@@ -1,7 +1,4 @@
-"""``validate``: data sets of the project, and CSV files of a user's own measurements.
-
-Every case of a data set is predicted, and the errors are counted.
-"""
+"""``validate``: errors of predictions on data sets and on CSV files of a user's measurements."""
 
 from __future__ import annotations
 
@@ -72,13 +69,13 @@ def validate(
     Returns
     -------
     Validations
-        A list with one result for each name, in order. Rows that cannot be predicted count
-        against the coverage.
+        List with one result per name, in order. Rows that cannot be predicted count against the
+        coverage.
 
     Raises
     ------
     InputError
-        Unknown names, files with faults, specs of `devices` with faults: all of them at once.
+        Lists all unknown names, faulty files and faulty specs of `devices`.
 
     Examples
     --------
@@ -86,25 +83,25 @@ def validate(
     >>> pm.validate("mine.csv")[0].mape  # doctest: +SKIP
     """
     earlier = gathered()
-    chosen = [names] if isinstance(names, str | Path) else list(names or _present(data, suffix))
+    requested = [names] if isinstance(names, str | Path) else list(names or _present(data, suffix))
     folders = [devices] if isinstance(devices, str | Path) else list(devices or ())
-    # A broken spec would else be a row that cannot be predicted, or go unnoticed.
+    # Otherwise a broken spec would only appear as a row that cannot be predicted, or not at all.
     faults = [*earlier, *folder_faults(folders)]
     loaded: list[Cases | ValidationResult] = []
-    for name in chosen:
+    for name in requested:
         try:
             loaded.append(_load(name, data, suffix, folders, skip_bad_rows))
         except InputError as error:
             faults += error.faults
     if faults:
         raise InputError(list(dict.fromkeys(faults)))
-    found = [
+    results = [
         item if isinstance(item, ValidationResult) else _detailed(evaluate(item), item)
         for item in loaded
     ]
     if left_out or nested:
         folder = data_folder(data, suffix)
-        found = [_tried(item, folder, folders, nested) for item in found]
+        results = [_tried(item, folder, folders, nested) for item in results]
     options = {
         "data": data,
         "suffix": suffix or None,
@@ -113,18 +110,20 @@ def validate(
         "nested": nested or None,
         "skip_bad_rows": skip_bad_rows or None,
     }
-    for item in found:
+    for item in results:
         name = names if isinstance(names, str | Path) else item.name
         remember(item, "validate", (name,), options)
-    return remember(Validations(found), "validate", (names or chosen,), options)
+    return remember(Validations(results), "validate", (names or requested,), options)
 
 
 def _detailed(result: ValidationResult, cases: Cases) -> ValidationResult:
-    """Return a result with what its data set tells beside the errors (``details(cases)``)."""
-    told = getattr(dataset(cases.name), "details", None) if cases.name in dataset_names() else None
-    if told is None:
+    """Return a result with the additional details of its data set (``details(cases)``)."""
+    describe = (
+        getattr(dataset(cases.name), "details", None) if cases.name in dataset_names() else None
+    )
+    if describe is None:
         return result
-    details, notes = told(cases)
+    details, notes = describe(cases)
     return replace(result, details=details, notes=(*result.notes, *notes))
 
 
@@ -144,12 +143,12 @@ def _tried(
 
 
 def _present(data: str | Path | None, suffix: str) -> list[str]:
-    """Return the data sets whose files are there; all where none are, so that each says so."""
+    """Return the data sets with existing files, or all if there are none, to report each."""
     folder = data_folder(data, suffix)
-    found = [name for name in dataset_names() if folder.find(*dataset(name).PLACES) is not None]
+    present = [name for name in dataset_names() if folder.find(*dataset(name).PLACES) is not None]
     if not dataset_names():
         raise InputError(not_installed("data sets"))
-    return found or dataset_names()
+    return present or dataset_names()
 
 
 def _load(
@@ -176,31 +175,31 @@ def _load(
     if not skip_bad_rows:
         return dataset(text).load(data_folder(data, suffix), devices)
     with bad_cells_left_out() as left:
-        found: Cases | ValidationResult = dataset(text).load(data_folder(data, suffix), devices)
+        cases: Cases | ValidationResult = dataset(text).load(data_folder(data, suffix), devices)
     if not left:
-        return found
-    told = f"{len(left)} cell{'s' if len(left) > 1 else ''} at fault left out: {few_faults(left)}"
-    return replace(found, notes=(*found.notes, told))
+        return cases
+    note = f"{len(left)} cell{'s' if len(left) > 1 else ''} at fault left out: {few_faults(left)}"
+    return replace(cases, notes=(*cases.notes, note))
 
 
 _WORST = 10
 
-#: Metrics that grow with speed: a baseline that is a time answers them by its inverse.
+#: Metrics that grow with speed, for which a baseline in seconds is inverted.
 _RATES = ("tokens_per_s", "frames_per_s")
 
 
 def evaluate(cases: Cases) -> ValidationResult:
-    """Predict and compare.
+    """Predict all cases of a data set and return the errors.
 
     Parameters
     ----------
     cases
-        Of a data set.
+        Cases of a data set.
 
     Returns
     -------
     ValidationResult
-        A row that cannot be predicted counts against the coverage, with its reason.
+        Rows that cannot be predicted count against the coverage, with their reason.
     """
     rows: list[dict[str, Any]] = []
     failed: dict[str, list[str]] = {}
@@ -213,9 +212,6 @@ def evaluate(cases: Cases) -> ValidationResult:
             rows += _answers(case, tight)
         except InputError as error:
             failed.setdefault(str(error.faults[0]), []).append(case.name)
-    targets = _groups(rows, lambda row: row["target"])
-    primary = targets.setdefault(cases.primary, [])
-    targets = {cases.primary: primary, **targets}
     notes = list(cases.notes)
     if tight:
         tight = list(dict.fromkeys(tight))
@@ -223,29 +219,72 @@ def evaluate(cases: Cases) -> ValidationResult:
         notes.append(
             f"{len(tight)} rows exceed a memory or a resource of their device by the model: {first}"
         )
-    total = len(cases.cases)
-    covered = total - sum(map(len, failed.values()))
-    return ValidationResult(
+    primary = [row for row in rows if row["target"] == cases.primary]
+    return summarised(
         cases.name,
+        rows,
+        len(cases.cases),
+        failed,
+        primary=cases.primary,
+        notes=notes,
+        details={name: _details(primary, template) for name, template in cases.details.items()},
+    )
+
+
+def summarised(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    total: int,
+    failed: Mapping[str, Sequence[str]],
+    *,
+    primary: str = "latency_s",
+    references: Mapping[str, Errors] | None = None,
+    notes: Iterable[str] = (),
+    details: Mapping[str, Any] | None = None,
+) -> ValidationResult:
+    """Return the result of a data set from its rows.
+
+    Parameters
+    ----------
+    name
+        Of the data set.
+    rows
+        As `row_of` returns them, with ``roofline`` and ``compute`` unless `references` are stated.
+    total
+        Rows that were measured, those that are not predicted among them.
+    failed
+        Reason -> names of the rows that are not predicted for it.
+    primary
+        Target whose errors are grouped.
+    references
+        Errors of other predictors; those of bare rooflines where left out.
+    notes, details
+        As the result has them.
+    """
+    targets = _groups(rows, lambda row: row["target"])
+    ours = targets.get(primary, [])
+    missed = sum(map(len, failed.values()))
+    return ValidationResult(
+        name,
         total,
-        covered / total if total else 0.0,
-        {target: error_of(own) for target, own in targets.items()},
-        cases.primary,
-        grouped(primary, lambda row: row["device"]),
-        grouped(primary, lambda row: row["group"]),
-        baselines(primary),
-        tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
-        worst_of(primary),
+        (total - missed) / total if total else 0.0,
+        {target: error_of(own) for target, own in {primary: ours, **targets}.items()},
+        primary,
+        grouped(ours, lambda row: row["device"]),
+        grouped(ours, lambda row: row["group"]),
+        baselines(ours) if references is None else references,
+        tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items() if v),
+        worst_of(ours),
         tuple(rows),
         tuple(notes),
-        {name: _details(primary, template) for name, template in cases.details.items()},
+        details or {},
     )
 
 
 def _groups(
     rows: Iterable[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], str]
 ) -> dict[str, list[Mapping[str, Any]]]:
-    """Return rows by a text of theirs, in the order in which groups come first."""
+    """Return the rows grouped by a key, in order of first occurrence."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -253,14 +292,14 @@ def _groups(
 
 
 def _details(rows: Sequence[Mapping[str, Any]], template: str) -> dict[str, Any]:
-    """Return the errors of rows by a further way to group them."""
+    """Return the errors of rows grouped by a template of their values."""
     stated = [row for row in rows if row["origin"].case.values is not None]
     groups = _groups(stated, lambda row: row["origin"].case.values.text(template))
     return {group: error_of(members) for group, members in groups.items()}
 
 
 def _answers(case: ValidationCase, tight: list[str]) -> list[dict[str, Any]]:
-    """Return what is predicted for each question of a case; questions of a load share an answer."""
+    """Return the result rows of a case, one per question; equal loads share a prediction."""
     served: dict[tuple[Any, ...], Served] = {}
     rows: list[dict[str, Any]] = []
     assert case.machine is not None
@@ -284,16 +323,37 @@ def _answers(case: ValidationCase, tight: list[str]) -> list[dict[str, Any]]:
 def row_of(
     case: ValidationCase, question: MeasuredQuantity, predicted: float, runtime: str
 ) -> dict[str, Any]:
-    """Return a row of a result, without its baselines, as predicted under a runtime."""
+    """Return a row of a result, without its baselines."""
+    return compared(
+        case.name,
+        case.device,
+        case.group,
+        question.target,
+        question.measured,
+        predicted,
+        origin=RowOrigin(case, question, runtime),
+    )
+
+
+def compared(
+    name: str,
+    device: str,
+    group: str,
+    target: str,
+    measured: float,
+    predicted: float,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return a row of a result: a measurement beside its prediction, and its relative error."""
     return {
-        "name": case.name,
-        "device": case.device,
-        "group": case.group,
-        "target": question.target,
-        "measured": question.measured,
+        "name": name,
+        "device": device,
+        "group": group,
+        "target": target,
+        "measured": measured,
         "predicted": predicted,
-        "error": predicted / question.measured - 1.0,
-        "origin": RowOrigin(case, question, runtime),
+        "error": predicted / measured - 1.0,
+        **others,
     }
 
 
@@ -303,7 +363,7 @@ def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) 
     predicted = _metric(answer, metric)
     bare = case.predict(question.workload, question.machine, model="roofline", warm=False)
     roofline = None if " " in metric else _metric(bare, metric)
-    # Seconds of the multiply-accumulates at their peak, of all.
+    # Share of the roofline time that multiply-accumulates need at peak.
     share = float(bare.utilization) * float(bare.latency_s) / float(bare.latency_s)
     compute = None
     if share and roofline is not None and metric in ("latency_s", *_RATES):
@@ -323,14 +383,14 @@ def _metric(prediction: Prediction, name: str) -> float:
 
 
 def worst_of(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """Return the rows that are farthest off."""
+    """Return the rows with the largest relative errors."""
     keys = ("name", "device", "measured", "predicted", "error")
     worst = sorted(rows, key=lambda row: -abs(row["error"]))[:_WORST]
     return tuple({k: row[k] for k in keys} for row in worst)
 
 
 def error_of(rows: Sequence[Mapping[str, Any]], key: str = "predicted") -> Errors:
-    """Return the errors of rows; `key` names what predicted them."""
+    """Return the errors of rows; `key` is the column of predictions."""
     return errors([row[key] for row in rows], [row["measured"] for row in rows])
 
 
@@ -351,7 +411,7 @@ def baselines(rows: Sequence[Mapping[str, Any]]) -> dict[str, Errors]:
     if not rows:
         return {}
     floors, measured = (np.array([row[key] for row in rows]) for key in ("roofline", "measured"))
-    # The factor of least squares on the logarithm.
+    # Least-squares factor in logarithms.
     scale = float(np.exp(np.mean(np.log(measured / floors))))
     out = {
         "roofline": errors(floors, measured),

@@ -1,4 +1,4 @@
-"""What was measured under which runtime, and how far predictions lay from it."""
+"""Evidence on predictions: residuals of measured rows, and the intervals derived from them."""
 
 from perfmodel.evidence.coverage import Coverage, coverage, stretched
 from perfmodel.evidence.spread import BASES, UNKNOWN, Scatter, Spread, scatter, spread

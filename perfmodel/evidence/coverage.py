@@ -1,12 +1,10 @@
-"""Whether intervals hold: each device's residuals against widths that know nothing of it.
+"""Coverage of prediction intervals on left-out devices, and its correction by a stretch factor.
 
-Widths are stretched until they hold on such devices.
-
-The widths of `perfmodel.evidence.spread` pool residuals of devices, runtimes and classes, which are
-not drawn alike: they may promise more than they hold, or less. Scaled residuals say by how much
-(conformalised quantile regression; Romano et al., NeurIPS 32, 2019): how far each row of a device
-lies from the middle of an interval that was made without the device, in half-widths of it. The
-quantile at 50 % of these scores is the stretch of the 50 % interval, that at 90 % of the other.
+The intervals of `perfmodel.evidence.spread` pool residuals of devices, runtimes and classes, which
+are not exchangeable, so their coverage may differ from the nominal level. The correction follows
+conformalised quantile regression (Romano et al., NeurIPS 32, 2019): the score of a row is
+``|residual - middle| / half-width`` of the interval computed without its device, and the stretch of
+the 50 % (90 %) interval is the 50 % (90 %) quantile of the scores.
 """
 
 from __future__ import annotations
@@ -22,21 +20,21 @@ from perfmodel.evidence.store import Evidence, Subject
 
 
 class Coverage(NamedTuple):
-    """How many measurements lay in intervals that knew nothing of their devices.
+    """Coverage of intervals on rows of devices that were left out of them.
 
     Attributes
     ----------
     quantity, workload_class, basis
-        What the rows are of.
+        Quantity, class of workloads and basis of the predictions.
     runtime
-        Of the rows; empty for all runtimes together.
+        Runtime of the rows; empty for all runtimes together.
     rows, devices
-        How many there are.
+        Number of rows and devices.
     half, most
-        Share of the rows inside the 50 % and the 90 % interval; a device counts for its rows, at
-        most 40 of them.
+        Share of the rows inside the 50 % and the 90 % interval; devices are weighted by their
+        number of rows, at most 40.
     ratio
-        Median over the devices of high over low of the 90 % interval.
+        Median over the devices of the ratio high / low of the 90 % interval.
     """
 
     quantity: str
@@ -51,12 +49,12 @@ class Coverage(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether both shares are near what the intervals promise."""
+        """Whether both shares are near the nominal ones: 42 to 58 % and 85 to 95 %."""
         return 0.42 <= self.half <= 0.58 and 0.85 <= self.most <= 0.95
 
 
 class _DeviceCoverage(NamedTuple):
-    """Shares inside of one device's rows, and high over low."""
+    """Coverage of one device's rows, and the ratio high / low of its 90 % interval."""
 
     device: ScoredDevice
     half: float
@@ -65,23 +63,23 @@ class _DeviceCoverage(NamedTuple):
 
 
 def coverage(evidence: Evidence, lineage: Lineage = lambda name: ()) -> list[Coverage]:
-    """Return the coverage of each class of workloads and basis, then of each runtime of them.
+    """Return the coverage of each class of workloads and basis, followed by that of its runtimes.
 
     Parameters
     ----------
     evidence
-        What is known; the stretch of each width is worked out again without the device.
+        Evidence; widths and stretches are recomputed without each device.
     lineage
         Runtime -> runtimes that it inherits from, nearest first.
     """
     out: list[Coverage] = []
-    for of, devices in scored_devices(evidence, lineage):
+    for key, devices in scored_devices(evidence, lineage):
         groups: dict[str, list[_DeviceCoverage]] = {"": []}
         for device in devices:
-            one = _covered(device, stretch_of(devices, without=device.device))
-            groups[""].append(one)
-            groups.setdefault(device.runtime, []).append(one)
-        out += [_joined((*of, runtime), some) for runtime, some in groups.items()]
+            covered = _covered(device, stretch_of(devices, without=device.device))
+            groups[""].append(covered)
+            groups.setdefault(device.runtime, []).append(covered)
+        out += [_joined((*key, runtime), members) for runtime, members in groups.items()]
     return out
 
 
@@ -103,19 +101,19 @@ def _joined(of: tuple[str, str, str, str], devices: Sequence[_DeviceCoverage]) -
     return Coverage(*of, rows, len(devices), half, most, ratio)
 
 
-#: Basis -> how the rows were predicted that its intervals are held against.
+#: Basis -> way of prediction (`WAYS`) of the rows on which its intervals are evaluated.
 HELD_AGAINST: Final[Mapping[str, str]] = {
     "measured": "as_is",
     "transferred": "left_out",
     "assumed": "generic",
 }
-#: Rows of a device that count at most: more of them say more of that device, not of others.
+#: Maximum weight of a device in rows: further rows carry no information on other devices.
 COUNTED: Final = 40
-#: Devices without a stretch that a class's own count beside: few devices say little of the next.
+#: Shrinkage of the stretch towards 1, in devices: ``stretch ** (n / (n + 3))`` for n devices.
 _PLAIN: Final = 3.0
-#: A width is multiplied or divided by this at most: what lies farther off is another kind of error.
+#: Limit on the stretch and its inverse: larger deviations are errors of another kind.
 _MOST_STRETCHED: Final = 3.0
-#: Half-widths are at least so much of a logarithm.
+#: Minimum half-width, in logarithms.
 _NARROW: Final = 1e-3
 
 #: Runtime -> runtimes that it inherits from, nearest first.
@@ -123,7 +121,7 @@ Lineage = Callable[[str], Sequence[str]]
 
 
 class ScoredDevice(NamedTuple):
-    """Residuals of a device, beside the interval that was made without it and not stretched."""
+    """Residuals of a device, with the unstretched spread computed without it."""
 
     runtime: str
     device: str
@@ -133,11 +131,11 @@ class ScoredDevice(NamedTuple):
 
     @property
     def counted(self) -> int:
-        """Rows that count."""
+        """Weight of the device: its number of rows, at most `COUNTED`."""
         return min(self.rows, COUNTED)
 
     def scores(self, level: float) -> npt.NDArray[np.float64]:
-        """Return how far each residual lies from the middle, in half-widths on its side."""
+        """Return ``|residual - middle| / half-width``, the half-width of the residual's side."""
         low, middle, high = self.spread.ends(level)
         off = self.residuals - middle
         half = np.where(off > 0, high - middle, middle - low)
@@ -147,7 +145,7 @@ class ScoredDevice(NamedTuple):
 def scored_devices(
     evidence: Evidence, lineage: Lineage
 ) -> Iterator[tuple[tuple[str, str, str], list[ScoredDevice]]]:
-    """Yield (quantity, class of workloads, basis) and its devices that have residuals of it."""
+    """Yield (quantity, class of workloads, basis) with its devices that have such residuals."""
     for (quantity, name), runtimes in sorted(evidence.classes.items()):
         for basis, way in HELD_AGAINST.items():
             each: list[ScoredDevice] = []
@@ -168,14 +166,17 @@ def scored_devices(
 
 
 def stretch_of(devices: Sequence[ScoredDevice], without: str = "") -> tuple[float, float]:
-    """Return by what the widths at 50 and 90 % are multiplied.
+    """Return the factors on the widths at 50 and 90 %.
+
+    The weighted quantile of the scores at each level, to the power ``n / (n + 3)`` for n devices,
+    limited to [1/3, 3].
 
     Parameters
     ----------
     devices
-        Of one quantity, class of workloads and basis.
+        Devices of one quantity, class of workloads and basis.
     without
-        A device whose rows are left out.
+        Device to leave out.
     """
     others = [one for one in devices if one.device != without]
     if not others:
@@ -186,14 +187,15 @@ def stretch_of(devices: Sequence[ScoredDevice], without: str = "") -> tuple[floa
     share = len(others) / (len(others) + _PLAIN)
     scores = [np.concatenate([one.scores(level) for one in others]) for level in LEVELS]
     half, most = [
-        _quantile(of, weights, level) ** share for of, level in zip(scores, LEVELS, strict=True)
+        _quantile(values, weights, level) ** share
+        for values, level in zip(scores, LEVELS, strict=True)
     ]
     return _limited(half), _limited(most)
 
 
 def stretched(evidence: Evidence, lineage: Lineage) -> Evidence:
-    """Return the evidence with the stretches of all its classes."""
-    stretches = {of: stretch_of(devices) for of, devices in scored_devices(evidence, lineage)}
+    """Return the evidence with the stretches of all classes computed."""
+    stretches = {key: stretch_of(devices) for key, devices in scored_devices(evidence, lineage)}
     return Evidence(evidence.classes, stretches)
 
 

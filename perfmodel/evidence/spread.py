@@ -1,10 +1,10 @@
-"""From residuals to widths: where a measurement would lie beside a prediction.
+"""Prediction intervals from residuals: distribution of measurements around a prediction.
 
-Split-conformal prediction (Vovk et al., Algorithmic Learning in a Random World, 2005): the width
-that held the residuals of rows which no constant was fitted on holds those of the next one. Rows of
-a device are alike, so that it is devices which are drawn and not rows: each counts as one, however
-many rows it has. What few devices leave open is filled with the residuals of the class of workloads
-over all runtimes, and of a class with few runtimes with those of all classes.
+Split-conformal prediction (Vovk et al., Algorithmic Learning in a Random World, 2005): quantiles of
+the residuals of rows that no constant was fitted on are an interval for the next one. Rows of one
+device are correlated, so devices are the exchangeable units, and each has the same total weight
+regardless of its number of rows. Evidence from few devices is pooled with the residuals of the
+class of workloads over all runtimes, and that of a class with few runtimes with all classes.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from perfmodel.evidence.store import DeviceEvidence, Evidence, Subject
 
 Floats = npt.NDArray[np.float64]
 
-#: What a prediction may rest on, from the best to the least.
+#: Bases of a prediction, from strongest to weakest.
 BASES: Final = ("measured", "transferred", "assumed", "bound")
-#: Share of the measurements from which on an interval holds the prediction as well.
+#: Level from which on an interval is extended to include the prediction itself.
 MOST: Final = 0.9
-#: Shares at which widths are held against devices that they know nothing of.
+#: Levels at which the widths are corrected on left-out devices.
 LEVELS: Final = (0.5, MOST)
-#: Basis -> how the rows were predicted that its width is taken from, the first that a device has.
+#: Basis -> ways of prediction (`WAYS`) of the residuals used; the first that a device has.
 _WAYS: Final[Mapping[str, Sequence[str]]] = {
     "measured": ("as_is",),
     "transferred": ("left_out",),
     "assumed": ("generic",),
 }
-#: Devices that the pool of the class counts as beside those of a runtime, and runtimes that the
-#: pool of all classes counts as beside those of a class.
+#: Weight of the pool of a class, in devices of a runtime, and of the pool of all classes, in
+#: runtimes of a class.
 _POOLED: Final = 1.0
 
 
 class Spread(NamedTuple):
-    """Residuals with weights.
+    """Weighted empirical distribution of residuals.
 
     Attributes
     ----------
     residuals
-        Logarithms of measured over predicted, ascending.
+        ``log(measured / predicted)``, ascending.
     cumulated
-        Sum of the weights up to the middle of each, as a share of all.
+        Cumulative weights up to the middle of each residual, normalised to 1.
     draws
-        Devices, or for a class runtimes, that they are of, the pool counted in: how much wider the
-        next one may lie; infinite where they say so themselves.
+        Effective number of devices (for a class, of runtimes), including the pool; determines the
+        extra width for the next one. Infinite if the residuals already include that.
     stretch
-        By what the widths at `LEVELS` are multiplied, so that they hold what they promise on
-        devices that they know nothing of (`perfmodel.evidence.coverage`).
+        Factors on the widths at `LEVELS` that correct the coverage on left-out devices
+        (`perfmodel.evidence.coverage`).
     """
 
     residuals: Floats
@@ -59,18 +59,22 @@ class Spread(NamedTuple):
     stretch: tuple[float, float] = (1.0, 1.0)
 
     def ends(self, level: float) -> tuple[float, float, float]:
-        """Return the logarithms of the factors at the low end, the middle and the high end."""
+        """Return the log factors at the low end, the middle and the high end.
+
+        Quantiles q of the residuals at ``(1 - level) / 2``, 0.5 and ``(1 + level) / 2``; the ends
+        are ``q_mid + sqrt(1 + 1 / draws) * stretch(level) * (q - q_mid)``.
+        """
         places = [(1.0 - level) / 2.0, 0.5, (1.0 + level) / 2.0]
         low, middle, high = (float(v) for v in np.interp(places, self.cumulated, self.residuals))
-        # What few draws tell of the next one: a prediction from n of them is so much wider.
+        # Predictive variance of the next draw given n of them: (1 + 1/n) times that of one.
         wider = np.sqrt(1.0 + 1.0 / self.draws) * float(np.interp(level, LEVELS, self.stretch))
         return middle + wider * (low - middle), middle, middle + wider * (high - middle)
 
     def factors(self, level: float) -> tuple[float, float]:
-        """Return by what a prediction is multiplied at the ends of the central share `level`.
+        """Return the factors on a prediction at the ends of its central interval.
 
-        The prediction itself lies between those of `MOST` and above, also where predictions are off
-        to one side by more than they scatter; half of the measurements may lie to one side of it.
+        Intervals at `MOST` and above are extended to include the prediction itself (factor 1), even
+        if predictions are biased by more than they scatter; narrower ones may exclude it.
         """
         low, _, high = self.ends(level)
         least, largest = float(np.exp(low)), float(np.exp(high))
@@ -80,54 +84,54 @@ class Spread(NamedTuple):
 def spread(
     evidence: Evidence, subject: Subject, basis: str, lineage: Sequence[str] = (), without: str = ""
 ) -> Spread | None:
-    """Return where measurements lie beside predictions of a subject.
+    """Return the distribution of measurements around predictions of a subject.
 
     Parameters
     ----------
     evidence
-        What is known.
+        Residuals of all devices.
     subject
-        What is predicted.
+        Subject of the prediction.
     basis
         ``measured``, ``transferred`` or ``assumed``.
     lineage
         Runtimes that the subject's inherits from, nearest first.
     without
-        A device whose rows are left out, so that its own residuals may be held against the answer.
+        Device to leave out, for evaluating the result on its residuals.
 
     Returns
     -------
     Spread or None
-        None where nothing at all was measured of the quantity.
+        None if there is no measurement of the quantity at all.
     """
     parts, draws = _weighted(evidence, subject, basis, lineage, without)
     if not parts:
         return None
     if basis == "transferred":
-        # What constants of one device say of another, that one's say of the first the other way
-        # round: both signs are as likely, and two devices would else know one of them. They are
-        # wide enough for the next device.
+        # The residual of device B by constants of A is about minus that of A by constants of B, so
+        # both signs are equally likely; with only two devices one sign would be missing. Such
+        # residuals already include the variation between devices, so no extra width is needed.
         parts = [(np.concatenate([one, -one]), weight) for one, weight in parts]
         draws = np.inf
     residuals = np.concatenate([one for one, _ in parts])
     weights = np.concatenate([np.full(len(one), weight / len(one)) for one, weight in parts])
     order = np.argsort(residuals, kind="stable")
-    of = (subject.quantity, subject.workload_class, basis)
-    stretch = evidence.stretches.get(of, (1.0, 1.0))
+    key = (subject.quantity, subject.workload_class, basis)
+    stretch = evidence.stretches.get(key, (1.0, 1.0))
     return Spread(residuals[order], _cumulated(weights[order]), draws, stretch)
 
 
 class Scatter(NamedTuple):
-    """How predictions of a subject are off: each device by a bias, its rows around that by noise.
+    """Error components of predictions of a subject: a bias per device, and noise of its rows.
 
     Attributes
     ----------
     bias
-        Standard deviation of the logarithm of measured over predicted, from device to device.
+        Standard deviation of ``log(measured / predicted)`` between devices.
     noise
-        The same from row to row of one device.
+        Standard deviation of ``log(measured / predicted)`` between rows of one device.
     freedom
-        Degrees of freedom of `noise`: the more, the less devices differ in it.
+        Degrees of freedom of `noise`; larger if devices differ less in it.
     """
 
     bias: float
@@ -135,38 +139,39 @@ class Scatter(NamedTuple):
     freedom: float
 
 
-#: Where nothing at all was measured of a quantity: a factor of two, and rows within a quarter.
+#: Default without any measurement of a quantity: bias of a factor of 2, noise of 0.25.
 UNKNOWN: Final = Scatter(float(np.log(2.0)), 0.25, 2.0)
-#: Rows of a device from which on it says how they scatter.
+#: Minimum number of rows of a device for an estimate of its noise.
 _SCATTERED: Final = 4
-#: Standard deviation of normal numbers over the median of their distances from the centre.
+#: Ratio of the standard deviation to the median absolute deviation of a normal distribution.
 _NORMAL: Final = 1.4826
-#: Variances of devices differ by this at least: what twenty degrees of freedom say.
+#: Minimum variance of log variances between devices, equivalent to about 20 degrees of freedom.
 _ALIKE: Final = 0.1
-#: No device scatters by less: residuals are kept as thousandths.
+#: Minimum standard deviation: residuals are stored in steps of 0.001.
 _LEAST: Final = 0.005
 
 
 def scatter(
     evidence: Evidence, subject: Subject, basis: str, lineage: Sequence[str] = (), without: str = ""
 ) -> Scatter:
-    """Return how predictions of a subject are off, of the devices that `spread` takes.
+    """Return bias and noise of predictions of a subject, from the devices used by `spread`.
 
-    Both deviations are medians over the devices, with the same weights, so that a few devices which
-    are far off decide nothing. The degrees of freedom follow from how much the variances of devices
-    differ, as if each were a scaled inverse chi-squared number: the trigamma function of half of
-    them is the variance of the logarithms (Smyth, Statistical Applications in Genetics and
-    Molecular Biology 3(1), 2004), here by its first two terms.
+    Both are weighted medians over devices, to be robust against outliers:
+    ``bias = 1.4826 * median(|median residual|)`` and ``noise = median(std of residuals)``. The
+    degrees of freedom f follow from the variance v of the log variances between devices (less
+    their sampling variance ``2 / (n - 1)``), assuming scaled inverse chi-squared variances:
+    ``trigamma(f / 2) = v`` (Smyth, Statistical Applications in Genetics and Molecular Biology 3(1),
+    2004), here with its first two terms, ``f = (1 + sqrt(1 + 2 v)) / v``.
 
     Parameters
     ----------
     evidence, subject, basis, lineage, without
-        As `spread` takes them.
+        As for `spread`.
 
     Returns
     -------
     Scatter
-        `UNKNOWN` where nothing was measured of the quantity.
+        `UNKNOWN` if there is no measurement of the quantity.
     """
     parts, _ = _weighted(evidence, subject, basis, lineage, without)
     several = [(one, weight) for one, weight in parts if len(one) >= _SCATTERED]
@@ -176,29 +181,30 @@ def scatter(
     noises = [(max(float(np.std(one, ddof=1)), _LEAST), weight) for one, weight in several]
     weights = np.array([weight for _, weight in noises])
     logs = 2.0 * np.log([noise for noise, _ in noises])
-    # A variance from n numbers scatters by itself: by 2 / (n - 1).
+    # Sampling variance of the logarithm of a variance estimated from n values: 2 / (n - 1).
     own = np.array([2.0 / (len(one) - 1) for one, _ in several])
     centre = np.average(logs, weights=weights)
-    apart = max(float(np.average((logs - centre) ** 2 - own, weights=weights)), _ALIKE)
-    return Scatter(max(bias, _LEAST), _median(noises), (1.0 + (1.0 + 2.0 * apart) ** 0.5) / apart)
+    between = max(float(np.average((logs - centre) ** 2 - own, weights=weights)), _ALIKE)
+    freedom = (1.0 + (1.0 + 2.0 * between) ** 0.5) / between
+    return Scatter(max(bias, _LEAST), _median(noises), freedom)
 
 
 def _median(numbers: Sequence[tuple[float, float]]) -> float:
-    """Return the median of numbers with weights."""
+    """Return the weighted median of (number, weight) pairs."""
     ordered: Floats = np.array(sorted(numbers), dtype=float)
     values, weights = ordered[:, 0], ordered[:, 1]
     return float(np.interp(0.5, _cumulated(weights), values))
 
 
 def _cumulated(weights: Floats) -> Floats:
-    """Return the sum of the weights up to the middle of each, as a share of all."""
+    """Return the cumulative weights up to the middle of each, normalised to 1."""
     return (np.cumsum(weights) - weights / 2.0) / weights.sum()
 
 
 def _weighted(
     evidence: Evidence, subject: Subject, basis: str, lineage: Sequence[str], without: str
 ) -> tuple[list[tuple[Floats, float]], float]:
-    """Return residuals of devices with their weights, and how many draws they are."""
+    """Return (residuals, weight) per device, and the effective number of draws."""
     runtimes = evidence.runtimes(subject)
     own: list[Floats] = []
     for name in (subject.runtime, *lineage) if basis != "assumed" else ():
@@ -213,15 +219,18 @@ def _weighted(
         return [], 0.0
     pool = _by_runtime(runtimes, basis, without)
     share = len(pool) / (len(pool) + _POOLED)
-    parts = [*_alike(pool, share), *(p for of in each for p in _alike(of, (1 - share) / len(each)))]
+    parts = [
+        *_alike(pool, share),
+        *(p for pools in each for p in _alike(pools, (1 - share) / len(each))),
+    ]
     if own:
-        # The pool is one draw more beside the devices of the runtime.
+        # The pool counts as one additional device of the runtime.
         parts = [*((one, 1.0) for one in own), *((one, _POOLED * w) for one, w in parts)]
     return parts, len(own or pool) + _POOLED
 
 
 def _residuals(devices: Mapping[str, DeviceEvidence], basis: str, without: str) -> Iterator[Floats]:
-    """Yield the residuals of each device that has some of a basis."""
+    """Yield the residuals of each device that has any for a basis."""
     for name, device in devices.items():
         if name == without:
             continue
@@ -233,13 +242,13 @@ def _residuals(devices: Mapping[str, DeviceEvidence], basis: str, without: str) 
 def _by_runtime(
     runtimes: Mapping[str, Mapping[str, DeviceEvidence]], basis: str, without: str
 ) -> list[list[Floats]]:
-    """Return the residuals of each device of each runtime that has some."""
+    """Return the residuals by runtime and device, without runtimes that have none."""
     each = [list(_residuals(devices, basis, without)) for devices in runtimes.values()]
     return [devices for devices in each if devices]
 
 
 def _alike(runtimes: Sequence[Sequence[Floats]], share: float) -> Iterator[tuple[Floats, float]]:
-    """Yield the residuals of all devices with weights that sum up to `share`, runtimes alike."""
+    """Yield (residuals, weight) per device, with equal weights of runtimes that sum to `share`."""
     for devices in runtimes:
         for one in devices:
             yield one, share / (len(devices) * len(runtimes))

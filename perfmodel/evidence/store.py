@@ -1,4 +1,4 @@
-"""The file of evidence: residuals of measured rows by quantity, class, runtime and device."""
+"""Store of evidence: residuals of measured rows by quantity, class, runtime and device."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from perfmodel.shipped import data_root
 
 Floats = npt.NDArray[np.float64]
 
-#: File of the library.
+#: Name of the library's evidence file.
 FILE: Final = "evidence.yaml"
-#: Ways in which a row was predicted: with the library's constants, with constants fitted without
-#: its device, under the runtime that stands for software which nobody measured.
+#: Ways of predicting a row: with the library's constants, with constants fitted without its device,
+#: or under the generic runtime, which represents unknown software.
 WAYS: Final = ("as_is", "left_out", "generic")
-#: Quantiles that are kept of a device's residuals: those of midpoints of as many equal shares.
+#: Maximum number of stored quantiles per device, at the midpoints of equal shares.
 _KEPT: Final = 20
-#: Residuals are kept as whole numbers of this logarithm.
+#: Resolution of stored residuals, in logarithms.
 _STEP: Final = 0.001
 
 _HEAD: Final = """\
@@ -40,36 +40,36 @@ schema_version: 1
 
 @dataclass(frozen=True)
 class DeviceEvidence:
-    """What is known of a device under a runtime in a class of workloads.
+    """Evidence of a device under a runtime in a class of workloads.
 
     Attributes
     ----------
     rows
-        Measured rows.
+        Number of measured rows.
     residuals
-        Way (`WAYS`) -> quantiles of the logarithms of measured over predicted, each of them as
-        many rows' as another's; ways without rows are left out.
+        Way (`WAYS`) -> evenly spaced quantiles of ``log(measured / predicted)``; ways without rows
+        are omitted.
     """
 
     rows: int
     residuals: Mapping[str, Floats]
 
 
-#: Runtime -> device -> what is known of it.
+#: Runtime -> device -> evidence.
 ByRuntime = Mapping[str, Mapping[str, DeviceEvidence]]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All of it.
+    """Evidence of all devices, with the width corrections derived from it.
 
     Attributes
     ----------
     classes
-        (quantity, class of workloads) -> runtime -> device -> what is known.
+        (quantity, class of workloads) -> runtime -> device -> evidence.
     stretches
-        (quantity, class of workloads, basis) -> by what the widths of the 50 % and the 90 %
-        interval are multiplied.
+        (quantity, class of workloads, basis) -> factors on the widths of the 50 % and the 90 %
+        interval.
     """
 
     classes: Mapping[tuple[str, str], ByRuntime]
@@ -78,27 +78,27 @@ class Evidence:
     )
 
     def of(self, subject: Subject) -> DeviceEvidence | None:
-        """Return what is known of a subject; ``None`` where nothing was measured of it."""
+        """Return the evidence of a subject; ``None`` if there is none."""
         return self.devices(subject).get(subject.device)
 
     def devices(self, subject: Subject) -> Mapping[str, DeviceEvidence]:
-        """Return device -> what is known of it under the subject's runtime, in its class."""
+        """Return device -> evidence under the subject's runtime, in its class."""
         return self.runtimes(subject).get(subject.runtime, {})
 
     def runtimes(self, subject: Subject) -> ByRuntime:
-        """Return runtime -> device -> what is known in the subject's class."""
+        """Return runtime -> device -> evidence in the subject's class."""
         return self.classes.get((subject.quantity, subject.workload_class), {})
 
     def to_yaml(self) -> str:
         """Return the text of the file."""
         lines = ["stretches:"] if self.stretches else []
-        for of, (half, most) in sorted(self.stretches.items()):
-            lines.append(f"  {' '.join(of)}: [{half:.4g}, {most:.4g}]")
+        for key, (half, most) in sorted(self.stretches.items()):
+            lines.append(f"  {' '.join(key)}: [{half:.4g}, {most:.4g}]")
         quantities = dict.fromkeys(quantity for quantity, _ in sorted(self.classes))
         for quantity in quantities:
             lines.append(f"{quantity}:")
-            for (own, name), runtimes in sorted(self.classes.items()):
-                if own != quantity:
+            for (class_quantity, name), runtimes in sorted(self.classes.items()):
+                if class_quantity != quantity:
                     continue
                 lines.append(f"  {name}:")
                 for runtime, devices in sorted(runtimes.items()):
@@ -108,14 +108,14 @@ class Evidence:
 
 
 def gathered(residuals: Iterable[tuple[Subject, str, float]]) -> Evidence:
-    """Return the evidence of single rows: subject, way of prediction, residual."""
+    """Return the evidence of rows given as (subject, way of prediction, residual)."""
     known: dict[Subject, dict[str, list[float]]] = {}
     for subject, way, residual in residuals:
         known.setdefault(subject, {}).setdefault(way, []).append(residual)
     classes: dict[tuple[str, str], dict[str, dict[str, DeviceEvidence]]] = {}
     for subject, ways in known.items():
-        rows = max(len(of) for way, of in ways.items() if way != "generic")
-        quantiles = {way: _quantiles(np.array(of)) for way, of in ways.items()}
+        rows = max(len(values) for way, values in ways.items() if way != "generic")
+        quantiles = {way: _quantiles(np.array(values)) for way, values in ways.items()}
         runtimes = classes.setdefault((subject.quantity, subject.workload_class), {})
         runtimes.setdefault(subject.runtime, {})[subject.device] = DeviceEvidence(rows, quantiles)
     return Evidence(classes)
@@ -127,7 +127,7 @@ def read_evidence(path: Path) -> Evidence:
     Raises
     ------
     InputError
-        It is none.
+        The file is not a valid evidence file.
     """
     import yaml
 
@@ -137,8 +137,8 @@ def read_evidence(path: Path) -> Evidence:
         if data.pop("schema_version") != 1:
             raise ValueError("schema_version")
         stretches = {
-            _three(of): (float(half), float(most))
-            for of, (half, most) in data.pop("stretches", {}).items()
+            _three(key): (float(half), float(most))
+            for key, (half, most) in data.pop("stretches", {}).items()
         }
         return Evidence(
             {
@@ -169,7 +169,7 @@ def library_evidence() -> Evidence:
 
 
 def _quantiles(residuals: Floats) -> Floats:
-    """Return at most `_KEPT` numbers that stand for the residuals."""
+    """Return the sorted residuals, reduced to `_KEPT` quantiles if there are more."""
     if len(residuals) <= _KEPT:
         return np.sort(residuals)
     return np.quantile(residuals, (np.arange(_KEPT) + 0.5) / _KEPT)
@@ -199,7 +199,7 @@ def _numbers(text: str) -> Floats:
     return _STEP * np.array([int(word) for word in words], dtype=float)
 
 
-#: Metric -> quantity that its evidence is of; a rate is evidence of a time.
+#: Metric -> quantity for which it is evidence; a rate is evidence for a time.
 QUANTITIES: Final = {
     "latency_s": "time",
     "ttft_s": "time",
@@ -215,14 +215,14 @@ RATES: Final = frozenset({"tokens_per_s", "frames_per_s"})
 
 
 class Subject(NamedTuple):
-    """What a row was measured of.
+    """Subject of a measurement or prediction, under which evidence is stored.
 
     Attributes
     ----------
     runtime, device
-        Names of the library.
+        Names in the library.
     workload_class
-        As `classes_of` names it.
+        Class name of `classes_of`.
     quantity
         ``time``, ``energy`` or ``power``.
     """
@@ -233,42 +233,42 @@ class Subject(NamedTuple):
     quantity: str = "time"
 
 
-#: Phase -> class of its part of requests that a server runs beside others (`perfmodel.serve`).
+#: Phase -> class of its part of concurrently served requests (`perfmodel.serve`).
 SERVED: Final = {"prefill": "served/prefill", "decode": "served/decode"}
-#: Class -> the one whose evidence stands for it where a runtime was not measured in its own.
+#: Class -> substitute class for runtimes that were not measured in it.
 RELATED: Final = {f"tokens/{phase}": served for phase, served in SERVED.items()}
-#: Operators of a single kernel, at most: experts have three.
+#: Maximum number of operators of a single kernel: experts have three.
 _KERNEL: Final = 3
 _PHASES: Final = {"ttft_s": "prefill", "admitted_ttft_s": "prefill", "tpot_s": "decode"}
 
 
 def classes_of(unit: str, phases: Collection[str], operators: int = 1) -> dict[str, str]:
-    """Return phase -> class of workloads that share their evidence.
+    """Return phase -> class of workloads that share evidence.
 
     Parameters
     ----------
     unit
-        What a run yields (``tokens``, ``frames``, ``runs``).
+        Output unit of a run (``tokens``, ``frames``, ``runs``).
     phases
-        Of the rows of a network.
+        Phases of the network's rows.
     operators
-        How many it has, each counted once: a network of which nothing says what it yields is one
-        of frames, and a few operators are a kernel.
+        Number of distinct operators: with the unit ``runs``, a network with more than three
+        counts as ``frames``, otherwise as a kernel.
 
     Returns
     -------
     dict
-        Of a network of one class its only key is ``""``.
+        Classes by phase; for a network with a single class, the only key is ``""``.
     """
     if unit == "tokens":
-        found = {phase: f"tokens/{phase}" for phase in ("prefill", "decode") if phase in phases}
-        if found:
-            return found
+        by_phase = {phase: f"tokens/{phase}" for phase in ("prefill", "decode") if phase in phases}
+        if by_phase:
+            return by_phase
     if unit == "runs" and operators > _KERNEL:
         unit = "frames"
     return {"": f"{unit}/training" if "backward" in phases else unit}
 
 
 def class_of(classes: Mapping[str, str], metric: str) -> str:
-    """Return the class that a metric belongs to; the last phase's for what is of all of them."""
+    """Return the class of a metric; that of the last phase for metrics of all phases."""
     return classes.get(_PHASES.get(metric, ""), list(classes.values())[-1])

@@ -1,1 +1,1 @@
-"""A local page to turn the knobs of a prediction and watch it move (``perfmodel explore``)."""
+"""A local web page for interactive predictions (``perfmodel explore``)."""

@@ -1,4 +1,4 @@
-"""From what a reader chose to what the page shows; nothing here knows of the page's library."""
+"""From a reader's selection to the contents of the page, independent of the page's library."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ LIMITS = {
     "memory": ("peak_memory_bytes", "bytes"),
     "energy": ("energy_j", "energy"),
 }
-#: Compiled structures that a page which runs for days keeps.
-MOST_STRUCTURES = 64
+#: Largest number of compiled structures cached by a long-running page.
+MAX_CACHED_STRUCTURES = 64
 _BATCHES = tuple(2.0**k for k in range(9))
 _FRONT = ("w16a16", "w8a8", "w4a16", "w4a8")
 
 
 @dataclass(frozen=True)
 class ExplorerSelection:
-    """What a reader chose, as the page sends it: texts and numbers that may be anything.
+    """Selection sent by the page: unvalidated texts and numbers.
 
     Attributes
     ----------
     beside
-        A second device; empty for none.
+        A second device for comparison; empty for none.
     batch, length
-        Of the sliders; ``None`` where the workload has no such parameter.
+        Values of the sliders; ``None`` if the workload has no such parameter.
     settings
-        ``NAME=VALUE``, with semicolons or line breaks between.
+        ``NAME=VALUE``, separated by semicolons or line breaks.
     limits
-        A key of `LIMITS` -> a text with its unit; empty for none.
+        Key of `LIMITS` -> text with a unit; empty for none.
     """
 
     workload: str
@@ -68,18 +68,18 @@ class ExplorerSelection:
 
 
 class DeviceAnswer(NamedTuple):
-    """One device's answer.
+    """Answer for one device.
 
     Attributes
     ----------
     verdict, sentence
-        Whether it fits, and the answer in words.
+        Whether it fits, and a summary in words.
     numbers
-        Label, number, and what stands small below it.
+        Label, number, and the small text below it.
     missing
-        What does not fit, and what is above a limit.
+        Resources that do not fit, and limits that are exceeded.
     notes
-        What a reader must know beside the numbers.
+        Remarks that qualify the numbers.
     """
 
     device: str
@@ -92,20 +92,20 @@ class DeviceAnswer(NamedTuple):
 
 @dataclass
 class ExplorerAnswer:
-    """What the page shows.
+    """Contents of the page.
 
     Attributes
     ----------
     faults
-        Lines; where there are some there is nothing else.
+        Messages; if there are any all other fields are empty.
     sides
-        Of the device, and of the one beside it.
+        Answers for the device, and for the second one.
     reasons
-        Why the two differ.
+        Reasons for the difference between the two.
     figures
-        Name -> figure as plotly's JSON has it.
+        Name -> figure in plotly's JSON form.
     command, python
-        What gives the same numbers.
+        Command line and Python call with the same result.
     """
 
     faults: list[str] = field(default_factory=list[str])
@@ -117,9 +117,9 @@ class ExplorerAnswer:
 
 
 def answer(selection: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
-    """Return what the page shows; every fault of the input as a line, never an exception."""
+    """Return the contents of the page, with every input fault as a message; never raises."""
     try:
-        if forget_large(MOST_STRUCTURES):
+        if forget_large(MAX_CACHED_STRUCTURES):
             forget_variants()
         return _answer(selection, choices)
     except InputError as error:
@@ -143,7 +143,7 @@ def _answer(selection: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
     precision = {"precision": s.precision.strip()} if s.precision.strip() else {}
     runtime = {"runtime": s.runtime} if s.runtime else {}
     call = PredictCall(s.workload, s.device, settings, {**precision, **runtime})
-    # The runtime was chosen for the first device; the second one takes its own.
+    # The runtime was selected for the first device; the second one has its own default.
     calls = [call, *([PredictCall(s.workload, s.beside, settings, precision)] if s.beside else [])]
     predictions = [faults.trying(each.run) for each in calls]
     faults.settle()
@@ -155,7 +155,7 @@ def _answer(selection: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
         charts["roofline_beside"] = sides[1].plot.roofline.chart()
     charts["front"] = _front(s, settings, limits, sides[0])
     return ExplorerAnswer(
-        sides=[_side(p, limits, call) for p in sides],
+        sides=[_device_answer(p, limits, call) for p in sides],
         reasons=Comparison(*sides).reasons if len(sides) > 1 else [],
         figures={n: draw(chart).to_plotly_json() for n, chart in charts.items() if chart},
         command=call.command,
@@ -182,7 +182,7 @@ def _limits(texts: Mapping[str, str], faults: FaultList) -> dict[str, float]:
 
 
 def _settings(s: ExplorerSelection, faults: FaultList) -> dict[str, Any]:
-    """Return the settings of the sliders that differ from the defaults, and those typed."""
+    """Return the slider settings that differ from the defaults, and the typed ones."""
     phases = phases_of(s.workload)
     phase = s.phase if s.phase in phases else ""
     settings: dict[str, Any] = {"phase": phase} if phase and phase != phases[0] else {}
@@ -206,7 +206,7 @@ def _settings(s: ExplorerSelection, faults: FaultList) -> dict[str, Any]:
     return settings
 
 
-def _side(p: Prediction, limits: Mapping[str, float], call: PredictCall) -> DeviceAnswer:
+def _device_answer(p: Prediction, limits: Mapping[str, float], call: PredictCall) -> DeviceAnswer:
     missing = [str(v) for v in (*p.violations, *p.breaches)]
     for metric, dimension in LIMITS.values():
         bound, value = limits.get(metric, np.inf), float(getattr(p, metric))
@@ -215,14 +215,16 @@ def _side(p: Prediction, limits: Mapping[str, float], call: PredictCall) -> Devi
         elif value > bound:
             texts = [quantity(number, dimension) for number in (value, value - bound, bound)]
             text = f"{metric} is {texts[0]}, {texts[1]} above the limit of {texts[2]}"
-            missing.append(text + (_lever(p, call, bound) if metric == "latency_s" else ""))
+            missing.append(
+                text + (_sufficient_bandwidth(p, call, bound) if metric == "latency_s" else "")
+            )
     verdict = "Does not fit." if not p.feasible else "Above a limit." if missing else "Fits."
     notes = [*remarks(p), *p.notes]
     return DeviceAnswer(p.device, verdict, sentence(p), headline_cards(p), missing, notes)
 
 
-def _lever(p: Prediction, call: PredictCall, bound: float) -> str:
-    """Return what main memory would meet a limit of latency, all else as it is."""
+def _sufficient_bandwidth(p: Prediction, call: PredictCall, bound: float) -> str:
+    """Return the main-memory bandwidth that would meet a latency limit, other facts unchanged."""
     options = {n: v for n, v in call.options.items() if n == "precision"}
     variable = "memories.main.bandwidth"
     if variable in call.settings:
@@ -239,7 +241,7 @@ def _lever(p: Prediction, call: PredictCall, bound: float) -> str:
 def _front(
     s: ExplorerSelection, settings: Mapping[str, Any], limits: Mapping[str, float], here: Prediction
 ) -> Chart | None:
-    """Return the front over batches and precisions, with the devices chosen."""
+    """Return the Pareto front over batches and precisions, on the selected devices."""
     axes: dict[str, Any] = {n: v for n, v in settings.items() if n != "batch"}
     if "batch" in parameters_of(s.workload, str(settings.get("phase", ""))):
         axes["batch"] = list(_BATCHES)
@@ -252,7 +254,7 @@ def _front(
         return None  # formats of one network or device alone: there is no grid of them
     y = "energy_j" if is_known(table, "energy_j") else "peak_memory_bytes"
     x = next(n for n in ("tokens_per_s", "frames_per_s", "latency_s") if is_known(table, n))
-    # As it was typed: a text with its unit is a condition too.
+    # As typed: a text with its unit is valid in a condition.
     typed = {LIMITS[name][0]: text.strip() for name, text in s.limits.items()}
     under = " and ".join(f"{metric} <= {typed[metric]}" for metric in limits)
     chart: Chart = table.plot.pareto.chart(x, y, under=under or None)

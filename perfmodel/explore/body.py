@@ -1,4 +1,4 @@
-"""What the page's browser may send: anything else is answered with what is wrong in it."""
+"""Validation of requests from the page's browser: anything else is answered with its faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SENDS: Final = (
     "settings",
     *(f"limit-{name}" for name in LIMITS),
 )
-#: Outputs of the page that an answer fills.
+#: Outputs of the page that an answer updates.
 FILLS: Final = (
     "answer.data",
     "phase.options",
@@ -38,16 +38,15 @@ FILLS: Final = (
     "knob-length.hidden",
     "length-label.children",
 )
-#: Slider -> largest exponent of two that it may send; a network's own default may lie beyond the
-#: slider that is drawn.
+#: Slider -> largest exponent of two; a workload's default may exceed the range of the drawn slider.
 SLIDERS: Final = {"batch": 16, "length": 24}
-#: Of a body, which the server holds it to, and characters of one text in it.
+#: Limits on the bytes of a body, enforced by the server, and on the characters of a text in it.
 MOST_BYTES: Final = 2**16
 _LONGEST: Final = 4000
 
 
 def body_faults(text: bytes, choices: Choices) -> list[Fault]:
-    """Return what is wrong with the body of a request for an answer; all of it at once."""
+    """Return all faults of the body of a request."""
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
@@ -72,7 +71,7 @@ def body_faults(text: bytes, choices: Choices) -> list[Fault]:
 
 
 def _frame_faults(sent: Mapping[str, Any]) -> list[Fault]:
-    """Faults of what stands around the values."""
+    """Return faults in the envelope of the values."""
     changed = sent.get("changedPropIds", [])
     known = [f"{name}.value" for name in SENDS]
     listed = isinstance(changed, list) and all(one in known for one in cast("list[Any]", changed))
@@ -86,7 +85,7 @@ def _frame_faults(sent: Mapping[str, Any]) -> list[Fault]:
 
 
 def _names(sent: Any) -> list[str] | None:
-    """Return the names of inputs or outputs; None where something else was sent."""
+    """Return the names of inputs or outputs; None for any other structure."""
     if not isinstance(sent, list):
         return None
     items = cast("list[Any]", sent)

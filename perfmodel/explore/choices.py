@@ -1,4 +1,4 @@
-"""What the page lets its reader choose: names of the library, and files named at the start."""
+"""Choices that the page offers: names of the library, and files named at the start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware import library
 from perfmodel.workload.library import find, names
 
-#: Offered; any other text that a precision may be can be typed.
+#: Suggested precisions; any other valid text can be typed.
 PRECISIONS = (
     "fp32",
     "fp16",
@@ -30,7 +30,7 @@ PRECISIONS = (
     "mxfp4",
 )
 
-#: Parameters that the slider of lengths may be of, the first that a workload has.
+#: Parameters for the slider of lengths; the first that a workload has is used.
 LENGTHS = ("context", "prompt", "tokens", "length")
 
 PHASES = ("decode", "prefill", "request")
@@ -38,12 +38,12 @@ PHASES = ("decode", "prefill", "request")
 
 @dataclass(frozen=True)
 class Choices:
-    """Names that may be chosen; nothing else is read, whatever a request says.
+    """Names that may be selected; requests can read nothing else.
 
     Attributes
     ----------
     workloads, devices
-        Names of the library, and the paths that were given when the page was started.
+        Names of the library, and paths from the command line.
     """
 
     workloads: tuple[str, ...] = field(default_factory=lambda: tuple(names()))
@@ -56,7 +56,7 @@ class Choices:
         return Choices((*own, *self.workloads), (*dict.fromkeys(more), *self.devices))
 
     def faults(self, workload: str, device: str, beside: str, runtime: str) -> list[Fault]:
-        """Faults of what a request says it chose."""
+        """Return faults for names in a request that are not among the choices."""
         selected = (
             ("workload", workload, self.workloads),
             ("device", device, self.devices),
@@ -71,7 +71,7 @@ class Choices:
 
     @staticmethod
     def runtimes(device: str) -> list[str]:
-        """Names of the runtimes that are meant for a device."""
+        """Return the names of the runtimes that suit a device."""
         try:
             spec = library.hardware(device)
         except InputError:
@@ -81,7 +81,7 @@ class Choices:
 
 @lru_cache(maxsize=256)
 def phases_of(workload: str) -> tuple[str, ...]:
-    """Return the phases that a workload has; none for one that runs as a whole."""
+    """Return the phases of a workload; empty for one without phases."""
     out: list[str] = []
     for phase in PHASES:
         try:
@@ -94,9 +94,9 @@ def phases_of(workload: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def parameters_of(workload: str, phase: str) -> dict[str, float]:
-    """Return the free dimensions of a workload with their defaults; none where it has faults."""
+    """Return the free dimensions of a workload with their defaults; empty if it has faults."""
     try:
-        found = find(workload, {"phase": phase} if phase else {})
+        bound = find(workload, {"phase": phase} if phase else {})
     except InputError:
         return {}
-    return {name: first_number(value) for name, value in found.parameters.items()}
+    return {name: first_number(value) for name, value in bound.parameters.items()}

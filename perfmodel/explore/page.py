@@ -1,4 +1,4 @@
-"""The page: its layout, the one function that fills it, and its server on this machine."""
+"""The page: its layout, the callback that updates it, and its server on the local host."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def application(start: ExplorerSelection, choices: Choices) -> Any:
     Parameters
     ----------
     start
-        What is chosen at first.
+        Initial selection.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def application(start: ExplorerSelection, choices: Choices) -> Any:
 
 
 def _only_sound_bodies(server: Any, choices: Choices) -> None:
-    """Answer what the page cannot have sent with 400 and what is wrong, before anything is done."""
+    """Reject invalid requests with status 400 and their faults, before any other processing."""
     from flask import Response, request
 
     def check() -> Any:
@@ -143,14 +143,14 @@ def _filled(sent: dict[str, Any], changed: str, choices: Choices) -> list[Any]:
 
 
 def _exponent(sent: Any, default: float | None, fresh: bool) -> float:
-    """Return a slider's place: that of the default where the workload has changed."""
+    """Return a slider's position: that of the default if the workload has changed."""
     if default and default > 0 and (fresh or sent is None):
         return float(round(math.log2(default)))
     return float(sent) if isinstance(sent, int | float) else 0.0
 
 
 def _html(result: ExplorerAnswer) -> dict[str, str]:
-    """Return element of the page -> what stands in it."""
+    """Return element of the page -> its HTML."""
     sides = ""
     for side in result.sides:
         words = paragraph(side.sentence), items(side.missing)
@@ -181,13 +181,13 @@ def _layout(dash: Any, start: ExplorerSelection, choices: Choices) -> Any:
 
 
 class _Knobs:
-    """The form in which a reader chooses, made of Dash's components."""
+    """The form of inputs, built from Dash components."""
 
     def __init__(self, html: Any, dcc: Any) -> None:
         self.html, self.dcc = html, dcc
 
     def form(self, start: ExplorerSelection, choices: Choices) -> Any:
-        """Return all knobs, at their first values."""
+        """Return all inputs, at their initial values."""
         return self.html.Form(
             [
                 self.dropdown("workload", "workload", start.workload, list(choices.workloads)),
@@ -284,7 +284,7 @@ class _Knobs:
 
 
 def _answered(html: Any, dcc: Any) -> Any:
-    """Return the places beside the knobs that an answer fills."""
+    """Return the elements that an answer updates, next to the form."""
     figures = [
         html.Figure(
             [
@@ -329,34 +329,34 @@ _INDEX = """<!doctype html>
 </body></html>"""
 
 
-#: The page is for whoever sits at this machine.
+#: Only users of this machine can reach the page.
 HOST = "127.0.0.1"
 
 
-def serve(made: Any, port: int, ready: Callable[[str], None]) -> None:
+def serve(application: Any, port: int, ready: Callable[[str], None]) -> None:
     """Serve an application until it is interrupted.
 
     Parameters
     ----------
-    made
+    application
         A Dash application.
     port
-        0 takes a free one.
+        0 selects a free port.
     ready
-        Called with the address once it answers.
+        Called with the address once the server accepts connections.
 
     Raises
     ------
     InputError
-        The port cannot be had.
+        The port is not available.
     """
     from werkzeug.serving import make_server
 
     with contextlib.closing(_listening(port)) as listening:
         number = listening.getsockname()[1]
-        _only_here(made.server, number)
+        _only_here(application.server, number)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = make_server(HOST, number, made.server, threaded=True, fd=listening.fileno())
+        server = make_server(HOST, number, application.server, threaded=True, fd=listening.fileno())
         ready(f"http://{HOST}:{number}/")
         try:
             server.serve_forever()
@@ -365,25 +365,25 @@ def serve(made: Any, port: int, ready: Callable[[str], None]) -> None:
 
 
 def _listening(port: int) -> socket.socket:
-    """Return a socket that listens at the port; werkzeug itself would end the process."""
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Return a socket that listens at the port; werkzeug itself would exit the process."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((HOST, port))
-        made.listen(64)
+        listener.bind((HOST, port))
+        listener.listen(64)
     except (OSError, OverflowError) as error:
-        made.close()
+        listener.close()
         reason = getattr(error, "strerror", None) or "a port is a number from 0 to 65535"
         raise input_error(
             f"port {port} cannot be had: {reason.lower()}",
             file="--port",
             expected="a free one, or 0",
         ) from None
-    return made
+    return listener
 
 
 def _only_here(server: Any, port: int) -> None:
-    """Answer only those who asked for this host: no other site's page may read from it."""
+    """Reject requests for other hosts, so that no foreign site can read from the page."""
     from flask import abort, request
 
     known = {f"{HOST}:{port}", f"localhost:{port}"}
@@ -393,5 +393,5 @@ def _only_here(server: Any, port: int) -> None:
             abort(403)
 
     server.before_request(check)
-    # A fault of this package is told in the page, not as a trace here.
+    # Faults of this package are shown in the page, not as a traceback here.
     server.logger.disabled = not os.environ.get("PERFMODEL_DEBUG")

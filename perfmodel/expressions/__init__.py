@@ -1,7 +1,7 @@
 """Conditions on columns: ``"tpot_s <= 50 ms and peak_memory_bytes < 8 GiB"``.
 
-Names, numbers with or without a unit, quoted texts, ``+ - * /``, comparisons (chained as in
-mathematics), ``and or not`` and parentheses: nothing else, and nothing is ever run.
+The grammar has names, numbers with or without a unit, quoted texts, ``+ - * /``, comparisons
+(chained as in mathematics), ``and or not`` and parentheses. No code is executed.
 """
 
 from perfmodel.expressions.expression import Expression, parse_expression

@@ -1,8 +1,9 @@
-"""Conditions and quantities over named columns."""
+"""Expressions over named columns: dimension check, evaluation on arrays, and margin."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -32,9 +33,11 @@ class Expression:
     Attributes
     ----------
     text : str
-        As it was written.
+        Source text.
     root : Node
-        The tree.
+        Syntax tree.
+    file : str
+        File or option that contains the expression, for error messages.
     """
 
     text: str
@@ -42,12 +45,12 @@ class Expression:
     file: str = ""
 
     def __call__(self, columns: Mapping[str, Any]) -> Any:
-        """Evaluate on columns: numbers or arrays that broadcast; a NaN satisfies nothing.
+        """Evaluate on columns of numbers or arrays that broadcast; NaN satisfies no comparison.
 
         Raises
         ------
         InputError
-            Unknown names and quantities of different dimensions, all at once.
+            Lists all unknown names and combinations of different dimensions.
         """
         faults = self.check(columns, {name: _held(value) for name, value in columns.items()})
         if faults:
@@ -57,14 +60,14 @@ class Expression:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Columns that it reads, in order of appearance."""
-        found = [node.name for node in walk(self.root) if isinstance(node, Name)]
-        return tuple(dict.fromkeys(found))
+        """Names of the columns that the expression reads, in order of appearance."""
+        names = [node.name for node in walk(self.root) if isinstance(node, Name)]
+        return tuple(dict.fromkeys(names))
 
     def condition_faults(
         self, names: Iterable[str], dimensions: Mapping[str, str] | None = None
     ) -> list[Fault]:
-        """Faults of `check`, and of an expression that is a quantity rather than a condition."""
+        """Return the faults of `check`, and one if the expression is not a condition."""
         faults = self.check(names, dimensions)
         root = self.root
         truth = isinstance(root, ExpressionOperation) and root.kind not in ARITHMETIC
@@ -78,26 +81,28 @@ class Expression:
     def check(
         self, names: Iterable[str], dimensions: Mapping[str, str] | None = None
     ) -> list[Fault]:
-        """Faults against the columns that there are.
+        """Return unknown names and dimension mismatches, given the available columns.
 
         Parameters
         ----------
         names : iterable of str
-            Columns.
+            Names of the columns.
         dimensions : mapping of str to str, optional
-            Dimension by column, ``"text"`` or ``"truth"``; by default what its name says.
+            Column -> dimension, ``"text"`` or ``"truth"``; by default derived from its name.
         """
         known = list(names)
-        given = dimensions or {}
+        dimension_by_name = dimensions or {}
         faults: list[Fault] = []
-        # A word compared with a column of texts lacks its quotes.
+        # An unknown name compared with a text column is probably a text without quotes.
         texts = {
             child.name
             for node in walk(self.root)
             if isinstance(node, ExpressionOperation)
             for child in node.operands
             if isinstance(child, Name)
-            if any(isinstance(o, Name) and given.get(o.name) == TEXT for o in node.operands)
+            if any(
+                isinstance(o, Name) and dimension_by_name.get(o.name) == TEXT for o in node.operands
+            )
         }
         for node in walk(self.root):
             if isinstance(node, Name) and node.name not in known:
@@ -115,11 +120,11 @@ class Expression:
                     )
                 )
         if not faults:
-            self._dimension(self.root, given, faults)
+            self._dimension(self.root, dimension_by_name, faults)
         return faults
 
     def margin(self, columns: Mapping[str, Any]) -> Any:
-        """How far the condition is from flipping: positive where it holds, negative where not.
+        """Return the relative margin of the condition: positive where it holds, else negative.
 
         Parameters
         ----------
@@ -128,25 +133,27 @@ class Expression:
         Returns
         -------
         float or ndarray
-            Of a comparison, the difference of its sides relative to the larger; the least of an
-            ``and``, the greatest of an ``or``; 1 or -1 for a truth value. NaN counts as -inf.
+            For ``a < b``, ``(b - a) / max(|a|, |b|)``; the minimum over the terms of an ``and``,
+            the maximum for an ``or``; 1 or -1 for a truth value. NaN counts as -inf.
         """
         with np.errstate(all="ignore"):
             return _margin(self.root, columns)
 
-    def _fault(self, node: Node, message: str, **rest: str) -> Fault:
+    def _fault(self, node: Node, message: str, **mending: str) -> Fault:
         place = f"'{self.text}'" if not self.file else self.file
-        return Fault(message, file=place, line=1, column=node.column, **rest)
+        return Fault(message, file=place, line=1, column=node.column, **mending)
 
-    def _dimension(self, node: Node, given: Mapping[str, str], faults: list[Fault]) -> str | None:
-        """Dimension of a subtree; ``None`` where anything may be compared with it."""
+    def _dimension(
+        self, node: Node, dimension_by_name: Mapping[str, str], faults: list[Fault]
+    ) -> str | None:
+        """Return the dimension of a subtree; ``None`` if it may be compared with anything."""
         if isinstance(node, Number):
             return node.dimension or None
         if isinstance(node, Text):
             return TEXT
         if isinstance(node, Name):
-            return given.get(node.name) or dimension_of(node.name) or None
-        parts = [self._dimension(child, given, faults) for child in node.operands]
+            return dimension_by_name.get(node.name) or dimension_of(node.name) or None
+        parts = [self._dimension(child, dimension_by_name, faults) for child in node.operands]
         kind = node.kind
         if kind in ("and", "or", "not"):
             for child, part in zip(node.operands, parts, strict=True):
@@ -190,19 +197,19 @@ class Expression:
 
 @lru_cache(maxsize=256)
 def parse_expression(text: str, file: str = "") -> Expression:
-    """Read an expression.
+    """Parse an expression.
 
     Parameters
     ----------
     text : str
         Such as ``"tokens_per_s >= 20 and energy_j < 3 J"``.
     file : str
-        Where it stands, for faults: ``--where``.
+        File or option that contains it, for error messages: ``--where``.
 
     Raises
     ------
     InputError
-        Syntax and unknown units, with their column.
+        Syntax errors and unknown units, with their column.
     """
     return Expression(text, Parser(text, file).parse(), file)
 
@@ -234,45 +241,44 @@ def _value(node: Node, columns: Mapping[str, Any]) -> Any:
     if kind in ("and", "or"):
         combine = np.logical_and if kind == "and" else np.logical_or
         return combine.reduce(np.broadcast_arrays(*parts), axis=0)
-    if kind == "neg":
-        return -parts[0]
-    left, right = parts
-    match kind:
-        case "+":
-            return left + right
-        case "-":
-            return left - right
-        case "*":
-            return left * right
-        case "/":
-            return np.divide(left, right)
-        case "<=":
-            return np.less_equal(left, right)
-        case ">=":
-            return np.greater_equal(left, right)
-        case "<":
-            return np.less(left, right)
-        case ">":
-            return np.greater(left, right)
-        case "==":
-            return np.asarray(left == right)
-        case _:
-            unequal = np.asarray(left != right)
-            missing = [np.isnan(v) for v in (left, right) if np.asarray(v).dtype.kind == "f"]
-            for gap in missing:
-                unequal = unequal & ~gap
-            return unequal
+    return _OPERATIONS[kind](*parts)
 
 
-#: What holds where a comparison of two numbers does not.
+def _unequal(left: Any, right: Any) -> Any:
+    unequal = np.asarray(left != right)
+    for side in (left, right):
+        if np.asarray(side).dtype.kind == "f":
+            unequal = unequal & ~np.isnan(side)
+    return unequal
+
+
+def _equal(left: Any, right: Any) -> Any:
+    return np.asarray(left == right)
+
+
+_OPERATIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": np.divide,
+    "neg": operator.neg,
+    "<=": np.less_equal,
+    ">=": np.greater_equal,
+    "<": np.less,
+    ">": np.greater,
+    "==": _equal,
+    "!=": _unequal,
+}
+
+#: Negation of each comparison of two numbers.
 _OPPOSITES: Final = {"<=": ">", ">": "<=", ">=": "<", "<": ">=", "==": "!=", "!=": "=="}
 
 
 def _opposite(node: Node) -> Node | None:
-    """What holds where something does not; None for a plain truth value.
+    """Return the negation of a node with ``not`` pushed inwards; None for a plain truth value.
 
-    A comparison with what is no number holds neither way: `not (energy_j < 1 J)` is no claim about
-    a device that states no energies.
+    A comparison with NaN and its negation are both false: `not (energy_j < 1 J)` does not select a
+    device with unknown energies.
     """
     if not isinstance(node, ExpressionOperation):
         return None
@@ -301,10 +307,10 @@ def _margin(node: Node, columns: Mapping[str, Any]) -> Any:
         high, low = (right, left) if node.kind[0] == "<" else (left, right)
         scale = np.maximum(np.abs(high), np.abs(low))
         gap = np.where(high == low, 0.0, (high - low) / np.where(scale > 0, scale, 1.0))
-        # Equal sides satisfy `<=` but not `<`: keep the sign true to the comparison.
+        # Equal sides satisfy `<=` but not `<`: the sign must agree with the comparison.
         nudge = np.finfo(float).tiny
         gap = np.where(gap == 0.0, nudge if node.kind[-1] == "=" else -nudge, gap)
         return np.where(np.isnan(gap), -np.inf, gap)
-    held = np.asarray(_value(node, columns))
-    truth = held if held.dtype.kind == "b" else np.nan_to_num(held.astype(float)) != 0
+    values = np.asarray(_value(node, columns))
+    truth = values if values.dtype.kind == "b" else np.nan_to_num(values.astype(float)) != 0
     return np.where(truth, 1.0, -1.0)

@@ -1,4 +1,4 @@
-"""The tree of an expression: numbers, texts, columns and operations."""
+"""Nodes of an expression's syntax tree: numbers, texts, columns and operations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number in SI, with the dimension of the unit it was written with."""
+    """A number in SI units, with the dimension of its unit."""
 
     value: float
     dimension: str
@@ -26,7 +26,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A column."""
+    """A reference to a column by name."""
 
     name: str
     column: int
@@ -47,7 +47,7 @@ COMPARISONS: Final = ("<=", ">=", "<", ">", "==", "!=")
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Yield a node and everything below it."""
+    """Yield a node and all its descendants in preorder."""
     yield node
     if isinstance(node, ExpressionOperation):
         for child in node.operands:

@@ -1,17 +1,20 @@
-"""Numeric formats: storage bits, with scales and zero points, apart from the compute format."""
+"""Numeric formats: stored bits per element including scales and zero points, and compute format."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest
+from perfmodel.specfile import shipped
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a tensor is stored.
+    """Storage format of a tensor.
 
     Attributes
     ----------
@@ -22,17 +25,17 @@ class Format:
     family
         ``float``, ``int``, ``ternary``, ``codebook`` or ``block_float``.
     compute
-        Format in which a multiplier takes the element once it is unpacked (``fp16``, ``int8`` ...).
+        Format of an unpacked element as a multiplier operand (``fp16``, ``int8`` ...).
     group
-        Elements that share one scale; 0 when there is none to store.
+        Number of elements that share one scale; 0 without stored scales.
     scale_bits, zero_bits
         Bits of a group's scale and of its zero point (or minimum).
     overrides
-        Tensor tag -> format, for mixtures that store some tensors wider (``q4_k_m``).
+        Tensor tag -> shares and formats, for mixtures that store some tensors wider (``q4_k_m``).
     source
-        Where the layout is defined.
+        Definition of the layout.
     block
-        Mixtures: name of the format of every tensor without an override.
+        For mixtures, name of the format of every tensor without an override.
     """
 
     name: str
@@ -49,7 +52,7 @@ class Format:
 
     @property
     def bits(self) -> Value:
-        """Stored bits per element, group scales and zero points included."""
+        """Stored bits per element, ``element_bits + (scale_bits + zero_bits) / group``."""
         if not self.group:
             return self.element_bits
         return self.element_bits + (self.scale_bits + self.zero_bits) / self.group
@@ -62,7 +65,7 @@ class Format:
         return self.bits
 
     def parts_of(self, tag: str) -> tuple[tuple[float, str], ...]:
-        """Return the shares of a tensor with this tag, and the name of the format of each."""
+        """Return (share of the elements, name of its format) for a tensor with this tag."""
         for name, parts in self.overrides:
             if name == tag:
                 return tuple((share, part.name) for share, part in parts)
@@ -71,24 +74,15 @@ class Format:
     def with_bits(self, element_bits: Value) -> Format:
         """Return the format with another number (or an array) of bits per element.
 
-        All else is as it was: what a runtime states for the format's kernels, and the tensors that
-        a mixture stores wider. Its own number of bits is the format itself.
+        Everything else is preserved: the name, by which runtimes state constants of kernels, and
+        the overrides of a mixture. With the same number of bits the result equals the format.
         """
         return replace(self, element_bits=element_bits)
 
     @property
     def is_float(self) -> bool:
-        """Whether an unpacked element is a floating-point number to the multiplier."""
+        """Whether the compute format is floating point."""
         return self.compute.startswith(("fp", "bf", "tf"))
-
-
-def _float(name: str, bits: int, note: str = "", compute: str = "") -> Format:
-    return Format(name, bits, "float", compute or name, note=note, source="IEEE 754-2019")
-
-
-_OCP = "OCP Microscaling Formats (MX) Specification v1.0, 2023"
-_BITMOD = "Chen et al., BitMoD, HPCA 2025: an 8-bit scale per 128 weights"
-_OCP8 = "OCP 8-bit Floating Point Specification (OFP8), 2023"
 
 
 def _integer(bits: int) -> Format:
@@ -96,118 +90,68 @@ def _integer(bits: int) -> Format:
     return Format(f"int{bits}", bits, "int", compute)
 
 
-def _microscaling(name: str, bits: int, compute: str) -> Format:
-    return Format(name, bits, "block_float", compute, 32, 8.0, source=_OCP)
+def layouts() -> Mapping[str, Any]:
+    """Return the content of ``workloads/stored/formats.yaml``."""
+    return shipped("workloads", "stored/formats.yaml")
 
 
-_PLAIN: tuple[Format, ...] = (
-    _float("fp64", 64),
-    _float("fp32", 32),
-    _float("tf32", 32, "stored as fp32, multiplied with a 10-bit mantissa"),
-    _float("fp16", 16),
-    _float("bf16", 16, "8-bit exponent, 7-bit mantissa"),
-    Format("fp8_e4m3", 8, "float", "fp8", source=_OCP8),
-    Format("fp8_e5m2", 8, "float", "fp8", source=_OCP8),
-    Format("fp6", 6, "float", "fp8"),
-    Format("fp4", 4, "float", "fp4", note="E2M1, no scale counted"),
-    _microscaling("mxfp8", 8, "fp8"),
-    _microscaling("mxfp6", 6, "fp6"),
-    _microscaling("mxfp4", 4, "fp4"),
-    _microscaling("mxint8", 8, "int8"),
-    Format("nvfp4", 4, "block_float", "fp4", 16, 8.0, source="NVIDIA Blackwell: fp8 scale per 16"),
-    *(_integer(bits) for bits in (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64)),
-    Format("uint8", 8, "int", "int8"),
-    Format("bool", 8, "int", "int8", note="one byte an element as frameworks store it"),
-    Format("ternary", 2, "ternary", "int8", note="two bits per weight in {-1, 0, 1}"),
-    Format(
-        "ternary_packed", 1.6, "ternary", "int8", note="five ternary weights a byte (3**5 < 2**8)"
-    ),
-    Format(
-        "ternary_head_int8",
-        2,
-        "ternary",
-        "int8",
-        block="ternary",
-        overrides=tuple(
-            (tag, ((1.0, Format("int8", 8, "int", "int8")),)) for tag in ("head", "embedding")
-        ),
-        note="a ternary model whose head and embeddings stay in 8 bits",
-    ),
-    Format(
-        "ternary_head_fp16",
-        2,
-        "ternary",
-        "int8",
-        block="ternary",
-        overrides=tuple(
-            (tag, ((1.0, Format("fp16", 16, "float", "fp16")),)) for tag in ("head", "embedding")
-        ),
-        note="a ternary model whose head and embeddings stay in 16 bits (bitnet.cpp's I2_S files)",
-    ),
-    *(
-        Format(f"bitmod{bits}", bits, "codebook", "int8", 128, 8.0, source=_BITMOD)
-        for bits in (3, 4, 6)
-    ),
-    Format("bfp16", 8, "block_float", "int8", 16, 8.0, note="8-bit mantissas, exponent per 16"),
-    Format("bfp8", 4, "block_float", "int4", 16, 8.0, note="4-bit mantissas, exponent per 16"),
-)
+@cache
+def blocks() -> tuple[dict[str, Format], dict[str, Format]]:
+    """Return all formats of the file by name, and the plain ones that are not mixtures.
 
-_ALIASES: Mapping[str, str] = {
-    "f32": "fp32",
-    "f16": "fp16",
-    "float32": "fp32",
-    "float16": "fp16",
-    "float": "fp32",
-    "half": "fp16",
-    "double": "fp64",
-    "bfloat16": "bf16",
-    "fp8": "fp8_e4m3",
-    "e4m3": "fp8_e4m3",
-    "e5m2": "fp8_e5m2",
-    "q8": "int8",
-    "w1.58": "ternary",
-}
+    Some names are in both: a model file in ``q4_0`` stores its head in another format, a single
+    tensor in ``q4_0`` does not.
+    """
+    known: dict[str, Format] = {}
+    plain: dict[str, Format] = {}
+    for layout in layouts()["layouts"]:
+        for name, own in layout["formats"].items():
+            stated = {**layout["all"], **own}
+            known.pop(name, None)  # a mixture takes the position where it is listed
+            if "block" in own:
+                stated["overrides"] = tuple(
+                    (tag, tuple((share, plain[part]) for part, share in parts.items()))
+                    for tag, parts in own["overrides"].items()
+                )
+                known[name] = replace(plain[own["block"]], name=name, **stated)
+            else:
+                known[name] = plain[name] = Format(name, **{"compute": name, **stated})
+    return known, plain
 
 
 def formats() -> dict[str, Format]:
     """Return every built-in format by name."""
-    from perfmodel.formats.gguf import GGUF
-
-    return {f.name: f for f in (*_PLAIN, *GGUF)}
-
-
-_KNOWN: dict[str, Format] = {}
+    return dict(blocks()[0])
 
 
 def find(name: str) -> Format | None:
-    """Return the format called `name`, or ``None``.
+    """Return the format named `name`, or ``None``.
 
-    Aliases and a ``gN`` group suffix are allowed, and mixtures: ``mix(int8:0.25/int2:0.75)`` stores
-    shares of a tensor (some of its experts) in one format each.
+    Accepts aliases, a ``gN`` suffix for groups of N elements, and mixtures:
+    ``mix(int8:0.25/int2:0.75)`` stores shares of a tensor (such as experts) in different formats.
     """
-    if not _KNOWN:
-        _KNOWN.update(formats())
+    known = blocks()[0]
     key = name.strip().lower()
-    key = _ALIASES.get(key, key)
-    if key in _KNOWN:
-        return _KNOWN[key]
+    key = layouts()["aliases"].get(key, key)
+    if key in known:
+        return known[key]
     if key.startswith("mix(") and key.endswith(")"):
         return _mixture(key)
     if key.startswith("int") and key[3:].isdecimal() and key[3] != "0" and len(key) <= 5:
-        # Circuits have integers of any width, named or not.
+        # Circuits use integers of any width, including unnamed ones.
         return _integer(int(key[3:])) if int(key[3:]) <= 64 else None
     base, mark, group = key.rpartition("g")
-    if mark and group.isdigit() and 0 < int(group) <= 65536 and base in _KNOWN:
-        found = _KNOWN[base]
-        if found.family == "int" and not found.group:
-            # One fp16 scale per group, the zero point in the elements' own width (AWQ, GPTQ files).
-            zero = float(found.element_bits)
-            return replace(found, name=key, group=int(group), scale_bits=16.0, zero_bits=zero)
+    if mark and group.isdigit() and 0 < int(group) <= 65536 and base in known:
+        plain = known[base]
+        if plain.family == "int" and not plain.group:
+            # One fp16 scale per group; the zero point has the width of an element (AWQ, GPTQ).
+            zero = float(plain.element_bits)
+            return replace(plain, name=key, group=int(group), scale_bits=16.0, zero_bits=zero)
     return None
 
 
 def _mixture(text: str) -> Format | None:
-    """Return a mixture; its products are those of its widest part."""
+    """Return a mixture; its compute format is that of its widest part."""
     parts: list[tuple[float, Format]] = []
     for part in text[4:-1].split("/"):
         name, _, written = part.partition(":")
@@ -215,10 +159,10 @@ def _mixture(text: str) -> Format | None:
             share = float(written)
         except ValueError:
             return None
-        found = None if name.startswith("mix(") else find(name)
-        if found is None or not 0.0 < share <= 1.0:
+        component = None if name.startswith("mix(") else find(name)
+        if component is None or not 0.0 < share <= 1.0:
             return None
-        parts.append((share, found))
+        parts.append((share, component))
     if not parts or abs(sum(share for share, _ in parts) - 1.0) > 1e-9:
         return None
     _, widest = max(parts, key=lambda part: part[1].bits)
@@ -227,23 +171,19 @@ def _mixture(text: str) -> Format | None:
 
 
 def format_named(name: str) -> Format:
-    """Return the format called `name`.
+    """Return the format named `name`.
 
     Raises
     ------
     InputError
-        No such format; the nearest name is suggested.
+        Unknown format; the nearest name is suggested.
     """
-    found = find(name)
-    if found is None:
-        raise InputError(
-            [
-                Fault(
-                    f"unknown format '{name}'",
-                    path="precision",
-                    expected="a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary",
-                    suggestion=nearest(name.lower(), [*_KNOWN, *_ALIASES]),
-                )
-            ]
+    known = find(name)
+    if known is None:
+        raise input_error(
+            f"unknown format '{name}'",
+            "precision",
+            expected="a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary",
+            suggestion=nearest(name.lower(), [*blocks()[0], *layouts()["aliases"]]),
         )
-    return found
+    return known

@@ -1,4 +1,4 @@
-"""Which format each role of tensor takes, and the grammar of precision strings."""
+"""Precisions: formats by tensor role (weights, activations, KV cache), and their string grammar."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, input_error, nearest
 from perfmodel.formats.format import Format, find, format_named, formats
+from perfmodel.formats.gguf import is_gguf
 from perfmodel.formats.sparsity import Sparsity, parse_sparsity
+from perfmodel.settings import FaultList
 
 _WIDTHS = re.compile(
     r"w(?P<w>\d+(?:\.\d+)?)(?:g(?P<g>\d+))?a(?P<a>\d+)(?:kv(?P<kv>\d+))?", re.ASCII
@@ -21,8 +23,8 @@ _EXPECTED = "one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=f
 class Precision:
     """Formats of weights, activations and KV cache.
 
-    Any of them may carry an array of bits (`with_bits`): storage then varies over the points while
-    the compute format stays the category it is.
+    Any of them may have an array of bits (`with_bits`): storage then varies over the points, with
+    an unchanged compute format.
     """
 
     weights: Format
@@ -30,7 +32,7 @@ class Precision:
     kv: Format
     text: str = ""
     sparsity: Sparsity | None = None
-    # What slots were asked for: the same few of every network, again and again.
+    # Caches by slot: every network queries the same few slots many times.
     _bits: dict[str, Value] = field(
         default_factory=dict[str, Value], init=False, repr=False, compare=False
     )
@@ -64,13 +66,13 @@ class Precision:
 
     @property
     def vector_bits(self) -> Value:
-        """Bits of biases and normalisation weights: never below the activation's accumulator."""
+        """Bits of biases and normalisation weights: as floating-point activations, else 32."""
         if self.activations.is_float:
             return self.activations.bits
         return 32
 
     def format_of(self, slot: str) -> Format:
-        """Return the format of a slot (mixtures: the base format; sparse: that of what is kept)."""
+        """Return the format of a slot (mixtures: the base format; sparse: that of non-zeros)."""
         if slot not in self._formats:
             self._formats[slot] = self._format_of(slot)
         return self._formats[slot]
@@ -82,7 +84,7 @@ class Precision:
         return {"weight": self.weights, "kv": self.kv}.get(role, self.activations)
 
     def sparsity_of(self, slot: str) -> Sparsity | None:
-        """Return the sparsity of a slot: its own where its format is fixed, else the weights'."""
+        """Return the sparsity of a slot: its own if the format is fixed, else that of weights."""
         if "=" in slot:
             return fixed_format(slot.partition("=")[2])[1]
         return self.sparsity if slot.startswith("weight") else None
@@ -91,14 +93,12 @@ class Precision:
         self, *, weights: Value = None, activations: Value = None, kv: Value = None
     ) -> Precision:
         """Return the precision with other bits per element (numbers or arrays) for some roles."""
-        changed = self
-        if weights is not None:
-            changed = replace(changed, weights=self.weights.with_bits(weights))
-        if activations is not None:
-            changed = replace(changed, activations=self.activations.with_bits(activations))
-        if kv is not None:
-            changed = replace(changed, kv=self.kv.with_bits(kv))
-        return changed
+        changes = {
+            role: getattr(self, role).with_bits(bits)
+            for role, bits in (("weights", weights), ("activations", activations), ("kv", kv))
+            if bits is not None
+        }
+        return replace(self, **changes) if changes else self
 
     def __str__(self) -> str:
         return self.text or f"w={self.weights.name},a={self.activations.name},kv={self.kv.name}"
@@ -106,50 +106,39 @@ class Precision:
 
 @lru_cache(maxsize=4096)
 def fixed_format(text: str) -> tuple[Format, Sparsity | None]:
-    """Return the format of one tensor, and its sparsity where it has one.
+    """Return the format of one tensor, and its sparsity if any.
 
     Parameters
     ----------
     text
-        ``int8``, ``int4g128``, or with zeros left out ``int8+2:4``, ``fp16+s0.5``.
+        ``int8``, ``int4g128``, or sparse ``int8+2:4``, ``fp16+s0.5``.
 
     Raises
     ------
     InputError
-        No such format, no such sparsity.
+        Unknown format or sparsity.
     """
     name, mark, pattern = text.partition("+")
-    faults: list[Fault] = []
-    found, sparsity = find(name), None
-    if found is None:
-        try:
-            format_named(name)
-        except InputError as error:
-            faults += error.faults
-    if mark:
-        try:
-            sparsity = parse_sparsity(pattern)
-        except InputError as error:
-            faults += error.faults
-    if faults or found is None:
-        raise InputError(faults)
-    return found, sparsity
+    faults = FaultList()
+    stored = faults.trying(format_named, name)
+    sparsity = faults.trying(parse_sparsity, pattern) if mark else None
+    faults.settle()
+    assert stored is not None
+    return stored, sparsity
 
 
 def stored_bits(text: str) -> float:
-    """Return the bits that a value of a fixed format takes in storage, zeros left out."""
-    found, sparsity = fixed_format(text)
-    return float(found.bits if sparsity is None else sparsity.storage_bits(found.bits))
+    """Return the stored bits per element of a fixed format, with its sparsity if any."""
+    stored, sparsity = fixed_format(text)
+    return float(stored.bits if sparsity is None else sparsity.storage_bits(stored.bits))
 
 
 def compute_format(left: Format, right: Format) -> str:
-    """Return the format in which a pair is multiplied.
+    """Return the compute format of a product of two operands.
 
-    Floating point when either operand is (the other is unpacked to it); the wider one otherwise.
+    The floating-point one if only one operand is (the other is converted); otherwise the wider.
     """
-    if left.is_float and right.is_float:
-        return left.compute if _width(left.compute) > _width(right.compute) else right.compute
-    if left.is_float or right.is_float:
+    if left.is_float != right.is_float:
         return left.compute if left.is_float else right.compute
     return left.compute if _width(left.compute) > _width(right.compute) else right.compute
 
@@ -159,7 +148,7 @@ def _width(compute: str) -> int:
     return 19 if compute == "tf32" else int(digits or 0)
 
 
-#: Formats an engine may run a compute format in when it has no peak for it, nearest first.
+#: Formats in which an engine may run a compute format that it has no peak for, nearest first.
 FALLBACKS: dict[str, tuple[str, ...]] = {
     "fp4": ("fp4", "fp8", "fp16", "bf16", "fp32"),
     "fp6": ("fp6", "fp8", "fp16", "bf16", "fp32"),
@@ -176,10 +165,10 @@ FALLBACKS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _width_format(bits: str, group: str | None, role: str) -> Format:
+def _width_format(bits: str, group: str | None) -> Format:
     if bits == "1.58":
         return format_named("ternary")
-    if (role != "weight" and bits in {"16", "32"}) or bits in {"16", "32"}:
+    if bits in {"16", "32"}:
         return format_named(f"fp{bits}")
     return format_named(f"int{bits}" + (f"g{group}" if group else ""))
 
@@ -193,14 +182,14 @@ def parse_precision(text: str) -> Precision:
     text
         ``fp16`` (every role), ``q4_0`` (a weight-only format: activations and KV stay in fp16),
         ``w4a16kv8`` (widths; 16 and 32 are floating point), ``w4g128a16`` (a scale and a zero point
-        per 128 weights) or ``w=q4_k_m,a=fp16,kv=q8_0``; ``head=fp16`` beside these is the format of
-        the head and of the table of embeddings. A suffix ``+2:4`` or ``+s0.9`` (fraction of zeros)
-        makes the weights sparse.
+        per 128 weights) or ``w=q4_k_m,a=fp16,kv=q8_0``, optionally with ``head=fp16`` for the head
+        and the embedding table. A suffix ``+2:4`` or ``+s0.9`` (fraction of zeros) makes the
+        weights sparse.
 
     Raises
     ------
     InputError
-        The text is none of these; every fault at once.
+        The text has none of these forms; lists every fault.
     """
     clean = text.strip().lower()
     dense, mark, pattern = clean.partition("+")
@@ -210,57 +199,41 @@ def parse_precision(text: str) -> Precision:
         return _parse_roles(clean, text)
     match = _WIDTHS.fullmatch(clean)
     if match:
-        kv = match["kv"] or match["a"]
-        faults: list[Fault] = []
-        parts: list[Format] = []
-        for bits, group, role in (
-            (match["w"], match["g"], "weight"),
-            (match["a"], None, "activation"),
-            (kv, None, "kv"),
-        ):
-            try:
-                parts.append(_width_format(bits, group, role))
-            except InputError as error:
-                faults.extend(error.faults)
-        if faults:
-            raise InputError(faults)
-        return Precision(*parts, text=clean)
-    found = find(clean)
-    if found is None:
+        faults = FaultList()
+        widths = (match["w"], match["g"]), (match["a"], None), (match["kv"] or match["a"], None)
+        parts = [faults.trying(_width_format, *width) for width in widths]
+        faults.settle()
+        return Precision(*(part for part in parts if part is not None), text=clean)
+    weights = find(clean)
+    if weights is None:
         names = [*formats(), "w16a16", "w8a8", "w4a16", "w4a16kv8", "w8a16"]
-        raise InputError(
-            [
-                Fault(
-                    f"'{text}' is not a precision",
-                    path="precision",
-                    expected=_EXPECTED,
-                    suggestion=nearest(clean, names),
-                )
-            ]
+        raise input_error(
+            f"'{text}' is not a precision",
+            "precision",
+            expected=_EXPECTED,
+            suggestion=nearest(clean, names),
         )
     half = format_named("fp16")
-    weight_only = found.source.startswith("ggml") or found.family in {"ternary", "codebook"}
+    weight_only = is_gguf(weights) or weights.family in {"ternary", "codebook"}
     if weight_only:
-        return Precision(found, half, half, clean)
-    return Precision(found, found, found, clean)
+        return Precision(weights, half, half, clean)
+    return Precision(weights, weights, weights, clean)
 
 
 def _parse_roles(clean: str, text: str) -> Precision:
     roles: dict[str, Format] = {}
-    faults: list[Fault] = []
+    faults = FaultList()
     for part in clean.split(","):
         key, _, name = (p.strip() for p in part.partition("="))
         if key not in {"w", "a", "kv", "head"} or not name or key in roles:
             faults.append(Fault(f"'{part}' in '{text}'", path="precision", expected=_EXPECTED))
             continue
-        try:
-            roles[key] = format_named(name)
-        except InputError as error:
-            faults.extend(error.faults)
+        stored = faults.trying(format_named, name)
+        if stored is not None:
+            roles[key] = stored
     if "w" not in roles and not faults:
         faults.append(Fault(f"'{text}' names no weight format", "precision", expected=_EXPECTED))
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     activations = roles.get("a", format_named("fp16"))
     weights = roles["w"]
     if "head" in roles:
@@ -269,12 +242,12 @@ def _parse_roles(clean: str, text: str) -> Precision:
 
 
 def _with_head(weights: Format, head: Format) -> Format:
-    """Return weights whose head and embeddings have a format of their own."""
+    """Return a weight format that stores head and embeddings in another format."""
     parts = dict.fromkeys(("head", "embedding"), ((1.0, head),))
     overrides = dict(weights.overrides) | parts
     return replace(weights, overrides=tuple(overrides.items()), block=weights.block or weights.name)
 
 
 def as_precision(value: str | Precision) -> Precision:
-    """Return a precision from its text, or as it is."""
+    """Return the precision of a text; a `Precision` is returned unchanged."""
     return value if isinstance(value, Precision) else parse_precision(value)

@@ -1,4 +1,4 @@
-"""Sparse weights: what storage saves, apart from what an engine saves."""
+"""Sparse weights: storage of non-zeros and their indices."""
 
 from __future__ import annotations
 
@@ -17,41 +17,45 @@ _EXPECTED = "n:m (2:4), or the fraction of zeros as s0.9"
 
 @dataclass(frozen=True, slots=True)
 class Sparsity:
-    """Zeros among the weights.
+    """Pattern and density of sparse weights.
 
     Attributes
     ----------
     pattern
-        ``unstructured``, or ``n:m``: n of every m weights are kept.
+        ``unstructured``, or ``n:m``: n of every m weights are non-zero.
     density
-        Fraction of weights kept.
+        Fraction of non-zero weights.
     """
 
     pattern: str
     density: float
 
     def storage_bits(self, bits: Value) -> Value:
-        """Return stored bits for each dense weight, with the cheapest index for the density.
+        """Return the stored bits per weight, zeros included, with the smallest index encoding.
 
         Parameters
         ----------
         bits
-            Stored bits of a kept weight, a number or an array.
+            Stored bits b of a non-zero weight, a number or an array.
 
         Notes
         -----
-        ``n:m``: a position of ``ceil(log2 m)`` bits for each kept weight (NVIDIA A100 white paper,
-        2020: 2 bits for 2:4). Unstructured: the least of dense, a bitmap (1 bit a weight) and
-        relative indices of r bits with a padding zero where a gap exceeds ``2**r`` (Han et al.,
-        "EIE", ISCA 2016); gaps are geometric.
+        For density d:
+
+        - ``n:m``: ``d (b + ceil(log2 m))``, an index per non-zero weight (NVIDIA A100 white paper,
+          2020: 2 bits for 2:4).
+        - Unstructured: the minimum of dense ``b``, a bitmap ``d b + 1``, and relative indices of r
+          bits, ``d (1 + q / (1 - q)) (b + r)`` with ``q = (1 - d)^(2^r)`` for r from 1 to 16: gaps
+          are geometric, and a padding zero is stored whenever one exceeds ``2^r`` (Han et al.,
+          "EIE", ISCA 2016).
         """
         match = _NM.fullmatch(self.pattern)
         if match:
             return self.density * (bits + math.ceil(math.log2(int(match[2]))))
         choices = [bits, self.density * bits + 1.0]
         for r in range(1, 17):
-            beyond = (1.0 - self.density) ** (2**r)
-            entries = self.density * (1.0 + beyond / (1.0 - beyond)) if beyond < 1 else math.inf
+            q = (1.0 - self.density) ** (2**r)
+            entries = self.density * (1.0 + q / (1.0 - q)) if q < 1 else math.inf
             choices.append(entries * (bits + r))
         least = choices[0]
         for choice in choices[1:]:
@@ -65,7 +69,7 @@ def parse_sparsity(text: str) -> Sparsity:
     Raises
     ------
     InputError
-        Neither form, or a fraction outside 0 to 1.
+        Neither form, or a fraction outside [0, 1).
     """
     match = _NM.fullmatch(text)
     if match:

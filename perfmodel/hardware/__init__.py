@@ -1,6 +1,6 @@
-"""What a machine is: devices, runtimes, and machines with their facts resolved.
+"""Devices, runtimes, and machines: a device under a runtime with its facts resolved.
 
-Names are loaded when first asked for, so that importing the package costs next to nothing.
+Names are imported lazily, on first access, so that importing the package is cheap.
 (`perfmodel.hardware.runtime` is the module; the function of that name is in `library`.)
 """
 
@@ -95,7 +95,7 @@ _HOME = {
     "runtime": ("EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"),
     "structure": ("check_sources",),
 }
-_MODULE = {name: module for module, held in _HOME.items() for name in held}
+_MODULE = {name: module for module, exported in _HOME.items() for name in exported}
 
 _former = former_names(__name__, Entry="SpecEntry")
 

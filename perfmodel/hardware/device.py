@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
 
 from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
+from perfmodel.hardware.field_types import Watts
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
-from perfmodel.hardware.quantity import AsItself, Confidence, Of, Quantity, Spec, SpecDocument
+from perfmodel.hardware.quantity import (
+    AsItself,
+    Confidence,
+    Of,
+    Quantity,
+    Spec,
+    SpecDocument,
+    read_as,
+)
 from perfmodel.hardware.structure import check_device, hierarchy
-from perfmodel.pydantic_faults import Flaw, checked, subclass
+from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
     from perfmodel.hardware.machine import Machine
     from perfmodel.hardware.runtime import Runtime
 
-Watts: TypeAlias = Annotated[Quantity, Of("power")]
 Price: TypeAlias = Annotated[Quantity, Of("price")]
 Area: TypeAlias = Annotated[Quantity, Of("area", positive=True)]
 Temperature: TypeAlias = Annotated[Quantity, Of("temperature")]
@@ -38,7 +43,7 @@ Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Source(Spec):
-    """Where numbers come from: a document that a reader can find."""
+    """A cited document, with enough detail for a reader to find it."""
 
     title: str
     """Title of the document, page or data set."""
@@ -55,100 +60,91 @@ class Source(Spec):
 
 
 class Power(Spec):
-    """Power that the device draws, and where it is measured."""
+    """Power draw of the device and the boundary at which it is measured."""
 
     boundary: Literal["core", "module", "board", "wall"]
-    """What the figures include: core, module, board or wall."""
+    """Boundary of the figures: core, module, board or wall."""
     idle: Watts | None = None
-    """Power with nothing to do."""
+    """Idle power."""
     busy: Watts | None = None
-    """Sustained ceiling under load (TDP where nothing better is known)."""
+    """Sustained power limit under load (TDP where nothing better is known)."""
     thermal_resistance: Annotated[Quantity, Of("thermal_resistance", positive=True)] | None = None
-    """From what must stay cool (case, junction) to the surroundings."""
+    """Thermal resistance from the limited part (case or junction) to ambient, K/W."""
     heat_capacity: Annotated[Quantity, Of("heat_capacity", positive=True)] | None = None
-    """Of what warms up together."""
+    """Lumped heat capacity of the parts that warm up together, J/K."""
     ambient: Temperature | None = None
-    """Temperature of the surroundings; 25 degC where left out."""
+    """Ambient temperature; 25 degC by default."""
     limit: Temperature | None = None
-    """Temperature at which the device slows down."""
+    """Temperature at which the device throttles."""
     speed_exponent: Annotated[Quantity, Of("count", positive=True)] | None = None
-    """Power beyond idle goes with speed to this: 1 for duty cycling (taken where left out), up to 3
-    where the supply falls with the clock."""
+    """Exponent n in ``P - P_idle ~ speed^n``: 1 for duty cycling (the default), up to 3 where the
+    supply voltage scales with the clock."""
     battery: Annotated[Quantity, Of("energy", positive=True)] | None = None
     """Usable energy of the battery."""
     note: str | None = None
-    """What a reader must know."""
+    """Remarks for the reader."""
     source: str | None = None
-    """Source of every number below that names none."""
+    """Default source of the numbers in this entry."""
     confidence: Confidence | None = None
-    """Confidence of every number below that names none."""
+    """Default confidence of the numbers in this entry."""
 
 
-#: Nodes that the tables reach: they go from 180 to 7 nm, and their trend to what is made today.
+#: Nodes covered by the tables: 180 to 7 nm, extrapolated by their trend to 2 nm.
 Node: TypeAlias = Annotated[Quantity, Of("length", positive=True, ceiling=180e-9, floor=2e-9)]
 
 
 class EnergyModel(Spec):
-    """Ask for energies from the tables of a silicon node, where the device states none."""
+    """Selection of technology tables that supply the energies the device does not state."""
 
     node: Node
     """Silicon node of the engines and on-chip memories: ``"28 nm"``."""
     memories: Mapping[str, str] = Field(default_factory=dict)
-    """Memory -> kind of DRAM whose energy it has: ddr4, lpddr5, hbm2 ..."""
+    """Name of a memory -> kind of DRAM that supplies its energy: ddr4, lpddr5, hbm2 ..."""
 
 
-def node_alone(given: Any) -> Any:
-    """Energies may be asked for by the node alone."""
-    return {"node": given} if isinstance(given, str) else given
+def node_alone(stated: Any) -> Any:
+    """Expand the short form of `EnergyModel`, the node only, into a mapping."""
+    return {"node": stated} if isinstance(stated, str) else stated
 
 
-def _engine(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Engine:
-    """Read an engine as the spec class of its kind."""
-    if isinstance(given, Mapping):
-        kind = str(cast("Mapping[str, Any]", given).get("kind", "roofline"))
-        # A misspelt kind is a fault of its own; the fields are read as the kind that was meant.
-        found = engine_class(kind)
-        if found is None and (meant := nearest(kind, engine_kinds())):
-            found = engine_class(meant)
-        if found is not None and found is not Engine:
-            return subclass(found, given, info.context)
-    return cast("Engine", handler(given))
+def _engine_class(stated: Mapping[str, Any]) -> type[Engine] | None:
+    """Return the spec class of an engine's kind; None for `Engine` itself."""
+    kind = str(stated.get("kind", "roofline"))
+    # A misspelt kind is reported separately; the fields are read as the nearest known kind.
+    model = engine_class(kind) or engine_class(nearest(kind, engine_kinds()) or "roofline")
+    return None if model is Engine else model
 
 
-def _memory(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Memory:
-    """Read a memory as the spec class of its kind."""
-    if isinstance(given, Mapping):
-        kind = str(cast("Mapping[str, Any]", given).get("kind", ""))
-        found = memory_class(kind)
-        if found is not None and found is not Memory:
-            return subclass(found, given, info.context)
-    return cast("Memory", handler(given))
+def _memory_class(stated: Mapping[str, Any]) -> type[Memory] | None:
+    """Return the spec class of a memory's kind; None for `Memory` itself."""
+    model = memory_class(str(stated.get("kind", "")))
+    return None if model is Memory else model
 
 
-AnyMemory: TypeAlias = Annotated[Memory, AsItself(), WrapValidator(_memory)]
-AnyEngine: TypeAlias = Annotated[Engine, AsItself(), WrapValidator(_engine)]
+AnyMemory: TypeAlias = Annotated[Memory, AsItself(), read_as(_memory_class)]
+AnyEngine: TypeAlias = Annotated[Engine, AsItself(), read_as(_engine_class)]
 
 
-def title_alone(given: Any) -> Any:
-    """A source may be written as its title alone."""
-    return {"title": given} if isinstance(given, str) else given
+def title_alone(stated: Any) -> Any:
+    """Expand the short form of `Source`, the title only, into a mapping."""
+    return {"title": stated} if isinstance(stated, str) else stated
 
 
 class Device(SpecDocument):
-    """A machine as its data sheets and measurements describe it."""
+    """A piece of hardware as its data sheets and measurements describe it."""
 
     schema_version: Literal[1] = 1
-    """Version of this form."""
+    """Version of the spec format."""
     name: Name
-    """As people say it, in snake case."""
+    """Common name, in snake case."""
     base: str | None = None
-    """Spec that this one inherits from; merged in before reading."""
+    """Spec that this one inherits from; merged in before validation."""
     aliases: tuple[Name, ...] = ()
     """Other names."""
     title: str = ""
     """Full product name."""
     tags: tuple[str, ...] = ()
-    """phone, mcu, gpu ...: words to select by."""
+    """Words for selecting devices: phone, mcu, gpu ..."""
     year: int | None = Field(default=None, ge=1950, le=2100)
     """Year of release."""
     price: Price | None = None
@@ -158,42 +154,43 @@ class Device(SpecDocument):
     process: str | None = None
     """Silicon process, as text."""
     note: str | None = None
-    """What a reader must know."""
+    """Remarks for the reader."""
     default_runtime: str = "ideal"
-    """Runtime assumed where none is named."""
+    """Runtime used when none is named."""
     runtimes: tuple[str, ...] = ()
-    """Further runtimes that its users run, in order: where none is named, a workload takes the
-    first, the default before them, that runs what it yields in its precision."""
+    """Further runtimes in use on the device, in order of preference. When none is named, a workload
+    uses the first of `default_runtime` and these that supports its output and its precision."""
     default_engine: str | None = None
-    """Engine that ``engines.main`` stands for; the first where left out."""
+    """Engine that ``engines.main`` refers to; the first by default."""
     overlap: Literal["full", "none", "cold_weights_add"] = "full"
-    """How times compose: full (the slowest of compute and each level), none (their sum), or
-    cold_weights_add (as full, but weights coming from main memory add to the compute time)."""
+    """Composition of times: full (maximum of compute and each memory level), none (their sum), or
+    cold_weights_add (as full, but weights read from main memory add to the compute time)."""
     sources: Mapping[str, Annotated[Source, BeforeValidator(title_alone)]] = Field(
         default_factory=dict
     )
-    """Documents that numbers cite, by key."""
+    """Cited documents, by key."""
     source: str | None = None
-    """Source of every number that names none."""
+    """Default source of all numbers."""
     confidence: Confidence | None = None
-    """Confidence of every number that names none."""
+    """Default confidence of all numbers."""
     engines: tuple[AnyEngine, ...] = Field(min_length=1)
-    """What computes."""
+    """Compute engines."""
     memories: tuple[AnyMemory, ...] = Field(min_length=1)
-    """What holds data, from nearest the engines to farthest."""
+    """Memories, from nearest to the engines to farthest."""
     links: tuple[Link, ...] = ()
     """Connections to other devices."""
     power: Power | None = None
-    """Power and its boundary."""
+    """Power draw and its measurement boundary."""
     energy: Annotated[EnergyModel, BeforeValidator(node_alone)] | None = None
-    """Node from whose tables energies are taken that nothing states; none where left out."""
+    """Silicon node whose tables supply energies that the spec does not state; without it those stay
+    unknown."""
 
     _inherited: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
-    # Path of a number -> name of the base spec that it came from.
+    # Path of a number -> name of the base spec that states it.
 
     @staticmethod
     def structure_faults(data: Any) -> Iterable[Flaw]:
-        """Checks across fields, on a mapping or a Device: names, roles, who feeds whom, sources."""
+        """Check a mapping or a Device across fields: names, roles, memory feeds, sources."""
         return check_device(data)
 
     @model_validator(mode="after")
@@ -201,15 +198,15 @@ class Device(SpecDocument):
         return checked(self, Device.structure_faults(self))
 
     def inherited_from(self, path: str) -> str:
-        """Name of the base spec that a number came from; ``""`` where the device states it."""
+        """Return the name of the base spec that states a number; ``""`` if the device does."""
         return self._inherited.get(path) or self._inherited.get(f"{path}.value", "")
 
     def inherit_from(self, bases: Mapping[str, str]) -> None:
-        """Note which base spec each number came from; for provenance alone, not for equality."""
+        """Record the base spec that states each number; used for provenance, not for equality."""
         self._inherited.update(bases)
 
     def __str__(self) -> str:
-        """Its parts in a few lines; `repr` has every field."""
+        """Return a short summary of the engines and memories; `repr` has every field."""
         lines = [f"{self.name}: {self.title}"]
         for engine in self.engines:
             peaks = (f"{name} {show(peak.value, 'compute')}" for name, peak in engine.peaks.items())
@@ -222,12 +219,12 @@ class Device(SpecDocument):
 
     @cached_property
     def main_engine(self) -> str:
-        """Name of the engine used where none is asked for."""
+        """Name of the engine used by default."""
         return self.default_engine or self.engines[0].name
 
     @cached_property
     def main_memory(self) -> str:
-        """Name of the memory that a model must fit in."""
+        """Name of the memory that a model must fit into."""
         for memory in self.memories:
             if "main" in memory.roles:
                 return memory.name
@@ -235,7 +232,7 @@ class Device(SpecDocument):
         return (levels or self.hierarchy())[-1].name
 
     def engine(self, name: str = "main") -> Engine:
-        """The engine of a name, or the default one.
+        """Return the engine of a name, or the default one.
 
         Raises
         ------
@@ -245,7 +242,7 @@ class Device(SpecDocument):
         return self._entry("engine", self.engines, wanted)
 
     def memory(self, name: str = "main") -> Memory:
-        """The memory of a name or role.
+        """Return the memory of a name or role.
 
         Raises
         ------
@@ -256,42 +253,39 @@ class Device(SpecDocument):
         return self._entry("memory", self.memories, by_role.get(wanted, wanted))
 
     def _entry(self, noun: str, entries: tuple[Any, ...], name: str) -> Any:
-        from perfmodel.errors import nearest
-
-        for entry in entries:
-            if entry.name == name:
-                return entry
-        names = [entry.name for entry in entries]
-        meant = nearest(name, names)
-        expected = one_of(names)
-        raise input_error(
-            f"{self.name} has no {noun} '{name}'", expected=expected, suggestion=meant
-        )
+        by_name = {entry.name: entry for entry in entries}
+        if name not in by_name:
+            raise input_error(
+                f"{self.name} has no {noun} '{name}'",
+                expected=one_of(by_name),
+                suggestion=nearest(name, by_name),
+            )
+        return by_name[name]
 
     def hierarchy(self, engine: str = "main") -> tuple[Memory, ...]:
-        """Memories that feed an engine, directly or through others, nearest first."""
+        """Return the memories that feed an engine, directly or through others, nearest first."""
         names = hierarchy(self, self.engine(engine).name)
         by_name = {memory.name: memory for memory in self.memories}
         return tuple(by_name[name] for name in names)
 
     def machine(self, runtime: Runtime | str | None = None) -> Machine:
-        """The device with its facts resolved, under a runtime (a name, or the default one)."""
+        """Return the device with its facts resolved under a runtime (default if None)."""
         from perfmodel.hardware.machine import Machine
 
         return Machine(self, runtime)
 
     def vary(self, changes: Mapping[str, Any]) -> Machine:
-        """A machine with some facts replaced by numbers, arrays or texts with units.
+        """Return a machine with some facts replaced by numbers, arrays or texts with units.
 
         Raises
         ------
         InputError
-            With every unknown path and its nearest known one.
+            Lists every unknown path with the nearest known one.
         """
         return self.machine().vary(changes)
 
     def grade(self) -> Grade:
-        """How far the spec can be trusted, and what would lift its grade."""
+        """Return the grade of the spec, with advice on improving it."""
         from perfmodel.hardware.grade import grade
 
         return grade(self)

@@ -1,15 +1,16 @@
-"""Engines: what computes."""
+"""Compute engines of a device: peak rates by format, clock, number of units."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, LiteralString, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, LiteralString, Self, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from perfmodel.catalog import load_kind, names
+from perfmodel.hardware.field_types import Count, Energy, Time
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
@@ -42,7 +43,7 @@ COMPUTE_FORMATS: Final = (
     "ternary",
     "binary",
 )
-"""Formats that engines multiply in; a pair of formats is written weights first: ``int4xint8``."""
+"""Compute formats of engines; a pair of formats is written weights first: ``int4xint8``."""
 
 OperatorKind: TypeAlias = Literal[
     "gemm",
@@ -63,126 +64,126 @@ OperatorKind: TypeAlias = Literal[
     "tree",
 ]
 
-Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Issue: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e3)]
 Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
-Time: TypeAlias = Annotated[Quantity, Of("time")]
 Watts: TypeAlias = Annotated[Quantity, Of("power", positive=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
-Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 
 
 class Peak(Quantity):
-    """The highest rate of an engine in one compute format (operations per second; a MAC is two)."""
+    """Peak rate of an engine in one compute format (operations per second; a MAC is two)."""
 
     accumulator: str | None = None
-    """Format that products are summed in, such as fp32."""
+    """Accumulator format, such as fp32."""
     sparsity: str | None = None
-    """``dense``, or the structured sparsity that the figure needs, such as ``"2:4"``; a sparse
-    figure is divided by `sparse_speedup` to give the dense peak."""
+    """``dense``, or the structured sparsity that the figure requires, such as ``"2:4"``; dense peak
+    = sparse figure / `sparse_speedup`."""
     clock: Frequency | None = None
-    """Clock that the figure holds at, where it is not the engine's."""
+    """Clock at which the figure holds, if not the engine's."""
 
 
 class Operators(Spec):
-    """Classes of operators that an engine runs; a scheduler puts the others on another engine."""
+    """Operator classes that an engine supports; a scheduler places the others elsewhere."""
 
     classes: tuple[OperatorKind, ...] = Field(min_length=1)
     """Classes, as `perfmodel workload show` names them."""
     functions: tuple[str, ...] = ()
-    """Functions of elementwise operators that it runs (relu, add, gelu ...); all where left out."""
+    """Supported elementwise functions (relu, add, gelu ...); all by default."""
     note: str | None = None
-    """What is left out, and how far the classes hold."""
+    """Omissions and limits of validity."""
     source: str | None = None
     """Source of the list."""
     confidence: Confidence | None = None
     """Confidence of the list."""
 
 
-def classes_alone(given: Any) -> Any:
-    """Operators may be written as their classes alone."""
-    return {"classes": given} if isinstance(given, list) else given  # pyright: ignore[reportUnknownVariableType]
+def classes_alone(stated: object) -> object:
+    """Expand the short form of `Operators`, a list of classes, into a mapping."""
+    return {"classes": cast("object", stated)} if isinstance(stated, list) else stated
 
 
 PeakRate: TypeAlias = Annotated[Peak, Of("compute", positive=True)]
 
 
-#: How far a rounded peak may be from what its factors make: TPU v1 says 92 for 91.75 TOP/s.
+#: Tolerated relative difference of a rounded peak from the product of its factors: the TPU v1 paper
+#: states 92 for 91.75 TOP/s.
 _ROUNDED: Final = 0.02
 
 
 class Engine(Spec):
-    """A unit that computes, with its peaks; the base class of every kind of engine."""
+    """A compute engine with its peaks; the base class of every kind of engine."""
 
     FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("fp16", "bf16", "fp32", "int8", "int16")
-    """Precision of a network where nobody states one: the first of these that `peaks` has."""
+    """Preference order of the default precision: the first of these that `peaks` has."""
     WHAT: ClassVar[LiteralString] = "an engine"
-    """What such an engine is called where its kind cannot do without a clock."""
+    """Noun for such an engine in the error about a missing clock."""
     CLOCK: ClassVar[str] = ""
-    """Example of a clock, of a kind that cannot do without; empty for others."""
+    """Example of a clock, for kinds that require one; empty for others."""
     OTHERWISE: ClassVar[str] = "is of another kind"
-    """What is said of an engine that is of another kind."""
+    """Predicate of the error for an engine of another kind."""
     PEAK_FACTORS: ClassVar[tuple[str, ...]] = ()
-    """Fields that make the first peak: two operations times their product times the clock."""
+    """Fields that determine the first peak: ``peak = 2 * product(fields) * clock``."""
     PEAKS_GROW_WITH: ClassVar[tuple[str, ...]] = ()
-    """Fields that the peaks go in proportion with when they are varied."""
+    """Fields to which the peaks are proportional when the fields are varied."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name within the device."""
     kind: str = "roofline"
-    """Kind of hardware: decides how an operator table is costed on it."""
+    """Kind of hardware; selects the cost model for operators on this engine."""
     tags: tuple[str, ...] = ()
-    """Words that runtimes choose an engine by, such as gpu, cpu, npu."""
+    """Words by which runtimes select an engine, such as gpu, cpu, npu."""
     note: str | None = None
-    """What a reader must know."""
+    """Remarks for the reader."""
     units: Count = Quantity(value=1.0)
-    """Streaming multiprocessors, GPU cores, CPU cores."""
+    """Number of streaming multiprocessors, GPU cores or CPU cores."""
     clock: Frequency | None = None
     """Clock at which the peaks hold."""
     boost_clock: Frequency | None = None
-    """Clock with one unit at work alone, where it is higher."""
+    """Single-unit boost clock, where it is higher."""
     vector_issue: Issue | None = None
-    """Vector instructions that one unit starts in a clock."""
+    """Vector instructions issued per clock by one unit."""
     peaks: Mapping[str, PeakRate] = Field(min_length=1)
     """Dense peak by compute format."""
     vector_peaks: Mapping[str, PeakRate] = Field(default_factory=dict)
-    """Peak by format of the vector units: elementwise, normalisation, softmax."""
+    """Peak of the vector units by format, for elementwise operators, normalisation and softmax."""
     launch_overhead: Time | None = None
-    """Hardware's own cost of an operator."""
+    """Fixed hardware time per operator."""
     handover: Time | None = None
-    """From another engine's result in their shared memory to the start of this engine's work."""
+    """Latency from another engine's result in shared memory to the start of this engine's work."""
     busy_power: Watts | None = None
-    """All that the device draws with this engine alone at work."""
+    """Total device power while only this engine is active."""
     operators: Annotated[Operators, BeforeValidator(classes_alone)] | None = None
-    """Classes of operators that it runs; all where left out."""
+    """Supported operator classes; all by default."""
     energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
     """Energy of one operation by compute format."""
     vector_energy_per_op: EnergyPerOp | None = None
-    """Energy of one operation of the vector units, elementwise and the like, with what brings its
-    operands; that of `energy_per_op` where it is left out."""
+    """Energy of one operation of the vector units (elementwise and similar), including operand
+    delivery; `energy_per_op` by default."""
     move_energy: Energy | None = None
-    """Energy of a clock in which a unit only moves numbers: around products in panels."""
+    """Energy per clock in which a unit only moves data, as when packing the panels of a matrix
+    product."""
     sparse_speedup: Mapping[str, float] = Field(default_factory=dict)
-    """Speed-up by structured sparsity that the engine exploits, such as ``"2:4": 2.0``."""
+    """Speed-up from structured sparsity that the engine exploits, such as ``"2:4": 2.0``."""
     accumulator_speedup: Mapping[str, float] = Field(default_factory=dict)
-    """Speed-up of products of half precision that are summed in another format than the peak's,
-    such as ``fp16: 2.0`` on GPUs for desktops."""
+    """Speed-up of half-precision products by accumulator format, where that differs from the
+    peak's, such as ``fp16: 2.0`` on desktop GPUs."""
     unpack_speedup: Factor | None = None
-    """How many times faster its units unpack weights than those that a runtime's rates hold for."""
+    """Weight unpacking rate of a unit, relative to the units on which a runtime's rates were
+    measured."""
     source: str | None = None
-    """Source of every number below that names none."""
+    """Default source of the numbers in this entry."""
     confidence: Confidence | None = None
-    """Confidence of every number below that names none."""
+    """Default confidence of the numbers in this entry."""
 
     @property
     def CONSTANTS(self) -> Mapping[str, Any]:
-        """Numbers that the kind takes from the spec itself, whatever facts are varied, by name."""
+        """Numbers that the kind reads from the spec, unaffected by varied facts, by name."""
         return {}
 
     @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:
-        """Field -> facts that go in proportion with it: a larger array has higher peaks."""
+        """Field -> facts proportional to it: a larger array has higher peaks."""
         peaks = tuple(f"peaks.{name}" for name in self.peaks)
         return dict.fromkeys(self.PEAKS_GROW_WITH, peaks)
 
@@ -194,23 +195,28 @@ class Engine(Spec):
         return checked(self, [*self._peak_flaws(), *self.flaws()])
 
     def flaws(self) -> Iterator[Flaw]:
-        """Yield what is wrong across the fields that a kind adds."""
+        """Yield inconsistencies across the fields that a kind adds."""
         yield from ()
 
     def _peak_flaws(self) -> Iterator[Flaw]:
-        """Yield the flaw of a first peak that is not what its factors make."""
+        """Yield a flaw if the first peak is not the product of its factors."""
         if not self.PEAK_FACTORS or self.clock is None:
             return
-        made = 2.0 * math.prod(getattr(self, f).value for f in (*self.PEAK_FACTORS, "clock"))
+        product_of_factors = 2.0 * math.prod(
+            getattr(self, f).value for f in (*self.PEAK_FACTORS, "clock")
+        )
         name, peak = next(iter(self.peaks.items()))
-        if abs(peak.value / made - 1.0) > _ROUNDED:
-            factors, product = " x ".join((*self.PEAK_FACTORS, "clock")), show(made, "compute")
+        if abs(peak.value / product_of_factors - 1.0) > _ROUNDED:
+            factors, product = (
+                " x ".join((*self.PEAK_FACTORS, "clock")),
+                show(product_of_factors, "compute"),
+            )
             first = show(peak.value, "compute")
             message = f"{first} as the first peak, but {factors} make {product}"
             yield Flaw(("peaks", name), message, product)
 
     def own_precision(self) -> str:
-        """Return the precision in which it runs a network of which nobody states one."""
+        """Return the default precision: a format that `peaks` has, preferring `FORMATS_FIRST`."""
         for name in (*self.FORMATS_FIRST, *self.peaks):
             if name in self.peaks and name in COMPUTE_FORMATS:
                 return name
@@ -226,24 +232,24 @@ def register_engine(kind: str, spec: type[Engine]) -> None:
 
 
 def engine_class(kind: str) -> type[Engine] | None:
-    """Spec class of a kind of engine, or None where nothing knows the kind.
+    """Return the spec class of a kind of engine, or None for an unknown kind.
 
-    A kind is loaded by its name when a spec first asks for it; one that neither states a class
-    (`spec`) nor registers one is described by `Engine`.
+    A kind is imported on first use; one that neither defines a class (`spec`) nor registers one
+    uses `Engine`.
     """
-    if kind not in _classes and (found := load_kind("perfmodel.kinds", kind)):
-        _classes.setdefault(kind, getattr(found, "spec", Engine))
+    if kind not in _classes and (implementation := load_kind("perfmodel.kinds", kind)):
+        _classes.setdefault(kind, getattr(implementation, "spec", Engine))
     return _classes.get(kind)
 
 
 def engine_kinds() -> tuple[str, ...]:
-    """Every kind of engine there is."""
+    """Return every known kind of engine."""
     return tuple(dict.fromkeys((*_classes, *names("perfmodel.kinds"))))
 
 
 def is_compute_format(name: Any) -> bool:
-    """Whether a key of `peaks` is a compute format or a pair of them (``int4xint8``)."""
-    # The letter that joins a pair may stand in a name too (mxfp8).
+    """Return whether a key of `peaks` is a compute format or a pair of them (``int4xint8``)."""
+    # The joining letter x may also be part of a name (mxfp8).
     text = str(name)
     pairs = ((text[:at], text[at + 1 :]) for at, letter in enumerate(text) if letter == "x")
     return text in COMPUTE_FORMATS or any(

@@ -1,11 +1,13 @@
-"""The facts of a device under a runtime: flat paths to numbers, each with its provenance."""
+"""Facts of a device under a runtime: a flat mapping of paths to numbers with provenance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, cast
+
+from pydantic.fields import FieldInfo
 
 from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
@@ -20,7 +22,7 @@ from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, SCALE_CLASSES, Runtim
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a fact comes from.
+    """Origin of a fact.
 
     Attributes
     ----------
@@ -32,7 +34,7 @@ class Provenance:
     confidence : str or None
         datasheet, measured, fitted or estimated.
     note, fitted_on, measured_at : str or None
-        As the spec says.
+        Copied from the spec.
     """
 
     writer: str
@@ -45,14 +47,14 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A fact that follows from others.
+    """Rule for a fact that is computed from others.
 
     Attributes
     ----------
     causes : tuple of str
         Paths that it depends on.
     law : callable
-        Facts -> value; arrays and tracers pass.
+        Facts -> value; accepts arrays and tracers.
     """
 
     causes: tuple[str, ...]
@@ -61,26 +63,26 @@ class Derived:
 
 @dataclass(slots=True)
 class Facts:
-    """Values by path, with what is needed to change them.
+    """Values by path, with the limits and dependencies needed to vary them.
 
     Attributes
     ----------
     values : dict of str to float (or array)
-        SI.
+        Values in SI units.
     provenance : dict of str to Provenance
+        Origin of each value.
     limits : dict of str to Of
-        Dimension and range of every path that may be set, given a value or not: those of the spec's
-        field.
+        Dimension and range of every settable path, with or without a value, from the spec's field.
     scaled : dict of str to list of str
         Path of a clock or a count of units -> paths proportional to it.
     derived : dict of str to Derived
-        Path of a fact that others imply -> how; a varied cause takes it along.
+        Path of a computed fact -> its rule, reapplied when one of its causes is varied.
     aliases : dict of (str, str) to str
         (section, role) -> entry name.
     engine : str
-        Engine that ``engines.main`` stands for.
+        Engine that ``engines.main`` refers to.
     memory : str
-        Memory that ``memories.main`` stands for.
+        Memory that ``memories.main`` refers to.
     """
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -93,7 +95,7 @@ class Facts:
     memory: str = ""
 
     def resolve(self, path: str) -> str:
-        """A path with roles (``memories.main``) replaced by names."""
+        """Return a path with roles (``memories.main``) replaced by names."""
         parts = path.split(".", 2)
         if len(parts) < 2:
             return path
@@ -101,51 +103,57 @@ class Facts:
         return path if name is None else ".".join([parts[0], name, *parts[2:]])
 
     def put(self, path: str, limits: Of, value: Any, origin: Provenance) -> None:
-        """State a fact; ``value=None`` makes the path known but leaves it without a value."""
+        """Set a fact; ``value=None`` makes the path settable but leaves it without a value."""
         self.limits[path] = limits
         if value is not None:
             self.values[path] = value
             self.provenance[path] = origin
 
 
-#: Numbers of a device's `power`.
-POWER: Final = (
-    "idle",
-    "busy",
-    "thermal_resistance",
-    "heat_capacity",
-    "ambient",
-    "limit",
-    "speed_exponent",
-    "battery",
-)
-#: Numbers that are worked out of several fields.
+#: Limits of numbers that are computed from several fields.
 _SUSTAINED: Final = Of("fraction", positive=True, ceiling=1.0)
 _SPEEDUP: Final = Of("fraction", floor=1.0)
 _DEFAULT: Final = Provenance("default")
+#: A number without provenance of its own.
+_BARE: Final = Quantity(value=0.0)
+#: Default values of numbers that a spec omits.
+_DEFAULTS: Final[Mapping[str, float]] = {"launch_overhead": 0.0, "reserved": 0.0, "latency": 0.0}
+#: Optional numbers of engines.
+_OF_SOME_ENGINES: Final = (
+    "boost_clock",
+    "vector_issue",
+    "unpack_speedup",
+    "busy_power",
+    "vector_energy_per_op",
+    "move_energy",
+)
+#: Numbers that can be varied only if the spec states them; others can be varied in any case.
+_WHERE_STATED: Final = (*_OF_SOME_ENGINES, "clock", "way", "ramp_start", "ramp_end")
+#: Keys that can be varied even if the runtime does not state them.
+_CLASSES: Final = {"efficiency": EFFICIENCY_CLASSES, "scale": SCALE_CLASSES}
 
 
 @cache
 def field_limits(model: type[Spec]) -> dict[str, Of]:
-    """Dimension and range of each field of a spec class that holds a quantity or several."""
-    found = {name: limit_of(info) for name, info in model.model_fields.items()}
-    return {name: limits for name, limits in found.items() if limits is not None}
+    """Return dimension and range of each field of a spec class that holds quantities."""
+    limits = {name: limit_of(info) for name, info in model.model_fields.items()}
+    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 @cached(FACTS_BYTES, same=2)
 def facts_of(device: Device, runtime: Runtime) -> Facts:
-    """Facts of a device under a runtime, resolved once for each pair of objects.
+    """Return the facts of a device under a runtime, cached per pair of objects.
 
     Raises
     ------
     InputError
-        Where the runtime drives an engine that the device lacks.
+        The runtime drives an engine that the device lacks.
     """
     return _FactsBuilder(device, runtime).build()
 
 
 def driven_engine(device: Device, runtime: Runtime) -> str:
-    """Name of the engine that a runtime drives on a device."""
+    """Return the name of the engine that a runtime drives on a device."""
     wanted = runtime.engine
     if wanted is None:
         return device.main_engine
@@ -173,142 +181,126 @@ class _FactsBuilder:
             for role in memory.roles:
                 facts.aliases["memories", role] = memory.name
         facts.aliases["memories", "main"] = facts.memory
-        self._fields("", Device, device, "area", "price")
+        self._fields("", Device, device, names=("area", "price"))
         for engine in device.engines:
             self._engine(engine)
         for memory in device.memories:
             self._memory(memory)
         for link in device.links:
-            at = f"links.{link.name}."
-            self._fields(at, Link, link, "bandwidth")
-            self._fields(at, Link, link, "latency", default=0.0)
-            self._fields(at, Link, link, "energy_per_byte")
-        self._fields("power.", Power, device.power, *POWER)
+            self._fields(f"links.{link.name}.", Link, link)
+        self._fields("power.", Power, device.power)
         self._runtime()
         if device.energy is not None:
             from perfmodel.hardware.technology.fill import fill_energies
 
-            self._fields("energy.", EnergyModel, device.energy, "node")
+            self._fields("energy.", EnergyModel, device.energy)
             fill_energies(facts, device)
         return facts
 
     def _fields(
-        self, at: str, model: type[Spec], entry: Any, *names: str, default: float | None = None
+        self,
+        at: str,
+        model: type[Spec],
+        entry: Any,
+        where_stated: Container[str] = _WHERE_STATED,
+        names: Iterable[str] = (),
     ) -> None:
-        """State numbers of an entry of a spec class; all without a value where there is none."""
-        for name in names:
-            given = None if entry is None else getattr(entry, name)
-            self._number(f"{at}{name}", field_limits(model)[name], given, entry, default)
+        """Set the numbers of an entry of a spec class (all or `names`), except its mappings."""
+        for name in names or field_limits(model):
+            limits = field_limits(model)[name]
+            number = getattr(entry, name, None)
+            left_out = number is None and name in where_stated
+            if limits.per_clock:
+                self._bandwidth(entry, name, number)
+            elif not (left_out or isinstance(number, Mapping)):
+                stated = entry if number is None or name in entry.model_fields_set else None
+                self._number(f"{at}{name}", limits, number, stated, _DEFAULTS.get(name))
 
     def _number(
         self,
         path: str,
         limits: Of,
-        given: Quantity | None,
+        number: Quantity | float | None,
         entry: Any,
         default: float | None = None,
     ) -> None:
-        if given is None:
-            self.facts.put(path, limits, default, _DEFAULT)
-        else:
-            self.facts.put(path, limits, given.value, self._origin(path, given, entry))
+        """Set a number of an entry; without an entry its provenance is ``default``."""
+        origin = _DEFAULT
+        if number is None:
+            number = default
+        elif entry is not None:
+            origin = self._origin(path, entry, number)
+        self.facts.put(path, limits, getattr(number, "value", number), origin)
 
-    def _origin(self, path: str, given: Quantity, entry: Any) -> Provenance:
-        """Provenance of a number: its own, else its entry's, else the device's."""
-        base = self.device.inherited_from(path)
+    def _origin(self, path: str, entry: Any, number: Quantity | float) -> Provenance:
+        """Return the provenance of a number: its own, else its entry's, else the spec's."""
+        spec, writer = self.device, f"device {self.device.name}"
+        stated = number if isinstance(number, Quantity) else _BARE
+        if path.startswith("runtime."):
+            spec, writer = self.runtime, f"runtime {self.runtime.name}"
+        elif stated is number and (base := spec.inherited_from(path)):
+            writer = f"base {base}"
         return Provenance(
-            f"base {base}" if base else f"device {self.device.name}",
-            given.source or getattr(entry, "source", None) or self.device.source,
-            given.confidence or getattr(entry, "confidence", None) or self.device.confidence,
-            given.note,
-            given.fitted_on,
-            given.measured_at,
+            writer,
+            stated.source or getattr(entry, "source", None) or spec.source,
+            stated.confidence or getattr(entry, "confidence", None) or spec.confidence,
+            stated.note,
+            stated.fitted_on,
+            stated.measured_at,
         )
 
     def _engine(self, engine: Engine) -> None:
         at, facts, limits = f"engines.{engine.name}", self.facts, field_limits(Engine)
+        self._fields(f"{at}.", Engine, engine, names=("clock", "units"))
+        followers: list[str] = []
+        for name in ("peaks", "vector_peaks"):
+            for key, peak in getattr(engine, name).items():
+                path = f"{at}.{name}.{key}"
+                origin = self._origin(path, engine, peak)
+                facts.put(path, limits[name], dense_peak(peak, engine), origin)
+                followers.append(path)
+        facts.scaled[f"{at}.units"] = followers
         if engine.clock is not None:
-            self._fields(f"{at}.", Engine, engine, "clock")
-            facts.scaled[f"{at}.clock"] = []
-        if "units" in engine.model_fields_set:
-            self._fields(f"{at}.", Engine, engine, "units")
-        else:
-            facts.put(f"{at}.units", limits["units"], engine.units.value, _DEFAULT)
-        facts.scaled[f"{at}.units"] = []
-        for field_name, peaks in (("peaks", engine.peaks), ("vector_peaks", engine.vector_peaks)):
-            for key, peak in peaks.items():
-                path = f"{at}.{field_name}.{key}"
-                value = dense_peak(peak, engine)
-                facts.put(path, limits[field_name], value, self._origin(path, peak, engine))
-                facts.scaled[f"{at}.units"].append(path)
-                if engine.clock is not None:
-                    facts.scaled[f"{at}.clock"].append(path)
-        self._fields(f"{at}.", Engine, engine, "launch_overhead", default=0.0)
-        self._fields(f"{at}.", Engine, engine, "handover")
+            facts.scaled[f"{at}.clock"] = [*followers]
+        self._fields(f"{at}.", Engine, engine, names=("launch_overhead", "handover"))
         for key in dict.fromkeys((*engine.peaks, *engine.vector_peaks, *engine.energy_per_op)):
             energy, path = engine.energy_per_op.get(key), f"{at}.energy_per_op.{key}"
             self._number(path, limits["energy_per_op"], energy, engine)
         for name in ("sparse_speedup", "accumulator_speedup"):
             for key, speedup in getattr(engine, name).items():
-                facts.put(f"{at}.{name}.{key}", _SPEEDUP, speedup, self._entry(engine))
-        for name in (
-            "boost_clock",
-            "vector_issue",
-            "unpack_speedup",
-            "busy_power",
-            "vector_energy_per_op",
-            "move_energy",
-        ):
-            if getattr(engine, name) is not None:
-                self._fields(f"{at}.", Engine, engine, name)
-        self._own(at, engine, Engine)
+                self._number(f"{at}.{name}.{key}", _SPEEDUP, speedup, engine)
+        self._fields(f"{at}.", Engine, engine, names=_OF_SOME_ENGINES)
+        self._of_kind(at, engine, Engine)
 
-    def _own(self, at: str, entry: Engine | Memory, base: type[Engine] | type[Memory]) -> None:
-        for name, limits, given in kind_numbers(entry, base):
-            if isinstance(given, Quantity) or given is None:
-                self._number(f"{at}.{name}", limits, given, entry)
-            else:
-                self.facts.put(f"{at}.{name}", limits, given, self._entry(entry))
+    def _of_kind(self, at: str, entry: Engine | Memory, base: type[Engine | Memory]) -> None:
+        """Set the numbers that the class of an entry's kind adds to its base."""
+        for name, limits, number in kind_numbers(entry, base):
+            self._number(f"{at}.{name}", limits, number, entry)
         followers: Mapping[str, tuple[str, ...]] = getattr(entry, "SCALES", {})
         for name, fields in followers.items():
             self.facts.scaled[f"{at}.{name}"] = [f"{at}.{field_name}" for field_name in fields]
 
-    def _entry(self, entry: Any) -> Provenance:
-        source = entry.source or self.device.source
-        confidence = entry.confidence or self.device.confidence
-        return Provenance(f"device {self.device.name}", source, confidence)
-
     def _memory(self, memory: Memory) -> None:
-        at, facts = f"memories.{memory.name}", self.facts
-        self._fields(f"{at}.", Memory, memory, "capacity")
-        self._fields(f"{at}.", Memory, memory, "reserved", default=0.0)
-        theoretical = self._rate(memory, memory.bandwidth)
-        path = f"{at}.bandwidth"
-        origin = self._origin(path, memory.bandwidth, memory)
-        facts.put(path, field_limits(Memory)["bandwidth"], theoretical, origin)
-        if memory.bandwidth.per_clock:
-            clock = clock_engine(self.device, memory)
-            facts.scaled[f"engines.{clock.name}.clock"].append(path)
-        fraction, origin = 1.0, _DEFAULT
-        sustained = memory.sustained_bandwidth
-        if sustained is not None:
-            fraction = self._rate(memory, sustained) / theoretical
-            origin = self._origin(f"{at}.sustained_bandwidth", sustained, memory)
-        facts.put(f"{at}.sustained_fraction", _SUSTAINED, fraction, origin)
-        alone, path = memory.unit_bandwidth, f"{at}.unit_bandwidth"
-        if alone is not None:
-            origin = self._origin(path, alone, memory)
-            limit = field_limits(Memory)["unit_bandwidth"]
-            facts.put(path, limit, self._rate(memory, alone), origin)
-            if alone.per_clock:
+        at = f"memories.{memory.name}"
+        self._fields(f"{at}.", Memory, memory)
+        self._of_kind(at, memory, Memory)
+
+    def _bandwidth(self, memory: Memory, name: str, rate: Rate | None) -> None:
+        """Set a bandwidth in B/s; a sustained one as a fraction of the theoretical one.
+
+        A bandwidth per clock is proportional to the clock of its engine.
+        """
+        at, origin, value = f"memories.{memory.name}", _DEFAULT, None
+        if rate is not None:
+            origin, value = self._origin(f"{at}.{name}", memory, rate), self._rate(memory, rate)
+        if name == "sustained_bandwidth":
+            share = 1.0 if value is None else value / self.facts.values[f"{at}.bandwidth"]
+            self.facts.put(f"{at}.sustained_fraction", _SUSTAINED, share, origin)
+        elif rate is not None:
+            self.facts.put(f"{at}.{name}", field_limits(Memory)[name], value, origin)
+            if rate.per_clock:
                 clock = clock_engine(self.device, memory)
-                facts.scaled[f"engines.{clock.name}.clock"].append(path)
-        for name in ("way", "ramp_start", "ramp_end"):
-            if getattr(memory, name) is not None:
-                self._fields(f"{at}.", Memory, memory, name)
-        self._fields(f"{at}.", Memory, memory, "latency", default=0.0)
-        self._fields(f"{at}.", Memory, memory, "energy_per_byte")
-        self._own(at, memory, Memory)
+                self.facts.scaled[f"engines.{clock.name}.clock"].append(f"{at}.{name}")
 
     def _rate(self, memory: Memory, rate: Rate) -> float:
         if not rate.per_clock:
@@ -318,61 +310,36 @@ class _FactsBuilder:
         return rate.value * clock.value
 
     def _runtime(self) -> None:
-        runtime, facts, limits = self.runtime, self.facts, field_limits(Runtime)
-        numbers: list[tuple[str, Quantity | None]] = []
-        for name in limits:
-            given: Any = getattr(runtime, name)
-            if not isinstance(given, Mapping):
-                numbers.append((name, given))
-            elif name in ("sustained_energy_per_op", "hosts"):
-                # Of the generations that a runtime knows, the one that the device is of.
-                entries = cast("Mapping[str, Quantity]", given)
-                numbers += [(name, q) for tag, q in entries.items() if tag in self.device.tags]
-            elif name not in ("efficiency", "scale"):
-                entries = cast("Mapping[str, Quantity]", given)
-                numbers += [(f"{name}.{key}", quantity) for key, quantity in entries.items()]
-        numbers += [
-            (f"efficiency.{key}", runtime.efficiency.get(key))
-            for key in dict.fromkeys((*EFFICIENCY_CLASSES, *runtime.efficiency))
-        ]
-        numbers += [
-            (f"scale.{key}", runtime.scale.get(key))
-            for key in dict.fromkeys((*SCALE_CLASSES, *runtime.scale))
-        ]
-        for name, given in numbers:
-            origin = _DEFAULT
-            if given is not None and name.partition(".")[0] in runtime.model_fields_set:
-                origin = self._runtime_origin(given)
-            value = None if given is None else given.value
-            facts.put(f"runtime.{name}", limits[name.partition(".")[0]], value, origin)
+        runtime = self.runtime
+        known = field_limits(Runtime)
+        for name in (*(name for name in known if name not in _CLASSES), *_CLASSES):
+            limits = known[name]
+            stated: Any = getattr(runtime, name)
+            numbers: Mapping[str, Quantity | None] = {"": stated}
+            if isinstance(stated, Mapping):
+                entries = cast("Mapping[str, Quantity]", stated)
+                if name in ("sustained_energy_per_op", "hosts"):
+                    # Select the entry of the device's own generation, the last that matches.
+                    matches = [entries[tag] for tag in entries if tag in self.device.tags]
+                    numbers = {"": matches[-1]} if matches else {}
+                else:
+                    keys = dict.fromkeys((*_CLASSES.get(name, ()), *entries))
+                    numbers = {f".{key}": entries.get(key) for key in keys}
+            entry = runtime if name in runtime.model_fields_set else None
+            for below, number in numbers.items():
+                self._number(f"runtime.{name}{below}", limits, number, entry)
         for key, kernel in runtime.kernels.items():
-            for name, limit in field_limits(type(kernel)).items():
-                given = getattr(kernel, name)
-                if given is not None:
-                    path = f"runtime.kernels.{key}.{name}"
-                    facts.put(path, limit, given.value, self._runtime_origin(given))
-
-        for name, limit in field_limits(Serving).items():
-            given = None if runtime.serving is None else getattr(runtime.serving, name)
-            path = f"runtime.serving.{name}"
-            if given is None:
-                facts.put(path, limit, None, _DEFAULT)
-            else:
-                facts.put(path, limit, given.value, self._runtime_origin(given))
-
-    def _runtime_origin(self, given: Quantity) -> Provenance:
-        return Provenance(
-            f"runtime {self.runtime.name}",
-            given.source or self.runtime.source,
-            given.confidence or self.runtime.confidence,
-            given.note,
-            given.fitted_on,
-            given.measured_at,
-        )
+            model = type(kernel)
+            self._fields(f"runtime.kernels.{key}.", model, kernel, field_limits(model))
+        self._fields("runtime.serving.", Serving, runtime.serving)
 
 
 def dense_peak(peak: Peak, engine: Engine) -> float:
-    """Dense operations per second of a peak at the engine's clock."""
+    """Return the dense operations per second of a peak at the engine's clock.
+
+    ``peak / sparse_speedup * engine_clock / peak_clock``; each factor applies only if the peak
+    states a sparsity or a clock.
+    """
     value = peak.value
     if peak.sparsity not in (None, "dense"):
         value /= engine.sparse_speedup[str(peak.sparsity)]
@@ -382,7 +349,7 @@ def dense_peak(peak: Peak, engine: Engine) -> float:
 
 
 def clock_engine(device: Device, memory: Memory) -> Engine:
-    """The engine whose clock a memory's bandwidth per clock goes by."""
+    """Return the engine whose clock applies to a memory's bandwidth per clock."""
     if memory.clocked_by is not None:
         return device.engine(memory.clocked_by)
     fed = (e for e in device.engines if memory in device.hierarchy(e.name))
@@ -390,71 +357,63 @@ def clock_engine(device: Device, memory: Memory) -> Engine:
 
 
 def kind_numbers(
-    entry: Engine | Memory, base: type[Engine] | type[Memory]
+    entry: Engine | Memory, base: type[Engine | Memory]
 ) -> Iterator[tuple[str, Of, Quantity | float | None]]:
-    """Numbers that a kind's spec class adds to its base: field, dimension and range, value.
+    """Yield numbers that a kind's spec class adds to its base: field, dimension and range, value.
 
-    Plain int and float fields (rows of an array, say) are facts too, so that they can be varied;
-    those of a spec inside it stand below its field (``design.reuse_factor``).
+    Plain int and float fields (such as the rows of an array) are facts too, so they can be varied.
     """
-    yield from _numbers_of(entry, base.model_fields)
-
-
-def _numbers_of(
-    entry: Spec, known: Mapping[str, Any]
-) -> Iterator[tuple[str, Of, Quantity | float | None]]:
-    for name, info in type(entry).model_fields.items():
-        if name in known:
-            continue
-        value = getattr(entry, name)
+    for name, info, value in _leaves(entry, base.model_fields, with_keys=True):
         limits = limit_of(info)
-        if isinstance(value, Spec) and not isinstance(value, Quantity):
-            for below, limit, number in _numbers_of(value, {}):
-                yield f"{name}.{below}", limit, number
-        elif isinstance(value, Mapping):
-            for key, one in cast("Mapping[str, Any]", value).items():
-                if isinstance(one, Quantity) and limits is not None:
-                    yield f"{name}.{key}", limits, one
-                elif isinstance(one, Spec):
-                    for below, limit, number in _numbers_of(one, {}):
-                        yield f"{name}.{key}.{below}", limit, number
-            # Keys that may be set though the spec does not state them.
-            below_spec, keys = getattr(type(entry), "KEYS", {}).get(name, (None, ()))
-            for key in keys:
-                if key not in value and below_spec is not None:
-                    for below, limit, number in _numbers_of(below_spec(), {}):
-                        yield f"{name}.{key}.{below}", limit, number
-        elif limits is not None:
+        if limits is not None:
             yield name, limits, value
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield name, limits_of_plain(info, value), float(value)
 
 
 def choices(engine: Engine) -> dict[str, Any]:
-    """Switches and words that a kind's spec class adds to its base, by field.
+    """Return the switches and words that a kind's spec class adds to its base, by field.
 
-    Those of a spec inside it stand below its field (``design.style``). With them stand the numbers
-    that a kind takes from the spec itself (`Engine.CONSTANTS`), whatever facts are varied.
+    Includes the numbers that a kind reads from the spec, unaffected by varied facts
+    (`Engine.CONSTANTS`).
     """
-    return {**engine.CONSTANTS, **dict(_choices_of(engine, Engine.model_fields))}
+    leaves = _leaves(engine, Engine.model_fields)
+    return {**engine.CONSTANTS, **{n: v for n, _, v in leaves if isinstance(v, (str, bool))}}
 
 
-def _choices_of(entry: Spec, known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in type(entry).model_fields:
-        if name in known:
+#: Fields of a nested spec that hold provenance, not facts.
+_WORDS: Final[Mapping[str, None]] = {"note": None, "source": None, "confidence": None}
+
+
+def _leaves(
+    entry: Spec, base: Container[str], *, with_keys: bool = False
+) -> Iterator[tuple[str, FieldInfo, Any]]:
+    """Yield the fields of a spec that its base lacks: path, declaration, value.
+
+    Paths of nested specs are joined by dots (``design.style``).
+
+    Parameters
+    ----------
+    with_keys
+        Include settable keys of mappings that the spec does not state (`KEYS`).
+    """
+    for name, info in type(entry).model_fields.items():
+        if name in base:
             continue
         value = getattr(entry, name)
-        if isinstance(value, (str, bool)):
-            yield name, value
-        elif isinstance(value, Spec) and not isinstance(value, Quantity):
-            for below, word in _choices_of(value, _WORDS):
-                yield f"{name}.{below}", word
-        elif isinstance(value, Mapping):
-            for key, one in cast("Mapping[str, Any]", value).items():
-                if isinstance(one, Spec) and not isinstance(one, Quantity):
-                    for below, word in _choices_of(one, _WORDS):
-                        yield f"{name}.{key}.{below}", word
-
-
-#: Fields of a spec inside another that say where its numbers are from, not what it does.
-_WORDS: Final[Mapping[str, None]] = {"note": None, "source": None, "confidence": None}
+        if not isinstance(value, (Mapping, Spec)) or isinstance(value, Quantity):
+            yield name, info, value
+            continue
+        parts: dict[str, Any] = {name: value}
+        if isinstance(value, Mapping):
+            stated = cast("Mapping[str, Any]", value)
+            parts = {f"{name}.{key}": part for key, part in stated.items()}
+            part_of, keys = getattr(type(entry), "KEYS", {}).get(name, (Spec, ()))
+            unstated = (key for key in keys if with_keys and key not in stated)
+            parts |= {f"{name}.{key}": part_of() for key in unstated}
+        for path, part in parts.items():
+            if isinstance(part, Quantity):
+                yield path, info, part
+            elif isinstance(part, Spec):
+                for below, declared, leaf in _leaves(part, _WORDS, with_keys=with_keys):
+                    yield f"{path}.{below}", declared, leaf

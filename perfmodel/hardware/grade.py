@@ -1,4 +1,8 @@
-"""How far a device spec can be trusted: a letter from where its numbers come from."""
+"""Grade of a device spec: a letter from the provenance and completeness of its numbers.
+
+The score is the weighted mean worth of the numbers (`WORTH`, by confidence; peaks and bandwidths
+weigh most) minus 0.02 per missing number. Thresholds and weights are conventions of this project.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,16 @@ from typing import Final
 from perfmodel.errors import Fault
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Provenance, facts_of
-from perfmodel.hardware.runtime import Runtime
+from perfmodel.hardware.runtime import ideal_runtime
 
 WORTH: Final = {"measured": 1.0, "datasheet": 0.9, "fitted": 0.7, "estimated": 0.4, "unstated": 0.2}
-"""What a number of each confidence is worth. A convention of this project: a measurement beats a
-vendor's word, a guess is worth less than half."""
+"""Worth of a number by its confidence. A convention of this project: a measurement outranks a
+vendor's claim, and an estimate is worth less than half."""
 
 _LETTERS: Final = ((0.85, "A"), (0.75, "B"), (0.6, "C"), (0.45, "D"), (0.0, "E"))
 _WEIGHTS: Final = {"peaks": 3.0, "bandwidth": 3.0, "capacity": 2.0, "clock": 1.0, "power": 1.0}
 _COARSE: Final = ("fp16", "bf16", "fp8", "int8", "int4")
-"""Formats whose accumulator changes the peak on common parts."""
+"""Formats whose peak depends on the accumulator on common hardware."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +32,17 @@ class Grade:
     Attributes
     ----------
     letter : str
-        A to F; F where a fault forbids the spec's use as a reference.
+        A to F; F if a fault rules the spec out as a reference.
     score : float
-        0 to 1: worth of the numbers, weighted (peaks and bandwidths most), less what is missing.
+        0 to 1: ``sum(weight * worth) / sum(weight) - 0.02 * len(missing)``, at least 0.
     counts : dict of str to int
-        Numbers by confidence.
+        Number of facts by confidence.
     missing : tuple of str
-        What an expert would look for and not find, most valuable first.
+        Paths of missing numbers that an expert would expect, most valuable first.
     faults : tuple of Fault
         Peaks and bandwidths without a source.
     advice : str
-        What would lift the grade.
+        Steps that would raise the grade.
     """
 
     letter: str
@@ -65,12 +69,12 @@ def grade(device: Device, file: str = "") -> Grade:
     Returns
     -------
     Grade
-        With a fault, and letter F, for each peak or bandwidth that has no source.
+        Has the letter F, and a fault for each peak or bandwidth without a source, if there are any.
     """
     origins = {
         path: origin
-        for path, origin in facts_of(device, _bare()).provenance.items()
-        # What tables fill in is not the spec's own.
+        for path, origin in facts_of(device, ideal_runtime()).provenance.items()
+        # Numbers from technology tables are not the spec's own.
         if origin.writer != "default"
         and not origin.writer.startswith("table ")
         and not path.startswith("runtime.")
@@ -93,18 +97,8 @@ def grade(device: Device, file: str = "") -> Grade:
     return Grade(letter, score, counts, missing, faults, _advice(origins, missing, faults))
 
 
-def _bare() -> Runtime:
-    global _runtime
-    if _runtime is None:
-        _runtime = Runtime(name="ideal")
-    return _runtime
-
-
-_runtime: Runtime | None = None
-
-
 def _confidence(origin: Provenance) -> str:
-    # A number that names no document is at best a guess, whatever it calls itself.
+    # A claimed measurement or data sheet value counts as unstated if it cites no document.
     if origin.source is None and origin.confidence in ("datasheet", "measured"):
         return "unstated"
     return origin.confidence or "unstated"

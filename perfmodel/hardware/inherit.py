@@ -1,53 +1,66 @@
-"""``base:`` in a spec file: the base's tree below the spec's own, provenance kept apart."""
+"""Inheritance of specs (``base:``): merge a spec over its base, keeping each number's source."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Final
+
+from pydantic_core import PydanticCustomError
 
 from perfmodel import units
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, engine_class
-from perfmodel.hardware.kernel import kernel_class
+from perfmodel.hardware.kernel import Kernel, kernel_class
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
-from perfmodel.hardware.quantity import Spec
+from perfmodel.hardware.quantity import Of, Rate, Spec
 from perfmodel.hardware.runtime import Runtime, Serving
-from perfmodel.hardware.structure import get, hierarchy, listed
+from perfmodel.hardware.structure import get, hierarchy, listed, number
 from perfmodel.hardware.write import dimension_of
 from perfmodel.marks import MarkedNode, Marks, merge
 
-_PER_CLOCK = "bandwidth_per_clock"
+_BANDWIDTH: Final = Of("bandwidth", positive=True, per_clock=True)
+#: Spec class -> section -> class of its entries.
+_SECTIONS: Final[Mapping[type[Spec], Mapping[str, type[Spec]]]] = {
+    Device: {
+        "engines": Engine,
+        "memories": Memory,
+        "links": Link,
+        "power": Power,
+        "energy": EnergyModel,
+    },
+    Runtime: {"serving": Serving, "kernels": Kernel},
+}
 
 Finder = Callable[[str], "MarkedNode"]
 
 _OWN = ("name", "base", "aliases", "title", "schema_version", "source", "confidence")
-"""Keys of a base that say what it is called, or are pushed down to its numbers."""
+"""Keys of a base that are not inherited: its names, and defaults written to its numbers first."""
 
 
 def inherited(
     root: MarkedNode, model: type[Spec], find: Finder, chain: tuple[str, ...] = ()
 ) -> MarkedNode:
-    """The tree of a spec with its bases merged in.
+    """Return the tree of a spec with its bases merged in.
 
     Parameters
     ----------
-    root : Node
+    root : MarkedNode
         The spec as read.
     model : type
         Device or Runtime.
     find : callable
-        Name of a spec -> its tree; raises InputError where there is none.
+        Name of a spec -> its tree; raises InputError for an unknown name.
     chain : tuple of str
-        Names on the way here, to find circles.
+        Names of the heirs visited so far, for cycle detection.
 
     Raises
     ------
     InputError
-        For a missing base, a base that is no name, or bases in a circle.
+        A missing base, a base that is not a name, or a cycle of bases.
     """
     base = root.children.get("base")
     if base is None:
@@ -56,8 +69,7 @@ def inherited(
         raise InputError(_fault(base, "base is not a name", "the name of another spec"))
     chain = (*chain, root.name)
     if base.value in chain:
-        circle = " -> ".join([*chain[chain.index(base.value) :], base.value])
-        raise InputError(_fault(base, f"specs inherit in a circle: {circle}", "another base"))
+        raise InputError(_circle(base, chain, base.value))
     try:
         below = find(base.value)
     except InputError as error:
@@ -68,20 +80,19 @@ def inherited(
             _fault(base, f"no spec is named '{base.value}'", fault.expected, fault.suggestion)
         ) from None
     if below.name in chain:  # by way of an alias
-        circle = " -> ".join([*chain[chain.index(below.name) :], below.name])
-        raise InputError(_fault(base, f"specs inherit in a circle: {circle}", "another base"))
+        raise InputError(_circle(base, chain, below.name))
     below = settled(inherited(below, model, find, chain), model)
     if model is Device:
         below = _rescaled(below, root)
-    kept = {key: node for key, node in below.children.items() if key not in _OWN}
-    return merge(replace(below, value=kept), settled(root, model, keep=True))
+    heritable = {key: node for key, node in below.children.items() if key not in _OWN}
+    return merge(replace(below, value=heritable), settled(root, model, keep=True))
 
 
 def _rescaled(below: MarkedNode, root: MarkedNode) -> MarkedNode:
-    """``below`` with sustained bandwidths that follow the bandwidths that ``root`` restates.
+    """Return `below` with sustained bandwidths rescaled to the bandwidths that `root` restates.
 
-    What a base measured is a fraction of its theoretical rate; its figure in bytes per second says
-    nothing about another rate.
+    The sustained fraction of the base's theoretical bandwidth is inherited, not the figure in B/s:
+    ``sustained = new_bandwidth * base_sustained / base_bandwidth``.
     """
     restated = {
         entry.name: entry.children["bandwidth"]
@@ -104,61 +115,57 @@ def _memories(root: MarkedNode) -> list[MarkedNode]:
 
 
 def _sustained(below: MarkedNode, memory: MarkedNode, bandwidth: MarkedNode) -> MarkedNode:
-    given = memory.children.get("sustained_bandwidth")
-    rates = [_rate(node) for node in (given, memory.children.get("bandwidth"), bandwidth)]
-    old, theoretical, new = rates
-    if given is None or old is None or theoretical is None or new is None or not theoretical[0]:
-        return memory  # nothing to follow, or a fault that is reported where it stands
-    fraction = old[0] / theoretical[0]
-    if old[1] != theoretical[1]:
+    stated = memory.children.get("sustained_bandwidth")
+    old, theoretical, new = (
+        _rate(node) for node in (stated, memory.children.get("bandwidth"), bandwidth)
+    )
+    if stated is None or old is None or theoretical is None or new is None:
+        return memory  # nothing to rescale, or a fault that validation reports
+    fraction = old.value / theoretical.value
+    if old.per_clock != theoretical.per_clock:
         clock = _clock(below, memory)
         if clock is None:
             return memory
-        fraction *= clock if old[1] == _PER_CLOCK else 1.0 / clock
-    if not math.isfinite(new[0] * fraction):
+        fraction *= clock if old.per_clock else 1.0 / clock
+    if not math.isfinite(new.value * fraction):
         return memory
-    text = units.show(new[0] * fraction, new[1], digits=None)
-    content = given.children or {"value": given}
+    dimension = "bandwidth_per_clock" if new.per_clock else "bandwidth"
+    text = units.show(new.value * fraction, dimension, digits=None)
+    content = stated.children or {"value": stated}
     number = replace(content["value"], value=text)
-    said = content["note"].value if "note" in content else None
-    note = f"{fraction:.3g} of the theoretical rate, as in the base" + (f"; {said}" if said else "")
+    base_note = content["note"].value if "note" in content else None
+    note = f"{fraction:.3g} of the theoretical rate, as in the base"
+    note += f"; {base_note}" if base_note else ""
     content = content | {"value": number, "note": replace(number, value=note)}
     return replace(
-        memory, value=memory.children | {"sustained_bandwidth": replace(given, value=content)}
+        memory, value=memory.children | {"sustained_bandwidth": replace(stated, value=content)}
     )
 
 
-def _rate(node: MarkedNode | None) -> tuple[float, str] | None:
-    """A bandwidth in SI and its dimension; None where it is none."""
-    text = node.children["value"].value if node and "value" in node.children else None
-    text = node.value if node and text is None else text
+def _rate(node: MarkedNode | None) -> Rate | None:
+    """Return a bandwidth node as a `Rate`; None if it is not a valid bandwidth."""
+    text = None if node is None else node.children.get("value", node).value
     if not isinstance(text, str):
         return None
-    dimension = _PER_CLOCK if units.dimension(text) == _PER_CLOCK else "bandwidth"
     try:
-        return units.parse(text, dimension), dimension
-    except units.UnitError:
+        return Rate(**_BANDWIDTH.convert(text, from_file=True))
+    except PydanticCustomError:
         return None
 
 
 def _clock(root: MarkedNode, memory: MarkedNode) -> float | None:
-    """Clock in Hz of the engine that a memory's bandwidth per clock goes by."""
+    """Return the clock, in Hz, that applies to a memory's bandwidth per clock."""
     plain = root.plain()
     by = memory.children.get("clocked_by")
     for engine in listed(plain, "engines"):
         name = str(get(engine, "name"))
         if by.value == name if by is not None else memory.name in hierarchy(plain, name):
-            clock = get(engine, "clock")
-            text = get(cast("Any", clock), "value") if isinstance(clock, dict) else clock
-            try:
-                return units.parse(str(text), "frequency") or None
-            except units.UnitError:
-                return None
+            return number(get(engine, "clock"), "frequency") or None
     return None
 
 
 def origins(root: MarkedNode, file: str) -> dict[str, str]:
-    """Path of each number that stands in another file -> that file."""
+    """Return path -> file for each number that is stated in another file."""
     marks = Marks(root)
     return {
         marks.show(path): node.file
@@ -168,48 +175,40 @@ def origins(root: MarkedNode, file: str) -> dict[str, str]:
 
 
 def settled(root: MarkedNode, model: type[Spec], keep: bool = False) -> MarkedNode:
-    """``root`` with default source and confidence written beside each number.
+    """Return `root` with its default source and confidence attached to each number.
 
-    Otherwise an heir's defaults would claim the numbers of its base.
+    Otherwise an heir's defaults would apply to the numbers of its base.
     """
     top = _defaults(root)
     content = {k: v for k, v in root.children.items() if keep or k not in ("source", "confidence")}
-    sections: dict[str, type[Spec]] = {"serving": Serving} if model is Runtime else {}
-    if model is Device:
-        sections = {
-            "engines": Engine,
-            "memories": Memory,
-            "links": Link,
-            "power": Power,
-            "energy": EnergyModel,
-        }
     for key, node in list(content.items()):
-        if key == "energy" and isinstance(node.value, str):  # its node alone
-            node = replace(node, value={"node": node})
-        if key in sections and node.entries:
-            content[key] = replace(
-                node, value=[_entry(e, _class(e, sections[key]), top) for e in node.entries]
-            )
-        elif key in sections:
-            content[key] = _entry(node, sections[key], top)
-        elif key == "kernels" and model is Runtime:
-            content[key] = replace(
-                node,
-                value={
-                    name: _entry(kernel, kernel_class(kernel.children), top)
-                    for name, kernel in node.children.items()
-                },
-            )
+        section = _SECTIONS[model].get(key)
+        if section is None:
+            continue
+        if key == "energy" and isinstance(node.value, str):  # short form: the node only
+            content[key] = _entry(replace(node, value={"node": node}), section, top)
+        elif node.entries:
+            entries = [_entry(e, _class(e, section), top) for e in node.entries]
+            content[key] = replace(node, value=entries)
+        elif section is Kernel:
+            kernels = {
+                name: _entry(kernel, kernel_class(kernel.children), top)
+                for name, kernel in node.children.items()
+            }
+            content[key] = replace(node, value=kernels)
+        else:
+            content[key] = _entry(node, section, top)
     return replace(root, value=_numbers(content, model, top))
 
 
 def _class(entry: MarkedNode, model: type[Spec]) -> type[Spec]:
     kind = entry.children.get("kind")
-    if model is Engine and kind is not None and isinstance(kind.value, str):
-        return engine_class(kind.value) or model
-    if model is Memory and kind is not None and isinstance(kind.value, str):
-        return memory_class(kind.value) or model
-    return model
+    readers: Mapping[type[Spec], Callable[[str], type[Spec] | None]]
+    readers = {Engine: engine_class, Memory: memory_class}
+    class_of = readers.get(model)
+    if class_of is None or kind is None or not isinstance(kind.value, str):
+        return model
+    return class_of(kind.value) or model
 
 
 def _entry(entry: MarkedNode, model: type[Spec], top: dict[str, MarkedNode]) -> MarkedNode:
@@ -237,13 +236,7 @@ def _numbers(
 
 def _number(node: MarkedNode, defaults: dict[str, MarkedNode]) -> MarkedNode:
     if node.children:
-        return replace(
-            node,
-            value={
-                **node.children,
-                **{k: n for k, n in defaults.items() if k not in node.children},
-            },
-        )
+        return replace(node, value=node.children | {**defaults, **node.children})
     if node.value is None or not defaults:
         return node
     return replace(node, value={"value": node, **defaults})
@@ -255,3 +248,8 @@ def _defaults(node: MarkedNode) -> dict[str, MarkedNode]:
 
 def _fault(node: MarkedNode, message: str, expected: str = "", suggestion: str = "") -> Fault:
     return Fault(message, "base", node.file, node.line, node.column, expected, suggestion)
+
+
+def _circle(base: MarkedNode, chain: tuple[str, ...], name: str) -> Fault:
+    circle = " -> ".join([*chain[chain.index(name) :], name])
+    return _fault(base, f"specs inherit in a circle: {circle}", "another base")

@@ -1,23 +1,21 @@
-"""Constants of a runtime's kernels: those of any kernel, and where those of a kind are declared.
+"""Constants of a runtime's kernels: launch times, reached shares of peak and bandwidth, norms.
 
-A kind of hardware that models what a kernel does declares the constants that its laws read as a
-subclass of `Kernel`, which `perfmodel.catalog` names; a constant that laws of several kinds read
-stands in `Kernel` itself.
+A kind of hardware that models individual kernels declares the constants of its laws in a subclass
+of `Kernel`, registered in `perfmodel.catalog`; constants shared by several kinds are declared in
+`Kernel`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, cast
-
-from pydantic import ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from perfmodel.arrays import Value
 from perfmodel.catalog import load, names
 from perfmodel.errors import nearest
-from perfmodel.hardware.quantity import AsItself, Of, Quantity, Spec
-from perfmodel.pydantic_faults import subclass
+from perfmodel.hardware.field_types import Norm, Time
+from perfmodel.hardware.quantity import AsItself, Of, Quantity, Spec, read_as
 
 KERNEL_CLASSES: Final = (
     "gemm",
@@ -43,89 +41,97 @@ KERNEL_CLASSES: Final = (
     "reduce_scatter",
     "all_to_all",
 )
-"""Classes of kernels; ``gemm.fp8`` are the constants of one compute or weight format,
-``elementwise.gelu_tanh`` those of one function, ``all_reduce.custom`` those of one library beside
-another. ``batched_gemm`` are the products of attention whose scores are written to memory."""
+"""Classes of kernels. A suffix restricts the constants: ``gemm.fp8`` to one compute or weight
+format, ``elementwise.gelu_tanh`` to one function, ``all_reduce.custom`` to one library of several.
+``batched_gemm`` covers the products of attention whose scores are written to memory."""
 
-Time: TypeAlias = Annotated[Quantity, Of("time")]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=2.0)]
-Portion: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
-Number: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e6)]
+Number: TypeAlias = Annotated[Quantity, Of("count", positive=True, integral=True, ceiling=1e6)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e6)]
-Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Exponent: TypeAlias = Annotated[Quantity, Of("count", ceiling=4.0)]
 Speed: TypeAlias = Annotated[Quantity, Of("compute", positive=True)]
 Blocks: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=32.0)]
 Passes: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
-Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
-Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 Cost: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=20.0)]
-Rows: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1024.0)]
+Rows: TypeAlias = Annotated[Quantity, Of("count", positive=True, integral=True, ceiling=1024.0)]
 
 Algorithm: TypeAlias = Literal[
     "direct", "im2col", "winograd_2x2", "winograd_4x4", "dense", "per_group", "fewest"
 ]
-"""How a convolution is computed; see `Kernel.algorithms`."""
+"""Algorithm of a convolution; see `Kernel.algorithms`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flawless:
+    """Default of a kernel constant: its value for an ideal kernel."""
+
+    value: float
 
 
 class Kernel(Spec):
-    """What a backend's kernels of one class reach and cost.
+    """Performance constants of a backend's kernels of one class.
 
-    A kind that models an effect reads its constants here and takes no efficiency for it; which
-    constants a kind reads, and their equations, is in its documentation.
+    A kind that models an effect reads its constants from here and applies no efficiency to it. The
+    documentation of a kind lists the constants it reads and their equations.
     """
 
     KIND: ClassVar[str] = ""
-    """Kind of hardware whose laws read what a subclass declares."""
+    """Kind of hardware whose laws read the constants of the subclass."""
 
     note: str | None = None
-    """What a reader must know: the library, how it was measured."""
-    launch: Time | None = None
-    """Time of a kernel beside its work, that nothing overlaps."""
-    host_floor: Time | None = None
-    """Time that the host takes for a kernel; hidden where the device takes longer."""
-    peak_share: Share | None = None
+    """Remarks for the reader: the library and the method of measurement."""
+    launch: Annotated[Time | None, Flawless(0.0)] = None
+    """Fixed time per kernel, not overlapped with anything."""
+    host_floor: Annotated[Time | None, Flawless(0.0)] = None
+    """Host time per kernel; hidden if the device takes longer."""
+    peak_share: Annotated[Share | None, Flawless(1.0)] = None
     """Share of the engine's peak that the inner loop reaches."""
-    bandwidth_share: Share | None = None
-    """Share of main memory's bandwidth that the kernel draws when all units read."""
-    pnorm: Norm | None = None
-    """Exponent that joins the times of arithmetic and memories; large is their maximum."""
-    ramp: Time | None = None
-    """Time until the memory, or the link, delivers at its full rate."""
-    passes: Passes | None = None
-    """How often the kernels of this class move the bytes of one: a function that a framework
-    composes of several kernels, or passes over attention's scores beside the softmax."""
-    narrow_launch: Time | None = None
-    """Further time of a kernel on narrow data: attention over a cache in 8 bits; on rooflines a
-    depthwise kernel of fewer than two vectors of channels (`multiple`) that do not fill them."""
-    copy_clocks: Clocks | None = None
-    """Clocks of moving a number when an operand is packed or unfolded."""
-    multiple: Number | None = None
-    """Channels must be a multiple of it for the kernel's layout; others take a slow path."""
-    rider_share: Share | None = None
-    """Share of the vector units' peak of a function that rides on the kernel in a pass of its own
-    (every one but those that are applied while sums are stored)."""
-    start_clocks: Clocks | None = None
-    """Clocks of entering the kernel."""
+    bandwidth_share: Annotated[Share | None, Flawless(1.0)] = None
+    """Share of the main memory bandwidth that the kernel reaches when all units read."""
+    pnorm: Annotated[Norm | None, Flawless(8.0)] = None
+    """Exponent p of the p-norm that combines the times of arithmetic and memories: 1 adds them,
+    infinity is their maximum."""
+    ramp: Annotated[Time | None, Flawless(0.0)] = None
+    """Time until the memory or the link delivers its full rate."""
+    passes: Annotated[Passes | None, Flawless(1.0)] = None
+    """Factor on the bytes moved: the number of kernels from which a framework composes a function,
+    or the number of passes over attention scores in addition to the softmax."""
+    narrow_launch: Annotated[Time | None, Flawless(0.0)] = None
+    """Additional time of a kernel on narrow data: attention over an 8-bit cache; on rooflines, a
+    depthwise kernel with fewer than two vectors of channels (`multiple`), not filled completely."""
+    copy_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Clocks per number moved when an operand is packed or unfolded."""
+    multiple: Annotated[Number | None, Flawless(1.0)] = None
+    """Channel multiple required by the kernel's layout; other channel counts use a slow path."""
+    rider_share: Annotated[Share | None, Flawless(1.0)] = None
+    """Share of the vector peak reached by a function fused with the kernel but run in a separate
+    pass (all except those applied while sums are stored)."""
+    start_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Clocks for entering the kernel."""
     algorithms: tuple[Algorithm, ...] = ()
-    """Algorithms of ``conv``, ``grouped`` and ``depthwise``, best first: an operator takes the
-    first that fits it, the direct one where none does. ``direct``: as counted. ``im2col``: the
-    columns are written and read. ``winograd_2x2``, ``winograd_4x4`` (dense 3 x 3 of stride 1): 4/9
-    and 1/4 of the multiplications, and transforms. ``dense`` (groups): one dense convolution over
-    zeros. ``per_group``: a kernel for each group. ``fewest``: a bound, the least multiplications
-    that the direct one (without those on the padding) or Winograd's takes, transforms for
-    nothing."""
+    """Algorithms of ``conv``, ``grouped`` and ``depthwise`` in order of preference: an operator
+    uses the first applicable one, otherwise the direct one. ``direct``: operations as counted.
+    ``im2col``: the columns are written and read. ``winograd_2x2``, ``winograd_4x4`` (dense 3 x 3 of
+    stride 1): 4/9 and 1/4 of the multiplications, plus transforms. ``dense`` (groups): one dense
+    convolution padded with zeros. ``per_group``: one kernel per group. ``fewest``: a lower bound,
+    the fewest multiplications of the direct algorithm (without those on the padding) and Winograd's
+    with free transforms."""
+
+    @classmethod
+    def constants(cls, stated: Mapping[str, Value]) -> KernelConstants:
+        """Return the stated constants, with those of an ideal kernel for all others."""
+        return KernelConstants(cls, stated)
 
     @classmethod
     def unknown_key(cls, key: str) -> str:
-        """Return whose constant a key is that this class does not declare; empty for nobody's."""
+        """Return a message if another kind declares a key that this class lacks; empty if none."""
         kinds = [each.KIND for each in kernel_classes() if key in each.model_fields]
         own = f"and others here are of kind {cls.KIND}"
         return f"'{key}' is a constant of kind {kinds[0]}, {own}" if kinds else ""
 
 
 def kernel_classes() -> Iterable[type[Kernel]]:
-    """Yield the classes that declare constants, those of kinds that are loaded first."""
+    """Yield the classes that declare constants, those of already imported kinds first."""
     known = Kernel.__subclasses__()
     yield from known
     for name in names("perfmodel.kernels"):
@@ -134,7 +140,7 @@ def kernel_classes() -> Iterable[type[Kernel]]:
 
 
 def kernel_class(constants: Iterable[str]) -> type[Kernel]:
-    """Return the class of an entry: of the kind of its first constant that is of one."""
+    """Return the class of an entry: that of its first constant that only one kind declares."""
     own = [name for name in constants if name not in Kernel.model_fields]
     if not own:
         return Kernel
@@ -142,46 +148,68 @@ def kernel_class(constants: Iterable[str]) -> type[Kernel]:
         for each in kernel_classes():
             if name in each.model_fields:
                 return each
-    # Misspelt: the class that has what was meant.
+    # Misspelt constants: use the class that declares the nearest name.
     owners = {name: each for each in kernel_classes() for name in each.model_fields}
     meant = (nearest(name, owners) for name in own)
     return next((owners[name] for name in meant if name not in ("", *Kernel.model_fields)), Kernel)
 
 
-def _kernel(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Kernel:
-    """Read the constants of a class of kernels as the class that declares them."""
-    if isinstance(given, Mapping):
-        return subclass(kernel_class(cast("Mapping[str, Any]", given)), given, info.context)
-    return cast("Kernel", handler(given))
-
-
-AnyKernel: TypeAlias = Annotated[Kernel, AsItself(), WrapValidator(_kernel)]
+AnyKernel: TypeAlias = Annotated[Kernel, AsItself(), read_as(kernel_class)]
 
 
 def stated_constants(facts: Mapping[str, Value], key: str, model: type[Kernel]) -> dict[str, Value]:
-    """Return the constants of kernels that facts state; empty where there are none.
+    """Return the constants of kernels that facts state; empty if there are none.
 
     Parameters
     ----------
     facts
         Path -> value, in SI units.
     key
-        Class of kernels, with its format where it has one (``gemm``, ``gemm.fp8``).
+        Class of kernels, with its format if any (``gemm``, ``gemm.fp8``).
     model
         Class that declares the constants.
     """
     head = f"runtime.kernels.{key}."
-    if f"{head}launch" not in facts:
-        return {}
+    return _below(facts, head, model) if f"{head}launch" in facts else {}
+
+
+def constants_at(facts: Mapping[str, Value], key: str, model: type[Kernel]) -> KernelConstants:
+    """Return the constants of kernels as laws read them; arguments as for `stated_constants`."""
+    return model.constants(_below(facts, f"runtime.kernels.{key}.", model))
+
+
+def _below(facts: Mapping[str, Value], head: str, model: type[Kernel]) -> dict[str, Value]:
     return {name: facts[head + name] for name in model.model_fields if head + name in facts}
 
 
-@dataclass(frozen=True, slots=True)
-class ConstantsOfKernels:
-    """Base of the constants that an equation reads: fields named as `Kernel` names them."""
+class KernelConstants:
+    """Constants of a kernel as laws read them: stated ones, else those of an ideal kernel.
 
-    @classmethod
-    def of(cls, values: Mapping[str, Value]) -> Self:
-        """Return the constants of a mapping; names that are none of them are passed over."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: v for name, v in values.items() if name in known})
+    Parameters
+    ----------
+    model
+        Class that declares the constants, each with its ideal value (`Flawless`).
+    stated
+        Numbers, or arrays that broadcast with the shapes, by name; undeclared names are ignored.
+    """
+
+    def __init__(self, model: type[Kernel], stated: Mapping[str, Value]) -> None:
+        self.model, self.stated = model, stated
+
+    def __getattr__(self, name: str) -> Value:
+        """Return a constant of the class and cache it.
+
+        Raises
+        ------
+        AttributeError
+            The class declares no such constant.
+        """
+        value = self.stated.get(name)
+        if value is None:
+            info = self.model.model_fields.get(name)
+            if info is None:
+                raise AttributeError(f"{self.model.__name__} has no constant '{name}'")
+            flawless = (each.value for each in info.metadata if isinstance(each, Flawless))
+            value = next(flawless, None)
+        setattr(self, name, value)
+        return value

@@ -1,4 +1,4 @@
-"""The library of spec files: names, aliases and tags to devices and runtimes."""
+"""Library of spec files: look up devices and runtimes by name, alias, tag or path."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import yaml
 
+from perfmodel.caches import FACTS_BYTES, cached, cached_by_files, stamp_of
 from perfmodel.errors import Fault, InputError, few, input_error, nearest, one_of
 from perfmodel.marks import MarkedNode, Marks
 from perfmodel.regular import text_of
+from perfmodel.settings import FaultList
 from perfmodel.shipped import data_root
 from perfmodel.specfile import MAX_BYTES, read, validate
 
@@ -33,13 +34,13 @@ _HEAD: Final = re.compile(
     re.MULTILINE,
 )
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
-#: As names are sorted in a folder; of two files of one stem the later one counts.
+#: In sorting order of file names; the last of several files with the same stem wins.
 _SORTED: Final = tuple(sorted(_SUFFIXES))
 
 
 @dataclass(frozen=True, slots=True)
 class SpecEntry:
-    """What the head of a spec file says, without reading the rest.
+    """Header of a spec file: its names, tags, title and base.
 
     Attributes
     ----------
@@ -61,15 +62,15 @@ class SpecEntry:
 
 
 def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> dict[str, SpecEntry]:
-    """Heads of all spec files by name; later directories win over the library.
+    """Return the headers of all spec files by name; later directories override earlier ones.
 
     Parameters
     ----------
     room : {"devices", "runtimes"}
     directories : iterable of path
-        More folders of spec files.
+        Further folders of spec files, after the library.
     """
-    found: dict[str, SpecEntry] = {}
+    heads: dict[str, SpecEntry] = {}
     for folder in (data_root() / room, *map(Path, directories)):
         try:
             with os.scandir(folder) as scan:
@@ -80,41 +81,41 @@ def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> d
                 )
         except OSError:
             continue
-        found.update({entry.name: entry for entry in map(_head, files)})
-    return found
+        heads.update({entry.name: entry for entry in map(_head, files)})
+    return heads
 
 
 def names(
     room: Room = "devices", tag: str | None = None, directories: Iterable[str | Path] = ()
 ) -> list[str]:
-    """Names of the library, sorted, perhaps those with a tag alone."""
-    found = entries(room, directories).values()
-    return sorted(e.name for e in found if tag is None or tag in e.tags)
+    """Return the sorted names of the library, optionally only those with a tag."""
+    heads = entries(room, directories).values()
+    return sorted(e.name for e in heads if tag is None or tag in e.tags)
 
 
 def device_names(tag: str | None = None, directories: Iterable[str | Path] = ()) -> list[str]:
-    """Names of the devices, sorted, perhaps those with a tag alone."""
+    """Return the sorted names of the devices, optionally only those with a tag."""
     return names("devices", tag, directories)
 
 
 def select(wanted: str, directories: Iterable[str | Path] = ()) -> list[str]:
-    """Device names that a text stands for: ``"a100,tag:phone"``.
+    """Return the device names that a text selects: ``"a100,tag:phone"``.
 
     Raises
     ------
     InputError
-        For tags that no device has; names are not checked (they may be paths).
+        Tags that no device has; names are not checked (they may be paths).
     """
-    chosen: dict[str, None] = {}
+    selection: dict[str, None] = {}
     faults: list[Fault] = []
     known = entries("devices", directories).values()
     for part in (p.strip() for p in wanted.split(",") if p.strip()):
         if not part.startswith("tag:"):
-            chosen[part] = None
+            selection[part] = None
             continue
         tag = part.removeprefix("tag:")
         having = sorted(e.name for e in known if tag in e.tags)
-        chosen |= dict.fromkeys(having)
+        selection |= dict.fromkeys(having)
         if not having:
             tags = sorted({t for e in known for t in e.tags})
             meant = nearest(tag, tags)
@@ -128,23 +129,23 @@ def select(wanted: str, directories: Iterable[str | Path] = ()) -> list[str]:
             )
     if faults:
         raise InputError(faults)
-    return list(chosen)
+    return list(selection)
 
 
 def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) -> Device:
-    """A device by name, alias or path to a spec file.
+    """Return a device by name, alias or path to a spec file.
 
     Parameters
     ----------
     name : str, Path or Device
-        A Device is given back as it is.
+        A Device is returned unchanged.
     directories : iterable of path
-        More folders of spec files; theirs win over the library's.
+        Further folders of spec files; they override the library.
 
     Raises
     ------
     InputError
-        With every fault of the file, or the nearest names for an unknown one.
+        Lists every fault of the file, or the nearest names for an unknown one.
     """
     from perfmodel.hardware.device import Device
 
@@ -152,14 +153,14 @@ def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) 
 
 
 def runtime(name: str | Path | Runtime, directories: Iterable[str | Path] = ()) -> Runtime:
-    """A runtime by name, alias or path to a spec file; errors as `hardware`."""
+    """Return a runtime by name, alias or path to a spec file; errors as for `hardware`."""
     from perfmodel.hardware.runtime import Runtime
 
     return name if isinstance(name, Runtime) else _find(name, "runtimes", Runtime, directories)
 
 
 def system(path: str | Path | System) -> System:
-    """A system of two devices by the path of its spec file; errors as `hardware`."""
+    """Return a system of two devices by the path of its spec file; errors as for `hardware`."""
     from perfmodel.hardware.system import System
 
     if isinstance(path, System):
@@ -171,11 +172,12 @@ def system(path: str | Path | System) -> System:
 def check(
     path: str | Path, room: Room | None = None, directories: Iterable[str | Path] = ()
 ) -> Device | Runtime:
-    """Read one spec file afresh, as device or runtime by what it holds.
+    """Read one spec file without caching, as device or runtime according to its keys.
 
     Raises
     ------
     InputError
+        Lists every fault of the file.
     """
     from perfmodel.hardware.device import Device
     from perfmodel.hardware.runtime import Runtime
@@ -192,8 +194,8 @@ def check(
 
 
 def folder_faults(directories: Iterable[str | Path]) -> list[Fault]:
-    """Faults of every spec file in folders that a user points at, and of folders that are none."""
-    faults: list[Fault] = []
+    """Return the faults of every spec file in a user's folders, and of missing folders."""
+    faults = FaultList()
     folders = tuple(directories)
     for folder in map(Path, folders):
         if not folder.is_dir():
@@ -202,26 +204,23 @@ def folder_faults(directories: Iterable[str | Path]) -> list[Fault]:
             )
             continue
         for path in sorted(p for p in folder.iterdir() if p.name.endswith(_SUFFIXES)):
-            try:
-                check(path, directories=folders)
-            except InputError as error:
-                faults += error.faults
+            faults.trying(check, path, directories=folders)
     return faults
 
 
-def _find(name: str | Path, room: Room, model: type[S], directories: Iterable[str | Path]) -> S:
-    extra = tuple(directories)
-    if not isinstance(name, (str, Path)):  # pyright: ignore[reportUnnecessaryIsInstance]
+def _find(name: object, room: Room, model: type[S], directories: Iterable[str | Path]) -> S:
+    extra = tuple(map(str, directories))
+    if not isinstance(name, (str, Path)):
         noun = room.removesuffix("s")
         raise input_error(f"a {type(name).__name__} is no {noun}", expected="a name or path")
     if isinstance(name, Path) or _is_path(name):
-        return _cached(Path(name), room, model, extra)
-    # A sweep asks for the same few names over and over: files of the library are looked at again
-    # once a second, files that a user points at each time.
+        return _read_spec(str(name), room, model, extra)
+    # A sweep looks up the same few names repeatedly: library files are checked for changes once a
+    # second, a user's files each time.
     recent = None if extra else _recent.get((name, room))
     if recent is not None and time.monotonic() < recent[0]:
         return recent[1]
-    spec = _cached(_entry(name, room, extra).path, room, model, extra)
+    spec = _read_spec(str(_entry(name, room, extra).path), room, model, extra)
     if not extra:
         _recent[name, room] = time.monotonic() + 1.0, spec
     return spec
@@ -243,8 +242,8 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEn
             return entry
     noun = room.removesuffix("s")
     if name.startswith("tag:"):
-        found = select(name, directories)
-        raise input_error(f"'{name}' stands for several devices", expected=one_of(found))
+        devices = select(name, directories)
+        raise input_error(f"'{name}' stands for several devices", expected=one_of(devices))
     spelled = [*known, *(alias for entry in known.values() for alias in entry.aliases)]
     meant = nearest(name, spelled)
     command = "perfmodel hardware list" + (" --runtimes" if room == "runtimes" else "")
@@ -262,7 +261,7 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEn
 
 
 def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEntry | None:
-    """Entry of a file of that very name, as `entries` has it, without reading all other heads."""
+    """Return the entry of the file with exactly that name without reading all other headers."""
     for folder in reversed((data_root() / room, *map(Path, directories))):
         try:
             listed = set(os.listdir(folder))
@@ -271,32 +270,20 @@ def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> 
         for suffix in reversed(_SORTED):
             if name + suffix in listed:
                 path = os.path.join(folder, name + suffix)
-                return _head((path, _stamp(path)[1]))
+                return _head((path, stamp_of(path)[1]))
     return None
 
 
 _recent: dict[tuple[str, Room], tuple[float, Any]] = {}
-_specs: dict[tuple[str, Room, tuple[str, ...]], tuple[tuple[tuple[str, int, int], ...], Any]] = {}
 
 
-def _stamp(path: str) -> tuple[str, int, int]:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return path, 0, 0
-    return path, status.st_mtime_ns, status.st_size
-
-
-def _cached(path: Path, room: Room, model: type[S], directories: tuple[str | Path, ...]) -> S:
-    """The spec of a file, read again only where it, or a base of it, has changed."""
-    key = (str(path), room, tuple(map(str, directories)))
-    known = _specs.get(key)
-    if known is not None and all(_stamp(stamp[0]) == stamp for stamp in known[0]):
-        return known[1]
-    files: list[str] = [str(path)]
-    spec = _load(path, room, model, directories, files)
-    _specs[key] = tuple(_stamp(file) for file in files), spec
-    return spec
+@cached_by_files(FACTS_BYTES)
+def _read_spec(
+    path: str, room: Room, model: type[S], directories: tuple[str, ...]
+) -> tuple[S, list[str]]:
+    """Return the spec of a file, and the files that it depends on: its own and its bases'."""
+    files = [path]
+    return _load(Path(path), room, model, directories, files), files
 
 
 def _load(
@@ -313,10 +300,10 @@ def _load(
         from perfmodel.hardware.inherit import inherited, origins
 
         def find(base: str) -> MarkedNode:
-            found = _entry(base, room, (path.parent, *directories)).path
+            base_path = _entry(base, room, (path.parent, *directories)).path
             if files is not None:
-                files.append(str(found))
-            return read(found)[1].root
+                files.append(str(base_path))
+            return read(base_path)[1].root
 
         root = inherited(root, model, find)
         bases = {at: Path(file).stem for at, file in origins(root, shown).items()}
@@ -335,7 +322,7 @@ def _load(
 
 
 def _runtime_faults(root: MarkedNode, file: str) -> list[Fault]:
-    """Faults of usual runtimes that the library does not have."""
+    """Return the faults of a device's runtimes that the library lacks."""
     nodes = [("default_runtime", root.child("default_runtime"))]
     listed = root.child("runtimes")
     if listed is not None:
@@ -356,19 +343,19 @@ def _runtime_faults(root: MarkedNode, file: str) -> list[Fault]:
     return faults
 
 
-@lru_cache(maxsize=4096)
+@cached(1 << 10)
 def _head(file: tuple[str, int]) -> SpecEntry:
-    """Head of a spec file, by scanning its text for the few top-level keys of interest."""
+    """Return the header of a spec file by scanning its text for the top-level keys in `_HEAD`."""
     path = Path(file[0])
     head: dict[str, Any] = {}
     try:
         text = text_of(path, MAX_BYTES)
-        found = (match[0] for match in _HEAD.finditer(text))
+        sections = (match[0] for match in _HEAD.finditer(text))
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        loaded: Any = yaml.load("\n".join(found), Loader=loader)
+        loaded: Any = yaml.load("\n".join(sections), Loader=loader)
         head = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
     except (InputError, yaml.YAMLError):
-        pass  # an unreadable file is listed by its name; reading it will say what is wrong
+        pass  # an unreadable file is listed by its name; reading it reports the fault
     return SpecEntry(
         path.stem,
         path,
@@ -380,5 +367,5 @@ def _head(file: tuple[str, int]) -> SpecEntry:
 
 
 def _texts(head: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    found = head.get(key)
-    return tuple(map(str, cast("list[Any]", found))) if isinstance(found, list) else ()
+    value = head.get(key)
+    return tuple(map(str, cast("list[Any]", value))) if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""Limits of facts: what a spec's fields allow holds for varied numbers too."""
+"""Check varied facts against the limits that the fields of a spec declare."""
 
 from __future__ import annotations
 
@@ -13,39 +13,38 @@ from perfmodel.arrays import Array
 from perfmodel.errors import Fault
 from perfmodel.hardware.quantity import Of
 
-#: Times that a fact which is set differs from what its spec states, at which the answer says so.
+#: Ratio of a varied fact to the stated one beyond which the result carries a remark.
 FAR: Final = 100.0
-#: Pairs of facts of which the first is at most the second, as `structure` has it of spec files.
-#: (Memory that is reserved beyond the capacity, or idle power beyond the sustained one, is an
-#: answer, not a slip: nothing fits, nothing runs.)
+#: Pairs of facts with first <= second, as `structure` checks them in spec files. Reserved memory
+#: above the capacity and idle power above the sustained one are valid inputs: nothing fits or runs.
 PAIRS: Final = (("power.ambient", "power.limit"),)
 
 
 class Span(NamedTuple):
-    """What a fact may be.
+    """Range of a fact.
 
     Attributes
     ----------
     low, high : float
-        SI; zero may be out of reach where `low` is tiny.
-    whole : bool
-        Whether it is counted in whole numbers.
+        Bounds in SI units; a tiny `low` means that zero is excluded.
+    integral : bool
+        Whether only integers are allowed.
     """
 
     low: float
     high: float
-    whole: bool
+    integral: bool
 
 
 def limits_of_plain(info: FieldInfo, value: float) -> Of:
-    """Limits of a plain number of a spec class: ``rows: int = Field(ge=1)``.
+    """Return the limits of a plain number of a spec class: ``rows: int = Field(ge=1)``.
 
     Parameters
     ----------
     info
-        The field; bounds of its `Field` are kept, else it is above zero.
+        The field; without bounds in its `Field` it must be above zero.
     value
-        What the spec says: an `int` stays whole.
+        Value in the spec: an `int` makes the fact integral.
     """
     floor, ceiling = 0.0, 0.0
     positive = True
@@ -59,25 +58,25 @@ def limits_of_plain(info: FieldInfo, value: float) -> Of:
 
 
 def range_flaw(value: Any, limits: Of) -> tuple[str, str]:
-    """What is wrong with a number or an array, and what would be right; ``""`` where nothing is.
+    """Return the fault of a number or an array and the expected range; ``""`` twice if valid.
 
-    Tracers have no numbers to look at.
+    Tracers are not checked, as they have no values.
     """
     if isinstance(value, float):
         return limits.flaw(value)
     if not isinstance(value, np.ndarray) or not value.size:
         return "", ""
-    for one in _extremes(cast("Array", value), limits.whole):
-        found = limits.flaw(one)
-        if found[0]:
-            return found
+    for one in _extremes(cast("Array", value), limits.integral):
+        flaw = limits.flaw(one)
+        if flaw[0]:
+            return flaw
     return "", ""
 
 
 def far_from(value: Any, stated: float) -> float | None:
-    """Return the number, of a number or an array, that is furthest from what is stated.
+    """Return the number, of a number or an array, that differs most from the stated one.
 
-    ``None`` where all are within a factor `FAR` of it, and for tracers.
+    ``None`` if all are within a factor `FAR` of it, and for tracers.
     """
     if not isinstance(value, float | np.ndarray):
         return None
@@ -89,18 +88,18 @@ def far_from(value: Any, stated: float) -> float | None:
     return far if far * FAR < stated or far > stated * FAR else None
 
 
-def _extremes(array: Array, whole: bool) -> Iterator[float]:
-    """Numbers of an array that break a limit if any of it does."""
+def _extremes(array: Array, integral: bool) -> Iterator[float]:
+    """Yield the elements that violate a limit if any element of the array does."""
     yield float(np.min(array))  # NaN where there is one
     yield float(np.max(array))
     tiny = array[(array > 0) & (array < units.LEAST)]
     yield from tiny.reshape(-1)[:1].tolist()
-    if whole:
+    if integral:
         yield from array[array != np.floor(array)].reshape(-1)[:1].tolist()
 
 
 def pairs_of(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs of facts of which the first is at most the second: `PAIRS`, ramps of `paths`."""
+    """Return pairs of facts with first <= second: `PAIRS` and the ramps among `paths`."""
     stems = [p.rpartition("_")[0] for p in paths if p.endswith((".ramp_start", ".ramp_end"))]
     return [*PAIRS, *((f"{stem}_start", f"{stem}_end") for stem in dict.fromkeys(stems))]
 
@@ -108,16 +107,16 @@ def pairs_of(paths: Iterable[str]) -> list[tuple[str, str]]:
 def pair_faults(
     values: Mapping[str, Any], changes: Mapping[str, Any], limits: Mapping[str, Of]
 ) -> Iterator[Fault]:
-    """Yield the faults of varied facts that others bound.
+    """Yield the faults of varied facts that violate an order with other facts.
 
     Parameters
     ----------
     values
-        Every fact, the changes in.
+        All facts, with the changes applied.
     changes
-        What was varied.
+        Varied facts, by path.
     limits
-        Of the facts, by path.
+        Limits of the facts, by path.
     """
     for low, high in pairs_of(changes):
         least, most = values.get(low), values.get(high)
@@ -130,7 +129,7 @@ def pair_faults(
         try:
             below, above = np.broadcast_arrays(least, most)
         except ValueError:
-            continue  # shapes that nothing can be computed of: told where that is tried
+            continue  # incompatible shapes are reported where the facts are used
         wrong = np.flatnonzero(below > above)
         if wrong.size:
             path, dimension = (low if low in changes else high), limits[low].dimension

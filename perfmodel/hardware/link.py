@@ -1,16 +1,11 @@
-"""Links: what joins a device to others."""
+"""Links to other devices: bandwidth, latency, energy per byte."""
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
-
 from pydantic import Field
 
-from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
-
-Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
-Time: TypeAlias = Annotated[Quantity, Of("time")]
-EnergyPerByte: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
+from perfmodel.hardware.field_types import Bandwidth, EnergyPerByte, Time
+from perfmodel.hardware.quantity import Confidence, Spec
 
 
 class Link(Spec):
@@ -21,14 +16,14 @@ class Link(Spec):
     kind: str
     """nvlink, pcie, ethernet, wifi, usb ..."""
     note: str | None = None
-    """Direction (one way or both added up), topology."""
+    """Direction (one way or both ways summed) and topology."""
     bandwidth: Bandwidth
-    """Bytes a second; the note says whether one way or both."""
+    """Bandwidth, B/s; the note states whether one way or both ways summed."""
     latency: Time | None = None
-    """Time of an empty message."""
+    """Latency of an empty message."""
     energy_per_byte: EnergyPerByte | None = None
-    """Energy of one byte sent."""
+    """Energy per byte sent."""
     source: str | None = None
-    """Source of every number below that names none."""
+    """Default source of the numbers in this entry."""
     confidence: Confidence | None = None
-    """Confidence of every number below that names none."""
+    """Default confidence of the numbers in this entry."""

@@ -1,4 +1,4 @@
-"""Memories: what holds data, in an order of who feeds whom."""
+"""Memories: capacity, bandwidth, latency, and the engines and memories that each one feeds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import Field
 
 from perfmodel.catalog import load_kind, names
+from perfmodel.hardware.field_types import EnergyPerByte, Size, Time
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
 
 MEMORY_KINDS: Final = (
@@ -18,13 +19,10 @@ MEMORY_KINDS: Final = (
     "storage",
     "disk",
 )
-"""Kinds of memory that the base class describes; others have a class of their own."""
+"""Kinds of memory described by the base class; others have their own class."""
 
-Size: TypeAlias = Annotated[Quantity, Of("bytes")]
 Capacity: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
 Bandwidth: TypeAlias = Annotated[Rate, Of("bandwidth", positive=True, per_clock=True)]
-Time: TypeAlias = Annotated[Quantity, Of("time")]
-EnergyPerByte: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 
 
 class Memory(Spec):
@@ -35,47 +33,50 @@ class Memory(Spec):
     kind: str
     """register_file, scratchpad, cache, dram, flash, storage, disk, or a kind with its own law."""
     roles: tuple[str, ...] = ()
-    """Aliases within the device; ``main`` is the memory that a model must fit in."""
+    """Aliases within the device; ``main`` is the memory that a model must fit into."""
     note: str | None = None
-    """What a reader must know."""
+    """Remarks for the reader."""
     capacity: Capacity
-    """Bytes it holds."""
+    """Capacity, bytes."""
     reserved: Size | None = None
-    """Bytes that a model cannot use: system, display, runtime."""
+    """Bytes unavailable to a model: system, display, runtime."""
     bandwidth: Bandwidth
-    """Theoretical bandwidth towards what it feeds; ``"64 B/clock"`` takes that engine's clock."""
+    """Theoretical bandwidth towards the engines and memories it feeds; ``"64 B/clock"`` refers to
+    the clock of the fed engine."""
     sustained_bandwidth: Bandwidth | None = None
     """Bandwidth that a plain streaming kernel reaches."""
     unit_bandwidth: Bandwidth | None = None
-    """Bandwidth that one unit of the engine alone can draw; `bandwidth` is that of all together."""
+    """Bandwidth available to a single unit of the engine; `bandwidth` is that of all units
+    together."""
     way: Capacity | None = None
-    """Bytes of one way of a cache (capacity over associativity): addresses that far apart share a
+    """Bytes of one cache way (capacity / associativity): addresses this far apart map to the same
     set."""
     ramp_start: Size | None = None
-    """Working set up to which a cache that is read again and again misses nothing."""
+    """Largest working set that a cache serves without misses when it is read repeatedly."""
     ramp_end: Capacity | None = None
-    """Working set from which on it misses always; in proportion between."""
+    """Working set from which every access misses; the miss rate is linear between `ramp_start` and
+    this."""
     latency: Time | None = None
     """Time from request to first byte."""
     energy_per_byte: EnergyPerByte | None = None
-    """Energy of moving one byte out of it."""
+    """Energy per byte read from it."""
     feeds: tuple[str, ...] = Field(min_length=1)
     """Engines or memories that read from it."""
     clocked_by: str | None = None
-    """Engine whose clock a bandwidth per clock goes by, where it feeds several."""
+    """Engine whose clock applies to a bandwidth per clock, where the memory feeds several."""
     source: str | None = None
-    """Source of every number below that names none."""
+    """Default source of the numbers in this entry."""
     confidence: Confidence | None = None
-    """Confidence of every number below that names none."""
+    """Default confidence of the numbers in this entry."""
 
     @property
     def sustained_fraction(self) -> float:
-        """Share of the theoretical bandwidth that a plain streaming kernel reaches."""
+        """Sustained over theoretical bandwidth; 1 if no sustained bandwidth is stated."""
         stated = self.sustained_bandwidth
         return 1.0 if stated is None else stated.value / self.bandwidth.value
 
 
-#: (setting, name of the memory) -> bytes per second that are read from it.
+#: (setting, name of the memory) -> read bandwidth, B/s.
 Law: TypeAlias = Callable[[Any, str], Any]
 
 _classes: dict[str, type[Memory]] = dict.fromkeys(MEMORY_KINDS, Memory)
@@ -88,8 +89,8 @@ def register_memory(kind: str, spec: type[Memory], read_bandwidth: Law | None = 
     Parameters
     ----------
     read_bandwidth
-        Law of such memories: (`perfmodel.cost.setting.Setting`, name of the memory) -> bytes a
-        second, from facts ``memories.NAME.FIELD``. Without one the stated bandwidth holds.
+        Bandwidth law of the kind: (`perfmodel.cost.setting.Setting`, name of the memory) -> B/s,
+        from facts ``memories.NAME.FIELD``. Without one the stated bandwidth applies.
     """
     _classes[kind] = spec
     if read_bandwidth is not None:
@@ -97,18 +98,18 @@ def register_memory(kind: str, spec: type[Memory], read_bandwidth: Law | None = 
 
 
 def memory_class(kind: str) -> type[Memory] | None:
-    """Spec class of a kind of memory, or None where nothing knows the kind."""
+    """Return the spec class of a kind of memory, or None for an unknown kind."""
     if kind not in _classes:
         load_kind("perfmodel.memory_kinds", kind)
     return _classes.get(kind)
 
 
 def law_of(kind: str) -> Law | None:
-    """What gives the read bandwidth of a kind of memory; None where its spec states it."""
+    """Return the read bandwidth law of a kind of memory; None where its spec states it."""
     memory_class(kind)
     return _laws.get(kind)
 
 
 def memory_kinds() -> tuple[str, ...]:
-    """Every kind of memory there is."""
+    """Return every known kind of memory."""
     return tuple(dict.fromkeys((*_classes, *names("perfmodel.memory_kinds"))))

@@ -1,4 +1,4 @@
-"""Facts of a calibration as a file, and a device with them."""
+"""Calibration files: read fitted facts and apply them to a device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Overlay(BaseModel):
-    """A file of calibrated facts: what `perfmodel calibrate -o` writes."""
+    """File of calibrated facts, as written by `perfmodel calibrate -o`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -35,10 +35,10 @@ class Overlay(BaseModel):
     facts: dict[str, Number] = Field(min_length=1)
     posterior: Posterior | None = None
     left_out: dict[str, Any] | None = None
-    """Of version 1, read and of no effect: an interval of all predictions alike."""
+    """Field of version 1, accepted and ignored: a single interval for all predictions."""
 
     def values(self) -> dict[str, Quantity]:
-        """Return path -> value with its provenance, as `Machine` takes an overlay."""
+        """Return path -> value with provenance, in the form of a `Machine` overlay."""
         return {
             path: Quantity(value=value, confidence="fitted", fitted_on=self.fitted_on or None)
             for path, value in self.facts.items()
@@ -51,7 +51,7 @@ def read_overlay(path: str | Path) -> Overlay:
     Raises
     ------
     InputError
-        Every fault of the file, with its place.
+        Lists every fault of the file, with its location.
     """
     file = Path(path)
     data, marks = read(file)
@@ -66,40 +66,40 @@ def calibrated(path: str | Path, device: Device, runtime: Runtime | None) -> Mac
     path
         An overlay file.
     device, runtime
-        What it must be a calibration of; its own runtime where that is left out.
+        Device and runtime that the file must be a calibration of; None accepts the file's runtime.
 
     Raises
     ------
     InputError
-        Every fault of the file, with its place: another device or runtime, no such fact, a value
-        out of its range.
+        Lists every fault of the file, with its location: another device or runtime, an unknown
+        fact, a value out of range.
     """
     file = Path(path)
     data, marks = read(file)
-    found = validate(Overlay, data, marks, str(file))
+    overlay = validate(Overlay, data, marks, str(file))
     faults = FaultList()
-    given = {"device": (device.name, found.device)}
+    names = {"device": (device.name, overlay.device)}
     if runtime is None:
-        runtime = faults.trying(find_runtime, found.runtime)
+        runtime = faults.trying(find_runtime, overlay.runtime)
     else:
-        given["runtime"] = (runtime.name, found.runtime)
-    for key, (mine, its) in given.items():
-        if mine != its:
-            faults.append(Fault(f"is a calibration of {its}", path=key, expected=mine))
-    made = (
+        names["runtime"] = (runtime.name, overlay.runtime)
+    for key, (wanted, stated) in names.items():
+        if wanted != stated:
+            faults.append(Fault(f"is a calibration of {stated}", path=key, expected=wanted))
+    machine = (
         None
         if runtime is None
-        else faults.trying(Machine, device, runtime, found.values(), found.posterior)
+        else faults.trying(Machine, device, runtime, overlay.values(), overlay.posterior)
     )
-    if made is not None and not faults:
-        return made
+    if machine is not None and not faults:
+        return machine
     placed = [_placed(fault, marks, str(file)) for fault in faults]
     placed.sort(key=lambda fault: (fault.line, fault.column))
     raise InputError(placed)
 
 
 def _placed(fault: Fault, marks: Marks, file: str) -> Fault:
-    """Return a fault with the place of its key: of a fact, whose path is one key of ``facts``."""
+    """Return a fault with the location of its key; the path of a fact is one key of ``facts``."""
     at = ("facts", fault.path) if marks.has(("facts", fault.path)) else (fault.path or "runtime",)
     line, column = marks.at(at, key=at[0] == "facts")
     return replace(fault, file=file, line=line, column=column)
@@ -113,14 +113,14 @@ def overlaid(
     Parameters
     ----------
     device, runtime
-        What the file must be a calibration of; its own runtime where that is left out.
+        Device and runtime that the file must be a calibration of; None accepts the file's runtime.
     path
         An overlay file, as `perfmodel calibrate -o` writes it.
 
     Raises
     ------
     InputError
-        Every fault of the names and of the file at once.
+        Lists every fault of the names and of the file.
     """
     faults = FaultList()
     spec = faults.trying(hardware, device)

@@ -1,4 +1,4 @@
-"""A device of one's own: copied from the nearest that the library has."""
+"""Derive the spec of a new device from the nearest device of the library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from perfmodel.hardware.likeness.distance import Likenesses, Sketch, sketch, ske
 from perfmodel.hardware.likeness.distance import near as nearest_devices
 from perfmodel.settings import gathered
 
-#: Kinds whose kernels are counted in clocks, whatever the peaks are.
+#: Kinds whose kernel times are counted in clocks, independently of the peaks.
 _BY_CLOCK: Final = ("mcu", "simd")
 
 
@@ -37,7 +37,7 @@ def new(
     runtime: str = "",
     directories: Iterable[str | Path] = (),
 ) -> NewSpec:
-    """Return a spec of a device of one's own, copied from one of the library.
+    """Return the spec of a new device, copied from one of the library.
 
     Parameters
     ----------
@@ -74,13 +74,14 @@ def new(
     Returns
     -------
     NewSpec
-        ``device`` for predictions, ``text`` and ``save(path)`` for the file, ``changes``.
+        Spec with ``device`` for predictions, ``text`` and ``save(path)`` for the file, and
+        ``changes``.
 
     Raises
     ------
     InputError
-        Every fault of the name, the facts and the words; nothing to choose a device by; a product
-        whose code runs otherwise than on the device.
+        Lists every fault of the name, the facts and the words; no criterion to select a device by;
+        a product with another architecture than the device.
 
     Examples
     --------
@@ -98,8 +99,8 @@ def new(
     wanted, known = faults.trying(sketch, bandwidth, peak, format, kind), products.find(name)
     settings, why = dict(set or {}), ""
     if base is None and wanted is not None:
-        found = faults.trying(_chosen, name, wanted, known, _words(like), kind, directories)
-        base, why = found or (None, "")
+        choice = faults.trying(_chosen, name, wanted, known, _words(like), kind, directories)
+        base, why = choice or (None, "")
     device = None if base is None else faults.trying(library.hardware, base, directories)
     if known is not None and device is not None:
         crossing = copy_fault(known, device, settings, runtime)
@@ -137,7 +138,7 @@ def near(
     most: int | None = 5,
     directories: Iterable[str | Path] = (),
 ) -> Likenesses:
-    """Return the devices of the library that are nearest to a device, a product or facts.
+    """Return the library devices nearest to a device, a product or facts.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def near(
     Raises
     ------
     InputError
-        An unknown device or word, or nothing to find a device by.
+        Unknown device or word, or no criterion to find devices by.
 
     Examples
     --------
@@ -205,7 +206,7 @@ def _chosen(
     kind: str,
     directories: Iterable[str | Path],
 ) -> tuple[str, str]:
-    """Return the name of the device to copy, and why that one."""
+    """Return the name of the device to copy and the reason for the choice."""
     if wanted.bandwidth is None and not wanted.peaks:
         if known is not None:
             wanted, words = known.sketch, words or products.group_of(known)
@@ -216,13 +217,13 @@ def _chosen(
                 expected="a device to copy, or --like, --kind, --bandwidth "
                 f"or --peak; '{name}' is no product that is known",
             )
-    but = None if known is None else partial(unlike, known)
-    found = nearest_devices(wanted, words, 2, directories, but)
-    if not found:
+    excluded = None if known is None else partial(unlike, known)
+    matches = nearest_devices(wanted, words, 2, directories, excluded)
+    if not matches:
         assert known is not None
         raise input_error(f"nothing to copy for '{name}'", file="--from", expected=none_like(known))
-    best, rest = found[0], found[1:]
-    said = [
+    best, others = matches[0], matches[1:]
+    ratios = [
         f"{noun} {ratio:.3g} times the wanted"
         for noun, ratio in (
             ("bandwidth", best.bandwidth_ratio),
@@ -230,16 +231,16 @@ def _chosen(
         )
         if ratio is not None
     ]
-    asked = [*words, kind] if kind else words
-    by = " and ".join(said) or f"the first by name of those with {' and '.join(asked)}"
-    then = f"; next is {rest[0].name}" if rest else ""
+    criteria = [*words, kind] if kind else words
+    by = " and ".join(ratios) or f"the first by name of those with {' and '.join(criteria)}"
+    then = f"; next is {others[0].name}" if others else ""
     return best.name, f"{by}{then}"
 
 
 def _facts(
     device: Device, wanted: Sketch, known: products.HardwareProduct | None
 ) -> dict[str, float]:
-    """Return facts to set: what was asked for, else what is known of the product."""
+    """Return the facts to set: the user's, else those known of the product."""
     has, engines = sketch_of(device)
     rate = wanted.bandwidth or (known.sketch.bandwidth if known else None)
     facts: dict[str, float] = {} if rate is None else {"memories.main.bandwidth": rate}
@@ -253,12 +254,12 @@ def _facts(
             continue
         clock = clocked.get(engines[name])
         if clock is not None:
-            # What such a core takes is counted in clocks; its peaks go with the clock.
+            # Kernel times of such a core are in clocks; a peak is reached by scaling the clock.
             facts.setdefault(f"engines.{engines[name]}.clock", clock * peak / has.peaks[name])
             continue
         head = f"engines.{engines[name]}.peaks."
         facts[head + name] = peak
-        # Other formats of the engine go with the first: their ratios are its architecture's.
+        # Other formats of the engine scale alike: their ratios are properties of the architecture.
         for other, engine in engines.items():
             if engine == engines[name] and other not in peaks:
                 facts.setdefault(head + other, has.peaks[other] * peak / has.peaks[name])

@@ -1,4 +1,4 @@
-"""What measured rows of a device leave open of its calibrated multipliers."""
+"""Posterior of a calibration: uncertainty of its multipliers given the measured rows."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from perfmodel.arrays import Value
 
-#: A variance may be below zero by this share of the largest: that is rounding.
+#: Tolerated rounding error of the covariance, relative to its largest entry.
 _ROUNDING = 1e-5
 
 
 class Posterior(BaseModel):
-    """How sure a calibration is, and how far single rows lie from what it says.
+    """Uncertainty of a calibration and spread of single measurements around its predictions.
 
-    The logarithm of a measured over the predicted latency is Student's t with `freedom` degrees:
-    its squared scale is ``s @ covariance @ s + noise ** 2``, where ``s`` holds the slopes of the
-    logarithm of the latency over those of the multipliers.
+    ``log(measured / predicted)`` of a latency follows Student's t with `freedom` degrees of freedom
+    and squared scale ``s @ covariance @ s + noise ** 2``, where
+    ``s = d log(latency) / d log(multiplier)`` per class.
 
     Attributes
     ----------
     rows
-        Measured rows; 0 where the pool of other devices speaks alone.
+        Number of measured rows; 0 if only the pool of other devices determines the posterior.
     workloads
-        Classes of workloads that they are of (`perfmodel.evidence.classes_of`).
+        Workload classes of the rows (`perfmodel.evidence.classes_of`).
     noise
-        Standard deviation of the logarithm of one row.
+        Standard deviation of the log latency ratio of one row.
     freedom
         Degrees of freedom.
     covariance
-        Class of seconds -> covariances of the logarithm of its multiplier with those of all
-        classes, in their order.
+        Class of seconds -> covariances of its log multiplier with those of all classes, in order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -60,23 +59,26 @@ class Posterior(BaseModel):
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
-        """The covariance, shape ``(classes, classes)``."""
+        """Covariance of the log multipliers, shape ``(classes, classes)``."""
         return np.array(list(self.covariance.values()), dtype=float)
 
     def factor(self, slopes: Value, level: float) -> Value:
-        """Return by which factor either way the central share `level` of measurements lies.
+        """Return the factor f such that a share `level` of measurements is in [p / f, p f].
 
         Parameters
         ----------
         slopes
-            Shape ``(..., classes)``.
+            ``d log(latency) / d log(multiplier)``, shape ``(..., classes)``; p is the prediction.
         level
-            The share, below 1.
+            Central share of the measurements, below 1.
         """
         known = np.einsum("...i,ij,...j->...", slopes, self.matrix, slopes)
         return self.times(level, np.maximum(known, 0.0) + self.noise**2)
 
     def times(self, level: float, variance: Value) -> Value:
-        """Return by which factor either way that share lies where the squared scale is known."""
+        """Return the factor of `factor` for a given squared scale.
+
+        ``exp(t((1 + level) / 2; freedom) * sqrt(variance))`` with Student's t quantile.
+        """
         student: Any = import_module("scipy.special").stdtrit
         return np.exp(float(student(self.freedom, 0.5 + level / 2.0)) * np.sqrt(variance))

@@ -1,4 +1,4 @@
-"""A number with its unit and where it comes from; the base of every spec class."""
+"""Quantities (numbers with unit and provenance), and the base classes of specs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
@@ -25,13 +28,14 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from perfmodel import units
 from perfmodel.frozen import FrozenModel
+from perfmodel.pydantic_faults import subclass
 
 Confidence: TypeAlias = Literal["datasheet", "measured", "fitted", "estimated"]
-"""How a number came to be known, from a vendor's word to a guess."""
+"""Kind of evidence for a number, from a data sheet to an estimate."""
 
 
 class Spec(FrozenModel):
-    """Base of everything a spec file may hold: frozen, no unknown keys, built when first used."""
+    """Base of every part of a spec file: frozen, without unknown keys, built on first use."""
 
     model_config = ConfigDict(allow_inf_nan=False, validate_default=False)
 
@@ -41,10 +45,10 @@ class Spec(FrozenModel):
 
 
 class AsItself:
-    """Marks a field whose value is written as the class it has, not as the class it is declared.
+    """Mark a field that is serialised by the class of its value, not by the declared class.
 
-    `pydantic.SerializeAsAny` does so too, but below pydantic 2.14 it fails on a class that so far
-    was only read as a part of another: such a class is not built yet.
+    `pydantic.SerializeAsAny` does the same, but before pydantic 2.14 it fails on a class that has
+    only been validated as part of another one and is therefore not built yet.
     """
 
     def __get_pydantic_core_schema__(
@@ -62,21 +66,39 @@ class AsItself:
 
 def _built(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
     if isinstance(value, BaseModel):
-        type(value).model_rebuild()  # nothing where it is built
+        type(value).model_rebuild()  # no-op if already built
     return handler(value)
 
 
-def default_of(info: FieldInfo) -> Any:
-    """Return what a field is where nothing is said of it.
+def read_as(class_of: Callable[[Mapping[str, Any]], type[BaseModel] | None]) -> WrapValidator:
+    """Return a validator that reads a mapping as a subclass selected by its keys.
 
-    Versions of pydantic differ in what `FieldInfo.get_default` must be given for the same.
+    Parameters
+    ----------
+    class_of
+        Mapping of the file -> class; None selects the field's declared class.
+    """
+
+    def read(stated: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        model = None
+        if isinstance(stated, Mapping):
+            model = class_of(cast("Mapping[str, Any]", stated))
+        return handler(stated) if model is None else subclass(model, stated, info.context)
+
+    return WrapValidator(read)
+
+
+def default_of(info: FieldInfo) -> Any:
+    """Return the default of a field.
+
+    The arguments of `FieldInfo.get_default` differ between versions of pydantic.
     """
     factory = cast("Callable[[], Any] | None", info.default_factory)
     return info.default if factory is None else factory()
 
 
 class SpecDocument(Spec):
-    """A spec that is a file of its own: compared, hashed and written by its content."""
+    """A spec stored in a separate file: compared, hashed and written by its content."""
 
     def __hash__(self) -> int:
         return hash(self.content_hash)
@@ -88,13 +110,13 @@ class SpecDocument(Spec):
 
     @cached_property
     def content_hash(self) -> str:
-        """Sixteen hexadecimal digits that change with anything the spec says."""
+        """Hash of the spec's content, sixteen hexadecimal digits."""
         from perfmodel.hardware.write import content_hash
 
         return content_hash(self)
 
     def to_yaml(self) -> str:
-        """A spec file that reads back as an equal spec."""
+        """Return the text of a spec file that reads back as an equal spec."""
         from perfmodel.hardware.write import to_yaml
 
         return to_yaml(self)
@@ -103,28 +125,28 @@ class SpecDocument(Spec):
 class Quantity(Spec, NDArrayOperatorsMixin):
     """A number in SI units with its provenance.
 
-    In a spec file: a text with its unit, or a mapping ``{value: "51.2 GB/s", source: ...}``. From
-    Python a plain number is SI.
+    In a spec file: a text with its unit, or a mapping ``{value: "51.2 GB/s", source: ...}``. In
+    Python a plain number is in SI units.
     """
 
-    # In arithmetic it counts as its number: a law reads the same of a spec and of facts, which
+    # Arithmetic uses the number only, so that a law works both on a spec and on facts, which
     # `perfmodel.hardware.view` types as the spec's fields.
 
     value: float = Field(json_schema_extra={"type": ["number", "string"]})
-    """The number, with its unit."""
+    """Number with its unit."""
     source: str | None = None
     """Key of `sources`; falls back to the source of the entry, then of the device."""
     confidence: Confidence | None = None
-    """datasheet, measured, fitted or estimated; falls back likewise."""
+    """datasheet, measured, fitted or estimated; same fallback as `source`."""
     note: str | None = None
-    """What a reader must know: conditions, how it was derived."""
+    """Remarks for the reader: conditions, derivation."""
     fitted_on: str | None = None
-    """Data a fitted number was fitted on."""
+    """Data used to fit the number."""
     measured_at: str | None = None
     """Conditions of a measurement (clock, temperature, library)."""
 
     def __ne__(self, other: object) -> bool:
-        return not self == other  # of the mixin it would compare numbers alone
+        return not self == other  # the mixin's operator would compare numbers only
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.float64]:
         return np.asarray(self.value, dtype)
@@ -135,48 +157,48 @@ class Quantity(Spec, NDArrayOperatorsMixin):
 
 
 class Rate(Quantity):
-    """A bandwidth, in B/s or (``per_clock``) in B a clock of the engine that the memory feeds."""
+    """A bandwidth in B/s or, if `per_clock`, in bytes per clock of the engine the memory feeds."""
 
     per_clock: SkipJsonSchema[bool] = False
-    """Whether the value is in bytes per clock; read off the unit, not a key of spec files."""
+    """Value in bytes per clock instead of B/s; derived from the unit, not a key of spec files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """Marks a `Quantity` field with its dimension and range: ``Annotated[Quantity, Of("time")]``.
+    """Dimension and range of a `Quantity` field: ``Annotated[Quantity, Of("time")]``.
 
     Parameters
     ----------
     dimension : str
         A key of `perfmodel.units.DIMENSIONS`.
     positive : bool
-        Whether zero is a fault too.
+        Whether zero is a fault.
     ceiling : float
-        Larger values are faults; 0 takes the dimension's limit of the absurd.
+        Largest valid value; 0 selects the plausibility limit of the dimension.
     floor : float
-        Smaller values are faults; 0 for none.
-    whole : bool
-        Whether a fraction is a fault: what is counted comes in one piece.
+        Smallest valid value; 0 for none.
+    integral : bool
+        Whether only integers are valid.
     bare : bool
-        Whether a spec file may give a number without a unit (the key names the unit).
+        Whether a spec file may state a number without a unit (the key names the unit).
     per_clock : bool
-        Whether a bandwidth may be in bytes per clock; for fields that hold a `Rate`.
+        Whether a bandwidth may be in bytes per clock; for fields of type `Rate`.
     """
 
     dimension: str
     positive: bool = False
     ceiling: float = 0.0
     floor: float = 0.0
-    whole: bool = False
+    integral: bool = False
     bare: bool = False
     per_clock: bool = False
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        def convert(given: Any, info: core_schema.ValidationInfo) -> Any:
+        def convert(stated: Any, info: core_schema.ValidationInfo) -> Any:
             from_file = bool(cast("Mapping[str, Any]", info.context or {}).get("spec_file"))
-            return self.convert(given, from_file)
+            return self.convert(stated, from_file)
 
         return core_schema.with_info_before_validator_function(convert, handler(source))
 
@@ -188,7 +210,7 @@ class Of:
         return {"anyOf": [text, mapping]}
 
     def text_schema(self) -> dict[str, Any]:
-        """JSON Schema of the text with its unit."""
+        """Return the JSON Schema of the text with its unit."""
         dimension = units.DIMENSIONS[self.dimension]
         number = r"[0-9][0-9_]*(\.[0-9]*)?([eE][+-]?[0-9]+)?"
         if self.takes_bare:
@@ -201,46 +223,46 @@ class Of:
         examples = [dimension.example, *(["64 B/clock"] if self.per_clock else [])]
         return {"type": "string", "pattern": f"^{number} ?({choices})$", "examples": examples}
 
-    def convert(self, given: Any, from_file: bool) -> Any:
-        """What a field was given, as keyword values of its `Quantity`."""
-        if isinstance(given, Quantity):
-            self._check(given.value)
-            return given
-        if isinstance(given, Mapping):
-            filled = dict(cast("Mapping[str, Any]", given))
+    def convert(self, stated: Any, from_file: bool) -> Any:
+        """Return a stated value as a `Quantity` or as its keyword arguments."""
+        if isinstance(stated, Quantity):
+            self._check(stated.value)
+            return stated
+        if isinstance(stated, Mapping):
+            filled = dict(cast("Mapping[str, Any]", stated))
             if from_file and "per_clock" in filled:
                 raise _fault("unknown key 'per_clock'", 'a unit such as "64 B/clock"')
             if "value" in filled:
                 number = self._number(filled["value"], from_file)
                 filled |= number if isinstance(number, dict) else {"value": number}
             return filled
-        if given is None:
+        if stated is None:
             raise _fault("has no value", self._expected())
-        number = self._number(given, from_file)
+        number = self._number(stated, from_file)
         return number if isinstance(number, dict) else {"value": number}
 
     @property
     def takes_bare(self) -> bool:
-        """Whether a number without a unit is clear."""
+        """Whether a number without a unit is accepted."""
         return self.bare or units.DIMENSIONS[self.dimension].unit in ("1", "clock")
 
-    def _number(self, given: Any, from_file: bool) -> float | dict[str, Any]:
+    def _number(self, stated: Any, from_file: bool) -> float | dict[str, Any]:
         dimension = units.DIMENSIONS[self.dimension]
-        if isinstance(given, bool) or not isinstance(given, (int, float, str)):
-            shown = str(given).lower() if isinstance(given, bool) else type(given).__name__
+        if isinstance(stated, bool) or not isinstance(stated, (int, float, str)):
+            shown = str(stated).lower() if isinstance(stated, bool) else type(stated).__name__
             raise _fault(f"{shown} is not {dimension.noun}", self._expected())
-        if isinstance(given, str):
-            per_clock = self.per_clock and units.dimension(given) == "bandwidth_per_clock"
+        if isinstance(stated, str):
+            per_clock = self.per_clock and units.dimension(stated) == "bandwidth_per_clock"
             try:
-                value = units.parse(given, "bandwidth_per_clock" if per_clock else self.dimension)
+                value = units.parse(stated, "bandwidth_per_clock" if per_clock else self.dimension)
             except units.UnitError as error:
                 raise _fault(error.message, error.expected, error.suggestion) from None
             self._check(value)
             return {"value": value, "per_clock": per_clock} if self.per_clock else value
         if from_file and not self.takes_bare:
-            raise _fault(f"{given} has no unit", self._expected())
+            raise _fault(f"{stated} has no unit", self._expected())
         try:
-            value = float(given)
+            value = float(stated)
         except OverflowError:
             raise _fault("is absurdly large", self._expected()) from None
         self._check(value)
@@ -248,39 +270,42 @@ class Of:
 
     @property
     def least(self) -> float:
-        """Smallest value that is no fault."""
+        """Smallest valid value."""
         return self.floor or (units.LEAST if self.positive else 0.0)
 
     @property
     def most(self) -> float:
-        """Largest value that is no fault."""
+        """Largest valid value."""
         return self.ceiling or units.DIMENSIONS[self.dimension].limit
 
     def flaw(self, value: float, *, shown: bool = True) -> tuple[str, str]:
-        """What is wrong with a number in SI units, and what would be right.
+        """Return the fault of a number in SI units and the expected range.
 
         Parameters
         ----------
         shown : bool
-            Whether the message says the number where a reader of the file sees it anyway.
+            Whether the message includes a zero or negative number, which a reader of the file sees
+            anyway.
 
         Returns
         -------
         tuple of str
-            ``""`` twice where nothing is.
+            Message and expectation; ``""`` twice for a valid number.
         """
         tiny = 0 < value < units.LEAST
-        if self.least <= value <= self.most and not (tiny or (self.whole and value != int(value))):
+        if self.least <= value <= self.most and not (
+            tiny or (self.integral and value != int(value))
+        ):
             return "", ""
         dimension = units.DIMENSIONS[self.dimension]
         if not math.isfinite(value):
             return "is not finite", dimension.noun
         if value < 0 or (self.positive and value == 0):
-            what = "zero" if value == 0 else "negative"
+            sign = "zero" if value == 0 else "negative"
             bound = "above zero" if self.positive else "of zero or more"
-            said = f"{units.show(value, self.dimension)} " if shown else ""
-            return f"{said}is {what}", f"{dimension.noun} {bound}"
-        if self.whole and value != int(value):
+            shown_value = f"{units.show(value, self.dimension)} " if shown else ""
+            return f"{shown_value}is {sign}", f"{dimension.noun} {bound}"
+        if self.integral and value != int(value):
             return f"{value:.9g} is not a whole number", "a whole number above zero"
         if tiny:
             return (
@@ -311,7 +336,7 @@ class Of:
 
 
 def limit_of(info: FieldInfo) -> Of | None:
-    """Limits of a spec field that holds a quantity (or a mapping of them); None for others."""
+    """Return the limits of a spec field of quantities (one or a mapping); None for other fields."""
     return _limit(info.annotation, tuple(info.metadata))
 
 
@@ -320,14 +345,14 @@ def _limit(annotation: Any, metadata: tuple[Any, ...]) -> Of | None:
         if isinstance(extra, Of):
             return extra
     for part in get_args(annotation):
-        found = _limit(part, tuple(getattr(part, "__metadata__", ())))
-        if found is not None:
-            return found
+        limits = _limit(part, tuple(getattr(part, "__metadata__", ())))
+        if limits is not None:
+            return limits
     return None
 
 
 def _fault(message: str, expected: str, suggestion: str = "") -> PydanticCustomError:
-    # Braces would be read as fields of the message template.
+    # pydantic interprets braces as fields of the message template.
     template = message.replace("{", "(").replace("}", ")")
     context = {"expected": expected, "suggestion": suggestion}
     return PydanticCustomError("quantity", template, context)  # pyright: ignore[reportArgumentType]

@@ -1,17 +1,18 @@
-"""Runtimes: what the software between a network and a device costs and skips."""
+"""Runtimes: overheads, efficiencies, fusion and semantics of the software that runs a network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from perfmodel.errors import InputError, nearest, one_of
+from perfmodel.errors import InputError
 from perfmodel.formats.gguf import is_gguf
 from perfmodel.hardware.device import Name, Source, title_alone
 from perfmodel.hardware.engine import COMPUTE_FORMATS, OperatorKind
+from perfmodel.hardware.field_types import Count, Draw, Norm, Portion, Size, Time
 from perfmodel.hardware.kernel import KERNEL_CLASSES, AnyKernel
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec, SpecDocument
 from perfmodel.hardware.structure import check_sources, mapped
@@ -43,13 +44,12 @@ EFFICIENCY_CLASSES: Final = (
     "reorder",
     "cache",
 )
-"""Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
-memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
-back to ``copy``) where it converts a layout, ``cache`` where it attends (beside ``bandwidth``).
-``moe`` (experts, also where unpacking bounds them) and the products of a ``scan`` fall back to
-``gemm``, ``grouped`` (a convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax``,
-``pool`` and ``tree`` (walks down decision trees), where they are kernels of their own, to
-``vector``."""
+"""Keys of `Runtime.efficiency`. An operator class multiplies the peak; ``bandwidth`` multiplies the
+bandwidth of main memory, ``copy`` that of every level for kernels that only move data, ``reorder``
+(falls back to ``copy``) for layout conversions, ``cache`` for attention (in addition to
+``bandwidth``). ``moe`` (experts, also when bound by unpacking) and the products of a ``scan`` fall
+back to ``gemm``, ``grouped`` (grouped convolution) to ``conv``; ``elementwise``, ``norm``,
+``softmax``, ``pool`` and ``tree`` (traversal of decision trees), if not fused, to ``vector``."""
 
 EXECUTED_CLASSES: Final = (
     "gemm",
@@ -111,8 +111,9 @@ EXECUTED_CLASSES: Final = (
     "rms_norm",
     "group_norm",
 )
-"""Operator classes, and functions of elementwise operators and normalisations, that a runtime may
-execute in some formats only. A function goes before its class."""
+"""Keys of `Runtime.executes`: operator classes, and functions of elementwise operators and
+normalisations, that a runtime may execute in some formats only. A function takes precedence over
+its class."""
 
 SCALE_CLASSES: Final[tuple[str, ...]] = (
     "launch",
@@ -123,22 +124,17 @@ SCALE_CLASSES: Final[tuple[str, ...]] = (
     "copy",
     "memory",
 )
-"""Classes of seconds that a calibration multiplies. ``conv`` takes convolutions in groups along,
+"""Classes of seconds that a calibration multiplies. ``conv`` includes grouped convolutions,
 ``gemm`` attention, experts and recurrent cells, ``elementwise`` normalisation, softmax and pooling,
-``copy`` all that only moves data, ``memory`` what main memory moves, cold weights among it."""
+``copy`` all operators that only move data, ``memory`` the traffic of main memory including cold
+weights."""
 
-Time: TypeAlias = Annotated[Quantity, Of("time")]
-Room: TypeAlias = Annotated[Quantity, Of("bytes")]
 Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
-Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e6)]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
-Portion: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
-Tokens: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
-Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
 Multiplier: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1000.0)]
 
@@ -146,208 +142,211 @@ ZERO: Final = Quantity(value=0.0)
 
 
 class Fusion(Spec):
-    """What the runtime joins into one pass over memory."""
+    """Operators that the runtime fuses into one pass over memory."""
 
     elementwise: bool = True
-    """Chains of elementwise operators ride on the operator before them."""
+    """Chains of elementwise operators are fused into the preceding operator."""
     elementwise_into: tuple[OperatorKind, ...] = ()
-    """Operator classes whose kernels elementwise operators ride on; all where empty."""
+    """Operator classes into which elementwise operators are fused; all if empty."""
     attention: Literal["flash", "unfused"] = "flash"
-    """flash: scores never leave the chip; unfused: they are written and read back."""
+    """flash: scores stay on the chip; unfused: they are written to memory and read back."""
 
 
 class Blocks(Spec):
-    """Channels that the runtime keeps in blocks of a vector; conversions are copies."""
+    """Blocked channel layout of the runtime (such as NCHWc); conversions cost a copy."""
 
     channels: int = Field(default=0, ge=0, le=1024)
-    """Channels in a block; 0 where nothing is blocked."""
+    """Channels per block; 0 without blocking."""
     functions: tuple[str, ...] = ()
-    """Functions of one tensor, or of two alike, that pass blocks on."""
+    """Functions of one tensor, or of two of equal shape, that preserve the blocked layout."""
     stored_with: tuple[str, ...] = ()
     """Functions that a convolution applies while it stores its sums."""
     grouped: bool = False
-    """Convolutions in groups take and give blocks where the channels of a group fill them."""
+    """Grouped convolutions read and write blocks if the channels of a group fill them."""
     broadcasts: bool = False
-    """Functions of two also pass blocks on where one tensor is a single pixel of as many channels
-    (squeeze and excite)."""
+    """Binary functions also preserve the layout if one tensor is a single pixel with the same
+    channels (squeeze and excite)."""
     joins: bool = False
-    """Joins along channels pass blocks on where what they make fills whole ones; where left out,
-    each part must."""
+    """Concatenations along channels preserve the layout if the result fills whole blocks; otherwise
+    each part must fill them."""
 
 
 class Semantics(Spec):
-    """What the runtime computes beyond, or short of, what the network's mathematics needs."""
+    """Work of the runtime in excess of, or less than, the mathematics of the network."""
 
     causal_skips_masked: bool = True
-    """Masked halves of causal attention cost nothing."""
+    """The masked half of causal attention is skipped."""
     head_on_every_token: bool = False
-    """The classifier runs on every token of a prompt, not on the last alone."""
+    """The classifier runs on every token of a prompt, not only on the last."""
     runs_dead_branches: bool = False
-    """Operators whose results nobody reads are run all the same."""
+    """Operators with unused results are executed."""
     dispatches_views: bool = False
-    """Views, and arithmetic on shapes that only running the network tells, are dispatched as
-    operators are; known of networks read from a file. They cost nothing where this is not said."""
+    """Views, and arithmetic on dynamic shapes, are dispatched like operators; known for networks
+    read from a file. They cost nothing by default."""
     active_neurons: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of the neurons of feed-forward layers that a token reads and computes (activation
-    sparsity, of ReLU networks with a predictor); all are stored."""
+    """Share of feed-forward neurons that are read and computed per token (activation sparsity of
+    ReLU networks with a predictor); all are stored."""
 
 
 class Serving(Spec):
-    """What an engine that serves many requests costs beside its steps; `perfmodel.system.serving`.
+    """Overheads of serving concurrent requests, on top of its steps; `perfmodel.system.serving`.
 
-    Constants that are not stated cost nothing, or count once.
+    Defaults: 0 for times and `queued_share`, 1 for `prefill_share` and `prompt_share`.
     """
 
     per_layer_experts: Time | None = None
-    """Further time of a layer with a mixture of experts: routing, permuting, combining."""
+    """Additional time per mixture-of-experts layer: routing, permuting, combining."""
     per_layer_latent: Time | None = None
-    """Further time of a layer with latent attention: its projections into the latent space."""
+    """Additional time per layer with latent attention: its projections into the latent space."""
     per_layer_groups: Time | None = None
-    """Further time of a layer where groups of devices have sequences of their own."""
+    """Additional time per layer if groups of devices process separate sequences (data parallel)."""
     prefill_share: Factor | None = None
-    """Times that a decode step waits for the prompts which arrive while it runs: 1 where each of
-    them holds up all others for as long as its prefill takes."""
+    """Factor s on the prefill time of arriving prompts that delays decoding, for B sequences:
+    ``TPOT = step + s * (B - 1) / generate * prefill``; 1 if each prefill blocks all others."""
     first_token: Time | None = None
-    """Time of a request before its prompt is read: the server, tokenisation, the scheduler."""
+    """Time of a request before its prefill: server, tokenisation, scheduler."""
     prompt_share: Factor | None = None
-    """Prefills that a first token takes where no other request is there."""
+    """Factor p on a request's own prefill time until its first token:
+    ``TTFT = waiting + first_token + prefill * (p + queued_share * B) + TPOT``."""
     queued_share: Factor | None = None
-    """Prefills of others that a first token waits for, for each sequence of the batch."""
+    """Prefill times of other requests until a first token, per sequence of the batch B."""
 
 
 class Runtime(SpecDocument):
     """Software that runs a network: its overheads, efficiencies, fusion and semantics."""
 
     schema_version: Literal[1] = 1
-    """Version of this form."""
+    """Version of the spec format."""
     name: Name
-    """As people say it, in snake case."""
+    """Common name, in snake case."""
     base: str | None = None
-    """Spec that this one inherits from; merged in before reading."""
+    """Spec that this one inherits from; merged in before validation."""
     aliases: tuple[Name, ...] = ()
     """Other names."""
     title: str = ""
     """Full name and version."""
     tags: tuple[str, ...] = ()
-    """Words to select by."""
+    """Words for selecting runtimes."""
     note: str | None = None
-    """What a reader must know."""
+    """Remarks for the reader."""
     applies_to: tuple[str, ...] = ()
-    """Devices and tags of devices that it makes sense for; all where empty."""
+    """Names and tags of supported devices; all if empty."""
     engine: str | None = None
-    """Engine that it drives, by name or tag; the device's default where left out."""
+    """Engine that it drives, by name or tag; the device's default if omitted."""
     runs: tuple[
         Literal["tokens", "frames", "clips", "sequences", "windows", "samples", "runs"], ...
     ] = ()
-    """What the workloads that it runs yield; anything where empty. A device's default runtime that
-    does not run a workload gives way to the next of its `runtimes`, in the end to `generic`."""
+    """Output units of the supported workloads; any if empty. If a device's default runtime does not
+    support a workload, the next of its `runtimes` is used, and finally `generic`."""
     variants: Mapping[str, str] = Field(default_factory=dict)
-    """Runtime that stands for this one on an engine, by the engine's kind, or the name or a tag of
-    a roofline, the first that fits: ``{npu: generic_npu, gpu: generic_gpu}``."""
+    """Runtime that replaces this one on an engine, by the engine's kind or, for a roofline, by its
+    name or a tag; the first match applies: ``{npu: generic_npu, gpu: generic_gpu}``."""
     formats: tuple[str, ...] = ()
-    """Formats of weights that it can run, grouped or not (``int4``; ``gguf`` stands for all of that
-    file format); all where empty."""
+    """Supported weight formats, grouped or not (``int4``; ``gguf`` covers all of that file format);
+    all if empty."""
     sources: Mapping[str, Annotated[Source, BeforeValidator(title_alone)]] = Field(
         default_factory=dict
     )
-    """Documents that numbers cite, by key."""
+    """Cited documents, by key."""
     source: str | None = None
-    """Source of every number that names none."""
+    """Default source of all numbers."""
     confidence: Confidence | None = None
-    """Confidence of every number that names none."""
-    code: Room | None = None
-    """Bytes that the library puts beside the weights in the memory that stores them: its kernels,
-    tables, start-up code."""
+    """Default confidence of all numbers."""
+    code: Size | None = None
+    """Bytes of the library (kernels, tables, start-up code) in the memory that stores the
+    weights."""
     per_run: Time = ZERO
-    """Time of a run beside its operators."""
+    """Fixed time per run, in addition to its operators."""
     per_operator: Time = ZERO
     """Time of dispatching one operator."""
     per_subgraph: Time = ZERO
-    """Time of entering a body of control flow (``If``, ``Loop``, ``Scan``) once, the dispatch of
-    its node included."""
+    """Time of entering a control flow body (``If``, ``Loop``, ``Scan``) once, including the
+    dispatch of its node."""
     lines_per_operator: Quantities = ZERO
-    """Cache lines of its own state (code, nodes, tensors' descriptions) that a dispatched operator
-    touches; they are cold where a run of the network evicts them."""
+    """Cache lines of runtime state (code, nodes, tensor descriptors) that a dispatched operator
+    touches; they are cold if a run of the network evicts them."""
     per_layer: Time = ZERO
-    """Time that a repeated block costs beside its operators."""
+    """Time per repeated block, in addition to its operators."""
     per_layer_clocks: Clocks = ZERO
-    """Clocks of the engine that a repeated block costs beside its operators."""
+    """Engine clocks per repeated block, in addition to its operators."""
     per_sequence: Time = ZERO
-    """Time that the host takes for a sequence of the batch, once a step (a prompt, a decode step):
-    sampling, its tables, detokenisation."""
+    """Host time per sequence of the batch and step (a prompt, a decode step): sampling, tables,
+    detokenisation."""
     per_layer_parallel: Time = ZERO
-    """Further time of a repeated block where its weights are split over several devices
-    (`perfmodel.system.serving`), beside the bytes that they exchange."""
+    """Additional time per repeated block if its weights are split over several devices
+    (`perfmodel.system.serving`), without the bytes that they exchange."""
     efficiency: Mapping[str, Efficiency] = Field(default_factory=dict)
     """Share of the peak reached by operator class (``gemm``), or by class and weight format
     (``gemm.q4_0``)."""
     executes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Compute formats that operators of a class, or of a function, really run in
-    (``softmax: [fp32]``); those not named run in any. An operator whose activations are stored in
-    another one falls back on the first of the list: kernels convert what it reads and writes."""
+    """Compute formats that the runtime supports for operators of a class or function
+    (``softmax: [fp32]``); others run in any format. An operator with activations in another format
+    runs in the first of the list, and its inputs and outputs are converted."""
     kernels: Mapping[str, AnyKernel] = Field(default_factory=dict)
-    """Constants of its kernels by class (``gemm``), or by class and format (``gemm.fp8``), for
-    kinds of hardware that model the kernels themselves."""
+    """Constants of the kernels by class (``gemm``), or by class and format (``gemm.fp8``), for
+    kinds of hardware that model individual kernels."""
     accumulator: Literal["fp32", "fp16"] | None = None
-    """Format that its matrix kernels sum products of half precision in, where it is not that of the
-    engine's peak."""
+    """Accumulator format of half-precision products in matrix kernels, if different from that of
+    the engine's peak."""
     multiplies_in: Mapping[str, str] = Field(default_factory=dict)
-    """Compute format that its matrix kernels multiply weights of a format in, activations being
-    brought to it on the way: ``{q8_0: int8}``."""
+    """Weight format -> compute format of its matrix kernels, to which activations are converted:
+    ``{q8_0: int8}``."""
     instructions_per_mac: Mapping[str, Rate] = Field(default_factory=dict)
-    """Vector instructions a multiply-accumulate of the inner loop over weights of a format, in
-    shares of the engine's `vector_issue`: they take the place of peak and efficiency."""
+    """Vector instructions per multiply-accumulate of the inner loop, by weight format, issued at
+    the engine's `vector_issue`; replaces peak and efficiency."""
     sustained_energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
-    """All that a board draws, for each operation of long products of this runtime's kernels, by
-    silicon generation (a tag of the device): with `power.busy` it caps the rate that lasts."""
+    """Total board energy per operation of long matrix products with this runtime's kernels, by
+    silicon generation (a tag of the device): ``power.busy / energy`` caps the sustained rate."""
     macs_per_clock_per_unit: Mapping[str, Rate] = Field(default_factory=dict)
-    """Multiply-accumulates by weights of a format that a unit finishes in a clock where unpacking
-    bounds long products, not the peak: they take the place of peak and efficiency."""
+    """Multiply-accumulates per clock and unit, by weight format, where unpacking rather than the
+    peak bounds long products; replaces peak and efficiency."""
     issue_share: Share | None = None
-    """Share of the engine's `vector_issue` at which these loops run; 1 where left out."""
+    """Share of the engine's `vector_issue` that these loops reach; 1 if omitted."""
     unpack_weights_per_clock_per_unit: Mapping[str, Rate] = Field(default_factory=dict)
-    """Weights of a format that a unit unpacks in a clock while a step of one token streams them."""
+    """Weights unpacked per clock and unit, by weight format, while a single-token step streams
+    them."""
     overlap_pnorm: Norm | None = None
-    """Exponent that joins arithmetic and memory of a kernel: 1 adds them; the slower of both where
-    left out."""
+    """Exponent p of the p-norm that combines arithmetic and memory time of a kernel: 1 adds them;
+    their maximum if omitted."""
     serial_share: Portion | None = None
-    """Share of a matrix operator's arithmetic that one unit does while the others wait for it
-    (Amdahl's law): packing, what is left of an uneven split."""
-    micro_batch: Tokens | None = None
-    """Tokens of a prompt that pass through all layers at once."""
-    expands_above: Tokens | None = None
-    """Tokens of a micro-batch above which quantised weights are first written out in half
-    precision; never where left out."""
+    """Serial share of a matrix operator's arithmetic (Amdahl's law): packing, remainder of an
+    uneven split."""
+    micro_batch: Count | None = None
+    """Number of prompt tokens that pass through all layers at once."""
+    expands_above: Count | None = None
+    """Micro-batch size, in tokens, above which quantised weights are first written out in half
+    precision; never if omitted."""
     per_layer_doubling: Time = ZERO
-    """Time a repeated block in which threads wait for each other, for every doubling of units."""
+    """Thread synchronisation time per repeated block and per doubling of the number of units."""
     host_slowdown: Rate = Quantity(value=1.0)
-    """Factor on the times an operator and a layer, of a host slower than those they hold for."""
+    """Factor on the times per operator and per layer, for a host slower than the measured one."""
     hosts: Mapping[str, Rate] = Field(default_factory=dict)
-    """Factor on the time that the host takes for a kernel (`host_floor`), by a tag of the device:
-    of the machines that such boards usually are in, beside those that the times hold for."""
-    split: Tokens = Quantity(value=1.0)
-    """Devices that the layers are split over, one part after the other."""
+    """Factor on the host time per kernel (`host_floor`), by device tag: speed of the usual host of
+    such boards relative to the measured one."""
+    split: Count = Quantity(value=1.0)
+    """Number of devices over which the layers are split, as a pipeline."""
     per_split: Time = ZERO
-    """Time to hand a token from one such device to the next."""
+    """Time to transfer a token from one such device to the next."""
     scale: Mapping[str, Multiplier] = Field(default_factory=dict)
-    """Multipliers of the seconds of a class (``conv``), from a calibration on a few measured rows;
-    1 where left out."""
+    """Multipliers of the seconds of a class (``conv``), from a calibration on measured rows; 1 if
+    omitted."""
     draw_bytes_per_clock_per_unit: Draw | None = None
     """Bandwidth that one unit of the engine can draw, in bytes per clock."""
     pnorm: Norm = Quantity(value=4.0)
-    """Exponent that joins the memory's bandwidth and the engine's draw: 4 is a soft minimum."""
+    """Exponent of the p-norm that combines the memory's bandwidth and the engine's draw: 4 is a
+    soft minimum."""
     fusion: Fusion = Fusion()
-    """What is joined into one pass."""
+    """Operators fused into one pass."""
     blocks: Blocks = Blocks()
-    """What lies in blocks of channels."""
+    """Blocked channel layout."""
     semantics: Semantics = Semantics()
-    """What is computed beyond or short of the mathematics."""
+    """Deviations from the mathematics of the network."""
     serving: Serving | None = None
-    """What serving many requests at a time costs."""
+    """Overheads of serving concurrent requests."""
 
     @staticmethod
     def structure_faults(data: Any) -> Iterable[Flaw]:
-        """Checks across fields, on a mapping or a Runtime."""
+        """Check a mapping or a Runtime across fields."""
         return _check(data)
 
     @model_validator(mode="after")
@@ -367,24 +366,24 @@ class Runtime(SpecDocument):
             return (self.base,)
 
     def suits(self, device: Device) -> bool:
-        """Whether the runtime is meant for a device (by its name, an alias or a tag)."""
+        """Return whether the runtime applies to a device (by its name, an alias or a tag)."""
         words = {device.name, *device.aliases, *device.tags}
         return not self.applies_to or bool(words.intersection(self.applies_to))
 
     def drives(self, device: Device, engine: str) -> bool:
-        """Whether it is meant for an engine of a device: for any where it names none."""
+        """Return whether it can drive an engine of a device; any engine if it names none."""
         driven = device.engine(engine)
         return self.engine is None or self.engine in (driven.name, *driven.tags)
 
     def variant(self, device: Device, engine: str | None = None) -> str:
-        """Name of the runtime that stands for this one on an engine, its own where none does.
+        """Return the name of the variant for an engine, or its own name without a match.
 
         Parameters
         ----------
         device
-            Whose tags count where those of the engine say nothing.
+            Its tags are matched if name and tags of a roofline engine match no variant.
         engine
-            Name; the device's default where left out.
+            Name of the engine; the device's default if None.
         """
         driven = device.engine(engine or "main")
         own = {driven.name, *driven.tags} if driven.kind == "roofline" else {driven.kind}
@@ -395,14 +394,14 @@ class Runtime(SpecDocument):
         return self.name
 
     def takes(self, unit: str, precision: Precision | None = None) -> bool:
-        """Whether it runs workloads that yield `unit`, with weights as a precision stores them.
+        """Return whether it supports workloads with an output unit and a weight format.
 
         Parameters
         ----------
         unit
-            What a workload yields (`Workload.unit`).
+            Output unit of the workload (`Workload.unit`).
         precision
-            Formats of its tensors; left out where they do not matter.
+            Formats of its tensors; None skips the check of formats.
         """
         if self.runs and unit not in self.runs:
             return False
@@ -413,6 +412,12 @@ class Runtime(SpecDocument):
         return not names.isdisjoint(self.formats)
 
 
+@cache
+def ideal_runtime() -> Runtime:
+    """Return the runtime without overheads: always the same object, so facts are resolved once."""
+    return Runtime(name="ideal")
+
+
 def _check(data: Any) -> Iterator[Flaw]:
     for field, classes, noun in (
         ("efficiency", EFFICIENCY_CLASSES, "an operator class"),
@@ -421,21 +426,13 @@ def _check(data: Any) -> Iterator[Flaw]:
         ("scale", SCALE_CLASSES, "a class of seconds"),
     ):
         for key in mapped(data, field):
-            found = key.partition(".")[0]
-            if found not in classes:
-                meant = nearest(found, classes)
-                yield Flaw(
-                    (field, key),
-                    f"'{found}' is not {noun}",
-                    "" if meant else one_of(classes),
-                    meant,
-                    on_key=True,
-                )
+            name_of_class = key.partition(".")[0]
+            if name_of_class not in classes:
+                message = f"'{name_of_class}' is not {noun}"
+                yield Flaw.no_such((field, key), message, name_of_class, classes, on_key=True)
     for key, formats in mapped(data, "executes").items():
         for i, name in enumerate(cast("Sequence[Any]", formats)):
             if isinstance(name, str) and name not in COMPUTE_FORMATS:
-                meant = nearest(name, COMPUTE_FORMATS)
-                expected = "" if meant else one_of(COMPUTE_FORMATS)
-                at = ("executes", key, i)
-                yield Flaw(at, f"'{name}' is no compute format", expected, meant)
+                message = f"'{name}' is no compute format"
+                yield Flaw.no_such(("executes", key, i), message, name, COMPUTE_FORMATS)
     yield from check_sources(data)

@@ -1,4 +1,4 @@
-"""JSON Schemas of spec files, for editors; ``python -m perfmodel.hardware.schema [--check]``."""
+"""JSON Schemas of spec files for editors; ``python -m perfmodel.hardware.schema [--check]``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MODELS: Final = {"device": Device, "runtime": Runtime, "system": System}
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """JSON Schema (2020-12) of a spec file.
+    """Return the JSON Schema (2020-12) of a spec file.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def json_schema(kind: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        With a description a field and patterns for texts with units. A spec with a ``base`` may
-        leave out what the base says, so only then nothing but ``name`` is required.
+        Schema with a description per field and patterns for texts with units. A spec with a
+        ``base`` inherits the other required fields, so it requires only ``name``.
     """
     schema = _MODELS[kind].model_json_schema(mode="validation")
     if kind == "runtime":
@@ -56,10 +56,10 @@ def json_schema(kind: str) -> dict[str, Any]:
         schema["required"] += required
         for side in ("device", "server"):
             field = schema["properties"][side]
-            alone = {"type": "string", "description": "The name of the device alone."}
+            name_only = {"type": "string", "description": "The name of the device alone."}
             schema["properties"][side] = {
                 "description": field.pop("description"),
-                "anyOf": [alone, field],
+                "anyOf": [name_only, field],
             }
     elif required:
         schema["if"] = {"not": {"required": ["base"]}}
@@ -91,26 +91,27 @@ def json_schema(kind: str) -> dict[str, Any]:
 
 
 def _describe(schema: dict[str, Any], model: type[Spec]) -> None:
-    """Give every property the text below its field.
+    """Set the description of every property to the docstring below its field.
 
-    pydantic would read the source of every class for these texts whenever the class is imported.
+    pydantic can do the same, but it would parse the source of every class at import time.
     """
-    classes = {found.__name__: found for found in _subclasses(Spec)}
+    classes = {model_class.__name__: model_class for model_class in _subclasses(Spec)}
     definitions = cast("dict[str, dict[str, Any]]", schema.get("$defs", {}))
-    for made, of in [(schema, model), *((d, classes.get(n)) for n, d in definitions.items())]:
-        texts = {} if of is None else _field_texts(of)
-        properties = cast("dict[str, dict[str, Any]]", made.get("properties", {}))
-        for name, told in properties.items():
-            if name in texts and "description" not in told:
-                properties[name] = dict(sorted({**told, "description": texts[name]}.items()))
+    targets = [(schema, model), *((d, classes.get(n)) for n, d in definitions.items())]
+    for definition, described_class in targets:
+        texts = {} if described_class is None else _field_texts(described_class)
+        properties = cast("dict[str, dict[str, Any]]", definition.get("properties", {}))
+        for name, declaration in properties.items():
+            if name in texts and "description" not in declaration:
+                properties[name] = dict(sorted({**declaration, "description": texts[name]}.items()))
 
 
 def _subclasses(model: type[Spec]) -> list[type[Spec]]:
-    return [found for sub in model.__subclasses__() for found in (sub, *_subclasses(sub))]
+    return [subclass for sub in model.__subclasses__() for subclass in (sub, *_subclasses(sub))]
 
 
 def _field_texts(model: type[Spec]) -> dict[str, str]:
-    """Field -> the text that stands below it in its class."""
+    """Return field -> docstring below it in its class."""
     texts: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if not issubclass(base, Spec):
@@ -130,11 +131,11 @@ def _field_texts(model: type[Spec]) -> dict[str, str]:
 
 
 def _loosen(schema: dict[str, Any]) -> None:
-    """Entries of an heir need no more than their name; the loader checks the merged whole."""
+    """Require only the name of entries: an heir may omit the rest, and the loader checks that."""
     definitions = cast("dict[str, dict[str, Any]]", schema.get("$defs", {}))
     for name, definition in definitions.items():
         if name in ("Engine", "Memory", "Link"):
-            # Engines and memories of other kinds have keys of their own, which their class checks.
+            # Other kinds of engines and memories add keys, which their class checks.
             plain = {"Engine": ["roofline"], "Memory": [*MEMORY_KINDS]}.get(name)
             if plain:
                 definition["if"] = {"properties": {"kind": {"enum": plain}}}
@@ -148,9 +149,9 @@ def _loosen(schema: dict[str, Any]) -> None:
 
 
 def _own_keys(kind: str) -> dict[str, Any]:
-    """Keys that a kind of memory takes."""
-    found = memory_class(kind)
-    keys = [*found.model_fields] if found else []
+    """Return the schema that restricts a kind of memory to its keys."""
+    model = memory_class(kind)
+    keys = [*model.model_fields] if model else []
     return {
         "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
         "then": {"propertyNames": {"enum": keys}},
@@ -158,32 +159,32 @@ def _own_keys(kind: str) -> dict[str, Any]:
 
 
 def _tidied(node: Any) -> Any:
-    """Without generated titles and defaults, which say nothing and differ between versions."""
+    """Return a schema without generated titles and defaults, which differ between versions."""
     if isinstance(node, list):
         return [_tidied(item) for item in cast("list[Any]", node)]
     if not isinstance(node, dict):
         return node
-    kept: dict[str, Any] = {}
+    tidy: dict[str, Any] = {}
     for key, value in cast("dict[str, Any]", node).items():
         generated = (key == "title" and isinstance(value, str)) or (
             key == "default" and (value is None or isinstance(value, (dict, list)))
         )
         if not generated:
-            kept[key] = _tidied(value)
-    return kept
+            tidy[key] = _tidied(value)
+    return tidy
 
 
 def stale(folder: Path | None = None) -> list[Path]:
-    """Committed schema files that differ from what the classes say."""
-    found: list[Path] = []
+    """Return the committed schema files that differ from the generated ones."""
+    paths: list[Path] = []
     for path, text in _files(folder).items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def write(folder: Path | None = None) -> list[Path]:
-    """Write the schema files; returns their paths."""
+    """Write the schema files and return their paths."""
     files = _files(folder)
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,13 +201,13 @@ def _files(folder: Path | None) -> dict[Path, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the schema files, or with ``--check`` say which are stale (exit code 1)."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if "--check" in given:
-        found = stale()
-        for path in found:
+    """Write the schema files, or with ``--check`` list the stale ones (exit code 1)."""
+    options = sys.argv[1:] if arguments is None else arguments
+    if "--check" in options:
+        paths = stale()
+        for path in paths:
             sys.stderr.write(f"{path.name} is stale: run python -m perfmodel.hardware.schema\n")
-        return 1 if found else 0
+        return 1 if paths else 0
     for path in write():
         sys.stderr.write(f"wrote {path.name}\n")
     return 0

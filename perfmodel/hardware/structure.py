@@ -1,18 +1,19 @@
-"""Checks across the fields of a device: names, roles, who feeds whom, sources.
+"""Consistency checks across the fields of a device: names, roles, memory feeds, sources.
 
-They run on raw file data (so that they report beside faults of single fields) and on a built
-device alike, hence the tolerant access.
+They run both on raw file data (to be reported together with faults of single fields) and on a built
+device, hence the tolerant access.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, cast
 
 from pydantic import BaseModel
 
 from perfmodel import units
-from perfmodel.errors import nearest, one_of
+from perfmodel.errors import nearest
 from perfmodel.hardware.engine import COMPUTE_FORMATS, engine_class, engine_kinds, is_compute_format
 from perfmodel.hardware.memory import memory_class, memory_kinds
 from perfmodel.marks import Path
@@ -22,31 +23,36 @@ _RESERVED = ("main",)
 
 
 def get(item: Any, key: str) -> Any:
-    """A field of a mapping or of a model; None where absent."""
+    """Return a field of a mapping or of a model; None if absent."""
     if isinstance(item, Mapping):
         return cast("Mapping[str, Any]", item).get(key)
     return getattr(item, key, None)
 
 
 def listed(item: Any, key: str) -> list[Any]:
-    """A list field; empty where absent or no list."""
-    found = get(item, key)
-    return list(cast("Sequence[Any]", found)) if isinstance(found, (list, tuple)) else []
+    """Return a list field; empty if absent or not a list."""
+    value = get(item, key)
+    return list(cast("Sequence[Any]", value)) if isinstance(value, (list, tuple)) else []
 
 
 def mapped(item: Any, key: str) -> dict[str, Any]:
-    """A mapping field; empty where absent or no mapping."""
-    found = get(item, key)
-    return dict(cast("Mapping[str, Any]", found)) if isinstance(found, Mapping) else {}
+    """Return a mapping field; empty if absent or not a mapping."""
+    value = get(item, key)
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
+
+
+def _entries(device: Any, section: str) -> list[tuple[Path, Any]]:
+    """Return (path, entry) of each entry of a section."""
+    return [((section, index), entry) for index, entry in enumerate(listed(device, section))]
 
 
 def names(item: Any, key: str) -> list[str]:
-    """Names of the entries of a list field."""
+    """Return the names of the entries of a list field."""
     return [name for entry in listed(item, key) if isinstance(name := get(entry, "name"), str)]
 
 
 def hierarchy(device: Any, engine: str) -> list[str]:
-    """Names of the memories that feed an engine, nearest first, by breadth."""
+    """Return the names of the memories that feed an engine, nearest first (breadth-first)."""
     feeds = {
         str(get(m, "name")): [str(f) for f in listed(m, "feeds")]
         for m in listed(device, "memories")
@@ -54,22 +60,22 @@ def hierarchy(device: Any, engine: str) -> list[str]:
     distance: dict[str, int] = {}
     targets, depth = {engine}, 0
     while targets and depth <= len(feeds):
-        found = {name for name, fed in feeds.items() if targets.intersection(fed)}
-        distance |= dict.fromkeys(found, depth)  # the longest way counts
-        targets, depth = found, depth + 1
+        feeders = {name for name, fed in feeds.items() if targets.intersection(fed)}
+        distance |= dict.fromkeys(feeders, depth)  # the longest path counts
+        targets, depth = feeders, depth + 1
     order = list(feeds)
     return sorted(distance, key=lambda name: (distance[name], order.index(name)))
 
 
 def check_device(device: Any) -> Iterator[Flaw]:
-    """Every structural flaw of a device (raw mapping or built)."""
+    """Yield every structural flaw of a device (raw mapping or built)."""
     for section in ("engines", "memories", "links"):
         yield from _duplicates(device, section)
     yield from _engines(device)
-    for index, memory in enumerate(listed(device, "memories")):
+    for at, memory in _entries(device, "memories"):
         kind = get(memory, "kind")
         if isinstance(kind, str) and memory_class(kind) is None:
-            yield _unknown(("memories", index, "kind"), "kind of memory", kind, memory_kinds())
+            yield _unknown((*at, "kind"), "kind of memory", kind, memory_kinds())
     yield from _roles(device)
     yield from _feeds(device)
     yield from _order(device)
@@ -79,43 +85,36 @@ def check_device(device: Any) -> Iterator[Flaw]:
 
 
 def _duplicates(device: Any, section: str) -> Iterator[Flaw]:
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(listed(device, section)):
+    seen: set[str] = set()
+    engines = names(device, "engines") if section == "memories" else ()
+    for at, entry in _entries(device, section):
         name = get(entry, "name")
         if not isinstance(name, str):
             continue
-        if name in seen:
-            yield Flaw((section, index, "name"), f"'{name}' is used twice", "each name once")
-        if name in _RESERVED:
-            yield Flaw((section, index, "name"), f"'{name}' is reserved", "another name")
-        seen[name] = index
-    if section == "memories":
-        engines = names(device, "engines")
-        for index, entry in enumerate(listed(device, section)):
-            if get(entry, "name") in engines:
-                message = f"'{get(entry, 'name')}' is an engine too"
-                yield Flaw((section, index, "name"), message, "names that differ")
+        for known, message, expected in (
+            (seen, "is used twice", "each name once"),
+            (_RESERVED, "is reserved", "another name"),
+            (engines, "is an engine too", "names that differ"),
+        ):
+            if name in known:
+                yield Flaw((*at, "name"), f"'{name}' {message}", expected)
+        seen.add(name)
 
 
 def _engines(device: Any) -> Iterator[Flaw]:
     default, known = get(device, "default_engine"), names(device, "engines")
     if isinstance(default, str) and default not in known:
         yield _unknown(("default_engine",), "engine", default, known)
-    for index, engine in enumerate(listed(device, "engines")):
-        path: Path = ("engines", index)
+    for path, engine in _entries(device, "engines"):
         kind = get(engine, "kind")
         if isinstance(kind, str) and engine_class(kind) is None:
             yield _unknown((*path, "kind"), "kind of engine", kind, engine_kinds())
         for field in ("peaks", "vector_peaks", "energy_per_op"):
             for key in mapped(engine, field):
                 if not is_compute_format(key):
-                    yield Flaw(
-                        (*path, field, key),
-                        f"'{key}' is not a compute format",
-                        "" if nearest(key, COMPUTE_FORMATS) else one_of(COMPUTE_FORMATS),
-                        nearest(key, COMPUTE_FORMATS),
-                        on_key=True,
-                    )
+                    message = f"'{key}' is not a compute format"
+                    where = (*path, field, key)
+                    yield Flaw.no_such(where, message, key, COMPUTE_FORMATS, on_key=True)
         yield from _sparsity(engine, path)
 
 
@@ -143,19 +142,18 @@ def _sparsity(engine: Any, path: Path) -> Iterator[Flaw]:
 
 
 def _energy(device: Any) -> Iterator[Flaw]:
-    """Kinds of DRAM that energies are asked for."""
-    asked = mapped(get(device, "energy"), "memories")
-    if not asked:
+    """Yield the flaws of the DRAM kinds in ``energy.memories``."""
+    kinds = mapped(get(device, "energy"), "memories")
+    if not kinds:
         return
     from perfmodel.hardware.technology.offchip import dram_kinds
 
     memories = names(device, "memories")
-    for name, kind in asked.items():
+    for name, kind in kinds.items():
         where: Path = ("energy", "memories", name)
         if name not in memories:
-            meant = nearest(name, memories)
-            expected = "" if meant else f"one of {', '.join(memories) or 'none'}"
-            yield Flaw(where, f"no memory is named '{name}'", expected, meant, on_key=True)
+            message = f"no memory is named '{name}'"
+            yield Flaw.no_such(where, message, name, memories, on_key=True)
         elif isinstance(kind, str) and kind not in dram_kinds():
             yield _unknown(where, "kind of DRAM", kind, dram_kinds())
 
@@ -163,9 +161,9 @@ def _energy(device: Any) -> Iterator[Flaw]:
 def _roles(device: Any) -> Iterator[Flaw]:
     seen: dict[str, str] = {}
     memories = names(device, "memories")
-    for index, memory in enumerate(listed(device, "memories")):
-        for at, role in enumerate(listed(memory, "roles")):
-            where: Path = ("memories", index, "roles", at)
+    for at, memory in _entries(device, "memories"):
+        for index, role in enumerate(listed(memory, "roles")):
+            where = (*at, "roles", index)
             if not isinstance(role, str):
                 continue
             if role in seen:
@@ -180,14 +178,14 @@ def _feeds(device: Any) -> Iterator[Flaw]:
     engines, memories = names(device, "engines"), names(device, "memories")
     graph: dict[str, list[str]] = {}
     place: dict[str, Path] = {}
-    for index, memory in enumerate(listed(device, "memories")):
+    for at, memory in _entries(device, "memories"):
         name = str(get(memory, "name"))
-        place[name] = ("memories", index, "feeds")
+        place[name] = (*at, "feeds")
         graph[name] = [str(target) for target in listed(memory, "feeds")]
-        for at, target in enumerate(graph[name]):
+        for index, target in enumerate(graph[name]):
             if target not in engines and target not in memories:
                 choices = [n for n in (*engines, *memories) if n != name]
-                yield _unknown((*place[name], at), "engine or memory", target, choices)
+                yield _unknown((*place[name], index), "engine or memory", target, choices)
     cycle = _cycle(graph)
     if cycle:
         message = "memories feed each other in a circle: " + " -> ".join(cycle)
@@ -195,19 +193,17 @@ def _feeds(device: Any) -> Iterator[Flaw]:
         return
     broken = not graph or any(
         not targets or not {*targets} <= {*engines, *memories} for targets in graph.values()
-    )  # then a lack of feeders is but a consequence
-    for index, engine in enumerate([] if broken else listed(device, "engines")):
+    )  # missing feeders would only be a consequence of that
+    for at, engine in [] if broken else _entries(device, "engines"):
         name = get(engine, "name")
         if isinstance(name, str) and not hierarchy(device, name):
-            message = f"no memory feeds engine '{name}'"
-            yield Flaw(("engines", index), message, "a memory whose feeds name it")
-    yield from _clocks(device, graph, place)
+            yield Flaw(at, f"no memory feeds engine '{name}'", "a memory whose feeds name it")
+    yield from _clocks(device, place)
 
 
 def _order(device: Any) -> Iterator[Flaw]:
-    """Pairs of numbers of which one bounds the other."""
-    for index, memory in enumerate(listed(device, "memories")):
-        at: Path = ("memories", index)
+    """Yield violations of an order between two numbers, such as sustained <= theoretical."""
+    for at, memory in _entries(device, "memories"):
         yield from at_most(memory, "sustained_bandwidth", "bandwidth", "bandwidth", at)
         yield from at_most(memory, "unit_bandwidth", "bandwidth", "bandwidth", at)
         yield from at_most(memory, "reserved", "capacity", "bytes", at)
@@ -219,23 +215,22 @@ def _order(device: Any) -> Iterator[Flaw]:
     power = get(device, "power")
     yield from at_most(power, "idle", "busy", "power", ("power",))
     yield from at_most(power, "ambient", "limit", "temperature", ("power",))
-    # All that a device draws with one engine at work lies between idling and its ceiling.
-    for index, engine in enumerate(listed(device, "engines")):
-        at = ("engines", index, "busy_power")
+    # Device power with one active engine must be between idle and sustained power.
+    for at, engine in _entries(device, "engines"):
         drawn = number(get(engine, "busy_power"), "power")
         for field, above in (("idle", False), ("busy", True)):
             bound = number(get(power, field), "power")
             if drawn and bound and drawn != bound and (drawn > bound) is above:
                 text, limit = (units.show(value, "power") for value in (drawn, bound))
                 yield Flaw(
-                    at,
+                    (*at, "busy_power"),
                     f"{text} is {'above' if above else 'below'} power.{field}",
                     f"at {'most' if above else 'least'} {limit}",
                 )
 
 
 def _of_kinds(device: Any) -> Iterator[Flaw]:
-    """What a kind's spec class says of several entries together (``device_flaws``)."""
+    """Yield flaws across entries, as checked by ``device_flaws`` of a kind's spec class."""
     for section, class_of in (("engines", engine_class), ("memories", memory_class)):
         for index, entry in enumerate(listed(device, section)):
             kind = get(entry, "kind")
@@ -245,18 +240,18 @@ def _of_kinds(device: Any) -> Iterator[Flaw]:
 
 
 def at_most(item: Any, low: str, high: str, dimension: str, at: Path) -> Iterator[Flaw]:
-    """Yield a flaw where one number of an entry is above another that bounds it."""
+    """Yield a flaw if the number `low` of an entry is above the number `high`."""
     least, most = number(get(item, low), dimension), number(get(item, high), dimension)
     if least is not None and most is not None and least > most > 0:
         text = units.show(least, dimension)
         yield Flaw((*at, low), f"{text} is above {high}", f"at most {units.show(most, dimension)}")
 
 
-def number(given: Any, dimension: str) -> float | None:
-    """SI value of a raw or built number; None where it is absent, per clock or at fault itself."""
-    if isinstance(given, BaseModel):
-        return None if get(given, "per_clock") else get(given, "value")
-    text = get(given, "value") if isinstance(given, Mapping) else given
+def number(stated: Any, dimension: str) -> float | None:
+    """Return the SI value of a raw or built number; None if absent, per clock or invalid."""
+    if isinstance(stated, BaseModel):
+        return None if get(stated, "per_clock") else get(stated, "value")
+    text = get(stated, "value") if isinstance(stated, Mapping) else stated
     if dimension == "count" and isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)
     try:
@@ -265,22 +260,21 @@ def number(given: Any, dimension: str) -> float | None:
         return None
 
 
-def _clocks(
-    device: Any, graph: Mapping[str, list[str]], place: Mapping[str, Path]
-) -> Iterator[Flaw]:
-    """A bandwidth per clock needs one engine with a clock."""
+def _clocks(device: Any, place: Mapping[str, Path]) -> Iterator[Flaw]:
+    """Yield bandwidths per clock without exactly one engine that has a clock."""
     engines = {str(get(e, "name")): e for e in listed(device, "engines")}
     for memory in listed(device, "memories"):
         name = str(get(memory, "name"))
-        chosen = get(memory, "clocked_by")
+        clocked_by = get(memory, "clocked_by")
         base = place[name][:-1]
-        if isinstance(chosen, str) and chosen not in engines:
-            yield _unknown((*base, "clocked_by"), "engine", chosen, list(engines))
+        if isinstance(clocked_by, str) and clocked_by not in engines:
+            yield _unknown((*base, "clocked_by"), "engine", clocked_by, list(engines))
             continue
         for field in ("bandwidth", "sustained_bandwidth", "unit_bandwidth"):
             if not _per_clock(get(memory, field)):
                 continue
-            fed = [chosen] if chosen else sorted(_engines_fed(name, graph, engines))
+            fed = [e for e in sorted(engines) if name in hierarchy(device, e)]
+            fed = [clocked_by] if clocked_by else fed
             if len(fed) > 1:
                 message = f"per clock of which engine? it feeds {', '.join(fed)}"
                 yield Flaw((*base, field), message, f"clocked_by: {fed[0]}")
@@ -296,41 +290,19 @@ def _per_clock(bandwidth: Any) -> bool:
     return isinstance(text, str) and text.rstrip().endswith(("/clock", "/cycle"))
 
 
-def _engines_fed(name: str, graph: Mapping[str, list[str]], engines: Iterable[str]) -> set[str]:
-    fed: set[str] = set()
-    waiting, seen = [name], {name}
-    while waiting:
-        for target in graph.get(waiting.pop(), []):
-            if target not in seen:
-                seen.add(target)
-                waiting.append(target)
-    return fed | seen.intersection(engines)
-
-
-def _cycle(graph: Mapping[str, list[str]]) -> list[str]:
-    """Names round a circle, the first repeated at the end; empty where there is none."""
-    done: set[str] = set()
-    for start in graph:
-        trail: list[str] = []
-        stack: list[tuple[str, Iterator[str]]] = [(start, iter(graph[start]))]
-        trail.append(start)
-        while stack:
-            name, targets = stack[-1]
-            target = next((t for t in targets if t in graph and t not in done), None)
-            if target is None:
-                done.add(name)
-                stack.pop()
-                trail.pop()
-            elif target in trail:
-                return [*trail[trail.index(target) :], target]
-            else:
-                trail.append(target)
-                stack.append((target, iter(graph[target])))
+def _cycle(feeds: Mapping[str, list[str]]) -> list[str]:
+    """Return the names along a cycle, the first repeated at the end; empty if there is none."""
+    try:
+        TopologicalSorter(feeds).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1][:0:-1]  # each feeds the next
+        first = circle.index(next(name for name in feeds if name in circle))
+        return [*circle[first:], *circle[: first + 1]]
     return []
 
 
 def check_sources(spec: Any) -> Iterator[Flaw]:
-    """Every ``source`` names an entry of ``sources``."""
+    """Yield every ``source`` that does not name an entry of ``sources``."""
     known = list(mapped(spec, "sources"))
     for path, key in _cited(spec, ()):
         if key not in known:
@@ -355,7 +327,4 @@ def _cited(item: Any, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _unknown(path: Path, noun: str, name: str, known: Sequence[str]) -> Flaw:
-    meant = nearest(name, known)
-    choices = ", ".join(dict.fromkeys(known)) or "none"
-    expected = "" if meant else f"one of {choices}"
-    return Flaw(path, f"no {noun} is named '{name}'", expected, meant)
+    return Flaw.no_such(path, f"no {noun} is named '{name}'", name, known)

@@ -1,4 +1,4 @@
-"""A system of two devices and a link, as a spec file says it."""
+"""Spec of a system of two devices and the link between them."""
 
 from __future__ import annotations
 
@@ -8,67 +8,64 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 from pydantic import BeforeValidator, Field
 
 from perfmodel.hardware.device import Name, Source, title_alone
+from perfmodel.hardware.field_types import Bandwidth, EnergyPerByte, Time, Watts
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec, SpecDocument
 from perfmodel.hardware.structure import check_sources
 from perfmodel.pydantic_faults import Flaw
 
-Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
-Time: TypeAlias = Annotated[Quantity, Of("time")]
-Power: TypeAlias = Annotated[Quantity, Of("power")]
-EnergyPerByte: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Part: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
 
 
 class SystemEndpoint(Spec):
-    """One of the two devices, and the software that it runs."""
+    """One of the two devices, with its runtime, precision and engine."""
 
     device: str
     """A device of the library, or the path of a spec file."""
     runtime: str | None = None
-    """Runtime; the device's own where left out."""
+    """Runtime; the device's default if omitted."""
     precision: str | None = None
-    """Formats of weights, activations and KV cache; the engine's first where left out."""
+    """Formats of weights, activations and KV cache; the engine's default precision if omitted."""
     engine: str | None = None
-    """Engine of the device; the runtime's where left out."""
+    """Engine of the device; the runtime's if omitted."""
 
 
 class SystemLink(Spec):
-    """The link between the two: what a tensor takes to cross it, seconds and joule."""
+    """The link between the two devices: time and energy of transferring a tensor."""
 
     kind: str = "link"
     """wifi, lte, ethernet, usb ..."""
     bandwidth: Bandwidth
-    """Bits on the link from the device to the server, a second."""
+    """Raw bandwidth from the device to the server, headers included."""
     down_bandwidth: Bandwidth | None = None
-    """From the server to the device; as `bandwidth` where left out."""
+    """Raw bandwidth from the server to the device; equal to `bandwidth` if omitted."""
     efficiency: Part | None = None
-    """Share of the bits that carry the tensors, the rest being headers; 1 where left out."""
+    """Payload share of the raw bandwidth, the rest being headers; 1 if omitted."""
     latency: Time | None = None
-    """One way, of an empty message; a message each way is sent where anything crosses."""
-    power_up: Power | None = None
-    """What the device's radio draws, beyond the device, while it sends."""
-    power_down: Power | None = None
-    """What it draws while it receives."""
+    """One-way latency of an empty message; any transfer costs one message each way."""
+    power_up: Watts | None = None
+    """Additional power of the device's radio while it sends."""
+    power_down: Watts | None = None
+    """Additional power of the device's radio while it receives."""
     energy_per_byte_up: EnergyPerByte | None = None
-    """Energy of the device for each byte that it sends, beside that power x time."""
+    """Energy of the device per byte sent, in addition to `power_up` x time."""
     energy_per_byte_down: EnergyPerByte | None = None
-    """Energy of the device for each byte that it receives, beside that power x time."""
+    """Energy of the device per byte received, in addition to `power_down` x time."""
     note: str | None = None
-    """What a reader must know."""
+    """Remarks for the reader."""
     source: str | None = None
-    """Source of every number that names none."""
+    """Default source of all numbers."""
     confidence: Confidence | None = None
-    """Confidence of every number that names none."""
+    """Default confidence of all numbers."""
 
     def number(self, name: str, otherwise: float = 0.0) -> float:
-        """Return a field in SI units."""
-        found = cast("Quantity | None", getattr(self, name))
-        return otherwise if found is None else found.value
+        """Return a field in SI units, or a default if it is omitted."""
+        quantity = cast("Quantity | None", getattr(self, name))
+        return otherwise if quantity is None else quantity.value
 
 
-def _device_alone(given: Any) -> Any:
-    """A side may be written as the name of its device alone."""
-    return {"device": given} if isinstance(given, str) else given
+def _device_alone(stated: Any) -> Any:
+    """Expand the short form of `SystemEndpoint`, the device name only, into a mapping."""
+    return {"device": stated} if isinstance(stated, str) else stated
 
 
 AnySide: TypeAlias = Annotated[SystemEndpoint, BeforeValidator(_device_alone)]
@@ -78,25 +75,25 @@ class System(SpecDocument):
     """A device, a server and the link between them."""
 
     schema_version: Literal[1] = 1
-    """Version of this form."""
+    """Version of the spec format."""
     name: Name
-    """In snake case."""
+    """Name, in snake case."""
     title: str = ""
-    """What it is, in words."""
+    """Short description."""
     device: AnySide
-    """The side that has the input and wants the output; it runs the first part of a network."""
+    """Side that has the input and needs the output; it runs the first part of a network."""
     server: AnySide
-    """The other side."""
+    """Remote side; it runs the second part of a network."""
     link: SystemLink
-    """What joins them."""
+    """Link between the two sides."""
     sources: Mapping[str, Annotated[Source, BeforeValidator(title_alone)]] = Field(
         default_factory=dict
     )
-    """Documents that numbers cite, by key."""
+    """Cited documents, by key."""
     note: str | None = None
-    """What a reader must know."""
+    """Remarks for the reader."""
 
     @staticmethod
     def structure_faults(data: Any) -> Iterable[Flaw]:
-        """Check across fields: every source that is cited is listed."""
+        """Check that every cited source is listed."""
         return check_sources(data)

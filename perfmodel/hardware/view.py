@@ -1,8 +1,8 @@
-"""Facts read by the fields of their spec classes: what a law sees of engines, memories, runtimes.
+"""Views of facts as fields of spec classes: the interface of laws to engines, memories, runtimes.
 
-A view is typed as the spec class whose facts it reads. Where the spec has a `Quantity`, the view
-has its number in SI units as it is now: varied, an array over points, a tracer. A field that may be
-left out is `None` where nobody states it, so that a type checker asks what a law does then.
+A view is typed as the spec class whose facts it reads. For a `Quantity` of the spec it returns the
+current number in SI units: possibly varied, an array over points, or a tracer. An optional field is
+`None` if nothing states it, so that a type checker makes the law handle that case.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from perfmodel.arrays import is_array
 from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
 from perfmodel.hardware.engine import Engine
-from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Quantity, Spec
-from perfmodel.hardware.runtime import Runtime
 
 S = TypeVar("S", bound=Spec)
 E = TypeVar("E", bound=Engine)
@@ -28,12 +26,12 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def or_else(value: T | None, other: U) -> T | U:
-    """Return a fact that may be left out, or what holds where it is."""
+    """Return an optional fact, or a default if it is None."""
     return other if value is None else value
 
 
 class FactMapping(Mapping[str, Any]):
-    """Facts of a field that holds several, by key (``peaks``, ``efficiency``)."""
+    """Facts of a mapping field by key (``peaks``, ``efficiency``)."""
 
     __slots__ = ("_facts", "_head")
 
@@ -44,7 +42,7 @@ class FactMapping(Mapping[str, Any]):
         return self._facts[self._head + key]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the fact of a key, or `default` where it has none."""
+        """Return the fact of a key, or `default` if there is none."""
         return self._facts.get(self._head + key, default)
 
     def __contains__(self, key: object) -> bool:
@@ -63,7 +61,7 @@ class FactMapping(Mapping[str, Any]):
 
 @cache
 def _field(model: type[Spec], name: str) -> Any:
-    """Return what a field without a fact is: Mapping, a spec class inside, its default, or None.
+    """Return the kind of a field without a fact: Mapping, nested spec class, its default, or None.
 
     Raises
     ------
@@ -83,7 +81,7 @@ def _field(model: type[Spec], name: str) -> Any:
 
 @cache
 def _needed(model: type[Spec], base: type[Spec]) -> tuple[str, ...]:
-    """Return the fields that a class adds to its base and that always have a value."""
+    """Return the required fields that a class adds to its base."""
     return tuple(
         name
         for name, info in model.model_fields.items()
@@ -100,7 +98,7 @@ def lacks(
     head: str,
     choices: Mapping[str, Any] = _NOTHING,
 ) -> bool:
-    """Tell whether an entry is of another kind: it lacks what a class adds to its base."""
+    """Return whether an entry lacks fields that a class adds to its base: it is of another kind."""
     return any(n not in choices and head + n not in facts for n in _needed(model, base))
 
 
@@ -118,11 +116,11 @@ class FactView:
         self._of = model, facts, head, choices, below
 
     def __str__(self) -> str:
-        """Return the name of the entry, as paths of facts have it."""
+        """Return the name of the entry in the paths of facts."""
         return self._of[2].split(".")[1]
 
     def __getattr__(self, name: str) -> Any:
-        """Read a fact, or a switch or word of the spec, once."""
+        """Return a fact, or a switch or word of the spec, and cache it."""
         model, facts, head, choices, below = self._of
         value = facts.get(head + name)
         if value is None:
@@ -150,7 +148,7 @@ def view(
     choices: Mapping[str, Any] = _NOTHING,
     below: str = "",
 ) -> S:
-    """Return facts below a path as the fields of a spec class.
+    """Return the facts below a path as fields of a spec class.
 
     Parameters
     ----------
@@ -159,11 +157,11 @@ def view(
     facts
         Path -> number, array or tracer, in SI units.
     head
-        Path of the entry with its dot: ``engines.gpu.``.
+        Path of the entry with its trailing dot: ``engines.gpu.``.
     choices
         Switches and words of the spec, by field.
     below
-        Of a spec inside another: the field that holds it, with its dot.
+        For a nested spec, the field that contains it, with its trailing dot.
     """
     return cast("S", FactView(model, facts, head, choices, below))
 
@@ -176,19 +174,19 @@ def engine_view(
     kind: str = "",
     path: str = "model",
 ) -> E:
-    """Return facts of an engine, by its name, as the fields of a spec class.
+    """Return the facts of an engine, by its name, as fields of a spec class.
 
     Parameters
     ----------
     kind
-        Kind whose spec class it is; an engine of another one is refused.
+        Kind of the spec class; engines of other kinds are rejected.
     path
-        Place of that fault.
+        Path reported with that fault.
 
     Raises
     ------
     InputError
-        The engine lacks what the class says every engine has.
+        The engine lacks required fields of the class.
     """
     head = f"engines.{engine}."
     if kind and lacks(model, Engine, facts, head, choices):
@@ -198,30 +196,8 @@ def engine_view(
 
 
 def memory_view(model: type[S], facts: Mapping[str, Any], memory: str) -> S:
-    """Return facts of a memory, by its name, as the fields of a spec class."""
+    """Return the facts of a memory, by its name, as fields of a spec class."""
     return view(model, facts, f"memories.{memory}.")
-
-
-class MachineViews:
-    """Views of a machine's facts for predictions on one of its engines.
-
-    Attributes
-    ----------
-    engine, runtime
-        Facts of the engine that is costed, and of the runtime.
-    memories, kernels
-        Facts of plain memories by name, and of the runtime's kernels by name and class, as they are
-        read.
-    others
-        By spec class and path.
-    """
-
-    def __init__(self, facts: Mapping[str, Any], choices: Mapping[str, Any], engine: str) -> None:
-        self.engine = engine_view(Engine, facts, engine, choices)
-        self.runtime = view(Runtime, facts, "runtime.")
-        self.memories: dict[str, Memory] = {}
-        self.kernels: dict[tuple[str, type[Spec]], Any] = {}
-        self.others: dict[tuple[str, str], Any] = {}
 
 
 def _vary(facts: Mapping[str, Any], *_: Any) -> bool:
@@ -229,9 +205,12 @@ def _vary(facts: Mapping[str, Any], *_: Any) -> bool:
 
 
 @cached(FACTS_BYTES, same=2, passing=_vary)
-def views_of(facts: Mapping[str, Any], choices: Mapping[str, Any], engine: str) -> MachineViews:
-    """Return the views of a machine's facts, the same for every prediction on it.
+def views_of(
+    facts: Mapping[str, Any], choices: Mapping[str, Any], engine: str
+) -> dict[tuple[type[Spec], str], Any]:
+    """Return the cache of views of a machine's facts by class and path, shared by its predictions.
 
-    Facts of a mapping are not changed in place: those that are varied are another mapping.
+    Views are added on first use. They remain valid because facts are not changed in place: varied
+    facts are a new mapping.
     """
-    return MachineViews(facts, choices, engine)
+    return {}

@@ -1,4 +1,4 @@
-"""Specs back to YAML, and their content hash."""
+"""Serialisation of specs as YAML, and hash of their content."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from perfmodel.specfile import dumps_json, reads_as_text
 
 
 def content_hash(spec: Spec) -> str:
-    """Sixteen hexadecimal digits of SHA-256 over the canonical JSON of a spec."""
+    """Return the first sixteen hexadecimal digits of SHA-256 over a spec's canonical JSON."""
     dumped = spec.model_dump(mode="json", exclude={"base"}, exclude_defaults=True)
     return hashlib.sha256(dumps_json(dumped).encode()).hexdigest()[:16]
 
 
 def to_yaml(spec: Spec) -> str:
-    """A spec file that reads back as an equal spec.
+    """Return the text of a spec file that reads back as an equal spec.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def to_yaml(spec: Spec) -> str:
     Returns
     -------
     str
-        YAML with the editor's schema line; inherited values are written out.
+        YAML with a schema line for editors; inherited values are written out.
     """
     kind = type(spec).__name__.lower()
     plain = {"schema_version": 1, **_plain(spec)}
@@ -49,9 +49,9 @@ def to_yaml(spec: Spec) -> str:
 
 
 def dimension_of(info: FieldInfo) -> str:
-    """Dimension of a spec field that holds a quantity (or a mapping of them), else ``""``."""
-    found = limit_of(info)
-    return "" if found is None else found.dimension
+    """Return the dimension of a spec field of quantities (one or a mapping), else ``""``."""
+    limits = limit_of(info)
+    return "" if limits is None else limits.dimension
 
 
 @cache
@@ -60,16 +60,16 @@ def _dimensions(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _plain(spec: BaseModel) -> dict[str, Any]:
-    """Fields in declaration order, defaults left out, quantities as texts with units."""
-    model, found = type(spec), cast("dict[str, Any]", {})
+    """Return the fields in declaration order, without defaults, quantities as texts with units."""
+    model, fields = type(spec), cast("dict[str, Any]", {})
     for name, info in model.model_fields.items():
         value: Any = getattr(spec, name)
         if value is None:
             continue
         if not info.is_required() and value == default_of(info):
             continue
-        found[name] = _value(value, _dimensions(model)[name], "")
-    return found
+        fields[name] = _value(value, _dimensions(model)[name], "")
+    return fields
 
 
 def _value(value: Any, dimension: str, key: str) -> Any:
@@ -95,8 +95,8 @@ def _quantity(value: Quantity, dimension: str, key: str) -> Any:
     else:
         unit = "FLOP/s" if dimension == "compute" and _is_floating(key) else ""
         number = units.show(value.value, dimension, digits=None, unit=unit)
-    rest = {k: v for k, v in _plain(value).items() if k not in ("value", "per_clock")}
-    return {"value": number, **rest} if rest else number
+    provenance = {k: v for k, v in _plain(value).items() if k not in ("value", "per_clock")}
+    return {"value": number, **provenance} if provenance else number
 
 
 def _is_floating(key: str) -> bool:
@@ -104,7 +104,7 @@ def _is_floating(key: str) -> bool:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that the strict reader would take for something else."""
+    """YAML dumper that quotes every text the strict reader would not read as text."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -1,4 +1,4 @@
-"""Kinds of hardware: one file a kind, found by the name that a spec's ``kind:`` takes."""
+"""Kinds of hardware: one module per kind, looked up by the name that a spec's ``kind:`` states."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ _FOUND: dict[str, Kind] = {}
 
 
 def kind(name: str) -> Kind:
-    """Return a kind of hardware by name: a built-in, or another package's (entry points).
+    """Return a kind of hardware by name: built-in, or registered by another package's entry point.
 
     Raises
     ------
     KeyError
-        No such kind.
+        No kind of that name.
     """
-    found = _FOUND.get(name)
-    if found is None:
-        found = cast("Kind | None", load_kind("perfmodel.kinds", name))
-        if found is None:
+    loaded = _FOUND.get(name)
+    if loaded is None:
+        loaded = cast("Kind | None", load_kind("perfmodel.kinds", name))
+        if loaded is None:
             raise KeyError(name)
         for member in OPTIONAL:
-            if not hasattr(found, member):
-                setattr(found, member, getattr(Kind, member))
-        _FOUND[name] = found
-    return found
+            if not hasattr(loaded, member):
+                setattr(loaded, member, getattr(Kind, member))
+        _FOUND[name] = loaded
+    return loaded
 
 
 def names() -> list[str]:

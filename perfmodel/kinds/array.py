@@ -1,8 +1,8 @@
-"""The template of a kind: a law counts what the nests of a table take, and the rest follows.
+"""Template of a kind: a subclass counts the work of a table's loop nests, the template prices it.
 
-A kind that multiplies on an array of units states its spec class, the functions whose documentation
-has its equations, and `counts`. Composition, launches, elementwise work, operations, energy and the
-explanation come from here.
+A kind that multiplies on an array of units states its spec class, the functions whose docstrings
+contain its equations, and `counts`. Composition, launches, elementwise work, operations, energy and
+the explanation are inherited from here.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import executed_macs, memory_seconds, vector_rates
 from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times, matrix_rates
 from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import Accesses, OperatorTable
 from perfmodel.workload.shapes import Nests
 
 E = TypeVar("E", bound=Engine)
 
-#: Operations by compute format, what runs as what, formats that the engine has in no form.
+#: Operations by compute format, executed format of each stated one, unsupported formats.
 Operations: TypeAlias = tuple[dict[str, Value], dict[str, str], tuple[str, ...]]
 
 
 class NestRun:
-    """The nests of a table under a setting, and what laws of arrays read beside their extents.
+    """Loop nests of a table under a setting, with the quantities that array laws read of them.
 
     Attributes
     ----------
     table, nests, setting, xp
-        What is costed; the array namespace.
+        Operator table, its nests, the run's setting and the array namespace.
     rows
-        Sums of nests over the rows of the table.
+        Sums values of nests over the rows of the table.
     times
-        Executions of each nest that are not masked.
+        Executions of each nest, masked ones excluded.
     """
 
     def __init__(self, table: OperatorTable, nests: Nests, setting: Setting) -> None:
@@ -54,8 +54,14 @@ class NestRun:
         self.times = nests.times * unmasked(table, setting)
 
     def slots(self, operand: int) -> tuple[str, ...]:
-        """Return what decides the bits of an operand: 0 input, 1 weight, 2 output."""
+        """Return the slots that set the bits of an operand: 0 input, 1 weight, 2 output."""
         return tuple(slots[operand] for slots in self.nests.slots)
+
+    @property
+    def accesses(self) -> Accesses:
+        """Accesses of the rows, one per operand; a table with nests always has them."""
+        assert self.table.accesses is not None
+        return self.table.accesses
 
     @cached_property
     def widths(self) -> tuple[Value, Value, Value]:
@@ -66,75 +72,75 @@ class NestRun:
         return each[:n], each[n : 2 * n], each[2 * n :]
 
     def bits(self, operand: int) -> Value:
-        """Return bits that a multiplier takes of an operand, scales not counted."""
+        """Return bits of an operand's element as the multiplier sees it, scales excluded."""
         return element_bits(self.slots(operand), self.table.points, self.setting)
 
     @cached_property
     def there(self) -> tuple[Value, Value, Value]:
-        """1 for operands that leave the kernel, else 0; ``(nests, 1)`` each."""
+        """1 for operands that are read from or written to memory, else 0; ``(nests, 1)`` each."""
         crosses = (self.nests.access >= 0).astype(float)
         return crosses[:, :1], crosses[:, 1:2], crosses[:, 2:]
 
     def is_kind(self, *kinds: str) -> Value:
-        """Return which nests are of operators of some classes, ``(nests, 1)``."""
+        """Return a mask of nests whose operators are of the given classes, ``(nests, 1)``."""
         return np.array([kind in kinds for kind in self.nests.kind])[:, None]
 
     @property
-    def alone(self) -> Value:
-        """1 for rows that do not touch the array, else 0; ``(rows, 1)``."""
-        alone = np.ones((len(self.table.rows), 1))
-        alone[self.nests.row] = 0.0
-        return alone
+    def without_nests(self) -> Value:
+        """1 for rows that do not use the array, else 0; ``(rows, 1)``."""
+        mask = np.ones((len(self.table.rows), 1))
+        mask[self.nests.row] = 0.0
+        return mask
 
     @property
     def outside(self) -> Value:
-        """Bytes of each row that no nest accounts for."""
+        """Bytes of each row that belong to no nest."""
         return outside_bytes(self.table, self.setting)
 
     @property
     def macs(self) -> Value:
-        """Multiply-accumulates of each row that run."""
+        """Executed multiply-accumulates of each row."""
         return executed_macs(self.table, self.setting)
 
 
 @dataclass(slots=True)
 class Counts:
-    """What a table takes of an engine; every array is ``(rows, points)`` or ``(rows, 1)``.
+    """Work and traffic of a table on an engine; every array is ``(rows, points)`` or ``(rows, 1)``.
 
     Attributes
     ----------
     terms
-        Term of arithmetic -> its work (cycles, operations, bytes) and what is done in a second;
-        None where `seconds` has the term.
+        Arithmetic term -> its work (cycles, operations, bytes) and the rate per second; None where
+        `seconds` has the term.
     traffic
         Level -> bytes across its boundary.
     detail
-        Further numbers of each row, columns of `Prediction.table`.
+        Further numbers of each row; columns of `Prediction.table`.
     energy
-        Name -> joules of one execution of each row.
+        Component -> joules of one execution of each row.
     watts
-        Name -> watts for as long as a row takes.
+        Component -> watts drawn for the duration of a row.
     seconds
-        Term of arithmetic -> its seconds, where they are no quotient.
+        Arithmetic term -> its seconds, where they are not work divided by a rate.
     vector
-        Elementwise operations that the vector units do; none where left out.
+        Elementwise operations on the vector units; none if left out.
     memory
-        Level -> seconds; bytes over bandwidth where left out.
+        Level -> seconds; bytes over bandwidth if left out.
     overhead
-        Term -> seconds that nothing overlaps, beside launches.
+        Term -> seconds that overlap with nothing, besides launches.
     launches
-        Seconds of launches and layers; those of the runtime where left out.
+        Seconds of launches and layers; those of the runtime if left out.
     overlap
-        Rule by which arithmetic and memories join; that of the setting where left out.
+        Rule that combines arithmetic and memory times; that of the setting if left out.
     elementwise
-        Whether elementwise operations are counted, for their energy.
+        Whether elementwise operations are counted, so that their energy is priced.
     cold
-        Seconds of weights before a row's arithmetic.
+        Seconds to load weights before a row's arithmetic starts.
     traffic_model
-        How `traffic` was counted.
+        Description of how `traffic` was counted.
     operations
-        Where they are not all of the executed products, by the engine's formats.
-    left_out, resources, said
+        Operations by the engine's formats, where they differ from all executed products.
+    left_out, resources, expressions
         As in `Terms`.
     """
 
@@ -155,18 +161,20 @@ class Counts:
     operations: Operations | None = None
     left_out: Value = None
     resources: dict[str, Value] = field(default_factory=dict[str, Value])
-    said: dict[str, Callable[[int], str]] = field(default_factory=dict[str, Callable[[int], str]])
+    expressions: dict[str, Callable[[int], str]] = field(
+        default_factory=dict[str, Callable[[int], str]]
+    )
 
 
 def composed(
     table: OperatorTable, setting: Setting, counts: Counts, *, prices: bool = False
 ) -> Terms:
-    """Return the terms of a table from what it takes of an engine.
+    """Return the terms of a table from the work counted on an engine.
 
     Parameters
     ----------
     prices
-        Whether the energies of `counts` cover those of its operations.
+        Whether the energies of `counts` include those of its operations.
     """
     work = {name: amount for name, (amount, _) in counts.terms.items() if amount is not None}
     compute = {
@@ -203,7 +211,7 @@ def composed(
         work,
         energy,
         priced,
-        counts.said,
+        counts.expressions,
         counts.detail,
         traffic_model=counts.traffic_model,
         resources=counts.resources,
@@ -212,18 +220,18 @@ def composed(
 
 
 class ArrayKind(ABC, Generic[E]):
-    """Base of kinds that map loop nests on an array of units.
+    """Base of kinds that map loop nests to an array of units.
 
-    A subclass states `name`, `spec`, `laws` and `counts`; a table without nests goes as on a
+    A subclass states `name`, `spec`, `laws` and `counts`; a table without nests is costed as on a
     roofline.
     """
 
     name: ClassVar[str]
-    """Name that a spec's ``kind:`` takes."""
+    """Name in a spec's ``kind:``."""
     spec: type[E]
-    """What a spec file says of such an engine."""
+    """Spec class of the engine."""
     laws: ClassVar[tuple[Callable[..., Any], ...]] = ()
-    """Functions whose documentation has the equations of terms (`equations_of`)."""
+    """Functions whose docstrings contain the equations of terms (`equations_of`)."""
     network_wide: ClassVar[frozenset[str]] = frozenset()
     needs_nests = True
     any_algorithm = False
@@ -231,16 +239,16 @@ class ArrayKind(ABC, Generic[E]):
     packing = None
     classes: ClassVar[frozenset[str] | None] = None
     prices_operations: ClassVar[bool] = False
-    """Whether the energies that `counts` gives are those of the operations too."""
+    """Whether the energies returned by `counts` include those of operations."""
 
     @cached_property
     def equations(self) -> Mapping[str, Equation]:
-        """Term -> how it is computed."""
+        """Term -> equation and source."""
         return {**equations_of(*self.laws), **BESIDE_PRODUCTS}
 
     @abstractmethod
     def counts(self, run: NestRun, engine: E) -> Counts:
-        """Return what the nests take of an engine; pure functions of arrays alone."""
+        """Return the work and traffic of the nests on an engine, from pure array functions."""
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see `equations`.

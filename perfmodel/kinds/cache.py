@@ -1,7 +1,7 @@
-"""Caches, with what the Execution-Cache-Memory model needs to know of them.
+"""Spec of caches, with the parameters of the Execution-Cache-Memory (ECM) model.
 
-Equations, sources and errors: `perfmodel.cost.ecm` and ``docs/caches.md``. A cache that states
-none of the fields below is the plain memory that it was before.
+Equations, sources and errors: `perfmodel.cost.ecm` and ``docs/caches.md``. A cache that states none
+of the fields below is a plain memory.
 """
 
 from __future__ import annotations
@@ -23,89 +23,85 @@ from perfmodel.cost.ecm import (
 from perfmodel.errors import input_error
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.field_types import Clocks, Portion, PositiveNumber, PositiveSize, Time
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.hardware.view import engine_view, memory_view, or_else
 from perfmodel.workload.streaming import StreamingKernel, kernel_named
 
-Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
-Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
-Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
-Time: TypeAlias = Annotated[Quantity, Of("time")]
 PerClock: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True)]
-Share: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
-Norm: TypeAlias = Annotated[Quantity, Of("count", floor=1.0, ceiling=100.0)]
 
 
 class Cache(Memory):
-    """A cache; the first one also says what a core's load and store ports do.
+    """A cache; the first level also describes the load and store ports of the core.
 
-    Fields of transfers (`line_in` ... `edge_sharpness`) are about the boundary between this cache
-    and the memory beyond it.
+    Fields of transfers (`line_in` ... `edge_sharpness`) describe the boundary between this cache
+    and the next memory outwards.
     """
 
-    line: Size | None = None
-    """Bytes of a line."""
-    vector: Size | None = None
-    """Bytes of a load or store instruction of streaming loops."""
-    loads_per_clock: Count | None = None
+    line: PositiveSize | None = None
+    """Bytes of a cache line."""
+    vector: PositiveSize | None = None
+    """Bytes per load or store instruction of streaming loops."""
+    loads_per_clock: PositiveNumber | None = None
     """Load instructions per clock."""
-    stores_per_clock: Count | None = None
+    stores_per_clock: PositiveNumber | None = None
     """Store instructions per clock, to one line."""
-    accesses_per_clock: Count | None = None
-    """Loads and stores a clock together; no limit where left out."""
-    store_lines_per_clock: Count | None = None
-    """Stores a clock that go to another line than the one before; no limit where left out."""
+    accesses_per_clock: PositiveNumber | None = None
+    """Loads and stores per clock together; unlimited if left out."""
+    store_lines_per_clock: PositiveNumber | None = None
+    """Stores per clock to a line other than the previous one's; unlimited if left out."""
     load_bandwidth: PerClock | None = None
-    """Bytes that all loads fetch a clock; no limit where left out."""
+    """Bytes that all loads fetch per clock; unlimited if left out."""
     access_bandwidth: PerClock | None = None
-    """Bytes of loads and stores a clock together; no limit where left out."""
-    startup: Share | None = None
-    """Share of its time that a loop over data in the first cache adds at its start and end."""
+    """Bytes of loads and stores per clock together; unlimited if left out."""
+    startup: Portion | None = None
+    """Startup and wind-down of a loop over data in the first cache, as a share of its time."""
     row_start: Clocks | None = None
-    """Clocks of a nested loop for each row: start, remainder, end."""
+    """Clocks of a nested loop per row: start, remainder, end."""
     replay: Clocks | None = None
-    """Clocks of a load instruction whose line is not in the first cache, beside the transfer."""
-    overlap_exponent: Norm | None = None
-    """Joins the times of core and levels by a p-norm: 1 adds them, a large one takes the largest.
-    A fact of the core, stated with its first cache."""
+    """Clocks of a load instruction that misses the first cache, in addition to the transfer."""
+    overlap_exponent: Annotated[Quantity, Of("count", floor=1.0, ceiling=100.0)] | None = None
+    """Exponent of the p-norm that combines the times of core and levels: 1 adds them, a large one
+    keeps the maximum. A fact of the core, stated with its first cache."""
     line_in: Clocks | None = None
-    """Clocks of a line that comes in from beyond."""
+    """Clocks per line transferred in from the next level."""
     line_out: Clocks | None = None
-    """Clocks of a line that is written back."""
+    """Clocks per line written back."""
     store_line: Clocks | None = None
-    """Clocks from one store that changes the line to the next, where lines come from beyond."""
+    """Clocks between stores to different lines, where lines come from the next level."""
     line_in_time: Time | None = None
-    """As `line_in`, where what lies beyond does not follow the core's clock (main memory)."""
+    """As `line_in`, in time: the next level does not follow the core's clock (main memory)."""
     line_out_time: Time | None = None
-    """As `line_out`, likewise."""
+    """As `line_out`, in time."""
     store_line_time: Time | None = None
-    """As `store_line`, likewise."""
-    whole_line_allocate: Share | None = None
-    """Share of the lines written whole by aligned vectors that are read before; 1 if left out."""
-    edge_centre: Size | None = None
-    """Working set of which half the lines miss; the capacity where left out."""
-    edge_sharpness: Count | None = None
-    """How steep the edge is; a steep 12 where left out."""
+    """As `store_line`, in time."""
+    whole_line_allocate: Portion | None = None
+    """Share of lines fully overwritten by aligned vectors that are still read first
+    (write-allocate); unity if left out."""
+    edge_centre: PositiveSize | None = None
+    """Working set at which half the lines miss; the capacity if left out."""
+    edge_sharpness: PositiveNumber | None = None
+    """Steepness of the transition from hits to misses; 12 (steep) if left out."""
 
 
 register_memory("cache", Cache)
 
 
 class CacheHierarchy(NamedTuple):
-    """A core with its caches, read off the facts of a machine.
+    """A core with its caches, read from the facts of a machine.
 
     Attributes
     ----------
     core, edges
-        As `perfmodel.cost.ecm.cycles_at_levels` takes them; edges from the first cache outwards.
+        As in `perfmodel.cost.ecm.cycles_at_levels`; edges from the first cache outwards.
     levels
-        Names of the memories, nearest first, main memory last: one more than edges.
+        Names of the memories, nearest first, main memory last: one more than `edges`.
     clock
         Hertz.
     row_start
-        Clocks of a nested loop for each row.
+        Clocks of a nested loop per row.
     """
 
     core: EcmCore
@@ -163,7 +159,7 @@ def hierarchy(
 
 
 def work_of(kernel: StreamingKernel) -> Work:
-    """Return what a kernel does for a line of results, layer conditions met."""
+    """Return the work of a kernel per line of results, with layer conditions met."""
     return Work(
         float(kernel.loads),
         float(kernel.split),
@@ -175,22 +171,22 @@ def work_of(kernel: StreamingKernel) -> Work:
 
 
 def grid_reads(
-    kernel: StreamingKernel, found: CacheHierarchy, row: Value, plane: Value
+    kernel: StreamingKernel, caches: CacheHierarchy, row: Value, plane: Value
 ) -> list[Value]:
-    """Return lines of streams that are only read across each edge, by layer conditions.
+    """Return lines of read-only streams that cross each cache boundary, by layer conditions.
 
     Parameters
     ----------
     row, plane
-        Bytes of a row and a plane of a stencil's grid; of no meaning for other kernels.
+        Bytes of a row and a plane of a stencil's grid; unused for other kernels.
     """
     if not kernel.radius:
-        return [float(kernel.reads)] * len(found.edges)
+        return [float(kernel.reads)] * len(caches.edges)
     return [
         layer_lines(
             kernel.radius, row, plane, edge.centre, edge.sharpness, dimensions=kernel.dimensions
         )
-        for edge in found.edges
+        for edge in caches.edges
     ]
 
 
@@ -202,7 +198,7 @@ def cycles_per_line(
     row: Value = 0.0,
     plane: Value = 0.0,
 ) -> Value:
-    """Return clocks of a streaming kernel for one line of results.
+    """Return clocks of a streaming kernel per line of results.
 
     Parameters
     ----------
@@ -231,19 +227,19 @@ def cycles_per_line(
     >>> round(float(cycles_per_line("copy", pm.hardware("xeon_gold_6148_core"), 16 * 1024)), 2)
     1.12
     """
-    chosen = kernel_named(kernel)
-    made = machine.machine() if isinstance(machine, Device) else machine
-    engine = made.engine
-    levels = tuple(m.name for m in made.device.hierarchy(engine))
-    found = hierarchy(made.facts, engine, levels)
-    if found is None:
+    loop = kernel_named(kernel)
+    resolved = machine.machine() if isinstance(machine, Device) else machine
+    engine = resolved.engine
+    levels = tuple(m.name for m in resolved.device.hierarchy(engine))
+    caches = hierarchy(resolved.facts, engine, levels)
+    if caches is None:
         raise input_error(
-            f"the first cache of {made.device.name} states no load ports",
+            f"the first cache of {resolved.device.name} states no load ports",
             path=f"memories.{levels[0]}.loads_per_clock",
         )
-    reads = grid_reads(chosen, found, row, plane) if chosen.radius else None
-    at = cycles_at_levels(work_of(chosen), found.core, found.edges, reads)
-    clocks = cycles_by_size(at, size, found.edges)
-    if chosen.radius:
-        clocks = clocks + found.row_start * found.core.line / row
+    reads = grid_reads(loop, caches, row, plane) if loop.radius else None
+    at = cycles_at_levels(work_of(loop), caches.core, caches.edges, reads)
+    clocks = cycles_by_size(at, size, caches.edges)
+    if loop.radius:
+        clocks = clocks + caches.row_start * caches.core.line / row
     return clocks

@@ -1,61 +1,59 @@
-"""The kind `roofline` as specs name it: a roofline whose runtime may state what kernels cost.
+"""The kind `roofline` of specs: a roofline whose runtime may state costs of kernels.
 
-That is launches by class, and what convolutions move around products in panels.
-
-Other kinds take the plain roofline for the rows that they do not model, and count launches of
-their own.
+These are launches by operator class, and the data that convolutions move around products in
+panels (padding, unfolding, packing). Other kinds fall back on the plain roofline for rows outside
+their model, and count launches themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
-
-import numpy as np
-import numpy.typing as npt
 
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import weight_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.kernel import Bandwidth, Clocks, Kernel, Number
+from perfmodel.hardware.field_types import Bandwidth
+from perfmodel.hardware.kernel import Clocks, Kernel, Number
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.rates import row_classes
 from perfmodel.kinds.roofline import Roofline
-from perfmodel.workload.lower import OperatorRow, OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.panels import PLAIN, Panels
 
 
 class RooflineKernel(Kernel):
-    """Panels of a convolution's product, and layouts, on rooflines.
+    """Costs of a convolution as a product in panels, and of weight layouts, on rooflines.
 
-    The product is of filters with a matrix of windows, one column for each pixel; `copy_clocks` are
-    those of a number that is unfolded into it.
+    The product multiplies filters by a matrix of windows, one column per pixel; `copy_clocks` is
+    the cost of one number unfolded into that matrix.
     """
 
     KIND: ClassVar[str] = "roofline"
 
     panel: Number | None = None
-    """Columns that the last tile of a product is padded to a multiple of. Where it is left out
-    nothing is padded, unfolded or packed."""
+    """Columns to a multiple of which the last tile of a product is padded. If left out, nothing is
+    padded, unfolded or packed."""
     panel_depth: Number | None = None
-    """Numbers of the summed dimension after which sums are stored, to be added to."""
+    """Summed elements after which partial sums are stored, to be accumulated later."""
     pack_clocks: Clocks | None = None
-    """Clocks of a number that is packed for the product."""
+    """Clocks per number packed for the product."""
     row_clocks: Clocks | None = None
-    """Clocks of a row of an image that is unfolded for one tap, beside its numbers."""
+    """Clocks per image row unfolded for one tap, in addition to those of its numbers."""
     strided_clocks: Clocks | None = None
-    """Clocks of a number that is unfolded where windows stride: one by one, not by vectors."""
+    """Clocks per number unfolded one by one, where strided windows prevent vector copies."""
     store_clocks: Clocks | None = None
-    """Clocks of a sum that is stored."""
+    """Clocks per stored sum."""
     layout_bandwidth: Bandwidth | None = None
-    """Bandwidth at which weights are laid out anew each time that the kernel runs, as by frameworks
-    that keep plain filters for libraries of blocked ones; on rooflines."""
+    """Bandwidth at which weights are rearranged each time that the kernel runs, as in frameworks
+    that store plain filters for libraries with blocked layouts; on rooflines."""
 
 
 class DispatchedRoofline(Roofline):
-    """A roofline, a time of each kernel by its class, and clocks around products in panels."""
+    """A roofline with a time per kernel by its class, and clocks of moves around products."""
 
     equations: Mapping[str, Equation] = {
         **Roofline.equations,
@@ -87,15 +85,15 @@ class DispatchedRoofline(Roofline):
             return terms
         extra = table.kernels * launches * setting.runtime.host_slowdown
         layout = _stated(table, setting, lambda kernel: kernel.layout_bandwidth, float("inf"))
-        moved = None if layout is None else weight_bytes(table, setting)
-        if moved is not None:
-            extra = extra + moved / layout
+        weights = None if layout is None else weight_bytes(table, setting)
+        if weights is not None:
+            extra = extra + weights / layout
         return replace(
             terms, overhead={**terms.overhead, "kernel": extra}, row_s=terms.row_s + extra
         )
 
     def packing(self, runtime: Runtime) -> tuple[Panels, int]:
-        """Return the panels of a runtime's convolutions, and the channels of a depthwise vector."""
+        """Return panel sizes of a runtime's convolutions, and channels of a depthwise vector."""
         panels, narrow = PLAIN, 0
         conv, depthwise = (runtime.kernels.get(name) for name in ("conv", "depthwise"))
         if isinstance(conv, RooflineKernel) and conv.panel is not None:
@@ -112,7 +110,7 @@ class DispatchedRoofline(Roofline):
         compute: dict[str, Value],
         work: dict[str, Value],
     ) -> None:
-        """Add the time of what convolutions move around their products."""
+        """Add the time of data that convolutions move around their products."""
         clock, conv = setting.engine.clock, setting.kernel("conv", RooflineKernel)
         if setting.bare or clock is None or "packed" not in table.extents:
             return
@@ -138,32 +136,16 @@ def _stated(
     other: float,
 ) -> Value:
     """Return a constant of each row's class, ``(rows, points or 1)``; None where none is stated."""
-    keys = table.once("kernels", lambda: _keys(table.rows))
-    each = (
-        [constant(setting.kernel(name, RooflineKernel)) for name in names] for names in keys.names
-    )
-    stated = [next((value for value in values if value is not None), None) for values in each]
+    rows, index = row_classes(table, "kernels", lambda row: (row.kind, row.function))
+    stated: list[Value] = []
+    for row in rows:
+        names = (f"{row.kind}.{row.function}", row.kind) if row.function else (row.kind,)
+        each = (constant(setting.kernel(name, RooflineKernel)) for name in names)
+        stated.append(next((value for value in each if value is not None), None))
     if all(value is None for value in stated):
         return None
-    values = [other if value is None else value for value in stated]
-    return by_row(values, table.points, setting.xp)[keys.of]
-
-
-class _KernelClasses:
-    """Classes of kernels, and which of them each row reads."""
-
-    def __init__(self, names: Sequence[tuple[str, ...]], of: npt.NDArray[np.intp]) -> None:
-        self.names = names
-        self.of = of
-
-
-def _keys(rows: Sequence[OperatorRow]) -> _KernelClasses:
-    places: dict[tuple[str, ...], int] = {}
-    of: list[int] = []
-    for row in rows:
-        names = [row.kind, *([f"{row.kind}.{row.function}"] if row.function else [])]
-        of.append(places.setdefault(tuple(reversed(names)), len(places)))
-    return _KernelClasses(tuple(places), np.array(of, dtype=np.intp))
+    values = [or_else(value, other) for value in stated]
+    return by_row(values, table.points, setting.xp)[index]
 
 
 KIND = DispatchedRoofline()

@@ -1,4 +1,4 @@
-"""What a kind of hardware is: a spec class, and the functions that cost an operator table on it."""
+"""Interface of a kind of hardware: its spec class, and the cost of an operator table on it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.panels import Panels
 
 
 class Equation(NamedTuple):
-    """How a term is computed: Python arithmetic over the named facts, and where it is from."""
+    """Formula of a term: Python arithmetic over the named facts, and its source."""
 
     text: str
     citation: str
@@ -25,56 +25,57 @@ class Equation(NamedTuple):
 
 @dataclass(slots=True)
 class Terms:
-    """What a kind returns: named times of each row, and the bytes that cross each boundary.
+    """Result of a kind: named times of each row, and the bytes that cross each boundary.
 
     Every array has shape ``(rows, points)`` or ``(rows, 1)``.
 
     Attributes
     ----------
     compute
-        Term name -> seconds of arithmetic; they add.
+        Term name -> seconds of arithmetic; they add up.
     memory
         Level -> seconds to move its bytes.
     overhead
-        Term name -> seconds that nothing overlaps.
+        Term name -> seconds that overlap with nothing.
     traffic
         Level -> bytes across its boundary.
     row_s
-        Seconds of each row, composed.
+        Total seconds of each row.
     operations
         Compute format -> operations (two per MAC), for energy. With those of `left_out` they are
-        two of each multiply-accumulate that the table has a row execute.
+        two per executed multiply-accumulate of the table.
     left_out
-        Operations of each row's products that `operations` leaves out: of a memory that multiplies,
+        Operations of each row's products that `operations` excludes: of a memory that multiplies,
         of taps on padding that kernels skip.
     unsupported
-        Compute formats that the engine has no peak for in any wider form.
+        Compute formats for which the engine has no peak, in their own or a wider form.
     cold
-        Seconds of weights that come from main memory before a row's arithmetic, where they do not
+        Seconds to load weights from main memory before a row's arithmetic, where they do not
         overlap with it; part of that level's seconds.
     work
-        Term of `compute` -> what is divided by a rate to give its seconds (cycles, operations); the
-        explanation shows ``work / rate``. Without it ``matrix`` is two operations per MAC,
-        ``vector`` the vector operations.
+        Term of `compute` -> work (cycles, operations) that is divided by a rate; the explanation
+        shows ``work / rate``. By default ``matrix`` is two operations per MAC, ``vector`` the
+        vector operations.
     energy
-        Name -> joules of one execution of each row, for what the kind prices itself.
+        Component -> joules of one execution of each row, for components that the kind prices.
     priced
-        What `energy` covers beside its own names: keys of the operations and traffic that the
-        device's energies must not count again (``operations int8``, ``traffic dram``).
-    said
-        Level of `memory` -> (position of a row -> its seconds at the first point, as plain
+        Keys of operations and traffic that `energy` includes, and that the device's energies must
+        not count again (``operations int8``, ``traffic dram``).
+    expressions
+        Level of `memory` -> (index of a row -> its seconds at the first point, as plain
         arithmetic) for the explanation, where they are not ``bytes / bandwidth``; empty where a row
-        has no arithmetic of its own.
+        has no special expression.
     joined
-        Position of a row -> its seconds without overheads at the first point, as plain arithmetic,
-        where other than the overlap rule joins its terms.
+        Index of a row -> its seconds without overheads at the first point, as plain arithmetic,
+        where a rule other than that of overlap combines its terms.
     detail
         Further numbers of each row, columns of `Prediction.table`: SRAM reads, folds, utilisation.
     traffic_model
-        How `traffic` was found; empty for compulsory traffic under the residency rule.
+        Description of how `traffic` was counted; empty for compulsory traffic under the residency
+        rule.
     resources
-        Resource of the engine -> how much of it the whole network takes, ``(points,)`` or ``(1,)``;
-        the fact ``engines.ENGINE.RESOURCE`` says how much there is.
+        Resource of the engine -> amount that the whole network uses, ``(points,)`` or ``(1,)``;
+        the fact ``engines.ENGINE.RESOURCE`` is the amount available.
     """
 
     compute: dict[str, Value]
@@ -89,7 +90,9 @@ class Terms:
     work: dict[str, Value] = field(default_factory=dict[str, Value])
     energy: dict[str, Value] = field(default_factory=dict[str, Value])
     priced: tuple[str, ...] = ()
-    said: dict[str, Callable[[int], str]] = field(default_factory=dict[str, Callable[[int], str]])
+    expressions: dict[str, Callable[[int], str]] = field(
+        default_factory=dict[str, Callable[[int], str]]
+    )
     detail: dict[str, Value] = field(default_factory=dict[str, Value])
     joined: dict[int, Callable[[], str]] = field(default_factory=dict[int, Callable[[], str]])
     traffic_model: str = ""
@@ -97,18 +100,20 @@ class Terms:
     left_out: Value = None
 
     def __reduce__(self) -> tuple[type[Terms], tuple[Any, ...]]:
-        # `said` and `joined` are functions of the process that made them, for explanations alone.
+        # `expressions` and `joined` are functions, not picklable, and only needed for explanations.
         names = [each.name for each in fields(self)]
-        return Terms, tuple({} if n in ("said", "joined") else getattr(self, n) for n in names)
+        return Terms, tuple(
+            {} if n in ("expressions", "joined") else getattr(self, n) for n in names
+        )
 
 
 _LAW: Final = re.compile(r"``(\w+) = ([^`]+)``\n((?:[ ]+\S.*(?:\n|$))+)")
 
 
 def equations_of(*laws: Callable[..., Any]) -> dict[str, Equation]:
-    """Return the equations of terms that the documentation of functions states.
+    """Return the equations of terms that the docstrings of functions state.
 
-    A term stands on a line by itself, its source below it, indented::
+    A term is on a separate line, its source below it, indented::
 
         ``matrix = cycles / clock``
             Samajdar et al., SCALE-Sim, ISPASS 2020
@@ -116,7 +121,7 @@ def equations_of(*laws: Callable[..., Any]) -> dict[str, Equation]:
     Parameters
     ----------
     laws
-        Published laws, a function each.
+        Published laws, one function each.
 
     Returns
     -------
@@ -131,36 +136,37 @@ def equations_of(*laws: Callable[..., Any]) -> dict[str, Equation]:
 
 
 class Kind(Protocol):
-    """One kind of hardware; `perfmodel.kinds.array.ArrayKind` is a template of kinds.
+    """A kind of hardware; `perfmodel.kinds.array.ArrayKind` is a template.
 
-    Members with a value here may be left out: the value holds.
+    Members with a value here are optional: the value is their default.
     """
 
     needs_nests: bool = False
     """Whether it reads the loop nests of the rows, `OperatorTable.nests`."""
     any_algorithm: bool = False
-    """Whether its units multiply whatever a runtime's algorithm of a convolution asks for."""
+    """Whether its units can run any algorithm of a convolution that a runtime selects."""
     by_bits: bool = False
-    """Whether time goes with the bits of operands."""
+    """Whether time depends on the bits of operands."""
     packing: Callable[[Runtime], tuple[Panels, int]] | None = None
-    """Panels in which a runtime packs products of convolutions, and channels of a vector of its
-    depthwise kernels (0: all alike), of a kind that counts what moves around them."""
+    """Return the panels in which a runtime packs products of convolutions, and the channels of a
+    vector of its depthwise kernels (0: no distinction), for a kind that counts moves around
+    products."""
     classes: Collection[str] | None = None
-    """Classes of rows (`Row.kind`) that it costs, a network with a row of another is refused; all
-    where None."""
+    """Classes of rows (`Row.kind`) that it costs; networks with rows of other classes are refused.
+    All classes if None."""
     spec: type[Engine] = Engine
-    """What a spec file says of an engine of the kind."""
+    """Spec class of the kind's engines."""
     network_wide: Collection[str] = frozenset()
     """Terms that depend on sums over the network; all others are row-local."""
 
     @property
     def name(self) -> str:
-        """Name that a spec's ``kind:`` takes."""
+        """Name in a spec's ``kind:``."""
         ...
 
     @property
     def equations(self) -> Mapping[str, Equation]:
-        """Term -> how it is computed."""
+        """Term -> equation and source."""
         ...
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:

@@ -1,42 +1,44 @@
-"""Rates that kinds share: peak of a format pair, vector peak, effective bandwidth."""
+"""Rates shared by kinds: peak of a format pair, vector peak, effective bandwidth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.arrays import Value, by_row, is_array, namespace
+from perfmodel.arrays import Value, by_row, first_number, is_array, namespace
 from perfmodel.caches import cached
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
 from perfmodel.hardware.view import or_else
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.kinds.distinct import Places
+from perfmodel.workload.operator_table import OperatorTable
+from perfmodel.workload.rows import OperatorRow
 
-#: Class of operator -> the wider one whose efficiency holds where a runtime states none for it.
+#: Class of operator -> broader class whose efficiency applies if a runtime states none for it.
 _WIDER: Mapping[str, str] = {"moe": "gemm", "grouped": "conv", "scan": "gemm"}
 
-#: Operators that are products above all: what else their rows compute rides on these. Whether a row
-#: of any class has products is `Row.products`: the scan of Mamba-2 has, that of Mamba has none.
+#: Classes of product operators: other functions in their rows are fused into them. Whether a row of
+#: any class has products is `Row.products`: the scan of Mamba-2 has, that of Mamba has not.
 MATRIX_KINDS = frozenset({"gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent"})
 
 #: Operators that only move data.
 MOVES = frozenset({"copy", "gather", "resize"})
 
-#: Vector units are looked up in this order when the activation's own format has no peak.
+#: Order in which vector peaks are looked up when the activation's own format has none.
 _VECTOR_ORDER = ("fp32", "fp16", "bf16", "int32", "int16", "int8")
 
 
 def executed_format(setting: Setting, wanted: str) -> str:
-    """Return the format an engine runs a compute format in: its own, a wider one, or ``""``."""
+    """Return the format that runs a compute format: its own, a wider one, or ``""`` if none."""
     peaks = setting.engine.peaks
     return next((name for name in FALLBACKS.get(wanted, (wanted,)) if name in peaks), "")
 
 
 def best_format(setting: Setting) -> str:
-    """Return the engine's fastest format; one whose peak is traced comes last."""
+    """Return the engine's fastest format; a traced peak ranks last."""
     peaks = setting.engine.peaks
     return max(peaks, key=lambda name: _largest(peaks[name]), default="")
 
@@ -46,7 +48,7 @@ def _largest(value: Value) -> float:
 
 
 def executed_in(setting: Setting, pair: tuple[str, str]) -> str:
-    """Return the format that products of two slots run in."""
+    """Return the format in which products of two slots run."""
     return executed_format(setting, pair_format(setting, pair)) or best_format(setting)
 
 
@@ -56,14 +58,14 @@ def by_pair(
     setting: Setting,
     value: Callable[[str, tuple[str, str]], Value],
 ) -> Value:
-    """Return what follows from the format that products run in and from their pair of slots.
+    """Return a value per product that depends on the executed format and the pair of slots.
 
     Parameters
     ----------
     rows
         Row of each product.
     value
-        Format that is executed and pair -> number, or array over points.
+        Executed format and pair -> number, or array over points.
 
     Returns
     -------
@@ -75,6 +77,29 @@ def by_pair(
     if all(alike(each, first) for each in known.values()):
         return first
     return by_row([known[pair] for pair in pairs], table.points, setting.xp)
+
+
+def row_classes(
+    table: OperatorTable, name: str, key: Callable[[OperatorRow], Hashable]
+) -> tuple[list[OperatorRow], Places]:
+    """Return one row per class, and the class of each row; cached per table structure.
+
+    Parameters
+    ----------
+    name
+        Name of the classification, part of the cache key.
+    key
+        Key that rows of one class share.
+    """
+
+    def classes() -> tuple[list[OperatorRow], Places]:
+        first: dict[Hashable, OperatorRow] = {}
+        for row in table.rows:
+            first.setdefault(key(row), row)
+        place = {each: i for i, each in enumerate(first)}
+        return list(first.values()), np.array([place[key(row)] for row in table.rows], np.intp)
+
+    return table.once(("classes", name), classes)
 
 
 def pair_format(setting: Setting, pair: tuple[str, str]) -> str:
@@ -96,10 +121,10 @@ def _named(compute: str) -> Format:
 
 
 def efficiency(setting: Setting, kind: str, pair: tuple[str, str]) -> Value:
-    """Return the runtime's fraction of peak for a class of operator (1 where it states none).
+    """Return the runtime's fraction of peak for a class of operator (1 if it states none).
 
     A runtime may state it for one weight format: ``gemm.q4_0``. Experts and the products of a scan
-    are GEMMs, a convolution in groups is a convolution, unless it says otherwise.
+    count as GEMMs, a grouped convolution as a convolution, unless it states otherwise.
     """
     stated = setting.runtime.efficiency
     name = setting.precision.format_of(pair[0]).name
@@ -122,9 +147,9 @@ def units_in_step(setting: Setting) -> Value:
 
 
 def sparse_speedup(setting: Setting, pair: tuple[str, str]) -> Value:
-    """Return what the engine gains from the weights' sparsity: a fact of its own, 1 if not stated.
+    """Return the engine's speed-up from the weights' sparsity: a stated fact, 1 if not stated.
 
-    Unstructured zeros buy no time on a dense engine.
+    Unstructured zeros save no time on a dense engine.
     """
     sparsity = setting.precision.sparsity_of(pair[0])
     if sparsity is None:
@@ -136,7 +161,7 @@ def vector_peak(setting: Setting) -> tuple[str, Value]:
     """Return the format and the rate of elementwise work.
 
     The vector unit's peak for the activations' format, else its best known one, else the engine's
-    own peak: a machine without stated vector units does such work on its only ones.
+    own peak: a machine without stated vector units runs such work on its only ones.
     """
     act = setting.precision.activations.compute
     for peaks in (setting.engine.vector_peaks, setting.engine.peaks):
@@ -150,8 +175,8 @@ def vector_peak(setting: Setting) -> tuple[str, Value]:
 def vector_rates(table: OperatorTable, setting: Setting) -> Value:
     """Return elementwise operations per second of each row: one number, or ``(rows, points)``.
 
-    A runtime's efficiency of a class (``norm``, ``softmax`` ..., else ``vector``) holds for kernels
-    of their own; what rides on a matrix operator goes at the vector units' peak.
+    A runtime's efficiency of a class (``norm``, ``softmax`` ..., else ``vector``) applies to
+    separate kernels; functions fused into a matrix operator run at the vector units' peak.
     """
     _, peak = vector_peak(setting)
     if setting.bare:
@@ -167,8 +192,8 @@ def vector_rates(table: OperatorTable, setting: Setting) -> Value:
 def copy_shares(table: OperatorTable, setting: Setting) -> Value:
     """Return the fraction of each level's bandwidth that rows reach.
 
-    1 but where they only move data, convert a layout, or attend to what a cache holds, and the
-    runtime says so.
+    1 except for rows that only move data, convert a layout, or attend to a cache, where the runtime
+    states a fraction.
     """
     if setting.bare:
         return 1.0
@@ -187,28 +212,28 @@ def copy_shares(table: OperatorTable, setting: Setting) -> Value:
 
 
 def alike(left: Value, right: Value) -> bool:
-    """Tell whether two values are one array, or equal numbers."""
+    """Return whether two values are the same array, or equal numbers."""
     return left is right or (not is_array(left) and not is_array(right) and left == right)
 
 
 def executed_macs(table: OperatorTable, setting: Setting) -> Value:
-    """Return the multiply-accumulates of each row that run: masked pairs may be skipped."""
+    """Return the executed multiply-accumulates of each row: masked pairs may be skipped."""
     macs = table.macs if table.executed_macs is None else table.executed_macs
     return macs - table.masked_macs if setting.causal_skips_masked else macs
 
 
-def with_latency(seconds: Value, moved: Value, setting: Setting, level: str) -> Value:
-    """Return the time of moving bytes, with the level's latency where any move; bare has none."""
+def with_latency(seconds: Value, size: Value, setting: Setting, level: str) -> Value:
+    """Return ``latency + seconds`` where any bytes move; a bare roofline has no latency."""
     latency: Value = 0.0 if setting.bare else or_else(setting.memory(level).latency, 0.0)
     if is_array(latency) or latency:
-        return seconds + latency * (moved > 0)
+        return seconds + latency * (size > 0)
     return seconds
 
 
 def memory_seconds(
     traffic: Mapping[str, Value], setting: Setting, share: Value = 1.0
 ) -> dict[str, Value]:
-    """Return level -> seconds in which its bytes move, latency with them.
+    """Return level -> seconds to move its bytes, latency included.
 
     Parameters
     ----------
@@ -218,8 +243,8 @@ def memory_seconds(
         Fraction of each level's bandwidth that a row reaches.
     """
     return {
-        level: with_latency(moved / bandwidth(setting, level) / share, moved, setting, level)
-        for level, moved in traffic.items()
+        level: with_latency(size / bandwidth(setting, level) / share, size, setting, level)
+        for level, size in traffic.items()
     }
 
 
@@ -231,7 +256,7 @@ def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: 
 
 
 def bandwidth_fact(setting: Setting, level: str) -> Value:
-    """Return the bandwidth that a plain streaming kernel reaches, whatever the runtime."""
+    """Return the bandwidth that a plain streaming kernel reaches, independent of the runtime."""
     memory = setting.memory(level)
     return memory.bandwidth * memory.sustained_fraction
 
@@ -239,12 +264,13 @@ def bandwidth_fact(setting: Setting, level: str) -> Value:
 def bandwidth(setting: Setting, level: str) -> Value:
     """Return the bandwidth that a kernel draws from a memory, bytes per second.
 
-    Bare: the theoretical figure. Otherwise the runtime's efficiency where it states one, for main
+    Bare: the theoretical figure. Otherwise the runtime's efficiency if it states one, for main
     memory and the memory that stores the weights (a fitted constant replaces the measured fraction,
     the two are never multiplied), else the device's sustained fraction; an engine that cannot draw
-    as much as its memory gives says how much. A runtime may also state
-    how many bytes per clock each unit can have under way; the ceiling joins by a p-norm (a soft
-    minimum). A kind of memory with a law of its own (flash, storage) is asked instead.
+    the full bandwidth of its memory states its own. A runtime may also state the bytes per clock
+    that each unit can have in flight; that ceiling is combined by a p-norm (a soft minimum):
+    ``(rate**-p + ceiling**-p)**(-1/p)``. A kind of memory with its own law (flash, storage)
+    overrides all of this.
     """
     memory = setting.memory(level)
     raw: Value = memory.bandwidth
@@ -254,7 +280,7 @@ def bandwidth(setting: Setting, level: str) -> Value:
     if own is not None:
         return own(setting, level)
     runtime = setting.runtime
-    main = level in (setting.levels[-1], setting.weights_memory)
+    main = level in (setting.main_memory, setting.weights_memory)
     share = runtime.efficiency.get("bandwidth") if main else None
     rate = raw * or_else(share, memory.sustained_fraction)
     draw: Value = runtime.draw_bytes_per_clock_per_unit if main else None
@@ -266,13 +292,30 @@ def bandwidth(setting: Setting, level: str) -> Value:
     return (rate**-p + ceiling**-p) ** (-1.0 / p)
 
 
-class TransferExpression:
-    """Seconds of a level as plain arithmetic: bytes over the rate that they give."""
+class SecondsExpression:
+    """Seconds of a level as plain arithmetic: the number, or bytes over the resulting rate.
 
-    def __init__(self, moved: Value, seconds: Value) -> None:
-        self.moved, self.seconds = moved, seconds
+    Parameters
+    ----------
+    traffic
+        Bytes; if left out the text is the number of seconds.
+    rows
+        Rows with a text; all if left out.
+    """
+
+    def __init__(
+        self, seconds: Value, traffic: Value = None, rows: Collection[int] | None = None
+    ) -> None:
+        self.seconds, self.traffic, self.rows = seconds, traffic, rows
 
     def __call__(self, row: int) -> str:
-        """Return the text of a row; empty where nothing takes time."""
-        moved, seconds = (float(np.asarray(v)[row, 0]) for v in (self.moved, self.seconds))
-        return f"{moved:.12g}/{moved / seconds:.12g}" if seconds else ""
+        """Return the text of a row; empty for a transfer that takes no time."""
+        if self.traffic is None:
+            return f"{first_number(self.seconds[row]):.12g}"
+        seconds, size = (
+            float(np.asarray(each)[row, 0])
+            for each in np.broadcast_arrays(self.seconds, self.traffic)
+        )
+        if not seconds or not (self.rows is None or row in self.rows):
+            return ""
+        return f"{size:.12g}/{size / seconds:.12g}" if size else f"{seconds:.12g}"

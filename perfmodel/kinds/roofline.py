@@ -1,8 +1,8 @@
-"""The hierarchical roofline: the first kind of hardware, and the fallback of every other.
+"""The hierarchical roofline: the basic kind of hardware, and the fallback of all others.
 
 Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore
-architectures", CACM 52(4), 2009; several levels as in Ilic, Pratas and Sousa, "Cache-aware roofline
-model", IEEE CAL 13(1), 2014.
+architectures", CACM 52(4), 2009; several levels as in Ilic, Pratas and Sousa, "Cache-aware
+Roofline model", IEEE CAL 13(1), 2014.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import cold_weight_bytes, level_traffic
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.view import or_else
+from perfmodel.kinds.distinct import Places, places_of
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
     alike,
@@ -41,7 +42,8 @@ from perfmodel.kinds.unpack import (
     summed_in,
     unpack_times,
 )
-from perfmodel.workload.lower import OperatorRow, OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
+from perfmodel.workload.rows import OperatorRow
 
 _WILLIAMS = "Williams et al., CACM 52(4), 2009"
 _LLAMA_CPP = "ggml-org/llama.cpp, ggml_cuda_op_mul_mat_cublas"
@@ -49,7 +51,7 @@ _ILIC = "Ilic et al., IEEE CAL 13(1), 2014"
 
 
 class Roofline:
-    """Time of a row = the slowest of arithmetic and each memory level, plus launch."""
+    """Time of a row = max of arithmetic and each memory level, plus launch."""
 
     name = "roofline"
     any_algorithm = True
@@ -84,15 +86,19 @@ class Roofline:
         memory = memory_seconds(traffic, setting, copy_shares(table, setting))
         unpack = None if setting.bare else unpack_times(table, setting)
         if unpack is not None:
-            # The memory that stores the weights waits for the units that unpack them.
+            # The memory that stores the weights is limited by the units that unpack them.
             p = setting.runtime.pnorm
             store = setting.weights_memory
             memory[store] = (memory[store] ** p + unpack**p) ** (1.0 / p)
         overhead = launch_times(table, setting)
         cold: Value = None
         if setting.overlap == "cold_weights_add":
-            moved = cold_weight_bytes(table, setting)
-            cold = None if moved is None else moved / bandwidth(setting, setting.weights_memory)
+            cold_bytes = cold_weight_bytes(table, setting)
+            cold = (
+                None
+                if cold_bytes is None
+                else cold_bytes / bandwidth(setting, setting.weights_memory)
+            )
         share = None if setting.bare else pipeline_share(table, setting)
         if share is not None:
             parts = (compute, memory, overhead)
@@ -116,10 +122,10 @@ class Roofline:
         compute: dict[str, Value],
         work: dict[str, Value],
     ) -> None:
-        """Add terms of arithmetic, and their work, that this kind does not have."""
+        """Add arithmetic terms, and their work; a hook for subclasses, empty here."""
 
 
-#: Terms that arrays of units leave to the roofline: what is not a product, and what is beside it.
+#: Terms that array kinds leave to the roofline: work without products, and overheads.
 BESIDE_PRODUCTS: Mapping[str, Equation] = {
     name: Roofline.equations[name] for name in ("vector", "memory", "launch", "layer")
 }
@@ -151,7 +157,7 @@ def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
 def matrix_rates(
     table: OperatorTable, macs: Value, setting: Setting
 ) -> tuple[Value, dict[str, Value], dict[str, str], tuple[str, ...]]:
-    """Return operations per second of each row, and what was executed in which format.
+    """Return operations per second of each row, and the operations of each executed format.
 
     Returns
     -------
@@ -160,14 +166,16 @@ def matrix_rates(
     operations
         Format -> operations (two per MAC), shape ``(rows, points)``.
     executed
-        Wanted compute format -> the one that the engine has.
+        Requested compute format -> format that the engine runs it in.
     unsupported
-        Wanted formats that it has in no form; such rows take the engine's best rate.
+        Requested formats without any executable form; such rows run at the engine's best rate.
     """
-    # Tensors that a mixture stores like all others need no rate of their own.
-    apart = tuple(tag for tag, _ in setting.precision.weights.overrides)
-    keys = table.once(("matrix_rates", apart), lambda: _matrix_rows(table.rows, apart))
-    by_value: list[tuple[list[int], str, Value]] = []
+    # Tensors with the common format of a mixture need no separate rate.
+    separate_tags = tuple(tag for tag, _ in setting.precision.weights.overrides)
+    keys = table.once(
+        ("matrix_rates", separate_tags), lambda: _matrix_rows(table.rows, separate_tags)
+    )
+    by_value: list[tuple[Places, str, Value]] = []
     executed: dict[str, str] = {}
     unsupported: list[str] = []
     for (kind, pair), rows in keys.items():
@@ -219,18 +227,16 @@ def matrix_rates(
 
 def _matrix_rows(
     rows: Sequence[OperatorRow], apart: Sequence[str]
-) -> dict[tuple[str, tuple[str, str]], list[int]]:
-    """Return kind and pair -> rows; tags of weights that are not to be kept apart are dropped."""
+) -> dict[tuple[str, tuple[str, str]], Places]:
+    """Return kind and pair -> rows; tags of weights without a separate format are dropped."""
 
     def slot(name: str) -> str:
         role, _, tag = name.partition(":")
         return name if "=" in name or tag in apart else role
 
-    keys: dict[tuple[str, tuple[str, str]], list[int]] = {}
-    for i, row in enumerate(rows):
-        if row.products:
-            keys.setdefault((row.kind, (slot(row.pair[0]), slot(row.pair[1]))), []).append(i)
-    return keys
+    return places_of(
+        (row.kind, (slot(row.pair[0]), slot(row.pair[1]))) if row.products else None for row in rows
+    )
 
 
 KIND = Roofline()

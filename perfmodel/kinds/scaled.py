@@ -1,7 +1,7 @@
-"""Terms of any kind of hardware, multiplied by class as a calibration says.
+"""Calibration of terms: the times of any kind of hardware, multiplied by class.
 
-A few measured rows of a device tell by how much its convolutions, its launches or its main memory
-are slower than the model has them (`perfmodel.calibrate.few_shot`); the multipliers are facts
+A few measured rows of a device determine how much slower its convolutions, its launches or its main
+memory are than in the model (`perfmodel.calibrate.few_shot`); the multipliers are facts
 ``runtime.scale.CLASS``.
 """
 
@@ -18,7 +18,8 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.rates import MOVES
-from perfmodel.workload.lower import OperatorRow, OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
+from perfmodel.workload.rows import OperatorRow
 
 #: Class of a row -> class of seconds.
 CLASS_OF: Final[Mapping[str, str]] = {
@@ -32,7 +33,7 @@ CLASS_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys(MOVES, "copy"),
 }
 
-#: Overheads of a kind that are main memory's.
+#: Overheads of a kind that scale with main memory.
 _FROM_MEMORY: Final = frozenset({"cold_weights"})
 
 
@@ -42,7 +43,7 @@ def class_of(kind: str) -> str:
 
 
 def refuse_classes(kind: Kind, table: OperatorTable) -> None:
-    """Refuse rows of classes that a kind does not cost.
+    """Raise for rows of classes that a kind does not cost.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def refuse_classes(kind: Kind, table: OperatorTable) -> None:
 
 
 def calibrated(table: OperatorTable, terms: Terms, setting: Setting) -> Terms:
-    """Return terms multiplied where the runtime's facts say so."""
+    """Return terms multiplied by the runtime's stated factors."""
     stated = setting.runtime.scale
     scale = {name: stated[name] for name in SCALE_CLASSES if name in stated}
     if not scale or setting.bare:
@@ -83,16 +84,16 @@ def _not_costed(rows: Sequence[OperatorRow], kind: Kind, classes: Collection[str
 def scaled(
     table: OperatorTable, terms: Terms, setting: Setting, scale: Mapping[str, Value]
 ) -> Terms:
-    """Return terms with the seconds of each class multiplied, rows composed again.
+    """Return terms with the seconds of each class multiplied and row totals updated.
 
     Parameters
     ----------
     scale
-        Class of seconds -> multiplier; 1 for those that are left out.
+        Class of seconds -> multiplier; 1 if left out.
     """
     rows = _by_row(table, scale, setting)
     memory_scale, launch_scale = scale.get("memory", 1.0), scale.get("launch", 1.0)
-    main = {setting.levels[-1], setting.weights_memory}
+    main = {setting.main_memory, setting.weights_memory}
     compute = {name: seconds * rows for name, seconds in terms.compute.items()}
     memory = {
         level: seconds * (memory_scale if level in main else rows)
@@ -105,7 +106,7 @@ def scaled(
     cold = None if terms.cold is None else terms.cold * memory_scale
     was = compose(terms.compute, terms.memory, terms.overhead, setting.overlap, terms.cold)
     now = compose(compute, memory, overhead, setting.overlap, cold)
-    # What a kind adds to its rows beside the composition stays.
+    # Terms that a kind adds outside the composition are unchanged.
     return replace(
         terms,
         compute=compute,
@@ -113,7 +114,7 @@ def scaled(
         overhead=overhead,
         cold=cold,
         row_s=terms.row_s + (now - was),
-        said={},
+        expressions={},
     )
 
 

@@ -1,7 +1,7 @@
 """Rows of class ``stream`` (loops over arrays, stencils) by the Execution-Cache-Memory model.
 
-Any kind of engine may hand its terms to `with_streams`: where the caches state their ports and
-transfers, such rows take the model's times, all other rows stay as they are.
+Any kind of engine may pass its terms to `with_streams`: where the caches state ports and transfers,
+such rows have the model's times, all other rows are unchanged.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.cache import CacheHierarchy, grid_reads, hierarchy, work_of
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.streaming import KERNELS, StreamingKernel
 
 
 def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
     """Return the terms with the model's times for rows of class ``stream``.
 
-    The time of arithmetic of such a row is that of the core with all data in its first cache; the
-    seconds and bytes of a memory are those of its lines that cross to the cache before it, each by
-    itself; `row_s` joins them as the machine's overlap says. A column ``cycles_per_line`` is added,
-    of one core; several cores divide the loop until main memory's bandwidth holds them up.
+    The arithmetic time of such a row is that of the core with all data in its first cache; the
+    seconds and bytes of a memory are those of lines transferred to the next nearer cache, for each
+    memory separately; `row_s` combines them by the machine's overlap. A column ``cycles_per_line``
+    is added, for one core; several cores divide the loop, bounded by the bandwidth of main memory.
     """
     if setting.bare or "results" not in table.extents:
         return terms
-    found = hierarchy(setting.facts, setting.engine_name, setting.levels)
-    if found is None:
+    caches = hierarchy(setting.facts, setting.engine_name, setting.levels)
+    if caches is None:
         return terms
     compute, memory, traffic = dict(terms.compute), dict(terms.memory), dict(terms.traffic)
     joined = dict(terms.joined)
@@ -39,15 +39,15 @@ def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
         kernel = KERNELS.get(row.loop)
         if kernel is None:
             continue
-        times = _Times(kernel, table, i, found, setting)
+        times = _Times(kernel, table, i, caches, setting)
         for name in compute:
             compute[name] = _put(
                 compute[name], i, times.core if name == "vector" else 0.0, table, setting
             )
-        for level in found.levels:
-            seconds, moved = times.levels.get(level, (0.0, 0.0))
+        for level in caches.levels:
+            seconds, size = times.levels.get(level, (0.0, 0.0))
             memory[level] = _put(memory.get(level, 0.0), i, seconds, table, setting)
-            traffic[level] = _put(traffic.get(level, 0.0), i, moved, table, setting)
+            traffic[level] = _put(traffic.get(level, 0.0), i, size, table, setting)
         overhead = sum((_row(v, i) for v in terms.overhead.values()), 0.0)
         row_s = _put(row_s, i, times.total + overhead, table, setting)
         per_line = _put(per_line, i, times.cycles, table, setting)
@@ -65,73 +65,73 @@ def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
 
 
 class _Times:
-    """Times of one row: seconds in all, of the core, and (seconds, bytes) of each level."""
+    """Times of one row: total and core seconds, and (seconds, bytes) of each level."""
 
     def __init__(
         self,
         kernel: StreamingKernel,
         table: OperatorTable,
         i: int,
-        found: CacheHierarchy,
+        caches: CacheHierarchy,
         setting: Setting,
     ) -> None:
         results, size, row, plane = (
             _row(table.extents[name], i) for name in ("results", "size", "row", "plane")
         )
-        self.found, work = found, work_of(kernel)
-        core = found.core
+        self.hierarchy, work = caches, work_of(kernel)
+        core = caches.core
         self.lines = results * 8.0 / core.line
-        reads = grid_reads(kernel, found, row, plane)
-        self.parts = level_parts(work, core, found.edges, reads)
+        reads = grid_reads(kernel, caches, row, plane)
+        self.parts = level_parts(work, core, caches.edges, reads)
         cores: Value = setting.engine.units
-        # Cores share the last cache; each holds its part of the arrays in those before it.
-        sizes = [size / cores] * (len(found.edges) - 1) + [size]
+        # Cores share the last cache; each has its part of the arrays in the private ones.
+        sizes = [size / cores] * (len(caches.edges) - 1) + [size]
         self.gone = [
-            self._missed(miss_share(held, e.centre, e.sharpness), setting)
-            for held, e in zip(sizes, found.edges, strict=True)
+            self._missed(miss_share(own, e.centre, e.sharpness), setting)
+            for own, e in zip(sizes, caches.edges, strict=True)
         ]
-        at = cycles_at_levels(work, core, found.edges, reads)
-        self.per_row = found.row_start * core.line / row if kernel.radius else 0.0
-        self.cycles = cycles_by_size(at, sizes, found.edges) + self.per_row
-        self.core = self.lines * self.parts[0] / found.clock / cores
+        at = cycles_at_levels(work, core, caches.edges, reads)
+        self.per_row = caches.row_start * core.line / row if kernel.radius else 0.0
+        self.cycles = cycles_by_size(at, sizes, caches.edges) + self.per_row
+        self.core = self.lines * self.parts[0] / caches.clock / cores
         self.levels: dict[str, tuple[Value, Value]] = {}
-        for edge, level, come, gone in zip(
-            found.edges, found.levels[1:], reads, self.gone, strict=True
+        for edge, level, come, missing_share in zip(
+            caches.edges, caches.levels[1:], reads, self.gone, strict=True
         ):
-            allocated = work.writes * (1.0 - work.whole * (1.0 - edge.allocate))
+            allocated = work.writes * (1.0 - work.full_lines * (1.0 - edge.allocate))
             lines_in = come + work.updates + allocated
             seconds = edge.line_in * lines_in + edge.line_out * work.stores
             self.levels[level] = (
-                gone * self.lines * seconds / found.clock / cores,
-                gone * self.lines * core.line * (lines_in + work.stores),
+                missing_share * self.lines * seconds / caches.clock / cores,
+                missing_share * self.lines * core.line * (lines_in + work.stores),
             )
-        self.total = self.lines * self.cycles / found.clock / cores
-        main = found.levels[-1]
+        self.total = self.lines * self.cycles / caches.clock / cores
+        main = caches.levels[-1]
         shared = self.levels[main][1] / bandwidth(setting, main)
-        # What one core draws is in its own times; several may be held up by the memory.
+        # One core's own draw is in its times; only several cores can saturate the memory.
         xp = setting.xp
         self.shared = xp.where(xp.asarray(cores) > 1.0, shared, 0.0)
         self.total = xp.maximum(self.total, self.shared)
         self.cores = cores
 
     def _missed(self, share: Value, setting: Setting) -> Value:
-        """Return a share of lines that miss, none where no run in a thousand misses a line.
+        """Return a share of missing lines, 0 where fewer than one line in a thousand runs misses.
 
-        Lines come whole: what the ramp leaves far below a cache's size is no traffic.
+        Lines are indivisible: the tail of the ramp far below a cache's size is no traffic.
         """
         return setting.xp.where(share * self.lines < 1e-3, 0.0, share)
 
     def text(self) -> str:
-        """Return the seconds of the first point as plain arithmetic."""
-        p = _said(self.found.core.overlap)
+        """Return the seconds of the first point as a plain arithmetic expression."""
+        p = _said(self.hierarchy.core.overlap)
         powers = [f"{_said(part)}**{p}" for part in self.parts]
         at = [_said(self.parts[0])]
         at += [f"({' + '.join(powers[: i + 3])})**(1/{p})" for i in range(len(self.gone))]
         clocks = at[0]
-        for gone, inner, outer in zip(self.gone, at, at[1:], strict=False):
-            clocks += f" + {_said(gone)}*({outer} - {inner})"
+        for missing_share, inner, outer in zip(self.gone, at, at[1:], strict=False):
+            clocks += f" + {_said(missing_share)}*({outer} - {inner})"
         clocks += f" + {_said(self.per_row)}" if is_array(self.per_row) or self.per_row else ""
-        own = f"{_said(self.lines)}/{_said(self.found.clock)}*({clocks})"
+        own = f"{_said(self.lines)}/{_said(self.hierarchy.clock)}*({clocks})"
         if _said(self.cores) == "1":
             return own
         return f"max({own}/{_said(self.cores)}, {_said(self.shared)})"
@@ -142,7 +142,7 @@ def _said(value: Value) -> str:
 
 
 def _row(value: Value, i: int) -> Value:
-    """Return row `i` of ``(rows, points)``; a number is the same for all rows."""
+    """Return row `i` of ``(rows, points)``; a scalar applies to all rows."""
     return value[i] if is_array(value) and value.ndim else value
 
 
@@ -150,8 +150,8 @@ def _zeros(table: OperatorTable, setting: Setting) -> Value:
     return setting.xp.zeros((len(table.rows), 1))
 
 
-def _put(whole: Value, i: int, row: Value, table: OperatorTable, setting: Setting) -> Value:
+def _put(values: Value, i: int, row: Value, table: OperatorTable, setting: Setting) -> Value:
     """Return ``(rows, points)`` values with one row replaced."""
     xp = setting.xp
-    mine = xp.asarray([[1.0 if j == i else 0.0] for j in range(len(table.rows))]) > 0
-    return xp.where(mine, row, whole)
+    selected = xp.asarray([[1.0 if j == i else 0.0] for j in range(len(table.rows))]) > 0
+    return xp.where(selected, row, values)

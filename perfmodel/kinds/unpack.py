@@ -1,8 +1,9 @@
-"""What quantised weights, long products and split layers cost: effects of a runtime's kernels.
+"""Effects of a runtime's kernels: quantised weights, long products, and split layers.
 
-A vector unit that multiplies packed weights starts so many instructions per clock, and its inner
-loop needs so many per weight; a GPU that streams them unpacks so many per clock. Long prompts write
-weights out in half precision first, and run at the clock that the board's power allows.
+A vector unit that multiplies packed weights issues a number of instructions per clock, and its
+inner loop needs a number per weight; a GPU that streams packed weights unpacks a number per clock.
+Long prompts first expand weights to half precision, and run at the clock that the board's power
+limit allows.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from perfmodel.cost.setting import Setting
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.lookup_table.constants import LookupKernel
 from perfmodel.kinds.lookup_table.counts import instructions_per_mac
-from perfmodel.kinds.slots import bits_of, family_of
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.kinds.operand_bits import bits_of, family_of
+from perfmodel.workload.operator_table import OperatorTable
 
 
 def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
     """Return operations per second (two per MAC) at which packed weights of a slot are multiplied.
 
     ``2 * units * clock * macs_per_clock_per_unit``, or on a vector unit ``2 * units * clock *
-    vector_issue * issue_share / instructions_per_mac``, these stated or counted from look-ups;
-    ``None`` where the runtime states none for their format.
+    vector_issue * issue_share / instructions_per_mac``, stated or counted from look-ups; ``None``
+    if the runtime states neither for their format.
 
     Parameters
     ----------
     most
-        What the engine's multipliers do: a rate that was counted on others is no more than that.
+        Rate of the engine's multipliers, an upper bound on rates counted on other hardware.
         Look-ups multiply nothing, and may be faster.
     """
     engine, runtime, xp = setting.engine, setting.runtime, setting.xp
@@ -51,10 +52,10 @@ def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
 
 
 def _looked_up(setting: Setting, slot: str) -> Value:
-    """Return instructions a multiply-accumulate of weights looked up in tables, or ``None``.
+    """Return instructions per multiply-accumulate of weights looked up in tables, or ``None``.
 
-    By the law of `perfmodel.kinds.lookup_table`, where the runtime's kernels look products up and
-    the weights are integers or ternary.
+    By the law of `perfmodel.kinds.lookup_table`, where the runtime's kernels use look-ups and the
+    weights are integers or ternary.
     """
     gemm = setting.kernel("gemm", LookupKernel)
     if gemm.lookup_instructions is None or family_of(setting, slot) not in ("int", "ternary"):
@@ -65,10 +66,10 @@ def _looked_up(setting: Setting, slot: str) -> Value:
 
 
 def unpack_times(table: OperatorTable, setting: Setting) -> Value:
-    """Return seconds a unit of the engine takes to unpack the weights of each row.
+    """Return seconds for the engine's units to unpack the weights of each row.
 
     ``weights / (unpack_weights_per_clock_per_unit * unpack_speedup * units * clock)``, of shape
-    ``(rows, points)``; ``None`` where the runtime states no such rate for the weights' formats.
+    ``(rows, points)``; ``None`` if the runtime states no such rate for the weights' formats.
     """
     engine, stated = setting.engine, setting.runtime.unpack_weights_per_clock_per_unit
     if engine.clock is None or not stated:
@@ -76,13 +77,13 @@ def unpack_times(table: OperatorTable, setting: Setting) -> Value:
     rate = engine.units * engine.clock * or_else(engine.unpack_speedup, 1.0)
     total: Value = None
     for slot in _weights(table):
-        rows, weights = table.moved[slot]
+        rows, weights = table.transfers[slot]
         each = _of_format(setting, slot, stated, inverse=True)
         if each is None:
             continue
         seconds = weights * (each / rate)
-        whole = _placed(rows, seconds, len(table.rows), setting)
-        total = whole if total is None else total + whole
+        placed = _placed(rows, seconds, len(table.rows), setting)
+        total = placed if total is None else total + placed
     return total
 
 
@@ -90,14 +91,16 @@ def _weights(table: OperatorTable) -> tuple[str, ...]:
     """Return the slots of weights that products read."""
     return table.once(
         "weights",
-        lambda: tuple(s for s in table.moved if s.startswith("weight") and s != "weight:vector"),
+        lambda: tuple(
+            s for s in table.transfers if s.startswith("weight") and s != "weight:vector"
+        ),
     )
 
 
 def _of_format(
     setting: Setting, slot: str, stated: Mapping[str, Value], *, inverse: bool = False
 ) -> Value:
-    """Return a number per weight: shares of a mixed tensor add; None where a part has none."""
+    """Return a number per weight: the mean over shares of a mixed tensor; None if one has none."""
     if "=" in slot:
         parts: tuple[tuple[float, str], ...] = ((1.0, setting.precision.format_of(slot).name),)
     else:
@@ -117,13 +120,13 @@ def _of_format(
 
 
 def _placed(rows: Value, values: Value, count: int, setting: Setting) -> Value:
-    """Return values in their rows of a column of zeros."""
+    """Return a column of zeros with values in the given rows."""
     xp = setting.xp
-    whole = xp.zeros((count, values.shape[1]))
+    out = xp.zeros((count, values.shape[1]))
     if xp is np:
-        whole[rows] = values
-        return whole
-    return whole.at[rows].set(values)
+        out[rows] = values
+        return out
+    return out.at[rows].set(values)
 
 
 def _ungrouped(name: str) -> str:
@@ -133,18 +136,18 @@ def _ungrouped(name: str) -> str:
 
 
 def multiplied_in(setting: Setting, slot: str) -> str:
-    """Return the compute format that the runtime's kernels bring weights of a slot to, or ``""``.
+    """Return the compute format to which kernels convert weights of a slot, or ``""``.
 
-    As a runtime says by the weights' format; the tensors of a mixture go by the mixture's.
+    Stated by the weights' format; tensors of a mixture follow the mixture.
     """
-    said: Mapping[str, str] = setting.choices.get("multiplies_in", {})
-    if setting.bare or not said or not slot.startswith("weight"):
+    stated: Mapping[str, str] = setting.choices.get("multiplies_in", {})
+    if setting.bare or not stated or not slot.startswith("weight"):
         return ""
-    return said.get(setting.precision.format_of(slot).name, "")
+    return stated.get(setting.precision.format_of(slot).name, "")
 
 
 def summed_in(setting: Setting, name: str) -> Value:
-    """Return the factor on the peak of a format by what the runtime's kernels sum products in."""
+    """Return the factor on a format's peak by the accumulator of the runtime's kernels."""
     accumulator = setting.choices.get("accumulator")
     if not accumulator or name not in ("fp16", "bf16"):
         return 1.0
@@ -152,10 +155,10 @@ def summed_in(setting: Setting, name: str) -> Value:
 
 
 def power_limited(setting: Setting, rate: Value) -> Value:
-    """Return a rate of long matrix products under the board's power.
+    """Return a rate of long matrix products under the board's power limit.
 
-    ``(rate**-p + (busy / sustained_energy_per_op)**-p)**(-1/p)``: the clock falls until the board
-    draws what it may.
+    ``(rate**-p + (busy / sustained_energy_per_op)**-p)**(-1/p)``: the clock is reduced until the
+    board draws its limit.
     """
     each, busy = setting.sustained_energy_per_op, setting.power.busy
     if each is None or busy is None:
@@ -165,11 +168,11 @@ def power_limited(setting: Setting, rate: Value) -> Value:
 
 
 def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return bytes that each row moves to write quantised weights out in half precision.
+    """Return bytes that each row moves to expand quantised weights to half precision.
 
-    Read packed and written in two bytes each, once a micro-batch (the product reads them in its own
-    time); none up to
-    ``runtime.expands_above`` tokens. ``None`` where the runtime does no such thing.
+    Read packed and written in two bytes each, once per micro-batch (the product's own read is
+    counted elsewhere); 0 up to ``runtime.expands_above`` tokens. ``None`` if the runtime does not
+    expand.
     """
     above = setting.runtime.expands_above
     if above is None:
@@ -178,36 +181,36 @@ def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
     packed = [s for s in _weights(table) if setting.precision.format_of(s).family != "float"]
     if not packed:
         return None
-    # All slots at once: their arrays are small, and a call for each of them takes longer.
+    # All slots in one array: they are small, and a call per slot takes longer.
     slots = tuple(packed)
     places = table.once(
-        ("packed", slots), lambda: np.concatenate([table.moved[s][0] for s in slots])
+        ("packed", slots), lambda: np.concatenate([table.transfers[s][0] for s in slots])
     )
-    width = max(table.moved[slot][1].shape[1] for slot in slots)
+    width = max(table.transfers[slot][1].shape[1] for slot in slots)
     weights = xp.concatenate(
         [
             xp.broadcast_to(w, (len(rows), width)) if w.shape[1] != width else w
-            for rows, w in (table.moved[slot] for slot in slots)
+            for rows, w in (table.transfers[slot] for slot in slots)
         ]
     )
     tokens = table.macs[places] / xp.maximum(weights, 1.0)
-    moved = xp.where(tokens > above, _passes(setting, tokens), 0.0) * weights
+    crossing = xp.where(tokens > above, _passes(setting, tokens), 0.0) * weights
     total: Value = None
     at = 0
     for slot in slots:
-        rows = table.moved[slot][0]
-        here = moved[at : at + len(rows)] * (setting.precision.bits(slot) / 8.0 + 2.0)
+        rows = table.transfers[slot][0]
+        expanded = crossing[at : at + len(rows)] * (setting.precision.bits(slot) / 8.0 + 2.0)
         at += len(rows)
-        if xp is not np or total is None or here.shape[1] != total.shape[1]:
-            whole = _placed(rows, here, len(table.rows), setting)
-            total = whole if total is None else total + whole
+        if xp is not np or total is None or expanded.shape[1] != total.shape[1]:
+            placed = _placed(rows, expanded, len(table.rows), setting)
+            total = placed if total is None else total + placed
         else:
-            total[rows] += here
+            total[rows] += expanded
     return total
 
 
 def _passes(setting: Setting, tokens: Value) -> Value:
-    """Return micro-batches of a prompt: a staircase, or its continuous form."""
+    """Return micro-batches of a prompt: rounded up, or in the continuous form."""
     size = setting.runtime.micro_batch
     if size is None:
         return tokens * 0.0 + 1.0
@@ -217,11 +220,11 @@ def _passes(setting: Setting, tokens: Value) -> Value:
 
 
 def pipeline_share(table: OperatorTable, setting: Setting) -> Value:
-    """Return the share of its time on one device that a run takes with its layers split over many.
+    """Return the time of a run with its layers split over devices, relative to one device.
 
-    Micro-batches follow each other through the parts like work through a pipeline (GPipe, arXiv
-    1811.06965): ``(passes + parts - 1) / (passes * parts)``; one token passes through all parts one
-    after the other. ``None`` for one device.
+    Micro-batches pass through the parts as in a pipeline (GPipe, arXiv 1811.06965): ``(passes +
+    parts - 1) / (passes * parts)``; a single token passes through the parts in sequence. ``None``
+    for one device.
     """
     parts: Value = setting.runtime.split
     if not is_array(parts) and parts == 1.0:
@@ -229,8 +232,8 @@ def pipeline_share(table: OperatorTable, setting: Setting) -> Value:
     xp = setting.xp
     weights: Value = None
     for slot in _weights(table):
-        rows, moved = table.moved[slot]
-        tokens = xp.max(table.macs[rows] / xp.maximum(moved, 1.0), axis=0)
+        rows, elements = table.transfers[slot]
+        tokens = xp.max(table.macs[rows] / xp.maximum(elements, 1.0), axis=0)
         weights = tokens if weights is None else xp.maximum(weights, tokens)
     if weights is None:
         return None

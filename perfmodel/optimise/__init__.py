@@ -1,1 +1,1 @@
-"""Answers with their proof, and the one door to solvers of integer programmes."""
+"""Certified answers (value with lower bound), best-first search, and integer programming."""

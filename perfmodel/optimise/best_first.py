@@ -1,7 +1,7 @@
-"""The one search of trees: best first or depth first, with bounds, dominance and an incumbent.
+"""Generic branch and bound: best first or depth first, with bounds, dominance and an incumbent.
 
 Land and Doig, "An automatic method of solving discrete programming problems", Econometrica 28,
-1960; with a bound of zero on what is still to pay it is Dijkstra's, with a better one it is A*.
+1960; with a zero bound on the remaining cost it is Dijkstra's algorithm, with a better one A*.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from perfmodel.optimise.deadline import Deadline
 N = TypeVar("N")
 S = TypeVar("S")
 
-#: Bound of a node, how deep it lies (less than 0), its number, and the node.
+#: Bound of a node, minus its depth, its serial number, and the node.
 _Entry: TypeAlias = tuple[float, int, int, N]
 
 
 class Incumbent(Generic[S]):
-    """The best solution so far.
+    """The best known solution.
 
     Parameters
     ----------
     value
-        Only solutions that cost less are of interest.
+        Only solutions that cost less than this are of interest.
     """
 
     def __init__(self, value: float = math.inf) -> None:
@@ -36,7 +36,7 @@ class Incumbent(Generic[S]):
         self.solution: S | None = None
 
     def offer(self, solution: S, value: float) -> bool:
-        """Take a solution if it costs less than the best; tell whether it does."""
+        """Accept a solution if it costs less than the best; return whether it does."""
         better = value < self.value
         if better:
             self.value, self.solution = value, solution
@@ -44,25 +44,25 @@ class Incumbent(Generic[S]):
 
 
 class BestFirst(Generic[N, S]):
-    """A search for the least: nodes of a tree or graph, each with a bound on what it leads to.
+    """Minimisation over the nodes of a tree or graph, each with a bound on its descendants.
 
-    A subclass says what follows a node (`expand`) and which nodes need no look (`settled`), and
-    offers the solutions that it meets to the incumbent. A node may be a block of many.
+    A subclass defines the successors of a node (`expand`) and the nodes that need no expansion
+    (`settled`), and offers solutions to the incumbent. A node may represent a block of many.
 
     Parameters
     ----------
     incumbent
-        What is to be bettered.
+        The solution or value to improve on.
     deadline, most_nodes
-        When to stop.
+        Limits at which the search stops.
 
     Attributes
     ----------
     depth_first
-        The node that was generated last comes first, not the one with the least bound; of those
-        with equal bounds the deepest comes first.
+        Expand the most recently generated node first instead of the one with the least bound;
+        of nodes with equal bounds the deepest comes first.
     nodes
-        How many were expanded.
+        Number of expanded nodes.
     """
 
     depth_first = False
@@ -77,36 +77,36 @@ class BestFirst(Generic[N, S]):
         self._pop = list[_Entry[N]].pop if self.depth_first else heappop
 
     def cut(self) -> float:
-        """Return the bound from which on a node is of no use."""
+        """Return the bound at or above which a node is pruned."""
         return self.incumbent.value
 
     def settled(self, node: N) -> bool:
-        """Tell whether a node needs no expansion: it is a solution, or another is as good."""
+        """Return whether a node needs no expansion: it is a solution, or another dominates it."""
         del node
         return False
 
     def expand(self, node: N, bound: float) -> Iterable[tuple[float, N]]:
-        """Return what follows a node of some bound, each after its own bound."""
+        """Return the successors of a node with a given bound, each preceded by its own bound."""
         raise NotImplementedError
 
     def next_nodes(self, most: int) -> list[N]:
-        """Return nodes to expand beside one that is expanded: the next ones, `most` at most."""
+        """Return up to `most` further nodes to expand together with the current one."""
         some = [self._pop(self._frontier)[-1] for _ in range(min(most, len(self._frontier)))]
         self.nodes += len(some)
         return some
 
     def stopped(self) -> bool:
-        """Tell whether to stop with the bound reached."""
+        """Return whether to stop with the bound reached."""
         return self.nodes >= self.most_nodes or self.deadline.passed()
 
     def run(self, root: N, bound: float = 0.0) -> Certified[S]:
-        """Search all that follows a node.
+        """Search all descendants of a node.
 
         Returns
         -------
         Certified
-            The solution, or none where nothing better than the incumbent was met. The bound is of
-            everything that follows the root: what was to be bettered, where there is nothing.
+            The solution, or none if nothing better than the incumbent was found. The bound holds
+            for all descendants of the root; it is the incumbent's value if none is better.
         """
         frontier, pop = self._frontier, self._pop
         push: Callable[[list[_Entry[N]], _Entry[N]], None]
@@ -129,7 +129,7 @@ class BestFirst(Generic[N, S]):
         return self.answer(math.inf)
 
     def answer(self, bound: float) -> Certified[S]:
-        """Return the best solution, with the least bound of what is left."""
+        """Return the best solution, with the least bound of the open nodes."""
         best = self.incumbent
         value = math.inf if best.solution is None else best.value
         return Certified(best.solution, value, min(bound, best.value))

@@ -1,4 +1,4 @@
-"""An answer and its certificate: what it costs, and what nothing else goes below."""
+"""Certified answer of a minimisation: the value of the solution and a lower bound."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from typing import Any, Final, Generic, Literal, TypeVar
 S_co = TypeVar("S_co", covariant=True)
 C = TypeVar("C", bound="Certified[Any]")
 
-#: What is known: the best there is, something, that there is nothing, or nothing yet.
+#: State of knowledge: optimum, some solution, proof that there is none, or nothing yet.
 Standing = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 
-#: Part of a value by which a bound may exceed it: ten times the tolerance of HiGHS.
+#: Relative excess of a bound over the value that is tolerated: ten times the tolerance of HiGHS.
 _ROUND_OFF: Final = 1e-6
 
 
 @dataclass(frozen=True)
 class Certified(Generic[S_co]):
-    """What a search for the least came back with.
+    """The answer of a minimisation, with its lower bound.
 
     Attributes
     ----------
     solution
-        The best that was reached; None where nothing was.
+        The best known solution; None if there is none.
     value
-        What it costs; infinite without a solution.
+        Cost of the solution; infinite without a solution.
     bound
-        No solution costs less: at most the value, and infinite where there is none at all.
+        Lower bound on all solutions: at most the value, and infinite if there is no solution at
+        all.
     method
-        What reached it.
+        Method that found the solution.
     work
-        What the search did, for the curious: states, nodes, programmes.
+        Effort of the search, for information: states, nodes, programmes.
     tolerance
-        Part of the value by which the bound may fall short and the answer still count as proved.
+        Gap relative to the value up to which the answer counts as proved.
     scale
-        Size of what the value is a sum of: where the value is smaller, the tolerance is part of it.
+        Magnitude of the terms of the value: the tolerance is relative to it if the value is
+        smaller.
 
     Raises
     ------
     ValueError
-        The bound is above the value by more than round-off: one of the two is wrong.
+        The bound exceeds the value by more than round-off, so that one of them is wrong.
 
     Examples
     --------
@@ -62,7 +64,7 @@ class Certified(Generic[S_co]):
     def __post_init__(self) -> None:
         if self.bound <= self.value:
             return
-        # A relaxation ends within its solver's tolerance; further above, one of the two is wrong.
+        # Relaxations are accurate to the solver's tolerance; a larger excess is an error.
         if self.bound - self.value > _ROUND_OFF * max(1.0, abs(self.value)):
             raise ValueError(f"a bound of {self.bound} above a value of {self.value}")
         object.__setattr__(self, "bound", self.value)
@@ -74,14 +76,14 @@ class Certified(Generic[S_co]):
 
     @property
     def proved(self) -> bool:
-        """Whether nothing costs less; without a solution, whether there is none."""
+        """Whether the value is optimal; without a solution, whether none exists."""
         if self.solution is None:
             return self.bound == math.inf
         return self.value - self.bound <= self.tolerance * max(abs(self.value), self.scale)
 
     @property
     def gap(self) -> float:
-        """Part of the bound by which the value exceeds it; infinite where nothing is known."""
+        """Excess of the value relative to the bound; infinite if nothing is known."""
         if self.value <= self.bound:
             return 0.0
         known = self.bound and math.isfinite(self.bound)
@@ -89,18 +91,18 @@ class Certified(Generic[S_co]):
 
     @property
     def status(self) -> Standing:
-        """What is known of the question."""
+        """State of knowledge: whether a solution is known, and whether it is proved."""
         if self.solution is None:
             return "infeasible" if self.proved else "unknown"
         return "optimal" if self.proved else "feasible"
 
     def or_better(self: C, other: C) -> C:
-        """Return the cheaper of two answers to one question, with all that both have proved."""
+        """Return the cheaper of two answers to one problem, with the stronger of the two bounds."""
         best = other if other.value < self.value else self
         bound = max(self.bound, other.bound)
         return replace(best, bound=bound, work={**self.work, **other.work})
 
 
 def nothing(method: str = "", bound: float = 0.0) -> Certified[Any]:
-    """Return the answer without a solution; its `bound` is infinite where none exists for sure."""
+    """Return an answer without a solution; an infinite `bound` proves that none exists."""
     return Certified(None, math.inf, bound, method)

@@ -1,4 +1,4 @@
-"""When to stop."""
+"""Deadlines: wall-clock limits at which a computation stops."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import time
 
 
 class OutOfTimeError(Exception):
-    """A deadline passed before there was anything to return."""
+    """A deadline passed before there was any result."""
 
 
 class Deadline:
-    """A moment after which work stops with what it has.
+    """Time after which a computation stops with its best result.
 
     Parameters
     ----------
     seconds
-        By the clock on the wall; None for never.
+        Limit in seconds of wall-clock time; None for no limit.
     since
-        Moment from which they count, by `time.monotonic`; by default now.
+        Start of the limit, by `time.monotonic`; by default now.
     """
 
     __slots__ = ("_end",)
@@ -28,18 +28,18 @@ class Deadline:
         self._end = math.inf if seconds is None else start + seconds
 
     def left(self) -> float:
-        """Return the seconds left, 0 when it has passed, infinity where there is no limit."""
+        """Return the remaining seconds: 0 after the deadline, infinity without a limit."""
         return max(0.0, self._end - time.monotonic()) if self._end < math.inf else math.inf
 
     def passed(self) -> bool:
-        """Tell whether it has passed."""
+        """Return whether the deadline has passed."""
         return self._end < math.inf and time.monotonic() >= self._end
 
     def check(self, doing: str) -> None:
-        """Raise `OutOfTimeError` where it has passed, saying while doing what."""
+        """Raise `OutOfTimeError` if the deadline has passed, naming the activity `doing`."""
         if self.passed():
             raise OutOfTimeError(doing)
 
     def within(self, seconds: float) -> Deadline:
-        """Return the earlier of this one and `seconds` from now."""
+        """Return the earlier of this deadline and `seconds` from now."""
         return Deadline(min(seconds, self.left()))

@@ -1,7 +1,7 @@
-"""HiGHS itself: loading, running within a limit, and reading what it says.
+"""Interface to HiGHS: loading a programme, running within a time limit, reading the result.
 
-Its own status and bound count, since others call a run that was stopped "Optimal". (Huangfu and
-Hall, Parallelizing the dual revised simplex method, 2018.)
+Status and bound are those of HiGHS itself, since some interfaces report a stopped run as "Optimal".
+(Huangfu and Hall, Parallelizing the dual revised simplex method, 2018.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.matrix import TOLERANCE, Floats, MilpMatrix, Solved
 from perfmodel.optimise.silence import caught_output
 
-#: How the lines of HiGHS's banner begin.
+#: First words of the lines of HiGHS's banner.
 _BANNER = (b"Running HiGHS", b"Includes third-party", b"Copyright")
 
 _lock = threading.Lock()
@@ -24,13 +24,13 @@ _awake = False
 
 
 class SolverError(RuntimeError):
-    """The solver failed: neither an answer nor a limit."""
+    """The solver failed without reaching an answer or a limit."""
 
 
 def new_handle() -> Any:
-    """Return a silent HiGHS without a model; its banner comes once a process, where nobody reads.
+    """Return a silent HiGHS instance without a model; its banner, once per process, is suppressed.
 
-    Another number of threads than HiGHS was started with keeps it from running: it is always one.
+    HiGHS does not run with a number of threads other than it was started with: it is always one.
     """
     global _awake
     import highspy
@@ -59,12 +59,12 @@ def run(
     Raises
     ------
     SolverError
-        HiGHS failed, or the objective has no least.
+        HiGHS failed, or the objective is unbounded.
     """
     handle = new_handle()
     _load(handle, matrix)
     handle.setOptionValue("mip_allow_restart", restarts)
-    # A gap that is not asked for would pass for a proof.
+    # A gap that was not requested would count as a proof.
     handle.setOptionValue("mip_rel_gap", gap)
     known = math.nan
     if start is not None:
@@ -77,7 +77,7 @@ def run(
     attempt = _HighsRun(handle, start is not None, deadline)
     if attempt.finish():
         return _read(handle, attempt, matrix, start, known)
-    # Left behind: what it had reached when the time was over.
+    # After a timeout these are the values of the last improving solution.
     values = attempt.values if attempt.values.size else None
     objective = attempt.objective
     if start is not None and not objective <= known:
@@ -110,11 +110,11 @@ def _load(handle: Any, matrix: MilpMatrix) -> None:
 
 
 class _HighsRun:
-    """A run of HiGHS in a thread of its own, watched as it goes.
+    """A run of HiGHS in a separate thread, monitored by callbacks.
 
-    HiGHS looks at its time limit only between some of its steps, which may last seconds. So it is
-    left behind when the time is over: it ends by itself at its next look, and what it had reached
-    by then is the answer. The thread also lets Ctrl-C through, and starts HiGHS's scheduler afresh.
+    HiGHS checks its time limit only between some of its steps, which may last seconds. Therefore it
+    is abandoned when the time is over: it stops at its next check, and its incumbent at that time
+    is the answer. The thread also lets Ctrl-C through, and starts HiGHS's scheduler afresh.
     """
 
     def __init__(self, handle: Any, started: bool, deadline: Deadline) -> None:
@@ -127,13 +127,13 @@ class _HighsRun:
         self.objective, self.bound, self.nodes = math.inf, -math.inf, 0
 
     def finish(self) -> bool:
-        """Run until HiGHS ends or the time is over; tell which."""
+        """Run until HiGHS ends or the time is over; return whether it ended."""
         thread = threading.Thread(target=self._work, name="highs")
         left = self.deadline.left()
         thread.start()
         try:
-            # Of what lies beyond the limit HiGHS itself gets a part, for its last steps. (To be
-            # interrupted in `join` would have Python 3.11 take the thread for ended.)
+            # A small grace period beyond the limit lets HiGHS end by itself. (After an interrupt in
+            # `join`, Python 3.11 would consider the thread ended.)
             ended = self.ended.wait(None if left == math.inf else 1.03 * left + 0.005)
         finally:
             self.stop = True
@@ -159,7 +159,7 @@ class _HighsRun:
                 handle.startCallback(kind)
             self._once()
             if self.failed and handle.getModelStatus() == highspy.HighsModelStatus.kNotset:
-                # Another number of threads started HiGHS here before; it then runs nothing at all.
+                # HiGHS does not run if it was started here before with another number of threads.
                 highspy.Highs.resetGlobalScheduler(True)
                 self._once()
             if self.started and not _agrees(handle):
@@ -197,9 +197,9 @@ class _HighsRun:
 
 
 def _agrees(handle: Any) -> bool:
-    """Tell whether the values are those of the objective.
+    """Return whether the values of the solution reproduce the objective.
 
-    HiGHS 1.16 given a start may find better, say so, and hand the start back.
+    With a starting point HiGHS 1.16 may report a better objective but return the starting point.
     """
     costs: Floats = np.asarray(handle.getLp().col_cost_, dtype=np.float64)
     values: Floats = np.asarray(handle.getSolution().col_value, dtype=np.float64)
@@ -211,7 +211,7 @@ def _agrees(handle: Any) -> bool:
 
 
 def _without_objective(handle: Any) -> Any:
-    """Tell unbounded from infeasible: without an objective only the latter is left."""
+    """Distinguish unbounded from infeasible: without an objective only the latter remains."""
     import highspy
 
     count = handle.getNumCol()

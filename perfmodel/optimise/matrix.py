@@ -1,4 +1,4 @@
-"""A programme as the arrays that a solver takes, and what a solver says of it."""
+"""Array form of a mixed-integer programme, and the result of a solver."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from perfmodel.optimise.certified import Certified
 
 Floats = NDArray[np.float64]
 
-#: How far a row may be off and still count as satisfied, beside its own size (HiGHS's tolerance).
+#: Violation up to which a row counts as satisfied, plus the same part of its size (as in HiGHS).
 TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class Solved(Certified[Floats]):
-    """The columns of a programme, in their order, as `Certified`.
+    """Values of the columns of a programme, as `Certified`.
 
     Attributes
     ----------
     prices : ndarray of shape (rows,)
-        Change of the objective for a unit more on the right of each row; only of linear programmes
-        solved to the end.
+        Dual values: change of the objective per unit of the right-hand side of each row; only for
+        linear programmes solved to optimality.
     met
-        The solver's own bound and objective meet within its tolerance.
+        Whether the solver's own bound and objective agree within its tolerance.
     """
 
     prices: Floats = field(default_factory=lambda: np.zeros(0))
@@ -38,10 +38,10 @@ class Solved(Certified[Floats]):
         return self.met if self.feasible else super().proved
 
     def integral_bound(self, less: int = 0) -> int:
-        """Return the bound of an objective of whole numbers less a constant, 0 at least.
+        """Return the lower bound of an integer objective minus a constant, at least 0.
 
-        A bound a little above a whole number is that number and the solver's rounding, so it must
-        not become the next one.
+        A bound slightly above an integer is that integer plus the solver's round-off, so it must
+        not be rounded up.
         """
         return max(0, math.ceil(self.bound - less - 1e-4)) if math.isfinite(self.bound) else 0
 
@@ -71,7 +71,7 @@ class MilpMatrix:
     integer: NDArray[np.bool_]
 
     def satisfied_by(self, values: Floats) -> bool:
-        """Tell whether values satisfy every row, every bound and every integer column."""
+        """Return whether values satisfy every row, bound and integrality requirement."""
         terms: Floats = self.value * values[self.column]
         owner = np.repeat(np.arange(len(self.row_lower)), np.diff(self.row_start))
         sums: Floats = np.bincount(owner, terms, len(self.row_lower)).astype(np.float64)

@@ -1,8 +1,8 @@
-"""LinearSum and mixed-integer programmes in names, solved by any solver: the one door.
+"""Mixed-integer programmes with named variables and constraints, independent of the solver.
 
-A programme is declared once: variables, and families of constraints. HiGHS takes it as arrays,
-since PuLP alone takes seconds for 60,000 variables; every other solver that is installed takes it
-through PuLP (`perfmodel.optimise.solvers`), and so does the LP file.
+A programme is declared once: variables, and families of constraints. HiGHS receives it as arrays,
+since PuLP needs seconds for 60,000 variables; every other installed solver receives it through
+PuLP (`perfmodel.optimise.solvers`), which also writes the LP file.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Index = NDArray[np.intp]
 
 
 class LinearSum:
-    """A sum of variables with factors, and a constant.
+    """A linear expression: a sum of variables with factors, and a constant.
 
     Attributes
     ----------
     terms
-        Column of the programme -> factor.
+        Factor of each column of the programme.
     """
 
     __slots__ = ("constant", "terms")
@@ -52,7 +52,7 @@ class LinearSum:
     __rmul__ = __mul__
 
     def at(self, values: Floats) -> float:
-        """Return what it comes to where the variables have some values."""
+        """Return the value of the expression at given values of the variables."""
         return self.constant + sum(f * float(values[c]) for c, f in self.terms.items())
 
 
@@ -71,14 +71,14 @@ def total(parts: Iterable[LinearSum | float]) -> LinearSum:
 
 
 class MilpModel:
-    """A programme to be minimised.
+    """A mixed-integer programme to be minimised.
 
     Attributes
     ----------
     size
-        Variables so far.
+        Number of variables declared.
     rows
-        Names of the constraints so far: each its family and a number.
+        Names of the constraints, each consisting of its family and a number.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class MilpModel:
         self.name, self.size = name, 0
         self.rows: list[str] = []
         self._blocks: list[tuple[str, tuple[int, ...]]] = []
-        #: Cost, low, high and whether it is whole, of each variable.
+        #: Cost, lower bound, upper bound and integrality of each variable.
         self._facts: tuple[list[float], ...] = ([], [], [], [])
         self._low: list[float] = []
         self._high: list[float] = []
@@ -110,12 +110,12 @@ class MilpModel:
         high: ArrayLike = 1.0,
         integer: bool = False,
     ) -> Index:
-        """Declare an array of variables and return their columns, of the shape.
+        """Declare an array of variables and return their columns, with the given shape.
 
         Parameters
         ----------
         cost, low, high
-            Of each, or of all.
+            Cost and bounds of each variable, or of all.
         """
         count = math.prod(shape)
         for facts, value in zip(self._facts, (cost, low, high, integer), strict=True):
@@ -133,7 +133,7 @@ class MilpModel:
         high: float = 1.0,
         integer: bool = True,
     ) -> LinearSum:
-        """Declare one variable: whole and 0 or 1 where nothing else is stated."""
+        """Declare one variable, by default binary."""
         for facts, value in zip(self._facts, (cost, low, high, integer), strict=True):
             facts.append(value)
         self._blocks.append((name, ()))
@@ -143,7 +143,7 @@ class MilpModel:
     def require(
         self, family: str, sum_: LinearSum, *, low: float = -math.inf, high: float = math.inf
     ) -> None:
-        """Add the constraint ``low <= sum_ <= high``, unless it is one of numbers and holds."""
+        """Add the constraint ``low <= sum_ <= high``, unless it is constant and satisfied."""
         terms = {column: factor for column, factor in sum_.terms.items() if factor}
         if terms or not low <= sum_.constant <= high:
             row, column, value = self._entries
@@ -161,16 +161,16 @@ class MilpModel:
         low: ArrayLike = -math.inf,
         high: ArrayLike = math.inf,
     ) -> None:
-        """Add many constraints of one family.
+        """Add a family of constraints.
 
         Parameters
         ----------
         *terms
-            Whose sum is bounded: (columns, factors), columns of shape ``(rows,)`` or ``(rows, k)``
-            and factors that broadcast to it from ``()``, ``(rows,)`` or ``(rows, k)``; or (columns,
-            factors, rows), the row of each, counted from 0.
+            Terms to sum, as (columns, factors), columns of shape ``(rows,)`` or ``(rows, k)`` and
+            factors that broadcast to it from ``()``, ``(rows,)`` or ``(rows, k)``; or (columns,
+            factors, rows), with the row of each entry, counted from 0.
         low, high
-            Of each constraint, or of all.
+            Bounds of each constraint, or of all.
         """
         first, count = len(self.rows), np.broadcast(low, high).size
         for columns, factors, *owner in terms:
@@ -191,7 +191,7 @@ class MilpModel:
 
     @property
     def names(self) -> list[str]:
-        """Names of the variables: that of a block, and the place in it."""
+        """Names of the variables: name of the block, and index in it."""
         return [
             "_".join([name, *map(str, at)])
             for name, shape in self._blocks
@@ -199,13 +199,13 @@ class MilpModel:
         ]
 
     def point(self, ones: Iterable[LinearSum]) -> Floats:
-        """Return values of all variables: 1 for some, 0 for the others."""
+        """Return values of all variables: 1 for the given ones, 0 for the others."""
         values = np.zeros(self.size)
         values[[column for one in ones for column in one.terms]] = 1.0
         return values
 
     def matrix(self, *, relaxed: bool = False) -> MilpMatrix:
-        """Return its arrays; without the demand for whole numbers where it is `relaxed`."""
+        """Return the programme as arrays, without integrality if `relaxed`."""
         cost, lower, upper, integer = (np.array(each, dtype=np.float64) for each in self._facts)
         row = np.array(self._entries[0], dtype=np.intp)
         order = np.argsort(row, kind="stable")
@@ -231,27 +231,27 @@ class MilpModel:
         restarts: bool = True,
         relaxed: bool = False,
     ) -> Solved:
-        """Solve it with the solver that the question names (`perfmodel.optimise.solvers.using`).
+        """Solve the programme with the selected solver (`perfmodel.optimise.solvers.using`).
 
         Parameters
         ----------
         deadline
-            The run ends by then, with what it has.
+            Time at which the run ends with its best solution.
         gap
-            Distance of objective and bound, relative to the objective, at which to stop.
+            Relative gap between objective and bound at which to stop.
         start
-            A known solution, of every variable. It is what comes back where nothing better is
-            reached in time; one that breaks a constraint is left aside.
+            A known value of every variable. It is returned if nothing better is found in time; it
+            is ignored if it violates a constraint.
         restarts
-            Whether HiGHS may begin again from its root once columns are fixed there: it pays on
-            large trees, not where cuts close the root.
+            Whether HiGHS may restart from its root after columns are fixed there: useful on large
+            trees, not if cuts close the gap at the root.
         relaxed
-            Leave out the demand for whole numbers.
+            Drop the integrality requirements.
 
         Raises
         ------
         SolverError
-            The solver failed, or the objective has no least.
+            The solver failed, or the objective is unbounded.
         """
         from perfmodel.optimise import highs, solvers
 
@@ -269,7 +269,7 @@ class MilpModel:
         return highs.run(matrix, limit, gap, known, restarts=restarts)
 
     def write_lp(self, path: str | Path) -> None:
-        """Write it as an LP file, whole or not at all.
+        """Write the programme as an LP file, atomically.
 
         Raises
         ------

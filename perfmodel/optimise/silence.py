@@ -1,4 +1,4 @@
-"""Standard output without what a library prints unasked."""
+"""Suppression of unwanted lines that a library prints to standard output."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import IO
 
 @contextlib.contextmanager
 def caught_output(unwanted: tuple[bytes, ...]) -> Generator[None]:
-    """Divert the file descriptor of standard output and hand on what was not unwanted.
+    """Redirect the file descriptor of standard output and forward all lines but the unwanted ones.
 
-    A library in C writes past `sys.stdout`. The diversion holds for the whole process, so what
-    another thread writes meanwhile comes out a little later, but it comes out.
+    A C library writes past `sys.stdout`. The redirection holds for the whole process, so that
+    output of other threads during it appears slightly later, but it does appear.
 
     Parameters
     ----------
     unwanted
-        How the lines to drop begin.
+        Prefixes of the lines to drop.
     """
     try:
         saved = os.dup(1)
-    except OSError:  # there is no standard output
+    except OSError:  # no standard output
         yield
         return
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -50,7 +50,7 @@ def caught_output(unwanted: tuple[bytes, ...]) -> Generator[None]:
 def _sink() -> IO[bytes]:
     try:
         return tempfile.TemporaryFile()
-    except OSError:  # no folder for temporary files: nothing is handed on
+    except OSError:  # no folder for temporary files: nothing is forwarded
         return open(os.devnull, "w+b")
 
 

@@ -1,8 +1,8 @@
-"""Whatever solver a laboratory owns, through PuLP.
+"""Other solvers through PuLP: whichever of them are installed.
 
-No solver that PuLP drives tells its bound, and PuLP calls a run that was stopped "Optimal". So a
-bound is the value itself where the optimum was really reached, and nothing otherwise: what is
-proved then is what our own bounds prove.
+No solver that PuLP drives reports its bound, and PuLP calls a stopped run "Optimal". Therefore the
+bound is the value itself if the optimum was reached, and trivial otherwise: in that case only the
+package's own bounds prove anything.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: What PuLP's names have around that of the solver: CBC is ``PULP_CBC_CMD`` there.
+#: Affixes of PuLP's solver names: CBC is ``PULP_CBC_CMD`` there.
 _AROUND = re.compile(r"^pulp_|_(cmd|py|dll)$")
 
-#: Solvers that go by another name.
+#: Other names of solvers.
 _CALLED = {"coin": "cbc"}
+
+#: Relative gap at which solvers stop; some replace 0 by their default.
+_GAP = 1e-12
 
 _CHOSEN: ContextVar[str] = ContextVar("SOLVER", default="highs")
 
@@ -46,37 +50,37 @@ def _library() -> Any:
 
 
 def present() -> dict[str, str]:
-    """Return solver -> its name in PuLP, of those that are installed."""
+    """Return the names in PuLP of the installed solvers, by solver."""
     pulp = _library()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the CBC inside PuLP 3
+        warnings.simplefilter("ignore", DeprecationWarning)  # about the CBC inside PuLP 3
         names = pulp.listSolvers(onlyAvailable=True)
     words = [_AROUND.sub("", name.lower()) for name in names]
-    # CBC on its own goes before the one that PuLP 3 ships.
+    # A separately installed CBC takes precedence over the one in PuLP 3.
     installed = {_CALLED.get(word, word): name for word, name in zip(words, names, strict=True)}
     return {"highs": "HiGHS"} | installed
 
 
 def solver_faults(solver: str) -> list[Fault]:
-    """Return the fault of a solver that is not installed."""
+    """Return the fault of a solver that is not installed, if any."""
     if solver == "highs":
         return []
     names = present()
     if solver in names:
         return []
     expected = one_of(names)
-    said = f"no solver '{solver}' is installed"
-    return [Fault(said, "solver", expected=expected, suggestion=nearest(solver, names))]
+    message = f"no solver '{solver}' is installed"
+    return [Fault(message, "solver", expected=expected, suggestion=nearest(solver, names))]
 
 
 def chosen_solver() -> str:
-    """Return the solver of the question that is being answered."""
+    """Return the solver selected for the current call."""
     return _CHOSEN.get()
 
 
 @contextlib.contextmanager
 def using(solver: str) -> Generator[None]:
-    """Let a solver solve every programme that is solved inside."""
+    """Select the solver of every programme solved within the context."""
     token = _CHOSEN.set(solver)
     try:
         yield
@@ -85,9 +89,9 @@ def using(solver: str) -> Generator[None]:
 
 
 def with_solver(function: Callable[P, R]) -> Callable[P, R]:
-    """Let the parameter `solver` of a question solve every programme that the question poses.
+    """Decorate a function so that its parameter `solver` selects the solver of its programmes.
 
-    One that is not installed is a fault, which the question raises with its own.
+    A solver that is not installed is a fault, raised together with the function's own.
     """
 
     @wraps(function)
@@ -100,9 +104,9 @@ def with_solver(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def as_pulp(model: MilpModel, matrix: MilpMatrix) -> tuple[Any, list[Any], list[str]]:
-    """Return a programme as PuLP has it, its variables and the names of its rows, one per bound.
+    """Return a programme in PuLP's form, its variables and the names of its rows, one per bound.
 
-    Letters, digits, dots and underscores of the names remain.
+    Characters of names other than letters, digits, dots and underscores become underscores.
     """
     pulp = _library()
 
@@ -143,12 +147,12 @@ def as_pulp(model: MilpModel, matrix: MilpMatrix) -> tuple[Any, list[Any], list[
 def through_pulp(
     model: MilpModel, matrix: MilpMatrix, deadline: Deadline, start: Floats | None
 ) -> Solved:
-    """Solve a programme by the chosen solver; a known solution comes back where it does no better.
+    """Solve a programme with the selected solver; return the start if it finds nothing better.
 
     Raises
     ------
     SolverError
-        The solver failed, or the objective has no least.
+        The solver failed, or the objective is unbounded.
     """
     pulp = _library()
     nothing = Solved(None, math.inf, -math.inf, "stopped")
@@ -160,13 +164,11 @@ def through_pulp(
     problem, columns, rows = as_pulp(model, matrix)
     word = chosen_solver()
     name = present()[word]
-    settings: dict[str, Any] = {"timeLimit": left} if left < math.inf else {}
-    if word == "cbc":  # else it calls optimal what is within 1e-4 of the objective
-        settings["options"] = ["increment 0"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            answer = problem.solve(pulp.getSolver(name, msg=False, **settings))
+            solver = pulp.getSolver(name, msg=False, **_settings(word, name, left))
+            answer = problem.solve(solver)
     except pulp.PulpSolverError as error:
         raise SolverError(f"{word}: {error}") from None
     status = _status(problem, answer)
@@ -186,11 +188,25 @@ def through_pulp(
     return Solved(values, value, value if done else -math.inf, word, prices=prices, met=done)
 
 
-def _status(problem: Any, answer: Any) -> str:
-    """Return how a run ended: ``Optimal``, ``Unbounded``, ``Infeasible``, or something less.
+def _settings(word: str, name: str, seconds: float) -> dict[str, Any]:
+    """Return options with which the solver's "optimal" is the true optimum, and its time limit.
 
-    PuLP 4 answers with statistics; PuLP 3 has numbers at the problem, of which that of the solution
-    alone tells an optimum from the best of a run that was stopped.
+    By default Gurobi, CPLEX and others stop at a gap of 1e-4.
+    """
+    settings: dict[str, Any] = {} if seconds == math.inf else {"timeLimit": seconds}
+    solver: Any = _library().getSolver(name, msg=False)
+    if "gapRel" in signature(solver.__class__).parameters:
+        settings["gapRel"] = _GAP
+    if word == "cbc":  # otherwise it prunes nodes within 1e-4 of the objective
+        settings["options"] = ["increment 0"]
+    return settings
+
+
+def _status(problem: Any, answer: Any) -> str:
+    """Return the status of a run: ``Optimal``, ``Unbounded``, ``Infeasible``, or a weaker one.
+
+    PuLP 4 returns statistics; PuLP 3 stores status numbers in the problem, of which only that of
+    the solution distinguishes an optimum from the incumbent of a stopped run.
     """
     if not isinstance(answer, int):
         return str(answer.status.name)
@@ -209,7 +225,7 @@ def _price(problem: Any, row: str) -> float | None:
 def _value(variable: Any) -> float:
     if variable.varValue is not None:
         return float(variable.varValue)
-    # In no row and not in the objective: PuLP leaves it out, any value within its bounds will do.
+    # PuLP omits variables in no row and not in the objective: any value within the bounds is valid.
     low = -math.inf if variable.lowBound is None else variable.lowBound
     high = math.inf if variable.upBound is None else variable.upBound
     return min(max(0.0, low), high)

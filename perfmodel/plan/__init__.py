@@ -1,7 +1,7 @@
-"""A plan: what runs where and when, and what lives where, for one graph.
+"""Plans: execution order, placement on engines and memory allocation for one graph.
 
-Schedulers make plans and predictions read them. A plan is a value: frozen, comparable, written to
-JSON and read back. `Plan.check` tells whether it fits a graph; one that does not is bad input.
+Schedulers create plans and predictions read them. A plan is a frozen value that can be compared and
+serialised as JSON. `Plan.check` validates it against a graph.
 """
 
 from perfmodel.plan.value import Capacity, Move, Placement, Plan, Residency, Transfer

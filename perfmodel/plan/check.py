@@ -1,4 +1,4 @@
-"""Whether a plan fits a graph."""
+"""Validation of a plan against its graph: order, times, capacities, addresses, transfers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from perfmodel.plan.value import GraphLike, Move, OperatorLike, Placement, Plan,
 
 @dataclass(slots=True)
 class Check:
-    """Facts of a plan and its graph, and the faults between them."""
+    """Checks of a plan against its graph.
+
+    `faults` first indexes both: producing operator, aliased tensor and step by name, and the
+    residencies, moves and transfers by tensor.
+    """
 
     plan: Plan
     graph: GraphLike
@@ -20,9 +24,9 @@ class Check:
     maker: dict[str, str] = field(default_factory=dict[str, str])
     alias: dict[str, str] = field(default_factory=dict[str, str])
     step: dict[str, int] = field(default_factory=dict[str, int])
-    held: dict[str, list[Residency]] = field(default_factory=dict[str, "list[Residency]"])
-    moved: dict[str, list[Move]] = field(default_factory=dict[str, "list[Move]"])
-    sent: dict[str, list[Transfer]] = field(default_factory=dict[str, "list[Transfer]"])
+    residencies: dict[str, list[Residency]] = field(default_factory=dict[str, "list[Residency]"])
+    moves_of: dict[str, list[Move]] = field(default_factory=dict[str, "list[Move]"])
+    transfers_of: dict[str, list[Transfer]] = field(default_factory=dict[str, "list[Transfer]"])
 
     def faults(self) -> Iterator[Fault]:
         """Yield every fault."""
@@ -37,11 +41,11 @@ class Check:
         for i, placement in enumerate(self.plan.order):
             self.step.setdefault(placement.operator, i)
         for r in self.plan.residency:
-            self.held.setdefault(r.tensor, []).append(r)
+            self.residencies.setdefault(r.tensor, []).append(r)
         for m in self.plan.moves:
-            self.moved.setdefault(m.tensor, []).append(m)
+            self.moves_of.setdefault(m.tensor, []).append(m)
         for t in self.plan.transfers:
-            self.sent.setdefault(t.tensor, []).append(t)
+            self.transfers_of.setdefault(t.tensor, []).append(t)
         yield from self._order()
         yield from self._times()
         yield from self._names()
@@ -57,11 +61,8 @@ class Check:
         for i, placement in enumerate(self.plan.order):
             name = placement.operator
             if name not in self.operators:
-                yield Fault(
-                    f"the graph has no operator '{name}'",
-                    f"order.{i}",
-                    suggestion=nearest(name, self.operators),
-                )
+                meant = nearest(name, self.operators)
+                yield Fault(f"the graph has no operator '{name}'", f"order.{i}", suggestion=meant)
             elif name in seen:
                 yield Fault(f"'{name}' runs twice", f"order.{i}", expected="each operator once")
             seen.add(name)
@@ -77,7 +78,7 @@ class Check:
                 )
 
     def _reads(self) -> Iterator[tuple[int, Placement, str, str]]:
-        """Yield (step, placement, tensor, its maker) for what is read of another operator."""
+        """Yield (step, placement, tensor, producer) for reads of another operator's output."""
         for i, placement in enumerate(self.plan.order):
             operator = self.operators.get(placement.operator)
             for access in operator.accesses if operator is not None else ():
@@ -102,9 +103,9 @@ class Check:
                 )
             busy[p.device, p.engine] = max((until, other), (p.end_s, p.operator))
         for i, p, tensor, maker in self._reads():
-            made = order[self.step[maker]] if maker in self.step else None
-            ready = None if made is None else made.end_s
-            for t in self.sent.get(tensor, ()):
+            placement = order[self.step[maker]] if maker in self.step else None
+            ready = None if placement is None else placement.end_s
+            for t in self.transfers_of.get(tensor, ()):
                 if t.target == p.device and t.end_s is not None:
                     ready = t.end_s
             if ready is not None and p.start_s is not None and p.start_s < ready:
@@ -117,47 +118,35 @@ class Check:
     def _names(self) -> Iterator[Fault]:
         steps = len(self.plan.order)
         devices = set(self.plan.devices)
+        tensors = self.graph.tensors
         for group in ("residency", "moves", "transfers"):
             for i, item in enumerate(getattr(self.plan, group)):
-                path = f"{group}.{i}"
-                if item.tensor not in self.graph.tensors:
-                    yield Fault(
-                        f"the graph has no tensor '{item.tensor}'",
-                        path,
-                        suggestion=nearest(item.tensor, self.graph.tensors),
-                    )
-                elif self.sizes and item.size_bytes != self.sizes.get(item.tensor):
-                    yield Fault(
-                        f"'{item.tensor}' has {item.size_bytes:g} bytes",
-                        path,
-                        expected=f"{self.sizes.get(item.tensor, 0):g} bytes",
-                    )
+                path, name = f"{group}.{i}", item.tensor
+                if name not in tensors:
+                    meant = nearest(name, tensors)
+                    yield Fault(f"the graph has no tensor '{name}'", path, suggestion=meant)
+                elif self.sizes and item.size_bytes != self.sizes.get(name):
+                    size = f"{self.sizes.get(name, 0):g} bytes"
+                    yield Fault(f"'{name}' has {item.size_bytes:g} bytes", path, expected=size)
                 last = item.last if group == "residency" else item.step
                 if last >= steps:
-                    yield Fault(
-                        f"step {last} is beyond the order",
-                        path,
-                        expected=f"a step from 0 to {steps - 1}",
-                    )
+                    expected = f"a step from 0 to {steps - 1}"
+                    yield Fault(f"step {last} is beyond the order", path, expected=expected)
                 if group == "residency" and item.first > item.last:
                     yield Fault(f"ends at step {item.last}, before step {item.first}", path)
                 used = (item.source, item.target) if group == "transfers" else (item.device,)
-                for device in used:
-                    if device not in devices:
-                        yield Fault(
-                            f"no operator runs on device '{device}'",
-                            path,
-                            suggestion=nearest(device, devices),
-                        )
+                for device in [each for each in used if each not in devices]:
+                    meant = nearest(device, devices)
+                    yield Fault(f"no operator runs on device '{device}'", path, suggestion=meant)
                 if group == "transfers" and item.source == item.target:
-                    yield Fault(f"sends '{item.tensor}' to where it is", path)
+                    yield Fault(f"sends '{name}' to where it is", path)
 
     def _memories(self) -> Iterator[Fault]:
         for i, c in enumerate(self.plan.capacities):
-            held = self.plan.held_bytes(c.memory, c.device)
-            worst = max(held, default=0.0)
+            resident_bytes = self.plan.held_bytes(c.memory, c.device)
+            worst = max(resident_bytes, default=0.0)
             if worst > c.size_bytes:
-                step = held.index(worst)
+                step = resident_bytes.index(worst)
                 name = self.plan.order[step].operator
                 yield Fault(
                     f"'{c.memory}' holds {worst:g} bytes at step {step} ('{name}')",
@@ -187,12 +176,12 @@ class Check:
                 for o in open_:
                     assert r.address is not None
                     assert o.address is not None
-                    apart = (
+                    disjoint = (
                         r.address >= o.address + o.size_bytes
                         or o.address >= r.address + r.size_bytes
                     )
-                    handed = r.takes_over == o.tensor and o.last == r.first
-                    if not apart and o.tensor != r.tensor and not handed:
+                    in_place = r.takes_over == o.tensor and o.last == r.first
+                    if not disjoint and o.tensor != r.tensor and not in_place:
                         yield Fault(
                             f"'{r.tensor}' overlaps '{o.tensor}' at step {r.first}",
                             f"residency.{i}",
@@ -200,15 +189,15 @@ class Check:
                 open_.append(r)
 
     def _crossings(self) -> Iterator[Fault]:
-        """What another device makes must have been sent by the time it is read."""
+        """Yield reads of tensors that another device computes and has not sent before."""
         for i, placement, tensor, maker in self._reads():
-            made = self.step.get(maker)
-            source = "" if made is None else self.plan.order[made].device
-            if made is None or source == placement.device:
+            written_at = self.step.get(maker)
+            source = "" if written_at is None else self.plan.order[written_at].device
+            if written_at is None or source == placement.device:
                 continue
             if not any(
-                t.target == placement.device and made < t.step <= i
-                for t in self.sent.get(tensor, ())
+                t.target == placement.device and written_at < t.step <= i
+                for t in self.transfers_of.get(tensor, ())
             ):
                 yield Fault(
                     f"'{placement.operator}' on '{placement.device}' reads '{tensor}', "
@@ -218,7 +207,7 @@ class Check:
                 )
 
     def _presence(self) -> Iterator[Fault]:
-        """Every activation that an operator moves must be resident on its device."""
+        """Yield accesses to activations that are not resident on the operator's device."""
         inside = self._inside()
         for i, placement in enumerate(self.plan.order):
             operator = self.operators.get(placement.operator)
@@ -231,7 +220,7 @@ class Check:
                 if not any(
                     r.device == placement.device and r.first <= i <= r.last
                     for name in names
-                    for r in self.held.get(name, ())
+                    for r in self.residencies.get(name, ())
                 ):
                     yield Fault(
                         f"'{operator.name if operator else ''}' {access.mode}s "
@@ -240,7 +229,7 @@ class Check:
                     )
 
     def _inside(self) -> set[str]:
-        """Return the tensors that only operators of the kernel that makes them read."""
+        """Return the tensors that are read only inside the kernel that produces them."""
         kernel = {p.operator: p.kernel for p in self.plan.order if p.kernel}
         inside = {t for t, maker in self.maker.items() if maker in kernel}
         for name, operator in self.operators.items():
@@ -251,48 +240,52 @@ class Check:
         return inside - set(self.graph.outputs)
 
     def _arrivals(self) -> Iterator[Fault]:
-        """A residency begins where the tensor is made, moved or sent to."""
+        """Yield residencies that begin without production, reload or transfer of the tensor.
+
+        Also yields moves out of a memory that does not contain the tensor.
+        """
         for i, r in enumerate(self.plan.residency):
             maker = self.maker.get(r.tensor)
-            made = None if maker is None else self.step.get(maker)
+            written_at = None if maker is None else self.step.get(maker)
             tensor = self.graph.tensors.get(r.tensor)
-            # Caches and states are there before the run that adds to them.
-            kept = tensor is not None and tensor.role != "activation"
-            if made is None or kept or r.tensor in self.graph.inputs:
+            # Caches and states exist before the run that updates them.
+            persistent = tensor is not None and tensor.role != "activation"
+            if written_at is None or persistent or r.tensor in self.graph.inputs:
                 continue
-            here = r.device == self.plan.order[made].device
-            moved = any(
+            here = r.device == self.plan.order[written_at].device
+            reloaded = any(
                 m.target == r.memory and m.device == r.device and m.step <= r.first
-                for m in self.moved.get(r.tensor, ())
+                for m in self.moves_of.get(r.tensor, ())
             )
             sent = any(
-                t.target == r.device and t.step <= r.first for t in self.sent.get(r.tensor, ())
+                t.target == r.device and t.step <= r.first
+                for t in self.transfers_of.get(r.tensor, ())
             )
-            if r.first < made:
+            if r.first < written_at:
                 yield Fault(
-                    f"'{r.tensor}' is held before '{maker}' makes it at step {made}",
+                    f"'{r.tensor}' is held before '{maker}' makes it at step {written_at}",
                     f"residency.{i}",
                 )
-            elif not (here and r.first == made) and not moved and not sent:
+            elif not (here and r.first == written_at) and not reloaded and not sent:
                 yield Fault(
                     f"'{r.tensor}' appears in '{r.memory}' at step {r.first} from nowhere",
                     f"residency.{i}",
                     expected="a reload or a transfer before",
                 )
         for i, m in enumerate(self.plan.moves):
-            held = any(
+            resident = any(
                 r.memory == m.source
                 and r.device == m.device
                 and r.first <= m.step
                 and r.last >= m.step - 1
-                for r in self.held.get(m.tensor, ())
+                for r in self.residencies.get(m.tensor, ())
             )
             earlier = any(
                 o.target == m.source and o.device == m.device and o.step <= m.step
-                for o in self.moved.get(m.tensor, ())
+                for o in self.moves_of.get(m.tensor, ())
             )
             outside = m.kind == "reload" and m.tensor in self.graph.inputs
-            if not (held or earlier or outside):
+            if not (resident or earlier or outside):
                 yield Fault(
                     f"'{m.source}' does not hold '{m.tensor}' at step {m.step}", f"moves.{i}"
                 )

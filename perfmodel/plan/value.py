@@ -1,4 +1,4 @@
-"""The value itself and its parts."""
+"""Data model of a plan: placements, residencies, moves and transfers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from perfmodel.frozen import FrozenModel
 
 
 class TensorLike(Protocol):
-    """What a plan needs of a tensor."""
+    """Interface of a tensor as used by a plan."""
 
     @property
     def role(self) -> str:
@@ -21,7 +21,7 @@ class TensorLike(Protocol):
 
 
 class AccessLike(Protocol):
-    """What a plan needs of an operator's access to a tensor."""
+    """Interface of an operator's access to a tensor as used by a plan."""
 
     @property
     def tensor(self) -> str:
@@ -30,17 +30,17 @@ class AccessLike(Protocol):
 
     @property
     def mode(self) -> str:
-        """Whether it is read, written or both."""
+        """Mode of the access, such as ``read`` or ``write``."""
         ...
 
     @property
     def elements(self) -> Any:
-        """How many elements of it."""
+        """Number of elements."""
         ...
 
 
 class OperatorLike(Protocol):
-    """What a plan needs of an operator."""
+    """Interface of an operator as used by a plan."""
 
     @property
     def name(self) -> str:
@@ -49,12 +49,12 @@ class OperatorLike(Protocol):
 
     @property
     def accesses(self) -> tuple[AccessLike, ...]:
-        """Tensors that it reads and writes."""
+        """Accesses to the tensors that it reads and writes."""
         ...
 
 
 class GraphLike(Protocol):
-    """What a plan needs of a graph (`perfmodel.workload.graph.Graph`)."""
+    """Interface of a graph (`perfmodel.workload.graph.Graph`) as used by a plan."""
 
     @property
     def tensors(self) -> Mapping[str, TensorLike]:
@@ -63,12 +63,12 @@ class GraphLike(Protocol):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the tensors that enter."""
+        """Names of the input tensors."""
         ...
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the tensors that leave."""
+        """Names of the output tensors."""
         ...
 
     def walk(self) -> Iterator[tuple[Any, Any]]:
@@ -85,41 +85,41 @@ class _Value(FrozenModel):
 
 
 class Placement(_Value):
-    """One operator of the order; its place in the order is its step."""
+    """Placement of one operator; its index in the order is its step."""
 
     operator: str
     """Name of the operator in the graph."""
     device: str = ""
-    """Device that runs it; may be left out where there is one."""
+    """Device that runs it; may be empty if there is only one."""
     engine: str = ""
     """Engine of that device."""
     start_s: float | None = Field(default=None, ge=0)
-    """When it starts, in seconds from the beginning, where the plan knows."""
+    """Start time in seconds from the beginning of the plan, if known."""
     end_s: float | None = Field(default=None, ge=0)
-    """When it has ended."""
+    """End time in seconds, if known."""
     kernel: str = ""
-    """Kernel that it is part of: what only its operators read stays inside, in no memory."""
+    """Fused kernel that contains it: tensors read only inside the kernel need no memory."""
 
 
 class Residency(_Value):
-    """A tensor held in a memory from one step to another, both included."""
+    """Live range of a tensor in a memory, from one step to another, both included."""
 
     tensor: str
     """Name of the tensor in the graph."""
     memory: str
-    """Memory that holds it."""
+    """Memory that contains it."""
     first: int = Field(ge=0)
-    """First step at which it is there."""
+    """First step of residency."""
     last: int = Field(ge=0)
-    """Last step at which it is there."""
+    """Last step of residency."""
     size_bytes: float = Field(ge=0)
-    """Bytes that it takes."""
+    """Size of the tensor in bytes."""
     device: str = ""
     """Device of the memory."""
     address: int | None = Field(default=None, ge=0)
-    """Offset inside the memory, in bytes, where the plan allocates."""
+    """Offset inside the memory in bytes, if the plan assigns addresses."""
     takes_over: str = ""
-    """Tensor whose place it takes over at its first step, written over it element by element."""
+    """Tensor that it overwrites in place, element by element, at its first step."""
 
 
 class Move(_Value):
@@ -128,13 +128,13 @@ class Move(_Value):
     tensor: str
     """Name of the tensor in the graph."""
     kind: Literal["spill", "reload"]
-    """To an outer memory, or back from it."""
+    """Direction: spill to an outer memory, or reload from it."""
     step: int = Field(ge=0)
     """Step before which it happens."""
     source: str
-    """Memory that it leaves."""
+    """Source memory."""
     target: str
-    """Memory that it reaches."""
+    """Target memory."""
     size_bytes: float = Field(ge=0)
     """Bytes moved."""
     device: str = ""
@@ -151,24 +151,24 @@ class Transfer(_Value):
     link: str
     """Link that carries it."""
     source: str
-    """Device that sends."""
+    """Sending device."""
     target: str
-    """Device that receives."""
+    """Receiving device."""
     size_bytes: float = Field(ge=0)
     """Bytes sent."""
     start_s: float | None = Field(default=None, ge=0)
-    """When it starts, where the plan knows."""
+    """Start time in seconds, if known."""
     end_s: float | None = Field(default=None, ge=0)
-    """When it has arrived."""
+    """Arrival time in seconds, if known."""
 
 
 class Capacity(_Value):
-    """What a memory may hold."""
+    """Capacity of a memory that the plan may use."""
 
     memory: str
     """Name of the memory."""
     size_bytes: float = Field(gt=0)
-    """Bytes that the plan may use of it."""
+    """Usable bytes."""
     device: str = ""
     """Device of the memory."""
 
@@ -177,25 +177,25 @@ class Plan(_Value):
     """A schedule of one graph."""
 
     schema_version: Literal[1] = 1
-    """Version of this form."""
+    """Version of the plan format."""
     graph: str
-    """`content_hash` of the graph, repetitions written out."""
+    """`content_hash` of the graph with its repetitions unrolled."""
     precision: str = ""
-    """Precision that the sizes hold for, as text."""
+    """Precision assumed for the sizes, as text."""
     method: str = ""
-    """Scheduler that made it."""
+    """Scheduler that created the plan."""
     order: tuple[Placement, ...]
-    """Every operator once, in the order in which they start."""
+    """Placement of every operator, in order of start."""
     capacities: tuple[Capacity, ...] = ()
     """Memories that bound the plan."""
     residency: tuple[Residency, ...] = ()
-    """What lives where; empty for a plan that only orders and places."""
+    """Live ranges of tensors in memories; empty for a plan with only order and placement."""
     moves: tuple[Move, ...] = ()
     """Spills and reloads."""
     transfers: tuple[Transfer, ...] = ()
-    """What crosses links."""
+    """Tensors sent over links."""
     tiled: tuple[str, ...] = ()
-    """Operators that run in tiles: what they touch lies off chip and is not in the residency."""
+    """Operators executed in tiles: their tensors are stored off chip and not in `residency`."""
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -218,7 +218,7 @@ class Plan(_Value):
         return sum(t.size_bytes for t in self.transfers)
 
     def held_bytes(self, memory: str, device: str = "") -> list[float]:
-        """Return what a memory holds at each step, in bytes."""
+        """Return the occupied bytes of a memory at each step."""
         steps = [0.0] * len(self.order)
         here = [r for r in self.residency if (r.memory, r.device) == (memory, device)]
         sizes = {(r.tensor, r.last): r.size_bytes for r in here}
@@ -226,29 +226,29 @@ class Plan(_Value):
             for step in range(r.first, min(r.last + 1, len(steps))):
                 steps[step] += r.size_bytes
             if r.takes_over and r.first < len(steps):
-                # Both lie in one place at that step.
+                # Both share one buffer at that step.
                 steps[r.first] -= min(r.size_bytes, sizes.get((r.takes_over, r.first), 0.0))
         return steps
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """Return the plan as JSON; `from_json` gives an equal plan back."""
+        """Return the plan as JSON; `from_json` returns an equal plan."""
         return self.model_dump_json(indent=indent, exclude_defaults=True)
 
     @classmethod
     def from_json(cls, text: str, name: str = "plan.json") -> Plan:
-        """Read a plan.
+        """Return the plan of a JSON text.
 
         Parameters
         ----------
         text
-            As `to_json` writes it.
+            Output of `to_json`.
         name
-            File name for faults.
+            File name for error messages.
 
         Raises
         ------
         InputError
-            Every fault of form, with its place.
+            Lists every format error with its location.
         """
         from perfmodel.specfile import read, validate
 
@@ -256,17 +256,17 @@ class Plan(_Value):
         return validate(cls, data, marks, name)
 
     def check(self, graph: GraphLike, sizes: Mapping[str, float] | None = None) -> list[Fault]:
-        """Return what keeps the plan from fitting a graph; empty when it fits.
+        """Return the inconsistencies between the plan and a graph; empty if it is valid.
 
         Parameters
         ----------
         graph
-            The graph with its repetitions written out.
+            The graph with its repetitions unrolled.
         sizes
-            Bytes of each tensor, to compare with what the plan says.
+            Expected bytes of each tensor; not checked if omitted.
         """
         if graph.content_hash() != self.graph:
-            # Nothing else would say more: names and steps belong to another graph.
+            # Further checks would be meaningless: names and steps belong to another graph.
             expected = f"the graph with hash {self.graph}"
             return [
                 Fault(

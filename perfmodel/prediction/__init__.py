@@ -1,6 +1,7 @@
-"""Predictions: what `predict` gives back, and everything that opens a number of it."""
+"""Predictions: results of `predict`, and the modules that explain and audit their numbers."""
 
 from perfmodel.prediction.basis import Interval
-from perfmodel.prediction.prediction import METRICS, Prediction
+from perfmodel.prediction.prediction import Prediction
+from perfmodel.prediction.rows import METRICS
 
 __all__ = ["METRICS", "Interval", "Prediction"]

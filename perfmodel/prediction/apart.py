@@ -1,7 +1,7 @@
-"""Points that cannot be predicted, told apart from those around them.
+"""Isolation of invalid points in arrays of predictions by bisection.
 
-Points are predicted as arrays, and one that is refused has the whole array refused. The array is
-then halved until what is refused is by itself, so that everything else has its numbers.
+Points are predicted as arrays, and one invalid point makes the whole array fail. The array is then
+bisected until invalid points are isolated, so that all others have predictions.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from perfmodel.errors import InputError
 
 Points: TypeAlias = npt.NDArray[np.intp]
 
-#: Predictions that are spent on the points of one array: to find those among refused ones that can
-#: be predicted, and on looking where every point that was tried is refused.
+#: Maximum number of predictions per array, both for isolating valid points among invalid ones and
+#: for confirming invalid ones.
 _MOST: Final = 2_000
 _HOPELESS: Final = 48
 
 
 class Fate(NamedTuple):
-    """Points of an array that share a fate.
+    """Points of an array with a common outcome.
 
     Attributes
     ----------
     points : ndarray of int
+        Indices of the points.
     columns : dict or None
-        What was predicted; None where they are refused.
+        Predicted columns; ``None`` for invalid points.
     reason : str
-        Why they are refused.
+        Error message of invalid points.
     """
 
     points: Points
@@ -43,25 +44,25 @@ class Fate(NamedTuple):
 def told_apart(
     steps: Sequence[Points], predicted: Callable[[Points], dict[str, Any]], refusal: InputError
 ) -> Iterator[Fate]:
-    """Yield the points of a refused array in pieces that are predicted or refused.
+    """Yield the points of a failed array in pieces that are either predicted or invalid.
 
     Parameters
     ----------
     steps : sequence of ndarray of int
-        Step of each point on each axis that varies: an array is halved along the longest one.
+        Index of each point on each varying axis: an array is bisected along the longest axis.
     predicted : callable
-        Columns of some points, or `InputError`.
+        Function that returns the columns of some points or raises `InputError`.
     refusal : InputError
-        Of all points together.
+        Error of all points together.
 
     Notes
     -----
-    No two points share all steps. Points are refused one by one, each for its own reason, as long
-    as there is a budget. What is left when it is spent was refused together and at every point of
-    it that was tried, and says so.
+    No two points have the same index on all axes. Invalid points are reported one by one with
+    separate reasons until the budget is exhausted. The remaining points failed together and at
+    every point that was tested, and their reason says so.
     """
     everything: Points = np.arange(len(steps[0]) if steps else 1)
-    # Those first that hold a point which can be predicted, then the larger.
+    # Pieces with a valid point first, then the larger ones.
     queue: list[tuple[bool, int, int, Points, str]] = []
     spent, hopeless, count = 0, 0, 0
 
@@ -101,7 +102,7 @@ def told_apart(
 
 
 def reason_of(error: InputError) -> str:
-    """Return the faults of a refusal on one line."""
+    """Return the faults of an error on one line."""
     return " / ".join(map(str, error.faults))
 
 
@@ -117,9 +118,9 @@ def _tried(
 def _splits(
     points: Points, steps: Sequence[Points], every_axis: bool
 ) -> Iterator[tuple[Points, Points]]:
-    """Yield points in halves: along each axis, or the longest alone, which comes last.
+    """Yield bisections of points along each axis, or only along the longest, which is last.
 
-    A bound on one axis (images of at least so many pixels) shows when that axis is halved.
+    A bound on one axis (a minimum image size) is located by bisecting that axis.
     """
     distinct = [np.unique(axis[points]) for axis in steps]
     order = sorted(range(len(steps)), key=lambda i: len(distinct[i]))

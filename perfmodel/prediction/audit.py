@@ -1,13 +1,19 @@
-"""What no machine can do, looked for in every prediction before anybody reads it.
+"""Audit of every prediction against physical limits and the stated limits of the machine.
 
-Two kinds of faults. Numbers that are none of a run (not finite, negative, a run in no time) end the
-prediction: `perfmodel.prediction.settled` refuses them where the sums over the rows are made.
-Numbers beyond what the machine states are shown and said: `breaches` opens those of one point with
-the row and the fact. Work faster than the peak, bytes faster than the bandwidth and operations that
-are not the graph's (`beyond`) make the prediction one that does not hold, as what does not fit;
-power above the sustained one (the device would slow down, see `perfmodel.cost.thermal`) or below
-the idle one does not. Where more than the engine has of a resource is taken, its rates are those of
-a larger part, and only the resource is at fault.
+There are two kinds of faults. A physically impossible sum (not finite, negative, or zero latency)
+aborts the prediction: `perfmodel.prediction.settled` raises an error when rows are summed. A sum
+that exceeds a stated limit of the machine is reported: `breaches` names the row and the fact, for
+the first point at fault. With T the latency in seconds,
+
+    utilization   sum over formats of operations / peak  <= T
+    bandwidth     bytes of a memory / its bandwidth      <= T
+    work          operations of all formats               = those of the graph
+    power         idle T <= joules <= busy T
+
+A prediction that violates one of the first three is invalid (`beyond`) and counts as infeasible.
+One that violates the last remains valid: above its sustained power a device throttles
+(`perfmodel.cost.thermal`). If a design requires more of a resource than the engine has, its rates
+are those of a larger device, and only the resource is reported.
 """
 
 from __future__ import annotations
@@ -21,9 +27,9 @@ import numpy as np
 from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.cost.capacity import Violation, resources
 from perfmodel.cost.setting import Setting
+from perfmodel.kinds.operand_bits import bits_of
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.rates import sparse_speedup
-from perfmodel.kinds.slots import bits_of
 from perfmodel.kinds.unpack import issue_rate, summed_in
 from perfmodel.prediction.settled import work_of
 from perfmodel.units import show
@@ -31,32 +37,32 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-#: Share of a rate by which sums of many rows may pass it in round-off.
+#: Relative tolerance of a rate for rounding in sums over many rows.
 ROUND_OFF = 1e-6
 
-#: Points whose rates are looked at together.
+#: Number of points whose rates are checked at once.
 _BLOCK = 32_768
 
-#: Share of a stated power that its two or three figures leave open.
+#: Relative uncertainty of a stated power with two or three significant digits.
 POWER_FIGURES = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A number of a prediction that its machine cannot reach.
+    """Predicted value that exceeds a limit of the machine.
 
     Attributes
     ----------
     metric
-        What is at fault: ``utilization``, ``bandwidth of dram``, ``power``, ``work``.
+        Metric at fault: ``utilization``, ``bandwidth of dram``, ``power``, ``work``.
     row
-        The kernel that passes the bound by most; empty where the number is of the whole run.
+        Kernel that exceeds the bound by most; empty for a metric of the whole run.
     value, bound
-        What was computed, and what the machine states; of ``work`` what the graph does.
+        Predicted value, and the limit stated by the machine; for ``work`` that of the graph.
     fact
-        Path of the fact that states it; ``macs`` where the graph does.
+        Path of the fact that states the limit; ``macs`` for ``work``.
     message
-        All of this as a sentence.
+        Complete sentence with all of the above.
     """
 
     metric: str
@@ -71,7 +77,7 @@ class Breach:
 
 
 class RateCeiling(NamedTuple):
-    """A rate that the machine states: of the sum `key` at most `most` a second."""
+    """Rate limit stated by the machine: at most `most` per second of the sum `key`."""
 
     key: str
     fact: str
@@ -79,13 +85,13 @@ class RateCeiling(NamedTuple):
 
 
 class AuditLimit(NamedTuple):
-    """A bound as arrays: `reached` is at most `bound`, up to a share of it.
+    """Bound over arrays: `reached` is at most `bound`, within a relative tolerance.
 
     Attributes
     ----------
     rows
-        Least seconds that each row's own work or bytes take, ``(rows, points)``; ``None`` where
-        the number is of the whole run.
+        Least seconds for the work or bytes of each row, ``(rows, points)``; ``None`` for a limit of
+        the whole run.
     """
 
     metric: str
@@ -97,11 +103,12 @@ class AuditLimit(NamedTuple):
 
 
 def peak_of(setting: Setting, name: str, kind: Kind) -> Value:
-    """Return the rate that an engine states for a compute format, as the runtime drives it.
+    """Return the maximum rate of an engine for a compute format under the runtime.
 
-    Its peak, times what it gains from the format of sums and from structured zeros; of a kind whose
-    time goes with bits (``by_bits``) in proportion to those of operands that are narrower. Where a
-    runtime states a share of the peak above one, or looks products up, that is the rate.
+    The rate is the stated peak, times the speedups by the accumulator format and by structured
+    sparsity; for a bit-serial kind (``by_bits``) it is scaled by the bits of narrower operands. If
+    a runtime states a share of the peak above one, or uses table lookup for products, that rate is
+    used.
     """
     peak: Value = setting.facts[f"engines.{setting.engine_name}.peaks.{name}"]
     if setting.bare:
@@ -124,12 +131,12 @@ def peak_of(setting: Setting, name: str, kind: Kind) -> Value:
 
 
 def _bits(name: str) -> float:
-    """Return the bits of a compute format by its name."""
+    """Return the number of bits of a compute format by its name."""
     return {"binary": 1.0, "ternary": 2.0}.get(name) or float(name.lstrip("abfimnptvx_"))
 
 
 def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
-    """Return the compute formats that an engine has in no form, as what does not fit."""
+    """Return the compute formats that an engine cannot execute, as violations."""
     head = f"engines.{setting.engine_name}.peaks."
     has = ", ".join(p[len(head) :] for p in setting.facts if p.startswith(head))
     return [
@@ -146,28 +153,28 @@ def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
 
 
 def beyond(prediction: Prediction) -> Value:
-    """Return whether a prediction passes a rate of its machine, or its work is not the graph's.
+    """Return whether a prediction exceeds a rate limit, or its work differs from the graph's.
 
     Returns
     -------
     passed
-        Flat, by point; or one boolean.
+        Flat array over points, or one boolean.
     """
-    totals, setting = prediction._totals, prediction._setting  # pyright: ignore[reportPrivateUsage]
+    totals, setting = prediction.totals, prediction.setting
     rates = _stated(prediction)
     if namespace(totals["latency_s"], *(r.most for r in rates)) is np and _within(totals, rates):
         return False
     off, graph = _off(totals)
-    found: Value = ~(off <= ROUND_OFF * graph)
-    found = found | (_passed(_rates(totals, rates)) & ~_larger(totals, setting))
-    return found
+    passed: Value = ~(off <= ROUND_OFF * graph)
+    passed = passed | (_passed(_rates(totals, rates)) & ~_larger(totals, setting))
+    return passed
 
 
 def _within(totals: Mapping[str, Value], rates: Sequence[RateCeiling]) -> bool:
-    """Tell whether no point of sums passes a rate, nor is off its graph, by the largest shares.
+    """Return whether all points satisfy the limits, by a sufficient test on the largest shares.
 
-    That of work by the sum of its formats' largest shares, which is no less than the largest sum.
-    Blocks of points and what is worked out from them stay in the caches.
+    The share of work is bounded by the sum of the largest shares of its formats. Points are
+    processed in blocks that fit the CPU caches.
     """
     latency = totals["latency_s"]
     counted, same = _counted(totals), True
@@ -187,7 +194,7 @@ def _within(totals: Mapping[str, Value], rates: Sequence[RateCeiling]) -> bool:
                     return False
             if not busy <= 1.0 + ROUND_OFF:
                 return False
-            # Twice a number is exact: such sums over the points are equal to the last bit.
+            # Doubling is exact, so that these sums are equal to the last bit.
             done = sum(_sum(_cut(totals[key], cut)) for key in counted)
             same = same and done == times * _sum(_cut(totals[graph], cut))
     return bool(same or _agrees(totals))
@@ -198,34 +205,34 @@ def _sum(value: Value) -> float:
 
 
 def _cut(value: Value, points: slice) -> Value:
-    """Return a block of points of what is flat; what holds for all as it is."""
+    """Return a block of points of a flat array; a scalar applies to all points."""
     return value[points] if type(value) is np.ndarray and value.size > 1 else value
 
 
 def _largest(value: Value) -> float:
-    """Return the largest of a number or an array, NaN where any is; 0 for a tracer."""
+    """Return the maximum of a number or an array, propagating NaN; 0 for a tracer."""
     if type(value) is np.ndarray:
         return value.item() if value.size == 1 else np.maximum.reduce(value, axis=None)
     return float(value) if namespace(value) is np else 0.0
 
 
 def breaches(prediction: Prediction) -> list[Breach]:
-    """Return what a prediction (the first such point) passes, with the row that does so by most."""
+    """Return the exceeded limits of the first point at fault, each with its worst row."""
     passed = beyond(prediction) | _passed(_powers(prediction))
     bad = np.flatnonzero(np.asarray(passed))
     if not bad.size:
         return []
     point = prediction.at(int(bad[0]))
-    totals = point._totals  # pyright: ignore[reportPrivateUsage]
+    totals = point.totals
     limits = _powers(point)
-    if not np.any(_larger(totals, point._setting)):  # pyright: ignore[reportPrivateUsage]
-        limits = [*_rates(totals, _stated(point), point._opened[1]), *limits]  # pyright: ignore[reportPrivateUsage]
+    if not np.any(_larger(totals, point.setting)):
+        limits = [*_rates(totals, _stated(point), point.opened[1]), *limits]
     opened = [_opened(point, limit) for limit in limits if np.any(_passed([limit]))]
     return _other_work(point) + opened
 
 
 def _passed(limits: Sequence[AuditLimit]) -> Value:
-    """Return whether any of some limits is passed, by point."""
+    """Return whether any limit is exceeded, by point."""
     passed: Value = False
     for limit in limits:
         passed = passed | (limit.reached > limit.bound * (1.0 + limit.slack))
@@ -233,7 +240,7 @@ def _passed(limits: Sequence[AuditLimit]) -> Value:
 
 
 def _larger(totals: Mapping[str, Value], setting: Setting) -> Value:
-    """Return whether more of the engine is taken than there is."""
+    """Return whether the demand on any engine resource exceeds its supply."""
     larger: Value = False
     for used, there in resources(totals, setting).values():
         larger = larger | (used > there)
@@ -241,46 +248,46 @@ def _larger(totals: Mapping[str, Value], setting: Setting) -> Value:
 
 
 def _counted(totals: Mapping[str, Value]) -> list[str]:
-    """Return the keys of sums that are operations of products, whatever their format."""
+    """Return the keys of the totals that are multiply-accumulate operations of any format."""
     return [k for k in totals if k.startswith("operations ") and k != "operations vector"]
 
 
 def _off(totals: Mapping[str, Value]) -> tuple[Value, Value]:
-    """Return by how much operations of products are not the graph's, and how many it has."""
+    """Return the difference of operations from those of the graph, and the number of the graph."""
     graph = totals["work"] if "work" in totals else 2.0 * totals["macs"]
     return abs(sum(totals[key] for key in _counted(totals)) - graph), graph
 
 
 def _agrees(totals: Mapping[str, Value]) -> bool:
-    """Tell whether the operations are the graph's at every point, but for round-off."""
+    """Return whether the operations equal those of the graph at all points, within rounding."""
     off, graph = _off(totals)
     return bool(np.all(off <= ROUND_OFF * graph))
 
 
 def _other_work(point: Prediction) -> list[Breach]:
-    """Return the breach of operations that are not the graph's, with the row that is off most."""
-    off, graph = (first_number(number) for number in _off(point._totals))  # pyright: ignore[reportPrivateUsage]
+    """Return the breach for operations that differ from the graph's, with the worst row."""
+    off, graph = (first_number(number) for number in _off(point.totals))
     if off <= ROUND_OFF * graph:
         return []
-    table, terms = point._opened  # pyright: ignore[reportPrivateUsage]
+    table, terms = point.opened
     done = sum(each for name, each in terms.operations.items() if name != "vector")
-    rows = (done - work_of(table, terms, point._setting)) * table.count  # pyright: ignore[reportPrivateUsage]
+    rows = (done - work_of(table, terms, point.setting)) * table.count
     row = table.rows[int(np.argmax(np.abs(np.asarray(rows, dtype=float))[:, 0]))].name
-    value = sum(first_number(point._totals[key]) for key in _counted(point._totals))  # pyright: ignore[reportPrivateUsage]
+    value = sum(first_number(point.totals[key]) for key in _counted(point.totals))
     text = f"work of {value:.4g} operations, of {graph:.4g} that the graph has"
     return [Breach("work", row, value, graph, "macs", f"{text}, by most in '{row}' (macs)")]
 
 
 def _stated(prediction: Prediction) -> list[RateCeiling]:
-    """Return the rates that the machine states for what the sums are of."""
-    setting, kind = prediction._setting, prediction._job.model.kind  # pyright: ignore[reportPrivateUsage]
+    """Return the rate limits that the machine states for the totals."""
+    setting, kind = prediction.setting, prediction.job.model.kind
     out: list[RateCeiling] = []
-    for key in prediction._totals:  # pyright: ignore[reportPrivateUsage]
-        what, _, name = key.partition(" ")
-        if what == "operations" and name != "vector":
+    for key in prediction.totals:
+        quantity, _, name = key.partition(" ")
+        if quantity == "operations" and name != "vector":
             fact = f"engines.{setting.engine_name}.peaks.{name}"
             out.append(RateCeiling(key, fact, peak_of(setting, name, kind)))
-        elif what == "traffic":
+        elif quantity == "traffic":
             fact = f"memories.{name}.bandwidth"
             rate = setting.facts.get(fact)
             if rate is not None:
@@ -291,19 +298,19 @@ def _stated(prediction: Prediction) -> list[RateCeiling]:
 def _rates(
     totals: Mapping[str, Value], rates: Sequence[RateCeiling], terms: Terms | None = None
 ) -> list[AuditLimit]:
-    """Return the bounds of sums by the rates of their memories and their engine.
+    """Return the limits of the totals by the rates of memories and engine.
 
     Parameters
     ----------
     terms
-        Of one point, to have those of its rows too.
+        Terms of one point, to include the limits of its rows.
     """
     latency = totals["latency_s"]
     out: list[AuditLimit] = []
     busy, rows, paths = 0.0, 0.0, list[str]()
     for key, fact, most in rates:
-        what, _, name = key.partition(" ")
-        if what == "operations":
+        quantity, _, name = key.partition(" ")
+        if quantity == "operations":
             busy = busy + totals[key] / most
             paths.append(fact)
             rows = rows if terms is None else rows + terms.operations[name] / most
@@ -318,11 +325,11 @@ def _rates(
 
 
 def _powers(prediction: Prediction) -> list[AuditLimit]:
-    """Return the bounds of a prediction by what the device draws with and without work."""
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
-    facts, latency = setting.facts, prediction._totals["latency_s"]  # pyright: ignore[reportPrivateUsage]
+    """Return the limits of a prediction by the idle and busy power of the device."""
+    setting = prediction.setting
+    facts, latency = setting.facts, prediction.totals["latency_s"]
     out: list[AuditLimit] = []
-    joule = prediction._flat_energy.joule  # pyright: ignore[reportPrivateUsage]
+    joule = prediction.flat_energy.joule
     most, idle = facts.get("power.busy"), facts.get("power.idle")
     if joule is not None and most is not None:
         out.append(AuditLimit("power", "power.busy", joule, most * latency, POWER_FIGURES))
@@ -332,10 +339,10 @@ def _powers(prediction: Prediction) -> list[AuditLimit]:
 
 
 def _ways(setting: Setting, memory: str) -> float:
-    """Return how many ways a memory's bandwidth goes: two where the cache before it costs each.
+    """Return the number of directions that a memory bandwidth counts for: 2 for some, else 1.
 
-    Such a cache states what lines in and lines out take apart, and the bandwidth behind it is that
-    of lines in: of main memory what one core draws.
+    It is 2 if the cache before the memory states separate costs of lines in and out: the bandwidth
+    is then that of lines in, for main memory the bandwidth of one core.
     """
     at = setting.levels.index(memory) if memory in setting.levels else 0
     if not at:
@@ -345,14 +352,14 @@ def _ways(setting: Setting, memory: str) -> float:
 
 
 def _opened(prediction: Prediction, limit: AuditLimit) -> Breach:
-    """Return a limit that one point passes as a sentence, with the row that does so by most."""
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
-    seconds = first_number(prediction._totals["latency_s"])  # pyright: ignore[reportPrivateUsage]
+    """Return the breach of a limit that one point exceeds, with the worst row."""
+    setting = prediction.setting
+    seconds = first_number(prediction.totals["latency_s"])
     reached, bound = first_number(limit.reached), first_number(limit.bound)
     share = reached / bound if bound else float("inf")
     row = ""
     if limit.rows is not None:
-        table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+        table, terms = prediction.opened
         least = np.broadcast_to(np.asarray(limit.rows, dtype=float), (len(table.rows), 1))
         over = (least - np.asarray(terms.row_s, dtype=float)) * np.asarray(table.count)
         row = table.rows[int(np.argmax(over[:, 0]))].name

@@ -1,4 +1,4 @@
-"""What a prediction rests on, and between which values a measurement would lie."""
+"""Empirical basis of a prediction, and prediction intervals for measurements."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from perfmodel.workload.sizes import SHARES
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-#: Shares of measurements that intervals of every headline hold.
+#: Coverage levels of the intervals of every headline metric.
 LEVELS: Final = (0.5, 0.9)
-#: Runtime that stands for software which nobody measured.
+#: Runtime name for software without any measurement.
 GENERIC: Final = "generic"
-#: Step of the logarithm of a calibrated multiplier for slopes.
+#: Finite-difference step of the logarithm of a calibrated multiplier.
 _STEP: Final = 1e-5
-#: Names of sizes that need not be whole numbers.
+#: Names of size parameters that may be fractional.
 _FRACTIONAL: Final = ("multiplier", "factor", "ratio", "fraction", "scale")
 
 
 class Basis(NamedTuple):
-    """What a prediction rests on.
+    """Empirical basis of a prediction.
 
     Attributes
     ----------
     name
-        ``measured`` (rows of this device, under this runtime, in this class of workloads),
-        ``transferred`` (the runtime's constants come from other devices), ``assumed`` (nobody
-        measured such) or ``bound`` (nothing can be faster).
+        ``measured`` (measurements of this device, under this runtime, in this class of workloads),
+        ``transferred`` (the runtime's constants come from other devices), ``assumed`` (no
+        measurement of the kind) or ``bound`` (lower bound of the latency).
     reason
-        The same in words.
+        Explanation as a sentence.
     """
 
     name: str
@@ -59,16 +59,17 @@ class Basis(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A metric between the ends that hold a share of measurements.
+    """Prediction interval of a metric.
 
     Attributes
     ----------
     low, value, high
-        Same unit as the metric; of a bound one end is open: 0 or infinity.
+        Lower end, prediction and upper end in the unit of the metric; one end of a bound is open,
+        0 or infinity.
     level
-        Share of measurements that lie between the ends.
+        Expected share of measurements within the interval.
     basis
-        Name of what the width rests on (`Basis`), or what it is in words.
+        Name of the basis of the width (`Basis`), or a description of it.
     """
 
     low: Value
@@ -78,7 +79,7 @@ class Interval(NamedTuple):
     basis: str
 
     def show(self, dimension: str) -> str:
-        """Return the ends as text; those of a bound as ``at least`` or ``at most``."""
+        """Return the interval as text; for a bound with ``at least`` or ``at most``."""
         low, high = (
             show(end, dimension) if dimension in DIMENSIONS else f"{end:.4g}/s"
             for end in (self.low, self.high)
@@ -91,35 +92,35 @@ class Interval(NamedTuple):
 def basis_of(
     prediction: Prediction, metric: str = "latency_s", classes: Mapping[str, str] | None = None
 ) -> Basis:
-    """Return what a metric of a prediction rests on: of several classes the least.
+    """Return the basis of a metric of a prediction; the weakest one of several classes.
 
     Parameters
     ----------
     classes
-        Phase -> class of workloads that it is a part of, where that is not its own.
+        Phase -> class of workloads that the phase belongs to, if different from its own.
     """
     return least(basis for _, basis in _based(prediction, metric, classes).values())
 
 
 def least(each: Iterable[Basis]) -> Basis:
-    """Return the weakest of several bases."""
+    """Return the weakest of several bases, in the order of `Basis`."""
     return max(each, key=lambda basis: BASES.index(basis.name))
 
 
 def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0.9) -> Interval:
-    """Return a metric with the ends between which a share of measurements would lie.
+    """Return the prediction interval of a metric.
 
     Parameters
     ----------
     metric
         A time, a rate, ``energy_j`` or ``power_w``.
     level
-        The share, below 1.
+        Expected share of measurements within the interval, below 1.
 
     Raises
     ------
     InputError
-        Nobody measured such a metric, or the prediction has none.
+        There are no measurements of the metric, or the prediction does not have it.
     """
     if not 0.0 < level < 1.0:
         raise InputError(Fault(f"{level} is no share", path="level", expected="above 0, below 1"))
@@ -143,7 +144,7 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
 
 
 def headline_metrics(prediction: Prediction) -> list[str]:
-    """Return the metrics of a headline that have intervals."""
+    """Return the headline metrics that have intervals."""
     energy = np.asarray(prediction.energy_j, dtype=float)
     names = ["latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s"]
     names += [] if np.isnan(energy).all() else ["energy_j"]
@@ -153,16 +154,16 @@ def headline_metrics(prediction: Prediction) -> list[str]:
 def factors(
     prediction: Prediction, metric: str, level: float, classes: Mapping[str, str] | None = None
 ) -> tuple[Value, Value]:
-    """Return by what a time (an energy, a power) is multiplied at both ends.
+    """Return the factors of both interval ends on a time, an energy or a power.
 
-    Ends of a request are those of its phases, at once: what slows the one slows the other.
+    The ends of a request combine those of its phases as fully correlated.
     """
     return _ends(prediction, metric, level, _based(prediction, metric, classes))
 
 
 def scatter_of(prediction: Prediction, metric: str = "latency_s") -> Scatter:
-    """Return how predictions of the kind are off by the evidence: of several classes the worst."""
-    lineage = prediction._job.machine.runtime.lineage  # pyright: ignore[reportPrivateUsage]
+    """Return the residual scatter of such predictions; the largest one of several classes."""
+    lineage = prediction.job.machine.runtime.lineage
     return max(
         scatter(library_evidence(), subject, _width(basis), lineage)
         for subject, basis in _based(prediction, metric).values()
@@ -170,8 +171,8 @@ def scatter_of(prediction: Prediction, metric: str = "latency_s") -> Scatter:
 
 
 def slower(prediction: Prediction) -> list[Prediction]:
-    """Return a calibrated prediction with each class of seconds in turn a little slower."""
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    """Return one prediction per calibrated class of seconds, its multiplier slightly increased."""
+    job = prediction.job
     machine, posterior = job.machine, job.machine.posterior
     return [
         replace(job, machine=machine.vary({path: machine.get(path, 1.0) * np.exp(_STEP)})).run()
@@ -181,9 +182,9 @@ def slower(prediction: Prediction) -> list[Prediction]:
 
 
 def slopes_of(prediction: Prediction, metric: str = "latency_s") -> Value:
-    """Return slopes of a calibrated prediction: of the logarithm of a metric over multipliers'.
+    """Return the derivatives of a log metric with respect to the log calibration multipliers.
 
-    Shape ``(..., classes)``, in the order of the posterior's classes of seconds.
+    The shape is ``(..., classes)``, in the order of the posterior's classes of seconds.
     """
     value = getattr(prediction, metric)
     changes = [getattr(one, metric) / value for one in prediction.slower]
@@ -191,22 +192,22 @@ def slopes_of(prediction: Prediction, metric: str = "latency_s") -> Value:
 
 
 def _calibrated(prediction: Prediction, subject: Subject) -> Posterior | None:
-    """Return what a calibration of the device says of such predictions, if there is one."""
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    """Return the posterior of the device's calibration for such predictions, if there is one."""
+    job = prediction.job
     posterior = job.machine.posterior
     if posterior is None or not posterior.rows or job.machine.varied or not job.as_specified:
         return None
-    of_its_kind = subject.quantity == "time" and subject.workload_class in posterior.workloads
-    return posterior if of_its_kind else None
+    applies = subject.quantity == "time" and subject.workload_class in posterior.workloads
+    return posterior if applies else None
 
 
 def _based(
     prediction: Prediction, metric: str, classes: Mapping[str, str] | None = None
 ) -> dict[str, tuple[Subject, Basis]]:
-    """Return phase -> what a metric is predicted of, and what that rests on."""
+    """Return a mapping from phase to the subject of the prediction and its basis."""
     based: dict[str, tuple[Subject, Basis]] = {}
     for phase, subject in _subjects(prediction, metric, classes).items():
-        related = _related(subject, prediction._job.machine.runtime.lineage)  # pyright: ignore[reportPrivateUsage]
+        related = _related(subject, prediction.job.machine.runtime.lineage)
         basis = _basis(prediction, related or subject)
         if related is not None and basis.name == "measured":
             basis = Basis("transferred", f"{basis.reason}, serving many requests")
@@ -215,7 +216,7 @@ def _based(
 
 
 def _related(subject: Subject, lineage: tuple[str, ...]) -> Subject | None:
-    """Return what stands for a subject of whose class its runtime has no measured row."""
+    """Return a substitute for a subject whose class has no measurement under its runtime."""
     if subject.workload_class not in RELATED:
         return None
     evidence = library_evidence()
@@ -240,7 +241,7 @@ def _ends(
     if posteriors[0] is not None and None not in posteriors:
         factor = posteriors[0].factor(slopes_of(prediction, metric), level)
         return 1.0 / factor, factor
-    lineage = prediction._job.machine.runtime.lineage  # pyright: ignore[reportPrivateUsage]
+    lineage = prediction.job.machine.runtime.lineage
     each = {
         phase: _factors(subject, _width(basis), lineage, level)
         for phase, (subject, basis) in based.items()
@@ -254,7 +255,7 @@ def _ends(
 
 
 def _width(basis: Basis) -> str:
-    """Return of which basis the residuals are that give a width: a bound's are none."""
+    """Return the basis whose residuals determine the width; a bound uses those of ``assumed``."""
     return "assumed" if basis.name == "bound" else basis.name
 
 
@@ -262,7 +263,7 @@ def _width(basis: Basis) -> str:
 def _factors(
     subject: Subject, basis: str, lineage: tuple[str, ...], level: float
 ) -> tuple[float, float]:
-    """Return by what a prediction of a subject is multiplied at both ends."""
+    """Return the factors of both interval ends for a subject."""
     residuals = spread(library_evidence(), subject, basis, lineage)
     return (0.0, np.inf) if residuals is None else residuals.factors(level)
 
@@ -270,8 +271,8 @@ def _factors(
 def _subjects(
     prediction: Prediction, metric: str, classes: Mapping[str, str] | None
 ) -> Mapping[str, Subject]:
-    """Return phase -> what a metric is predicted of; of a request two phases."""
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    """Return a mapping from phase to the subject of the prediction; two phases for a request."""
+    job = prediction.job
     if classes is None:
         blocks = job.lowered.graph.blocks
         operators = sum(len(block.operators) for block in blocks)
@@ -284,17 +285,17 @@ def _subjects(
 
 
 def _is_bound(prediction: Prediction) -> bool:
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    job = prediction.job
     return job.model.bare or "bound" in job.machine.runtime.tags
 
 
 def _basis(prediction: Prediction, subject: Subject) -> Basis:
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    job = prediction.job
     machine = job.machine
     runtime, device = subject.runtime, subject.device
     if _is_bound(prediction):
-        what = "the bare roofline" if job.model.bare else f"the runtime {runtime}"
-        return Basis("bound", f"{what} leaves out what software costs")
+        model = "the bare roofline" if job.model.bare else f"the runtime {runtime}"
+        return Basis("bound", f"{model} leaves out what software costs")
     flaw = next(misfits(prediction), None)
     if flaw is not None:
         return Basis("assumed", flaw)
@@ -321,8 +322,8 @@ def _basis(prediction: Prediction, subject: Subject) -> Basis:
 
 
 def misfits(prediction: Prediction) -> Iterator[str]:
-    """Yield why a prediction is of what does not run: its software, or its sizes."""
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    """Yield reasons why a workload cannot run as predicted: unsuitable software or sizes."""
+    job = prediction.job
     machine, workload = job.machine, job.workload
     runtime = machine.runtime
     if not runtime.suits(machine.device):
@@ -341,7 +342,7 @@ def misfits(prediction: Prediction) -> Iterator[str]:
 
 
 def _broken_sizes(parameters: Mapping[str, Value]) -> Iterator[str]:
-    """Yield sizes that are no whole numbers."""
+    """Yield the sizes that should be integers but are not."""
     for name, value in parameters.items():
         if type(value) is int or name in SHARES or name.endswith(_FRACTIONAL):
             continue

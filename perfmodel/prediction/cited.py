@@ -1,4 +1,4 @@
-"""What a prediction rests on: the documents behind its equations, facts, constants and network."""
+"""References of a prediction: sources of its equations, facts, constants and network."""
 
 from __future__ import annotations
 
@@ -18,47 +18,48 @@ from perfmodel.table import Result, Table, plain
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-#: What a document is used for, in the order in which it is told.
+#: Uses of a document, in display order.
 GROUPS: Final = ("software", "equations", "device", "runtime", "energy tables", "workload")
 
 
 @dataclass(slots=True)
 class Cited:
-    """A document and what of a result comes from it.
+    """Document with the parts of a result that come from it.
 
     Attributes
     ----------
     reference : Reference
+        Document.
     uses : dict of str to list of str
-        One of `GROUPS` -> terms, paths of facts, or what of the network.
+        One of `GROUPS` -> terms, paths of facts, or parts of the network.
     """
 
     reference: Reference
     uses: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the reference with its uses, ready for JSON."""
+        """Return the reference with its uses as a JSON-compatible dictionary."""
         return plain({**self.reference.to_dict(), "uses": self.uses})
 
 
 @dataclass(repr=False)
 class Citations(Result):
-    """The references of a result.
+    """References of a result.
 
     Attributes
     ----------
     subject : str
-        The result in a line.
+        Title of the result.
     cited : tuple of Cited
-        Documents, each once, with keys of their own.
+        Documents without duplicates, with unique keys.
     undocumented : tuple of Cited
-        Where numbers are from that no document states: what was assumed or recalled.
+        Sources of numbers that are not documents, such as assumptions.
     unsourced : tuple of str
-        Facts that name no source at all.
+        Facts without any source.
     fitted_on : dict of str to list of str
-        Data that constants were fitted on -> paths of these.
+        Data set -> paths of the constants fitted to it.
     pages : dict of str to list of str
-        Pages of the documentation -> terms that they derive.
+        Page of the documentation -> terms derived there.
     """
 
     noun = "citations"
@@ -73,7 +74,7 @@ class Citations(Result):
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """The documents."""
+        """References of all cited documents."""
         return tuple(each.reference for each in self.cited)
 
     def bibtex(self) -> str:
@@ -81,12 +82,12 @@ class Citations(Result):
         return to_bibtex(self.references)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
+        """Return all references as a JSON-compatible dictionary."""
         return {"references": plain(self.cited), **super().to_dict()}
 
     @cached_property
     def table(self) -> Table:
-        """One row for each document and what it is used for."""
+        """Table with one row per document and group of uses."""
         rows = [
             (each.reference.key, str(each.reference), group, "; ".join(uses))
             for each in self.cited
@@ -97,11 +98,11 @@ class Citations(Result):
 
     @property
     def headline(self) -> str:
-        """The result that rests on them."""
+        """Title of the result."""
         return self.subject
 
     def sections(self) -> list[str]:
-        """Return the documents by what they are used for, and what none states."""
+        """Return the documents grouped by use, and the undocumented sources."""
         lines: list[str] = []
         for group in GROUPS:
             of_group = [each for each in self.cited if group in each.uses]
@@ -128,21 +129,21 @@ class Citations(Result):
 
 
 def _few(names: Iterable[str], most: int = 6) -> str:
-    found = list(names)
-    rest = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(found[:most]) + rest
+    all_names = list(names)
+    others = f" and {len(all_names) - most} more" if len(all_names) > most else ""
+    return ", ".join(all_names[:most]) + others
 
 
 class _Collection:
-    """References gathered under unique keys; addresses tell whether two are one."""
+    """Collection of references under unique keys; equal addresses identify duplicates."""
 
     def __init__(self, subject: str) -> None:
-        self.found = Citations(subject)
+        self.citations = Citations(subject)
         self._cited: dict[str, Cited] = {}
         self._keys: set[str] = set()
 
     def add(self, reference: Reference, group: str, use: str = "", of: str = "") -> None:
-        """Note a use of a document; `of` tells apart documents of one key in several files."""
+        """Record a use of a document; `of` distinguishes equal keys of different files."""
         address = same_address(reference.url)
         canonical = by_address().get(address) if address else None
         reference = canonical or reference
@@ -163,16 +164,16 @@ class _Collection:
 
     def done(self) -> Citations:
         cited = list(self._cited.values())
-        self.found.cited = tuple(each for each in cited if each.reference.documented)
-        self.found.undocumented = tuple(each for each in cited if not each.reference.documented)
-        return self.found
+        self.citations.cited = tuple(each for each in cited if each.reference.documented)
+        self.citations.undocumented = tuple(each for each in cited if not each.reference.documented)
+        return self.citations
 
 
 def citations(prediction: Prediction) -> Citations:
-    """Return what a prediction rests on; of the first point where it has many.
+    """Return the references of a prediction, for its first point if it has many.
 
-    Equations are those of the terms that took time, facts those that the latency depends on and,
-    where there is an energy, those of power and energy.
+    Equations are those of terms with non-zero time; facts are those that the latency depends on
+    and, if the energy is known, those of power and energy.
     """
     if prediction.shape:
         return citations(prediction.at(0))
@@ -187,37 +188,37 @@ def citations(prediction: Prediction) -> Citations:
 
 
 def merged(results: Iterable[Citations], subject: str) -> Citations:
-    """Return the citations of several results as those of one."""
-    gathered, found = _Collection(subject), list(results)
-    for each in found:
+    """Merge the citations of several results."""
+    gathered, parts = _Collection(subject), list(results)
+    for each in parts:
         for cited in (*each.cited, *each.undocumented):
             for group, uses in cited.uses.items():
                 for use in uses or [""]:
                     gathered.add(cited.reference, group, use)
-    made = gathered.done()
-    made.unsourced = tuple(dict.fromkeys(path for each in found for path in each.unsourced))
+    combined = gathered.done()
+    combined.unsourced = tuple(dict.fromkeys(path for each in parts for path in each.unsourced))
     for name in ("fitted_on", "pages"):
-        into: dict[str, list[str]] = getattr(made, name)
-        for each in found:
+        into: dict[str, list[str]] = getattr(combined, name)
+        for each in parts:
             for key, uses in getattr(each, name).items():
                 into[key] = list(dict.fromkeys([*into.get(key, ()), *uses]))
-    return made
+    return combined
 
 
 def _equations(prediction: Prediction, gathered: _Collection) -> None:
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
-    _, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    job = prediction.job
+    _, terms = prediction.opened
     equations = job.model.kind.equations
     took = [t for t, seconds in {**terms.compute, **terms.overhead}.items() if np.any(seconds)]
     for term in (*took, "memory"):
         if term not in equations:
             continue
-        found = resolve(equations[term].citation)
-        for reference in found.references:
+        sources = resolve(equations[term].citation)
+        for reference in sources.references:
             gathered.add(reference, "equations", term)
-        for page in found.pages:
-            gathered.found.pages.setdefault(page, []).append(term)
-        for text in found.unknown:  # of another package's kind
+        for page in sources.pages:
+            gathered.citations.pages.setdefault(page, []).append(term)
+        for text in sources.unknown:  # the kind belongs to another package
             key = "".join(c if c.isalnum() else "_" for c in text.lower())[:40]
             gathered.add(Reference(key, text), "equations", term)
 
@@ -236,7 +237,7 @@ def _facts(prediction: Prediction, gathered: _Collection) -> None:
         if origin is None or origin.writer == "default":
             continue
         if origin.fitted_on:
-            gathered.found.fitted_on.setdefault(origin.fitted_on, []).append(path)
+            gathered.citations.fitted_on.setdefault(origin.fitted_on, []).append(path)
         group = "runtime" if path.startswith("runtime.") else "device"
         table = cited_by_table(origin.writer, origin.source)
         for key, source in table.items():
@@ -250,7 +251,7 @@ def _facts(prediction: Prediction, gathered: _Collection) -> None:
             gathered.add(of_source(origin.source or "", source), group, path, name)
         elif not origin.writer.startswith("vary"):
             unsourced.append(path)
-    gathered.found.unsourced = tuple(unsourced)
+    gathered.citations.unsourced = tuple(unsourced)
 
 
 def _network(prediction: Prediction, gathered: _Collection) -> None:
@@ -262,7 +263,7 @@ def _network(prediction: Prediction, gathered: _Collection) -> None:
     try:
         entry = describe(Path(workload.origin))
     except InputError:
-        return  # the file is gone by now
+        return  # the file no longer exists
     published = entry.published
     sources: Mapping[str, Any] = entry.sources
     for key, source in sources.items():

@@ -1,4 +1,4 @@
-"""How an engine is modelled under a runtime: all that does not change with numbers."""
+"""Model of an engine under a runtime: kind, categories, fusion rules and semantics, no numbers."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from perfmodel.workload.layouts import PLAIN, BlockedChannelLayout
 
 @dataclass(frozen=True, slots=True)
 class EngineModel:
-    """An engine of a device under a runtime, as a prediction takes it.
+    """Model of an engine of a device under a runtime.
 
     Attributes
     ----------
     kind
-        What costs its rows.
+        Cost model of its rows.
     setting
-        Categories that the kind reads (levels, overlap, choices); numbers come with `Setting.at`.
+        Categories that the kind reads (levels, overlap, choices); `Setting.at` adds the numbers.
     fusion
-        Operators that become one kernel.
+        Rules by which operators are fused into one kernel.
     semantics
-        What the runtime computes beyond, or short of, the network's mathematics.
+        Deviations of the runtime's computation from the network's mathematics.
     execution
-        What the runtime adds to a network; ``None`` where it runs it as it is.
+        Changes that the runtime makes to a network; ``None`` if it executes the network unchanged.
     """
 
     kind: Kind
@@ -53,22 +53,22 @@ class EngineModel:
 
     @property
     def bare(self) -> bool:
-        """Whether it is the bare roofline: one peak, one bandwidth, nothing else."""
+        """Whether this is the bare roofline: one peak and one bandwidth only."""
         return self.setting.bare
 
 
 def engine_model(machine: Machine, model: str | None = None) -> EngineModel:
-    """Return how the engine that a machine's runtime drives is modelled.
+    """Return the model of the engine that a machine's runtime uses.
 
     Parameters
     ----------
     model
-        Kind to use instead of the engine's own.
+        Name of a kind to use instead of the engine's own.
 
     Raises
     ------
     InputError
-        There is no such kind.
+        The kind is unknown.
     """
     return _engine_model(machine.device, machine.runtime, model or "")
 
@@ -99,7 +99,7 @@ def _engine_model(device: Device, runtime: Runtime, model: str) -> EngineModel:
         words["accumulator"] = runtime.accumulator
     if runtime.multiplies_in:
         words["multiplies_in"] = runtime.multiplies_in
-    # A bound hides weights that a runtime fetches ahead.
+    # A bound assumes that weight prefetches are hidden completely.
     hidden = device.overlap == "cold_weights_add" and "bound" in runtime.tags
     setting = Setting(
         {},
@@ -125,13 +125,13 @@ def _engine_model(device: Device, runtime: Runtime, model: str) -> EngineModel:
 
 
 def execution_of(runtime: Runtime, *, fixed: bool = False) -> ExecutionPolicy | None:
-    """Return what a runtime adds to a network; ``None`` where it runs it as it is.
+    """Return the changes that a runtime makes to a network; ``None`` if there are none.
 
     Parameters
     ----------
     fixed
-        Whether the engine multiplies what it is made for, as all but CPUs do: the bound over all
-        algorithms is not its own.
+        Whether the engine has a fixed multiplication algorithm, as all except CPUs have, so that
+        the bound over all algorithms does not apply.
     """
     b = runtime.blocks
     policy = ExecutionPolicy(

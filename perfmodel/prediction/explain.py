@@ -1,7 +1,7 @@
-"""Say why: the arithmetic behind a latency with its numbers in, line by line.
+"""Explanation of a latency: its arithmetic with all numbers inserted, line by line.
 
-Every line with an equals sign is ``name = expression = number``; the expression is plain arithmetic
-that evaluates to the number.
+Every line with an equals sign has the form ``name = expression = number``; the expression is plain
+arithmetic that evaluates to the number.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
 
 def explain(prediction: Prediction, rows: int = 8) -> str:
-    """Return the text; of the first point where the prediction has many.
+    """Return the explanation of a prediction, for its first point if it has many.
 
     Parameters
     ----------
     rows
-        How many of the slowest rows to open.
+        Number of the slowest rows to expand.
     """
     if prediction.shape:
         return explain(prediction.at(0), rows)
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    job = prediction.job
+    setting = prediction.setting
     columns = row_columns(prediction)
-    _, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    _, terms = prediction.opened
     lines = [str(prediction), "", f"traffic: {prediction.traffic_model}", ""]
     total = columns["total_s"]
     order = [int(i) for i in np.argsort(-total, kind="stable")]
     shown = order[:rows]
     per_run = once_a_run(setting)
     pieces = [f"{columns['count'][i]:.12g}*{columns['row_s'][i]:.12g}" for i in shown]
-    rest = float(sum(total[i] for i in order[rows:]))
-    if rest:
-        pieces.append(f"{rest:.12g}")
+    once = float(sum(total[i] for i in order[rows:]))
+    if once:
+        pieces.append(f"{once:.12g}")
     if not is_array(per_run) and per_run:
         pieces.append(f"{per_run:.12g}")
     lines.append(f"latency_s = {' + '.join(pieces)} = {prediction.latency_s:.9g}")
-    if rest:
-        lines.append(f"  ({len(order) - rows} smaller rows together: {rest:.4g} s)")
+    if once:
+        lines.append(f"  ({len(order) - rows} smaller rows together: {once:.4g} s)")
     equations = job.model.kind.equations
     used = [n for n in (*terms.compute, "memory", *terms.overhead) if n in equations]
     lines += ["", "terms:"]
@@ -73,8 +73,8 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
 
 
 def _exponent(setting: Setting) -> float | None:
-    found = None if setting.bare else setting.fact("runtime.overlap_pnorm")
-    return None if found is None or setting.overlap == "none" else float(found)
+    exponent = None if setting.bare else setting.fact("runtime.overlap_pnorm")
+    return None if exponent is None or setting.overlap == "none" else float(exponent)
 
 
 def _rule(overlap: str, cold: bool, pnorm: float | None) -> str:
@@ -93,8 +93,8 @@ def _rule(overlap: str, cold: bool, pnorm: float | None) -> str:
 
 
 def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list[str]:
-    _, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    _, terms = prediction.opened
+    setting = prediction.setting
     name = str(columns["name"][i])
     lines: list[str] = []
     arithmetic: list[str] = []
@@ -104,27 +104,27 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
             continue
         done = terms.work.get(term)
         if done is not None:
-            said, work = "", float(np.broadcast_to(done, (len(columns["row_s"]), 1))[i, 0])
+            factor, work = "", float(np.broadcast_to(done, (len(columns["row_s"]), 1))[i, 0])
         elif term == "matrix":
-            said, work = "2*", float(columns["macs"][i])
+            factor, work = "2*", float(columns["macs"][i])
         elif term == "vector":
-            said, work = "", float(columns["vector_ops"][i])
+            factor, work = "", float(columns["vector_ops"][i])
         else:
             arithmetic.append(f"{seconds:.12g}")
             continue
-        arithmetic.append(f"{said}{work:.12g}/{(2.0 if said else 1.0) * work / seconds:.12g}")
+        arithmetic.append(f"{factor}{work:.12g}/{(2.0 if factor else 1.0) * work / seconds:.12g}")
     cold = f" + {columns['cold_weights_s'][i]:.12g}" if terms.cold is not None else ""
     parts = [(" + ".join(arithmetic) or "0") + cold]
     last = list(terms.memory)[-1] if terms.memory else ""
     for level in terms.memory:
-        moved = columns[f"{level}_bytes"][i]
-        own = terms.said[level](i) if level in terms.said else ""
+        bytes_ = columns[f"{level}_bytes"][i]
+        own = terms.expressions[level](i) if level in terms.expressions else ""
         if own:
             parts.append(own if level == last else own + cold)
-        elif moved and columns[f"{level}_s"][i]:
+        elif bytes_ and columns[f"{level}_s"][i]:
             latency = 0.0 if setting.bare else float(setting.fact(f"memories.{level}.latency", 0.0))
-            rate = moved / (columns[f"{level}_s"][i] - latency)
-            text = f"{moved:.12g}/{rate:.12g}"
+            rate = bytes_ / (columns[f"{level}_s"][i] - latency)
+            text = f"{bytes_:.12g}/{rate:.12g}"
             text += f" + {latency:.12g}" if latency else ""
             parts.append(text if level == last else text + cold)
     extra = [f"{columns[f'{k}_s'][i]:.12g}" for k in terms.overhead if columns[f"{k}_s"][i]]
@@ -148,7 +148,7 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
 
 def used_facts(prediction: Prediction) -> list[str]:
     """Return the paths of the facts that the latency depends on."""
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    setting = prediction.setting
     facts = setting.facts
     engine = f"engines.{setting.engine_name}"
     paths = [f"{engine}.peaks.{name}" for name in dict.fromkeys(prediction.executed.values())]
@@ -188,7 +188,7 @@ _COMMON = frozenset(
 
 
 def _own(facts: Mapping[str, Value], *entries: str) -> list[str]:
-    """Return the facts that the kinds of engines and memories add to those of their base."""
+    """Return the facts that kinds of engines and memories add to those of their base class."""
     return [
         path
         for path in facts

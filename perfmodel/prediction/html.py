@@ -1,4 +1,4 @@
-"""A prediction's time as HTML without a style sheet: a bar by what binds, the slowest kernels."""
+"""HTML of a prediction's latency without style sheets: bar by bottleneck, and slowest kernels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-#: Kernels that are shown at a glance.
+#: Number of kernels in the summary.
 _ROWS = 8
 
 
 def slowest(p: Prediction) -> str:
-    """Return the slowest kernels, with their share of the latency and what binds them."""
+    """Return the slowest kernels with their shares of the latency and their bottlenecks."""
     table = kernel_table(p)
     more = len(table) - _ROWS
     shown = table.head(_ROWS).select("kernel", "count", "row_s", "share", "bound_by")
@@ -29,7 +29,7 @@ def slowest(p: Prediction) -> str:
 
 
 def kernel_table(p: Prediction) -> Table:
-    """Return the kernels, the slowest first, with their share of the latency."""
+    """Return the table of kernels, slowest first, with their shares of the latency."""
     table = p.table.sort("total_s", descending=True)
     shares = {"kernel": table["name"], "share": table["total_s"] / (float(p.latency_s) or 1.0)}
     levels = [n for n in (f"{level}_bytes" for level in p.levels) if np.any(table[n] > 0)]
@@ -38,21 +38,21 @@ def kernel_table(p: Prediction) -> Table:
 
 
 def bar(p: Prediction) -> str:
-    """Return one bar of the latency, parted by what binds, with its key."""
-    whole, spent = float(p.latency_s) or 1.0, seconds_by_bound(p)
+    """Return a bar of the latency divided by bottleneck, with its legend."""
+    latency, spent = float(p.latency_s) or 1.0, seconds_by_bound(p)
     names = sorted(spent, key=lambda name: -spent[name])
     colors = bound_colors(p.levels, names)
     parts = "".join(
-        f"<span style='width:{100 * spent[n] / whole:.2f}%;background:{colors[n]}' "
+        f"<span style='width:{100 * spent[n] / latency:.2f}%;background:{colors[n]}' "
         f"title='{escape(n)}: {escape(show(spent[n], 'time'))}'></span>"
         for n in names
     )
     key = " ".join(
         f"<span style='white-space:nowrap;margin-right:1em'><span style='display:inline-block;"
         f"width:.7em;height:.7em;background:{colors[n]}'></span> {escape(n)} "
-        f"{100 * spent[n] / whole:.3g} %</span>"
+        f"{100 * spent[n] / latency:.3g} %</span>"
         for n in names
-        if spent[n] > 0.0005 * whole
+        if spent[n] > 0.0005 * latency
     )
     return (
         "<div style='margin:6px 0 8px;max-width:640px'><div style='display:flex;height:10px;"

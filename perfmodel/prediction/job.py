@@ -1,4 +1,4 @@
-"""One prediction to run: categories resolved, numbers in chunks of points."""
+"""Execution of a resolved prediction over all points, in chunks."""
 
 from __future__ import annotations
 
@@ -14,65 +14,72 @@ from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import Precision
-from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.protocol import Terms
-from perfmodel.prediction.engine_model import EngineModel
 from perfmodel.prediction.planned import PlannedMoves
 from perfmodel.prediction.prediction import Prediction
-from perfmodel.prediction.stages import bind, compose, cost, sums
-from perfmodel.workload.lower import Lowered, OperatorTable
+from perfmodel.prediction.stages import ResolvedPrediction, bind, compose, cost, sums
+from perfmodel.workload.lower import Lowered
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import evaluate
-from perfmodel.workload.workload import Workload
 
-#: Points evaluated at once: a column (12 rows x 8,192 x 8 B) stays in the caches, and all columns
-#: of a chunk within the memory that `_keep_heap` has the allocator keep.
+#: Points evaluated at once: a column (12 rows x 8,192 x 8 B) fits the CPU caches, and all columns
+#: of a chunk fit the memory that `_keep_heap` makes the allocator retain.
 CHUNK = 8_192
 
 
 @lru_cache(maxsize=1)
 def _keep_heap() -> None:
-    """Have the C library keep the memory of a chunk's arrays for the next chunk.
+    """Make the C library retain the memory of a chunk's arrays for the next chunk.
 
-    The GNU allocator hands back to the system what is larger than the largest block that it has
-    seen freed, up to 32 MB; the next chunk then faults in each page anew, which takes longer than
-    its arithmetic. One block that is freed untouched raises the limit; elsewhere it does nothing.
+    The GNU allocator returns blocks to the system that are larger than any block freed before, up
+    to 32 MB; the next chunk would then fault in every page again, which takes longer than its
+    arithmetic. Freeing one untouched block raises this threshold; with other allocators it has no
+    effect.
     """
     np.empty(31 << 20, dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class PredictionJob:
-    """One prediction: all but its numbers is resolved, and its network is lowered.
+class PredictionJob(ResolvedPrediction):
+    """Resolved prediction with a lowered network; only its numbers remain to be evaluated.
 
     Attributes
     ----------
-    workload, machine, precision, model
-        As in `perfmodel.prediction.stages.ResolvedPrediction`.
     lowered
-        Kernels of the network, their numbers open.
+        Kernels of the network with symbolic sizes.
     relaxed, warm
-        As for `perfmodel.predict`.
+        The same as for `perfmodel.predict`.
     plan
-        What a plan moves; None without one.
+        Traffic of a plan; ``None`` without one.
     """
 
-    workload: Workload
-    machine: Machine
-    precision: Precision
-    model: EngineModel
     lowered: Lowered
     relaxed: bool = False
     warm: bool = False
     plan: PlannedMoves | None = None
 
+    @classmethod
+    def of(
+        cls,
+        subject: ResolvedPrediction,
+        lowered: Lowered,
+        *,
+        relaxed: bool = False,
+        warm: bool = False,
+        plan: PlannedMoves | None = None,
+    ) -> PredictionJob:
+        """Return the job of a resolved prediction with the kernels of its network."""
+        resolved = subject.workload, subject.machine, subject.precision, subject.model
+        return cls(*resolved, lowered, relaxed, warm, plan)
+
     @property
     def as_specified(self) -> bool:
-        """Whether the device's own kind costs it, and activations move as it moves them."""
+        """Whether the device's own kind is the cost model and determines activation traffic."""
         own = self.machine.device.engine(self.model.engine).kind
         return self.plan is None and self.model.kind.name == own
 
     def run(self) -> Prediction:
-        """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
+        """Evaluate all points in chunks, and reduce each chunk to network totals."""
         inputs = _Inputs(self)
         totals: dict[str, Value] = {} if self.plan is None else self.plan.totals
         count = prod(inputs.shape)
@@ -96,7 +103,7 @@ class PredictionJob:
                 if column is None or column.size != count:
                     column = totals[name] = np.empty(count)
                 column[start:stop] = part
-        # Flat, as the totals are: a fact may vary along some axes only.
+        # Flattened like the totals, since a fact may vary along some axes only.
         setting = self.setting(*inputs.chunk(0, count))
         return Prediction(self, totals, inputs.shape, setting, None)
 
@@ -123,7 +130,7 @@ class PredictionJob:
     def setting(
         self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision
     ) -> Setting:
-        """Return what cost functions read beside the table, for some numbers."""
+        """Return the setting of the cost functions for some numbers."""
         calls = self.lowered.graph.calls
         return self.model.setting.at(
             facts,
@@ -163,7 +170,7 @@ def _first(value: Value) -> Value:
 
 
 class _Inputs:
-    """The array-valued inputs of a job, flattened to one axis of points."""
+    """Array-valued inputs of a job, flattened to one axis of points."""
 
     def __init__(self, job: PredictionJob) -> None:
         self.values = job.workload.parameters
@@ -218,7 +225,7 @@ class _Inputs:
             lead = len(self.shape) - value.ndim
             sizes: tuple[int, ...] = value.shape
             flat = value[tuple(index[lead + i] if n > 1 else 0 for i, n in enumerate(sizes))]
-        # Whole numbers as floats: products of token counts overflow no integer.
+        # Integers as floats, so that products of token counts cannot overflow.
         return np.asarray(flat, dtype=float)
 
 

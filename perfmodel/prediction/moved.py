@@ -1,4 +1,4 @@
-"""Terms of a kind of hardware with other bytes across the boundaries of some memories."""
+"""Recomposition of row times after a change of the traffic of some memories."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from perfmodel.kinds.rates import bandwidth
 
 
 def seconds_of(terms: Terms, setting: Setting, memory: str, bytes_: Value) -> Value:
-    """Return seconds of each row if so many bytes crossed a memory's boundary.
+    """Return the seconds of each row for a number of bytes across a memory's boundary.
 
-    The kind's own time of a byte where it moved any, else that of the bandwidth; ``(rows, points)``
-    as `bytes_`.
+    The time per byte is that of the original terms where they have traffic, else the inverse
+    bandwidth; the shape ``(rows, points)`` is that of `bytes_`.
     """
     plain = bytes_ / bandwidth(setting, memory)
     seconds = terms.memory.get(memory)
@@ -35,27 +35,27 @@ def recomposed(
     traffic_model: str,
     cold: Value = None,
 ) -> Terms:
-    """Return the terms with other traffic and times of memories, rows composed again.
+    """Return the terms with replaced memory traffic and times, and recomposed row times.
 
-    What a kind adds to its rows beside the composition stays.
+    Time that a kind adds to its rows outside the composition is preserved.
 
     Parameters
     ----------
     traffic, memory
         Bytes and seconds of each memory, ``(rows, points)``.
     cold
-        As `perfmodel.cost.compose.compose`.
+        Seconds of cold weights; see `perfmodel.cost.compose.compose`.
     """
     main = setting.levels[-1]
-    # Main memory is the last, as overlap rules take it.
+    # Overlap rules require main memory to be the last.
     times = {name: s for name, s in memory.items() if name != main}
     times |= {main: memory[main]} if main in memory else {}
     pnorm = None if setting.bare else setting.fact("runtime.overlap_pnorm")
     parts = (terms.overhead, setting.overlap)
     was = compose(terms.compute, terms.memory, *parts, terms.cold, pnorm)
     now = compose(terms.compute, times, *parts, cold, pnorm)
-    # What a kind says of its own times is not true of others.
-    said = {name: s for name, s in terms.said.items() if times[name] is terms.memory[name]}
+    # Remarks of the kind refer to the original times only.
+    texts = {name: s for name, s in terms.expressions.items() if times[name] is terms.memory[name]}
     return replace(
         terms,
         traffic=traffic,
@@ -63,5 +63,5 @@ def recomposed(
         row_s=terms.row_s + (now - was),
         cold=cold,
         traffic_model=traffic_model,
-        said=said,
+        expressions=texts,
     )

@@ -1,4 +1,4 @@
-"""Where a plan enters a prediction: its network, and the bytes that it moves."""
+"""Application of a plan to a prediction: its network, and the traffic of its schedule."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ from perfmodel.prediction.moved import recomposed, seconds_of
 from perfmodel.prediction.placed import MemoryShares, placed, shares_of
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.lower import KEPT, WEIGHT, Lowered, OperatorTable
+from perfmodel.workload.lower import Lowered
+from perfmodel.workload.operator_table import PERSISTENT, WEIGHT, OperatorTable
 from perfmodel.workload.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Crossings:
-    """Bytes of activations that a plan moves in and out of its memory, row by row.
+    """Activation traffic of a plan into and out of its scheduled memory, row by row.
 
     Attributes
     ----------
     memory, outer
-        The memory that is scheduled, and where spills go.
+        Scheduled memory, and the memory that it spills to.
     spilled_bytes
-        Spills and reloads; shape ``(rows, 1)``.
+        Bytes of spills and reloads, shape ``(rows, 1)``.
     activation_bytes
-        Those, loads of network inputs and stores of outputs; shape ``(rows, 1)``.
+        Bytes of spills, reloads, loads of network inputs and stores of outputs, ``(rows, 1)``.
     held_bytes
-        Most that the plan holds in the memory at once.
+        Peak bytes of the plan in the memory.
     """
 
     memory: str
@@ -48,25 +49,25 @@ class Crossings:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMoves:
-    """What a plan that fits a network changes of its prediction."""
+    """Changes that a plan makes to the prediction of its network."""
 
     crossings: Crossings
     shares: MemoryShares | None
 
     @property
     def totals(self) -> dict[str, Value]:
-        """Bytes that the plan has in memories, as `perfmodel.cost.capacity.demands` reads them."""
+        """Bytes of the plan by memory, as read by `perfmodel.cost.capacity.demands`."""
         placed_bytes = {} if self.shares is None else self.shares.totals
         return {**placed_bytes, f"planned {self.crossings.memory}": self.crossings.held_bytes}
 
     def applied(self, table: OperatorTable, terms: Terms, setting: Setting) -> Terms:
-        """Return the terms with the plan's bytes, its time of each memory, rows composed again."""
+        """Return the terms with the plan's traffic and memory times, and recomposed row times."""
         terms = planned(table, terms, setting, self.crossings)
         return terms if self.shares is None else placed(table, terms, setting, self.shares)
 
 
 def moves_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> PlannedMoves | None:
-    """Return what a plan moves; None where it says nothing of memories.
+    """Return the changes that a plan makes; ``None`` if it does not concern memories.
 
     Raises
     ------
@@ -82,12 +83,12 @@ def moves_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> Pl
 def written_out(
     graph: Graph, workload: Workload, plan: Plan, precision: Precision, machine: Machine
 ) -> Graph:
-    """Return the graph that a plan is for: repetitions written out.
+    """Return the graph that a plan refers to, with repetitions unrolled.
 
     Raises
     ------
     InputError
-        The plan is of another network, precision or device, or says what no prediction follows.
+        The plan belongs to another network, precision or device, or contains unsupported entries.
     """
     if workload.shape:
         expected = "one number for each dimension of the workload"
@@ -135,46 +136,46 @@ def written_out(
 
 
 def crossings(plan: Plan, graph: Graph, lowered: Lowered) -> Crossings:
-    """Return the bytes of a plan that fits `graph`, at the rows of its lowering."""
+    """Return the traffic of a plan for `graph`, by the rows of the lowered graph."""
     row_of = {op.name: i for i, k in enumerate(lowered.kernels) for op in k.operators}
     n = len(lowered.kernels)
-    # A view moves nothing: what happens before it happens before the next row.
+    # A view has no row: events before it are assigned to the next row.
     at = [0] * (len(plan.order) + 1)
     at[-1] = n - 1
     for i in range(len(plan.order) - 1, -1, -1):
         at[i] = row_of.get(plan.order[i].operator, at[i + 1])
-    moved = np.zeros((n, 1))
+    activation_bytes = np.zeros((n, 1))
     for move in plan.moves:
-        moved[at[move.step], 0] += move.size_bytes
-    spilled = moved.copy()
+        activation_bytes[at[move.step], 0] += move.size_bytes
+    spilled = activation_bytes.copy()
     alias = aliases(graph)
     outputs = {alias.get(name, name) for name in graph.outputs}
-    made = {name for _, op in graph.walk() for name in op.writes}
+    produced = {name for _, op in graph.walk() for name in op.writes}
     reloaded = {(m.tensor, m.step) for m in plan.moves if m.kind == "reload"}
     for stay in plan.residency:
         activation = graph.tensors[stay.tensor].role == "activation"
         if not activation or (stay.tensor, stay.first) in reloaded:
             continue
-        if stay.tensor not in made:
-            moved[at[stay.first], 0] += stay.size_bytes
+        if stay.tensor not in produced:
+            activation_bytes[at[stay.first], 0] += stay.size_bytes
         if stay.tensor in outputs:
-            moved[at[stay.first], 0] += stay.size_bytes
+            activation_bytes[at[stay.first], 0] += stay.size_bytes
     memory = plan.capacities[0].memory if plan.capacities else plan.residency[0].memory
     outer = next((m.target for m in plan.moves if m.kind == "spill"), "")
     device = plan.residency[0].device
-    held = max(plan.held_bytes(memory, device), default=0.0)
-    return Crossings(memory, outer, spilled, moved, held)
+    peak = max(plan.held_bytes(memory, device), default=0.0)
+    return Crossings(memory, outer, spilled, activation_bytes, peak)
 
 
 def planned(table: OperatorTable, terms: Terms, setting: Setting, plan: Crossings) -> Terms:
-    """Return the terms with the plan's bytes across the boundary of its memory.
+    """Return the terms with the plan's traffic across the boundary of its memory.
 
-    Weights, caches and states cross as they did, once each; activations as the plan says. The time
-    of that level follows its bytes, and rows are composed again.
+    Weights, caches and states still cross once each; activations cross as planned. The time of that
+    level follows from its bytes, and row times are recomposed.
     """
     assert table.accesses is not None
     if plan.memory == setting.levels[-1]:
-        # Spills of main memory itself, to the storage behind it.
+        # Spills from main memory to storage.
         outer, spilled = plan.outer, plan.spilled_bytes
         if f"memories.{outer}.bandwidth" not in setting.facts or not spilled.any():
             return terms
@@ -188,20 +189,20 @@ def planned(table: OperatorTable, terms: Terms, setting: Setting, plan: Crossing
     memory = dict(terms.memory)
     if outer in memory or plan.memory == setting.levels[-1]:
         memory[outer] = seconds_of(terms, setting, outer, through)
-    said = f"as planned between {plan.memory} and {outer}"
-    return recomposed(terms, setting, {**terms.traffic, outer: through}, memory, said, terms.cold)
+    model = f"as planned between {plan.memory} and {outer}"
+    return recomposed(terms, setting, {**terms.traffic, outer: through}, memory, model, terms.cold)
 
 
 def _through(
     table: OperatorTable, setting: Setting, plan: Crossings, inner: int | None, outer: str
 ) -> Value:
-    """Return the bytes between the scheduled memory and the one behind it, row by row."""
+    """Return the bytes between the scheduled memory and the next outer one, row by row."""
     assert table.accesses is not None
-    kept = np.isin(table.accesses.tensor, (WEIGHT, KEPT))
+    persistent = np.isin(table.accesses.tensor, (WEIGHT, PERSISTENT))
     if setting.weights_memory != setting.levels[-1] and outer == setting.levels[-1]:
-        kept &= table.accesses.tensor != WEIGHT
-    moved: Value = access_bytes(table, setting) * kept[:, None]
+        persistent &= table.accesses.tensor != WEIGHT
+    bytes_: Value = access_bytes(table, setting) * persistent[:, None]
     if inner is not None:
         capacity = usable_capacity(setting, setting.levels[inner])
-        moved = moved * crossing(table, setting, capacity)
-    return sum_by_row(moved, table, setting) + plan.activation_bytes
+        bytes_ = bytes_ * crossing(table, setting, capacity)
+    return sum_by_row(bytes_, table, setting) + plan.activation_bytes

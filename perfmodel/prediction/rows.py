@@ -1,4 +1,4 @@
-"""A prediction row by row, as a table, a dictionary and a text."""
+"""Row-by-row views of a prediction: table, JSON dictionary, and text."""
 
 from __future__ import annotations
 
@@ -16,11 +16,35 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
     from perfmodel.prediction.spread import SpreadResult
-    from perfmodel.workload.lower import OperatorRow
+    from perfmodel.workload.rows import OperatorRow
+
+
+#: Metrics of `to_dict` in order; the keys of the JSON output.
+METRICS = (
+    "latency_s",
+    "tokens_per_s",
+    "frames_per_s",
+    "ttft_s",
+    "tpot_s",
+    "energy_j",
+    "power_w",
+    "traffic_bytes",
+    "bandwidth_bytes_per_s",
+    "required_bandwidth_bytes_per_s",
+    "utilization",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "macs",
+    "bit_operations",
+    "parameters",
+    "active_parameters",
+)
 
 
 def _column(values: Value, rows: int) -> Any:
-    """Return the first point of a ``(rows or 1, points)`` array as a column."""
+    """Return the first point of an array ``(rows or 1, points)`` as a column."""
     array = np.asarray(values, dtype=float)
     if array.ndim == 0:
         return np.full(rows, float(array))
@@ -29,7 +53,7 @@ def _column(values: Value, rows: int) -> Any:
 
 def row_columns(prediction: Prediction) -> dict[str, Any]:
     """Return the columns of `row_table` as a dictionary of arrays."""
-    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    table, terms = prediction.opened
     n = len(table.rows)
     count = _column(table.count, n)
     seconds = _column(terms.row_s, n)
@@ -38,23 +62,15 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
         **{k: _column(v, n) for k, v in terms.memory.items()},
     }
     over = {k: _column(v, n) for k, v in terms.overhead.items()}
-    arithmetic = sum((parts[k] for k in terms.compute), np.zeros(n))
-    # What binds a row: arithmetic as one (its larger term named), else the slowest level.
-    best, bound = arithmetic.copy(), np.full(n, "", dtype=object)
-    names = list(terms.compute)
-    largest = np.argmax(np.stack([parts[k] for k in names]), axis=0)
-    for i in range(n):
-        bound[i] = names[int(largest[i])]
-    for level in terms.memory:
-        slower = parts[level] > best
-        bound[slower] = level
-        best = np.maximum(best, parts[level])
-    for name, extra in over.items():
-        wins = extra > best
-        bound[wins] = name
-        best = np.maximum(best, extra)
+    # Bottleneck of a row: the larger arithmetic term if arithmetic dominates, else the slowest
+    # level.
+    compute = np.stack([parts[k] for k in terms.compute])
+    others = [*(parts[level] for level in terms.memory), *over.values()]
+    slowest = np.argmax(np.stack([compute.sum(axis=0), *others]), axis=0)
+    named = np.array([*terms.compute, *terms.memory, *over], dtype=object)
+    bound = named[np.where(slowest, slowest + len(compute) - 1, np.argmax(compute, axis=0))]
     macs = _column(table.macs, n)
-    if prediction._setting.causal_skips_masked:  # pyright: ignore[reportPrivateUsage]
+    if prediction.setting.causal_skips_masked:
         macs = macs - _column(table.masked_macs, n)
     return {
         "name": np.array([_name(r) for r in table.rows], dtype=object),
@@ -63,7 +79,7 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
         "count": count,
         "macs": macs,
         "vector_ops": _column(table.vector_ops, n),
-        **{f"{level}_bytes": _column(moved, n) for level, moved in terms.traffic.items()},
+        **{f"{level}_bytes": _column(bytes_, n) for level, bytes_ in terms.traffic.items()},
         **{f"{k}_s": v for k, v in parts.items()},
         **{f"{k}_s": v for k, v in over.items()},
         **({} if terms.cold is None else {"cold_weights_s": _column(terms.cold, n)}),
@@ -76,28 +92,28 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
 
 
 def _name(row: OperatorRow) -> str:
-    """Return a row's name, its block before it unless it says so itself (``prefill/layer.x``)."""
-    said = (row.name, row.name.removeprefix(f"{row.phase}/"))
-    return row.name if any(n.startswith(row.block) for n in said) else f"{row.block}.{row.name}"
+    """Return the name of a row with its block as a prefix (``prefill/layer.x``)."""
+    names = (row.name, row.name.removeprefix(f"{row.phase}/"))
+    return row.name if any(n.startswith(row.block) for n in names) else f"{row.block}.{row.name}"
 
 
 def row_table(prediction: Prediction) -> Table:
-    """Return one row per kernel; numbers are of one execution, ``total_s`` of all of them."""
+    """Return the table of kernels; numbers per execution, ``total_s`` over all executions."""
     return Table(row_columns(prediction))
 
 
 def largest(prediction: Prediction, column: str) -> Value:
-    """Return the largest number of a column that the kind adds to the table, at each point."""
-    if prediction._rows is None:  # pyright: ignore[reportPrivateUsage]
+    """Return the maximum at each point of a column that the kind adds to the table."""
+    if prediction.evaluated is None:
         count = int(np.prod(prediction.shape))
         each = [largest(prediction.at(i), column) for i in range(count)]
         return np.reshape(each, prediction.shape)
-    terms = prediction._opened[1]  # pyright: ignore[reportPrivateUsage]
-    return prediction._shaped(np.max(terms.detail[column], axis=0))  # pyright: ignore[reportPrivateUsage]
+    terms = prediction.opened[1]
+    return prediction.shaped(np.max(terms.detail[column], axis=0))
 
 
 def seconds_by_bound(prediction: Prediction) -> dict[str, float]:
-    """Return what binds -> seconds of the latency spent so (one point)."""
+    """Return a mapping from bottleneck to its seconds of the latency (one point)."""
     columns = row_columns(prediction)
     out: dict[str, float] = {}
     for name, seconds in zip(columns["bound_by"], columns["total_s"], strict=True):
@@ -106,8 +122,8 @@ def seconds_by_bound(prediction: Prediction) -> dict[str, float]:
 
 
 def pictures(prediction: Prediction) -> list[ShownPicture]:
-    """Return the pictures of a prediction; those of another kind of machine draw nothing."""
-    phases = {row.phase for row in prediction._job.lowered.rows}  # pyright: ignore[reportPrivateUsage]
+    """Return the plots of a prediction; plots of other kinds of machines are empty."""
+    phases = {row.phase for row in prediction.job.lowered.rows}
     by_phase = ShownPicture("bottlenecks", "The same by phase.", {"by": "phase"})
     return [
         ShownPicture(
@@ -131,9 +147,7 @@ def pictures(prediction: Prediction) -> list[ShownPicture]:
 
 
 def to_dict(prediction: Prediction) -> dict[str, Any]:
-    """Return every metric, ready for JSON."""
-    from perfmodel.prediction.prediction import METRICS
-
+    """Return all metrics as a JSON-compatible dictionary."""
     machine, workload = prediction.machine, prediction.workload
     out: dict[str, Any] = {
         "workload": workload.name,
@@ -145,7 +159,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
     }
     for name in METRICS:
         out[name] = getattr(prediction, name)
-    graph = prediction._job.lowered.graph  # pyright: ignore[reportPrivateUsage]
+    graph = prediction.job.lowered.graph
     out |= {
         "energy_model": prediction.energy.model,
         "energy_boundary": prediction.energy_boundary,
@@ -166,7 +180,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
 
 
 def _thermal(prediction: Prediction) -> dict[str, Any] | None:
-    """Return what heat and battery make of the run; ``None`` where the device states neither."""
+    """Return the thermal and battery limits; ``None`` if the device states neither."""
     facts = prediction.machine.facts
     if "power.limit" not in facts and "power.battery" not in facts:
         return None
@@ -174,13 +188,13 @@ def _thermal(prediction: Prediction) -> dict[str, Any] | None:
 
 
 def _resources(prediction: Prediction) -> dict[str, Any]:
-    """Return what the network takes of an engine that is made for it; empty for others."""
-    found = prediction.resources
-    return {"resources": found, "scarce": scarcest(found)} if found else {}
+    """Return the resource usage of a network-specific engine; empty for other engines."""
+    used = prediction.resources
+    return {"resources": used, "scarce": scarcest(used)} if used else {}
 
 
 def spread_of(prediction: SpreadResult) -> dict[str, Any]:
-    """Return basis and intervals, ready for JSON; an end that is open is ``None``."""
+    """Return basis and intervals as a JSON-compatible dictionary; open ends are ``None``."""
     return {
         "basis": prediction.basis,
         "basis_reason": prediction.basis_reason,
@@ -192,7 +206,7 @@ def spread_of(prediction: SpreadResult) -> dict[str, Any]:
 
 
 def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
-    """Return (label, text) pairs of the headline numbers; of many points their ranges."""
+    """Return (label, text) pairs of the headline numbers; ranges if there are many points."""
     p = prediction
     if p.shape:
         return _ranges(p)
@@ -216,16 +230,16 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
         *_where(p),
         ("bottleneck", p.bottleneck),
     ]
-    found = p.resources
-    for name, part in found.items():
+    used = p.resources
+    for name, part in used.items():
         if part["available"] or part["used"]:
             text = f"{part['used']:.0f} of {part['available']:.0f} ({_percent(part['share'])})"
-            out.append((name.upper(), text + (", the scarcest" if name == scarcest(found) else "")))
+            out.append((name.upper(), text + (", the scarcest" if name == scarcest(used) else "")))
     return out
 
 
 def _ranges(p: Prediction) -> list[tuple[str, str]]:
-    """Return how many points there are, and between which ends each headline number lies."""
+    """Return (label, text) pairs of the number of points and the range of each headline number."""
     fit = int(cast("float", np.sum(p.feasible)))
     out = [("points", f"{int(np.prod(p.shape))}, of shape {p.shape}; {fit} fit")]
     metrics: list[tuple[str, Any, str]] = [("latency", p.latency_s, "time")]
@@ -247,7 +261,7 @@ def _ranges(p: Prediction) -> list[tuple[str, str]]:
 
 
 def spread_lines(p: SpreadResult, metric: str = "latency_s") -> list[tuple[str, str]]:
-    """Return (label, text) pairs: between which ends half and most measurements would lie, why."""
+    """Return (label, text) pairs of the prediction intervals and their basis."""
     texts = {share: each.show(dimension_of(metric)) for share, each in p.intervals[metric].items()}
     if p.basis == "bound":
         ends = [("  a bound", list(texts.values())[-1])]
@@ -257,12 +271,12 @@ def spread_lines(p: SpreadResult, metric: str = "latency_s") -> list[tuple[str, 
 
 
 def _percent(share: float) -> str:
-    """Return a share to three figures, in plain digits."""
+    """Return a share as a percentage with three significant digits, without exponent."""
     return f"{100 * share:.0f} %" if share >= 10.0 else f"{100 * share:.3g} %"
 
 
 def _where(p: Prediction) -> list[tuple[str, str]]:
-    """Lines on each memory that must hold something, where that is more than one."""
+    """Return lines on the placement, if more than one memory holds tensors."""
     out = list[tuple[str, str]]()
     for memory, part in p.placement.items():
         need, there = float(part["demand_bytes"]), float(part["capacity_bytes"])
@@ -272,7 +286,7 @@ def _where(p: Prediction) -> list[tuple[str, str]]:
 
 
 def _warm_lines(p: Prediction) -> list[tuple[str, str]]:
-    """Lines on heat and battery, of a device that states a limit or a charge."""
+    """Return lines on thermal and battery limits, if the device states them."""
     facts, out = p.machine.facts, list[tuple[str, str]]()
     if "power.limit" in facts:
         warm = p.thermal
@@ -285,12 +299,12 @@ def _warm_lines(p: Prediction) -> list[tuple[str, str]]:
 
 
 def rate(value: float) -> str:
-    """Return items a second to four figures, in plain digits where people read them."""
+    """Return items per second with four significant digits, without exponent for usual values."""
     return f"{value:.0f}" if 1e3 <= value < 1e9 else f"{value:.4g}"
 
 
 def headline(prediction: Prediction) -> str:
-    """Return what was predicted, under which formats and software."""
+    """Return the title: workload, device, formats and software."""
     m = prediction.machine
     bound = ", ".join(f"{k}={brief(v)}" for k, v in prediction.workload.parameters.items())
     name = f"{prediction.workload.name} ({bound})" if bound else prediction.workload.name
@@ -298,21 +312,21 @@ def headline(prediction: Prediction) -> str:
 
 
 def brief(value: Any) -> str:
-    """Return a parameter as a title has it: a number, or the shape of an array."""
+    """Return a parameter as text for a title: a number, or the shape of an array."""
     if is_array(value) and np.ndim(value):
         return f"array{np.shape(value)}"
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
 def warnings_of(prediction: Prediction) -> list[str]:
-    """Return what a reader must know beside the numbers: what does not fit, or cannot be."""
-    found = [f"infeasible: {v}" for v in prediction.violations]
-    found += [f"impossible: {b}" for b in prediction.breaches]
-    return found + remarks(prediction)
+    """Return the warnings about exceeded limits and impossible values."""
+    warnings = [f"infeasible: {v}" for v in prediction.violations]
+    warnings += [f"impossible: {b}" for b in prediction.breaches]
+    return warnings + remarks(prediction)
 
 
 def remarks(prediction: Prediction) -> list[str]:
-    """Return what a reader must know beside the numbers of a network that fits."""
+    """Return the remarks about a network that fits."""
     out = [
         f"{wanted} runs as {name}: the engine has no peak of its own for it"
         for wanted, name in prediction.executed.items()
@@ -320,12 +334,12 @@ def remarks(prediction: Prediction) -> list[str]:
     ]
     out += prediction.machine.remarks
     out += misfits(prediction)
-    kept = prediction._setting.choices.get("weights")  # pyright: ignore[reportPrivateUsage]
-    if kept in ("remainder", "contexts") and not prediction._job.warm:  # pyright: ignore[reportPrivateUsage]
+    weights = prediction.setting.choices.get("weights")
+    if weights in ("remainder", "contexts") and not prediction.job.warm:
         out.append(
             "a first run, that loads weights which may stay for the next: warm=True (--warm)"
         )
-    missing = prediction._job.lowered.graph.not_priced  # pyright: ignore[reportPrivateUsage]
+    missing = prediction.job.lowered.graph.not_priced
     if missing:
         out.append(f"{len(missing)} operators not priced: " + "; ".join(missing[:3]))
     return out

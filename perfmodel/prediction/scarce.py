@@ -1,4 +1,4 @@
-"""What a network takes of an engine that is made for it, such as the fabric of an FPGA."""
+"""Resource usage of network-specific engines, such as the logic of an FPGA."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ if TYPE_CHECKING:
 
 
 def taken(prediction: Prediction) -> dict[str, dict[str, Value]]:
-    """Return resource -> ``used``, ``available`` and ``share``, in the prediction's shape."""
+    """Return ``used``, ``available`` and their ratio ``share`` of each resource.
+
+    Each has the shape of the prediction.
+    """
     p = prediction
-    found = resources(p._totals, p._setting)  # pyright: ignore[reportPrivateUsage]
     out: dict[str, dict[str, Value]] = {}
-    for name, (used, there) in found.items():
-        xp = namespace(used, there)
-        used, there = xp.asarray(used), xp.asarray(there)
-        # What a part has none of is exceeded by any use.
-        share = xp.where(used > 0, used / xp.maximum(there, 1e-9), 0.0)
-        parts = {"used": used, "available": there, "share": share}
-        out[name] = {n: p._shaped(v) for n, v in parts.items()}  # pyright: ignore[reportPrivateUsage]
+    for name, amounts in resources(p.totals, p.setting).items():
+        xp = namespace(*amounts)
+        used, available = map(xp.asarray, amounts)
+        # Any use of a resource that a device lacks exceeds its capacity.
+        share = xp.where(used > 0, used / xp.maximum(available, 1e-9), 0.0)
+        parts = {"used": used, "available": available, "share": share}
+        out[name] = {n: p.shaped(v) for n, v in parts.items()}
     return out
 
 
-def scarcest(found: Mapping[str, Mapping[str, Value]]) -> str:
-    """Return the resource of the largest share (of the first point); empty where there is none."""
-    at = {name: first_number(part["share"]) for name, part in found.items()}
-    return max(at, key=lambda name: at[name]) if at else ""
+def scarcest(used: Mapping[str, Mapping[str, Value]]) -> str:
+    """Return the resource with the largest share (of the first point); empty if there is none."""
+    shares = {name: first_number(part["share"]) for name, part in used.items()}
+    return max(shares, key=lambda name: shares[name]) if shares else ""
 
 
-def largest_share(found: Mapping[str, Mapping[str, Value]]) -> Value:
-    """Return the largest share of any resource: 1 or less where all fit; NaN without resources."""
-    shares = [np.asarray(part["share"], dtype=float) for part in found.values()]
+def largest_share(used: Mapping[str, Mapping[str, Value]]) -> Value:
+    """Return the largest share of any resource: at most 1 if all fit; NaN without resources."""
+    shares = [np.asarray(part["share"], dtype=float) for part in used.values()]
     return np.max(np.broadcast_arrays(*shares), axis=0) if shares else float("nan")

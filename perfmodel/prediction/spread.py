@@ -1,4 +1,4 @@
-"""What a prediction says of itself: on what it rests, and between which ends measurements lie."""
+"""Basis and prediction intervals as attributes of results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from perfmodel.arrays import Value
+from perfmodel.prediction import basis, rows
 from perfmodel.table import Result, ShownPicture
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class SpreadResult(Result):
-    """A result that says what it rests on, and between which ends measurements would lie.
+    """Result with an empirical basis and prediction intervals.
 
-    It states `_basis`, `interval`, and `_spread`: the metrics whose intervals its headline has.
+    Subclasses define `_basis`, `interval`, and `_spread`, the headline metrics with intervals.
     """
 
     @cached_property
@@ -30,12 +31,12 @@ class SpreadResult(Result):
         raise NotImplementedError
 
     def interval(self, metric: str, level: float = 0.9) -> Interval:
-        """Return a metric with the ends between which a share of measurements would lie."""
+        """Return the prediction interval of a metric."""
         raise NotImplementedError
 
     @property
     def basis(self) -> str:
-        """What the times rest on: ``measured``, ``transferred``, ``assumed`` or ``bound``.
+        """Basis of the times: ``measured``, ``transferred``, ``assumed`` or ``bound``.
 
         See `perfmodel.prediction.basis.Basis`.
         """
@@ -43,42 +44,36 @@ class SpreadResult(Result):
 
     @property
     def basis_reason(self) -> str:
-        """Why the basis is what it is."""
+        """Reason for the basis, as text."""
         return self._basis.reason
 
     @property
     def intervals(self) -> dict[str, dict[str, Interval]]:
-        """Metric -> per cent of measurements (``50``, ``90``) -> interval, of headline metrics."""
-        from perfmodel.prediction.basis import LEVELS
-
+        """Headline metric -> coverage in per cent (``50``, ``90``) -> interval."""
         return {
-            metric: {f"{100 * level:g}": self.interval(metric, level) for level in LEVELS}
+            metric: {f"{100 * level:g}": self.interval(metric, level) for level in basis.LEVELS}
             for metric in self._spread
         }
 
 
 class PredictionSpread(SpreadResult):
-    """The part of a prediction that says how far to trust it; opened on access."""
+    """Basis, intervals and residual scatter of a prediction, computed on access."""
 
     @cached_property
     def _basis(self) -> Basis:
-        from perfmodel.prediction.basis import basis_of
-
-        return basis_of(cast("Prediction", self))
+        return basis.basis_of(cast("Prediction", self))
 
     def interval(self, metric: str = "latency_s", level: float = 0.9) -> Interval:
-        """Return a metric with the ends between which a share of measurements would lie.
+        """Return the prediction interval of a metric.
 
         Parameters
         ----------
         metric
             A time, a rate, ``energy_j`` or ``power_w``.
         level
-            The share, below 1.
+            Expected share of measurements within the interval, below 1.
         """
-        from perfmodel.prediction.basis import interval
-
-        return interval(cast("Prediction", self), metric, level)
+        return basis.interval(cast("Prediction", self), metric, level)
 
     @property
     def latency_low_s(self) -> Value:
@@ -87,21 +82,17 @@ class PredictionSpread(SpreadResult):
 
     @property
     def latency_high_s(self) -> Value:
-        """Upper end of the 90 % interval of the latency; infinity where it is a bound."""
+        """Upper end of the 90 % interval of the latency; infinity for a lower bound."""
         return self._ends.high
 
     def scatter(self, metric: str = "latency_s") -> Scatter:
-        """Return how predictions of the kind are off, device by device and row by row."""
-        from perfmodel.prediction.basis import scatter_of
-
-        return scatter_of(cast("Prediction", self), metric)
+        """Return the residuals of such predictions, by device and by measurement."""
+        return basis.scatter_of(cast("Prediction", self), metric)
 
     @cached_property
     def slower(self) -> list[Prediction]:
-        """Itself with each calibrated class of seconds in turn a little slower."""
-        from perfmodel.prediction.basis import slower
-
-        return slower(cast("Prediction", self))
+        """One prediction per calibrated class of seconds, with that class slightly slower."""
+        return basis.slower(cast("Prediction", self))
 
     @cached_property
     def _ends(self) -> Interval:
@@ -109,12 +100,8 @@ class PredictionSpread(SpreadResult):
 
     @property
     def _spread(self) -> Sequence[str]:
-        from perfmodel.prediction.basis import headline_metrics
-
-        return headline_metrics(cast("Prediction", self))
+        return basis.headline_metrics(cast("Prediction", self))
 
     def pictures(self) -> Sequence[ShownPicture]:
-        """Return the pictures that say something of any machine, and those of its kind."""
-        from perfmodel.prediction.rows import pictures
-
-        return pictures(cast("Prediction", self))
+        """Return the plots that apply to any machine, and those of its kind."""
+        return rows.pictures(cast("Prediction", self))

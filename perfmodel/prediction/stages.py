@@ -1,23 +1,23 @@
-"""The stages of a prediction, in their order; each is a pure step.
+"""Stages of a prediction in execution order; each is a pure function.
 
 resolve
-    A workload on a device -> the machine, the precision, how its engine is modelled.
+    Workload and device -> machine, precision, and model of the engine.
 execute
-    The network -> what the runtime makes of it: fall-backs, algorithms, conversions of layout. Or
-    what a plan has of it, repetitions written out (`perfmodel.prediction.planned`).
+    Network -> graph as executed by the runtime: fall-backs, algorithms, layout conversions. With a
+    plan: the graph of the plan with repetitions unrolled (`perfmodel.prediction.planned`).
 fuse
-    What the runtime joins -> rules by which operators become kernels.
+    Runtime -> rules by which operators are fused into kernels.
 lower
-    Graph -> kernels whose numbers are open, compiled once for a structure.
+    Graph -> kernels with symbolic sizes, compiled once per structure.
 bind
-    Parameters of the workload -> the numbers of the operator table, for a chunk of points.
+    Parameters of the workload -> numbers of the operator table, for a chunk of points.
 cost
     Table -> seconds, bytes and joules of each row, by the engine's kind.
 compose
-    Terms of each row -> its time: the kind composes them, and again where a calibration multiplies
-    them or a plan moves other bytes.
+    Terms of each row -> its time; terms are recomposed if a calibration scales them or a plan
+    changes their traffic.
 sum
-    Rows -> totals of the network, audited (`perfmodel.prediction.settled`).
+    Rows -> network totals, checked (`perfmodel.prediction.settled`).
 
 `perfmodel.predict` calls the first four, `perfmodel.prediction.job` the others for each chunk.
 """
@@ -25,7 +25,7 @@ sum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from perfmodel.arrays import Value, least
 from perfmodel.caches import FACTS_BYTES, cached
@@ -45,13 +45,15 @@ from perfmodel.resolve import check_choices, machine_of, precision_for, variant_
 from perfmodel.workload.executed import executed
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.lower import Lowered, OperatorTable
+from perfmodel.workload.lower import Lowered
 from perfmodel.workload.lower import lower as lowered
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.workload import Workload
 
 
-class ResolvedPrediction(NamedTuple):
-    """What is predicted: objects in place of names, and how the engine is modelled."""
+@dataclass(frozen=True, slots=True)
+class ResolvedPrediction:
+    """Resolved objects of a prediction, and the model of the engine."""
 
     workload: Workload
     machine: Machine
@@ -67,7 +69,7 @@ def resolve(
     engine: str | None = None,
     model: str | None = None,
 ) -> ResolvedPrediction:
-    """Return what a workload on a device comes to; parameters as for `perfmodel.predict`.
+    """Resolve a workload and a device; parameters are those of `perfmodel.predict`.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def machine_for(
     engine: str | None,
     precision: str | Precision | None,
 ) -> Machine:
-    """Return the machine that a workload is predicted on: its runtime and engine resolved."""
+    """Return the machine for a workload, with its runtime and engine resolved."""
     machine = machine_of(device, runtime, {}, workload, precision, engine)
     if engine is None or engine == machine.engine:
         return machine
@@ -99,22 +101,22 @@ def machine_for(
 
 @cached(FACTS_BYTES, same=1)
 def _driving(runtime: Runtime, engine: str) -> Runtime:
-    """Return the runtime with another engine, one object each so that facts stay cached."""
+    """Return the runtime with another engine; cached, so that facts cached by identity remain."""
     return runtime.model_copy(update={"engine": engine})
 
 
 def written(subject: ResolvedPrediction, done: str = "predicted") -> Graph:
-    """Return the network as it is written, under what the runtime computes of it.
+    """Return the original graph of a network, under the semantics of the runtime.
 
     Parameters
     ----------
     done
-        What needs operators, for the fault of a network of sizes alone.
+        Text for the error message: the step that requires operators.
 
     Raises
     ------
     InputError
-        The network holds sizes only.
+        The network consists of sizes only.
     """
     graph = subject.workload.graph(subject.model.semantics)
     if graph.schedulable_only:
@@ -126,7 +128,7 @@ def written(subject: ResolvedPrediction, done: str = "predicted") -> Graph:
 
 
 def execute(subject: ResolvedPrediction, graph: Graph) -> Graph:
-    """Return the graph with what the runtime adds; the bare roofline runs it as it is."""
+    """Return the graph as executed by the runtime; unchanged for the bare roofline."""
     model = subject.model
     if model.execution is None or model.bare:
         return graph
@@ -138,7 +140,7 @@ def fuse(
     elementwise: bool | None = None,
     flash_attention: bool | None = None,
 ) -> FusionRules:
-    """Return the rules by which operators become kernels: the runtime's, or as they are set."""
+    """Return the fusion rules, those of the runtime unless set otherwise."""
     rules = subject.model.fusion
     if elementwise is not None:
         rules = rules._replace(elementwise=elementwise)
@@ -146,8 +148,8 @@ def fuse(
 
 
 def lower(graph: Graph, rules: FusionRules, precision: Precision) -> Lowered:
-    """Return the kernels of a graph under rules; their numbers are open."""
-    # Formats that store some tensors wider keep the tags of weights apart.
+    """Return the kernels of a graph under fusion rules, with symbolic sizes."""
+    # Formats that store some tensors wider require separate tags of weights.
     return lowered(graph, rules, tagged=bool(precision.weights.overrides))
 
 
@@ -160,12 +162,12 @@ def bind(
     accesses: bool = False,
     relaxed: bool = False,
 ) -> OperatorTable:
-    """Return the table of a network with numbers, and with what the engine's kind reads of it.
+    """Return the operator table with numbers, and with the columns that the engine's kind reads.
 
     Parameters
     ----------
     accesses
-        Also of the bare roofline each access by itself.
+        Whether to list individual accesses for the bare roofline as well.
     """
     return network.bind(
         values,
@@ -177,12 +179,12 @@ def bind(
 
 
 def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
-    """Return what a kind costs each row.
+    """Return the terms of each row by the cost model of the kind.
 
     Raises
     ------
     InputError
-        The kind says which classes of operators it costs, and a row is of none of them.
+        A row belongs to no operator class that the kind supports.
     """
     refuse_classes(kind, table)
     return kind.cost(table, setting)
@@ -191,7 +193,7 @@ def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
 def compose(
     table: OperatorTable, terms: Terms, setting: Setting, plan: PlannedMoves | None = None
 ) -> Terms:
-    """Return the terms as a calibration multiplies them and with the bytes that a plan moves."""
+    """Return the terms with calibration multipliers and the traffic of a plan applied."""
     terms = calibrated(table, terms, setting)
     return terms if plan is None else plan.applied(table, terms, setting)
 
@@ -199,7 +201,7 @@ def compose(
 def sums(
     table: OperatorTable, terms: Terms, setting: Setting, values: Mapping[str, Value]
 ) -> dict[str, Value]:
-    """Return the sums over the rows, audited: each is a number of a run."""
+    """Return the network totals after the validity checks."""
     out, sound = network_totals(
         table, setting, terms.row_s, terms.traffic, terms.operations, terms.energy
     )

@@ -1,4 +1,4 @@
-"""Documents: what a text that cites one stands for, and how they are written for others to use."""
+"""References: catalogue of documents, resolution of citations, and BibTeX output."""
 
 from perfmodel.references.bibtex import to_bibtex
 from perfmodel.references.catalogue import known, resolve, specified

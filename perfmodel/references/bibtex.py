@@ -1,4 +1,4 @@
-"""References as BibTeX."""
+"""BibTeX output of references."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ESCAPES = {
 
 
 def to_bibtex(references: Iterable[Reference]) -> str:
-    """Return an entry a reference, in the order given.
+    """Return one BibTeX entry per reference, in the same order.
 
     Parameters
     ----------
     references
-        With keys of their own.
+        References with unique keys.
     """
     return "\n\n".join(_entry(each) for each in references) + "\n"
 
@@ -51,7 +51,7 @@ def _text(text: str) -> str:
 
 
 def _authors(text: str) -> str:
-    """Names with commas between them as BibTeX separates them; a single group stays one name."""
+    """Return comma-separated names in BibTeX form; an organisation remains a single name."""
     names = [name.strip() for name in re.split(r",|\band\b(?!\s+others)", text) if name.strip()]
     if len(names) < 2:
         return "{" + _text(text) + "}" if text else ""

@@ -1,4 +1,4 @@
-"""The references that ship with the package, and which of them a free text names."""
+"""Catalogue of references shipped with the package, and resolution of free-text citations."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from perfmodel.specfile import shipped
 
 
 class Resolved(NamedTuple):
-    """What a citation of an equation stands for.
+    """Resolved citation of an equation.
 
     Attributes
     ----------
     references
-        Documents that it names.
+        Cited documents.
     pages
-        Pages of this project's documentation.
-    said
-        Parts that name no document, each with what stands behind it.
+        Cited pages of this project's documentation.
+    meanings
+        Parts that refer to no document -> their meaning.
     unknown
-        Parts that name nothing that is known.
+        Parts that could not be resolved.
     """
 
     references: tuple[Reference, ...]
     pages: tuple[str, ...]
-    said: tuple[tuple[str, str], ...]
+    meanings: tuple[tuple[str, str], ...]
     unknown: tuple[str, ...]
 
 
@@ -37,72 +37,72 @@ def _file() -> dict[str, Any]:
 
 @cache
 def known() -> dict[str, Reference]:
-    """Return every reference of the catalogue by key."""
-    found: dict[str, Reference] = {}
-    for key, given in _file()["references"].items():
+    """Return all references of the catalogue by key."""
+    references: dict[str, Reference] = {}
+    for key, entry in _file()["references"].items():
         fields = {
-            name: given[name]
+            name: entry[name]
             for name in ("title", "authors", "year", "venue", "url")
-            if name in given
+            if name in entry
         }
-        found[key] = Reference(key, **fields)
-    return found
+        references[key] = Reference(key, **fields)
+    return references
 
 
 @cache
 def specified() -> dict[str, str]:
-    """Return texts that name no document, and what stands behind each."""
+    """Return the texts that refer to no document, with their meanings."""
     return {entry["text"]: entry["meaning"] for entry in _file()["specified"]}
 
 
 @cache
 def by_address() -> dict[str, Reference]:
-    """Return references of the catalogue by address, further addresses of each included."""
-    found: dict[str, Reference] = {}
-    for key, given in _file()["references"].items():
-        for url in (given.get("url"), *given.get("also", ())):
+    """Return the references of the catalogue by address, including alternative addresses."""
+    references: dict[str, Reference] = {}
+    for key, entry in _file()["references"].items():
+        for url in (entry.get("url"), *entry.get("also", ())):
             if url:
-                found[same_address(url)] = known()[key]
-    return found
+                references[same_address(url)] = known()[key]
+    return references
 
 
 @cache
 def _names() -> tuple[tuple[str, str], ...]:
-    """Ways in which texts name a reference, the longest first."""
+    """Return the names by which texts cite references, the longest first."""
     pairs = [
         (name, key)
-        for key, given in _file()["references"].items()
-        for name in given.get("cited_as", ())
+        for key, entry in _file()["references"].items()
+        for name in entry.get("cited_as", ())
     ]
     return tuple(sorted(pairs, key=lambda pair: -len(pair[0])))
 
 
 @cache
 def resolve(text: str) -> Resolved:
-    """Return what the citation of an equation stands for.
+    """Resolve the citation of an equation.
 
     Parameters
     ----------
     text
-        Parts with semicolons between them: ``"Williams et al., CACM 52(4), 2009; docs/npu.md"``.
+        Parts separated by semicolons: ``"Williams et al., CACM 52(4), 2009; docs/npu.md"``.
     """
     references: dict[str, Reference] = {}
     pages: list[str] = []
-    said: list[tuple[str, str]] = []
+    meanings: list[tuple[str, str]] = []
     unknown: list[str] = []
     for part in (piece.strip() for piece in text.split(";")):
-        rest = part
+        unmatched = part
         for name, key in _names():
-            if name in rest:
+            if name in unmatched:
                 references[key] = known()[key]
-                rest = rest.replace(name, "")
-        for page in re.findall(r"docs/[a-z_0-9]+\.md", rest):
+                unmatched = unmatched.replace(name, "")
+        for page in re.findall(r"docs/[a-z_0-9]+\.md", unmatched):
             pages.append(page)
-            rest = rest.replace(page, "")
+            unmatched = unmatched.replace(page, "")
         for phrase, meaning in specified().items():
-            if phrase in rest:
-                said.append((phrase, meaning))
-                rest = ""
-        if rest.strip(" ,:"):
-            unknown.append(rest.strip(" ,:"))
-    return Resolved(tuple(references.values()), tuple(pages), tuple(said), tuple(unknown))
+            if phrase in unmatched:
+                meanings.append((phrase, meaning))
+                unmatched = ""
+        if unmatched.strip(" ,:"):
+            unknown.append(unmatched.strip(" ,:"))
+    return Resolved(tuple(references.values()), tuple(pages), tuple(meanings), tuple(unknown))

@@ -1,4 +1,4 @@
-"""A document, from the catalogue or from a spec file's `sources`."""
+"""Reference to a document, from the catalogue or from the `sources` of a spec file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-#: How titles of entries begin that stand for no document.
+#: Beginnings of titles of entries that are not documents.
 _NONE = (
     "assumed",
     "as recalled",
@@ -19,15 +19,16 @@ _NONE = (
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A document that a reader can find.
+    """Reference to a document.
 
     Attributes
     ----------
     key : str
-        Unique among the references of a result.
+        Unique key among the references of a result.
     title, authors, venue, url, note : str
-        Empty where not known; `venue` is a journal, conference, vendor or site.
+        Empty if unknown; `venue` is a journal, conference, vendor or website.
     year : int or None
+        Year of publication.
     """
 
     key: str
@@ -40,7 +41,7 @@ class Reference:
 
     @property
     def documented(self) -> bool:
-        """Whether it is a document, rather than a word that a number was assumed or recalled."""
+        """Whether the entry is a document rather than a remark such as an assumption."""
         return not self.title.lower().startswith(_NONE)
 
     def __str__(self) -> str:
@@ -49,7 +50,7 @@ class Reference:
         return ". ".join(part for part in parts if part)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is known of it, ready for JSON."""
+        """Return the known fields as a JSON-compatible dictionary."""
         return {
             "key": self.key,
             "title": self.title,
@@ -67,9 +68,9 @@ def of_source(key: str, source: Any) -> Reference:
     Parameters
     ----------
     key
-        Its key.
+        Key of the entry.
     source
-        Anything with ``title``, ``publisher``, ``authors``, ``year``, ``url`` and ``note``.
+        Object with ``title``, ``publisher``, ``authors``, ``year``, ``url`` and ``note``.
     """
 
     def said(name: str) -> str:
@@ -82,7 +83,7 @@ def of_source(key: str, source: Any) -> Reference:
 
 
 def same_address(url: str) -> str:
-    """Return an address without what does not tell documents apart: ``arxiv:2407.21783``."""
+    """Return the normalised form of an address, such as ``arxiv:2407.21783``."""
     text = re.sub(r"^https?://(www\.)?", "", url.strip().lower()).rstrip("/")
     arxiv = re.match(r"arxiv\.org/(?:abs|pdf|html)/(\d{4}\.\d{4,5})", text)
     if arxiv:

@@ -1,6 +1,6 @@
-"""Reports: one HTML file each, that needs nothing else, not even a network.
+"""Reports: one self-contained HTML file each, which needs no network.
 
-`write` is what ``prediction.report("x.html")`` and its likes call, found by name through
+`write` implements ``prediction.report("x.html")`` and similar methods, looked up by name through
 `perfmodel.catalog`.
 """
 

@@ -1,4 +1,4 @@
-"""The report of any result: question, numbers, pictures, what stands below, rows, words."""
+"""Report of any result: question, numbers, pictures, sections, rows, glossary."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.errors import InfeasibleError, InputError
 from perfmodel.report.document import ReportDocument
 from perfmodel.table import Result
-from perfmodel.table.html import cards, items, paragraph, preformatted, rows
+from perfmodel.table.html import cards, items, paragraph, preformatted, table
 from perfmodel.table.text import data_table
 
 #: A heading, and the pieces of HTML below it.
@@ -22,35 +22,35 @@ Part = tuple[str, Sequence[str]]
 
 @dataclass
 class ResultReport:
-    """The report of a result; a subclass states what a class of results has beside.
+    """Report of a result; a subclass adds the specific parts of its class of results.
 
     Attributes
     ----------
     result
-        The result; the fields of subclasses are what their reports are asked for beside.
+        The result; further fields of subclasses are options of their reports.
     """
 
-    #: Words that are explained, of `perfmodel.report.base.TERMS`.
+    #: Terms to explain, from `perfmodel.report.base.TERMS`.
     WORDS: ClassVar[Sequence[str]] = ()
 
     result: Any
 
     @property
     def title(self) -> str:
-        """What it is of."""
+        """Subject of the result."""
         return self.result.headline
 
     @property
     def subtitle(self) -> str:
-        """Everything else that was chosen."""
+        """Remaining inputs."""
         return ""
 
     def invocation(self, invocation: ReportInvocation) -> ReportInvocation:
-        """Return the question, made up for where it is not known."""
+        """Return the question, reconstructed if it is unknown."""
         return invocation
 
     def answer(self) -> str:
-        """Return what stands above the first heading."""
+        """Return the HTML above the first heading."""
         result: Result = self.result
         return numbers(result) + items(result.cautions(), "note")
 
@@ -67,14 +67,14 @@ class ResultReport:
             yield "Rows", [data_table(result.table)]
 
     def left_out(self) -> Sequence[str]:
-        """Return what the model leaves out."""
+        """Return the limitations of the model."""
         return ()
 
     def document(self, invocation: ReportInvocation) -> ReportDocument:
         """Return the page that answers a question."""
         page = ReportDocument(self.title, self.subtitle, invocation.date)
-        asked = self.invocation(invocation)
-        texts = filter(None, (asked.command, asked.python))
+        complete = self.invocation(invocation)
+        texts = filter(None, (complete.command, complete.python))
         question = "".join(preformatted(text, "ask") for text in texts)
         unknown = "Made from objects in memory: no command by names gives it."
         page.head(question or paragraph(unknown, "soft"))
@@ -87,42 +87,42 @@ class ResultReport:
 
 
 def numbers(result: Result) -> str:
-    """Return the numbers of a result as cards."""
+    """Return the headline numbers of a result as cards."""
     return cards((label, text, "") for label, text in result.glance())
 
 
 def drawn(page: ReportDocument, result: Result, **options: Any) -> list[str]:
-    """Return the pictures of a result on a page; none where there are none of such a result."""
+    """Return the pictures of a result on a page; empty if such results have none."""
     if not hasattr(result, "plot"):
         return []
     return [page.picture(chart, words) for chart, words in result.plot.shown(**options)]
 
 
 def verdict(fits: bool, head: str, *more: str) -> str:
-    """Return what a reader wants to know first, in the colour of what fits or does not.
+    """Return the most important statement, coloured by feasibility.
 
     Parameters
     ----------
     head
         Plain text.
     more
-        HTML below it.
+        HTML below the statement.
     """
     kind = "fits" if fits else "fails"
     return f'<div class="verdict {kind}"><b>{escape(head)}</b>{"".join(more)}</div>'
 
 
 class ReportInvocation(NamedTuple):
-    """What a report answers, in the words that ask it again.
+    """The question of a report, in reproducible form.
 
     Attributes
     ----------
     command
-        As it is typed; empty where there is none.
+        Command line; empty if there is none.
     python
-        As Python has it; empty where nothing is known of it.
+        Python call; empty if unknown.
     date
-        To be written into the page; none by default, so that the same question gives the same file.
+        Date to write into the page; none by default, so that equal questions yield equal files.
     """
 
     command: str = ""
@@ -133,14 +133,14 @@ class ReportInvocation(NamedTuple):
 def write(
     report: ResultReport, path: str | Path, invocation: ReportInvocation | str | None = None
 ) -> None:
-    """Write a report to a file, whole or not at all.
+    """Write a report to a file atomically.
 
     Parameters
     ----------
     path
         Ends in ``.html``.
     invocation
-        The question; a text alone is its date.
+        The question; a plain string is its date.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def write(
     write_text(path, report.document(invocation).render())
 
 
-#: Word -> what it means, and its equation.
+#: Term -> its meaning and its equation.
 TERMS: dict[str, tuple[str, str]] = {
     "latency": (
         "time of one run: one decode step, one prefill, one request, one batch of frames",
@@ -211,5 +211,5 @@ TERMS: dict[str, tuple[str, str]] = {
 
 
 def terms(words: Iterable[str]) -> str:
-    """Return a table of words, their meaning and their equation."""
-    return rows(("word", "means", "equation"), [(word, *TERMS[word]) for word in words])
+    """Return a table of terms with their meaning and equation."""
+    return table(("word", "means", "equation"), [(word, *TERMS[word]) for word in words])

@@ -1,7 +1,7 @@
-"""The call that makes a prediction again, as it is typed and as Python has it.
+"""Reconstruction of the call that made a prediction, as command line and as Python.
 
-A prediction knows what it was made of, not how it was asked for. So the call is put together from
-its parts and then run: it is shown only where it gives the same numbers.
+A prediction stores its inputs, not how they were stated. The call is therefore assembled from them
+and executed: it is shown only if it yields the same numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PredictCall:
-    """What `predict` is asked, by names alone.
+    """Arguments of `predict` in terms of names.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class PredictCall:
     settings
         Parameters of the workload and facts of the device: numbers (SI) or texts.
     options
-        ``precision``, ``runtime``, ``engine``, ``model`` ... as `predict` takes them.
+        ``precision``, ``runtime``, ``engine``, ``model`` ... as in `predict`.
     """
 
     workload: str
@@ -46,7 +46,7 @@ class PredictCall:
 
     @property
     def command(self) -> str:
-        """As it is typed."""
+        """The command line."""
         words = ["perfmodel", "predict", self.workload, self.device]
         for name, value in self.settings.items():
             words += ["--set", f"{name}={_typed(value)}"]
@@ -56,7 +56,7 @@ class PredictCall:
 
     @property
     def python(self) -> str:
-        """As Python has it."""
+        """The Python call."""
         settings = {"set": dict(self.settings)} if self.settings else {}
         call = call_text("predict", (self.workload, self.device), {**settings, **self.options})
         return call.replace("\npm.", "\np = pm.", 1)
@@ -73,11 +73,11 @@ class PredictCall:
 
 
 def call_of(prediction: Prediction) -> PredictCall | None:
-    """Return the call that gives a prediction of one point; None where none by names does."""
+    """Return the call of a prediction with one point; None if no call by names yields it."""
     p = prediction
     if p.shape:
         return None
-    job = p._job  # pyright: ignore[reportPrivateUsage]
+    job = p.job
     workload, machine = p.workload, p.machine
     origin, device = Path(workload.origin), machine.device.name
     name = origin.stem if origin.parent == data_root("workloads") else str(workload.origin)
@@ -99,7 +99,7 @@ def call_of(prediction: Prediction) -> PredictCall | None:
 
 
 def _shortest(call: PredictCall, p: Prediction) -> PredictCall | None:
-    """Return the call without what the defaults say anyway; None where it gives other numbers."""
+    """Return the call without redundant defaults; None if it yields other numbers."""
     if not _same(call, p):
         return None
     for part in ("settings", "options"):

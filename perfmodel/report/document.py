@@ -1,6 +1,6 @@
-"""A page that needs nothing else: its parts in order, its style, its pictures, its script.
+"""A self-contained HTML page: parts in order, style sheet, pictures, script.
 
-The drawing library is packed in it, and unpacked by the browser.
+The drawing library is embedded compressed, and unpacked by the browser.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from typing import Any
 
 from perfmodel._version import __version__
 from perfmodel.charts import Chart, draw
-from perfmodel.table.html import details, paragraph, rows
+from perfmodel.table.html import details, paragraph, table
 
 _BREAK = re.compile(r"<br\s*/?>")
 _TAG = re.compile(r"<[^<>]*>")
-#: Rows of a picture's data that stand below it.
+#: Largest number of data rows listed below a picture.
 _MOST = 200
 
 
 @dataclass
 class ReportDocument:
-    """A report while it is put together.
+    """A report under construction.
 
     Attributes
     ----------
     title, subtitle
-        What it is of, and everything else that was chosen.
+        Subject, and the remaining inputs.
     date
-        Written into the page where it is given; nothing else in a page depends on the day.
+        Written into the page if not empty; nothing else in a page depends on the date.
     """
 
     title: str
@@ -46,27 +46,27 @@ class ReportDocument:
     _head: str = ""
 
     def head(self, html: str) -> None:
-        """Add what stands above the first heading: the question, the answer."""
+        """Add HTML above the first heading: the question, the answer."""
         self._head += html
 
     def part(self, title: str, *html: str) -> None:
-        """Add a part with a heading; one with nothing in it is left out."""
+        """Add a part with a heading, unless it is empty."""
         inner = "\n".join(h for h in html if h)
         if inner:
             self._parts.append((title, inner))
 
     def picture(self, chart: Chart, words: str = "") -> str:
-        """Return a chart with its text alternative and its data; its drawing waits in the page.
+        """Return a figure with its text alternative and data; it is drawn by the page's script.
 
         Parameters
         ----------
         words
-            A sentence to read it by, shown above it.
+            An explanatory sentence shown above it.
         """
         drawn: Any = draw(chart)
         number, alt = len(self._figures), chart.alt
         text = drawn.to_json(engine="json")
-        # A script's text ends at the first `</`, whatever its type.
+        # Any `</` could end a script element, also one of another type.
         self._figures.append(
             json.dumps(json.loads(text), separators=(",", ":")).replace("<", "\\u003c")
         )
@@ -78,7 +78,7 @@ class ReportDocument:
             + f'<div class="plot waiting" id="figure-{number}" role="img" tabindex="0" '
             f'aria-label="{escape(alt)}" data-width="{chart.width}" '
             f'data-height="{chart.height}"></div>'
-            + details("in words, and its data", paragraph(alt) + rows(heads, body, caption))
+            + details("in words, and its data", paragraph(alt) + table(heads, body, caption))
             + "</figure>"
         )
 
@@ -127,35 +127,35 @@ class ReportDocument:
     def _made(self) -> str:
         import numpy as np
 
-        made = (
+        versions = (
             f"perfmodel {__version__}, Python {platform.python_version()}, NumPy {np.__version__}"
         )
         if self._figures:
             from importlib.metadata import version
 
-            made += f", plotly {version('plotly')}"
-        return made + (f"; {self.date}" if self.date else "")
+            versions += f", plotly {version('plotly')}"
+        return versions + (f"; {self.date}" if self.date else "")
 
 
 def picture_rows(chart: Chart, most: int) -> tuple[tuple[str, ...], list[tuple[str, str]], int]:
-    """Return the data of a chart for those who cannot see it: what its points say, as a table.
+    """Return the points of a chart as a table, for readers who cannot see it.
 
     Parameters
     ----------
     most
-        Rows at most.
+        Largest number of rows.
 
     Returns
     -------
     tuple
-        Titles, rows (series, what a point says) and the number of all points.
+        Titles, rows (series, hover text) and the total number of points.
     """
     body = [(_plain(name), _plain(text)) for name, text in chart.points()]
     return ("series", "point"), body[:most], len(body)
 
 
 def _plain(text: str) -> str:
-    """Return a label of a chart without its markup, on one line."""
+    """Return a label of a chart without markup, on one line."""
     return " ".join(unescape(_TAG.sub("", _BREAK.sub("; ", text))).split())
 
 
@@ -170,7 +170,7 @@ def style() -> str:
 
 
 def look() -> str:
-    """Return the script that repaints figures for a dark ground and fits them to a screen."""
+    """Return the script that adapts figures to dark mode and to the screen size."""
     return files("perfmodel.report").joinpath("look.js").read_text(encoding="utf-8")
 
 
@@ -178,7 +178,8 @@ def look() -> str:
 def packed_plotly() -> str:
     """Return plotly's JavaScript, gzipped, as base64 text: 2 MB instead of 4.8 MB.
 
-    A browser unpacks it with a ``DecompressionStream``. The same library gives the same text.
+    The browser unpacks it with a ``DecompressionStream``. The result is deterministic for a version
+    of the library.
     """
     from plotly.offline import get_plotlyjs
 

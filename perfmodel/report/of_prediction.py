@@ -1,4 +1,4 @@
-"""The reports of a prediction, and of two side by side."""
+"""Reports of a prediction, and of a comparison of two."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from perfmodel.table.html import (
     cards,
     details,
     items,
-    labels,
+    labelled_table,
     paragraph,
     preformatted,
-    rows,
+    table,
 )
 from perfmodel.table.text import data_table
 from perfmodel.units import show
@@ -39,7 +39,7 @@ from perfmodel.units import show
 _MOST_ROWS = 500
 _LEVERS = 6
 
-#: What no kind of hardware here models; kinds say the rest in their pages.
+#: Limitations common to all kinds of hardware; kinds document the rest.
 _LEFT_OUT = (
     "Kernels follow each other: nothing overlaps across them, unless a schedule says so.",
     "Clocks hold as the spec states them; throttling is told apart, where the device states it.",
@@ -50,7 +50,7 @@ _LEFT_OUT = (
 
 @dataclass
 class PredictionReport(ResultReport):
-    """The report of a prediction; of many points their ranges, and the first one opened."""
+    """Report of a prediction; for many points their ranges, and the first one in detail."""
 
     WORDS: ClassVar = (
         "latency",
@@ -80,11 +80,11 @@ class PredictionReport(ResultReport):
 
     @property
     def subtitle(self) -> str:
-        """Everything else that was chosen."""
+        """Remaining inputs."""
         return self.subject.subtitle
 
     def invocation(self, invocation: ReportInvocation) -> ReportInvocation:
-        """Return the question; where it is not known, the call that gives the same numbers."""
+        """Return the question; if unknown, a call that yields the same numbers."""
         if invocation.command or invocation.python or self.result.shape:
             return invocation
         call = call_of(self.one)
@@ -93,17 +93,17 @@ class PredictionReport(ResultReport):
         return invocation._replace(command=call.command, python=call.python)
 
     def answer(self) -> str:
-        """Return whether it fits, and the numbers."""
+        """Return feasibility and the headline numbers."""
         shape, first = self.result.shape, ""
         if shape:
             first = paragraph(f"The first of {int(np.prod(shape))} points:", "soft")
         return first + prediction_verdict(self.one) + answer(self.one)
 
     def parts(self, page: ReportDocument) -> Iterator[Part]:
-        """Yield pictures, kernels, memories, equations, facts, trust."""
+        """Yield pictures, kernels, memories, equations, facts, and accuracy."""
         p = self.one
         if self.result.shape:
-            yield "All points", [labels(self.result.glance())]
+            yield "All points", [labelled_table(self.result.glance())]
         yield "Pictures", self.pictures(page)
         words = f"{len(p.table)} kernels, the slowest first"
         yield "Kernels", [data_table(kernel_table(p), words, most=_MOST_ROWS)]
@@ -117,12 +117,12 @@ class PredictionReport(ResultReport):
         yield "How far to trust it", _trust(p)
 
     def left_out(self) -> tuple[str, ...]:
-        """Return what no kind of hardware models."""
+        """Return the limitations common to all kinds of hardware."""
         return _LEFT_OUT
 
 
 def prediction_verdict(p: Prediction) -> str:
-    """Return whether it fits; where not, what is missing and what would mend it."""
+    """Return feasibility; if infeasible, the violations and their remedies."""
     if p.feasible:
         return verdict(True, "Fits.", paragraph(sentence(p)))
     html = [paragraph(str(breach)) for breach in p.breaches]
@@ -144,13 +144,13 @@ def sentence(p: Prediction) -> str:
 
 
 def answer(p: Prediction) -> str:
-    """Return the headline numbers of one point, what binds, and what a reader must know."""
+    """Return the headline numbers of one point, its bottlenecks, and remarks."""
     notes = [*remarks(p), *p.notes]
     return cards(headline_cards(p)) + bar(p) + items(notes, "note")
 
 
 def headline_cards(p: Prediction) -> list[tuple[str, str, str]]:
-    """Return label, number, and what stands small below it: of the latency its intervals."""
+    """Return label, number, and small text below it: for the latency its intervals."""
     spread = spread_lines(p)
     below = f"{_ends(spread)}; {p.basis}"
     return [
@@ -161,7 +161,7 @@ def headline_cards(p: Prediction) -> list[tuple[str, str, str]]:
 
 
 def _ends(spread: Sequence[tuple[str, str]]) -> str:
-    """Return the intervals of a latency; what they rest on is the last line."""
+    """Return the intervals of a latency; the last line, their basis, is excluded."""
     return "; ".join(f"{label.strip()} {text}" for label, text in spread[:-1])
 
 
@@ -182,16 +182,16 @@ def _placement(p: Prediction) -> str:
 
 
 def _equations(p: Prediction) -> str:
-    """Return the terms that the machine's kind uses here, each with equation and citation."""
-    _, opened = p._opened  # pyright: ignore[reportPrivateUsage]
-    kind = p._job.model.kind  # pyright: ignore[reportPrivateUsage]
+    """Return the terms used by the machine's kind, each with equation and citation."""
+    _, opened = p.opened
+    kind = p.job.model.kind
     equations = kind.equations
     used = [n for n in (*opened.compute, "memory", *opened.overhead) if n in equations]
     head = paragraph(
         f"Engine {p.machine.engine}, a {kind.name} model. Seconds of a kernel are composed of "
         "these terms:"
     )
-    return head + rows(
+    return head + table(
         ("term", "equation", "from"),
         [(n, equations[n].text, equations[n].citation) for n in dict.fromkeys(used)],
     )
@@ -223,8 +223,8 @@ def _facts(p: Prediction) -> list[str]:
         if key in keys
     )
     return [
-        rows(heads, body, f"the {len(body)} facts that the latency depends on", sorts=True),
-        rows(("source", "title", "by", "address"), sources) if sources else "",
+        table(heads, body, f"the {len(body)} facts that the latency depends on", sorts=True),
+        table(("source", "title", "by", "address"), sources) if sources else "",
     ]
 
 
@@ -256,7 +256,7 @@ _MOST = 400
 
 @dataclass
 class ComparisonReport(ResultReport):
-    """Why first, then metrics, kernels, facts, both sides."""
+    """Report of a comparison: reasons, then metrics, kernels, facts and both sides."""
 
     WORDS: ClassVar = (
         "latency",
@@ -279,12 +279,12 @@ class ComparisonReport(ResultReport):
 
     @property
     def subtitle(self) -> str:
-        """How both run it."""
+        """Runtime and precision of both sides."""
         sides = (self.result.a, self.result.b)
         return " and ".join(f"{p.device} ({p.precision}, {p.runtime})" for p in sides)
 
     def answer(self) -> str:
-        """Return why one is faster."""
+        """Return the reasons for the difference."""
         first, *others = self.result.sentences
         fits = self.result.a.feasible and self.result.b.feasible
         return verdict(fits, first, items(others))
@@ -293,7 +293,7 @@ class ComparisonReport(ResultReport):
         """Yield metrics, kernels, facts, and both sides."""
         result = self.result
         heads = ("metric", "a", "b", "b over a")
-        yield "Metrics", [rows(heads, map(_metric, result.metrics.rows())), *self.pictures(page)]
+        yield "Metrics", [table(heads, map(_metric, result.metrics.rows())), *self.pictures(page)]
         words = f"{len(result.table)} kernels, the largest difference first"
         yield "Kernels", [data_table(result.table, words, most=_MOST)]
         yield "Facts that differ and matter here", [data_table(result.used_facts, most=_MOST)]

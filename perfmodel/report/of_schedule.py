@@ -1,4 +1,4 @@
-"""The reports of a schedule, and of schedules over capacities."""
+"""Reports of a schedule, and of schedules over capacities."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.staircase import SpillStaircase
 from perfmodel.schedule.text import curve_rows, head_line, proof_text
-from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, rows
+from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, table
 from perfmodel.table.text import data_table
 from perfmodel.units import binary
 
 _WORDS = ("spill, reload", "memory", "latency")
-#: Capacities of the curve beside a schedule, in largest working sets.
+#: Capacities of the curve next to a schedule, in multiples of the largest working set.
 _SHARES = (1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0, 2.5, 3.0)
-#: Steps that are listed at most.
+#: Largest number of steps listed.
 _STEPS = 400
 
 
 @dataclass
 class ScheduleReport(ResultReport):
-    """At a glance, its memory, its timeline, its proof, stays.
+    """Report of a schedule: overview, memory, timeline, proof, stays.
 
     Attributes
     ----------
     steps
-        Its bytes against capacity, every step, where they were asked for.
+        Exact staircase of bytes against capacity, if computed.
     """
 
     WORDS: ClassVar = _WORDS
@@ -41,21 +41,21 @@ class ScheduleReport(ResultReport):
 
     @property
     def title(self) -> str:
-        """Of which network."""
+        """Name of the network."""
         return f"Schedule of {self.result.problem.name}"
 
     @property
     def subtitle(self) -> str:
-        """What was scheduled, and how."""
+        """Inputs and method of the schedule."""
         return head_line(self.result)
 
     def answer(self) -> str:
-        """Return whether it fits, and the numbers."""
+        """Return feasibility and the headline numbers."""
         pairs = ((label, text, "") for label, text in self.result.glance() if label != "proof")
         return _verdict(self.result) + cards(pairs) + items(self.result.notes, "note")
 
     def parts(self, page: ReportDocument) -> Iterator[Part]:
-        """Yield pictures, what more memory would save, the proof, stays, the order."""
+        """Yield pictures, effect of more memory, the proof, stays, the order."""
         s = self.result
         yield "Pictures", self.pictures(page)
         yield "What more memory would save", self._more_memory(page)
@@ -71,17 +71,17 @@ class ScheduleReport(ResultReport):
             (HtmlCell(str(i + 1), float(i + 1)), name) for i, name in enumerate(s.order[:_STEPS])
         ]
         more = f"the first {_STEPS} of {len(s.order)} steps" if s.order[_STEPS:] else ""
-        yield "Order of the steps", [rows(("position", "step"), order, more)]
+        yield "Order of the steps", [table(("position", "step"), order, more)]
 
     def left_out(self) -> list[str]:
-        """Return what the schedule takes for granted."""
+        """Return the assumptions of the schedule."""
         return _left_out(self.result)
 
     def _more_memory(self, page: ReportDocument) -> list[str]:
-        """Return the curve over capacities from the least that fits: steps where they are known.
+        """Return the curve over capacities from the least feasible one: exact steps if known.
 
-        Else by the method without a search. It knows no clock, so that the same question gives the
-        same page.
+        Otherwise by the greedy method, which uses no time limit, so that equal questions yield
+        equal pages.
         """
         s, steps = self.result, self.steps
         if steps is not None and steps.curve.schedules:
@@ -112,7 +112,7 @@ class ScheduleReport(ResultReport):
 
 @dataclass
 class CurveReport(ResultReport):
-    """The curve, its table, the tightest schedule."""
+    """Report of a curve: its picture, its table, the tightest schedule."""
 
     WORDS: ClassVar = _WORDS
 
@@ -120,16 +120,16 @@ class CurveReport(ResultReport):
 
     @property
     def title(self) -> str:
-        """Of which network."""
+        """Name of the network."""
         return f"Schedules of {self.result.schedules[-1].problem.name} over capacities"
 
     @property
     def subtitle(self) -> str:
-        """What was scheduled, and how."""
+        """Inputs and method of the schedules."""
         return head_line(self.result.schedules[-1])
 
     def answer(self) -> str:
-        """Return at how many capacities it fits, and what is missing at the others."""
+        """Return the number of feasible capacities, and the shortfall at the others."""
         every = self.result.schedules
         failed = [s for s in every if not s.feasible]
         least = f"The largest working set is {binary(every[-1].working_set_bytes)}."
@@ -142,17 +142,20 @@ class CurveReport(ResultReport):
         )
 
     def parts(self, page: ReportDocument) -> Iterator[Part]:
-        """Yield the curve, its table, and the tightest schedule that fits."""
+        """Yield the curve, its table, and the tightest feasible schedule."""
         every = self.result.schedules
         fitting = [s for s in every if s.outcome.solution is not None]
         head, *body = curve_rows(self.result)
-        table = rows([title or "proof" for title in head], body)
+        capacities = table([title or "proof" for title in head], body)
         if not fitting:
-            yield "Capacities", [table]
+            yield "Capacities", [capacities]
             yield "The largest capacity", drawn(page, every[-1])
             return
         chart = self.result.plot.curve.chart()
-        yield "Bytes over capacity", [page.picture(chart, "What each further KiB saves."), table]
+        yield (
+            "Bytes over capacity",
+            [page.picture(chart, "What each further KiB saves."), capacities],
+        )
         one = fitting[0]
         yield (
             f"The tightest that fits: {binary(one.capacity_bytes or 0)}",
@@ -160,7 +163,7 @@ class CurveReport(ResultReport):
         )
 
     def left_out(self) -> list[str]:
-        """Return what the schedules take for granted."""
+        """Return the assumptions of the schedules."""
         return _left_out(self.result.schedules[-1])
 
 

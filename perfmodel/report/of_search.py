@@ -1,4 +1,4 @@
-"""The report of a search: the best, its proof, prices, layers, the front, what would change it."""
+"""Report of a search: the best configuration, proof, prices, layers, front, sensitivities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfmodel.report.document import ReportDocument
 from perfmodel.search.constraints import RATES
 from perfmodel.search.result import LimitUse, SearchResult, shown
 from perfmodel.search.text import front_text, price_text, proof_text, quantity, relief_lines
-from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, rows
+from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, table
 from perfmodel.table.text import data_table
 
 _CARDS = (
@@ -28,7 +28,7 @@ _CARDS = (
 
 @dataclass
 class SearchReport(ResultReport):
-    """The best with its limits, layers, front and proof."""
+    """Report of a search: best configuration with its limits, layers, front and proof."""
 
     WORDS: ClassVar = ("price", "front", "latency", "energy", "memory")
 
@@ -36,22 +36,22 @@ class SearchReport(ResultReport):
 
     @property
     def title(self) -> str:
-        """What was searched, and for which device."""
+        """Search space and device."""
         return f"Search: {self.result.space.name} on {self.result.device}"
 
     @property
     def subtitle(self) -> str:
-        """How many configurations there are, and how they were searched."""
+        """Number of configurations, and method of the search."""
         return self.result.headline.partition(": ")[2]
 
     def answer(self) -> str:
-        """Return the best and how sure it is, or why there is none."""
+        """Return the best configuration and its certainty, or the reason why there is none."""
         r = self.result
         notes = items(r.notes, "note")
         if r.best is None:
             why = preformatted("\n".join(str(r).splitlines()[1:]))
             return verdict(False, "Nothing satisfies the constraints.", why) + notes
-        # Rates are searched with their sign turned.
+        # Objectives that are rates are negated in the search.
         value = -r.best.value if r.objective in RATES else r.best.value
         text = f"{r.objective} {quantity(r.objective, value, r.unit)}"
         where = f" ({r.source})" if r.source else ""
@@ -63,13 +63,13 @@ class SearchReport(ResultReport):
         return verdict(True, text, escape(f"{where}; {proof_text(r)}.")) + cards(pairs) + notes
 
     def parts(self, page: ReportDocument) -> Iterator[Part]:
-        """Yield limits, what more of them would change, layers, configuration, front, proof."""
+        """Yield limits, effects of relaxing them, layers, configuration, front, proof."""
         r = self.result
         asks = bool(r.limits) and r.ask is not None
         front = ""
         if r.best is not None:
             heads = ("limit", "used", "bound", "used of it", "price")
-            yield "Limits and what they cost", [rows(heads, [_limit(r, use) for use in r.limits])]
+            yield "Limits and what they cost", [table(heads, [_limit(r, use) for use in r.limits])]
             if asks and len(r.front) > 1:
                 front = preformatted(front_text(r, r.front))
         if asks:
@@ -80,9 +80,9 @@ class SearchReport(ResultReport):
                 for limit, line in zip(eased, lines, strict=True)
             ]
             heads = ("limit", "with 10 % more of it, the others as they are")
-            yield "What 10 % more of a limit would change", [rows(heads, body)]
+            yield "What 10 % more of a limit would change", [table(heads, body)]
         if r.best is not None:
-            # The front is among them, since it was asked for.
+            # Includes the front if it was computed.
             yield "Pictures", self.pictures(page)
             yield "Configuration", [data_table(r.table, most=400)]
             yield "Front", [front]
@@ -92,7 +92,7 @@ class SearchReport(ResultReport):
         yield "Proof", [paragraph(proof_text(r)), items(filter(None, (bound, searched)))]
 
     def left_out(self) -> list[str]:
-        """Return what the proof and the losses are about."""
+        """Return the scope of the proof and of the losses."""
         source = (
             "What a configuration does to accuracy is the loss of the source named above, no "
             "training."

@@ -1,4 +1,4 @@
-"""The report of a sweep: what is best, the front, metrics over the axes, the first rows."""
+"""Report of a sweep: best row, front, metrics over the axes, first rows."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from perfmodel.table.html import cards, paragraph
 from perfmodel.table.text import data_table
 from perfmodel.table.views import METRICS, fitting, is_known, known_metrics, trade, varied_choices
 
-#: What a row of the tables shows beside what varies.
+#: Columns of the tables besides the varied ones.
 _SHOWN = (*METRICS, "ttft_s", "bottleneck", "feasible")
 _ROWS = 200
 
 
 class Counted(NamedTuple):
-    """A sweep of which only some rows are at hand.
+    """Row counts of a sweep of which only some rows are in memory.
 
     Attributes
     ----------
     points, rows, feasible
-        Predicted; those that satisfy the condition; of those, the ones that fit.
+        Predicted points; rows that satisfy the condition; feasible ones among them.
     """
 
     points: int
@@ -38,16 +38,16 @@ class Counted(NamedTuple):
 
 @dataclass
 class SweepReport(ResultReport):
-    """The best, the front, metrics over the axes, rows.
+    """Report of a sweep: best row, front, metrics over the axes, rows.
 
     Attributes
     ----------
     best, pareto
-        What was asked for; by default latency, and latency against energy (or memory).
+        Metrics of interest; by default latency, and latency against energy (or memory).
     counted
-        Where the table holds a part of the rows alone: how many there are.
+        Total counts, if the table contains only part of the rows.
     notes
-        What the sweep said of itself.
+        Remarks of the sweep.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class SweepReport(ResultReport):
 
     def __post_init__(self) -> None:
         table = self.result
-        #: Whether all rows are at hand: no front is drawn of a part, unless it was asked for.
+        #: Whether all rows are in memory: a partial front is drawn only on request.
         self.all_rows = self.counted is None or self.counted.rows == len(table)
         self.draws = bool(len(table)) and (self.all_rows or bool(self.pareto))
         self.best = self.best or next(iter(known_metrics(table)), "")
@@ -82,11 +82,11 @@ class SweepReport(ResultReport):
 
     @property
     def subtitle(self) -> str:
-        """What varies, and from where to where."""
+        """The axes with their ranges."""
         return "; ".join(f"{name}: {_extent(self.result, name)}" for name in self._varied())
 
     def answer(self) -> str:
-        """Return the best row, and of how many."""
+        """Return the best row, and the number of candidates."""
         table, best = self.result, self.best
         count = self.counted or Counted(len(table), len(table), int(fitting(table).sum()))
         rows = "" if count.rows == count.points else f", {count.rows} satisfy the condition"
@@ -129,7 +129,7 @@ class SweepReport(ResultReport):
         return varied_choices(self.result)
 
     def _of_those(self, objectives: Sequence[str]) -> str:
-        """Among how many rows something was looked for, where some have no number there."""
+        """Return the number of candidate rows, if some have no number in the objectives."""
         fits = fitting(self.result)
         known, every = int((fits & self.result.numbered(*objectives)).sum()), int(fits.sum())
         text = f" of those that have a number ({known} of {every} that fit)"
@@ -153,7 +153,7 @@ def _few(table: Table, name: str) -> str:
 
 
 def _extent(table: Table, name: str) -> str:
-    """Return the values of a column, or their ends."""
+    """Return the values of a column, or its range."""
     values = list(dict.fromkeys(table[name].tolist()))
     if _is_text(table, name):
         more = f" and {len(values) - 6} more" if values[6:] else ""

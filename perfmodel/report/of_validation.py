@@ -1,4 +1,4 @@
-"""The report of predictions beside measured rows."""
+"""Report of predictions against measured rows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from perfmodel.evaluate.result import ValidationResult, percent
 from perfmodel.report.base import Part, ResultReport, drawn
 from perfmodel.report.document import ReportDocument
-from perfmodel.table.html import HtmlCell, items, paragraph, preformatted, rows
+from perfmodel.table.html import HtmlCell, items, paragraph, preformatted, table
 
-#: Errors that are shown -> how the table calls them.
+#: Error measure -> title in the table.
 _ERRORS = {"mape": "MAPE", "median_ape": "median", "bias": "bias", "within_10": "within 10 %"}
 
 
 @dataclass
 class ValidationReport(ResultReport):
-    """Errors of one data set or of several, where they are, the worst rows."""
+    """Report of one or several data sets: errors overall and by group, and the worst rows."""
 
     result: Sequence[ValidationResult] | ValidationResult
 
@@ -28,12 +28,12 @@ class ValidationReport(ResultReport):
 
     @property
     def title(self) -> str:
-        """Which data set, where it is one."""
+        """Name of the data set, if there is only one."""
         return f"Validation: {self.sets[0].name}" if len(self.sets) == 1 else "Validation"
 
     @property
     def subtitle(self) -> str:
-        """What stands beside what."""
+        """Subject of the comparison."""
         return "predictions beside measured rows"
 
     def answer(self) -> str:
@@ -49,32 +49,36 @@ class ValidationReport(ResultReport):
             for r in self.sets
         ]
         heads = ("data set", "rows", "predicted", "target", *_ERRORS.values())
-        return rows(heads, body, "errors of the primary target", sorts=True)
+        return table(heads, body, "errors of the primary target", sorts=True)
 
     def parts(self, page: ReportDocument) -> Iterator[Part]:
         """Yield each data set."""
         for r in self.sets:
-            yield r.name, _one(page, r)
+            yield r.name, _data_set(page, r)
         words = [
             "MAPE: mean of |predicted - measured| / measured.",
-            "Bias: mean of (predicted - measured) / measured; below 0 is predicted too fast.",
+            (
+                "Bias: mean of (predicted - measured) / measured; negative: predicted too low "
+                "(for a latency, too fast)."
+            ),
             "Left out: constants refitted without the device whose rows are then predicted.",
         ]
         yield "What the words mean", [items(words)]
 
 
-def _one(page: ReportDocument, r: ValidationResult) -> list[str]:
+def _data_set(page: ReportDocument, r: ValidationResult) -> list[str]:
+    """Return the fragments of one data set: picture, errors, worst rows, notes."""
     html = drawn(page, r) if len(r.predictions) > 1 else []
     body = [[name, *_errors(e)] for name, e in (*r.targets.items(), *r.baselines.items())]
     caption = "targets, and baselines on the rows of the primary one"
-    html.append(rows(("", *_ERRORS.values()), body, caption))
+    html.append(table(("", *_ERRORS.values()), body, caption))
     for noun, groups in (("device", r.by_device), ("group", r.by_group)):
         if len(groups) > 1:
             lines = [
                 [name, _number(g["rows"]), *_errors(g, ("mape", "bias"))]
                 for name, g in groups.items()
             ]
-            html.append(rows((noun, "rows", "MAPE", "bias"), lines, f"by {noun}", sorts=True))
+            html.append(table((noun, "rows", "MAPE", "bias"), lines, f"by {noun}", sorts=True))
     if r.worst:
         lines = [
             [
@@ -86,7 +90,7 @@ def _one(page: ReportDocument, r: ValidationResult) -> list[str]:
             for w in r.worst
         ]
         heads = ("row", "device", "measured", "predicted", "error")
-        html.append(rows(heads, lines, "farthest off"))
+        html.append(table(heads, lines, "farthest off"))
     if r.left_out:
         html.append(paragraph("Constants refitted with each device left out:"))
         html.append(preformatted("\n".join(line for line in r.lines() if "left out" in line)))

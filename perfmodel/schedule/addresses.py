@@ -1,49 +1,35 @@
-"""Addresses for a script: its blocks packed into the capacity, or how much more that needs."""
+"""Addresses of the memory blocks of a script: packing into a capacity, or the shortfall."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from perfmodel.optimise.deadline import Deadline
+from perfmodel.schedule.allocate import Allocation, Lifetime, allocate
 from perfmodel.schedule.blocks import MemoryBlock, blocks
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, Trace
 
-#: Seconds after which a packing is given up where nothing else limits it.
+#: Time limit of one packing in seconds, where no other limit applies.
 _LONGEST = 20.0
 
 
-@dataclass(frozen=True)
-class AddressLayout:
-    """Where blocks lie.
+@dataclass(frozen=True, repr=False)
+class AddressLayout(Allocation):
+    """Addresses of the memory blocks of a schedule, as `Allocation`.
 
-    Attributes
-    ----------
-    offsets
-        Offset in bytes of each block; empty where they were not packed.
-    height_bytes
-        Bytes that the packing takes; of the best one found, where it does not fit.
-    gap_bytes
-        Bytes that the capacity falls short of it.
-    proved
-        It was proved that no packing fits.
+    The name of each buffer is the number of its block.
     """
 
     blocks: tuple[MemoryBlock, ...]
-    offsets: tuple[int, ...]
-    height_bytes: int
-    gap_bytes: int
-    proved: bool
-
-    @property
-    def packed(self) -> bool:
-        """Whether every block has an address."""
-        return len(self.offsets) == len(self.blocks)
 
     def of_intervals(self) -> dict[int, int]:
-        """Return stay on chip (index into `Trace.intervals`) -> offset in bytes."""
-        pairs = zip(self.blocks, self.offsets, strict=False)
-        return {i: offset for block, offset in pairs for i in block.intervals}
+        """Return the offset in bytes of each packed stay, keyed by index into `Trace.intervals`."""
+        if not self.packed:
+            return {}
+        return {
+            i: self.offsets[str(b)] for b, block in enumerate(self.blocks) for i in block.intervals
+        }
 
 
 def layout(
@@ -55,21 +41,19 @@ def layout(
     *,
     alignment: int = 1,
 ) -> AddressLayout:
-    """Pack what a script holds on chip.
+    """Pack the memory blocks of a script into the capacity.
 
     Parameters
     ----------
     alignment
-        Offsets are multiples of it.
+        Offsets are multiples of this number of bytes.
     """
-    from perfmodel.schedule.allocate import Lifetime, allocate
-
-    made = tuple(blocks(problem, script, trace))
-    lives = [Lifetime(str(i), b.first, b.last + 1, b.size_bytes) for i, b in enumerate(made)]
+    memory_blocks = tuple(blocks(problem, script, trace))
+    lives = [
+        Lifetime(str(i), b.first, b.last + 1, b.size_bytes) for i, b in enumerate(memory_blocks)
+    ]
     limit = min(deadline.left(), _LONGEST)
-    found = allocate(lives, capacity_bytes, time_limit_s=limit, alignment=alignment)
-    if found.status != "packed":
-        gap = max(1, found.height_bytes - capacity_bytes)
-        return AddressLayout(made, (), found.height_bytes, gap, found.status == "infeasible")
-    offsets = tuple(found.offsets[str(i)] for i in range(len(made)))
-    return AddressLayout(made, offsets, found.height_bytes, 0, False)
+    allocation = allocate(lives, capacity_bytes, time_limit_s=limit, alignment=alignment)
+    return AddressLayout(
+        allocation.buffers, allocation.packing, capacity_bytes, allocation.proof, memory_blocks
+    )

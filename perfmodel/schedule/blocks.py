@@ -1,4 +1,4 @@
-"""From a replayed script to blocks of memory that need an address."""
+"""Memory blocks that need an address, derived from a replayed script."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from perfmodel.schedule.script import Script, Trace
 
 @dataclass(frozen=True, slots=True)
 class MemoryBlock:
-    """Bytes that stay at one address over some positions of the order, both included.
+    """Bytes that stay at one address over a range of positions of the order, both ends included.
 
     Attributes
     ----------
     intervals
-        Stays (`Trace.intervals`, by index) that lie there one after the other: the second took over
-        the place of the first. Empty for the scratch of a step.
+        Stays (indices into `Trace.intervals`) that share the block one after the other: each takes
+        over the place of the previous one. Empty for the scratch of a step.
     """
 
     name: str
@@ -27,10 +27,10 @@ class MemoryBlock:
 
 
 def blocks(problem: Problem, script: Script, trace: Trace) -> list[MemoryBlock]:
-    """Return what must be allocated: every stay on chip, and the scratch of every step.
+    """Return the blocks to allocate: one per stay on chip and one for the scratch of each step.
 
-    A stay that begins by taking over the place of another lies in the same block. Buffers of no
-    bytes need no block.
+    A stay that starts by taking over the place of another shares its block. Buffers of zero bytes
+    have no block.
     """
     ending = {(stay.buffer, stay.last): i for i, stay in enumerate(trace.intervals)}
     taken: dict[int, int] = {}
@@ -46,15 +46,19 @@ def blocks(problem: Problem, script: Script, trace: Trace) -> list[MemoryBlock]:
         if not stay.reloaded and stay.buffer in taken:
             root[i] = root[taken[stay.buffer]]
         groups.setdefault(root[i], []).append(i)
-    made: list[MemoryBlock] = []
+    result: list[MemoryBlock] = []
     for members in groups.values():
-        stays = [trace.intervals[i] for i in members]
-        size = max(problem.buffers[s.buffer].size_bytes for s in stays)
+        members_in_order = [trace.intervals[i] for i in members]
+        size = max(problem.buffers[s.buffer].size_bytes for s in members_in_order)
         if size:
-            name = problem.buffers[stays[0].buffer].name
-            made.append(MemoryBlock(name, stays[0].first, stays[-1].last, size, tuple(members)))
+            name = problem.buffers[members_in_order[0].buffer].name
+            result.append(
+                MemoryBlock(
+                    name, members_in_order[0].first, members_in_order[-1].last, size, tuple(members)
+                )
+            )
     for k, s in enumerate(script.order):
         if problem.steps[s].scratch_bytes:
             name = f"scratch of {problem.steps[s].name}"
-            made.append(MemoryBlock(name, k, k, problem.steps[s].scratch_bytes))
-    return made
+            result.append(MemoryBlock(name, k, k, problem.steps[s].scratch_bytes))
+    return result

@@ -1,19 +1,24 @@
-"""Schedules over capacities: how many bytes each further KiB saves."""
+"""Schedules over a range of capacities: bytes saved by each further KiB."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import nan
 from typing import Any
 
 from perfmodel.axes import parse_axis, unitless_faults
 from perfmodel.errors import input_error
+from perfmodel.schedule import text
 from perfmodel.schedule.job import ScheduleJob
 from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.target import bytes_of
 from perfmodel.settings import FaultList
 from perfmodel.table import Result, Table
+
+#: Columns of the table of a curve; NaN where there is no schedule.
+_BYTES = ("spill_bytes", "reload_bytes", "offchip_bytes", "lower_bound_bytes", "peak_bytes")
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,20 +31,17 @@ class Curve(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row a capacity: bytes spilled and reloaded, bound, proof; NaN where nothing fits."""
+        """One row per capacity: bytes spilled and reloaded, bound, proof; NaN where none fits."""
         rows = self.schedules
-        nan = float("nan")
+        latencies = [nan if s.latency_s is None else s.latency_s for s in rows]
         return Table(
             {
                 "capacity_bytes": [float(s.capacity_bytes or 0) for s in rows],
-                "spill_bytes": [float(s.spill_bytes) if s.feasible else nan for s in rows],
-                "reload_bytes": [float(s.reload_bytes) if s.feasible else nan for s in rows],
-                "offchip_bytes": [float(s.offchip_bytes) if s.feasible else nan for s in rows],
-                "lower_bound_bytes": [
-                    float(s.lower_bound_bytes) if s.feasible else nan for s in rows
-                ],
-                "peak_bytes": [float(s.peak_bytes) if s.feasible else nan for s in rows],
-                "latency_s": [nan if s.latency_s is None else s.latency_s for s in rows],
+                **{
+                    name: [float(getattr(s, name)) if s.feasible else nan for s in rows]
+                    for name in _BYTES
+                },
+                "latency_s": latencies,
                 "proved": [s.proved for s in rows],
                 "feasible": [s.feasible for s in rows],
             }
@@ -47,55 +49,51 @@ class Curve(Result):
 
     @property
     def feasible(self) -> bool:
-        """Whether there is a schedule at every capacity."""
+        """Whether every capacity has a schedule."""
         return all(s.feasible for s in self.schedules)
 
     @property
     def decided(self) -> bool:
-        """Whether every capacity has a schedule, or one of them is proved to have none."""
+        """Whether every capacity has a schedule, or some capacity is proved to have none."""
         return self.feasible or any(not s.feasible and s.decided for s in self.schedules)
 
     @property
     def headline(self) -> str:
-        """What was scheduled, and the largest that a step needs."""
-        from perfmodel.schedule.text import curve_head
-
-        return curve_head(self)
+        """The network that was scheduled, and the largest working set of a step."""
+        return text.curve_head(self)
 
     def sections(self) -> list[str]:
-        """Return a line for each capacity."""
-        from perfmodel.schedule.text import curve_text
-
-        return [curve_text(self)]
+        """Return one line per capacity."""
+        return [text.curve_text(self)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every schedule, ready for JSON."""
+        """Return every schedule as a dictionary for JSON."""
         return {"schedules": [s.to_dict() for s in self.schedules]}
 
 
 def capacities(text: str) -> list[int]:
-    """Return sizes in bytes, ascending, from a text.
+    """Return sizes in bytes, ascending, parsed from a text.
 
     Parameters
     ----------
     text
-        Sizes with commas (``64 KiB,96 KiB``); ``64 KiB..1 MiB`` doubles up to the end, which counts
-        too; every other range of an axis (``64 KiB..128 KiB:16 KiB``, ``2**16..2**20``).
+        Sizes separated by commas (``64 KiB,96 KiB``); ``64 KiB..1 MiB`` doubles up to and including
+        the end; any other range of an axis (``64 KiB..128 KiB:16 KiB``, ``2**16..2**20``) is valid.
 
     Raises
     ------
     InputError
-        A part that is no size.
+        A part is not a size.
     """
-    found: list[int] = []
+    sizes_bytes: list[int] = []
     faults = FaultList()
     parts = text.split(",")
     faults.extend(unitless_faults("capacity", parts, "bytes"))
     for part in parts:
         sizes = faults.trying(_sizes, part.strip())
-        found += sizes or []
+        sizes_bytes += sizes or []
     faults.settle()
-    return sorted(set(found))
+    return sorted(set(sizes_bytes))
 
 
 def _sizes(part: str) -> list[int]:
@@ -106,46 +104,47 @@ def _sizes(part: str) -> list[int]:
         return [bytes_of(float(v)) for v in parse_axis("capacity", part, "bytes").values]
     size, end = bytes_of(low.strip()), bytes_of(high.strip())
     if size > end:
-        said = f"'{part}' runs backwards"
-        raise input_error(said, path="capacity", expected="the smaller size first")
-    found: list[int] = []
+        message = f"'{part}' runs backwards"
+        raise input_error(message, path="capacity", expected="the smaller size first")
+    doubled: list[int] = []
     while size < end:
-        found.append(size)
+        doubled.append(size)
         size *= 2
-    return [*found, end]
+    return [*doubled, end]
 
 
 def curve(job: ScheduleJob, capacity: Sequence[int]) -> Curve:
     """Schedule a network at several capacities.
 
-    Each schedule starts from that of the next smaller capacity, which fits, so that more capacity
-    never costs more; a bound at a larger capacity also holds for a smaller one.
+    Each schedule starts from that of the next smaller capacity, which still fits, so that more
+    capacity never costs more; a bound at a larger capacity also holds for a smaller one.
 
     Parameters
     ----------
     job
-        The question at one of them: the network is read once.
+        The job at one capacity; the network is read once.
     capacity
-        Bytes.
+        Capacities in bytes.
 
     Raises
     ------
     InputError
-        As `schedule` does.
+        As for `schedule`.
     """
-    made: list[Schedule] = []
+    schedules: list[Schedule] = []
     last = None
     for size in sorted(set(capacity)):
-        found = job.at_capacity(size).run(last)
-        # Steps in tiles are another problem: their script and their bound are of no other capacity.
-        if found.feasible and found.tiled is None:
-            last = found.script
-        made.append(found)
+        schedule = job.at_capacity(size).run(last)
+        # With tiled steps the problem depends on the capacity: neither script nor bound carries
+        # over.
+        if schedule.feasible and schedule.tiled is None:
+            last = schedule.script
+        schedules.append(schedule)
     bound = 0
-    for i in range(len(made) - 1, -1, -1):
-        s = made[i]
+    for i in range(len(schedules) - 1, -1, -1):
+        s = schedules[i]
         if s.feasible and s.objective == "bytes" and s.tiled is None:
             bound = max(bound, s.lower_bound_bytes)
             outcome = replace(s.outcome, bound=bound)
-            made[i] = replace(s, outcome=outcome, answer=outcome)
-    return Curve(tuple(made))
+            schedules[i] = replace(s, outcome=outcome, answer=outcome)
+    return Curve(tuple(schedules))

@@ -1,4 +1,4 @@
-"""From a workload's graph to a scheduling problem, and what stands for what."""
+"""Translation of a workload's graph into a scheduling problem, with the mapping between them."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
-#: Where weights are while their operator runs: streamed past the scratchpad, in it for that
-#: operator, or in it all the time.
+#: Location of weights while their operator runs: streamed past the scratchpad, in it for that
+#: operator, or resident throughout.
 Weights = Literal["streamed", "scratch", "resident"]
 
-#: Operators that compute each element of their output from the same element of what they take over.
+#: Operators that compute each output element from the same element of the input they overwrite.
 _POINTWISE = frozenset({"elementwise", "quantise", "opaque", "norm", "softmax", "gather"})
 
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A problem and the graph that it stands for.
+    """A scheduling problem and the graph that it represents.
 
     Attributes
     ----------
     graph
-        Repetitions written out.
+        The graph with its repetitions unrolled.
     members
-        Operators of each step, in their order; empty for a load.
+        Operators of each step, in execution order; empty for a load.
     tensors
         Tensor of each buffer.
     views
-        Operators that move nothing, each with the tensor that it is another name of.
+        Operators that move no data, each with the tensor that its output is an alias of.
     weight_bytes
         Bytes of all stored weights.
     weights
-        Those that stay in the memory, each with its bytes; empty unless they are resident.
+        Weights that stay in the memory, with their bytes; empty unless weights are resident.
     pointwise
-        Steps that compute each element of their output from the same element of each input.
+        Steps that compute each output element from the same element of each input.
     """
 
     problem: Problem
@@ -66,45 +66,45 @@ def scheduled(
     in_place: bool = True,
     graph: Graph | None = None,
 ) -> Scheduled:
-    """Return the problem of a workload: a step a kernel, a buffer an activation.
+    """Return the problem of a workload: one step per kernel, one buffer per activation.
 
     Parameters
     ----------
     workload
-        Every free dimension bound to a number.
+        Workload with every free dimension bound to a number.
     fusion
-        Operators that run as one step and keep what is between them inside.
+        Rules for fusing operators into one step, whose intermediate tensors stay internal.
     weights
-        ``streamed``: past the scratchpad, so that they take none of it; ``scratch``: those of a
-        step lie there while it runs; ``resident``: they are not part of the problem (the caller
-        takes them off the capacity).
+        ``streamed``: past the scratchpad, using none of it; ``scratch``: the weights of a step
+        occupy scratch while it runs; ``resident``: not part of the problem (the caller subtracts
+        them from the capacity).
     unfused
-        Every operator is a step, whatever `fusion` says.
+        Make every operator a step, regardless of `fusion`.
     in_place
-        An elementwise output takes over the place of an input that nothing else reads.
+        Let an elementwise output take over the place of an input that has no other reader.
     graph
-        Instead of the workload's own.
+        Graph to use instead of the workload's own.
 
     Raises
     ------
     InputError
-        Dimensions that are arrays or not bound, or nothing to schedule.
+        Dimensions are arrays or unbound, or there is nothing to schedule.
     """
     if workload.shape:
-        said = f"'{workload.name}' has arrays as dimensions"
-        raise input_error(said, expected="one number for each: a schedule is of one network")
+        message = f"'{workload.name}' has arrays as dimensions"
+        raise input_error(message, expected="one number for each: a schedule is of one network")
     values: dict[str, Any] = dict(workload.parameters)
-    whole = (workload.graph() if graph is None else graph).unroll(values)
-    made = kernels(whole, FusionRules(False, fusion.flash_attention) if unfused else fusion)
-    if not made:
+    unrolled = (workload.graph() if graph is None else graph).unroll(values)
+    fused = kernels(unrolled, FusionRules(False, fusion.flash_attention) if unfused else fusion)
+    if not fused:
         raise InputError(f"'{workload.name}' has no operator to schedule")
-    return _ScheduleProblemBuilder(whole, values, precision, weights, in_place).read(
-        workload.name, made
+    return _ScheduleProblemBuilder(unrolled, values, precision, weights, in_place).read(
+        workload.name, fused
     )
 
 
 class _ScheduleProblemBuilder:
-    """Turns kernels into steps."""
+    """Builder of a scheduling problem, one step per kernel."""
 
     def __init__(
         self,
@@ -123,13 +123,13 @@ class _ScheduleProblemBuilder:
         self.steps: list[Step] = []
         self.members: list[tuple[str, ...]] = []
 
-    def read(self, name: str, made: list[FusedKernel]) -> Scheduled:
-        """Return the problem of kernels in execution order."""
+    def read(self, name: str, kernels: list[FusedKernel]) -> Scheduled:
+        """Return the problem of the given kernels, which are in execution order."""
         readers: dict[str, int] = {}
-        for kernel in made:
+        for kernel in kernels:
             for read in kernel.reads:
                 readers[read] = readers.get(read, 0) + 1
-        for kernel in made:
+        for kernel in kernels:
             self._add(kernel, readers)
         views = tuple(
             (op.name, self.alias[op.writes[0]])
@@ -165,7 +165,7 @@ class _ScheduleProblemBuilder:
                 t = self._buffer(name, stored=True)
                 self.steps.append(Step(f"load {name}", (), (t,), load=True))
                 self.members.append(())
-        # A tensor that is written a second time is updated where it lies.
+        # A tensor that is written a second time is updated in place.
         writes = [n for n in kernel.writes if self._on_chip(n) and n not in self.index]
         apart = [
             self._bytes(n, elements)
@@ -174,7 +174,7 @@ class _ScheduleProblemBuilder:
             if not self._on_chip(n)
             and not (self.weights == "resident" and self.graph.tensors[n].role == "weight")
         ]
-        held = sum(
+        weight_bytes = sum(
             self._bytes(n, elements)
             for n, elements in kernel.reads.items()
             if self.graph.tensors[n].role == "weight"
@@ -184,16 +184,16 @@ class _ScheduleProblemBuilder:
         after = tuple(self._buffer(n, stored=free or n in self.outputs) for n in writes)
         over = self._taken_over(kernel, readers) if self.in_place else None
         if over is not None and after:
-            # The output that takes over stands first.
-            made = self.index[over[1]]
-            after = (made, *(t for t in after if t != made))
+            # The output that takes over an input has to come first in `writes`.
+            target = self.index[over[1]]
+            after = (target, *(t for t in after if t != target))
         self.steps.append(
             Step(
                 kernel.operators[-1].name if len(kernel.operators) == 1 else kernel.head.name,
                 before,
                 after,
                 self.index[over[0]] if over is not None else -1,
-                held if self.weights == "scratch" else 0,
+                weight_bytes if self.weights == "scratch" else 0,
                 0.0,
                 sum(apart),
                 load=self.graph.schedulable_only and not before,
@@ -217,7 +217,7 @@ class _ScheduleProblemBuilder:
     def _taken_over(
         self, kernel: FusedKernel, readers: Mapping[str, int]
     ) -> tuple[str, str] | None:
-        """Return the input whose place an output takes over, and that output."""
+        """Return the input whose place an output takes over, and that output; None if none does."""
         for operator in reversed(kernel.operators):
             if not operator.inplace or operator.kind not in _POINTWISE:
                 continue

@@ -1,4 +1,4 @@
-"""Fast schedules: three orders with Belady's replacement."""
+"""Fast schedules: three orders, each with Belady's replacement."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def depth_first_order(problem: Problem) -> tuple[int, ...]:
 
 
 def memory_greedy_order(problem: Problem) -> tuple[int, ...]:
-    """Return the order that always runs the ready step that leaves the least on chip.
+    """Return the order that always runs the ready step leaving the fewest bytes on chip.
 
-    Ties go to the smaller need while it runs, then to the natural order. Inputs are loaded when
-    a step that reads them is about to run.
+    Ties go to the step with the smaller need while it runs, then to the natural order. Inputs are
+    loaded just before the first step that reads them.
     """
     steps, sizes = problem.steps, [b.size_bytes for b in problem.buffers]
     left = [len(r) for r in problem.readers]
@@ -39,14 +39,14 @@ def memory_greedy_order(problem: Problem) -> tuple[int, ...]:
 
     def net(s: int) -> tuple[int, int, int]:
         freed = sum(sizes[t] for t in steps[s].reads if left[t] == 1)
-        kept = sum(sizes[t] for t in steps[s].writes if left[t])
+        outputs = sum(sizes[t] for t in steps[s].writes if left[t])
         fresh = sum(
             sizes[t]
             for p in problem.predecessors[s]
             if steps[p].load and p not in loaded
             for t in steps[p].writes
         )
-        return kept + fresh - freed, problem.growth_bytes[s] + fresh, s
+        return outputs + fresh - freed, problem.growth_bytes[s] + fresh, s
 
     while ready:
         s = min(ready, key=net)
@@ -74,15 +74,15 @@ def orders(problem: Problem) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def belady(problem: Problem, order: Sequence[int], capacity_bytes: int) -> Script | None:
-    """Return an order with the buffers evicted whose next use is farthest away.
+    """Return a script that evicts the buffers whose next use is farthest away.
 
-    Among equally far ones the larger goes first. What is evicted but would have fitted after all is
-    kept. (Belady 1966; no optimum where sizes differ and stores cost.)
+    Among buffers with equally distant uses the larger is evicted first. Evictions that prove
+    unnecessary are undone. (Belady 1966; not optimal where sizes differ and stores cost.)
 
     Returns
     -------
     Script or None
-        None where a step does not fit by itself.
+        None if the working set of a step exceeds the capacity.
     """
     if problem.largest_working_set_bytes > capacity_bytes:
         return None
@@ -92,12 +92,12 @@ def belady(problem: Problem, order: Sequence[int], capacity_bytes: int) -> Scrip
         for t in dict.fromkeys(steps[order[k]].reads):
             uses[t].append(k)
     resident: set[int] = set()
-    held = 0
+    on_chip = 0
     evictions: list[tuple[int, ...]] = []
     for s in order:
         step = steps[s]
         missing = sum(sizes[t] for t in step.reads if t not in resident)
-        over = held + missing + problem.growth_bytes[s] - capacity_bytes
+        over = on_chip + missing + problem.growth_bytes[s] - capacity_bytes
         out: list[int] = []
         if over > 0:
             others = sorted(
@@ -120,12 +120,12 @@ def belady(problem: Problem, order: Sequence[int], capacity_bytes: int) -> Scrip
             uses[t].pop()
         resident.update(step.writes)
         resident = {t for t in resident if uses[t]}
-        held = sum(sizes[t] for t in resident)
+        on_chip = sum(sizes[t] for t in resident)
     return Script(tuple(order), tuple(evictions))
 
 
 def greedy(problem: Problem, capacity_bytes: int) -> Certified[Script]:
-    """Return the cheapest of three orders with Belady's replacement."""
+    """Return the cheapest script among three orders with Belady's replacement."""
     best: Certified[Script] = nothing("greedy")
     for _, order in orders(problem):
         script = belady(problem, order, capacity_bytes)

@@ -1,4 +1,4 @@
-"""Descent over orders: runs of steps moved to where fewer bytes are spilled."""
+"""Local search over orders: runs of steps are moved to reduce the bytes spilled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perfmodel.schedule.greedy import belady
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, replay
 
-#: Steps around an eviction that may be moved, and how far; lengths of the runs that move as one.
+#: Steps around an eviction that may be moved, maximum distance, and maximum length of a run.
 _NEAR, _REACH, _RUN = 25, 80, 8
 
 
@@ -23,17 +23,17 @@ def improved(
     tries: int = 20_000,
     seed: int = 1,
 ) -> Script:
-    """Return a script that costs no more, from moves of steps near evictions.
+    """Return a script that costs no more, found by moving steps near evictions.
 
-    A run of one to eight steps moves to another place that the data allow; Belady's replacement
-    says what the new order costs; what is not dearer is kept.
+    A run of one to eight steps moves to another position that the dependences allow; Belady's
+    replacement gives the cost of the new order, which is accepted unless it is higher.
 
     Parameters
     ----------
     script
-        One that fits.
+        Feasible script to start from.
     tries
-        Orders costed at most; the same seed and number of tries give the same script.
+        Maximum number of orders evaluated; the same seed and number give the same script.
     """
     best, least = script, replay(problem, script, capacity_bytes).cost_bytes
     order = list(script.order)
@@ -51,16 +51,16 @@ def improved(
         at = rng.choice(places) + rng.randint(-_NEAR, _NEAR)
         at = min(max(at, 0), len(order) - 1)
         length = 1 if rng.random() < 0.5 else rng.randint(2, _RUN)
-        moved = _moved(order, at, length, before, after, rng)
-        if moved is None:
+        changed = _moved(order, at, length, before, after, rng)
+        if changed is None:
             continue
-        made = belady(problem, moved, capacity_bytes)
-        assert made is not None, "the capacity holds every step"
-        its = replay(problem, made, capacity_bytes).cost_bytes
-        if its <= cost:
-            order, now, cost = moved, made, its
+        evicted = belady(problem, changed, capacity_bytes)
+        assert evicted is not None, "the capacity holds every step"
+        changed_cost = replay(problem, evicted, capacity_bytes).cost_bytes
+        if changed_cost <= cost:
+            order, now, cost = changed, evicted, changed_cost
             if cost < least:
-                best, least = made, cost
+                best, least = evicted, cost
     return best
 
 
@@ -72,17 +72,17 @@ def _moved(
     after: Sequence[set[int]],
     rng: Random,
 ) -> list[int] | None:
-    """Return the order with a run of steps elsewhere, or None where it stays."""
+    """Return the order with a run of steps moved, or None if no move is possible."""
     run = order[at : at + length]
-    rest = [*order[:at], *order[at + length :]]
+    others = [*order[:at], *order[at + length :]]
     inside = set(run)
     needs = set[int]().union(*(before[s] for s in run)) - inside
     feeds = set[int]().union(*(after[s] for s in run)) - inside
     low = at
-    while low > max(0, at - _REACH) and rest[low - 1] not in needs:
+    while low > max(0, at - _REACH) and others[low - 1] not in needs:
         low -= 1
     high = at
-    while high < min(len(rest), at + _REACH) and rest[high] not in feeds:
+    while high < min(len(others), at + _REACH) and others[high] not in feeds:
         high += 1
     to = rng.randint(low, high)
-    return None if to == at else [*rest[:to], *run, *rest[to:]]
+    return None if to == at else [*others[:to], *run, *others[to:]]

@@ -1,9 +1,9 @@
-"""One call of `schedule`: what is asked is known to be sound, and is worked through here."""
+"""One validated call of `schedule`: from the problem to the schedule."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import input_error
 from perfmodel.optimise.certified import Certified, nothing
@@ -11,37 +11,38 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.addresses import AddressLayout, layout
 from perfmodel.schedule.graphs import Scheduled, Weights
 from perfmodel.schedule.portfolio import Method, fewest_bytes
+from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.script import Script, outcome_of, replay
 from perfmodel.schedule.target import Target, times
-from perfmodel.units import binary, sizes
+from perfmodel.units import sizes
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Lever
     from perfmodel.schedule.timing import Clock
 
-#: Share of the time that the fewest bytes are sought for, where the objective is another.
+#: Share of the time spent on the fewest bytes, where the objective is another.
 _BYTES = 0.5
 
-#: Times that a schedule is made for a smaller capacity because its blocks could not be packed,
-#: seconds for one packing, and the share of the time left that it or another schedule may take.
+#: Attempts at a schedule for a smaller capacity after its blocks could not be packed, seconds for
+#: one packing, and the share of the remaining time that a packing or another schedule may use.
 _ATTEMPTS, _PACKING, _PART = 6, 5.0, 0.5
 
-#: Share of the time that is for the schedule itself, where addresses and reasons come after it.
+#: Share of the time for the schedule itself, where addresses and explanations follow.
 _SEARCH = 0.8
 
-#: Steps up to which patches are tried as a way out of a memory that is too small.
+#: Largest number of steps for which patches are tried as a remedy for a memory that is too small.
 _PATCHED = 400
 
 
 @dataclass(frozen=True)
 class ScheduleJob:
-    """What is asked; fields as the parameters of `perfmodel.schedule.run.schedule`."""
+    """A scheduling job; fields as the parameters of `perfmodel.schedule.run.schedule`."""
 
     workload: Workload
     at: Target
-    made: Scheduled
+    scheduled: Scheduled
     objective: str
     method: Method
     weights: Weights
@@ -51,31 +52,36 @@ class ScheduleJob:
     time_limit_s: float | None
     deadline: Deadline
 
+    @property
+    def problem(self) -> Problem:
+        """Steps and buffers of the job."""
+        return self.scheduled.problem
+
     def at_capacity(self, size_bytes: int) -> ScheduleJob:
-        """Return the same for another capacity, with its whole time before it."""
+        """Return the same job for another capacity, with the full time limit."""
         at, deadline = self.at.with_capacity(size_bytes), Deadline(self.time_limit_s)
         return replace(self, at=at, deadline=deadline)
 
     def _share(self, part: float) -> Deadline:
-        """Return the end of a part of the time that is left."""
+        """Return a deadline at the given part of the remaining time."""
         return self.deadline.within(part * self.deadline.left())
 
     def run(self, incumbent: Script | None = None) -> Schedule:
-        """Return the schedule.
+        """Return the schedule for the objective of the job.
 
         Raises
         ------
         InputError
-            The device states too little for the objective.
+            The device does not state the facts that the objective requires.
         """
         capacity = self.at.capacity_bytes
         if capacity is not None and self.weights == "resident":
-            capacity -= self.made.weight_bytes
+            capacity -= self.scheduled.weight_bytes
             if capacity <= 0:
                 return self._weights_alone(capacity)
         timed = self.objective in {"latency_s", "offchip_energy_j"}
         clock = self._needed_clock() if timed else None
-        if capacity is not None and self.made.problem.largest_working_set_bytes > capacity:
+        if capacity is not None and self.problem.largest_working_set_bytes > capacity:
             return self._tiled(capacity) if self.tiles else self._impossible(capacity)
         if self.objective == "peak":
             return self._least_peak(capacity)
@@ -84,113 +90,73 @@ class ScheduleJob:
             return self._without_spills(capacity)
         if clock is not None:
             deadline = self._share(_BYTES)
-            fewest = fewest_bytes(self.made.problem, capacity, self.method, deadline, incumbent)
+            fewest = fewest_bytes(self.problem, capacity, self.method, deadline, incumbent)
             return self._timed(capacity, fewest, clock)
         return self._fewest(capacity, incumbent)
 
     def _fewest(self, capacity: int, incumbent: Script | None = None) -> Schedule:
-        """Return the schedule of fewest bytes, timed where the device allows."""
+        """Return the schedule of fewest bytes, timed where the device allows it."""
         allowed = self._share(_SEARCH) if self.addresses else self.deadline
-        outcome = fewest_bytes(self.made.problem, capacity, self.method, allowed, incumbent)
+        outcome = fewest_bytes(self.problem, capacity, self.method, allowed, incumbent)
         outcome, packed = self._packed(outcome, capacity)
-        made = self._result(capacity, outcome, packed)
+        schedule = self._result(capacity, outcome, packed)
         clock = None if outcome.solution is None else self.clock()
-        return made if clock is None else replace(made, timing=clock.of(made.script, capacity))
+        timing = None if clock is None else clock.of(schedule.script, capacity)
+        return replace(schedule, timing=timing)
 
     def _without_spills(self, capacity: int) -> Schedule:
-        """Return the order of least peak: behind this memory nothing can be written."""
-        made = self._least_peak(capacity)
-        if made.infeasible is not None:
-            said = f"; nothing behind {self.at.where.memory} can be written"
-            levers = [v for v in made.infeasible.levers if not v.statement.startswith("spill")]
-            statement = made.infeasible.statement + said
-            why = replace(made.infeasible, statement=statement, levers=tuple(levers))
-            return replace(made, infeasible=why)
-        return replace(made, answer=made.outcome)
+        """Return the order of least peak, for a memory with no writable memory behind it."""
+        schedule = self._least_peak(capacity)
+        if schedule.infeasible is not None:
+            addition = f"; nothing behind {self.at.where.memory} can be written"
+            levers = [v for v in schedule.infeasible.levers if not v.statement.startswith("spill")]
+            statement = schedule.infeasible.statement + addition
+            why = replace(schedule.infeasible, statement=statement, levers=tuple(levers))
+            return replace(schedule, infeasible=why)
+        return replace(schedule, answer=schedule.outcome)
 
     def _weights_alone(self, capacity: int) -> Schedule:
-        """Return the schedule that says that resident weights leave no room at all."""
+        """Return the infeasible schedule if resident weights leave no room for activations."""
         from perfmodel.schedule.infeasible import DemandTerm, Infeasible, Lever
 
-        weights = self.made.weight_bytes
-        whole = capacity + weights
-        need = weights + self.made.problem.largest_working_set_bytes
-        needed, there = sizes(weights, whole)
-        said = f"resident weights alone need {needed}, of {there}"
+        weights = self.scheduled.weight_bytes
+        total = capacity + weights
+        need = weights + self.problem.largest_working_set_bytes
+        needed, there = sizes(weights, total)
+        statement = f"resident weights alone need {needed}, of {there}"
         terms = (
             DemandTerm("weights", float(weights)),
             DemandTerm("largest working set", float(need - weights)),
         )
         levers = (
-            Lever("streamed weights", float(weights), need - weights <= whole),
-            Lever(f"{binary(need - whole)} more", float(need - whole), True),
+            Lever("streamed weights", float(weights), need - weights <= total),
+            Lever.more_memory(need - total),
         )
-        why = Infeasible.of(said, need, whole, terms, levers)
-        return self._none(whole, why)
+        why = Infeasible.of(statement, need, total, terms, levers)
+        return self._none(total, why)
 
     def _none(self, capacity: int, why: Infeasible, bound: float = 0.0) -> Schedule:
-        """Return the schedule that says why there is none."""
-        return Schedule(
-            self.made,
-            self.at.where,
-            self.objective,
-            self.method,
-            capacity,
-            nothing(self.method),
-            nothing(self.method, bound),
-            infeasible=why,
-            weights=self.weights,
-            notes=self.at.notes,
-            job=self,
+        """Return an infeasible schedule with its explanation."""
+        return self._schedule(
+            capacity, nothing(self.method), nothing(self.method, bound), None, why
         )
 
-    def clock(self) -> Clock | None:
-        """Return what steps and transfers take; None where no device says."""
-        found = None if self.made.graph.schedulable_only else times(self.workload, self.at)
-        if found is None:
-            return None
-        from perfmodel.schedule.timing import clock
-
-        return clock(self.made, self.at, found)
-
-    def _needed_clock(self) -> Clock:
-        """Return what steps and transfers take, for an objective that is made of them."""
-        made = self.clock()
-        if made is None:
-            said = "needs a device with the bandwidth of the memory behind the scheduled one"
-            raise input_error(said, path="objective", expected="such a device, or bytes")
-        if self.objective == "offchip_energy_j" and made.power is None:
-            at = self.at.where
-            said = f"{at.device} states no energy of transfers and no power"
-            expected = f"memories.{at.outer}.energy_per_byte or power.busy"
-            raise input_error(said, path="objective", expected=expected)
-        return made
-
-    def _result(
-        self, capacity: int | None, outcome: Certified[Script], packed: AddressLayout | None
+    def _schedule(
+        self,
+        capacity: int | None,
+        outcome: Certified[Script],
+        answer: Certified[Any],
+        packed: AddressLayout | None,
+        why: Infeasible | None,
     ) -> Schedule:
-        """Return the schedule, not timed yet."""
-        why: Infeasible | None = None
-        if packed is not None and not packed.packed and outcome.solution is not None:
-            from perfmodel.schedule.infeasible import unpacked
-
-            assert capacity is not None
-            why = unpacked(
-                self.made.problem,
-                outcome.solution,
-                packed,
-                capacity,
-                alignment=self.alignment,
-                deadline=self.deadline.within(2.0),
-            )
         return Schedule(
-            self.made,
+            self.scheduled,
             self.at.where,
             self.objective,
             self.method,
             capacity,
             outcome,
-            outcome,
+            answer,
             packed,
             infeasible=why,
             notes=self.at.notes,
@@ -198,120 +164,153 @@ class ScheduleJob:
             job=self,
         )
 
+    def clock(self) -> Clock | None:
+        """Return the times of steps and transfers; None if no device states them."""
+        seconds = None if self.scheduled.graph.schedulable_only else times(self.workload, self.at)
+        if seconds is None:
+            return None
+        from perfmodel.schedule.timing import clock
+
+        return clock(self.scheduled, self.at, seconds)
+
+    def _needed_clock(self) -> Clock:
+        """Return the times of steps and transfers, for an objective that requires them."""
+        clock = self.clock()
+        if clock is None:
+            message = "needs a device with the bandwidth of the memory behind the scheduled one"
+            raise input_error(message, path="objective", expected="such a device, or bytes")
+        if self.objective == "offchip_energy_j" and clock.power is None:
+            at = self.at.where
+            message = f"{at.device} states no energy of transfers and no power"
+            expected = f"memories.{at.outer}.energy_per_byte or power.busy"
+            raise input_error(message, path="objective", expected=expected)
+        return clock
+
+    def _result(
+        self, capacity: int | None, outcome: Certified[Script], packed: AddressLayout | None
+    ) -> Schedule:
+        """Return the schedule without timing."""
+        why: Infeasible | None = None
+        if packed is not None and not packed.packed and outcome.solution is not None:
+            from perfmodel.schedule.infeasible import unpacked
+
+            assert capacity is not None
+            why = unpacked(
+                self.problem,
+                outcome.solution,
+                packed,
+                capacity,
+                alignment=self.alignment,
+                deadline=self.deadline.within(2.0),
+            )
+        return self._schedule(capacity, outcome, outcome, packed, why)
+
     def _packed(
         self, outcome: Certified[Script], capacity: int
     ) -> tuple[Certified[Script], AddressLayout | None]:
-        """Return the outcome with addresses, made again for less where its blocks do not pack."""
+        """Return the outcome with addresses, solved again for less capacity if packing fails."""
         if not self.addresses or outcome.solution is None:
             return outcome, None
-        found = self._layout(outcome.solution, capacity)
-        less, least = capacity, self.made.problem.largest_working_set_bytes
+        best = self._layout(outcome.solution, capacity)
+        less, least = capacity, self.problem.largest_working_set_bytes
         for _ in range(_ATTEMPTS):
-            if found.packed or less <= least or self.deadline.passed():
+            if best.packed or less <= least or self.deadline.passed():
                 break
-            less = max(least, less - found.gap_bytes)
-            again = fewest_bytes(self.made.problem, less, self.method, self._share(_PART))
+            less = max(least, less - best.gap_bytes)
+            again = fewest_bytes(self.problem, less, self.method, self._share(_PART))
             if again.solution is None:
                 break
             tried = self._layout(again.solution, capacity)
             if tried.packed:
-                # Fragmentation costs bytes: the bound is still that of the whole capacity.
+                # Fragmentation costs bytes: the bound remains that of the full capacity.
                 return replace(again, bound=outcome.bound), tried
-            found = tried if tried.gap_bytes < found.gap_bytes else found
-        return outcome, found
+            best = tried if tried.gap_bytes < best.gap_bytes else best
+        return outcome, best
 
     def _layout(self, script: Script, capacity: int) -> AddressLayout:
-        trace = replay(self.made.problem, script, capacity)
+        trace = replay(self.problem, script, capacity)
         allowed = self._share(_PART).within(_PACKING)
-        return layout(self.made.problem, script, trace, capacity, allowed, alignment=self.alignment)
+        return layout(self.problem, script, trace, capacity, allowed, alignment=self.alignment)
 
     def _timed(self, capacity: int, fewest: Certified[Script], clock: Clock) -> Schedule:
-        """Return the fastest or most frugal schedule found, that of fewest bytes beside it."""
-        look = clock.fastest if self.objective == "latency_s" else clock.frugal
+        """Return the best schedule for time or energy, with that of fewest bytes for comparison."""
         beside = None if fewest.solution is None else clock.of(fewest.solution, capacity)
-        found = clock.ties(look(fewest, capacity, self._share(_SEARCH)), fewest, beside)
-        assert found.solution is not None
-        script, bound = found.solution.script, fewest.bound
-        outcome = outcome_of(self.made.problem, script, capacity, self.method, bound, fewest.work)
+        least = clock.least(self.objective, fewest, capacity, self._share(_SEARCH))
+        best = clock.ties(least, fewest, beside)
+        assert best.solution is not None
+        script, bound = best.solution.script, fewest.bound
+        outcome = outcome_of(self.problem, script, capacity, self.method, bound, fewest.work)
         packed = self._layout(script, capacity) if self.addresses else None
         if packed is not None and not packed.packed:
-            # Fewer bytes may leave the gaps that fewer seconds do not.
+            # The schedule of fewest bytes may pack where the fastest one does not.
             again, other = self._packed(fewest, capacity)
             if other is not None and other.packed and again.solution is not None:
                 timing = clock.of(again.solution, capacity)
-                made = self._result(capacity, again, other)
-                return replace(made, timing=timing, answer=nothing(self.method, found.bound))
-        made = self._result(capacity, outcome, packed)
-        timing = clock.timing(found, fewest, beside)
-        return replace(made, timing=timing, answer=found)
+                schedule = self._result(capacity, again, other)
+                return replace(schedule, timing=timing, answer=nothing(self.method, best.bound))
+        schedule = self._result(capacity, outcome, packed)
+        timing = clock.timing(best, fewest, beside)
+        return replace(schedule, timing=timing, answer=best)
 
     def _least_peak(self, capacity: int | None) -> Schedule:
         from perfmodel.schedule.peak import minimum_peak
 
-        found = minimum_peak(self.made.problem, self._share(_SEARCH))
-        assert found.solution is not None
-        script = Script(found.solution, ((),) * len(found.solution))
-        outcome = Certified(script, 0, 0, self.method, found.work)
-        if capacity is not None and found.value > capacity:
-            return self._impossible(capacity, found)
-        # Where blocks do not pack into the peak itself, the height they need is what counts.
-        packed = self._layout(script, capacity or int(found.value)) if self.addresses else None
+        least = minimum_peak(self.problem, self._share(_SEARCH))
+        assert least.solution is not None
+        script = Script(least.solution, ((),) * len(least.solution))
+        outcome = Certified(script, 0, 0, self.method, least.work)
+        if capacity is not None and least.value > capacity:
+            return self._impossible(capacity, least)
+        # Where blocks do not pack into the peak itself, the height of the packing is what counts.
+        packed = self._layout(script, capacity or int(least.value)) if self.addresses else None
         if packed is not None and not packed.packed and capacity is None:
             packed = self._layout(script, packed.height_bytes)
-        made = self._result(capacity, outcome, packed)
-        return replace(made, answer=found)
+        schedule = self._result(capacity, outcome, packed)
+        return replace(schedule, answer=least)
 
     def _tiled(self, capacity: int) -> Schedule:
         """Return the schedule in which operators larger than the memory run in tiles."""
         from perfmodel.schedule.tiling.streamed import in_tiles, streamed
 
         if self.objective != "bytes":
-            said = f"'{self.objective}' is not of operators in tiles"
-            raise input_error(said, path="objective", expected="bytes")
-        found = streamed(self.made, self.workload.parameters, capacity)
-        if found is None:
+            message = f"'{self.objective}' is not of operators in tiles"
+            raise input_error(message, path="objective", expected="bytes")
+        tiles = streamed(self.scheduled, self.workload.parameters, capacity)
+        if tiles is None:
             return self._impossible(capacity)
-        job = replace(self, made=in_tiles(self.made, found))
-        return replace(job._fewest(capacity), tiled=found, untiled=self.made, job=self)
+        job = replace(self, scheduled=in_tiles(self.scheduled, tiles))
+        return replace(job._fewest(capacity), tiled=tiles, untiled=self.scheduled, job=self)
 
     def _impossible(
         self, capacity: int, peak: Certified[tuple[int, ...]] | None = None
     ) -> Schedule:
-        """Return the schedule that says why there is none."""
+        """Return an infeasible schedule with the proved or best known reason."""
         from perfmodel.schedule.infeasible import over_peak, over_working_set
 
-        problem, pointwise = self.made.problem, self.made.pointwise
+        problem, pointwise = self.problem, self.scheduled.pointwise
         if peak is None:
             why = over_working_set(problem, capacity, pointwise=pointwise)
             levers = (*why.levers, *self._in_patches(why.demand, capacity))
             why = replace(why, levers=tuple(sorted(levers, key=lambda lever: not lever.enough)))
         else:
-            assert peak.solution is not None
-            why = over_peak(
-                problem,
-                capacity,
-                int(peak.value),
-                peak.solution,
-                proved=peak.proved,
-                pointwise=pointwise,
-                deadline=self.deadline,
-            )
+            deadline = self.deadline
+            why = over_peak(problem, capacity, peak, pointwise=pointwise, deadline=deadline)
         return self._none(capacity, why, why.demand if self.objective == "peak" else 0.0)
 
     def _in_patches(self, demand: float, capacity: int) -> tuple[Lever, ...]:
-        """Return what patches would do, where the best plan of them fits."""
+        """Return the effect of running in patches as a lever, if the best patch plan fits."""
         from perfmodel.schedule.infeasible import Lever
         from perfmodel.schedule.tiling.choose import patch_plan
         from perfmodel.schedule.tiling.layers import network
 
-        large = len(self.made.problem.steps) > _PATCHED
-        if self.made.graph.schedulable_only or large or self.deadline.passed():
+        large = len(self.problem.steps) > _PATCHED
+        if self.scheduled.graph.schedulable_only or large or self.deadline.passed():
             return ()
         net = network(self.workload, self.at.precision)
         if len(net.maps[0].extents) != 2:
             return ()
-        # A few choices: `perfmodel patches` looks through all of them.
-        found = patch_plan(
+        # Only a few options here: `perfmodel patches` searches all of them.
+        plan = patch_plan(
             net,
             "macs",
             capacity_bytes=capacity,
@@ -320,10 +319,8 @@ class ScheduleJob:
             grids=((2, 2), (4, 4), (8, 8)),
             time_limit_s=self.deadline.left(),
         )
-        if found is None or all(stage.patches.count == 1 for stage in found.stages):
+        if plan is None or all(stage.patches.count == 1 for stage in plan.stages):
             return ()
-        macs = sum(stage.least_macs for stage in found.stages)
-        more = (
-            f", {100.0 * found.extra_macs / macs:.1f} % more multiply-accumulates" if macs else ""
-        )
-        return (Lever(f"run in patches{more}", demand - found.peak_bytes, True),)
+        macs = sum(stage.least_macs for stage in plan.stages)
+        more = f", {100.0 * plan.extra_macs / macs:.1f} % more multiply-accumulates" if macs else ""
+        return (Lever(f"run in patches{more}", demand - plan.peak_bytes, True),)

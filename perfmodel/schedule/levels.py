@@ -1,9 +1,9 @@
-"""Retention over several memory levels: scratchpad, second level, off chip, in a fixed order.
+"""Retention over several memory levels (scratchpad, second level, off chip) in a fixed order.
 
-Copies are clean, since a buffer is written once: dropping one is free, moving one across a boundary
-costs its bytes times what a byte across that boundary costs (time or energy). Which levels hold
-which buffer while each step runs is a mixed-integer programme in the manner of a flow over time;
-with one level it is the retention of a fixed order.
+Copies are clean, since a buffer is written once: dropping one is free, and moving one across a
+boundary costs its bytes times the cost per byte of that boundary (time or energy). The levels that
+hold each buffer while each step runs are the variables of a mixed-integer programme similar to a
+flow over time; with one level it reduces to the retention of a fixed order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.former import former_attributes, former_names
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.matrix import TOLERANCE, Floats, Solved
 from perfmodel.optimise.programme import LinearSum, MilpModel, total
@@ -27,12 +27,12 @@ if not TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RetentionLevel:
-    """A memory level; the one below the last is off chip and holds everything.
+    """A memory level; the memory below the last level is off chip and holds everything.
 
     Attributes
     ----------
     cost_per_byte
-        Of a byte across the boundary between this level and the next, either way.
+        Cost of a byte that crosses the boundary to the next level, in either direction.
     """
 
     name: str
@@ -42,14 +42,14 @@ class RetentionLevel:
 
 @dataclass(frozen=True, slots=True)
 class BoundaryCrossing:
-    """A buffer across one boundary, just before a step.
+    """Move of a buffer across one boundary, just before a step.
 
     Attributes
     ----------
     boundary
-        0 is the one below the scratchpad.
+        Index of the boundary; 0 is directly below the scratchpad.
     down
-        Away from the scratchpad.
+        True for a move away from the scratchpad.
     """
 
     buffer: int
@@ -59,17 +59,17 @@ class BoundaryCrossing:
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class LevelPlan(CertifiedResult[tuple[tuple[BoundaryCrossing, ...], ...]]):
-    """What moves before each step of an order, downward moves first, as `Certified`.
+    """Moves before each step of an order, downward moves first, as `Certified`.
 
-    Its value is weighted bytes; no plan for this order costs less than the bound.
+    The value is the weighted bytes; no plan for this order costs less than the bound.
 
     Attributes
     ----------
-    held
-        For each step of the order and each level, the buffers that it holds while the step runs
-        (of the scratchpad: without what the step writes).
+    contents
+        Buffers that each level holds while each step runs, by step and level (for the scratchpad
+        without the outputs of the step).
     crossing_bytes
-        Across each boundary.
+        Bytes across each boundary.
     """
 
     noun = "levels"
@@ -77,22 +77,25 @@ class LevelPlan(CertifiedResult[tuple[tuple[BoundaryCrossing, ...], ...]]):
 
     order: tuple[int, ...]
     levels: tuple[RetentionLevel, ...]
-    held: tuple[tuple[frozenset[int], ...], ...]
+    contents: tuple[tuple[frozenset[int], ...], ...]
     crossing_bytes: tuple[int, ...]
+
+    if not TYPE_CHECKING:
+        __getattr__ = former_attributes(held="contents")
 
     @property
     def moves(self) -> tuple[tuple[BoundaryCrossing, ...], ...]:
-        """What crosses a boundary before each step of the order."""
+        """Moves across boundaries before each step of the order."""
         return self.solution or ()
 
     @property
     def cost(self) -> float:
-        """Bytes across each boundary, weighted."""
+        """Bytes across each boundary, weighted by its cost per byte."""
         return self.value
 
     @property
     def headline(self) -> str:
-        """Over which memories, and how sure it is that nothing costs less."""
+        """Memories of the plan, its cost, and its proof or lower bound."""
         names = " and ".join(level.name for level in self.levels)
         proof = "proved cheapest" if self.proved else f"at least {self.bound:.6g}"
         return f"retention over {names}: cost {self.cost:.6g}, {proof}"
@@ -106,7 +109,7 @@ class LevelPlan(CertifiedResult[tuple[tuple[BoundaryCrossing, ...], ...]]):
 
     @cached_property
     def table(self) -> Table:
-        """One row for each buffer that crosses a boundary: before which step, and which way."""
+        """One row per boundary crossing: step, buffer and direction."""
         rows = [(step, each) for step, every in enumerate(self.moves) for each in every]
         return Table(
             {
@@ -124,28 +127,29 @@ def over_levels(
     order: Sequence[int] | None = None,
     deadline: Deadline | None = None,
 ) -> LevelPlan | None:
-    """Return the cheapest retention over levels for an order.
+    """Return the cheapest retention over memory levels for a fixed order.
 
-    Before each step the moves down come first, those across lower boundaries before those across
-    higher ones, then drops, then the moves up; a move may pass through a level without stopping.
-    What moves up from a level stays there while the step runs.
+    Before each step downward moves come first, those across lower boundaries before those across
+    higher ones, then drops, then upward moves; a move may pass through a level without stopping.
+    A buffer that moves up from a level keeps its copy there while the step runs.
 
     Parameters
     ----------
     levels
-        From the scratchpad down.
+        Levels from the scratchpad down.
     order
-        By default that of the schedule with the fewest bytes out of the scratchpad.
+        Order of the steps; by default that of the schedule with the fewest bytes spilled and
+        reloaded.
 
     Returns
     -------
     LevelPlan or None
-        None where a step does not fit the scratchpad, or nothing was reached in time.
+        None if a step does not fit the scratchpad, or no plan was found in time.
 
     Raises
     ------
     ValueError
-        No level, or an order that is none.
+        There is no level, or the order is invalid.
     """
     if not levels:
         raise ValueError("there is no level to hold anything")
@@ -167,10 +171,10 @@ def _best_order(problem: Problem, capacity_bytes: int, deadline: Deadline) -> tu
 
 
 class _MultilevelRetentionMilp:
-    """The programme over levels, boundaries and positions k of the order.
+    """Mixed-integer programme over levels, boundaries and positions k of the order.
 
-    ``x[level, b, k]`` says that a level holds buffer b while the step at k runs, ``down`` and
-    ``up[boundary, b, k]`` that b crosses before it, ``s[b, k]`` that a copy lies off chip by then.
+    ``x[level, b, k]`` is 1 if a level holds buffer b while the step at k runs, ``down`` and
+    ``up[boundary, b, k]`` if b crosses before it, ``s[b, k]`` if a copy exists off chip by then.
     """
 
     def __init__(
@@ -180,7 +184,7 @@ class _MultilevelRetentionMilp:
         self.sizes = [b.size_bytes for b in problem.buffers]
         at = {s: k for k, s in enumerate(order)}
         self.uses = [sorted(at[s] for s in readers) for readers in problem.readers]
-        #: Buffer -> positions from just after the step that makes it to its last use.
+        #: Live range of each buffer: positions from just after its maker to its last use.
         self.lives = {
             b: range(at[maker] + 1, uses[-1] + 1)
             for b, (maker, uses) in enumerate(zip(problem.maker, self.uses, strict=True))
@@ -197,29 +201,29 @@ class _MultilevelRetentionMilp:
             for level in range(1, len(levels)):
                 self._capacity(level, k, levels[level].capacity_bytes)
 
-    def _get(self, what: str, level: int, b: int, k: int) -> LinearSum:
-        """Return a variable; 0 where there is none, 1 in the scratchpad where b was just made."""
-        before = k < self.lives[b].start and what == "x" and level == 0
-        return self.columns.get((what, level, b, k), LinearSum({}, float(before)))
+    def _get(self, kind: str, level: int, b: int, k: int) -> LinearSum:
+        """Return a variable; 0 if absent, 1 in the scratchpad just after b is written."""
+        before = k < self.lives[b].start and kind == "x" and level == 0
+        return self.columns.get((kind, level, b, k), LinearSum({}, float(before)))
 
     def _variables(self, b: int, k: int) -> None:
         n, size = len(self.levels), self.sizes[b]
 
-        def new(what: str, level: int, cost: float = 0.0, low: float = 0.0) -> None:
-            name = f"{what}_{level}_{self.problem.buffers[b].name}_{b}_{k}"
-            self.columns[what, level, b, k] = self.model.variable(name, cost=cost, low=low)
+        def new(kind: str, level: int, cost: float = 0.0, low: float = 0.0) -> None:
+            name = f"{kind}_{level}_{self.problem.buffers[b].name}_{b}_{k}"
+            self.columns[kind, level, b, k] = self.model.variable(name, cost=cost, low=low)
 
         stored = self.problem.buffers[b].stored
         for level in range(n):
             new("x", level, low=float(level == 0 and k in self.uses[b]))
         if not stored:
             new("s", n)
-        for what, boundaries in (("down", n - stored), ("up", n)):
+        for kind, boundaries in (("down", n - stored), ("up", n)):
             for i in range(boundaries):
-                new(what, i, size * self.levels[i].cost_per_byte)
+                new(kind, i, size * self.levels[i].cost_per_byte)
 
     def _crossings(self, b: int, k: int) -> None:
-        """What a level holds was there before or has just come; what comes was where it comes from.
+        """Require that copies persist or arrive, and arrive only from a level that has one.
 
         ``x[i, k] <= x[i, k - 1] + down[i - 1, k] + up[i, k]``, ``s[k] <= s[k - 1] + down[n - 1,
         k]``, ``down[i, k] <= x[i, k - 1] + down[i - 1, k]``, ``up[i, k] <= x[i + 1, k] + up[i + 1,
@@ -227,8 +231,8 @@ class _MultilevelRetentionMilp:
         """
         n = len(self.levels)
 
-        def get(what: str, level: int, back: int = 0) -> LinearSum:
-            return self._get(what, level, b, k - back)
+        def get(kind: str, level: int, back: int = 0) -> LinearSum:
+            return self._get(kind, level, b, k - back)
 
         def at_most(left: LinearSum, right: LinearSum) -> None:
             self.model.require("crossing", left - right, high=0.0)
@@ -245,7 +249,7 @@ class _MultilevelRetentionMilp:
             at_most(get("up", i), get("x", i + 1) + get("up", i + 1))
 
     def _capacity(self, level: int, k: int, room: int) -> None:
-        """A level holds what fits: ``sum over b of size[b] x[level, b, k] <= room``."""
+        """Require that buffers fit: ``sum over b of size[b] x[level, b, k] <= room``."""
         there = [
             self.sizes[b] * self._get("x", level, b, k)
             for b, life in self.lives.items()
@@ -255,7 +259,7 @@ class _MultilevelRetentionMilp:
             self.model.require("capacity", total(there), high=room)
 
     def solve(self, deadline: Deadline) -> LevelPlan | None:
-        """Solve it and read the plan."""
+        """Solve the programme and return its plan."""
         solved = self.model.solve(deadline, start=self.start(deadline))
         values = solved.solution
         if values is None:
@@ -264,9 +268,9 @@ class _MultilevelRetentionMilp:
         return self.plan(on, solved)
 
     def start(self, deadline: Deadline) -> Floats | None:
-        """Return a known solution: what one level evicts goes off chip and comes back from there.
+        """Return a known solution: evictions of a single level go off chip and return from there.
 
-        A quarter of the time is for the best evictions of that level.
+        A quarter of the time is spent on the best evictions of that level.
         """
         from perfmodel.schedule.ilp import retention
 
@@ -294,16 +298,16 @@ class _MultilevelRetentionMilp:
         return self.model.point(ones)
 
     def plan(self, on: set[tuple[str, int, int, int]], solved: Solved) -> LevelPlan:
-        """Read a plan from the variables that are 1."""
+        """Return the plan given by the variables equal to 1."""
         n = len(self.levels)
         moves: list[list[BoundaryCrossing]] = [[] for _ in self.order]
-        held: list[list[set[int]]] = [[set() for _ in range(n)] for _ in self.order]
+        residents: list[list[set[int]]] = [[set() for _ in range(n)] for _ in self.order]
         crossing = [0] * n
-        for what, level, b, k in sorted(on, key=lambda c: (c[3], c[0] != "down", -c[1], c[2])):
-            if what == "x":
-                held[k][level].add(b)
-            elif what in ("down", "up"):
-                moves[k].append(BoundaryCrossing(b, level, what == "down"))
+        for kind, level, b, k in sorted(on, key=lambda c: (c[3], c[0] != "down", -c[1], c[2])):
+            if kind == "x":
+                residents[k][level].add(b)
+            elif kind in ("down", "up"):
+                moves[k].append(BoundaryCrossing(b, level, kind == "down"))
                 crossing[level] += self.sizes[b]
         cost = sum(
             size * level.cost_per_byte for size, level in zip(crossing, self.levels, strict=True)
@@ -316,5 +320,5 @@ class _MultilevelRetentionMilp:
             order=self.order,
             levels=self.levels,
             crossing_bytes=tuple(crossing),
-            held=tuple(tuple(frozenset(s) for s in each) for each in held),
+            contents=tuple(tuple(frozenset(s) for s in each) for each in residents),
         )

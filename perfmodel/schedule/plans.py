@@ -1,4 +1,4 @@
-"""From a script to the plan of a graph."""
+"""Conversion of a script into the execution plan of a graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perfmodel.schedule.script import ResidencyInterval, Script, Trace
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Names of the device, its engine, the scheduled memory and the memory outside of it."""
+    """Names of the scheduled memory, the memory outside it, the device and its engine."""
 
     memory: str = "scratchpad"
     outer: str = "offchip"
@@ -38,9 +38,9 @@ def to_plan(
     Parameters
     ----------
     addresses
-        Index into ``trace.intervals`` -> offset in bytes.
+        Offset in bytes of each stay, keyed by index into ``trace.intervals``.
     times
-        Position in the order -> start and end of the step, in seconds.
+        Start and end of each step in seconds, keyed by position in the order.
     """
     order, begins = _order(scheduled, script, where, times or {})
     maker = _makers(scheduled, order)
@@ -93,7 +93,7 @@ def to_plan(
 
 
 def _makers(scheduled: Scheduled, order: Sequence[Placement]) -> dict[str, int]:
-    """Return tensor -> step of the plan that writes it."""
+    """Return the plan step that writes each tensor."""
     step = {placement.operator: i for i, placement in enumerate(order)}
     return {
         name: step[op.name]
@@ -104,7 +104,7 @@ def _makers(scheduled: Scheduled, order: Sequence[Placement]) -> dict[str, int]:
 
 
 def _writer(scheduled: Scheduled, script: Script, stay: ResidencyInterval) -> Step | None:
-    """Return the step that writes the buffer where its stay begins; None where it is loaded."""
+    """Return the step that writes the buffer at the start of its stay; None if it is loaded."""
     step = scheduled.problem.steps[script.order[stay.first]]
     return step if stay.buffer in step.writes and not step.load else None
 
@@ -116,11 +116,11 @@ def _span(
     begins: Sequence[int],
     maker: Mapping[str, int],
 ) -> tuple[int, int]:
-    """Return the first and the last step of the plan in which a buffer is there."""
+    """Return the first and last step of the plan in which a buffer is on chip."""
     first = begins[stay.first]
     if _writer(scheduled, script, stay) is not None:
         first = maker[scheduled.tensors[stay.buffer]]
-    # Up to the last operator that runs at that position, or before it where it is a load.
+    # Up to the last operator at that position, or the one before it if the position is a load.
     last = begins[stay.last + 1] - 1
     ending = scheduled.problem.steps[script.order[stay.last]]
     if ending.takes_over == stay.buffer:
@@ -129,7 +129,7 @@ def _span(
 
 
 def _taken_over(scheduled: Scheduled, script: Script, stay: ResidencyInterval) -> str:
-    """Return the tensor whose place a buffer takes over where its stay begins."""
+    """Return the tensor whose place a buffer takes over at the start of its stay, or ''."""
     step = _writer(scheduled, script, stay)
     over = step is not None and step.takes_over >= 0 and step.writes[0] == stay.buffer
     return scheduled.tensors[step.takes_over] if step is not None and over else ""
@@ -139,28 +139,27 @@ def _moves(
     where: Where, stay: ResidencyInterval, name: str, size: int, first: int, last: int
 ) -> Iterator[Move]:
     """Yield the reload before a stay and the spill after it."""
-
-    def move(kind: Literal["spill", "reload"], step: int, source: str, target: str) -> Move:
-        return Move(
-            tensor=name,
-            kind=kind,
-            step=step,
-            source=source,
-            target=target,
-            size_bytes=size,
-            device=where.device,
-        )
-
-    if stay.reloaded:
-        yield move("reload", first, where.outer, where.memory)
-    if stay.spilled:
-        yield move("spill", last + 1, where.memory, where.outer)
+    kinds: tuple[tuple[Literal["reload", "spill"], bool, int, str, str], ...] = (
+        ("reload", stay.reloaded, first, where.outer, where.memory),
+        ("spill", stay.spilled, last + 1, where.memory, where.outer),
+    )
+    for kind, happens, step, source, target in kinds:
+        if happens:
+            yield Move(
+                tensor=name,
+                kind=kind,
+                step=step,
+                source=source,
+                target=target,
+                size_bytes=size,
+                device=where.device,
+            )
 
 
 def _order(
     scheduled: Scheduled, script: Script, where: Where, times: Mapping[int, tuple[float, float]]
 ) -> tuple[list[Placement], list[int]]:
-    """Return every operator, and where each position of the order begins (and the last ends)."""
+    """Return the placements of all operators, and the index at which each position starts."""
     problem = scheduled.problem
     views: dict[str, list[str]] = {}
     for name, source in scheduled.views:
@@ -171,9 +170,9 @@ def _order(
 
     buffers = set(scheduled.tensors)
     writes = {op.name: op.writes for _, op in scheduled.graph.walk()}
-    # What stays inside a kernel has its other names there too.
+    # Tensors internal to a kernel have aliases that are internal too.
     inner = {t for m in scheduled.members for n in m for t in writes[n] if t not in buffers}
-    # What no step makes, such as weights, is there from the beginning, and so are its other names.
+    # Tensors written by no step, such as weights, exist from the start, as do their aliases.
     order = [
         place(n)
         for source, names in views.items()
@@ -187,7 +186,7 @@ def _order(
         kernel = problem.steps[s].name if len(members) > 1 else ""
         start, end = times.get(k, (None, None))
         for i, name in enumerate(members):
-            # The kernel's time stands at its first operator; the others ride on it.
+            # The first operator of a kernel carries its time; the others take none.
             begin = start if i == 0 else end
             order.append(
                 place(name).model_copy(update={"kernel": kernel, "start_s": begin, "end_s": end})

@@ -1,4 +1,4 @@
-"""Methods behind one call: each takes what the faster ones found and tries to better it."""
+"""Portfolio of scheduling methods: each starts from the incumbent of the faster ones."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from perfmodel.schedule.script import Script, outcome_of
 
 Method = Literal["greedy", "beam", "ilp", "exact"]
 
-#: From the fastest to the one that proves.
+#: Methods from the fastest to the exact one.
 METHODS: tuple[Method, ...] = ("greedy", "beam", "ilp", "exact")
 
-#: Widths of the beams that go before anything slower.
+#: Beam widths tried before any slower method.
 _WIDTHS = (20, 200)
 
-#: Share of the time that a method may take before the next one starts, and that of the search.
+#: Share of the time for each method before the next one starts, and for the exact search.
 _SHARE, _SEARCH = 0.3, 0.85
 
-#: Orders that each descent after a search without a proof looks at.
+#: Orders evaluated by each local search that follows an unproved search.
 _TRIES = 4000
 
 
@@ -36,14 +36,15 @@ def fewest_bytes(
     """Return a schedule that spills and reloads few bytes; by ``exact``, the fewest.
 
     ``greedy``: three orders with Belady's replacement. ``beam``: also beams over orders and
-    evictions. ``ilp``: also the best evictions for the orders found, and on small graphs the
-    integer programme of order and retention. ``exact``: also the least peak, which fits or not, and
-    a search that ends proved or, at the deadline, with a bound. None is worse than those before it.
+    evictions. ``ilp``: also the best evictions for the known orders and, on small graphs, the
+    integer programme of order and retention. ``exact``: also the least-peak order, and a search
+    that ends with a proof or, at the deadline, with a bound. No method is worse than its
+    predecessors.
 
     Parameters
     ----------
     incumbent
-        A script known to fit, such as one for a smaller capacity.
+        A feasible script, such as one for a smaller capacity.
     """
     deadline = deadline or Deadline()
     best = greedy(problem, capacity_bytes)
@@ -78,7 +79,7 @@ def fewest_bytes(
 def _proved(
     problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
 ) -> Certified[Script]:
-    """Return the outcome of the least peak and of the search; some time is left if it is open."""
+    """Return the result of the least peak and the exact search, with time left if still open."""
     best = _without_spills(problem, capacity_bytes, deadline, best)
     if best.proved:
         return best
@@ -91,7 +92,7 @@ def _proved(
 def _descended(
     problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
 ) -> Certified[Script]:
-    """Return what moves of steps make of a schedule that is not proved."""
+    """Return the result of local search from schedules that are not proved optimal."""
     if best.proved or best.solution is None:
         return best
     from perfmodel.schedule.improve import improved
@@ -100,7 +101,7 @@ def _descended(
     for start in starts:
         if start is None or deadline.passed():
             continue
-        # The most for the best; something is left for what follows.
+        # Most of the time goes to the best script; some is reserved for what follows.
         allowed = deadline.within(0.4 * deadline.left())
         script = improved(problem, start, capacity_bytes, allowed, tries=_TRIES)
         best = best.or_better(outcome_of(problem, script, capacity_bytes, best.method))
@@ -110,10 +111,10 @@ def _descended(
 def _without_spills(
     problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
 ) -> Certified[Script]:
-    """Return the order of least peak: nothing is spilled where it fits, often little elsewhere."""
+    """Return the order of least peak: free of spills if it fits, otherwise often close to it."""
     from perfmodel.schedule.peak import minimum_peak
 
-    found = minimum_peak(problem, deadline.within(_SHARE * deadline.left()))
-    assert found.solution is not None
-    script = belady(problem, found.solution, capacity_bytes)
+    least = minimum_peak(problem, deadline.within(_SHARE * deadline.left()))
+    assert least.solution is not None
+    script = belady(problem, least.solution, capacity_bytes)
     return best.or_better(outcome_of(problem, script, capacity_bytes, best.method))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from perfmodel.schedule.masks import closures, mask_of
+
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
@@ -14,8 +16,8 @@ class Buffer:
     Attributes
     ----------
     stored
-        A copy off chip exists or will exist anyway (a network's input or output), so that evicting
-        it costs no store.
+        True if a copy off chip exists or will exist in any case (network input or output), so that
+        evicting the buffer costs no store.
     """
 
     name: str
@@ -30,17 +32,17 @@ class Step:
     Attributes
     ----------
     reads, writes
-        Indices of buffers, each once.
+        Indices of buffers, without repetition.
     takes_over
-        The buffer read whose place ``writes[0]`` takes over, or -1. Only this step reads it.
+        Buffer whose place ``writes[0]`` takes over, or -1. It is read by this step only.
     scratch_bytes
         Bytes needed on chip only while the step runs: workspace, or weights that pass through.
     seconds
-        Compute time, where an objective needs it.
+        Compute time, for objectives that need it.
     stream_bytes
-        Bytes that the step itself must fetch from off chip (weights), where an objective needs it.
+        Bytes that the step itself fetches from off chip (weights), for objectives that need it.
     load
-        Brings a network's input on chip: no operator of the graph.
+        True if the step brings a network input on chip and is no operator of the graph.
     """
 
     name: str
@@ -55,14 +57,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Problem:
-    """Steps over buffers; the steps stand in a topological order, called the natural one.
+    """Steps over buffers; the steps are in a topological order, called the natural order.
 
-    A step runs when all that it reads is resident; while it runs, everything resident, what it
-    writes and its scratch lie on chip together (``takes_over`` and ``writes[0]`` in one place, as
-    large as the larger). A buffer without a reader left vanishes. Before a step any resident buffer
-    may be evicted, for its size unless a copy exists off chip, and is reloaded, for its size,
-    before the next step that reads it. (The setting of COSMA, arXiv:2311.18246, whose metric,
-    the non-compulsory bytes, is the sum of both.)
+    A step runs when all its inputs are resident; while it runs, all resident buffers, its outputs
+    and its scratch are on chip together (``takes_over`` and ``writes[0]`` share one place, as large
+    as the larger). A buffer without remaining readers is freed. Before a step any resident buffer
+    may be evicted, at the cost of its size unless a copy exists off chip, and is reloaded, at the
+    cost of its size, before the next step that reads it. (The setting of COSMA, arXiv:2311.18246,
+    whose metric, the non-compulsory bytes, is the sum of both.)
     """
 
     name: str
@@ -70,13 +72,13 @@ class Problem:
     buffers: tuple[Buffer, ...]
 
     def __post_init__(self) -> None:
-        made: set[int] = set()
+        written: set[int] = set()
         for i, step in enumerate(self.steps):
-            if not made.issuperset(step.reads):
+            if not written.issuperset(step.reads):
                 raise ValueError(f"step {i} ('{step.name}') reads what no earlier step writes")
-            if made.intersection(step.writes) or len(set(step.writes)) != len(step.writes):
+            if written.intersection(step.writes) or len(set(step.writes)) != len(step.writes):
                 raise ValueError(f"step {i} ('{step.name}') writes a buffer a second time")
-            made.update(step.writes)
+            written.update(step.writes)
         for i, step in enumerate(self.steps):
             t = step.takes_over
             if t >= 0 and (t not in step.reads or self.readers[t] != (i,) or not step.writes):
@@ -84,12 +86,24 @@ class Problem:
 
     @cached_property
     def maker(self) -> tuple[int, ...]:
-        """Step that writes each buffer; -1 for a buffer that none does."""
+        """Step that writes each buffer; -1 for a buffer that no step writes."""
         maker = [-1] * len(self.buffers)
         for i, step in enumerate(self.steps):
             for t in step.writes:
                 maker[t] = i
         return tuple(maker)
+
+    @cached_property
+    def input_loads(self) -> frozenset[int]:
+        """Steps that read nothing and write one stored buffer: loads of network inputs."""
+        return frozenset(
+            i
+            for i, step in enumerate(self.steps)
+            if not step.reads
+            and not step.scratch_bytes
+            and len(step.writes) == 1
+            and self.buffers[step.writes[0]].stored
+        )
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
@@ -102,49 +116,43 @@ class Problem:
 
     @cached_property
     def predecessors(self) -> tuple[tuple[int, ...], ...]:
-        """Steps whose output each step reads, ascending."""
+        """Steps whose outputs each step reads, ascending."""
         maker = self.maker
         return tuple(tuple(sorted({maker[t] for t in s.reads})) for s in self.steps)
 
     @cached_property
     def successors(self) -> tuple[tuple[int, ...], ...]:
-        """Steps that read what each step writes, ascending."""
+        """Steps that read the outputs of each step, ascending."""
         readers = self.readers
         return tuple(tuple(sorted({r for t in s.writes for r in readers[t]})) for s in self.steps)
 
     @cached_property
+    def _closures(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return closures([mask_of(before) for before in self.predecessors])
+
+    @property
     def ancestors(self) -> tuple[int, ...]:
         """Bit mask, for each step, of the steps that must come before it."""
-        masks: list[int] = []
-        for before in self.predecessors:
-            mask = 0
-            for p in before:
-                mask |= masks[p] | 1 << p
-            masks.append(mask)
-        return tuple(masks)
+        return self._closures[0]
 
-    @cached_property
+    @property
     def descendants(self) -> tuple[int, ...]:
         """Bit mask, for each step, of the steps that must come after it."""
-        masks = [0] * len(self.steps)
-        for i in range(len(self.steps) - 1, -1, -1):
-            for s in self.successors[i]:
-                masks[i] |= masks[s] | 1 << s
-        return tuple(masks)
+        return self._closures[1]
 
     @cached_property
     def reads_mask(self) -> tuple[int, ...]:
         """Bit mask of the buffers that each step reads."""
-        return tuple(_mask(s.reads) for s in self.steps)
+        return tuple(mask_of(s.reads) for s in self.steps)
 
     @cached_property
     def writes_mask(self) -> tuple[int, ...]:
         """Bit mask of the buffers that each step writes."""
-        return tuple(_mask(s.writes) for s in self.steps)
+        return tuple(mask_of(s.writes) for s in self.steps)
 
     @cached_property
     def growth_bytes(self) -> tuple[int, ...]:
-        """Bytes that each step needs on chip beside everything that is resident before it."""
+        """Bytes that each step needs on chip in addition to the buffers resident before it."""
         sizes = [b.size_bytes for b in self.buffers]
         return tuple(
             step.scratch_bytes
@@ -168,13 +176,13 @@ class Problem:
 
     @property
     def compulsory_bytes(self) -> int:
-        """Bytes of the network's inputs and outputs, which cross once whatever the schedule."""
+        """Bytes of network inputs and outputs, each of which crosses once under any schedule."""
         loaded = {t for s in self.steps if s.load for t in s.writes}
         left = {t for t, b in enumerate(self.buffers) if b.stored and t not in loaded}
         return sum(self.buffers[t].size_bytes for t in loaded | left)
 
     def is_order(self, order: Sequence[int]) -> bool:
-        """Tell whether `order` runs every step once, none before what it reads."""
+        """Return whether `order` runs every step once, each after the makers of its inputs."""
         done = 0
         for s in order:
             if done >> s & 1 or self.ancestors[s] & ~done:
@@ -186,10 +194,3 @@ class Problem:
         """Return the problem with a compute time for each step."""
         steps = zip(self.steps, seconds, strict=True)
         return replace(self, steps=tuple(replace(s, seconds=t) for s, t in steps))
-
-
-def _mask(indices: Sequence[int]) -> int:
-    mask = 0
-    for i in indices:
-        mask |= 1 << i
-    return mask

@@ -1,4 +1,4 @@
-"""Further questions to a schedule: steps that run again, more levels, its integer programmes."""
+"""Follow-up analyses of a schedule: recomputation, several memory levels, LP files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 def recomputed(
     s: Schedule, *, bytes_per_mac: float | None = None, time_limit_s: float | None = 10.0
 ) -> Recomputation:
-    """Return the schedule in which steps may run again instead of being spilled.
+    """Return the schedule in which steps may be recomputed instead of their outputs spilled.
 
     Parameters
     ----------
     bytes_per_mac
-        What a multiply-accumulate done again costs, in bytes of traffic; by default its time on the
-        device times the bandwidth of the outer memory; nothing where there is no device.
+        Cost of a recomputed multiply-accumulate in bytes of traffic; by default its time on the
+        device times the bandwidth of the outer memory, or 0 without a device.
 
     Raises
     ------
@@ -47,21 +47,22 @@ def recomputed(
     elif s.job is not None and (clock := s.job.clock()) is not None:
         rate = clock.dma.read_bytes_per_s
         again = [round(step.seconds * rate) for step in clock.problem.steps]
-    found = recompute(problem, limit, again, s.script, Deadline(time_limit_s))
-    assert found is not None
-    return found
+    answer = recompute(problem, limit, again, s.script, Deadline(time_limit_s))
+    assert answer is not None
+    return answer
 
 
 def over_levels(s: Schedule, *, time_limit_s: float | None = 10.0) -> LevelPlan:
-    """Return where buffers lie over all memories from the scheduled one to main memory.
+    """Return the placement of buffers over all memories from the scheduled one to main memory.
 
-    The order is that of the schedule. A byte across a boundary costs the energy that the memory
-    behind it states for one, else the time that it takes there; in ratio to the last.
+    The order is that of the schedule. The cost of a byte across a boundary is the energy per byte
+    of the memory behind it, or its transfer time where no energy is stated, relative to the last
+    boundary.
 
     Raises
     ------
     InputError
-        No device, or only one memory before main memory.
+        There is no device, or only one memory before main memory.
     """
     from perfmodel.schedule.levels import RetentionLevel
     from perfmodel.schedule.levels import over_levels as run
@@ -84,22 +85,22 @@ def over_levels(s: Schedule, *, time_limit_s: float | None = 10.0) -> LevelPlan:
     levels: list[RetentionLevel] = []
     prices = _prices(facts, names[first + 1 : last + 1])
     for k, name in enumerate(names[first:last]):
-        held = float(facts[f"memories.{name}.capacity"])
-        held -= float(facts.get(f"memories.{name}.reserved", 0.0))
-        size = limit if k == 0 else int(held)
+        room = float(facts[f"memories.{name}.capacity"])
+        room -= float(facts.get(f"memories.{name}.reserved", 0.0))
+        size = limit if k == 0 else int(room)
         levels.append(RetentionLevel(name, size, prices[k] / prices[-1]))
-    found = run(s.problem, levels, s.script.order, Deadline(time_limit_s))
-    if found is None:
+    plan = run(s.problem, levels, s.script.order, Deadline(time_limit_s))
+    if plan is None:
         raise input_error(
             "no placement over the levels was found in time",
             path="levels",
             expected="a longer time limit",
         )
-    return found
+    return plan
 
 
 def _prices(facts: Mapping[str, Any], names: Sequence[str]) -> list[float]:
-    """Return what a byte to each memory costs: joules where all state them, else seconds."""
+    """Return the cost of a byte to each memory: joules if all memories state them, else seconds."""
     energy = [float(facts.get(f"memories.{name}.energy_per_byte") or 0.0) for name in names]
     if all(energy):
         return energy
@@ -107,14 +108,14 @@ def _prices(facts: Mapping[str, Any], names: Sequence[str]) -> list[float]:
 
 
 def write_lp(s: Schedule, path: str | Path, *, order: bool = False) -> None:
-    """Write an integer programme of the schedule as an LP file, in the names of the graph.
+    """Write an integer programme of the schedule as an LP file, with the names of the graph.
 
     Parameters
     ----------
     path
         A file that ends in ``.lp``.
     order
-        The programme of order and evictions; by default that of the evictions of its order alone.
+        Write the programme of order and evictions instead of evictions for the given order only.
 
     Raises
     ------

@@ -1,14 +1,15 @@
-"""A schedule: its numbers, what lies where and when, and the plan that predictions read."""
+"""Result of `schedule`: metrics, placement over time, and the plan used by predictions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.former import former_attributes
 from perfmodel.optimise.certified import Certified
 from perfmodel.plan import Plan
+from perfmodel.schedule import questions, text
 from perfmodel.schedule.addresses import AddressLayout
 from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.plans import Where, to_plan
@@ -19,56 +20,40 @@ from perfmodel.table import Result, ShownPicture, Table
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Unproved
     from perfmodel.schedule.job import ScheduleJob
-    from perfmodel.schedule.levels import LevelPlan
-    from perfmodel.schedule.recompute import Recomputation
     from perfmodel.schedule.staircase import SpillStaircase
     from perfmodel.schedule.tiling.streamed import Streamed
     from perfmodel.schedule.timing import Timing
 
-#: What a schedule may minimise.
+#: Objectives of a schedule.
 OBJECTIVES = ("bytes", "latency_s", "offchip_energy_j", "peak")
-
-#: Numbers of a schedule: attributes, and keys of its JSON.
-METRICS = (
-    "spill_bytes",
-    "reload_bytes",
-    "compulsory_bytes",
-    "tile_bytes",
-    "offchip_bytes",
-    "lower_bound_bytes",
-    "capacity_bytes",
-    "peak_bytes",
-    "working_set_bytes",
-    "weight_bytes",
-)
 
 
 @dataclass(frozen=True, repr=False)
 class Schedule(Result):
-    """The order of a network's operators, what stays on chip, and what is spilled and reloaded.
+    """Order of a network's operators, with the tensors kept on chip, spilled and reloaded.
 
     Attributes
     ----------
     objective
         One of `OBJECTIVES`.
     method
-        Method that was asked for.
+        Requested method.
     capacity_bytes
-        What the scheduled memory holds for activations; None where nothing bounds it.
+        Capacity of the scheduled memory for activations; None where it is unbounded.
     outcome
-        Bytes spilled and reloaded by this schedule, and what no schedule goes below.
+        Bytes spilled and reloaded by this schedule, with their lower bound over all schedules.
     answer
-        The same of the objective, in its unit.
+        Value and lower bound of the objective, in its unit.
     layout
-        Addresses; None where none were asked for.
+        Addresses; None if not requested.
     timing
-        Latency with transfers beside arithmetic, where a device gives times.
+        Latency with transfers overlapping arithmetic, if a device states times.
     infeasible
-        Why there is no schedule, or None.
+        Reason for the lack of a schedule, or None.
     tiled, untiled
-        Where operators run in tiles: how, and the problem before.
+        Tiled execution of operators, if any, and the problem before tiling.
     job
-        What was asked, for `alternatives`.
+        The job that was solved, for `alternatives`.
 
     Its plots: ``timeline()``, ``memory()``, ``demand()``, ``compare(other)``.
     """
@@ -91,40 +76,43 @@ class Schedule(Result):
     untiled: Scheduled | None = None
     job: ScheduleJob | None = field(default=None, compare=False)
 
+    if not TYPE_CHECKING:
+        __getattr__ = former_attributes(energy_j="offchip_energy_j")
+
     @property
     def problem(self) -> Problem:
-        """Steps and buffers."""
+        """Steps and buffers of the schedule."""
         return self.scheduled.problem
 
     @property
     def lower_bound(self) -> float:
-        """In the unit of the objective: no schedule is better."""
+        """Lower bound on the objective over all schedules, in the unit of the objective."""
         return float(self.answer.bound)
 
     @property
     def proved(self) -> bool:
-        """Whether this one is as good."""
+        """Whether this schedule reaches the lower bound."""
         return self.answer.proved
 
     @property
     def feasible(self) -> bool:
-        """Whether there is a schedule, with an address for everything where they were asked for."""
+        """Whether there is a schedule, with an address for every block if requested."""
         return self.infeasible is None
 
     @property
     def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to.
+        """Whether feasibility is known: a schedule fits, or it is proved that none fits.
 
-        That the blocks of this schedule have no addresses does not tell of those of others.
+        A failure to pack the blocks of this schedule implies nothing about other schedules.
         """
         why = self.infeasible
         return why is None or (why.proved and self.outcome.solution is None)
 
     @cached_property
     def unproved(self) -> Unproved | None:
-        """What is open between the bytes of this schedule and their bound, and what would close it.
+        """Reason why the bytes exceed their bound, and remedies that would close the gap.
 
-        None where it is proved, where there is no schedule, and for other objectives.
+        None if the schedule is proved optimal, absent, or has another objective.
         """
         if self.proved or self.outcome.solution is None or self.objective != "bytes":
             return None
@@ -140,7 +128,7 @@ class Schedule(Result):
         Raises
         ------
         ValueError
-            There is none.
+            There is no schedule.
         """
         if self.outcome.solution is None:
             raise ValueError("there is no schedule: see `infeasible`")
@@ -148,43 +136,43 @@ class Schedule(Result):
 
     @cached_property
     def trace(self) -> Trace:
-        """What happens when the script runs."""
+        """Trace of the replayed script: bytes moved, and stays on chip."""
         return replay(self.problem, self.script, self.capacity_bytes)
 
     @property
     def spill_bytes(self) -> int:
-        """Bytes stored because they did not fit."""
+        """Bytes stored because they did not fit on chip."""
         return self.trace.spill_bytes
 
     @property
     def reload_bytes(self) -> int:
-        """Bytes fetched back."""
+        """Bytes reloaded after a spill."""
         return self.trace.reload_bytes
 
     @property
     def compulsory_bytes(self) -> int:
-        """Bytes of network inputs and outputs, and of weights and caches that stream past."""
+        """Bytes of network inputs and outputs, and of streamed weights and caches."""
         problem = self.problem if self.untiled is None else self.untiled.problem
         return problem.compulsory_bytes + sum(s.stream_bytes for s in problem.steps)
 
     @property
     def tile_bytes(self) -> int:
-        """Bytes that operators in tiles move beyond the compulsory."""
+        """Bytes that tiled operators move in addition to the compulsory bytes."""
         return 0 if self.tiled is None else self.tiled.extra_bytes
 
     @property
     def offchip_bytes(self) -> int:
-        """Compulsory bytes, spills, reloads, and what operators in tiles move beside."""
+        """Total traffic: compulsory bytes, spills, reloads, and extra bytes of tiled operators."""
         return self.compulsory_bytes + self.trace.cost_bytes + self.tile_bytes
 
     @property
     def lower_bound_bytes(self) -> int:
-        """No schedule spills and reloads fewer bytes."""
+        """Lower bound on the bytes that any schedule spills and reloads."""
         return int(self.outcome.bound)
 
     @property
     def peak_bytes(self) -> int:
-        """Most bytes on chip."""
+        """Peak of the bytes on chip."""
         return self.trace.peak_bytes
 
     @property
@@ -199,54 +187,44 @@ class Schedule(Result):
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds with transfers beside arithmetic, where a device gives times."""
+        """Latency in seconds with transfers overlapping arithmetic, if a device states times."""
         return None if self.timing is None else self.timing.latency_s
 
     @property
     def offchip_energy_j(self) -> float | None:
-        """Joules of transfers off chip, and of idle power as long as they and arithmetic last.
+        """Energy in joules of off-chip transfers, plus idle power over their duration.
 
-        What arithmetic and the memories on chip take is not in it: `predict` with this plan has
-        the energy of everything. Where a device states no energy of transfers, its busy power as
-        long as it lasts.
+        Arithmetic and on-chip memories are excluded: `predict` with this plan returns the total
+        energy. If the device states no energy of transfers, its busy power times the latency.
         """
         return None if self.timing is None else self.timing.offchip_energy_j
 
-    @property
-    def energy_j(self) -> float | None:
-        """The former name of `offchip_energy_j`."""
-        import warnings
-
-        said = "a schedule's energy_j is offchip_energy_j: no energy of arithmetic is in it"
-        warnings.warn(said, DeprecationWarning, stacklevel=2)
-        return self.offchip_energy_j
-
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Names of the steps in order; loads of network inputs among them."""
+        """Names of the steps in order, including loads of network inputs."""
         return tuple(self.problem.steps[s].name for s in self.script.order)
 
     @cached_property
     def residency(self) -> Table:
-        """Stays on chip, one row each: tensor, positions, bytes, address, spilled, reloaded."""
+        """One row per stay on chip: tensor, positions, bytes, address, spilled, reloaded."""
         at = {} if self.layout is None else self.layout.of_intervals()
-        stays = self.trace.intervals
+        intervals = self.trace.intervals
         buffers = self.problem.buffers
         return Table(
             {
-                "tensor": [buffers[s.buffer].name for s in stays],
-                "first": [s.first for s in stays],
-                "last": [s.last for s in stays],
-                "size_bytes": [buffers[s.buffer].size_bytes for s in stays],
-                "address": [at.get(i, -1) for i in range(len(stays))],
-                "spilled": [s.spilled for s in stays],
-                "reloaded": [s.reloaded for s in stays],
+                "tensor": [buffers[s.buffer].name for s in intervals],
+                "first": [s.first for s in intervals],
+                "last": [s.last for s in intervals],
+                "size_bytes": [buffers[s.buffer].size_bytes for s in intervals],
+                "address": [at.get(i, -1) for i in range(len(intervals))],
+                "spilled": [s.spilled for s in intervals],
+                "reloaded": [s.reloaded for s in intervals],
             }
         )
 
     @cached_property
     def addresses(self) -> dict[str, tuple[int, ...]]:
-        """Tensor -> its offset in bytes at each of its stays; empty where nothing was packed."""
+        """Offsets in bytes of each tensor, one per stay; empty if nothing was packed."""
         if self.layout is None or not self.layout.packed:
             return {}
         at = self.layout.of_intervals()
@@ -258,9 +236,9 @@ class Schedule(Result):
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan, for ``predict(..., plan=...)``.
+        """The execution plan, for ``predict(..., plan=...)``.
 
-        With tiles it has the order, and names the operators in tiles; `predict` refuses it.
+        With tiles it has the order and names the tiled operators; `predict` rejects it.
         """
         if self.tiled is not None and self.untiled is not None:
             ran = [self.tiled.step[s] for s in self.script.order]
@@ -268,9 +246,9 @@ class Schedule(Result):
             order = (*loads, *(s for s in ran if s >= 0 and s not in loads))
             script = Script(order, ((),) * len(order))
             trace = replay(self.untiled.problem, script)
-            whole = to_plan(self.untiled, script, trace, None, self.where, method=self.method)
+            plan = to_plan(self.untiled, script, trace, None, self.where, method=self.method)
             tiled = [n for s in sorted(self.tiled.tilings) for n in self.untiled.members[s]]
-            return whole.model_copy(update={"residency": (), "moves": (), "tiled": tuple(tiled)})
+            return plan.model_copy(update={"residency": (), "moves": (), "tiled": tuple(tiled)})
         spans = None if self.timing is None else self.timing.spans
         at = None if self.layout is None else self.layout.of_intervals()
         return to_plan(
@@ -285,71 +263,59 @@ class Schedule(Result):
         )
 
     def alternatives(self, time_limit_s: float = 5.0) -> Table:
-        """Return what fusion, tiles, patches or more capacity would do; one row each.
+        """Return the effect of fusion, tiles, patches and more capacity, one row per change.
 
         Parameters
         ----------
         time_limit_s
-            For each of them.
+            Time limit per change.
         """
         from perfmodel.schedule.infeasible.alternatives import alternatives
 
         return alternatives(self, time_limit_s)
 
     def curve(self) -> SpillStaircase:
-        """Return bytes against capacity, every step; see `perfmodel.schedule.staircase`."""
+        """Return bytes against capacity with every step; see `perfmodel.schedule.staircase`."""
         from perfmodel.schedule.staircase import staircase
 
         return staircase(self)
 
-    def recomputed(
-        self, *, bytes_per_mac: float | None = None, time_limit_s: float | None = 10.0
-    ) -> Recomputation:
-        """Return the schedule in which steps may run again; see `perfmodel.schedule.questions`."""
-        from perfmodel.schedule.questions import recomputed
-
-        return recomputed(self, bytes_per_mac=bytes_per_mac, time_limit_s=time_limit_s)
-
-    def over_levels(self, *, time_limit_s: float | None = 10.0) -> LevelPlan:
-        """Return retention over all memories up to main; see `perfmodel.schedule.questions`."""
-        from perfmodel.schedule.questions import over_levels
-
-        return over_levels(self, time_limit_s=time_limit_s)
-
-    def write_lp(self, path: str | Path, *, order: bool = False) -> None:
-        """Write its integer programme as an LP file; see `perfmodel.schedule.questions`."""
-        from perfmodel.schedule.questions import write_lp
-
-        write_lp(self, path, order=order)
+    recomputed = questions.recomputed
+    over_levels = questions.over_levels
+    write_lp = questions.write_lp
 
     @cached_property
     def table(self) -> Table:
-        """One row for each stay on chip, as `residency`; none where there is no schedule."""
+        """One row per stay on chip, as `residency`; empty if there is no schedule."""
         return Table({}) if self.outcome.solution is None else self.residency
 
     @property
     def headline(self) -> str:
-        """What was scheduled, and how."""
-        from perfmodel.schedule.text import head_line
-
-        return head_line(self)
+        """Name of the network, and the method."""
+        return text.head_line(self)
 
     def glance(self) -> list[tuple[str, str]]:
         """Return capacity, bytes, latency and proof."""
-        from perfmodel.schedule.text import glance
+        return text.glance(self)
 
-        return glance(self)
+    def explain(self) -> str:
+        """Return why nothing fits, or binding constraints and the gap between value and bound."""
+        return text.explanation(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all results as a dictionary for JSON."""
+        return text.to_dict(self)
 
     def cautions(self) -> list[str]:
-        """Return the notes."""
+        """Return the notes as cautions."""
         return [f"note: {note}" for note in self.notes]
 
     def sections(self) -> list[str]:
-        """Return why there is no schedule, and what would help."""
+        """Return why there is no schedule, and the available remedies."""
         return [] if self.infeasible is None else [self.infeasible.text()]
 
     def pictures(self) -> list[ShownPicture]:
-        """Return its memory and its timeline; what each step needs where nothing fits."""
+        """Return plots of memory and timeline; of the demand of each step if nothing fits."""
         if self.outcome.solution is None:
             return [
                 ShownPicture("demand", "What each step needs by itself, against what there is.")
@@ -358,15 +324,3 @@ class Schedule(Result):
             ShownPicture("memory", "What lies on chip: address upwards, steps to the right."),
             ShownPicture("timeline", "Steps and transfers over time."),
         ]
-
-    def explain(self) -> str:
-        """Return why nothing fits, or what binds and what is open between value and bound."""
-        from perfmodel.schedule.text import explanation
-
-        return explanation(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        from perfmodel.schedule.text import to_dict
-
-        return to_dict(self)

@@ -1,4 +1,4 @@
-"""Schedule a workload: what the word ``schedule`` does."""
+"""Entry point of ``schedule``: validation of the parameters, then the schedule or curve."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from perfmodel.schedule.target import bytes_of
 from perfmodel.settings import gathered
 from perfmodel.units import is_number
 
-#: Words of the options that take a word.
+#: Accepted values of the options that are words.
 _WORDS: Final = {
     "method": METHODS,
     "objective": OBJECTIVES,
     "weights": ("streamed", "scratch", "resident"),
 }
-#: Names that objectives had.
+#: Former names of objectives.
 _FORMER = {"energy_j": "offchip_energy_j"}
 
 
@@ -153,7 +153,7 @@ def schedule(
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleQuestion(ScheduledQuestion):
-    """The parameters of `schedule`."""
+    """Parameters of `schedule`."""
 
     capacity: str | float | Iterable[str | float] | None
     method: Method
@@ -167,7 +167,7 @@ class ScheduleQuestion(ScheduledQuestion):
     solver: str
 
     def answer(self) -> Schedule | Curve:
-        """Return the result of `schedule`; it raises the same errors."""
+        """Return the result of `schedule`, with the same errors."""
         faults = gathered()
         sizes = faults.trying(_sizes, self.capacity)
         faults += self._option_faults()
@@ -230,7 +230,7 @@ class ScheduleQuestion(ScheduledQuestion):
 
 
 def _sizes(capacity: str | float | Iterable[str | float] | None) -> list[int] | None:
-    """Return capacities in bytes, ascending; None where none is stated."""
+    """Return capacities in bytes, ascending; None if no capacity is stated."""
     if capacity is None:
         return None
     if isinstance(capacity, str):

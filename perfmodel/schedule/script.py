@@ -1,4 +1,4 @@
-"""A script: the order of the steps and what is evicted before each; and its replay."""
+"""Script of a schedule (order of the steps and evictions before each) and its replay."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if not TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a scheduling method decides; loads, stores and reloads follow from it.
+    """Decisions of a scheduling method; loads, stores and reloads follow from them.
 
     Attributes
     ----------
     order
-        Every step once.
+        Every step exactly once.
     evictions
         Buffers evicted just before each step of the order, before its reloads.
     """
@@ -35,14 +35,14 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class ResidencyInterval:
-    """A stay of a buffer on chip, from position to position of the order, both included.
+    """A stay of a buffer on chip over a range of positions of the order, both ends included.
 
     Attributes
     ----------
     spilled
-        It ends with a store to off-chip memory.
+        Whether the stay ends with a store to off-chip memory.
     reloaded
-        It begins with a reload.
+        Whether the stay begins with a reload.
     """
 
     buffer: int
@@ -54,7 +54,7 @@ class ResidencyInterval:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What happens when a script runs.
+    """Result of replaying a script.
 
     Attributes
     ----------
@@ -75,17 +75,18 @@ class Trace:
 
 
 def replay(problem: Problem, script: Script, capacity_bytes: int | None = None) -> Trace:
-    """Run a script and count.
+    """Replay a script and count the bytes moved and on chip.
 
     Parameters
     ----------
     capacity_bytes
-        What the memory holds; None counts without a limit.
+        Capacity of the memory; None for no limit.
 
     Raises
     ------
     ValueError
-        A step comes before what it reads, an evicted buffer is not there, or a step does not fit.
+        A step precedes one it depends on, an evicted buffer is not resident, or a step does not
+        fit.
     """
     if not problem.is_order(script.order):
         raise ValueError("the order does not run every step once, each after what it reads")
@@ -95,16 +96,16 @@ def replay(problem: Problem, script: Script, capacity_bytes: int | None = None) 
     copied = {t for t, b in enumerate(problem.buffers) if b.stored}
     waiting = [len(readers) for readers in problem.readers]
     since: dict[int, tuple[int, bool]] = {}
-    held = spilled = reloaded = 0
+    on_chip = spilled = reloaded = 0
     totals: list[int] = []
-    stays: list[ResidencyInterval] = []
+    intervals: list[ResidencyInterval] = []
 
     def leave(t: int, last: int, store: bool = False) -> None:
-        nonlocal held
+        nonlocal on_chip
         first, again = since.pop(t)
-        held -= sizes[t]
+        on_chip -= sizes[t]
         if last >= first:
-            stays.append(ResidencyInterval(t, first, last, store, again))
+            intervals.append(ResidencyInterval(t, first, last, store, again))
 
     for k, s in enumerate(script.order):
         step = problem.steps[s]
@@ -122,21 +123,21 @@ def replay(problem: Problem, script: Script, capacity_bytes: int | None = None) 
                         f"'{step.name}' reads '{problem.buffers[t].name}' from nowhere"
                     )
                 reloaded += sizes[t]
-                held += sizes[t]
+                on_chip += sizes[t]
                 since[t] = (k, True)
-        total = held + problem.growth_bytes[s]
+        total = on_chip + problem.growth_bytes[s]
         if capacity_bytes is not None and total > capacity_bytes:
             raise ValueError(f"'{step.name}' needs {total} bytes of {capacity_bytes}")
         totals.append(total)
         for t in step.writes:
             since[t] = (k, False)
-            held += sizes[t]
+            on_chip += sizes[t]
         for t in dict.fromkeys(step.reads):
             waiting[t] -= 1
         for t in (*dict.fromkeys(step.reads), *step.writes):
             if not waiting[t] and t in since:
                 leave(t, k)
-    return Trace(spilled, reloaded, max(totals, default=0), tuple(totals), tuple(stays))
+    return Trace(spilled, reloaded, max(totals, default=0), tuple(totals), tuple(intervals))
 
 
 def outcome_of(
@@ -147,12 +148,12 @@ def outcome_of(
     bound: float = 0,
     work: Mapping[str, int] | None = None,
 ) -> Certified[Script]:
-    """Return a script with the bytes that it spills and reloads; `bound`: none goes below.
+    """Return a script with the bytes that it spills and reloads, and the given lower bound.
 
     Raises
     ------
     ValueError
-        As `replay` does.
+        As for `replay`.
     """
     cost = math.inf if script is None else replay(problem, script, capacity_bytes).cost_bytes
     return Certified(script, cost, bound, method, work or {})

@@ -1,8 +1,8 @@
-"""The curve of a network: every capacity at which fewer bytes need to be spilled.
+"""Staircase of a network: every capacity at which fewer bytes need to be spilled.
 
-Bytes against capacity are a staircase that falls to the right. It is walked downwards: a schedule
-made for one capacity fits in what it holds on chip, so that nothing changes between the two, and
-the next one is asked for a byte less.
+Bytes against capacity form a staircase that falls to the right. It is computed downwards: a
+schedule for one capacity fits its own peak, so that nothing changes between the two, and the next
+capacity tried is one byte below that peak.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from perfmodel.units import binary
 if TYPE_CHECKING:
     from perfmodel.schedule.job import ScheduleJob
 
-#: Schedules that are made a byte apart; those after them are apart by this part of all capacities.
+#: Schedules computed one byte apart; later ones are spaced by this fraction of the range.
 _MOST = 48
 
 
 @dataclass(frozen=True, repr=False)
 class SpillStaircase(Result):
-    """Schedules at the left end of every step, ascending in capacity.
+    """Schedules at the left end of every step of the staircase, ascending in capacity.
 
     Attributes
     ----------
     curve : Curve
-        ``capacity_bytes`` of each schedule is the least capacity known for its bytes.
+        ``capacity_bytes`` of each schedule is the least known capacity for its bytes.
     exact : bool
-        No schedule spills fewer bytes at any capacity: every step is proved, and so is its place.
+        Whether every step and its position are proved: no schedule spills fewer bytes anywhere.
     resolution_bytes : int
-        Steps narrower than this may be missing; 1 where every capacity was looked at.
+        Steps narrower than this may be missing; 1 if every capacity was examined.
     """
 
     noun = "staircase"
@@ -47,7 +47,7 @@ class SpillStaircase(Result):
     resolution_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON: the table of the curve, a record for each step."""
+        """Return the table of the curve as a dictionary for JSON, one record per step."""
         return {
             "steps": self.curve.table.to_records(),
             "exact": self.exact,
@@ -56,74 +56,74 @@ class SpillStaircase(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row for each step, as that of `curve`."""
+        """One row per step, as the table of `curve`."""
         return self.curve.table
 
     @property
     def headline(self) -> str:
-        """How sure the steps are."""
+        """Number of steps, and whether they are proved."""
         how = "every step, proved" if self.exact else "the best found, not all proved"
         if self.resolution_bytes > 1:
             how += f"; steps narrower than {binary(self.resolution_bytes)} may be missing"
         return f"fewest bytes against capacity, from the least that works ({how})"
 
     def sections(self) -> list[str]:
-        """Return a line for each step."""
+        """Return one line per step."""
         return self.curve.sections()
 
 
-def staircase(asked: Schedule) -> SpillStaircase:
-    """Return the whole curve of what a schedule was asked for.
+def staircase(first: Schedule) -> SpillStaircase:
+    """Return the full staircase for the job of a schedule.
 
     Parameters
     ----------
-    asked
-        A schedule of fewest bytes; the curve takes at most the time that it was given, once more.
+    first
+        A schedule of fewest bytes; the staircase uses at most its time limit once more.
 
     Raises
     ------
     InputError
-        Another objective than bytes, or a schedule with operators in tiles.
+        The objective is not bytes, or operators run in tiles.
     """
-    job = asked.job
-    if asked.objective != "bytes" or job is None or asked.tiled is not None:
-        said = "in tiles" if asked.tiled is not None else f"of '{asked.objective}'"
+    job = first.job
+    if first.objective != "bytes" or job is None or first.tiled is not None:
+        kind = "in tiles" if first.tiled is not None else f"of '{first.objective}'"
         raise input_error(
-            f"no curve is made of schedules {said}",
+            f"no curve is made of schedules {kind}",
             path="curve",
             expected="the objective bytes, without tiles",
         )
     deadline = Deadline(job.time_limit_s)
-    problem = job.made.problem
-    # What lies in the memory beside activations.
-    beside = job.made.weight_bytes if job.weights == "resident" else 0
+    problem = job.problem
+    # Bytes in the memory other than activations.
+    beside = job.scheduled.weight_bytes if job.weights == "resident" else 0
     peak = minimum_peak(problem, deadline)
     proved, resolution = peak.proved, 1
     least, free = problem.largest_working_set_bytes, int(peak.value)
     apart = max(1, (free - least) // _MOST)
-    made: list[Schedule] = []
+    schedules: list[Schedule] = []
     size, solved = free, 0
-    while size >= least and not (made and deadline.passed()):
-        found = _at(job, size + beside, deadline)
+    while size >= least and not (schedules and deadline.passed()):
+        schedule = _at(job, size + beside, deadline)
         solved += 1
-        if found.feasible:
-            # Fragments may take more than what lies there at once.
-            height = 0 if found.layout is None else found.layout.height_bytes
-            fits = max(found.peak_bytes, height)
-            while made and made[-1].trace.cost_bytes >= found.trace.cost_bytes:
-                made.pop()
-            made.append(replace(found, capacity_bytes=fits))
-            # A byte less than it needs: what comes then is another step, or this one narrower.
+        if schedule.feasible:
+            # With fragmentation the packing may be higher than the peak.
+            height = 0 if schedule.layout is None else schedule.layout.height_bytes
+            fits = max(schedule.peak_bytes, height)
+            while schedules and schedules[-1].trace.cost_bytes >= schedule.trace.cost_bytes:
+                schedules.pop()
+            schedules.append(replace(schedule, capacity_bytes=fits))
+            # One byte less than needed: either the next step, or a narrower one of this step.
             size = fits
-        proved = proved and found.feasible and found.proved
+        proved = proved and schedule.feasible and schedule.proved
         if solved < _MOST:
             size -= 1
         else:
-            # The least capacity of all is always looked at.
+            # The least capacity of all is always examined.
             size, resolution = max(size - apart, least) if size > least else least - 1, apart
     ended = size < least
     return SpillStaircase(
-        Curve(tuple(reversed(made))),
+        Curve(tuple(reversed(schedules))),
         proved and ended and resolution == 1,
         resolution if ended else max(1, size - least),
     )

@@ -1,4 +1,4 @@
-"""The workload and the device of a schedule, from names, paths and settings."""
+"""Resolution of the workload and device of a schedule from names, paths and settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from perfmodel.workload.workload import Workload
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledQuestion:
-    """The parameters that `schedule` and `patches` share; the device may be left out."""
+    """Parameters shared by `schedule` and `patches`; the device is optional."""
 
     workload: WorkloadLike
     device: DeviceLike | None
@@ -32,12 +32,12 @@ class ScheduledQuestion:
     time_limit_s: float | None
 
     def resolved(self) -> ScheduleInputs:
-        """Return objects for names and paths.
+        """Return the objects that names and paths refer to.
 
         Raises
         ------
         InputError
-            Every fault at once.
+            All faults of the input together.
         """
         if self.device is None:
             network = _without_device(self.workload, self.set, self.runtime, self.engine)
@@ -48,12 +48,12 @@ class ScheduledQuestion:
         return ScheduleInputs(*inputs[:5])
 
     def target(self, subject: ScheduleInputs, capacity_bytes: int | None) -> Target:
-        """Return the memory that is scheduled, and its surroundings.
+        """Return the memory to schedule and its surroundings.
 
         Raises
         ------
         InputError
-            As `perfmodel.schedule.target.target`.
+            As for `perfmodel.schedule.target.target`.
         """
         return target(subject, capacity_bytes, self.memory, self.fuse)
 
@@ -61,7 +61,7 @@ class ScheduledQuestion:
 def _without_device(
     workload: WorkloadLike, settings: Mapping[str, Any] | None, runtime: Any, engine: Any
 ) -> Workload:
-    """Return the workload where there is no device that anything else could be set on."""
+    """Return the workload without a device, rejecting settings that require one."""
     parts = split(settings) if settings else None
     foreign = [] if parts is None else [*parts.facts, *parts.options, *parts.bits]
     foreign += [name for name, value in (("runtime", runtime), ("engine", engine)) if value]

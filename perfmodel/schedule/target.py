@@ -1,4 +1,4 @@
-"""What a schedule is for: the memory of a device, or a capacity alone."""
+"""Target of a schedule: a memory of a device, or a capacity without a device."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.workload import PLAIN, Workload
 
-#: Memories that a schedule can write its spills to.
+#: Kinds of memory that can receive spills.
 _WRITABLE = frozenset({"dram", "scratchpad", "cache"})
 
-#: The outer memory where there is none that spills could be written to.
+#: Name of the outer memory if no memory can receive spills.
 NOWHERE = Where().outer
 
-#: A bandwidth at which what crosses takes no time to speak of: the most that a fact may state.
+#: Bandwidth at which transfer times are negligible: the largest that a fact may state.
 _NO_TIME = 1e18
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a schedule will run.
+    """Memory, precision and fusion rules that a schedule is made for.
 
     Attributes
     ----------
     capacity_bytes
-        What the scheduled memory holds; None where nothing states it.
+        Capacity of the scheduled memory; None if not stated.
     """
 
     where: Where
@@ -46,28 +46,28 @@ class Target:
     notes: tuple[str, ...] = ()
 
     def with_capacity(self, size_bytes: int) -> Target:
-        """Return it with another capacity for what is scheduled."""
+        """Return the target with another capacity for the scheduled buffers."""
         notes = () if self.machine is None else _notes(self.machine, self.where.memory, size_bytes)
         return replace(self, capacity_bytes=size_bytes, notes=notes)
 
     @property
     def keeps_all(self) -> bool:
-        """Whether nothing behind the memory can be written, so that nothing can be spilled."""
+        """Whether no writable memory is behind the scheduled one, so that spills are impossible."""
         return self.machine is not None and self.where.outer == NOWHERE
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of a workload on a machine, as its kind of hardware predicts them.
+    """Times of a workload on a machine, predicted by the model of its hardware kind.
 
     Attributes
     ----------
     seconds
-        Operator (the first of a kernel) -> seconds while nothing crosses to the outer memory.
+        Seconds of each kernel (keyed by its first operator) without transfers to the outer memory.
     bandwidth_bytes_per_s, latency_s
-        Of the outer memory.
+        Bandwidth and latency of the outer memory.
     per_run_s
-        What the runtime takes for every run, whatever the network.
+        Overhead of the runtime per run, independent of the network.
     """
 
     seconds: dict[str, float]
@@ -77,7 +77,7 @@ class Times:
 
 
 class ScheduleInputs(NamedTuple):
-    """The workload that is scheduled, and its device."""
+    """Workload to schedule, and its device and settings."""
 
     workload: Workload
     device: Device | Machine | None
@@ -87,12 +87,12 @@ class ScheduleInputs(NamedTuple):
 
 
 def bytes_of(value: str | float, name: str = "capacity") -> int:
-    """Return a number of bytes, or a text with its unit, as whole bytes.
+    """Return a number of bytes, or a text with a unit, as whole bytes.
 
     Raises
     ------
     InputError
-        It is no size above zero, or has a part of a byte.
+        The size is not positive, or has a fraction of a byte.
     """
     try:
         size = whole_bytes(value)
@@ -111,14 +111,14 @@ def target(
     memory: str | None = None,
     fuse: bool | None = None,
 ) -> Target:
-    """Return what a schedule is for.
+    """Return the target of a schedule.
 
-    Without a device the precision is the file's own, else int8, and kernels are fused.
+    Without a device the precision is that of the file, else int8, and kernels are fused.
 
     Parameters
     ----------
     fuse
-        Whether elementwise operators run with the one before them; by default as the runtime does.
+        Whether elementwise operators run with their predecessor; by default as the runtime does.
 
     Raises
     ------
@@ -136,19 +136,19 @@ def target(
         formats = as_precision(precision or workload.precision or "int8")
         return Target(Where(), capacity_bytes, formats, FusionRules(elementwise=fuse is not False))
     resolved = stages.resolve(workload, device, precision, runtime, engine)
-    _, machine, formats, model = resolved
+    machine, model = resolved.machine, resolved.model
     name, outer = _memory(machine, memory)
     if capacity_bytes is None:
         reserved = machine.facts.get(f"memories.{name}.reserved", 0.0)
         capacity_bytes = int(float(machine.facts[f"memories.{name}.capacity"]) - float(reserved))
     where = Where(name, outer, machine.device.name, model.engine)
     fusion = stages.fuse(resolved, fuse)
-    unlimited = Target(where, capacity_bytes, formats, fusion, machine, model.semantics)
+    unlimited = Target(where, capacity_bytes, resolved.precision, fusion, machine, model.semantics)
     return unlimited.with_capacity(capacity_bytes)
 
 
 def _notes(machine: Machine, scheduled: str, capacity: int) -> tuple[str, ...]:
-    """Return what a reader may not expect of the memory that is scheduled."""
+    """Return notes on unexpected properties of the scheduled memory."""
     notes: list[str] = []
     size = float(machine.facts[f"memories.{scheduled}.capacity"])
     if capacity > size:
@@ -163,9 +163,9 @@ def _notes(machine: Machine, scheduled: str, capacity: int) -> tuple[str, ...]:
 
 
 def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
-    """Return the memory to schedule and the one behind it.
+    """Return the memory to schedule and the memory behind it.
 
-    By default the outermost scratchpad; without one, the last cache before main memory.
+    The default is the outermost scratchpad; without one, the last cache before main memory.
     """
     hierarchy = machine.hierarchy()
     names = [m.name for m in hierarchy]
@@ -183,7 +183,7 @@ def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
 
 
 def times(workload: Workload, at: Target) -> Times | None:
-    """Return compute times and the bandwidth of the outer memory, where the device states both."""
+    """Return compute times and the bandwidth of the outer memory; None unless both are stated."""
     if at.machine is None:
         return None
     path = f"memories.{at.where.outer}.bandwidth"

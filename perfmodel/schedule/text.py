@@ -1,4 +1,4 @@
-"""A schedule at a glance and as a dictionary; schedules over capacities as rows."""
+"""Text and dictionary forms of a schedule and of a curve over capacities."""
 
 from __future__ import annotations
 
@@ -13,8 +13,23 @@ if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
 
 
+#: Metrics of a schedule: names of attributes, and keys in JSON.
+METRICS = (
+    "spill_bytes",
+    "reload_bytes",
+    "compulsory_bytes",
+    "tile_bytes",
+    "offchip_bytes",
+    "lower_bound_bytes",
+    "capacity_bytes",
+    "peak_bytes",
+    "working_set_bytes",
+    "weight_bytes",
+)
+
+
 def glance(s: Schedule) -> list[tuple[str, str]]:
-    """Return what is said at a glance: label and text."""
+    """Return the summary lines, each a label and a text."""
     lines: list[tuple[str, str]] = []
     most = s.working_set_bytes
     there, needed = sizes(most if s.capacity_bytes is None else s.capacity_bytes, most)
@@ -35,16 +50,16 @@ def glance(s: Schedule) -> list[tuple[str, str]]:
         ("on chip at most", binary(s.peak_bytes)),
     ]
     if s.tiled is not None:
-        moved = f"{binary(s.tile_bytes)} beyond the compulsory"
-        lines.insert(-2, ("moved by tiles", f"{moved}, {len(s.tiled.tilings)} operators"))
+        traffic = f"{binary(s.tile_bytes)} beyond the compulsory"
+        lines.insert(-2, ("moved by tiles", f"{traffic}, {len(s.tiled.tilings)} operators"))
     if s.layout is not None and s.layout.packed:
         lines.append(("addresses", f"packed into {binary(s.layout.height_bytes)}"))
     if s.latency_s is not None:
         lines.append(("latency", show(s.latency_s, "time")))
     if s.timing is not None and s.timing.beside is not None:
         other = s.timing.beside
-        moved = f"{binary(other.noncompulsory_bytes)} spilled and reloaded"
-        lines.append(("with fewest bytes", f"{show(other.latency_s, 'time')}, {moved}"))
+        traffic = f"{binary(other.noncompulsory_bytes)} spilled and reloaded"
+        lines.append(("with fewest bytes", f"{show(other.latency_s, 'time')}, {traffic}"))
     if s.offchip_energy_j is not None:
         lines.append(("energy off chip", show(s.offchip_energy_j, "energy")))
     lines.append(("proof", proof_text(s)))
@@ -52,15 +67,15 @@ def glance(s: Schedule) -> list[tuple[str, str]]:
 
 
 def proof_text(s: Schedule) -> str:
-    """Return how good the schedule is known to be."""
-    said = {
+    """Return the gap between the schedule and its lower bound as a text."""
+    claim = {
         "bytes": "spill fewer bytes",
         "peak": "need less memory",
         "latency_s": "be faster",
         "offchip_energy_j": "take less energy off chip",
     }[s.objective]
     if s.proved:
-        return f"proved: no schedule can {said}"
+        return f"proved: no schedule can {claim}"
     if s.objective == "bytes":
         best, bound = float(s.trace.cost_bytes), s.lower_bound
         shown = f"at least {binary(bound)}" if bound else "no bound above zero"
@@ -76,7 +91,7 @@ def proof_text(s: Schedule) -> str:
 
 
 def explanation(s: Schedule) -> str:
-    """Return why nothing fits, or what is open between value and bound, and what binds."""
+    """Return why nothing fits, or the gap between value and bound and the binding constraints."""
     parts = [str(s)]
     if s.unproved is not None:
         parts.append(s.unproved.text())
@@ -95,13 +110,13 @@ def explanation(s: Schedule) -> str:
 
 
 def head_line(s: Schedule) -> str:
-    """Return what was scheduled, and how."""
+    """Return the name of the network, its precision, the method and the objective."""
     steps = sum(not step.load for step in s.problem.steps)
     return f"{s.problem.name}: {steps} steps, {s.scheduled.precision}, {s.method}, {s.objective}"
 
 
 def curve_rows(curve: Curve) -> list[list[str]]:
-    """Return a row a capacity, the titles first."""
+    """Return one row per capacity, preceded by the column titles."""
     timed = any(s.latency_s is not None for s in curve.schedules)
     head = ["capacity", "spilled", "reloaded", "at least", "off chip", "on chip"]
     rows = [[*head, *(["latency"] if timed else []), ""]]
@@ -112,28 +127,26 @@ def curve_rows(curve: Curve) -> list[list[str]]:
             continue
         sums = (s.spill_bytes, s.reload_bytes, s.lower_bound_bytes, s.offchip_bytes, s.peak_bytes)
         latency = "" if s.latency_s is None else show(s.latency_s, "time")
-        said = "proved" if s.proved else "not proved"
-        said += "" if s.feasible else ", its addresses do not fit"
-        rows.append([size, *map(binary, sums), *([latency] if timed else []), said])
+        proof = "proved" if s.proved else "not proved"
+        proof += "" if s.feasible else ", its addresses do not fit"
+        rows.append([size, *map(binary, sums), *([latency] if timed else []), proof])
     return rows
 
 
 def curve_head(curve: Curve) -> str:
-    """Return what was scheduled, and the largest that a step needs."""
+    """Return the head line of the network and the largest working set of a step."""
     last = curve.schedules[-1]
     return f"{head_line(last)}; largest working set {binary(last.working_set_bytes)}"
 
 
 def curve_text(curve: Curve) -> str:
-    """Return the rows of schedules over capacities as a text."""
+    """Return the rows of a curve as a text."""
     rows = curve_rows(curve)
     return "\n".join(f"  {line}" for line in aligned(rows, range(len(rows[0]) - 1)))
 
 
 def to_dict(s: Schedule) -> dict[str, Any]:
-    """Return everything of a schedule, ready for JSON."""
-    from perfmodel.schedule.result import METRICS
-
+    """Return all results of a schedule as a dictionary for JSON."""
     out: dict[str, Any] = {
         "workload": s.problem.name,
         "device": s.where.device,
@@ -150,7 +163,7 @@ def to_dict(s: Schedule) -> dict[str, Any]:
     if s.outcome.solution is None:
         limits = {"capacity_bytes": s.capacity_bytes, "working_set_bytes": s.working_set_bytes}
         if s.objective != "peak":
-            # What does not exist has no bound.
+            # Without a schedule there is no bound.
             limits["lower_bound"] = None
         return out | limits
     out |= {name: getattr(s, name) for name in METRICS}

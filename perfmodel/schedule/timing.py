@@ -1,4 +1,4 @@
-"""Schedules in seconds and joules, where a device says what its steps and transfers take."""
+"""Latency and energy of schedules, where a device states times of its steps and transfers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from perfmodel.schedule.target import Target, Times
 
 @dataclass(frozen=True)
 class Beside:
-    """A schedule of another objective beside this one, timed by the same rules.
+    """A schedule for another objective, timed by the same rules, for comparison.
 
     Attributes
     ----------
     noncompulsory_bytes
-        What it spills and reloads.
+        Bytes that it spills and reloads.
     """
 
     objective: str
@@ -41,17 +41,17 @@ class Beside:
 
 @dataclass(frozen=True)
 class Timing:
-    """When everything in a schedule happens, transfers beside arithmetic.
+    """Timeline of a schedule, with transfers overlapping arithmetic.
 
     Attributes
     ----------
     latency_s
-        From the first transfer to the end of the last step or store.
+        Time from the first transfer to the end of the last step or store, plus `per_run_s`.
     offchip_energy_j
-        Of transfers, and of static or busy power as long as it lasts; None where the device states
-        neither.
+        Energy of transfers plus static power, or busy power, times the duration; None if the device
+        states neither.
     beside
-        The schedule of fewest bytes, where the objective is another.
+        The schedule of fewest bytes, if the objective is another.
     """
 
     timeline: Timeline
@@ -62,11 +62,11 @@ class Timing:
 
     @property
     def latency_s(self) -> float:
-        """Seconds of a run: from the first transfer to the end, and what the runtime adds."""
+        """Seconds of a run: from the first transfer to the end, plus the runtime's overhead."""
         return self.timeline.makespan_s + self.per_run_s
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the timeline and what stands beside it, ready for JSON."""
+        """Return the timeline and the schedule for comparison as a dictionary for JSON."""
         out = {
             **self.timeline.to_json(),
             "exposed_s": self.timeline.exposed_s,
@@ -83,16 +83,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class Clock:
-    """What a problem's steps and transfers take.
+    """Times of a problem's steps and transfers.
 
     Attributes
     ----------
     problem
-        With seconds.
+        The problem with the seconds of each step.
     per_run_s
-        What the runtime takes for every run.
+        Overhead of the runtime per run.
     power
-        None where the device states no energy of transfers and no power.
+        Energy model; None if the device states neither an energy of transfers nor a power.
     """
 
     problem: Problem
@@ -101,7 +101,7 @@ class Clock:
     per_run_s: float = 0.0
 
     def of(self, script: Script, capacity_bytes: int) -> Timing | None:
-        """Return when everything of a script happens; None where its stores block it."""
+        """Return the timing of a script; None if its stores deadlock."""
         moves = prefetch(self.problem, script, capacity_bytes, self.dma)
         if moves is None:
             return None
@@ -109,64 +109,53 @@ class Clock:
         spans = _spans(timeline, script)
         return Timing(timeline, self._joules(timeline), spans, per_run_s=self.per_run_s)
 
-    def fastest(
-        self, bytes_: Certified[Script], capacity_bytes: int, deadline: Deadline
+    def least(
+        self, objective: str, bytes_: Certified[Script], capacity_bytes: int, deadline: Deadline
     ) -> Certified[TimedPlan]:
-        """Return the fastest schedule reached, that of fewest bytes among the candidates."""
-        known = () if bytes_.solution is None else (bytes_.solution,)
-        best = latency(
-            self.problem,
-            capacity_bytes,
-            self.dma,
-            deadline,
-            scripts=known,
-            bound_bytes=bytes_.bound,
-        )
-        extra = self.per_run_s
-        return replace(best, value=best.value + extra, bound=best.bound + extra)
+        """Return the schedule of least latency (``latency_s``) or least energy that was found.
 
-    def frugal(
-        self, bytes_: Certified[Script], capacity_bytes: int, deadline: Deadline
-    ) -> Certified[TimedPlan]:
-        """Return the schedule of least energy reached."""
-        assert self.power is not None
+        Parameters
+        ----------
+        bytes_
+            The schedule of fewest bytes, which is one of the candidates.
+        """
+        problem, dma, bound = self.problem, self.dma, bytes_.bound
         known = () if bytes_.solution is None else (bytes_.solution,)
-        best = energy(
-            self.problem,
-            capacity_bytes,
-            self.dma,
-            self.power,
-            deadline,
-            scripts=known,
-            bound_bytes=bytes_.bound,
-        )
-        extra = self.power.static_w * self.per_run_s
+        extra = self.per_run_s
+        if objective == "latency_s":
+            best = latency(problem, capacity_bytes, dma, deadline, scripts=known, bound_bytes=bound)
+        else:
+            assert self.power is not None
+            extra *= self.power.static_w
+            best = energy(
+                problem, capacity_bytes, dma, self.power, deadline, scripts=known, bound_bytes=bound
+            )
         return replace(best, value=best.value + extra, bound=best.bound + extra)
 
     def ties(
         self, best: Certified[TimedPlan], bytes_: Certified[Script], other: Timing | None
     ) -> Certified[TimedPlan]:
-        """Return the schedule of fewest bytes instead where it is as fast and as frugal.
+        """Return the schedule of fewest bytes instead if it is as fast and uses no more energy.
 
         Parameters
         ----------
         other
-            When everything of that schedule happens.
+            Timing of that schedule.
         """
         assert best.solution is not None
         if bytes_.solution is None or other is None:
             return best
         timeline = best.solution.timeline
-        mine, its = self._joules(timeline), other.offchip_energy_j
+        ours_j, other_j = self._joules(timeline), other.offchip_energy_j
         slower = other.timeline.makespan_s > timeline.makespan_s * (1 + 1e-9)
-        if slower or (mine is not None and its is not None and its > mine * (1 + 1e-9)):
+        if slower or (ours_j is not None and other_j is not None and other_j > ours_j * (1 + 1e-9)):
             return best
         return replace(best, solution=TimedPlan(bytes_.solution, (), other.timeline))
 
     def timing(
         self, best: Certified[TimedPlan], bytes_: Certified[Script], other: Timing | None
     ) -> Timing:
-        """Return the timing of the best, with the schedule of fewest bytes beside it."""
+        """Return the timing of the best schedule, with that of fewest bytes for comparison."""
         assert best.solution is not None
         beside = None
         if other is not None:
@@ -180,20 +169,15 @@ class Clock:
             return None
         read = sum(r.bytes for r in timeline.rows if r.what in {"load", "stream", "reload"})
         written = sum(r.bytes for r in timeline.rows if r.what == "store")
-        return (
-            self.power.fixed_j
-            + self.power.read_j_per_byte * read
-            + self.power.write_j_per_byte * written
-            + self.power.static_w * (timeline.makespan_s + self.per_run_s)
-        )
+        return self.power.joules(timeline.makespan_s + self.per_run_s, read, written)
 
 
 def clock(scheduled: Scheduled, at: Target, times: Times) -> Clock:
-    """Return what the steps of a problem take on a machine.
+    """Return the times of the steps and transfers of a problem on a machine.
 
-    Seconds are those of the machine's kind of hardware while nothing crosses to the outer memory;
-    reads and writes share one channel of that memory's bandwidth. Energy: the outer memory's
-    energy per byte and idle power, where the device states the first; else its busy power.
+    Seconds are those predicted for the machine's hardware kind without transfers to the outer
+    memory; reads and writes share one channel with that memory's bandwidth. Energy: the outer
+    memory's energy per byte and idle power if the device states the former, else its busy power.
     """
     by_step = [
         times.seconds.get(members[0].partition("@")[0], 0.0) if members else 0.0
@@ -215,6 +199,6 @@ def _power(at: Target) -> ScheduleEnergyModel | None:
 
 
 def _spans(timeline: Timeline, script: Script) -> dict[int, tuple[float, float]]:
-    """Return position in the order -> when its step runs."""
+    """Return start and end of each step in seconds, keyed by position in the order."""
     runs = {r.index: (r.start_s, r.end_s) for r in timeline.rows if r.what == "run"}
     return {k: runs[s] for k, s in enumerate(script.order) if s in runs}

@@ -1,4 +1,4 @@
-"""Which configuration: spaces of choices, what they cost, and searches under limits."""
+"""Search for the best configuration: spaces of choices, their costs, and solvers under limits."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

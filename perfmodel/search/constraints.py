@@ -1,4 +1,4 @@
-"""Limits as texts: ``latency_s <= 5 ms``, ``frames_per_s >= 30``."""
+"""Parser of constraints: ``latency_s <= 5 ms``, ``frames_per_s >= 30``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.arrays import Array
+from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.expressions import parse_expression
 from perfmodel.expressions.nodes import ExpressionOperation, Name, Node, Number
-from perfmodel.search.oracle.rows import Floats
+from perfmodel.settings import FaultList
 
-#: What is a rate of the latency: at least so many a second is at most so many seconds.
+#: Rates, inverse to the latency: a lower limit on a rate is an upper limit on the latency.
 RATES = ("tokens_per_s", "frames_per_s")
 
 _FLIPPED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
@@ -21,16 +22,16 @@ _FLIPPED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A metric and its bound.
+    """An upper or lower bound on a metric.
 
     Attributes
     ----------
     text
-        As it was written.
+        Constraint as written.
     metric
         Attribute of a prediction, or the loss.
     bound
-        In SI units.
+        Bound in SI units.
     at_most
         Whether the metric must be at most, rather than at least, the bound.
     """
@@ -40,20 +41,23 @@ class Constraint:
     bound: float
     at_most: bool = True
 
-    def holds(self, values: Floats, tolerance: float = 1e-9) -> npt.NDArray[np.bool_]:
-        """Return where it holds; equality within rounding does."""
+    def holds(self, values: Array, tolerance: float = 1e-9) -> npt.NDArray[np.bool_]:
+        """Return where the constraint holds, up to a relative tolerance."""
         slack = tolerance * abs(self.bound)
         if self.at_most:
             return values <= self.bound + slack
         return values >= self.bound - slack
 
-    def excess(self, values: Floats) -> Floats:
-        """Return how far beyond the bound values are, relative to it; 0 where it holds."""
+    def excess(self, values: Array) -> Array:
+        """Return the relative violation; 0 where the constraint holds.
+
+        (value - bound) / abs(bound) for an upper bound, with the sign reversed for a lower one.
+        """
         over = values - self.bound if self.at_most else self.bound - values
         return np.where(self.holds(values), 0.0, over / max(abs(self.bound), 1e-300))
 
     def relaxed(self, share: float) -> Constraint:
-        """Return the constraint with a bound eased by a share of it."""
+        """Return the constraint with its bound times 1 + share, or 1 - share for a lower bound."""
         factor = 1.0 + share if self.at_most else 1.0 - share
         return Constraint(self.text, self.metric, self.bound * factor, self.at_most)
 
@@ -61,22 +65,22 @@ class Constraint:
 def parse_constraints(
     texts: str | Iterable[str], metrics: Sequence[str], *, where: str = "constraints"
 ) -> tuple[Constraint, ...]:
-    """Read constraints; several may be joined by ``and``.
+    """Parse constraints, each of which may be a conjunction with ``and``.
 
     Parameters
     ----------
     metrics
-        Names that may be limited.
+        Metrics that may be constrained.
 
     Raises
     ------
     InputError
-        Syntax, unknown metrics, and what limits nothing by a number: every fault at once.
+        For all faults: syntax, unknown metrics, and texts that do not bound a metric by a number.
     """
-    given = [texts] if isinstance(texts, str) else list(texts)
+    listed = [texts] if isinstance(texts, str) else list(texts)
     out: list[Constraint] = []
-    faults: list[Fault] = []
-    for text in given:
+    faults = FaultList()
+    for text in listed:
         try:
             root = parse_expression(text, where).root
         except InputError as error:
@@ -87,8 +91,7 @@ def parse_constraints(
                 out.append(_constraint(text, node, metrics, where))
             except InputError as error:
                 faults += error.faults
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     return tuple(out)
 
 
@@ -99,6 +102,7 @@ def _parts(node: Node) -> list[Node]:
 
 
 def _constraint(text: str, node: Node, metrics: Sequence[str], where: str) -> Constraint:
+    """Return the constraint that one comparison states."""
     expected = "a metric and a number, such as latency_s <= 5 ms"
     if (
         not isinstance(node, ExpressionOperation)
@@ -120,9 +124,8 @@ def _constraint(text: str, node: Node, metrics: Sequence[str], where: str) -> Co
             expected=f"one of {', '.join(metrics)}",
             suggestion=nearest(left.name, metrics),
         )
-    faults = parse_expression(text, where).condition_faults(metrics)
-    if faults:
-        raise InputError(faults)
+    faults = FaultList(parse_expression(text, where).condition_faults(metrics))
+    faults.settle()
     return Constraint(text, left.name, value, kind in ("<=", "<"))
 
 

@@ -1,19 +1,21 @@
-"""A search in names and texts: resolved with every fault at once, then run."""
+"""A search declared by names and texts, resolved with all faults reported at once, then run."""
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import monotonic
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from perfmodel.errors import Fault, InputError, nearest, no_such
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.resolve import (
     check_choices,
     checked_bits,
@@ -26,59 +28,68 @@ from perfmodel.resolve import (
     workload_of,
 )
 from perfmodel.search.accuracy import AccuracyModel
-from perfmodel.search.constraints import RATES, parse_constraints
+from perfmodel.search.constraints import RATES, Constraint, parse_constraints
 from perfmodel.search.loss import LOSSES
-from perfmodel.search.oracle.reader import METRICS, TRAFFIC
+from perfmodel.search.losses import loss_tables
+from perfmodel.search.oracle.metrics import METRICS, TRAFFIC
+from perfmodel.search.question import SearchQuery
 from perfmodel.search.result import SearchResult
-from perfmodel.search.run import METHODS, SearchMethod
-from perfmodel.search.run import search as run
-from perfmodel.search.sources import AccuracySource, accuracy_of
+from perfmodel.search.sources import AccuracySource, accuracy_of, source_faults
 from perfmodel.search.space import ConfigurationSpace, configurations_of
 from perfmodel.search.space.choices import SHARES, Share
-from perfmodel.settings import FaultList, is_fact, split
+from perfmodel.settings import FaultList, Settings, is_fact, split
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 from perfmodel.workload.nas_spaces import names as space_names
-from perfmodel.workload.nas_spaces import space as find_space
+from perfmodel.workload.nas_spaces import space as space_named
 from perfmodel.workload.workload import Workload
 
+#: auto selects exact if costs are tables, exhaustive for few members, else evolve.
+SearchMethod: TypeAlias = Literal["auto", "exact", "exhaustive", "evolve"]
+
+_METHODS: Final = get_args(SearchMethod)
 _TRAFFIC = re.compile(rf"\b{re.escape(TRAFFIC)}\w+")
 _CONSTRAINT = re.compile(r"constraints\[\d+\]")
 
+#: Share of the time limit after which no new step starts.
+_SHARE: Final = 0.95
 
-class _Ready(NamedTuple):
-    """Everything of a problem, resolved."""
+
+class _ResolvedSearch(NamedTuple):
+    """A space and a device as objects; options as for `Oracle`."""
 
     space: ConfigurationSpace | ArchitectureSpace
     machine: Device | Machine
-    precision: Precision | None
-    runtime: Runtime | None
+    constraints: tuple[Constraint, ...]
     accuracy: Any
-    numbers: Mapping[str, float]
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """A search as it is written on a command line or in a file.
+    """A search as declared in a call, on a command line or in a file.
 
     Attributes
     ----------
     workload, device
-        Names of the library, paths, or objects; a workload may be a space of architectures.
+        Names in the library, paths, or objects; a workload may be a space of architectures.
     set
         Facts of the device, parameters of the workload or of the space.
     choices, share, precision, runtime, engine, constraints, objective, method
-        As for `perfmodel.search.run.search`.
+        As for `perfmodel.search.face.search`.
     accuracy
-        Where the loss comes from; a `AccuracySource` or an accuracy model.
+        Source of the loss: an `AccuracySource`, an accuracy model (`perfmodel.search.accuracy`), or
+        for architectures a callable ``choices (n, decisions) -> losses (n,)``.
     time_limit_s
-        For a proof; None for no limit.
+        Seconds from `since` until the best solution so far is returned with its gap; None for no
+        limit. If the costs of the kernels are not complete by then, there is no solution and no
+        bound.
     model, warm
         As for `predict`.
     evaluations, seed
-        Of evolution.
+        Settings of evolution.
     place
-        Puts a fault where it was written. Paths of faults begin with the name of an attribute:
-        ``choices.weight_bits``, ``constraints[0]``, ``set.batch``.
+        Function that adds the source location to a fault. Paths of faults begin with the name of an
+        attribute: ``choices.weight_bits``, ``constraints[0]``, ``set.batch``.
     """
 
     workload: Any
@@ -101,156 +112,180 @@ class SearchProblem:
     place: Callable[[Fault], Fault] | None = field(default=None, repr=False, compare=False)
 
     def search(self, faults: FaultList | None = None, since: float | None = None) -> SearchResult:
-        """Search.
+        """Resolve the problem, run the search and return its result.
 
         Parameters
         ----------
         faults
-            Faults gathered so far; more are added, and all are raised.
+            Faults so far; further ones are added, and all are raised together.
         since
-            Moment from which the time counts, by `time.monotonic`; by default that of the call.
+            Start of the time limit on the clock `time.monotonic`; by default the time of the call.
 
         Raises
         ------
         InputError
-            Every fault of the problem at once.
+            For all faults of the problem at once.
         """
-        since = monotonic() if since is None else since
-        ready = self.resolved(FaultList() if faults is None else faults)
+        began, since = time.process_time(), time.monotonic() if since is None else since
+        resolved = self.resolved(FaultList() if faults is None else faults)
+        limit = self.time_limit_s
+        deadline = Deadline(None if limit is None else _SHARE * limit, since)
+        goal = self.objective or ("latency_s" if self.accuracy is None else "accuracy_drop")
         try:
-            return run(
-                ready.space,
-                ready.machine,
-                constraints=self.constraints,
-                objective=self.objective,
-                accuracy=ready.accuracy,
-                precision=ready.precision,
-                runtime=ready.runtime,
-                engine=self.engine,
-                model=self.model,
-                warm=self.warm,
-                settings=ready.numbers,
-                method=self.method,
-                time_limit_s=self.time_limit_s,
-                evaluations=self.evaluations,
-                seed=self.seed,
-                since=since,
+            query = SearchQuery(
+                resolved.space,
+                resolved.machine,
+                goal,
+                resolved.constraints,
+                resolved.accuracy,
+                resolved.options,
+                limit,
+                self.evaluations,
+                self.seed,
+                deadline=deadline,
+            )
+            return query.answer(self.method)
+        except OutOfTimeError as late:
+            note = f"time ran out when {late}: nothing is known; a longer time limit is needed"
+            return SearchResult(
+                None,
+                math.inf,
+                -math.inf,
+                "none",
+                space=resolved.space,
+                device=_spec(resolved.machine).name,
+                objective=goal,
+                unit="",
+                source="",
+                model="nothing yet",
+                notes=(note,),
+                seconds=time.process_time() - began,
             )
         except InputError as error:
-            raise InputError([self._placed(fault) for fault in error.faults]) from None
+            raise InputError(map(self._placed, error.faults)) from None
 
-    def resolved(self, faults: FaultList) -> _Ready:
-        """Return the problem's parts, or raise every fault of them."""
-        mine = FaultList()
-        ready = self._resolve(mine)
-        # Stable: on a command line, where no fault has a line, they stay in order.
-        faults.extend(sorted(map(self._placed, mine), key=lambda f: (f.line, f.column)))
+    def resolved(self, faults: FaultList) -> _ResolvedSearch:
+        """Return the parts of the problem as objects, or raise all their faults."""
+        own = FaultList()
+        resolved = self._resolve(own)
+        # A stable sort: on a command line no fault has a line, and the order is preserved.
+        faults.extend(sorted(map(self._placed, own), key=lambda f: (f.line, f.column)))
         faults.settle()
-        if ready is None:
-            raise InputError(_nothing())
-        return ready
+        if resolved is None:
+            raise InputError(_no_decision())
+        return resolved
 
     def _placed(self, fault: Fault) -> Fault:
         if _CONSTRAINT.fullmatch(fault.file):
-            # A fault of syntax: its column is one of the constraint's text.
+            # A syntax fault, whose column refers to the constraint's text.
             at = f"column {fault.column}: " if fault.column else ""
             fault = replace(
                 fault, path=fault.file, message=f"{at}{fault.message}", file="", line=0, column=0
             )
         return fault if fault.file or self.place is None else self.place(fault)
 
-    def _resolve(self, faults: FaultList) -> _Ready | None:
-        parts = split(self.set)
-        for name in (*parts.options, *parts.subjects):
-            faults.append(
-                Fault(f"'{name}' cannot be set", path=f"set.{name}", expected="its own option")
-            )
+    def _resolve(self, faults: FaultList) -> _ResolvedSearch | None:
+        """Return the parts of the problem as objects, or None; append all faults."""
+        stated = split(self.set)
+        faults += [
+            Fault(f"'{name}' cannot be set", f"set.{name}", expected="its own option")
+            for name in (*stated.options, *stated.subjects)
+        ]
         runtime = _trying(faults, "runtime", runtime_of, self.runtime)
         device = _trying(faults, "device", device_of, self.device)
         precision = _trying(faults, "precision", precision_of, self.precision)
-        named = isinstance(self.workload, str) and self.workload in space_names()
-        space: Any = None
-        base: Workload | None = None
-        numbers: dict[str, float] = {}
-        if isinstance(self.workload, ArchitectureSpace | ConfigurationSpace):
-            space = self.workload
-        elif named:
-            made = _trying(faults, "set", _space, self.workload, parts.workload)
-            space, numbers = made or (None, {})
-        else:
-            base = _trying(faults, "workload", _workload, self.workload, parts.workload)
-            if base is None and parts.workload and not isinstance(self.workload, Workload):
-                # Settings at fault hide nothing of the choices.
-                base = FaultList().trying(_workload, self.workload, {})
-        machine: Any = device
-        if device is not None and parts.facts:
-            machine = _trying(
-                faults,
-                "set",
-                machine_of,
-                device,
-                runtime,
-                parts.facts,
-                base,
-                precision,
-                self.engine,
-            )
+        space, base, numbers = self._subject(stated, faults)
+        machine = device
+        if device is not None and stated.facts:
+            details = (runtime, stated.facts, base, precision, self.engine)
+            machine = _trying(faults, "set", machine_of, device, *details)
             note_remarks(machine or device)
         if device is not None and self.engine is not None:
             spec = device if isinstance(device, Machine) else device.machine()
             faults += check_choices(spec, self.engine, None)
-        if parts.bits:
-            _trying(faults, "set", checked_bits, parts.bits)
+        if stated.bits:
+            _trying(faults, "set", checked_bits, stated.bits)
             if device is not None and not faults:
-                precision = with_bits(precision, parts.bits, base, device, runtime, self.engine)
-        if not named and space is None and self.choices is not None:
+                precision = with_bits(precision, stated.bits, base, device, runtime, self.engine)
+        if space is None and self.choices is not None and not self._of_architectures:
             faults += _option_faults(self.choices, device, runtime, base)
         if base is not None:
-            if self.choices:
-                space = _trying(
-                    faults,
-                    "choices",
-                    configurations_of,
-                    base,
-                    self.choices,
-                    share=self.share,
-                    precision=precision,
-                )
-            elif self.choices is None:
-                faults.append(_nothing())
-        elif self.choices and (named or space is not None):
-            faults.append(
-                Fault("a space has its own choices", path="choices", expected="a network")
-            )
-        if base is None and self.share not in get_args(Share):
-            faults.append(_no_such("share", "no layers are shared by", self.share, SHARES))
-        self._question(faults, device, _unit(space, base))
+            space = self._configurations(base, precision, faults)
+        else:
+            self._check("share", "no layers are shared by", SHARES, faults)
+        constraints = self._goals(faults, device, _unit(space, base))
+        self._check_numbers(faults)
         accuracy = self._accuracy(faults, space)
         if space is None or machine is None:
             return None
-        return _Ready(space, machine, precision, runtime, accuracy, numbers)
+        options = {
+            "precision": precision,
+            "runtime": runtime,
+            "engine": self.engine,
+            "model": self.model,
+            "warm": self.warm,
+            "settings": numbers,
+        }
+        return _ResolvedSearch(space, machine, constraints, accuracy, options)
 
-    def _question(self, faults: FaultList, device: Device | Machine | None, unit: str) -> None:
-        # Of rates those of what a run yields.
+    @property
+    def _of_architectures(self) -> bool:
+        return isinstance(self.workload, str) and self.workload in space_names()
+
+    def _subject(
+        self, stated: Settings, faults: FaultList
+    ) -> tuple[Any, Workload | None, dict[str, float]]:
+        """Return a space or a network, and values of the networks' free dimensions."""
+        space: Any = None
+        numbers: dict[str, float] = {}
+        if self._of_architectures:
+            read = _trying(faults, "set", _space, self.workload, stated.workload)
+            space, numbers = read or (space, numbers)
+        elif isinstance(self.workload, ArchitectureSpace | ConfigurationSpace):
+            space = self.workload
+        else:
+            base = _trying(faults, "workload", _workload, self.workload, stated.workload)
+            if base is None and stated.workload and not isinstance(self.workload, Workload):
+                # Faulty settings must not hide faults of the choices.
+                base = FaultList().trying(_workload, self.workload, {})
+            return None, base, numbers
+        if self.choices:
+            message = "a space has its own choices"
+            faults.append(Fault(message, path="choices", expected="a network"))
+        return space, None, numbers
+
+    def _configurations(
+        self, base: Workload, precision: Precision | None, faults: FaultList
+    ) -> ConfigurationSpace | None:
+        if self.choices is None:
+            faults.append(_no_decision())
+        if not self.choices:
+            return None
+        options = {"share": self.share, "precision": precision}
+        return _trying(faults, "choices", configurations_of, base, self.choices, **options)
+
+    def _goals(
+        self, faults: FaultList, device: Device | Machine | None, unit: str
+    ) -> tuple[Constraint, ...]:
+        """Return the constraints; check that they and the objective name known metrics."""
+        # Only the rate in the unit of the workload's items applies.
         rates = [rate for rate in RATES if not unit or rate == f"{unit}_per_s"]
         known = [name for name in METRICS if name not in RATES] + [*rates, *LOSSES]
         if device is None:
-            # Memories of a device that is not known may have any name.
+            # The memories of an unknown device may have any name.
             known += _TRAFFIC.findall(" ".join((*self.constraints, self.objective)))
         else:
-            plain = device.device if isinstance(device, Machine) else device
-            known += [f"{TRAFFIC}{m.name}" for m in plain.memories]
-        if self.method not in METHODS:
-            faults.append(_no_such("method", "there is no method", self.method, METHODS))
-        if self.objective and self.objective not in known:
-            faults.append(_no_such("objective", "there is no objective", self.objective, known))
-        used = {"objective": [self.objective]}
+            known += [f"{TRAFFIC}{memory.name}" for memory in _spec(device).memories]
+        self._check("method", "there is no method", _METHODS, faults)
+        if self.objective:
+            self._check("objective", "there is no objective", known, faults)
+        used = [("objective", self.objective)]
+        constraints: list[Constraint] = []
         for i, text in enumerate(self.constraints):
             path = f"constraints[{i}]"
-            try:
-                used[path] = [c.metric for c in parse_constraints(text, known, where=path)]
-            except InputError as error:
-                faults += error.faults
+            own = faults.trying(parse_constraints, text, known, where=path) or ()
+            used += [(path, constraint.metric) for constraint in own]
+            constraints += own
         if self.accuracy is None:
             faults += [
                 Fault(
@@ -258,82 +293,82 @@ class SearchProblem:
                     path=path,
                     expected="an accuracy: sqnr of weights, a table, or hawq's traces",
                 )
-                for path, names in used.items()
-                for name in names
+                for path, name in used
                 if name in LOSSES
             ]
+        return tuple(constraints)
+
+    def _check(self, name: str, message: str, known: Sequence[str], faults: FaultList) -> None:
+        value = getattr(self, name)
+        if value not in known:
+            faults.append(no_such(f"{message} '{value}'", str(value), known, name))
+
+    def _check_numbers(self, faults: FaultList) -> None:
         limit = self.time_limit_s
-        if limit is not None and not 0 < limit < float("inf"):
-            faults.append(
-                Fault(f"{limit} is no time limit", "time_limit_s", expected="seconds above zero")
-            )
-        if self.seed < 0:
-            faults.append(
-                Fault(f"{self.seed} is no seed", path="seed", expected="a whole number from 0")
-            )
-        if self.evaluations < 1:
-            faults.append(
-                Fault(
-                    f"{self.evaluations} is no number of evaluations",
-                    path="evaluations",
-                    expected="one at least",
-                )
-            )
+        for path, sound, noun, expected in (
+            (
+                "time_limit_s",
+                limit is None or 0 < limit < math.inf,
+                "time limit",
+                "seconds above zero",
+            ),
+            ("seed", self.seed >= 0, "seed", "a whole number from 0"),
+            ("evaluations", self.evaluations >= 1, "number of evaluations", "one at least"),
+        ):
+            if not sound:
+                faults.append(Fault(f"{getattr(self, path)} is no {noun}", path, expected=expected))
 
     def _accuracy(self, faults: FaultList, space: Any) -> Any:
-        """Return the accuracy model, asked once for all that the space may choose."""
-        from perfmodel.search.losses import loss_tables
-
-        given = self.accuracy
-        if given is None or space is None:
-            if isinstance(given, AccuracySource):
-                from perfmodel.search.sources import source_faults
-
-                faults += source_faults(given, self.workload)
+        """Return the accuracy model, after a check that it covers all options of the space."""
+        source = self.accuracy
+        if source is None or space is None:
+            if isinstance(source, AccuracySource):
+                faults += source_faults(source, self.workload)
             return None
-        if isinstance(given, AccuracySource):
-            given = _trying(faults, "accuracy", accuracy_of, given, space, self.workload)
+        if isinstance(source, AccuracySource):
+            source = _trying(faults, "accuracy", accuracy_of, source, space, self.workload)
         if (
             isinstance(space, ConfigurationSpace)
-            and hasattr(given, "table")
-            and getattr(given, "separable", True)
+            and hasattr(source, "table")
+            and getattr(source, "separable", True)
         ):
-            _trying(faults, "accuracy", loss_tables, given, space)
-        return given
+            _trying(faults, "accuracy", loss_tables, source, space)
+        return source
+
+
+def _spec(device: Device | Machine) -> Device:
+    return device.device if isinstance(device, Machine) else device
 
 
 def _trying(
     faults: FaultList, path: str, work: Callable[..., Any], *arguments: Any, **named: Any
 ) -> Any:
-    """Return what a call returns, or None; what its faults say of no field is said of `path`."""
+    """Return the result of a call, or None; faults without a field are reported for `path`."""
     try:
         return work(*arguments, **named)
     except InputError as error:
         for fault in error.faults:
             if not fault.file and not fault.path.startswith(path):
-                inner = f"{path}.{fault.path}" if fault.path else path
-                fault = replace(fault, path=_settings(inner, path))
+                fault = replace(fault, path=_path_of(fault.path, path))
             faults.append(fault)
         return None
 
 
-def _settings(inner: str, path: str) -> str:
-    """Return the place of a fault: names that a workload does not know were settings."""
-    head = inner.removeprefix(f"{path}.")
-    if path in ("workload",) and head != inner:
-        return f"set.{head}"
-    if path == "choices" and head.partition(".")[0] in ("share", "precision"):
-        return head
-    return inner
+def _path_of(inner: str, path: str) -> str:
+    """Return the path of a fault: unknown names of a workload were settings."""
+    if inner and path == "workload":
+        return f"set.{inner}"
+    if path == "choices" and inner.partition(".")[0] in ("share", "precision"):
+        return inner
+    return f"{path}.{inner}" if inner else path
 
 
-def _workload(given: str | Path | Workload, settings: Mapping[str, Any]) -> Workload:
-    known = space_names()
+def _workload(source: str | Path | Workload, settings: Mapping[str, Any]) -> Workload:
     try:
-        return workload_of(given, settings)
+        return workload_of(source, settings)
     except InputError as error:
-        name = str(given)
-        meant = nearest(name, known)
+        name = str(source)
+        meant = nearest(name, space_names())
         if meant and not any(f.suggestion or f.path for f in error.faults) and "." not in name:
             raise InputError(
                 [replace(f, suggestion=meant, expected="") for f in error.faults]
@@ -343,27 +378,26 @@ def _workload(given: str | Path | Workload, settings: Mapping[str, Any]) -> Work
 
 def _space(name: str, settings: Mapping[str, Any]) -> tuple[ArchitectureSpace, dict[str, float]]:
     """Return a space, and the settings that bind free dimensions of its networks."""
-    plain = find_space(name)
+    plain = space_named(name)
     fields = type(plain.settings).model_fields
     free = plain.parameters((0,) * len(plain.decisions))
     numbers = {k: v for k, v in settings.items() if k in free and k not in fields}
     own = {k: v for k, v in settings.items() if k not in numbers}
-    made = find_space(name, **own) if own else plain
+    space = space_named(name, **own) if own else plain
     if numbers:
-        made.workload((0,) * len(made.decisions), **numbers)
-    return made, numbers
+        space.workload((0,) * len(space.decisions), **numbers)
+    return space, numbers
 
 
 def _unit(space: Any, base: Workload | None) -> str:
-    """Return what a run yields; empty where that is not known."""
+    """Return the unit of a run's items; empty if unknown."""
     if base is not None:
         return base.unit
     return space.workload((0,) * len(space.decisions)).unit if space is not None else ""
 
 
-def _nothing() -> Fault:
-    expected = "such as weight_bits of 2, 4 and 8"
-    return Fault("nothing is decided", path="choices", expected=expected)
+def _no_decision() -> Fault:
+    return Fault("nothing is decided", "choices", expected="such as weight_bits of 2, 4 and 8")
 
 
 def _option_faults(
@@ -372,23 +406,16 @@ def _option_faults(
     runtime: Runtime | None,
     workload: Workload | None,
 ) -> list[Fault]:
-    """Return the faults of facts of the device and parameters that are to be chosen."""
-    faults: list[Fault] = []
+    """Return the faults of options for device facts and workload parameters."""
+    faults = FaultList()
     for name, options in choices.items():
-        fact = is_fact(name) and device is not None
-        if not fact and (workload is None or name not in workload.parameters):
-            continue
-        listed = isinstance(options, list | tuple)
-        for option in cast("Sequence[Any]", options if listed else [options]):
-            try:
-                if fact and device is not None:
-                    note_remarks(machine_of(device, runtime, {name: option}, workload))
-                elif workload is not None:
-                    workload.bind({name: option})
-            except InputError as error:
-                faults += [replace(f, path=f"choices.{name}") for f in error.faults]
+        listed = cast("Sequence[Any]", options if isinstance(options, list | tuple) else [options])
+        for option in listed:
+            value, path = {name: option}, f"choices.{name}"
+            if is_fact(name) and device is not None:
+                machine = faults.trying_at(path, machine_of, device, runtime, value, workload)
+                if machine is not None:
+                    note_remarks(machine)
+            elif workload is not None and name in workload.parameters:
+                faults.trying_at(path, workload.bind, value)
     return list(dict.fromkeys(faults))
-
-
-def _no_such(path: str, message: str, value: str, known: Any) -> Fault:
-    return no_such(f"{message} '{value}'", str(value), known, path)

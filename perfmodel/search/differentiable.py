@@ -1,11 +1,11 @@
-"""Differentiable search: relaxed decisions, a loss, and a limit that the hard model keeps.
+"""Differentiable search: gradient descent on relaxed decisions under a limit.
 
-Each decision has logits; their softmax, sharpened by a falling temperature and drawn with Gumbel
-noise where asked (Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712),
-weighs its options. Descent follows the loss plus an augmented Lagrangian of the limit (Bertsekas
-1982, chapter 2): with g = E[metric] / limit - 1 the term is (max(0, m + r g)^2 - m^2) / (2 r), and
-its multiplier m is raised by a part of r g at each step. What comes out is rounded, and the choice
-is mended and improved by single swaps that ask the oracle itself.
+Each decision has logits. Their softmax, with a falling temperature and optional Gumbel noise (Jang
+et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712), weights its options. Adam
+minimises the loss plus an augmented Lagrangian of the limit (Bertsekas 1982, chapter 2): with
+g = E[metric] / limit - 1 the term is (max(0, m + r g)^2 - m^2) / (2 r), and its multiplier m
+increases by a fraction of r g per step. The result is rounded to a choice, which single swaps
+then repair and improve with costs from the oracle.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Relaxation="DifferentiableSearchResult")
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-#: Probabilities, one array a decision -> loss and its slopes, one array a decision.
+#: Probabilities, one array per decision -> loss and its gradient, one array per decision.
 Loss: TypeAlias = Callable[[list[Floats]], tuple[float, Sequence[Any]]]
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
@@ -39,31 +39,32 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True, repr=False)
 class DifferentiableSearchResult(Result):
-    """What a differentiable search found.
+    """Result of a differentiable search.
 
     Attributes
     ----------
     choice
-        Option indices.
+        Option index of each decision.
     metrics
-        What the oracle tells of it.
+        Metrics of the choice from the oracle.
     loss
-        Its loss.
+        Loss of the choice.
     metric, limit
-        What was limited, and to how much in its unit.
+        Name of the limited metric, and its limit in the metric's unit.
     gap
-        Metric over limit less one: not above 0 where the limit is kept.
+        metric / limit - 1; at most 0 if the limit is satisfied.
     satisfied
-        The limit is kept and the member fits the device. False where no single swaps led there.
+        Whether the limit is satisfied and the member fits the device. False if single swaps reached
+        no such member.
     rounded
-        The choice before swaps.
+        Rounded choice before the swaps.
     swaps
-        Single swaps that mended and improved it.
+        Number of single swaps that repaired and improved it.
     history
-        Table, a row per step: ``loss`` and ``expected`` (metric) of the relaxation, ``multiplier``,
-        ``temperature``, ``entropy`` of the probabilities over that of even ones.
+        Table, one row per step: ``loss`` and ``expected`` (metric) of the relaxation,
+        ``multiplier``, ``temperature``, and ``entropy`` of the probabilities relative to uniform.
     probabilities
-        Softmax of the final logits, one array a decision.
+        Softmax of the final logits, one array per decision.
     """
 
     noun = "relaxation"
@@ -94,26 +95,26 @@ class DifferentiableSearchResult(Result):
 
     @property
     def feasible(self) -> bool:
-        """Whether the limit is kept, as `satisfied`."""
+        """Whether the limit is satisfied, as `satisfied`."""
         return self.satisfied
 
     @property
     def decided(self) -> bool:
-        """Whether a member was found: that none exists is never proved."""
+        """Whether a feasible member is known; descent never proves that none exists."""
         return self.satisfied
 
     @property
     def headline(self) -> str:
-        """The metric beside its limit, and the loss."""
-        kept = "kept" if self.satisfied else "exceeded"
+        """The metric with its limit, and the loss."""
+        verdict = "kept" if self.satisfied else "exceeded"
         return (
             f"{self.metric} {self.metrics[self.metric]:.4g}, limit {self.limit:.4g} "
-            f"{kept} ({self.gap:+.2%}); loss {self.loss:.6g}; {self.swaps} swaps"
+            f"{verdict} ({self.gap:+.2%}); loss {self.loss:.6g}; {self.swaps} swaps"
         )
 
     @cached_property
     def table(self) -> Table:
-        """One row for each step, as `history`."""
+        """One row per step, as `history`."""
         return self.history
 
 
@@ -130,26 +131,26 @@ def differentiable_search(
     penalty: float = 1.0,
     seed: int = 0,
 ) -> DifferentiableSearchResult:
-    """Search by descent on relaxed decisions for the least loss under a limit.
+    """Minimise a loss under a limit by gradient descent on relaxed decisions.
 
     Parameters
     ----------
     oracle
-        An `Oracle`; its `gradient` gives expected costs and their slopes.
+        An `Oracle`; its `gradient` returns expected costs and their derivatives.
     loss
-        Tables that add up, one array of losses a decision; or a function of probabilities (one
-        array a decision) that returns a loss and its slopes by them. A function is also asked for
-        the loss of single members, as probabilities of 0 and 1.
+        Additive losses, one array per decision; or a function of probabilities (one array per
+        decision) that returns a loss and its gradient. A function is also called for single
+        members, with probabilities of 0 and 1.
     limit
         ``"latency_s <= 5 ms"``, or a number in the unit of `metric`.
     metric
-        What a number limits.
+        Metric that a numeric limit applies to.
     steps, rate
         Steps of Adam (Kingma and Ba 2015) on the logits, and their size.
     temperatures
-        First and last; it falls by a constant factor.
+        First and last temperature; it falls by a constant factor per step.
     noise
-        Gumbel noise on the logits; without it the search is a plain softmax relaxation.
+        Whether to add Gumbel noise to the logits; without it this is a plain softmax relaxation.
     penalty
         Weight r of the squared excess, relative to the spread of losses over the options.
     seed
@@ -157,12 +158,12 @@ def differentiable_search(
 
     Returns
     -------
-    Relaxation
+    DifferentiableSearchResult
 
     Raises
     ------
     InputError
-        Losses that do not fit the decisions, a limit that is none: every fault at once.
+        For all faults: losses that do not match the decisions, an invalid limit.
     """
     sizes = [len(d.options) for d in oracle.space.decisions]
     names = [d.name for d in oracle.space.decisions]
@@ -194,7 +195,7 @@ def differentiable_search(
 
 
 class _RelaxedProblem:
-    """Loss and limit, of probabilities and of members."""
+    """Loss and limit as functions of probabilities (soft) and of members (hard)."""
 
     def __init__(
         self,
@@ -231,7 +232,7 @@ class _RelaxedProblem:
         return float(self.hard_losses([choice])[0])
 
     def excess(self, shares: list[Floats]) -> tuple[float, list[Floats]]:
-        """Return E[metric] / limit - 1 and its slopes."""
+        """Return E[metric] / limit - 1 and its gradient."""
         values, slopes = self.oracle.gradient(shares)
         return values[self.metric] / self.bound - 1.0, [s / self.bound for s in slopes[self.metric]]
 
@@ -246,6 +247,7 @@ def _descend(
     *,
     noise: bool,
 ) -> tuple[list[Floats], Table]:
+    """Return final logits and the history of Adam with an augmented Lagrangian."""
     rng = np.random.default_rng(seed)
     logits = [np.zeros(n) for n in problem.sizes]
     first = [np.zeros(n) for n in problem.sizes]
@@ -270,7 +272,7 @@ def _descend(
             ahead = first[i] / (1 - _BETA1**step)
             size = np.sqrt(second[i] / (1 - _BETA2**step)) + _EPSILON
             logits[i] = logits[i] - rate * ahead / size
-        # One draw tells little of the expectation: the multiplier follows it slowly.
+        # A single sample is a noisy estimate of the expectation, so the multiplier changes slowly.
         multiplier = max(0.0, multiplier + 0.1 * penalty * excess)
         entropy = -sum(float((s * np.log(np.maximum(s, 1e-300))).sum()) for s in shares) / even
         rows.append((value, (1.0 + excess) * problem.bound, multiplier, temperature, entropy))
@@ -282,14 +284,14 @@ def _descend(
 
 
 def _spread(problem: _RelaxedProblem) -> float:
-    """Return what the loss can change by, to first order about even probabilities."""
+    """Return the range of the loss, to first order around uniform probabilities."""
     even = [np.full(n, 1.0 / n) for n in problem.sizes]
     _, slopes = problem.soft_loss(even)
     return sum(float(np.ptp(s)) for s in slopes) or 1.0
 
 
 def _swapped(problem: _RelaxedProblem, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """Mend a choice by single swaps until it keeps the limit, then improve it while it does."""
+    """Repair a choice by single swaps until it satisfies the limit, then improve it within it."""
     swaps = 0
     cost, loss = _cost(problem, choice), problem.hard_loss(choice)
     seen = {choice}
@@ -298,11 +300,11 @@ def _swapped(problem: _RelaxedProblem, choice: tuple[int, ...]) -> tuple[tuple[i
         near = [row for row in map(tuple, rows) if row not in seen]
         if not near:
             return choice, swaps
-        found = problem.oracle.batch(np.array(near, dtype=np.intp))
-        costs = np.where(found["feasible"] > 0, found[problem.metric], np.inf)
+        columns = problem.oracle.batch(np.array(near, dtype=np.intp))
+        costs = np.where(columns["feasible"] > 0, columns[problem.metric], np.inf)
         losses = problem.hard_losses(near)
         if cost > problem.bound:
-            # The least loss for what it saves; nothing is saved below the limit.
+            # Smallest loss per unit saved; savings below the limit do not count.
             saved = np.minimum(cost, 1e300) - np.maximum(costs, problem.bound)
             worth = np.where(saved > 0, (losses - loss) / np.where(saved > 0, saved, 1.0), np.inf)
         else:
@@ -316,16 +318,17 @@ def _swapped(problem: _RelaxedProblem, choice: tuple[int, ...]) -> tuple[tuple[i
 
 
 def _cost(problem: _RelaxedProblem, choice: tuple[int, ...]) -> float:
-    found = problem.oracle(choice)
-    return found[problem.metric] if found["feasible"] > 0 else float("inf")
+    metrics = problem.oracle(choice)
+    return metrics[problem.metric] if metrics["feasible"] > 0 else float("inf")
 
 
 def _softmax(x: Floats) -> Floats:
-    made = np.exp(x - x.max())
-    return made / made.sum()
+    weights = np.exp(x - x.max())
+    return weights / weights.sum()
 
 
 def _limit(oracle: Any, limit: str | float, metric: str, faults: FaultList) -> tuple[str, float]:
+    """Return metric and bound of a limit, or append its faults."""
     if isinstance(limit, str):
         limits = faults.trying_at("limit", parse_constraints, limit, oracle.metrics)
         if limits is None:
@@ -353,19 +356,19 @@ def _tables(
             Fault(
                 f"{len(loss)} tables of losses",
                 path="loss",
-                expected=f"one a decision: {len(sizes)}",
+                expected=f"one per decision: {len(sizes)}",
             )
         )
         return []
-    found: list[Floats] = []
-    for name, size, given in zip(names, sizes, loss, strict=True):
-        table = np.asarray(given, dtype=float)
+    tables: list[Floats] = []
+    for name, size, losses in zip(names, sizes, loss, strict=True):
+        table = np.asarray(losses, dtype=float)
         if table.shape != (size,) or not np.isfinite(table).all():
             faults.append(
                 Fault("no losses", path=f"loss.{name}", expected=f"{size} finite numbers")
             )
-        found.append(table)
-    return found
+        tables.append(table)
+    return tables
 
 
 def _number_faults(

@@ -1,4 +1,4 @@
-"""Why a search finds nothing, in the words of its constraints."""
+"""Explanation of an infeasible search in terms of its constraints."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 def explained(
     question: SearchQuery,
     inner: FixedHardwareProblem,
-    constraints: Sequence[Constraint],
-    found: ChoiceInfeasibility,
+    infeasibility: ChoiceInfeasibility,
 ) -> ChoiceInfeasibility:
-    """Return openings of tables as openings of constraints: in their units, of the whole space.
+    """Return openings of table limits as openings of constraints, in units of the whole space.
 
-    Limits of a problem are its constraints, then its memories. Where tables are bounds, nothing
-    less than `least` opens the problem, and whether it does is not proved.
+    Limits of a problem are its constraints, then its memories. If tables are only bounds, `least`
+    is a lower bound on the opening, and that it suffices is not proved.
     """
     openings: list[Opening] = []
-    for i, opening in enumerate(found.openings):
+    for i, opening in enumerate(infeasibility.openings):
         choice = opening.choice
         if choice is not None:
-            whole = inner.whole(np.array([choice], dtype=np.intp))[0]
-            choice = tuple(int(option) for option in whole)
-        made = replace(opening, choice=choice, proved=opening.proved and inner.tables.exact)
-        if i < len(constraints):
-            made = _in_units(question, constraints[i], made)
-        openings.append(made)
-    return replace(found, openings=tuple(openings))
+            full = inner.full_choices(np.array([choice], dtype=np.intp))[0]
+            choice = tuple(int(option) for option in full)
+        restated = replace(opening, choice=choice, proved=opening.proved and inner.tables.exact)
+        if i < len(question.constraints):
+            restated = _in_units(question, question.constraints[i], restated)
+        openings.append(restated)
+    return replace(infeasibility, openings=tuple(openings))
 
 
 def _in_units(question: SearchQuery, constraint: Constraint, opening: Opening) -> Opening:
+    """Return an opening with its least bound in the unit of the constraint."""
     least = opening.least
     out = replace(opening, limit=constraint.text, bound=constraint.bound)
     if least is None:
@@ -52,7 +52,7 @@ def _in_units(question: SearchQuery, constraint: Constraint, opening: Opening) -
     elif constraint.metric in RATES:
         assert opening.choice is not None
         rows = np.array([opening.choice], dtype=np.intp)
-        # Where the batch is decided the rate of what opens it need not be the nearest.
+        # If the batch is a decision, the rate of the opening choice need not be the nearest.
         proved = opening.proved and not question.sized
         seconds = float(question.columns(rows)["latency_s"][0])
         return replace(out, least=float(question.items(rows)[0]) / seconds, proved=proved)
@@ -62,15 +62,15 @@ def _in_units(question: SearchQuery, constraint: Constraint, opening: Opening) -
 
 
 def over_all(
-    constraints: Sequence[Constraint], found: Sequence[ChoiceInfeasibility | None]
+    constraints: Sequence[Constraint], reasons: Sequence[ChoiceInfeasibility | None]
 ) -> ChoiceInfeasibility | None:
-    """Return why none of several problems, one a combination of hardware, has a choice.
+    """Return the joint infeasibility of several problems, one per combination of hardware.
 
-    What opens one of them opens the search; limits that cannot be kept together in any of them
-    are those of all.
+    An opening of any problem opens the search. The limits that cannot be satisfied together are
+    the union over all problems.
     """
-    known = [each for each in found if each is not None]
-    if len(known) < len(found) or not known:
+    known = [each for each in reasons if each is not None]
+    if len(known) < len(reasons) or not known:
         return None
     if len(known) == 1:
         return known[0]

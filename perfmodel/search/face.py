@@ -1,4 +1,4 @@
-"""The words `pm.space` and `pm.search`."""
+"""Public functions `pm.space` and `pm.search`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perfmodel.asked import remembered
 from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.formats import Precision
+from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.solvers import with_solver
 from perfmodel.resolve import DeviceLike, WorkloadLike
@@ -20,50 +21,50 @@ from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
-    from perfmodel.search.declared import SearchProblem
+    from perfmodel.search.declared import SearchMethod, SearchProblem
     from perfmodel.search.result import SearchResult
-    from perfmodel.search.run import SearchMethod
     from perfmodel.search.space import ConfigurationSpace
     from perfmodel.search.space.choices import Share
     from perfmodel.workload.nas_spaces import ArchitectureSpace
 
-#: What a problem says first in the path of a fault, and the question does not.
+#: Head of a fault's path that the call does not have.
 _HEAD: Final = re.compile(r"(?:workload|device)(?:\.|$)")
 
 
+@former_parameters(what="subject")
 def space(
-    what: str | WorkloadLike,
+    subject: str | WorkloadLike,
     choices: Mapping[str, Any] | None = None,
     *,
     share: Share | None = None,
     precision: str | Precision | None = None,
-    **settings: Any,  # open-ended: which there are is the space's to say
+    **settings: Any,  # open-ended: they depend on the space
 ) -> ArchitectureSpace | ConfigurationSpace:
     """Return a space of architectures, or of configurations of one network.
 
     Parameters
     ----------
-    what
+    subject
         A space of architectures by name (``nas_bench_201``, ``fbnet``, ``ofa_mobilenet_v3``,
         ``mcunet``); with `choices` a network: an object, a name of the library, or a path.
     choices
-        What is decided; as for `perfmodel.search.space.configurations_of`.
+        Decisions and their options; as for `perfmodel.search.space.configurations_of`.
     share, precision
-        With `choices`: which layers decide together, and the formats of what is not decided.
+        With `choices`: the scope of one decision, and the formats of everything undecided.
     **settings
-        Input size, classes ... of a space of architectures.
+        Settings of a space of architectures: input size, classes, ...
 
     Raises
     ------
     InputError
-        Every unknown name, setting, choice and option at once.
+        For all unknown names, settings, choices and options at once.
     """
-    of_choices: dict[str, Any] = {"share": share, "precision": precision}
-    of_choices = {name: value for name, value in of_choices.items() if value is not None}
+    pairs = {"share": share, "precision": precision}.items()
+    choice_options: dict[str, Any] = {name: value for name, value in pairs if value is not None}
     if choices is None:
         from perfmodel.workload.nas_spaces import space as named
 
-        return named(str(what), **settings, **of_choices)
+        return named(str(subject), **settings, **choice_options)
     if settings:
         raise InputError(
             no_such(f"a space of choices has no '{name}'", name, ("share", "precision"), name)
@@ -71,8 +72,8 @@ def space(
         )
     from perfmodel.search.space import configurations_of
 
-    network = what if isinstance(what, Workload) else find(what, {})
-    return configurations_of(network, choices, **of_choices)
+    network = subject if isinstance(subject, Workload) else find(subject, {})
+    return configurations_of(network, choices, **choice_options)
 
 
 @remembered
@@ -145,13 +146,13 @@ def search(
     Returns
     -------
     SearchResult
-        ``best``, ``proved`` (of ``model``), ``front``, prices of the limits. Where nothing
-        satisfies the constraints, ``infeasible`` says why and what would open it.
+        ``best``, ``proved`` (for ``model``), ``front``, prices of the limits. If no configuration
+        satisfies the constraints, ``infeasible`` names conflicting limits and relaxations.
 
     Raises
     ------
     InputError
-        Every fault of the input at once.
+        For all faults of the input at once.
 
     Examples
     --------
@@ -160,59 +161,38 @@ def search(
     >>> r.proved
     True
     """
-    # What is imported and read counts as well.
-    since = monotonic()
+    # The time limit includes imports and file reads.
+    return _answer(vars(), monotonic())
+
+
+#: Search settings that may accompany a problem file.
+_HOW: Final = ("method", "time_limit_s", "evaluations", "seed")
+
+
+def _answer(question: dict[str, Any], since: float) -> SearchResult:
+    """Answer `search` from its parameters."""
     from perfmodel.search.declared import SearchProblem
 
     faults = gathered()
-    how: dict[str, Any] = {
-        "method": method,
-        "time_limit_s": time_limit_s,
-        "evaluations": evaluations,
-        "seed": seed,
-    }
-    what: dict[str, Any] = {
-        "choices": choices,
-        "constraints": constraints or None,
-        "objective": objective or None,
-        "accuracy": accuracy,
-        "precision": precision,
-        "runtime": runtime,
-        "engine": engine,
-        "model": model,
-        "warm": warm or None,
-    }
-    if device is None:
-        beside = {**what, "calibration": calibration, "set": set}
-        stated = [name for name, value in beside.items() if value is not None]
-        problem = faults.trying(_declared, workload, stated, how)
+    del question["solver"]
+    calibration, limits = question.pop("calibration"), question["constraints"]
+    question["constraints"] = (limits,) if isinstance(limits, str) else tuple(limits)
+    if question["device"] is None:
+        problem = faults.trying(_declared, question, calibration)
         if problem is None:
             raise InputError(faults)
         return problem.search(faults, since)
-    if isinstance(accuracy, str):
-        what["accuracy"] = _source(accuracy, calibration, faults)
+    if isinstance(question["accuracy"], str):
+        question["accuracy"] = _source(question["accuracy"], calibration, faults)
     elif calibration is not None:
-        faults.append(
-            Fault(
-                "a calibration without accuracy", "calibration", expected="accuracy sqnr[:WEIGHTS]"
-            )
-        )
-    limits = [constraints] if isinstance(constraints, str) else [*constraints]
-    given = {name: value for name, value in what.items() if value is not None}
-    problem = SearchProblem(
-        workload,
-        device,
-        dict(set or {}),
-        place=_called,
-        share=share,
-        **{**given, "constraints": tuple(limits)},
-        **how,
-    )
-    return problem.search(faults, since)
+        expected = "accuracy sqnr[:WEIGHTS]"
+        faults.append(Fault("a calibration without accuracy", "calibration", expected=expected))
+    question["set"] = dict(question["set"] or {})
+    return SearchProblem(**question, place=_called).search(faults, since)
 
 
 def _source(accuracy: str, calibration: str | Path | None, faults: FaultList) -> Any:
-    """Return the source that a text names; where it is at fault, one that is never asked."""
+    """Return the accuracy source named by a text; after a fault, a placeholder."""
     from perfmodel.search.sources import parse_source
 
     path = None if calibration is None else Path(calibration)
@@ -223,17 +203,16 @@ def _no_loss(choices: Any) -> Any:
     raise AssertionError(f"no loss of {choices}")
 
 
-def _declared(file: Any, stated: list[str], how: Mapping[str, Any]) -> SearchProblem:
-    """Return the problem of a file, searched as is asked here where that is not the default."""
+def _declared(question: Mapping[str, Any], calibration: str | Path | None) -> SearchProblem:
+    """Return the problem of a file, with the non-default search settings of the call."""
     from perfmodel.search.declared import SearchProblem
     from perfmodel.search.problem_file import load
 
-    problem = load(file, stated)
-    own = {
-        name: value
-        for name, value in how.items()
-        if value != SearchProblem.__dataclass_fields__[name].default
-    }
+    defaults = SearchProblem.__dataclass_fields__
+    own = {name: question[name] for name in _HOW if question[name] != defaults[name].default}
+    beside = {**question, "calibration": calibration, "share": question["share"] != "layer"}
+    stated = [name for name in beside.keys() - {"workload", *_HOW} if beside[name]]
+    problem = load(question["workload"], stated)
 
     def placed(fault: Fault) -> Fault:
         return fault if fault.path in own or problem.place is None else problem.place(fault)
@@ -242,5 +221,5 @@ def _declared(file: Any, stated: list[str], how: Mapping[str, Any]) -> SearchPro
 
 
 def _called(fault: Fault) -> Fault:
-    """Name a place of a problem as the question does."""
+    """Return a fault with its path as in the call."""
     return replace(fault, path=_HEAD.sub("", fault.path, count=1))

@@ -1,4 +1,4 @@
-"""The front of a search: the objective against the metric of its first constraint."""
+"""Pareto front of a search: the objective against the metric of the first constraint."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
     from perfmodel.search.result import SearchResult
 
-#: Points of a front between its ends where it is not enumerated whole.
+#: Number of points of a front that is not enumerated in full.
 POINTS = 24
 
-#: How near a front comes to its tight end, where that is halved towards.
+#: Relative precision of the bisection for the tight end of a front.
 _NEAR = 1e-3
 
 
 class _Point(NamedTuple):
+    """A point of a front: objective, metric, bound on the objective, and choice."""
+
     value: float
     metric: float
     bound: float
@@ -33,17 +35,16 @@ class _Point(NamedTuple):
 
 
 def front_table(question: SearchQuery, points: int = POINTS) -> Table:
-    """Return one row per point: objective, metric, bound of the objective, and every option.
+    """Return one row per point: objective, metric, bound on the objective, and every option.
 
-    Over tables the bound on the metric is swept over evenly spaced values between the least that
-    can be had and what the best objective takes; every point is solved with its proof or its gap
-    (`bound`). Of a space that is enumerated it is the whole front. Evolution gives a front that
-    nothing is proved of: its `bound` is NaN.
+    With tables, the bound on the metric takes evenly spaced values between its minimum and its
+    value at the best objective; each point is solved with its proof or gap (`bound`). For an
+    enumerated space the front is complete. A front from evolution has no proof: its `bound` is NaN.
 
     Raises
     ------
     InputError
-        There is no constraint, or nothing satisfies the others.
+        There is no constraint, or no choice satisfies the others.
     """
     if not question.constraints:
         raise input_error(
@@ -72,7 +73,7 @@ def front_table(question: SearchQuery, points: int = POINTS) -> Table:
 
 
 def _swept(question: SearchQuery, count: int) -> list[_Point]:
-    """Return points found one bound of the metric after the other."""
+    """Return the points of a sweep over bounds of the metric."""
     first, *others = question.constraints
     name = question.named(first.metric)
     free = question.other(question.goal, others).answer("auto").best
@@ -89,7 +90,7 @@ def _swept(question: SearchQuery, count: int) -> list[_Point]:
 
 
 def _at(question: SearchQuery, bound: float) -> SearchResult:
-    """Return the answer with another bound of the first constraint."""
+    """Return the result under another bound of the first constraint."""
     first, *others = question.constraints
     text = f"{first.metric} at {bound:.6g}"
     return question.other(question.goal, (replace(first, text=text, bound=bound), *others)).answer(
@@ -98,7 +99,7 @@ def _at(question: SearchQuery, bound: float) -> SearchResult:
 
 
 def _tightest(question: SearchQuery, reached: float) -> float:
-    """Return the least of the first constraint's metric, or the most where that is better."""
+    """Return the minimum of the first constraint's metric, or its maximum if more is better."""
     first, *others = question.constraints
     name = question.named(first.metric)
     if question.adds_up(first.metric) and (first.at_most or first.metric in RATES):
@@ -109,25 +110,25 @@ def _tightest(question: SearchQuery, reached: float) -> float:
         best = _at(question, bound).best
         return None if best is None else best.metrics[name]
 
-    # The largest of several sums is nothing to minimise, and nothing is maximised; both can be
-    # limited: halve between what is reached and what is not.
-    beyond = 0.0
+    # A peak over several sums cannot be minimised, nor a sum be maximised, but both can be
+    # limited: bisect between a reached and an unreached bound.
+    unreached = 0.0
     if not first.at_most:
-        beyond = 2.0 * reached
-        while (found := at(beyond)) is not None:
-            reached, beyond = found, 2.0 * found
-    while abs(reached - beyond) > _NEAR * reached:
-        middle = 0.5 * (beyond + reached)
-        found = at(middle)
-        if found is None:
-            beyond = middle
+        unreached = 2.0 * reached
+        while (value := at(unreached)) is not None:
+            reached, unreached = value, 2.0 * value
+    while abs(reached - unreached) > _NEAR * reached:
+        middle = 0.5 * (unreached + reached)
+        value = at(middle)
+        if value is None:
+            unreached = middle
         else:
-            reached = found
+            reached = value
     return reached
 
 
 def _of_all(question: SearchQuery) -> list[_Point]:
-    """Return the front of every member."""
+    """Return the front over all members."""
     first, *others = question.constraints
     every = question.every()
     columns = question.columns(every)
@@ -138,14 +139,14 @@ def _of_all(question: SearchQuery) -> list[_Point]:
 
 
 def _evolved(question: SearchQuery) -> list[_Point]:
-    """Return the front that evolution finds."""
+    """Return the front from evolution."""
     from perfmodel.search.evolve import evolve
 
     first, *others = question.constraints
     name = question.named(first.metric)
     goal = question.objective
     senses = (question.sense, "min" if first.at_most else "max")
-    found = evolve(
+    evolution = evolve(
         question.columns,
         question.space,
         [(goal, senses[0]), (name, senses[1])],
@@ -154,7 +155,7 @@ def _evolved(question: SearchQuery) -> list[_Point]:
         evaluations=question.evaluations,
         seed=question.seed,
     )
-    choices: Index = np.asarray(found.choices, dtype=np.intp)
+    choices: Index = np.asarray(evolution.choices, dtype=np.intp)
     if not len(choices):
         raise _nothing()
     points = _front_of(question, choices, question.columns(choices), first)
@@ -164,19 +165,20 @@ def _evolved(question: SearchQuery) -> list[_Point]:
 def _front_of(
     question: SearchQuery, choices: Index, columns: dict[str, np.ndarray], first: Constraint
 ) -> list[_Point]:
+    """Return the non-dominated points of choices with known columns."""
     values, metric = question.goal_of(columns), columns[question.named(first.metric)]
     sign = 1.0 if first.at_most else -1.0
     mask = front(np.stack([values, sign * metric], axis=1))
     rows: list[list[int]] = choices[mask].tolist()
-    found = [
+    points = [
         _Point(v, m, v, tuple(row))
         for v, m, row in zip(values[mask].tolist(), metric[mask].tolist(), rows, strict=True)
     ]
-    return _undominated(found, first.at_most)
+    return _undominated(points, first.at_most)
 
 
 def _undominated(points: list[_Point], at_most: bool) -> list[_Point]:
-    """Return points that no other point is at least as good as in both, by the metric."""
+    """Return the non-dominated points, ordered by the metric."""
     sign = 1.0 if at_most else -1.0
     out: list[_Point] = []
     least = float("inf")

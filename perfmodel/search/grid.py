@@ -1,4 +1,4 @@
-"""Choices of a space as rows of option indices: all of them, or those near one."""
+"""Choices of a space as rows of option indices: all choices, or the neighbours of one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def every_choice(sizes: Sequence[int]) -> Index:
     Parameters
     ----------
     sizes
-        Options of each decision.
+        Number of options of each decision.
     """
     return np.indices(sizes, dtype=np.intp).reshape(len(sizes), math.prod(sizes)).T
 
@@ -25,7 +25,7 @@ def every_choice(sizes: Sequence[int]) -> Index:
 def near_choices(choice: Sequence[int] | Index, sizes: Sequence[int]) -> Index:
     """Return a choice with each option of each decision in turn, ``(sum(sizes), decisions)``.
 
-    The choice itself is among them, once for each decision.
+    The choice itself occurs once per decision.
     """
     rows: Index = np.tile(np.asarray(choice, dtype=np.intp), (sum(sizes), 1))
     decision = np.repeat(np.arange(len(sizes)), sizes)

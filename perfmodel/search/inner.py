@@ -1,4 +1,4 @@
-"""A search over tables: solved exactly, and looked at again with the costs themselves."""
+"""Search over cost tables at fixed hardware: an exact solution, checked with the actual costs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
-from perfmodel.search.constraints import Constraint
 from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term, solve
 from perfmodel.search.explained import explained
 from perfmodel.search.grid import near_choices
@@ -22,22 +21,22 @@ from perfmodel.search.result import EvaluatedConfiguration, SearchMethodResult
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
 
-#: How near the bound a value counts as the least, relative.
+#: Relative distance to the bound at which a value counts as optimal.
 _NEAR = 1e-7
 
-#: Rounds of single changes after which a local search ends.
+#: Maximum number of rounds of a local search.
 _ROUNDS = 60
 
 
 class FixedHardwareProblem:
-    """The problem of one combination of hardware.
+    """Choice problem for one combination of hardware.
 
     Parameters
     ----------
     fixed
-        Decisions of the whole space that are fixed here -> their option.
+        Fixed decisions of the whole space -> their option.
     free
-        The others, in the order of the tables' decisions.
+        Free decisions, in the order of the tables.
     """
 
     def __init__(self, tables: MetricTables, fixed: Mapping[int, int], free: Sequence[int]) -> None:
@@ -45,19 +44,19 @@ class FixedHardwareProblem:
         self.sizes = tuple(len(d.options) for d in tables.costs.space.decisions)
         self._place = {i: k for k, i in enumerate(self.free)}
 
-    def own(self, whole: Sum) -> Sum:
-        """Return a sum over the whole space's decisions as one over this problem's."""
-        constant, terms = whole.constant, list[Term]()
-        for decisions, values in whole.terms:
+    def own(self, total: Sum) -> Sum:
+        """Return a sum over the decisions of the whole space, restricted to this problem."""
+        constant, terms = total.constant, list[Term]()
+        for decisions, values in total.terms:
             cut = values[tuple(self.fixed.get(d, slice(None)) for d in decisions)]
-            rest = tuple(self._place[d] for d in decisions if d not in self.fixed)
-            if rest:
-                terms.append(Term(rest, cut))
+            free = tuple(self._place[d] for d in decisions if d not in self.fixed)
+            if free:
+                terms.append(Term(free, cut))
             else:
                 constant += float(cut)
         return Sum(constant, tuple(terms))
 
-    def whole(self, choices: Index) -> Index:
+    def full_choices(self, choices: Index) -> Index:
         """Return choices of this problem as choices of the whole space."""
         out = np.zeros((len(choices), len(self.free) + len(self.fixed)), dtype=np.intp)
         out[:, list(self.free)] = choices
@@ -65,11 +64,9 @@ class FixedHardwareProblem:
             out[:, i] = option
         return out
 
-    def problem(
-        self, question: SearchQuery, constraints: Sequence[Constraint], side: Side
-    ) -> ChoiceProblem:
-        """Return the problem of tables: costs at their least, or at their most."""
-        limits = [question.limit_tables(self, c, side) for c in constraints]
+    def problem(self, question: SearchQuery, side: Side) -> ChoiceProblem:
+        """Return the choice problem over lower (`least`) or upper (`most`) bounds of the costs."""
+        limits = [question.limit_tables(self, c, side) for c in question.constraints]
         limits += [
             Limit(f"{memory} holds the network", sums, bound)
             for memory, bound, sums in self.tables.capacities()
@@ -82,46 +79,41 @@ class FixedHardwareProblem:
         names = tuple(d.name for d in self.tables.costs.space.decisions)
         return ChoiceProblem(self.sizes, question.goal_tables(self, side), tuple(named), names)
 
-    def answer(
-        self,
-        question: SearchQuery,
-        constraints: Sequence[Constraint],
-        deadline: Deadline,
-        seed: int,
-    ) -> SearchMethodResult:
-        """Solve, and look at what was found with the costs themselves."""
-        lower = self.problem(question, constraints, "least")
-        found = solve(lower, seconds=_left(deadline, 0.6), seed=seed, explain=question.explains)
-        bound = self._valued(question, found.bound)
+    def answer(self, question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
+        """Solve the problem over tables, and evaluate the solutions with the actual costs."""
+        seed = question.seed
+        lower = self.problem(question, "least")
+        solved = solve(lower, seconds=_left(deadline, 0.6), seed=seed, explain=question.explains)
+        bound = self._valued(question, solved.bound)
         why = None
-        if found.status == "infeasible" and found.infeasibility is not None:
-            why = explained(question, self, constraints, found.infeasibility)
+        if solved.status == "infeasible" and solved.infeasibility is not None:
+            why = explained(question, self, solved.infeasibility)
         answer = SearchMethodResult(
             None,
             math.inf,
             bound,
-            found.method,
-            found.work,
+            solved.method,
+            solved.work,
             _NEAR,
             model=self._model(question),
             infeasible=why,
             notes=self._notes(),
         )
-        if found.status == "infeasible":
+        if solved.status == "infeasible":
             return replace(answer, bound=math.inf)
-        starts = [] if found.solution is None else [found.solution]
-        best = self._best(question, constraints, starts)
+        starts = [] if solved.solution is None else [solved.solution]
+        best = self._best(question, starts)
         if best is None or not self._met(best, bound):
             if not (self.tables.exact or deadline.passed()):
-                upper = self.problem(question, constraints, "most")
+                upper = self.problem(question, "most")
                 sure = solve(upper, seconds=_left(deadline, 0.5), seed=seed)
                 if sure.solution is not None:
                     starts.append(sure.solution)
-            if not (self.tables.exact and found.proved):
-                best = self._climbed(question, constraints, starts, deadline)
+            if not (self.tables.exact and solved.proved):
+                best = self._climbed(question, starts, deadline)
         if best is None:
             return replace(answer, notes=())
-        prices = dict(zip((limit.name for limit in lower.limits), found.prices, strict=False))
+        prices = dict(zip((limit.name for limit in lower.limits), solved.prices, strict=False))
         return replace(
             answer,
             solution=best,
@@ -134,7 +126,7 @@ class FixedHardwareProblem:
         return best.value - bound <= _NEAR * max(abs(best.value), 1e-300)
 
     def _valued(self, question: SearchQuery, bound: float) -> float:
-        """Return a bound in the unit of the objective: a calibrated loss is a monotone map."""
+        """Return a bound in the unit of the objective; a calibrated loss is a monotone map."""
         if question.goal in LOSSES:
             return question.loss.mapped(bound)
         if question.objective != "latency_s" and question.goal.endswith("_per_s"):
@@ -156,17 +148,14 @@ class FixedHardwareProblem:
         return ("where activations stay depends on the configuration: tables bound the costs",)
 
     def _best(
-        self,
-        question: SearchQuery,
-        constraints: Sequence[Constraint],
-        choices: Sequence[tuple[int, ...]],
+        self, question: SearchQuery, choices: Sequence[tuple[int, ...]]
     ) -> EvaluatedConfiguration | None:
-        """Return the best of some choices that satisfies the constraints when costed."""
+        """Return the best of some choices that satisfies the constraints at its actual costs."""
         if not choices:
             return None
-        rows = self.whole(np.array(choices, dtype=np.intp))
+        rows = self.full_choices(np.array(choices, dtype=np.intp))
         columns = question.columns(rows)
-        good = question.allowed(columns, constraints)
+        good = question.allowed(columns, question.constraints)
         if not good.any():
             return None
         values = np.where(good, question.goal_of(columns), np.inf)
@@ -176,21 +165,18 @@ class FixedHardwareProblem:
     def _climbed(
         self,
         question: SearchQuery,
-        constraints: Sequence[Constraint],
         starts: Sequence[tuple[int, ...]],
         deadline: Deadline,
     ) -> EvaluatedConfiguration | None:
-        """Return the best that single changes reach from some choices."""
+        """Return the best result of local searches by single changes from some choices."""
         tried = [*starts, tuple(self._smallest())]
-        found = [
-            best
-            for start in tried
-            if (best := self._climb(question, constraints, start, deadline)) is not None
+        reached = [
+            best for start in tried if (best := self._climb(question, start, deadline)) is not None
         ]
-        return min(found, key=lambda best: best.value, default=None)
+        return min(reached, key=lambda best: best.value, default=None)
 
     def _smallest(self) -> list[int]:
-        """Return the choice of fewest bytes."""
+        """Return the choice with the smallest option of each decision."""
         out: list[int] = []
         for decision in self.tables.costs.space.decisions:
             numbers = [_size(option) for option in decision.options]
@@ -200,39 +186,35 @@ class FixedHardwareProblem:
     def _climb(
         self,
         question: SearchQuery,
-        constraints: Sequence[Constraint],
         start: tuple[int, ...],
         deadline: Deadline,
     ) -> EvaluatedConfiguration | None:
+        """Return the local optimum over single changes from a start; None if it is infeasible."""
         here = np.array(start, dtype=np.intp)
         for _ in range(_ROUNDS):
             batch = np.concatenate([here[None], near_choices(here, self.sizes)])
-            whole = self.whole(batch)
+            full = self.full_choices(batch)
             try:
-                columns = question.columns(whole, deadline)
+                columns = question.columns(full, deadline)
             except OutOfTimeError:
                 break
-            excess = self._excess(question, columns, constraints)
+            excess = self._excess(question, columns)
             values = question.goal_of(columns)
-            # Less of what is too much first, then a better objective.
+            # Smaller violation first, then the better objective.
             order = np.lexsort((values, excess))
             at = int(order[0])
             if at == 0:
                 break
             here = batch[at]
-        columns = question.columns(self.whole(here[None]))
-        if not question.allowed(columns, constraints)[0]:
+        columns = question.columns(self.full_choices(here[None]))
+        if not question.allowed(columns, question.constraints)[0]:
             return None
-        return question.best_of(self.whole(here[None])[0], columns, 0)
+        return question.best_of(self.full_choices(here[None])[0], columns, 0)
 
-    def _excess(
-        self,
-        question: SearchQuery,
-        columns: Mapping[str, Floats],
-        constraints: Sequence[Constraint],
-    ) -> Floats:
+    def _excess(self, question: SearchQuery, columns: Mapping[str, Floats]) -> Floats:
+        """Return the sum over constraints of the relative violations of choices."""
         total = np.where(columns["feasible"] > 0, 0.0, 1.0)
-        for constraint in constraints:
+        for constraint in question.constraints:
             name = question.named(constraint.metric)
             total = total + constraint.excess(columns[name])
         return total
@@ -244,7 +226,7 @@ def _left(deadline: Deadline, share: float) -> float | None:
 
 
 def _size(option: Any) -> float:
-    """Return how large an option is: bits of a format, a width, a number."""
+    """Return the size of an option: bits of a format, a width, or a number."""
     from perfmodel.formats import stored_bits
 
     if isinstance(option, int | float):

@@ -1,4 +1,4 @@
-"""The loss of choices: from an accuracy model as tables, from a callable as it is."""
+"""Loss of accuracy of choices, from tables of an accuracy model or from a callable."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from perfmodel.search.losses import configuration_of, loss_tables, lost
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.space import ConfigurationSpace
 
-#: Names of the loss: with a unit, and without.
+#: Names of the loss with a unit, and without one.
 LOSSES = ("accuracy_drop", "sensitivity")
 
 
 class Loss:
-    """What choices of a space cost in accuracy.
+    """Loss of accuracy over the choices of a space.
 
     Parameters
     ----------
@@ -36,19 +36,19 @@ class Loss:
 
     @property
     def name(self) -> str:
-        """What the loss is called: ``sensitivity`` where it has no unit."""
+        """Name of the loss: ``sensitivity`` if it has no unit."""
         return LOSSES[0] if self.unit else LOSSES[1]
 
     @property
     def source(self) -> str:
-        """Where the loss comes from."""
+        """Name of the source of the loss."""
         if self.accuracy is None:
             return ""
         return str(getattr(self.accuracy, "name", getattr(self.accuracy, "__name__", "callable")))
 
     @property
     def tabled(self) -> bool:
-        """Whether the loss, where there is one, is a sum of tables."""
+        """Whether the loss is a sum of tables, or absent."""
         if self.accuracy is None:
             return True
         return (
@@ -59,7 +59,7 @@ class Loss:
 
     @cached_property
     def tables(self) -> Sum:
-        """The loss as a sum of tables over decisions, before it is mapped to its unit."""
+        """The loss as a sum of tables over decisions, before conversion to its unit."""
         return loss_tables(self.accuracy, self.space)
 
     def of(self, choices: Index) -> Floats:
@@ -77,18 +77,18 @@ class Loss:
         return lost(self.accuracy, total)
 
     def mapped(self, loss: float) -> float:
-        """Return a summed loss in the unit."""
+        """Return a summed loss in its unit."""
         if not self.unit or not math.isfinite(loss):
             return loss
         return float(np.ravel(lost(self.accuracy, np.array([loss])))[0])
 
     def raw(self, bound: float) -> float:
-        """Return the summed loss whose prediction is a bound: the map is monotone."""
+        """Return the summed loss whose converted value is a bound, by bisection of the map."""
         if not self.unit:
             return bound
         low, high = 0.0, 1.0
         while self.mapped(low) > bound and low > -1e12:
-            # Fitted losses are accuracies with their sign turned.
+            # Fitted losses are negated accuracies.
             low, high = 4.0 * low - 1.0, low
         while self.mapped(high) <= bound and high < 1e12:
             low, high = high, high * 4.0

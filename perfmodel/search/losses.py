@@ -1,10 +1,10 @@
-"""The loss of a configuration as tables over decisions: an accuracy model asked layer by layer."""
+"""Loss of a configuration as a sum of tables over decisions, from an accuracy model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,14 +16,14 @@ from perfmodel.search.space import ConfigurationSpace, Decision
 
 
 class LayerDecisions(NamedTuple):
-    """What decides a layer.
+    """A layer and the decisions that affect it.
 
     Attributes
     ----------
     layer
-        Name of its operator.
+        Name of the layer's operator.
     decisions
-        Indices, ascending: of its weights, of the activation that it reads, of its output width.
+        Ascending indices of the decisions on its weights, its input activation and its width.
     """
 
     layer: str
@@ -31,10 +31,9 @@ class LayerDecisions(NamedTuple):
 
 
 def lost(model: AccuracyModel, losses: Floats) -> Floats:
-    """Return what summed losses mean in the model's unit, more being worse.
+    """Return summed losses in the model's unit, where more is worse.
 
-    A figure of which more is better (an accuracy) is told as what is missing to the best that the
-    model has seen.
+    If more is better (an accuracy), this is the difference to the best figure of the model.
     """
     figures = np.asarray(model.predicted(losses), dtype=float)
     top = getattr(model, "top", None)
@@ -42,13 +41,13 @@ def lost(model: AccuracyModel, losses: Floats) -> Floats:
 
 
 def layer_decisions(space: ConfigurationSpace) -> list[LayerDecisions]:
-    """Return the layers that something is decided of, in order."""
-    found: dict[str, list[int]] = {}
+    """Return the layers with decisions, in order."""
+    by_layer: dict[str, list[int]] = {}
     for i, decision in enumerate(space.decisions):
         if decision.role in {"weights", "activations", "channels"}:
             for layer in decision.layers:
-                found.setdefault(layer, []).append(i)
-    return [LayerDecisions(layer, tuple(sorted(own))) for layer, own in found.items()]
+                by_layer.setdefault(layer, []).append(i)
+    return [LayerDecisions(layer, tuple(sorted(own))) for layer, own in by_layer.items()]
 
 
 def loss_tables(model: AccuracyModel, space: ConfigurationSpace) -> Sum:
@@ -62,15 +61,15 @@ def loss_tables(model: AccuracyModel, space: ConfigurationSpace) -> Sum:
     layers = layer_decisions(space)
     shapes = [tuple(len(space.decisions[i].options) for i in each.decisions) for each in layers]
     options = [
-        [option_of(space, each, chosen) for chosen in product(*(range(n) for n in shape))]
+        [option_of(space, each, choice) for choice in product(*(range(n) for n in shape))]
         for each, shape in zip(layers, shapes, strict=True)
     ]
     table = model.table([each.layer for each in layers], options)
     tables: dict[tuple[int, ...], Floats] = {}
 
     def add(decisions: tuple[int, ...], values: Floats) -> None:
-        held = tables.get(decisions)
-        tables[decisions] = values if held is None else held + values
+        known = tables.get(decisions)
+        tables[decisions] = values if known is None else known + values
 
     for each, shape, losses in zip(layers, shapes, table.unary, strict=True):
         add(each.decisions, np.asarray(losses, dtype=float).reshape(shape))
@@ -82,48 +81,47 @@ def loss_tables(model: AccuracyModel, space: ConfigurationSpace) -> Sum:
 def _pair(
     space: ConfigurationSpace, one: LayerDecisions, other: LayerDecisions, losses: Floats
 ) -> tuple[tuple[int, ...], Floats]:
-    """Return a table over the decisions of two layers, which may share some."""
+    """Return a table over the decisions of two layers, some of which may be shared."""
     decisions = tuple(sorted({*one.decisions, *other.decisions}))
     sizes = [len(space.decisions[i].options) for i in decisions]
-    place = {d: k for k, d in enumerate(decisions)}
+    place = {decision: k for k, decision in enumerate(decisions)}
     grid: Index = np.indices(sizes, dtype=np.intp)
 
     def index(each: LayerDecisions) -> Index:
         at: Index = np.zeros(sizes, dtype=np.intp)
-        for d in each.decisions:
-            at = at * len(space.decisions[d].options) + grid[place[d]]
+        for decision in each.decisions:
+            at = at * len(space.decisions[decision].options) + grid[place[decision]]
         return at
 
-    found: Floats = losses[index(one), index(other)]
-    return decisions, found
+    table: Floats = losses[index(one), index(other)]
+    return decisions, table
 
 
 def option_of(
-    space: ConfigurationSpace, layer: LayerDecisions, chosen: Sequence[int]
+    space: ConfigurationSpace, layer: LayerDecisions, choice: Sequence[int]
 ) -> LayerOption:
-    """Return what is done to a layer."""
-    made = LayerOption()
-    for i, option in zip(layer.decisions, chosen, strict=True):
-        made = _with(made, space.decisions[i], space.decisions[i].options[option])
-    return made
+    """Return the option of a layer under a choice of its decisions."""
+    result = LayerOption()
+    for i, option in zip(layer.decisions, choice, strict=True):
+        result = _with(result, space.decisions[i], space.decisions[i].options[option])
+    return result
 
 
-def _with(made: LayerOption, decision: Decision, value: object) -> LayerOption:
+def _with(changed: LayerOption, decision: Decision, value: Any) -> LayerOption:
     if decision.role == "channels":
-        widest = max(float(width) for width in decision.options)
-        full = decision.whole or widest
-        return made._replace(kept=min(1.0, float(value) / full))  # pyright: ignore[reportArgumentType]
+        full = decision.full_width or max(map(float, decision.options))
+        return changed._replace(channels=min(1.0, float(value) / full))
     text = str(value)
     if not text:
-        return made
-    found, sparsity = fixed_format(text)
+        return changed
+    format, sparsity = fixed_format(text)
     if decision.role == "activations":
-        return made._replace(activations=found)
-    return made._replace(weights=found, sparsity=sparsity)
+        return changed._replace(activations=format)
+    return changed._replace(weights=format, sparsity=sparsity)
 
 
 def configuration_of(space: ConfigurationSpace, choice: Sequence[int]) -> Configuration:
-    """Return layer -> what a choice does to it."""
+    """Return layer -> option under a choice."""
     return {
         each.layer: option_of(space, each, [choice[i] for i in each.decisions])
         for each in layer_decisions(space)

@@ -1,4 +1,4 @@
-"""Searches that cost members one by one: all of them, or those that evolution proposes."""
+"""Searches that evaluate members individually: exhaustive enumeration, and evolution."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from perfmodel.search.result import EvaluatedConfiguration, SearchMethodResult
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
 
-#: Members costed at once where they are added up; those that are predicted go one by one.
+#: Members evaluated at once if their costs are table sums; predictions are made one by one.
 _PART = 500
 
-#: Equally good choices of evolution that are looked at again.
+#: Number of equally good choices of evolution that are compared again.
 _EQUALS = 10
 
 
 def exhaustive(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
-    """Cost all members, or as many as time allows: the best of these, then, without a bound."""
+    """Evaluate all members, or as many as time allows; the result then has no bound."""
     part = _PART if question.oracle.method == "tabled" else 1
     left = product(*(range(len(d.options)) for d in question.space.decisions))
     best: EvaluatedConfiguration | None = None
@@ -78,10 +78,10 @@ def exhaustive(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
 
 
 def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
-    """Return the best that evolution meets with in its evaluations, or until time runs out."""
+    """Return the best member that evolution evaluates before its limits."""
     from perfmodel.search.evolve import evolve
 
-    found = evolve(
+    evolution = evolve(
         partial(question.columns, deadline=deadline),
         question.space,
         [(question.objective, question.sense)],
@@ -95,13 +95,13 @@ def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
         None,
         math.inf,
         -math.inf,
-        found.method,
-        {"evaluations": found.evaluations},
+        evolution.method,
+        {"evaluations": evolution.evaluations},
         model="evolution proves nothing",
     )
-    if not len(found.choices):
+    if not len(evolution.choices):
         return result
-    choices: Index = np.asarray(found.choices[:_EQUALS], dtype=np.intp)
+    choices: Index = np.asarray(evolution.choices[:_EQUALS], dtype=np.intp)
     columns = question.columns(choices)
     good = question.allowed(columns, question.constraints)
     values: Floats = np.where(good, question.goal_of(columns), np.inf)

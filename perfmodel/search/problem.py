@@ -1,8 +1,8 @@
-"""From tabled costs to a problem of choices: metrics as sums of tables over decisions.
+"""Conversion of tabulated costs to a choice problem: metrics as sums of tables over decisions.
 
-What a kernel costs depends on where its activations stay, which the sizes of others decide. Where
-that is the same in every configuration of the space, the tables are the metric; where it is not,
-they are a lower and an upper bound, and the metric lies between them.
+The cost of a kernel depends on the residency of its activations, which the sizes of other tensors
+affect. If the residency is the same in every configuration of the space, the tables equal the
+metric; otherwise they are a lower and an upper bound on it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 
 from perfmodel.search.exact import Sum, Term
 from perfmodel.search.oracle.configured import ConfigurationCosts
-from perfmodel.search.oracle.reader import MetricReader
+from perfmodel.search.oracle.metrics import MetricReader
 from perfmodel.search.oracle.rows import Floats, Index
 
-#: Which bound of a metric.
+#: Lower or upper bound of a metric.
 Side: TypeAlias = Literal["least", "most"]
 
 
@@ -28,7 +28,7 @@ class MetricTables:
     Attributes
     ----------
     exact
-        Whether least and most are the same for every metric.
+        Whether the lower and upper bounds of every metric coincide.
     """
 
     def __init__(self, costs: ConfigurationCosts, reader: MetricReader) -> None:
@@ -46,52 +46,53 @@ class MetricTables:
 
     def _used(self) -> Index:
         names = {name: i for i, name in enumerate(self.costs.lives.names)}
-        found = {self.costs.alias.get(t, t) for k in self.costs.kernels for t in k.tensors}
-        return np.array(sorted(names[name] for name in found), dtype=np.intp)
+        aliased = {self.costs.alias.get(t, t) for k in self.costs.kernels for t in k.tensors}
+        return np.array(sorted(names[name] for name in aliased), dtype=np.intp)
 
     def metric(self, name: str, side: Side) -> tuple[Sum, ...]:
-        """Return a metric as sums of which the largest is meant.
+        """Return a metric as sums, whose maximum is its value.
 
         Parameters
         ----------
         name
-            One of the reader's metrics, `MetricReader.affine`.
+            One of the reader's metrics, which are affine (`MetricReader.affine`).
         side
-            Of a metric that is not exact: the bound from below or from above.
+            Lower or upper bound, for a metric that is not exact.
         """
         at = self.reader.metrics.index(name)
-        return self._sums(self.reader.multiples[at], float(self.reader.constant[at]), side)
+        return self._sums(self.reader.coefficients[at], float(self.reader.constant[at]), side)
 
     def capacities(self) -> list[tuple[str, float, tuple[Sum, ...]]]:
-        """Return name, bound and demand of every memory that a network must fit."""
+        """Return name, capacity and demand (bytes) of every memory that a network must fit."""
         n = len(self.reader.metrics)
         return [
             (
                 memory,
-                float(self.reader.bounds[i]),
+                float(self.reader.capacities[i]),
                 self._sums(
-                    self.reader.multiples[n + i], float(self.reader.constant[n + i]), "most"
+                    self.reader.coefficients[n + i], float(self.reader.constant[n + i]), "most"
                 ),
             )
             for i, memory in enumerate(self.reader.memories)
         ]
 
-    def _sums(self, multiples: Floats, constant: float, side: Side) -> tuple[Sum, ...]:
-        m = len(self.costs.names)
+    def _sums(self, coefficients: Floats, constant: float, side: Side) -> tuple[Sum, ...]:
+        """Return an affine metric as sums of tables; one per step for live activations."""
+        count = len(self.costs.names)
         terms = _Terms()
-        if np.any(multiples[:m]):
+        if np.any(coefficients[:count]):
             for kernel in self.costs.kernels:
-                projected = kernel.values @ multiples[:m]
+                projected = kernel.values @ coefficients[:count]
                 terms.add(kernel.decisions, self._reduced(projected, kernel.tensors, side))
         for stored, multiple in (
-            (self.costs.weights, multiples[m]),
-            (self.costs.caches, multiples[m + 1]),
+            (self.costs.weights, coefficients[count]),
+            (self.costs.caches, coefficients[count + 1]),
         ):
             if multiple:
                 for decisions, table in stored.tables:
                     terms.add(decisions, multiple * table)
         shared = terms.sum(constant)
-        if not multiples[m + 2]:
+        if not coefficients[count + 2]:
             return (shared,)
         sums: list[Sum] = []
         tables = self.costs.activations.tables
@@ -99,27 +100,30 @@ class MetricTables:
             own = _Terms()
             for i in np.flatnonzero(step).tolist():
                 decisions, table = tables[i]
-                own.add(decisions, multiples[m + 2] * table)
-            made = own.sum(0.0)
-            sums.append(Sum(shared.constant + made.constant, (*shared.terms, *made.terms)))
+                own.add(decisions, coefficients[count + 2] * table)
+            live = own.sum(0.0)
+            sums.append(Sum(shared.constant + live.constant, (*shared.terms, *live.terms)))
         return tuple(sums) or (shared,)
 
     def _reduced(self, values: Floats, tensors: Sequence[str], side: Side) -> Floats:
-        """Return a kernel's table without states and modes: the least or the most of them."""
-        c = self.costs.pricing.states.count
+        """Return a kernel's table minimised or maximised over possible states and modes."""
+        state_count = self.costs.pricing.states.count
         place = {name: i for i, name in enumerate(self.costs.lives.names)}
         ranges: list[range] = []
         for name in tensors:
             at = place[self.costs.alias.get(name, name)]
             ranges.append(range(int(self._low[at]), int(self._high[at]) + 1))
-        index = [sum(state * c**k for k, state in enumerate(states)) for states in product(*ranges)]
+        index = [
+            sum(state * state_count**k for k, state in enumerate(states))
+            for states in product(*ranges)
+        ]
         allowed = values[..., index, :]
         axes = (allowed.ndim - 2, allowed.ndim - 1)
         return allowed.min(axis=axes) if side == "least" else allowed.max(axis=axes)
 
 
 class _Terms:
-    """Tables, those over the same decisions added up."""
+    """Sum of tables, in which tables over the same decisions are merged."""
 
     def __init__(self) -> None:
         self.constant = 0.0
@@ -133,20 +137,17 @@ class _Terms:
         self.tables[decisions] = values + self.tables.get(decisions, 0.0)
 
     def sum(self, constant: float) -> Sum:
-        """Return all of them as one sum."""
+        """Return all tables as one sum."""
         terms = tuple(Term(d, np.ascontiguousarray(v)) for d, v in self.tables.items())
         return Sum(constant + self.constant, terms)
 
 
-def negated(whole: Sum) -> Sum:
-    """Return what is to be large as what is to be small."""
-    return Sum(-whole.constant, tuple(Term(d, -v) for d, v in whole.terms))
+def negated(total: Sum) -> Sum:
+    """Return the negated sum, to maximise it."""
+    return Sum(-total.constant, tuple(Term(d, -v) for d, v in total.terms))
 
 
 def added(*sums: Sum) -> Sum:
-    """Return the sum of sums."""
-    terms = _Terms()
-    for each in sums:
-        for decisions, values in each.terms:
-            terms.add(decisions, values)
-    return terms.sum(sum(each.constant for each in sums))
+    """Return the sum of several sums."""
+    terms = tuple(term for each in sums for term in each.terms)
+    return Sum(sum(each.constant for each in sums), terms)

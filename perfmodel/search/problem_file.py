@@ -1,4 +1,4 @@
-"""A whole search declared in a YAML or JSON file, read strictly.
+"""Reader of a complete search problem from a YAML or JSON file, with strict validation.
 
 .. code-block:: yaml
 
@@ -29,9 +29,8 @@ from perfmodel.frozen import FrozenModel
 from perfmodel.marks import MarkedNode, Marks
 from perfmodel.marks import Path as Place
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.search.declared import SearchProblem
-from perfmodel.search.run import SearchMethod
-from perfmodel.search.sources import AccuracySource, SourceKind
+from perfmodel.search.declared import SearchMethod, SearchProblem
+from perfmodel.search.sources import AccuracySource
 from perfmodel.search.space.choices import Share
 from perfmodel.settings import REMARKS
 from perfmodel.specfile import read, validate
@@ -40,52 +39,32 @@ _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 class _ProblemSchema(FrozenModel):
+    """Base of the schema: strict types and finite numbers."""
+
     model_config = ConfigDict(allow_inf_nan=False, strict=True)
 
 
-class AccuracyForm(_ProblemSchema):
-    """Where the loss comes from."""
-
-    kind: SourceKind
-    """sqnr: noise of real weights; table: sensitivities, or accuracies of architectures; hawq:
-    traces of Hessians."""
-    path: str | None = None
-    """File, from the folder of this one; `sqnr` takes that of the workload by default."""
-    calibration: str | None = None
-    """Of sqnr: file of activations."""
-    model: str | None = None
-    """Of hawq: which of the file's models."""
-    layers: list[str] | None = None
-    """Of hawq: names of a JSON file's layers, in order."""
-    weights: str | None = None
-    """Of hawq: file of weights."""
-    accuracy: str = "accuracy"
-    """Of a table of architectures: column of accuracies."""
-    architecture: str = ""
-    """Of a table of architectures: column of architectures."""
-
-
 class _ProblemHead(_ProblemSchema):
-    """What a file says otherwise than the parameters of `search`, or beside them."""
+    """Keys of a file that differ from the parameters of `search`, or are additional."""
 
     schema_version: Literal[1] = 1
-    """Version of this form."""
+    """Version of the schema."""
     title: str = ""
-    """What the search is about."""
+    """Subject of the search."""
     note: str | None = None
-    """What a reader must know."""
-    accuracy: AccuracyForm | None = None
-    """Where the loss comes from, with its calibration."""
+    """Remarks for a reader."""
+    accuracy: AccuracySource | None = None
+    """Source of the loss, with its calibration."""
     time_limit_s: float | None = Field(default=60.0, gt=0, le=1e6)
-    """Seconds for a proof; no limit where null."""
+    """Seconds for a proof; no limit if null."""
     evaluations: int = Field(default=4000, ge=1, le=10**9)
-    """Of evolution."""
+    """Number of evaluations of evolution."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
-    """Of evolution and of what is drawn."""
+    """Seed of evolution and of random draws."""
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield what is wrong with settings and options, which may be of any plain type."""
+        """Yield the faults of settings and options, which may have any plain type."""
         for name, value in _mapping(data.get("set")).items():
             if not isinstance(value, _PLAIN):
                 yield Flaw(("set", name), f"{_what(value)} sets nothing", "one value")
@@ -100,7 +79,7 @@ class _ProblemHead(_ProblemSchema):
                 yield from _option_flaws(("choices", word, pattern), listed)
 
 
-#: Annotation of a parameter of `search` -> what a file may say; a text where it is none of these.
+#: Annotation of a parameter of `search` -> type in a file; str for any other annotation.
 _TYPES: Final = {
     "Mapping[str, Any]": dict[str, Any],
     "str | Iterable[str]": list[str],
@@ -108,13 +87,13 @@ _TYPES: Final = {
     "Share": Share,
     "SearchMethod": SearchMethod,
 }
-#: Former keys, for one minor version.
+#: Former keys, accepted for one minor version.
 _FORMER: Final = {"seconds": "time_limit_s", "settings": "set"}
 
 
 @cache
 def problem_form() -> type[BaseModel]:
-    """Return the form of a file: what `search` takes, as far as plain texts and numbers say it."""
+    """Return the schema of a file: the parameters of `search` as plain texts and numbers."""
     from perfmodel.search.face import search
 
     fields: dict[str, Any] = {}
@@ -128,12 +107,12 @@ def problem_form() -> type[BaseModel]:
     return create_model("ProblemForm", __base__=_ProblemHead, **fields)
 
 
-#: Types of a setting and of an option.
+#: Types of settings and options.
 _PLAIN: Final = (bool, int, float, str)
 
 
 def _mapping(data: Any) -> dict[str, Any]:
-    """Return a mapping as one; nothing of what is none, which is a fault of its own."""
+    """Return a mapping as a dict; empty for other types, which are reported elsewhere."""
     return dict(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else {}
 
 
@@ -157,25 +136,25 @@ def _what(value: Any) -> str:
 
 
 def load(path: object, beside: Iterable[str] = ()) -> SearchProblem:
-    """Read a problem; `SearchProblem.search` runs it.
+    """Read a problem from a file, to be run by `SearchProblem.search`.
 
     Parameters
     ----------
     path
-        Text or `pathlib.Path` of a YAML file, or of a JSON file where the name ends in ``.json``.
-        Paths inside are taken from its folder.
+        Text or `pathlib.Path` of a YAML or JSON file; the suffix ``.json`` selects JSON. Paths in
+        the file are relative to its folder.
     beside
-        Names of what was given beside the file, each of which is a fault.
+        Names of arguments given in addition to the file, each of which is a fault.
 
     Returns
     -------
     SearchProblem
-        Names in it are not looked up yet: `SearchProblem.search` does, and places its faults.
+        Its names are not resolved yet; `SearchProblem.search` does this and locates faults.
 
     Raises
     ------
     InputError
-        Every fault of form at once, each with line, column and what was expected.
+        For all schema faults at once, each with line, column and the expected value.
     """
     faults = [
         Fault("stands in the file of the problem", path=name, expected="a workload and a device")
@@ -210,12 +189,8 @@ def _read(file: Path, faults: list[Fault]) -> SearchProblem:
         raise InputError()
     names = signature(SearchProblem).parameters.keys() & problem_form().model_fields.keys()
     stated: dict[str, Any] = {name: getattr(form, name) for name in names}
-    source: AccuracyForm | None = stated["accuracy"]
-    if source is not None:
-        given: dict[str, Any] = dict(source)
-        given |= {n: _beside(file, given[n]) for n in ("path", "calibration", "weights")}
-        given["layers"] = None if source.layers is None else tuple(source.layers)
-        stated["accuracy"] = AccuracySource(**given)
+    source: AccuracySource | None = stated["accuracy"]
+    stated["accuracy"] = source and source.beside(file)
     for name in ("workload", "device"):
         stated[name] = _subject(file, stated[name])
     stated |= {"set": stated["set"] or {}, "constraints": tuple(stated["constraints"])}
@@ -223,7 +198,7 @@ def _read(file: Path, faults: list[Fault]) -> SearchProblem:
 
 
 def _former(text: str) -> None:
-    """Say that a name is of an earlier version: in the command line's remarks, or as a warning."""
+    """Report a former name: in the command line's remarks, or as a deprecation warning."""
     remarks = REMARKS.get()
     if remarks is None:
         warnings.warn(text, DeprecationWarning, stacklevel=2)
@@ -231,59 +206,55 @@ def _former(text: str) -> None:
         remarks.append(text)
 
 
-def _beside(file: Path, given: str | None) -> Path | None:
-    return None if given is None else file.parent / given
-
-
-def _subject(file: Path, given: str) -> str:
-    """Return a name as it is, and a path seen from the folder of the file."""
-    path = file.parent / given
-    return str(path) if Path(given).suffix and path.is_file() else given
+def _subject(file: Path, name: str) -> str:
+    """Return a library name unchanged, or a path relative to the folder of the file."""
+    path = file.parent / name
+    return str(path) if Path(name).suffix and path.is_file() else name
 
 
 class _FaultLocator:
-    """Puts faults where the file says what they are about."""
+    """Adds the line and column of a file to faults."""
 
     def __init__(self, marks: Marks, file: str) -> None:
         self.marks, self.file = marks, file
 
     def __call__(self, fault: Fault) -> Fault:
-        place, whole = _place(self.marks.root, fault.path)
+        place, complete = _place(self.marks.root, fault.path)
         line, column = self.marks.at(
-            place, key=whole and _OF_KEYS.search(fault.message) is not None
+            place, key=complete and _OF_KEYS.search(fault.message) is not None
         )
         return replace(fault, file=self.file, line=line, column=column)
 
 
-#: Faults that are about a key rather than its value.
+#: Faults that refer to a key rather than its value.
 _OF_KEYS: Final = re.compile("is no choice|has no setting|no such fact|fits no layer|unknown key")
 
 
 def _place(root: MarkedNode, path: str) -> tuple[Place, bool]:
-    """Return the longest place that a path names, and whether it names all of it.
+    """Return the longest place that a path names, and whether it names the full path.
 
-    Keys may hold dots themselves (``layer1.*``, ``memories.main.bandwidth``), so each is read off
-    the front of what is left of the path.
+    Keys may contain dots (``layer1.*``, ``memories.main.bandwidth``), so each key is matched
+    against the front of the remaining path.
     """
     place: list[str | int] = []
-    node, rest = root, path
-    while rest:
+    node, remaining = root, path
+    while remaining:
         key = next(
             (
                 k
                 for k in sorted(node.children, key=len, reverse=True)
-                if rest == k or rest.startswith((f"{k}.", f"{k}["))
+                if remaining == k or remaining.startswith((f"{k}.", f"{k}["))
             ),
             None,
         )
         if key is not None:
-            node, rest = node.children[key], rest[len(key) :].removeprefix(".")
+            node, remaining = node.children[key], remaining[len(key) :].removeprefix(".")
             place.append(key)
             continue
-        number, _, after = rest.removeprefix("[").partition("]")
-        if rest.startswith("[") and number.isdecimal() and int(number) < len(node.entries):
-            node, rest = node.entries[int(number)], after.removeprefix(".")
+        number, _, after = remaining.removeprefix("[").partition("]")
+        if remaining.startswith("[") and number.isdecimal() and int(number) < len(node.entries):
+            node, remaining = node.entries[int(number)], after.removeprefix(".")
             place.append(int(number))
             continue
         break
-    return tuple(place), not rest
+    return tuple(place), not remaining

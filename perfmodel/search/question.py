@@ -1,4 +1,4 @@
-"""One search: its space, its costs, and the way to an answer that fits both."""
+"""Query of one search: selects the method for its space and costs, and assembles the answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel.arrays import first_number
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import Fault, input_error
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
@@ -24,8 +24,8 @@ from perfmodel.search.members import evolved, exhaustive
 from perfmodel.search.oracle import Oracle
 from perfmodel.search.oracle.configured import ConfigurationCosts
 from perfmodel.search.oracle.costs import Grouped, TabulatedCosts
+from perfmodel.search.oracle.metrics import FEASIBLE
 from perfmodel.search.oracle.oracle import WHOLE
-from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side, added, negated
 from perfmodel.search.result import (
@@ -35,35 +35,36 @@ from perfmodel.search.result import (
     SearchResult,
 )
 from perfmodel.search.space import ConfigurationSpace
+from perfmodel.settings import FaultList
 from perfmodel.table import Table
 
-#: A bound from below of what is negated is one from above of what is not.
+#: The lower bound of a negated metric is the negated upper bound.
 _OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
 
-#: Share of the time in which tables of several combinations of hardware are made.
+#: Share of the time for the tables of several combinations of hardware.
 _TABLES = 0.7
 
-#: Metrics that every result tells.
+#: Metrics that every result contains.
 _SHOWN = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes")
 
-#: Metrics that are the largest of some sums.
+#: Metrics that are the maximum of several sums.
 _PEAKS = ("peak_memory_bytes", "activation_bytes")
 
 
 @dataclass
 class SearchQuery:
-    """What is asked.
+    """A search: its space, device, goal and constraints.
 
     Attributes
     ----------
     goal
-        Metric or loss to be small.
+        Metric or loss to minimise.
     options
-        As `Oracle` takes them.
+        As for `Oracle`.
     explains
-        Whether to find out why nothing satisfies the constraints, where nothing does.
+        Whether to explain infeasibility.
     deadline
-        When the first answer is due; every further one has `time_limit_s` of its own.
+        Time of the first answer; each further one has a new limit of `time_limit_s`.
     """
 
     space: Any
@@ -75,29 +76,29 @@ class SearchQuery:
     time_limit_s: float | None
     evaluations: int
     seed: int
-    made: _SharedSearchState | None = None
+    shared: _SharedSearchState | None = None
     explains: bool = True
     deadline: Deadline | None = None
 
     def __post_init__(self) -> None:
-        if self.made is None:
+        if self.shared is None:
             wanted = [self.goal, *(c.metric for c in self.constraints)]
             until = self.deadline or Deadline()
             until.check("the network was being read")
             self._check_rates(wanted)
             until.check("the network was being read")
             metrics = [_base(m) for m in wanted if m not in LOSSES]
-            asked = dict.fromkeys([*metrics, *_SHOWN])
+            names = dict.fromkeys([*metrics, *_SHOWN])
             oracle = Oracle(
-                self.device, self.space, [*asked], **self.options, deadline=self.deadline
+                self.device, self.space, [*names], **self.options, deadline=self.deadline
             )
-            self.made = _SharedSearchState(oracle, Loss(self.accuracy, self.space))
+            self.shared = _SharedSearchState(oracle, Loss(self.accuracy, self.space))
             self._check_known([*dict.fromkeys(metrics)])
 
     def _check_known(self, metrics: Sequence[str]) -> None:
-        """Refuse metrics that the device says nothing about."""
+        """Raise an error for metrics that the device provides no data for."""
         sample = self.oracle.batch(np.zeros((1, len(self.space.decisions)), dtype=np.intp))
-        faults = [
+        faults = FaultList(
             Fault(
                 f"{self.oracle.device.name} states nothing that '{name}' could be known from",
                 path="objective" if name == self.goal else "constraints",
@@ -105,14 +106,13 @@ class SearchQuery:
             )
             for name in metrics
             if np.isnan(sample[name][0])
-        ]
-        if faults:
-            raise InputError(faults)
+        )
+        faults.settle()
 
     def _check_rates(self, wanted: Sequence[str]) -> None:
         sample = self.space.workload((0,) * len(self.space.decisions))
         mine = RATES[0] if sample.unit == "tokens" else RATES[1]
-        faults = [
+        faults = FaultList(
             Fault(
                 f"'{self.space.name}' yields {sample.unit}",
                 path=name,
@@ -121,14 +121,13 @@ class SearchQuery:
             )
             for name in dict.fromkeys(wanted)
             if name in RATES and name != mine
-        ]
-        if faults:
-            raise InputError(faults)
+        )
+        faults.settle()
 
     def other(self, goal: str, constraints: Sequence[Constraint]) -> SearchQuery:
-        """Return the same question with another goal or other constraints of the same metrics.
+        """Return the query with another goal or other constraints on the same metrics.
 
-        Where nothing satisfies them it does not find out why.
+        It does not explain infeasibility.
         """
         return replace(
             self, goal=goal, constraints=tuple(constraints), explains=False, deadline=None
@@ -137,41 +136,41 @@ class SearchQuery:
     @property
     def oracle(self) -> Oracle:
         """Costs of the space."""
-        assert self.made is not None
-        return self.made.oracle
+        assert self.shared is not None
+        return self.shared.oracle
 
     @property
     def loss(self) -> Loss:
-        """The loss of choices."""
-        assert self.made is not None
-        return self.made.loss
+        """Loss of accuracy of choices."""
+        assert self.shared is not None
+        return self.shared.loss
 
     @property
     def objective(self) -> str:
-        """The objective as results name it."""
+        """Name of the objective in results."""
         return self.loss.name if self.goal in LOSSES else self.goal
 
     # metrics of choices
 
     def columns(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
-        """Return every metric and the loss of choices, and ``feasible``.
+        """Return all metrics of choices, their loss, and ``feasible``.
 
         Raises
         ------
         OutOfTimeError
-            The deadline passed before.
+            The deadline passed before all choices were costed.
         """
-        found = self.oracle.batch(choices, deadline)
+        columns = self.oracle.batch(choices, deadline)
         if self.accuracy is not None:
-            found[self.loss.name] = self.loss.of(choices)
+            columns[self.loss.name] = self.loss.of(choices)
         for rate in RATES:
             wanted = rate == self.goal or any(c.metric == rate for c in self.constraints)
-            if wanted and rate not in found:
-                found[rate] = self.items(choices) / found["latency_s"]
-        return found
+            if wanted and rate not in columns:
+                columns[rate] = self.items(choices) / columns["latency_s"]
+        return columns
 
     def items(self, choices: Index) -> Floats:
-        """Return what a run of each choice yields: frames, tokens."""
+        """Return the items per run of each choice: frames or tokens."""
         settings = self.options["settings"]
         if isinstance(self.space, ConfigurationSpace):
             return self.space.items(choices, **settings)
@@ -181,11 +180,11 @@ class SearchQuery:
 
     @property
     def sized(self) -> bool:
-        """Whether what a run yields is decided."""
+        """Whether a decision affects the items per run."""
         return isinstance(self.space, ConfigurationSpace) and self.space.sized
 
     def _items_of(self, inner: FixedHardwareProblem) -> tuple[tuple[int, ...], Floats]:
-        """Return what a run yields as a table over the decisions of a problem that size it."""
+        """Return the items per run as a table over a problem's decisions that affect them."""
         space = self.space
         sizing = [
             i
@@ -199,7 +198,7 @@ class SearchQuery:
         return tuple(place[i] for i in sizing), self.items(rows).reshape(shape)
 
     def goal_of(self, columns: Mapping[str, Floats]) -> Floats:
-        """Return the objective, to be small."""
+        """Return the objective, to be minimised."""
         values = columns[self.objective]
         return -values if self.objective in RATES else values
 
@@ -211,18 +210,18 @@ class SearchQuery:
         return good
 
     def named(self, metric: str) -> str:
-        """Return the column that a constraint's metric is."""
+        """Return the column of a constraint's metric."""
         return self.loss.name if metric in LOSSES else metric
 
     # answers
 
     def answer(self, method: str) -> SearchResult:
-        """Answer by a method, or by the first that can."""
+        """Answer by a named method, or for ``auto`` by the first applicable one."""
         start = time.process_time()
         deadline = self.deadline or Deadline(self.time_limit_s)
         exact = self._exact_inners(deadline) if method in ("auto", "exact") else None
         if exact is not None:
-            found = self._exact(exact, deadline)
+            best = self._exact(exact, deadline)
         elif method == "exact":
             raise input_error(
                 f"no exact search: {self._why_not()}",
@@ -230,11 +229,11 @@ class SearchQuery:
                 expected="auto, exhaustive or evolve",
             )
         elif method == "exhaustive" or (method == "auto" and self.size <= WHOLE):
-            found = exhaustive(self, deadline)
+            best = exhaustive(self, deadline)
         else:
-            found = evolved(self, deadline)
+            best = evolved(self, deadline)
         return SearchResult(
-            **vars(found),
+            **vars(best),
             space=self.space,
             device=self.oracle.device.name,
             objective=self.objective,
@@ -258,44 +257,44 @@ class SearchQuery:
 
     @property
     def exact(self) -> bool:
-        """Whether an exact search over tables can answer."""
+        """Whether an exact search over tables is possible."""
         return self._exact_inners() is not None
 
     def _exact_inners(self, deadline: Deadline | None = None) -> list[FixedHardwareProblem] | None:
-        """Return the problems that together are the search, one a combination of hardware.
+        """Return the problems that make up the search, one per combination of hardware.
 
-        Those whose tables are made by the deadline, where that is not all of them.
+        If the deadline passes, only those with complete tables are returned.
 
         Raises
         ------
         OutOfTimeError
-            The deadline passed before there was one.
+            The deadline passed before any was complete.
         """
-        assert self.made is not None
+        assert self.shared is not None
         if not self._additive:
             return None
-        if self.made.inners is None:
-            found, every = self._inners(deadline or Deadline())
+        if self.shared.inners is None:
+            inners, every = self._inners(deadline or Deadline())
             if not every:
-                return found
-            self.made.inners = found
-        return self.made.inners or None
+                return inners
+            self.shared.inners = inners
+        return self.shared.inners or None
 
     @property
     def _additive(self) -> bool:
-        """Whether goal and constraints are sums, and peaks that must not exceed a bound."""
+        """Whether goal and constraints are sums, or peaks with an upper bound."""
         if self.goal in _PEAKS or (self.goal in RATES and self.sized):
             return False
         return not any(c.metric in _PEAKS and not c.at_most for c in self.constraints)
 
     @property
     def _outer(self) -> list[int]:
-        """Decisions whose combinations have tables of their own."""
+        """Decisions whose combinations have separate tables."""
         costs = self.oracle.costs
         return list(costs.outer) if isinstance(costs, Grouped) else []
 
     def _inners(self, deadline: Deadline) -> tuple[list[FixedHardwareProblem], bool]:
-        """Return the problems of tables, none where there are no tables, and if that is all."""
+        """Return the problems over tables (none without tables), and whether all are complete."""
         if not isinstance(self.space, ConfigurationSpace) or not self.loss.tabled:
             return [], True
         if self.oracle.method != "tabled":
@@ -303,9 +302,9 @@ class SearchQuery:
         costs, outer = self.oracle.costs, self._outer
         inner_at = [i for i in range(len(self.space.decisions)) if i not in outer]
         if not inner_at:
-            # Hardware alone: each combination is predicted.
+            # Only hardware is decided: each combination is predicted.
             return [], True
-        # What is tabled has to be solved as well.
+        # The rest of the time is needed to solve the problems.
         until = deadline.within(_TABLES * deadline.left())
         inners: list[FixedHardwareProblem] = []
         for key in product(*(range(len(self.space.decisions[i].options)) for i in outer)):
@@ -330,13 +329,14 @@ class SearchQuery:
     def _exact(
         self, inners: Sequence[FixedHardwareProblem], deadline: Deadline
     ) -> SearchMethodResult:
+        """Solve the problem of each combination of hardware, and return the best solution."""
         answers: list[SearchMethodResult] = []
         for k, inner in enumerate(inners):
             within = deadline.within(deadline.left() / (len(inners) - k))
-            answers.append(inner.answer(self, self.constraints, within, self.seed))
+            answers.append(inner.answer(self, within))
         combinations = math.prod(len(self.space.decisions[i].options) for i in self._outer)
         if len(inners) < combinations:
-            # Nothing is known of the others.
+            # The remaining combinations have no bound.
             model = f"{len(inners)} of {combinations} combinations of hardware, when time ran out"
             answers.append(SearchMethodResult(None, math.inf, -math.inf, "none", model=model))
         bound = min(a.bound for a in answers)
@@ -351,13 +351,8 @@ class SearchQuery:
                 counts[name] = counts.get(name, 0) + count
         return replace(best, bound=bound, work=counts, tolerance=1e-9)
 
-    def _inner(
-        self, inner: FixedHardwareProblem, constraints: Sequence[Constraint]
-    ) -> SearchMethodResult:
-        return inner.answer(self, constraints, Deadline(self.time_limit_s), self.seed)
-
     def limit_tables(self, inner: FixedHardwareProblem, constraint: Constraint, side: Any) -> Limit:
-        """Return a constraint as a limit of tables."""
+        """Return a constraint as a limit on sums of tables."""
         metric, bound = constraint.metric, constraint.bound
         if metric in RATES:
             return self._rate_limit(inner, constraint, side)
@@ -372,29 +367,29 @@ class SearchQuery:
         return Limit(constraint.text, tuple(negated(each) for each in sums), -bound)
 
     def _rate_limit(self, inner: FixedHardwareProblem, constraint: Constraint, side: Any) -> Limit:
-        """Return a rate as a limit of the latency: what is yielded, over the rate, at most."""
+        """Return a limit on a rate as a limit on the latency: latency <= items / rate."""
         flipped = constraint.at_most
-        (whole,) = inner.tables.metric("latency_s", _OTHER[side] if flipped else side)
+        (latency,) = inner.tables.metric("latency_s", _OTHER[side] if flipped else side)
         if constraint.bound <= 0:
-            return Limit(constraint.text, (whole,), -math.inf if flipped else math.inf)
+            return Limit(constraint.text, (latency,), -math.inf if flipped else math.inf)
         decisions, items = self._items_of(inner)
         seconds = items / constraint.bound
         bound = float(seconds.max())
         if decisions:
-            whole = added(whole, Sum(bound, (Term(decisions, -seconds),)))
+            latency = added(latency, Sum(bound, (Term(decisions, -seconds),)))
         if flipped:
-            return Limit(constraint.text, (negated(whole),), -bound)
-        return Limit(constraint.text, (whole,), bound)
+            return Limit(constraint.text, (negated(latency),), -bound)
+        return Limit(constraint.text, (latency,), bound)
 
     def adds_up(self, metric: str) -> bool:
-        """Return whether a metric, where costs are tables, is one sum: an objective."""
+        """Return whether a metric over tables is a single sum, and so a possible objective."""
         if metric in LOSSES or metric in RATES:
             return True
         inners = self._exact_inners() or []
         return all(len(inner.tables.metric(metric, "least")) == 1 for inner in inners)
 
     def goal_tables(self, inner: FixedHardwareProblem, side: Any) -> Sum:
-        """Return the objective as tables."""
+        """Return the objective as a sum of tables."""
         if self.goal in LOSSES:
             return inner.own(self.loss.tables)
         name = "latency_s" if self.goal in RATES else self.goal
@@ -418,7 +413,7 @@ class SearchQuery:
 
     @property
     def sense(self) -> str:
-        """Whether the objective is to be small (``min``) or large (``max``)."""
+        """Direction of the objective: ``min`` or ``max``."""
         return "max" if self.objective in RATES else "min"
 
     def conditions(self, constraints: Sequence[Constraint]) -> list[str]:
@@ -432,21 +427,21 @@ class SearchQuery:
     def best_of(
         self, choice: Any, columns: Mapping[str, Floats], at: int
     ) -> EvaluatedConfiguration:
-        """Return one row of columns as a configuration."""
-        chosen = tuple(int(i) for i in choice)
-        decode = self.space.decode(chosen)
+        """Return one row of columns as an evaluated configuration."""
+        options = tuple(int(i) for i in choice)
+        decode = self.space.decode(options)
         configuration: dict[str, Any] = {"architecture": decode}
         if isinstance(decode, dict):
             configuration = cast("dict[str, Any]", decode)
         metrics = {name: float(values[at]) for name, values in columns.items()}
         return EvaluatedConfiguration(
-            chosen, configuration, metrics, float(self.goal_of(columns)[at])
+            options, configuration, metrics, float(self.goal_of(columns)[at])
         )
 
     def uses(
         self, best: EvaluatedConfiguration, prices: Mapping[str, float] | None = None
     ) -> tuple[LimitUse, ...]:
-        """Return what a configuration uses of each constraint."""
+        """Return the usage of each constraint by a configuration."""
         known = prices or {}
         return tuple(
             LimitUse(
@@ -461,35 +456,28 @@ class SearchQuery:
         """Return a price of tables in the units of bound and objective."""
         calibrated = self.loss.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
         if math.isnan(price) or calibrated:
-            # Tables have losses before they are mapped to the unit.
+            # Tables contain losses before conversion to the unit.
             return math.nan
         items = float(self.items(np.array([best.choice], dtype=np.intp))[0])
         if constraint.metric in RATES:
-            # So many a second at least is so many seconds at most.
+            # latency <= items / rate: d latency / d rate = -items / rate^2.
             price *= items / constraint.bound**2
         if self.goal in RATES:
             price *= best.value**2 / items
         return price
 
     def _asked(self, what: str, share: float = 0.1) -> Any:
-        # The deadline was that of the answer.
+        # The deadline applied to the first answer only.
         further = replace(self, deadline=None)
         return further._relief(share) if what == "relief" else further._front()
 
     def _relief(self, share: float) -> dict[str, float]:
-        """Return for each constraint the objective with its bound eased."""
-        inners = self._exact_inners()
+        """Return the objective with each constraint relaxed in turn."""
         out: dict[str, float] = {}
         for i, constraint in enumerate(self.constraints):
             eased = [*self.constraints]
             eased[i] = constraint.relaxed(share)
-            if inners is not None:
-                answers = [self._inner(inner, eased) for inner in inners]
-                values = [a.best.value for a in answers if a.best is not None]
-            else:
-                best = self.other(self.goal, eased).answer("auto").best
-                values = [] if best is None else [best.value]
-            out[constraint.text] = min(values, default=math.inf)
+            out[constraint.text] = self.other(self.goal, eased).answer("auto").value
         return out
 
     def _front(self) -> Table:
@@ -500,7 +488,7 @@ class SearchQuery:
 
 @dataclass
 class _SharedSearchState:
-    """What questions about the same space share, made once."""
+    """Costs and losses shared by queries on the same space."""
 
     oracle: Oracle
     loss: Loss

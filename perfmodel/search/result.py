@@ -1,4 +1,4 @@
-"""What a search found: the best configuration, its proof, prices of limits, and the front."""
+"""Result of a search: the best configuration, its proof, shadow prices of limits, the front."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluatedConfiguration:
-    """A configuration, and what it costs when predicted.
+    """A configuration and its predicted metrics.
 
     Attributes
     ----------
     choice
-        Option index a decision.
+        Option index of each decision.
     configuration
         Decision -> option.
     metrics
-        Metric -> number, ``feasible`` among them.
+        Metric -> value, including ``feasible``.
     value
-        Of the objective.
+        Value of the objective, to be minimised.
     """
 
     choice: tuple[int, ...]
@@ -47,15 +47,15 @@ class EvaluatedConfiguration:
 
 @dataclass(frozen=True)
 class LimitUse:
-    """A constraint at the best configuration.
+    """Usage and price of a constraint at the best configuration.
 
     Attributes
     ----------
     used
-        The metric there.
+        Value of the metric.
     price
-        Objective that one unit less of the bound costs (of a rate: one unit more), in the
-        relaxation that gave the bound; NaN where none was solved.
+        Increase of the objective per unit of tightening of the bound (for a rate: per unit more),
+        in the relaxation that provides the bound; NaN if none was solved.
     """
 
     constraint: Constraint
@@ -65,18 +65,18 @@ class LimitUse:
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class SearchMethodResult(Certified[EvaluatedConfiguration]):
-    """What one way of searching reached: the best configuration, as `Certified`.
+    """Best configuration of one search method, as `Certified`.
 
     Attributes
     ----------
     model
-        What the proof is about.
+        Model that the proof applies to.
     limits
-        Constraints and what the best configuration uses of them.
+        Constraints with their usage by the best configuration.
     infeasible
-        Why there is none, where there is none.
+        Explanation of infeasibility, if no configuration satisfies the constraints.
     notes
-        What a reader must know beside.
+        Further remarks for a reader.
     """
 
     model: str
@@ -86,12 +86,12 @@ class SearchMethodResult(Certified[EvaluatedConfiguration]):
 
     @property
     def best(self) -> EvaluatedConfiguration | None:
-        """The best configuration; None where nothing satisfies the constraints."""
+        """The best configuration; None if none satisfies the constraints."""
         return self.solution
 
     @property
     def gap(self) -> float:
-        """Distance of value and bound, relative to the value."""
+        """Distance between value and bound, relative to the value."""
         if self.best is None or not math.isfinite(self.bound):
             return math.inf
         return max(0.0, self.value - self.bound) / max(abs(self.value), 1e-300)
@@ -99,19 +99,19 @@ class SearchMethodResult(Certified[EvaluatedConfiguration]):
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
-    """What a search found: the best configuration and its proof, as `SearchMethodResult`.
+    """Result of a search: the best configuration and its proof, as `SearchMethodResult`.
 
     Attributes
     ----------
     objective
-        Name of what is small: a metric, ``accuracy_drop`` (with the unit of the accuracy model) or
+        Name of the objective: a metric, ``accuracy_drop`` (in the unit of the accuracy model) or
         ``sensitivity`` (unitless).
     source
-        Where the loss comes from (``sqnr of net.onnx``); empty where there is none.
+        Source of the loss (``sqnr of net.onnx``); empty without one.
     seconds
-        CPU time.
+        CPU time of the search.
 
-    Its plots: ``front()``, ``layers()``.
+    Its plots are ``front()`` and ``layers()``.
     """
 
     noun = "search"
@@ -132,7 +132,7 @@ class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
     def prediction(self) -> Prediction | None:
         """The prediction of the best configuration, with its basis and intervals.
 
-        None where nothing satisfies the constraints, or the result was read, not searched.
+        None if no configuration satisfies the constraints, or the result was read from a file.
         """
         if self.best is None or self.predict is None:
             return None
@@ -145,7 +145,7 @@ class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
         Raises
         ------
         ValueError
-            There is none.
+            No configuration satisfies the constraints.
         """
         if self.best is None:
             raise ValueError("nothing satisfies the constraints")
@@ -155,26 +155,27 @@ class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
     def front(self) -> Table:
         """Objective against the metric of the first constraint: one row per point of the front.
 
-        Columns: the objective, the metric, ``gap`` (0 where proved), and the configuration's index.
+        Columns: the objective, the metric, ``bound`` on the objective, and the option of each
+        decision.
         """
         if self.ask is None:
             raise ValueError("this result was read, not searched: there is nothing to ask")
         return self.ask("front")
 
     def relief(self, share: float = 0.1) -> dict[str, float]:
-        """Return for each constraint the best objective with a bound eased by a share of it."""
+        """Return the best objective with each bound in turn relaxed by a share of itself."""
         if self.ask is None:
             raise ValueError("this result was read, not searched: there is nothing to ask")
         return self.ask("relief", share)
 
     @cached_property
     def table(self) -> Table:
-        """The best configuration: one row a decision, with what it is about and its layers.
+        """The best configuration: one row per decision, with its role and its layers.
 
         Raises
         ------
         InfeasibleError
-            There is none.
+            No configuration satisfies the constraints.
         """
         if self.best is None:
             raise InfeasibleError("nothing satisfies the constraints")
@@ -191,9 +192,9 @@ class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that JSON can hold."""
+        """Return plain values, ready for JSON."""
         best = self.best
-        # Rates are searched with their sign turned.
+        # Rates are maximised as negated values.
         sign = -1.0 if self.objective in RATES else 1.0
         return plain(
             {
@@ -241,13 +242,13 @@ class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
 
     @property
     def headline(self) -> str:
-        """What was searched, where and how."""
+        """The space, the device and the method."""
         from perfmodel.search.text import head_line
 
         return head_line(self)
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return the best with its limits and its proof, or why there is none."""
+        """Return the best configuration with limits and proof, or the reason for having none."""
         from perfmodel.search.text import glance
 
         return glance(self)
@@ -257,19 +258,19 @@ class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
         return [f"note: {note}" for note in self.notes]
 
     def pictures(self) -> list[ShownPicture]:
-        """Return the front, where it was asked for, and the layers."""
+        """Return the pictures: the front, if it was computed, and the layers."""
         front = ShownPicture("front", "The objective against what the first limit is of.")
         layers = ShownPicture("layers", "What each layer got, below what it takes.")
         return [front, layers] if "front" in self.__dict__ else [layers]
 
     def explain(self) -> str:
-        """Return the answer with what its proof is about and what the search counted."""
+        """Return the answer with the model of its proof and the search's counts."""
         from perfmodel.search.text import explanation
 
         return explanation(self)
 
     def sections(self) -> list[str]:
-        """Return what each layer got."""
+        """Return the options of each layer."""
         from perfmodel.search.text import strip_lines
 
         rows = [] if self.best is None else strip(self.space, self.best.choice)
@@ -290,8 +291,8 @@ def shown(name: str, value: float, unit: str = "") -> str:
 
 def strip(space: Any, choice: Sequence[int]) -> list[tuple[str, dict[str, str]]]:
     """Return layer -> role -> option, in the order of the network."""
-    found: dict[str, dict[str, str]] = {}
+    by_layer: dict[str, dict[str, str]] = {}
     for decision, option in zip(space.decisions, choice, strict=True):
         for layer in getattr(decision, "layers", ()):
-            found.setdefault(layer, {})[decision.role] = decision.label(option)
-    return list(found.items())
+            by_layer.setdefault(layer, {})[decision.role] = decision.label(option)
+    return list(by_layer.items())

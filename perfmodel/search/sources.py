@@ -1,63 +1,63 @@
-"""Accuracy models by name and file, as command lines and problem files give them."""
+"""Accuracy sources by name and file, as in command lines and problem files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from pydantic import ConfigDict
+
+from perfmodel.errors import Fault, input_error, nearest
+from perfmodel.frozen import FrozenModel
 from perfmodel.search.space import ConfigurationSpace
+from perfmodel.settings import FaultList
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 
-#: Noise of real weights; a table of sensitivities, or of accuracies of architectures; traces.
+#: Noise of real weights; a table of sensitivities or architecture accuracies; Hessian traces.
 SourceKind: TypeAlias = Literal["sqnr", "table", "hawq"]
 
 KINDS: Final[tuple[SourceKind, ...]] = ("sqnr", "table", "hawq")
 _FORMS: Final = "sqnr[:WEIGHTS], table:FILE or hawq:FILE"
 
 
-@dataclass(frozen=True, slots=True)
-class AccuracySource:
-    """Where the loss comes from.
+class AccuracySource(FrozenModel):
+    """Source of the loss in a call or a problem file."""
 
-    Attributes
-    ----------
-    kind
-        ``sqnr``: quantisation and pruning noise of real weights (`perfmodel.search.accuracy.sqnr`);
-        ``table``: sensitivities a layer x option (`table`), for a space of architectures measured
-        accuracies (`architectures`); ``hawq``: traces of Hessians (`hawq`).
-    path
-        File; None for ``sqnr`` of the workload's own ONNX file.
-    calibration
-        Of ``sqnr``: file of activations.
-    model, layers
-        Of ``hawq`` in JSON: which of the file's models, and the names of its layers in order. By
-        default the model of the workload's name, and where there are as many layers as are decided,
-        those in order.
-    weights
-        Of ``hawq``: weights, for options whose change the file does not hold.
-    accuracy, architecture
-        Of ``table`` for architectures: its columns.
-    """
+    model_config = ConfigDict(allow_inf_nan=False)
 
     kind: SourceKind
+    """sqnr: quantisation and pruning noise of real weights; table: sensitivities of layers and
+    options, or measured accuracies of architectures; hawq: traces of Hessians."""
     path: Path | None = None
+    """File, relative to a problem file's folder; for `sqnr` by default the workload's file."""
     calibration: Path | None = None
+    """For sqnr: file of activations."""
     model: str | None = None
+    """For hawq in JSON: name of the model in the file; by default the workload's name."""
     layers: tuple[str, ...] | None = None
+    """For hawq in JSON: names of its layers, in order; by default the layers with decisions, if
+    their number matches."""
     weights: Path | None = None
+    """For hawq: file of weights, for options without a stored change in the file of traces."""
     accuracy: str = "accuracy"
+    """For a table of architectures: column of accuracies."""
     architecture: str = ""
+    """For a table of architectures: column of architectures."""
+
+    def beside(self, file: Path) -> AccuracySource:
+        """Return the source with its paths resolved relative to the folder of a file."""
+        paths = {name: getattr(self, name) for name in ("path", "calibration", "weights")}
+        return self.model_copy(update={n: file.parent / p for n, p in paths.items() if p})
 
 
 def parse_source(text: str, calibration: Path | None = None) -> AccuracySource:
-    """Read ``sqnr``, ``sqnr:net.onnx``, ``table:losses.csv``, ``hawq:traces.csv``.
+    """Parse ``sqnr``, ``sqnr:net.onnx``, ``table:losses.csv`` or ``hawq:traces.csv``.
 
     Raises
     ------
     InputError
-        No such kind, or a file that is missing.
+        The kind is unknown, or a required file is missing.
     """
     kind, _, path = text.partition(":")
     known = kind if kind in KINDS else None
@@ -69,14 +69,14 @@ def parse_source(text: str, calibration: Path | None = None) -> AccuracySource:
             expected=_FORMS,
             suggestion=f"{meant}:{path}" if meant and path else meant,
         )
-    faults: list[Fault] = []
+    faults = FaultList()
     if not path and known != "sqnr":
         faults.append(Fault(f"'{text}' names no file", path="accuracy", expected=f"{known}:FILE"))
     if calibration is not None and known != "sqnr":
         faults.append(_no_calibration(known))
-    if faults:
-        raise InputError(faults)
-    return AccuracySource(known, Path(path) if path else None, calibration)
+    faults.settle()
+    named = Path(path) if path else None
+    return AccuracySource(kind=known, path=named, calibration=calibration)
 
 
 def _no_calibration(kind: str) -> Fault:
@@ -87,20 +87,20 @@ def _no_calibration(kind: str) -> Fault:
     )
 
 
-def source_faults(source: AccuracySource, given: object) -> list[Fault]:
-    """Return what is missing in a source, or has no place there.
+def source_faults(source: AccuracySource, workload: object) -> list[Fault]:
+    """Return the faults of a source: missing parts, and parts that do not apply.
 
     Parameters
     ----------
-    given
-        What was given as the workload.
+    workload
+        The network or space as stated: a name, a path or an object.
     """
     faults: list[Fault] = []
     if source.path is None and source.kind != "sqnr":
         faults.append(
             Fault(f"'{source.kind}' of which file?", path="accuracy.path", expected="a path")
         )
-    if source.path is None and source.kind == "sqnr" and _weights(given) is None:
+    if source.path is None and source.kind == "sqnr" and _weights(workload) is None:
         faults.append(
             Fault(
                 "sqnr of which weights? the workload is no file that holds any",
@@ -113,19 +113,18 @@ def source_faults(source: AccuracySource, given: object) -> list[Fault]:
     return faults
 
 
-def accuracy_of(source: AccuracySource, space: Any, given: object) -> Any:
-    """Return the model of a source for a space.
+def accuracy_of(source: AccuracySource, space: Any, workload: object) -> Any:
+    """Return the accuracy model of a source for a space.
 
     Raises
     ------
     InputError
-        Every fault of the source and its files.
+        For all faults of the source and its files.
     """
     from perfmodel.search import accuracy
 
-    faults = source_faults(source, given)
-    if faults:
-        raise InputError(faults)
+    faults = FaultList(source_faults(source, workload))
+    faults.settle()
     if isinstance(space, ArchitectureSpace):
         if source.kind != "table" or source.path is None:
             raise input_error(
@@ -137,7 +136,7 @@ def accuracy_of(source: AccuracySource, space: Any, given: object) -> Any:
             source.path, space, accuracy=source.accuracy, architecture=source.architecture
         )
     if source.kind == "sqnr":
-        weights = source.path or _weights(given)
+        weights = source.path or _weights(workload)
         assert weights is not None
         return accuracy.sqnr(weights, source.calibration)
     assert source.path is not None
@@ -147,6 +146,7 @@ def accuracy_of(source: AccuracySource, space: Any, given: object) -> Any:
 
 
 def _hawq(source: AccuracySource, space: ConfigurationSpace) -> Any:
+    """Return the model of HAWQ traces, with layers matched to the space's decisions."""
     from perfmodel.search.accuracy import hawq
     from perfmodel.search.losses import layer_decisions
 
@@ -154,28 +154,28 @@ def _hawq(source: AccuracySource, space: ConfigurationSpace) -> Any:
     model = source.model
     if model is None and source.path.suffix.lower() == ".json":
         model = _model_named(source.path, space.name)
-    made = hawq(source.path, model=model, layers=source.layers, weights=source.weights)
+    traces = hawq(source.path, model=model, layers=source.layers, weights=source.weights)
     decided = [each.layer for each in layer_decisions(space)]
-    numbered = made.layers == tuple(str(i) for i in range(len(decided)))
+    numbered = traces.layers == tuple(str(i) for i in range(len(decided)))
     if source.layers is None and decided and numbered:
-        made = hawq(source.path, model=model, layers=decided, weights=source.weights)
-        made = replace(made, name=f"{made.name}, its layers taken in order")
-    return made
+        traces = hawq(source.path, model=model, layers=decided, weights=source.weights)
+        traces = replace(traces, name=f"{traces.name}, its layers taken in order")
+    return traces
 
 
 def _model_named(path: Path, name: str) -> str | None:
-    """Return the workload's name where a file of several models has one of that name."""
+    """Return the workload's name if it is one of several models in a file."""
     from perfmodel.specfile import read
 
     data, _ = read(path)
-    whole = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    given = whole.get("models")
-    models = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    content = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    listed = content.get("models")
+    models = cast("dict[str, Any]", listed) if isinstance(listed, dict) else {}
     return name if len(models) > 1 and name in models else None
 
 
-def _weights(given: object) -> Path | None:
-    """Return the file of a workload where it holds weights."""
-    if isinstance(given, str | Path) and str(given).endswith(".onnx"):
-        return Path(given)
+def _weights(workload: object) -> Path | None:
+    """Return the file of a workload if it contains weights."""
+    if isinstance(workload, str | Path) and str(workload).endswith(".onnx"):
+        return Path(workload)
     return None

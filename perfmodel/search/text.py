@@ -1,4 +1,4 @@
-"""A search's result as text: what was found, how sure, what limits cost, bits per layer."""
+"""Text of a search result: best configuration, proof, prices of limits, options per layer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from perfmodel.search.result import SearchResult
     from perfmodel.table import Table
 
-#: Runs of layers shown in a text.
+#: Maximum number of runs of layers in a text.
 _MOST = 24
 
-#: Units that a price may be of, by dimension, from large to small.
+#: Units of prices by dimension, in descending order.
 _UNITS: Final[dict[str, tuple[tuple[str, float], ...]]] = {
     "bytes": (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)),
     "time": (("s", 1), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)),
@@ -33,7 +33,7 @@ _UNITS: Final[dict[str, tuple[tuple[str, float], ...]]] = {
 
 
 def head_line(r: SearchResult) -> str:
-    """Return what was searched, where and how."""
+    """Return the line with space, device, size and method."""
     size = math.prod(len(d.options) for d in r.space.decisions)
     n = len(r.space.decisions)
     noun = "decision" if n == 1 else "decisions"
@@ -41,12 +41,12 @@ def head_line(r: SearchResult) -> str:
 
 
 def glance(r: SearchResult) -> list[tuple[str, str]]:
-    """Return (label, text) pairs of the best, its limits and its proof, or of why there is none."""
+    """Return (label, text) pairs of the best configuration, or of the infeasibility."""
     return _none(r) if r.best is None else _best(r)
 
 
 def explanation(r: SearchResult) -> str:
-    """Return the answer with its bound, what its proof is about, and what the search counted."""
+    """Return the answer with its bound, the model of its proof, and the search's counts."""
     lines = [f"{'proved' if r.proved else 'not proved'}; the model: {r.model}"]
     if math.isfinite(r.bound):
         bound = quantity(r.objective, _positive(r, r.bound), r.unit)
@@ -57,7 +57,7 @@ def explanation(r: SearchResult) -> str:
 
 
 def quantity(name: str, value: float, unit: str = "") -> str:
-    """Return a metric with its unit, bytes with binary prefixes, as limits are written."""
+    """Return a metric with its unit, bytes with binary prefixes, in the notation of limits."""
     if dimension_of(name) == "bytes" and math.isfinite(value):
         return binary(value, digits=4)
     if dimension_of(name) == RATE and math.isfinite(value):
@@ -66,12 +66,12 @@ def quantity(name: str, value: float, unit: str = "") -> str:
 
 
 def model_of(r: SearchResult) -> str:
-    """Return what a proof is about, without its source, which stands beside the objective."""
+    """Return the model of a proof without its source, which is shown with the objective."""
     return r.model.replace(f" ({r.source})", "") if r.source else r.model
 
 
 def proof_text(r: SearchResult) -> str:
-    """Return how sure a result is, and of which model."""
+    """Return the certainty of a result, and the model it applies to."""
     model = model_of(r)
     if r.proved:
         return f"proved of the model: {model}"
@@ -81,7 +81,7 @@ def proof_text(r: SearchResult) -> str:
 
 
 def price_text(r: SearchResult, constraint: Constraint, price: float) -> str:
-    """Return what a limit costs near where it is: ``each KiB less costs 0.0024 sensitivity``."""
+    """Return the marginal cost of a limit: ``each KiB less costs 0.0024 sensitivity``."""
     dimension = dimension_of(constraint.metric)
     unit, scale = "", 1.0
     for name, size in _UNITS.get(dimension, ()):
@@ -99,12 +99,12 @@ def price_text(r: SearchResult, constraint: Constraint, price: float) -> str:
 def relief_lines(
     r: SearchResult, eased: Mapping[str, float | None], share: float = 0.1
 ) -> list[str]:
-    """Return a line a limit: the objective with its bound eased by a share.
+    """Return one line per limit: the objective with its bound relaxed by a share.
 
     Parameters
     ----------
     eased
-        As `SearchResult.relief` returns it.
+        As returned by `SearchResult.relief`.
     """
     if not eased:
         return ["there is no limit to ease"]
@@ -113,26 +113,26 @@ def relief_lines(
     for text, value in eased.items():
         known = None if value is None or not math.isfinite(value) else _positive(r, value)
         if known is None:
-            said = "still nothing satisfies the constraints"
+            change = "still nothing satisfies the constraints"
         elif r.best is None:
-            said = f"opens it: {r.objective} {quantity(r.objective, known, r.unit)}"
+            change = f"opens it: {r.objective} {quantity(r.objective, known, r.unit)}"
         else:
             now = _positive(r, r.best.value)
             if abs(known - now) <= 1e-9 * max(abs(now), 1e-300):
-                said = "nothing"
+                change = "nothing"
             else:
-                said = (
+                change = (
                     f"{r.objective} {quantity(r.objective, known, r.unit)} instead of "
                     f"{quantity(r.objective, now, r.unit)}"
                 )
                 if now:
-                    said += f" ({100 * (known / now - 1):+.2g} %)"
-        out.append(f"  {text:{width}}  {said}")
+                    change += f" ({100 * (known / now - 1):+.2g} %)"
+        out.append(f"  {text:{width}}  {change}")
     return out
 
 
 def front_text(r: SearchResult, table: Table) -> str:
-    """Return a front with a line per point: both metrics, the proof, and how often each option."""
+    """Return a front with one line per point: both metrics, the proof, and counts of options."""
     metric = next((n for n in table if n != r.objective), r.objective)
     lines = [f"front of {r.objective} against {metric}, {len(table)} points:"]
     rows: list[tuple[str, str, str, str]] = []
@@ -144,13 +144,13 @@ def front_text(r: SearchResult, table: Table) -> str:
             if gap <= 1e-6
             else (f"within {100 * gap:.2g} %" if math.isfinite(gap) else "no bound")
         )
-        what = ", ".join(options_of(r, table, i))
+        options_text = ", ".join(options_of(r, table, i))
         rows.append(
             (
                 quantity(metric, float(table[metric][i])),
                 quantity(r.objective, value, r.unit),
                 sure,
-                what,
+                options_text,
             )
         )
     texts = aligned([(*row[:3], _cut(row[3])) for row in rows], range(3))
@@ -159,7 +159,7 @@ def front_text(r: SearchResult, table: Table) -> str:
 
 
 def options_of(r: SearchResult, table: Table, i: int) -> list[str]:
-    """Return what a row of a front chose: how often each format, and what is of no layer."""
+    """Return the options in a row of a front: counts of layer options, then all others."""
     layered: Counter[str] = Counter()
     others: list[str] = []
     for decision in r.space.decisions:
@@ -169,8 +169,8 @@ def options_of(r: SearchResult, table: Table, i: int) -> list[str]:
         option = str(table[name][i])
         if not getattr(decision, "layers", ()):
             others.append(f"{decision.name} {option}")
-        elif decision.role == "channels" and decision.whole:
-            layered[f"{100 * float(option) / decision.whole:.0f} % channels"] += 1
+        elif decision.role == "channels" and decision.full_width:
+            layered[f"{100 * float(option) / decision.full_width:.0f} % channels"] += 1
         else:
             layered[f"{_ROLES.get(decision.role, '')}{option or 'as is'}"] += 1
     return [f"{n} x {option}" for option, n in sorted(layered.items())] + others
@@ -188,14 +188,14 @@ def option_text(name: str, value: Any) -> str:
 
 
 def short_option(role: str, option: str) -> str:
-    """Return an option of a layer as the strip shows it: ``w int4``, ``48 channels``."""
+    """Return a layer's option in short form: ``w int4``, ``48 channels``."""
     if role == "channels":
         return f"{option} channels"
     return f"{_ROLES.get(role, role + ' ')}{option or 'as is'}"
 
 
 def _positive(r: SearchResult, value: float) -> float:
-    """Return an objective as it is read: rates are searched with their sign turned."""
+    """Return an objective for display: rates are searched as negated values."""
     return -value if r.objective in RATES else value
 
 
@@ -207,11 +207,12 @@ def _cost(r: SearchResult, price: float) -> str:
 
 
 def _from(r: SearchResult, metric: str) -> str:
-    """Return where a loss comes from; nothing for other metrics."""
+    """Return the source of a loss; empty for other metrics."""
     return f"  ({r.source})" if r.source and metric in ("accuracy_drop", "sensitivity") else ""
 
 
 def _best(r: SearchResult) -> list[tuple[str, str]]:
+    """Return (label, text) pairs of the best configuration, its limits and its proof."""
     assert r.best is not None
     value = _positive(r, r.best.value)
     out = [(r.objective, quantity(r.objective, value, r.unit) + _from(r, r.objective))]
@@ -219,15 +220,15 @@ def _best(r: SearchResult) -> list[tuple[str, str]]:
         metric = use.constraint.metric
         unit = r.unit if metric == r.objective else ""
         sign = "at most" if use.constraint.at_most else "at least"
-        said = (
+        usage = (
             f"{quantity(metric, use.used, unit)} of {sign} "
             f"{quantity(metric, use.constraint.bound, unit)}"
         )
         if math.isfinite(use.price):
-            said += "; " + (
+            usage += "; " + (
                 price_text(r, use.constraint, use.price) if use.price else "costs nothing"
             )
-        out.append((metric, said + _from(r, metric)))
+        out.append((metric, usage + _from(r, metric)))
     shown_already = {r.objective, *(u.constraint.metric for u in r.limits)}
     for name in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes"):
         value = r.best.metrics.get(name, math.nan)
@@ -249,10 +250,13 @@ def _best(r: SearchResult) -> list[tuple[str, str]]:
 
 
 def _none(r: SearchResult) -> list[tuple[str, str]]:
-    said = "nothing satisfies the constraints"
+    """Return (label, text) pairs of an infeasible or undecided search."""
+    verdict = "nothing satisfies the constraints"
     if not r.decided:
-        said = "nothing was found in time; whether anything satisfies the constraints is not known"
-    out = [("best", said)]
+        verdict = (
+            "nothing was found in time; whether anything satisfies the constraints is not known"
+        )
+    out = [("best", verdict)]
     if r.proved:
         out.append(("proof", proof_text(r)))
     if r.infeasible is not None:
@@ -269,7 +273,7 @@ def _none(r: SearchResult) -> list[tuple[str, str]]:
 
 
 def _opening(opening: Opening) -> str:
-    """Return how far a limit would have to be eased alone."""
+    """Return the relaxation of one limit that makes the problem feasible."""
     assert opening.least is not None
     try:
         (limit,) = parse_constraints(opening.limit, [opening.limit.split()[0]])
@@ -285,7 +289,7 @@ def _opening(opening: Opening) -> str:
 
 
 def _outward(limit: Constraint, least: float) -> str:
-    """Return a bound to four figures that is not tighter than it is."""
+    """Return a bound rounded to four digits in the direction that relaxes it."""
     text = quantity(limit.metric, least)
     for step in range(1, 12):
         written = text.removesuffix("/s")
@@ -298,19 +302,19 @@ def _outward(limit: Constraint, least: float) -> str:
 
 
 def strip_lines(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:
-    """Return layers and what is decided of them, runs of equal ones together."""
+    """Return layers with their options, one line per run of layers with equal options."""
     runs: list[tuple[str, str, str, int]] = []
     for layer, options in rows:
-        said = ", ".join(short_option(role, option) for role, option in options.items())
-        if runs and runs[-1][2] == said:
+        shown_options = ", ".join(short_option(role, option) for role, option in options.items())
+        if runs and runs[-1][2] == shown_options:
             first, _, _, n = runs[-1]
-            runs[-1] = (first, layer, said, n + 1)
+            runs[-1] = (first, layer, shown_options, n + 1)
         else:
-            runs.append((layer, layer, said, 1))
+            runs.append((layer, layer, shown_options, 1))
     width = max((len(_span(first, last)) for first, last, _, _ in runs[:_MOST]), default=0)
     out = [
-        f"  {_span(first, last):{width}}  {said}" + (f"  ({n} layers)" if n > 1 else "")
-        for first, last, said, n in runs[:_MOST]
+        f"  {_span(first, last):{width}}  {shown_options}" + (f"  ({n} layers)" if n > 1 else "")
+        for first, last, shown_options, n in runs[:_MOST]
     ]
     if len(runs) > _MOST:
         more = sum(n for _, _, _, n in runs[_MOST:])

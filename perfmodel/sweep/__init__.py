@@ -1,4 +1,4 @@
-"""Many points: plan, run on an executor, store, resume."""
+"""Predictions at many points: plan, run on an executor, store, resume."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What takes most of the latency, at every point of an array-valued prediction."""
+"""The bottleneck at every point of an array-valued prediction."""
 
 from __future__ import annotations
 
@@ -10,42 +10,50 @@ from perfmodel.prediction import Prediction
 
 
 def bottlenecks(prediction: Prediction) -> Any:
-    """Return the name of what binds most of the latency.
+    """Return, for each point, the bottleneck with the largest share of the latency.
 
-    The same as `Prediction.bottleneck`: each kernel counts for the largest of its arithmetic (by
-    its larger term), its memory levels and its overheads.
+    The same as `Prediction.bottleneck`: each kernel's time is attributed to its largest part:
+    arithmetic (the sum of its compute terms, reported under the largest of them), one memory
+    level, or one overhead.
 
     Returns
     -------
     str or ndarray of str
-        One a point, in the prediction's shape.
+        One per point, in the prediction's shape.
+
+    Raises
+    ------
+    ValueError
+        The prediction has more points than one chunk.
     """
     if not prediction.shape:
         return prediction.bottleneck
-    if prediction._rows is None:  # pyright: ignore[reportPrivateUsage]
-        raise ValueError("a prediction of at most one chunk of points expected")
-    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    if prediction.evaluated is None:
+        raise ValueError(
+            "the prediction has more points than one chunk: its kernels are not available"
+        )
+    table, terms = prediction.opened
     points = int(np.prod(prediction.shape))
     names = [*terms.compute, *terms.memory, *terms.overhead]
     first, *others = terms.compute
     arithmetic: Any = np.asarray(terms.compute[first])
-    largest: Any = arithmetic
-    which: Any = np.zeros((1, 1), dtype=np.intp)
+    largest_term: Any = arithmetic
+    bound: Any = np.zeros((1, 1), dtype=np.intp)
     for i, name in enumerate(others, start=1):
-        part = np.asarray(terms.compute[name])
-        which = np.where(part > largest, i, which)
-        largest = np.maximum(largest, part)
-        arithmetic = arithmetic + part
-    best = arithmetic
-    for i, part in enumerate(
+        term = np.asarray(terms.compute[name])
+        bound = np.where(term > largest_term, i, bound)
+        largest_term = np.maximum(largest_term, term)
+        arithmetic = arithmetic + term
+    largest_part = arithmetic
+    for i, term in enumerate(
         (*terms.memory.values(), *terms.overhead.values()), len(terms.compute)
     ):
-        which = np.where(part > best, i, which)
-        best = np.maximum(best, part)
+        bound = np.where(term > largest_part, i, bound)
+        largest_part = np.maximum(largest_part, term)
     seconds = np.asarray(table.count) * np.asarray(terms.row_s)
     shares = np.stack(
         [
-            np.broadcast_to((seconds * (which == i)).sum(axis=0), (points,))
+            np.broadcast_to((seconds * (bound == i)).sum(axis=0), (points,))
             for i in range(len(names))
         ]
     )

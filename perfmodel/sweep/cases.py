@@ -1,7 +1,7 @@
-"""Which parts of a grid are looped and which are batched.
+"""Cases of a grid: categories are looped over, numbers are batched.
 
-Numbers are batched: they go through `predict` as arrays. Categories (device, precision, runtime,
-phase, layers ...) are looped. A case is one choice of all categories with the numbers under it.
+Numbers are passed to `predict` as arrays. Categories (device, precision, runtime, phase, layers
+...) require separate calls. A case is one choice of all categories with the numbers under it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ class SweepCase:
     Attributes
     ----------
     workload, device : int
-        Index into the plan's.
+        Indices into the plan's.
     categories : dict
         Category by axis name.
     groups : tuple of dict
-        Numbers that are batched, a group for each set of axes that advance together, slowest
-        first.
+        Batched numbers, one group per set of axes that advance together, slowest first.
     """
 
     workload: int
@@ -42,20 +41,20 @@ class SweepCase:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Steps of each group."""
+        """Number of steps of each group."""
         return tuple(len(next(iter(group.values()))) for group in self.groups)
 
     @property
     def points(self) -> int:
-        """How many points it has."""
+        """Number of points."""
         return int(np.prod(self.shape, dtype=np.int64)) if self.groups else 1
 
     def steps(self, start: int, stop: int) -> tuple[npt.NDArray[np.intp], ...]:
-        """Step on each group of a range of its points, flat, in C order of the groups."""
+        """Return the step on each group for a flat range of points, in C order of the groups."""
         return np.unravel_index(np.arange(start, stop), self.shape) if self.groups else ()
 
     def numbers(self, steps: Sequence[npt.NDArray[np.intp]]) -> Numbers:
-        """Numbers at some steps."""
+        """Return the numbers at some steps."""
         return {
             name: values[at]
             for group, at in zip(self.groups, steps, strict=True)
@@ -66,25 +65,24 @@ class SweepCase:
 def product_of(
     groups: Sequence[Sequence[Axis]], looped: Mapping[str, bool]
 ) -> Iterator[tuple[dict[str, Any], tuple[Numbers, ...]]]:
-    """Yield every choice of categories with the numbers that are batched under it.
+    """Yield every choice of categories with the numbers batched under it.
 
     Parameters
     ----------
     groups : sequence of sequence of Axis
         Axes that advance together.
     looped : mapping of str to bool
-        Which axes are categories.
+        Whether each axis is a category.
 
     Notes
     -----
-    A group that mixes both is split by its distinct categories: each takes the steps where they
-    stand, in order.
+    A group with both kinds is split by its distinct categories, each with its own steps in order.
     """
     options = [list(_split(group, looped)) for group in groups if group]
-    for chosen in product(*options):
+    for combination in product(*options):
         categories: dict[str, Any] = {}
         numbers: list[Numbers] = []
-        for part, batch in chosen:
+        for part, batch in combination:
             categories |= part
             if batch:
                 numbers.append(batch)
@@ -98,17 +96,17 @@ def _split(
     numbers = [axis for axis in group if not looped[axis.name]]
     steps: dict[tuple[str, ...], list[int]] = {}
     for i in range(len(group[0])):
-        # Keyed by type as well: True and 1 are different settings.
+        # Includes the type: True and 1 are different settings.
         key = tuple(f"{type(axis.values[i]).__name__} {axis.values[i]!r}" for axis in categories)
         steps.setdefault(key, []).append(i)
     for at in steps.values():
-        chosen = {axis.name: axis.values[at[0]] for axis in categories}
+        choice = {axis.name: axis.values[at[0]] for axis in categories}
         if not numbers:
-            # Without numbers a repeated choice is the same point again.
-            yield chosen, {}
+            # Without numbers a repeated choice is a duplicate point.
+            yield choice, {}
             continue
         yield (
-            chosen,
+            choice,
             {
                 axis.name: np.array([axis.values[i] for i in at], dtype=np.float64)
                 for axis in numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import time
 from collections import deque
@@ -12,40 +13,37 @@ from typing import Any, Final
 from perfmodel._version import __version__
 from perfmodel.catalog import need
 from perfmodel.errors import Fault, InputError
-from perfmodel.sweep.evaluate import evaluate
-from perfmodel.sweep.packed import PackedTable, pack, unpack
-from perfmodel.sweep.plan import SweepPlan
-from perfmodel.table import Table
+from perfmodel.sweep.chunk import ChunkResult, ChunkTask
 
-#: Chunks of a task at most: one of 8,192 points takes some 10 ms, as long as to hand it out.
+#: Largest number of chunks per task: one of 8,192 points takes about as long as its dispatch.
 _BATCH: Final = 8
-#: Time to connect, and between two looks at what a late result is waiting for.
+#: Timeouts for connecting, and between checks on a late result.
 _CONNECT_S: Final = 10.0
 _LOOK_S: Final = 5.0
 
 
 class Dask:
-    """Workers of a Dask cluster, each of which reads the plan once.
+    """Workers of a Dask cluster; each receives the plan once.
 
     Parameters
     ----------
     address : str
-        Of the scheduler, ``host:port``.
+        Address of the scheduler, ``host:port``.
     patience_s : float
-        How long to wait for a worker while there is none.
+        Time to wait while there are no workers.
 
     Raises
     ------
     InputError
-        The extra is not installed, nobody answers at the address, or there are no workers.
+        The extra is not installed, the address does not respond, or there are no workers.
 
     Notes
     -----
-    Chunks go out in batches, a bounded number of them ahead, and come back in order, so memory
-    stays flat. What a lost worker held is computed again by another one. Every worker compares
-    the plan's fingerprint with what it makes of it: a worker with another version, or with other
-    contents of a device or a model, is refused rather than believed. Dask moves Python objects by
-    pickle: the cluster must be your own.
+    Chunks are submitted in batches, a bounded number ahead, and returned in order, so that memory
+    stays constant. Chunks of a lost worker are recomputed by another one. Every worker compares the
+    plan's fingerprint with that of its own inputs: one with another version, or with other contents
+    of a device or a model, is rejected. Dask transfers Python objects by pickle: use only a trusted
+    cluster.
     """
 
     def __init__(self, address: str, *, patience_s: float = 60.0) -> None:
@@ -82,24 +80,25 @@ class Dask:
         return dict(self._connected().nthreads())
 
     def close(self) -> None:
-        """Leave the cluster."""
+        """Disconnect from the cluster."""
         if self._client is not None:
             self._client.close()
             self._client = None
 
-    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
-        """Yield the tables of the chunks, in their order.
+    def map(self, task: ChunkTask, chunks: Sequence[int]) -> Iterator[ChunkResult]:
+        """Yield ``task(chunk)`` for the chunks, in order.
 
         Raises
         ------
         InputError
-            A worker that is of another version or has other files, or that fails; a cluster that
-            has gone. What is written so far stays, for ``--resume``.
+            A worker with another version or other files, or one that fails; a lost cluster. Rows
+            written so far remain, for ``--resume``.
         """
         client = self._connected()
-        # A plan without what it has worked out: each worker works it out again, and compares.
-        payload = pickle.dumps(replace(plan))
-        held = client.submit(bytes, payload, key=f"perfmodel-plan-{plan.fingerprint}")
+        # The plan without cached properties: each worker recomputes and compares them.
+        payload = pickle.dumps(replace(task, plan=replace(task.plan)))
+        name = hashlib.sha256(payload).hexdigest()
+        shared_task = client.submit(bytes, payload, key=f"perfmodel-sweep-{name}")
         size = max(1, min(_BATCH, len(chunks) // (4 * self.workers)))
         batches = (chunks[at : at + size] for at in range(0, len(chunks), size))
         waiting: deque[Any] = deque()
@@ -108,8 +107,9 @@ class Dask:
                 waiting.append(
                     client.submit(
                         _batch,
-                        held,
-                        plan.fingerprint,
+                        shared_task,
+                        name,
+                        task.plan.fingerprint,
                         __version__,
                         tuple(batch),
                         pure=False,
@@ -125,12 +125,12 @@ class Dask:
                 future.cancel()
             self.close()
 
-    def _taken(self, future: Any) -> Iterator[Table]:
+    def _taken(self, future: Any) -> Iterator[ChunkResult]:
         empty_since: float | None = None
         late = need("distributed").TimeoutError
         while True:
             try:
-                found = future.result(timeout=_LOOK_S)
+                results = future.result(timeout=_LOOK_S)
                 break
             except (TimeoutError, late):
                 empty_since = self._looked(empty_since)
@@ -143,11 +143,10 @@ class Dask:
                         "workers with this version of perfmodel and its files; --resume goes on",
                     )
                 ) from error
-        for one in found:
-            yield unpack(one)
+        yield from results
 
     def _looked(self, empty_since: float | None) -> float | None:
-        """Return since when there has been no worker; a fault when that is too long."""
+        """Return the time since which there are no workers; raise if that is too long ago."""
         now = time.monotonic()
         if self._client.status != "running":
             raise InputError(
@@ -173,27 +172,27 @@ def _fault(message: str, expected: str) -> Fault:
     return Fault(message, file="--executor", expected=expected)
 
 
-#: Plans of this process by fingerprint: the last one.
-_PLANS: dict[str, SweepPlan] = {}
+#: Most recent task of this process, by the digest of its payload.
+_TASKS: dict[str, ChunkTask] = {}
 
 
 def _batch(
-    payload: bytes, fingerprint: str, version: str, chunks: tuple[int, ...]
-) -> list[PackedTable]:
-    """On a worker: the tables of some chunks."""
-    plan = _PLANS.get(fingerprint)
-    if plan is None:
+    payload: bytes, name: str, fingerprint: str, version: str, chunks: tuple[int, ...]
+) -> list[ChunkResult]:
+    """Return the results of some chunks; runs on a worker."""
+    task = _TASKS.get(name)
+    if task is None:
         if version != __version__:
             raise InputError(_fault(f"a worker has perfmodel {__version__}", version))
-        plan = pickle.loads(payload)
-        assert isinstance(plan, SweepPlan)
-        if plan.fingerprint != fingerprint:
+        task = pickle.loads(payload)
+        assert isinstance(task, ChunkTask)
+        if task.plan.fingerprint != fingerprint:
             raise InputError(
                 _fault(
                     "a worker has other contents of a device, a runtime or a model",
                     "the same files on every machine",
                 )
             )
-        _PLANS.clear()
-        _PLANS[fingerprint] = plan
-    return [pack(evaluate(plan, plan.chunks[index])) for index in chunks]
+        _TASKS.clear()
+        _TASKS[name] = task
+    return list(map(task, chunks))

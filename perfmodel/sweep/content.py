@@ -1,7 +1,7 @@
-"""Digests of contents: equal for equal objects in any process, different for any difference.
+"""Digests of contents, equal exactly for equal objects, in any process.
 
-A spec, a model or a machine is hashed by all that it would be sent to another process with, so
-nothing has to be listed here and nothing new can be forgotten.
+A spec, a model or a machine is hashed by its pickled state, so that no attribute has to be listed
+here or can be forgotten.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from pydantic import BaseModel
 
 from perfmodel.shipped import data_root
 
-#: Entry points whose code may change a row.
+#: Groups of entry points whose code may affect a row.
 _GROUPS: Final = ("perfmodel.families", "perfmodel.kinds")
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, type(...))
 _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 
 def digest(value: Any) -> str:
-    """Return 32 hexadecimal digits of a value's content."""
+    """Return a value's content hash, 32 hexadecimal digits."""
     return _ContentHasher().of(value).hex()[:32]
 
 
 class _ContentHasher:
-    """One walk over an object: what is met again is not walked again."""
+    """One traversal of an object; repeated references are hashed once."""
 
     def __init__(self) -> None:
-        # The objects stay alive with their digests, or an address could come to mean another one.
+        # References keep the objects alive, so that no address is reused during the traversal.
         self._known: dict[int, tuple[Any, bytes]] = {}
         self._open: set[int] = set()
 
@@ -47,10 +47,10 @@ class _ContentHasher:
         if id(value) in self._open:
             return _hash("within itself")
         self._open.add(id(value))
-        made = self._made(value)
+        result = self._made(value)
         self._open.discard(id(value))
-        self._known[id(value)] = value, made
-        return made
+        self._known[id(value)] = value, result
+        return result
 
     def _made(self, value: Any) -> bytes:
         name = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -80,48 +80,48 @@ class _ContentHasher:
                 return self._reduced(name, value)
 
     def _reduced(self, name: str, value: Any) -> bytes:
-        """Digest of what pickle would send of an object."""
+        """Return the digest of an object's pickled state."""
         try:
             sent = value.__reduce_ex__(4)
         except (TypeError, AttributeError, pickle.PicklingError):
-            return _hash(name)  # a lock, a lambda: code, which `sources_digest` is for
+            return _hash(name)  # a lock, a lambda: code, which `sources_digest` covers
         if isinstance(sent, str):
             return _hash(name, sent.encode())
-        made, arguments, state, *more = (*sent, None, None, None)[:5]
+        constructor, arguments, state, *more = (*sent, None, None, None)[:5]
         items = [list(part) for part in more if part is not None]
-        return _hash(name, self.of(made), self.of(arguments), self.of(state), self.of(items))
+        return _hash(name, self.of(constructor), self.of(arguments), self.of(state), self.of(items))
 
 
 def _hash(name: str, *parts: bytes) -> bytes:
-    found = hashlib.sha256(name.encode())
+    sha = hashlib.sha256(name.encode())
     for part in parts:
-        found.update(len(part).to_bytes(8, "little"))
-        found.update(part)
-    return found.digest()
+        sha.update(len(part).to_bytes(8, "little"))
+        sha.update(part)
+    return sha.digest()
 
 
 @lru_cache(maxsize=1)
 def sources_digest() -> str:
-    """Return a digest of perfmodel's own code and of the tables that it reads by itself."""
+    """Return a digest of perfmodel's code and of the tables that it reads implicitly."""
     package = Path(__file__).resolve().parents[1]
-    found = hashlib.sha256()
-    # Models are digested by their graphs; what stands in folders beside them is read by code.
+    sha = hashlib.sha256()
+    # Models are hashed by their graphs; tables in folders next to them are read by code.
     tables = (data_root() / "energy", "*.yaml"), (data_root("workloads"), "*/*.yaml")
     for root, pattern in ((package, "*.py"), *tables):
         for path in sorted(root.rglob(pattern)):
             content = path.read_bytes()
-            found.update(f"{path.relative_to(root).as_posix()} {len(content)} ".encode())
-            found.update(content)
-    return found.hexdigest()[:16]
+            sha.update(f"{path.relative_to(root).as_posix()} {len(content)} ".encode())
+            sha.update(content)
+    return sha.hexdigest()[:16]
 
 
 def packages() -> dict[str, str]:
-    """Return the packages that add kinds, families and the like, with their versions."""
+    """Return the packages that add kinds, families and other entry points, with their versions."""
     from importlib.metadata import entry_points
 
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for group in _GROUPS:
         for point in entry_points(group=group):
             version = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-            found[f"{group}:{point.name}"] = version
-    return dict(sorted(found.items()))
+            versions[f"{group}:{point.name}"] = version
+    return dict(sorted(versions.items()))

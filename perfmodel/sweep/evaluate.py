@@ -1,4 +1,4 @@
-"""Points of a plan to columns: one call of `predict` a case, numbers as arrays."""
+"""Evaluation of a plan's points to columns: one call of `predict` per case, batched numbers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def evaluate(plan: SweepPlan, chunk: Sequence[Piece]) -> Table:
     Returns
     -------
     Table
-        The plan's columns, one row per point; where some cannot be predicted, a column more that
-        says why, and no numbers in their rows.
+        The plan's columns, one row per point. If some points cannot be predicted, an additional
+        column has the reasons, and their rows have no numbers.
     """
     parts = [_columns(plan, piece) for piece in chunk]
     dimensions = plan.columns
@@ -56,12 +56,12 @@ def evaluate(plan: SweepPlan, chunk: Sequence[Piece]) -> Table:
 
 
 def dtype_of(dimension: str) -> Any:
-    """Type of a column of a dimension."""
+    """Return the dtype of a column of a dimension."""
     return object if dimension == TEXT else bool if dimension == TRUTH else np.float64
 
 
 def _repeated(columns: dict[str, Any], rows: int) -> dict[str, Any]:
-    # A text that is the same in all rows stays one object, seen many times.
+    # A text common to all rows stays one object, broadcast.
     return {
         name: np.broadcast_to(np.array(v, dtype=object), (rows,))
         if isinstance(v, str)
@@ -71,7 +71,7 @@ def _repeated(columns: dict[str, Any], rows: int) -> dict[str, Any]:
 
 
 def predict_points(plan: SweepPlan, index: int, numbers: Numbers) -> Prediction:
-    """Return the prediction of points of one case; scalar where nothing is batched.
+    """Return the prediction of points of one case; scalar if nothing is batched.
 
     Raises
     ------
@@ -85,17 +85,17 @@ def predict_points(plan: SweepPlan, index: int, numbers: Numbers) -> Prediction:
     }
     bits = {name: parts.bits[role] for name, role in BITS.items() if role in parts.bits}
     workload = bound(plan.workloads[case.workload], parts.workload)
-    device, chosen = device_of(plan.devices[case.device]), parts.options
+    device, options = device_of(plan.devices[case.device]), parts.options
     if parts.facts:
-        # Remarks on them are made once, with the plan.
-        precision, engine = chosen.get("precision"), chosen.get("engine")
-        runtime = runtime_of(chosen.get("runtime"))
+        # Remarks on facts are made once, with the plan.
+        precision, engine = options.get("precision"), options.get("engine")
+        runtime = runtime_of(options.get("runtime"))
         device = machine_of(device, runtime, parts.facts, workload, precision, engine)
-    return predict(workload, device, set=bits, **chosen, **others)
+    return predict(workload, device, set=bits, **options, **others)
 
 
 def _columns(plan: SweepPlan, piece: Piece) -> dict[str, Any]:
-    """Columns of a piece: arrays, or scalars where nothing varies."""
+    """Return the columns of a piece: arrays, or scalars where nothing varies."""
     index, start, stop = piece
     case = plan.cases[index]
     steps = case.steps(start, stop)
@@ -114,8 +114,8 @@ def _columns(plan: SweepPlan, piece: Piece) -> dict[str, Any]:
     unknown = _given(plan, index, case.numbers(steps)) | _subjects(plan, index)
     for name, values in unknown.items():
         columns[name][:] = values
-    for points, found, reason in told_apart(steps, predicted, refusal):
-        for name, values in ({REASON: reason} if found is None else found).items():
+    for points, numbers, reason in told_apart(steps, predicted, refusal):
+        for name, values in ({REASON: reason} if numbers is None else numbers).items():
             columns[name][points] = values
     return columns
 
@@ -126,16 +126,16 @@ def _blank(dimension: str) -> tuple[Any, Any]:
 
 
 def _subjects(plan: SweepPlan, index: int) -> dict[str, Any]:
-    """What points that cannot be predicted are of, as far as that is known."""
+    """Return workload, device, runtime and precision of points without a prediction."""
     case = plan.cases[index]
-    chosen = {**plan.options, **case.categories}
+    options = {**plan.options, **case.categories}
     ref = plan.devices[case.device]
     workload = bound(plan.workloads[case.workload], {})
     device = device_of(ref)
-    runtime = runtime_of(chosen.get("runtime"))
-    precision = chosen.get("precision")
+    runtime = runtime_of(options.get("runtime"))
+    precision = options.get("precision")
     try:
-        ran = machine_of(device, runtime, {}, workload, precision, chosen.get("engine"))
+        ran = machine_of(device, runtime, {}, workload, precision, options.get("engine"))
         ran = ran.runtime.name
     except InputError:
         ran = "" if runtime is None else runtime.name
@@ -148,20 +148,20 @@ def _subjects(plan: SweepPlan, index: int) -> dict[str, Any]:
 
 
 def _predicted(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
-    """Columns of points of a case."""
-    found = predict_points(plan, index, numbers)
+    """Return the columns of points of a case."""
+    prediction = predict_points(plan, index, numbers)
     columns: dict[str, Any] = {
-        "workload": found.workload.name,
-        "device": found.machine.device.name,
-        "runtime": found.machine.runtime.name,
-        "precision": found.precision,
+        "workload": prediction.workload.name,
+        "device": prediction.machine.device.name,
+        "runtime": prediction.machine.runtime.name,
+        "precision": prediction.precision,
     }
     columns |= {n: v for n, v in _given(plan, index, numbers).items() if n not in columns}
-    return columns | {name: _metric(found, name) for name in plan.metrics}
+    return columns | {name: _metric(prediction, name) for name in plan.metrics}
 
 
 def _given(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
-    """Columns of the axes."""
+    """Return the columns of the axes."""
     categories = plan.cases[index].categories
     return {
         axis.name: numbers[axis.name]
@@ -183,15 +183,15 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _metric(found: Prediction, name: str) -> Value:
+def _metric(prediction: Prediction, name: str) -> Value:
     if name == "bottleneck":
-        return bottlenecks(found)
+        return bottlenecks(prediction)
     if name == "resource_share":
-        return largest_share(found.resources)
+        return largest_share(prediction.resources)
     if name in ("traffic_bytes", "bandwidth_bytes_per_s"):
-        moved = found.traffic_bytes.get(found.machine.main_memory)
-        if moved is None:
+        traffic = prediction.traffic_bytes.get(prediction.machine.main_memory)
+        if traffic is None:
             return np.nan
-        return moved if name == "traffic_bytes" else moved / found.latency_s
-    value = getattr(found, name)
+        return traffic if name == "traffic_bytes" else traffic / prediction.latency_s
+    value = getattr(prediction, name)
     return np.nan if value is None else value

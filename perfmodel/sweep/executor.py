@@ -1,4 +1,4 @@
-"""Where chunks are computed: here, in other processes, or on a cluster."""
+"""Executors of chunks: this process, several processes, or a cluster."""
 
 from __future__ import annotations
 
@@ -7,45 +7,48 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
 
 from perfmodel.errors import input_error, nearest
-from perfmodel.sweep.evaluate import evaluate
-from perfmodel.sweep.packed import PackedTable, pack, unpack
-from perfmodel.sweep.plan import SweepPlan
-from perfmodel.table import Table
+from perfmodel.sweep.chunk import ChunkResult, ChunkTask
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 _MOST = 256
+#: Largest number of pending chunks per worker.
+_WINDOW = 4
 _PORTS = 65_535
 
 
 class Executor(Protocol):
-    """Computes chunks of a plan."""
+    """Interface of an object that computes chunks of a plan."""
 
     @property
     def workers(self) -> int:
-        """How many chunks are computed at the same time."""
+        """Number of chunks computed concurrently."""
         ...
 
-    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
-        """Yield the tables of the chunks, in their order."""
+    def map(self, task: ChunkTask, chunks: Sequence[int]) -> Iterator[ChunkResult]:
+        """Yield ``task(chunk)`` for the chunks, in order."""
         ...
 
 
 class Serial:
-    """One chunk after another, in this process."""
+    """Sequential execution in this process."""
 
     workers = 1
 
-    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
-        """Yield the tables of the chunks, in their order."""
-        for index in chunks:
-            yield evaluate(plan, plan.chunks[index])
+    def map(self, task: ChunkTask, chunks: Sequence[int]) -> Iterator[ChunkResult]:
+        """Yield ``task(chunk)`` for the chunks, in order."""
+        return map(task, chunks)
 
 
 class Processes:
-    """Several processes, each of which holds the plan.
+    """Several processes including this one, each with a copy of the plan.
 
     Parameters
     ----------
@@ -53,36 +56,29 @@ class Processes:
 
     Notes
     -----
-    Processes are spawned, so a script that uses this must guard its own start with
-    ``if __name__ == "__main__":``.
+    Processes are spawned, so that a script that uses this must guard its entry with
+    ``if __name__ == "__main__":``. While the next result is still being computed elsewhere, this
+    process computes a chunk itself, so that two workers need only one additional process.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
-        """Yield the tables of the chunks, in their order."""
-        from collections import deque
-        from concurrent.futures import Future, ProcessPoolExecutor
+    def map(self, task: ChunkTask, chunks: Sequence[int]) -> Iterator[ChunkResult]:
+        """Yield ``task(chunk)`` for the chunks, in order."""
+        others = min(self.workers, len(chunks)) - 1
+        if others < 1:
+            yield from map(task, chunks)
+            return
+        from concurrent.futures import ProcessPoolExecutor
         from concurrent.futures.process import BrokenProcessPool
         from multiprocessing import get_context
 
         pool = ProcessPoolExecutor(
-            min(self.workers, max(1, len(chunks))),
-            mp_context=get_context("spawn"),
-            initializer=_start,
-            initargs=(plan,),
+            others, mp_context=get_context("spawn"), initializer=_start, initargs=(task,)
         )
-        waiting: deque[Future[PackedTable]] = deque()
-        todo = iter(chunks)
         try:
-            # A bounded window: results wait here no faster than they are taken.
-            for index in todo:
-                waiting.append(pool.submit(_chunk, index))
-                if len(waiting) > 2 * self.workers:
-                    yield unpack(waiting.popleft().result())
-            while waiting:
-                yield unpack(waiting.popleft().result())
+            yield from _shared(pool, others, task, iter(chunks))
         except BrokenProcessPool as error:
             raise input_error(
                 "a worker process ended before its time (killed, or out of memory)",
@@ -93,25 +89,48 @@ class Processes:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_plan: SweepPlan | None = None
+def _shared(
+    pool: ProcessPoolExecutor, others: int, task: ChunkTask, chunks: Iterator[int]
+) -> Iterator[ChunkResult]:
+    """Yield results in order; the pool always has pending work, this process computes meanwhile."""
+    from collections import deque
+
+    due: deque[Future[ChunkResult]] = deque()
+    while True:
+        sent = sum(not result.done() for result in due)
+        for index in islice(chunks, max(0, 2 * others - sent)):
+            due.append(pool.submit(_chunk, index))
+        if not due:
+            return
+        # Bounded window: results accumulate no faster than they are consumed.
+        waits = not due[0].done() and len(due) < _WINDOW * (others + 1)
+        index = next(chunks, None) if waits else None
+        if index is None:
+            yield due.popleft().result()
+        else:
+            due.append(Future())
+            due[-1].set_result(task(index))
 
 
-def _start(plan: SweepPlan) -> None:
-    global _plan
+_task: ChunkTask | None = None
+
+
+def _start(task: ChunkTask) -> None:
+    global _task
     threading.Thread(target=_outlive_nobody, name="parent", daemon=True).start()
-    _plan = plan
+    _task = task
     with suppress(ValueError, AttributeError):
-        # Ctrl-C goes to the whole group: the parent says so, once.
+        # Ctrl-C reaches the whole process group: only the parent reports it.
         import signal
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _outlive_nobody() -> None:
-    """End this process as soon as its parent has ended, however it did.
+    """Exit this process as soon as its parent has ended, for whatever reason.
 
-    The parent alone holds the other end of a pipe that this waits for. The pool itself would have
-    its workers wait for ever: each of them holds both ends of the queue that they read.
+    Only the parent holds the other end of the pipe that this waits for. The workers of the pool
+    itself would wait forever: each holds both ends of the queue that it reads.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -119,22 +138,28 @@ def _outlive_nobody() -> None:
         os._exit(1)
 
 
-def _chunk(index: int) -> PackedTable:
-    assert _plan is not None
-    return pack(evaluate(_plan, _plan.chunks[index]))
+def _chunk(index: int) -> ChunkResult:
+    assert _task is not None
+    return _task(index)
 
 
 def executor_named(text: str | Executor) -> Executor:
-    """Return the executor of a name, or the object that is one.
+    """Return the executor of a name, or the given executor object.
 
     Names are ``serial``, ``process:N`` and ``dask://host:port``.
 
     Raises
     ------
     InputError
-        No such executor; a cluster that does not answer.
+        No such executor; a cluster that does not respond.
     """
     if not isinstance(text, str):
+        if not callable(getattr(text, "map", None)):
+            raise input_error(
+                f"'{type(text).__name__}' computes no chunks",
+                file="executor",
+                expected="an object with `workers` and `map(task, chunks)`",
+            )
         return text
     text = text.strip()
     if text == "serial":

@@ -1,7 +1,7 @@
-"""What a sweep's results depend on, by content: the manifest's record of its inputs.
+"""Identity of a sweep: its inputs by content, as recorded in the manifest.
 
-Whatever changes a row is in here, by a digest of all that it says: a precision that a file states,
-a fact that a calibration replaced, the code that computes, the packages that add to it.
+Everything that affects a row is included by a digest of its content: a precision from a file, a
+fact replaced by a calibration, the code, the packages that extend it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from perfmodel.resolve import WorkloadLike
     from perfmodel.sweep.plan import SweepPlan
 
-#: A larger model is hashed by what was read of it: its header, not its weights.
+#: A larger model file is identified by its header, as read, not by its weights.
 _WHOLE_FILE: Final = 1 << 28
 
 
@@ -37,15 +37,15 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
 
     workloads: list[dict[str, Any]] = []
     for ref in plan.workloads:
-        made = bound(ref, {})
+        workload = bound(ref, {})
         workloads.append(
             {
-                "name": made.name,
-                "origin": made.origin,
-                "graph_hash": made.graph().content_hash(),
-                "content": _file_digest(ref) or digest(made),
-                "precision": made.precision,
-                "parameters": {k: _plain(v) for k, v in made.parameters.items()},
+                "name": workload.name,
+                "origin": workload.origin,
+                "graph_hash": workload.graph().content_hash(),
+                "content": _file_digest(ref) or digest(workload),
+                "precision": workload.precision,
+                "parameters": {k: _plain(v) for k, v in workload.parameters.items()},
             }
         )
     devices: list[dict[str, Any]] = []
@@ -66,8 +66,8 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
         else:
             for name in (device.default_runtime, *device.runtimes):
                 _note(runtimes, find_runtime(name))
-    chosen = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
-    for name in [*chosen, plan.options.get("runtime"), "generic"]:
+    varied_runtimes = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
+    for name in [*varied_runtimes, plan.options.get("runtime"), "generic"]:
         if name is not None:
             for each in (name, *find_runtime(name).variants.values()):
                 _note(runtimes, find_runtime(each))
@@ -92,25 +92,25 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
 
 
 def reads_files(plan: SweepPlan) -> bool:
-    """Whether a plan reads files of the user's, which may change while it runs."""
+    """Return whether a plan reads user files, which may change while it runs."""
     runtimes = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
     refs = (*plan.workloads, *plan.devices, *runtimes, plan.options.get("runtime"))
     return any(isinstance(ref, str | Path) and Path(ref).exists() for ref in refs)
 
 
-def _note(runtimes: dict[str, str], found: Runtime) -> None:
-    """Note a runtime; of two files that give themselves one name, both."""
-    known = runtimes.get(found.name, "").split("+")
-    runtimes[found.name] = "+".join(sorted({*known, found.content_hash} - {""}))
+def _note(runtimes: dict[str, str], runtime: Runtime) -> None:
+    """Record a runtime; two files with the same runtime name are both recorded."""
+    known = runtimes.get(runtime.name, "").split("+")
+    runtimes[runtime.name] = "+".join(sorted({*known, runtime.content_hash} - {""}))
 
 
 def _described(value: Any) -> Any:
-    """Return an option as it was given, with the content of one that was given as an object."""
+    """Return an option as stated, with a content digest if it is an object."""
     return value if isinstance(value, bool | str) else f"{value} ({digest(value)[:16]})"
 
 
 def _file_digest(ref: WorkloadLike) -> str:
-    """Digest of a model's file, of which an import may keep only some; empty for anything else."""
+    """Return the digest of an imported model's file; empty for anything else."""
     if isinstance(ref, Workload) or not is_imported(str(ref)):
         return ""
     path = Path(str(ref))

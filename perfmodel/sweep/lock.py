@@ -1,8 +1,8 @@
-"""One writer at a time: a lock beside an output, which the system lets go with its process.
+"""Exclusive access of one writer: a lock file beside an output, released with its process.
 
-The lock is on an open file and not the file itself, so what a killed process leaves is in nobody's
-way. On a network file system it holds between machines where that passes locks on (NFS from version
-4 on does); where locks are not to be had at all, only writers of this machine are told apart.
+The operating system locks the open file, so that a file left by a killed process blocks nobody. On
+a network file system the lock is effective between machines if that forwards locks (NFS from
+version 4); without any locks, only writers on the same machine are detected.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any, Final, cast
 
 from perfmodel.errors import input_error
 
-#: The lock is taken, and what a file system without locks says.
+#: Error codes for a lock that is taken, and for file systems without locks.
 _TAKEN: Final = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def locked(path: Path, output: Path, option: str = "-o") -> Generator[None]:
-    """Hold the lock at `path` while `output` is worked on; the file is removed at the end.
+    """Hold the lock at `path` while `output` is written; the file is removed at the end.
 
     Raises
     ------
     InputError
-        Another sweep holds it, with who that is.
+        Another sweep holds it; the message names its process.
     """
     while True:
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -43,19 +43,19 @@ def locked(path: Path, output: Path, option: str = "-o") -> Generator[None]:
             raise
         if _still_at(path, number):
             break
-        os.close(number)  # the holder before removed the file between our two steps
+        os.close(number)  # the previous holder removed the file between open and lock
     try:
         _sign(number, has_locks)
         yield
     finally:
-        # Removed while it is held: whoever opened it before sees that it is no longer at its path.
+        # Removed while locked: whoever opened it before notices that it is no longer at its path.
         with suppress(OSError):
             path.unlink()
         os.close(number)
 
 
 def _lock(number: int) -> bool | None:
-    """Lock an open file: whether that was possible; None where the file system has no locks."""
+    """Lock an open file and return success; None if the file system has no locks."""
     try:
         import fcntl
     except ImportError:
@@ -74,7 +74,7 @@ def _lock(number: int) -> bool | None:
 def _lock_on_windows(number: int) -> bool:
     import importlib
 
-    # A byte behind what is written: on Windows a locked byte cannot be read.
+    # A byte beyond the content: on Windows a locked byte cannot be read.
     os.lseek(number, 1 << 20, os.SEEK_SET)
     msvcrt: Any = importlib.import_module("msvcrt")
     try:
@@ -85,7 +85,7 @@ def _lock_on_windows(number: int) -> bool:
 
 
 def _still_free(number: int, output: Path, option: str, has_locks: bool | None) -> None:
-    """Raise `InputError` where another sweep holds the file."""
+    """Raise `InputError` if another sweep holds the file."""
     holder = _holder(number)
     if has_locks or (has_locks is None and not _runs(holder)):
         return
@@ -101,7 +101,7 @@ def _still_free(number: int, output: Path, option: str, has_locks: bool | None) 
 
 
 def _runs(holder: dict[str, Any]) -> bool:
-    """Whether the process that signed a file still runs, as far as this machine can tell."""
+    """Return whether the process named in a lock file may still be running."""
     process = holder.get("process")
     if not isinstance(process, int) or holder.get("has_locks"):
         return False
@@ -118,15 +118,15 @@ def _runs(holder: dict[str, Any]) -> bool:
 
 def _still_at(path: Path, number: int) -> bool:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return False
-    mine = os.fstat(number)
-    return (found.st_ino, found.st_dev) == (mine.st_ino, mine.st_dev)
+    opened = os.fstat(number)
+    return (status.st_ino, status.st_dev) == (opened.st_ino, opened.st_dev)
 
 
 def _sign(number: int, has_locks: bool | None) -> None:
-    """Write who holds the lock, for those who find it held."""
+    """Write the holder of the lock into the file, for error messages of others."""
     text = json.dumps(
         {
             "process": os.getpid(),

@@ -1,4 +1,4 @@
-"""In what the manifests of two sweeps differ, in words."""
+"""Differences between the manifests of two sweeps, in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-#: What decides the rows of a file; the rest says when, where and how they were computed.
+#: Entries that determine the rows of a file; the others record when, where and how.
 _DECIDING: Final = (
     "workloads",
     "devices",
@@ -25,37 +25,37 @@ _DECIDING: Final = (
     "chunk",
 )
 _MOST: Final = 60
-#: Entries that say that something differs and not what.
+#: Entries that only indicate a difference, without its nature.
 _DIGESTS: Final = ("hash", "content", "graph_hash")
 
 
-def differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Return what differs, one text each: ``devices: a100 there, h100 asked for``.
+def differing(old_manifest: Mapping[str, Any], new_manifest: Mapping[str, Any]) -> list[str]:
+    """Return the differences, one text each: ``devices: a100 there, h100 asked for``.
 
     Parameters
     ----------
-    held : mapping
+    old_manifest : mapping
         Manifest beside a file.
-    asked : mapping
-        Manifest that the same file would get now.
+    new_manifest : mapping
+        Manifest that the same file would have now.
     """
-    now = json.loads(json.dumps(dict(asked), default=str))
-    found: list[str] = []
+    now = json.loads(json.dumps(dict(new_manifest), default=str))
+    differences: list[str] = []
     for key in _DECIDING:
-        old, new = held.get(key), now.get(key)
+        old, new = old_manifest.get(key), now.get(key)
         if old == new:
             continue
         if key in ("axes", "runtimes", "options"):
-            found += _by_name(key, _named(old), _named(new))
+            differences += _by_name(key, _named(old), _named(new))
         elif key in ("workloads", "devices"):
-            found.append(_listed(key, old, new))
+            differences.append(_listed(key, old, new))
         elif key == "columns":
-            # Columns of axes differ where axes do, which is said above.
-            lone = ["metrics"] if not any(text.startswith("axis ") for text in found) else []
-            found += [_line(name, _columns(old), _columns(new)) for name in lone]
+            # Columns of axes differ with the axes, which are reported above.
+            lone = ["metrics"] if not any(text.startswith("axis ") for text in differences) else []
+            differences += [_line(name, _columns(old), _columns(new)) for name in lone]
         else:
-            found.append(_line(key, old, new))
-    return found
+            differences.append(_line(key, old, new))
+    return differences
 
 
 def _named(value: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _listed(key: str, old: Any, new: Any) -> str:
     names = [[_named(item).get("name") for item in side or ()] for side in (old, new)]
     if names[0] != names[1]:
         return _line(key, *names)
-    told: list[str] = []
+    changed: list[str] = []
     for before, after in zip(old, new, strict=True):
         if before != after:
             inside = [
@@ -83,8 +83,8 @@ def _listed(key: str, old: Any, new: Any) -> str:
                 for name in after
                 if name not in _DIGESTS and before.get(name) != after[name]
             ]
-            told.append(f"{after['name']}" + (f" ({', '.join(inside)})" if inside else ""))
-    return f"{key}: other contents of {', '.join(told)}"
+            changed.append(f"{after['name']}" + (f" ({', '.join(inside)})" if inside else ""))
+    return f"{key}: other contents of {', '.join(changed)}"
 
 
 def _columns(value: Any) -> Any:
@@ -100,8 +100,8 @@ def _line(name: str, old: Any, new: Any) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        given = {k: v for k, v in cast("dict[str, Any]", value).items() if k != "hash"}
-        value = given["values"] if list(given) == ["values"] else given
+        described = {k: v for k, v in cast("dict[str, Any]", value).items() if k != "hash"}
+        value = described["values"] if list(described) == ["values"] else described
     if value is None or value == [] or value == {}:
         return "none"
     if isinstance(value, list):

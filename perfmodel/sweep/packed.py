@@ -1,4 +1,4 @@
-"""Tables on their way between processes: what is the same in every row travels once."""
+"""Tables in transit between processes: constant columns are sent as one value."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from perfmodel.table import Table
 
 
 class PackedTable(NamedTuple):
-    """A table whose constant columns are one value.
+    """A table with constant columns as scalars.
 
     Attributes
     ----------
     columns : dict
-        Array by name; of no dimensions where every row has that value.
+        Array by name; zero-dimensional if all rows have that value.
     rows : int
     dimensions : dict
     axes : tuple of str
@@ -28,7 +28,7 @@ class PackedTable(NamedTuple):
 
 
 def pack(table: Table) -> PackedTable:
-    """Return a table as it is sent."""
+    """Return a table in its form for transfer."""
     columns = {name: _once(table[name]) for name in table}
     return PackedTable(columns, len(table), dict(table.dimensions), table.axes)
 
@@ -40,6 +40,6 @@ def _once(values: Any) -> Any:
 
 
 def unpack(packed: PackedTable) -> Table:
-    """Return the table that was sent."""
+    """Return the table from its form for transfer."""
     columns = {n: np.broadcast_to(v, (packed.rows,)) for n, v in packed.columns.items()}
     return Table(columns, packed.dimensions, packed.axes)

@@ -1,4 +1,4 @@
-"""What a sweep would take, from a pilot of it."""
+"""Estimate of a sweep's time and size, from a pilot."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from perfmodel.table import Table
 
 
 class DryRun(NamedTuple):
-    """What a sweep would take.
+    """Estimated time and size of a sweep.
 
     Attributes
     ----------
     points, cases, chunks : int
     pilot_points : int
-        Points that were computed to find out.
+        Number of points in the pilot.
     seconds : float
         Estimated wall-clock time.
     bytes : int
-        Estimated size of the output; 0 where none is asked for.
+        Estimated size of the output; 0 if there is none.
     """
 
     points: int
@@ -42,12 +42,12 @@ def dry_run(
     workers: int = 1,
     budget_s: float = 1.0,
 ) -> DryRun:
-    """Estimate a sweep from a pilot of a few chunks, spread over it.
+    """Estimate a sweep from a pilot of a few chunks, evenly distributed over it.
 
     Parameters
     ----------
     budget_s
-        Time after which no more of the pilot is started.
+        Time after which no further chunk of the pilot starts.
     """
     last = len(plan.chunks) - 1
     wanted = dict.fromkeys(round(last * share) for share in (0.0, 0.5, 1.0, 0.25, 0.75))
@@ -75,7 +75,7 @@ def dry_run(
 
 
 def _size(table: Table, output: Path | None) -> int:
-    """Bytes of rows as they would be stored."""
+    """Return the bytes of rows as stored."""
     if output is None:
         return 0
     if output.suffix == ".csv":

@@ -1,4 +1,4 @@
-"""What a sweep will do: its cases, chunks and columns, found before anything runs."""
+"""Plan of a sweep: its cases, chunks and columns, resolved before anything runs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from perfmodel.workload.workload import Workload
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Plan="SweepPlan")
 
-#: A larger grid is a slip: a core would take hours for it, and a disk would not hold it.
+#: Larger grids are rejected: they would take hours on a core and exceed most disks.
 MOST_POINTS: Final = 10**10
 
-#: Columns of results, in this order; ``traffic_bytes`` and ``bandwidth_bytes_per_s`` are those of
-#: main memory, ``latency_low_s`` and ``latency_high_s`` the ends of the 90 % interval.
+#: Result columns in order; ``traffic_bytes`` and ``bandwidth_bytes_per_s`` are those of main
+#: memory, ``latency_low_s`` and ``latency_high_s`` the ends of the 90 % interval.
 METRICS: Final = (
     "latency_s",
     "tokens_per_s",
@@ -56,13 +56,13 @@ METRICS: Final = (
     "latency_high_s",
 )
 
-#: Further columns, computed where they are asked for or a device has look-up tables: the largest
-#: share that a design takes of any resource of an FPGA.
+#: Further columns, computed on request or if a device has look-up tables: the largest share of any
+#: resource of an FPGA that a design uses.
 EXTRA: Final = ("resource_share",)
 _KNOWN: Final = (*METRICS, *EXTRA)
 
 
-#: Column of why a row has no numbers; it is there where a row has none.
+#: Column with the reason for a row without numbers; only present if there is such a row.
 REASON: Final = "reason"
 
 #: A range of points of one case: case, start, stop.
@@ -71,24 +71,24 @@ Piece = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """A sweep, resolved and checked.
+    """A resolved and validated sweep.
 
     Attributes
     ----------
     workloads, devices : tuple
-        Names, paths or objects, as `predict` resolves them (names cross process borders).
+        Names, paths or objects, in the form that `predict` resolves (names are sent to workers).
     axes : tuple of Axis
-        What varies, in the order given.
+        Varied parameters, in the given order.
     cases : tuple of Case
         Every choice of categories.
     metrics : tuple of str
         Columns to compute, of `METRICS` and `EXTRA`.
     options : dict
-        What holds for every point, as `predict` takes it: those that were given.
+        Arguments of `predict` common to all points, if given.
     sobol : int
-        Points of the sample; 0 for a whole grid.
+        Number of sample points; 0 for the full grid.
     notes : tuple of str
-        Remarks, such as axes that do not apply to a workload.
+        Remarks, for example on axes that do not apply to a workload.
     """
 
     workloads: tuple[WorkloadLike, ...]
@@ -105,13 +105,13 @@ class SweepPlan:
 
     @property
     def points(self) -> int:
-        """Points of all cases."""
+        """Number of points of all cases."""
         return sum(case.points for case in self.cases)
 
     @cached_property
     def chunks(self) -> tuple[tuple[Piece, ...], ...]:
-        """Points in bundles of at most `CHUNK` (what `predict` takes at once), in order."""
-        made: list[tuple[Piece, ...]] = []
+        """Points in bundles of at most `CHUNK` (the batch size of `predict`), in order."""
+        bundles: list[tuple[Piece, ...]] = []
         current: list[Piece] = []
         room = CHUNK
         for index, case in enumerate(self.cases):
@@ -122,11 +122,11 @@ class SweepPlan:
                 room -= stop - start
                 start = stop
                 if not room:
-                    made.append(tuple(current))
+                    bundles.append(tuple(current))
                     current, room = [], CHUNK
         if current:
-            made.append(tuple(current))
-        return tuple(made)
+            bundles.append(tuple(current))
+        return tuple(bundles)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -140,14 +140,14 @@ class SweepPlan:
 
     @property
     def axis_columns(self) -> tuple[str, ...]:
-        """Columns that were varied."""
+        """Varied columns."""
         several = [("workload", self.workloads), ("device", self.devices)]
-        names = [name for name, held in several if len(held) > 1]
+        names = [name for name, subjects in several if len(subjects) > 1]
         return (*names, *(axis.name for axis in self.axes if axis.name not in names))
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Everything that the results depend on, ready for JSON."""
+        """All inputs that determine the results, as JSON-ready values."""
         from perfmodel.sweep.identity import identity
 
         return identity(self)
@@ -169,19 +169,19 @@ def _column_dimensions(axes: Mapping[str, str], metrics: Iterable[str]) -> dict[
 def provisional_columns(
     settings: Mapping[str, Any] | None, metrics: Iterable[str] | None = None
 ) -> dict[str, str]:
-    """Columns that a sweep will have, as far as its names say: what conditions are checked on."""
+    """Return the columns of a sweep that names determine, for checking conditions."""
     axes: dict[str, str] = {}
-    for name, given in (settings or {}).items():
+    for name, values in (settings or {}).items():
         axes[name] = dimension_of(name)
         if name in RESERVED:
             axes[name] = TEXT
         elif not is_fact(name) and name not in BITS:
             try:
-                axes[name] = "" if make_axis(name, given).is_number else TEXT
+                axes[name] = "" if make_axis(name, values).is_number else TEXT
             except InputError:
                 axes[name] = ""  # reported where the plan is made
     wanted = METRICS if metrics is None else list(metrics)
-    # A metric that there is none of is reported where the plan is made: all stand in for it.
+    # An unknown metric is reported by `make_plan`: all metrics stand in for it.
     known = wanted if all(name in _KNOWN for name in wanted) else METRICS
     return _column_dimensions(axes, known)
 
@@ -199,26 +199,26 @@ def make_plan(
     faults: FaultList | None = None,
     place: str = "",
 ) -> SweepPlan:
-    """Resolve and check a sweep.
+    """Resolve and validate a sweep.
 
     Parameters
     ----------
     workloads, devices
-        One or several; a text may hold several with commas, and ``tag:phone`` stands for devices.
+        One or several; a string may be a comma-separated list, and ``tag:phone`` selects devices.
     settings
         Axis by name.
     zip
         Groups of axes that advance together.
     sobol
-        Points of a Sobol sample of the axes, instead of the whole grid.
+        Number of points of a Sobol sample of the axes, instead of the full grid.
     options
-        Of `predict`, which hold for every point; ``None`` leaves one to it.
+        Arguments of `predict` common to all points; ``None`` selects its default.
     metrics
-        Columns to compute; all of `METRICS` by default, and `EXTRA` where a device is an FPGA.
+        Columns to compute; by default all of `METRICS`, and `EXTRA` if a device is an FPGA.
     faults
-        Faults gathered so far; all are raised together.
+        Faults collected so far; all are raised together.
     place
-        Where settings stand, for faults (``--set``).
+        Option that holds the settings, for faults (``--set``).
 
     Raises
     ------
@@ -228,47 +228,43 @@ def make_plan(
     from perfmodel.sweep.resolve_cases import resolve_cases, resolve_devices, resolve_workloads
 
     faults = FaultList() if faults is None else faults
-    given = dict(settings or {})
+    settings_left = dict(settings or {})
     options = {name: value for name, value in (options or {}).items() if value is not None}
-    found_devices = resolve_devices(_with("device", devices, given, faults, place), faults)
-    found_workloads = resolve_workloads(_with("workload", workloads, given, faults, place), faults)
-    machines = [d if isinstance(d, Machine) else d.machine() for _, d in found_devices]
-    chosen = _metrics(metrics, faults, machines)
-    dimensions = _dimensions(given, machines)
-    axes: list[Axis] = []
-    for name, value in given.items():
-        whole = any(m.dimension(name) and m.span(name).whole for m in machines)
-        axis = faults.trying(make_axis, name, value, dimensions.get(name, ""), place, whole)
-        if axis is not None:
-            axes.append(axis)
-    for name in OPTIONS:
-        if name in given and name in options:
-            faults.append(
-                Fault(f"'{name}' is given twice", path=name, file=place, expected="one of them")
-            )
+    resolved_devices = resolve_devices(
+        _with("device", devices, settings_left, faults, place), faults
+    )
+    resolved_workloads = resolve_workloads(
+        _with("workload", workloads, settings_left, faults, place), faults
+    )
+    machines = [d if isinstance(d, Machine) else d.machine() for _, d in resolved_devices]
+    columns = _metrics(metrics, faults, machines)
+    dimensions = _dimensions(settings_left, machines)
+    axes = _axes(settings_left, dimensions, machines, faults, place)
+    faults += [
+        Fault(f"'{name}' is given twice", path=name, file=place, expected="one of them")
+        for name in OPTIONS
+        if name in settings_left and name in options
+    ]
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
-    groups = _groups(axes, list(given), zips, sobol, seed, faults)
+    groups = _groups(axes, list(settings_left), zips, sobol, seed, faults)
     cases: list[SweepCase] = []
     notes: list[str] = []
     grid = math.prod(len(group[0]) for group in groups if group)
-    points = grid * max(len(found_workloads), 1) * max(len(found_devices), 1)
-    if points > MOST_POINTS:
-        faults.append(
-            Fault(
-                f"the grid has {points:,} points",
-                file=place,
-                expected=f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid",
-            )
+    points = grid * max(len(resolved_workloads), 1) * max(len(resolved_devices), 1)
+    if points <= MOST_POINTS:
+        cases, notes = resolve_cases(
+            resolved_workloads, resolved_devices, groups, options, faults, place
         )
     else:
-        cases, notes = resolve_cases(found_workloads, found_devices, groups, options, faults, place)
+        expected = f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid"
+        faults.append(Fault(f"the grid has {points:,} points", file=place, expected=expected))
     faults.settle()
     return SweepPlan(
-        tuple(ref for ref, _ in found_workloads),
-        tuple(ref for ref, _ in found_devices),
+        tuple(ref for ref, _ in resolved_workloads),
+        tuple(ref for ref, _ in resolved_devices),
         tuple(axes),
         tuple(cases),
-        chosen,
+        columns,
         options,
         tuple(tuple(n.strip() for n in group) for group in zips),
         sobol or 0,
@@ -278,19 +274,36 @@ def make_plan(
     )
 
 
+def _axes(
+    settings: Mapping[str, Any],
+    dimensions: Mapping[str, str],
+    machines: Sequence[Machine],
+    faults: FaultList,
+    place: str,
+) -> list[Axis]:
+    """Read the axes; facts that are counts (cores, rows) require integers."""
+    axes: list[Axis] = []
+    for name, value in settings.items():
+        integral = any(m.dimension(name) and m.span(name).integral for m in machines)
+        axis = faults.trying(make_axis, name, value, dimensions.get(name, ""), place, integral)
+        if axis is not None:
+            axes.append(axis)
+    return axes
+
+
 def _with(
     name: str, first: Any, settings: dict[str, Any], faults: FaultList, place: str
 ) -> list[Any]:
-    """References as given and as set by name: texts with commas taken apart, the rest as it is."""
+    """Return the references given and those set by name, with comma-separated texts split."""
     single = isinstance(first, str | Path | Workload | Device | Machine) or first is None
     items: list[Any] = [first] if single else list(cast("Iterable[Any]", first))
     more = settings.pop(name, None)
     option = "--device" if name == "device" else ""
-    found: list[Any] = []
-    for given, where, path in ((items, option, ""), (() if more is None else more, place, name)):
-        for item in [given] if isinstance(given, str) else given:
-            found += text_list(item, faults, where, path) if isinstance(item, str) else [item]
-    return found
+    references: list[Any] = []
+    for several, where, path in ((items, option, ""), (() if more is None else more, place, name)):
+        for item in [several] if isinstance(several, str) else several:
+            references += text_list(item, faults, where, path) if isinstance(item, str) else [item]
+    return references
 
 
 def _metrics(
@@ -299,23 +312,23 @@ def _metrics(
     if wanted is None:
         scarce = any(path.endswith(".lut") for m in machines for path in m.facts)
         return (*METRICS, *EXTRA) if scarce else METRICS
-    chosen = tuple(dict.fromkeys(wanted))
+    distinct = tuple(dict.fromkeys(wanted))
     faults += [
         no_such(f"there is no metric '{name}'", name, _KNOWN)
-        for name in chosen
+        for name in distinct
         if name not in _KNOWN
     ]
-    return chosen
+    return distinct
 
 
-def _dimensions(given: Mapping[str, Any], machines: Sequence[Machine]) -> dict[str, str]:
-    """Dimension of each fact: as a device says, else as its path suggests."""
-    found: dict[str, str] = {}
-    for name in given:
+def _dimensions(settings: Mapping[str, Any], machines: Sequence[Machine]) -> dict[str, str]:
+    """Return the dimension of each fact: as stated by a device, else guessed from its path."""
+    dimensions: dict[str, str] = {}
+    for name in settings:
         if is_fact(name):
-            said = (machine.dimension(name) for machine in machines)
-            found[name] = next((d for d in said if d), "") or _guess(name)
-    return found
+            stated = (machine.dimension(name) for machine in machines)
+            dimensions[name] = next((d for d in stated if d), "") or _guess(name)
+    return dimensions
 
 
 def _guess(name: str) -> str:
@@ -375,5 +388,5 @@ def _groups(
 
 
 def pieces_points(pieces: Iterable[Piece]) -> int:
-    """Points of a bundle."""
+    """Return the number of points in a bundle."""
     return sum(stop - start for _, start, stop in pieces)

@@ -1,4 +1,4 @@
-"""From axes to cases: what each axis means to each workload and device, and every fault of it."""
+"""Resolution of axes to cases, per workload and device, with all their faults."""
 
 from __future__ import annotations
 
@@ -39,49 +39,49 @@ Workloads = Sequence[tuple[WorkloadLike, Workload]]
 
 
 def resolve_devices(wanted: Iterable[DeviceLike], faults: FaultList) -> Devices:
-    """Return what each device was called and what it is; tags stand for several."""
-    found: list[tuple[DeviceLike, Device | Machine]] = []
-    asked = list(wanted)
-    for item in asked:
+    """Return the reference of each device and the device; tags expand to several."""
+    resolved: list[tuple[DeviceLike, Device | Machine]] = []
+    references = list(wanted)
+    for item in references:
         if isinstance(item, Machine):
-            found.append((item, item))
+            resolved.append((item, item))
             continue
         names: list[str | Path | Device] = [item]
         if isinstance(item, str) and item.startswith("tag:"):
             names = list(faults.trying(select, item) or ())
         for name in names:
             device = faults.trying(hardware, name)
-            if device is not None and all(device != known for _, known in found):
-                found.append((name, device))
-    if not asked:
+            if device is not None and all(device != known for _, known in resolved):
+                resolved.append((name, device))
+    if not references:
         faults.append(Fault("no devices", file="--device", expected="such as a100,tag:phone"))
-    return found
+    return resolved
 
 
 def resolve_workloads(wanted: Iterable[WorkloadLike], faults: FaultList) -> Workloads:
-    """Return what each workload was called and what it is."""
-    found: list[tuple[WorkloadLike, Workload]] = []
-    asked = list(wanted)
-    for item in asked:
-        made = faults.trying(bound, item, {})
-        if made is None:
+    """Return the reference of each workload and the workload."""
+    resolved: list[tuple[WorkloadLike, Workload]] = []
+    references = list(wanted)
+    for item in references:
+        workload = faults.trying(bound, item, {})
+        if workload is None:
             continue
-        if made.graph().schedulable_only:
+        if workload.graph().schedulable_only:
             faults.append(
                 Fault(
-                    f"'{made.name}' can be scheduled but not predicted: it holds sizes only",
+                    f"'{workload.name}' can be scheduled but not predicted: it holds sizes only",
                     expected="a workload with operators",
                 )
             )
-        elif all(item is not ref and item != ref for ref, _ in found):
-            found.append((item, made))
-    if not asked:
+        elif all(item is not ref and item != ref for ref, _ in resolved):
+            resolved.append((item, workload))
+    if not references:
         faults.append(Fault("no workloads", expected="such as llama_3_8b"))
-    return found
+    return resolved
 
 
 def bound(ref: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
-    """Return a workload with settings; a file that must be imported is read once."""
+    """Return a workload with settings; an imported file is read once."""
     if isinstance(ref, Workload):
         return ref.bind(settings) if settings else ref
     name = str(ref)
@@ -89,11 +89,11 @@ def bound(ref: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
     if reader is None:
         return library.find(ref, settings)
     fixed: dict[str, Any] = {}
-    if reader.structured:  # fields of its structure are settled as it is read
+    if reader.structured:  # structural fields are fixed on import
         fixed = {k: v for k, v in settings.items() if not is_array(v)}
-    rest = {k: v for k, v in settings.items() if k not in fixed}
-    made = _imported(name, _stamp(name), tuple(fixed.items()))
-    return made.bind(rest) if rest else made
+    free = {k: v for k, v in settings.items() if k not in fixed}
+    workload = _imported(name, _stamp(name), tuple(fixed.items()))
+    return workload.bind(free) if free else workload
 
 
 @lru_cache(maxsize=64)
@@ -117,7 +117,7 @@ def resolve_cases(
     faults: FaultList,
     place: str,
 ) -> tuple[list[SweepCase], list[str]]:
-    """Return every case, and remarks; faults are gathered, not raised."""
+    """Return every case, and remarks; faults are collected, not raised."""
     axes = [axis for group in groups for axis in group]
     _check_options(axes, options, faults, place)
     names = [a.name for a in axes if not (a.name in OPTIONS or a.name in BITS or is_fact(a.name))]
@@ -127,10 +127,10 @@ def resolve_cases(
     notes = _check_devices(devices, groups, faults, place)
     for w, (ref, base) in enumerate(workloads):
         known = FaultList()
-        found = _workload_groups(ref, base, groups, names, known)
+        structures = _workload_groups(ref, base, groups, names, known)
         faults += [f if f.file else replace(f, file=place) for f in known]
-        used = {name for fitting in found for name in fitting[1]}
-        if known:  # with its values at fault a name may not have come to be used
+        used = {name for fitting in structures for name in fitting[1]}
+        if known:  # invalid values may hide the use of a name
             shaping = _shaping_names(ref, base, names, groups)
             used |= {name for name in names if name in shaping or name in base.parameters}
         for name in names:
@@ -141,7 +141,7 @@ def resolve_cases(
         if idle and len(workloads) > 1:
             notes.append(f"{', '.join(idle)} does not apply to {base.name}")
         for d, (_, device) in enumerate(devices):
-            cases += _cases(w, d, device, found, options, faults)
+            cases += _cases(w, d, device, structures, options, faults)
     for name, count in applied.items():
         if not count and workloads:
             faults += refused[name][:1] if len(workloads) == 1 else refused[name]
@@ -149,22 +149,22 @@ def resolve_cases(
     return cases, [*notes, *_left_out(cases, devices, axes)]
 
 
-Found = tuple[list[list[Axis]], frozenset[str], dict[str, bool], Mapping[str, Any]]
+StructureGroups = tuple[list[list[Axis]], frozenset[str], dict[str, bool], Mapping[str, Any]]
 
 
 def _workload_groups(
     ref: WorkloadLike, base: Workload, groups: list[list[Axis]], names: list[str], faults: FaultList
-) -> list[Found]:
-    """For each choice of structure: groups that apply, names used, which axes are looped."""
+) -> list[StructureGroups]:
+    """Return, per choice of structure: applicable groups, names used, and looped axes."""
     shaping = _shaping_names(ref, base, names, groups)
     structural = [[a for a in g if a.name in shaping] for g in groups]
     structural = [group for group in structural if group]
-    out: list[Found] = []
+    out: list[StructureGroups] = []
     for choice, _ in product_of(structural, dict.fromkeys(shaping, True)):
-        made = faults.trying(bound, ref, choice)
-        if made is None:
+        workload = faults.trying(bound, ref, choice)
+        if workload is None:
             continue
-        free = [n for n in names if n not in shaping and n in made.parameters]
+        free = [n for n in names if n not in shaping and n in workload.parameters]
         used = frozenset([*shaping, *free])
         others = [
             _restricted([a for a in g if a.name not in names or a.name in used], choice)
@@ -179,7 +179,7 @@ def _workload_groups(
 
 
 def _restricted(group: list[Axis], choice: Mapping[str, Any]) -> list[Axis]:
-    """Steps of a group at which its structural axes take the chosen values."""
+    """Return the steps of a group at which its structural axes have the chosen values."""
     fixed = [axis for axis in group if axis.name in choice]
     if not fixed:
         return group
@@ -197,7 +197,7 @@ def _restricted(group: list[Axis], choice: Mapping[str, Any]) -> list[Axis]:
 def _shaping_names(
     ref: WorkloadLike, base: Workload, names: list[str], groups: list[list[Axis]]
 ) -> frozenset[str]:
-    """Axes that shape the graph of a workload (``phase``, ``layers``), which must be looped."""
+    """Return the axes that determine a workload's graph (``phase``, ``layers``) and are looped."""
     build = base._build  # pyright: ignore[reportPrivateUsage]
     if isinstance(ref, Workload) or not isinstance(build, StructureBuild):
         return frozenset()
@@ -213,7 +213,7 @@ def _shaping_names(
     )
 
 
-#: A field that may stay free (``width``) is looped up to here, as exact graphs; batched beyond.
+#: An optional field (``width``) is looped up to this count, as exact graphs; batched above.
 _MANY = 64
 
 
@@ -224,7 +224,7 @@ def _is_category(axis: Axis, shaping: frozenset[str]) -> bool:
 def _refusing_arrays(
     ref: WorkloadLike, choice: Mapping[str, Any], axes: Mapping[str, Axis], faults: FaultList
 ) -> dict[str, bool]:
-    """Which free dimensions must be looped, since the workload takes no arrays for them."""
+    """Return the free dimensions that must be looped because the workload accepts no arrays."""
     if not axes:
         return {}
     arrays = {name: np.array(axis.values, dtype=object) for name, axis in axes.items()}
@@ -235,7 +235,7 @@ def _refusing_arrays(
     }
     looped: dict[str, bool] = {}
     for name, values in arrays.items():
-        if name not in numeric:  # texts among them: looped anyway, and each is to be checked
+        if name not in numeric:  # contains texts: looped in any case, and each is checked
             for value in dict.fromkeys(values.tolist()):
                 faults.trying(bound, ref, {**choice, name: value})
             continue
@@ -253,7 +253,7 @@ def _refusing_arrays(
 
 
 def _unknown(ref: WorkloadLike, base: Workload, name: str, place: str) -> Fault:
-    """The fault of an axis that a workload does not have, in the library's own words."""
+    """Return the fault of an axis that a workload lacks, in the library's wording."""
     try:
         bound(ref, {name: 1})
     except InputError as error:
@@ -267,10 +267,10 @@ def _check_options(
 ) -> None:
     checks: dict[str, Any] = {"precision": as_precision, "runtime": find_runtime}
     for name, check in checks.items():
-        found = [a.values for a in axes if a.name == name]
-        for value in dict.fromkeys(found[0]) if found else [options.get(name)]:
+        varied = [a.values for a in axes if a.name == name]
+        for value in dict.fromkeys(varied[0]) if varied else [options.get(name)]:
             if value is not None:
-                faults.trying_for(place if found else "", check, value)
+                faults.trying_for(place if varied else "", check, value)
     for axis in axes:
         if axis.name in BITS:
             try:
@@ -283,14 +283,14 @@ def _check_options(
 def _check_devices(
     devices: Devices, groups: list[list[Axis]], faults: FaultList, place: str
 ) -> list[str]:
-    """Check every fact: one that no device takes is a fault.
+    """Check every fact: one that no device accepts is a fault.
 
-    Where some device takes them all, the others have rows that say why they do not.
+    If some device accepts all of them, the others have rows with the reason.
 
     Returns
     -------
     list of str
-        What is set far from what a device states.
+        Remarks on settings far from the values of a device.
     """
     facts = {a.name: a for group in groups for a in group if is_fact(a.name)}
     for name, axis in facts.items():
@@ -300,22 +300,24 @@ def _check_devices(
     notes: list[str] = []
     for _, device in devices:
         machine = device if isinstance(device, Machine) else device.machine()
-        mine = FaultList()
+        device_faults = FaultList()
         for axis in facts.values():
             if axis.is_number:
-                varied = mine.trying(machine.vary, _with_partner(machine, axis, groups))
+                varied = device_faults.trying(machine.vary, _with_partner(machine, axis, groups))
                 remarks = varied.remarks if varied else ()
                 notes += [f"{machine.device.name}: {text}" for text in remarks]
         named = f"{machine.device.name}: " if len(devices) > 1 else ""
-        refused.append([replace(f, message=f"{named}{f.message}", file=place) for f in mine])
+        refused.append(
+            [replace(f, message=f"{named}{f.message}", file=place) for f in device_faults]
+        )
     if all(refused):
-        faults += dict.fromkeys(fault for mine in refused for fault in mine)
+        faults += dict.fromkeys(fault for device_faults in refused for fault in device_faults)
     more = [f"and {len(notes) - 3} more such facts of devices"] if notes[3:] else []
     return [*notes[:3], *more]
 
 
 def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dict[str, Array]:
-    """Values of a fact, and of the fact that bounds it where that varies too."""
+    """Return the values of a fact, and of the fact that bounds it if that varies too."""
     path = machine.resolve(axis.name)
     values = np.array(axis.values, dtype=float)
     bound = {one: other for pair in pairs_of([path]) for one, other in (pair, pair[::-1])}.get(path)
@@ -332,21 +334,21 @@ def _cases(
     w: int,
     d: int,
     device: Device | Machine,
-    found: list[Found],
+    structures: list[StructureGroups],
     options: Mapping[str, Any],
     faults: FaultList,
 ) -> list[SweepCase]:
-    made: list[SweepCase] = []
-    for groups, _, looped, choice in found:
+    cases: list[SweepCase] = []
+    for groups, _, looped, choice in structures:
         for categories, numbers in product_of(groups, looped):
-            made.append(SweepCase(w, d, {**choice, **categories}, numbers))
-    runtimes = {case.categories.get("runtime") for case in made} - {None}
+            cases.append(SweepCase(w, d, {**choice, **categories}, numbers))
+    runtimes = {case.categories.get("runtime") for case in cases} - {None}
     if len(runtimes) > 1:
-        # Of several runtimes a device takes those that are meant for it.
+        # Of several runtimes a device uses those that suit it.
         spec = device.device if isinstance(device, Machine) else device
         suits = {r: _suits(r, spec) for r in runtimes}
-        kept = [case for case in made if suits[case.categories["runtime"]]]
-        if not kept and made and not faults:
+        suited = [case for case in cases if suits[case.categories["runtime"]]]
+        if not suited and cases and not faults:
             faults.append(
                 Fault(
                     f"none of the runtimes is meant for {spec.name}",
@@ -354,8 +356,8 @@ def _cases(
                     expected="one such as " + spec.default_runtime,
                 )
             )
-        made = kept
-    return made
+        cases = suited
+    return cases
 
 
 def _suits(name: Any, device: Device) -> bool:
@@ -372,28 +374,30 @@ def _check_fits(
     options: Mapping[str, Any],
     faults: FaultList,
 ) -> None:
-    """Check that some device has what its runtimes, engines and models ask for."""
+    """Check that some device has the requested runtimes, engines and models."""
     if faults:
         return
     refused: dict[tuple[Any, ...], FaultList] = {}
     for case in cases:
-        chosen = {**options, **case.categories}
-        runtime, engine, model = (chosen.get(name) for name in ("runtime", "engine", "model"))
+        options_of_case = {**options, **case.categories}
+        runtime, engine, model = (
+            options_of_case.get(name) for name in ("runtime", "engine", "model")
+        )
         key = (case.device, runtime, engine, model)
         if key in refused:
             continue
-        mine = refused[key] = FaultList()
+        case_faults = refused[key] = FaultList()
         device, workload = devices[case.device][1], workloads[case.workload][1]
-        software, precision = runtime_of(runtime), chosen.get("precision")
-        machine = mine.trying(machine_of, device, software, {}, workload, precision)
+        software, precision = runtime_of(runtime), options_of_case.get("precision")
+        machine = case_faults.trying(machine_of, device, software, {}, workload, precision)
         if machine is not None:
-            mine += check_choices(machine, engine, model)
-    if all(refused.values()):  # else those that have it are predicted, and the others say why not
-        faults += dict.fromkeys(fault for mine in refused.values() for fault in mine)
+            case_faults += check_choices(machine, engine, model)
+    if all(refused.values()):  # otherwise the rows of unsuitable devices state the reason
+        faults += dict.fromkeys(fault for case_faults in refused.values() for fault in case_faults)
 
 
 def _left_out(cases: list[SweepCase], devices: Devices, axes: list[Axis]) -> list[str]:
-    """Remarks on runtimes that a device was not asked with."""
+    """Return remarks on runtimes that were skipped for a device."""
     wanted = {value for axis in axes if axis.name == "runtime" for value in axis.values}
     notes: list[str] = []
     for d, (_, device) in enumerate(devices):

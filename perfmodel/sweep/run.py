@@ -1,4 +1,4 @@
-"""Run a plan: on an executor, into memory or a file, with what was asked kept aside."""
+"""Execution of a plan on an executor, into memory or a file, with a summary of the rows."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import FaultList
+from perfmodel.sweep.chunk import IN_MEMORY, ChunkResult, ChunkTask
 from perfmodel.sweep.evaluate import dtype_of
 from perfmodel.sweep.executor import Executor, Serial, executor_named
 from perfmodel.sweep.identity import identity, reads_files
 from perfmodel.sweep.manifest import differing
+from perfmodel.sweep.packed import PackedTable, unpack
 from perfmodel.sweep.plan import (
     REASON,
     SweepPlan,
     make_plan,
-    pieces_points,
     provisional_columns,
 )
 from perfmodel.sweep.store import Store, store_faults
@@ -36,19 +37,19 @@ from perfmodel.table import Table, group_faults, objective_faults
 
 
 class SweepRunResult(NamedTuple):
-    """What a run leaves.
+    """Outcome of a run.
 
     Attributes
     ----------
     summary : Summary
     table : Table or None
-        All rows, where they were to stay in memory.
+        All rows, if they were kept in memory.
     seconds : float
         Wall-clock time.
     manifest : Path or None
-        Where the manifest lies, where there is an output.
+        Path of the manifest, if there is an output.
     damaged : int
-        Chunks that an earlier run had left, not as it wrote them: they were computed again.
+        Chunks of an earlier run that were corrupt and have been recomputed.
     """
 
     summary: Summary
@@ -66,7 +67,7 @@ def question_faults(
     option: str = "--where",
     per: Sequence[str] = (),
 ) -> tuple[Expression | None, list[Fault]]:
-    """Read what is asked of the rows: the condition, and every fault of all questions."""
+    """Return the parsed condition, and the faults of condition, objectives and groups."""
     faults = FaultList()
     condition = faults.trying(parse_expression, where, option) if where is not None else None
     if condition is not None:
@@ -186,13 +187,10 @@ def sweep(
         if isinstance(options[name], list | tuple):
             settings[name] = list(options.pop(name))
     faults = FaultList()
-    chosen = faults.trying(executor_named, executor)
+    resolved_executor = faults.trying(executor_named, executor)
     path = None if output is None else Path(output)
-    if path is not None:
-        faults += store_faults(path, "output")
-    known = provisional_columns(settings, metrics)
-    condition, found = question_faults(known, where, None, (), "where")
-    faults += found
+    faults += store_faults(path, "output") if path is not None else ()
+    condition = _condition(where, provisional_columns(settings, metrics), faults)
     plan = make_plan(
         workloads,
         devices,
@@ -204,17 +202,18 @@ def sweep(
         options=options,
         faults=faults,
     )
-    done = run_plan(
-        plan,
-        where=condition,
-        output=path,
-        executor=chosen,
-        resume=resume,
-        progress=progress,
-        summary=Summary(top=0),
-    )
-    assert done.table is not None
-    return done.table
+    job = _SweepRun(plan, condition, resolved_executor or Serial(), progress, Summary(top=0), ())
+    table = job.into(path, resume, keep=True).table
+    assert table is not None
+    return table
+
+
+def _condition(
+    where: str | None, columns: Mapping[str, str], faults: FaultList
+) -> Expression | None:
+    condition, of_condition = question_faults(columns, where, None, (), "where")
+    faults += of_condition
+    return condition
 
 
 def run_plan(
@@ -229,7 +228,7 @@ def run_plan(
     keep: bool = True,
     argv: Sequence[str] = (),
 ) -> SweepRunResult:
-    """Run a checked plan.
+    """Run a validated plan.
 
     Parameters
     ----------
@@ -239,31 +238,24 @@ def run_plan(
     output : Path, optional
         File to stream to; rows then stay in memory only while they are written.
     keep : bool
-        Return all rows.
+        Whether to return all rows.
     summary : Summary, optional
-        Collects what is asked of the rows.
+        Collects the requested statistics of the rows.
     argv : sequence of str
         Command line, for the manifest.
 
     Raises
     ------
     InputError
-        Where parts to resume from, or the finished file, are of another sweep; where another one
-        is at work on the same output.
+        Existing parts, or the finished file, belong to another sweep; another process is writing
+        the same output.
     """
     job = _SweepRun(plan, where, executor or Serial(), progress, summary or Summary(), tuple(argv))
-    if output is None:
-        return job.run(None, set(), keep)
-    store = Store(output, f"{plan.fingerprint}:{where or ''}")
-    with store.held():
-        manifest = job.manifest()
-        if resume:
-            FaultList(store.resume_faults(manifest)).settle()
-        return job.run(store, store.open(resume, manifest), keep)
+    return job.into(output, resume, keep)
 
 
 class _SweepRun(NamedTuple):
-    """A plan with everything that a run of it needs."""
+    """A plan with the arguments of its run."""
 
     plan: SweepPlan
     where: Expression | None
@@ -272,29 +264,37 @@ class _SweepRun(NamedTuple):
     summary: Summary
     argv: tuple[str, ...]
 
+    def into(self, output: Path | None, resume: bool, keep: bool) -> SweepRunResult:
+        """Run into a file, possibly with parts of an earlier run, or into memory."""
+        if output is None:
+            return self.run(None, set(), keep)
+        store = Store(output, f"{self.plan.fingerprint}:{self.where or ''}")
+        with store.held():
+            manifest = self.manifest()
+            if resume:
+                FaultList(store.resume_faults(manifest)).settle()
+            return self.run(store, store.open(resume, manifest), keep)
+
     def run(self, store: Store | None, done: set[int], keep: bool) -> SweepRunResult:
-        """Compute what is not done yet; join the parts where there is a store."""
+        """Compute the missing chunks; join the parts if there is a store."""
         plan, where, summary = self.plan, self.where, self.summary
         started, clock = datetime.now(UTC), time.perf_counter()
         like = Table(
             {n: _empty(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns
         )
-        collector = _Collector(plan, where is None) if store is None and keep else None
+        form = store.suffix if store is not None else IN_MEMORY if keep else ""
+        task = ChunkTask(plan, where, summary.anew(), form)
+        collector = _Collector(plan, where is None) if form == IN_MEMORY else None
         begun_with = plan.identity if store is not None or reads_files(plan) else None
         points = 0
-        for index, whole in _in_order(plan, self.executor, done, store, like):
-            count = pieces_points(plan.chunks[index])
-            fresh = index not in done
-            table = whole.where(where) if where is not None and fresh else whole
-            table = _without_reasons(table)
-            refused = _refused(whole) if fresh or store is None else store.refused(index)
-            if store is not None and fresh:
-                store.put(index, table, refused)
-            if collector is not None:
-                collector.add(table)
-            summary.refuse(whole, refused)
-            summary.add(table, count)
-            points += count
+        for index, result in _in_order(task, self.executor, done, store, like):
+            summary.merge(result.summary)
+            if isinstance(result.rows, bytes) and store is not None:
+                refused = result.summary.refused
+                store.put(index, result.rows, refused=refused, reasons=result.reasons)
+            elif isinstance(result.rows, PackedTable) and collector is not None:
+                collector.add(unpack(result.rows))
+            points += result.points
             if self.progress is not None:
                 self.progress(points, plan.points)
         summary.settle()
@@ -323,12 +323,12 @@ class _SweepRun(NamedTuple):
                 "recomputed_chunks": len(store.damaged),
             },
         )
-        # Read while nobody else can write there.
+        # Read while the lock excludes other writers.
         table = store.table(like) if keep else None
         return SweepRunResult(summary, table, seconds, store.manifest_path, len(store.damaged))
 
     def manifest(self) -> dict[str, Any]:
-        """What was asked for, and with what: beside the file, for people and for --resume."""
+        """Return the question and its inputs, for the file beside the rows and for --resume."""
         plan, executor = self.plan, self.executor
         return {
             "perfmodel": __version__,
@@ -344,7 +344,7 @@ class _SweepRun(NamedTuple):
 
 
 def _changed(plan: SweepPlan, begun_with: dict[str, Any] | None) -> list[Fault]:
-    """Fault of files that were written while rows were computed from them: some are of each."""
+    """Return a fault if input files changed during the run, which would mix their versions."""
     if begun_with is None:
         return []
     changed = differing(begun_with, identity(plan))
@@ -359,14 +359,14 @@ def _changed(plan: SweepPlan, begun_with: dict[str, Any] | None) -> list[Fault]:
 
 
 def _in_order(
-    plan: SweepPlan, executor: Executor, done: set[int], store: Store | None, like: Table
-) -> Iterator[tuple[int, Table]]:
-    """Yield every chunk with its table, computed or read back."""
-    chunks = range(len(plan.chunks))
-    computed = executor.tables(plan, [index for index in chunks if index not in done])
+    task: ChunkTask, executor: Executor, done: set[int], store: Store | None, like: Table
+) -> Iterator[tuple[int, ChunkResult]]:
+    """Yield every chunk with its result, computed or read back."""
+    chunks = range(len(task.plan.chunks))
+    computed = iter(executor.map(task, [index for index in chunks if index not in done]))
     for index in chunks:
         if index in done and store is not None:
-            yield index, store.read(index, like)
+            yield index, task.read_back(index, store.read(index, like), store.refused(index))
         else:
             yield index, next(computed)
 
@@ -375,19 +375,8 @@ def _empty(dimension: str) -> Any:
     return np.empty(0, dtype=dtype_of(dimension))
 
 
-def _refused(table: Table) -> int:
-    return int((table[REASON] != "").sum()) if REASON in table else 0
-
-
-def _without_reasons(table: Table) -> Table:
-    """The table, without the column of reasons where no row has one."""
-    if REASON not in table or _refused(table):
-        return table
-    return table.select(*[name for name in table if name != REASON])
-
-
 class _Collector:
-    """Rows in memory: written into place where their number is known beforehand."""
+    """Rows in memory, written in place if their number is known in advance."""
 
     def __init__(self, plan: SweepPlan, all_rows: bool) -> None:
         self._plan = plan
@@ -406,9 +395,9 @@ class _Collector:
             return
         if REASON in table and REASON not in self._columns:
             self._columns[REASON] = np.full(self._plan.points, "", dtype=object)
-        for name, whole in self._columns.items():
+        for name, column in self._columns.items():
             if name in table:
-                whole[self._at : self._at + len(table)] = table[name]
+                column[self._at : self._at + len(table)] = table[name]
         self._at += len(table)
 
     def table(self) -> Table:
@@ -421,16 +410,16 @@ class _Collector:
 
 
 def _plain_row(summary: Summary) -> Any:
-    """Return the best row of a summary, ready for JSON."""
+    """Return the best row of a summary as JSON-ready values."""
     if summary.best is None:
         return None
     return json.loads(Table({k: [v] for k, v in summary.best.items()}).to_json())["rows"][0]
 
 
 def outcome_to_dict(outcome: SweepRunResult, plan: SweepPlan, rows: Table | None) -> dict[str, Any]:
-    """What a run found, ready for JSON."""
+    """Return the outcome of a run as JSON-ready values."""
     summary = outcome.summary
-    apart = summary.bounds
+    bounds = summary.bounds
     return {
         "points": summary.points,
         "kept": summary.rows,
@@ -447,11 +436,11 @@ def outcome_to_dict(outcome: SweepRunResult, plan: SweepPlan, rows: Table | None
         "without_number": {",".join(n): why.points for n, why in summary.unnumbered.items()},
         "pareto": summary.front.to_records() if summary.front is not None else None,
         "bounds": None
-        if apart is None or not apart.rows
+        if bounds is None or not bounds.rows
         else {
-            "rows": apart.rows,
-            "best": _plain_row(apart),
-            "pareto": apart.front.to_records() if apart.front is not None else None,
+            "rows": bounds.rows,
+            "best": _plain_row(bounds),
+            "pareto": bounds.front.to_records() if bounds.front is not None else None,
         },
         "rows": rows.to_records() if rows is not None else None,
         "notes": list(plan.notes),

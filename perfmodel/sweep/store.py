@@ -1,9 +1,9 @@
-"""Results on disk: in parts beside the output, which appears whole at the end.
+"""Results on disk: parts beside the output, which is written atomically at the end.
 
-While a sweep runs, its chunks lie in a folder ``.NAME.parts`` beside the output, each written whole
-or not at all under a name that says what it holds: its number and a checksum. They are joined when
-the last one is there. A sweep that was cut off is resumed from the chunks that are there and sound,
-and gives the same bytes. A lock beside the parts keeps a second sweep out of them.
+During a sweep its chunks are stored in a folder ``.NAME.parts`` beside the output, each written
+atomically under a name with its index and a checksum. They are joined after the last one. An
+interrupted sweep resumes from the intact chunks, and yields the same bytes. A lock beside the parts
+excludes a second sweep.
 """
 
 from __future__ import annotations
@@ -30,24 +30,22 @@ from perfmodel.table import Table
 from perfmodel.table.files import (
     csv_columns,
     csv_line,
-    csv_text,
     join_parquet,
     read_table,
     with_empty_column,
-    writer,
 )
 
 SUFFIXES: Final = (".csv", ".parquet")
 
-#: Chunks of one row group of a Parquet file: some 130,000 rows, 20 MB in memory.
+#: Chunks per row group of a Parquet file: some 130,000 rows, 20 MB in memory.
 _GROUP: Final = 16
 
 
 def store_faults(output: Path, option: str = "-o") -> list[Fault]:
-    """Faults of an output, found before anything runs."""
+    """Return the faults of an output, before anything runs."""
     faults = output_faults(output, SUFFIXES, option)
     if not faults and streamed(output):
-        # Parts and a manifest have no place beside it, and it could not be resumed.
+        # Parts and a manifest cannot be stored beside it, so that it could not be resumed.
         expected = "a file, which is also what --resume needs; or --json for rows on stdout"
         faults.append(Fault(f"'{output}' is a pipe or a device", file=option, expected=expected))
     if output.name.endswith(".parquet") and not loaded("pyarrow"):
@@ -57,19 +55,19 @@ def store_faults(output: Path, option: str = "-o") -> list[Fault]:
 
 
 class Store:
-    """Parts of a result, and the file they make.
+    """Parts of a result, and the file joined from them.
 
     Parameters
     ----------
     output : Path
-        Ends in ``.csv`` or ``.parquet``; of a link the file at its end is meant.
+        Ends in ``.csv`` or ``.parquet``; a link is followed.
     fingerprint : str
-        Of the plan and whatever else decides the bytes.
+        Hash of the plan and of everything else that determines the bytes.
 
     Attributes
     ----------
     damaged : list of int
-        Chunks that were there and not what was written: they are computed again.
+        Corrupt chunks, which are recomputed.
     """
 
     def __init__(self, output: Path, fingerprint: str) -> None:
@@ -79,22 +77,22 @@ class Store:
         self.folder = self.output.parent / f".{self.output.name}.parts"
         self.damaged: list[int] = []
         self._parts: dict[int, Path] = {}
-        # The disk is waited for beside the computing.
+        # Disk synchronisation runs concurrently with the computation.
         self._disk = ThreadPoolExecutor(1, "perfmodel-disk")
 
     @property
     def manifest_path(self) -> Path:
-        """Where the manifest lies."""
+        """Path of the manifest."""
         return self.output.parent / f"{self.output.name}.manifest.json"
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Keep every other sweep away from the output and its parts.
+        """Exclude every other sweep from the output and its parts.
 
         Raises
         ------
         InputError
-            Another one is at work on them.
+            Another one is using them.
         """
         with locked(self.output.parent / f".{self.output.name}.lock", self.output):
             try:
@@ -106,12 +104,12 @@ class Store:
         return self.folder / "plan.json"
 
     def resume_faults(self, manifest: Mapping[str, Any]) -> list[Fault]:
-        """Fault of parts, or of a finished file, that belong to another sweep.
+        """Return faults of parts, or of a finished file, that belong to another sweep.
 
         Parameters
         ----------
         manifest : mapping
-            Of the sweep that is asked for.
+            Manifest of the requested sweep.
         """
         if not self._head().is_file():
             return self._finished_faults(manifest)
@@ -119,17 +117,17 @@ class Store:
         if head.get("fingerprint") == self.fingerprint:
             return []
         changed = differing(head["manifest"], manifest) if "manifest" in head else []
-        what = f": {'; '.join(changed)}" if changed else ""
+        difference = f": {'; '.join(changed)}" if changed else ""
         return [
             Fault(
-                f"what was left unfinished beside '{self.output}' is of another sweep{what}",
+                f"what was left unfinished beside '{self.output}' is of another sweep{difference}",
                 file="--resume",
                 expected="the same input, or no --resume to start anew",
             )
         ]
 
     def _finished_faults(self, manifest: Mapping[str, Any]) -> list[Fault]:
-        """Fault of a finished file whose manifest describes another sweep."""
+        """Return the fault of a finished file whose manifest describes another sweep."""
         if not (self.output.is_file() and self.manifest_path.is_file()):
             return []
         expected = "the same input, or no --resume to replace the file"
@@ -154,8 +152,8 @@ class Store:
         ]
 
     def open(self, resume: bool, manifest: Mapping[str, Any]) -> set[int]:
-        """Prepare the folder of parts; return the chunks that are there already, and sound."""
-        # Parts without their head are what a killed process had not cleared away yet.
+        """Prepare the folder of parts; return the chunks already stored and intact."""
+        # Parts without a head are remains of a killed process.
         if self.folder.exists() and not (resume and self._head().is_file()):
             shutil.rmtree(self.folder)
         self.folder.mkdir(exist_ok=True)
@@ -164,7 +162,7 @@ class Store:
             write_text(self._head(), json.dumps(head, default=str))
         for path in sorted(self.folder.glob(f"[0-9]*{self.suffix}")):
             number, *_, checksum = path.stem.split("-")
-            if checksum == _checksum(path):
+            if checksum == _sha256(path)[:32]:
                 self._parts[int(number)] = path
             else:
                 self.damaged.append(int(number))
@@ -172,30 +170,27 @@ class Store:
         return set(self._parts)
 
     def refused(self, index: int) -> int:
-        """How many points of a chunk that is there cannot be predicted."""
+        """Number of points without a prediction in a stored chunk."""
         return int(self._parts[index].stem.split("-")[1])
 
     def _reasons(self, index: int) -> bool:
-        """Whether a chunk that is there has the column of reasons."""
+        """Return whether a stored chunk has the column of reasons."""
         return self._parts[index].stem.split("-")[2] == "r"
 
-    def put(self, index: int, table: Table, refused: int = 0) -> None:
+    def put(self, index: int, rows: bytes, *, refused: int = 0, reasons: bool = False) -> None:
         """Store the rows of a chunk, of which `refused` points cannot be predicted."""
-        # Only the holder of the lock writes here, so one name for what is not yet a part is enough.
+        # Only the holder of the lock writes here, so that one temporary name is enough.
         new = self.folder / f".new{self.suffix}"
-        if self.suffix == ".csv":
-            new.write_bytes(csv_text(table).encode())
-        else:
-            with writer(new, table) as write:
-                write(table)
-        kind = "r" if REASON in table else "n"
-        path = self.folder / f"{index:08d}-{refused}-{kind}-{_checksum(new)}{self.suffix}"
+        new.write_bytes(rows)
+        kind = "r" if reasons else "n"
+        checksum = hashlib.sha256(rows).hexdigest()[:32]
+        path = self.folder / f"{index:08d}-{refused}-{kind}-{checksum}{self.suffix}"
         new.replace(path)
         self._parts[index] = path
         self._disk.submit(flush, path)
 
     def read(self, index: int, like: Table) -> Table:
-        """Rows of a chunk that is there."""
+        """Return the rows of a stored chunk."""
         path = self._parts[index]
         if self.suffix == ".parquet":
             columns, _ = read_table(path)
@@ -206,7 +201,7 @@ class Store:
         return Table(columns, like.dimensions, like.axes)
 
     def table(self, like: Table) -> Table:
-        """Rows of the finished file, each column of the type that it was written from."""
+        """Return the rows of the finished file, with the columns' original types."""
         if self.suffix == ".parquet":
             columns, _ = read_table(self.output)
         else:
@@ -216,7 +211,7 @@ class Store:
         return Table(columns, like.dimensions, like.axes)
 
     def finish(self, chunks: int, like: Table, manifest: Mapping[str, Any]) -> None:
-        """Join the parts into the output, write the manifest, remove the parts."""
+        """Join the parts into the output, write the manifest, and remove the parts."""
         reasons = any(map(self._reasons, self._parts))
         if reasons:
             like = Table(
@@ -232,8 +227,8 @@ class Store:
                         file.write(with_empty_column(data) if lacking else data)
             else:
                 join_parquet([self._parts[i] for i in range(chunks)], temporary, like, _GROUP)
-            whole = {**manifest, "sha256": _sha256(temporary)}
-            write_text(self.manifest_path, json.dumps(whole, indent=2) + "\n", self.folder)
+            record = {**manifest, "sha256": _sha256(temporary)}
+            write_text(self.manifest_path, json.dumps(record, indent=2) + "\n", self.folder)
         self.discard()
 
     def discard(self) -> None:
@@ -247,16 +242,12 @@ def _with_reason(dimensions: Mapping[str, str], reasons: bool) -> dict[str, str]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A mapping from a file; an empty one where it holds none."""
+    """Return a mapping from a file; empty if it contains none."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-
-
-def _checksum(path: Path) -> str:
-    return _sha256(path)[:32]
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What is kept of a stream of rows: how many, the best, the front, the fastest few."""
+"""Summary of a stream of rows: counts, best row, Pareto front, first rows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from perfmodel.columns import more_is_better
 from perfmodel.sweep.plan import METRICS, REASON
 from perfmodel.table import Row, Table
 
-#: Reasons that are kept in words; others are counted alone.
+#: Number of distinct reasons stored; further ones are only counted.
 _MOST_REASONS: Final = 50
 _SHOWN_REASONS: Final = 5
-#: Metrics that depend on whether a device's spec states what they are made of.
+#: Metrics that require optional facts of a device's spec.
 _STATED: Final = {"energy_j", "power_w"}
 
 
 class Reason:
-    """How many points something holds for, and on which devices."""
+    """Number of points and their devices, for one reason."""
 
     def __init__(self) -> None:
         self.points = 0
@@ -30,9 +30,14 @@ class Reason:
         self.points += 1
         self.devices.setdefault(device)
 
+    def merge(self, other: Reason) -> None:
+        """Add the points of another instance."""
+        self.points += other.points
+        self.devices |= other.devices
+
 
 class Summary:
-    """Counts and extremes of rows that come chunk by chunk.
+    """Counts and extremes of rows that arrive chunk by chunk.
 
     Parameters
     ----------
@@ -41,12 +46,11 @@ class Summary:
     pareto : sequence of str
         Objectives of the front; empty for none.
     top : int
-        How many of the best rows by the first objective (else latency, else the first metric) to
-        keep.
+        Number of best rows to keep, by the first objective (else latency, else the first metric).
     per : sequence of str
-        Columns whose values make groups: the best row of each is kept beside the best of all.
+        Columns whose values form groups: the best row of each is kept besides the overall best.
     bounds : bool
-        Whether bounds are ranked beside predictions, which no bound beats otherwise.
+        Whether bounds are ranked together with predictions, which no bound beats otherwise.
     """
 
     def __init__(
@@ -62,27 +66,32 @@ class Summary:
         self.rows = 0
         self.feasible = 0
         self._best, self._pareto, self._count = best, tuple(pareto), top
+        self._ranks_bounds = bounds
         self._order = best or (self._pareto[0] if self._pareto else "")
         self.top: Table | None = None
         self.front: Table | None = None
         self.best: Row | None = None
         self._best_table: Table | None = None
         self._per = tuple(per)
-        #: The best row of each group, where groups were asked for and a row qualifies.
+        #: Best row of each group, if groups were requested and a row qualifies.
         self.best_per: Table | None = None
-        #: The best rows of points that do not fit; kept while no row fits.
+        #: Best infeasible rows; kept while no row is feasible.
         self.unfit: Table | None = None
-        #: Extremes of the rows that are bounds, which are set apart.
+        #: Extremes of the rows that are bounds, ranked separately.
         self.bounds = None if bounds else Summary(best, pareto, top, per, bounds=True)
         self._devices: dict[str, bool] = {}
-        #: Points that cannot be predicted, and some of the reasons: how often, on which devices.
+        #: Points that cannot be predicted, and some of the reasons with counts and devices.
         self.refused = 0
         self.reasons: dict[str, Reason] = {}
-        #: Objectives -> rows that fit and have no number there.
+        #: Objectives -> feasible rows without a number in them.
         self.unnumbered: dict[tuple[str, ...], Reason] = {}
 
+    def anew(self) -> Summary:
+        """Return an empty summary with the same questions."""
+        return Summary(self._best, self._pareto, self._count, self._per, bounds=self._ranks_bounds)
+
     def refuse(self, table: Table, count: int) -> None:
-        """Note rows of points that cannot be predicted, `count` of them, not all in the table."""
+        """Record `count` unpredictable points, whose rows in the table may be incomplete."""
         self.refused += count
         if REASON not in table:
             return
@@ -92,7 +101,7 @@ class Summary:
                 self.reasons.setdefault(text, Reason()).add(device)
 
     def add(self, table: Table, points: int) -> None:
-        """Take in the rows that are left of some points."""
+        """Add the rows that remain of some points."""
         self.rows += len(table)
         if REASON in table:
             columns = [name for name in table if name != REASON]
@@ -111,43 +120,78 @@ class Summary:
                 if not len(fitting):
                     return
         if not len(fitting):
-            if self._count and len(table) and self.top is None and self._order in table:
-                few = self._head(table)
-                self.unfit = few if self.unfit is None else self._head(_join(self.unfit, few))
+            if self._order in table:
+                self._add_unfit(table)
             return
         if self._best:
-            self._add_best(self._with_numbers(fitting, (self._best,)))
+            best = self._with_numbers(fitting, (self._best,))
+            self._add_best(best, best)
         if self._pareto:
-            known = self._with_numbers(fitting, self._pareto)
-            joined = known if self.front is None else _join(self.front, known)
-            self.front = joined.pareto(*self._pareto, bounds=True)
-        if self._count and self._order in fitting:
-            few = self._head(fitting)
-            self.top = few if self.top is None else self._head(_join(self.top, few))
+            self._add_front(self._with_numbers(fitting, self._pareto))
+        if self._order in fitting:
+            self._add_top(fitting)
+
+    def merge(self, other: Summary) -> None:
+        """Add another summary of the same questions, of later rows."""
+        self.points += other.points
+        self.rows += other.rows
+        self.feasible += other.feasible
+        self.refused += other.refused
+        self._order = self._order or other._order
+        for device, fits in other._devices.items():
+            self._devices[device] = self._devices.get(device, False) or fits
+        for text, reason in other.reasons.items():
+            if text in self.reasons or len(self.reasons) < _MOST_REASONS:
+                self.reasons.setdefault(text, Reason()).merge(reason)
+        for objectives, lacking in other.unnumbered.items():
+            self.unnumbered.setdefault(objectives, Reason()).merge(lacking)
+        if self.bounds is not None and other.bounds is not None:
+            self.bounds.merge(other.bounds)
+        if other.unfit is not None:
+            self._add_unfit(other.unfit)
+        if other._best_table is not None:
+            self._add_best(other._best_table, other.best_per)
+        if other.front is not None:
+            self._add_front(other.front)
+        if other.top is not None:
+            self._add_top(other.top)
 
     def settle(self) -> None:
-        """Rank the bounds where no prediction is there to rank, once all rows are in."""
-        apart = self.bounds
-        if apart is None or apart.rows < self.feasible or not apart.rows:
+        """Rank the bounds if there are no predictions, once all rows have been added."""
+        bounds = self.bounds
+        if bounds is None or bounds.rows < self.feasible or not bounds.rows:
             return
-        self.top, self.front, self.best = apart.top, apart.front, apart.best
-        self.best_per, self.unnumbered = apart.best_per, apart.unnumbered
+        self.top, self.front, self.best = bounds.top, bounds.front, bounds.best
+        self.best_per, self.unnumbered = bounds.best_per, bounds.unnumbered
         self.bounds = None
 
-    def _add_best(self, known: Table) -> None:
-        if not len(known):
+    def _add_best(self, candidates: Table, of_groups: Table | None) -> None:
+        """Update the best row, and the best row of each group."""
+        if not len(candidates):
             return
-        mine = known if self._best_table is None else _join(self._best_table, known)
+        rows = _join(self._best_table, candidates)
         sign = -1.0 if more_is_better(self._best) else 1.0
-        at = int(np.argmin(sign * np.asarray(mine[self._best], dtype=float)))
-        self._best_table = mine[at : at + 1]
-        self.best = mine[at]
-        if self._per:
-            mine = known if self.best_per is None else _join(self.best_per, known)
-            self.best_per = mine.best(self._best, per=self._per, bounds=True)
+        at = int(np.argmin(sign * np.asarray(rows[self._best], dtype=float)))
+        self._best_table = rows[at : at + 1]
+        self.best = rows[at]
+        if self._per and of_groups is not None:
+            rows = _join(self.best_per, of_groups)
+            self.best_per = rows.best(self._best, per=self._per, bounds=True)
+
+    def _add_front(self, rows: Table) -> None:
+        self.front = _join(self.front, rows).pareto(*self._pareto, bounds=True)
+
+    def _add_top(self, rows: Table) -> None:
+        if self._count:
+            self.top = self._head(_join(self.top, self._head(rows)))
+
+    def _add_unfit(self, rows: Table) -> None:
+        """Record infeasible rows, while no row is feasible."""
+        if self._count and len(rows) and self.top is None:
+            self.unfit = self._head(_join(self.unfit, self._head(rows)))
 
     def _with_numbers(self, fitting: Table, objectives: tuple[str, ...]) -> Table:
-        """Rows that have a number in every objective; the others are counted."""
+        """Return the rows with a number in every objective; count the others."""
         known = fitting.numbered(*objectives)
         if known.all():
             return fitting
@@ -161,13 +205,13 @@ class Summary:
             return
         names = np.asarray(table["device"], dtype=object)
         for name in dict.fromkeys(names.tolist()):
-            mine = names == name
-            fit = bool(mine.any()) if fits is None else bool(fits[mine].any())
+            selected = names == name
+            fit = bool(selected.any()) if fits is None else bool(fits[selected].any())
             self._devices[str(name)] = self._devices.get(str(name), False) or fit
 
     @property
     def unfit_devices(self) -> tuple[str, ...]:
-        """Devices on which no row fits, in the order in which they came."""
+        """Devices without a feasible row, in order of appearance."""
         return tuple(name for name, fit in self._devices.items() if not fit)
 
     def _head(self, table: Table) -> Table:
@@ -176,21 +220,21 @@ class Summary:
 
 
 def _order(table: Table) -> str:
-    """Return the metric by which rows are sorted where nothing else is asked for."""
+    """Return the default metric by which rows are sorted."""
     return next((n for n in METRICS if n in table and table[n].dtype.kind == "f"), "latency_s")
 
 
-def _join(first: Table, second: Table) -> Table:
-    return Table.concat([first, second])
+def _join(first: Table | None, second: Table) -> Table:
+    return second if first is None else Table.concat([first, second])
 
 
 def few_names(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of further ones."""
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")
 
 
 def remarks(summary: Summary) -> list[str]:
-    """Return what a reader must know of rows that have no numbers, one text a line."""
+    """Return remarks on rows without numbers, one line each."""
     lines: list[str] = []
     if summary.refused:
         lines.append(f"{summary.refused} of {summary.points} points cannot be predicted:")

@@ -1,1 +1,1 @@
-"""More than one device at a time, and more than one request."""
+"""Systems of several devices, and of several requests."""

@@ -1,4 +1,4 @@
-"""Sizes of a question: tokens, sequences and clients, as numbers or arrays that broadcast."""
+"""Validated sizes: tokens, sequences and clients, as numbers or arrays that broadcast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perfmodel.arrays import Value
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 
-#: Of tokens, sequences or clients; more are slips.
+#: Maximum number of tokens, sequences or clients; larger values are treated as typing errors.
 MOST: Final = 2**24
 _NOUNS: Final = {"batch": "sequences", "concurrency": "clients"}
 
@@ -19,18 +19,18 @@ _NOUNS: Final = {"batch": "sequences", "concurrency": "clients"}
 def checked_sizes(
     named: Mapping[str, Value], faults: FaultList, *, integers: bool = False, most: int = 0
 ) -> dict[str, Any]:
-    """Return sizes as arrays; 1 for one that is at fault.
+    """Return sizes as arrays; 1 for an invalid one.
 
     Parameters
     ----------
     named
-        Parameter -> its numbers.
+        Values by parameter.
     faults
-        Gets what counts nothing, and shapes that do not go together.
+        Receives faults of non-positive values, and of shapes that do not broadcast.
     integers
-        Whether they must be integers.
+        Whether the sizes must be integers.
     most
-        Questions at a time, where there is a limit.
+        Maximum number of configurations, if limited.
     """
     expected = f"a {'whole ' if integers else ''}number from 1 to {MOST:,}, or an array of them"
     sizes: dict[str, Any] = {}

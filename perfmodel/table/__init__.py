@@ -1,4 +1,4 @@
-"""What every answer is, and columnar tables: as text, HTML, JSON, CSV and Parquet."""
+"""Base class of all results, and columnar tables: as text, HTML, JSON, CSV and Parquet."""
 
 from perfmodel.table.cells import group_faults, objective_faults
 from perfmodel.table.certified import CertifiedResult

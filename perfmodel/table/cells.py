@@ -1,4 +1,4 @@
-"""Columns of a table: read, filled, compared; rows in groups; faults of their names."""
+"""Columns of a table: conversion, filling, comparison, grouping of rows, and faults of names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Column: TypeAlias = npt.NDArray[Any]
 
 
 def column_array(name: str, value: Any) -> Column:
-    """Return a value as a column, or as the one value of all rows."""
+    """Return a value as a column, or as a scalar for all rows."""
     if value is None:
         return np.asarray(np.nan)
     array = np.asarray(value)
@@ -26,18 +26,18 @@ def column_array(name: str, value: Any) -> Column:
     return array
 
 
-def column_dimension(name: str, array: Column, given: Mapping[str, str]) -> str:
-    """Return the dimension of a column: stated, or what its name and values say."""
+def column_dimension(name: str, array: Column, stated: Mapping[str, str]) -> str:
+    """Return the dimension of a column: stated, or derived from its name and values."""
     if array.dtype.kind == "O":
         return TEXT
     if array.dtype.kind == "b":
         return TRUTH
-    known = given.get(name)
+    known = stated.get(name)
     return dimension_of(name) if known is None or known in (TEXT, TRUTH) else known
 
 
 def filled_column(part: Mapping[str, Column], name: str, dimension: str, rows: int) -> Column:
-    """Return a column of a part, or one of empty values where it has none."""
+    """Return a column of a table's part, filled with empty values if it has none."""
     if name in part:
         return part[name]
     if dimension == TEXT:
@@ -46,18 +46,18 @@ def filled_column(part: Mapping[str, Column], name: str, dimension: str, rows: i
 
 
 def missing_column(name: str, known: Iterable[str]) -> str:
-    """Say that a table has no such column, with the nearest name."""
+    """Return the message for a missing column, with the nearest name."""
     meant = nearest(name, known)
     return f"there is no column '{name}'" + (f"; did you mean '{meant}'?" if meant else "")
 
 
 def plain_scalar(value: Any) -> Any:
-    """Return a number of NumPy as one of Python."""
+    """Return a NumPy scalar as a Python number."""
     return cast("Any", value).item() if isinstance(value, np.generic) else value
 
 
 def same_column(left: Column, right: Column) -> bool:
-    """Whether two columns are equal, numbers that are missing too."""
+    """Return whether two columns are equal, where NaN equals NaN."""
     if left.dtype.kind == "f" and right.dtype.kind == "f":
         return bool(np.array_equal(left, right, equal_nan=True))
     return bool(np.array_equal(left, right))
@@ -66,7 +66,7 @@ def same_column(left: Column, right: Column) -> bool:
 def objective_faults(
     names: Iterable[str], dimensions: Mapping[str, str], option: str = ""
 ) -> list[Fault]:
-    """Faults of names that are to be objectives: unknown columns and columns of texts."""
+    """Return faults of objectives: unknown columns and columns of texts."""
     faults: list[Fault] = []
     for name in names:
         if name not in dimensions:
@@ -86,21 +86,21 @@ def _no_column(name: str, known: Iterable[str], option: str, expected: str = "")
 def group_faults(
     names: Iterable[str], dimensions: Mapping[str, str], option: str = ""
 ) -> list[Fault]:
-    """Faults of names whose values are to make groups: unknown columns."""
+    """Return faults of grouping columns: unknown names."""
     return [_no_column(name, dimensions, option) for name in names if name not in dimensions]
 
 
 def first_of_groups(
     keys: Sequence[npt.NDArray[Any]], values: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.intp]:
-    """Return the row of least value in each group, groups by their keys ascending.
+    """Return the row with the least value in each group, groups in ascending order of keys.
 
     Parameters
     ----------
     keys : sequence of ndarray, shape (rows,)
-        Rows with equal keys are a group; NaN equals NaN here. Without keys all rows are one.
+        Rows with equal keys form a group, where NaN equals NaN; without keys all rows are one.
     values : ndarray, shape (rows,)
-        A row whose value is NaN does not qualify; of equal values the first row does.
+        Rows with NaN are excluded; the first row wins a tie.
     """
     group = np.zeros(len(values), dtype=np.intp)
     for key in keys:

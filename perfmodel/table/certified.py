@@ -1,4 +1,4 @@
-"""The result of a search for the least: what is reported, with its proof."""
+"""Result of a minimisation with its certificate of optimality."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ S_co = TypeVar("S_co", covariant=True)
 
 @dataclass(frozen=True, repr=False)
 class CertifiedResult(Certified[S_co], Result):
-    """A result that is a certified answer itself."""
+    """A result that is also a certified answer."""
 
     __repr__ = Result.__repr__
 
     @property
     def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        """Whether feasibility is known: a solution was found, or proved not to exist."""
         return self.feasible or self.proved

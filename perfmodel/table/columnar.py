@@ -1,4 +1,4 @@
-"""A columnar table: NumPy columns with units, conditions, fronts, ways to other libraries."""
+"""A columnar table: NumPy columns with units, filters, Pareto fronts, and export."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from perfmodel.table.plain import json_text, plain
 from perfmodel.table.result import Result, ShownPicture
 from perfmodel.table.text import LONGEST, as_text, data_table
 
-#: Rows that `repr` shows, beside names, units, and how many there are.
+#: Rows in a `repr`, besides names, units, and the total number.
 _GLANCE = LONGEST - 3
 
 
 class Row(dict[str, Any]):
-    """One row of a table: column -> value, with the names as attributes as well."""
+    """One row of a table: column -> value, also accessible as attributes."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -50,16 +50,16 @@ class Row(dict[str, Any]):
 
 
 class Table(Result, dict[str, Column]):
-    """Columns of equal length, and the answer to questions about many points.
+    """Columns of equal length; the result of questions about many points.
 
     Parameters
     ----------
     columns : mapping of str to array_like
-        Column by name; scalars are repeated. ``None`` stands for a column without numbers.
+        Column by name; scalars are repeated. ``None`` is a column of NaN.
     dimensions : mapping of str to str, optional
-        Dimension of columns whose name does not tell it (see `perfmodel.columns`).
+        Dimension of columns that their name does not imply (see `perfmodel.columns`).
     axes : sequence of str
-        Columns that were varied, slowest first; what `to_xarray` spans its grid by.
+        Varied columns, slowest first; the axes of the grid of `to_xarray`.
 
     Notes
     -----
@@ -94,7 +94,7 @@ class Table(Result, dict[str, Column]):
 
     @classmethod
     def concat(cls, tables: Iterable[Table]) -> Table:
-        """Stack tables; a column that one lacks is NaN there (an empty text, if of texts)."""
+        """Stack tables; a missing column is filled with NaN (or empty texts)."""
         parts = list(tables)
         dimensions: dict[str, str] = {}
         for part in parts:
@@ -106,7 +106,7 @@ class Table(Result, dict[str, Column]):
         axes = dict.fromkeys(axis for part in parts for axis in part.axes)
         return cls(columns, dimensions, tuple(axes))
 
-    # a mapping of columns, a sequence of rows
+    # mapping of columns, sequence of rows
 
     @overload  # type: ignore[override]
     def __getitem__(self, key: str) -> Column: ...
@@ -135,7 +135,7 @@ class Table(Result, dict[str, Column]):
     update = pop = popitem = setdefault = clear = _unchanging  # type: ignore[assignment]
 
     def __reduce__(self) -> Any:
-        # A dictionary would be filled item by item, and the columns of a table do not change.
+        # Unpickling a dictionary sets items one by one, which the immutable columns forbid.
         return type(self), (dict(self), self.dimensions, self.axes), self.__dict__
 
     def __bool__(self) -> bool:
@@ -169,16 +169,16 @@ class Table(Result, dict[str, Column]):
         return {name: unit_of(name, dim) for name, dim in self.dimensions.items()}
 
     def rows(self) -> Iterator[Row]:
-        """Rows, one after another."""
+        """Return an iterator over the rows."""
         return (self[i] for i in range(self._rows))
 
     def _take(self, rows: Any) -> Table:
         return Table({name: a[rows] for name, a in self.items()}, self.dimensions, self.axes)
 
-    # questions
+    # queries
 
     def where(self, condition: str | Expression | npt.NDArray[np.bool_]) -> Table:
-        """Rows that satisfy a condition.
+        """Return the rows that satisfy a condition.
 
         Parameters
         ----------
@@ -229,26 +229,26 @@ class Table(Result, dict[str, Column]):
         feasible: bool = True,
         bounds: bool = False,
     ) -> Row | Table | None:
-        """Row that is best in a column; ``None`` where no row qualifies.
+        """Return the row that is best in a column; ``None`` if no row qualifies.
 
         Parameters
         ----------
         column : str
         per : str or sequence of str, optional
-            Columns whose values make groups: a table with the best row of each group instead, by
-            these columns ascending; a group in which no row qualifies is left out.
+            Columns that define groups: the result is a table with the best row of each group, in
+            ascending order of these columns; groups without a qualifying row are omitted.
         maximize : bool, optional
             By default rates (``tokens_per_s``) and utilization are maximised, all else minimised.
         feasible : bool
-            Consider only rows whose ``feasible`` is true, where there is such a column.
+            Consider only feasible rows, if there is a column ``feasible``.
         bounds : bool
-            Consider bounds beside predictions, which no bound beats otherwise: rows whose ``basis``
-            is ``bound`` are considered where there are no others.
+            Consider bounds together with predictions. By default rows whose ``basis`` is ``bound``
+            are considered only if there are no others.
 
         Warns
         -----
         UserWarning
-            Some rows that qualify have no number, so that the best is of the others alone.
+            Some candidate rows have no number, and were excluded.
 
         Raises
         ------
@@ -271,16 +271,16 @@ class Table(Result, dict[str, Column]):
         feasible: bool = True,
         bounds: bool = False,
     ) -> Table:
-        """Rows that no other row beats in every column at once, by the first column ascending.
+        """Return the rows of the Pareto front, in ascending order of the first column.
 
         Parameters
         ----------
         *columns : str
             Objectives.
         maximize : iterable of str, optional
-            Those of them where more is better; by default as `best` decides.
+            Objectives to be maximised; by default as in `best`.
         feasible, bounds : bool
-            As for `best`, which also says of what it warns.
+            As in `best`, with the same warning.
         """
         from perfmodel.pareto import front
 
@@ -295,14 +295,14 @@ class Table(Result, dict[str, Column]):
         return self._take(rows[np.lexsort(values[rows].T[::-1])])
 
     def numbered(self, *columns: str) -> npt.NDArray[np.bool_]:
-        """Tell which rows have a finite number in every one of some columns."""
+        """Return a mask of rows with finite numbers in all of the given columns."""
         each = [np.isfinite(np.asarray(self[c], dtype=np.float64)) for c in columns]
         return np.logical_and.reduce(each) if each else np.ones(self._rows, dtype=bool)
 
     def _numbered(
         self, values: npt.NDArray[np.float64], names: Sequence[str], feasible: bool, bounds: bool
     ) -> npt.NDArray[np.float64]:
-        """Objectives with NaN in rows that do not qualify; a warning where one lacks a number."""
+        """Return objectives with NaN in excluded rows; warn if some rows lack a number."""
         candidates = self._candidates(feasible, bounds)
         known = candidates & np.isfinite(values).all(axis=1)
         lacking = int(candidates.sum() - known.sum())
@@ -316,7 +316,7 @@ class Table(Result, dict[str, Column]):
 
     @property
     def predicted(self) -> npt.NDArray[np.bool_]:
-        """Tell which rows are no mere bounds, by their ``basis``."""
+        """Mask of rows that are predictions and not bounds, by their ``basis``."""
         if BASIS not in self:
             return np.ones(self._rows, dtype=bool)
         return np.asarray(self[BASIS] != BOUND, dtype=bool)
@@ -329,7 +329,7 @@ class Table(Result, dict[str, Column]):
         return candidates if bounds or not predicted.any() else predicted
 
     def objective_faults(self, names: Iterable[str], option: str = "") -> list[Fault]:
-        """Faults of column names that `best` or `pareto` are to be asked for."""
+        """Return faults of column names as objectives of `best` or `pareto`."""
         return objective_faults(names, self.dimensions, option)
 
     def _objective(
@@ -343,7 +343,7 @@ class Table(Result, dict[str, Column]):
         return -values if upward else values
 
     def sort(self, by: str | Sequence[str], *, descending: bool = False) -> Table:
-        """Rows in the order of one or more columns (stable; NaN last)."""
+        """Return the rows sorted by one or more columns (stable; NaN last)."""
         keys = [by] if isinstance(by, str) else list(by)
         self._check(keys)
         order = np.arange(self._rows)
@@ -359,7 +359,7 @@ class Table(Result, dict[str, Column]):
         return self._take(order)
 
     def select(self, *columns: str) -> Table:
-        """The table with these columns alone, in this order."""
+        """Return the table with only these columns, in this order."""
         self._check(columns)
         return Table({name: self[name] for name in columns}, self.dimensions, self.axes)
 
@@ -369,23 +369,23 @@ class Table(Result, dict[str, Column]):
             raise InputError(faults)
 
     def head(self, rows: int = 10) -> Table:
-        """The first rows."""
+        """Return the first rows."""
         return self._take(slice(0, rows))
 
-    # ways out
+    # export
 
     @property
     def headline(self) -> str:
-        """How many rows and columns there are."""
+        """Numbers of rows and columns."""
         return f"{len(self)} rows, {len(self.columns)} columns"
 
     @property
     def feasible(self) -> Any:
-        """Which rows fit; all of a table that does not say."""
+        """Mask of feasible rows; all rows of a table without that column."""
         return self.get("feasible", True)
 
     def pictures(self, best: str = "", pareto: Sequence[str] = ()) -> Sequence[ShownPicture]:
-        """Return the front and the metrics over what varies; see `perfmodel.table.views`."""
+        """Return the Pareto front and the metrics over varied columns; see `table.views`."""
         from perfmodel.table.views import sweep_pictures
 
         return sweep_pictures(self, best, pareto)
@@ -395,28 +395,28 @@ class Table(Result, dict[str, Column]):
         return {name: plain(a) for name, a in self.items()}
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One dictionary a row, ready for JSON (NaN as ``None``)."""
+        """Return one dictionary per row, ready for JSON (NaN as ``None``)."""
         lists = self.to_dict()
         return [
             dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)
         ]
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame; units in ``attrs["units"]``."""
+        """Return a pandas DataFrame; units in ``attrs["units"]``."""
         pandas = need("pandas")
         frame = pandas.DataFrame(self)
         frame.attrs["units"] = self.units
         return frame
 
     def to_polars(self) -> Any:
-        """A polars DataFrame."""
+        """Return a polars DataFrame."""
         polars = need("polars")
         return polars.DataFrame(
             {name: a.tolist() if a.dtype.kind == "O" else np.array(a) for name, a in self.items()}
         )
 
     def to_xarray(self) -> Any:
-        """An xarray Dataset: over the grid of `axes` where the rows fill one, else over ``row``."""
+        """Return an xarray Dataset: over the grid of `axes` if rows fill it, else over ``row``."""
         xarray = need("xarray")
         grid = self._grid()
         dims = tuple(grid) or ("row",)
@@ -436,17 +436,17 @@ class Table(Result, dict[str, Column]):
         return grid if full == self._rows == len(points) else {}
 
     def to_arrow(self) -> Any:
-        """A pyarrow Table; units in the metadata of its fields."""
+        """Return a pyarrow Table; units in the metadata of its fields."""
         from perfmodel.table.files import arrow_table
 
         return arrow_table(self)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Return the columns as an Arrow stream, which polars, duckdb and others take."""
+        """Return the columns as an Arrow stream, as read by polars, duckdb and others."""
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def to_parquet(self, path: str | Path) -> None:
-        """Write a Parquet file, whole or not at all."""
+        """Write a Parquet file atomically."""
         self.write(path, (".parquet",))
 
     def to_csv(self, path: str | Path) -> None:
@@ -454,7 +454,7 @@ class Table(Result, dict[str, Column]):
         self.write(path, (".csv",))
 
     def write(self, path: str | Path, suffixes: tuple[str, ...] = (".csv", ".parquet")) -> None:
-        """Write a file in the form that its name ends in, whole or not at all."""
+        """Write a file atomically, in the format of its suffix."""
         from perfmodel.table.files import writer
 
         faults = output_faults(path, suffixes, "path")
@@ -465,7 +465,7 @@ class Table(Result, dict[str, Column]):
 
     @classmethod
     def read(cls, path: str | Path) -> Table:
-        """Read a table that `to_csv` or `to_parquet` wrote."""
+        """Read a table written by `to_csv` or `to_parquet`."""
         from perfmodel.table.files import read_table
 
         columns, dimensions = read_table(path)
@@ -482,5 +482,5 @@ class Table(Result, dict[str, Column]):
         return data_table(self, most=20, sorts=False)
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """JSON text of `to_records` with the units: ``{"units": {...}, "rows": [...]}``."""
+        """Return JSON of `to_records` with the units: ``{"units": {...}, "rows": [...]}``."""
         return json_text({"units": self.units, "rows": self.to_records()}, indent=indent)

@@ -1,4 +1,4 @@
-"""Tables to and from CSV and Parquet, in pieces: a file need not fit in memory."""
+"""Tables to and from CSV and Parquet, piecewise: a file need not fit in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def writer(path: Path, like: Table) -> Generator[Callable[[Table], None]]:
-    """Give a function that appends a table with the columns of `like` to a file.
+    """Yield a function that appends tables with the columns of `like` to a file.
 
     Parameters
     ----------
     path : Path
         Ends in ``.csv`` or ``.parquet``.
     like : Table
-        Sets names, types and units; its rows are not written.
+        Defines names, types and units; its rows are not written.
     """
     if path.name.endswith(".csv"):
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -51,8 +51,19 @@ def writer(path: Path, like: Table) -> Generator[Callable[[Table], None]]:
         yield write
 
 
+def encoded(table: Table, suffix: str) -> bytes:
+    """Return rows as a fragment of a file: a Parquet file, or CSV without its header."""
+    if suffix == ".csv":
+        return csv_text(table).encode()
+    need_arrow()
+    schema, buffer = _schema(table), BytesIO()
+    with need("pyarrow.parquet").ParquetWriter(buffer, schema, compression="zstd") as parquet:
+        parquet.write_table(arrow_table(table, schema))
+    return buffer.getvalue()
+
+
 def join_parquet(parts: Sequence[Path], path: Path, like: Table, group: int) -> None:
-    """Join Parquet files of the same columns, `group` of them to a row group of the result."""
+    """Join Parquet files with the same columns, `group` files per row group of the result."""
     arrow, parquet = need_arrow(), need("pyarrow.parquet")
     schema = _schema(like)
     with parquet.ParquetWriter(path, schema, compression="zstd") as joined:
@@ -68,7 +79,7 @@ def join_parquet(parts: Sequence[Path], path: Path, like: Table, group: int) -> 
 
 
 def _with_columns(table: Any, schema: Any) -> Any:
-    """A pyarrow table of a schema: texts that it lacks are empty."""
+    """Return a pyarrow table with the columns of a schema; missing texts are empty."""
     arrow = need_arrow()
     for field in schema:
         if field.name not in table.column_names:
@@ -77,12 +88,12 @@ def _with_columns(table: Any, schema: Any) -> Any:
 
 
 def need_arrow() -> Any:
-    """The module pyarrow, or what to install."""
+    """Return the module pyarrow, or raise with the package to install."""
     return need("pyarrow", "a file that ends in .csv")
 
 
 def csv_line(names: Sequence[str]) -> str:
-    """The line of CSV that names the columns."""
+    """Return the CSV header line."""
     return _lines([[_as_text(name) for name in names]])
 
 
@@ -93,7 +104,7 @@ def _lines(rows: Iterable[Sequence[str]]) -> str:
     text = out.getvalue()
     if "\r" not in text:
         return text
-    # Before Python 3.13 a carriage return goes unquoted, which ends the row where it is read.
+    # Before Python 3.13 a carriage return is not quoted, which ends the row on reading.
     return "".join(",".join(_quoted(cell) for cell in row) + "\n" for row in rows)
 
 
@@ -102,25 +113,25 @@ def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if special else cell
 
 
-#: A spreadsheet would compute such a text, and a name in a model's file may be one.
+#: Texts that a spreadsheet would evaluate as a formula, which names in a model file may be.
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
 
 
 def _as_text(text: str) -> str:
-    """A text as a cell that spreadsheets take for a text: one that they would compute is quoted."""
+    """Return a text as a cell, quoted if a spreadsheet would evaluate it."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _from_cell(cell: str) -> str:
-    """The text that `_as_text` made a cell of."""
+    """Return the text of a cell, the inverse of `_as_text`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def csv_text(table: Table) -> str:
-    """Rows as CSV without a header: NaN is empty, numbers read back exactly.
+    """Return rows as CSV without a header: NaN is empty, numbers read back exactly.
 
-    A text that a spreadsheet would compute (``=``, ``+``, ``-`` or ``@`` before anything else) has
-    an apostrophe before it, which reading takes off.
+    A text that a spreadsheet would evaluate (starting with ``=``, ``+``, ``-`` or ``@``) has an
+    apostrophe prepended, which reading removes.
     """
     columns: list[list[str]] = []
     for name in table.columns:
@@ -137,7 +148,7 @@ def csv_text(table: Table) -> str:
 
 
 def with_empty_column(data: bytes) -> bytes:
-    """Rows of a CSV as `csv_text` writes them, with one empty column more."""
+    """Return rows of a CSV written by `csv_text` with an additional empty column."""
     if b'"' not in data:
         return data.replace(b"\n", b",\n")
     lines = csv.reader(StringIO(data.decode(), newline=""))
@@ -165,7 +176,7 @@ def _schema(table: Table) -> Any:
 
 
 def arrow_table(table: Table, schema: Any = None) -> Any:
-    """A pyarrow Table with units in the metadata of its fields."""
+    """Return a pyarrow Table with units in the metadata of its fields."""
     arrow = need_arrow()
     schema = _schema(table) if schema is None else schema
     arrays: list[Any] = []
@@ -186,7 +197,7 @@ def _texts(arrow: Any, values: Any) -> Any:
 
 
 def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Columns and dimensions of a file that perfmodel wrote."""
+    """Return the columns and dimensions of a file written by perfmodel."""
     path = Path(path)
     if not path.is_file():
         raise input_error("there is no such file", file=str(path))
@@ -226,7 +237,7 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def csv_columns(text: str, dimensions: Mapping[str, str]) -> dict[str, Any]:
-    """Columns of a CSV text with a header, each of the type that its dimension says."""
+    """Return the columns of a CSV text with a header, with types by their dimension."""
     lines = list(csv.reader(StringIO(text, newline="")))
     columns: dict[str, Any] = {}
     for i, name in enumerate(map(_from_cell, lines[0])):

@@ -1,4 +1,4 @@
-"""Pieces of HTML, of pages and of notebooks alike: tables, cards, texts."""
+"""HTML fragments for pages and notebooks: tables, cards, texts."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import NamedTuple
 
 
 class HtmlCell(NamedTuple):
-    """A cell of a table: what it shows, and the number that it sorts by (NaN for a text)."""
+    """A cell of a table: its text, and the number for sorting (NaN for a text)."""
 
     text: str
     value: float = math.nan
 
 
-def paragraph(text: str, kind: str = "") -> str:
+def paragraph(text: str, css_class: str = "") -> str:
     """Return a paragraph of plain text."""
-    return f"<p{_class(kind)}>{escape(text)}</p>"
+    return f"<p{_class(css_class)}>{escape(text)}</p>"
 
 
-def preformatted(text: str, kind: str = "") -> str:
-    """Return text as it is typed."""
-    return f'<pre{_class(kind)} tabindex="0">{escape(text)}</pre>'
+def preformatted(text: str, css_class: str = "") -> str:
+    """Return preformatted text."""
+    return f'<pre{_class(css_class)} tabindex="0">{escape(text)}</pre>'
 
 
-def items(texts: Iterable[str], kind: str = "") -> str:
-    """Return a list of plain texts; nothing where there are none."""
+def items(texts: Iterable[str], css_class: str = "") -> str:
+    """Return a list of plain texts; empty if there are none."""
     inner = "".join(f"<li>{escape(text)}</li>" for text in texts)
-    return f"<ul{_class(kind)}>{inner}</ul>" if inner else ""
+    return f"<ul{_class(css_class)}>{inner}</ul>" if inner else ""
 
 
 def details(summary: str, inner: str) -> str:
-    """Return what opens at a click."""
+    """Return an expandable section."""
     return f"<details><summary>{escape(summary)}</summary>{inner}</details>"
 
 
 def cards(pairs: Iterable[tuple[str, str, str]]) -> str:
-    """Return headline numbers: label, number, and what stands small below it."""
+    """Return headline numbers: label, number, and a small text below it."""
     inner = "".join(
         f"<div><dt>{escape(label.strip())}</dt><dd>{escape(text)}"
         + (f"<small>{escape(more)}</small>" if more else "")
@@ -47,8 +47,8 @@ def cards(pairs: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="cards">{inner}</dl>'
 
 
-def labels(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return numbers with their labels as a table; nothing where there are none."""
+def labelled_table(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return labelled numbers as a table; empty if there are none."""
     inner = "".join(
         f'<tr><th scope="row">{escape(label)}</th><td>{escape(text)}</td></tr>'
         for label, text in pairs
@@ -56,7 +56,7 @@ def labels(pairs: Iterable[tuple[str, str]]) -> str:
     return f"<table><tbody>{inner}</tbody></table>" if inner else ""
 
 
-def rows(
+def table(
     heads: Sequence[str | tuple[str, str]],
     body: Iterable[Sequence[HtmlCell | str]],
     caption: str = "",
@@ -68,11 +68,11 @@ def rows(
     Parameters
     ----------
     heads
-        Titles of the columns, each perhaps with a unit.
+        Titles of the columns, optionally with a unit.
     body
-        Cells by row; a text alone is a cell of text.
+        Cells by row; a plain string is a text cell.
     sorts
-        Let a reader sort it by its headings (where the browser runs scripts).
+        Whether headings sort the table (in browsers that run scripts).
     """
     lines = [[c if isinstance(c, HtmlCell) else HtmlCell(c) for c in line] for line in body]
     numeric = [any(not math.isnan(line[i].value) for line in lines) for i in range(len(heads))]
@@ -80,8 +80,8 @@ def rows(
     for title, number in zip(heads, numeric, strict=True):
         name, unit = title if isinstance(title, tuple) else (title, "")
         small = f"<small>{escape(unit)}</small>" if unit else ""
-        kind = _class("n" if number else "")
-        head += f'<th scope="col"{kind}><span>{escape(name)}</span>{small}</th>'
+        attribute = _class("n" if number else "")
+        head += f'<th scope="col"{attribute}><span>{escape(name)}</span>{small}</th>'
     inner = ""
     for line in lines:
         inner += "<tr>"
@@ -89,13 +89,14 @@ def rows(
             key = "" if math.isnan(cell.value) or not sorts else f' data-v="{cell.value:.9g}"'
             inner += f"<td{_class('n' if number else '')}{key}>{escape(cell.text)}</td>"
         inner += "</tr>"
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    kind = ' class="sorts"' if sorts and len(lines) > 2 else ""
+    caption_row = f"<caption>{escape(caption)}</caption>" if caption else ""
+    attribute = ' class="sorts"' if sorts and len(lines) > 2 else ""
     return (
-        f'<div class="scroll" tabindex="0"><table{kind}>{said}<thead><tr>{head}</tr></thead>'
+        f'<div class="scroll" tabindex="0"><table{attribute}>{caption_row}'
+        f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{inner}</tbody></table></div>"
     )
 
 
-def _class(kind: str) -> str:
-    return f' class="{kind}"' if kind else ""
+def _class(css_class: str) -> str:
+    return f' class="{css_class}"' if css_class else ""

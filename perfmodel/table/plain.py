@@ -1,4 +1,4 @@
-"""JSON that other programs read back: plain values, and no NaN, which JSON does not have."""
+"""Conversion to strict JSON: plain values, and no NaN, which JSON does not have."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from perfmodel.settings import REMARKS
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON holds it.
+    """Return a value as JSON-ready data.
 
     Parameters
     ----------
     value
-        Mappings, sequences, NumPy arrays and numbers, paths, what has a `to_dict`, and other
-        dataclasses and named tuples, whose fields are names.
+        Mappings, sequences, NumPy arrays and numbers, paths, objects with a `to_dict`, and other
+        dataclasses and named tuples by their fields.
 
     Returns
     -------
     dict, list, str, int, float, bool or None
-        Arrays as lists, names of keys as text, and numbers that are not finite as ``None``.
+        Arrays as lists, keys as text, and non-finite numbers as ``None``.
 
     Raises
     ------
     TypeError
-        Something of another type.
+        A value of any other type.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, np.ndarray | np.generic):
-        # Where all are finite there is no need to look at each.
+        # Finite arrays need no element-wise conversion.
         array = np.asarray(cast("Any", value))
         finite = array.dtype.kind in "biuSU" or (
             array.dtype.kind == "f" and bool(np.isfinite(array).all())
@@ -66,7 +66,7 @@ def plain(value: Any) -> Any:
 
 
 def json_text(data: Any, *, indent: int | None = None) -> str:
-    """Return strict JSON of data that `plain` takes."""
+    """Return strict JSON of data in the types of `plain`."""
     try:
         return json.dumps(data, indent=indent, allow_nan=False, default=plain)
     except (TypeError, ValueError):  # numbers that are not finite, or names that are no text
@@ -74,7 +74,7 @@ def json_text(data: Any, *, indent: int | None = None) -> str:
 
 
 def with_remarks(data: Any) -> Any:
-    """Return an answer's dictionary with what the command line has to say of its settings."""
+    """Return a result's dictionary with the command line's remarks on its settings."""
     remarks = REMARKS.get()
     if not remarks or not isinstance(data, dict):
         return data

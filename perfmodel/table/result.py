@@ -1,4 +1,4 @@
-"""The base of every answer: what a result states, and what follows from that."""
+"""Base class of every result: the parts that a subclass states, and those derived from them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from perfmodel.asked import asked_for
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.catalog import BUILT_IN, plots_of, write_report
 from perfmodel.errors import InputError
-from perfmodel.table.html import items, labels, paragraph, preformatted
+from perfmodel.table.html import items, labelled_table, paragraph, preformatted
 from perfmodel.table.plain import json_text, plain, with_remarks
 from perfmodel.table.text import as_text, data_table, labelled, shortened
 
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
 
-#: What an answer is: something fits, nothing does, or time ran out before that was known.
+#: Outcome: something fits, nothing does, or time ran out before that was known.
 Verdict = Literal["ok", "infeasible", "not decided"]
-#: Rows of a table in a text; more are read from a file.
+#: Largest number of rows of a table in a text.
 _ROWS = 1000
 _EXIT_CODES: dict[Verdict, int] = {"ok": 0, "infeasible": 1, "not decided": 3}
-#: Forms in which any result is written.
+#: File formats of any result.
 SUFFIXES = (".json", ".csv", ".parquet", ".txt", ".html")
 
 
@@ -35,9 +35,9 @@ class ShownPicture(NamedTuple):
     Attributes
     ----------
     name
-        Of the picture among those of such results.
+        Name of the picture among those of such results.
     words
-        A sentence to read it by.
+        A sentence that explains it.
     options
         Arguments of the picture.
     """
@@ -48,48 +48,48 @@ class ShownPicture(NamedTuple):
 
 
 class Result:
-    """What a public function answers with.
+    """The answer of a public function.
 
-    A result states
+    A subclass states
 
-    - `headline`, what it is of and, where a line can say so, the answer;
-    - `glance`, the numbers that a reader looks for first, with their labels;
-    - `cautions`, what a reader must know beside them;
-    - `sections`, what stands below: tables, and paragraphs of text;
-    - `attributes`, those that are its JSON, or a `to_dict` of its own; and `table`, its rows;
+    - `headline`, the subject and, if one line can contain it, the answer;
+    - `glance`, the most important numbers, with their labels;
+    - `cautions`, remarks that qualify them;
+    - `sections`, the text below: tables, and paragraphs;
+    - `attributes`, those in its JSON, or its own `to_dict`; and `table`, its rows;
     - `feasible` and `decided`, whether something fits and whether that is known;
-    - `noun`, what such a result is called: the name of its pictures and of its report in
-      `perfmodel.catalog`; and `pictures`, those that show it, where that is not all of them;
-    - `explain`, the arithmetic or the proof behind the answer, where there is more than it says.
+    - `noun`, the name of the kind of result: that of its pictures and of its report in
+      `perfmodel.catalog`; and `pictures`, its default pictures, if not all of them;
+    - `explain`, the arithmetic or the proof behind the answer, if there is any.
 
-    Everything else follows: ``str`` is all of it as text and ``repr`` at most 15 lines of that; a
-    notebook shows HTML; `to_json` is strict; `save` writes whatever the name of the file says;
-    `exit_code` is that of the command line; it pickles. Where ``str`` is no such list, a class
-    writes its own.
+    Everything else is derived: ``str`` is all of it as text and ``repr`` at most 15 lines of that;
+    a notebook shows HTML; `to_json` is strict; `save` writes the format of the file's suffix;
+    `exit_code` is that of the command line; it pickles. A class whose text has another form
+    overrides ``__str__``.
 
-    `perfmodel.testing.check_result` holds an object to all of this.
+    `perfmodel.testing.check_result` verifies this interface for an object.
     """
 
     noun: ClassVar[str] = ""
     attributes: ClassVar[Sequence[str]] = ()
 
-    # what a result states
+    # stated by subclasses
 
     @property
     def headline(self) -> str:
-        """What it is of, and the answer where a line can say it."""
+        """Subject, and the answer if one line can contain it."""
         raise NotImplementedError
 
     def glance(self) -> Sequence[tuple[str, str]]:
-        """Return (label, text) pairs of the numbers that a reader looks for first."""
+        """Return (label, text) pairs of the most important numbers."""
         return ()
 
     def cautions(self) -> Sequence[str]:
-        """Return what a reader must know: ``! ...`` where it cannot be so, else ``note: ...``."""
+        """Return qualifying remarks: ``! ...`` if the answer is infeasible, else ``note: ...``."""
         return ()
 
     def sections(self) -> Iterable[str | Table]:
-        """Return what stands below the numbers, one after another."""
+        """Return the parts below the numbers, in order."""
         return ()
 
     def html_sections(self) -> str:
@@ -100,20 +100,20 @@ class Result:
         )
 
     def pictures(self) -> Sequence[ShownPicture] | None:
-        """Return the pictures of its page and report; ``None`` for all that need nothing else."""
+        """Return the pictures of its page and report; ``None`` for all without required options."""
         return None
 
     def explain(self) -> str:
-        """Return the arithmetic or the proof behind the answer, as far as there is one."""
+        """Return the arithmetic or the proof behind the answer, if there is any."""
         return str(self)
 
     def to_dict(self) -> Any:
-        """Return everything, ready for JSON: plain values, what is not known as ``None``."""
+        """Return all contents as JSON-ready values, unknown ones as ``None``."""
         return plain({name: getattr(self, name) for name in self.attributes})
 
     @cached_property
     def table(self) -> Table:
-        """The answer as rows; of a result that is no list, one row with its numbers and texts."""
+        """The answer as rows; for a result that is not a list, one row of its numbers and texts."""
         from perfmodel.table.columnar import Table
 
         single = {
@@ -125,15 +125,15 @@ class Result:
 
     @property
     def feasible(self) -> Any:
-        """Whether something fits; an array where the answer has many points."""
+        """Whether something fits; an array if the answer has many points."""
         return True
 
     @property
     def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        """Whether feasibility is known: a solution was found, or proved not to exist."""
         return True
 
-    # what follows from it
+    # derived
 
     @property
     def verdict(self) -> Verdict:
@@ -144,38 +144,38 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the command that answers with it: 0 ok, 1 infeasible, 3 not decided."""
+        """Exit code of the command that returns it: 0 ok, 1 infeasible, 3 not decided."""
         return _EXIT_CODES[self.verdict]
 
     @property
     def question(self) -> str:
-        """The call that gave it, as Python has it; empty where it cannot be written down."""
+        """The Python call that returned it; empty if it cannot be written down."""
         return asked_for(self)
 
     @property
     def plot(self) -> Any:
-        """Its pictures, a method for each, which returns a plotly figure.
+        """Its pictures, one method each, which returns a plotly figure.
 
         Raises
         ------
         AttributeError
-            There are none of such a result.
+            Such results have no pictures.
         """
         if f"perfmodel.{self.noun}_plots" not in BUILT_IN:
             raise AttributeError(f"{type(self).__name__} has no pictures; its numbers: .table")
         return plots_of(self, self.noun)
 
-    def report(self, path: str | Path, asked: Any = None, **options: Any) -> None:
-        """Write a report, one HTML file that needs nothing else.
+    def report(self, path: str | Path, invocation: Any = None, **options: Any) -> None:
+        """Write a report, one self-contained HTML file.
 
         Parameters
         ----------
-        path, asked
+        path, invocation
             As for `perfmodel.report.base`.
         **options
-            What such a report takes beside, such as ``best`` and ``pareto`` of a sweep.
+            Further options of the report, such as ``best`` and ``pareto`` of a sweep.
         """
-        write_report(self.noun, self, path, asked, **options)
+        write_report(self.noun, self, path, invocation, **options)
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return `to_dict` as strict JSON."""
@@ -184,22 +184,22 @@ class Result:
     def save(
         self, path: str | Path, *, text: str = "", data: Any = None, table: Table | None = None
     ) -> None:
-        """Write it to a file, whole or not at all, in the form that the name ends in.
+        """Write it to a file atomically, in the format of the suffix.
 
         Parameters
         ----------
         path
             ``.json`` has `to_dict`, ``.csv`` and ``.parquet`` the `table`, ``.html`` the report,
-            ``.txt`` (and a pipe without a suffix) the text that is printed.
+            ``.txt`` (and a pipe without a suffix) the printed text.
         text, data, table
-            Instead of its own text, dictionary and table.
+            Replacements for its own text, dictionary and table.
 
         Raises
         ------
         InputError
-            The file cannot be written there, or its name says no form.
+            The file cannot be written there, or its suffix is unknown.
         InfeasibleError
-            A table is wanted of an answer that has none, since nothing fits.
+            A table is requested of an infeasible answer without one.
 
         Examples
         --------
@@ -233,6 +233,6 @@ class Result:
         return self.to_html()
 
     def to_html(self) -> str:
-        """Return it as an HTML fragment that needs no style sheet and no script."""
+        """Return an HTML fragment that needs no style sheet and no script."""
         head = paragraph(self.headline) + items(self.cautions(), "note")
-        return f"<div>{head}{labels(self.glance())}{self.html_sections()}</div>"
+        return f"<div>{head}{labelled_table(self.glance())}{self.html_sections()}</div>"

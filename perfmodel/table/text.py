@@ -1,4 +1,4 @@
-"""Text in columns: tables with a unit and one prefix for each column, labels, what is cut short."""
+"""Text in columns: tables with one unit per column, labelled lines, and shortened text."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy.typing as npt
 
 from perfmodel.columns import RATE, TEXT, TRUTH
 from perfmodel.table.html import HtmlCell
-from perfmodel.table.html import rows as html_rows
+from perfmodel.table.html import table as html_table
 from perfmodel.units import DIMENSIONS, UnitError, parse, show
 
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
 
 _ROWS = 20
-#: Lines that the `repr` of a result has at most.
+#: Largest number of lines in the `repr` of a result.
 LONGEST = 15
 
 
 def aligned(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Return lines in which the cells of a column stand below each other.
+    """Return lines with aligned columns.
 
     Parameters
     ----------
     rows
-        Cells of each line, equally many; titles are a line too.
+        Cells of each line, of equal number; titles count as a line.
     right
-        Which columns, counted from 0, are flush right.
+        Indices of right-aligned columns.
     """
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -44,19 +44,19 @@ def aligned(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[
 
 
 def labelled(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Return a line for each label and its text, the texts below each other."""
+    """Return a line per label and its text, with the texts aligned."""
     return [f"  {line}" for line in aligned(pairs)]
 
 
 def shortened(text: str, where: str, most: int = LONGEST) -> str:
-    """Return the first lines of a text; what was cut is counted in a last line.
+    """Return the first lines of a text; a last line counts those cut.
 
     Parameters
     ----------
     where
-        What gives the remaining lines, such as ``print(result)``.
+        Expression for the remaining lines, such as ``print(result)``.
     most
-        Lines of the answer at most.
+        Largest number of lines returned.
     """
     lines = text.splitlines()
     if len(lines) <= most:
@@ -78,7 +78,7 @@ def as_text(table: Table, rows: int = _ROWS) -> str:
 
 
 def data_table(table: Table, caption: str = "", *, most: int = 200, sorts: bool = True) -> str:
-    """Return the first rows as HTML, each column with its unit; the caption counts them all."""
+    """Return the first rows as HTML, each column with its unit; the caption has the total."""
     names, units, columns = shown_cells(table, most)
     body: list[list[HtmlCell]] = [[] for _ in range(min(len(table), most))]
     for name, texts in zip(names, columns, strict=True):
@@ -88,11 +88,11 @@ def data_table(table: Table, caption: str = "", *, most: int = 200, sorts: bool 
     heads = list(zip(names, units, strict=True))
     if len(table) > most:
         caption = f"{caption}{'; ' if caption else ''}the first {most} of {len(table)} rows"
-    return html_rows(heads, body, caption, sorts=sorts)
+    return html_table(heads, body, caption, sorts=sorts)
 
 
 def shown_cells(table: Table, rows: int) -> tuple[list[str], list[str], list[list[str]]]:
-    """Names, units and texts of the first rows, column by column."""
+    """Return names, units and texts of the first rows, column by column."""
     names = list(table.columns)
     units: list[str] = []
     cells: list[list[str]] = []
@@ -104,7 +104,7 @@ def shown_cells(table: Table, rows: int) -> tuple[list[str], list[str], list[lis
 
 
 def _column(values: npt.NDArray[Any], dimension: str) -> tuple[str, list[str]]:
-    """The unit of a column and its values in it."""
+    """Return the unit of a column and its values in that unit."""
     if dimension == TEXT:
         return "", [str(v) for v in values]
     if dimension == TRUTH:
@@ -119,7 +119,7 @@ def _column(values: npt.NDArray[Any], dimension: str) -> tuple[str, list[str]]:
 
 
 def _prefixed(numbers: npt.NDArray[np.float64], dimension: str) -> tuple[str, float]:
-    """A unit whose prefix suits the column's middle, and its SI value."""
+    """Return a unit with a prefix that suits the column's geometric mean, and its SI value."""
     sizes = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
     base = DIMENSIONS[dimension].base
     if not sizes.size or not base:
@@ -134,7 +134,7 @@ def _prefixed(numbers: npt.NDArray[np.float64], dimension: str) -> tuple[str, fl
 
 
 def _figures(value: float) -> str:
-    """Four figures, whole numbers in full."""
+    """Return four significant figures, or a whole number in full."""
     if not math.isfinite(value):
         return str(value)
     if value.is_integer() and abs(value) < 1e9:

@@ -1,4 +1,4 @@
-"""By what a table of a sweep is looked at: what varies, what fits, metrics, pictures."""
+"""Views of a sweep's table: varied columns, feasible rows, metrics, pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perfmodel.table.result import ShownPicture
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
 
-#: Metrics that a sweep is looked at by, in this order.
+#: Metrics shown for a sweep, in this order.
 METRICS = (
     "latency_s",
     "tpot_s",
@@ -23,40 +23,40 @@ METRICS = (
     "frames_per_s",
     "peak_memory_bytes",
 )
-#: Curves in a picture at most: more cannot be told apart; and pictures over axes.
+#: Largest number of curves that can be told apart in a picture, and of pictures over axes.
 CURVES, _PICTURES = 16, 4
 
 
 def varied(table: Table, names: Iterable[str | None]) -> list[str]:
-    """Return those of the columns that have more than one value."""
-    there = [name for name in dict.fromkeys(names) if name is not None and name in table]
-    return [name for name in there if len(set(table[name].tolist())) > 1]
+    """Return the given columns that have more than one value."""
+    existing = [name for name in dict.fromkeys(names) if name is not None and name in table]
+    return [name for name in existing if len(set(table[name].tolist())) > 1]
 
 
 def varied_choices(table: Table) -> list[str]:
-    """Return the columns of what was asked for that have more than one value, axes first."""
+    """Return the input columns that have more than one value, axes first."""
     return varied(table, [*table.axes, "workload", "device", "runtime", "precision"])
 
 
 def fitting(table: Table) -> npt.NDArray[np.bool_]:
-    """Return which rows are feasible; all of them where nothing says so."""
+    """Return a mask of feasible rows; all rows if the table has no such column."""
     if "feasible" in table:
         return np.asarray(table["feasible"], dtype=bool)
     return np.ones(len(table), dtype=bool)
 
 
 def is_known(table: Table, name: str) -> bool:
-    """Tell whether a column is there with a number in it."""
+    """Return whether a column exists and contains a number."""
     return name in table and bool(np.isfinite(np.asarray(table[name], dtype=float)).any())
 
 
 def known_metrics(table: Table) -> list[str]:
-    """Return the metrics that the table has numbers of."""
+    """Return the metrics of which the table has numbers."""
     return [name for name in METRICS if is_known(table, name)]
 
 
 def trade(table: Table) -> list[str]:
-    """Return the two metrics that a sweep is weighed by: a time, and energy or memory."""
+    """Return the two metrics of a sweep's trade-off: a time, and energy or memory."""
     metrics = known_metrics(table)
     pairs = (("latency_s", "tpot_s"), ("energy_j", "peak_memory_bytes"))
     names = [next((n for n in pair if n in metrics), "") for pair in pairs]
@@ -64,12 +64,12 @@ def trade(table: Table) -> list[str]:
 
 
 def sweep_pictures(table: Table, best: str = "", pareto: Sequence[str] = ()) -> list[ShownPicture]:
-    """Return the pictures of a sweep: its front, and metrics over what varies.
+    """Return the pictures of a sweep: its Pareto front, and metrics over varied columns.
 
     Parameters
     ----------
     best, pareto
-        Metrics of interest; by default the first that is known, and `trade`.
+        Metrics of interest; by default the first known one, and `trade`.
     """
     objectives = list(pareto) or trade(table)
     pictures: list[ShownPicture] = []
@@ -80,7 +80,7 @@ def sweep_pictures(table: Table, best: str = "", pareto: Sequence[str] = ()) -> 
 
 
 def _over_axes(table: Table, metrics: Sequence[str]) -> list[ShownPicture]:
-    """Return curves over each axis of numbers; a grid of colours where they would be too many."""
+    """Return curves over each numeric axis, or heat maps where there would be too many curves."""
     choices = varied_choices(table)
     numbers = [name for name in choices if table.dimensions[name] not in (TEXT, TRUTH)]
     pictures: list[ShownPicture] = []

@@ -1,4 +1,4 @@
-"""Conformance tests that perfmodel's own parts and third parties' pass alike."""
+"""Conformance tests for the hardware kinds and results of perfmodel and of other packages."""
 
 from perfmodel.testing.kinds import KindConformance
 from perfmodel.testing.results import check_explanation, check_result

@@ -1,4 +1,4 @@
-"""The kit that every kind of hardware passes.
+"""Conformance tests for kinds of hardware.
 
 Subclass `KindConformance` in a test module, return a device whose default engine is of the kind,
 and pytest collects the tests::
@@ -27,14 +27,14 @@ _FACTORS = np.array([0.25, 0.5, 1.0, 1.7, 4.0])
 
 
 class KindConformance:
-    """What every kind must hold; override `device`, and `workloads` where they do not fit."""
+    """Tests of every kind; override `device`, and `workloads` if the defaults do not fit."""
 
     def device(self) -> Device:
         """Return a device whose default engine is of the kind."""
         raise AssertionError("a conformance test returns the device of its kind")
 
     def precision(self) -> str | None:
-        """Return the precision to predict in; ``None`` for the device's first."""
+        """Return the precision of the predictions; ``None`` for the device's default."""
         return None
 
     def workloads(self) -> Sequence[Workload]:
@@ -45,18 +45,18 @@ class KindConformance:
         ]
 
     def rates(self) -> Sequence[str]:
-        """Return paths of the kind's own facts of which more is faster."""
+        """Return the paths of kind-specific facts whose increase never slows a prediction."""
         return ()
 
     def delays(self) -> Sequence[str]:
-        """Return paths of the kind's own facts of which less is faster."""
+        """Return the paths of kind-specific facts whose decrease never slows a prediction."""
         return ()
 
     def batch_slack(self) -> float:
-        """Return by what share a larger batch may be quicker.
+        """Return the relative amount by which a larger batch may be faster.
 
-        Nothing but rounding, unless the kind takes kernels or mappings by other than the least time
-        of all ways to run a batch, such as that of least energy.
+        Only rounding, unless the kind chooses kernels or mappings by another criterion than the
+        least time, such as the least energy.
         """
         return 1e-12
 
@@ -68,14 +68,14 @@ class KindConformance:
         return device.machine(device.default_runtime)  # of every workload alike
 
     def test_kind_is_found_by_name(self) -> None:
-        """The catalog finds the kind, and it names its equations."""
+        """Check that the catalog finds the kind and that it names its equations."""
         machine = self._machine()
-        found = kind(machine.device.engine(machine.engine).kind)
-        assert found.equations
-        assert all(e.text and e.citation for e in found.equations.values())
+        loaded = kind(machine.device.engine(machine.engine).kind)
+        assert loaded.equations
+        assert all(e.text and e.citation for e in loaded.equations.values())
 
     def test_batch_equals_singles(self) -> None:
-        """Arrays broadcast: N points at once equal N single calls to 1e-12."""
+        """Check that N points at once equal N separate predictions within 1e-12."""
         for workload in self.workloads():
             batches = np.array([1.0, 2.0, 3.0, 7.0, 64.0])
             together = self._predict(workload.bind({"batch": batches}))
@@ -85,11 +85,13 @@ class KindConformance:
                     np.testing.assert_allclose(
                         getattr(together, metric)[i], getattr(one, metric), rtol=1e-12
                     )
-                for level, moved in one.traffic_bytes.items():
-                    np.testing.assert_allclose(together.traffic_bytes[level][i], moved, rtol=1e-12)
+                for level, traffic in one.traffic_bytes.items():
+                    np.testing.assert_allclose(
+                        together.traffic_bytes[level][i], traffic, rtol=1e-12
+                    )
 
     def test_two_axes_broadcast(self) -> None:
-        """A fact and a dimension on two axes give the outer product of points."""
+        """Check that a fact and a dimension on two axes result in their outer product."""
         workload = self.workloads()[0]
         machine = self._machine()
         path = f"memories.{machine.main_memory}.bandwidth"
@@ -103,7 +105,7 @@ class KindConformance:
         np.testing.assert_allclose(grid.latency_s[1, 1], single.latency_s, rtol=1e-12)
 
     def test_faster_parts_are_never_slower(self) -> None:
-        """More bandwidth, a higher clock, more units, a lower latency: never slower."""
+        """Check that more bandwidth, clock or units, or less delay, never increases latency."""
         machine = self._machine()
         for path, value in machine.facts.items():
             rising = path.startswith("engines.") and path.endswith((".clock", ".units"))
@@ -129,74 +131,78 @@ class KindConformance:
                 assert np.all(change <= 1e-12 * seconds[:-1]), path
 
     def test_more_batch_is_never_quicker(self) -> None:
-        """A run of more samples takes at least as long."""
+        """Check that a larger batch never decreases latency."""
         batches = np.array([64.0, 17.0, 16.0, 9.0, 8.0, 3.0, 2.0, 1.0])
         for workload in self.workloads():
             if "batch" in workload.parameters:
-                found = self._predict(workload.bind({"batch": batches}))
+                prediction = self._predict(workload.bind({"batch": batches}))
                 slack = self.batch_slack()
-                assert never_rises(found.latency_s, batches.size, slack), workload.name
+                assert never_rises(prediction.latency_s, batches.size, slack), workload.name
 
     def test_bits_set_to_what_they_are_change_nothing(self) -> None:
-        """Stored bits of a role are a number beside the format: its own is no other format."""
+        """Check that stored bits equal to those of the format change nothing."""
         for workload in self.workloads():
             base = self._predict(workload)
-            precision = base._job.precision  # pyright: ignore[reportPrivateUsage]
+            precision = base.job.precision
             for role in ("weights", "activations", "kv"):
                 own = float(getattr(precision, role).element_bits)
                 changed = precision.with_bits(**{role: np.array([own / 2.0, own])})
-                found = predict(
+                prediction = predict(
                     workload,
                     base.machine,
                     precision=changed,
-                    warm=base._job.warm,  # pyright: ignore[reportPrivateUsage]
+                    warm=base.job.warm,
                 )
                 for metric in ("latency_s", "peak_memory_bytes"):
-                    last = np.ravel(getattr(found, metric))[-1]
+                    last = np.ravel(getattr(prediction, metric))[-1]
                     np.testing.assert_allclose(last, getattr(base, metric), rtol=1e-12)
 
     def test_more_capacity_never_adds_traffic(self) -> None:
-        """More capacity at a fixed access cost never adds traffic to main memory, nor time."""
+        """Check that more capacity at equal access cost never adds main-memory traffic or time."""
         machine = self._machine()
         for path, value in machine.facts.items():
             if path.startswith("memories.") and path.endswith(".capacity"):
                 varied = machine.vary({path: value * np.geomspace(1e-3, 10.0, 41)})
                 for workload in self.workloads():
-                    found = self._predict(workload, varied)
-                    for moved in found.traffic_bytes.values():
-                        moved = np.broadcast_to(moved, (41,))
-                        assert np.all(np.diff(moved) <= 1e-9 * moved[0] + 1e-9), path
-                    seconds = np.broadcast_to(found.latency_s, (41,))
+                    prediction = self._predict(workload, varied)
+                    for traffic in prediction.traffic_bytes.values():
+                        traffic = np.broadcast_to(traffic, (41,))
+                        assert np.all(np.diff(traffic) <= 1e-9 * traffic[0] + 1e-9), path
+                    seconds = np.broadcast_to(prediction.latency_s, (41,))
                     assert np.all(np.diff(seconds) <= 1e-12 * seconds[0]), path
 
     def test_traffic_is_at_least_compulsory(self) -> None:
-        """Main memory moves every stored weight that is read, and what goes in and out, once."""
+        """Check that main-memory traffic is at least compulsory: weights read, inputs, outputs."""
         for workload in self.workloads():
-            found = self._predict(workload)
-            table = found.table
+            prediction = self._predict(workload)
+            table = prediction.table
             assert np.all(table["row_s"] >= 0)
-            store = {**found.traffic_bytes}
+            store = {**prediction.traffic_bytes}
             graph = workload.graph()
             inputs = sum(workload.number(graph.tensors[n].elements) for n in graph.inputs)
             assert sum(store.values()) >= inputs
 
     def test_rows_add_up(self) -> None:
-        """Conservation: the rows' work, bytes and seconds are the network's."""
+        """Check conservation: work, bytes and seconds of the rows add up to the totals."""
         for workload in self.workloads():
-            found = self._predict(workload)
-            table = found.table
+            prediction = self._predict(workload)
+            table = prediction.table
             count = table["count"]
             np.testing.assert_allclose(
-                float(np.sum(table["total_s"])) + found.once_a_run_s, found.latency_s, rtol=1e-9
+                float(np.sum(table["total_s"])) + prediction.once_a_run_s,
+                prediction.latency_s,
+                rtol=1e-9,
             )
-            np.testing.assert_allclose(float(np.sum(count * table["macs"])), found.macs, rtol=1e-9)
-            for level, moved in found.traffic_bytes.items():
+            np.testing.assert_allclose(
+                float(np.sum(count * table["macs"])), prediction.macs, rtol=1e-9
+            )
+            for level, traffic in prediction.traffic_bytes.items():
                 np.testing.assert_allclose(
-                    float(np.sum(count * table[f"{level}_bytes"])), moved, rtol=1e-9
+                    float(np.sum(count * table[f"{level}_bytes"])), traffic, rtol=1e-9
                 )
 
     def test_units_are_si(self) -> None:
-        """Every rate tenfold and every delay a tenth: ten times faster."""
+        """Check that scaling all rates by ten and all delays by a tenth speeds up tenfold."""
         machine = self._machine()
         changes: dict[str, float] = {}
         for path, value in machine.facts.items():
@@ -227,7 +233,7 @@ class KindConformance:
             np.testing.assert_allclose(fast * 10, slow, rtol=1e-9)
 
     def test_explanation_evaluates_to_the_number(self) -> None:
-        """`explain()`'s arithmetic gives the number that it explains."""
+        """Check that the arithmetic of `explain()` evaluates to the explained number."""
         for workload in self.workloads():
-            found = self._predict(workload)
-            check_explanation(found.explain(), found.latency_s)
+            prediction = self._predict(workload)
+            check_explanation(prediction.explain(), prediction.latency_s)

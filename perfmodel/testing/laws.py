@@ -1,7 +1,7 @@
-"""Laws of physics on any machine: which way a prediction may move when one fact does.
+"""Monotonicity laws: direction in which a prediction may change with one fact of a machine.
 
-A faster part is never slower, a shorter delay is never slower, more room never adds traffic, and a
-larger batch is never quicker.
+A higher rate and a shorter delay never increase latency, more capacity never increases traffic, and
+a larger batch never decreases latency.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _FACTORS: Final = np.array([0.1, 0.3, 0.5, 0.9, 1.0, 1.1, 2.0, 4.0, 20.0])
 
 
 def rising(machine: Machine) -> list[str]:
-    """Return facts that are better when they are larger, capacities apart."""
+    """Return the facts whose increase is an improvement, except capacities."""
     engine = f"engines.{machine.engine}."
     parts = {f"{engine}clock", f"{engine}units"}
     kind = machine.device.engine(machine.engine).kind
     if kind == "tensor_core" or machine.facts.get("runtime.serial_share"):
-        # Peaks are stated: more units share them out, and what runs on few of them is slower.
+        # With a stated peak, more units have less throughput each, which slows work on few units.
         parts.remove(f"{engine}units")
     return [
         path
@@ -53,7 +53,7 @@ def rising(machine: Machine) -> list[str]:
 
 
 def falling(machine: Machine) -> list[str]:
-    """Return facts that are better when they are smaller; those too that nobody states."""
+    """Return the facts whose decrease is an improvement, including those not stated."""
 
     def delays(path: str) -> bool:
         head, _, last = path.rpartition(".")
@@ -68,7 +68,7 @@ def falling(machine: Machine) -> list[str]:
 
 
 def capacities(machine: Machine) -> list[str]:
-    """Return the capacities of memories that are stated."""
+    """Return the stated capacities of memories."""
     return [
         path
         for path in machine.facts
@@ -77,16 +77,16 @@ def capacities(machine: Machine) -> list[str]:
 
 
 def allowed(machine: Machine, path: str, wanted: npt.ArrayLike) -> Steps:
-    """Return values as near to those wanted as the fact may be: in range, whole where counted."""
-    low, high, whole = machine.span(path)
-    found = np.clip(np.asarray(wanted, dtype=float), low, high)
+    """Return the values clipped to the range of the fact, and rounded if it is a count."""
+    low, high, integral = machine.span(path)
+    values = np.clip(np.asarray(wanted, dtype=float), low, high)
     if machine.dimension(path) == "fraction":
-        found = np.minimum(found, 1.0)
-    return np.maximum(np.round(found), 1.0) if whole else found
+        values = np.minimum(values, 1.0)
+    return np.maximum(np.round(values), 1.0) if integral else values
 
 
 def steps(machine: Machine, path: str) -> Steps:
-    """Return values of a fact from a tenth to twenty times its own, or from 0 where it has none."""
+    """Return values from 0.1 to 20 times that of a fact, or from 0 if it is not stated."""
     own = machine.facts.get(path)
     if own is None or own == 0.0:
         unit = 100.0 if path.endswith("clocks") else 1e-6
@@ -95,29 +95,29 @@ def steps(machine: Machine, path: str) -> Steps:
 
 
 def never_rises(values: Any, points: int, tolerance: float = 1e-12) -> bool:
-    """Tell whether values along an axis of points never rise, rounding apart."""
-    found = np.broadcast_to(np.asarray(values, dtype=float), (points,))
-    return bool(np.all(np.diff(found) <= tolerance * np.abs(found[:-1])))
+    """Return whether values are non-increasing along the points, within rounding."""
+    series = np.broadcast_to(np.asarray(values, dtype=float), (points,))
+    return bool(np.all(np.diff(series) <= tolerance * np.abs(series[:-1])))
 
 
 def broken(machine: Machine, path: str, run: Callable[[Machine], Prediction]) -> str:
-    """Return what of a prediction moves the wrong way along a fact; empty where nothing does.
+    """Return the metrics that change in the wrong direction along a fact; empty if none.
 
     Parameters
     ----------
     path
-        A fact of `rising`, `falling` or `capacities`.
+        Fact of `rising`, `falling` or `capacities`.
     run
-        Predicts on a machine; called once, with an array for the fact.
+        Function that predicts on a machine; called once, with an array for the fact.
     """
     values = steps(machine, path)
-    found = run(machine.vary({path: values}))
-    seconds = np.broadcast_to(np.asarray(found.latency_s, dtype=float), values.shape)
-    # Steps rise: along a delay the latency is looked at from the last to the first.
+    prediction = run(machine.vary({path: values}))
+    seconds = np.broadcast_to(np.asarray(prediction.latency_s, dtype=float), values.shape)
+    # Values ascend, so that along a delay the latency is checked in reverse.
     if not never_rises(seconds[::-1] if path in falling(machine) else seconds, values.size):
         return f"latency {seconds} along {values}"
     if path in capacities(machine):
-        for level, moved in found.traffic_bytes.items():
-            if not never_rises(moved, values.size, 1e-9):
-                return f"traffic of {level} {moved} along {values}"
+        for level, traffic in prediction.traffic_bytes.items():
+            if not never_rises(traffic, values.size, 1e-9):
+                return f"traffic of {level} {traffic} along {values}"
     return ""

@@ -1,7 +1,4 @@
-"""The checks that every result passes, whoever's it is: what a class states, and what follows.
-
-The arithmetic of an explanation is true.
-"""
+"""Checks of the result interface for every result class, and of the arithmetic in explanations."""
 
 from __future__ import annotations
 
@@ -20,12 +17,12 @@ from perfmodel.table import Result, Table
 from perfmodel.table.text import LONGEST
 
 _EXIT_CODES = {"ok": 0, "infeasible": 1, "not decided": 3}
-#: Elements without an end tag.
+#: HTML elements without an end tag.
 _VOID = frozenset({"br", "meta"})
 
 
 class _Elements(HTMLParser):
-    """Names of the elements of an HTML text, whose tags must close in order."""
+    """Parser that collects the element names of an HTML text and checks the nesting of tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -45,19 +42,19 @@ class _Elements(HTMLParser):
 
 
 def check_result(result: Result, folder: Path) -> None:
-    """Check that a result keeps what `perfmodel.table.Result` promises.
+    """Check that a result satisfies the interface of `perfmodel.table.Result`.
 
     Parameters
     ----------
     result
-        Any answer.
+        Any result.
     folder
-        Files are written into it.
+        Folder for temporary output files.
 
     Raises
     ------
     AssertionError
-        With what does not hold.
+        A property of the interface is violated.
 
     Examples
     --------
@@ -77,7 +74,7 @@ def check_result(result: Result, folder: Path) -> None:
 
 
 def subclasses(of: type[Result] = Result) -> Iterator[type[Result]]:
-    """Yield the classes of results that are imported and that state a headline of their own."""
+    """Yield the imported result classes that define a headline."""
     for each in of.__subclasses__():
         if each.headline is not Result.headline:
             yield each
@@ -101,7 +98,7 @@ def _check_text(result: Result) -> None:
 
 
 def _check_html(result: Result) -> None:
-    html = result._repr_html_()  # pyright: ignore[reportPrivateUsage]
+    html: str = operator.methodcaller("_repr_html_")(result)
     foreign = _Elements(html).names & {"script", "style", "link", "img"}
     assert not foreign, f"the HTML needs {foreign}"
 
@@ -176,7 +173,7 @@ def arithmetic(text: str) -> float:
     Raises
     ------
     ValueError
-        Anything else stands in the text.
+        The text contains anything else.
     """
     return _value(ast.parse(text, mode="eval").body)
 
@@ -200,12 +197,14 @@ def check_explanation(text: str, latency_s: float, *, rel: float = 1e-6) -> dict
 
     Returns
     -------
-    dict of name to how many lines were checked
+    dict of str to int
+        Name -> number of checked lines.
 
     Raises
     ------
     AssertionError
-        An expression does not give its number, or ``latency_s`` is not the prediction's.
+        An expression does not evaluate to its number, or ``latency_s`` differs from the
+        prediction's.
     """
     seen: dict[str, int] = {}
     for line in text.splitlines():

@@ -1,6 +1,6 @@
-"""What is computed: operators as loop nests, graphs, and their operator tables.
+"""Workloads: operators as loop nests, graphs of them, and operator tables.
 
-Names are loaded when first asked for, so that importing the package costs next to nothing.
+Names are loaded on first use, so that importing the package is cheap.
 """
 
 from __future__ import annotations

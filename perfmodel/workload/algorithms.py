@@ -1,4 +1,4 @@
-"""Algorithms of convolutions: which one an operator takes, and what it multiplies and moves."""
+"""Convolution algorithms: selection, executed multiply-accumulates, and extra data movement."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from perfmodel.workload.symbols import (
     simplify,
 )
 
-#: Winograd's minimal filtering F(m x m, 3 x 3): m, operations of the transform of an input tile and
-#: of an output tile. Counted from the matrices of Lavin and Gray, "Fast algorithms for
-#: convolutional neural networks", CVPR 2016, a fused multiply-add as one: 4 (12) a line of 4 (6)
-#: inputs, 4 (10) a line of outputs; all lines one way, then the other.
+#: Winograd's minimal filtering F(m x m, 3 x 3): m, operations to transform an input tile and an
+#: output tile. Counted from the matrices of Lavin and Gray, "Fast algorithms for convolutional
+#: neural networks", CVPR 2016, with a fused multiply-add as one operation: 4 (12) per line of 4 (6)
+#: inputs, 4 (10) per line of outputs, for all rows and then all columns.
 WINOGRAD: Final = {
     "winograd_2x2": (2, 4 * (4 + 4), 4 * (4 + 2)),
     "winograd_4x4": (4, 12 * (6 + 6), 10 * (6 + 4)),
@@ -28,7 +28,7 @@ WINOGRAD: Final = {
 
 
 def algorithm_of(operator: Operator, listed: Sequence[str]) -> str:
-    """Return the first algorithm of a list that fits a convolution; empty for the direct one."""
+    """Return the first listed algorithm that fits a convolution; empty for the direct one."""
     for name in listed:
         if name == "direct":
             return ""
@@ -38,25 +38,29 @@ def algorithm_of(operator: Operator, listed: Sequence[str]) -> str:
 
 
 def _fits(operator: Operator, name: str) -> bool:
-    said = dict(operator.attributes)
-    kernel, stride = said.get("kernel"), said.get("stride")
+    attributes = dict(operator.attributes)
+    kernel, stride = attributes.get("kernel"), attributes.get("stride")
     if operator.kind not in {"conv", "depthwise"} or kernel is None or not operator.nests:
         return False
-    grouped = constant(said.get("groups", 1)) != 1
+    grouped = constant(attributes.get("groups", 1)) != 1
     if name == "fewest":
-        return not said.get("transposed")
+        return not attributes.get("transposed")
     if name in WINOGRAD:
         plain = tuple(kernel) == (3, 3) and tuple(stride or ()) == (1, 1)
-        dense = not grouped and not said.get("transposed")
-        return plain and dense and set(said.get("dilation", (1,))) == {1}
+        dense = not grouped and not attributes.get("transposed")
+        return plain and dense and set(attributes.get("dilation", (1,))) == {1}
     if name == "im2col":
-        # The columns of a 1 x 1 convolution are its input.
+        # The column matrix of a 1 x 1 convolution is its input.
         return set(kernel) != {1} or set(stride or (1,)) != {1}
     return grouped
 
 
 def executed_macs(operator: Operator, algorithm: str) -> Dim:
-    """Return the multiply-accumulates that an algorithm executes."""
+    """Return the multiply-accumulates that an algorithm executes.
+
+    Winograd: ``B N C T (m + 2)^2`` for T tiles of m x m outputs; ``dense``: all groups as one, a
+    factor of the number of groups.
+    """
     if algorithm in WINOGRAD:
         nest = operator.nests[0]
         m = WINOGRAD[algorithm][0]
@@ -69,50 +73,55 @@ def executed_macs(operator: Operator, algorithm: str) -> Dim:
 
 
 def _fewest(operator: Operator) -> Dim:
-    """Return the least multiply-accumulates of any algorithm here, a bound of the direct one's.
+    """Return a lower bound of the multiply-accumulates over all algorithms here.
 
-    The direct one may skip the taps that lie on the padding; on either side of an axis these are at
-    most what windows that begin at the edge of the padding miss.
+    The direct algorithm may skip taps on the padding. Per side of an axis these are at most the
+    taps of windows that start within the padding.
     """
-    nest, said = operator.nests[0], dict(operator.attributes)
-    found: Dim = product(*(nest.size(d) for d in "bgnc"))
-    kernel: tuple[int, ...] = said["kernel"]
+    nest, attributes = operator.nests[0], dict(operator.attributes)
+    macs: Dim = product(*(nest.size(d) for d in "bgnc"))
+    kernel: tuple[int, ...] = attributes["kernel"]
     for axis, taps in enumerate(kernel):
         outputs = nest.size(f"o{axis}")
         on_image = product(outputs, taps)
         missed = sum(
             _missed(
-                side, int(_of(said.get("stride", 1), axis)), int(_of(said.get("dilation", 1), axis))
+                side,
+                int(_of(attributes.get("stride", 1), axis)),
+                int(_of(attributes.get("dilation", 1), axis)),
             )
-            for side in _sides(said.get("padding", 0), axis)
+            for side in _sides(attributes.get("padding", 0), axis)
         )
         if missed:
             on_image = maximum(simplify(on_image - missed), outputs)
-        found = product(found, on_image)
+        macs = product(macs, on_image)
     for name in WINOGRAD:
         if _fits(operator, name):
-            found = minimum(found, executed_macs(operator, name))
-    return minimum(found, operator.macs)
+            macs = minimum(macs, executed_macs(operator, name))
+    return minimum(macs, operator.macs)
 
 
-def _of(given: Any, axis: int) -> Any:
-    """Return what an attribute says of an axis: one value may stand for all."""
-    return cast("tuple[Any, ...]", given)[axis] if isinstance(given, tuple) else given
+def _of(values: Any, axis: int) -> Any:
+    """Return an attribute's value for an axis; a single value applies to all axes."""
+    return cast("tuple[Any, ...]", values)[axis] if isinstance(values, tuple) else values
 
 
-def _sides(given: Any, axis: int) -> tuple[int, ...]:
-    """Return the padding before and after an axis; nothing where it is given by a word."""
-    of_axis = _of(given, axis)
+def _sides(padding: Any, axis: int) -> tuple[int, ...]:
+    """Return the padding before and after an axis; empty if the padding is a word."""
+    of_axis = _of(padding, axis)
     return () if isinstance(of_axis, str) else (int(_of(of_axis, 0)), int(_of(of_axis, 1)))
 
 
 def _missed(padding: int, stride: int, dilation: int) -> int:
-    """Return the taps that windows over one padded side miss."""
+    """Return the number of taps of windows on one padded side that miss the image."""
     return sum(-(-(padding - at) // dilation) for at in range(0, padding, stride))
 
 
 def transform_ops(operator: Operator, algorithm: str) -> Dim:
-    """Return vector operations of the transforms of a Winograd convolution; else 0."""
+    """Return the vector operations of a Winograd convolution's transforms; 0 for others.
+
+    ``B T (inputs C + outputs N)`` for T tiles, with the operations per tile of `WINOGRAD`.
+    """
     if algorithm not in WINOGRAD:
         return 0
     m, inputs, outputs = WINOGRAD[algorithm]
@@ -122,15 +131,15 @@ def transform_ops(operator: Operator, algorithm: str) -> Dim:
 
 
 def weight_growth(algorithm: str) -> float:
-    """Return the elements of a filter as an algorithm reads it, by those of the plain filter.
+    """Return the size of a filter as stored for an algorithm, relative to the plain filter.
 
-    A Winograd filter of 3 x 3 is kept transformed, ``(m + 2)**2`` numbers.
+    A 3 x 3 filter is stored transformed for Winograd: ``(m + 2)^2 / 9``.
     """
     return (WINOGRAD[algorithm][0] + 2) ** 2 / 9.0 if algorithm in WINOGRAD else 1.0
 
 
 def column_elements(operator: Operator, algorithm: str) -> Dim:
-    """Return the elements of the column matrix of im2col; else 0."""
+    """Return the elements of im2col's column matrix; 0 for other algorithms."""
     if algorithm != "im2col":
         return 0
     nest = operator.nests[0]
@@ -138,7 +147,7 @@ def column_elements(operator: Operator, algorithm: str) -> Dim:
 
 
 def launches(operator: Operator, algorithm: str) -> Dim:
-    """Return the kernels that an operator is: one per group where each runs by itself."""
+    """Return the kernels that an operator launches: one per group if groups run separately."""
     return operator.nests[0].size("g") if algorithm == "per_group" else 1
 
 

@@ -1,84 +1,22 @@
-"""Build a graph operator by operator; model families and importers both use it."""
+"""Builder of graphs, operator by operator, for model families and importers."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 from perfmodel.errors import printable
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.nest import LoopNest, conv_nest, gemm_nest
-from perfmodel.workload.symbols import Dim, constant, floor_div, product, simplify
-
-#: Arithmetic operations per element, from the functions' formulas; a transcendental counts 4.
-VECTOR_OPS: Mapping[str, float] = {
-    "relu": 1,
-    "relu6": 2,
-    "leaky_relu": 2,
-    "prelu": 2,
-    "clip": 2,
-    "abs": 1,
-    "neg": 1,
-    "erf": 8,
-    "add": 1,
-    "sub": 1,
-    "mul": 1,
-    "div": 4,
-    "sqrt": 4,
-    "pow": 8,
-    "exp": 4,
-    "log": 4,
-    "tanh": 8,
-    "sigmoid": 6,
-    "hard_sigmoid": 3,
-    "hard_swish": 4,
-    "silu": 7,
-    "gelu": 12,
-    "gelu_tanh": 12,
-    "elu": 6,
-    "selu": 7,
-    "softplus": 9,
-    "mish": 14,
-    "square": 1,
-    "relu2": 2,
-    "swiglu": 8,
-    "geglu": 13,
-    "silu_gate": 8,
-    "gelu_gate": 13,
-    "gelu_tanh_gate": 13,
-    "relu_gate": 2,
-    "sigmoid_gate": 7,
-    "compare": 1,
-    "logical": 1,
-    "where": 1,
-    "cast": 1,
-    "shift": 0,
-    "rope": 6,
-    "batch_norm": 2,
-    "layer_norm": 8,
-    "rms_norm": 5,
-    "group_norm": 8,
-    "softmax": 7,
-    "quantise": 3,
-    "dequantise": 2,
-}
-
-
-def conv_size(size: Dim, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> Dim:
-    """Return a convolution's or pool's output extent for one axis."""
-    # The 1 that is added stands inside the floor, so that a free extent stays one monomial.
-    reach = size + (padding[0] + padding[1] - dilation * (kernel - 1) - 1 + stride)
-    return simplify(floor_div(simplify(reach), stride))
-
-
-def pair(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    """Return one number per axis."""
-    return (value,) * axes if isinstance(value, int) else tuple(value)
+from perfmodel.workload.sliding_window import SlidingWindow, pair
+from perfmodel.workload.symbols import Dim, broadcast, constant, product, simplify
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
 
 class GraphBuilder:
-    """Collects operators in execution order.
+    """Builder that collects operators in order of execution.
 
     Each method that adds an operator returns its output `Tensor`. Shapes are ``(batch, channels,
     height, width)`` for images and ``(batch, tokens, features)`` for sequences; any extent may be a
@@ -95,6 +33,7 @@ class GraphBuilder:
         self.calls: Dim = 0
         self.kernels = 0
         self._blocks: list[Block] = []
+        self.added: list[Operator] = []
         self._open: list[Operator] = []
         self._scope = ""
         self._layers = ""
@@ -103,10 +42,10 @@ class GraphBuilder:
         self._phase = ""
         self._repeats: tuple[Dim, Dim, str] | None = None
 
-    # names, tensors, blocks
+    # Names, tensors, blocks.
 
     def unique(self, name: str) -> str:
-        """Return `name`, or ``name_2``, ``name_3`` ... where it is taken."""
+        """Return `name`, or ``name_2``, ``name_3`` ... if it is taken."""
         full = printable(f"{self._scope}{name}")
         n = self._names[full] = self._names.get(full, 0) + 1
         return full if n == 1 else f"{full}_{n}"
@@ -121,24 +60,24 @@ class GraphBuilder:
         format: str = "",
     ) -> Tensor:
         """Declare a tensor under a unique name."""
-        shape = tuple(simplify(d) for d in shape)
-        made = Tensor(self.unique(name), shape, role, tag, format)
-        self.tensors[made.name] = made
-        return made
+        extents = tuple([simplify(extent) for extent in shape])
+        tensor = Tensor(self.unique(name), extents, role, tag, format)
+        self.tensors[tensor.name] = tensor
+        return tensor
 
     def input(self, name: str, shape: Sequence[Dim], *, format: str = "") -> Tensor:
         """Declare a network input."""
-        made = self.tensor(name, shape, format=format)
-        self.inputs.append(made.name)
-        return made
+        tensor = self.tensor(name, shape, format=format)
+        self.inputs.append(tensor.name)
+        return tensor
 
     def weight(self, name: str, shape: Sequence[Dim], *, tag: str = "", format: str = "") -> Tensor:
-        """Declare stored parameters; a later phase finds those of an earlier one by name."""
+        """Declare stored parameters; the same name in a later phase returns the same tensor."""
         full = f"{self._layers}{name}"
         n = self._weight_names[full] = self._weight_names.get(full, 0) + 1
         full = full if n == 1 else f"{full}_{n}"
-        made = Tensor(full, tuple(simplify(d) for d in shape), "weight", tag, format)
-        return self.tensors.setdefault(full, made)
+        tensor = Tensor(full, tuple([simplify(d) for d in shape]), "weight", tag, format)
+        return self.tensors.setdefault(full, tensor)
 
     def output(self, *tensors: Tensor) -> None:
         """Mark network outputs."""
@@ -146,12 +85,12 @@ class GraphBuilder:
 
     @contextmanager
     def repeat(self, count: Dim, name: str) -> Generator[None, None, None]:
-        """Collect the operators of one layer that the network holds `count` times.
+        """Collect the operators of a layer that occurs `count` times in the network.
 
         Raises
         ------
         ValueError
-            Inside another layer: blocks have one level of repetition.
+            The layer is nested in another: blocks have one level of repetition.
         """
         if self._layers:
             raise ValueError(f"layer '{name}' inside layer '{self._layers[:-1]}'")
@@ -171,8 +110,8 @@ class GraphBuilder:
     ) -> Generator[None, None, None]:
         """Collect the operators of a phase (``prefill``, ``decode``) that runs `count` times.
 
-        Weights are stored once however often the phase runs. Names of its operators begin with its
-        own, but for a phase by itself (no `prefix`).
+        Weights are stored once, however often the phase runs. Names of its operators are prefixed
+        with the phase's name, unless `prefix` is false, as for a single phase.
         """
         self._close()
         self._phase, outer = printable(name), (self._phase, self._repeats, self._scope)
@@ -193,7 +132,7 @@ class GraphBuilder:
             self._open = []
 
     def build(self, defaults: Mapping[str, float] | None = None) -> Graph:
-        """Return the graph; `defaults` are numbers for its free dimensions."""
+        """Return the graph, with `defaults` as numbers for its free dimensions."""
         self._close()
         last = self._blocks[-1].operators[-1].writes if self._blocks else ()
         outputs = self.outputs or list(last[-1:])
@@ -209,7 +148,7 @@ class GraphBuilder:
             calls=simplify(self.calls),
         )
 
-    # operators
+    # Operators.
 
     def operator(
         self,
@@ -226,23 +165,23 @@ class GraphBuilder:
         inplace: Tensor | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> Operator:
-        """Add any operator.
+        """Add an operator of any kind.
 
         Parameters
         ----------
         reads, writes
-            Tensors, or ``(tensor, elements)`` where not all elements move.
+            Tensors, or ``(tensor, elements)`` if not all elements are transferred.
         pair
             Slots of the multiplied operands; by default those of the first two tensors read.
         """
-        accesses = [Access(*_moved(t, "read")) for t in reads]
-        accesses += [Access(*_moved(t, "write")) for t in writes]
+        accesses = [_access(t, "read") for t in reads]
         if pair is None:
-            slots = [self.tensors[a.tensor].slot for a in accesses if a.mode == "read"]
-            slots += ["activation"] * 2
-            pair = (slots[1], slots[0])
-        made = Operator(
-            self.unique(name) if kind != "view" else self.unique(name or "view"),
+            slots = [self.tensors[a.tensor].slot for a in accesses[:2]]
+            first, second, *_ = (*slots, "activation", "activation")
+            pair = (second, first)
+        accesses += [_access(t, "write") for t in writes]
+        operator = Operator(
+            self.unique(name or "view" if kind == "view" else name),
             kind,
             tuple(accesses),
             tuple(nests),
@@ -253,9 +192,10 @@ class GraphBuilder:
             inplace.name if inplace else "",
             tuple(sorted((attributes or {}).items())),
         )
-        self._open.append(made)
+        self._open.append(operator)
+        self.added.append(operator)
         self.kernels += kind != "view"
-        return made
+        return operator
 
     def linear(
         self,
@@ -313,54 +253,64 @@ class GraphBuilder:
     ) -> Tensor:
         """Add a convolution over the trailing axes of ``(batch, channels, ...)``.
 
-        `padding` is one number per axis, ``(begin..., end...)`` pairs, or ``"same"``. `groups`
-        equal to the channels makes it depthwise. `transposed` scatters instead of gathers.
+        See `SlidingWindow.of` for `padding`. With `groups` equal to the channels it is depthwise.
+        `transposed` scatters instead of gathering.
         """
-        batch, in_channels, *spatial = x.shape
-        axes = len(spatial)
-        k, s, d = pair(kernel, axes), pair(stride, axes), pair(dilation, axes)
-        pads = _pads(padding, k, d, axes)
-        if transposed:
-            extra = pair(output_padding, axes)
-            out = [
-                simplify((n - 1) * s[i] + d[i] * (k[i] - 1) + 1 + extra[i] - sum(pads[i]))
-                for i, n in enumerate(spatial)
-            ]
-        elif padding == "same":
-            out = [simplify(floor_div(n + (s[i] - 1), s[i])) for i, n in enumerate(spatial)]
-        else:
-            out = [conv_size(n, k[i], s[i], pads[i], d[i]) for i, n in enumerate(spatial)]
+        window, sizes = SlidingWindow.of(x, kernel, stride, padding, dilation), x.shape[2:]
+        further = pair(output_padding, len(sizes))
+        out = window.scattered(sizes, further) if transposed else window.outputs(sizes)
+        attributes = {
+            "kernel": window.kernel,
+            "stride": window.stride,
+            "padding": window.padding,
+            "dilation": window.dilation,
+            "groups": groups,
+            "transposed": transposed,
+        }
+        return self.convolution(
+            x, channels, out, attributes, bias=bias, name=name, weight=weight, reads=[x]
+        )
+
+    def convolution(
+        self,
+        x: Tensor,
+        channels: Dim,
+        out: Sequence[Dim],
+        attributes: Mapping[str, Any],
+        *,
+        bias: bool,
+        name: str,
+        reads: Sequence[Tensor | tuple[Tensor, Dim]],
+        weight: Tensor | None = None,
+        vector_ops: Dim = 0,
+    ) -> Tensor:
+        """Add a convolution with the given attributes (window, groups) and output extents.
+
+        `reads` are `x` with its number of elements, and further tensors besides the weights.
+        """
+        kernel, groups = attributes["kernel"], attributes["groups"]
+        batch, in_channels, *sizes = x.shape
         c, n = simplify(in_channels / groups), simplify(channels / groups)
-        w = weight or self.weight(
-            f"{name}.weight", (in_channels, n, *k) if transposed else (channels, c, *k)
-        )
+        # A transposed convolution multiplies once per input position and tap.
+        over, stride, shape = out, attributes["stride"], (channels, c)
+        if attributes.get("transposed"):
+            over, stride, shape = sizes, (1,) * len(kernel), (in_channels, n)
+        w = weight or self.weight(f"{name}.weight", (*shape, *kernel))
         y = self.tensor(f"{name}.out", (batch, channels, *out))
-        names = (x.name, w.name, y.name)
-        # A transposed convolution multiplies once an input position and tap.
-        over, limits = (spatial, spatial) if transposed else (out, spatial)
-        nest = conv_nest(
-            batch, groups, n, c, over, k, (1,) * axes if transposed else s, d, limits, names
-        )
-        reads: list[Tensor | tuple[Tensor, Dim]] = [x, w]
+        names, dilation = (x.name, w.name, y.name), attributes["dilation"]
+        nest = conv_nest(batch, groups, n, c, over, kernel, stride, dilation, sizes, names)
+        inputs = [reads[0], w, *reads[1:]]
         if bias:
-            reads.append(self.weight(f"{name}.bias", (channels,), tag="vector"))
-        depthwise = groups == in_channels and constant(groups) != 1
+            inputs.append(self.weight(f"{name}.bias", (channels,), tag="vector"))
         self.operator(
             name,
-            "depthwise" if depthwise else "conv",
-            reads,
+            "depthwise" if groups == in_channels and constant(groups) != 1 else "conv",
+            inputs,
             [y],
             nests=[nest],
-            vector_ops=y.elements if bias else 0,
+            vector_ops=vector_ops + (y.elements if bias else 0),
             pair=(w.slot, x.slot),
-            attributes={
-                "kernel": k,
-                "stride": s,
-                "padding": pads,
-                "dilation": d,
-                "groups": groups,
-                "transposed": transposed,
-            },
+            attributes=attributes,
         )
         return y
 
@@ -373,22 +323,22 @@ class GraphBuilder:
         format: str = "",
         shape: Sequence[Dim] | None = None,
     ) -> Tensor:
-        """Add a function of tensors, broadcast; `ops` an element where the table has none.
+        """Add a broadcast function of tensors; `ops` per element if the table has none.
 
-        `shape` is that of the result where an input is a table that is looked up in.
+        `shape` is the output's shape, needed if an input is a lookup table.
         """
         shape = broadcast([t.shape for t in inputs]) if shape is None else shape
         name = name or function
         y = self.tensor(f"{name}.out", shape, format=format or _shared_format(inputs))
         cost = VECTOR_OPS[function] if ops is None else ops
-        whole = next((t for t in inputs if t.shape == y.shape and t.role == "activation"), None)
+        reused = next((t for t in inputs if t.shape == y.shape and t.role == "activation"), None)
         self.operator(
             name,
             "elementwise",
             list(inputs),
             [y],
             vector_ops=cost * y.elements,
-            inplace=whole,
+            inplace=reused,
             attributes={"function": function},
         )
         return y
@@ -402,15 +352,12 @@ class GraphBuilder:
         affine: int = 2,
         features: Dim | None = None,
     ) -> Tensor:
-        """Add a normalisation with `affine` vectors of weights (scale, shift).
+        """Add a normalisation with `affine` weight vectors (scale, shift).
 
-        A ``batch_norm`` is an elementwise scale and shift at inference.
+        At inference, ``batch_norm`` is an elementwise scale and shift.
         """
-        channels = (
-            features
-            if features is not None
-            else (x.shape[1] if function in {"batch_norm", "group_norm"} else x.shape[-1])
-        )
+        by_channel = function in {"batch_norm", "group_norm"}
+        channels = x.shape[1 if by_channel else -1] if features is None else features
         y = self.tensor(f"{name}.out", x.shape)
         reads: list[Tensor | tuple[Tensor, Dim]] = [x]
         if affine:
@@ -427,12 +374,28 @@ class GraphBuilder:
         )
         return y
 
+    def _one(
+        self,
+        x: Tensor,
+        kind: str,
+        shape: Sequence[Dim],
+        name: str,
+        ops: float,
+        *,
+        of: Tensor | None = None,
+        format: str = "",
+        inplace: Tensor | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Tensor:
+        """Add an operator of one input with `ops` operations per element of its output or `of`."""
+        y = self.tensor(f"{name}.out", shape, format=format)
+        work = ops * (of or y).elements
+        self.operator(name, kind, [x], [y], vector_ops=work, inplace=inplace, attributes=attributes)
+        return y
+
     def softmax(self, x: Tensor, *, name: str = "softmax") -> Tensor:
         """Add a softmax over the last axis."""
-        y = self.tensor(f"{name}.out", x.shape)
-        ops = VECTOR_OPS["softmax"] * y.elements
-        self.operator(name, "softmax", [x], [y], vector_ops=ops, inplace=x)
-        return y
+        return self._one(x, "softmax", x.shape, name, VECTOR_OPS["softmax"], inplace=x)
 
     def pool(
         self,
@@ -444,45 +407,27 @@ class GraphBuilder:
         ceil: bool = False,
         name: str = "pool",
     ) -> Tensor:
-        """Add a pooling window over the trailing axes."""
-        batch, channels, *spatial = x.shape
-        axes = len(spatial)
-        k = pair(kernel, axes)
-        s = pair(kernel if stride is None else stride, axes)
-        pads = _pads(padding, k, (1,) * axes, axes)
-        if padding == "same":
-            out = [simplify(floor_div(n + (s[i] - 1), s[i])) for i, n in enumerate(spatial)]
-        else:
-            round_up = [s[i] - 1 if ceil else 0 for i in range(axes)]
-            out = [
-                conv_size(n + round_up[i], k[i], s[i], pads[i], 1) for i, n in enumerate(spatial)
-            ]
-        y = self.tensor(f"{name}.out", (batch, channels, *out))
-        self.operator(
-            name,
-            "pool",
-            [x],
-            [y],
-            vector_ops=product(*k) * y.elements,
-            attributes={"kernel": k, "stride": s, "padding": _pads(padding, k, (1,) * axes, axes)},
-        )
-        return y
+        """Add a pool over the trailing axes."""
+        window = SlidingWindow.of(x, kernel, kernel if stride is None else stride, padding)
+        shape = (*x.shape[:2], *window.outputs(x.shape[2:], ceil=ceil))
+        attributes = {
+            "kernel": window.kernel,
+            "stride": window.stride,
+            "padding": window.padding,
+        }
+        return self._one(x, "pool", shape, name, prod(window.kernel), attributes=attributes)
 
     def global_pool(self, x: Tensor, *, name: str = "global_pool", keep: bool = False) -> Tensor:
-        """Average over all spatial axes: ``(batch, channels)``, or with ones kept."""
-        shape = (*x.shape[:2], *((1,) * (len(x.shape) - 2))) if keep else x.shape[:2]
-        y = self.tensor(f"{name}.out", shape)
-        self.operator(name, "pool", [x], [y], vector_ops=x.elements)
-        return y
+        """Average over all spatial axes to ``(batch, channels)``; `keep` retains axes of 1."""
+        ones = (1,) * (len(x.shape) - 2) if keep else ()
+        return self.reduce(x, (*x.shape[:2], *ones), name=name)
 
     def reduce(self, x: Tensor, shape: Sequence[Dim], *, name: str = "reduce") -> Tensor:
-        """Reduce to a shape, one operation an element read."""
-        y = self.tensor(f"{name}.out", shape)
-        self.operator(name, "pool", [x], [y], vector_ops=x.elements)
-        return y
+        """Reduce to a shape, with one operation per element read."""
+        return self._one(x, "pool", shape, name, 1, of=x)
 
     def view(self, x: Tensor, shape: Sequence[Dim], *, name: str = "view") -> Tensor:
-        """Reshape without moving anything."""
+        """Reshape without data movement."""
         y = self.tensor(f"{name}.out", shape, format=x.format)
         self.operator(name, "view", [(x, 0)], [(y, 0)], inplace=x)
         return y
@@ -496,80 +441,42 @@ class GraphBuilder:
         read: Sequence[Dim] | None = None,
         order: Sequence[int] = (),
     ) -> Tensor:
-        """Add a concat, split, transpose, slice, pad or shift: traffic and no arithmetic.
+        """Add a concatenation, split, transposition, slice, padding or shift: traffic only.
 
-        `order` says which axis of the input each axis of a transpose is.
+        `order` maps each axis of a transposition's output to an axis of its input.
         """
         y = self.tensor(f"{name}.out", shape, format=_shared_format(inputs))
-        sizes = read if read is not None else [t.elements for t in inputs]
-        said = {"order": tuple(order)} if order else {}
-        self.operator(name, "copy", list(zip(inputs, sizes, strict=True)), [y], attributes=said)
+        reads = inputs if read is None else list(zip(inputs, read, strict=True))
+        attributes = {"order": tuple(order)} if order else {}
+        self.operator(name, "copy", reads, [y], attributes=attributes)
         return y
 
     def resize(
         self, x: Tensor, spatial: Sequence[Dim], *, name: str = "resize", ops: float = 7
     ) -> Tensor:
-        """Interpolate to another spatial size (bilinear: 7 operations an output)."""
-        y = self.tensor(f"{name}.out", (*x.shape[:2], *spatial))
-        self.operator(name, "resize", [x], [y], vector_ops=ops * y.elements)
-        return y
+        """Interpolate to another spatial size (bilinear: 7 operations per output)."""
+        return self._one(x, "resize", (*x.shape[:2], *spatial), name, ops)
 
     def convert(self, x: Tensor, format: str, *, name: str = "") -> Tensor:
         """Quantise or dequantise to a format (``""`` for the precision's activation format)."""
         function = "dequantise" if not format or format.startswith(("fp", "bf")) else "quantise"
-        y = self.tensor(f"{name or function}.out", x.shape, format=format)
-        ops = VECTOR_OPS[function] * y.elements
-        self.operator(
-            name or function,
+        return self._one(
+            x,
             "quantise",
-            [x],
-            [y],
-            vector_ops=ops,
+            x.shape,
+            name or function,
+            VECTOR_OPS[function],
+            format=format,
             attributes={"function": function},
         )
-        return y
 
 
-def _moved(item: Tensor | tuple[Tensor, Dim], mode: str) -> tuple[str, str, Dim]:
+def _access(item: Tensor | tuple[Tensor, Dim], mode: str) -> Access:
     if isinstance(item, Tensor):
-        return item.name, mode, item.elements
-    return item[0].name, mode, simplify(item[1])
+        return Access(item.name, mode, item.elements)
+    return Access(item[0].name, mode, simplify(item[1]))
 
 
 def _shared_format(inputs: Sequence[Tensor]) -> str:
     formats = {t.format for t in inputs if t.role == "activation"}
     return formats.pop() if len(formats) == 1 else ""
-
-
-def _pads(
-    padding: int | Sequence[int] | str, kernel: Sequence[int], dilation: Sequence[int], axes: int
-) -> tuple[tuple[int, int], ...]:
-    if isinstance(padding, str):
-        total = [max(d * (k - 1), 0) for k, d in zip(kernel, dilation, strict=True)]
-        return tuple((t // 2, t - t // 2) for t in total)
-    if isinstance(padding, int):
-        return ((padding, padding),) * axes
-    numbers = tuple(padding)
-    if len(numbers) == axes:
-        return tuple((p, p) for p in numbers)
-    return tuple((numbers[i], numbers[i + axes]) for i in range(axes))
-
-
-def broadcast(shapes: Sequence[tuple[Dim, ...]]) -> tuple[Dim, ...]:
-    """Return the NumPy broadcast of shapes with free dimensions.
-
-    Raises
-    ------
-    ValueError
-        Two fixed extents differ and neither is 1.
-    """
-    rank = max((len(s) for s in shapes), default=0)
-    result: list[Dim] = [1] * rank
-    for shape in shapes:
-        for i, size in enumerate(reversed(shape)):
-            here = result[-1 - i]
-            if here == 1:
-                result[-1 - i] = size
-            elif size not in (1, here) and None not in (constant(size), constant(here)):
-                raise ValueError(f"shapes do not broadcast: {here} and {size}")
-    return tuple(result)

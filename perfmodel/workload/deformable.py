@@ -1,21 +1,21 @@
-"""Deformable convolutions: taps are read where offsets say, which a convolution of its own makes.
+"""Deformable convolutions: taps are read at offsets that a second convolution computes.
 
-Dai et al., "Deformable Convolutional Networks", ICCV 2017; what hardware wants of the offsets:
-Huang et al., "CoDeNet", FPGA 2021 (whole pixels, a bound, one offset for all taps of a square).
+Dai et al., "Deformable Convolutional Networks", ICCV 2017; hardware-friendly offsets: Huang et al.,
+"CoDeNet", FPGA 2021 (whole pixels, a bound, one offset for all taps of a square).
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
-from perfmodel.workload.builder import GraphBuilder, conv_size
+from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.nest import conv_nest
-from perfmodel.workload.symbols import Dim, constant, product, simplify
+from perfmodel.workload.sliding_window import SlidingWindow
+from perfmodel.workload.symbols import Dim, product
 
-#: Operations of a sample between four pixels.
+#: Operations to interpolate between four pixels.
 BILINEAR_OPS: Final = 7
-#: ``free``: two offsets a tap; ``square``: one for all taps, a dilation of each pixel's own.
+#: ``free``: two offsets per tap; ``square``: one for all taps, a separate dilation per pixel.
 OffsetKind = Literal["free", "square"]
 
 
@@ -35,23 +35,23 @@ def deformable_conv(
     bias: bool = False,
     name: str = "deformable",
 ) -> Tensor:
-    """Add the convolution that makes the offsets, and the one whose taps are read there.
+    """Add the convolution that computes the offsets, and the one that samples at them.
 
     Parameters
     ----------
     x
         Shape ``(batch, channels, height, width)``.
     groups
-        Equal to the channels makes it depthwise.
+        Groups of channels; equal to the channels for a depthwise convolution.
     offset_kernel
-        Of the convolution that makes the offsets (3; CoDeNet 1).
+        Kernel size of the convolution that computes the offsets (3; CoDeNet 1).
     modulated
-        Each tap also has a weight of its own at each pixel (version 2).
+        Whether each tap also has a separate weight at each pixel (version 2).
     rounded
-        Offsets are whole pixels: a sample is one pixel, not four and 7 operations.
+        Whether offsets are whole pixels: a sample then reads one pixel, not four with 7 operations.
     bound
-        Largest offset in pixels; 0 for none. Rows within it can wait on the chip, so that each
-        pixel of `x` is read once; without a bound every sample is a read of its own.
+        Largest offset in pixels; 0 for none. Rows within the bound can be buffered on chip, so
+        that each pixel of `x` is read once; without a bound every sample is a separate read.
 
     Returns
     -------
@@ -59,54 +59,35 @@ def deformable_conv(
         Shape ``(batch, channels, height', width')``.
     """
     taps = kernel * kernel
-    many = 1 if offsets == "square" else 2 * taps
-    batch, ins, *spatial = x.shape
+    per_pixel = 1 if offsets == "square" else 2 * taps
     moves = g.conv(
         x,
-        many + (taps if modulated else 0),
+        per_pixel + (taps if modulated else 0),
         offset_kernel,
         stride=stride,
         padding=offset_kernel // 2,
         name=f"{name}.offsets",
     )
-    pads = (kernel // 2, kernel // 2)
-    out = [conv_size(n, kernel, stride, pads, 1) for n in spatial]
-    w = g.weight(f"{name}.weight", (channels, simplify(ins / groups), kernel, kernel))
-    y = g.tensor(f"{name}.out", (batch, channels, *out))
-    nest = conv_nest(
-        batch,
-        groups,
-        simplify(channels / groups),
-        simplify(ins / groups),
-        out,
-        (kernel, kernel),
-        (stride, stride),
-        (1, 1),
-        spatial,
-        (x.name, w.name, y.name),
-    )
-    samples = product(batch, ins, *out, taps)
+    window = SlidingWindow.of(x, kernel, stride, kernel // 2)
+    out = window.outputs(x.shape[2:])
+    samples = product(x.shape[0], x.shape[1], *out, taps)
     read = x.elements if bound else product(samples, 1 if rounded else 4)
     each = (0 if rounded else BILINEAR_OPS) + (1 if modulated else 0)
-    reads: list[Tensor | tuple[Tensor, Dim]] = [(x, read), w, moves]
-    if bias:
-        reads.append(g.weight(f"{name}.bias", (channels,), tag="vector"))
-    depthwise = groups == ins and constant(groups) != 1
-    g.operator(
-        name,
-        "depthwise" if depthwise else "conv",
-        reads,
-        [y],
-        nests=[nest],
-        vector_ops=product(samples, each) + (y.elements if bias else 0),
-        pair=(w.slot, x.slot),
-        attributes={
-            "kernel": (kernel, kernel),
-            "stride": (stride, stride),
-            "padding": pads * 2,
-            "dilation": (1, 1),
-            "groups": groups,
-            "deformable": offsets,
-        },
+    attributes = {
+        "kernel": window.kernel,
+        "stride": window.stride,
+        "padding": (kernel // 2,) * 4,
+        "dilation": window.dilation,
+        "groups": groups,
+        "deformable": offsets,
+    }
+    return g.convolution(
+        x,
+        channels,
+        out,
+        attributes,
+        bias=bias,
+        name=name,
+        reads=[(x, read), moves],
+        vector_ops=product(samples, each),
     )
-    return y

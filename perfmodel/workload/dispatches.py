@@ -1,4 +1,4 @@
-"""Nodes that a runtime dispatches though they compute and move nothing, as a row of launches."""
+"""Nodes that a runtime dispatches without computation or data movement, as a row of launches."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.workload.graph import Access, Block, Graph, Operator
 
 VIEWS = "views"
-"""Name of the row."""
+"""Name of the operator and of its block."""
 
 
 def with_views(graph: Graph) -> Graph:
-    """Return the graph with its views as launches at the end; the graph itself without any.
+    """Return the graph with a final operator for its views; the graph itself if it has none.
 
-    One operator of class ``dispatch`` runs as often as the graph has views. It moves no element,
-    so that bytes, arithmetic and lifetimes stay as they are.
+    The operator, of class ``dispatch``, is executed once per view. It moves no elements, so bytes,
+    arithmetic and live ranges do not change.
     """
     return graph if graph.views == 0 else _with_views(graph)
 
 
 @cached(GRAPH_BYTES, same=1)
 def _with_views(graph: Graph) -> Graph:
-    # A row touches something: what leaves the network is there to the end anyway.
+    # A row requires an access; an output of the network is live until the end anyway.
     writers = [operator for _, operator in graph.walk() if operator.writes]
     if not writers:
         return graph

@@ -1,4 +1,4 @@
-"""A graph as a runtime executes it: conversions of layouts and formats, algorithms chosen."""
+"""A graph as executed by a runtime: layout and format conversions, and convolution algorithms."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any, NamedTuple
 from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.formats import fixed_format
 from perfmodel.workload.algorithms import algorithm_of, weight_growth
-from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.dispatches import with_views
 from perfmodel.workload.graph import Access, Block, Graph, Operator
 from perfmodel.workload.layouts import PLAIN, BlockedChannelLayout, with_conversions
 from perfmodel.workload.symbols import constant, simplify
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
-#: Compute formats that are no storage formats -> what stores them.
+#: Compute formats that are not storage formats -> the format in which they are stored.
 _STORED: Mapping[str, str] = {"fp8": "fp8_e4m3", "tf32": "fp32"}
-#: Operators that compute nothing, in any format.
+#: Operators without computation, in any format.
 _MOVES = frozenset({"view", "copy", "gather", "quantise"})
 
 
 class ExecutionPolicy(NamedTuple):
-    """What a runtime adds to a network; mappings are pairs of a key and words.
+    """Changes that a runtime makes to a network; mappings are tuples of (key, words).
 
     Attributes
     ----------
     executes
-        Class or function -> compute formats, the fall-back first.
+        Class or function -> supported compute formats, the fallback first.
     algorithms
-        Class of convolution -> algorithms, best first.
+        Class of convolution -> algorithms, in order of preference.
     active_neurons
-        Share of feed-forward neurons that are read and computed; 0 for all.
+        Share of feed-forward neurons that are read and computed; 0 for all of them.
     layout
-        What lies in blocks of channels, with conversions around it.
+        Layout of channels, with conversions at its boundaries.
     views
-        Whether views are dispatched like any operator.
+        Whether views are dispatched like other operators.
     """
 
     executes: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -46,26 +46,26 @@ class ExecutionPolicy(NamedTuple):
 
     @property
     def rewrites(self) -> bool:
-        """Whether operators change, beyond conversions of layout around them."""
+        """Whether operators change, apart from layout conversions between them."""
         return bool(self.executes or self.algorithms or self.active_neurons)
 
 
 def executed(graph: Graph, execution: ExecutionPolicy, activations: str) -> Graph:
-    """Return the graph with what a runtime adds to it; the same object where it adds nothing.
+    """Return the graph with the changes that a runtime makes; the same object if there are none.
 
     Parameters
     ----------
     activations
-        Compute format of activations that have no format of their own.
+        Compute format of activations without a fixed format.
 
     Returns
     -------
     Graph
-        With ``quantise`` operators around those that fall back on another format (kernels of their
-        own: nothing rides on them), ``algorithm`` among the attributes of convolutions, a ``copy``
-        wherever a layout changes (`perfmodel.workload.layouts`), and last a row for the views
-        (`perfmodel.workload.dispatches`). Weights are laid out and converted beforehand, at no
-        cost.
+        The graph with ``quantise`` operators around operators that fall back to another format
+        (separate kernels that nothing fuses with), ``algorithm`` among the attributes of
+        convolutions, a ``copy`` at each change of layout (`perfmodel.workload.layouts`), and last
+        a row for the views (`perfmodel.workload.dispatches`). Weights are laid out and converted
+        in advance, at no cost.
     """
     if execution.rewrites:
         graph = _executed(graph, execution._replace(layout=PLAIN, views=False), activations)
@@ -94,48 +94,48 @@ def _attributes(operator: Operator, **more: Any) -> tuple[tuple[str, Any], ...]:
 
 
 def _with_algorithms(graph: Graph, listed: Mapping[str, tuple[str, ...]]) -> Graph:
-    def chosen(operator: Operator) -> Operator:
+    def with_algorithm(operator: Operator) -> Operator:
         name = algorithm_of(operator, listed.get(_class(operator), ()))
         if not name:
             return operator
-        said = _attributes(operator, algorithm=name)
+        attributes = _attributes(operator, algorithm=name)
         grown = weight_growth(name)
         if grown == 1.0:
-            return replace(operator, attributes=said)
-        # Filters are transformed when the network is loaded: they lie, and are read, in that form.
+            return replace(operator, attributes=attributes)
+        # Filters are transformed when the network is loaded, and are stored and read in that form.
         accesses = tuple(
             replace(a, elements=simplify(grown * a.elements))
             if graph.tensors[a.tensor].role == "weight" and len(graph.tensors[a.tensor].shape) > 1
             else a
             for a in operator.accesses
         )
-        return replace(operator, attributes=said, accesses=accesses)
+        return replace(operator, attributes=attributes, accesses=accesses)
 
-    blocks = [replace(b, operators=tuple(map(chosen, b.operators))) for b in graph.blocks]
+    blocks = [replace(b, operators=tuple(map(with_algorithm, b.operators))) for b in graph.blocks]
     return replace(graph, blocks=tuple(blocks))
 
 
-#: Tag of a feed-forward weight -> the dimension of its product that counts neurons.
+#: Tag of a feed-forward weight -> the dimension of its product that indexes neurons.
 _NEURONS: Mapping[str, str] = {"ffn_up": "n", "ffn_gate": "n", "ffn_down": "k"}
 
 
 def _with_neurons(graph: Graph, share: float) -> Graph:
-    """Return the graph with a share of the neurons of its feed-forward layers at work."""
+    """Return the graph with only a share of its feed-forward neurons active."""
 
     def thinned(operator: Operator) -> Operator:
         tags = {graph.tensors[name].tag for name in operator.reads}
-        found = tags & set(_NEURONS)
-        if operator.kind != "gemm" or len(found) != 1:
+        neuron_tags = tags & set(_NEURONS)
+        if operator.kind != "gemm" or len(neuron_tags) != 1:
             return operator
-        dim = _NEURONS[found.pop()]
+        dim = _NEURONS[neuron_tags.pop()]
         nests = tuple(
             replace(nest, dims=tuple((n, share * s if n == dim else s) for n, s in nest.dims))
             for nest in operator.nests
         )
-        moved = "write" if dim == "n" else "read"
+        side = "write" if dim == "n" else "read"
         accesses = tuple(
             replace(a, elements=simplify(share * a.elements))
-            if a.mode == moved or graph.tensors[a.tensor].role == "weight"
+            if a.mode == side or graph.tensors[a.tensor].role == "weight"
             else a
             for a in operator.accesses
         )
@@ -147,7 +147,7 @@ def _with_neurons(graph: Graph, share: float) -> Graph:
 
 
 class _FallBacks:
-    """Conversions around operators that run in another format than their activations have."""
+    """Insertion of conversions around operators that fall back to another format."""
 
     def __init__(
         self, graph: Graph, executes: Mapping[str, tuple[str, ...]], activations: str
@@ -155,7 +155,7 @@ class _FallBacks:
         self._executes, self._activations = executes, activations
         self._before = graph
         self._tensors = dict(graph.tensors)
-        # Readers that take the tensor as it is stored: where there are none it is never stored.
+        # Tensors with readers in their own format: without any, the tensor is never stored.
         self._stored_readers = {
             name
             for _, operator in graph.walk()
@@ -169,7 +169,7 @@ class _FallBacks:
             self.graph = replace(graph, tensors=self._tensors, blocks=tuple(blocks))
 
     def _block(self, block: Block) -> Iterator[Operator]:
-        # A copy made in an earlier block may be one of an earlier repetition.
+        # A copy made in an earlier block may belong to an earlier repetition.
         self._twins = {}
         for operator in block.operators:
             yield from self._operator(self._with_scores(operator))
@@ -186,7 +186,7 @@ class _FallBacks:
         return fixed_format(format)[0].compute if format else self._activations
 
     def _converted_reads(self, operator: Operator) -> dict[str, str]:
-        """Return activation that an operator cannot read as it is -> format it falls back on."""
+        """Return activations that an operator cannot read in their format -> fallback format."""
         return self._outside(operator, operator.reads)
 
     def _outside(self, operator: Operator, names: tuple[str, ...]) -> dict[str, str]:
@@ -200,7 +200,7 @@ class _FallBacks:
         }
 
     def _with_scores(self, operator: Operator) -> Operator:
-        """Note the format in which the softmax inside an attention runs, if not its own."""
+        """Record the format of an attention's softmax if it differs from that of the scores."""
         listed = self._executes.get("softmax", ())
         if operator.kind != "attention" or not listed:
             return operator
@@ -225,15 +225,15 @@ class _FallBacks:
                 yield self._conversion(f"{operator.name}.from_{name}", name, twin)
             names[name] = twin
         slots = {self._tensors[old].slot: self._tensors[new].slot for old, new in names.items()}
-        made = operator.renamed(names, {})
+        rerouted = operator.renamed(names, {})
         out = {name: self._twin(name, format) for name, format in writes.items()}
-        left, right = made.pair
+        left, right = rerouted.pair
         pair = (slots.get(left, left), slots.get(right, right))
         yield replace(
-            made.renamed({}, out),
+            rerouted.renamed({}, out),
             pair=pair,
             inplace="",
-            attributes=_attributes(made, alone=True),
+            attributes=_attributes(rerouted, alone=True),
         )
         for name, twin in out.items():
             if name in self._stored_readers:

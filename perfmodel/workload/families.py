@@ -1,4 +1,4 @@
-"""Families of parametric models: what a workload file's ``family`` names."""
+"""Families of parametric models, which the ``family`` of a workload file selects."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class ExecutionSemantics(NamedTuple):
-    """What a runtime executes of a network; facts of the runtime, not of the network.
+    """Properties of a runtime that determine which operators of a network it executes.
 
     Attributes
     ----------
     head_on_every_token
-        A prefill runs the classifier on every token instead of the last.
+        Whether a prefill runs the classifier on every token instead of the last only.
     runs_dead_branches
-        Operators whose result nothing reads are executed.
+        Whether operators with unused results are executed.
     """
 
     head_on_every_token: bool = False
@@ -39,16 +39,18 @@ class Family:
     Attributes
     ----------
     name
-        As a workload file names it.
+        Name in a workload file.
     structure
-        Frozen, hashable pydantic model of what shapes the graph (layers, widths, phase).
+        Frozen, hashable pydantic model of the properties that determine the graph (layers, widths,
+        phase).
     parameters
         ``structure -> {name: default}``: the free dimensions (``batch``, ``context`` ...), each of
         which may be bound to a number or an array.
     build
         ``(structure, semantics) -> Graph`` with the free dimensions as symbols of those names.
     items
-        ``structure -> (unit, dimension)``: what one run yields, such as ``("tokens", batch)``.
+        ``structure -> (unit, dimension)``: unit and number of one run's results, such as
+        ``("tokens", batch)``.
     """
 
     name: str
@@ -58,7 +60,7 @@ class Family:
     items: Callable[[Any], tuple[str, Dim]]
 
 
-#: Family name -> module that holds it as ``FAMILY_<NAME>``; imported when asked for.
+#: Family name -> module that defines it as ``FAMILY_<NAME>``; imported on first use.
 BUILT_IN: Mapping[str, str] = {
     "transformer": "perfmodel.workload.transformer",
     "streaming": "perfmodel.workload.streaming",
@@ -66,35 +68,35 @@ BUILT_IN: Mapping[str, str] = {
 }
 
 
-#: Keys that make the structure of a plain graph a template, and so a family of its own.
+#: Keys that make the structure of a plain graph a template, which is a family by itself.
 _TEMPLATE = frozenset({"extends", "fields", "refuse", "tables", "blocks", "folded"})
 
 
 def is_template(structure: Mapping[str, Any]) -> bool:
-    """Tell whether the structure of a plain graph has fields or blocks."""
+    """Return whether the structure of a plain graph has fields or blocks."""
     return not _TEMPLATE.isdisjoint(structure)
 
 
 @lru_cache
 def family_files() -> Mapping[str, Path]:
-    """Return the families that a template states, in YAML: name and file."""
+    """Return the YAML files of the families that are stated as templates, by name."""
     return {
         path.stem: path for path in sorted((data_root("workloads") / "families").glob("*.yaml"))
     }
 
 
 def family_names() -> list[str]:
-    """Return the names of the families of the library."""
+    """Return the names of the library's families."""
     return sorted({*BUILT_IN, *family_files()})
 
 
 def family(name: str) -> Family:
-    """Return a family by name: those of the library, then entry points ``perfmodel.families``.
+    """Return a family by name, from the library or from entry points ``perfmodel.families``.
 
     Raises
     ------
     KeyError
-        No such family.
+        The family is unknown.
     """
     from importlib import import_module
     from importlib.metadata import entry_points

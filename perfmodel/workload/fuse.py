@@ -1,4 +1,4 @@
-"""Operator fusion: which operators run as one kernel and keep their intermediate tensor inside."""
+"""Operator fusion: grouping of operators into kernels that keep their intermediate tensors."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from perfmodel.workload.symbols import Dim, constant, maximum, simplify
 
 
 class FusionRules(NamedTuple):
-    """What a runtime fuses.
+    """Fusion rules of a runtime.
 
     Attributes
     ----------
     elementwise
-        Chains of elementwise operators (activations, residual adds, folded batch normalisation)
-        join the operator that produces their input, when they are its only reader and of its
-        shape.
+        Whether chains of elementwise operators (activations, residual additions, folded batch
+        normalisation) fuse with the producer of their input, if they are its only reader and have
+        its shape.
     flash_attention
-        Attention keeps its score matrix on chip.
+        Whether attention keeps its score matrix on chip.
     into
-        Classes of operator that elementwise ones join; all where empty.
+        Operator classes with which elementwise ones fuse; empty for all.
     panels
-        How products of convolutions are cut.
+        Partition of the products of convolutions into panels.
     narrow
-        Channels in a vector of depthwise kernels, where few that do not fill it are told apart.
+        Vector length in channels of depthwise kernels, if kernels that do not fill a vector are
+        distinguished; else 0.
     """
 
     elementwise: bool = True
@@ -40,14 +41,14 @@ class FusionRules(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FusedKernel:
-    """Operators that run as one.
+    """Operators that run as one kernel.
 
     Attributes
     ----------
     head
-        The operator whose class and compute format stand for the kernel.
+        Operator whose class and compute format represent the kernel.
     reads, writes
-        Tensor -> elements that enter and leave it; what stays inside is in neither.
+        Tensor -> elements that enter and leave the kernel, without internal tensors.
     """
 
     block: Block
@@ -62,15 +63,15 @@ class FusedKernel:
 _MATRIX = ("gemm", "conv", "depthwise", "attention", "moe", "recurrent")
 
 
-#: Operators that may ride on the one that makes their input; rounding a result is a step of it.
+#: Operators that may fuse with the producer of their input; rounding a result is one of them.
 RIDERS = frozenset({"elementwise", "quantise"})
 
 
 def kernels(graph: Graph, fusion: FusionRules) -> list[FusedKernel]:
     """Group a graph's operators into kernels, in execution order.
 
-    Views cost nothing and vanish: their outputs are other names of their inputs. So do operators on
-    empty tensors, and the bodies of loops that never run.
+    Views cost nothing and are dropped: their outputs are aliases of their inputs. Operators on
+    empty tensors and the bodies of loops with no iterations are dropped too.
     """
     alias = aliases(graph)
     readers: dict[str, int] = dict.fromkeys(graph.outputs, 1)
@@ -81,25 +82,25 @@ def kernels(graph: Graph, fusion: FusionRules) -> list[FusedKernel]:
     for name in graph.outputs:
         if name in alias:
             readers[alias[name]] = readers.get(alias[name], 0) + 1
-    made: list[FusedKernel] = []
+    fused: list[FusedKernel] = []
     for block in graph.blocks:
         if constant(block.count) != 0:
-            made += _block_kernels(graph, block, fusion, alias, readers)
-    return [kernel for kernel in made if not _is_idle(graph, kernel)]
+            fused += _block_kernels(graph, block, fusion, alias, readers)
+    return [kernel for kernel in fused if not _is_idle(graph, kernel)]
 
 
 def _is_idle(graph: Graph, kernel: FusedKernel) -> bool:
-    """Whether a kernel has nothing to do: all that it makes is empty, and it reads nothing."""
+    """Return whether a kernel has no work: its outputs are empty, and it reads nothing."""
     work = (*kernel.writes.values(), *kernel.reads.values(), kernel.macs, kernel.vector_ops)
     if not all(constant(dim) == 0 for dim in work):
         return False
-    # A view that a runtime dispatches moves nothing and takes time.
-    made = [graph.tensors[name] for op in kernel.operators for name in op.writes]
-    return bool(made) and all(constant(tensor.elements) == 0 for tensor in made)
+    # A view that a runtime dispatches moves no data but costs time.
+    results = [graph.tensors[name] for op in kernel.operators for name in op.writes]
+    return bool(results) and all(constant(tensor.elements) == 0 for tensor in results)
 
 
 def aliases(graph: Graph) -> dict[str, str]:
-    """Return output of a view -> the tensor that it is another name of."""
+    """Return, for each output of a view, the tensor that it is an alias of."""
     alias: dict[str, str] = {}
     for _, operator in graph.walk():
         if operator.kind == "view" and operator.reads and operator.writes:
@@ -116,8 +117,8 @@ def _block_kernels(
     alias: Mapping[str, str],
     readers: Mapping[str, int],
 ) -> list[FusedKernel]:
-    # A group goes by the position of its first member and runs where its last one stands: nothing
-    # between reads its inner tensors.
+    # A group is keyed by its first member's position and runs at its last member's, which is legal
+    # because nothing in between reads its internal tensors.
     groups: dict[int, list[Operator]] = {}
     heads: dict[int, Operator] = {}
     last: dict[int, int] = {}
@@ -127,14 +128,14 @@ def _block_kernels(
             continue
         target = position
         if fusion.elementwise and operator.kind in RIDERS and not _alone(operator):
-            made = graph.tensors[operator.writes[0]].elements
-            # A kernel that makes a few numbers cannot finish the many that they are broadcast to.
+            elements = graph.tensors[operator.writes[0]].elements
+            # A producer of few elements cannot apply a function to the many they are broadcast to.
             hosts = [
                 producer[name]
                 for name in (alias.get(n, n) for n in operator.reads)
                 if name in producer
                 and readers.get(name, 0) == 1
-                and graph.tensors[name].elements == made
+                and graph.tensors[name].elements == elements
                 and not _alone(groups[producer[name]][-1])
                 and (not fusion.into or heads[producer[name]].kind in fusion.into)
             ]
@@ -154,7 +155,7 @@ def _block_kernels(
 
 
 def _alone(operator: Operator) -> bool:
-    """Tell whether a runtime runs an operator as a kernel of its own, whatever it fuses."""
+    """Return whether a runtime always runs an operator as a separate kernel."""
     return "alone" in dict(operator.attributes)
 
 
@@ -184,7 +185,7 @@ def _kernel(
             before in {"conv", "depthwise"}
             and dict(operator.attributes).get("function") == "batch_norm"
         )
-        # A conversion between them is as much a step of the convolution as the normalisation.
+        # A conversion is a step of the convolution, so normalisation after it is still folded.
         before = before if operator.kind == "quantise" else operator.kind
         if not folded:
             vector_ops = vector_ops + operator.vector_ops

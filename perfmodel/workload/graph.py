@@ -1,4 +1,4 @@
-"""The workload graph: operators over tensors, in blocks with a count."""
+"""Workload graph: operators on tensors, in blocks that are executed a number of times."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from perfmodel.workload.symbols import Dim, at_most, product, simplify
 if TYPE_CHECKING:
     import networkx as nx
 
-#: Roles of tensors. `state` is a recurrent or scan state, kept like an activation.
+#: Roles of tensors; `state` is a recurrent or scan state, stored like an activation.
 ROLES = ("activation", "weight", "kv", "state")
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor: name, shape and how it is stored.
+    """A tensor: name, shape and storage format.
 
     Attributes
     ----------
@@ -30,10 +30,8 @@ class Tensor:
         Part of a network whose format may differ (``vector``, ``attn_v``, ``ffn_down``, ``head``,
         ``embedding``, ``expert``).
     format
-        A fixed format that a precision does not change (``int64`` indices, the ``int8`` of a
-        quantised file); empty for one that the precision decides.
-    external
-        Exists before the first operator or after the last one (network input or output).
+        Fixed format that a precision does not change (``int64`` indices, the ``int8`` of a
+        quantised file); empty if the precision determines it.
     """
 
     name: str
@@ -49,7 +47,7 @@ class Tensor:
 
     @property
     def slot(self) -> str:
-        """What decides its bits: ``role``, ``role:tag`` or ``=format``."""
+        """Key that determines its format: ``role``, ``role:tag`` or ``=format``."""
         if self.format:
             return f"={self.format}"
         return f"{self.role}:{self.tag}" if self.tag else self.role
@@ -74,24 +72,24 @@ class Operator:
         Class of operator: ``gemm``, ``conv``, ``depthwise``, ``attention``, ``moe``, ``norm``,
         ``softmax``, ``elementwise``, ``pool``, ``copy``, ``gather``, ``recurrent``, ``scan``,
         ``resize``, ``quantise``, ``stream`` (a loop over arrays), ``tree`` (walks down decision
-        trees, each step fetching what the last one decided), ``view`` (free), ``dispatch``
-        (a launch that computes and moves nothing; `perfmodel.workload.dispatches`).
+        trees, in which each fetch depends on the previous one), ``view`` (free), ``dispatch``
+        (a launch without computation or data movement; `perfmodel.workload.dispatches`).
     nests
-        Its loop nests; empty where it multiplies nothing.
+        Its loop nests; empty if it multiplies nothing.
     vector_ops
         Arithmetic operations outside the nests.
     accesses
-        What it reads and writes.
+        Tensors that it reads and writes, with the number of elements.
     pair
-        Slots of the two multiplied operands (their formats decide the compute format).
+        Slots of the two multiplied operands, whose formats determine the compute format.
     masked_macs
-        Part of the multiply-accumulates that a causal mask or window voids.
+        Multiply-accumulates whose results a causal mask or window discards.
     scores
-        Elements of an attention matrix that an unfused kernel writes and reads.
+        Elements of an attention's score matrix, which an unfused kernel writes and reads.
     inplace
-        Name of the input whose buffer the output may take over, or empty.
-    sparse_density
-        Fraction of weights that are not zero.
+        Name of the input whose buffer the output may reuse, or empty.
+    attributes
+        Further properties as sorted (name, value) pairs, such as ``kernel`` and ``stride``.
     """
 
     name: str
@@ -115,27 +113,27 @@ class Operator:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of the tensors it reads."""
+        """Names of the tensors that it reads."""
         return tuple(a.tensor for a in self.accesses if a.mode == "read")
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """Names of the tensors it writes."""
+        """Names of the tensors that it writes."""
         return tuple(a.tensor for a in self.accesses if a.mode == "write")
 
     @property
     def tensors(self) -> frozenset[str]:
-        """Names of all tensors that it touches, those of its nests alone too."""
+        """Names of all its tensors, including those that occur in its nests only."""
         operands = (o.tensor for nest in self.nests for o in nest.operands)
         return frozenset((*(a.tensor for a in self.accesses), *operands))
 
     def renamed(self, read: Mapping[str, str], written: Mapping[str, str]) -> Operator:
-        """Return the operator over tensors of other names, in its nests too.
+        """Return the operator with renamed tensors, also in its nests.
 
         Parameters
         ----------
         read, written
-            Name of a tensor -> what it is called where it is read, and where it is written.
+            Name of a tensor -> new name where it is read, and where it is written.
         """
 
         def name(old: str, *, output: bool) -> str:
@@ -161,19 +159,19 @@ class Operator:
 
     @property
     def scores_tensor(self) -> str:
-        """Name that the nests of an attention give its scores; empty where there are none."""
+        """Name of an attention's scores in its nests; empty for other operators."""
         if self.kind != "attention" or not self.nests:
             return ""
-        return next(o.tensor for o in self.nests[0].operands if o.role == "output")
+        return self.nests[0].output.tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Operators executed in order, `count` times.
+    """Operators that are executed in order, `count` times.
 
     `phase` is empty, ``prefill``, ``decode``, ``encode``, ``forward`` or ``backward``; `layer`
-    marks a block that repeats a layer (a runtime may charge a cost a layer). Weights of a block are
-    stored `stored` times: `count` for layers, once for the decode steps of a request.
+    marks a block that repeats a layer (a runtime may charge a cost per layer). Weights of a block
+    are stored `stored` times: `count` for layers, once for the decode steps of a request.
     """
 
     name: str
@@ -186,7 +184,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network: tensors, blocks of operators, and the names of what goes in and comes out."""
+    """A network: tensors, blocks of operators, and the names of its inputs and outputs."""
 
     name: str
     tensors: Mapping[str, Tensor]
@@ -197,13 +195,13 @@ class Graph:
     schedulable_only: bool = False
     defaults: Mapping[str, float] = field(default_factory=dict[str, float])
     views: Dim = 0
-    """Nodes of the network's file that are no kernels and that a runtime may dispatch all the same:
-    views, and arithmetic on shapes that only running the network tells."""
+    """Nodes in the network's file that are not kernels but may be dispatched by a runtime: views,
+    and arithmetic on shapes that are known only at run time."""
     calls: Dim = 0
-    """Bodies of control flow (``If``, ``Loop``, ``Scan``) that a run enters."""
+    """Number of control-flow bodies (``If``, ``Loop``, ``Scan``) that a run enters."""
 
     def walk(self) -> Iterator[tuple[Block, Operator]]:
-        """Iterate over every operator with its block, in execution order."""
+        """Iterate over all operators with their blocks, in order of execution."""
         for block in self.blocks:
             for operator in block.operators:
                 yield block, operator
@@ -218,7 +216,7 @@ class Graph:
 
     @cached_property
     def row_lengths(self) -> Mapping[str, int]:
-        """Elements of a row of the stored matrices, by their tag."""
+        """Row length, in elements, of the stored matrices by tag."""
         return {
             tensor.tag: int(tensor.shape[-1])
             for tensor in self.tensors.values()
@@ -229,7 +227,7 @@ class Graph:
 
     @property
     def weight_elements(self) -> Dim:
-        """Stored parameters: every weight once, times the layers that have their own."""
+        """Number of stored parameters, with separate weights for each layer."""
         total: Dim = 0
         for name, times in self.stored_weights().items():
             total = total + times * self.tensors[name].elements
@@ -237,12 +235,12 @@ class Graph:
 
     @property
     def active_weight_elements(self) -> Dim:
-        """Weight elements that one run reads: the "active parameters" of a model card.
+        """Number of weight elements that a run reads: the "active parameters" of a model card.
 
-        Each once, however often it is read: the table that embeds and classifies is one tensor, and
-        a step of a recurrence reads the weights of the step before it. Of an embedding table only
-        the rows that are read count, of experts those that are touched. Bind ``batch`` of a decode
-        step to 1 for the figure that cards state.
+        Each element counts once, however often it is read: an embedding table reused by the
+        classifier is one tensor, and so are the weights of a recurrence. Of an embedding table,
+        only the rows that are read count; of experts, only those that are touched. Bind ``batch``
+        of a decode step to 1 for the number on model cards.
         """
         read: dict[str, Dim] = {}
         for block, operator in self.walk():
@@ -253,12 +251,12 @@ class Graph:
         stored = self.stored_weights()
         total: Dim = 0
         for name, elements in read.items():
-            whole = stored[name] * self.tensors[name].elements
-            total = total + at_most(simplify(elements), simplify(whole))
+            size = stored[name] * self.tensors[name].elements
+            total = total + at_most(simplify(elements), simplify(size))
         return simplify(total)
 
     def stored_weights(self) -> dict[str, Dim]:
-        """Return weight name -> how many copies are stored (tied weights once)."""
+        """Return weight name -> number of stored copies (tied weights once)."""
         stored: dict[str, Dim] = {}
         for block, operator in self.walk():
             for name in operator.reads:
@@ -267,36 +265,36 @@ class Graph:
         return stored
 
     def unroll(self, values: Mapping[str, float] | None = None) -> Graph:
-        """Return the graph with every repetition written out, for schedulers.
+        """Return the graph with all repetitions unrolled, for schedulers.
 
-        Repetition ``i`` of a block names its tensors and operators ``name@i``; a layer's weights
-        and caches are its own, what several blocks share stays one tensor. Steps of a phase that
-        runs several times follow each other whole.
+        Repetition ``i`` of a block names its tensors and operators ``name@i``. Weights and caches
+        are separate per layer; tensors shared by several blocks remain single. The steps of a phase
+        that runs several times are executed one after another.
 
         Parameters
         ----------
         values
-            Numbers for free dimensions; needed where a count is free.
+            Numbers for free dimensions; required if a count is free.
 
         Raises
         ------
         ValueError
-            A count is not a whole number.
+            A count is not an integer.
         """
         from perfmodel.workload.unroll import unroll
 
         return unroll(self, values or {})
 
     def to_networkx(self) -> nx.DiGraph[str]:
-        """Return operators as nodes and what flows between them as edges.
+        """Return the operators as nodes and the tensors between them as edges.
 
-        Nodes carry ``kind``, ``macs``, ``count`` and ``phase``; edges ``tensors``, the names of
-        what the second operator reads of the first.
+        Nodes have attributes ``kind``, ``macs``, ``count`` and ``phase``; edges have ``tensors``,
+        the names of the tensors that the second operator reads from the first.
         """
         import networkx as nx
 
         graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
-        made: dict[str, str] = {}
+        producers: dict[str, str] = {}
         for block, operator in self.walk():
             node = operator.name
             graph.add_node(
@@ -304,16 +302,16 @@ class Graph:
             )
             read: dict[str, tuple[str, ...]] = {}
             for name in operator.reads:
-                if made.get(name, node) != node:
-                    read[made[name]] = (*read.get(made[name], ()), name)
+                if producers.get(name, node) != node:
+                    read[producers[name]] = (*read.get(producers[name], ()), name)
             for source, names in read.items():
                 graph.add_edge(source, node, tensors=names)
             for name in operator.writes:
-                made[name] = node
+                producers[name] = node
         return graph
 
     def content_hash(self) -> str:
-        """Return a hash of the graph's content (structure, shapes and counts)."""
+        """Return a hash of the graph's structure, shapes and counts."""
         return self._content_hash
 
     @cached_property

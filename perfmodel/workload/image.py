@@ -1,4 +1,4 @@
-"""What image networks share: free dimensions, normalised convolutions, squeeze and excitation."""
+"""Common parts of image networks: free dimensions, normalised convolutions, squeeze-excitation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from perfmodel.workload.symbols import Dim, symbol
 
 
 class ImageStructure(FrozenModel):
-    """What every image classifier has.
+    """Structure common to all image classifiers.
 
     Attributes
     ----------
     classes
-        Outputs of the classifier.
+        Number of outputs of the classifier.
     image_channels
         Channels of the input image.
     batch_norm
-        ``separate``: a scale and shift after each convolution, as trained and as parameters are
-        published; ``folded``: merged into the convolution's weights and bias, as deployed.
+        ``separate``: a scale and a shift after each convolution, as trained and as in published
+        parameter counts; ``folded``: merged into the convolution's weights and bias, as deployed.
     """
 
     classes: int = Field(1000, gt=0, le=10**7)
@@ -40,7 +40,7 @@ class ImageBuilder(GraphBuilder):
         self.folded = folded
 
     def image(self, channels: int) -> Tensor:
-        """Declare the input ``(batch, channels, height, width)``, all but the channels free."""
+        """Declare the input ``(batch, channels, height, width)``; only the channels are fixed."""
         shape = (symbol("batch"), channels, symbol("height"), symbol("width"))
         return self.input("image", shape)
 
@@ -58,9 +58,9 @@ class ImageBuilder(GraphBuilder):
         bias: bool = False,
         dilation: int = 1,
     ) -> Tensor:
-        """Add convolution, batch normalisation and activation; `padding` keeps the size by default.
+        """Add convolution, batch normalisation and activation; default padding preserves the size.
 
-        A folded normalisation leaves the convolution a bias.
+        Folding the normalisation adds a bias to the convolution.
         """
         pads = _half(kernel, dilation) if padding is None else padding
         y = self.conv(
@@ -81,7 +81,7 @@ class ImageBuilder(GraphBuilder):
     def squeeze_excite(
         self, x: Tensor, channels: Dim, *, activation: str, gate: str, name: str = "se"
     ) -> Tensor:
-        """Add squeeze and excitation: pooled channels scale their own maps (Hu et al. 2018)."""
+        """Add squeeze-and-excitation: globally pooled channels scale the maps (Hu et al. 2018)."""
         pooled = self.global_pool(x, name=f"{name}.pool", keep=True)
         hidden = self.conv(pooled, channels, 1, name=f"{name}.reduce")
         hidden = self.elementwise(activation, hidden, name=f"{name}.{activation}")

@@ -1,4 +1,4 @@
-"""Checks of a template that need no run: names, references to later layers, steps not reached."""
+"""Static checks of a template: names, references to later layers, steps that are not reached."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from perfmodel.workload.layer_template import LayerTemplate
 
 
 def written_wrongly(template: LayerTemplate, inputs: Collection[str]) -> Iterator[Flaw]:
-    """Yield names that occur twice, cycles, and references to layers that are made later.
+    """Yield duplicate names, cycles, and references to later layers.
 
     Parameters
     ----------
     template
-        What was read.
+        The parsed template.
     inputs
         Names of the network's inputs.
     """
@@ -42,7 +42,7 @@ def _block(block: LayerBlock, inputs: Collection[str]) -> Iterator[Flaw]:
 
 
 def _conditional(steps: Sequence[LayerStep], inside: bool = False) -> set[int]:
-    """Return the numbers of the steps that a condition may leave out."""
+    """Return the numbers of the steps that a condition may skip."""
     numbers: set[int] = set()
     for step in steps:
         here = inside or step.when is not None
@@ -53,7 +53,7 @@ def _conditional(steps: Sequence[LayerStep], inside: bool = False) -> set[int]:
 
 
 def _cycles(block: LayerBlock) -> Iterator[Flaw]:
-    """Yield each cycle once; a reference to a later layer outside of one is told too."""
+    """Yield each cycle once, and each reference to a later layer that is not part of a cycle."""
     refers: dict[str, set[str]] = {}
     above, order, loops = "", block.order, _looped(block.steps)
     steps = [step for step in walk(block.steps) if step.form in ("layer", REPEAT)]
@@ -76,14 +76,14 @@ def _cycles(block: LayerBlock) -> Iterator[Flaw]:
 
 
 def _looped(steps: Sequence[LayerStep]) -> set[int]:
-    """Return the numbers of the steps in loops, which may read what an earlier turn made."""
+    """Return the numbers of the steps in loops, which may read outputs of earlier iterations."""
     return {
         inner.number for step in walk(steps) if step.form == "for" for inner in walk(step.inner)
     }
 
 
 def _path(refers: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
-    """Return names from `start` to `goal` along references, empty when there is no way."""
+    """Return the names from `start` to `goal` along references; empty if there is no path."""
     trail: dict[str, str] = {start: ""}
     pending = [start]
     while pending:
@@ -101,10 +101,9 @@ def _path(refers: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
 
 
 def unreached(template: LayerTemplate, reached: Collection[Place], scope: Scope) -> Iterator[Flaw]:
-    """Yield what is wrong with steps that these values of the fields do not run.
+    """Yield flaws of steps that are not run with the given values of the fields.
 
-    Their operators, keys and the names in their expressions are looked at; their shapes are not
-    known.
+    Only operators, keys and the names in expressions are checked, because the shapes are unknown.
     """
     for block in (template.network, *template.blocks.values()):
         known = {*scope.names, *block.fields, *block.inputs, *_variables(block.steps)}
@@ -155,7 +154,7 @@ def _unreached(step: LayerStep, template: LayerTemplate, known: Collection[str])
 def _names(
     value: Any, place: Place, known: Collection[str], *, plain: bool = False
 ) -> Iterator[Flaw]:
-    """Yield names of expressions that mean nothing anywhere in a value."""
+    """Yield undefined names in the expressions of a value."""
     if isinstance(value, str):
         texts = [value]
         if plain and "{" in value:
@@ -176,7 +175,7 @@ def _names(
 
 
 def unknown_operator(step: LayerStep, blocks: Mapping[str, LayerBlock], name: str = "") -> Flaw:
-    """Return the fault of a step whose operator there is not; `name` is that of one with braces."""
+    """Return the fault of an unknown operator; `name` replaces one with braces."""
     known = (*OPERATORS, REPEAT, SAME, *blocks)
     name = name or step.op
     meant = ELSEWHERE.get(name.lower()) or nearest(name, known)

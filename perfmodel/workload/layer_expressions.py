@@ -1,6 +1,6 @@
-"""Expressions of a plain graph: arithmetic over its dimensions, fields, variables and tensors.
+"""Expressions in a plain graph: arithmetic on dimensions, fields, variables and tensors.
 
-An expression is read once and becomes a function of a `Scope`; nothing of it is ever run as code.
+An expression is parsed once into a function of a `Scope`; it is never executed as Python code.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from pydantic import BaseModel
 
 from perfmodel.errors import nearest, one_of
+from perfmodel.marks import Path as Place
+from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.symbols import (
     Poly,
@@ -34,47 +36,63 @@ from perfmodel.workload.symbols import (
     simplify,
 )
 
-#: Largest number that is taken for one.
+#: Largest number in an expression.
 LIMIT: Final = 1e12
 _LONGEST: Final = 200
-#: Ends the message of a fault that only follows from another.
+#: Message of a fault that follows from another, which is reported instead.
 PENDING: Final = "what is asked of has faults"
 EXPECTED: Final = "a whole number from 1 to 1e12, a free dimension, or arithmetic on them"
 
 
 class SizeError(ValueError):
-    """An expression that is none; carries what would have been accepted and what was meant."""
+    """A malformed expression; carries the accepted form and a suggestion."""
 
     def __init__(self, message: str, suggestion: str = "", expected: str = EXPECTED) -> None:
         super().__init__(message)
         self.suggestion = suggestion
         self.expected = "" if suggestion else expected
 
+    def flaws(self, place: Place) -> list[Flaw]:
+        """Return the flaws of the value located at `place`."""
+        return [Flaw(place, str(self), self.expected, self.suggestion)]
+
+
+class FieldError(SizeError):
+    """All flaws of one value; their places are relative to it."""
+
+    def __init__(self, *flaws: Flaw) -> None:
+        super().__init__(flaws[0].message)
+        self._flaws = flaws
+
+    def flaws(self, place: Place) -> list[Flaw]:
+        """Return the flaws of the value located at `place`."""
+        return [replace(flaw, path=(*place, *flaw.path)) for flaw in self._flaws]
+
 
 class _NoExpressionError(Exception):
-    """A form that no expression has: the text of that part, and what may have been meant."""
+    """A syntax that expressions do not support: its text, and a suggestion."""
 
     def __init__(self, text: str, suggestion: str = "") -> None:
         super().__init__(text)
         self.text, self.suggestion = text, suggestion
 
     def fault(self, noun: str) -> SizeError:
-        """Return the fault where `noun` was expected."""
+        """Return the fault, given that `noun` was expected."""
         return SizeError(f"'{self.text}' is not {noun}", self.suggestion)
 
 
 @dataclass(slots=True)
 class Scope:
-    """What the names of an expression mean.
+    """Values of the names in an expression.
 
     Attributes
     ----------
     names
         Free dimensions (symbols), fields, variables.
     results
-        Tensors by the layer that makes them, for ``layer.channels``.
+        Tensors by the name of the layer that computes them, for ``layer.channels``.
     input
-        What the layer reads, for ``input.channels``.
+        The input of the layer, for ``input.channels``.
     free
         Whether all names are free dimensions.
     """
@@ -97,18 +115,18 @@ def evaluated(text: str, scope: Scope, noun: str = "an extent") -> Any:
         Such as ``4 * hidden``, ``height // 2``, ``widths[i + 1]``, ``input.channels``,
         ``stride == 1 and depth > 2``, ``3 if deep else 1``, ``divisible(32 * width, 8)``.
     scope
-        What its names mean.
+        Values of its names.
     noun
-        What it should be, for messages.
+        Expected kind of value, for messages.
 
     Raises
     ------
     SizeError
-        It is none, or has no value: unknown names, a division by zero, texts that are added.
+        The text is no expression or has no value: unknown names, division by zero, sums of texts.
     """
     try:
         value = _expression(text)(scope)
-        return simplify(value) if isinstance(value, Poly) else value
+        return simplify(value) if type(value) is Poly else value
     except SizeError:
         raise
     except _NoExpressionError as error:
@@ -122,25 +140,23 @@ def evaluated(text: str, scope: Scope, noun: str = "an extent") -> Any:
 
 
 def interpolated(text: str, scope: Scope) -> str:
-    """Return a text with the values of the expressions that stand in its braces."""
+    """Return a text with each expression in braces replaced by its value."""
     if "{" not in text:
         return text
-    texts, expressions = _pieces(text)
-    parts = [texts[0]]
-    for expression, after in zip(expressions, texts[1:], strict=True):
-        parts += (str(evaluated(expression, scope, "an expression")), after)
+    parts = list(_pieces(text))
+    parts[1::2] = [str(evaluated(part, scope, "an expression")) for part in parts[1::2]]
     return "".join(parts)
 
 
 def filled(value: Any, scope: Scope) -> Any:
-    """Return plain data with the values of the expressions in its texts.
+    """Return plain data with the expressions in its texts evaluated.
 
-    A text that is one expression in braces becomes its value, whatever that is.
+    A text that consists of one expression in braces becomes the expression's value, of any type.
     """
     if isinstance(value, str):
-        texts, expressions = _pieces(value)
-        if len(expressions) == 1 and texts == ("", ""):
-            return evaluated(expressions[0], scope, "an expression")
+        parts = _pieces(value)
+        if len(parts) == 3 and not parts[0] and not parts[2]:
+            return evaluated(parts[1], scope, "an expression")
         return interpolated(value, scope)
     if isinstance(value, list | tuple):
         return tuple(filled(item, scope) for item in cast("tuple[Any, ...]", value))
@@ -148,9 +164,9 @@ def filled(value: Any, scope: Scope) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    parts = re.split(r"\{([^{}]*)\}", text)
-    return tuple(parts[::2]), tuple(parts[1::2])
+def _pieces(text: str) -> tuple[str, ...]:
+    """Split a text at braces: literal parts alternate with expressions."""
+    return tuple(re.split(r"\{([^{}]*)\}", text))
 
 
 @lru_cache(maxsize=8192)
@@ -161,7 +177,7 @@ def _expression(text: str) -> _Part:
 
 
 def _part(node: ast.expr) -> _Part:
-    """Return a function of the scope for one of the few forms that an expression may take."""
+    """Compile a node of the syntax tree to a function of the scope."""
     match node:
         case ast.Constant(value=bool() | str() as known):
             return lambda scope: known
@@ -173,7 +189,7 @@ def _part(node: ast.expr) -> _Part:
             word = {"true": True, "false": False, "null": None}[name]
             return lambda scope: word
         case ast.Name(id=name):
-            return lambda scope: _named(scope, name)
+            return _variable(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             inner = _part(operand)
             return lambda scope: 0 - _number(inner(scope))
@@ -193,7 +209,7 @@ def _part(node: ast.expr) -> _Part:
             return lambda scope: yes(scope) if condition(scope) else no(scope)
         case ast.Tuple(elts=items) | ast.List(elts=items):
             parts = [_part(item) for item in items]
-            return lambda scope: tuple(part(scope) for part in parts)
+            return lambda scope: tuple([part(scope) for part in parts])
         case ast.Subscript(value=value, slice=index):
             return _entry(_part(value), _part(index))
         case ast.Attribute(value=ast.Name(id=name), attr=key):
@@ -204,26 +220,33 @@ def _part(node: ast.expr) -> _Part:
             raise _NoExpressionError(ast.unparse(node))
 
 
-def _named(scope: Scope, name: str) -> Any:
-    try:
-        return scope.names[name]
-    except KeyError:
+def _variable(name: str) -> _Part:
+    def variable(scope: Scope) -> Any:
+        if name in scope.names:
+            return scope.names[name]
         if isinstance(listed := scope.results.get(name), list):
             return cast("list[Any]", listed)
-        known = [n for n, v in scope.names.items() if not scope.free or isinstance(v, Poly)]
+        raise _unknown_name(name, scope)
+
+    return variable
+
+
+def _unknown_name(name: str, scope: Scope) -> SizeError:
+    known = sorted(n for n, v in scope.names.items() if not scope.free or isinstance(v, Poly))
     meant = nearest(name, known)
     if not scope.free:
-        raise SizeError(f"nothing is named '{name}' here", meant, one_of(sorted(known)))
-    declared = "one of the parameters " + ", ".join(sorted(known))
-    raise SizeError(
-        f"no free dimension '{name}'",
-        meant,
-        declared if known else "a number (no parameters are declared)",
-    )
+        return SizeError(f"nothing is named '{name}' here", meant, one_of(known))
+    declared = "one of the parameters " + ", ".join(known)
+    expected = declared if known else "a number (no parameters are declared)"
+    return SizeError(f"no free dimension '{name}'", meant, expected)
+
+
+#: Types of the operands of arithmetic.
+NUMBERS: Final = frozenset({int, float, Poly})
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | Poly):
+    if type(value) not in NUMBERS:
         raise TypeError(f"{shown(value)} is not a number")
     return value
 
@@ -270,6 +293,9 @@ def _compared(nodes: list[ast.expr], ops: list[ast.cmpop]) -> _Part:
     if unknown := [op for op in ops if type(op) not in _COMPARISONS]:
         raise _NoExpressionError(type(unknown[0]).__name__.lower())
     tests = [_COMPARISONS[type(op)] for op in ops]
+    if len(tests) == 1:
+        (left, right), test = parts, tests[0]
+        return lambda scope: test(left(scope), right(scope))
 
     def holds(scope: Scope) -> bool:
         values = [part(scope) for part in parts]
@@ -299,7 +325,7 @@ def _of_mapping(items: Mapping[str, Any], key: str) -> Any:
     return items[key]
 
 
-#: What an expression may ask of a tensor.
+#: Attributes of a tensor in an expression.
 _TENSOR: Final[Mapping[str, Callable[[Tensor], Any]]] = {
     "batch": lambda t: t.shape[0],
     "channels": lambda t: t.shape[1],
@@ -359,12 +385,12 @@ def _reversed(items: Any) -> Any:
 
 
 def _entry_or(items: Any, at: Any, default: Any) -> Any:
-    if isinstance(items, Mapping):
-        return cast("Mapping[Any, Any]", items).get(at, default)
+    if isinstance(items, dict):
+        return cast("dict[Any, Any]", items).get(at, default)
     return items[at] if at < len(items) else default
 
 
-#: Functions, and the least and greatest number of their arguments.
+#: Functions of expressions, each with its least and greatest number of arguments.
 _FUNCTIONS: Final[Mapping[str, tuple[Callable[..., Any], int, int]]] = {
     "divisible": (_divisible, 2, 2),
     "nearest_divisor": (nearest_divisor, 2, 2),
@@ -393,11 +419,11 @@ def _call(name: str, args: list[_Part], text: str) -> _Part:
     function, least, most = _FUNCTIONS[name]
     if not least <= len(args) <= most:
         raise SizeError(f"{name} takes {least} arguments", expected=f"{least} arguments")
-    return lambda scope: function(*(arg(scope) for arg in args))
+    return lambda scope: function(*[arg(scope) for arg in args])
 
 
 def shown(value: object) -> str:
-    """Return a value for a message."""
+    """Format a value for a message."""
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -409,12 +435,12 @@ def shown(value: object) -> str:
 
 
 def names_in(text: str) -> set[str]:
-    """Return the variables that an expression reads; those of tensors are not among them.
+    """Return the variables that an expression reads, without names of tensors and functions.
 
     Raises
     ------
     SizeError
-        It is no expression.
+        The text is no expression.
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")

@@ -1,15 +1,18 @@
-"""Read the fields of one layer of a plain graph; every fault with its place."""
+"""Reader of the fields of a layer in a plain graph, reporting every fault with its location."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from perfmodel.errors import nearest, one_of
+from perfmodel.marks import Path as Place
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.layer_expressions import (
     LIMIT,
+    FieldError,
     Scope,
     SizeError,
     evaluated,
@@ -17,25 +20,23 @@ from perfmodel.workload.layer_expressions import (
     interpolated,
     shown,
 )
-from perfmodel.workload.layer_forms import REQUIRED, Field
+from perfmodel.workload.layer_forms import REQUIRED, Field, FieldKind
 from perfmodel.workload.layer_sizes import parse_extent
+from perfmodel.workload.symbols import Dim
 
-Place = tuple[str | int, ...]
+T = TypeVar("T")
 
-#: Axes a tensor may have.
+#: Largest rank of a tensor.
 _RANK = 8
-#: Kinds of fields whose texts are no expressions.
+#: Kinds of fields whose texts are not expressions.
 _NAMES = frozenset({"text", "format", "layer", "result"})
-#: Kinds of fields that an expression may stand for, beside extents and shapes.
-_EVALUATED = frozenset({"whole", "wholes", "number", "flag"})
 
-
-#: Values of fields that are the same at every run of a layer, and those that a scope decides.
+#: Values of fields that are the same in every run of a layer, and fields that depend on the scope.
 PreparedFields: TypeAlias = tuple[dict[str, Any], tuple[tuple[str, Field, Any], ...]]
 
 
 class FlawList(list[Flaw]):
-    """What is wrong with a graph or template."""
+    """The flaws of a graph or template."""
 
     def note(
         self,
@@ -46,58 +47,28 @@ class FlawList(list[Flaw]):
         *,
         on_key: bool = False,
     ) -> None:
-        """Add a flaw; where a name is suggested, that says what was expected."""
+        """Add a flaw; a suggestion replaces `expected`."""
         self.append(Flaw(place, message, "" if suggestion else expected, suggestion, on_key=on_key))
 
+    def unknown_keys(self, raw: Mapping[str, Any], known: Collection[str], place: Place) -> None:
+        """Add a flaw for each unknown key."""
+        for key in raw:
+            if key not in known:
+                expected, meant = one_of(known) if known else "no fields", nearest(str(key), known)
+                self.note((*place, key), f"unknown key '{key}'", expected, meant, on_key=True)
 
-def read_fields(
+
+def prepared_fields(
     raw: Mapping[str, Any],
     fields: Mapping[str, Field],
     place: Place,
     scope: Scope,
-    flaws: list[Flaw],
-    ready: dict[int, PreparedFields],
-) -> dict[str, Any]:
-    """Return the values of all fields, defaults included; faults go to `flaws`.
-
-    Fields of kind ``layer`` stay names. What no scope decides is read once and stays in `ready`.
-    """
-    prepared = ready.get(id(fields))
-    if prepared is None:
-        before = len(flaws)
-        prepared = _prepared(raw, fields, place, scope, flaws)
-        if len(flaws) == before:
-            ready[id(fields)] = prepared
-    values, varying = prepared
-    if not varying:
-        return dict(values)
-    values = dict(values)
-    for key, field, value in varying:
-        if field.kind == "extent":
-            try:
-                values[key] = parse_extent(value, scope)
-                continue
-            except SizeError:
-                pass  # told below, with its place
-        values[key] = _value(value, field, (*place, key), scope, flaws)
-    return values
-
-
-def _prepared(
-    raw: Mapping[str, Any],
-    fields: Mapping[str, Field],
-    place: Place,
-    scope: Scope,
-    flaws: list[Flaw],
+    flaws: FlawList,
 ) -> PreparedFields:
-    """Check the keys of a layer, and read the values that no scope decides."""
-    for key in raw:
-        if key not in fields:
-            meant = nearest(key, fields)
-            expected = "" if meant else one_of(fields) if fields else "no fields"
-            message = f"unknown key '{key}'"
-            flaws.append(Flaw((*place, key), message, expected, meant, on_key=True))
+    """Check a layer's keys and read the values independent of the scope; faults go to `flaws`."""
+    flaws.unknown_keys(raw, fields, place)
     values: dict[str, Any] = {}
+    fixed: list[tuple[str, Field, Any]] = []
     varying: list[tuple[str, Field, Any]] = []
     for key, field in fields.items():
         value = raw.get(key)
@@ -105,15 +76,30 @@ def _prepared(
             if field.default is REQUIRED:
                 flaws.append(Flaw(place, f"missing key '{key}'", _expected(field), on_key=True))
             values[key] = field.default
-        elif _varies(value, field):
-            varying.append((key, field, value))
         else:
-            values[key] = _value(value, field, (*place, key), scope, flaws)
-    return values, tuple(varying)
+            (varying if _varies(value, field) else fixed).append((key, field, value))
+    return read_values(values, fixed, place, scope, flaws), tuple(varying)
+
+
+def read_values(
+    values: dict[str, Any],
+    items: Iterable[tuple[str, Field, Any]],
+    place: Place,
+    scope: Scope,
+    flaws: FlawList,
+) -> dict[str, Any]:
+    """Add the values of fields; a value with flaws is replaced by the default."""
+    for key, field, value in items:
+        try:
+            values[key] = _READERS[field.kind](value, field, scope)
+        except SizeError as error:
+            flaws += error.flaws((*place, key))
+            values[key] = field.default
+    return values
 
 
 def _varies(value: Any, field: Field) -> bool:
-    """Tell whether a field's value may depend on the scope that it is read in."""
+    """Return whether a field's value may depend on the scope in which it is read."""
     items = as_list(value)
     if field.kind == "nests":
         return True
@@ -124,207 +110,198 @@ def _varies(value: Any, field: Field) -> bool:
     return field.kind not in _NAMES or "{" in value
 
 
-def _value(value: Any, field: Field, place: Place, scope: Scope, flaws: list[Flaw]) -> Any:
-    """Return the value of one field, or its default where there are faults."""
-    read = list(_read(value, field, place, scope))
-    flaws += (item for item in read if isinstance(item, Flaw))
-    return next((item for item in read if not isinstance(item, Flaw)), field.default)
+def read_field(value: Any, field: Field, scope: Scope) -> Any:
+    """Return the value of a single field.
+
+    Raises
+    ------
+    SizeError
+        All faults of the value.
+    """
+    return _READERS[field.kind](value, field, scope)
 
 
-def read_shape(value: object, place: Place, scope: Scope) -> Iterator[Any]:
-    """Yield the faults of a list of extents, then its tuple if there were none.
+def _each(items: Iterable[tuple[str | int, Any]], read: Callable[[Any], T]) -> list[T]:
+    """Read each item, raising the faults of all of them together."""
+    values: list[T] = []
+    flaws: list[Flaw] = []
+    for key, item in items:
+        try:
+            values.append(read(item))
+        except SizeError as error:
+            flaws += error.flaws((key,))
+    if flaws:
+        raise FieldError(*flaws)
+    return values
 
-    An entry that is a list of extents itself, such as ``input.size``, stands for all of them.
+
+def _extent(value: Any, field: Field, scope: Scope) -> Any:
+    return parse_extent(value, scope)
+
+
+def _shape(value: Any, field: Field, scope: Scope) -> tuple[Any, ...]:
+    """Read a list of extents.
+
+    An entry that is itself a list of extents, such as ``input.size``, is expanded.
     """
     if isinstance(value, str):
-        try:
-            value = evaluated(value, scope, "a shape")
-        except SizeError as error:
-            yield Flaw(place, str(error), error.expected, error.suggestion)
-            return
+        value = evaluated(value, scope, "a shape")
     items = as_list(value)
     if items is None or not 1 <= len(items) <= _RANK:
-        what = shown(value) if items is None else f"a list of {len(items)}"
-        yield Flaw(place, f"{what} is not a shape", f"a list of 1 to {_RANK} extents")
-        return
-    extents: list[Any] = []
-    sound = True
-    for i, item in enumerate(items):
-        try:
-            inner: Any = evaluated(item, scope) if isinstance(item, str) else item
-            many = cast("tuple[Any, ...]", inner if isinstance(inner, tuple) else (inner,))
-            extents += (parse_extent(extent, scope) for extent in many)
-        except SizeError as error:
-            yield Flaw((*place, i), str(error), error.expected, error.suggestion)
-            sound = False
-    if sound:
-        yield tuple(extents)
+        noun = shown(value) if items is None else f"a list of {len(items)}"
+        raise SizeError(f"{noun} is not a shape", expected=f"a list of 1 to {_RANK} extents")
+
+    def read(item: Any) -> list[Dim]:
+        inner: Any = evaluated(item, scope) if isinstance(item, str) else item
+        many = cast("tuple[Any, ...]", inner if isinstance(inner, tuple) else (inner,))
+        return [parse_extent(extent, scope) for extent in many]
+
+    return tuple(chain.from_iterable(_each(enumerate(items), read)))
 
 
-def _read(value: Any, field: Field, place: Place, scope: Scope) -> Iterator[Any]:
-    """Yield faults, or the value."""
-    kind = field.kind
-    if isinstance(value, str) and kind in _EVALUATED and value not in field.choices:
-        try:
-            value = evaluated(value, scope, "a number")
-        except SizeError as error:
-            what = f"{shown(value)} is not {'true or false' if kind == 'flag' else 'a number'}"
-            meant = nearest(value, field.choices)
-            if not scope.free:  # among fields and variables, that it is none of them is the reason
-                what, meant = f"{what}: {error}", meant or error.suggestion
-            yield Flaw(place, what, _expected(field), meant)
-            return
-        if value is None and field.default is not REQUIRED:
-            yield field.default
-            return
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-    match kind:
-        case "extent":
-            try:
-                yield parse_extent(value, scope)
-            except SizeError as error:
-                yield Flaw(place, str(error), error.expected, error.suggestion)
-        case "shape":
-            yield from read_shape(value, place, scope)
-        case "nests":
-            yield from _read_nests(value, place, scope)
-        case "any":
-            try:
-                plain = isinstance(value, str)
-                yield evaluated(value, scope, "a value") if plain else filled(value, scope)
-            except SizeError as error:
-                yield Flaw(place, str(error), error.expected, error.suggestion)
-        case "wholes" if (items := as_list(value)) is not None:
-            faults = [
-                fault
-                for i, item in enumerate(items)
-                if (fault := _number_fault(item, field, (*place, i))) is not None
-            ]
-            if not items:
-                faults.append(Flaw(place, "an empty list", _expected(field)))
-            yield from faults or [tuple(int(item) for item in items)]
-        case "wholes" if isinstance(value, str) and value in field.choices:
-            yield value
-        case "whole" | "wholes" | "number":
-            fault = _number_fault(value, field, place)
-            number = cast("float", value)
-            yield fault or (float(number) if kind == "number" else int(number))
-        case "flag":
-            yield (
-                value
-                if isinstance(value, bool)
-                else Flaw(place, f"{shown(value)} is neither true nor false", "true or false")
-            )
-        case "format":
-            for text in _read_text(value, field, place, scope):
-                yield from [text] if isinstance(text, Flaw) else read_format(text, place)
-        case "text" | "layer" | "result":
-            yield from _read_text(value, field, place, scope)
+def _any(value: Any, field: Field, scope: Scope) -> Any:
+    return evaluated(value, scope, "a value") if isinstance(value, str) else filled(value, scope)
 
 
-def _read_nests(value: Any, place: Place, scope: Scope) -> Iterator[Any]:
-    """Yield faults of loop nests, or all of them: loops, and operands with their axes and roles.
+def _evaluated(value: str, field: Field, scope: Scope) -> Any:
+    """Return the value of an expression for a number or flag; ``None`` means the default."""
+    try:
+        result = evaluated(value, scope, "a number")
+    except SizeError as error:
+        message = f"{shown(value)} is not {'true or false' if field.kind == 'flag' else 'a number'}"
+        meant = nearest(value, field.choices)
+        if not scope.free:  # the reason is that the name is neither a field nor a variable
+            message, meant = f"{message}: {error}", meant or error.suggestion
+        raise FieldError(Flaw((), message, _expected(field), meant)) from None
+    return field.default if result is None and field.default is not REQUIRED else result
 
-    An axis is a loop's letter, or a sum of them (``t+r``); the last operand is what is made.
+
+def _number(value: Any, field: Field, scope: Scope) -> Any:
+    """Read a number, a list of one per axis (``wholes``), or one of the field's choices."""
+    if isinstance(value, str) and value not in field.choices:
+        value = _evaluated(value, field, scope)
+    if value is field.default or (isinstance(value, str) and value in field.choices):
+        return value
+    items = as_list(value) if field.kind == "wholes" else None
+    if items is None:
+        return _checked_number(value, field)
+    if not items:
+        raise SizeError("an empty list", expected=_expected(field))
+    return tuple(_each(enumerate(items), lambda item: _checked_number(item, field)))
+
+
+def _checked_number(value: Any, field: Field) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        meant = nearest(str(value), field.choices)
+        raise FieldError(Flaw((), f"{shown(value)} is not a number", _expected(field), meant))
+    if not math.isfinite(value):
+        raise SizeError(f"{value} is not a finite number", expected=_expected(field))
+    if field.kind != "number" and value != int(value):
+        raise SizeError(f"{value:g} is not whole", expected=_expected(field))
+    if not field.least <= value <= LIMIT:
+        raise SizeError(f"{value:g} is out of range", expected=_expected(field))
+    return float(value) if field.kind == "number" else int(value)
+
+
+def _flag(value: Any, field: Field, scope: Scope) -> Any:
+    if isinstance(value, str):
+        value = _evaluated(value, field, scope)
+    if not isinstance(value, bool) and value is not field.default:
+        message = f"{shown(value)} is neither true nor false"
+        raise SizeError(message, expected="true or false")
+    return value
+
+
+def _nests(value: Any, field: Field, scope: Scope) -> tuple[Any, ...]:
+    """Read loop nests: loops, and operands with their axes and roles.
+
+    An axis is a loop's letter, or a sum of letters (``t+r``); the last operand is the output.
     """
-    nests: list[Any] = []
-    sound = True
-    for i, item in enumerate(as_list(value) or (None,)):
+
+    def read(item: Any) -> tuple[Any, ...]:
         nest = as_mapping(item) or {}
         loops, rows = as_mapping(nest.get("loops")), as_list(nest.get("operands"))
         operands = [as_list(row) or () for row in rows or ()]
         if loops is None or not operands or {*map(len, operands)} - {2, 3}:
-            yield Flaw((*place, i), f"{shown(item)} is no loop nest", _expected(Field("nests")))
-            return
-        dims: list[tuple[str, Any]] = []
-        for name, size in loops.items():
-            try:
-                dims.append((str(name), parse_extent(size, scope, mean=True)))
-            except SizeError as error:
-                yield Flaw((*place, i, "loops", name), str(error), error.expected, error.suggestion)
-                sound = False
-        nests.append((tuple(dims), tuple(tuple(map(str, operand)) for operand in operands)))
-    if sound:
-        yield tuple(nests)
+            raise SizeError(f"{shown(item)} is no loop nest", expected=_expected(field))
+        try:
+            sizes = _each(loops.items(), lambda size: parse_extent(size, scope))
+        except SizeError as error:
+            raise FieldError(*error.flaws(("loops",))) from None
+        dims = tuple(zip(map(str, loops), sizes, strict=True))
+        return dims, tuple(tuple(map(str, operand)) for operand in operands)
+
+    return tuple(_each(enumerate(as_list(value) or (None,)), read))
 
 
-def _read_text(value: Any, field: Field, place: Place, scope: Scope) -> Iterator[Any]:
-    """Yield the fault of a text, or the text with what stands in its braces."""
-    try:
-        value = interpolated(value, scope) if isinstance(value, str) else value
-    except SizeError as error:
-        yield Flaw(place, str(error), error.expected, error.suggestion)
-        return
+def _text(value: Any, field: Field, scope: Scope) -> str:
+    """Read a text, evaluating the expressions in its braces."""
+    value = interpolated(value, scope) if isinstance(value, str) else value
     if not isinstance(value, str) or (field.choices and value not in field.choices):
         meant = nearest(str(value), field.choices)
-        expected = "" if meant else _expected(field)
-        yield Flaw(place, f"unknown value {shown(value)}", expected, meant)
-    else:
-        yield value
+        raise SizeError(f"unknown value {shown(value)}", meant, _expected(field))
+    return value
 
 
-def read_format(value: object, place: Place) -> Iterator[Any]:
-    """Yield the fault of a format's name, or the name."""
+def _format(value: Any, field: Field, scope: Scope) -> str:
     from perfmodel.formats import find, formats
 
-    if value == "" or (isinstance(value, str) and find(value) is not None):
-        yield value
-    else:
-        meant = nearest(str(value), formats())
-        yield Flaw(
-            place,
-            f"no format is named {shown(value)}",
-            "" if meant else "a numeric format, such as int8 or fp16",
-            meant,
+    text = _text(value, field, scope)
+    if text and find(text) is None:
+        raise SizeError(
+            f"no format is named {shown(text)}",
+            nearest(text, formats()),
+            "a numeric format, such as int8 or fp16",
         )
+    return text
 
 
-def _number_fault(value: Any, field: Field, place: Place) -> Flaw | None:
-    """Return what is wrong with a number."""
-    expected = _expected(field)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return Flaw(
-            place, f"{shown(value)} is not a number", expected, nearest(str(value), field.choices)
-        )
-    if not math.isfinite(value):
-        return Flaw(place, f"{value} is not a finite number", expected)
-    if field.kind != "number" and value != int(value):
-        return Flaw(place, f"{value:g} is not whole", expected)
-    if not field.least <= value <= LIMIT:
-        return Flaw(place, f"{value:g} is out of range", expected)
-    return None
+#: Kind of field -> function that reads its values.
+_READERS: Final[Mapping[FieldKind, Callable[[Any, Field, Scope], Any]]] = {
+    "extent": _extent,
+    "whole": _number,
+    "wholes": _number,
+    "number": _number,
+    "flag": _flag,
+    "text": _text,
+    "shape": _shape,
+    "format": _format,
+    "layer": _text,
+    "result": _text,
+    "nests": _nests,
+    "any": _any,
+}
+
+#: Kind of field -> description of accepted values.
+_WORDS: Final[Mapping[FieldKind, str]] = {
+    "extent": "an extent",
+    "whole": "a whole number from {least}",
+    "wholes": "a whole number from {least}, or a list of one per axis",
+    "number": "a number from {least}",
+    "flag": "true or false",
+    "text": "a text",
+    "shape": "a list of extents",
+    "format": "a numeric format",
+    "layer": "a layer's name",
+    "result": "a layer's name",
+    "nests": "a list of {{loops: {{m: rows}}, operands: [[x, mk], [w, kn, weight], [y, mn]]}}",
+    "any": "any value",
+}
 
 
 def _expected(field: Field) -> str:
-    """Return what a field takes, in words."""
-    least = f"{field.least:g}"
-    words = {
-        "extent": "an extent",
-        "whole": f"a whole number from {least}",
-        "wholes": f"a whole number from {least}, or a list of one per axis",
-        "number": f"a number from {least}",
-        "flag": "true or false",
-        "text": "a text",
-        "shape": "a list of extents",
-        "format": "a numeric format",
-        "layer": "a layer's name",
-        "result": "a layer's name",
-        "nests": "a list of {loops: {m: rows}, operands: [[x, mk], [w, kn, weight], [y, mn]]}",
-        "any": "any value",
-    }[field.kind]
-    if not field.choices:
-        return words
-    if field.kind == "text":
+    """Return a description of a field's accepted values."""
+    if field.choices and field.kind == "text":
         return one_of(field.choices)
-    return f"{words}, or " + " or ".join(f"'{choice}'" for choice in field.choices)
+    words = _WORDS[field.kind].format(least=f"{field.least:g}")
+    return " or ".join([words + "," * bool(field.choices), *map(repr, field.choices)])
 
 
 def as_list(value: object) -> Sequence[Any] | None:
-    """Return a list or tuple as a sequence, ``None`` for anything else."""
+    """Return a list or tuple as a sequence, or ``None`` for any other type."""
     return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else None
 
 
 def as_mapping(value: object) -> Mapping[str, Any] | None:
-    """Return a mapping, ``None`` for anything else."""
+    """Return a mapping, or ``None`` for any other type."""
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None

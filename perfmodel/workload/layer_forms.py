@@ -1,14 +1,15 @@
-"""What an operator of a plain graph and a field of it are."""
+"""Declarations of a plain graph's operators and of their fields."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-from perfmodel.workload.graph import Operator, Tensor
+from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.vector_functions import FUNCTIONS
 
 FieldKind = Literal[
     "extent",
@@ -26,21 +27,12 @@ FieldKind = Literal[
 ]
 Fields = Mapping[str, Any]
 
-#: Marks a field that must be given.
+#: Default of a required field.
 REQUIRED: Final = object()
 
 
 class LayerBuilder(ImageBuilder, SequenceBuilder):
-    """A builder of images and sequences that remembers the operators it added."""
-
-    def __init__(self, name: str, *, folded: bool = False) -> None:
-        super().__init__(name, folded=folded)
-        self.added: list[Operator] = []
-
-    def operator(self, *args: Any, **kwargs: Any) -> Operator:
-        """Add an operator; see `GraphBuilder.operator`."""
-        self.added.append(super().operator(*args, **kwargs))
-        return self.added[-1]
+    """A builder with the layers of image and of sequence models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +43,12 @@ class Field:
     ----------
     kind
         ``extent`` (a size, may be free), ``whole`` and ``wholes`` (one number, or one per axis),
-        ``number``, ``flag``, ``text``, ``shape`` (list of extents), ``format``, ``layer`` (the name
-        of another layer, whose weight is meant), ``result`` (what another layer makes), ``nests``
-        (loop nests: extents of the loops, and axes of the operands), or ``any`` (plain data, or an
-        expression).
+        ``number``, ``flag``, ``text``, ``shape`` (list of extents), ``format``, ``layer`` (name of
+        a layer whose weight is shared), ``result`` (name of a layer whose output is read),
+        ``nests`` (loop nests: extents of the loops, and axes of the operands), or ``any`` (plain
+        data, or an expression).
     default
-        Value where it is left out; `REQUIRED` has none.
+        Value if it is omitted; `REQUIRED` if it may not be.
     choices
         Accepted texts.
     least
@@ -69,11 +61,40 @@ class Field:
     least: float = 1
 
 
+def declared_field(form: object, least: float = 1) -> Field:
+    """Return a field declared in YAML.
+
+    Parameters
+    ----------
+    form
+        Kind of a required value, or ``{kind: default}`` with optional ``choices`` and ``least``
+        (``workloads/operators/layers.yaml``).
+    least
+        Least accepted number if the declaration states none.
+
+    Raises
+    ------
+    ValueError
+        The kind of value is unknown.
+    """
+    options = cast("dict[str, Any]", form if isinstance(form, Mapping) else {form: "required"})
+    kind, default = next(iter(options.items()), ("", None))
+    if kind not in get_args(FieldKind):
+        raise ValueError(kind)
+    choices = options.get("choices", ())
+    choices = tuple(FUNCTIONS if choices == "functions" else choices)
+    if choices and default == "":
+        choices = ("", *choices)
+    default = tuple(cast("list[Any]", default)) if isinstance(default, list) else default
+    default = REQUIRED if default == "required" else default
+    return Field(cast("FieldKind", kind), default, choices, options.get("least", least))
+
+
 Adder: TypeAlias = Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]
 
 
 def calls(method: Callable[..., Tensor]) -> Adder:
-    """Return what adds an operator by a method of the builder that takes the fields by name."""
+    """Return the function that adds an operator by a method accepting the fields by name."""
     return lambda g, name, x, f: method(g, *x, **f, name=name)
 
 
@@ -84,8 +105,8 @@ class LayerOperator:
     Attributes
     ----------
     add
-        ``(builder, layer's name, inputs, fields) -> output``; raises `ValueError` with what does
-        not fit.
+        ``(builder, layer's name, inputs, fields) -> output``; raises `ValueError` if they do not
+        fit each other.
     inputs
         Least and greatest number of inputs.
     ranks
@@ -94,5 +115,5 @@ class LayerOperator:
 
     add: Adder
     fields: Mapping[str, Field] = field(default_factory=dict[str, Field])
-    inputs: tuple[int, int] = (1, 1)
+    inputs: tuple[int, float] = (1, 1)
     ranks: tuple[int, ...] = ()

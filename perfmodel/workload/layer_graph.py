@@ -1,24 +1,23 @@
-"""A plain list of layers, with blocks, loops and conditions, assembled into a graph."""
+"""Assembly of a graph from a list of layers with blocks, loops and conditions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from perfmodel.errors import nearest
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph, Operator, Tensor
-from perfmodel.workload.layer_expressions import EXPECTED, LIMIT, PENDING, Scope, shown
-from perfmodel.workload.layer_fields import (
-    Place,
-    as_list,
-    as_mapping,
-    read_fields,
-    read_format,
-    read_shape,
+from perfmodel.workload.layer_expressions import (
+    EXPECTED,
+    LIMIT,
+    PENDING,
+    Scope,
+    SizeError,
+    shown,
 )
-from perfmodel.workload.layer_forms import Field, LayerBuilder
+from perfmodel.workload.layer_fields import Place, as_list, as_mapping, read_field
+from perfmodel.workload.layer_forms import REQUIRED, Field, LayerBuilder
 from perfmodel.workload.layer_making import LayerMaker
 from perfmodel.workload.layer_operators import OPERATORS, show
 from perfmodel.workload.layer_results import Frame, LayerReferences, LayerResult
@@ -28,37 +27,39 @@ from perfmodel.workload.layer_values import TemplateValues
 from perfmodel.workload.live import live
 from perfmodel.workload.symbols import constant, symbol
 
-#: Steps of a graph, and calls inside one another, beyond which nothing is built.
+#: Largest number of steps of a graph, and deepest nesting of calls.
 _MOST: Final = 200_000
 _DEEPEST: Final = 20
+_INPUT: Final = {"shape": Field("shape", REQUIRED), "format": Field("format", "")}
 _REPEATED: Final = {"count": Field("extent", 1)}
 _PHASE: Final = {"phase": Field("text", ""), **_REPEATED, "prefix": Field("flag", True)}
 
 
 class Assembly:
-    """Runs the steps of a template and builds its graph.
+    """Interpreter that runs the steps of a template and builds its graph.
 
     Parameters
     ----------
     template
-        What was read.
+        The parsed template.
     fields
-        Values of its fields.
+        Values of the template's fields.
     semantics
-        What a runtime executes.
+        Execution semantics of a runtime.
     at_defaults
-        Put the defaults in place of the free dimensions, whose extents are else taken to agree.
+        Whether to substitute defaults for free dimensions, whose extents are otherwise assumed to
+        agree.
     checked
-        Whether to check what a template that was checked already does not get wrong: references to
-        later layers, layers that no condition lets run, and the extents of every result.
+        Whether to run the checks that a validated template passes: references to later layers,
+        layers that no condition reaches, and the extents of all results.
     within
-        A graph that something else builds, and what the network reads of it; the template's own
-        inputs and outputs are not declared.
+        Builder of an enclosing graph, and the network's inputs in it; the template's own inputs and
+        outputs are then not declared.
 
     Attributes
     ----------
     result
-        What the last layer makes; ``None`` where there are faults.
+        Output of the last layer; ``None`` if there are faults.
     """
 
     def __init__(
@@ -73,24 +74,15 @@ class Assembly:
     ) -> None:
         self._template = template
         self._semantics = semantics
-        dimensions = {name: symbol(name) for name in template.parameters}
-        free = {name: symbol(name) for name in fields.get("free", ()) if name in fields}
-        self._constants: dict[str, Any] = {
-            "dimensions": dimensions,
-            "fields": {**fields, **free},
-            **template.tables,
-            **dimensions,
-            **semantics._asdict(),
-            **fields,
-            **free,
-        }
+        self._constants = _constants(template, fields, semantics)
         self._reached: set[Place] = set()
         self._repeating, self._steps = False, 0
+        self._repeats: set[str] = set()
         frame = Frame(template.network, "", dict(self._constants))
         plain = not (fields or template.tables or template.blocks)
         scope = Scope(frame.names, frame.results, free=plain)
         self._values = TemplateValues(scope, template.flaws if checked else ())
-        self._references = LayerReferences(self._values)
+        self._flaws, self._references = self._values.flaws, LayerReferences(self._values)
         folded = self._values.truth(template.folded, ("folded",))
         name = self._values.text(template.name, ("graph",))
         self._builder = within[0] if within else LayerBuilder(name, folded=folded)
@@ -113,26 +105,26 @@ class Assembly:
         if checked:
             from perfmodel.workload.layer_checks import written_wrongly
 
-            self._values.flaws += written_wrongly(template, set(frame.results))
+            self._flaws += written_wrongly(template, set(frame.results))
         self._run(template.network.steps, frame)
         if checked:
             from perfmodel.workload.layer_checks import unreached
 
             scope = Scope({**self._constants, **dict.fromkeys(template.dimensions)}, frame.results)
-            self._values.flaws += unreached(template, self._reached, scope)
+            self._flaws += unreached(template, self._reached, scope)
         self.result = frame.above
         if not within:
             self._outputs(frame)
 
     @property
     def flaws(self) -> list[Flaw]:
-        """Everything that is wrong, but for what only follows from something else."""
-        return [flaw for flaw in self._values.flaws if not flaw.message.endswith(PENDING)]
+        """All flaws, except those that only follow from another flaw."""
+        return [flaw for flaw in self._flaws if not flaw.message.endswith(PENDING)]
 
     def graph(self) -> Graph:
         """Return the graph of a template without flaws."""
         graph = self._builder.build(self._template.parameters)
-        # What a phase leaves to the next one, in caches and states, no tensor shows: it runs whole.
+        # A phase passes caches and states on without a tensor, so its operators are all live.
         runs_all = self._semantics.runs_dead_branches or self._template.runs_all
         return graph if runs_all or any(b.phase for b in graph.blocks) else live(graph)
 
@@ -143,36 +135,25 @@ class Assembly:
             return
         if not inputs:
             message = f"{shown(raw)} is not a mapping" if raw else "no inputs"
-            self._values.flaws.note(
-                ("inputs",), message, "a mapping such as {image: [batch, 3, 32, 32]}"
-            )
+            self._flaws.note(("inputs",), message, "a mapping such as {image: [batch, 3, 32, 32]}")
             return
         for name, value in inputs.items():
             place: Place = ("inputs", name)
             form = as_mapping(value)
-            shape, number_format = value, ""
-            if form is not None:
-                fields = {"shape": Field("shape"), "format": Field("format", "")}
-                for key in form:
-                    if key not in fields:
-                        self._values.flaws.note(
-                            (*place, key),
-                            f"unknown key '{key}'",
-                            "shape, format",
-                            nearest(key, fields),
-                            on_key=True,
-                        )
-                for item in read_format(form.get("format", ""), (*place, "format")):
-                    self._values.take(item)
-                    number_format = item if isinstance(item, str) else ""
-                shape, place = form.get("shape"), (*place, "shape")
+            step = LayerStep(place, 0, "input", raw={} if form is None else form)
+            fields: dict[str, Any] = {"shape": None, "format": ""}
+            try:
+                if form is None:
+                    fields["shape"] = read_field(value, _INPUT["shape"], self._values.scope)
+                else:
+                    fields = self._values.fields(step, _INPUT)
+            except SizeError as error:
+                self._flaws += error.flaws(place)
             frame.results[name] = None
-            for item in read_shape(shape, place, self._values.scope):
-                if not self._values.take(item):
-                    tensor = self._builder.input(
-                        name, self._maker.extents(item), format=number_format
-                    )
-                    frame.results[name] = frame.above = tensor
+            if isinstance(fields["shape"], tuple):
+                shape = self._maker.extents(fields["shape"])
+                tensor = self._builder.input(name, shape, format=fields["format"])
+                frame.results[name] = frame.above = tensor
 
     def _outputs(self, frame: Frame) -> None:
         raw = self._template.outputs
@@ -181,18 +162,18 @@ class Assembly:
         for i, name in enumerate(names):
             place: Place = ("outputs", i)
             if not isinstance(name, str):
-                self._values.flaws.note(place, f"no layer is named {shown(name)}", "a layer's name")
+                self._flaws.note(place, f"no layer is named {shown(name)}", "a layer's name")
             for tensor in (
                 self._references.meant(name, place, frame, None) if isinstance(name, str) else ()
             ):
                 if tensor is not None:
                     self._builder.output(tensor)
                 elif not self.flaws:
-                    self._values.flaws.note(place, f"'{name}' makes nothing")
+                    self._flaws.note(place, f"'{name}' makes nothing")
         if not names and frame.above is not None:
             self._builder.output(frame.above)
 
-    # running
+    # Execution.
 
     def _run(self, steps: Sequence[LayerStep], frame: Frame) -> None:
         self._values.scope.names, self._values.scope.results = frame.names, frame.results
@@ -200,7 +181,7 @@ class Assembly:
             self._steps += 1
             if self._steps > _MOST:
                 if self._steps == _MOST + 1:
-                    self._values.flaws.note(
+                    self._flaws.note(
                         step.place, f"more than {_MOST} layers", "fewer turns of its loops"
                     )
                 return
@@ -215,7 +196,7 @@ class Assembly:
                 self._collect(step, frame, frame.above)
 
     def _form(self, step: LayerStep, frame: Frame) -> None:
-        """Run a step that holds others, or sets variables."""
+        """Run a step that contains other steps or sets variables."""
         match step.form:
             case "let":
                 self._let(step, frame)
@@ -234,15 +215,13 @@ class Assembly:
         if isinstance(many, list):
             many.append(result)
         else:
-            self._values.flaws.note(
-                (*step.place, "collect"), f"'{name}' is a layer", "a name of its own"
-            )
+            self._flaws.note((*step.place, "collect"), f"'{name}' is a layer", "a name of its own")
 
     def _let(self, step: LayerStep, frame: Frame) -> None:
         for name, raw in step.raw["let"].items():
             value = self._values.value(raw, (*step.place, "let", name))
             if isinstance(value, int | float) and abs(value) > LIMIT:
-                self._values.flaws.note(
+                self._flaws.note(
                     (*step.place, "let", name), f"{value:g} is beyond {LIMIT:g}", EXPECTED
                 )
                 value = None
@@ -253,10 +232,11 @@ class Assembly:
         self._run(step.inner if holds else step.otherwise, frame)
 
     def _phase(self, step: LayerStep, frame: Frame) -> None:
-        flaws, scope = self._values.flaws, self._values.scope
-        phase = read_fields(step.raw, _PHASE, step.place, scope, flaws, step.ready)
+        phase = self._values.fields(step, _PHASE)
+        outer, self._repeats = self._repeats, set()
         with self._builder.phase(phase["phase"], phase["count"], prefix=phase["prefix"]):
             self._run(step.inner, frame)
+        self._repeats = outer
 
     def _for(self, step: LayerStep, frame: Frame) -> None:
         if step.when is not None and not self._values.truth(step.when, (*step.place, "when")):
@@ -267,9 +247,7 @@ class Assembly:
             items = range(min(items, _MOST))
         if not isinstance(items, tuple | range):
             if items is not None:
-                self._values.flaws.note(
-                    place, f"{shown(items)} is not a list", "a number or a list"
-                )
+                self._flaws.note(place, f"{shown(items)} is not a list", "a number or a list")
             return
         names, index = step.raw["for"], step.raw.get("index")
         for i, item in enumerate(cast("Sequence[Any]", items)):
@@ -282,10 +260,10 @@ class Assembly:
             self._run(step.inner, frame)
 
     def _unpack(self, names: Sequence[Any], item: Any, step: LayerStep, frame: Frame) -> bool:
-        """Set the variables of a row; tell whether there are as many values."""
+        """Assign the values of a row to variables; return whether their numbers match."""
         values = as_list(item) or ()
         if len(values) != len(names):
-            self._values.flaws.note(
+            self._flaws.note(
                 (*step.place, "for"),
                 f"{len(names)} names for {len(values)} values",
                 "a name for each value of a row",
@@ -299,25 +277,25 @@ class Assembly:
             frame.results[step.name] = frame.above
             return
         name = self._values.text(step.name, (*step.place, "name"))
-        before = len(self._values.flaws)
-        values = read_fields(
-            step.raw, _REPEATED, step.place, self._values.scope, self._values.flaws, step.ready
-        )
+        before = len(self._flaws)
+        values = self._values.fields(step, _REPEATED)
         for _, place in step.inputs:
-            self._values.flaws.note(
-                place, "a repeat has no inputs of its own", "inputs of its layers"
-            )
-        if self._repeating and len(self._values.flaws) == before:
-            self._values.flaws.note(
-                step.place, "a repeat inside a repeat", "one level of repetition"
-            )
+            self._flaws.note(place, "a repeat has no inputs of its own", "inputs of its layers")
+        if self._repeating and len(self._flaws) == before:
+            self._flaws.note(step.place, "a repeat inside a repeat", "one level of repetition")
         if self._repeating or any(inner.form == REPEAT for inner in step.inner):
             self._run(step.inner, frame)
             frame.results[name] = None
             return
-        count = values["count"] if len(self._values.flaws) == before else 1
+        count = values["count"] if len(self._flaws) == before else 1
         start, outer, self._repeating = len(self._builder.added), frame.prefix, True
-        with self._builder.repeat(count, self._full(step, name, frame) or REPEAT):
+        full = self._full(step, name, frame) or REPEAT
+        if full in self._repeats:
+            self._flaws.note(
+                step.place, f"a second repeat with layers '{full}'", "each name once in a phase"
+            )
+        self._repeats.add(full)
+        with self._builder.repeat(count, full):
             frame.prefix = ""
             self._run(step.inner, frame)
         frame.prefix, self._repeating = outer, False
@@ -326,29 +304,29 @@ class Assembly:
             self._chained(step, self._builder.added[start:], last)
 
     def _chained(self, step: LayerStep, operators: Sequence[Operator], last: Tensor) -> None:
-        """Check that a repeat makes a tensor of the shape of one that it reads."""
+        """Check that a repeat's output has the shape of one of its inputs."""
         written = {name for operator in operators for name in operator.writes}
         read = dict.fromkeys(name for operator in operators for name in operator.reads)
         tensors = [self._builder.tensors[name] for name in read if name not in written]
         entering = [t.shape for t in tensors if t.role == "activation"]
         if last.shape not in entering:
             shapes = ", ".join(map(show, entering)) or "nothing"
-            self._values.flaws.note(
+            self._flaws.note(
                 step.place,
                 f"its layers read {shapes} and make {show(last.shape)}: they do not chain",
                 "an output of the shape of an input",
             )
 
     def _full(self, step: LayerStep, name: str, frame: Frame) -> str:
-        """Return the name of a layer in the graph: its label, or the call's name and its own."""
+        """Return a layer's name in the graph: its label, or the caller's prefix and its name."""
         if step.label is not None:
             return self._values.text(step.label, (*step.place, "label"))
         return f"{frame.prefix}.{name}" if frame.prefix and name else name or frame.prefix
 
-    # layers
+    # Layers.
 
     def _layer(self, step: LayerStep, frame: Frame) -> None:
-        """Add a layer, or call a block."""
+        """Add a layer or call a block."""
         inputs = self._references.inputs(step, frame)
         self._values.scope.input = inputs[0] if inputs else None
         name = (
@@ -381,31 +359,22 @@ class Assembly:
         inputs: Sequence[Tensor | None],
         frame: Frame,
     ) -> Tensor | None:
-        before = len(self._values.flaws)
-        values = read_fields(
-            step.raw,
-            block.fields,
-            step.place,
-            self._values.scope,
-            self._values.flaws,
-            step.ready,
-        )
+        before = len(self._flaws)
+        values = self._values.fields(step, block.fields)
         if not step.inputs and len(block.inputs) == block.many:
             inputs = ()
         results: dict[str, LayerResult] = dict(zip(block.inputs, inputs, strict=False))
         if block.many:
             results[block.inputs[-1]] = list(inputs[len(block.inputs) - 1 :])
         elif len(inputs) != len(block.inputs):
-            self._values.flaws.note(
+            self._flaws.note(
                 step.place,
                 f"{len(inputs)} inputs for a {step.op}",
                 f"{len(block.inputs)}: {', '.join(block.inputs)}",
             )
         if frame.depth > _DEEPEST:
-            self._values.flaws.note(
-                (*step.place, "op"), f"'{step.op}' calls itself", "blocks that end"
-            )
-        if len(self._values.flaws) > before or None in inputs:
+            self._flaws.note((*step.place, "op"), f"'{step.op}' calls itself", "blocks that end")
+        if len(self._flaws) > before or None in inputs:
             return None
         inner = Frame(
             block,
@@ -420,3 +389,20 @@ class Assembly:
         self._run(block.steps, inner)
         self._values.scope.names, self._values.scope.results = frame.names, frame.results
         return inner.above
+
+
+def _constants(
+    template: LayerTemplate, fields: Mapping[str, Any], semantics: ExecutionSemantics
+) -> dict[str, Any]:
+    """Return the names valid in every block: tables, dimensions, semantics, fields."""
+    dimensions = {name: symbol(name) for name in template.parameters}
+    free = {name: symbol(name) for name in fields.get("free", ()) if name in fields}
+    values = {**fields, **free}
+    return {
+        "dimensions": dimensions,
+        "fields": values,
+        **template.tables,
+        **dimensions,
+        **semantics._asdict(),
+        **values,
+    }

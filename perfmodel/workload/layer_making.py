@@ -1,4 +1,4 @@
-"""Layers of a template become operators of a graph."""
+"""Conversion of a template's layers to operators of a graph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, cast
 from perfmodel.errors import nearest
 from perfmodel.workload.graph import Operator, Tensor
 from perfmodel.workload.layer_expressions import EXPECTED, LIMIT, SizeError
-from perfmodel.workload.layer_fields import Place, read_fields
+from perfmodel.workload.layer_fields import Place
 from perfmodel.workload.layer_forms import LayerBuilder, LayerOperator
 from perfmodel.workload.layer_operators import OPERATORS, show
 from perfmodel.workload.layer_results import Frame, LayerReferences
@@ -21,20 +21,20 @@ from perfmodel.workload.symbols import Dim, Poly, constant, evaluate
 
 
 class LayerMaker:
-    """Adds layers to a graph, each checked against the tensors that it reads.
+    """Adds layers to a graph, checking each against its input tensors.
 
     Parameters
     ----------
     builder
-        Of the graph.
+        Builder of the graph.
     values, references
-        What texts and references mean.
+        Evaluator of texts, and resolver of references.
     parameters
-        Free dimensions and their defaults.
+        Free dimensions -> default number.
     blocks
         Names of the blocks, for suggestions.
     at_defaults
-        Put the defaults in place of the free dimensions.
+        Whether to substitute the defaults for free dimensions.
     checked
         Whether to check the extents of every result.
     """
@@ -51,7 +51,7 @@ class LayerMaker:
         checked: bool,
     ) -> None:
         self.builder = builder
-        self._values, self._references = values, references
+        self._values, self._flaws, self._references = values, values.flaws, references
         self._parameters, self._blocks = parameters, blocks
         self._numeric, self._checked = at_defaults, checked
         self._latest: dict[str, Operator] = {}
@@ -65,41 +65,33 @@ class LayerMaker:
         inputs: Sequence[Tensor | None],
         frame: Frame,
     ) -> Tensor | None:
-        """Check one layer and add it; ``None`` when it, or what it reads, has faults."""
+        """Check one layer and add it; ``None`` if it or its inputs have faults."""
         operator = OPERATORS.get(op)
         if operator is None:
             if op:
                 from perfmodel.workload.layer_checks import unknown_operator
 
-                self._values.flaws.append(unknown_operator(step, self._blocks, op))
+                self._flaws.append(unknown_operator(step, self._blocks, op))
             return None
-        before = len(self._values.flaws)
-        values = read_fields(
-            step.raw,
-            operator.fields,
-            step.place,
-            self._values.scope,
-            self._values.flaws,
-            step.ready,
-        )
+        before = len(self._flaws)
+        values = self._values.fields(step, operator.fields)
         least, most = operator.inputs
         if not most:
             inputs = ()
         if not least <= len(inputs) <= most:
-            count = f"{least}" if least == most else f"{least} to {most}"
-            self._values.flaws.note(
-                step.place, f"{len(inputs)} inputs for a {op}", f"{count} inputs"
-            )
+            several = f"at least {least}" if most == math.inf else f"{least} to {most}"
+            count = f"{least}" if least == most else several
+            self._flaws.note(step.place, f"{len(inputs)} inputs for a {op}", f"{count} inputs")
         ready = [t for t in inputs if t is not None]
         missing = None in self._refer(values, step, frame)
-        if len(self._values.flaws) > before or len(ready) < len(inputs) or missing:
+        if len(self._flaws) > before or len(ready) < len(inputs) or missing:
             return None
         if self._numeric:
             values = {key: self.extents(value) for key, value in values.items()}
         result = self._built(step, full, operator, ready, values)
         if result is None:
             return None
-        # A shape that is stated was checked as it was read, and may have a mean for an extent.
+        # A stated shape was checked on reading, and may have a mean as an extent.
         if self._checked and op not in STATED and not self._fits(result, step):
             return None
         if operator.inputs[1] and self.builder.added:
@@ -109,7 +101,7 @@ class LayerMaker:
     def _refer(
         self, values: dict[str, Any], step: LayerStep, frame: Frame
     ) -> Sequence[Tensor | None]:
-        """Put tensors in place of the names of layers: of their results, or of their weights."""
+        """Replace names of layers in the fields by their output tensors or their weights."""
         results: list[Tensor | None] = []
 
         def meant(name: str, key: str) -> Sequence[Tensor | None]:
@@ -131,7 +123,7 @@ class LayerMaker:
             values["writes"] = tuple(tensor for name in names for tensor in meant(name, "writes"))
         if nests := values.get("nests"):
             values["nests"] = tuple(
-                (loops, tuple((meant(name, "nests")[0], *rest) for name, *rest in operands))
+                (loops, tuple((meant(name, "nests")[0], *axes) for name, *axes in operands))
                 for loops, operands in nests
             )
         return results
@@ -147,7 +139,7 @@ class LayerMaker:
         rank = len(inputs[0].shape) if inputs else 0
         if operator.ranks and rank not in operator.ranks:
             ranks = " or ".join(map(str, operator.ranks))
-            self._values.flaws.note(
+            self._flaws.note(
                 step.place,
                 f"a {step.op} of an input {show(inputs[0].shape)} of rank {rank}",
                 f"an input of rank {ranks}",
@@ -158,7 +150,7 @@ class LayerMaker:
         except (ValueError, ZeroDivisionError) as error:
             when = " where free dimensions have their defaults" if self._numeric else ""
             shapes = ", ".join(show(t.shape) for t in inputs)
-            self._values.flaws.note(
+            self._flaws.note(
                 step.place,
                 f"shapes do not fit{when}: {error}",
                 f"fields that fit an input {shapes}",
@@ -166,7 +158,7 @@ class LayerMaker:
             return None
 
     def _fits(self, result: Tensor, step: LayerStep) -> bool:
-        """Check the extents of a layer's output, at the defaults where they are free."""
+        """Check the extents of a layer's output, evaluating free ones at the defaults."""
         mean = "means" in step.raw
         for dim in result.shape:
             value = None
@@ -180,9 +172,7 @@ class LayerMaker:
             except SizeError as error:
                 small = _below(dim) if value is None else value <= LIMIT
                 expected = "an input that is large enough" if small else EXPECTED
-                self._values.flaws.note(
-                    step.place, f"makes {show(result.shape)}: {error}", expected
-                )
+                self._flaws.note(step.place, f"makes {show(result.shape)}: {error}", expected)
                 return False
         return True
 
@@ -197,7 +187,7 @@ class LayerMaker:
         if weight is None:
             known = list(filter(self._weights, self._latest))
             expected = "a layer above that has weights"
-            self._values.flaws.note(
+            self._flaws.note(
                 place, f"'{name}' has no weight to share", expected, nearest(name, known)
             )
         return weight
@@ -210,7 +200,7 @@ class LayerMaker:
         return [tensor for tensor in read if tensor.role == "weight"]
 
     def extents(self, value: Any) -> Any:
-        """Return a field's value, with numbers for its extents where defaults are asked for."""
+        """Return a field's value, with its extents at the defaults if these are substituted."""
         if not self._numeric:
             return value
         if isinstance(value, tuple):
@@ -221,7 +211,7 @@ class LayerMaker:
 
 
 def _rounded(number: float) -> float:
-    """Return the whole number that a number is but for the rounding of its factors."""
+    """Return a number as an integer if it differs only by rounding errors."""
     near = round(number) if math.isfinite(number) else 0
     return near if math.isclose(number, near, rel_tol=1e-9) else number
 

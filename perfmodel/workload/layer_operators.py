@@ -1,24 +1,25 @@
-"""The operators that a plain graph may name: their fields, and the builder's method behind each."""
+"""Table of the operators in a plain graph, declared in ``workloads/operators/layers.yaml``."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.specfile import shipped
 from perfmodel.workload.deformable import deformable_conv
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.layer_forms import (
-    REQUIRED,
     Adder,
-    Field,
     Fields,
     LayerBuilder,
     LayerOperator,
     calls,
+    declared_field,
 )
-from perfmodel.workload.layer_stated import STATED
+from perfmodel.workload.layer_stated import stated_operator
 from perfmodel.workload.symbols import Dim, constant, product, simplify
+from perfmodel.workload.vector_functions import FUNCTIONS
 
 
 def _linear(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -40,14 +41,14 @@ def _matmul(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tenso
 
 
 def _conv(g: LayerBuilder, name: str, inputs: Sequence[Tensor], f: Fields) -> Tensor:
-    """Add a convolution; one that scatters has a padding of its output."""
+    """Add a convolution; a transposed one also has field ``output_padding``."""
     (x,), transposed = inputs, "output_padding" in f
     axes, groups = len(x.shape) - 2, f["groups"]
     channels = x.shape[1] if f["channels"] is None else f["channels"]
-    for what, number in (("input channels", x.shape[1]), ("channels", channels)):
+    for noun, number in (("input channels", x.shape[1]), ("channels", channels)):
         share = constant(simplify(number / groups))
         if share is not None and share != int(share):
-            raise ValueError(f"{number} {what} do not divide into {groups} groups")
+            raise ValueError(f"{number} {noun} do not divide into {groups} groups")
     kernel, tied = _axes(f["kernel"], axes), f.get("weight")
     if tied is not None:
         own = (channels, simplify(x.shape[1] / groups), *kernel)
@@ -135,7 +136,7 @@ def _flatten(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tens
 
 
 def _concat(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    """Join tensors; one alone stays itself."""
+    """Concatenate tensors; a single input is returned as it is."""
     first, axis = x[0].shape, _axis(f["axis"], x[0])
     if len(x) == 1:
         return x[0]
@@ -152,12 +153,12 @@ def _concat(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tenso
 
 
 def _slice(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    """Take part of a tensor: only that part is read."""
+    """Copy part of a tensor, reading that part only."""
     shape: tuple[Dim, ...] = f["shape"]
     if len(shape) != len(x[0].shape):
         raise ValueError(f"a slice of {show(x[0].shape)} with the rank of {show(shape)}")
-    for part, whole in zip(shape, x[0].shape, strict=True):
-        a, b = constant(part), constant(whole)
+    for part, extent in zip(shape, x[0].shape, strict=True):
+        a, b = constant(part), constant(extent)
         if a is not None and b is not None and a > b:
             raise ValueError(f"a slice {show(shape)} beyond {show(x[0].shape)}")
     return g.copy([x[0]], shape, name=name, read=[product(*shape)])
@@ -261,12 +262,12 @@ def _scan(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
 
 
 def show(shape: Sequence[Dim]) -> str:
-    """Return a shape for a message: ``(batch, 3, 8)``."""
+    """Format a shape for a message: ``(batch, 3, 8)``."""
     return "(" + ", ".join(map(str, shape)) + ")"
 
 
 def _same(what: str, left: Sequence[Dim], right: Sequence[Dim]) -> None:
-    """Refuse fixed extents that differ; free ones are taken to agree."""
+    """Raise ValueError if two fixed extents differ; free extents are assumed to agree."""
     if left == right:
         return
     for a, b in zip(left, right, strict=True):
@@ -296,235 +297,55 @@ def _axis(axis: int, x: Tensor) -> int:
     return axis % rank
 
 
-_SPATIAL: Final = (3, 4, 5)
-_MANY: Final = 10_000
-_CONV: Final = {
-    "channels": Field("extent", None),
-    "kernel": Field("wholes", REQUIRED),
-    "stride": Field("wholes", 1),
-    "padding": Field("wholes", 0, ("same",), least=0),
-    "dilation": Field("wholes", 1),
-    "groups": Field("extent", 1),
-    "bias": Field("flag", True),
+#: Operator -> function that adds it, unless a method of the builder accepts its fields by name.
+_ADDERS: Final[Mapping[str, Adder]] = {
+    "linear": _linear,
+    "matmul": _matmul,
+    "conv": _conv,
+    "conv_transpose": _conv,
+    "conv_norm": _conv_norm,
+    "deformable_conv": calls(deformable_conv),
+    "weight": _weight,
+    "operator": stated_operator,
+    "pool": _pool,
+    "elementwise": _elementwise,
+    "view": _view,
+    "flatten": _flatten,
+    "concat": _concat,
+    "slice": _slice,
+    "transpose": _transpose,
+    "pad": _copy,
+    "copy": _copy,
+    "resize": _resize,
+    "quantise": calls(LayerBuilder.convert),
+    "dequantise": calls(LayerBuilder.convert),
+    "attention": _attention,
+    "experts": _experts,
+    "scan": _scan,
+    **{cell: _recurrent(cell) for cell in ("lstm", "gru", "rnn")},
+    **{name: _norm(name) for name in ("batch_norm", "group_norm", "layer_norm", "rms_norm")},
 }
-_RECURRENT: Final = {
-    "hidden": Field("whole", REQUIRED),
-    "directions": Field("whole", 1),
-    "bias": Field("flag", True),
-}
-_FUNCTIONS: Final = tuple(
-    name
-    for name in VECTOR_OPS
-    if name
-    not in {
-        "batch_norm",
-        "layer_norm",
-        "rms_norm",
-        "group_norm",
-        "softmax",
-        "quantise",
-        "dequantise",
-    }
-)
 
-#: What other tools call some of the operators, for suggestions.
+
+def _operator(name: str, entry: Mapping[str, Any]) -> LayerOperator:
+    fields = {key: declared_field(form) for key, form in entry.get("fields", {}).items()}
+    least, most = entry.get("inputs", (1, 1))
+    return LayerOperator(
+        _ADDERS.get(name) or calls(getattr(LayerBuilder, name)),
+        fields,
+        (least, math.inf if most == "any" else most),
+        tuple(entry.get("ranks", ())),
+    )
+
+
+_ENTRIES: Final = shipped("workloads", "operators/layers.yaml")["operators"]
+
+#: Names of operators in other tools -> name here, for suggestions.
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "convolution": "conv",
-    "conv1d": "conv",
-    "conv2d": "conv",
-    "conv3d": "conv",
-    "depthwise_conv": "conv",
-    "convtranspose": "conv_transpose",
-    "deconv": "conv_transpose",
-    "dense": "linear",
-    "fc": "linear",
-    "fully_connected": "linear",
-    "gemm": "linear",
-    "maxpool": "pool",
-    "max_pool": "pool",
-    "avg_pool": "pool",
-    "average_pool": "pool",
-    "global_average_pool": "global_pool",
-    "reshape": "view",
-    "cat": "concat",
-    "permute": "transpose",
-    "upsample": "resize",
-    "interpolate": "resize",
-    "batchnorm": "batch_norm",
-    "layernorm": "layer_norm",
-    "rmsnorm": "rms_norm",
-    "self_attention": "attention",
-    "moe": "experts",
-    "mamba": "scan",
-    "quantize": "quantise",
-    "dequantize": "dequantise",
-    "swish": "silu",
-}
+    other: name for name, entry in _ENTRIES.items() for other in entry.get("also", ())
+} | {"swish": "silu"}
 
 #: Name in a file -> operator.
 OPERATORS: Final[Mapping[str, LayerOperator]] = {
-    "linear": LayerOperator(
-        _linear,
-        {
-            "features": Field("extent", REQUIRED),
-            "bias": Field("flag", True),
-            "tag": Field("text", ""),
-            "weight": Field("layer", None),
-        },
-        (1, 2),
-    ),
-    "matmul": LayerOperator(_matmul, inputs=(2, 2)),
-    "conv": LayerOperator(_conv, {**_CONV, "weight": Field("layer", None)}, ranks=_SPATIAL),
-    "conv_transpose": LayerOperator(
-        _conv, {**_CONV, "output_padding": Field("wholes", 0, least=0)}, ranks=_SPATIAL
-    ),
-    "conv_norm": LayerOperator(
-        _conv_norm,
-        {
-            **_CONV,
-            "padding": Field("wholes", None, ("same",), least=0),
-            "dilation": Field("whole", 1),
-            "bias": Field("flag", False),
-            "activation": Field("text", "", ("", *_FUNCTIONS)),
-        },
-        ranks=_SPATIAL,
-    ),
-    "deformable_conv": LayerOperator(
-        calls(deformable_conv),
-        {
-            "channels": Field("extent", REQUIRED),
-            "kernel": Field("whole", 3),
-            "stride": Field("whole", 1),
-            "groups": Field("extent", 1),
-            "offsets": Field("text", "free", ("free", "square")),
-            "offset_kernel": Field("whole", 3),
-            "modulated": Field("flag", False),
-            "rounded": Field("flag", False),
-            "bound": Field("whole", 0, least=0),
-            "bias": Field("flag", False),
-        },
-        ranks=(4,),
-    ),
-    "squeeze_excite": LayerOperator(
-        calls(LayerBuilder.squeeze_excite),
-        {
-            "channels": Field("extent", REQUIRED),
-            "activation": Field("text", "relu", _FUNCTIONS),
-            "gate": Field("text", "sigmoid", _FUNCTIONS),
-        },
-        ranks=_SPATIAL,
-    ),
-    "weight": LayerOperator(
-        _weight,
-        {
-            "shape": Field("shape", None),
-            "means": Field("any", None),
-            "tag": Field("text", ""),
-            "format": Field("format", ""),
-        },
-        (0, 0),
-    ),
-    **STATED,
-    "pool": LayerOperator(
-        _pool,
-        {
-            "kernel": Field("wholes", REQUIRED),
-            "stride": Field("wholes", None),
-            "padding": Field("wholes", 0, ("same",), least=0),
-            "ceil": Field("flag", False),
-        },
-        ranks=_SPATIAL,
-    ),
-    "global_pool": LayerOperator(
-        calls(LayerBuilder.global_pool), {"keep": Field("flag", False)}, ranks=_SPATIAL
-    ),
-    "reduce": LayerOperator(calls(LayerBuilder.reduce), {"shape": Field("shape", REQUIRED)}),
-    "elementwise": LayerOperator(
-        _elementwise,
-        {
-            "function": Field("text", REQUIRED, _FUNCTIONS),
-            "ops": Field("number", None, least=0),
-            "format": Field("format", ""),
-            "shape": Field("shape", None),
-        },
-        (1, _MANY),
-    ),
-    "softmax": LayerOperator(calls(LayerBuilder.softmax)),
-    "view": LayerOperator(_view, {"shape": Field("shape", REQUIRED), "part": Field("flag", False)}),
-    "flatten": LayerOperator(_flatten),
-    "concat": LayerOperator(_concat, {"axis": Field("whole", 1, least=-5)}, (1, _MANY)),
-    "slice": LayerOperator(_slice, {"shape": Field("shape", REQUIRED)}),
-    "transpose": LayerOperator(_transpose, {"order": Field("wholes", REQUIRED, least=0)}),
-    "pad": LayerOperator(_copy, {"shape": Field("shape", REQUIRED)}),
-    "shift": LayerOperator(_copy, {"shape": Field("shape", None)}),
-    "copy": LayerOperator(
-        _copy,
-        {"shape": Field("shape", None), "order": Field("wholes", None, least=0)},
-        (1, _MANY),
-    ),
-    "resize": LayerOperator(
-        _resize,
-        {"spatial": Field("shape", REQUIRED), "ops": Field("number", 7, least=0)},
-        ranks=_SPATIAL,
-    ),
-    "quantise": LayerOperator(calls(LayerBuilder.convert), {"format": Field("format", REQUIRED)}),
-    "dequantise": LayerOperator(calls(LayerBuilder.convert), {"format": Field("format", "")}),
-    "embedding": LayerOperator(
-        calls(LayerBuilder.embedding),
-        {
-            "vocabulary": Field("extent", REQUIRED),
-            "features": Field("extent", REQUIRED),
-            "weight": Field("layer", None),
-        },
-    ),
-    "attention": LayerOperator(
-        _attention,
-        {
-            "heads": Field("whole", REQUIRED),
-            "head_dim": Field("whole", None),
-            "kv_heads": Field("whole", None),
-            "value_dim": Field("whole", None),
-            "keys": Field("extent", None),
-            "batch": Field("extent", None),
-            "causal": Field("flag", False),
-            "window": Field("whole", None),
-            "cached": Field("flag", False),
-            "latent": Field("whole", None),
-            "bias": Field("result", None),
-            "cache": Field("result", None),
-            "stores": Field("flag", None),
-            "stored": Field("extent", None),
-        },
-        (1, 3),
-        ranks=(3,),
-    ),
-    "experts": LayerOperator(
-        _experts,
-        {
-            "experts": Field("whole", REQUIRED),
-            "per_token": Field("whole", REQUIRED),
-            "features": Field("extent", REQUIRED),
-            "matrices": Field("whole", 1),
-            "gathered": Field("flag", True),
-        },
-    ),
-    **{
-        cell: LayerOperator(_recurrent(cell), _RECURRENT, ranks=(3,))
-        for cell in ("lstm", "gru", "rnn")
-    },
-    "scan": LayerOperator(_scan, {"state": Field("whole", REQUIRED)}, (1, _MANY), (3,)),
-    **{
-        name: LayerOperator(
-            _norm(name),
-            {"affine": Field("whole", affine, least=0), "features": Field("extent", None)},
-            ranks=ranks,
-        )
-        for name, affine, ranks in (
-            ("batch_norm", 2, (2, *_SPATIAL)),
-            ("group_norm", 2, (2, *_SPATIAL)),
-            ("layer_norm", 2, ()),
-            ("rms_norm", 1, ()),
-        )
-    },
-    **{name: LayerOperator(_function(name), inputs=(1, _MANY)) for name in _FUNCTIONS},
-}
+    name: LayerOperator(_function(name), inputs=(1, math.inf)) for name in FUNCTIONS
+} | {name: _operator(name, entry) for name, entry in _ENTRIES.items()}

@@ -1,4 +1,4 @@
-"""Results of layers: what the references of a template mean."""
+"""Results of layers, to which the references of a template resolve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LayerResult: TypeAlias = "Tensor | list[Tensor | None] | None"
 
 @dataclass(slots=True)
 class Frame:
-    """One call of a block: its variables, its results, and those of the calls in it."""
+    """One call of a block: its variables, its results, and the calls within it."""
 
     block: LayerBlock
     prefix: str
@@ -30,13 +30,13 @@ class Frame:
 
 
 class LayerReferences:
-    """Finds the tensors that references mean."""
+    """Resolver of references to tensors."""
 
     def __init__(self, values: TemplateValues) -> None:
-        self._values = values
+        self._values, self._flaws = values, values.flaws
 
     def inputs(self, step: LayerStep, frame: Frame) -> list[Tensor | None]:
-        """Return what a layer reads: by default what stands above."""
+        """Return the inputs of a layer; by default the output of the previous layer."""
         if not step.inputs:
             return [frame.above] if frame.above is not None or frame.results else []
         tensors: list[Tensor | None] = []
@@ -47,36 +47,36 @@ class LayerReferences:
     def meant(
         self, name: str, place: Place, frame: Frame, step: LayerStep | None
     ) -> Sequence[Tensor | None]:
-        """Return the tensors that a reference means; a fault where it means none.
+        """Return the tensors to which a reference resolves; a fault if there are none.
 
-        One whose braces leave nothing (``"{'bias' if biased else ''}"``) is no reference.
+        A reference whose braces evaluate to nothing (``"{'bias' if biased else ''}"``) is ignored.
         """
         if "{" in name:
-            before = len(self._values.flaws)
+            before = len(self._flaws)
             name = self._values.text(name, place)
-            if not name and len(self._values.flaws) == before:
+            if not name and len(self._flaws) == before:
                 return []
         exists, result = self._result(name, place, frame)
         if exists:
             return result if isinstance(result, list) else [result]
         order, known = frame.block.order, [*frame.results, *frame.block.order]
         if step is None:
-            self._values.flaws.note(
+            self._flaws.note(
                 place, f"no layer is named {shown(name)}", "a layer's name", nearest(name, known)
             )
         elif name not in order:
-            self._values.flaws.note(
+            self._flaws.note(
                 place,
                 f"no layer or input is named '{name}'",
                 "one that stands above",
                 nearest(name, known),
             )
-        elif order[name] < step.number:  # a later one is told with the cycles
-            self._values.flaws.note(place, f"'{name}' is left out here", "a layer that runs")
+        elif order[name] < step.number:  # later layers are reported with the cycles
+            self._flaws.note(place, f"'{name}' is left out here", "a layer that runs")
         return [None]
 
     def _result(self, name: str, place: Place, frame: Frame) -> tuple[bool, LayerResult]:
-        """Return whether there is a result of a name, and it."""
+        """Return whether a result of this name exists, and the result."""
         if name in frame.results:
             return True, frame.results[name]
         if name.endswith("]"):
@@ -85,7 +85,7 @@ class LayerReferences:
             if isinstance(many, list) and type(at) is int:
                 if -len(many) <= at < len(many):
                     return True, many[at]
-                self._values.flaws.note(
+                self._flaws.note(
                     place, f"no entry {at} of {len(many)} in '{listed}'", "an entry of it"
                 )
                 return True, None

@@ -1,55 +1,56 @@
-"""Extents written in a plain graph: numbers, free dimensions and arithmetic on them."""
+"""Parser of extents in a plain graph: numbers, free dimensions and arithmetic on them."""
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
-from perfmodel.workload.layer_expressions import LIMIT, Scope, SizeError, evaluated, shown
-from perfmodel.workload.symbols import Dim, Poly, constant
+from perfmodel.workload.layer_expressions import LIMIT, NUMBERS, Scope, SizeError, evaluated, shown
+from perfmodel.workload.symbols import Dim, Poly, simplify
 
 
-def parse_extent(value: object, scope: Scope, *, mean: bool = False) -> Dim:
+def parse_extent(value: object, scope: Scope) -> Dim:
     """Read an extent.
 
     Parameters
     ----------
     value
-        A number, or a text such as ``height``, ``4 * hidden``, ``height // 2`` or
+        A number, or an expression such as ``height``, ``4 * hidden``, ``height // 2`` or
         ``divisible(32 * width, 8)`` (see `layer_expressions`).
     scope
-        What its names mean.
-    mean
-        Whether it may be the mean of several, which is above 0 and need not be whole.
+        Values of its names.
 
     Raises
     ------
     SizeError
-        No extent: not a number, below 1, not whole, not finite, or a name that is not declared.
+        The value is not an extent: no number, below 1, fractional, infinite, or an unknown name.
     """
     if isinstance(value, str):
         value = evaluated(value, scope)
-    if isinstance(value, bool) or not isinstance(value, int | float | Poly):
+    if type(value) not in NUMBERS:
         raise SizeError(f"{shown(value)} is not an extent")
-    return checked_extent(value, mean=mean)
+    return checked_extent(cast("Dim", value))
 
 
-def checked_extent(dim: Dim, what: str = "extent", *, mean: bool = False) -> Dim:
-    """Return a dimension whose fixed value, if it has one, is an extent.
+def checked_extent(dim: Dim, *, mean: bool = False) -> Dim:
+    """Return a dimension if it is free or a valid extent.
+
+    The `mean` of several extents must be positive and may be fractional.
 
     Raises
     ------
     SizeError
-        Otherwise.
+        The dimension is a number and not an extent.
     """
-    number = constant(dim)
-    if number is None:
+    number = simplify(dim)
+    if isinstance(number, Poly) or (type(number) is int and 1 <= number <= LIMIT):
         return dim
     if not math.isfinite(number):
         raise SizeError(f"{number} is not a finite number")
     if number != int(number) and not mean:
-        raise SizeError(f"{what} {number:g} is not whole")
+        raise SizeError(f"extent {number:g} is not whole")
     if number < 1 and not (mean and number > 0):
-        raise SizeError(f"{what} {number:g} is below 1")
+        raise SizeError(f"extent {number:g} is below 1")
     if number > LIMIT:
-        raise SizeError(f"{what} {number:g} is beyond {LIMIT:g}")
+        raise SizeError(f"extent {number:g} is beyond {LIMIT:g}")
     return dim

@@ -1,7 +1,7 @@
-"""The layers of a plain graph as they are written: steps with places, read once.
+"""Parser of a plain graph's layers: steps with source locations, read once.
 
 A step is a layer ``{name, op, ...}``, a call of a block (``op`` is the block's name), or one of
-the forms that hold layers: ``{op: repeat, count, layers}``, ``{for, in, layers}``,
+the forms that contain layers: ``{op: repeat, count, layers}``, ``{for, in, layers}``,
 ``{when, layers, else}``, ``{phase, count, layers}``; ``{let: {name: value}}`` sets variables.
 """
 
@@ -14,12 +14,12 @@ from typing import Any, Final, get_args
 from perfmodel.errors import nearest, one_of
 from perfmodel.workload.layer_expressions import shown
 from perfmodel.workload.layer_fields import FlawList, Place, PreparedFields, as_list, as_mapping
-from perfmodel.workload.layer_forms import REQUIRED, Field, FieldKind
+from perfmodel.workload.layer_forms import Field, FieldKind, declared_field
 
 REPEAT: Final = "repeat"
-#: A layer that is no operator: what it reads, under another name.
+#: Pseudo-operator that renames its input.
 SAME: Final = "same"
-#: Keys that any step may have beside the fields of its operator.
+#: Keys that any step may have in addition to the fields of its operator.
 _COMMON: Final = ("name", "op", "input", "inputs", "when", "collect", "label")
 _FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "let": ("let",),
@@ -36,19 +36,19 @@ class LayerStep:
     Attributes
     ----------
     place, number
-        Where it stands, and its position among the steps of its block.
+        Source location, and position among the steps of its block.
     form
         ``layer``, ``repeat``, ``phase``, ``let``, ``for`` or ``when``.
     name, op, label
-        Texts, which may hold expressions in braces.
+        Texts, which may contain expressions in braces.
     inputs
-        References to results, and where they stand.
+        References to results, and their source locations.
     raw
         The other keys.
     inner, otherwise
-        The steps that it holds; those where a condition does not hold.
+        Steps that it contains; steps for a condition that is false.
     ready
-        What of its fields was read once for all runs.
+        Fields that were read once for all runs.
     """
 
     place: Place
@@ -68,20 +68,20 @@ class LayerStep:
 
 @dataclass(frozen=True, slots=True)
 class LayerBlock:
-    """A named list of layers with inputs and parameters; the network itself is one, too.
+    """A named list of layers with inputs and parameters; also used for the network itself.
 
     Attributes
     ----------
     inputs
-        Names of what it reads; the first is what its first layer reads.
+        Names of its inputs; its first layer reads the first.
     fields
         Its parameters.
     steps
         Its layers.
     order
-        Position of every layer whose name is plain.
+        Position of each layer whose name contains no expression.
     many
-        Whether the last of the inputs is a list of all that are left.
+        Whether the last input is a list of all remaining inputs.
     """
 
     inputs: tuple[str, ...]
@@ -92,14 +92,14 @@ class LayerBlock:
 
 
 class StepReader:
-    """Reads lists of layers; what is wrong with their form goes to `flaws`."""
+    """Parser of lists of layers; flaws of their form go to `flaws`."""
 
     def __init__(self, flaws: FlawList) -> None:
         self.flaws = flaws
         self._count = 0
 
     def block(self, layers: object, place: Place, *, named: bool) -> LayerBlock:
-        """Return a block without inputs and parameters; `named` where each layer needs a name."""
+        """Return a block without inputs and parameters; `named` requires a name for each layer."""
         self._count = 0
         steps = tuple(self._steps(layers, place, named=named))
         order = {s.name: s.number for s in walk(steps) if s.name and "{" not in s.name}
@@ -122,7 +122,7 @@ class StepReader:
         if block is None:
             self.flaws.note(place, f"{shown(raw)} is not a block", "{inputs: [x], layers: [...]}")
             return None
-        self._unknown(block, ("inputs", "takes", "layers", "doc"), place)
+        self.flaws.unknown_keys(block, ("inputs", "takes", "layers", "doc"), place)
         inputs = [str(name) for name in as_list(block.get("inputs", ("x",))) or ()]
         many = bool(inputs) and inputs[-1].startswith("*")
         content = self.block(block.get("layers"), (*place, "layers"), named=False)
@@ -132,37 +132,17 @@ class StepReader:
 
     def _takes(self, raw: object, place: Place) -> Iterator[tuple[str, Field]]:
         """Yield the parameters of a block: ``{channels: extent, kernel: {wholes: 3}}``."""
-        kinds: tuple[FieldKind, ...] = get_args(FieldKind)
         takes = as_mapping(raw)
         if takes is None:
             self.flaws.note(place, f"{shown(raw)} is not a mapping", "names and kinds")
             return
-        for name, value in takes.items():
-            form = as_mapping(value)
-            kind, default = value, REQUIRED
-            if form is not None:
-                kind, default = next(iter(form.items()), ("", None))
-            if kind in kinds:
-                many = as_list(default)
-                yield name, Field(kind, default if many is None else tuple(many), least=0)
-            else:
-                self.flaws.note(
-                    (*place, name),
-                    f"no kind of value is named {shown(kind)}",
-                    one_of(kinds),
-                    nearest(str(kind), kinds),
-                )
-
-    def _unknown(self, raw: Mapping[str, Any], known: Sequence[str], place: Place) -> None:
-        for key in raw:
-            if key not in known:
-                self.flaws.note(
-                    (*place, key),
-                    f"unknown key '{key}'",
-                    one_of(known),
-                    nearest(str(key), known),
-                    on_key=True,
-                )
+        for name, form in takes.items():
+            try:
+                yield name, declared_field(form, least=0)
+            except ValueError as error:
+                kinds, kind = get_args(FieldKind), error.args[0]
+                message = f"no kind of value is named {shown(kind)}"
+                self.flaws.note((*place, name), message, one_of(kinds), nearest(str(kind), kinds))
 
     def _steps(
         self, raw: object, place: Place, *, named: bool, repeated: bool = False
@@ -192,7 +172,7 @@ class StepReader:
     def _form(
         self, layer: Mapping[str, Any], place: Place, form: str, named: bool, repeated: bool
     ) -> LayerStep:
-        self._unknown(layer, _FORMS[form], place)
+        self.flaws.unknown_keys(layer, _FORMS[form], place)
         nested: dict[str, tuple[LayerStep, ...]] = {"layers": (), "else": ()}
         for key in nested:
             if key in layer or (key == "layers" and form != "let"):
@@ -294,7 +274,7 @@ class StepReader:
 
 
 def walk(steps: Sequence[LayerStep]) -> Iterator[LayerStep]:
-    """Yield steps in the order in which they run; one that holds others after them."""
+    """Yield steps in order of execution; a step that contains others follows them."""
     for step in steps:
         yield from walk(step.inner)
         yield from walk(step.otherwise)

@@ -1,4 +1,4 @@
-"""A plain graph as it is written: read once, built for many values of its fields."""
+"""Parsed form of a plain graph: read once, built for many values of its fields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from perfmodel.errors import nearest, one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import is_number
 from perfmodel.workload.layer_expressions import shown
@@ -34,16 +33,16 @@ KEYS: Final = (
 
 
 class Frozen(dict[str, Any]):
-    """A mapping inside a structure; hashable, since it is never changed."""
+    """A mapping in a structure, hashable because it is never modified."""
 
     def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return hash(tuple(self.items()))
 
 
 def frozen(value: Any) -> Any:
-    """Return plain data as mappings and tuples that are hashable."""
-    if isinstance(value, Mapping):
-        items = cast("Mapping[str, Any]", value).items()
+    """Return plain data as hashable mappings and tuples."""
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
         return Frozen({key: frozen(item) for key, item in items})
     if isinstance(value, list | tuple):
         return tuple(frozen(item) for item in cast("tuple[Any, ...]", value))
@@ -57,23 +56,23 @@ class LayerTemplate:
     Attributes
     ----------
     name
-        Of the graphs that it makes; fields may stand in braces.
+        Name of its graphs, with fields in braces.
     flaws
-        What is wrong with its form.
+        Flaws of its form.
     parameters
-        Free dimensions and their defaults: numbers, expressions of fields, or ``{default, when}``.
+        Free dimensions -> default: a number, an expression of fields, or ``{default, when}``.
     inputs, outputs, folded
-        As they are written.
+        Inputs, outputs and the ``folded`` condition as written.
     dimensions
-        Names of the free dimensions, those that some values of the fields leave out among them.
+        Names of the free dimensions, including those that some values of the fields omit.
     tables
-        Names of plain data.
+        Plain data by name.
     blocks
-        Named blocks.
+        Blocks by name.
     network
-        The layers themselves.
+        The layers of the network.
     runs_all
-        Whether operators run whose result reaches no output.
+        Whether operators whose results reach no output are executed.
     """
 
     name: str
@@ -90,26 +89,15 @@ class LayerTemplate:
 
     @property
     def has_input_layers(self) -> bool:
-        """Whether layers declare the inputs where they read them."""
+        """Whether layers of type ``input`` declare the inputs."""
         blocks = (self.network, *self.blocks.values())
         return any(step.op == "input" for block in blocks for step in walk(block.steps))
 
 
 def read_template(data: Mapping[str, Any], name: str = "layers") -> LayerTemplate:
-    """Read a template; everything that is wrong with its form is in its `flaws`."""
+    """Parse a template; flaws of its form are collected in `flaws`."""
     flaws = FlawList()
-    for key in data:
-        if key not in KEYS:
-            meant = nearest(str(key), KEYS)
-            flaws.append(
-                Flaw(
-                    (key,),
-                    f"unknown key '{key}'",
-                    "" if meant else one_of(KEYS),
-                    meant,
-                    on_key=True,
-                )
-            )
+    flaws.unknown_keys(data, KEYS, ())
     parameters = _parameters(data.get("parameters"), flaws, fields="fields" in data)
     tables = as_mapping(data.get("tables", {}))
     if tables is None:
@@ -162,7 +150,7 @@ def _parameters(raw: Any, flaws: list[Flaw], *, fields: bool) -> dict[str, Any]:
 
 
 def default_flaws(name: str, default: Any) -> list[Flaw]:
-    """Return what is wrong with the default of a free dimension."""
+    """Return the flaws of the default of a free dimension."""
     faults = (
         [fault.message for fault in check_extent(name, default)]
         if is_number(default)

@@ -1,8 +1,8 @@
-"""Values and faults of a template while it runs."""
+"""Evaluation of a template's values, collecting faults."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perfmodel.pydantic_faults import Flaw
@@ -14,52 +14,62 @@ from perfmodel.workload.layer_expressions import (
     interpolated,
     shown,
 )
-from perfmodel.workload.layer_fields import FlawList, Place
+from perfmodel.workload.layer_fields import FlawList, Place, prepared_fields, read_values
+from perfmodel.workload.layer_forms import Field
+from perfmodel.workload.layer_steps import LayerStep
 
 
 class TemplateValues:
-    """Evaluates what a template states; what has no value becomes a flaw.
+    """Evaluator of a template's expressions; a value that cannot be computed becomes a flaw.
 
     Attributes
     ----------
     scope
-        What names mean where the template runs.
+        Values of names at the current step.
     flaws
-        Everything that is wrong.
+        All flaws so far.
     """
 
     def __init__(self, scope: Scope, flaws: Iterable[Flaw] = ()) -> None:
         self.scope = scope
         self.flaws = FlawList(flaws)
 
-    def take(self, item: Any) -> bool:
-        """Note a flaw; tell whether it was one."""
-        if isinstance(item, Flaw):
-            self.flaws.append(item)
-            return True
-        return False
+    def fields(self, step: LayerStep, fields: Mapping[str, Field]) -> dict[str, Any]:
+        """Return the values of all fields of a step, defaults included.
+
+        Fields of kind ``layer`` remain names. Values that are independent of the scope are read
+        once and cached in the step.
+        """
+        prepared = step.ready.get(id(fields))
+        if prepared is None:
+            before = len(self.flaws)
+            prepared = prepared_fields(step.raw, fields, step.place, self.scope, self.flaws)
+            if len(self.flaws) == before:
+                step.ready[id(fields)] = prepared
+        fixed, varying = prepared
+        return read_values(dict(fixed), varying, step.place, self.scope, self.flaws)
 
     def value(self, raw: Any, place: Place) -> Any:
-        """Return plain data or the value of an expression; ``None`` where it has none."""
+        """Return plain data or the value of an expression; ``None`` if it has no value."""
         try:
             if isinstance(raw, str):
                 return evaluated(raw, self.scope, "an expression")
             return filled(raw, self.scope)
         except SizeError as error:
-            self.flaws.note(place, str(error), error.expected, error.suggestion)
+            self.flaws += error.flaws(place)
             return None
 
     def truth(self, raw: Any, place: Place) -> bool:
-        """Tell whether a condition holds."""
+        """Return whether a condition is true."""
         value = self.value(raw, place)
         if value is not None and not isinstance(value, bool):
             self.flaws.note(place, f"{shown(value)} is neither true nor false", "a condition")
         return value is True
 
     def text(self, text: str, place: Place) -> str:
-        """Return a text with what stands in its braces; empty where that has no value."""
+        """Return a text with the expressions in braces evaluated; empty if one has no value."""
         try:
             return interpolated(text, self.scope)
         except SizeError as error:
-            self.flaws.note(place, str(error), error.expected, error.suggestion)
+            self.flaws += error.flaws(place)
             return ""

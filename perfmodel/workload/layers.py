@@ -1,8 +1,8 @@
 """Family ``layers``: a plain graph, written as a list of named layers.
 
-A layer is ``{name, op, input or inputs, ...}``; without inputs it reads the layer above. Extents
+A layer is ``{name, op, input or inputs, ...}``; without inputs it reads the previous layer. Extents
 are numbers, names of `parameters`, or arithmetic on them. ``op: repeat`` with ``count`` and
-``layers`` holds layers that occur several times, each with its own weights.
+``layers`` repeats layers, each repetition with separate weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from perfmodel.workload.layer_graph import Assembly
 from perfmodel.workload.layer_template import Frozen, frozen, read_template
 from perfmodel.workload.symbols import Dim, symbol
 
-#: What a graph is checked under.
+#: Semantics for checking a graph: all operators are built.
 EVERYTHING = ExecutionSemantics(runs_dead_branches=True)
 
 
@@ -30,15 +30,15 @@ class LayersStructure(FrozenModel):
     Attributes
     ----------
     parameters
-        Free dimensions and their defaults.
+        Free dimensions -> default number.
     inputs
         Name -> shape, or -> ``{shape, format}``.
     layers
-        The layers in the order in which they run.
+        The layers in order of execution.
     outputs
-        Names of the layers that leave the network; the last one by default.
+        Names of the layers that are outputs of the network; by default the last one.
     unit
-        What one run yields: ``frames``, ``tokens`` ...; ``batch`` of them where that is free.
+        Unit of one run's result: ``frames``, ``tokens`` ...; ``batch`` of them if that is free.
     """
 
     parameters: SkipValidation[Mapping[str, float]] = Frozen()
@@ -50,7 +50,7 @@ class LayersStructure(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _check(cls, data: Any) -> Any:
-        """Refuse every fault of the graph at once, and freeze it."""
+        """Validate the graph, reporting all faults at once, and freeze it."""
         if not isinstance(data, Mapping):
             return data
         graph = cast("Mapping[str, Any]", data)
@@ -61,18 +61,18 @@ class LayersStructure(FrozenModel):
 
 
 def build(structure: LayersStructure, semantics: ExecutionSemantics) -> Graph:
-    """Build the graph; layers that reach no output only where the runtime executes them."""
+    """Build the graph, with layers that reach no output only if the runtime executes them."""
     data = {key: getattr(structure, key) for key in type(structure).model_fields}
     return Assembly(read_template(data), {}, semantics, checked=False).graph()
 
 
 def parameters(structure: LayersStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
+    """Return the free dimensions and their default numbers."""
     return dict(structure.parameters)
 
 
 def items(structure: LayersStructure) -> tuple[str, Dim]:
-    """Return the unit of a run, once or ``batch`` times."""
+    """Return the unit of a run and its number per run: 1 or ``batch``."""
     return structure.unit, symbol("batch") if "batch" in structure.parameters else 1
 
 

@@ -1,12 +1,12 @@
-"""Layouts that kernels want: conversions between blocked and plain channels, as operators.
+"""Layout conversions between blocked and plain channels, inserted as operators.
 
-A runtime may run convolutions on channels in blocks of a vector. Operators that know that layout
-pass it on; a tensor that one of the others reads, or that leaves the network, is put back into
-plain order first, once, and a plain tensor that a convolution reads is put into blocks, once. Each
-is a copy, and a kernel that wrote it keeps nothing inside for its riders.
+A runtime may compute convolutions on channels in blocks of one vector. Operators that support the
+blocked layout propagate it. A tensor read by any other operator, or leaving the network, is first
+converted to the plain order, once; a plain tensor read by a convolution is converted to blocks,
+once. Each conversion is a copy, and ends the fusion of the kernel that wrote its input.
 
 The rules are those of ONNX Runtime's `NchwcTransformer` (onnxruntime/core/optimizer/
-nchwc_transformer.cc); what other runtimes do beyond them is a field of `BlockedChannelLayout`.
+nchwc_transformer.cc); rules of other runtimes are fields of `BlockedChannelLayout`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from perfmodel.workload.symbols import Dim, constant, simplify
 
 
 class BlockedChannelLayout(NamedTuple):
-    """What a runtime keeps in blocks of channels.
+    """Rules of a runtime that stores channels in blocks.
 
     Attributes
     ----------
     block
-        Channels in a block; 0 where nothing is blocked.
+        Channels in a block; 0 disables blocking.
     functions
-        Functions of one tensor that pass blocks on, or of two alike.
+        Functions that propagate the layout, of one tensor or of two of the same shape.
     stored_with
-        Functions that a convolution applies while it stores, where it is their only writer.
+        Functions that a convolution applies while storing, if nothing else reads its output.
     grouped
-        Convolutions in groups whose channels fill whole blocks take and give blocks too.
+        Whether grouped convolutions whose channels fill whole blocks read and write blocks too.
     broadcasts
-        A function of two also passes blocks on where one is a single pixel of as many channels.
+        Whether a binary function propagates the layout if one operand is one pixel per channel.
     joins
-        A join along channels passes blocks on where its result fills whole ones, its parts or not.
+        Whether concatenation along channels propagates the layout if its result fills whole blocks,
+        regardless of its parts.
     """
 
     block: int = 0
@@ -48,18 +49,18 @@ class BlockedChannelLayout(NamedTuple):
     joins: bool = False
 
 
-#: Nothing in blocks.
+#: No blocking.
 PLAIN: Final = BlockedChannelLayout()
 
 
 def with_conversions(graph: Graph, layout: BlockedChannelLayout) -> Graph:
-    """Return the graph with copies where layouts change; the graph itself where none does.
+    """Return the graph with copies where the layout changes; the graph itself if it does not.
 
-    What conversions write is a tensor of its own that is let go of at once; readers keep the name
-    of the tensor that was converted, whose size is the same. Where the network is a piece of
-    another one, an image that enters with more channels than a picture, and that a convolution or
-    a pool reads, lies in blocks already. Images of
-    a single pixel are the same in both orders, and what leaves the network is left as it is.
+    A conversion writes a new tensor with an immediate end of its live range; readers keep the name
+    of the converted tensor, which has the same size. If the network is a piece of another one, an
+    input image that a convolution or a pool reads is assumed to be blocked already, provided that
+    it has more channels than a picture. Single-pixel images have the same order in both layouts,
+    and outputs of the network are not converted.
     """
     return _converted(graph, layout) if layout.block else graph
 
@@ -68,13 +69,13 @@ def with_conversions(graph: Graph, layout: BlockedChannelLayout) -> Graph:
 def _converted(graph: Graph, layout: BlockedChannelLayout) -> Graph:
     walk = _LayoutPass(graph, layout)
     blocks = tuple(walk.block(block) for block in graph.blocks)
-    if not walk.made:
+    if not walk.conversions:
         return graph
-    return replace(graph, tensors={**graph.tensors, **walk.made}, blocks=blocks)
+    return replace(graph, tensors={**graph.tensors, **walk.conversions}, blocks=blocks)
 
 
 class _LayoutPass:
-    """The state of a pass over a graph in order of execution."""
+    """State of a pass over a graph in order of execution."""
 
     def __init__(self, graph: Graph, layout: BlockedChannelLayout) -> None:
         self.graph, self.layout = graph, layout
@@ -86,27 +87,27 @@ class _LayoutPass:
             for name in operator.reads
         }
         self.blocked = {name for name in graph.inputs if name in seen and self._inner(name)}
-        #: Those that a convolution stores, its folded normalisation included.
+        #: Outputs of convolutions, with or without a folded normalisation.
         self.fresh: set[str] = set()
-        #: Tensors that lie in the other order too.
+        #: Tensors that exist in both layouts.
         self.both: set[str] = set()
-        self.made: dict[str, Tensor] = {}
+        self.conversions: dict[str, Tensor] = {}
         self.readers: dict[str, int] = {}
         for _, operator in graph.walk():
             for name in operator.reads:
                 self.readers[name] = self.readers.get(name, 0) + 1
 
     def block(self, block: Block) -> Block:
-        """Return a block with the conversions before the operators that need them."""
+        """Return a block with conversions inserted before the operators that need them."""
         out: list[Operator] = []
         for operator in block.operators:
             out += [*self._before(operator), operator]
         return block if len(out) == len(block.operators) else replace(block, operators=tuple(out))
 
     def _before(self, operator: Operator) -> list[Operator]:
-        """Return the conversions that an operator needs, and note where its results lie."""
+        """Return the conversions that an operator needs, and record the layout of its outputs."""
         if operator.kind == "view":
-            return []  # another name: whoever reads it finds the tensor behind it
+            return []  # an alias: its readers refer to the tensor behind it
         graph = self.graph
         inputs = [
             name
@@ -135,18 +136,18 @@ class _LayoutPass:
     def _copy(self, name: str, into: str) -> Operator:
         self.both.add(name)
         source = self.graph.tensors[name]
-        made = replace(source, name=f"{name} ({into})")
-        self.made[made.name] = made
+        converted = replace(source, name=f"{name} ({into})")
+        self.conversions[converted.name] = converted
         accesses = (
             Access(name, "read", source.elements),
-            Access(made.name, "write", source.elements),
+            Access(converted.name, "write", source.elements),
         )
         return Operator(
             f"{name} to {into}", "copy", accesses, attributes=(("function", "reorder"),)
         )
 
     def _fills(self, name: str) -> bool:
-        """Whether an image has the channels of a block; a convolution reads fewer as they are."""
+        """Return whether an image fills a block; convolutions read fewer channels unblocked."""
         shape = self.graph.tensors[name].shape
         if len(shape) != 4 or self._pixel(name):
             return False
@@ -154,28 +155,28 @@ class _LayoutPass:
         return channels is None or channels >= self.layout.block
 
     def _inner(self, name: str) -> bool:
-        """Whether an image has more channels than pictures have: one between layers."""
+        """Return whether an image has more channels than a picture, as between layers."""
         shape = self.graph.tensors[name].shape
         channels = constant(shape[1]) if len(shape) == 4 else 0
         return channels is None or channels > _PICTURE
 
     def _pixel(self, name: str) -> bool:
-        """Whether an image is of one pixel."""
+        """Return whether an image is a single pixel."""
         return all(constant(size) == 1 for size in self.graph.tensors[name].shape[2:])
 
     def _whole(self, name: str) -> bool:
-        """Whether channels fill whole blocks; free ones are taken to."""
+        """Return whether the channels fill whole blocks; free ones are assumed to."""
         shape = self.graph.tensors[name].shape
         channels = constant(shape[1]) if len(shape) == 4 else None
         return len(shape) == 4 and (channels is None or channels % self.layout.block == 0)
 
     def _convolves(self, operator: Operator) -> bool:
-        """Whether an operator is a convolution of images that takes and gives blocks."""
-        said = dict(operator.attributes)
-        if operator.kind not in ("conv", "depthwise") or said.get("transposed"):
+        """Return whether an operator is a convolution that reads and writes blocks."""
+        attributes = dict(operator.attributes)
+        if operator.kind not in ("conv", "depthwise") or attributes.get("transposed"):
             return False
-        kernel: Sequence[int] = said.get("kernel", ())
-        groups = constant(said.get("groups", 1))
+        kernel: Sequence[int] = attributes.get("kernel", ())
+        groups = constant(attributes.get("groups", 1))
         if len(kernel) != 2 or operator.kind == "depthwise" or groups == 1:
             return len(kernel) == 2
         if not self.layout.grouped or groups is None:
@@ -189,7 +190,7 @@ class _LayoutPass:
         return all(c is None or c % (groups * self.layout.block) == 0 for c in channels)
 
     def _alike(self, inputs: Sequence[str]) -> bool:
-        """Whether images are of one shape, or one is a pixel that is broadcast over the other."""
+        """Return whether images have one shape, or one is a pixel broadcast over the other."""
         shapes = {self.graph.tensors[name].shape for name in inputs}
         if len(shapes) == 1 or not self.layout.broadcasts:
             return len(shapes) == 1
@@ -197,20 +198,24 @@ class _LayoutPass:
         return flat and len({shape[:2] for shape in shapes}) == 1 and any(map(self._pixel, inputs))
 
     def _joins(self, operator: Operator) -> bool:
-        """Whether an operator puts images behind each other along channels, to whole blocks."""
+        """Return whether an operator concatenates images along channels to whole blocks."""
         parts = [self.graph.tensors[name].shape for name in operator.reads]
-        made = [self.graph.tensors[name].shape for name in operator.writes]
-        if len(parts) < 2 or len(made) != 1 or any(len(shape) != 4 for shape in (*parts, *made)):
+        shapes = [self.graph.tensors[name].shape for name in operator.writes]
+        if (
+            len(parts) < 2
+            or len(shapes) != 1
+            or any(len(shape) != 4 for shape in (*parts, *shapes))
+        ):
             return False
         total: Dim = 0
         for shape in parts:
             total = total + shape[1]
-        (whole,) = made
-        alike = all((s[0], *s[2:]) == (whole[0], *whole[2:]) for s in parts)
-        return alike and simplify(total) == whole[1] and self._whole(operator.writes[0])
+        (joined,) = shapes
+        alike = all((s[0], *s[2:]) == (joined[0], *joined[2:]) for s in parts)
+        return alike and simplify(total) == joined[1] and self._whole(operator.writes[0])
 
     def _passes(self, operator: Operator, inputs: Sequence[str]) -> bool:
-        """Whether an operator of blocked tensors gives blocked ones."""
+        """Return whether an operator with blocked inputs has blocked outputs."""
         if not inputs or not all(name in self.blocked for name in inputs):
             return False
         shapes = {self.graph.tensors[name].shape for name in inputs}
@@ -219,13 +224,13 @@ class _LayoutPass:
                 return all(len(shape) == 4 for shape in shapes)
             case "copy" if self.layout.joins:
                 return self._joins(operator)
-            case "copy":  # joined along channels: whole blocks
+            case "copy":  # concatenation along channels, each part in whole blocks
                 joined = dict(operator.attributes).get("op") == "Concat"
                 return joined and all(self._whole(name) for name in inputs)
             case "elementwise":
                 function = _function(operator)
                 if function in _OF_TWO:
-                    # A tensor may be added to itself; a constant stands among no reads.
+                    # A tensor may be added to itself; a constant operand is not among the reads.
                     alike = len(operator.reads) == 2 and self._alike(inputs)
                     return alike and function in self.layout.functions
                 if function in self.layout.functions:
@@ -241,7 +246,7 @@ def _function(operator: Operator) -> str:
     return str(dict(operator.attributes).get("function", ""))
 
 
-#: Channels of a picture: colours and opacity.
+#: Most channels of a picture: colours and opacity.
 _PICTURE = 4
-#: Functions whose second operand, where it is no tensor of the run, is a constant.
+#: Binary functions; an operand that is not among the reads is a constant.
 _OF_TWO = frozenset({"add", "sub", "mul", "div", "max", "min", "pow"})

@@ -1,4 +1,4 @@
-"""The library of models: names and paths to workloads."""
+"""Library of models: workloads by name or path."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.caches import GRAPH_BYTES, cached_by_files
 from perfmodel.errors import Fault, InputError, few, input_error, nearest, no_such
 from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family, is_template
@@ -38,23 +39,23 @@ class ModelEntry:
     Attributes
     ----------
     name, aliases, title, tags
-        How it is called.
+        Names, full title and tags.
     family, structure
-        Its family, and the validated structure.
+        Family of the model, and its validated structure.
     parameters
-        Free dimensions of its phase and their defaults.
+        Free dimensions of its phase and their default numbers.
     defaults
-        Defaults of the file, for other phases too.
+        Defaults in the file, which include those of other phases.
     sources, published
-        Where the structure comes from; counts that others published.
+        Sources of the structure; published counts.
     path
-        The file.
+        Path of the file.
     fields
-        Names of the structure's fields, which settings may replace.
+        Names of the structure's fields, which settings may override.
     base
-        The workload with the defaults; `variants` are those of other structures, made once.
+        Workload with the defaults; `variants` caches workloads of other structures.
     rewrite
-        What a file adds to a workload of any structure (formats of its weights), where it does.
+        Changes of a file to a workload of any structure (formats of its weights), if any.
     """
 
     name: str
@@ -96,35 +97,35 @@ def find(name: object, settings: Mapping[str, Value] | None = None) -> Workload:
         An unknown name, a file with faults, or settings that the model does not have: all of them
         at once.
     """
-    found = _KNOWN.get(name) if type(name) is str else None
-    if found is None:
+    known = _KNOWN.get(name) if type(name) is str else None
+    if known is None:
         if not isinstance(name, str | Path):
             return load_object(name, settings or {})
         text = str(name)
         if isinstance(name, Path) or _is_path(text):
             if not text.endswith((".yaml", ".yml")):
                 return load_file(Path(name), settings or {})
-            found = _from_path(Path(name))
+            known = _from_path(Path(name))
         else:
-            found = _KNOWN[text] = _load(_library_path(text))
-    return with_settings(found, settings) if settings else found.base
+            known = _KNOWN[text] = _load(_library_path(text))
+    return with_settings(known, settings) if settings else known.base
 
 
 def names(tag: str | None = None) -> list[str]:
-    """Return the names of the library, sorted; with a tag, those that have it."""
-    found = sorted(_stems())
+    """Return the names in the library, sorted; with a tag, only those that have it."""
+    listed = sorted(_stems())
     if tag is None:
-        return found
-    return [name for name in found if tag in describe(name).tags]
+        return listed
+    return [name for name in listed if tag in describe(name).tags]
 
 
 def describe(name: str | Path) -> ModelEntry:
-    """Return what the library knows of a model (a name, an alias or a path to a YAML file).
+    """Return the library entry of a model (a name, an alias or a path to a YAML file).
 
     Raises
     ------
     InputError
-        An unknown name, faults of the file, or a file that an importer reads: no entry.
+        An unknown name, faults of the file, or a file for an importer, which has no entry.
     """
     text = str(name)
     if isinstance(name, Path) or _is_path(text):
@@ -140,17 +141,16 @@ def describe(name: str | Path) -> ModelEntry:
 
 
 def forget_variants() -> None:
-    """Forget the structures that settings made of the models of the library."""
+    """Clear the cached variants of the library's models."""
     for entry in list(_KNOWN.values()):
         entry.variants.clear()
 
 
-# reading
+# Reading.
 
-#: Structures of a model that stay made; of more the oldest are made again.
+#: Structures cached per model; beyond that the oldest is dropped.
 MOST_VARIANTS = 256
 _KNOWN: dict[str, ModelEntry] = {}
-_FILES: dict[str, tuple[tuple[int, int], ModelEntry]] = {}
 
 
 def _is_path(name: str) -> bool:
@@ -162,7 +162,7 @@ def _stems() -> dict[str, Path]:
 
 
 def _library_path(name: str) -> Path:
-    """Return the file of a name or alias."""
+    """Return the file for a name or alias."""
     stems = _stems()
     if name in stems:
         return stems[name]
@@ -183,22 +183,15 @@ def _library_path(name: str) -> Path:
 
 
 def _aliases(path: Path) -> tuple[str, ...]:
-    """Read the aliases of a file without the rest of it."""
-    found = re.search(r"^aliases:\s*\[([^\]]*)\]", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return tuple(part.strip(" \n'\"") for part in found[1].split(",")) if found else ()
+    """Read the aliases of a file without parsing the rest."""
+    match = re.search(r"^aliases:\s*\[([^\]]*)\]", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return tuple(part.strip(" \n'\"") for part in match[1].split(",")) if match else ()
 
 
-def _from_path(path: Path) -> ModelEntry:
-    """Return the entry of a file, read again where it has changed."""
-    try:
-        status = os.stat(path)
-        stamp = status.st_mtime_ns, status.st_size
-    except (OSError, ValueError):  # ValueError: a null character in the name
-        stamp = 0, 0
-    known = _FILES.get(str(path))
-    if known is None or known[0] != stamp:
-        known = _FILES[str(path)] = stamp, _load(path)
-    return known[1]
+@cached_by_files(GRAPH_BYTES)
+def _from_path(path: Path) -> tuple[ModelEntry, list[Path]]:
+    """Return the entry of a file, reloaded if the file has changed."""
+    return _load(path), [path]
 
 
 def _load(path: Path) -> ModelEntry:
@@ -213,7 +206,7 @@ def _load(path: Path) -> ModelEntry:
 
         kind, fields = own_family(fields), {}
     structure = kind.structure.model_validate(fields)
-    made = entry(
+    model = entry(
         file.name,
         kind,
         structure,
@@ -223,7 +216,7 @@ def _load(path: Path) -> ModelEntry:
         trained_context=file.trained_context or getattr(structure, "positions", 0) or 0,
     )
     return replace(
-        made,
+        model,
         aliases=file.aliases,
         title=file.title,
         tags=file.tags,
@@ -243,7 +236,7 @@ def entry(
     notes: tuple[str, ...] = (),
     trained_context: int = 0,
 ) -> ModelEntry:
-    """Return the entry of a validated structure, for readers of other files too."""
+    """Return the entry of a validated structure; also used by readers of other files."""
     defaults = defaults or {}
     free = kind.parameters(structure)
     bound = {k: v for k, v in defaults.items() if k in free}
@@ -261,7 +254,7 @@ def entry(
     )
 
 
-# settings
+# Settings.
 
 
 def with_settings(model: ModelEntry, settings: Mapping[str, Value]) -> Workload:
@@ -270,7 +263,7 @@ def with_settings(model: ModelEntry, settings: Mapping[str, Value]) -> Workload:
     Raises
     ------
     InputError
-        Every fault of the settings.
+        All faults of the settings.
     """
     free: dict[str, Value] = {}
     changed: dict[str, Value] = {}
@@ -285,9 +278,9 @@ def with_settings(model: ModelEntry, settings: Mapping[str, Value]) -> Workload:
     swept = [k for k, v in changed.items() if k in symbols and _varies(v)]
     fixed = {k: _plain(v) for k, v in changed.items() if k not in swept}
     if swept:
-        given = fixed.get("free", ())
-        if isinstance(given, list | tuple):  # anything else is for the validation to refuse
-            fixed["free"] = (*cast("tuple[str, ...]", given), *swept)
+        stated = fixed.get("free", ())
+        if isinstance(stated, list | tuple):  # anything else is for the validation to refuse
+            fixed["free"] = (*cast("tuple[str, ...]", stated), *swept)
         free |= {k: changed[k] for k in swept}
     key = tuple(fixed.items())
     try:
@@ -312,7 +305,7 @@ def _bound(model: ModelEntry, base: Workload, free: Mapping[str, Value]) -> Work
 
 
 def _number(value: Value) -> Value:
-    """Return a scalar of NumPy as a number of Python."""
+    """Convert a NumPy scalar to a Python number."""
     numpy = type(value).__module__ == "numpy"
     return value.item() if numpy and np.ndim(value) == 0 else value
 
@@ -327,7 +320,7 @@ def _varies(value: Value) -> bool:
 
 
 def _plain(value: Value) -> Value:
-    """Return a setting as plain data: scalars of NumPy and whole floats are numbers of Python."""
+    """Return a setting as plain data: NumPy scalars and integral floats become Python numbers."""
     value = _number(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -374,7 +367,7 @@ def _variant(model: ModelEntry, fixed: Mapping[str, Any], free: Mapping[str, Val
         except InputError as error:
             faults += error.faults
     parameters = model.parameters if base is None else base.parameters
-    if base is None:  # what would have been free with a sound structure is known all the same
+    if base is None:  # the free dimensions of a valid structure are known nevertheless
         free = {key: value for key, value in free.items() if key not in model.fields}
     faults += _unknown(model, parameters, free)
     if faults or base is None:
@@ -385,7 +378,7 @@ def _variant(model: ModelEntry, fixed: Mapping[str, Any], free: Mapping[str, Val
 def _unknown(
     model: ModelEntry, parameters: Mapping[str, Value], free: Mapping[str, Value]
 ) -> list[Fault]:
-    """Return the faults of settings that are meant for free dimensions."""
+    """Return the faults of settings for free dimensions."""
     from perfmodel.workload.library_file import all_parameters
 
     elsewhere = all_parameters(model.family, model.structure)

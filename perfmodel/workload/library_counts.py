@@ -1,4 +1,4 @@
-"""Counts of the library's models beside those that their publishers state."""
+"""Parameter and MAC counts of the library's models compared with published counts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from perfmodel.workload.library import ModelEntry
 
 
 def published_counts(entry: ModelEntry) -> list[dict[str, Any]]:
-    """Return every published count of a model with ours; empty where nobody published one.
+    """Return the published counts of a model with the computed ones; empty if there are none.
 
     Parameters
     ----------
     entry
-        As `perfmodel.workload.library.describe` returns it.
+        Entry from `perfmodel.workload.library.describe`.
 
     Returns
     -------
@@ -36,14 +36,14 @@ def published_counts(entry: ModelEntry) -> list[dict[str, Any]]:
     ]
     source = entry.sources[published.source]
     rows: list[dict[str, Any]] = []
-    for of, stated, count in pairs:
+    for quantity, stated, count in pairs:
         if stated is None:
             continue
         counted = float(count())
         rows.append(
             {
                 "name": entry.name,
-                "of": of,
+                "of": quantity,
                 "counted": counted,
                 "published": stated,
                 "difference": counted / stated - 1.0,

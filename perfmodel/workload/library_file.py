@@ -1,4 +1,4 @@
-"""The form of a workload file: a family, a structure, defaults, sources and published counts."""
+"""Schema of a workload file: family, structure, defaults, sources and published counts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class _WorkloadSchema(FrozenModel):
 
 
 class WorkloadSource(_WorkloadSchema):
-    """Where a structure or a count comes from."""
+    """Source of a structure or a count."""
 
     title: str
     """Title of the document, file or page."""
     publisher: str | None = None
-    """Who published it."""
+    """Publisher."""
     authors: str | None = None
     """Authors, for papers."""
     year: int | None = Field(default=None, ge=1950, le=2100)
@@ -37,33 +37,33 @@ class WorkloadSource(_WorkloadSchema):
 
 
 class Published(_WorkloadSchema):
-    """Counts that others published, which the graph must meet."""
+    """Published counts, which the graph must reproduce."""
 
     params: float | None = Field(default=None, gt=0)
     """Stored parameters."""
     active_params: float | None = Field(default=None, gt=0)
-    """Parameters that one token reads, of a mixture of experts."""
+    """Parameters of a mixture of experts that one token reads."""
     macs: float | None = Field(default=None, gt=0)
     """Multiply-accumulates of one run with the file's parameters."""
     source: str
     """Key of `sources`."""
     note: str | None = None
-    """What the counts include."""
+    """Scope of the counts."""
 
 
 class WorkloadFile(_WorkloadSchema):
     """A model of the workload library."""
 
     schema_version: Literal[1]
-    """Version of this form."""
+    """Version of this schema."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
-    """Snake case, as people say it; the file's name."""
+    """Common name in snake case, equal to the file's name."""
     aliases: tuple[str, ...] = ()
     """Other names."""
     title: str = ""
     """Full name."""
     tags: tuple[str, ...] = ()
-    """Groups it belongs to: llm, cnn, image, mcu ..."""
+    """Groups that it belongs to: llm, cnn, image, mcu ..."""
     family: str
     """Family of models: transformer, resnet, layers ..."""
     structure: dict[str, Any] = Field(default_factory=dict)
@@ -71,10 +71,10 @@ class WorkloadFile(_WorkloadSchema):
     parameters: dict[str, int | float] = Field(default_factory=dict)
     """Defaults of free dimensions."""
     trained_context: int = Field(default=0, ge=0)
-    """Tokens of the longest context that it is trained on, by its config; 0 where unknown or a
-    table of positions in the structure says it."""
+    """Longest context in tokens that the model is trained on, by its config; 0 if unknown or if the
+    structure has a table of positions."""
     precision: str = ""
-    """Precision that the model itself fixes."""
+    """Precision that the model fixes."""
     sources: dict[str, WorkloadSource] = Field(default_factory=dict)
     """Sources by key."""
     published: Published | None = None
@@ -82,7 +82,7 @@ class WorkloadFile(_WorkloadSchema):
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield what is wrong inside the family's structure and across the file."""
+        """Yield flaws within the family's structure and across the file."""
         published, sources = data.get("published"), data.get("sources")
         if isinstance(published, Mapping) and isinstance(sources, Mapping):
             key = cast("Mapping[str, Any]", published).get("source")
@@ -119,7 +119,7 @@ class WorkloadFile(_WorkloadSchema):
         if "structure" not in data and nearest(
             "structure", data.keys() - WorkloadFile.model_fields
         ):
-            return  # misspelt, which is a fault of its own: what would be missing in it is not
+            return  # misspelt: reported as an unknown key, so the missing fields are not
         shape = cast("Mapping[str, Any]", structure)
         own = name == "layers" and is_template(shape)
         if own:
@@ -141,7 +141,7 @@ class WorkloadFile(_WorkloadSchema):
 
 
 def structure_flaws(kind: Family, shape: Mapping[str, Any]) -> list[Flaw]:
-    """Return every flaw of the fields of a family's structure."""
+    """Return all flaws in the fields of a family's structure."""
     flaws: list[Flaw] = []
     try:
         kind.structure.model_validate(shape)
@@ -154,19 +154,19 @@ def structure_flaws(kind: Family, shape: Mapping[str, Any]) -> list[Flaw]:
 
 
 def all_parameters(kind: Family, structure: BaseModel) -> dict[str, tuple[str, ...]]:
-    """Return the free dimensions of every phase, each with the phases that have it."""
+    """Return the free dimensions over all phases, each with the phases that have it."""
     field = type(structure).model_fields.get("phase")
     if field is None:
         return dict.fromkeys(kind.parameters(structure), ())
-    found: dict[str, tuple[str, ...]] = {}
+    phases_of: dict[str, tuple[str, ...]] = {}
     for phase in get_args(field.annotation):
         for name in kind.parameters(structure.model_copy(update={"phase": phase})):
-            found[name] = (*found.get(name, ()), phase)
-    return found
+            phases_of[name] = (*phases_of.get(name, ()), phase)
+    return phases_of
 
 
 def _known_parameters(kind: Family, shape: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the free dimensions of a structure, even one with faults; none where it is too bad."""
+    """Return the free dimensions of a structure, which may have faults; none if it cannot tell."""
     try:
         return tuple(all_parameters(kind, kind.structure.model_construct(None, **shape)))
     except (InputError, AttributeError, KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Which activation of a lowered graph is held from which kernel to which."""
+"""Live ranges of the activations of a lowered graph, in kernel steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfmodel.errors import input_error
 from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Graph
 
-#: Pairs of an activation and a step at which it is live.
+#: Largest number of pairs of an activation and a step at which it is live.
 _MOST: Final = 2**26
 
 Index = npt.NDArray[np.intp]
@@ -21,28 +21,28 @@ Index = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """Activations of a graph: which are live when, in kernel steps.
+    """Live ranges of a graph's activations, in kernel steps.
 
-    From these a residency that is monotone in capacity follows without a search; see
+    They determine a residency that is monotone in capacity without a search; see
     `perfmodel.cost.residency.residency_needs`.
 
     Attributes
     ----------
     names, slots
-        Of each activation.
+        Name and slot of each activation.
     intervals
-        First and last kernel step at which it is live.
+        First and last kernel step of each live range.
     order
-        Activations that are live at each step: of every step the one of the shortest lifetime, then
-        of every step that has two or more the next longer one, and so on; the steps with most of
-        them first. An activation stands here as often as it has steps.
+        Activations live at each step, by rank: for every step the one with the shortest live range,
+        then for every step with at least two the next longer one, and so on; within a rank, steps
+        with the most live activations first. An activation occurs once per step of its live range.
     ranks
-        Where in `order` the second, the third ... of every step begin.
+        Positions in `order` at which rank two, three ... begin.
     last
-        For each activation and each of its steps, the position in `order` of the last one at that
-        step whose lifetime is no longer than its own.
+        For each activation and each of its steps, the position in `order` of the last activation at
+        that step whose live range is no longer than its own.
     pairs
-        Where the steps of each activation begin in `last`.
+        Positions in `last` at which each activation's steps begin.
     """
 
     names: tuple[str, ...]
@@ -54,12 +54,12 @@ class Lifetimes:
     pairs: Index
 
 
-def held(graph: Graph, made: Sequence[FusedKernel]) -> dict[str, tuple[int, int]]:
-    """Return activation -> (first, last) kernel in which it is held."""
+def live_intervals(graph: Graph, kernels: Sequence[FusedKernel]) -> dict[str, tuple[int, int]]:
+    """Return activation -> (first, last) kernel of its live range."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
-    end = len(made) - 1
-    for i, kernel in enumerate(made):
+    end = len(kernels) - 1
+    for i, kernel in enumerate(kernels):
         for name in (*kernel.reads, *kernel.writes):
             if graph.tensors[name].role == "activation":
                 first.setdefault(name, 0 if name in graph.inputs else i)
@@ -73,12 +73,12 @@ def held(graph: Graph, made: Sequence[FusedKernel]) -> dict[str, tuple[int, int]
 def lifetimes_of(
     names: Sequence[str], slots: Sequence[str], intervals: Sequence[tuple[int, int]]
 ) -> Lifetimes:
-    """Return the lifetimes of activations that are live over intervals of kernel steps.
+    """Return the lifetimes of activations with the given intervals of kernel steps.
 
     Raises
     ------
     InputError
-        Memory would not hold which activations are live at which step.
+        There are too many pairs of an activation and a step to store.
     """
     begins, ends = np.array(intervals, dtype=np.intp).reshape(-1, 2).T
     steps = ends - begins + 1
@@ -97,13 +97,13 @@ def lifetimes_of(
     opens = np.flatnonzero(np.diff(step, prepend=-1))
     live = np.diff(opens, append=count)
     rank = np.arange(count, dtype=np.intp) - np.repeat(opens, live)
-    # Steps with most activations first, so that those of one rank are some first of the rank below.
+    # Steps with the most activations first, so that each rank is a prefix of the rank below.
     place = np.argsort(np.argsort(-live, kind="stable"))
     starts = np.r_[0, np.cumsum(np.bincount(rank))].astype(np.intp)
     position = starts[rank] + np.repeat(place, live)
     order, last = np.empty(count, dtype=np.intp), np.empty(count, dtype=np.intp)
     order[position] = activation[by_step]
-    # Lifetimes of one length at one step count each other: all of them end where the last does.
+    # Equal lengths at one step count each other, so all of them end at the last of them.
     closes = np.flatnonzero(np.diff(step, append=-1) | np.diff(length, append=0))
     last[by_step] = np.repeat(position[closes], np.diff(closes, prepend=-1))
     ranks = tuple(starts[1:-1].tolist())

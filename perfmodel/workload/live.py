@@ -1,4 +1,4 @@
-"""Drop the operators of a graph whose result nothing reads."""
+"""Elimination of operators whose results are not read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from perfmodel.workload.graph import Block, Graph, Operator
 
 
 def live(graph: Graph) -> Graph:
-    """Return the graph without operators that no output depends on.
+    """Return the graph without the operators that no output depends on.
 
-    Of a layer that repeats, the last operator stays where any other does: what it makes is what
-    the next repetition reads.
+    If any operator of a repeated layer is live, so is its last one: its output is the input of the
+    next repetition.
     """
     needed = set(graph.outputs)
     read = {a.tensor for _, o in graph.walk() for a in o.accesses if a.mode == "read"} | needed
     if all(any(a.tensor in read for a in o.accesses if a.mode != "read") for _, o in graph.walk()):
-        return graph  # a way that ends nowhere would have a last operator
+        return graph  # any dead chain would end in an operator without readers
     blocks: list[Block] = []
     for block in reversed(graph.blocks):
         operators = _live(block, needed)
@@ -35,7 +35,7 @@ def live(graph: Graph) -> Graph:
 
 
 def _live(block: Block, needed: set[str]) -> tuple[Operator, ...]:
-    """Return the operators of a block that make what is needed, and need what they read."""
+    """Return the operators of a block with needed outputs, and add their inputs to `needed`."""
     operators: list[Operator] = []
     for operator in reversed(block.operators):
         if not needed.isdisjoint(operator.writes):

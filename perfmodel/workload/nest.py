@@ -1,12 +1,14 @@
-"""Loop nests: dimensions, and which of them index which tensor.
+"""Loop nests: dimensions, and the tensors that they index.
 
-Work, tensor sizes, reuse and traffic of an operator all derive from its nests.
+The work, tensor sizes, reuse and traffic of an operator are derived from its nests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import starmap
 from typing import TypeAlias
 
 from perfmodel.workload.symbols import Dim, minimum, product, simplify
@@ -17,7 +19,7 @@ Axis: TypeAlias = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A tensor seen from a loop nest.
+    """A tensor as accessed by a loop nest.
 
     Attributes
     ----------
@@ -29,7 +31,7 @@ class Operand:
         One entry per tensor axis. The input row of a convolution is
         ``(("oh", stride), ("r", dilation))``.
     limits
-        Real extent of each axis where padding makes the nest reach past it (else ``None``).
+        Extent of each axis that the nest would exceed because of padding, else ``None``.
     """
 
     tensor: str
@@ -46,6 +48,22 @@ class LoopNest:
     operands: tuple[Operand, ...]
 
     @property
+    def multiplied(self) -> tuple[Operand, ...]:
+        """Operands that are multiplied, in order."""
+        return tuple(o for o in self.operands if o.role != "output")
+
+    @property
+    def factors(self) -> tuple[Operand, Operand]:
+        """The input and the second factor, which is the weight if there is one."""
+        first, *_, last = (*self.multiplied, *self.multiplied)
+        return (last, first) if (first.role, last.role) == ("weight", "input") else (first, last)
+
+    @property
+    def output(self) -> Operand:
+        """The operand that accumulates the products."""
+        return next(o for o in self.operands if o.role == "output")
+
+    @property
     def macs(self) -> Dim:
         """Multiply-accumulates: the product of the dimensions."""
         return product(*(size for _, size in self.dims))
@@ -55,14 +73,17 @@ class LoopNest:
         return dict(self.dims)[dim]
 
     def extent(self, axis: Axis) -> Dim:
-        """Return how many positions of a tensor axis the nest touches (span, halo included)."""
+        """Return the number of positions of a tensor axis that the nest accesses (halo included).
+
+        ``1 + sum of stride * (extent - 1)`` over the dimensions that index the axis.
+        """
         total: Dim = 1
         for dim, stride in axis:
             total = total + stride * (self.size(dim) - 1)
         return simplify(total)
 
     def elements(self, operand: Operand) -> Dim:
-        """Return the elements of an operand's footprint, clipped to its real extent."""
+        """Return the number of elements of an operand's footprint, clipped to its extents."""
         extents: list[Dim] = []
         for i, axis in enumerate(operand.axes):
             extent = self.extent(axis)
@@ -71,13 +92,33 @@ class LoopNest:
         return product(*extents)
 
     def reuse(self, operand: Operand) -> Dim:
-        """Return multiply-accumulates for each element of an operand."""
+        """Return the multiply-accumulates per element of an operand."""
         return simplify(self.macs / self.elements(operand))
 
 
 def indexed(dims: Iterable[str]) -> tuple[Axis, ...]:
-    """Return axes that one dimension each indexes, as in ``"bmk"``."""
+    """Return axes that are each indexed by one dimension, as in ``"bmk"``."""
     return tuple(((dim, 1),) for dim in dims)
+
+
+def contraction(
+    equation: str, sizes: Mapping[str, Dim], names: Sequence[str], *, weights: bool = False
+) -> LoopNest:
+    """Return the nest of ``a,b->out`` in Einstein's notation, a letter per dimension.
+
+    Parameters
+    ----------
+    sizes
+        Extent of each dimension, in the order of the loops.
+    names
+        Names of the tensors of both operands and of the result.
+    weights
+        Whether the second operand holds parameters.
+    """
+    terms = equation.replace("->", ",").split(",")
+    roles = "input", "weight" if weights else "input", "output"
+    operands = zip(names, roles, map(indexed, terms), strict=True)
+    return LoopNest(tuple(sizes.items()), tuple(starmap(Operand, operands)))
 
 
 def gemm_nest(
@@ -85,7 +126,7 @@ def gemm_nest(
 ) -> LoopNest:
     """Return ``out[batch, m, n] += a[batch, m, k] * b[(batch,) k, n]``.
 
-    A `b` that the batch does not index is a weight, shared by the whole batch.
+    A `b` without batch axis is a weight that the whole batch shares.
     """
     role = "input" if b_batched else "weight"
     b_axes = indexed("bkn") if b_batched else indexed("kn")
@@ -113,27 +154,34 @@ def conv_nest(
 ) -> LoopNest:
     """Return the nest of a convolution in one, two or three spatial dimensions.
 
-    Channels are per group; ``groups == channels`` is a depthwise convolution.
+    ``y[b, g, n, o] += x[b, g, c, stride * o + dilation * r] * w[g, n, c, r]``, with o and r one
+    index per spatial axis. Channels are per group; ``groups == channels`` is a depthwise
+    convolution.
     """
-    outs = [f"o{i}" for i in range(len(kernel))]
-    taps = [f"r{i}" for i in range(len(kernel))]
-    dims: list[tuple[str, Dim]] = [
-        ("b", batch),
-        ("g", groups),
-        ("n", out_channels),
-        ("c", in_channels),
-    ]
-    dims += list(zip(outs, spatial_out, strict=True))
-    dims += list(zip(taps, kernel, strict=True))
-    reach: tuple[Axis, ...] = tuple(
-        ((o, s), (r, d)) for o, r, s, d in zip(outs, taps, stride, dilation, strict=True)
-    )
+    outs, taps, reach, filters, results = _conv_axes(tuple(stride), tuple(dilation))
+    dims = [("b", batch), ("g", groups), ("n", out_channels), ("c", in_channels)]
+    dims += zip(outs, spatial_out, strict=True)
+    dims += zip(taps, kernel, strict=True)
     x, w, y = names
     return LoopNest(
         tuple(dims),
         (
-            Operand(x, "input", (*indexed("bgc"), *reach), (None, None, None, *spatial_in)),
-            Operand(w, "weight", indexed(["g", "n", "c", *taps])),
-            Operand(y, "output", indexed(["b", "g", "n", *outs])),
+            Operand(x, "input", reach, (None, None, None, *spatial_in)),
+            Operand(w, "weight", filters),
+            Operand(y, "output", results),
         ),
     )
+
+
+@lru_cache(maxsize=256)
+def _conv_axes(
+    stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[list[str], list[str], tuple[Axis, ...], tuple[Axis, ...], tuple[Axis, ...]]:
+    """Return the loops over outputs and taps of a convolution, and the axes of its operands."""
+    outs = [f"o{i}" for i in range(len(stride))]
+    taps = [f"r{i}" for i in range(len(stride))]
+    reach: list[Axis] = [
+        ((o, s), (r, d)) for o, r, s, d in zip(outs, taps, stride, dilation, strict=True)
+    ]
+    filters, results = indexed(["g", "n", "c", *taps]), indexed(["b", "g", "n", *outs])
+    return outs, taps, (*indexed("bgc"), *reach), filters, results

@@ -1,9 +1,10 @@
-"""Work of convolutions that a runtime computes as products of matrices packed in panels.
+"""Cost of convolutions computed as matrix products on panels of packed columns.
 
-The filters are one matrix; the other has a column for each pixel of the result, with the numbers
-that its window covers: the image itself where the kernel is 1 x 1, else unfolded (im2col) row by
-row. Kernels compute some columns at a time, and pad the last of them (Goto and van de Geijn,
-"Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008, describe the packing).
+One factor is the matrix of filters. The other has one column per output pixel with the elements
+of its window: the image itself for a 1 x 1 kernel, otherwise the image unfolded (im2col) row by
+row. Kernels compute a fixed number of columns at a time and pad the last ones (Goto and van de
+Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008, describe the
+packing).
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from typing import Final, NamedTuple
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.symbols import Dim, ceil_div, constant, product, simplify
 
-#: Columns of `perfmodel.workload.lower.OperatorTable.extents` that are counted here.
+#: Columns of `perfmodel.workload.operator_table.OperatorTable.extents` that this module computes.
 EXTENTS: Final[tuple[str, ...]] = ("packed", "unfolded", "strided", "unfolded_rows", "stored")
 
 
 class Panels(NamedTuple):
-    """How a runtime cuts the products of convolutions.
+    """Panel sizes of a runtime for the products of convolutions.
 
     Attributes
     ----------
     columns
-        Columns that are computed at once: the last are padded to them; 0 where nothing is packed.
+        Columns computed at once, to which the last ones are padded; 0 without packing.
     depth
-        Numbers of the summed dimension after which sums are stored; 0 for all of them.
+        Elements of the summed dimension after which sums are stored; 0 for all of them.
     """
 
     columns: int = 0
@@ -36,33 +37,36 @@ PLAIN: Final = Panels()
 
 
 def in_panels(operator: Operator, panels: Panels) -> bool:
-    """Return whether an operator is a dense convolution that such products compute."""
-    said = dict(operator.attributes)
-    dense = constant(said.get("groups", 1)) == 1 and not said.get("transposed")
-    plain = operator.kind == "conv" and "kernel" in said and not said.get("algorithm")
+    """Return whether an operator is a dense convolution that is computed on panels."""
+    attributes = dict(operator.attributes)
+    dense = constant(attributes.get("groups", 1)) == 1 and not attributes.get("transposed")
+    plain = operator.kind == "conv" and "kernel" in attributes and not attributes.get("algorithm")
     return bool(panels.columns and plain and dense and operator.nests)
 
 
 def padded_macs(operator: Operator, panels: Panels) -> Dim:
-    """Return multiply-accumulates with the padded columns among them."""
+    """Return the multiply-accumulates including padded columns: ``B N K P``.
+
+    K is the depth, ``C`` times the taps, and P the output pixels rounded up to whole panels.
+    """
     nest = operator.nests[0]
     return product(*(nest.size(d) for d in "bn"), _depth(operator), _padded(operator, panels))
 
 
 def extents_of(operator: Operator, panels: Panels) -> dict[str, Dim]:
-    """Return what is moved around the product.
+    """Return the data movement around the product, in elements.
 
     Returns
     -------
     dict
-        ``packed``: numbers of the padded matrix of windows; ``unfolded``: those written before it
-        where the kernel is not 1 x 1 or strides, ``strided``: those of them that are not next to
-        each other in the image; ``unfolded_rows``: rows of the image that this goes by, a tap each;
-        ``stored``: sums, as often as they are stored.
+        ``packed``: elements of the padded matrix of windows; ``unfolded``: elements unfolded before
+        packing if the kernel is not 1 x 1 or has a stride, or ``strided`` if these are not adjacent
+        in the image; ``unfolded_rows``: image rows read by unfolding, one per tap; ``stored``:
+        sums, each counted as often as it is stored.
     """
-    said, nest = dict(operator.attributes), operator.nests[0]
-    kernel = tuple(said["kernel"])
-    strides = tuple(said.get("stride") or (1,) * len(kernel))
+    attributes, nest = dict(operator.attributes), operator.nests[0]
+    kernel = tuple(attributes["kernel"])
+    strides = tuple(attributes.get("stride") or (1,) * len(kernel))
     depth, pixels = _depth(operator), _pixels(operator)
     batch = nest.size("b")
     out: dict[str, Dim] = {
@@ -79,22 +83,22 @@ def extents_of(operator: Operator, panels: Panels) -> dict[str, Dim]:
 def is_narrow(operator: Operator, channels: int) -> bool:
     """Return whether a depthwise convolution has fewer than two vectors of channels, one unfilled.
 
-    One whose channels are free is not taken for narrow.
+    A convolution with free channels is not narrow.
     """
     if not channels or operator.kind != "depthwise" or not operator.nests:
         return False
     nest = operator.nests[0]
-    # Channels are what indexes both the filters and the result, by whatever names a nest has.
+    # Channels are the dimensions that index both filters and result, whatever their names.
     of_filters, of_result = (
         {dim for o in nest.operands if o.role == role for axis in o.axes for dim, _ in axis}
         for role in ("weight", "output")
     )
-    found = constant(product(*(size for d, size in nest.dims if d in of_filters & of_result)))
-    return found is not None and found < 2 * channels and found % channels != 0
+    width = constant(product(*(size for d, size in nest.dims if d in of_filters & of_result)))
+    return width is not None and width < 2 * channels and width % channels != 0
 
 
 def _passes(depth: Dim, panels: Panels) -> Dim:
-    """Return how often a sum is stored: for each slice of the depth, and with the bias at last."""
+    """Return how often a sum is stored: once per slice of the depth, and once with the bias."""
     return simplify(1 + (ceil_div(depth, panels.depth) if panels.depth else 1))
 
 

@@ -1,4 +1,4 @@
-"""Many polynomials evaluated at once over many points."""
+"""Simultaneous evaluation of many polynomials at many points."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ _Places: TypeAlias = npt.NDArray[np.intp]
 
 
 class PolynomialProgram:
-    """Columns of polynomials compiled to one small matrix over their common monomials.
+    """Columns of polynomials, compiled to a matrix over their common monomials.
 
-    Polynomials that differ by a factor are evaluated once (a transformer's GEMMs are all multiples
-    of the number of tokens), so a million points cost a few multiplications each.
+    Polynomials that differ by a factor are evaluated once (the GEMMs of a transformer are all
+    multiples of the number of tokens), so each point costs few multiplications.
 
     Parameters
     ----------
     columns
-        Column name -> its entries.
+        Column name -> its polynomials.
     """
 
     def __init__(self, columns: Mapping[str, Sequence[Dim]]) -> None:
         monomials: dict[Monomial, int] = {}
         unique: dict[Poly, int] = {}
         one: Monomial = ()
-        # Monomial -> the base that has no other term.
+        # Monomial -> row of the base that consists of that monomial only.
         singles: dict[Monomial, int] = {}
         entries = [entry for column in columns.values() for entry in column]
         index = np.zeros(len(entries), dtype=np.intp)
         scale = np.zeros((len(entries), 1))
         fixed = np.ones(len(entries), dtype=bool)
-        for i, given in enumerate(entries):
-            if isinstance(given, int | float):
-                # The most frequent by far where a network's sizes are all given.
-                if given:
-                    scale[i] = given
+        for i, dim in enumerate(entries):
+            if isinstance(dim, int | float):
+                # By far the most frequent case if all sizes of the network are numbers.
+                if dim:
+                    scale[i] = dim
                     index[i] = unique.setdefault(_ONE, len(unique))
                     monomials.setdefault(one, len(monomials))
                 continue
-            entry = poly(given)
+            entry = poly(dim)
             if not entry.terms:
                 continue
             monomial, factor = next(iter(entry.terms.items()))
@@ -98,16 +98,16 @@ class PolynomialProgram:
         Parameters
         ----------
         values
-            Parameter name to a number, or to an array of shape ``(points,)``.
+            Parameter name -> number, or array of shape ``(points,)``.
         points
-            Number of points; 1 when every value is a number.
+            Number of points; 1 if all values are numbers.
         relaxed
-            Take the continuous form of ceilings and floors.
+            Whether ceilings and floors take their continuous forms.
 
         Returns
         -------
         dict of name to array of shape ``(entries, points)``
-            ``(entries, 1)`` for a column that does not vary.
+            ``(entries, 1)`` for a column that does not vary over points.
         """
         atoms = AtomValues(values, relaxed)
         rows = [atoms.monomial(m) for m in self.monomials]
@@ -135,11 +135,11 @@ class PolynomialProgram:
         }
 
     def _summed(self, table: Array) -> Array:
-        """Add the terms of every base, one after the other.
+        """Sum the terms of every base in a fixed order.
 
-        A product of matrices would do the same, but a BLAS may add in another order in the last
-        columns, and in another on the next processor: points of equal values would differ in
-        their last bit, which makes one of them dominate the other.
+        A matrix product would do the same, but a BLAS may sum in a different order in the last
+        columns or on another processor: points of equal values would then differ in their last bit,
+        so that one would dominate the other.
         """
         if self._identity:
             return table
@@ -154,8 +154,8 @@ def _terms(
 ) -> tuple[_Places, list[tuple[_Places, _Places, Array]]]:
     """Return the monomial of each base's first term, whose factor is 1, and its further terms.
 
-    Those are the second terms of all bases that have one, then the third, and so on: rows,
-    monomials and factors.
+    The latter are the second terms of all bases with at least two, then the third, and so on, as
+    (rows, monomials, factors).
     """
     first = np.zeros(len(unique), dtype=np.intp)
     further: list[list[tuple[int, int, float]]] = []

@@ -1,4 +1,4 @@
-"""Rows of an operator table: what each kernel of a graph is, whatever its numbers."""
+"""Rows of an operator table: names and categories of a graph's kernels, without numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from perfmodel.workload.symbols import free_parameters
 
 @dataclass(frozen=True, slots=True)
 class OperatorRow:
-    """What a row of the table is: names and categories; its numbers are in the columns.
+    """Names and categories of a row; its numbers are in the columns of the table.
 
-    `algorithm` is a runtime's choice for a convolution, empty for the direct one.
+    `algorithm` is a runtime's algorithm for a convolution, empty for the direct one.
     """
 
     name: str
@@ -26,18 +26,18 @@ class OperatorRow:
     algorithm: str = ""
     functions: tuple[str, ...] = ()
     """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
-    #: Which loop of its kind it is (a streaming kernel), or empty.
+    #: Streaming kernel of the row, or empty.
     loop: str = ""
     axes: int = 0
-    """Axes of space that a convolution slides along; 0 where there is none."""
+    """Spatial axes of a convolution; 0 for other operators."""
     products: bool = False
-    """Whether it multiplies and accumulates, whatever its class."""
+    """Whether it performs multiply-accumulates, whatever its class."""
     batched: bool = True
-    """Whether what it does grows with the batch: not so the texts that images are compared with."""
+    """Whether its work grows with the batch (not for texts with which images are compared)."""
 
     @property
     def function(self) -> str:
-        """What an elementwise row computes first (relu, gelu_tanh, add ...)."""
+        """First function of an elementwise row (relu, gelu_tanh, add ...)."""
         return self.functions[0] if self.functions else ""
 
 
@@ -47,10 +47,10 @@ def row_of(kernel: FusedKernel, slot_name: Callable[[str], str]) -> OperatorRow:
     Parameters
     ----------
     slot_name
-        Slot -> its name in the table, with or without tags.
+        Slot -> name in the table, with or without tags.
     """
     head = kernel.head
-    said = dict(head.attributes)
+    attributes = dict(head.attributes)
     stream = head.kind == "stream"
     return OperatorRow(
         head.name,
@@ -61,35 +61,35 @@ def row_of(kernel: FusedKernel, slot_name: Callable[[str], str]) -> OperatorRow:
         tuple(op.name for op in kernel.operators),
         algorithm_of(head),
         _functions(kernel),
-        said.get("kernel", "") if stream else "",
-        0 if stream else len(said.get("kernel", ())),
+        attributes.get("kernel", "") if stream else "",
+        0 if stream else len(attributes.get("kernel", ())),
         kernel.macs != 0,
         _batched(kernel),
     )
 
 
 def _class(head: Operator) -> str:
-    """Return the class of a kernel: its head's kind, ``grouped`` for a convolution in groups."""
+    """Return the class of a kernel: its head's kind, or ``grouped`` for a grouped convolution."""
     if head.kind == "conv" and dict(head.attributes).get("groups", 1) != 1:
         return "grouped"
     return head.kind
 
 
 def algorithm_of(head: Operator) -> str:
-    """Return a runtime's choice for a convolution; empty for the direct one."""
+    """Return a runtime's algorithm for a convolution; empty for the direct one."""
     return str(dict(head.attributes).get("algorithm", ""))
 
 
 def scores_format(operator: Operator) -> str:
-    """Return the format that the softmax of an attention falls back on; empty for none."""
+    """Return the fallback format of an attention's softmax; empty if there is none."""
     return str(dict(operator.attributes).get("scores_format", ""))
 
 
 def _batched(kernel: FusedKernel) -> bool:
-    moved = (*kernel.reads.values(), *kernel.writes.values())
-    return "batch" in free_parameters(kernel.macs, kernel.vector_ops, *moved)
+    elements = (*kernel.reads.values(), *kernel.writes.values())
+    return "batch" in free_parameters(kernel.macs, kernel.vector_ops, *elements)
 
 
 def _functions(kernel: FusedKernel) -> tuple[str, ...]:
-    said = (dict(op.attributes).get("function", "") for op in kernel.operators)
-    return tuple(str(function) for function in said if function)
+    functions = (dict(op.attributes).get("function", "") for op in kernel.operators)
+    return tuple(str(function) for function in functions if function)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
+from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import LoopNest, Operand, gemm_nest, indexed
 from perfmodel.workload.symbols import (
@@ -17,18 +17,21 @@ from perfmodel.workload.symbols import (
     product,
     simplify,
 )
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
 
 def attended_pairs(queries: Dim, keys: Dim, window: int | None = None) -> Dim:
-    """Return query-key pairs that a causal mask leaves, ``queries`` being the last of ``keys``.
+    """Return the query-key pairs under a causal mask; the queries are the last of the keys.
 
-    Query i of Q sees ``K - Q + i`` keys, at most `window` of them.
+    Query i of Q attends to ``K - Q + i`` keys, at most `window` W of them. Without a window these
+    are ``Q (K - Q) + Q (Q + 1) / 2`` pairs; with one ``min(K, W)`` for a single query, otherwise
+    ``R (R + 1) / 2 + (Q - R) W`` with ``R = min(Q, W)``.
     """
     if window is None:
         return simplify(queries * (keys - queries) + queries * (queries + 1) * 0.5)
     if queries == 1:
         return minimum(keys, window)
-    # Rows that see fewer than `window` keys form a triangle above the full band.
+    # Rows that attend to fewer than `window` keys form a triangle above the full band.
     ramp = minimum(queries, window)
     return simplify(ramp * (ramp + 1) * 0.5 + (queries - ramp) * window)
 
@@ -44,11 +47,11 @@ def attention_nests(
     Parameters
     ----------
     extents
-        Batch, key heads, query heads of each, queries and keys.
+        Batch, key heads, query heads per key head, queries and keys.
     sizes
-        Of a head of queries and keys, and of one of values.
+        Width of a head of queries and keys, and of a head of values.
     tensors, scores
-        Names of queries, keys, values and result; and of the scores between them.
+        Names of queries, keys, values and result, and of the scores.
     """
     dims = tuple(zip("bghqs", extents, strict=True))
     query, key, value, out = tensors
@@ -85,7 +88,7 @@ class SequenceBuilder(GraphBuilder):
         tag: str = "embedding",
         weight: Tensor | None = None,
     ) -> Tensor:
-        """Gather one row of the table for each index: only the rows read move."""
+        """Gather one row of the table per index; only those rows are transferred."""
         w = weight or self.weight(f"{name}.weight", (vocabulary, features), tag=tag)
         y = self.tensor(f"{name}.out", (*ids.shape, features))
         self.operator(name, "gather", [ids, (w, y.elements)], [y], pair=(w.slot, "activation"))
@@ -114,29 +117,31 @@ class SequenceBuilder(GraphBuilder):
         bias: Tensor | None = None,
         sinks: Tensor | None = None,
     ) -> Tensor:
-        """Add scaled dot-product attention.
+        """Add scaled dot-product attention: ``B H Q K (d + v)`` multiply-accumulates.
+
+        B is the batch, H `heads`, Q `queries`, K `keys`, d `head_dim` and v `value_dim`.
 
         Parameters
         ----------
         query
-            The queries, ``batch x queries x heads x head_dim`` in any layout.
+            Queries, ``batch x queries x heads x head_dim`` in any layout.
         queries, keys
             Extents of the two sequences; for decoding ``queries`` is 1 and ``keys`` the context.
         kv_heads
             Key and value heads (grouped-query attention); `heads` by default.
         value_dim
-            Size of a value head where it differs (latent attention: the latent rank).
+            Size of a value head if it differs (latent attention: the latent rank).
         window
-            Sliding window in tokens; limits keys and cache. Without a causal mask, as without a
-            cache, each query is compared with so many keys.
+            Sliding window in tokens; limits keys and cache. Without a causal mask, or without a
+            cache, each query is compared with `window` keys.
         cached
-            Keys and values are read from the KV cache and the new ones appended to it.
+            Whether keys and values are read from the KV cache, to which the new ones are appended.
         key_value
-            Tensor with the new keys and values, or one of each; what a prefill reads.
+            Tensor with the new keys and values, or one of each, which a prefill reads.
         latent
-            Elements a token that the cache stores instead of keys and values (MLA).
+            Elements per token that the cache stores instead of keys and values (MLA).
         stored_keys
-            Tokens the cache holds, if not `keys`.
+            Number of tokens in the cache, if it differs from `keys`.
         write_cache
             Whether the new keys and values are stored; without it and `cached` there is no cache.
         bias
@@ -144,52 +149,42 @@ class SequenceBuilder(GraphBuilder):
         sinks
             Learned scores, one per head, that take part in the softmax.
         """
-        groups = kv_heads or heads
-        sunk = 0 if sinks is None else product(batch, heads, queries)
-        v_dim = value_dim or head_dim
+        groups, v_dim = kv_heads or heads, value_dim or head_dim
         if window is not None and (cached or not causal):
             keys = minimum(keys, window)
-        held = keys if stored_keys is None else stored_keys
-        held = minimum(held, window) if window is not None else held
+        stored = keys if stored_keys is None else stored_keys
+        stored = stored if window is None else minimum(stored, window)
         per_token = latent or groups * (head_dim + v_dim)
-        store = cache
-        if store is None and (cached or write_cache):
-            store = self.tensor(f"{name}.kv", (batch, held, per_token), role="kv")
+        if cache is None and (cached or write_cache):
+            cache = self.tensor(f"{name}.kv", (batch, stored, per_token), role="kv")
         y = self.tensor(f"{name}.out", (batch, queries, heads * v_dim))
         pairs = product(batch, heads, queries, keys)
-        if causal and queries != 1:
-            masked = (keys * queries - attended_pairs(queries, keys, window)) * batch * heads
-        else:
-            masked = 0
-        reads: list[Tensor | tuple[Tensor, Dim]] = [query]
-        writes: list[Tensor | tuple[Tensor, Dim]] = [y]
+        seen = attended_pairs(queries, keys, window) if causal and queries != 1 else None
+        unseen = 0 if seen is None else keys * queries - seen
         new = (key_value,) if isinstance(key_value, Tensor) else tuple(key_value or ())
-        key = value = query.name if store is None else store.name
-        if cached and store is not None:
-            reads.append((store, product(batch, keys, per_token)))
-        elif new:
-            key, value = new[0].name, new[-1].name
-        reads += new
-        reads += [t for t in (bias, sinks) if t is not None]
-        if write_cache and store is not None:
-            writes.append((store, product(batch, queries, per_token)))
+
+        def of_cache(tokens: Dim, *, moves: bool) -> list[tuple[Tensor, Dim]]:
+            return [(cache, product(batch, tokens, per_token))] if moves and cache else []
+
+        old = of_cache(keys, moves=cached)
+        sides = new if new and not old else (cache or query,)
+        sunk = 0 if sinks is None else product(batch, heads, queries)
         nests = attention_nests(
             (batch, groups, heads // groups, queries, keys),
             (head_dim, v_dim),
-            (query.name, key, value, y.name),
+            (query.name, sides[0].name, sides[-1].name, y.name),
             f"{name}.scores",
         )
         self.operator(
             name,
             "attention",
-            reads,
-            writes,
+            [query, *old, *new, *filter(None, (bias, sinks))],
+            [y, *of_cache(queries, moves=write_cache)],
             nests=nests,
             scores=pairs,
-            vector_ops=(VECTOR_OPS["softmax"] + (bias is not None)) * pairs
-            + VECTOR_OPS["softmax"] * sunk,
-            masked_macs=masked * (head_dim + v_dim),
-            pair=(store.slot if cached and store is not None else "activation", "activation"),
+            vector_ops=VECTOR_OPS["softmax"] * (pairs + sunk) + (bias is not None) * pairs,
+            masked_macs=unseen * batch * heads * (head_dim + v_dim),
+            pair=(old[0][0].slot if old else "activation", "activation"),
             attributes={"causal": causal, "window": window, "cached": cached},
         )
         return y
@@ -211,18 +206,18 @@ class SequenceBuilder(GraphBuilder):
         """Add the grouped GEMM of a mixture of experts.
 
         Reads the weights of the experts that the tokens touch, ``E (1 - (1 - k/E)**tokens)`` of
-        them under uniform routing; stores all.
+        them under uniform routing; stores the weights of all.
 
         Parameters
         ----------
         x
-            ``(..., k)``; its rows are the tokens, or tokens x experts a token when not `gathered`.
+            Shape ``(..., k)``; one row per token, or per token and expert if not `gathered`.
         features
             Output features of one matrix; `matrices` of them are fused (gate and up: 2).
         live
-            Share of the hidden neurons, which are what comes out where the rows are gathered and
-            what goes in otherwise, that are read and multiplied for a token. Tokens choose theirs
-            independently: of an expert that t tokens visit, ``1 - (1 - live)**t`` are read.
+            Share of hidden neurons that are read and multiplied for a token; the neurons are the
+            outputs if the rows are gathered and the inputs otherwise. Tokens select theirs
+            independently: of an expert visited by t tokens, ``1 - (1 - live)**t`` are read.
         """
         k = x.shape[-1]
         width = simplify(features * matrices)
@@ -233,8 +228,8 @@ class SequenceBuilder(GraphBuilder):
         touched = product(distinct_experts(count, per_token, tokens), k, width)
         if live < 1:
             visits = maximum(1, simplify(product(tokens, per_token) / count))
-            chosen = 1 - power_of_two(simplify(visits * math.log2(1 - live)))
-            touched = simplify(touched * chosen)
+            read_share = 1 - power_of_two(simplify(visits * math.log2(1 - live)))
+            touched = simplify(touched * read_share)
             out, k = (simplify(width * live), k) if gathered else (width, simplify(k * live))
         nest = gemm_nest(1, rows, out, k, x.name, w.name, y.name, b_batched=False)
         read = x.elements * per_token if gathered else x.elements
@@ -261,7 +256,7 @@ class SequenceBuilder(GraphBuilder):
     ) -> Tensor:
         """Add an LSTM or GRU over ``(batch, steps, features)``.
 
-        Weights are read at every step: nothing says that they stay near the engine.
+        Weights are counted as read in every step, as nothing keeps them close to the engine.
         """
         gates = {"lstm": 4, "gru": 3, "rnn": 1}[cell]
         name = name or cell
@@ -306,21 +301,21 @@ class SequenceBuilder(GraphBuilder):
         name: str = "scan",
         selected: Sequence[Tensor] = (),
     ) -> Tensor:
-        """Add a selective scan (Mamba): per step, channel and state element ~9 operations.
+        """Add a selective scan (Mamba): 9 operations per step, channel and state element.
 
-        `selected` are the step sizes and projections B and C that depend on the input.
-        Discretise (exp and two products), update, and contract with C: Gu and Dao 2023, eq. 2-4.
+        `selected` are the step sizes and projections B and C that depend on the input. Operations:
+        discretise (exp and two products), update, contract with C (Gu and Dao 2023, eq. 2-4).
         """
         y = self.tensor(f"{name}.out", x.shape)
-        kept = self.tensor(f"{name}.state", (batch, channels, state), role="state")
+        carried = self.tensor(f"{name}.state", (batch, channels, state), role="state")
         a = self.weight(f"{name}.A", (channels, state), tag="vector")
         d = self.weight(f"{name}.D", (channels,), tag="vector")
         ops = product(batch, steps, channels, state) * 9
         self.operator(
             name,
             "scan",
-            [x, *selected, a, d, kept],
-            [y, kept],
+            [x, *selected, a, d, carried],
+            [y, carried],
             vector_ops=ops,
             pair=("activation", "activation"),
         )

@@ -1,15 +1,16 @@
-"""Loop nests of a table's rows, all in one form: a grouped convolution of positions and channels.
+"""Loop nests of a table's rows in a uniform form: grouped convolutions.
 
-A dimension that indexes both factors and the product is a group; one that indexes a factor and the
-product is a position (of the input) or an output channel (of the weight); one that indexes both
-factors alone is summed over: a channel, or a tap where it shares an axis with a position.
+A dimension that indexes both factors and the product is a group. One that indexes a single factor
+and the product is a position (of the input) or an output channel (of the weight). One that indexes
+only the two factors is summed over: a channel, or a tap if it shares an axis with a position.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,31 +25,38 @@ if TYPE_CHECKING:
 
 Index = npt.NDArray[np.intp]
 
-#: Numbers of a nest, in the order of `Nests`.
-COLUMNS = (
-    "groups",
-    "batch",
-    "out_channels",
-    "in_channels",
-    "out_rows",
-    "out_columns",
-    "kernel_rows",
-    "kernel_columns",
-    "in_rows",
-    "in_columns",
-    "times",
-)
+
+@dataclass(slots=True)
+class NestKeys:
+    """The parts of a table's nests that do not depend on numbers; see `Nests`."""
+
+    row: Index
+    kind: tuple[str, ...]
+    name: tuple[str, ...]
+    slots: tuple[tuple[str, str, str], ...]
+    access: Index
+    stride: Index
+    dilation: Index
+    causal: tuple[bool, ...]
+
+    def bind(self, columns: dict[str, Value]) -> Nests:
+        """Return the nests with the numbers in a program's columns ``nest NAME``."""
+        numbers = {name: columns[f"nest {name}"] for name in COLUMNS}
+        # The rows are divided among the experts, which are the groups.
+        for rows in ("out_rows", "in_rows"):
+            numbers[rows] = numbers[rows] / columns["nest shared"]
+        return Nests(*(getattr(self, key.name) for key in fields(NestKeys)), **numbers)
 
 
 @dataclass(slots=True)
-class Nests:
-    """Every loop nest of a table, sorted by row.
+class Nests(NestKeys):
+    """All loop nests of a table, sorted by row.
 
     Every number has shape ``(nests, points)`` or ``(nests, 1)``.
 
     A GEMM ``C[M, N] += A[M, K] B[K, N]`` has ``out_rows = M``, ``out_channels = N``,
-    ``in_channels = K`` and 1 elsewhere; a batched one has its batch as groups. Query heads that
-    share a KV head are the batch of its group; experts are groups, as many as the tokens touch.
+    ``in_channels = K`` and 1 elsewhere; the batch of a batched one is its groups. Query heads that
+    share a KV head are the batch of its group; the experts touched by the tokens are groups.
 
     Attributes
     ----------
@@ -60,30 +68,22 @@ class Nests:
     name
         Name of the operator.
     slots
-        What decides the bits of input, weight (the second factor) and output.
+        Slots, which determine the bits, of input, weight (the second factor) and output.
     access
-        Where input, weight and output stand in the table's accesses, shape ``(nests, 3)``; -1 for
-        one that does not leave the kernel (attention scores).
+        Positions of input, weight and output in the table's accesses, of shape ``(nests, 3)``; -1
+        for a tensor that is internal to the kernel (attention scores).
     stride, dilation
-        Of rows and columns, shape ``(nests, 2)``.
+        Strides and dilations of rows and columns, of shape ``(nests, 2)``.
     causal
-        Whether a query sees only the keys up to its own (attention without a window).
+        Whether a query attends only to keys up to its own (attention without a window).
     groups, batch, out_channels, in_channels, out_rows, out_columns, kernel_rows, kernel_columns
-        Extents; channels are those of one group.
+        Extents; channels are per group.
     in_rows, in_columns
-        Real extents of the input, without padding.
+        Extents of the input without padding.
     times
-        Executions of the nest in one execution of its row (the steps of a recurrent cell).
+        Executions of the nest per execution of its row (the steps of a recurrent cell).
     """
 
-    row: Index
-    kind: tuple[str, ...]
-    name: tuple[str, ...]
-    slots: tuple[tuple[str, str, str], ...]
-    access: Index
-    stride: Index
-    dilation: Index
-    causal: tuple[bool, ...]
     groups: Value
     batch: Value
     out_channels: Value
@@ -99,24 +99,33 @@ class Nests:
     def __len__(self) -> int:
         return len(self.kind)
 
+    def at(self, places: Index) -> Nests:
+        """Return the nests at some positions."""
+        some: dict[str, Any] = {}
+        for field in fields(self):
+            column: Any = getattr(self, field.name)
+            words = field.name in ("kind", "name", "slots", "causal")
+            some[field.name] = tuple(column[i] for i in places) if words else column[places]
+        return Nests(**some)
+
     @property
     def taps(self) -> Value:
-        """Positions of a window."""
+        """Number of positions in a window."""
         return self.kernel_rows * self.kernel_columns
 
     @property
     def positions(self) -> Value:
-        """Outputs of a channel: M of the product that a convolution is."""
+        """Outputs per channel: M of the equivalent matrix product."""
         return self.batch * self.out_rows * self.out_columns
 
     @property
     def summed(self) -> Value:
-        """Products of an output: K of the product that a convolution is."""
+        """Products per output: K of the equivalent matrix product."""
         return self.in_channels * self.kernel_rows * self.kernel_columns
 
     @property
     def inputs(self) -> Value:
-        """Elements of the input of a group, without padding."""
+        """Input elements per group, without padding."""
         return self.batch * self.in_channels * self.in_rows * self.in_columns
 
     @property
@@ -127,59 +136,31 @@ class Nests:
 
     @property
     def macs(self) -> Value:
-        """Multiply-accumulates of each nest in one execution of its row."""
-        return (
-            self.times
-            * self.groups
-            * self.batch
-            * self.out_channels
-            * self.in_channels
-            * self.out_rows
-            * self.out_columns
-            * self.kernel_rows
-            * self.kernel_columns
-        )
+        """Multiply-accumulates of each nest per execution of its row."""
+        return self.times * self.groups * self.positions * self.out_channels * self.summed
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    slots: tuple[str, str, str]
-    tensors: tuple[str, str, str]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    numbers: dict[str, Dim]
+#: Numbers of a nest, in the order of `Nests`.
+COLUMNS = tuple(field.name for field in fields(Nests)[len(fields(NestKeys)) :])
 
 
-@dataclass(frozen=True, slots=True)
-class NestKeys:
-    """The part of `Nests` that no number changes."""
+class _NestShape(NamedTuple):
+    """A nest in the form of a grouped convolution."""
 
-    row: Index
-    kind: tuple[str, ...]
-    name: tuple[str, ...]
-    slots: tuple[tuple[str, str, str], ...]
-    access: Index
-    stride: Index
-    dilation: Index
-    causal: tuple[bool, ...]
+    operands: tuple[Operand, Operand, Operand]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    numbers: Mapping[str, Dim]
 
-    def bind(self, columns: dict[str, Value]) -> Nests:
-        """Return the nests with the numbers of a program's columns ``nest NAME``."""
-        numbers = {name: columns[f"nest {name}"] for name in COLUMNS}
-        # Experts share the rows between them: as many a group as there are tokens for it.
-        numbers["out_rows"] = numbers["out_rows"] / columns["nest shared"]
-        numbers["in_rows"] = numbers["in_rows"] / columns["nest shared"]
-        return Nests(
-            self.row,
-            self.kind,
-            self.name,
-            self.slots,
-            self.access,
-            self.stride,
-            self.dilation,
-            self.causal,
-            **numbers,
-        )
+
+class _Tap(NamedTuple):
+    """An input axis along which a window slides: ``step * position + dilation * tap``."""
+
+    position: str
+    step: int
+    tap: str
+    dilation: int
+    limit: Dim | None
 
 
 def nest_columns(
@@ -188,61 +169,70 @@ def nest_columns(
     slot: Callable[[str], str],
     access: Callable[[int, str, str], int],
 ) -> tuple[NestKeys, dict[str, list[Dim]]]:
-    """Return what is fixed of every nest, and columns of its numbers for a program.
+    """Return the fixed parts of all nests, and the columns of their numbers for a program.
 
     Parameters
     ----------
     slot
-        Tensor name -> slot (``activation`` for one that the graph does not hold).
+        Tensor name -> slot (``activation`` for a tensor that is not in the graph).
     access
-        Row, tensor name and mode -> its place in the accesses, or -1.
+        Function of row, tensor name and mode to a position in the accesses, or -1.
     """
-    rows: list[int] = []
-    names: list[str] = []
-    shapes: list[_Shape] = []
-    shared: list[Dim] = []
-    causal: list[bool] = []
-    places: list[tuple[int, int, int]] = []
-    for i, kernel in enumerate(kernels):
-        for operator in kernel.operators:
-            for nest in operator.nests:
-                shape = _shape(nest, operator, slot)
-                rows.append(i)
-                names.append(operator.name)
-                shapes.append(shape)
-                shared.append(_experts(operator, shape))
-                said = dict(operator.attributes)
-                causal.append(bool(said.get("causal")) and not said.get("window"))
-                x, w, y = shape.tensors
-                out = access(i, y, "write")
-                if out < 0 and y not in {n for o in kernel.operators for n in o.reads} - {
-                    n for o in kernel.operators for n in o.writes
-                }:
-                    out = _finished(i, kernel, y, access)
-                places.append((access(i, x, "read"), access(i, w, "read"), out))
+    nests = [
+        (i, operator, _shape(nest, operator, slot))
+        for i, kernel in enumerate(kernels)
+        for operator in kernel.operators
+        for nest in operator.nests
+    ]
+    shapes = [shape for *_, shape in nests]
+    shared = [_experts(operator, shape) for _, operator, shape in nests]
     columns: dict[str, list[Dim]] = {
         f"nest {name}": [shape.numbers[name] for shape in shapes] for name in COLUMNS
     }
-    columns["nest shared"] = shared
-    for i, experts in enumerate(shared):
-        columns["nest groups"][i] = product(columns["nest groups"][i], experts)
+    groups = zip(columns["nest groups"], shared, strict=True)
+    columns |= {"nest shared": shared, "nest groups": [product(*pair) for pair in groups]}
+    places = [_places(i, kernels[i], shape, access) for i, _, shape in nests]
     keys = NestKeys(
-        np.array(rows, dtype=np.intp),
-        tuple(kinds[i] for i in rows),
-        tuple(names),
-        tuple(s.slots for s in shapes),
+        np.array([i for i, *_ in nests], dtype=np.intp),
+        tuple(kinds[i] for i, *_ in nests),
+        tuple(operator.name for _, operator, _ in nests),
+        tuple(
+            (slot(x.tensor), slot(w.tensor), slot(y.tensor))
+            for x, w, y in (s.operands for s in shapes)
+        ),
         np.array(places, dtype=np.intp).reshape(-1, 3),
         np.array([s.stride for s in shapes], dtype=np.intp).reshape(-1, 2),
         np.array([s.dilation for s in shapes], dtype=np.intp).reshape(-1, 2),
-        tuple(causal),
+        tuple(_is_causal(operator) for _, operator, _ in nests),
     )
     return keys, columns
+
+
+def _is_causal(operator: Operator) -> bool:
+    attributes = dict(operator.attributes)
+    return bool(attributes.get("causal")) and not attributes.get("window")
+
+
+def _places(
+    row: int,
+    kernel: FusedKernel,
+    shape: _NestShape,
+    access: Callable[[int, str, str], int],
+) -> tuple[int, int, int]:
+    """Return the positions of input, second factor and output in the accesses, or -1."""
+    x, w, y = (operand.tensor for operand in shape.operands)
+    out = access(row, y, "write")
+    written = {n for o in kernel.operators for n in o.writes}
+    read = {n for o in kernel.operators for n in o.reads}
+    if out < 0 and y not in read - written:
+        out = _finished(row, kernel, y, access)
+    return access(row, x, "read"), access(row, w, "read"), out
 
 
 def _finished(
     row: int, kernel: FusedKernel, name: str, access: Callable[[int, str, str], int]
 ) -> int:
-    """Return the access that writes what riders make of a nest's output, or -1."""
+    """Return the access to which fused operators write a nest's output, or -1."""
     reached = {name}
     for operator in kernel.operators:
         if reached & set(operator.reads):
@@ -253,7 +243,7 @@ def _finished(
     return -1
 
 
-def _experts(operator: Operator, shape: _Shape) -> Dim:
+def _experts(operator: Operator, shape: _NestShape) -> Dim:
     attributes = dict(operator.attributes)
     if operator.kind != "moe" or "experts" not in attributes:
         return 1
@@ -265,75 +255,71 @@ def _dims(operand: Operand) -> set[str]:
     return {dim for axis in operand.axes for dim, _ in axis}
 
 
-def _shape(nest: LoopNest, operator: Operator, slot: Callable[[str], str]) -> _Shape:
-    factors = [o for o in nest.operands if o.role != "output"]
-    if len(factors) == 2 and factors[0].role == "weight" and factors[1].role == "input":
-        factors = factors[::-1]
-    x, w = factors[0], factors[-1]
-    y = next(o for o in nest.operands if o.role == "output")
-    in_x, in_w, in_y = _dims(x), _dims(w), _dims(y)
-    taps: list[tuple[str, int, str, int, Dim | None]] = []
-    for i, axis in enumerate(x.axes):
+def _taps(x: Operand, in_y: set[str]) -> Iterator[_Tap]:
+    """Yield the input axes that are indexed by two dimensions."""
+    for axis, limit in zip_longest(x.axes, x.limits):
         if len(axis) == 2:
             (a, step_a), (b, step_b) = axis
-            if b in in_y and a not in in_y:  # a weight gradient slides over its taps
+            if b in in_y and a not in in_y:  # a weight gradient slides over taps
                 a, step_a, b, step_b = b, step_b, a, step_a
-            limit = x.limits[i] if i < len(x.limits) else None
-            taps.append((a, step_a, b, step_b, limit))
-    # Three dimensions of space: the taps of the first are summed over like channels.
+            yield _Tap(a, step_a, b, step_b, limit)
+
+
+def _shape(nest: LoopNest, operator: Operator, slot: Callable[[str], str]) -> _NestShape:
+    """Return a nest in the form of a grouped convolution."""
+    (x, w), y = nest.factors, nest.output
+    in_y = _dims(y)
+    taps = list(_taps(x, in_y))
+    # With three spatial dimensions, the taps of the first are summed over like channels.
     folded, slid = taps[:-2], taps[-2:]
-    spatial = {t[0] for t in slid} | {t[2] for t in slid}
     sizes = dict(nest.dims)
-    group: list[Dim] = []
-    position: list[Dim] = []
-    out: list[Dim] = []
-    summed: list[Dim] = [sizes[t[2]] for t in folded]
-    times: list[Dim] = []
-    sharing: list[Dim] = []
-    apart = {t[2] for t in folded}
-    # Steps of a cell wait for its state; the product with the input is one over all of them.
+    sides = _sides(nest, operator, slot, {t.position for t in slid} | {t.tap for t in taps})
+    group, position, sharing, out, summed, times = (
+        product(*sizes_of) for sizes_of in sides.values()
+    )
+    numbers: dict[str, Dim] = dict.fromkeys(COLUMNS, 1) | {
+        "groups": group,
+        "out_channels": out,
+        "in_channels": product(*(sizes[t.tap] for t in folded), summed),
+        "times": times,
+    }
+    for t, side in zip(slid, ("rows", "columns"), strict=False):
+        reach = nest.extent(((t.position, t.step), (t.tap, t.dilation)))
+        numbers[f"out_{side}"], numbers[f"kernel_{side}"] = sizes[t.position], sizes[t.tap]
+        numbers[f"in_{side}"] = reach if t.limit is None else t.limit
+    if slid:
+        numbers["batch"] = product(position, sharing)
+    else:
+        numbers |= {"batch": sharing, "out_rows": position, "in_rows": position}
+    ones = (1,) * (2 - len(slid))
+    stride = (*(t.step for t in slid), *ones)
+    return _NestShape((x, w, y), stride, (*(t.dilation for t in slid), *ones), numbers)
+
+
+def _sides(
+    nest: LoopNest, operator: Operator, slot: Callable[[str], str], placed: set[str]
+) -> dict[str, list[Dim]]:
+    """Return the extents of the dimensions not yet `placed`, by the operands that they index."""
+    (x, w), y = nest.factors, nest.output
+    in_x, in_w, in_y = _dims(x), _dims(w), _dims(y)
+    # Steps of a cell are sequential; the product with the input covers all steps at once.
     stateful = len(operator.nests) == 1 or any(slot(o.tensor) == "state" for o in (x, w, y))
     waits = operator.kind == "recurrent" and stateful
+    sides: dict[str, list[Dim]] = {
+        side: [] for side in ("group", "position", "sharing", "output", "summed", "times")
+    }
     for dim, size in nest.dims:
-        if dim in spatial or dim in apart:
+        if dim in placed:
             continue
         if waits and dim == "t":
-            times.append(size)
-        elif dim in in_y and dim in in_x:
-            shares = operator.kind == "attention" and dim == "h"
-            (group if dim in in_w else sharing if shares else position).append(size)
-        elif dim in in_y:
-            out.append(size)
+            side = "times"
+        elif dim not in in_y:
+            side = "summed"
+        elif dim not in in_x:
+            side = "output"
+        elif dim in in_w:
+            side = "group"
         else:
-            summed.append(size)
-    numbers: dict[str, Dim] = {
-        "groups": product(*group),
-        "out_channels": product(*out),
-        "in_channels": product(*summed),
-        "times": product(*times),
-        "batch": product(*position, *(sharing if slid else ())),
-        "out_rows": 1,
-        "out_columns": 1,
-        "kernel_rows": 1,
-        "kernel_columns": 1,
-        "in_rows": 1,
-        "in_columns": 1,
-    }
-    stride, dilation = [1, 1], [1, 1]
-    for i, (a, step_a, b, step_b, limit) in enumerate(slid):
-        side = ("rows", "columns")[i]
-        numbers[f"out_{side}"] = sizes[a]
-        numbers[f"kernel_{side}"] = sizes[b]
-        reach = nest.extent(((a, step_a), (b, step_b)))
-        numbers[f"in_{side}"] = reach if limit is None else limit
-        stride[i], dilation[i] = step_a, step_b
-    if not slid:
-        numbers["out_rows"], numbers["batch"] = numbers["batch"], product(*sharing)
-        numbers["in_rows"] = numbers["out_rows"]
-    return _Shape(
-        (slot(x.tensor), slot(w.tensor), slot(y.tensor)),
-        (x.tensor, w.tensor, y.tensor),
-        (stride[0], stride[1]),
-        (dilation[0], dilation[1]),
-        numbers,
-    )
+            side = "sharing" if operator.kind == "attention" and dim == "h" else "position"
+        sides[side].append(size)
+    return sides

@@ -1,8 +1,8 @@
-"""Sizes that a network does not take: those under which one of its tensors has no elements.
+"""Smallest valid sizes of a network: those for which no tensor is empty.
 
-A convolution or pooling over an image smaller than its window has a result of no rows, or of fewer;
-counts of it would be negative, as would those of a search for more neighbours than there are
-points. Only what a formula can bring to zero, or below it, is looked at.
+A convolution or pool over an image smaller than its window has no output rows, or a negative number
+of them, and so would the counts derived from it; likewise a search for more neighbours than there
+are points. Only sizes and counts whose formula can reach zero or below are checked.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from perfmodel.workload.symbols import (
     parameters_of,
 )
 
-#: Free dimensions that are shares of others, from 0 to 1.
+#: Free dimensions that are fractions, from 0 to 1.
 SHARES: Final = frozenset({"input_rate", "spike_rate"})
 
-#: Functions that are above zero where their first argument is.
+#: Functions that are positive if their first argument is.
 _AS_FIRST: Final = frozenset(
     {"ceil_div", "reciprocal", "distinct_experts", "power_law_experts", "minimum"}
 )
-#: Functions that are above zero whatever their arguments.
+#: Functions that are positive for any arguments.
 _ALWAYS: Final = frozenset({"divisible", "power_of_two"})
-#: Points that a graph remembers as sizes that it takes.
+#: Valid points that are cached per graph.
 _REMEMBERED: Final = 4096
-#: The largest number that is tried as the least that a network takes.
+#: Upper limit of the search for the least valid size.
 _HIGHEST: Final = 1 << 20
 
 
 class SmallSizes:
-    """What some of a graph's free dimensions leave nothing of: sizes, and counts of operations."""
+    """Sizes and operation counts of a graph that free dimensions may bring to zero or below."""
 
     def __init__(self, graph: Graph) -> None:
         self._sizes: dict[Poly, str] = {}
@@ -61,14 +61,14 @@ class SmallSizes:
         self._taken: set[tuple[float, ...]] = set()
 
     def faults(self, values: Mapping[str, Value], name: str) -> list[Fault]:
-        """Return a fault for each free dimension that a network is too small with.
+        """Return a fault for each free dimension that is too small for the network.
 
         Parameters
         ----------
         values
-            Free dimension -> number or array; arrays broadcast. Tracers have no numbers to look at.
+            Free dimension -> number or array; arrays broadcast. Tracers are not checked.
         name
-            What the network is called.
+            Name of the network in messages.
         """
         if not self._free:
             return []
@@ -78,7 +78,7 @@ class SmallSizes:
         plain = not any(map(is_array, used))
         if plain and tuple(used) in self._taken:
             return []
-        # Those that a size depends on: others may be tracers.
+        # Restricted to dimensions of the checked sizes, because others may be tracers.
         atoms = {
             n: np.asarray(v, dtype=float) if is_array(v) else v
             for n, v in values.items()
@@ -86,9 +86,9 @@ class SmallSizes:
         }
         bound = AtomValues(atoms, relaxed=False)
         small = {
-            size: found
+            size: numbers
             for size in (*self._sizes, *self._counts)
-            if np.any(self._too_small(size, found := np.asarray(_of(size, bound))))
+            if np.any(self._too_small(size, numbers := np.asarray(_of(size, bound))))
         }
         if small:
             return self._explained(small, values, name)
@@ -99,18 +99,18 @@ class SmallSizes:
         return []
 
     def least(self, free: str, values: Mapping[str, Value]) -> float:
-        """Return the least whole number of a dimension that the network takes; 0 for any."""
+        """Return the least valid whole number of a dimension; 0 if any is valid."""
         if free not in self._free:
             return 0.0
         return self._least(free, {n: _one(v) for n, v in values.items()}, 0.0) or 0.0
 
-    def _too_small(self, size: Poly, found: Value) -> Value:
-        return found <= 0.0 if size in self._sizes else found < 0.0
+    def _too_small(self, size: Poly, numbers: Value) -> Value:
+        return numbers <= 0.0 if size in self._sizes else numbers < 0.0
 
     def _explained(
         self, small: Mapping[Poly, Value], values: Mapping[str, Value], name: str
     ) -> list[Fault]:
-        """Return the fault of each dimension: what comes first in the order of execution."""
+        """Return one fault per dimension: the first in order of execution."""
         writers = {
             written: operator.name
             for _, operator in self._graph.walk()
@@ -139,7 +139,7 @@ class SmallSizes:
         return list(faults.values())
 
     def _least(self, free: str, values: Mapping[str, Value], too_small: float) -> float | None:
-        """Return the least whole number of a dimension that the network takes, if a larger one."""
+        """Return the least valid whole number of a dimension above `too_small`, if there is one."""
         mine = [s for s in (*self._sizes, *self._counts) if free in free_parameters(s)]
 
         def takes(number: int) -> bool:
@@ -159,19 +159,19 @@ class SmallSizes:
 
 @cached(GRAPH_BYTES, same=1)
 def small_sizes(graph: Graph) -> SmallSizes:
-    """Return what is looked at of a graph, worked out once."""
+    """Return the checks of a graph, cached."""
     return SmallSizes(graph)
 
 
 def _may_vanish(size: Poly) -> bool:
-    """Tell whether a size may be zero or less where every free dimension is above zero."""
+    """Return whether a size may be zero or negative for positive free dimensions."""
     if not SHARES.isdisjoint(free_parameters(size)):
         return False
     return not _positive(size) and not _floored_at_zero(size)
 
 
 def _positive(size: Poly) -> bool:
-    """Tell whether every term is above zero for numbers above zero."""
+    """Return whether every term is positive for positive dimensions."""
     return bool(size.terms) and all(
         c > 0.0 and all(map(_above_zero, (atom for atom, _ in monomial)))
         for monomial, c in size.terms.items()
@@ -189,16 +189,16 @@ def _above_zero(atom: Atom) -> bool:
 
 
 def _may_be_negative(count: Poly) -> bool:
-    """Tell whether a count of dimensions themselves takes something away.
+    """Return whether a count in terms of plain dimensions has a negative term.
 
-    One of sizes that follow from them takes away no more than there is where these are sizes.
+    A count in terms of derived sizes is nonnegative whenever those sizes are valid.
     """
     plain = all(not atom.args for monomial in count.terms for atom, _ in monomial)
     return plain and any(c < 0.0 for c in count.terms.values())
 
 
 def _is_factor(free: str, size: Poly) -> bool:
-    """Tell whether a dimension is a factor of every term, so that it turns no sign."""
+    """Return whether a dimension is a factor of every term, so that it cannot change the sign."""
     powers = {
         tuple(n for atom, n in monomial if not atom.args and atom.name == free)
         for monomial in size.terms
@@ -210,7 +210,7 @@ def _is_factor(free: str, size: Poly) -> bool:
 
 
 def _floored_at_zero(size: Poly) -> bool:
-    """Tell whether a size is what a file itself keeps from below zero, such as an empty slice."""
+    """Return whether the file itself bounds a size by zero, as for an empty slice."""
     return any(
         atom.name == "maximum" and any(constant(a) == 0.0 for a in atom.args)
         for monomial in size.terms
@@ -223,7 +223,7 @@ def _of(size: Poly, atoms: AtomValues) -> Value:
 
 
 def _first(values: Value, sizes: Value, small: Value) -> tuple[float, float]:
-    """Return the first value of a dimension under which a size is too small, and that size."""
+    """Return the first value of a dimension with a too small size, and that size."""
     all_three = np.broadcast_arrays(np.asarray(values, dtype=float), sizes, small)
     value, size, wrong = (np.ravel(part) for part in all_three)
     at = int(np.argmax(wrong))
@@ -231,5 +231,5 @@ def _first(values: Value, sizes: Value, small: Value) -> tuple[float, float]:
 
 
 def _one(value: Value) -> Value:
-    """Return a number: the largest of an array, which is the last to be too small."""
+    """Return a number: the largest of an array, for which a size is too small last."""
     return float(np.max(value)) if is_array(value) else value

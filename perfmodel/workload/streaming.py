@@ -1,7 +1,7 @@
 """Family ``streaming``: loops that sweep arrays of doubles, and stencils.
 
-Kernels as likwid-bench and the literature of the Execution-Cache-Memory model name them (Treibig
-and Hager 2009; McCalpin's STREAM; Schoenauer's vector triad ``a = b + c * d``).
+The kernels are named as in likwid-bench and the literature on the Execution-Cache-Memory model
+(Treibig and Hager 2009; McCalpin's STREAM; Schoenauer's vector triad ``a = b + c * d``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.symbols import Dim, maximum, product, symbol
 
-#: Doubles are what the kernels sweep.
+#: Format of the arrays.
 FORMAT: Final = "fp64"
 BYTES: Final = 8
 
@@ -27,16 +27,16 @@ class StreamingKernel(NamedTuple):
     Attributes
     ----------
     reads, writes, updates
-        Arrays that are only read, only written, and updated in place.
+        Numbers of arrays that are only read, only written, and updated in place.
     flops
         Floating-point operations per element.
     neighbours
-        Elements of the grid that a stencil loads for one result; 0 for a plain stream.
+        Grid elements that a stencil loads per result; 0 for a plain stream.
     split
-        Those of them that a vector does not load from an aligned address, where the results of a
-        row start at its second element: all but the neighbour to the left.
+        Number of those that a vector loads from an unaligned address, given that the results of a
+        row start at its second element: all except the left neighbour.
     radius, dimensions
-        Of a stencil.
+        Radius and dimensions of a stencil.
     """
 
     reads: int
@@ -50,12 +50,12 @@ class StreamingKernel(NamedTuple):
 
     @property
     def loads(self) -> int:
-        """Elements that are loaded for one result."""
+        """Number of elements loaded per result."""
         return self.neighbours or self.reads + self.updates
 
     @property
     def arrays(self) -> int:
-        """Arrays in all."""
+        """Total number of arrays."""
         return self.reads + self.writes + self.updates
 
 
@@ -80,31 +80,31 @@ KERNELS: Final[Mapping[str, StreamingKernel]] = {
 
 
 def kernel_named(name: str) -> StreamingKernel:
-    """Return a kernel.
+    """Return a kernel by name.
 
     Raises
     ------
     InputError
-        No such kernel, with the nearest.
+        The kernel is unknown; the fault suggests the nearest name.
     """
-    found = KERNELS.get(name)
-    if found is None:
+    kernel = KERNELS.get(name)
+    if kernel is None:
         raise input_error(
             f"no streaming kernel is named '{name}'",
             suggestion=nearest(name, KERNELS),
             expected=one_of(KERNELS),
         )
-    return found
+    return kernel
 
 
 class StreamingStructure(FrozenModel):
-    """Which kernel, see `KERNELS`."""
+    """Selection of a kernel from `KERNELS`."""
 
     kernel: str
     """Name of the kernel."""
 
 
-#: Defaults: 128 KiB an array, and grids of a million points.
+#: Default extents: 128 KiB per array, and grids of a million points.
 _EXTENTS: Final[Mapping[int, Mapping[str, float]]] = {
     1: {"elements": 16384},
     2: {"rows": 1000, "columns": 1000},
@@ -113,17 +113,17 @@ _EXTENTS: Final[Mapping[int, Mapping[str, float]]] = {
 
 
 def parameters(structure: StreamingStructure) -> Mapping[str, float]:
-    """Return the extents of an array of the kernel."""
+    """Return the extents of an array of the kernel, with defaults."""
     return dict(_EXTENTS[kernel_named(structure.kernel).dimensions])
 
 
 def build(structure: StreamingStructure, semantics: ExecutionSemantics) -> Graph:
-    """Build the graph of one sweep: one operator, of class ``stream``."""
+    """Build the graph of one sweep: a single operator of class ``stream``."""
     del semantics
     kernel = kernel_named(structure.kernel)
     g = GraphBuilder(structure.kernel)
     shape: list[Dim] = [symbol(name) for name in _EXTENTS[kernel.dimensions]]
-    # A stencil leaves the rim of the grid alone, which may be all of it.
+    # A stencil does not update the boundary of the grid, which may be all of it.
     rim = 2 * kernel.radius
     inner = [maximum(extent - rim, 0) for extent in shape] if rim else shape
     results = product(*inner)
@@ -149,13 +149,13 @@ def build(structure: StreamingStructure, semantics: ExecutionSemantics) -> Graph
         vector_ops=kernel.flops * results,
         attributes={"kernel": structure.kernel, "extents": tuple(sorted(extents.items()))},
     )
-    for moved in writes:
-        g.output(moved[0] if isinstance(moved, tuple) else moved)
+    for result in writes:
+        g.output(result[0] if isinstance(result, tuple) else result)
     return g.build(parameters(structure))
 
 
 def items(structure: StreamingStructure) -> tuple[str, Dim]:
-    """Return what a run is: one sweep."""
+    """Return the unit and number of a run's results: one sweep."""
     del structure
     return "runs", 1
 

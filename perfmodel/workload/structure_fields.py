@@ -1,4 +1,4 @@
-"""Fields of a structure as a template declares them, and the model that checks their values."""
+"""Fields of a structure declared in a template, and the pydantic model that validates them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from perfmodel.workload.layer_expressions import Scope, SizeError, evaluated, in
 from perfmodel.workload.layer_fields import Place, as_list, as_mapping
 from perfmodel.workload.transformer_structure import Count, CountOrNone
 
+#: Types of a declared field; ``whole`` is an integer, ``count`` a width or number of layers.
 _TYPES: Final = ("whole", "count", "number", "flag", "text", "record")
 _KEYS: Final = (
     "type",
@@ -29,7 +30,10 @@ _KEYS: Final = (
     "fields",
     "doc",
 )
-#: Structures whose fields a template may take over.
+#: `Literal` and `tuple` as plain values: a template determines their arguments at run time.
+_LITERAL: Final[Any] = Literal
+_TUPLE: Final[Any] = tuple
+#: Structures whose fields a template may inherit.
 _BASES: Final[Mapping[str, type[FrozenModel]]] = {"image": ImageStructure}
 
 
@@ -39,11 +43,11 @@ class TemplateStructure(FrozenModel):
     Attributes
     ----------
     origin
-        Name of the family, or the template itself where it is of no family.
+        Name of the family, or the template itself if it belongs to none.
     refusals
-        Conditions under which fields do not go together.
+        Conditions under which combinations of fields are invalid.
     FREE
-        Fields that may stay symbols of the graph: those that its field ``free`` names are.
+        Fields that may remain symbols of the graph: those listed in field ``free``.
     """
 
     FREE: ClassVar[tuple[str, ...]] = ()
@@ -51,15 +55,15 @@ class TemplateStructure(FrozenModel):
     origin: ClassVar[Any] = ""
     refusals: ClassVar[tuple[Mapping[str, Any], ...]] = ()
 
-    def __reduce__(self) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Its class has no name to be found by, so another process makes it again."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the origin and the values, because the class cannot be imported by name."""
         from perfmodel.workload.template_family import restored
 
         return restored, (type(self).origin, self.model_dump())
 
     @classmethod
     def structure_faults(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield fields that do not go together."""
+        """Yield invalid combinations of fields."""
         names = {name: field.default for name, field in cls.model_fields.items()}
         names |= {key: _tuples(value) for key, value in data.items()}
         for refusal in cls.refusals:
@@ -67,7 +71,7 @@ class TemplateStructure(FrozenModel):
                 scope = Scope({**names, **entry})
                 try:
                     holds = evaluated(str(refusal["when"]), scope, "a condition")
-                except SizeError:  # of a field that is a fault itself
+                except SizeError:  # the field is invalid by itself
                     continue
                 if holds is True:
                     keys = ("message", "expected", "suggestion")
@@ -79,7 +83,7 @@ class TemplateStructure(FrozenModel):
 def _places(
     refusal: Mapping[str, Any], names: Mapping[str, Any]
 ) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Yield a field, or each entry of it under the name that the refusal gives it."""
+    """Yield a field, or each of its entries under the name that the refusal assigns."""
     place, each = tuple(str(refusal["field"]).split(".")), refusal.get("each")
     if each is None:
         yield place, {}
@@ -92,6 +96,7 @@ def _places(
 
 
 def _tuples(value: Any) -> Any:
+    """Return a value with its lists, at every depth, as tuples."""
     items = as_list(value)
     return value if items is None else tuple(map(_tuples, items))
 
@@ -99,16 +104,16 @@ def _tuples(value: Any) -> Any:
 def structure_model(
     name: str, data: Mapping[str, Any], flaws: list[Flaw]
 ) -> type[TemplateStructure]:
-    """Return the model of a structure.
+    """Return the pydantic model of a structure.
 
     Parameters
     ----------
     name
-        Of the model, as `families` names it.
+        Name of the model, as in `families`.
     data
         The template: its keys ``extends``, ``fields`` and ``refuse``.
     flaws
-        Where what is wrong with them goes.
+        List to which flaws of these keys are added.
     """
     bases: tuple[type[FrozenModel], ...] = (TemplateStructure,)
     if (base := data.get("extends")) is not None:
@@ -119,11 +124,11 @@ def structure_model(
     fields = _fields(data.get("fields", {}), ("fields",), flaws)
     symbols = tuple(map(str, as_list(data.get("free")) or ()))
     if symbols:
-        names = Literal[symbols]  # pyright: ignore[reportInvalidTypeForm]
+        names = _LITERAL[symbols]
         fields["free"] = (tuple[names, ...], Field((), description="Fields kept as symbols."))
     title = "".join(part.capitalize() for part in name.split("_"))
-    model: type[TemplateStructure] = create_model(  # pyright: ignore[reportAssignmentType]
-        f"{title}Structure", __base__=bases, **fields
+    model = cast(
+        "type[TemplateStructure]", create_model(f"{title}Structure", __base__=bases, **fields)
     )
     model.FREE = symbols
     flaws += (
@@ -136,6 +141,7 @@ def structure_model(
 
 
 def _refusals(raw: Any, fields: set[str], flaws: list[Flaw]) -> Iterator[Mapping[str, Any]]:
+    """Yield the valid entries of a template's ``refuse``; add flaws of the others."""
     for i, item in enumerate(as_list(raw) or ()):
         refusal = as_mapping(item) or {}
         missing = [key for key in ("when", "field", "message") if key not in refusal]
@@ -154,6 +160,7 @@ def _refusals(raw: Any, fields: set[str], flaws: list[Flaw]) -> Iterator[Mapping
 
 
 def _fields(raw: Any, place: Place, flaws: list[Flaw]) -> dict[str, Any]:
+    """Return name -> type and pydantic field of the declared fields; add flaws."""
     declared = as_mapping(raw)
     if declared is None:
         flaws.append(Flaw(place, f"{shown(raw)} is not a mapping", "names and fields"))
@@ -192,13 +199,13 @@ def _fields(raw: Any, place: Place, flaws: list[Flaw]) -> dict[str, Any]:
 
 
 def _annotation(name: str, spec: Mapping[str, Any], place: Place, flaws: list[Flaw]) -> Any:
-    """Return the type of a field."""
+    """Return the type of a field: a ``row`` of types, a list ``of`` a type, or a plain type."""
     if "row" in spec:
         kinds = [
             _annotation(name, as_mapping(kind) or {}, (*place, "row", i), flaws)
             for i, kind in enumerate(spec["row"])
         ]
-        row = tuple[tuple(kinds)]  # pyright: ignore[reportInvalidTypeArguments]
+        row = _TUPLE[tuple(kinds)]
         return _listed(row, spec, place, flaws)
     if "of" in spec:
         inner = as_mapping(spec["of"]) or {}
@@ -207,14 +214,14 @@ def _annotation(name: str, spec: Mapping[str, Any], place: Place, flaws: list[Fl
 
 
 def _listed(item: Any, spec: Mapping[str, Any], place: Place, flaws: list[Flaw]) -> Any:
-    """Return the type of a list: of so many entries, of a range of them, or of any number."""
+    """Return the type of a list with a fixed length, a range of lengths, or any length."""
     length = spec.get("list")
     if length is None:
         return item
     if length == "any":
         return tuple[item, ...]
     if type(length) is int and 0 < length <= 64:
-        return tuple[(item,) * length]  # pyright: ignore[reportInvalidTypeArguments]
+        return _TUPLE[(item,) * length]
     ends = as_list(length) or ()
     if len(ends) == 2 and all(type(end) is int for end in ends):
         return Annotated[tuple[item, ...], Field(min_length=ends[0], max_length=ends[1])]
@@ -229,9 +236,10 @@ def _listed(item: Any, spec: Mapping[str, Any], place: Place, flaws: list[Flaw])
 
 
 def _plain(name: str, spec: Mapping[str, Any], place: Place, flaws: list[Flaw]) -> Any:
+    """Return the type of a single value: choices, or a ``type`` within its limits."""
     choices = as_list(spec.get("choices"))
     if choices is not None:
-        return Literal[tuple(choices)]  # pyright: ignore[reportInvalidTypeForm]
+        return _LITERAL[tuple(choices)]
     least, most = spec.get("least", 1), spec.get("most", 10**5)
     match spec.get("type", "whole"):
         case "whole":

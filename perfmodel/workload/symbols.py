@@ -1,14 +1,14 @@
 """Symbolic dimensions: polynomials over named parameters and derived atoms.
 
-A graph is built once with its free dimensions as symbols; every quantity that is derived from it
-(multiply-accumulates, bytes, live elements) is then a polynomial, and a prediction only binds
+A graph is built once with its free dimensions as symbols. All quantities derived from it
+(multiply-accumulates, bytes, live elements) are then polynomials, and a prediction only binds
 numbers, arrays or tracers to the parameters (`Program`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias, Union
@@ -69,7 +69,7 @@ class Poly:
         return self._hash
 
     def __reduce__(self) -> tuple[type[Poly], tuple[Any, ...]]:
-        # Without the hash, which another process makes of the same names differently.
+        # Without the hash, which differs between processes.
         return type(self), (self.terms,)
 
     def __eq__(self, other: object) -> bool:
@@ -133,11 +133,11 @@ class Poly:
     __le__ = __gt__ = __ge__ = __lt__
 
     def __repr__(self) -> str:
-        # Sorted by name: the order of interning differs from process to process, hashes must not.
+        # Sorted by name: the order of interning differs between processes, and hashes must not.
         return " + ".join(sorted(_show(m, c) for m, c in self.terms.items())) or "0"
 
 
-@lru_cache(maxsize=65536)  # a graph's hash shows every shape, and most have a few terms in common
+@lru_cache(maxsize=65536)  # hashing a graph formats all shapes, which share most terms
 def _show(monomial: Monomial, c: float) -> str:
     factors = sorted(f"{a!r}" if n == 1 else f"{a!r}**{n}" for a, n in monomial)
     if c != 1.0 or not factors:
@@ -155,17 +155,18 @@ def _times(left: Monomial, right: Monomial) -> Monomial:
 
 
 def poly(value: Dim) -> Poly:
-    """Return `value` as a polynomial."""
+    """Convert `value` to a polynomial."""
     return value if isinstance(value, Poly) else Poly({(): float(value)})
 
 
+@lru_cache(maxsize=1024)  # one object per name, because dimensions are first compared by identity
 def symbol(name: str) -> Poly:
     """Return the parameter `name` as a dimension."""
     return Poly({((_intern(name), 1),): 1.0})
 
 
 def simplify(value: Dim) -> Dim:
-    """Return a plain number when the polynomial is constant (an int when it is whole)."""
+    """Return a plain number if the polynomial is constant (an int if it is integral)."""
     if not isinstance(value, Poly):
         return value
     if not value.terms:
@@ -177,16 +178,16 @@ def simplify(value: Dim) -> Dim:
 
 
 def constant(value: Dim) -> float | None:
-    """Return the number of a constant dimension, ``None`` for one that is free."""
+    """Return the number of a constant dimension, or ``None`` if it is free."""
     number = simplify(value)
     return None if isinstance(number, Poly) else float(number)
 
 
 @lru_cache(maxsize=4096, typed=True)
 def product(*dims: Dim) -> Dim:
-    """Return the product of dimensions, as a number when all are.
+    """Return the product of dimensions, as a number if all are numbers.
 
-    Remembered: the elements of a tensor are asked for again and again.
+    Cached, because the elements of a tensor are requested often.
     """
     result: Dim = 1
     for dim in dims:
@@ -214,15 +215,15 @@ def floor_div(dim: Dim, divisor: int) -> Dim:
 
 
 def divisible(dim: Dim, divisor: int = 8) -> Dim:
-    """Round to a multiple, never below 90 % of `dim` (MobileNetV2's channel rule).
+    """Return `dim` rounded to a multiple of `divisor`, at least 90 % of `dim` (MobileNetV2).
 
-    In the relaxed form `dim` itself, at least one multiple.
+    The relaxed form is ``max(dim, divisor)``.
     """
     return _function("divisible", (dim,), (float(divisor),))
 
 
 def nearest_divisor(number: int, near: int) -> int:
-    """Return the divisor of a number nearest to another."""
+    """Return the divisor of `number` that is nearest to `near`."""
     return min(
         (d for d in range(1, min(number, 4 * near) + 1) if number % d == 0),
         key=lambda d: abs(d - near),
@@ -235,9 +236,9 @@ def minimum(a: Dim, b: Dim) -> Dim:
 
 
 def at_most(dim: Dim, bound: Dim) -> Dim:
-    """Return the smaller of two dimensions that are positive; plain where the difference tells it.
+    """Return the smaller of two positive dimensions, avoiding a function atom if possible.
 
-    Coefficients of one sign decide for every extent, so that few terms become functions.
+    If all coefficients of the difference have one sign, it decides for every extent.
     """
     over = poly(dim) - poly(bound)
     signs = {c > 0 for c in over.terms.values()}
@@ -252,14 +253,14 @@ def maximum(a: Dim, b: Dim) -> Dim:
 
 
 def power_of_two(exponent: Dim) -> Dim:
-    """Return 2 to the power of a dimension: the leaves of a complete binary tree."""
+    """Return 2 to the power of a dimension: the number of leaves of a complete binary tree."""
     return _function("power_of_two", (exponent,))
 
 
 def distinct_experts(experts: int, per_token: int, tokens: Dim) -> Dim:
     """Return the expected number of experts that uniform routing touches.
 
-    ``E (1 - (1 - k/E)**tokens)``: the mean of a coupon collector with k draws a token.
+    ``E (1 - (1 - k/E)**tokens)``: the mean of a coupon collector with k draws per token.
     """
     if per_token >= experts:
         return experts
@@ -267,11 +268,11 @@ def distinct_experts(experts: int, per_token: int, tokens: Dim) -> Dim:
 
 
 def power_law_experts(experts: int, per_token: int, exponent: float, tokens: Dim) -> Dim:
-    """Return how many experts get a token where a power law draws the load of each.
+    """Return the number of experts that receive a token if a power law distributes the load.
 
-    The law has an exponent above 1 and is bounded at 0.8 of the tokens; loads are scaled to their
-    sum and rounded, as the collector of NVIDIA's aiconfigurator does it. Quantiles of the law stand
-    for the draws.
+    The law ``p(x) ~ x**-exponent`` (exponent above 1) is bounded at 0.8 of the tokens; loads are
+    scaled to the total number of rows and rounded, as in the collector of NVIDIA's aiconfigurator.
+    Evenly spaced quantiles of the law replace random draws.
     """
     constants = (float(experts), float(per_token), float(exponent))
     return _function("power_law_experts", (tokens,), constants)
@@ -325,7 +326,7 @@ def _power_law_experts(
 
 _Function: TypeAlias = Callable[[list[Value], tuple[float, ...], bool, Any], Value]
 
-#: name -> f(arguments, constants, relaxed, namespace); `math` is the namespace of plain numbers.
+#: name -> f(arguments, constants, relaxed, namespace); namespace `math` stands for plain numbers.
 FUNCTIONS: dict[str, _Function] = {
     "ceil_div": lambda a, c, relaxed, xp: a[0] / c[0] if relaxed else _ceil(a[0] / c[0], xp),
     "floor_div": lambda a, c, relaxed, xp: a[0] / c[0] if relaxed else _floor(a[0] / c[0], xp),
@@ -361,7 +362,7 @@ def free_parameters(*dims: Dim) -> frozenset[str]:
 
 
 def evaluate(dim: Dim, values: Mapping[str, Value], *, relaxed: bool = False) -> Value:
-    """Return one dimension with numbers, arrays or tracers bound to its parameters.
+    """Evaluate one dimension with numbers, arrays or tracers bound to its parameters.
 
     Raises
     ------
@@ -374,11 +375,11 @@ def evaluate(dim: Dim, values: Mapping[str, Value], *, relaxed: bool = False) ->
 
 
 class AtomValues:
-    """The values of atoms under one binding of the parameters, each computed once.
+    """Values of atoms under one binding of the parameters, each computed once.
 
-    The relaxed form is that of the staircases under a parameter that may vary: a float, an array or
-    a tracer. An int is a constant, as to JAX: an image of 224 keeps its 7 rows at the end where a
-    width is differentiated.
+    The relaxed forms replace the step functions of parameters that may vary: a float, an array or a
+    tracer. An int is a constant, as in JAX: an image of 224 pixels keeps its 7 rows in the last
+    stage while a width is differentiated.
     """
 
     def __init__(self, values: Mapping[str, Value], relaxed: bool) -> None:
@@ -389,18 +390,18 @@ class AtomValues:
         self.known: dict[Atom, Value] = {}
 
     def __getitem__(self, atom: Atom) -> Value:
-        found = self.known.get(atom)
-        if found is None:
+        value = self.known.get(atom)
+        if value is None:
             if atom.args:
                 args = [_evaluate(arg, self) for arg in atom.args]
                 xp = namespace(*args)
                 plain = all(type(a) is float or type(a) is int for a in args)
                 relaxed = bool(self.relaxed) and not self.relaxed.isdisjoint(parameters_of(atom))
-                found = FUNCTIONS[atom.name](args, atom.constants, relaxed, _MATH if plain else xp)
+                value = FUNCTIONS[atom.name](args, atom.constants, relaxed, _MATH if plain else xp)
             else:
-                found = self.values[atom.name]
-            self.known[atom] = found
-        return found
+                value = self.values[atom.name]
+            self.known[atom] = value
+        return value
 
     def monomial(self, monomial: Monomial) -> Value:
         """Return the value of a product of powers of atoms."""
@@ -416,3 +417,23 @@ def _evaluate(dim: Poly, atoms: AtomValues) -> Value:
     for monomial, c in dim.terms.items():
         total = total + (c if not monomial else c * atoms.monomial(monomial))
     return total
+
+
+def broadcast(shapes: Sequence[tuple[Dim, ...]]) -> tuple[Dim, ...]:
+    """Return the NumPy broadcast of shapes with free dimensions.
+
+    Raises
+    ------
+    ValueError
+        Two fixed extents differ and neither is 1.
+    """
+    rank = max((len(s) for s in shapes), default=0)
+    result: list[Dim] = [1] * rank
+    for shape in shapes:
+        for i, size in enumerate(reversed(shape)):
+            here = result[-1 - i]
+            if here == 1:
+                result[-1 - i] = size
+            elif size not in (1, here) and None not in (constant(size), constant(here)):
+                raise ValueError(f"shapes do not broadcast: {here} and {size}")
+    return tuple(result)

@@ -1,4 +1,4 @@
-"""Families of networks that a template states: YAML of the library, or a file of one's own."""
+"""Families of networks stated as templates: YAML files of the library, or a user's own file."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from perfmodel.workload.layer_values import TemplateValues
 from perfmodel.workload.structure_fields import TemplateStructure, structure_model
 from perfmodel.workload.symbols import Dim, symbol
 
-#: Keys of a family's file beside those of a template.
+#: Keys of a family's file in addition to those of a template.
 _ABOUT = ("schema_version", "family", "doc", "sources", "uses")
 
 
 class TemplateFamily:
-    """A template with fields as a family.
+    """A family defined by a template with fields.
 
     Parameters
     ----------
     name
-        Of the family.
+        Name of the family.
     data
         The template.
     origin
-        What tells another process of it: the family's name, or the template.
+        Key from which another process restores it: the family's name, or the template.
     marks, file
-        Where its parts stand, for faults.
+        Source locations of its parts, for faults.
 
     Attributes
     ----------
     flaws
-        Everything that is wrong with the template's form.
+        Flaws of the template's form.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class TemplateFamily:
             raise InputError(locate(flaws, self._marks, self._file))
 
     def parameters(self, structure: TemplateStructure) -> dict[str, float]:
-        """Return the free dimensions and their defaults; fields that stay symbols are among them.
+        """Return the free dimensions and their default numbers, including fields kept as symbols.
 
         Raises
         ------
         InputError
-            Defaults that are no extents under these values of the fields.
+            Defaults that are invalid extents for these values of the fields.
         """
         numbers, flaws = self._defaults(structure)
         self._refuse(flaws)
@@ -111,7 +111,7 @@ class TemplateFamily:
         return {**numbers, **{name: fields[name] for name in free}}, values.flaws
 
     def items(self, structure: TemplateStructure) -> tuple[str, Dim]:
-        """Return the unit of a run, and how many of them it yields: ``batch`` as a rule."""
+        """Return the unit of a run's results and their number, by default ``batch``."""
         names = {
             **_values_of(structure),
             **{name: symbol(name) for name in self.template.dimensions},
@@ -125,7 +125,7 @@ class TemplateFamily:
         Raises
         ------
         InputError
-            Values of the fields under which layers do not fit.
+            The values of the fields do not fit the layers.
         """
         template = replace(self.template, parameters=self.parameters(structure))
         assembly = Assembly(template, _values_of(structure), semantics, checked=False)
@@ -133,7 +133,7 @@ class TemplateFamily:
         return assembly.graph()
 
     def all_flaws(self, structure: TemplateStructure) -> list[Flaw]:
-        """Return everything that is wrong with the template where its fields have these values."""
+        """Return all flaws of the template for these values of its fields."""
         defaults, flaws = self._defaults(structure)
         if flaws:
             return flaws
@@ -145,12 +145,12 @@ class TemplateFamily:
     def add_block(
         self, builder: LayerBuilder, name: str, inputs: Mapping[str, Tensor], values: dict[str, Any]
     ) -> Tensor:
-        """Add a block to a graph that something else builds.
+        """Add a block to a graph under construction.
 
         Raises
         ------
         InputError
-            Values under which its layers do not fit.
+            The values do not fit the block's layers.
         """
         defaults = {key: field.default for key, field in self.structure.model_fields.items()}
         template = replace(self.template, network=self.template.blocks[name], parameters={})
@@ -166,17 +166,17 @@ class TemplateFamily:
 
 
 def _values_of(structure: TemplateStructure) -> dict[str, Any]:
-    """Return fields and values; of a model with a field ``keys``, `dict` would make none."""
+    """Return fields and values; `dict` would fail on a model with a field ``keys``."""
     return {name: getattr(structure, name) for name in type(structure).model_fields}
 
 
 def template_family(name: str) -> Family:
-    """Return a family of the library that a template states.
+    """Return a family of the library that is stated as a template.
 
     Raises
     ------
     InputError
-        Faults of its file.
+        Faults of the family's file.
     """
     return _of_library(name).family
 
@@ -189,28 +189,28 @@ def _of_library(name: str) -> TemplateFamily:
 def add_block(
     builder: LayerBuilder, family: str, block: str, inputs: Mapping[str, Tensor], **values: Any
 ) -> Tensor:
-    """Add a block of a family of the library to a graph that something else builds.
+    """Add a block of a library family to a graph under construction.
 
     Parameters
     ----------
     builder
-        Of that graph.
+        Builder of the graph.
     family, block
-        Their names.
+        Names of the family and of its block.
     inputs
-        What the block reads, by the names that it has for them.
+        Inputs of the block, by its names for them.
     **values
-        Of the family's fields where they are not the defaults, and of what the block takes.
+        Values of the family's fields that differ from the defaults, and the block's parameters.
 
     Returns
     -------
     Tensor
-        What the block makes.
+        Output of the block.
 
     Raises
     ------
     InputError
-        Values under which its layers do not fit.
+        The values do not fit the block's layers.
     """
     return _of_library(family).add_block(builder, block, inputs, values)
 
@@ -221,7 +221,7 @@ def read_family(path: Path) -> TemplateFamily:
     Raises
     ------
     InputError
-        Faults of its form.
+        Faults of the file's form.
     """
     from perfmodel.specfile import read
 
@@ -241,17 +241,17 @@ def family_of(origin: Any) -> Family:
 
 
 def restored(origin: Any, values: Mapping[str, Any]) -> BaseModel:
-    """Return a structure as another process has it."""
+    """Restore a structure in another process."""
     return family_of(origin).structure.model_validate(values)
 
 
 def own_family(template: Mapping[str, Any]) -> Family:
-    """Return the family that a template of a user's file is.
+    """Return the family defined by the template in a user's file.
 
     Raises
     ------
     InputError
-        Faults of its form.
+        Faults of the template's form.
     """
     return _own_family(frozen(template))
 
@@ -262,7 +262,7 @@ def _own_family(template: Frozen) -> Family:
 
 
 def own_flaws(template: Mapping[str, Any]) -> list[Flaw]:
-    """Return everything that is wrong with the template of a user's file."""
+    """Return all flaws of the template in a user's file."""
     own = TemplateFamily("layers", template, template)
     if own.flaws:
         return own.flaws
@@ -281,7 +281,7 @@ def own_flaws(template: Mapping[str, Any]) -> list[Flaw]:
 
 
 def stated(structure: TemplateStructure) -> Mapping[str, Any]:
-    """Return what a workload file states of a structure: its fields, or the template with them."""
+    """Return a structure as written in a workload file: its fields, or the template with them."""
     values, origin = (
         structure.model_dump(mode="json", exclude_defaults=True),
         type(structure).origin,

@@ -1,9 +1,9 @@
-"""One training step of a network: its graph, then the operators of the backward pass.
+"""Graph of one training step: forward pass, backward pass and update.
 
-Every multiplication ``y = x w`` has two in return, ``dx = dy w`` and ``dw = x dy``, with the same
-loop nest and so the same multiply-accumulates; an operand that needs no gradient saves its own.
-What the backward pass reads of the forward pass stays live until then, so liveness gives the
-memory.
+Each product ``y = x w`` has two in the backward pass, ``dx = dy w`` and ``dw = x dy``, with the
+same loop nest and therefore the same multiply-accumulates; an operand without a gradient omits
+its product. Tensors of the forward pass that the backward pass reads remain live until then, so
+the live ranges determine the memory.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.symbols import Dim, simplify
 
-#: Functions whose gradient is the gradient of their output, whatever the input was.
+#: Functions whose gradient is that of their output, whatever the input.
 _LINEAR = frozenset({"add", "sub", "neg", "cast"})
-#: Functions whose derivative follows from their output, which the next layer keeps anyway.
+#: Functions with a derivative in terms of their output, which the next layer stores anyway.
 _FROM_OUTPUT = frozenset(
     {"relu", "relu6", "leaky_relu", "clip", "elu", "exp", "sqrt", "sigmoid", "tanh"}
 )
 #: Formats of indices and masks, which have no gradient.
 _INDICES = frozenset({"int64", "int32", "bool"})
-#: Optimiser -> tensors of state for each trained weight, arithmetic operations for each element:
+#: Optimiser -> state tensors per trained weight, and operations per element:
 #: ``w -= lr g``; ``m = b m + g; w -= lr m``; Kingma and Ba 2015, algorithm 1.
 OPTIMIZERS = {"sgd": (0, 2), "momentum": (1, 4), "adam": (2, 12)}
-#: Operators that move data and whose backward pass moves it back.
+#: Data movement operators, whose backward pass moves the gradient back.
 _MOVES = frozenset({"view", "copy", "quantise"})
 
 
@@ -40,27 +40,27 @@ def backward(
     values: Mapping[str, float] | None = None,
     optimizer: str = "",
 ) -> Graph:
-    """Return a training step: the forward operators, the backward ones, and the update.
+    """Return a training step: forward operators, backward operators, and the update.
 
-    The gradients of the outputs come in as inputs (``out.grad``); those of the trainable weights
-    go out (``weight.grad``). Attention recomputes its scores, as flash attention does (Dao et al.
+    The gradients of the outputs are inputs (``out.grad``), and those of the trainable weights are
+    outputs (``weight.grad``). Attention recomputes its scores, as in flash attention (Dao et al.
     2022, algorithm 4). Pointwise and normalising operators cost twice their forward pass; pooling
-    keeps nothing, so the indices of a maximum are left out.
+    stores nothing, so the indices of maxima are not counted.
 
     Parameters
     ----------
     graph
-        The forward graph; its repetitions are written out.
+        The forward graph; its repetitions are unrolled.
     trainable
-        Patterns of the names of weights that are trained (``"*"`` all, ``"head*"``, ``"*.bias"``);
-        a layer's weights are called ``name@0``, ``name@1`` ...
+        Patterns of names of trained weights (``"*"`` for all, ``"head*"``, ``"*.bias"``); the
+        weights of repeated layers are named ``name@0``, ``name@1`` ...
     inputs
-        Whether the network's inputs need gradients too.
+        Whether gradients of the network's inputs are needed too.
     values
         Numbers for free counts, as for `Graph.unroll`.
     optimizer
-        One of `OPTIMIZERS`, whose update of the trained weights closes the step (a block of phase
-        ``update``, an operator ``weight.update`` each); empty for a step that ends with gradients.
+        One of `OPTIMIZERS`, whose update of the trained weights ends the step (a block of phase
+        ``update``, one operator ``weight.update`` each); empty for a step that ends with gradients.
 
     Raises
     ------
@@ -71,9 +71,9 @@ def backward(
     patterns = (trainable,) if isinstance(trainable, str) else tuple(trainable)
     weights = [name for name, tensor in flat.tensors.items() if tensor.role == "weight"]
     _check(patterns, weights, optimizer)
-    chosen = {w for w in weights if any(fnmatchcase(w, pattern) for pattern in patterns)}
+    trained = {w for w in weights if any(fnmatchcase(w, pattern) for pattern in patterns)}
     images = {n for n in flat.inputs if flat.tensors[n].format not in _INDICES}
-    step = _BackwardBuilder(flat, chosen | images if inputs else chosen)
+    step = _BackwardBuilder(flat, trained | images if inputs else trained)
     return step.graph(optimizer)
 
 
@@ -103,12 +103,12 @@ def _check(patterns: Sequence[str], weights: Sequence[str], optimizer: str) -> N
 
 @dataclass(slots=True)
 class _BackwardBuilder:
-    """Builds the backward pass of an unrolled graph.
+    """Builder of the backward pass of an unrolled graph.
 
     Attributes
     ----------
     leaves
-        Weights and inputs whose gradients are wanted.
+        Weights and inputs that require gradients.
     """
 
     flat: Graph
@@ -116,7 +116,7 @@ class _BackwardBuilder:
     tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     grads: dict[str, str] = field(default_factory=dict[str, str])
     counts: dict[str, int] = field(default_factory=dict[str, int])
-    made: list[Operator] = field(default_factory=list[Operator])
+    operators: list[Operator] = field(default_factory=list[Operator])
     wanted: set[str] = field(default_factory=set[str])
 
     def graph(self, optimizer: str = "") -> Graph:
@@ -133,18 +133,18 @@ class _BackwardBuilder:
         loss_inputs = tuple(self.grads[n] for n in losses)
         blocks = [replace(block, phase="forward") for block in flat.blocks]
         for block in reversed(flat.blocks):
-            self.made = []
+            self.operators = []
             for operator in reversed(block.operators):
                 self._backward(operator)
-            if self.made:
-                blocks.append(Block(block.name, 1, tuple(self.made), "backward", block.layer))
+            if self.operators:
+                blocks.append(Block(block.name, 1, tuple(self.operators), "backward", block.layer))
         gradients = tuple(self.grads[n] for n in sorted(self.leaves) if n in self.grads)
         if optimizer:
-            self.made = []
+            self.operators = []
             for name in sorted(self.leaves):
                 if name in self.grads and flat.tensors[name].role == "weight":
                     self._update(name, *OPTIMIZERS[optimizer])
-            blocks.append(Block("update", 1, tuple(self.made), "update"))
+            blocks.append(Block("update", 1, tuple(self.operators), "update"))
             gradients = tuple(
                 self.grads[n]
                 for n in sorted(self.leaves)
@@ -163,20 +163,20 @@ class _BackwardBuilder:
         tensor = self.flat.tensors[name]
         return tensor.role == "activation" and tensor.format not in _INDICES
 
-    # tensors
+    # Tensors.
 
     def _new(self, name: str, like: str) -> str:
-        """Declare a gradient of the shape of a tensor."""
+        """Declare a gradient with the shape of a tensor."""
         self.tensors[name] = Tensor(name, self.flat.tensors[like].shape)
         return name
 
     def _partial(self, name: str) -> str:
-        """Declare one reader's share of a tensor's gradient."""
+        """Declare the contribution of one reader to a tensor's gradient."""
         n = self.counts[name] = self.counts.get(name, 0) + 1
         return self._new(f"{name}.grad" if n == 1 else f"{name}.grad.{n}", name)
 
     def _arrived(self, name: str, share: str) -> None:
-        """Add a share to what has arrived of a gradient, in place."""
+        """Accumulate a contribution to a gradient in place."""
         before = self.grads.get(name)
         if before is None:
             self.grads[name] = share
@@ -211,7 +211,7 @@ class _BackwardBuilder:
     ) -> None:
         accesses = [Access(n, "read", e) for n, e in dict(reads).items()]
         accesses += [Access(n, "write", e) for n, e in writes]
-        self.made.append(
+        self.operators.append(
             Operator(
                 name,
                 kind,
@@ -227,24 +227,24 @@ class _BackwardBuilder:
         )
 
     def _update(self, name: str, states: int, operations: int) -> None:
-        """Add what an optimiser makes of a gradient: the weight and its state, in place."""
+        """Add an optimiser's in-place update of a weight and its state."""
         size = self.flat.tensors[name].elements
-        kept = [f"{name}.state{i}" for i in range(1, states + 1)]
-        for each in kept:
+        state = [f"{name}.state{i}" for i in range(1, states + 1)]
+        for each in state:
             self.tensors[each] = Tensor(each, self.flat.tensors[name].shape, "state")
         self._emit(
             f"{name}.update",
             "elementwise",
-            [(self.grads[name], size), *((n, size) for n in (name, *kept))],
-            [(n, size) for n in (name, *kept)],
+            [(self.grads[name], size), *((n, size) for n in (name, *state))],
+            [(n, size) for n in (name, *state)],
             vector_ops=operations * size,
             attributes=(("function", "update"),),
         )
 
-    # operators
+    # Operators.
 
     def _backward(self, operator: Operator) -> None:
-        """Add what turns the gradient of an operator's output into those of its inputs."""
+        """Add the operators from the gradient of an operator's output to those of its inputs."""
         outputs = [n for n in operator.writes if n in self.grads and n in self.wanted]
         sizes = {a.tensor: a.elements for a in operator.accesses if a.mode == "read"}
         targets = [n for n in sizes if n in self.wanted]
@@ -271,9 +271,9 @@ class _BackwardBuilder:
         sizes: Mapping[str, Dim],
         targets: Sequence[str],
     ) -> None:
-        """One product for each multiplied operand; a sum for a bias."""
+        """Add one product per multiplied operand, and a reduction for a bias."""
         nest = operator.nests[0]
-        multiplied = [o for o in nest.operands if o.role != "output"]
+        multiplied = nest.multiplied
         for i, operand in enumerate(multiplied):
             if operand.tensor in targets:
                 other, share = multiplied[1 - i].tensor, self._partial(operand.tensor)
@@ -307,19 +307,18 @@ class _BackwardBuilder:
         sizes: Mapping[str, Dim],
         targets: Sequence[str],
     ) -> None:
-        """Scores again, then a product for each operand of both products; in one kernel."""
+        """Add the recomputed scores and one product per operand of both products, in one kernel."""
         shares = {target: self._partial(target) for target in targets}
         first, second = operator.nests
-        scores = next(o.tensor for o in first.operands if o.role == "output")
-        out = next(o.tensor for o in second.operands if o.role == "output")
+        scores, out = first.output.tensor, second.output.tensor
         nests = [first, _gradient_nest(second, scores, dy, f"{scores}.grad", 0)]
         for nest, gradient in ((second, dy), (first, f"{scores}.grad")):
-            for i, operand in enumerate(o for o in nest.operands if o.role != "output"):
+            for i, operand in enumerate(nest.multiplied):
                 if operand.tensor in shares:
                     share = shares[operand.tensor]
                     nests.append(_gradient_nest(nest, operand.tensor, gradient, share, i))
         macs: Dim = sum((nest.macs for nest in nests), 0)
-        # Symbolic of a whole sequence; 0 where nothing is masked.
+        # The masked fraction of the forward pass applies; 0 if nothing is masked.
         masked = operator.masked_macs * (macs / operator.macs)
         self._emit(
             f"{operator.name}.backward",
@@ -344,7 +343,7 @@ class _BackwardBuilder:
         sizes: Mapping[str, Dim],
         targets: Sequence[str],
     ) -> None:
-        """Move a gradient back: for free where nothing is moved, summed where it was broadcast."""
+        """Add the reverse of a data movement: free for views, a reduction for broadcasts."""
         for target in targets:
             share = self._partial(target)
             name = f"{operator.name}.backward" + (f".{share}" if len(targets) > 1 else "")
@@ -370,7 +369,7 @@ class _BackwardBuilder:
         sizes: Mapping[str, Dim],
         targets: Sequence[str],
     ) -> None:
-        """Add rows into the gradient of a table."""
+        """Add the accumulation of rows into the gradient of a table."""
         for target in targets:
             share = self._partial(target)
             reads = [(dy, written), *((n, e) for n, e in sizes.items() if n != target)]
@@ -388,17 +387,17 @@ class _BackwardBuilder:
         sizes: Mapping[str, Dim],
         targets: Sequence[str],
     ) -> None:
-        """Anything without products, in one kernel that reads what its derivative needs."""
-        kept: list[tuple[str, Dim]] = list(sizes.items())
+        """Add one kernel for an operator without products, reading what its derivative needs."""
+        needed: list[tuple[str, Dim]] = list(sizes.items())
         if operator.kind == "softmax" or _function(operator) in _FROM_OUTPUT:
-            kept = [(out, written)]
+            needed = [(out, written)]
         elif operator.kind == "pool":
-            kept = []
+            needed = []
         shares = {target: self._partial(target) for target in targets}
         self._emit(
             f"{operator.name}.backward",
             operator.kind,
-            [(dy, written), *kept],
+            [(dy, written), *needed],
             [(share, sizes[target]) for target, share in shares.items()],
             vector_ops=(1 if operator.kind == "pool" else 2) * operator.vector_ops,
             attributes=operator.attributes,
@@ -412,19 +411,18 @@ def _function(operator: Operator) -> str:
 
 
 def _side(nest: LoopNest, operand: Operand) -> str:
-    """Return ``weight`` or ``input``, numbered where both operands are inputs."""
-    sides = [o for o in nest.operands if o.role != "output"]
-    alone = sum(o.role == operand.role for o in sides) == 1
-    return operand.role if alone else f"{operand.role}{sides.index(operand) + 1}"
+    """Return ``weight`` or ``input``, numbered if both operands are inputs."""
+    sides = nest.multiplied
+    single = sum(o.role == operand.role for o in sides) == 1
+    return operand.role if single else f"{operand.role}{sides.index(operand) + 1}"
 
 
 def _gradient_nest(nest: LoopNest, target: str, dy: str, share: str, index: int) -> LoopNest:
-    """Return the same loops with a gradient as output and `dy` as an input.
+    """Return the nest with a gradient as output and `dy` as an input.
 
-    The target is the operand number `index` of those multiplied; it must be called `target`.
+    `index` is the position of `target` among the multiplied operands.
     """
-    inputs = [o for o in nest.operands if o.role != "output"]
-    result = next(o for o in nest.operands if o.role == "output")
+    inputs, result = nest.multiplied, nest.output
     assert inputs[index].tensor == target
     output = replace(inputs[index], tensor=share, role="output")
     others = [o for i, o in enumerate(inputs) if i != index]

@@ -27,10 +27,10 @@ def build(s: TransformerStructure, semantics: ExecutionSemantics) -> Graph:
     Parameters
     ----------
     s
-        The shape.
+        Structure of the transformer.
     semantics
-        `head_on_every_token` makes a prefill score every token instead of the last; encoders with a
-        classifier over the vocabulary and decode steps always score all of theirs.
+        With `head_on_every_token`, a prefill scores every token instead of the last. Decode steps
+        and encoders with a classifier over the vocabulary always score all of their tokens.
     """
     g, defaults, s = SequenceBuilder("transformer"), parameters(s), s.share(s.tensor)
     batch, every = symbol("batch"), semantics.head_on_every_token
@@ -46,12 +46,12 @@ def build(s: TransformerStructure, semantics: ExecutionSemantics) -> Graph:
         mean = simplify(prompt + (generate + 1) * 0.5)
         stored = simplify(prompt + generate)
         with g.phase("prefill"):
-            # Its scores are sampled from at once: they are not held through the decoding.
+            # Its scores are sampled immediately, so they are not live during decoding.
             run(TransformerPass(batch, prompt, prompt, stored=stored), every=every)
         with g.phase("decode", generate):
             g.output(run(TransformerPass(batch, 1, mean, cached=True, stored=stored)))
     else:
-        # A phase by itself says which it is, so that its seconds are a TTFT or a TPOT.
+        # A single phase is named too, so that its time is reported as TTFT or TPOT.
         with g.phase("decode" if s.phase == "decode" else "prefill", prefix=False):
             if s.phase == "decode":
                 step, every = TransformerPass(batch, 1, symbol("context"), cached=True), True
@@ -93,10 +93,10 @@ def forward(
 
 
 class TransformerLayerGroup(NamedTuple):
-    """Equal layers.
+    """A group of equal layers.
 
-    How many, their sliding window or 0, experts or none, whether heads rotate, and whether the
-    input of attention is normalised.
+    Their number, sliding window (0 for none), experts or ``None``, whether heads are rotated, and
+    whether the input of attention is normalised.
     """
 
     name: str
@@ -108,7 +108,7 @@ class TransformerLayerGroup(NamedTuple):
 
 
 def layer_groups(s: TransformerStructure) -> Iterator[TransformerLayerGroup]:
-    """Yield groups of equal layers, the first layer by itself where it has one norm fewer."""
+    """Yield groups of equal layers, with a separate first layer if it has one norm less."""
     first = not s.first_norm
     for group in _kinds_of_layers(s):
         if not first or group.window:
@@ -116,25 +116,25 @@ def layer_groups(s: TransformerStructure) -> Iterator[TransformerLayerGroup]:
             continue
         first = False
         yield group._replace(name=f"first_{group.name}", layers=1, normed=False)
-        rest = simplify(group.layers - 1)
-        if rest != 0:
-            yield group._replace(layers=rest)
+        further = simplify(group.layers - 1)
+        if further != 0:
+            yield group._replace(layers=further)
 
 
 def _kinds_of_layers(s: TransformerStructure) -> Iterator[TransformerLayerGroup]:
     """Yield groups of equal layers.
 
-    Layers that alternate between a window and full attention are grouped; their order does not
-    change what they cost.
+    Layers that alternate between a window and full attention are grouped, because their order does
+    not affect the cost.
     """
     layers = extent(s, "layers")
     dense = s.experts.dense_layers if s.experts is not None else 0
     kinds: list[tuple[str, Dim, Experts | None]] = []
     if dense:
         kinds.append(("dense_layer", dense, None))
-    rest = simplify(layers - dense)
-    if rest != 0:
-        kinds.append(("layer", rest, s.experts))
+    further = simplify(layers - dense)
+    if further != 0:
+        kinds.append(("layer", further, s.experts))
     before: Dim = 0
     for name, count, experts in kinds:
         if not s.window:
@@ -159,7 +159,7 @@ def _kinds_of_layers(s: TransformerStructure) -> Iterator[TransformerLayerGroup]
 def _add_table(
     g: SequenceBuilder, x: Tensor, rows: int, step: TransformerPass, name: str
 ) -> Tensor:
-    """Add a row of a learned table to each token; the batch shares the rows it reads."""
+    """Add a row of a learned table to each token; the batch shares the rows that are read."""
     w = g.weight(f"{name}.weight", (rows, x.shape[-1]), tag="embedding")
     y = g.tensor(f"{name}.out", x.shape)
     read = product(step.queries, x.shape[-1])
@@ -205,12 +205,12 @@ def _head(
 
 
 def parameters(s: TransformerStructure) -> dict[str, float]:
-    """Return the free dimensions of a phase and their defaults."""
+    """Return the free dimensions of a phase and their default numbers."""
     return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
 
 
 def items(s: TransformerStructure) -> tuple[str, Dim]:
-    """Return what a run yields: tokens generated, or of the prompt; sequences of an encoder."""
+    """Return unit and number of results: tokens (generated or prompt), or encoded sequences."""
     batch = symbol("batch")
     if s.phase == "encode":
         return "sequences", batch

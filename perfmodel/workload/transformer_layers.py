@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import LoopNest, Operand, indexed
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, distinct_experts, minimum, product, simplify, symbol
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
 if TYPE_CHECKING:
     from perfmodel.workload.transformer_structure import (
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TransformerPass:
-    """What one pass over the layers sees.
+    """Sizes of one pass over the layers.
 
     Attributes
     ----------
     batch, queries
-        Sequences, and new tokens of each.
+        Number of sequences, and of new tokens in each.
     keys
-        Tokens that the last query attends to, itself included.
+        Number of tokens that the last query attends to, including itself.
     cached
-        Keys and values of earlier tokens come from the cache.
+        Whether keys and values of earlier tokens are read from the cache.
     stored
-        Tokens the cache must hold in the end.
+        Final number of tokens in the cache.
     """
 
     batch: Dim
@@ -44,12 +44,12 @@ class TransformerPass:
 
     @property
     def tokens(self) -> Dim:
-        """New tokens of all sequences."""
+        """Number of new tokens over all sequences."""
         return product(self.batch, self.queries)
 
 
 def extent(s: TransformerStructure, field: str) -> Dim:
-    """Return a width or count of the structure: a symbol where it is free."""
+    """Return a width or count of the structure, as a symbol if it is free."""
     return symbol(field) if field in s.free else getattr(s, field)
 
 
@@ -73,7 +73,7 @@ def layer(
 ) -> Tensor:
     """Add one layer: attention and a feed-forward network, each with a residual sum.
 
-    The input of one that is not to be `normed` is normalised already.
+    Without `normed`, the input of attention is normalised already.
     """
     rotated = s.rotary if rotary is None else rotary
     entry = x
@@ -105,7 +105,7 @@ def residual(
     name: str,
     block: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Add ``x + block(x)`` with the normalisations where the structure has them."""
+    """Add ``x + block(x)``, with normalisations at the structure's positions."""
     y = norm(g, x, s, f"{name}_norm") if s.norm_position in {"before", "both"} else x
     y = block(y)
     if s.norm_position in {"both", "output"}:
@@ -126,7 +126,7 @@ def self_attention(
     *,
     rotary: bool = True,
 ) -> Tensor:
-    """Add projections, positions, attention over the sequence itself and the output projection."""
+    """Add self-attention with its input projections, positions and output projection."""
     if s.latent is not None:
         return latent_attention(g, x, s, step, s.latent)
     size = s.head_size
@@ -134,12 +134,12 @@ def self_attention(
     k = g.linear(x, s.groups * size, name="k_proj", bias=s.qkv_bias, tag="attn_k")
     v = g.linear(x, s.groups * size, name="v_proj", bias=s.qkv_bias, tag="attn_v")
     if s.qk_norm:
-        whole = s.qk_norm == "whole"
+        all_heads = s.qk_norm == "whole"
         q = g.norm(
-            q, "rms_norm", name="q_norm", affine=1, features=s.heads * size if whole else size
+            q, "rms_norm", name="q_norm", affine=1, features=s.heads * size if all_heads else size
         )
         k = g.norm(
-            k, "rms_norm", name="k_norm", affine=1, features=s.groups * size if whole else size
+            k, "rms_norm", name="k_norm", affine=1, features=s.groups * size if all_heads else size
         )
     if rotary:
         ops = VECTOR_OPS["rope"] * (s.rotary_dim / size if s.rotary_dim else 1)
@@ -147,7 +147,7 @@ def self_attention(
         k = g.elementwise("rope", k, name="k_rope", ops=ops)
     keys = step.keys
     if window and step.cached and step.queries != 1:
-        # The last of several new tokens sees its window, the first one as many tokens earlier.
+        # The window of the first of several new tokens starts ``queries - 1`` tokens earlier.
         keys = minimum(keys, simplify(step.queries + (window - 1)))
         window = 0
     y = g.attention(
@@ -176,9 +176,9 @@ def latent_attention(
 ) -> Tensor:
     """Add multi-head latent attention.
 
-    A prefill expands keys and values of all heads; a decode step multiplies the up-projections into
-    the query and the output instead and attends over the compressed cache (DeepSeek-V2, arXiv
-    2405.04434, section 2.1.2).
+    A prefill expands the keys and values of all heads. A decode step instead absorbs the
+    up-projections into the query and the output, and attends to the compressed cache (DeepSeek-V2,
+    arXiv 2405.04434, section 2.1.2).
     """
     bias = s.qkv_bias
     head = m.plain_dim + m.rope_dim
@@ -211,7 +211,7 @@ def latent_attention(
         )
         y = _per_head(g, y, s.heads, (m.rank, m.value_dim), 0, "v_up", "attn_v")
     else:
-        # The rotary key rides along: the expansion reads the compressed part alone.
+        # The rotary part of the key is not expanded: the up-projections read the compressed part.
         low = g.view(kv, (*kv.shape[:-1], m.rank), name="kv_low")
         k = g.linear(low, s.heads * m.plain_dim, name="k_up", bias=False, tag="attn_k")
         v = g.linear(low, s.heads * m.value_dim, name="v_up", bias=False, tag="attn_v")
@@ -239,7 +239,7 @@ def _per_head(
     name: str,
     tag: str,
 ) -> Tensor:
-    """Add ``y[head] = x[head] W[head]``, `beside` elements per head passing by unchanged."""
+    """Add ``y[head] = x[head] W[head]``; `beside` further elements per head are passed through."""
     size_in, size_out = sizes
     w = g.weight(
         f"{name}.weight",
@@ -285,11 +285,11 @@ def mixture(
     e: Experts,
     routed: Tensor,
 ) -> Tensor:
-    """Add router, which reads `routed`, routed experts and the experts that every token visits."""
+    """Add the router, which reads `routed`, the routed experts, and the shared expert."""
     width, tokens = extent(s, "width"), step.tokens
     scores = g.linear(routed, e.count, name="router", bias=e.router_bias, tag="router")
     scores = g.softmax(scores, name="router_softmax")
-    # Where neurons are skipped the gate comes first: it says which of the others are read.
+    # If neurons are skipped, the gate comes first, as it determines which of the others are read.
     apart = s.gated and e.live < 1
     parts: list[Tensor] = []
     for name, live in (("experts_gate", 1.0), ("experts_up", e.live))[not apart :]:
@@ -304,17 +304,9 @@ def mixture(
             matrices=1 if apart or not s.gated else 2,
         )
         parts.append(_expert_bias(g, y, tokens, e, name) if e.bias else y)
-    rows = (product(tokens, e.per_token), e.ffn_width)
-    hidden = g.tensor("experts_act.out", rows)
     ops = VECTOR_OPS[s.activation] + s.gated
-    g.operator(
-        "experts_act",
-        "elementwise",
-        parts,
-        [hidden],
-        vector_ops=ops * hidden.elements,
-        attributes={"function": s.activation},
-    )
+    rows = (product(tokens, e.per_token), e.ffn_width)
+    hidden = _pointwise(g, "experts_act", parts, rows, s.activation, ops)
     y = g.experts(
         hidden,
         tokens,
@@ -327,16 +319,8 @@ def mixture(
     )
     if e.bias:
         y = _expert_bias(g, y, tokens, e, "experts_down")
-    # The scores of the chosen experts weigh their outputs; the sum is one token again.
-    out = g.tensor("experts_sum.out", x.shape)
-    g.operator(
-        "experts_sum",
-        "elementwise",
-        [y, scores],
-        [out],
-        vector_ops=2 * y.elements,
-        attributes={"function": "weighted_sum"},
-    )
+    # Weighted by their scores, the outputs of a token's experts are summed to one row.
+    out = _pointwise(g, "experts_sum", [y, scores], x.shape, "weighted_sum", 2, of=y)
     if e.shared_width:
         shared = feed_forward(g, x, s, e.shared_width, prefix="shared")
         if e.shared_gate:
@@ -347,18 +331,28 @@ def mixture(
     return out
 
 
+def _pointwise(
+    g: SequenceBuilder,
+    name: str,
+    reads: Sequence[Tensor | tuple[Tensor, Dim]],
+    shape: Sequence[Dim],
+    function: str,
+    ops: float,
+    *,
+    of: Tensor | None = None,
+    inplace: Tensor | None = None,
+) -> Tensor:
+    """Add a function with `ops` operations per element of its result, or of `of`."""
+    y = g.tensor(f"{name}.out", shape)
+    work, attributes = ops * (of or y).elements, {"function": function}
+    g.operator(
+        name, "elementwise", reads, [y], vector_ops=work, inplace=inplace, attributes=attributes
+    )
+    return y
+
+
 def _expert_bias(g: SequenceBuilder, y: Tensor, tokens: Dim, e: Experts, name: str) -> Tensor:
     width = y.shape[-1]
     w = g.weight(f"{name}.bias", (e.count, width), tag="vector")
-    out = g.tensor(f"{name}_bias.out", y.shape)
     touched = simplify(product(distinct_experts(e.count, e.per_token, tokens), width))
-    g.operator(
-        f"{name}_bias",
-        "elementwise",
-        [y, (w, touched)],
-        [out],
-        vector_ops=y.elements,
-        inplace=y,
-        attributes={"function": "add"},
-    )
-    return out
+    return _pointwise(g, f"{name}_bias", [y, (w, touched)], y.shape, "add", 1, inplace=y)

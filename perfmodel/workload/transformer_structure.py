@@ -1,4 +1,4 @@
-"""What shapes a transformer: widths, heads, experts, phase; and the checks across them."""
+"""Structure of a transformer: widths, heads, experts, phase; and checks across its fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perfmodel.workload.symbols import nearest_divisor
 Count: TypeAlias = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 """A width or a number of layers, heads, experts."""
 CountOrNone: TypeAlias = Annotated[int, Field(ge=0, le=10**7, strict=True)]
-"""The same, or 0 for none."""
+"""A width or a number, or 0 for none."""
 
 Phase: TypeAlias = Literal["decode", "prefill", "extend", "request", "encode"]
 
@@ -25,11 +25,11 @@ class Latent(FrozenModel):
     Attributes
     ----------
     query_rank
-        Rank of the compressed query; 0 where the query is projected directly.
+        Rank of the compressed query; 0 if the query is projected directly.
     rank
-        Rank of the joint compression of keys and values: what the cache holds.
+        Rank of the joint compression of keys and values, which the cache stores.
     plain_dim, rope_dim
-        Parts of a query or key head without and with rotary positions; the cache holds one rotary
+        Parts of a query or key head without and with rotary positions; the cache stores one rotary
         key for all heads.
     value_dim
         Size of a value head.
@@ -48,23 +48,23 @@ class Experts(FrozenModel):
     Attributes
     ----------
     count, per_token
-        Experts of a layer, and how many of them a token visits.
+        Number of experts in a layer, and number that a token visits.
     ffn_width
-        Hidden width of one expert.
+        Hidden width of an expert.
     shared_width
-        Hidden width of the experts that every token visits, together; 0 for none.
+        Total hidden width of the experts that every token visits; 0 for none.
     shared_gate
-        The shared expert is scaled by a learned gate (Qwen2-MoE).
+        Whether the shared expert is scaled by a learned gate (Qwen2-MoE).
     dense_layers
-        First layers that have a plain feed-forward network instead.
+        Number of initial layers with a plain feed-forward network instead.
     router_bias, bias
-        Vectors added to the router's scores, and to the experts' outputs.
+        Whether vectors are added to the router's scores, and to the experts' outputs.
     live
-        Share of an expert's neurons that its gate leaves above zero, where a runtime reads and
-        multiplies no others in the up- and down-projections (ReLU; 1: it reads all).
+        Share of an expert's neurons with a positive gate, if a runtime reads and multiplies only
+        those in the up- and down-projections (ReLU); 1 if it reads all.
     router_first
-        The router reads the layer's input, before normalisation and attention, so that experts can
-        be fetched while attention runs (SmallThinker).
+        Whether the router reads the layer's input, before normalisation and attention, so that
+        experts can be fetched during attention (SmallThinker).
     """
 
     count: Count
@@ -80,70 +80,69 @@ class Experts(FrozenModel):
 
 
 class TransformerStructure(FrozenModel):
-    """Shape of a transformer.
+    """Structure of a transformer.
 
     Attributes
     ----------
     phase
-        ``decode``: one step, each sequence of the batch gets one token; ``prefill``: the prompt;
-        ``extend``: a prompt after ``past`` tokens that are in the cache; ``request``: a prefill and
-        then ``generate`` decode steps, all costed at their mean context
-        ``prompt + (generate + 1) / 2`` (exact where time is linear in the context, as with a full
-        KV cache read; not at the edge of a sliding window); ``encode``: all tokens at once, without
-        a cache.
+        ``decode``: one step, in which each sequence of the batch gets one token; ``prefill``: the
+        prompt; ``extend``: a prompt after ``past`` cached tokens; ``request``: a prefill and then
+        ``generate`` decode steps, all costed at their mean context ``prompt + (generate + 1) / 2``
+        (exact if time is linear in the context, as for reading a full KV cache; not at the edge
+        of a sliding window); ``encode``: all tokens at once, without a cache.
     layers, width
-        Layers and the width of the residual stream.
+        Number of layers, and width of the residual stream.
     heads, kv_heads, head_dim
-        Attention heads, key and value heads (`heads` where 0) and their size (``width / heads``
-        where 0).
+        Attention heads, key and value heads (0 for `heads`) and their size (0 for
+        ``width / heads``).
     latent
-        Multi-head latent attention instead.
+        Multi-head latent attention in place of plain heads.
     window, full_every, full_layers
-        Sliding window in tokens (0: none), in an encoder centred on a token; and which layers
-        attend to everything all the same: every n-th, or so many of them (0: none).
+        Sliding window in tokens (0 for none), centred on the token in an encoder; every n-th layer,
+        or the number of layers, with full attention nevertheless (0 for none).
     ffn_width, gated, activation
-        The feed-forward network: hidden width, whether a gate multiplies it (SwiGLU, GeGLU).
+        Feed-forward network: hidden width, and whether a gate multiplies it (SwiGLU, GeGLU).
     experts
-        Mixture of experts instead.
+        Mixture of experts in place of the feed-forward network.
     norm, norm_vectors, norm_position, qk_norm
-        Normalisation; its vectors of weights (scale, shift), where not 1 of an RMS norm and 2 of a
-        layer norm; where it stands: before a block, after the residual sum (BERT), both before and
-        after the block (Gemma), or after the block before the sum (``output``, OLMo 2); whether
-        heads of queries and keys are normalised, or all heads at once (``whole``).
+        Normalisation; number of its weight vectors (scale, shift), by default 1 for an RMS norm
+        and 2 for a layer norm; its position: before a block, after the residual sum (BERT), both
+        before and after the block (Gemma), or after the block before the sum (``output``, OLMo 2);
+        whether queries and keys are normalised per head, or over all heads at once (``whole``).
     parallel
-        Attention and the feed-forward network read the same input, behind one norm or one norm
-        each, and their outputs are added together (Falcon, Phi, GPT-J, GPT-NeoX).
+        Whether attention and the feed-forward network read the same input, after one norm or one
+        norm each, and their outputs are summed (Falcon, Phi, GPT-J, GPT-NeoX).
     sub_norms
-        The inputs of the last projection of attention and of the feed-forward network are
+        Whether the inputs of the last projections of attention and of the feed-forward network are
         normalised (BitNet).
     first_norm
-        Whether the first layer's attention is normalised too, where embeddings are (not in
-        ModernBERT); it is a layer that attends to everything.
+        Whether the input of the first layer's attention is normalised even if embeddings are
+        (not in ModernBERT); that layer has full attention.
     layer_scale
-        The output of each block is scaled by a learned vector before the sum (DINOv2).
+        Whether a learned vector scales the output of each block before the sum (DINOv2).
     sinks
-        A learned score a head that takes part in the softmax (gpt-oss).
+        Whether a learned score per head takes part in the softmax (gpt-oss).
     final_norm, embedding_norm
         Whether the last layer's output, and the embeddings, are normalised.
     qkv_bias, output_bias, ffn_bias
-        Biases of the projections.
+        Whether the projections have biases.
     positions
-        Rows of a learned table of positions; 0 for rotary ones or none.
+        Rows of a learned table of positions; 0 for rotary positions or none.
     rotary, rotary_dim, unrotated_layers
-        Whether queries and keys are rotated; how much of a head is (all of it where 0); layers that
-        do not rotate theirs. With a window these are the layers without one.
+        Whether queries and keys are rotated; rotated elements per head (0 for all); number of
+        layers without rotation. With a window, these are the layers without one.
     token_types
         Rows of a table of segments (BERT).
     vocabulary, tied_embeddings, head, head_bias
-        Tokens; whether the classifier reads the embedding table; ``tokens`` (a score for each token
-        of the vocabulary), ``pooler`` (BERT's dense layer on the first token), ``none``.
+        Number of tokens; whether the classifier reads the embedding table; ``tokens`` (a score per
+        token of the vocabulary), ``pooler`` (BERT's dense layer on the first token), or ``none``.
     causal
-        Whether a token attends to earlier ones alone.
+        Whether a token attends to earlier ones only.
     tensor
-        Devices over which heads, hidden features and the vocabulary are split: the graph is what
-        one of them runs, without what they exchange.
+        Devices over which heads, hidden features and the vocabulary are split; the graph is that of
+        one device, without communication.
     free
-        Fields kept as symbols of the graph, among `FREE`: to be swept or differentiated.
+        Fields that remain symbols of the graph, among `FREE`, to be swept or differentiated.
     """
 
     FREE: ClassVar[tuple[str, ...]] = ("layers", "width", "ffn_width", "vocabulary")
@@ -191,7 +190,7 @@ class TransformerStructure(FrozenModel):
 
     @property
     def groups(self) -> int:
-        """Key and value heads."""
+        """Number of key and value heads."""
         return self.kv_heads or self.heads
 
     @property
@@ -201,7 +200,7 @@ class TransformerStructure(FrozenModel):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader of its numbers must know."""
+        """Notes for the user about its numbers."""
         if self.tensor == 1:
             return ()
         return (
@@ -209,12 +208,12 @@ class TransformerStructure(FrozenModel):
         )
 
     def share(self, tensor: int, data: int = 1, expert: int = 1) -> TransformerStructure:
-        """Return what one device of a group has of it.
+        """Return the share of one device in a group.
 
-        Heads, hidden features and vocabulary are divided by `tensor`; keys and values of a head are
-        kept whole, so that more devices than heads repeat them, and a latent cache is repeated on
-        all (Shoeybi et al. 2019, arXiv 1909.08053; DeepSeek-V2, arXiv 2405.04434). Experts are
-        dealt out evenly.
+        Heads, hidden features and vocabulary are divided by `tensor`. The keys and values of a head
+        are not split, so that with more devices than heads they are replicated, and a latent cache
+        is replicated on all devices (Shoeybi et al. 2019, arXiv 1909.08053; DeepSeek-V2, arXiv
+        2405.04434). Experts are distributed evenly.
 
         Parameters
         ----------
@@ -223,7 +222,7 @@ class TransformerStructure(FrozenModel):
         data
             Groups of such devices.
         expert
-            Devices over which the experts of a layer are dealt out.
+            Devices over which the experts of a layer are distributed.
         """
         if tensor == data == expert == 1:
             return self
@@ -237,7 +236,7 @@ class TransformerStructure(FrozenModel):
             if getattr(self, name):
                 change[name] = max(getattr(self, name) // tensor, 1)
         if self.experts is not None:
-            # With data parallel groups a device's own tokens stand for those that come to it.
+            # With data parallelism, tokens sent away are assumed to equal those received.
             visited = max(self.experts.per_token * data // expert, 1)
             count = max(self.experts.count // expert, 1)
             # Devices over which the features of one expert are split.
@@ -253,7 +252,7 @@ class TransformerStructure(FrozenModel):
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield what is wrong across fields; tolerant of fields that are wrong by themselves."""
+        """Yield flaws across fields, ignoring fields that are invalid by themselves."""
         yield from _heads(data)
         yield from _feed_forward(data)
         yield from _phase(data)
@@ -313,12 +312,12 @@ def _positions(data: Mapping[str, Any]) -> Iterator[Flaw]:
 
 
 def _free(data: Mapping[str, Any]) -> tuple[Any, ...]:
-    found = data.get("free")
-    return tuple(cast("Sequence[Any]", found)) if isinstance(found, list | tuple) else ()
+    symbols = data.get("free")
+    return tuple(cast("Sequence[Any]", symbols)) if isinstance(symbols, list | tuple) else ()
 
 
 def _positive(data: Mapping[str, Any], key: str) -> int:
-    """Return a field where it is a sound count, 0 where it is absent or at fault by itself."""
+    """Return a field if it is a valid count; 0 if it is absent or invalid."""
     value = data.get(key)
     return value if type(value) is int and value > 0 else 0
 
@@ -353,12 +352,12 @@ def _heads(data: Mapping[str, Any]) -> Iterator[Flaw]:
 
 
 def _feed_forward(data: Mapping[str, Any]) -> Iterator[Flaw]:
-    given = data.get("experts")
-    dense = given is None
-    if isinstance(given, Experts):
-        given = given.model_dump()
-    if isinstance(given, Mapping):
-        experts = cast("Mapping[str, Any]", given)
+    stated = data.get("experts")
+    dense = stated is None
+    if isinstance(stated, Experts):
+        stated = stated.model_dump()
+    if isinstance(stated, Mapping):
+        experts = cast("Mapping[str, Any]", stated)
         count, per_token = _positive(experts, "count"), _positive(experts, "per_token")
         if count and per_token > count:
             yield Flaw(

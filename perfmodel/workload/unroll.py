@@ -1,4 +1,4 @@
-"""Write out the repetitions of a graph's blocks, for schedulers."""
+"""Unrolling of the repetitions of a graph's blocks, for schedulers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perfmodel.errors import input_error
 from perfmodel.workload.graph import Block, Graph, Operator, Tensor
 from perfmodel.workload.symbols import Dim, evaluate
 
-#: Roles of which each layer has its own tensor.
+#: Roles with separate tensors per layer.
 _OWN = frozenset({"weight", "kv", "state"})
 
 
@@ -37,8 +37,8 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
         for operator in block.operators:
             fresh = {n: n + suffix for n in operator.writes if graph.tensors[n].role not in _OWN}
             after = names | fresh
-            made = operator.renamed(names, after)
-            operators.append(replace(made, name=operator.name + suffix))
+            renamed = operator.renamed(names, after)
+            operators.append(replace(renamed, name=operator.name + suffix))
             names = after
         current |= {n: names.get(n, n) for n in written}
         for old, new in names.items():
@@ -49,7 +49,7 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
         )
     used = {n for b in blocks for op in b.operators for n in (*op.reads, *op.writes)}
     used |= set(graph.inputs)
-    # Scores of an attention are declared only where their format is fixed.
+    # Attention scores are declared only if their format is fixed.
     used |= {op.scores_tensor for b in blocks for op in b.operators}
     return replace(
         graph,
@@ -60,7 +60,7 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
 
 
 def executions(graph: Graph, values: Mapping[str, float]) -> int:
-    """Return how many operators `graph` has with its repetitions written out."""
+    """Return the number of operators of the unrolled `graph`."""
     bound = {**graph.defaults, **values}
     return sum(
         int(float(evaluate(block.count, bound))) * len(block.operators) for block in graph.blocks
@@ -68,12 +68,12 @@ def executions(graph: Graph, values: Mapping[str, float]) -> int:
 
 
 def written_out(graph: Graph, values: Mapping[str, float], most: int) -> Graph:
-    """Return `unroll(graph, values)`, refused where it would be too large to look at one by one.
+    """Return `unroll(graph, values)`, unless it would be too large to process per operator.
 
     Raises
     ------
     InputError
-        It would have more than `most` operators.
+        The unrolled graph would have more than `most` operators.
     """
     count = executions(graph, values)
     if count > most:
@@ -89,7 +89,7 @@ def written_out(graph: Graph, values: Mapping[str, float], most: int) -> Graph:
 def _executions(graph: Graph, values: Mapping[str, float]) -> Iterator[tuple[Block, int, int, int]]:
     """Yield ``(block, index of its execution, copies stored, executions in all)`` in order.
 
-    The blocks of one phase that runs several times are executed together, step after step.
+    Blocks of a phase that runs several times are executed together, step by step.
     """
     counted: list[tuple[Block, int, int]] = []
     for block in graph.blocks:
@@ -114,10 +114,10 @@ def _whole(block: Block, count: Dim, values: Mapping[str, float]) -> int:
 
 
 def carried(graph: Graph, block: Block) -> tuple[str, str]:
-    """Return the activation that enters a layer and the one that leaves it for the next.
+    """Return the activation that enters a layer and the one that it passes to the next.
 
-    The last operator's first output leaves; the first activation from outside with its shape
-    enters. ``("", ...)`` where none has: repetitions then do not depend on each other.
+    The latter is the last operator's first output, the former the first external activation of
+    the same shape; ``("", ...)`` if there is none, in which case repetitions are independent.
     """
     leaves = block.operators[-1].writes[0]
     shape = graph.tensors[leaves].shape
@@ -131,7 +131,7 @@ def carried(graph: Graph, block: Block) -> tuple[str, str]:
 
 
 def _shared_between_blocks(graph: Graph) -> set[str]:
-    """Return weights and caches that blocks of different names touch (tied, or global)."""
+    """Return weights and caches that several blocks access (tied, or global)."""
     owner: dict[str, str] = {}
     shared: set[str] = set()
     for block, operator in graph.walk():

@@ -1,4 +1,4 @@
-"""A workload: a graph with its free dimensions bound to numbers or arrays."""
+"""Workload: a graph with its free dimensions bound to numbers or arrays."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from perfmodel.workload.symbols import Dim, evaluate
 
 _LIMIT = 1e12
 
-#: What a network needs and no more.
+#: Semantics without superfluous operators.
 PLAIN = ExecutionSemantics()
 
 
 class Workload:
-    """What is computed.
+    """A network to be executed, with its parameters.
 
     Attributes
     ----------
@@ -32,11 +32,11 @@ class Workload:
     parameters
         Free dimension -> number or array of shape ``(points,)``; arrays broadcast.
     unit
-        What a run yields: ``tokens``, ``frames``, ``sequences``.
+        Unit of a run's results: ``tokens``, ``frames``, ``sequences``.
     precision
-        Precision that the file itself fixes, or empty.
+        Precision that the file fixes, or empty.
     trained_context
-        Tokens of the longest context that the model is meant for, by its file; 0 where unknown.
+        Longest context in tokens for which the model is intended, by its file; 0 if unknown.
     """
 
     __slots__ = (
@@ -75,12 +75,12 @@ class Workload:
         self.trained_context = trained_context
 
     def graph(self, semantics: ExecutionSemantics = PLAIN) -> Graph:
-        """Return the graph, free dimensions symbolic; cached by structure.
+        """Return the graph with symbolic free dimensions, cached by structure.
 
         Raises
         ------
         InputError
-            A free dimension has a number under which a tensor has no elements.
+            The number of a free dimension leaves a tensor without elements.
         """
         graph = self._build(semantics)
         if graph is not self._taken:
@@ -90,25 +90,25 @@ class Workload:
         return graph
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        """What another process is sent: not the graph, which it makes again."""
+        """Return the state sent to another process, without the graph, which is rebuilt there."""
         state = {name: getattr(self, name) for name in Workload.__slots__}
         return None, {**state, "_taken": None}
 
     def least(self, name: str) -> float:
-        """Return the least whole number of a free dimension that the network takes; 0 for any."""
+        """Return the least valid whole number of a free dimension; 0 if any is valid."""
         return small_sizes(self.graph()).least(name, self.parameters)
 
     def items(self) -> Value:
-        """Return how many tokens, frames ... one run yields."""
+        """Return the number of results (tokens, frames ...) of one run."""
         return evaluate(self._items, self.parameters)
 
     def number(self, dim: Dim) -> Value:
-        """Return a dimension of the graph under this workload's parameters."""
+        """Evaluate a dimension of the graph under this workload's parameters."""
         return evaluate(dim, self.parameters)
 
     @property
     def longest_context(self) -> float:
-        """Tokens of the longest context that a run reaches; 0 where it reads none."""
+        """Longest context in tokens that a run reaches; 0 if the workload has no context."""
         sizes = self.parameters
         read = sizes.get("context", sizes.get("prompt", sizes.get("tokens", 0.0)))
         if namespace(read) is not np:
@@ -117,36 +117,36 @@ class Workload:
 
     @property
     def macs(self) -> Value:
-        """Multiply-accumulates of one run, before any mask."""
+        """Multiply-accumulates of one run, masked ones included."""
         return self.number(self.graph().macs)
 
     @property
     def weights(self) -> Value:
-        """Stored parameters."""
+        """Number of stored parameters."""
         return self.number(self.graph().weight_elements)
 
     @property
     def active_weights(self) -> Value:
-        """Parameters that one run reads (`Graph.active_weight_elements`)."""
+        """Number of parameters that one run reads (`Graph.active_weight_elements`)."""
         return self.number(self.graph().active_weight_elements)
 
     @property
     def not_priced(self) -> tuple[str, ...]:
-        """Operators that no cost stands for, each with why."""
+        """Operators without a cost, each with the reason."""
         return self.graph().not_priced
 
     @property
     def structure(self) -> Any:
-        """The structure of its family, such as `TransformerStructure`; None for a plain graph."""
+        """Structure of its family, such as `TransformerStructure`; ``None`` for a plain graph."""
         return self._build.structure if isinstance(self._build, StructureBuild) else None
 
     def restructured(self, structure: Any, settings: Mapping[str, Value]) -> Workload:
-        """Return the network with another structure of its family, and with its formats.
+        """Return the network with another structure of its family and the same formats.
 
         Parameters
         ----------
         structure
-            Of the same class as `structure`.
+            Structure of the same class as `structure`.
         settings
             Free dimensions to bind.
 
@@ -157,30 +157,48 @@ class Workload:
         """
         assert isinstance(self._build, StructureBuild)
         family = self._build.family
-        made = Workload(
+        parameters, items = family.parameters(structure), family.items(structure)
+        workload = self.rebuilt(self._build.of(structure), parameters, items)
+        return workload.bind(settings) if settings else workload
+
+    def rebuilt(
+        self,
+        build: Callable[[ExecutionSemantics], Graph],
+        parameters: Mapping[str, Value] | None = None,
+        items: tuple[str, Value] | None = None,
+    ) -> Workload:
+        """Return the network with another builder of its graph and the same formats and notes.
+
+        Parameters
+        ----------
+        build
+            Function from execution semantics to graph.
+        parameters, items
+            Free dimensions, and unit and number of results; by default unchanged.
+        """
+        return Workload(
             self.name,
-            self._build.of(structure),
-            family.parameters(structure),
-            family.items(structure),
+            build,
+            self.parameters if parameters is None else parameters,
+            items or (self.unit, self._items),
             precision=self.precision,
             origin=self.origin,
             notes=self.notes,
             trained_context=self.trained_context,
         )
-        return made.bind(settings) if settings else made
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Broadcast shape of the parameters; ``()`` when all are numbers."""
+        """Broadcast shape of the parameters; ``()`` if all are numbers."""
         return points_shape(*self.parameters.values())
 
     def bind(self, settings: Mapping[str, Value]) -> Workload:
-        """Return the workload with other numbers for free dimensions.
+        """Return the workload with other numbers for its free dimensions.
 
         Raises
         ------
         InputError
-            Every unknown name, and every number that is no extent, at once.
+            All unknown names and invalid extents, at once.
         """
         faults: list[Fault] = []
         for name, value in settings.items():
@@ -198,29 +216,11 @@ class Workload:
         if faults:
             raise InputError(faults)
         bound = {name: as_number(value) for name, value in settings.items()}
-        return Workload(
-            self.name,
-            self._build,
-            {**self.parameters, **bound},
-            (self.unit, self._items),
-            precision=self.precision,
-            origin=self.origin,
-            notes=self.notes,
-            trained_context=self.trained_context,
-        )
+        return self.rebuilt(self._build, {**self.parameters, **bound})
 
     def scoring_every_token(self) -> Workload:
-        """Return the workload with its classifier on every token, whatever runs it: training."""
-        return Workload(
-            self.name,
-            partial(_with_whole_head, self._build),
-            self.parameters,
-            (self.unit, self._items),
-            precision=self.precision,
-            origin=self.origin,
-            notes=self.notes,
-            trained_context=self.trained_context,
-        )
+        """Return the workload with its classifier on every token, as in training."""
+        return self.rebuilt(partial(_with_whole_head, self._build))
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={_brief(v)}" for k, v in self.parameters.items())
@@ -234,7 +234,7 @@ def _with_whole_head(
 
 
 def check_extent(name: str, value: Value) -> list[Fault]:
-    """Return the faults of a value bound to a free dimension (none for a tracer)."""
+    """Return the faults of a value for a free dimension (none for a tracer)."""
     share = name in SHARES
     expected = f"a number above 0, at most {_LIMIT:g}, or an array of them"
     if share:
@@ -259,7 +259,7 @@ def check_extent(name: str, value: Value) -> list[Fault]:
 
 
 def as_number(value: Value) -> Value:
-    """Return a number of Python, an array of floats (so that no product overflows) or a tracer."""
+    """Return a Python number, an array of floats (to avoid integer overflow) or a tracer."""
     if type(value) is int or type(value) is float or namespace(value) is not np:
         return value
     array = np.asarray(value)
@@ -280,7 +280,7 @@ def _built(
 
 
 class StructureBuild:
-    """Builds the graph of one structure of a family, once for each semantics."""
+    """Builder of the graph of one structure of a family, cached per semantics."""
 
     __slots__ = ("_graphs", "family", "structure")
 
@@ -290,7 +290,7 @@ class StructureBuild:
         self._graphs: dict[ExecutionSemantics, Graph] = {}
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
-        """Return the graph under a runtime's semantics."""
+        """Return the graph under the given semantics."""
         graph = self._graphs.get(semantics)
         if graph is None:
             try:
@@ -305,7 +305,7 @@ class StructureBuild:
         return graph
 
     def of(self, structure: Any) -> StructureBuild:
-        """Return what builds the graph of another structure of the family."""
+        """Return the builder for another structure of the family."""
         return StructureBuild(self.family, structure)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -332,7 +332,7 @@ def from_family(
     origin: str = "",
     precision: str = "",
 ) -> Workload:
-    """Return a workload of a family: `structure` validated, `settings` for its free dimensions."""
+    """Return a workload of a family, with a validated structure and bound free dimensions."""
     base = Workload(
         name,
         StructureBuild(family, structure),

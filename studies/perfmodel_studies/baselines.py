@@ -145,11 +145,11 @@ def arena_height(problem: Problem, script: Script) -> int:
     (``ArenaPlanner`` and ``SimpleMemoryArena``; no alignment).
     """
     last = len(script.order) - 1
-    made = blocks(problem, script, replay(problem, script))
-    made.sort(key=lambda b: (b.first > 0 or b.last < last, -b.size_bytes, b.first))
+    layout_blocks = blocks(problem, script, replay(problem, script))
+    layout_blocks.sort(key=lambda b: (b.first > 0 or b.last < last, -b.size_bytes, b.first))
     placed: list[tuple[int, int, MemoryBlock]] = []
     height = 0
-    for block in made:
+    for block in layout_blocks:
         line = [(a, b, 0) for a, b, o in placed if o.first <= block.last and block.first <= o.last]
         offset = _best_fit(sorted(line), block.size_bytes)
         placed.append((offset, offset + block.size_bytes, block))
@@ -210,21 +210,21 @@ class _EvictionSimulation:
         """Bring in what a step reads, make room for what it writes, run it, let go."""
         step = self.problem.steps[self.order[k]]
         reads = list(dict.fromkeys(step.reads))
-        made, scratch, over = list(step.writes), step.scratch_bytes, step.takes_over
-        grown = 0 if over < 0 else self.sizes[made[0]] - self.sizes[over]
+        written, scratch, over = list(step.writes), step.scratch_bytes, step.takes_over
+        grown = 0 if over < 0 else self.sizes[written[0]] - self.sizes[over]
         if over >= 0 and (grown <= 0 or not self.addresses):
             # The output lies where the input does; bytes alone may grow in place.
-            made, scratch = made[1:], scratch + max(0, grown)
+            written, scratch = written[1:], scratch + max(0, grown)
         need = [(t, self.sizes[t]) for t in reads if t not in self.at]
-        need += [(t, self.sizes[t]) for t in made]
+        need += [(t, self.sizes[t]) for t in written]
         need += [(_SCRATCH, scratch)] if scratch else []
         pinned = {t for t in reads if t in self.at}
         for t, size in need:
             offset = self.gap(size, pinned, k)
             offset = self.shifted(size, pinned, k) if offset is None else offset
             if offset is None:
-                made = [t for t in made if over < 0 or t != step.writes[0]]
-                self.side_by_side(k, reads, made, scratch)
+                written = [t for t in written if over < 0 or t != step.writes[0]]
+                self.side_by_side(k, reads, written, scratch)
                 break
             self.put(t, offset, k, size)
             pinned.add(t)
@@ -290,9 +290,9 @@ class _EvictionSimulation:
         # Bytes freed (at most `over`) -> cheapest set; dominated ones dropped.
         best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
         for t in free:
-            for freed, (price, chosen) in list(best.items()):
+            for freed, (price, victims) in list(best.items()):
                 more = min(over, freed + self.sizes[t])
-                offer = (price + self._price(t), (*chosen, t))
+                offer = (price + self._price(t), (*victims, t))
                 if more not in best or offer[0] < best[more][0]:
                     best[more] = offer
         if over in best:
@@ -344,7 +344,7 @@ class _EvictionSimulation:
         else:
             self.drop(t, k - 1)
 
-    def side_by_side(self, k: int, reads: list[int], made: list[int], scratch: int) -> None:
+    def side_by_side(self, k: int, reads: list[int], written: list[int], scratch: int) -> None:
         """Lay a step's operands, results and scratch next to each other, which always fits.
 
         Operands that were on chip already leave and come back.
@@ -352,7 +352,7 @@ class _EvictionSimulation:
         step = self.problem.steps[self.order[k]]
         for t in [t for t in self.at if t in reads or t in step.writes or t == _SCRATCH]:
             self.leave(t, k, reads)
-        sizes = {t: self.sizes[t] for t in (*reads, *made)}
+        sizes = {t: self.sizes[t] for t in (*reads, *written)}
         if scratch:
             sizes[_SCRATCH] = scratch
         room = dict(sizes)

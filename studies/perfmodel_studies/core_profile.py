@@ -60,7 +60,7 @@ class MainMemory(NamedTuple):
     latency
         Seconds of a miss of the last cache, nothing else under way.
     bandwidth
-        Bytes a second.
+        Bytes per second.
     parallelism
         Demand misses of data under way together; 1 or more.
     line

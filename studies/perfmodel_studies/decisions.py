@@ -85,7 +85,7 @@ class LimitScore:
     ----------
     limit
         Of the cost.
-    chosen
+    index
         Its index; -1 where no prediction meets the limit.
     regret
         Quality of the best alternative whose measured cost meets the limit, less that of the chosen
@@ -101,7 +101,7 @@ class LimitScore:
     """
 
     limit: float
-    chosen: int
+    index: int
     regret: float
     broken: bool
     excess: float
@@ -129,16 +129,16 @@ def front_score(
         Arrays that differ in length, or that hold no finite number.
     """
     guess, cost, good = _columns(predicted, measured, quality)
-    found = pareto.front(np.column_stack([guess, -good]))
+    on_front = pareto.front(np.column_stack([guess, -good]))
     points = np.column_stack([cost, -good])
     best = pareto.front(points)
     corners = reference_points(cost, good)
     return FrontScore(
-        int(found.sum()),
+        int(on_front.sum()),
         int(best.sum()),
-        _share(points, found, corners.worst),
-        _share(points, found, corners.nadir),
-        float((found & best).sum() / best.sum()),
+        _share(points, on_front, corners.worst),
+        _share(points, on_front, corners.nadir),
+        float((on_front & best).sum() / best.sum()),
     )
 
 
@@ -168,8 +168,8 @@ def limit_score(
     best = float(good[meets].max())
     allowed = np.flatnonzero(guess <= limit)
     order = allowed[np.lexsort((guess[allowed], -good[allowed]))]
-    rest = np.argsort(guess, kind="stable")
-    order = np.concatenate([order, rest[guess[rest] > limit]])
+    by_guess = np.argsort(guess, kind="stable")
+    order = np.concatenate([order, by_guess[guess[by_guess] > limit]])
     tried = int(np.argmax(meets[order])) + 1
     first = int(order[0])
     return LimitScore(
@@ -205,8 +205,8 @@ def top_recall(predicted: npt.ArrayLike, measured: npt.ArrayLike, k: int) -> flo
     guess, cost = _columns(predicted, measured)
     if not 1 <= k <= len(cost):
         raise InputError(Fault(f"{k} of {len(cost)}", path="k", expected=f"1 to {len(cost)}"))
-    chosen = [set(np.argsort(c, kind="stable")[:k].tolist()) for c in (guess, cost)]
-    return len(chosen[0] & chosen[1]) / k
+    tops = [set(np.argsort(c, kind="stable")[:k].tolist()) for c in (guess, cost)]
+    return len(tops[0] & tops[1]) / k
 
 
 def random_front(
@@ -221,8 +221,8 @@ def random_front(
         on[drawn] = True
         return _share(points, on, corners.worst), _share(points, on, corners.nadir)
 
-    found = np.median(_drawn(one, len(cost), size, draws, seed), axis=0)
-    return float(found[0]), float(found[1])
+    medians = np.median(_drawn(one, len(cost), size, draws, seed), axis=0)
+    return float(medians[0]), float(medians[1])
 
 
 def random_limit(
@@ -242,8 +242,8 @@ def random_limit(
     meets = cost <= limit
 
     def one(drawn: Index) -> float:
-        kept = drawn[meets[drawn]]
-        return float(good[kept].max()) if len(kept) else float(good[meets].min())
+        meeting = drawn[meets[drawn]]
+        return float(good[meeting].max()) if len(meeting) else float(good[meets].min())
 
     return float(good[meets].max() - np.mean(_drawn(one, len(cost), size, draws, seed)))
 
@@ -254,12 +254,12 @@ def _drawn(one: Callable[[Index], Any], n: int, size: int, draws: int, seed: int
 
 
 def _share(points: Floats, on: npt.NDArray[np.bool_], corner: tuple[float, float]) -> float:
-    whole = pareto.hypervolume(points, corner)
-    return pareto.hypervolume(points[on], corner) / whole if whole else 1.0
+    volume = pareto.hypervolume(points, corner)
+    return pareto.hypervolume(points[on], corner) / volume if volume else 1.0
 
 
-def _columns(*given: npt.ArrayLike) -> tuple[Floats, ...]:
-    columns = tuple(np.asarray(each, dtype=np.float64) for each in given)
+def _columns(*arrays: npt.ArrayLike) -> tuple[Floats, ...]:
+    columns = tuple(np.asarray(each, dtype=np.float64) for each in arrays)
     faults: list[Fault] = []
     if len({c.shape for c in columns}) > 1 or columns[0].ndim != 1 or not columns[0].size:
         shapes = ", ".join(str(c.shape) for c in columns)

@@ -1,4 +1,4 @@
-"""HAWQ-V3's choice of 4 or 8 bits a layer as a problem of choices.
+"""HAWQ-V3's choice of 4 or 8 bits per layer as a problem of choices.
 
 Yao et al., HAWQ-V3: Dyadic Neural Network Quantization, ICML 2021, section 3.3, and the notebook
 ``ILP.ipynb`` of github.com/Zhen-Dong/HAWQ. What a layer's weights lose at b bits is taken to be the
@@ -103,9 +103,9 @@ def hawq_problem(
         low, high = at[name].sum(axis=0).tolist()
         limits.append(Limit(name, (Sum.of(list(at[name])),), low + share * (high - low)))
     same: Floats = np.where(np.eye(2) > 0, 0.0, np.inf)
-    whole = Sum.of(list(objective))
-    whole = Sum(0.0, whole.terms + tuple(Term(pair, same) for pair in shared))
-    return ChoiceProblem((2,) * len(zero), whole, tuple(limits))
+    total = Sum.of(list(objective))
+    total = Sum(0.0, total.terms + tuple(Term(pair, same) for pair in shared))
+    return ChoiceProblem((2,) * len(zero), total, tuple(limits))
 
 
 def hawq_example() -> ChoiceProblem:

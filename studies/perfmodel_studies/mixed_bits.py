@@ -1,4 +1,4 @@
-"""Bits a layer, chosen exactly: what each pair of bits costs each layer, and the best choice.
+"""Bits per layer, chosen exactly: what each pair of bits costs each layer, and the best choice.
 
 Rows of kinds whose terms are all row-local cost the same whatever the other layers do, so that one
 prediction a pair of bits fills the tables. Each layer reads its input at its own bits, as HAQ (Wang
@@ -69,7 +69,7 @@ class BitCosts(NamedTuple):
 
 
 class BitWidthAssignment(NamedTuple):
-    """Bits of weights and inputs a layer.
+    """Bits of weights and inputs per layer.
 
     Attributes
     ----------
@@ -111,14 +111,14 @@ def bit_costs(
     places: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
     macs = np.zeros(0)
     for w, a in every:
-        found = pm.predict(workload, machine, precision=f"w=int{w},a=int{a}")
-        table, facts = found.table, machine.facts
+        prediction = pm.predict(workload, machine, precision=f"w=int{w},a=int{a}")
+        table, facts = prediction.table, machine.facts
         seconds = np.asarray(table["row_s"], dtype=float)
         joules = seconds * float(facts["power.idle"])
         for name in table.columns:
             if name.endswith(" energy_j"):
                 joules = joules + np.asarray(table[name], dtype=float)
-        for level in found.traffic_bytes:
+        for level in prediction.traffic_bytes:
             each = float(facts[f"memories.{level}.energy_per_byte"])
             joules = joules + each * np.asarray(table[f"{level}_bytes"], dtype=float)
         columns.append((seconds, joules))
@@ -183,10 +183,10 @@ def choose_bits(
     losses = np.zeros(costs.seconds.shape) if loss is None else loss
     objective = {"seconds": costs.seconds, "joules": costs.joules, "loss": losses}[least]
     bits = np.array([w * a for w, a in costs.pairs], dtype=float)
-    rest = costs.other_macs * EIGHT[0] * EIGHT[1]
+    other_bit_macs = costs.other_macs * EIGHT[0] * EIGHT[1]
     tables = {
         "loss": (losses, 0.0, most_loss),
-        "bit operations": (costs.macs[:, None] * bits, rest, most_bit_operations),
+        "bit operations": (costs.macs[:, None] * bits, other_bit_macs, most_bit_operations),
     }
     limits = tuple(
         Limit(name, (Sum.of([*values], constant),), bound)
@@ -200,7 +200,7 @@ def choose_bits(
     problem = ChoiceProblem(
         tuple(len(row) for row in objective), Sum(0.0, terms), limits, costs.layers
     )
-    found = solve(problem)
-    if found.solution is None or not found.proved:
-        raise ValueError(f"no proved choice of bits: {found.status}")
-    return costs.at(found.solution)
+    answer = solve(problem)
+    if answer.solution is None or not answer.proved:
+        raise ValueError(f"no proved choice of bits: {answer.status}")
+    return costs.at(answer.solution)

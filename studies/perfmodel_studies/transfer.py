@@ -46,22 +46,22 @@ def completed(logs: npt.ArrayLike) -> tuple[Floats, Floats]:
         Tibshirani, "Spectral regularization algorithms for learning large incomplete matrices",
         JMLR 11, 2010: soft impute, threshold 1).
     """
-    given = np.asarray(logs, dtype=np.float64)
-    seen = ~np.isnan(given)
-    plain = np.where(seen, given, 0.0)
+    known_logs = np.asarray(logs, dtype=np.float64)
+    seen = ~np.isnan(known_logs)
+    plain = np.where(seen, known_logs, 0.0)
     count_n, count_d = seen.sum(axis=1), seen.sum(axis=0)
-    device = np.zeros(given.shape[1])
-    network = np.zeros(given.shape[0])
+    device = np.zeros(known_logs.shape[1])
+    network = np.zeros(known_logs.shape[0])
     for _ in range(30):
         network = np.where(seen, plain - device, 0.0).sum(axis=1) / count_n
         device = np.where(seen, plain - network[:, None], 0.0).sum(axis=0) / count_d
-    rest = np.where(seen, plain - device - network[:, None], 0.0)
-    filled = rest
+    residuals = np.where(seen, plain - device - network[:, None], 0.0)
+    filled = residuals
     for _ in range(60):
         u, size, v = np.linalg.svd(filled, full_matrices=False)
         size = np.maximum(size - 1.0, 0.0)
         size[_DIRECTIONS:] = 0.0
-        filled = np.where(seen, rest, (u * size) @ v)
+        filled = np.where(seen, residuals, (u * size) @ v)
     mean = filled.mean(axis=1)
     return network + mean, filled - mean[:, None]
 
@@ -111,13 +111,13 @@ def transfer(
     pull = np.array([1e-6] + [_CLASS_PRIOR] * len(kinds) + [prior] * beside.shape[1])
     target = np.log(here[rows][anchored]) - network[anchored]
     seen, weights = design[anchored], np.ones(anchored.size)
-    found = np.zeros(design.shape[1])
+    coefficients = np.zeros(design.shape[1])
     for _ in range(20):  # reweighted least squares of a soft L1 loss
         scaled = seen * weights[:, None]
-        found = np.linalg.solve(seen.T @ scaled + np.diag(pull), scaled.T @ target)
-        off = (target - seen @ found) / _SCALE
+        coefficients = np.linalg.solve(seen.T @ scaled + np.diag(pull), scaled.T @ target)
+        off = (target - seen @ coefficients) / _SCALE
         weights = 1.0 / np.sqrt(1.0 + off * off)
-    out[rows] = np.exp(network + design @ found)
+    out[rows] = np.exp(network + design @ coefficients)
     return out
 
 
@@ -135,12 +135,12 @@ def spread(size: npt.ArrayLike, classes: Sequence[str], count: int) -> npt.NDArr
         Indices, at equal steps of rank between a tenth and nine tenths.
     """
     values, labels = np.asarray(size, dtype=np.float64), np.asarray(classes)
-    chosen: list[int] = []
+    picked: list[int] = []
     for kind in sorted(set(labels.tolist())):
         those = np.flatnonzero((labels == kind) & ~np.isnan(values))
         if not those.size:
             continue
         order = those[np.argsort(values[those], kind="stable")]
         at = np.round(np.linspace(0.1, 0.9, min(count, order.size)) * (order.size - 1))
-        chosen += np.unique(order[at.astype(np.intp)]).tolist()
-    return np.array(chosen, dtype=np.intp)
+        picked += np.unique(order[at.astype(np.intp)]).tolist()
+    return np.array(picked, dtype=np.intp)

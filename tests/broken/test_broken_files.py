@@ -124,7 +124,7 @@ FILES = [
     (
         "rows.csv",
         b"model,device,latency_s\n",
-        "rows.csv:1:1: a header and no rows; expected one row a measurement",
+        "rows.csv:1:1: a header and no rows; expected one row per measurement",
     ),
     ("rows.csv", b"model\xff", "rows.csv:1:6: not UTF-8 text; expected a text file in UTF-8"),
     (

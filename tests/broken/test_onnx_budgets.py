@@ -193,6 +193,15 @@ def test_functions_are_counted_before_they_are_written_out(saved: Saved) -> None
     assert sum(len(b.operators) for b in small.graph().blocks) == 2**4
 
 
+def test_only_the_bytes_that_functions_add_count(saved: Saved) -> None:
+    """A comment of 1 MiB in each of 2**8 inlined nodes; the own node of the file has 20 MiB."""
+    functions = _functions(8, "Relu")
+    functions[-1].node[0].doc_string = "x" * 2**20
+    call = [H.make_node("F0", ["x"], ["y"], domain="f", doc_string="x" * (20 * 2**20))]
+    with pytest.raises(InputError, match=r"add 257 MiB; expected at most 64 MiB"):
+        pm.workload(saved(call, (1, 8), functions=functions))
+
+
 def _calls(path: Path) -> int:
     """Return how many functions Python calls to predict a file: work that no clock disturbs."""
     profile = cProfile.Profile()

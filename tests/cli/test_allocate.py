@@ -160,7 +160,7 @@ def test_rows_options_and_offsets_at_fault_are_told_together(run: Run, tmp_path:
 def test_a_header_alone_lacks_buffers(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "empty.csv"
     path.write_text("id,lower,upper,size\n")
-    assert "a header and no rows; expected one row a buffer" in run("allocate", str(path)).err
+    assert "a header and no rows; expected one row per buffer" in run("allocate", str(path)).err
 
 
 @pytest.mark.parametrize(

@@ -99,14 +99,17 @@ def test_no_engine_is_an_answer(run: Run) -> None:
         (("resnet18",), ["DEVICES"]),
         (("resnet1", "kv26"), ["resnet18", "kv260"]),
         (("resnet18", "kv260", "--objective", "speed"), ["unknown objective 'speed'"]),
-        (("resnet18", "kv260", "--parallel", "--contiguous"), ["no engines in parallel"]),
+        (("resnet18", "kv260", "--parallel", "--contiguous"), ["run one after the other"]),
         (("resnet18", "kv260", "--engines", "npu"), ["no engine is named 'npu'"]),
         (("resnet18", "kv260", "edge_tpu", "--link", "string"), ["no link of kv260 or edge_tpu"]),
         (
             ("resnet18", "kv260", "edge_tpu", "--set", "memories.dram.latency=1 us"),
-            ["of which device"],
+            ["ambiguous with several devices"],
         ),
-        (("resnet18", "kv260", "--time-limit", "0", "-o", "x.pdf"), ["no time", ".json"]),
+        (
+            ("resnet18", "kv260", "--time-limit", "0", "-o", "x.pdf"),
+            ["not a valid time limit", ".json"],
+        ),
         (
             ("resnet18", "kv260", "edge_tpu", "raspberry_pi_5", "--link", "usb3"),
             ["'usb3' is no link of kv260 or raspberry_pi_5"],

@@ -82,7 +82,7 @@ def test_only_what_is_far_is_named_whatever_the_fact(device: str) -> None:
     tried = 0
     for path in machine.paths:
         stated, span = machine.get(path), machine.span(path)
-        if not isinstance(stated, float) or stated <= 0.0 or span.whole:
+        if not isinstance(stated, float) or stated <= 0.0 or span.integral:
             continue
         for factor in (0.9 / FAR, 1.1 / FAR, 0.9 * FAR, 1.1 * FAR):
             value = stated * factor

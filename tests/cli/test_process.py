@@ -180,7 +180,7 @@ def test_a_disk_that_fills_up_later_is_one_line(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "x"))
 
-    monkeypatch.setattr("perfmodel.sweep.store.csv_text", fail)
+    monkeypatch.setattr("perfmodel.sweep.store.Path.write_bytes", fail)
     path = tmp_path / "x.csv"
     assert main(["sweep", "resnet18", "-d", "a100", "--set", "batch=1,2", "-o", str(path)]) == 2
     err = capsys.readouterr().err

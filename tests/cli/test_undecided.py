@@ -43,9 +43,11 @@ def test_a_schedule_without_addresses_tells_nothing_of_other_schedules() -> None
     assert small.infeasible is not None
     fits = pm.schedule("tiny_cnn", capacity="1 MiB")
     assert fits.decided
-    unpacked = replace(fits, infeasible=replace(small.infeasible, proved=True))
+    why = small.infeasible
+    unpacked = replace(fits, infeasible=why)
     assert not unpacked.decided
-    best_known = replace(small, infeasible=replace(small.infeasible, proved=False))
+    open_answer = replace(why.answer, bound=0.0)
+    best_known = replace(small, infeasible=replace(why, answer=open_answer))
     assert not best_known.decided
     assert Curve((fits,)).decided
     assert not Curve((unpacked, fits)).decided

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from perfmodel_studies.energy_tables import logic_leakage_power
 
 from perfmodel.cost.area import array_area
-from perfmodel.hardware.technology import mac_area, sram_area
+from perfmodel.hardware.technology import logic_leakage_power, mac_area, sram_area
 from perfmodel.hardware.technology.nodes import area_scale
 from perfmodel.hardware.technology.sram import rows
 from perfmodel.hardware.technology.tables import nanometres, table

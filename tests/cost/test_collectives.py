@@ -10,26 +10,28 @@ from hypothesis import strategies as st
 import perfmodel as pm
 from perfmodel.cost.collectives import (
     COLLECTIVES,
-    CollectiveCostConstants,
+    CollectiveKernel,
     candidates,
     collective_seconds,
     wire_bytes,
 )
 from perfmodel.errors import InputError
 
-RING = CollectiveCostConstants(
-    launch=5e-6,
-    step=8e-7,
-    middle_start=1e-6,
-    middle_step=1e-6,
-    bulk_start=8e-6,
-    bulk_step=2e-6,
-    low_share=0.05,
-    middle_share=0.5,
-    pair_share=0.65,
-    eight_share=0.8,
-    bridge_share=0.5,
-    ramp=1e-5,
+RING = CollectiveKernel.constants(
+    {
+        "launch": 5e-6,
+        "step": 8e-7,
+        "middle_start": 1e-6,
+        "middle_step": 1e-6,
+        "bulk_start": 8e-6,
+        "bulk_step": 2e-6,
+        "low_share": 0.05,
+        "middle_share": 0.5,
+        "pair_share": 0.65,
+        "eight_share": 0.8,
+        "bridge_share": 0.5,
+        "ramp": 1e-5,
+    }
 )
 
 

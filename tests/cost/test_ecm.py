@@ -101,7 +101,7 @@ def test_ports_of_a_core_with_two_loads_and_a_store() -> None:
 
 def test_loads_that_straddle_lines_take_two_accesses() -> None:
     """Seven clocks for the five-point stencil with 64-byte vectors, one load a clock."""
-    work = Work(loads=4.0, split=3.0, reads=1.0, writes=1.0, updates=0.0, whole=0.0)
+    work = Work(loads=4.0, split=3.0, reads=1.0, writes=1.0, updates=0.0, full_lines=0.0)
     core = EcmCore(vector=64.0, loads_per_clock=1.0, stores_per_clock=0.5)
     assert core_cycles(work, core) == 7.0
     # With half as long vectors every other one straddles a line.
@@ -117,7 +117,7 @@ def test_streams_of_stores_take_turns() -> None:
 def test_lines_written_whole_need_no_read_where_the_machine_spares_it() -> None:
     edge = CacheBoundary(line_in=2.0, line_out=1.0, allocate=0.0)
     assert transfer_cycles(COPY, edge, 1.0) == 3.0
-    assert transfer_cycles(COPY._replace(whole=0.0), edge, 1.0) == 5.0
+    assert transfer_cycles(COPY._replace(full_lines=0.0), edge, 1.0) == 5.0
     assert transfer_cycles(COPY, edge._replace(allocate=1.0), 1.0) == 5.0
 
 

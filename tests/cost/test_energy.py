@@ -9,13 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perfmodel_studies.energy_tables import (
-    dram_access_energy,
-    dram_energy,
-    dram_power,
-    operation_energy,
-    sram_access_energy,
-)
 
 from perfmodel.cli import main
 from perfmodel.cost.energy import run_energy
@@ -25,6 +18,13 @@ from perfmodel.formats import parse_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.technology import (
+    dram_access_energy,
+    dram_energy,
+    dram_power,
+    operation_energy,
+    sram_access_energy,
+)
 from perfmodel.hardware.technology.tables import table
 from perfmodel.predict import predict
 from perfmodel.units import parse

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from perfmodel_studies.energy_tables import (
+
+from perfmodel.arrays import Array
+from perfmodel.errors import InputError
+from perfmodel.hardware.engine import COMPUTE_FORMATS
+from perfmodel.hardware.technology import (
     dram_access_energy,
     dram_core_energy,
     dram_energy,
@@ -19,17 +23,15 @@ from perfmodel_studies.energy_tables import (
     energy_scale,
     flash_page_read_energy,
     link_energy,
+    mac_area,
     operation_energy,
+    power_law,
     sources,
     sram_access_energy,
+    sram_area,
     sram_leakage_power,
     wire_energy,
 )
-
-from perfmodel.arrays import Array
-from perfmodel.errors import InputError
-from perfmodel.hardware.engine import COMPUTE_FORMATS
-from perfmodel.hardware.technology import mac_area, power_law, sram_area
 from perfmodel.hardware.technology.nodes import trend
 from perfmodel.hardware.technology.offchip import dram_kinds, entry
 from perfmodel.hardware.technology.sram import points, rows

@@ -16,7 +16,8 @@ from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.formats import as_precision
 from perfmodel.workload.library import find
-from perfmodel.workload.lower import OperatorTable, lower
+from perfmodel.workload.lower import lower
+from perfmodel.workload.operator_table import OperatorTable
 from tests.draws import draws
 
 KIB = 1024.0

@@ -84,9 +84,9 @@ def test_fetches_follow_the_simulator(w: float, i: float, w_room: float, i_room:
         again_i, again_w = ceil(w / w_room), ceil(i / i_room)
         times = (again_w, 1) if again_w * w + i < again_i * i + w else (1, again_i)
     found = fetches(w, i, w_room, i_room)
-    assert float(found.moved) == pytest.approx(times[0] * w + times[1] * i, rel=1e-6)
-    assert float(found.moved) == pytest.approx(
+    assert float(found.total_bytes) == pytest.approx(times[0] * w + times[1] * i, rel=1e-6)
+    assert float(found.total_bytes) == pytest.approx(
         float(found.weights) * w + float(found.inputs) * i, rel=1e-9
     )
     larger = fetches(w, i, 2 * w_room, i_room)
-    assert float(larger.moved) <= float(found.moved) * (1 + 1e-12)
+    assert float(larger.total_bytes) <= float(found.total_bytes) * (1 + 1e-12)

@@ -134,7 +134,7 @@ class _Convolutions(Roofline, Kind):
 
 def test_a_kind_says_which_classes_it_costs() -> None:
     found = predict(find("resnet18", {}), hardware("apple_m2_max"))
-    job = found._job  # pyright: ignore[reportPrivateUsage]
+    job = found.job
     job = replace(job, model=replace(job.model, kind=_Convolutions()))
     with pytest.raises(InputError) as raised:
         job.run()

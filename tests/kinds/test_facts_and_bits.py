@@ -13,7 +13,7 @@ from perfmodel.errors import InputError
 from perfmodel.formats import as_precision
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
-from perfmodel.prediction.prediction import METRICS
+from perfmodel.prediction import METRICS
 from perfmodel.settings import BITS
 from perfmodel.workload.library import find
 
@@ -68,7 +68,7 @@ def test_bits_set_to_what_they_are_change_nothing(name: str) -> None:
                 base = predict(workload, device, precision=precision)
             except InputError:
                 continue
-            own = base._job.precision  # pyright: ignore[reportPrivateUsage]
+            own = base.job.precision
             for role in BITS.values():
                 bits = getattr(own, role).element_bits
                 for value in (float(bits), np.array([bits / 2.0, bits])):
@@ -81,7 +81,7 @@ def test_bits_set_to_what_they_are_change_nothing(name: str) -> None:
 def test_a_setting_of_bits_keeps_the_precision_of_the_device(name: str, tmp_path: Path) -> None:
     """``--set weight_bits`` varies what is stored, in a prediction and in a sweep."""
     base = pm.predict("resnet18", name)
-    own = base._job.precision  # pyright: ignore[reportPrivateUsage]
+    own = base.job.precision
     for setting, role in BITS.items():
         bits = float(getattr(own, role).element_bits)
         assert same(base, pm.predict("resnet18", name, set={setting: bits})), setting

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.fpga.dpu.cycles import DpuLayerShape, DpuParallelism, alu_clocks, array_clocks
+from perfmodel.kinds.fpga.dpu.spec import DpuLayerShape, DpuParallelism, alu_clocks, array_clocks
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.fpga.passage import passage
+from perfmodel.kinds.fpga.pipeline import passage
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.kernel import constants_at
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.kinds.simd.convolution import Kernels, VectorCore
+from perfmodel.kinds.simd.constants import SimdKernel
+from perfmodel.kinds.simd.convolution import VectorCore
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
@@ -207,11 +209,7 @@ def test_products_take_what_was_measured(data: Path) -> None:
         near,
         facts["memories.l2.bandwidth"] / clock,
     )
-    stated = [
-        facts[f"runtime.kernels.gemm.{name}"]
-        for name in ("tile_rows", "tile_vectors", "slice", "tile_clocks", "call_clocks")
-    ]
-    kernels = Kernels(*stated)
+    kernel = constants_at(facts, "gemm", SimdKernel)
     left, way = facts["runtime.kernels.gemm.conflict_share"], facts["memories.l1.way"]
     ratios = []
     for row in json.loads((data / "cpu_zen4/gemm_peak.json").read_text()):
@@ -220,8 +218,8 @@ def test_products_take_what_was_measured(data: Path) -> None:
         m, n, k = (float(row.get(key, row.get("n", 0))) for key in "MNK")
         if m < 12 or m * n * k < 1e6:
             continue
-        clocks = float(gemm_clocks(m, n, k, core, kernels))
-        clash = float(conflicts(m, k, 4.0, kernels.rows, near, way))
+        clocks = float(gemm_clocks(m, n, k, core, kernel))
+        clash = float(conflicts(m, k, 4.0, kernel.tile_rows, near, way))
         clocks *= 1.0 + clash * (1.0 / left - 1.0)
         ratios.append(clocks / clock * 1e6 / (row["us_cpu_min"] - 5.7))
     assert len(ratios) >= 14

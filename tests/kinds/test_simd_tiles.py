@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmodel.hardware.kernel import KernelConstants
+from perfmodel.kinds.simd.constants import SimdKernel
 from perfmodel.kinds.simd.convolution import (
     BlockedConvolution,
-    Kernels,
     VectorCore,
     depthwise_clocks,
     direct_clocks,
@@ -23,8 +24,15 @@ from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.kinds.simd.tiles import blocks, edges, pieces, row_tiles
 
 CORE = VectorCore(16.0, 1.0, 1.0, 0.5, 4.0, 32768.0, 32.0)
-CONV = Kernels(6.0, 4.0, 128.0, 10.0, 30.0, 2.5)
-GEMM = Kernels(12.0, 2.0, 256.0, 10.0, 100.0)
+_NAMES = ("tile_rows", "tile_vectors", "slice", "tile_clocks", "call_clocks", "edge_clocks")
+
+
+def kernel_of(*values: float) -> KernelConstants:
+    return SimdKernel.constants(dict(zip(_NAMES, values, strict=False)))
+
+
+CONV = kernel_of(6.0, 4.0, 128.0, 10.0, 30.0, 2.5)
+GEMM = kernel_of(12.0, 2.0, 256.0, 10.0, 100.0)
 
 
 def windows(size: int, kernel: int, stride: int, padding: int) -> list[int]:
@@ -165,7 +173,7 @@ def test_more_ports_and_less_latency_never_take_longer(
     shape = layer(64, 80, 14, 3, 1)
 
     def clocks(core: VectorCore) -> float:
-        kernels = Kernels(6.0, 4.0, 128.0, 10.0, 30.0, core.latency)
+        kernels = kernel_of(6.0, 4.0, 128.0, 10.0, 30.0, core.latency)
         return float(direct_clocks(shape, core, kernels))
 
     base = VectorCore(16.0, fma, loads, 0.5, latency, 32768.0, 32.0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from perfmodel.kinds.spatial import GroupedConvolution, PeArray, count
 from perfmodel.kinds.spatial.counts import buffer_demand, folds, sets_that_fit
-from perfmodel.kinds.spatial.rlc import compressed_words
+from perfmodel.kinds.spatial.energy import compressed_words
 from perfmodel.kinds.spatial.shapes import RowMapping, ceil_div
 from tests.draws import draws
 

@@ -32,10 +32,10 @@ def test_words_of_a_small_layer_by_hand() -> None:
 def test_parts_by_hand() -> None:
     found = count(SMALL, RowMapping(1.0, 1.0, 4.0, 1.0, 1.0, 1.0, 1.0), CHIP)
     each = AccessEnergy(mac=2.0, scratchpad=1.0, array=4.0, buffer=15.0, clock=100.0)
-    dense = energy_parts(found, each, 50.0, kept=1.0, fill=10.0)
+    dense = energy_parts(found, each, 50.0, product_share=1.0, fill=10.0)
     assert tuple(dense) == PARTS
     assert [float(v) for v in dense.values()] == [96.0, 192.0, 272.0, 15.0 * 66, 5000.0]
-    gated = energy_parts(found, each, 50.0, kept=0.25, fill=10.0)
+    gated = energy_parts(found, each, 50.0, product_share=0.25, fill=10.0)
     # Three quarters of the products and of the filter reads go; inputs and sums stay.
     assert float(gated["multiply-accumulate"]) == 24.0
     assert float(gated["scratchpads"]) == 48 * 3.25
@@ -47,8 +47,8 @@ def test_gating_saves_what_was_published_at_most() -> None:
     found = count(SMALL, RowMapping(1.0, 1.0, 4.0, 1.0, 1.0, 1.0, 1.0), CHIP)
     each = AccessEnergy(2.0, 1.0, 4.0, 15.0, 0.0)
 
-    def element(kept: float) -> float:
-        parts = energy_parts(found, each, 0.0, kept=kept)
+    def element(share: float) -> float:
+        parts = energy_parts(found, each, 0.0, product_share=share)
         return float(parts["multiply-accumulate"] + parts["scratchpads"])
 
     assert 1 - element(0.1) / element(1.0) == pytest.approx(0.45)

@@ -168,7 +168,7 @@ def test_a_buffer_below_three_words_is_refused(tmp_path: Path) -> None:
     data["engines"][0] |= {"buffer": "100 B", "word": "64 B"}
     path = tmp_path / "eyeriss.yaml"
     path.write_text(yaml.safe_dump(data))
-    with pytest.raises(InputError, match="no input, filter and sum"):
+    with pytest.raises(InputError, match="an input, a filter word and a partial sum"):
         hardware(path)
 
 

@@ -115,7 +115,7 @@ def test_rows_are_their_folds(name: str, dataflow: Dataflow) -> None:
     workload = find(name, {"batch": 3})
     found = predict(workload, array(dataflow=dataflow, replicate_groups="diagonal"))
     columns = found.table
-    nests = found._opened[0].nests  # pyright: ignore[reportPrivateUsage]
+    nests = found.opened[0].nests
     assert nests is not None
     for i, row in enumerate(nests.row.tolist()):
         assert list(nests.row).count(row) == 1
@@ -202,7 +202,7 @@ def test_far_traffic_by_tiles_and_by_folds() -> None:
     """Tiles are the shared staircase; folds are the closed form of the windows."""
     workload = find("resnet18")
     tiled = predict(workload, array())
-    job, setting = tiled._job, tiled._setting  # pyright: ignore[reportPrivateUsage]
+    job, setting = tiled.job, tiled.setting
     table, _, setting = job.rows(workload.parameters, setting.facts, setting.precision, 1)
     want = tiled_traffic(table, setting)
     np.testing.assert_allclose(tiled.table["dram_bytes"], want.traffic["dram"][:, 0], rtol=1e-12)

@@ -13,18 +13,38 @@ import perfmodel as pm
 from perfmodel.kinds.tensor_core.attention import (
     BLOCK,
     Chip,
-    DecodeKernel,
-    PrefillKernel,
     decode_parts,
     prefill_parts,
     resident_share,
 )
+from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.predict import predict
 from perfmodel.workload.workload import Workload
 
 H100 = Chip(989.4e12, 132.0, 1.83e9, 3.35e12, 52.4e6, 8e12)
-PREFILL = PrefillKernel(1e-5, 0.9, 0.5, 4e-6, 0.95, 1.0, 1.2)
-DECODE = DecodeKernel(1e-5, 1e-7, 64.0, 0.5, 0.6, 0.95, 5e-6, 4.0)
+PREFILL = TensorCoreKernel.constants(
+    {
+        "launch": 1e-5,
+        "peak_share": 0.9,
+        "exp_cost": 0.5,
+        "block_time": 4e-6,
+        "bandwidth_share": 0.95,
+        "pnorm": 1.0,
+        "narrow_slowdown": 1.2,
+    }
+)
+DECODE = TensorCoreKernel.constants(
+    {
+        "launch": 1e-5,
+        "combine": 1e-7,
+        "query_rows": 64.0,
+        "peak_share": 0.5,
+        "exp_cost": 0.6,
+        "bandwidth_share": 0.95,
+        "ramp": 5e-6,
+        "pnorm": 4.0,
+    }
+)
 
 
 def attention(batch: int, queries: int, keys: int) -> Workload:
@@ -61,7 +81,7 @@ def test_half_of_a_square_is_masked() -> None:
 def test_exponentials_of_flash_attention_3_take_half_of_the_products_time() -> None:
     # Shah et al., section 3.1: for heads of 128, 512 times more products than exponentials, at 256
     # times the rate: exponentials take half as long.
-    kernel = PrefillKernel(0.0, 1.0, 1.0, 0.0, 1.0, 1.0)
+    kernel = TensorCoreKernel.constants({"pnorm": 1.0})
     found = prefill_parts(
         8.0, 8192, 8192, 16.0, 128.0, H100._replace(exponentials=16.0), kernel, moved_bytes=1.0
     )

@@ -1,32 +1,34 @@
 """Products in tiles and waves: closed forms, a plain loop over the candidates, physics."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.tensor_core.gemm import SPLITS, TILES, GemmConstants, Processor, gemm_times
+from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
+from perfmodel.kinds.tensor_core.gemm import SPLITS, TILES, Processor, gemm_times
 from tests.draws import draws
 
 MACHINE = Processor(peak=1e15, units=100.0, clock=2e9, bandwidth=3e12, l2_bandwidth=8e12)
-CONSTANTS = GemmConstants(
-    launch=1e-6,
-    peak_share=0.8,
-    bandwidth_share=0.9,
-    l2_share=0.7,
-    reread_share=0.1,
-    draw_bytes_per_clock=40.0,
-    blocks_per_unit=2.0,
-    tile_fill=3e-7,
-    tile_exponent=0.4,
-    wave_quantisation=0.3,
-    split_launch=2e-6,
-    per_group=1e-8,
-    pnorm=4.0,
-    step_clocks=700.0,
+CONSTANTS = TensorCoreKernel.constants(
+    {
+        "launch": 1e-6,
+        "peak_share": 0.8,
+        "bandwidth_share": 0.9,
+        "l2_share": 0.7,
+        "reread_share": 0.1,
+        "draw_bytes_per_clock": 40.0,
+        "blocks_per_unit": 2.0,
+        "tile_fill": 3e-7,
+        "tile_exponent": 0.4,
+        "wave_quantisation": 0.3,
+        "split_launch": 2e-6,
+        "per_group": 1e-8,
+        "pnorm": 4.0,
+        "step_clocks": 700.0,
+    }
 )
 
 extents = st.integers(1, 20_000)
@@ -85,7 +87,7 @@ def slow(m, n, k, groups=1.0):
 @settings(max_examples=draws(60), deadline=None)
 @given(extents, extents, extents, st.integers(1, 64))
 def test_it_is_the_best_of_a_loop_over_candidates(m: int, n: int, k: int, groups: int) -> None:
-    constants = replace(CONSTANTS, quantise_bytes=5.0)
+    constants = TensorCoreKernel.constants({**CONSTANTS.stated, "quantise_bytes": 5.0})
     found = times(float(m), float(n), float(k), constants=constants, groups=float(groups))
     wanted, choice = slow(m, n, k, groups)
     assert float(found.total_s) == pytest.approx(wanted, rel=1e-9)
@@ -104,7 +106,7 @@ def test_whole_waves_of_the_largest_tile_run_at_the_peak(i: int, j: int) -> None
         n,
         k,
         machine=machine,
-        constants=GemmConstants(pnorm=50.0),
+        constants=TensorCoreKernel.constants({"pnorm": 50.0}),
         tiles=((256, 192),),
         splits=(1,),
     )
@@ -114,8 +116,8 @@ def test_whole_waves_of_the_largest_tile_run_at_the_peak(i: int, j: int) -> None
 def test_a_partly_filled_wave_costs_a_whole_one_where_blocks_wait() -> None:
     machine = Processor(peak=1e14, units=10.0, clock=1e9, bandwidth=1e30)
     options = {"machine": machine, "tiles": ((128, 128),), "splits": (1,)}
-    hard = GemmConstants(wave_quantisation=1.0, pnorm=50.0)
-    soft = GemmConstants(wave_quantisation=0.0, pnorm=50.0)
+    hard = TensorCoreKernel.constants({"wave_quantisation": 1.0, "pnorm": 50.0})
+    soft = TensorCoreKernel.constants({"wave_quantisation": 0.0, "pnorm": 50.0})
     ten, eleven = (
         float(times(128.0 * b, 128.0, 4096.0, constants=hard, **options).total_s) for b in (10, 11)
     )
@@ -130,8 +132,7 @@ parts = st.sampled_from(("peak", "clock", "bandwidth", "l2_bandwidth"))
 
 @given(extents, extents, extents, parts, st.floats(1.0, 16.0))
 def test_a_faster_part_is_never_slower(m: int, n: int, k: int, part: str, by: float) -> None:
-    stated = {f: getattr(MACHINE, f) for f in Processor.__dataclass_fields__}
-    faster = Processor(**{**stated, part: stated[part] * by})
+    faster = MACHINE._replace(**{part: getattr(MACHINE, part) * by})
     before, after = (times(float(m), float(n), float(k), machine=x) for x in (MACHINE, faster))
     assert float(after.total_s) <= float(before.total_s) * (1 + 1e-12)
 

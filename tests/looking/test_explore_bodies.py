@@ -132,7 +132,7 @@ def test_every_fault_of_a_body_is_told_at_once(client: Any) -> None:
 
 def test_old_structures_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Graphs of many structures that were asked for do not pile up, and answers stay the same."""
-    monkeypatch.setattr(module, "MOST_STRUCTURES", 4)
+    monkeypatch.setattr(module, "MAX_CACHED_STRUCTURES", 4)
 
     def asked(width: int) -> Any:
         found = answer(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import highspy
 import numpy as np
@@ -399,3 +400,22 @@ def test_ctrl_c_ends_a_run_and_the_process_ends_cleanly() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
+def test_every_solver_that_knows_a_gap_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gurobi:
+        name = "GUROBI"
+
+        def __init__(self, msg: bool = True, timeLimit: float = 0, gapRel: float = 1e-4) -> None:
+            self.gap = gapRel
+
+    class Mosek:
+        name = "MOSEK"
+
+        def __init__(self, msg: bool = True, timeLimit: float = 0) -> None: ...
+
+    kinds = {"GUROBI": Gurobi, "MOSEK": Mosek}
+    library = SimpleNamespace(getSolver=lambda name, **settings: kinds[name](**settings))
+    monkeypatch.setattr(solvers, "_library", lambda: library)
+    assert solvers._settings("gurobi", "GUROBI", 5.0) == {"timeLimit": 5.0, "gapRel": 1e-12}
+    assert solvers._settings("mosek", "MOSEK", math.inf) == {}

@@ -11,6 +11,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.charts.face import Plots
+from perfmodel.charts.search_layers import format_styles
 from perfmodel.errors import InputError
 from perfmodel.search.accuracy import AccuracyTable
 from perfmodel.search.result import SearchResult
@@ -30,7 +31,7 @@ class Losses:
             bits = [
                 16.0 if f is None else float(f.bits) for f in (option.weights, option.activations)
             ]
-            return 2.0 ** -bits[0] + 2.0 ** -bits[1] + (1.0 - option.kept)
+            return 2.0 ** -bits[0] + 2.0 ** -bits[1] + (1.0 - option.channels)
 
         rows = [
             np.array([(1.0 + (7 * i) % 5) * loss(o) for o in given])
@@ -101,7 +102,7 @@ def test_the_front_is_the_result_s(found: SearchResult) -> None:
     shade = next(s for s in figure.layout.shapes if s.type == "rect")
     assert shade.x0 == 6 * MIB < shade.x1
     assert "all proved" in figure.layout.title.text
-    assert "proved of the model: sums over kernels" in figure.layout.title.text
+    assert "proved under the model: sums over kernels" in figure.layout.title.text
     assert "Limit: weight_bytes <= 6 MiB." in figure.layout.meta["alt"]
 
 
@@ -194,6 +195,17 @@ def test_sparse_weights_are_hatched_and_macs_are_drawn() -> None:
     assert figure.layout.yaxis.title.text == "multiply-accumulates"
 
 
+def test_every_sparse_format_of_one_colour_is_hatched() -> None:
+    """Four sparsities of one width are hatched, and differ; the dense format is plain."""
+    sparse = [f"int4+{pattern}" for pattern in ("1:4", "2:4", "1:8", "3:8")]
+    styles = format_styles(["int4", *sparse])
+    assert len({color for color, _ in styles.values()}) == 1
+    assert styles["int4"][1] == ""
+    patterns = [styles[name][1] for name in sparse]
+    assert all(patterns)
+    assert len(set(patterns)) == len(patterns)
+
+
 def test_channels_kept_are_a_strip() -> None:
     r = search(
         "mlperf_tiny_vww",
@@ -210,10 +222,12 @@ def test_channels_kept_are_a_strip() -> None:
     kept = [x for t in traces["channels"] for x in t.x]
     assert len(kept) == len(set(kept)) > 10
     halves = [text for t in traces["channels"] for text in t.text if text == "50"]
-    chosen = {d.name: r.best.configuration[d.name] for d in r.space.decisions if d.whole}
-    whole = {d.name: d.whole for d in r.space.decisions if d.whole}
+    chosen = {d.name: r.best.configuration[d.name] for d in r.space.decisions if d.full_width}
+    whole = {d.name: d.full_width for d in r.space.decisions if d.full_width}
     layers_halved = sum(
-        len(d.layers) for d in r.space.decisions if d.whole and chosen[d.name] == whole[d.name] / 2
+        len(d.layers)
+        for d in r.space.decisions
+        if d.full_width and chosen[d.name] == whole[d.name] / 2
     )
     assert len(halves) == layers_halved > 0
     assert "memories.main.bandwidth 16 GB/s" in figure.layout.title.text

@@ -172,7 +172,7 @@ def test_what_fits_is_not_explained() -> None:
     with pytest.raises(ValueError, match="every step fits"):
         over_working_set(residual(), 192 * KIB)
     with pytest.raises(ValueError, match="fits into"):
-        over_peak(residual(), 300 * KIB, 300 * KIB)
+        over_peak(residual(), 300 * KIB, Certified(None, 300 * KIB, 300 * KIB))
 
 
 def test_it_is_plain_data() -> None:
@@ -182,7 +182,7 @@ def test_it_is_plain_data() -> None:
     assert data["unit"] == "B"
     assert data["proved"] is True
     assert [set(v) for v in data["levers"]] == [{"statement", "saves", "enough"}] * len(why.levers)
-    seconds = replace(why, unit="s", demand=2.0)
+    seconds = replace(why, unit="s")
     assert " s  " in seconds.text()
 
 
@@ -250,7 +250,7 @@ def test_the_fullest_moment_of_the_best_order_is_opened() -> None:
     problem = residual()
     best = minimum_peak(problem)
     assert best.value == 240 * KIB
-    why = over_peak(problem, 200 * KIB, best.value, best.solution)
+    why = over_peak(problem, 200 * KIB, best)
     assert sum(t.amount for t in why.terms) == best.value
     assert {t.name for t in why.terms} == {
         "h (read)",
@@ -264,7 +264,7 @@ def test_the_fullest_moment_of_the_best_order_is_opened() -> None:
     assert greedy(problem, 200 * KIB).value == 64 * KIB
     half = said["half the bits of every activation (as from 8 to 4)"]
     assert half.saves == 240 * KIB - minimum_peak(narrowed(problem)).value
-    assert not over_peak(problem, 200 * KIB, 230 * KIB, proved=False).terms
+    assert not over_peak(problem, 200 * KIB, Certified(None, 230 * KIB, 0)).terms
 
 
 @settings(max_examples=draws(40))
@@ -272,7 +272,7 @@ def test_the_fullest_moment_of_the_best_order_is_opened() -> None:
 def test_terms_of_any_peak_add_up(seed: int, steps: int) -> None:
     problem = random_sums(random.Random(seed), steps)
     best = minimum_peak(problem)
-    why = over_peak(problem, best.value - 1, best.value, best.solution)
+    why = over_peak(problem, best.value - 1, best)
     assert sum(t.amount for t in why.terms) == best.value == why.demand
     for lever in why.levers:
         assert lever.saves > 0

@@ -33,7 +33,7 @@ def replay_levels(problem: Problem, plan: LevelPlan) -> tuple[int, ...]:
     waiting = [len(r) for r in problem.readers]
     crossed = [0] * n
     for k, s in enumerate(plan.order):
-        step, kept = problem.steps[s], plan.held[k]
+        step, kept = problem.steps[s], plan.contents[k]
         # A copy that moves down is there while it passes; drops come after the moves down.
         passing: set[tuple[int, int]] = set()
         old = [set(level) for level in there]

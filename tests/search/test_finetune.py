@@ -152,13 +152,13 @@ def test_the_choice_is_that_of_an_enumeration(activation: str) -> None:
     floor, top = min(v[0] for v in values), max(v[0] for v in values)
     for limit in np.linspace(floor, top, 9):
         wanted = max(gain for peak, gain in values if peak <= limit + 1e-9)
-        found, bound, proved = best(memory, gains, float(limit) + 1e-6, Deadline(20.0))
-        assert found is not None
-        assert proved
-        assert sum(gains[c] for c in found.items()) == pytest.approx(wanted)
-        assert bound == pytest.approx(wanted)
-        assert memory.peak_bytes(found) <= limit + 1e-3
-    assert best(memory, gains, floor * 0.9, Deadline(20.0))[0] is None
+        answer = best(memory, gains, float(limit) + 1e-6, Deadline(20.0))
+        assert answer.solution is not None
+        assert answer.proved
+        assert sum(gains[c] for c in answer.solution.items()) == pytest.approx(wanted)
+        assert -answer.bound == pytest.approx(wanted)
+        assert memory.peak_bytes(answer.solution) <= limit + 1e-3
+    assert best(memory, gains, floor * 0.9, Deadline(20.0)).status == "infeasible"
 
 
 RES = {"height": 128, "width": 128, "classes": 10}
@@ -248,12 +248,13 @@ def test_more_memory_never_trains_less_and_what_is_chosen_fits(one: float, two: 
     worth = gains_of(memory, {})
     found: list[float] = []
     for limit in (small / 2**21 * most, large / 2**21 * most):
-        scheme, bound, proved = best(memory, worth, limit, Deadline(10.0))
-        assert proved
+        answer = best(memory, worth, limit, Deadline(10.0))
+        scheme = answer.solution
+        assert answer.proved
         found.append(-1.0 if scheme is None else sum(worth[c] for c in scheme.items()))
         if scheme is not None:
             assert memory.peak_bytes(scheme) <= limit * (1 + 1e-9)
-            assert found[-1] == pytest.approx(bound)
+            assert found[-1] == pytest.approx(-answer.bound)
     assert found[0] <= found[1] * (1 + 1e-9)
 
 

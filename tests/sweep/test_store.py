@@ -85,7 +85,7 @@ def test_resuming_gives_the_same_bytes(
         computed.append(1)
         return real(held, chunk)
 
-    monkeypatch.setattr("perfmodel.sweep.executor.evaluate", counting)
+    monkeypatch.setattr("perfmodel.sweep.chunk.evaluate", counting)
     run_plan(plan, output=output, resume=True)
     assert output.read_bytes() == expected
     assert len(computed) == len(plan.chunks) - 4

@@ -57,11 +57,16 @@ def test_fewer_clients_than_groups_make_no_more_requests_than_they_are() -> None
 def test_a_full_server_says_how_many_run_and_how_long_the_others_wait() -> None:
     full = serve("llama_3_8b", "h100", concurrency=2000)
     told = full.notes[0]
-    for part in ("2,000", f"{full.served:,.0f} run", f"{2000 - full.served:,.0f} wait", "Little"):
+    for part in (
+        "2,000",
+        f"holds {full.served:,.0f} of",
+        f"{2000 - full.served:,.0f} wait",
+        "Little",
+    ):
         assert part in told
     assert full.to_dict()["notes"] == list(full.notes)
     assert full.to_dict()["waiting_s"] > 100.0
-    assert not any("wait;" in note for note in serve("llama_3_8b", "h100").notes)
+    assert not any("wait, on average" in note for note in serve("llama_3_8b", "h100").notes)
 
 
 @pytest.mark.parametrize("runtime", ["vllm", "generic"])

@@ -216,7 +216,7 @@ def test_nothing_fits() -> None:
     ("arguments", "words"),
     [
         ((TileNest(), Widths(input=-1), 10, 5), "not negative"),
-        ((TileNest(), Widths(), 5, 10), "fall from the outermost"),
+        ((TileNest(), Widths(), 5, 10), "must not increase from the outermost"),
         ((TileNest(), Widths(), 10, 5, Conventions(allocation="uneven")), "even"),
         (
             (TileNest(9, 9, 1, 1, 3, 3, row_dilation=2), Widths(), 9, 5, Conventions(halo="kept")),

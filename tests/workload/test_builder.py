@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.workload.builder import GraphBuilder, broadcast, conv_size
-from perfmodel.workload.symbols import evaluate, symbol
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.sliding_window import conv_size
+from perfmodel.workload.symbols import broadcast, evaluate, symbol
 
 small = st.integers(1, 5)
 

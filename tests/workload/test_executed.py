@@ -12,11 +12,12 @@ from perfmodel.hardware.runtime import EXECUTED_CLASSES, Runtime
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.engine_model import execution_of
 from perfmodel.workload.algorithms import WINOGRAD, executed_macs, transform_ops
-from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
+from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.executed import ExecutionPolicy, executed
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.layouts import BlockedChannelLayout, with_conversions
 from perfmodel.workload.lower import lower
+from perfmodel.workload.vector_functions import VECTOR_OPS
 from perfmodel.workload.workload import Workload
 
 BATCH, TOKENS, WIDTH = 2, 16, 64

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.ask import sweep
-from perfmodel.errors import InputError
 from perfmodel.formats import format_named
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
@@ -388,121 +387,6 @@ def test_experts_that_are_a_tensor_each(tmp_path: Path) -> None:
 
 
 # files in parts
-
-
-def parts(folder: Path, count: int = 3) -> list[Path]:
-    keys, held = llama(**SMALL, mix="Q4_K_M")
-    found: list[Path] = []
-    step = -(-len(held) // count)
-    for i in range(count):
-        own = {"split.no": i, "split.count": count, "split.tensors.count": len(held)}
-        path = folder / f"m-{i + 1:05}-of-{count:05}.gguf"
-        part = held[i * step : (i + 1) * step]
-        found.append(write(path, {**(keys if i == 0 else {}), **own}, part))
-    return found
-
-
-def test_parts_are_one_model_whichever_is_named(tmp_path: Path) -> None:
-    whole = find(write(tmp_path / "m.gguf", *llama(**SMALL, mix="Q4_K_M")))
-    for path in parts(tmp_path):
-        found = find(path)
-        assert found.name == "m"
-        assert found.weights == whole.weights
-        assert predict(found, hardware(MAC)).latency_s == pytest.approx(
-            predict(whole, hardware(MAC)).latency_s, rel=1e-12
-        )
-
-
-def test_every_missing_part_is_named(tmp_path: Path) -> None:
-    files = parts(tmp_path)
-    files[1].unlink()
-    files[2].unlink()
-    with pytest.raises(InputError) as error:
-        find(files[0])
-    assert [f.file for f in error.value.faults] == [str(files[1]), str(files[2])]
-    assert "a part is missing" in str(error.value)
-
-
-def test_parts_that_do_not_belong_together(tmp_path: Path) -> None:
-    files = parts(tmp_path)
-    files[1].write_bytes(files[2].read_bytes())
-    with pytest.raises(InputError, match="says that it is part 2"):
-        find(files[0])
-    alone = tmp_path / "alone.gguf"
-    alone.write_bytes(files[0].read_bytes())
-    with pytest.raises(InputError, match="is one of 3 parts"):
-        find(alone)
-
-
-# what is refused
-
-
-def refused(path: Path, keys: dict[str, Any], held: list[Tensor]) -> list[str]:
-    with pytest.raises(InputError) as error:
-        find(write(path, keys, held))
-    return [str(fault) for fault in error.value.faults]
-
-
-def test_a_vocabulary_alone_is_said_to_be_one(tmp_path: Path) -> None:
-    keys = {
-        "general.architecture": "llama",
-        "tokenizer.ggml.tokens": [f"t{i}" for i in range(5000)],
-    }
-    (told,) = refused(tmp_path / "v.gguf", keys, [])
-    assert "holds a vocabulary of 5,000 tokens of the architecture 'llama' and no tensors" in told
-
-
-def test_an_unknown_architecture_is_named_with_the_nearest(tmp_path: Path) -> None:
-    keys, held = llama(**SMALL, mix="Q4_0")
-    (told,) = refused(tmp_path / "a.gguf", keys | {"general.architecture": "qwen3mo"}, held)
-    assert "no reader for the architecture 'qwen3mo'" in told
-    assert "did you mean 'qwen3moe'" in told
-    del keys["general.architecture"]
-    (told,) = refused(tmp_path / "b.gguf", keys, held)
-    assert "missing key 'general.architecture'" in told
-
-
-def test_missing_foreign_and_misshapen_tensors_are_all_named(tmp_path: Path) -> None:
-    keys, held = llama(**SMALL, mix="Q4_0")
-    changed = [t for t in held if t[0] != "blk.2.attn_v.weight"]
-    changed[changed.index(("blk.1.ffn_up.weight", (256, 512), "Q4_0"))] = (
-        "blk.1.ffn_up.weight",
-        (256, 480),
-        "Q4_0",
-    )
-    changed.append(("blk.3.adapter.weight", (256, 4096), "Q4_0"))
-    told = "\n".join(refused(tmp_path / "a.gguf", keys, changed))
-    assert "has no tensor 'blk.2.attn_v.weight'" in told
-    assert (
-        "'blk.1.ffn_up.weight' of shape [256, 480] holds 122,880 elements; expected 131,072" in told
-    )
-    assert "stands for 'blk.3.adapter.weight'" in told
-    assert ": byte " in told
-
-
-def test_keys_at_fault_are_all_named(tmp_path: Path) -> None:
-    keys, held = llama(**SMALL, mix="Q4_0")
-    del keys["llama.attention.head_count"]
-    keys["llama.attention.head_cuont"] = 4
-    keys["llama.feed_forward_length"] = [512, 512, 256, 512]
-    keys["llama.embedding_length"] = "wide"
-    told = "\n".join(refused(tmp_path / "a.gguf", keys, held))
-    assert "did you mean 'llama.attention.head_count'" in told
-    assert "differs from layer to layer" in told
-    assert "llama.embedding_length: 'wide' is no size" in told
-
-
-def test_what_shapes_the_graph_is_the_files(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.gguf", *llama(**SMALL, mix="Q4_0"))
-    with pytest.raises(InputError, match="is 4 by the tensors of the file"):
-        find(path, {"layers": 2})
-
-
-def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.gguf", *llama(**SMALL, mix="Q4_0"))
-    first = find(path).weights
-    write(path, *llama(**(SMALL | {"layers": 6}), mix="Q4_0"))
-    assert find(path).weights > first
 
 
 def test_the_writer_writes_what_the_specification_says() -> None:

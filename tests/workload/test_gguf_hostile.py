@@ -12,6 +12,7 @@ import pytest
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
+from perfmodel.workload.importers.gguf.read import LongArray, read_header
 from perfmodel.workload.library import find
 from tests.draws import draws, of_draws
 from tests.workload.gguf_writer import header, llama, text, value, write
@@ -228,3 +229,12 @@ def test_the_writer_of_these_tests_can_write_every_kind_of_value() -> None:
     assert value(-1)[0] == 5
     assert value(2.0)[0] == 6
     assert value([True])[1][:4] == struct.pack("<I", 7)
+
+
+def test_only_stored_values_count_towards_the_limit_on_them(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(header({"vocabulary": [1] * (2**18 + 1), "heads": [8, 4]}))
+    assert read_header(path).keys == {"vocabulary": LongArray(2**18 + 1), "heads": [8, 4]}
+    path.write_bytes(header({f"k{i}": [7] * 4096 for i in range(65)} | {"heads": [8, 4]}))
+    stored = read_header(path).keys
+    assert [name for name, v in stored.items() if isinstance(v, LongArray)] == ["k64", "heads"]

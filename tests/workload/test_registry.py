@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 from onnx import helper as untyped
 
-from perfmodel.workload.importers.keras.pointwise import HANDLERS as KERAS
+from perfmodel.workload.importers.keras.topology import HANDLERS as KERAS
 from perfmodel.workload.importers.onnx import load_onnx
 from perfmodel.workload.importers.onnx.domains import STANDARD
 from perfmodel.workload.importers.onnx.registry import (
     COPIES,
     FUNCTIONS,
+    GROUPS,
     LOOKUPS,
+    MODULES,
     NORMS,
     POOLS,
     REDUCTIONS,
     called,
     plain,
 )
+from perfmodel.workload.importers.tflite import cells
+from perfmodel.workload.importers.tflite import operators as own_operators
 from perfmodel.workload.importers.tflite.operator_table import handler_of
+from perfmodel.workload.importers.tflite.registered import OPERATORS
 from perfmodel.workload.importers.torch_export.operators import writer_of
+
+#: Functions that other modules call.
+SHARED = {"spatial_mean", "stated", "price_unknown", "stated_format", "converted", "stft_lengths"}
 
 #: Function -> operations an element: a transcendental counts 4, a division 4, a product 1.
 OPERATIONS = {
@@ -81,6 +90,17 @@ def test_formats_spell_a_function_their_own_way(name: str, spellings: tuple[str,
 def test_every_operator_has_a_price_or_says_why() -> None:
     unpriced = {name for name, operator in STANDARD.items() if operator.price is None}
     assert unpriced == {"Scan"}
+
+
+def test_every_rule_and_price_is_of_an_entry() -> None:
+    """A function of a node that no entry names prices nothing, unless another one calls it."""
+    operators = [each for group in (*GROUPS.values(), OPERATORS) for each in group.values()]
+    named = {getattr(f, "func", f) for each in operators for f in (each.shape, each.price)}
+    for module in (*MODULES, cells, own_operators):
+        source = inspect.getsource(module)
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                assert function in named or source.count(name) > 1 or name in SHARED, name
 
 
 def test_no_name_stands_for_two_operators_of_a_group() -> None:

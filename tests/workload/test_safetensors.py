@@ -158,11 +158,11 @@ def test_without_a_config_what_names_and_shapes_tell(
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("llama_3_8b", "no tensor tells the size of a head"),
-        ("mixtral_8x7b", "how many of them a token visits"),
-        ("gemma_2_2b", "no tensor tells its sliding window"),
-        ("mamba_130m", "those of no network"),
-        ("whisper_tiny", "none of a Llama, GPT-2 or BERT"),
+        ("llama_3_8b", "the tensors do not determine the head size"),
+        ("mixtral_8x7b", "how many are active per token"),
+        ("gemma_2_2b", "do not determine its sliding window"),
+        ("mamba_130m", "match no architecture"),
+        ("whisper_tiny", "not those of a Llama, GPT-2 or BERT"),
     ],
 )
 def test_without_a_config_what_they_leave_open(model: str, said: str, tmp_path: Path) -> None:
@@ -211,6 +211,29 @@ def test_odd_tensors_are_faults(odd: dict[str, tuple[str, list[int]]], tmp_path:
         find(path, {"head_dim": 16})
 
 
+def test_a_patch_that_is_not_square_is_called_so(tmp_path: Path) -> None:
+    model = "vit_base_patch16_224_in21k"
+    path, _ = folder(tmp_path, model)
+    (tmp_path / "config.json").unlink()
+    shapes = {name: shape for name, shape, _ in tensors(model)}
+    for across, rows, message in (
+        (8, 197, "patches of 16 x 8 pixels are not square"),
+        (16, 196, "195 patch positions do not form a square grid"),
+    ):
+        odd = {
+            name: [*shape[:3], across]
+            if len(shape) == 4
+            else [1, rows, shape[2]]
+            if "position" in name
+            else shape
+            for name, shape in shapes.items()
+        }
+        write(path, {name: ("F32", shape) for name, shape in odd.items()})
+        with pytest.raises(InputError) as error:
+            find(path)
+        assert [fault.message for fault in error.value.faults] == [message]
+
+
 def test_a_tensor_called_as_a_layer_is_one_more_tensor(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
     write(path, {**TINY, "blk": ("F16", [1])})
@@ -243,6 +266,6 @@ def test_heads_of_widths_that_nobody_published_are_asked_for(tmp_path: Path) -> 
         for n, shape, _ in tensors("bert_base_uncased")
     }
     write(path, held)
-    with pytest.raises(InputError, match="no tensor tells the size of a head"):
+    with pytest.raises(InputError, match="the tensors do not determine the head size"):
         find(path)
     assert find(path, {"head_dim": 32}).macs > 0

@@ -7,8 +7,9 @@ import pytest
 
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.library import find, names
-from perfmodel.workload.lower import OperatorTable, lower
+from perfmodel.workload.lower import lower
 from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.shapes import Nests
 from tests.offenders import each
 

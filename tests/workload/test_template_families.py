@@ -283,3 +283,29 @@ def test_faults_of_phases_have_their_places(tmp_path: Path, sound: str) -> None:
     lines = [line for line in faults(path) if message in line]
     assert lines, faults(path)
     assert lines[0].startswith(place), lines
+
+
+def test_two_repeats_of_one_phase_do_not_share_a_layer_name(tmp_path: Path) -> None:
+    path = tmp_path / "phased.yaml"
+    once = '        - {name: once, label: "", op: pass, steps: 1, keys: context, cached: true}\n'
+    assert PHASED.count(once) == 1
+    path.write_text(PHASED.replace(once, once + once.replace("once", "again")))
+    assert any(
+        line.startswith("24:11: ") and "a second repeat with layers 'layer'" in line
+        for line in faults(path)
+    )
+
+
+def test_loops_of_a_stated_nest_are_integers(own: Path) -> None:
+    layer = """\
+    - name: product
+      op: operator
+      input: fc
+      kind: gemm
+      shape: [batch, 4]
+      nests: [{loops: {m: batch, n: 4, k: 2.5}, operands: [[fc, mk], [joined, mn]]}]
+"""
+    own.write_text(OWN + layer)
+    assert any(
+        line.startswith("49:43: ") and "extent 2.5 is not whole" in line for line in faults(own)
+    )

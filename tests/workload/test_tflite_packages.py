@@ -84,7 +84,7 @@ def _mltk(networks: Any, name: str) -> Path:
 def _edges(steps: list[Step]) -> Iterator[OnnxValue]:
     for step in steps:
         if isinstance(step, OnnxNode):
-            yield from (*step.present, *step.made)
+            yield from (*step.present, *step.written)
         elif isinstance(step, OnnxIfBranches):
             yield from _edges([*step.then_steps, *step.else_steps])
         elif isinstance(step, Repeat):

@@ -258,8 +258,7 @@ def test_a_free_field_counts_as_the_fixed_one(field: str) -> None:
 def test_a_decode_table_rests_on_few_monomials() -> None:
     lowered = lower(find("llama_3_8b", {"phase": "decode"}).graph())
     # Compiled here: of a graph that is lowered already, any program may stand for the bare one.
-    program = lowered._compile(accesses=False)  # pyright: ignore[reportPrivateUsage]
-    assert len(program.monomials) <= 4
+    assert len(lowered.compile().program.monomials) <= 4
 
 
 def test_layers_unroll_to_their_own_weights_and_caches() -> None:

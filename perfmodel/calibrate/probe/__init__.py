@@ -1,6 +1,6 @@
-"""Measure the host: what it computes and moves, as a device spec.
+"""Measurement of the host: its compute and memory rates, as a device spec.
 
-Nothing here runs by itself: a spec is read without running code, probing is asked for.
+Importing this package measures nothing: a spec is read without running code, probing is explicit.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ __all__ = [
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Cache="HostCache", Plan="ProbePlan")
 
-#: Part of the budget that the dispatch of onnxruntime takes.
+#: Share of the time budget for the dispatch of onnxruntime.
 _DISPATCH = 0.1
 _LOST = "numpy measured, without clock, latencies, widths and the nearest cache"
 
 
 @contextmanager
 def host_meter() -> Generator[tuple[Meter, tuple[str, ...]]]:
-    """The best meter that the host allows, and what is lost where it is numpy's."""
+    """Yield the best meter available on the host, and the limitations of numpy's if it is that."""
     command = compiler()
     with ExitStack() as stack:
         try:
             if command is None:
                 raise MeterError("no C compiler was found")
-            found: Meter = stack.enter_context(compiled(command))
+            meter: Meter = stack.enter_context(compiled(command))
             lost: tuple[str, ...] = ()
         except MeterError as error:
-            found, lost = WithNumpy(), (f"{error}: {_LOST}",)
-        yield found, lost
+            meter, lost = WithNumpy(), (f"{error}: {_LOST}",)
+        yield meter, lost
 
 
 def probe(
@@ -76,34 +76,34 @@ def probe(
     clock: Callable[[], float] = time.monotonic,
     progress: Callable[[str], None] = lambda text: None,
 ) -> HostFacts:
-    """Measure the host.
+    """Measure the host's compute, memory and dispatch rates.
 
     Parameters
     ----------
     seconds : float
-        Budget of time; one round of measurements is carried out in any case.
+        Time budget; one round of measurements is carried out regardless.
     cores : int
-        Cores that the facts are to describe.
+        Cores that the facts describe.
     meter, identity : optional
-        Instead of the host's.
+        Replacements for the host's.
     onnxruntime : module, optional
-        Whose dispatch is measured.
+        Runtime whose dispatch is measured.
     clock : callable
-        Seconds, rising.
+        Monotonic seconds.
     progress : callable
-        Told what is going on.
+        Called with messages on progress.
 
     Raises
     ------
     InputError
-        Where not even a peak and a bandwidth can be measured.
+        No peak or no bandwidth can be measured.
     """
     who = identify() if identity is None else identity
     if meter is not None:
         return _probe(seconds, cores, meter, (), who, onnxruntime, clock, progress)
     progress("compiling the kernels")
-    with host_meter() as (found, notes):
-        return _probe(seconds, cores, found, notes, who, onnxruntime, clock, progress)
+    with host_meter() as (best, notes):
+        return _probe(seconds, cores, best, notes, who, onnxruntime, clock, progress)
 
 
 def _probe(

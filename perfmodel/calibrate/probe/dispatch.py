@@ -1,8 +1,8 @@
-"""What an installed onnxruntime takes to dispatch a node, a view, a body and a run; one thread.
+"""Dispatch times of an installed onnxruntime: per node, view, body and run; one thread.
 
-Its models are written as bytes, without the onnx package: protocol buffers as in onnx.proto of the
-ONNX repository, where a message is a row of fields, each a key (field number and wire type) and a
-value.
+The models are written as bytes, without the onnx package: protocol buffers as in onnx.proto of the
+ONNX repository, where a message is a sequence of fields, each a key (field number and wire type)
+and a value.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 
 import numpy as np
 
-#: Lengths of the chains; the shortest tells the run, the slope tells the node.
+#: Lengths of the chains; the shortest yields the time per run, the slope that per node.
 _LENGTHS = (1, 101, 201, 401)
 _FEWER = (2, 52, 102, 202)
-#: Runs timed together: long beside the clock's step, short beside a slice of the scheduler.
+#: Runs timed together: long against the clock's resolution, short against a scheduler slice.
 _TOGETHER = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Times of dispatch.
+    """Dispatch times.
 
     Attributes
     ----------
     version : str
-        Of onnxruntime.
+        Version of onnxruntime.
     per_node_s, per_run_s : float
         Slope and intercept of the time of chains of trivial nodes against their length.
     per_view_s : float or None
-        Slope of chains of nodes that add and take away an axis.
+        Slope of chains of nodes that add and remove an axis.
     per_subgraph_s : float or None
-        Slope of chains of ``If`` nodes, less the node inside each body, which is no more than a
+        Slope of chains of ``If`` nodes, minus the node inside each body, which costs no more than a
         view.
     """
 
@@ -52,28 +52,28 @@ def measure_dispatch(
     clock: Callable[[], float] = time.perf_counter,
     timer: Callable[[], float] = time.thread_time,
 ) -> Dispatch:
-    """Time chains of nodes on one float, each long enough to see the dispatch of a node.
+    """Time chains of nodes on one float, long enough to resolve the dispatch of a node.
 
     Parameters
     ----------
     seconds : float
-        Time to spend; every chain is run at least a few times whatever it is.
+        Time to spend; every chain runs at least a few times regardless.
     onnxruntime : module
     clock : callable
-        Seconds, rising, that are spent.
+        Monotonic seconds, for the budget.
     timer : callable
-        Seconds, rising, that chains are timed by: those that this thread runs, without the slices
-        that other processes get.
+        Seconds for timing the chains: CPU time of this thread, without the slices of other
+        processes.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     x = {"x": np.ones(1, np.float32)}
-    chosen = {**x, "c": np.array(True)}
-    families = ((chain, _LENGTHS, x), (views, _FEWER, x), (choices, _FEWER, chosen))
+    with_condition = {**x, "c": np.array(True)}
+    families = ((chain, _LENGTHS, x), (views, _FEWER, x), (choices, _FEWER, with_condition))
     timed = [
-        (onnxruntime.InferenceSession(made(n), options, providers=["CPUExecutionProvider"]), feeds)
-        for made, lengths, feeds in families
+        (onnxruntime.InferenceSession(build(n), options, providers=["CPUExecutionProvider"]), feeds)
+        for build, lengths, feeds in families
         for n in lengths
     ]
     best = [float("inf")] * len(timed)
@@ -102,7 +102,7 @@ _OPERATORS = 13
 
 
 def _whole(number: int) -> bytes:
-    """Base 128, lowest seven bits first."""
+    """Return a varint: base 128, lowest seven bits first."""
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -121,7 +121,7 @@ def _part(field: int, value: bytes | str) -> bytes:
 
 
 def _one(name: str, kind: int = _FLOAT, *, scalar: bool = False) -> bytes:
-    """ValueInfoProto of a tensor of one number."""
+    """Return the ValueInfoProto of a tensor with one number."""
     shape = b"" if scalar else _part(1, _number(1, 1))
     tensor = _number(1, kind) + _part(2, shape)
     return _part(1, name) + _part(2, _part(1, tensor))
@@ -133,7 +133,7 @@ def _node(operator: str, reads: tuple[str, ...], write: str, *attributes: bytes)
 
 
 def _model(nodes: list[bytes], stored: bytes = b"", further: bytes = b"") -> bytes:
-    """ModelProto of a graph from ``x`` to ``y``, both one float."""
+    """Return the ModelProto of a graph from ``x`` to ``y``, both one float."""
     graph = b"".join(_part(1, node) for node in nodes) + _part(2, "chain")
     graph += stored + _part(11, _one("x")) + further + _part(12, _one("y"))
     return _number(1, _IR_VERSION) + _part(7, graph) + _part(8, _number(2, _OPERATORS))
@@ -144,7 +144,7 @@ def _names(nodes: int) -> list[str]:
 
 
 def chain(nodes: int) -> bytes:
-    """A model of additions in a row, each of one float: nothing but dispatch.
+    """Return a model of consecutive additions, each of one float: only dispatch.
 
     Parameters
     ----------
@@ -155,23 +155,23 @@ def chain(nodes: int) -> bytes:
 
 
 def views(nodes: int) -> bytes:
-    """A model of views in a row, an axis added and taken away in turn.
+    """Return a model of consecutive views that alternately add and remove an axis.
 
     Parameters
     ----------
     nodes : int
         Even, at least 2. Input ``x``, output ``y``.
     """
-    made = [
+    reshapes = [
         _node("Squeeze" if i % 2 else "Unsqueeze", (a, "axis"), b)
         for i, (a, b) in enumerate(pairwise(_names(nodes)))
     ]
     axis = _number(1, 1) + _number(2, _INT64) + _number(7, 0) + _part(8, "axis")
-    return _model(made, _part(5, axis))
+    return _model(reshapes, _part(5, axis))
 
 
 def choices(nodes: int) -> bytes:
-    """A model of ``If`` nodes in a row, each body a single ``Identity``.
+    """Return a model of consecutive ``If`` nodes, each body a single ``Identity``.
 
     Parameters
     ----------
@@ -184,8 +184,8 @@ def choices(nodes: int) -> bytes:
         graph += _part(12, _one(result))
         return _part(1, place) + _part(6, graph) + _number(20, _GRAPH)
 
-    made = [
+    branches = [
         _node("If", ("c",), b, body("then_branch", a, f"p{i}"), body("else_branch", a, f"q{i}"))
         for i, (a, b) in enumerate(pairwise(_names(nodes)))
     ]
-    return _model(made, further=_part(11, _one("c", _BOOL, scalar=True)))
+    return _model(branches, further=_part(11, _one("c", _BOOL, scalar=True)))

@@ -1,4 +1,4 @@
-"""What measurements say of a host: rates, latencies, widths; with how far they scatter."""
+"""Facts of a host from its measurements: rates, latencies, widths, and their scatter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfmodel.calibrate.probe.plan import DOTS, WALKERS, WIDTHS, ProbePlan
 
 @dataclass(frozen=True, slots=True)
 class LevelFacts:
-    """A memory level.
+    """Measured facts of a memory level.
 
     Attributes
     ----------
@@ -22,13 +22,13 @@ class LevelFacts:
     cache : Cache or None
         None for main memory.
     size_bytes : int
-        Working set of a thread that the figures are of.
+        Working set of a thread in the measurements.
     bandwidths : Mapping of str to Figure
         read, write, copy, triad: bytes per second, of all threads together.
     latency_s : float or None
-        Of one link that waits for the one before.
+        Latency of one link in a chain of dependent loads.
     misses_in_flight : float or None
-        Links followed at once by twelve walkers, in units of one walker's rate.
+        Links followed concurrently by twelve walkers, relative to one walker's rate.
     """
 
     name: str
@@ -40,29 +40,29 @@ class LevelFacts:
 
     @property
     def bandwidth(self) -> Figure | None:
-        """What a spec states: reads, else what numpy's copies reach."""
+        """Bandwidth for a spec: reads, else numpy's copies."""
         return self.bandwidths.get("read") or self.bandwidths.get("copy")
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """Everything that was measured, in SI units.
+    """All measured facts of a host, in SI units.
 
     Attributes
     ----------
     cores : int
-        Cores that the rates are of.
+        Cores to which the rates refer.
     width : int
-        Bits of the widest vectors, 0 where unknown.
+        Bits of the widest vectors, 0 if unknown.
     clock : Figure or None
         Hz.
     peaks : Mapping of str to Figure
         Kernel -> operations per second.
     fma_latency_clocks : float or None
     one_core, every_core : Figure or None
-        Bytes a second that one core, and all of the host, read from main memory.
+        Bytes per second that one core, and all cores of the host, read from main memory.
     edge : tuple of (int, float)
-        Working set of all threads -> bytes per second, about the last cache.
+        Working set of all threads -> bytes per second, around the capacity of the last cache.
     ramp : (int, int) or None
     dispatch : Dispatch or None
     """
@@ -85,30 +85,30 @@ class HostFacts:
     notes: tuple[str, ...] = field(default=())
 
     def level(self, name: str) -> LevelFacts | None:
-        """A level by name."""
+        """Return a level by name."""
         return next((level for level in self.levels if level.name == name), None)
 
     def per_clock(self, rate: float) -> float:
-        """Work a clock and core; the clock must be known."""
+        """Return work per clock and core; the clock must be known."""
         assert self.clock is not None
         return rate / self.clock.best / self.cores
 
     @property
     def best_width(self) -> int:
-        """Bits of the vectors that multiply fastest; the wider of two that are alike."""
+        """Bits of the vectors with the fastest multiplication; in a tie the wider ones."""
         rates = {width: self.at_width(width) for width in WIDTHS}
         known = {width: figure.best for width, figure in rates.items() if figure is not None}
         top = max(known.values(), default=0.0)
         return next((width for width, rate in known.items() if rate >= 0.97 * top), 0)
 
     def at_width(self, width: int) -> Figure | None:
-        """Operations a second in vectors of a width."""
+        """Return operations per second in vectors of a width."""
         fastest = self._fastest(f"fma_{width}", f"fused_{width}")
         return None if fastest is None else fastest[1]
 
     @property
     def int8(self) -> tuple[str, Figure] | None:
-        """Fastest products of bytes, with the kernel that makes them."""
+        """Fastest products of bytes, with their kernel."""
         return self._fastest(*DOTS, "widen_256")
 
     def _fastest(self, *kernels: str) -> tuple[str, Figure] | None:
@@ -119,7 +119,7 @@ class HostFacts:
 def facts_of_host(
     identity: Identity, plan: ProbePlan, outcome: ProbeResult, how: str, notes: tuple[str, ...] = ()
 ) -> HostFacts:
-    """Read the facts off the figures of a plan."""
+    """Return the facts that follow from the figures of a plan."""
     figures = outcome.figures
 
     def figure(kernel: str, size: int = 4096, threads: int = plan.cores) -> Figure | None:
@@ -156,8 +156,8 @@ def facts_of_host(
         {name: peak for name in names if (peak := figure(name)) is not None},
         clock.best / wait.best if clock and wait else None,
         tuple(levels),
-        figure(plan.reading, plan.beyond, 1),
-        figure(plan.reading, plan.beyond, plan.all_cores),
+        figure(plan.reading, plan.uncached, 1),
+        figure(plan.reading, plan.uncached, plan.all_cores),
         edge,
         _ramp(levels, edge),
         outcome.rounds,
@@ -167,12 +167,12 @@ def facts_of_host(
     )
 
 
-#: A machine of its own repeats itself to a few parts in a hundred.
+#: An undisturbed machine repeats its results to a few per cent.
 _BUSY = 0.15
 
 
 def _busy(outcome: ProbeResult) -> list[str]:
-    """A remark where the machine was busy with something else."""
+    """Return a remark if other load disturbed the measurements."""
     spreads = {str(measure): figure.spread for measure, figure in outcome.figures.items()}
     busy = [name for name, spread in spreads.items() if spread > _BUSY]
     if not busy:
@@ -190,8 +190,8 @@ def _each(figure: Figure, threads: int) -> Figure:
 def _ramp(levels: list[LevelFacts], edge: tuple[tuple[int, float], ...]) -> tuple[int, int] | None:
     if len(levels) < 2 or levels[-1].cache is not None or not edge:
         return None
-    inside, beyond = levels[-2].bandwidth, levels[-1].bandwidth
-    if inside is None or beyond is None:
+    inside, outside = levels[-2].bandwidth, levels[-1].bandwidth
+    if inside is None or outside is None:
         return None
     sizes, rates = zip(*edge, strict=True)
-    return ramp(sizes, rates, inside.best, beyond.best)
+    return ramp(sizes, rates, inside.best, outside.best)

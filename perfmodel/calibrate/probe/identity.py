@@ -1,7 +1,7 @@
-"""What the operating system says of its processor: model, caches, memory.
+"""Identity of the host's processor from the operating system: model, caches, memory.
 
-Linux is read through ``/proc`` and ``/sys``, macOS through ``sysctl``. What cannot be known stays
-unsaid; a note says so. Nothing here fails.
+Linux is read through ``/proc`` and ``/sys``, macOS through ``sysctl``. Unknown values are left out,
+with a note. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-#: Vector and matrix instructions worth naming, of all that a processor lists.
+#: Vector and matrix instruction sets that are reported, of all that a processor lists.
 _TELLING = (
     "sse2",
     "avx",
@@ -51,9 +51,9 @@ class HostCache:
     ----------
     level : int
     size_bytes : int
-        Of one such cache.
+        Capacity of one such cache.
     ways, line_bytes, shared_by : int or None
-        Associativity, bytes of a line, hardware threads that share one.
+        Associativity, bytes of a line, hardware threads that share one cache.
     """
 
     level: int
@@ -65,12 +65,12 @@ class HostCache:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What is known of the host without measuring.
+    """Known facts of the host, without measuring.
 
     Attributes
     ----------
     system, machine : str
-        As Python's `platform` names them: Linux, x86_64.
+        As named by Python's `platform`: Linux, x86_64.
     vendor, model : str or None
     family : int or None
         Family of an x86 processor.
@@ -82,7 +82,7 @@ class Identity:
         Nearest first.
     memory_bytes : int or None
     notes : tuple of str
-        What could not be found.
+        Facts that could not be determined.
     """
 
     system: str
@@ -98,12 +98,12 @@ class Identity:
     notes: tuple[str, ...] = ()
 
     def cache(self, level: int) -> HostCache | None:
-        """The cache of a level, where there is one."""
+        """Return the cache of a level, if there is one."""
         return next((c for c in self.caches if c.level == level), None)
 
 
 def _sysctl(name: str) -> str | None:
-    """Value of a `sysctl` name, or None."""
+    """Return the value of a `sysctl` name, or None."""
     try:
         done = subprocess.run(
             ["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=False
@@ -124,9 +124,9 @@ def identify(
     Parameters
     ----------
     root : Path
-        Folder in which ``proc`` and ``sys`` lie.
+        Folder that contains ``proc`` and ``sys``.
     system, machine : str, optional
-        Instead of what `platform` says.
+        Override the values of `platform`.
     sysctl : callable
         Name -> value on macOS.
     """
@@ -141,7 +141,7 @@ def identify(
         "the caches": known.caches,
         "the size of memory": known.memory_bytes,
     }
-    notes = tuple(f"{what} could not be found" for what, value in facts.items() if not value)
+    notes = tuple(f"{noun} could not be found" for noun, value in facts.items() if not value)
     threads = os.cpu_count() if known.threads is None else known.threads
     return replace(known, threads=threads, notes=notes)
 
@@ -169,7 +169,7 @@ def _linux(known: Identity, root: Path) -> Identity:
 
 
 def _cpuinfo(text: str) -> list[dict[str, str]]:
-    """Entries of ``/proc/cpuinfo`` that are processors."""
+    """Return the entries of ``/proc/cpuinfo`` that are processors."""
     entries: list[dict[str, str]] = []
     for block in text.split("\n\n"):
         pairs = (line.partition(":") for line in block.splitlines() if ":" in line)
@@ -180,7 +180,7 @@ def _cpuinfo(text: str) -> list[dict[str, str]]:
 
 
 def _linux_cores(cpus: Path) -> int | None:
-    """Physical cores: distinct sets of sibling threads."""
+    """Return the number of physical cores: distinct sets of sibling threads."""
     groups = {_text(path) for path in cpus.glob("cpu[0-9]*/topology/thread_siblings_list")}
     return len(groups - {""}) or None
 
@@ -243,7 +243,7 @@ def _whole(text: str) -> int | None:
 
 
 def _size(text: str) -> int | None:
-    """Bytes of ``32K`` or ``8M``."""
+    """Return the bytes of ``32K`` or ``8M``."""
     parts = re.fullmatch(r"(\d+)([KMG]?)", text.strip())
     if parts is None:
         return None
@@ -251,7 +251,7 @@ def _size(text: str) -> int | None:
 
 
 def _listed(text: str) -> int | None:
-    """Members of a list such as ``0-3,8-11``."""
+    """Return the number of members of a list such as ``0-3,8-11``."""
     count = 0
     for part in text.split(","):
         first, dash, last = part.partition("-")

@@ -1,6 +1,6 @@
-"""Measurements: what each gave, what carries it out, rounds of them within a budget of time.
+"""Measurements, the meter protocol, and rounds of measurements within a time budget.
 
-Facts of memory levels follow from the rates.
+Facts of memory levels are derived from the rates.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ class MeterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One thing to measure.
+    """One measurement: kernel, working set, threads.
 
     Attributes
     ----------
     kernel : str
-        What runs: ``fma_512``, ``read_256``, ``chase_1`` ...
+        Name of the kernel: ``fma_512``, ``read_256``, ``chase_1`` ...
     size_bytes : int
         Working set of each thread.
     threads : int
-        Threads that run it together.
+        Number of threads that run it concurrently.
     repeats : int
-        Times its share of trials: more where much hangs on a number that costs little.
+        Multiplier on the number of trials, for cheap measurements with many dependants.
     """
 
     kernel: str
@@ -46,13 +46,13 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What a measurement gave.
+    """Result of a measurement.
 
     Attributes
     ----------
     best : float
-        Highest rate of all trials, work a second over all threads: what the machine does when
-        nothing else disturbs it.
+        Highest rate of all trials, work per second over all threads: that of an undisturbed
+        machine.
     median : float
     trials : int
     """
@@ -63,17 +63,17 @@ class Figure:
 
     @classmethod
     def of(cls, rates: Sequence[float]) -> Figure:
-        """Best and median of rates, of which there is at least one."""
+        """Return best and median of at least one rate."""
         return cls(max(rates), median(rates), len(rates))
 
     @property
     def spread(self) -> float:
-        """How far the median trial stays below the best, as a fraction of the best."""
+        """Shortfall of the median trial from the best, as a fraction of the best."""
         return 1.0 - self.median / self.best
 
 
 class Meter(Protocol):
-    """Carries measurements out."""
+    """Interface of an object that carries out measurements."""
 
     @property
     def kernels(self) -> frozenset[str]:
@@ -82,11 +82,11 @@ class Meter(Protocol):
 
     @property
     def how(self) -> str:
-        """What the kernels are made of, such as ``cc 14.2, -O2``."""
+        """Description of the kernels, for example ``cc 14.2, -O2``."""
         ...
 
     def run(self, measure: Measure, trials: int, seconds: float) -> list[float]:
-        """Rate of each trial, of about `seconds` each.
+        """Return the rate of each trial, of about `seconds` each.
 
         Raises
         ------
@@ -96,23 +96,23 @@ class Meter(Protocol):
 
 
 TRIALS = 5
-"""Trials of a measurement in a round."""
-#: A trial is long beside the clock's step and the start of a stream, short beside a slice of the
-#: scheduler: the best of many falls between the slices of other processes.
+"""Trials of a measurement per round."""
+#: Bounds on a trial: long against the clock's resolution and the ramp-up of a stream, short against
+#: a scheduler slice, so that the best of many falls between the slices of other processes.
 _SHORTEST_S, _LONGEST_S = 0.5e-3, 4e-3
-#: Part of the budget that the trials of one round may take.
+#: Share of the budget for the trials of one round.
 _PART = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What was measured.
+    """Results of all measurements.
 
     Attributes
     ----------
     figures : Mapping of Measure to Figure
     failed : Mapping of Measure to str
-        Why a measurement gave nothing.
+        Measurement -> reason for its failure.
     rounds : int
     trial_s : float
         Length of a trial.
@@ -131,21 +131,21 @@ def measure_all(
     clock: Callable[[], float],
     progress: Callable[[str], None] = lambda text: None,
 ) -> ProbeResult:
-    """Measure everything, again and again while another round fits into the budget.
+    """Measure everything, in repeated rounds while another one fits into the budget.
 
-    Rounds put the trials of a measurement far apart, so that a neighbour who is busy for a second
-    spoils one of them.
+    Rounds spread the trials of a measurement over time, so that a short disturbance affects only
+    one of them.
 
     Parameters
     ----------
     measures : sequence of Measure
     meter : Meter
     seconds : float
-        Budget; the first round is carried out whatever it takes.
+        Budget; the first round is carried out regardless.
     clock : callable
-        Seconds, rising.
+        Monotonic seconds.
     progress : callable
-        Told what is going on.
+        Called with messages on progress.
     """
     trial_s = min(
         max(_PART * seconds / (TRIALS * sum(m.repeats for m in measures)), _SHORTEST_S), _LONGEST_S
@@ -169,49 +169,48 @@ def measure_all(
         longest = max(longest, clock() - begun)
         if not longest:
             break
-    figures = {m: Figure.of(found) for m, found in rates.items() if found and m not in failed}
+    figures = {m: Figure.of(trials) for m, trials in rates.items() if trials and m not in failed}
     return ProbeResult(figures, failed, rounds, trial_s)
 
 
-def share_missed(rates: Sequence[float], inside: float, beyond: float) -> np.ndarray:
-    """Share of a working set that misses a cache, from the rate at which it is read.
+def share_missed(rates: Sequence[float], inside: float, outside: float) -> np.ndarray:
+    """Return the share of a working set that misses a cache, from its read rate.
 
-    A byte takes 1 / inside where it hits and 1 / beyond where it misses:
-    1 / rate = (1 - share) / inside + share / beyond.
+    A byte takes 1 / inside if it hits and 1 / outside if it misses:
+    1 / rate = (1 - share) / inside + share / outside.
 
     Parameters
     ----------
     rates : sequence of float
-        Bytes a second of each working set.
-    inside, beyond : float
-        Bytes a second of the cache and of what lies behind it.
+        Bytes per second of each working set.
+    inside, outside : float
+        Bytes per second of the cache and of the next level.
 
     Returns
     -------
     ndarray
-        Of the length of `rates`, 0 to 1.
+        Same length as `rates`, 0 to 1.
     """
     slow = 1.0 / np.asarray(rates, float) - 1.0 / inside
-    return np.clip(slow / (1.0 / beyond - 1.0 / inside), 0.0, 1.0)
+    return np.clip(slow / (1.0 / outside - 1.0 / inside), 0.0, 1.0)
 
 
 def ramp(
-    sizes: Sequence[int], rates: Sequence[float], inside: float, beyond: float
+    sizes: Sequence[int], rates: Sequence[float], inside: float, outside: float
 ) -> tuple[int, int] | None:
-    """Working sets from which on a cache begins to miss, and misses always.
+    """Return the working sets at which a cache begins to miss, and at which it always misses.
 
-    The line through the shares of working sets that miss in part, weighted by how surely each is on
-    the slope; least squares.
+    Linear least squares through the shares of working sets that miss in part.
 
     Returns
     -------
     (int, int) or None
-        Start and end in bytes; None where fewer than two working sets lie on the slope or the
-        levels are as fast as each other.
+        Start and end in bytes; None if fewer than two working sets are on the slope, or the two
+        levels are equally fast.
     """
-    if not beyond < 0.9 * inside:
+    if not outside < 0.9 * inside:
         return None
-    size, missed = np.asarray(sizes, float), share_missed(rates, inside, beyond)
+    size, missed = np.asarray(sizes, float), share_missed(rates, inside, outside)
     on = (missed > 0.03) & (missed < 0.97)
     if np.count_nonzero(on) < 2:
         return None

@@ -1,8 +1,8 @@
-"""What measures: kernels that the host's compiler makes, else numpy's products and copies.
+"""Meters: kernels compiled by the host's compiler, or else numpy's products and copies.
 
-The kernels lie in a folder that vanishes afterwards. numpy is coarser: a call of it costs about as
-much as a pass over the nearest cache, so the smallest working sets are not measured, and neither
-are latencies nor the clock.
+The kernels are compiled in a temporary folder. numpy is coarser: a call costs about as much as a
+pass over the nearest cache, so that the smallest working sets, latencies and the clock are not
+measured.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import numpy as np
 from perfmodel.calibrate.probe.measure import Measure, MeterError
 
 SOURCE = Path(__file__).with_name("kernels.c")
-"""The kernels, in C."""
+"""Source of the kernels, in C."""
 _FLAGS = ("-O2", "-std=gnu99", "-pthread")
-#: A measurement that takes longer than its trials by this is hung.
+#: Seconds beyond its trials after which a measurement counts as hung.
 _PATIENCE_S = 60.0
 
 
 def compiler(environment: Mapping[str, str] = os.environ) -> list[str] | None:
-    """Command of the host's C compiler: ``$CC``, cc, gcc or clang; None where there is none."""
+    """Return the command of the host's C compiler: ``$CC``, cc, gcc or clang; None if none."""
     for text in (environment.get("CC", ""), "cc", "gcc", "clang"):
         words = shlex.split(text)
         if words and shutil.which(words[0], path=environment.get("PATH")):
@@ -39,17 +39,17 @@ def compiler(environment: Mapping[str, str] = os.environ) -> list[str] | None:
 
 @contextmanager
 def compiled(command: list[str]) -> Generator[Compiled]:
-    """Compile the kernels, and give a meter that runs them.
+    """Compile the kernels, and yield a meter that runs them.
 
     Raises
     ------
     MeterError
-        Where the compiler refuses, with what it says first.
+        The compiler fails; the message is its first error.
     """
     with tempfile.TemporaryDirectory(prefix="perfmodel-probe-") as folder:
         program = Path(folder) / "probe"
         try:
-            made = subprocess.run(
+            result = subprocess.run(
                 [*command, *_FLAGS, str(SOURCE), "-o", str(program)],
                 capture_output=True,
                 text=True,
@@ -58,25 +58,25 @@ def compiled(command: list[str]) -> Generator[Compiled]:
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise MeterError(f"{command[0]} does not run: {error}") from None
-        if made.returncode:
-            said = [line for line in made.stderr.splitlines() if "error" in line]
-            said = said or made.stderr.splitlines() or ["it says nothing"]
-            raise MeterError(f"{command[0]} does not compile the kernels: {said[0].strip()}")
+        if result.returncode:
+            complaints = [line for line in result.stderr.splitlines() if "error" in line]
+            complaints = complaints or result.stderr.splitlines() or ["it says nothing"]
+            raise MeterError(f"{command[0]} does not compile the kernels: {complaints[0].strip()}")
         yield Compiled(program, f"{_version(command)}, {' '.join(_FLAGS)}")
 
 
 def _version(command: list[str]) -> str:
     try:
-        said = subprocess.run(
+        lines = subprocess.run(
             [*command, "--version"], capture_output=True, text=True, timeout=20, check=False
         ).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
-        said = []
-    return said[0].strip() if said else command[0]
+        lines = []
+    return lines[0].strip() if lines else command[0]
 
 
 class Compiled:
-    """Runs a compiled probe, a process a measurement: what one does to memory ends with it."""
+    """Meter that runs a compiled probe, one process per measurement to isolate memory effects."""
 
     def __init__(self, program: Path, how: str) -> None:
         self._program = program
@@ -84,10 +84,10 @@ class Compiled:
         self.kernels = frozenset(self._lines("features", patience_s=_PATIENCE_S))
 
     def run(self, measure: Measure, trials: int, seconds: float) -> list[float]:
-        """Rate of each trial."""
-        given = (measure.size_bytes, measure.threads, trials, f"{seconds:.6f}")
+        """Return the rate of each trial."""
+        arguments = (measure.size_bytes, measure.threads, trials, f"{seconds:.6f}")
         lines = self._lines(
-            measure.kernel, *map(str, given), patience_s=_PATIENCE_S + 4.0 * trials * seconds
+            measure.kernel, *map(str, arguments), patience_s=_PATIENCE_S + 4.0 * trials * seconds
         )
         try:
             rates = [float(line) for line in lines]
@@ -113,12 +113,12 @@ class Compiled:
         return ran.stdout.split()
 
 
-#: Rows and columns of the product: large beside its overheads, small beside the time of a trial.
+#: Extent of the square product: long against its overheads, short against a trial.
 _SIDE = 384
 
 
 class WithNumpy:
-    """Runs numpy in this process; threads are those that its BLAS takes."""
+    """Meter that runs numpy in this process, with the threads of its BLAS."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -126,7 +126,7 @@ class WithNumpy:
         self.kernels = frozenset({"product", "copy", "triad"})
 
     def run(self, measure: Measure, trials: int, seconds: float) -> list[float]:
-        """Rate of each trial."""
+        """Return the rate of each trial."""
         call, work = self._kernel(measure)
         call()
         turns, took = 1, self._time(call, 1)
@@ -137,7 +137,7 @@ class WithNumpy:
         return [work * turns / max(self._time(call, turns), 1e-12) for _ in range(trials)]
 
     def _kernel(self, measure: Measure) -> tuple[Callable[[], object], float]:
-        """What is called, and the work of one call."""
+        """Return the function to call, and the work of one call."""
         match measure.kernel:
             case "product":
                 a = np.full((_SIDE, _SIDE), 0.5, np.float32)

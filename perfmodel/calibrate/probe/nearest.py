@@ -1,4 +1,4 @@
-"""The device of the library that is most like a probed one, and where the two differ."""
+"""The library device most similar to a probed one, and their differences."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.table import Table
 
 TELLING = 0.10
-"""A fact that differs by more than this is named."""
-#: What two processors are compared by.
+"""Relative difference above which a fact is reported."""
+#: Facts by which two processors are compared.
 _COMPARED = (
     "engines.main.clock",
     "engines.main.peaks.fp32",
@@ -33,28 +33,28 @@ _FEWEST = 3
 
 
 def nearest_device(probed: Device) -> Device | None:
-    """The processor of the library whose facts are nearest.
+    """Return the processor of the library with the nearest facts.
 
-    The mean of the absolute logarithms of the ratios of what both state; None where no processor
-    states three of them.
+    The distance is the mean of the absolute logarithms of the ratios of facts that both state; None
+    if no processor states three of them.
     """
-    ours = _by_role(probed)
+    probed_facts = _by_role(probed)
     best: tuple[float, int, Device] | None = None
     for name in device_names("cpu"):
         other = hardware(name)
-        theirs = _by_role(other)
+        other_facts = _by_role(other)
         shared = [
-            abs(math.log(theirs[path] / ours[path]))
+            abs(math.log(other_facts[path] / probed_facts[path]))
             for path in _COMPARED
-            if ours.get(path, 0.0) > 0.0 and theirs.get(path, 0.0) > 0.0
+            if probed_facts.get(path, 0.0) > 0.0 and other_facts.get(path, 0.0) > 0.0
         ]
         if len(shared) < _FEWEST:
             continue
-        # A fact that only one of the two states tells them apart as a factor of two does.
-        missing = sum((path in ours) != (path in theirs) for path in _COMPARED)
-        apart = (sum(shared) + missing * math.log(2.0)) / (len(shared) + missing)
-        # Of devices that are alike in this the plainest: without a drive, say.
-        rank = round(apart, 6), len(other.memories) + len(other.engines)
+        # A fact stated by only one of the two counts as a factor of two.
+        missing = sum((path in probed_facts) != (path in other_facts) for path in _COMPARED)
+        distance = (sum(shared) + missing * math.log(2.0)) / (len(shared) + missing)
+        # In a tie the simpler device is preferred: for example one without a drive.
+        rank = round(distance, 6), len(other.memories) + len(other.engines)
         if best is None or rank < best[:2]:
             best = *rank, other
     return None if best is None else best[2]
@@ -70,7 +70,7 @@ def _by_role(device: Device) -> dict[str, float]:
 
 
 def differences(known: Device, probed: Device) -> Table:
-    """Fact by fact, a device of the library beside the probed one.
+    """Return a table of facts of a library device and of the probed one.
 
     Returns
     -------

@@ -11,10 +11,10 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.units import show
 
 NAME = "host"
-"""Name of the device where the user gives none."""
+"""Default name of the device."""
 _SOURCE = "probe"
 _REPORTED = "as the system reports it"
-#: How far a rate a clock may lie from a half or whole number to be taken for it.
+#: Relative distance within which a rate per clock is rounded to a multiple of one half.
 _NEAR = 0.12
 _KERNELS = {
     "dot_512": "dot products of 512 bit",
@@ -26,7 +26,7 @@ _KERNELS = {
 
 
 def device_of(facts: HostFacts, name: str = NAME, year: int | None = None) -> Device:
-    """Device spec of a host: kind `simd` where its clock and widths are known, else `roofline`.
+    """Return the device spec of a host: kind `simd` if clock and widths are known, or `roofline`.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ def device_of(facts: HostFacts, name: str = NAME, year: int | None = None) -> De
     name : str
         In snake case.
     year : int, optional
-        Of the measurement.
+        Year of the measurement.
 
     Raises
     ------
     InputError
-        Where the facts make no valid spec.
+        The facts are no valid spec.
     """
     who, levels = facts.identity, [_level(facts, level) for level in facts.levels]
     for level, below in zip(levels, ["cpu", *(level["name"] for level in levels)], strict=False):
@@ -66,22 +66,22 @@ def device_of(facts: HostFacts, name: str = NAME, year: int | None = None) -> De
 
 
 def _sources(year: int | None, of: str = "") -> dict[str, Any]:
-    """Return the measurement as a document."""
+    """Return the measurement as a source document."""
     title = f"This host, measured by perfmodel doctor --probe{of}"
     when = {"year": year} if year else {}
     return {_SOURCE: {"title": title, "publisher": "perfmodel", **when}}
 
 
 def runtime_of(facts: HostFacts, name: str, base: Runtime, year: int | None = None) -> Runtime:
-    """The runtime that a host runs, with its times of dispatch measured there.
+    """Return the host's runtime with its measured dispatch times.
 
     Parameters
     ----------
     facts : HostFacts
-        With a dispatch.
+        Facts that include a dispatch.
     name : str
     base : Runtime
-        Whose other constants are kept.
+        Source of all other constants.
     """
     dispatch = facts.dispatch
     assert dispatch is not None
@@ -107,7 +107,7 @@ def runtime_of(facts: HostFacts, name: str, base: Runtime, year: int | None = No
 
 
 def _overlap(facts: HostFacts) -> str:
-    """Zen hides its levels behind each other but not weights that come from main memory."""
+    """Return the overlap rule: Zen overlaps its levels, but not cold weights from main memory."""
     who = facts.identity
     zen = who.vendor in ("AuthenticAMD", "HygonGenuine") and (who.family or 0) >= 0x17
     return "cold_weights_add" if zen else "full"
@@ -155,7 +155,7 @@ def _engine(facts: HostFacts) -> dict[str, Any]:
 
 
 def _cpu(facts: HostFacts, kind: str, peak: Figure, note: str) -> dict[str, Any]:
-    """Return what an engine has whatever is known beside its peak."""
+    """Return the fields of an engine that depend only on its peak and optional facts."""
     peaks = {"fp32": _of(peak.best, peak, note) | {"accumulator": "fp32", "sparsity": "dense"}}
     engine: dict[str, Any] = {
         "name": "cpu",
@@ -181,7 +181,7 @@ def _noted(value: Any, note: str, **more: Any) -> dict[str, Any]:
 
 
 def _roofline(facts: HostFacts) -> dict[str, Any]:
-    """An engine of which only a peak is known."""
+    """Return an engine of which only a peak is known."""
     peak = facts.peaks.get("product") or facts.at_width(facts.best_width)
     if peak is None:
         from perfmodel.errors import InputError
@@ -202,18 +202,18 @@ def _by_width(facts: HostFacts) -> str:
 
 
 def _short(value: float) -> float:
-    """Four digits: more than any measurement repeats."""
+    """Return four significant digits, beyond the repeatability of any measurement."""
     return float(f"{value:.4g}")
 
 
 def _of(value: float, figure: Figure, note: str = "") -> dict[str, Any]:
-    """A number with the conditions that it was measured at."""
+    """Return a number with its measuring conditions."""
     at = f"best of {figure.trials} trials, the median {figure.spread:.1%} below"
     return {"value": _short(value), "measured_at": at, **({"note": note} if note else {})}
 
 
 def _per_clock(facts: HostFacts, rate: float) -> dict[str, Any]:
-    """Vectors a clock and core: what ports and pipelines make is a half or whole number."""
+    """Return vectors per clock and core, rounded to halves as ports and pipelines determine."""
     raw = facts.per_clock(rate)
     halves = max(1.0, round(2.0 * raw)) / 2.0
     near = abs(raw / halves - 1.0) <= _NEAR

@@ -1,4 +1,4 @@
-"""Streaming kernels and stencils on a core with caches: the Execution-Cache-Memory model."""
+"""Execution-Cache-Memory (ECM) model of streaming kernels and stencils on a core with caches."""
 
 from typing import TYPE_CHECKING
 

@@ -1,9 +1,9 @@
-"""What fits into a cache: working sets that are swept again, and the layers of stencils.
+"""Cache miss shares of repeatedly swept working sets, and layer conditions of stencils.
 
 Layer conditions: Stengel et al., ICS 2015 (arXiv:1410.5010), section 4. A stencil of radius ``r``
-reads ``2 r + 1`` rows (and, in three dimensions, planes) at a time. While those of the grid that is
-read and one of the grid that is written fit, each line comes in once; where the rows of one plane
-fit but the planes do not, once for each plane; else once for each row.
+reads ``2 r + 1`` rows (and, in three dimensions, planes) at a time. If those of the source grid and
+one of the destination grid fit into a cache, each line is loaded once; if the rows of one plane fit
+but the planes do not, once per plane; else once per row.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from perfmodel.arrays import Value, namespace
 
 
 def miss_share(size: Value, centre: Value, sharpness: Value) -> Value:
-    """Return the share of lines that are gone when a working set is swept again.
+    """Return the share of lines that miss when a working set is swept again.
 
-    A ramp, ``1 / (1 + (centre / size) ** sharpness)``: pages fall on the sets of a cache by chance,
-    and replacement is not quite least-recently-used, so that a cache neither holds all of what
-    just fits nor nothing of what just does not.
+    A smooth step, ``1 / (1 + (centre / size) ** sharpness)``: pages map to cache sets at random and
+    replacement only approximates least-recently-used, so that hits neither vanish nor persist
+    completely at the capacity.
 
     Parameters
     ----------
     size
         Bytes of the working set, positive.
     centre
-        Bytes of which half are gone.
+        Working set size at which half of the lines miss, bytes.
     sharpness
-        Positive; large for a step.
+        Steepness, positive; large for an abrupt step.
     """
     xp = namespace(size, centre, sharpness, 0.0)
-    # In logarithms, so that a step does not overflow.
+    # Evaluated in logarithms, so that a steep step does not overflow.
     steps = sharpness * (xp.log(xp.asarray(centre) * 1.0) - xp.log(xp.asarray(size) * 1.0))
     return 1.0 / (1.0 + xp.exp(xp.clip(steps, -700.0, 700.0)))
 
@@ -36,20 +36,18 @@ def miss_share(size: Value, centre: Value, sharpness: Value) -> Value:
 def layer_lines(
     radius: Value, row: Value, plane: Value, centre: Value, sharpness: Value, *, dimensions: int
 ) -> Value:
-    """Return lines of a stencil's grid that come into a cache for one line of results.
-
-    Star stencils (neighbours along the axes).
+    """Return the lines of a star stencil's source grid loaded into a cache per line of results.
 
     Parameters
     ----------
     radius
-        Reach of the stencil.
+        Radius of the stencil (neighbours along the axes).
     row, plane
-        Bytes of a row and of a plane of the grid; `plane` is not used in two dimensions.
+        Bytes of a row and of a plane of the grid; `plane` is ignored in two dimensions.
     centre, sharpness
-        Of the cache's edge, as `miss_share` takes them.
+        Parameters of the cache; see `miss_share`.
     dimensions
-        2 or 3.
+        Number of dimensions, 2 or 3.
 
     Returns
     -------
@@ -59,7 +57,7 @@ def layer_lines(
     layers = 2.0 * radius + 2.0
     if dimensions == 2:
         return 1.0 + 2.0 * radius * miss_share(layers * row, centre, sharpness)
-    # Rows of the middle plane, and one of each other plane and of the grid that is written.
+    # Rows of the middle plane, one row of every other plane, and one of the destination grid.
     rows = (2.0 * radius + 1.0) * row + 2.0 * radius * row + row
     planes_gone = miss_share(layers * plane, centre, sharpness)
     return 1.0 + 2.0 * radius * (planes_gone + miss_share(rows, centre, sharpness))

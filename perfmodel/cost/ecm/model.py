@@ -1,4 +1,4 @@
-"""How the clocks of the core and of the transfers between memories make those of a line.
+"""Clock cycles per cache line of results from core and data transfer times (ECM model).
 
 The Execution-Cache-Memory model: Treibig and Hager, PPAM 2009; Stengel, Treibig, Hager and Wellein,
 "Quantifying performance bottlenecks of stencil computations using the execution-cache-memory
@@ -6,15 +6,15 @@ model", ICS 2015 (arXiv:1410.5010); machine models for other vendors and the ove
 Hofmann, Alappat, Hager, Fey and Wellein, "Bridging the architecture gap", Supercomputing Frontiers
 and Innovations 7(2), 2020 (arXiv:1907.00048).
 
-There the overlap of the levels is either none (Intel: clocks add) or full (AMD: the largest
-counts). Here one exponent of the microarchitecture stands for the rule::
+The published models assume either no overlap of the levels (Intel: cycles add) or full overlap
+(AMD: the maximum). Here one exponent per microarchitecture interpolates between both::
 
     T = (t_core ** p + t_12 ** p + t_23 ** p + ...) ** (1 / p)
 
-``p = 1`` adds, a large ``p`` takes the largest. Three terms are no part of the published model:
-stores that change the line wait for one another (`CacheBoundary.store_line`), load instructions
-that miss the first cache are issued again (`EcmCore.replay`), and lines that are written whole may
-need no read (`CacheBoundary.allocate`).
+``p = 1`` is the sum, a large ``p`` approaches the maximum. Three terms extend the published model:
+serialisation of stores to different lines (`CacheBoundary.store_line`), replay of load instructions
+that miss the first cache (`EcmCore.replay`), and write-allocate reads that may be avoided for fully
+written lines (`CacheBoundary.allocate`).
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ from perfmodel.cost.ecm.ports import Work, core_cycles, store_switches
 
 
 class EcmCore(NamedTuple):
-    """A core and its first cache; numbers or arrays that broadcast.
+    """Core with its first-level cache; scalars or arrays that broadcast.
 
     Attributes
     ----------
     line, vector
-        Bytes of a cache line and of a load or store instruction.
+        Bytes of a cache line, and of a load or store instruction.
     loads_per_clock, stores_per_clock, accesses_per_clock
-        Instructions a clock: loads, stores to one line, both together.
+        Instructions per cycle: loads, stores to the same line, loads and stores together.
     store_lines_per_clock
-        Stores a clock that go to another line than the store before.
+        Stores per cycle that access another line than the previous store.
     load_bandwidth, access_bandwidth
-        Bytes a clock of loads, of loads and stores together.
+        Bytes per cycle of loads, and of loads and stores together.
     startup
-        Share that the start and the end of loops add.
+        Relative overhead of loop prologue and epilogue.
     replay
-        Clocks of a load instruction whose line is not in the first cache, beside the transfer.
+        Additional cycles per load instruction that misses the first-level cache, besides the
+        transfer.
     overlap
-        Exponent ``p`` that joins the levels.
+        Exponent ``p`` of the overlap rule.
     """
 
     line: Value = 64.0
@@ -64,18 +65,18 @@ class EcmCore(NamedTuple):
 
 
 class CacheBoundary(NamedTuple):
-    """The boundary between a cache and the memory beyond it.
+    """Boundary between a cache and the next memory level.
 
     Attributes
     ----------
     line_in, line_out
-        Clocks of a line that comes in, of one that is written back.
+        Cycles per line loaded, and per line written back.
     store_line
-        Clocks from one store that changes the line to the next, where lines come from beyond.
+        Cycles between consecutive stores to different lines, if lines come from the next level.
     allocate
-        Share of the lines written whole that are read before.
+        Share of fully written lines that are read first (write-allocate).
     centre, sharpness
-        Bytes of a working set of which half the lines miss, and how steep the edge is.
+        Working set size at which half of the lines miss, bytes, and steepness; see `miss_share`.
     """
 
     line_in: Value
@@ -87,17 +88,17 @@ class CacheBoundary(NamedTuple):
 
 
 def transfer_cycles(work: Work, edge: CacheBoundary, pieces: Value, reads: Value = None) -> Value:
-    """Return clocks of the transfers across a boundary for one line of results.
+    """Return the transfer cycles across a boundary per line of results.
 
     Parameters
     ----------
     pieces
         Store instructions per line.
     reads
-        Lines of streams that are only read; ``work.reads`` where layer conditions hold.
+        Lines of read-only streams; ``work.reads`` if layer conditions hold.
     """
     reads = work.reads if reads is None else reads
-    allocated = 1.0 - work.whole * (1.0 - edge.allocate)
+    allocated = 1.0 - work.full_lines * (1.0 - edge.allocate)
     lines_in = reads + work.updates + work.writes * allocated
     busy = edge.line_in * lines_in + edge.line_out * work.stores
     waits = edge.store_line * store_switches(work.stores, pieces)
@@ -107,14 +108,14 @@ def transfer_cycles(work: Work, edge: CacheBoundary, pieces: Value, reads: Value
 def level_parts(
     work: Work, core: EcmCore, edges: Sequence[CacheBoundary], reads: Sequence[Value] | None = None
 ) -> list[Value]:
-    """Return clocks a line of the core, of loads issued again, and of each boundary, by itself.
+    """Return the separate cycles per line of the core, of replayed loads, and of each boundary.
 
     Parameters
     ----------
     edges
-        Boundaries from the first cache outwards.
+        Boundaries from the first-level cache outwards.
     reads
-        Lines of streams that are only read across each boundary; ``work.reads`` where left out.
+        Lines of read-only streams across each boundary; ``work.reads`` by default.
     """
     pieces = core.line / core.vector
     parts: list[Value] = [
@@ -123,7 +124,7 @@ def level_parts(
     ]
     for i, edge in enumerate(edges):
         lines = None if reads is None else reads[i]
-        # Beyond the first boundary whole lines go out, however stores took turns.
+        # Beyond the first boundary complete lines are written back, whatever the order of stores.
         parts.append(transfer_cycles(work, edge, pieces if i == 0 else 1.0, lines))
     return parts
 
@@ -131,45 +132,45 @@ def level_parts(
 def cycles_at_levels(
     work: Work, core: EcmCore, edges: Sequence[CacheBoundary], reads: Sequence[Value] | None = None
 ) -> list[Value]:
-    """Return clocks a line with the data in the first cache, in the second, ..., in main memory.
+    """Return the cycles per line with all data in the first-level cache, ..., in main memory.
 
     Parameters
     ----------
     edges, reads
-        As `level_parts` takes them.
+        The same as for `level_parts`.
 
     Returns
     -------
     list
-        One more than `edges`; never falling.
+        One entry more than `edges`, non-decreasing.
     """
     parts = level_parts(work, core, edges, reads)
-    beyond = [_joined(parts[: i + 3], core.overlap) for i in range(len(edges))]
-    return [parts[0], *beyond]
+    outer_levels = [_joined(parts[: i + 3], core.overlap) for i in range(len(edges))]
+    return [parts[0], *outer_levels]
 
 
 def cycles_by_size(
     at_levels: Sequence[Value], size: Value, edges: Sequence[CacheBoundary]
 ) -> Value:
-    """Return clocks a line of a working set that is swept again and again.
+    """Return the cycles per line of a repeatedly swept working set.
 
     Parameters
     ----------
     at_levels
-        As `cycles_at_levels` returns them.
+        Result of `cycles_at_levels`.
     size
-        Bytes of the working set; a list where what each cache holds of it differs (cores that
-        share the last cache alone).
+        Bytes of the working set; a list if they differ by cache level (cores that share only the
+        last-level cache).
     """
     sizes = cast("list[Value]", size) if isinstance(size, list) else [size] * len(edges)
     total = at_levels[0]
-    for inner, outer, edge, held in zip(at_levels, at_levels[1:], edges, sizes, strict=False):
-        total = total + miss_share(held, edge.centre, edge.sharpness) * (outer - inner)
+    for inner, outer, edge, swept in zip(at_levels, at_levels[1:], edges, sizes, strict=False):
+        total = total + miss_share(swept, edge.centre, edge.sharpness) * (outer - inner)
     return total
 
 
 def _joined(parts: Sequence[Value], exponent: Value) -> Value:
-    """Return the p-norm of non-negative parts of which the first is positive."""
+    """Return the p-norm of non-negative parts, the first of which is positive."""
     xp = namespace(*parts, exponent, 0.0)
     largest = parts[0]
     for part in parts[1:]:

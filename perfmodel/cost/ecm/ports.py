@@ -1,7 +1,7 @@
-"""Clocks of a loop whose data lies in the first cache: what the load and store ports take.
+"""Core cycles of a loop with all data in the first-level cache, from load and store ports.
 
-The unit of work is one cache line of results (8 doubles in 64 bytes). Port counts are those of the
-microarchitecture's manual; what they do to streaming kernels follows Treibig and Hager,
+The unit of work is one cache line of results (8 doubles in 64 bytes). Port counts are from the
+microarchitecture's manual; their effect on streaming kernels follows Treibig and Hager,
 "Introducing a performance model for bandwidth-limited loop kernels", PPAM 2009 (arXiv:0905.0792).
 """
 
@@ -16,21 +16,20 @@ if TYPE_CHECKING:
 
 
 class Work(NamedTuple):
-    """What a loop does for one line of results; numbers or arrays that broadcast.
+    """Memory accesses of a loop per line of results; scalars or arrays that broadcast.
 
     Attributes
     ----------
     loads
-        Lines that load instructions fetch from the first cache, neighbours of a stencil each by
-        itself.
+        Lines loaded from the first-level cache; every neighbour of a stencil counts separately.
     split
-        Those of them whose vectors straddle a line where a vector is as long as one (a stencil's
-        shifted neighbours).
+        Part of `loads` whose vectors straddle a line if a vector is as long as a line (shifted
+        neighbours of a stencil).
     reads, writes, updates
-        Streams that are only read, only written, and read and written in place: lines per line of
-        results that come from (and go to) the levels beyond, where every layer condition holds.
-    whole
-        1 where written lines are written whole by aligned vectors, 0 where vectors straddle them.
+        Lines of read-only streams, of write-only streams, and of streams updated in place, that are
+        exchanged with outer levels if all layer conditions hold.
+    full_lines
+        1 if lines are fully written by aligned vectors, 0 if vectors straddle lines.
     """
 
     loads: Value
@@ -38,24 +37,24 @@ class Work(NamedTuple):
     reads: Value
     writes: Value
     updates: Value
-    whole: Value = 1.0
+    full_lines: Value = 1.0
 
     @property
     def stores(self) -> Value:
-        """Lines stored."""
+        """Lines stored per line of results."""
         return self.writes + self.updates
 
 
 def store_switches(stores: Value, pieces: Value) -> Value:
-    """Return how often consecutive stores go to another line, for a line of results.
+    """Return the number of line changes between consecutive stores per line of results.
 
-    One stream of stores fills a line before it goes on; several take turns, so that each store
-    instruction goes to another line than the one before.
+    One store stream fills a line before it proceeds to the next; several streams alternate, so that
+    every store instruction changes the line.
 
     Parameters
     ----------
     stores
-        Streams of stores.
+        Number of store streams.
     pieces
         Store instructions per line.
     """
@@ -64,10 +63,10 @@ def store_switches(stores: Value, pieces: Value) -> Value:
 
 
 def core_cycles(work: Work, core: EcmCore) -> Value:
-    """Return clocks a line with all data in the first cache.
+    """Return the core cycles per line of results with all data in the first-level cache.
 
-    A load that straddles a line takes two accesses; with vectors shorter than a line only
-    ``vector / line`` of them do.
+    A load that straddles a line requires two accesses; with vectors shorter than a line, only a
+    share ``vector / line`` of the shifted loads straddles.
     """
     pieces = core.line / core.vector
     loads = (work.loads + work.split / pieces) * pieces

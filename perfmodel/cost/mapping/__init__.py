@@ -1,7 +1,8 @@
-"""Mappings of loop nests onto accelerators in which every operand has memories of its own.
+"""Mapping of loop nests onto accelerators with a separate memory hierarchy for each operand.
 
-`best_mapping` gives the order of loops and the cuts of least energy, exactly; `evaluate_mapping`
-what a given one costs. Accesses, energy and cycles follow ZigZag's model.
+`best_mapping` returns the loop order and memory allocation with the least energy, exactly;
+`evaluate_mapping` returns the cost of a given mapping. Accesses, energy and cycles follow the
+model of ZigZag.
 """
 
 from typing import TYPE_CHECKING

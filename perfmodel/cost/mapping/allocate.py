@@ -1,9 +1,10 @@
-"""Cuts for given orders of loops, memory after memory from the inside, as LOMA makes them.
+"""Greedy memory allocation for given loop orders, from the innermost memory outwards (LOMA).
 
-Each memory takes the loops that leave least to bring in from the memory above: of all cuts of the
-operands that it holds, as far as they fit together, those with the fewest elements times
-repetitions (Symons et al., "LOMA: Fast Auto-Scheduling on DNN Accelerators through Loop-Order-based
-Memory Allocation", AICAS 2021). Greedy: what is best for one memory need not be for the next.
+Each memory is assigned the loops that minimise the data fetched from the next outer memory: among
+all feasible combinations of cuts of the operands that it holds, those with the fewest elements
+times repetitions (Symons et al., "LOMA: Fast Auto-Scheduling on DNN Accelerators through
+Loop-Order-based Memory Allocation", AICAS 2021). The optimum of one memory need not be optimal for
+the next.
 """
 
 from __future__ import annotations
@@ -16,29 +17,29 @@ from perfmodel.cost.mapping.hierarchy import OPERANDS, Operand
 from perfmodel.cost.mapping.orders import Ints, Orders
 from perfmodel.cost.mapping.problem import Floats
 
-#: Of equal choices the last counts, and the loops of the first operand change slowest.
+#: Enumeration order, the first operand changing slowest; the last of equal choices is used.
 _TURNS: tuple[Operand, ...] = ("input", "weight", "output")
 
 
 def allocate(
     orders: Orders, *, half: bool = False
 ) -> tuple[dict[Operand, Ints], npt.NDArray[np.bool_]]:
-    """Cuts of every operand at every memory but its outermost.
+    """Return the cuts of every operand at every memory except its outermost.
 
     Parameters
     ----------
     orders
-        Orders of the loops of a problem.
+        Loop orders of a problem.
     half
-        Whether to fill a memory that is not the outermost of an operand by half, where that is
-        possible: the next tiles are then fetched while these are used. LOMA does not.
+        Whether to use only half of each memory that is not the outermost of an operand, where
+        possible, so that the next tiles can be prefetched. LOMA does not.
 
     Returns
     -------
     cuts
-        Operand -> shape (memories - 1, orders).
+        Operand -> cuts, shape (memories - 1, orders).
     fits
-        Whether every memory could hold what it has to, shape (orders,).
+        Whether all tiles fit their memories, shape (orders,).
     """
     problem = orders.problem
     levels = problem.hierarchy.levels
@@ -54,8 +55,8 @@ def allocate(
         if half:
             room = np.where(bits.min(axis=1, keepdims=True) <= room / 2, room / 2, room)
         fetched = np.where(bits <= room, fetched, np.inf)
-        # Loops over an operand's own index leave the product as it is, so there are ties. Products
-        # of averages tie only up to rounding; they are compared as they are, as LOMA does.
+        # Loops that index an operand do not change the product, so there are ties. Products
+        # of averages tie only up to rounding; they are compared exactly, as in LOMA.
         least = fetched.min(axis=1, keepdims=True)
         fits &= np.isfinite(least[:, 0])
         good = fetched == least
@@ -69,14 +70,14 @@ def allocate(
 
 
 def _options(orders: Orders, operand: Operand, level: int, inner: Ints) -> tuple[Floats, Floats]:
-    """Bits held and brought in for every cut of an operand, shape (orders, loops + 1) each."""
+    """Return the bits held and the bits fetched for each cut of an operand, (orders, loops + 1)."""
     problem = orders.problem
     count, loops = orders.dims.shape
     levels = problem.hierarchy.levels[operand]
     place = levels.index(level)
     mine = [boundary for boundary in problem.boundaries if boundary.operand == operand]
     wide = passing(problem, mine[place], orders.tile(inner)).partial
-    bits = problem.room(operand, level, orders.inside)
+    bits = problem.required_elements(operand, level, orders.inside)
     bits = bits * problem.bits(operand, partial=wide)[..., None]
     fetched = orders.iterations[:, -1:] / orders.iterations * bits
     least = inner
@@ -87,7 +88,7 @@ def _options(orders: Orders, operand: Operand, level: int, inner: Ints) -> tuple
 
 
 def _together(values: list[Floats]) -> Floats:
-    """Sums over one choice of each operand, the first slowest; shape (orders, choices)."""
+    """Return the sums over all combinations of one choice per operand, (orders, choices)."""
     sums = values[0]
     for more in values[1:]:
         sums = (sums[:, :, None] + more[:, None, :]).reshape(len(sums), -1)

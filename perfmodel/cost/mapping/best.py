@@ -1,4 +1,4 @@
-"""The best mapping of a nest on a hierarchy, and what a given one costs."""
+"""Optimal mapping of a loop nest on a memory hierarchy, and evaluation of a given mapping."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ def best_mapping(
     loops: int | None = None,
     accounting: Accounting = "exact",
 ) -> Mapping:
-    """The best order of loops, and the best cuts of it for every operand.
+    """Return the mapping with the best loop order and the best cuts for every operand.
 
     Parameters
     ----------
     nest
-        The loops; along a dimension that the array unrolls, what is left runs over time.
+        Loop nest; of dimensions that the array unrolls, the remaining iterations run over time.
     hierarchy
-        The array and its memories.
+        Array of units with its memories.
     objective
-        ``energy``: the exact optimum over all orders of all prime factors and all cuts; of orders
-        of the loops between its tiles, and of cuts, with this energy, those with fewest cycles.
-        ``latency``, ``edp``: the best of all orders of at most `loops` factors, each cut as LOMA
-        cuts it and once more with memories half full, and of the one with least energy. Equal
-        ones are told apart by energy.
+        ``energy``: the exact optimum over all orders of all prime factors and all cuts; among loop
+        orders and cuts of equal energy, the one with the fewest cycles. ``latency``, ``edp``: the
+        best of all orders of at most `loops` factors, each allocated by LOMA with full and with
+        half-full memories, and of the mapping with the least energy. Ties are broken by energy.
     widths
-        Bytes of an element; one byte, and four for a partial sum, where left out.
+        Bytes per element; by default one byte, and four for a partial sum.
     in_rows, in_columns
-        Real extents of the input, without padding, which is neither held nor moved.
+        Extents of the input without padding, which is neither stored nor transferred.
     loops
-        Most factors that the loops are split into; None: all prime factors for ``energy``, 6 else.
+        Maximum number of factors that the loops are split into; ``None`` for all prime factors with
+        ``energy``, and 6 with other objectives.
     accounting
         ``exact`` or ``zigzag``, see `counts`.
 
     Raises
     ------
     InfeasibleError
-        Where no tile fits its memory.
+        If no tile fits its memory.
     InputError
         For an unknown objective or accounting, or extents below 1.
     """
@@ -80,10 +80,10 @@ def loma_mapping(
     loops: int = LOOPS,
     accounting: Accounting = "exact",
 ) -> Mapping:
-    """What ZigZag's search LOMA finds: all orders of at most `loops` factors, greedily cut.
+    """Return the best mapping of ZigZag's LOMA: all orders of at most `loops` factors, greedy cuts.
 
-    With ``accounting="zigzag"`` this is what ZigZag 3.9.1 returns for the same limit and criterion,
-    number for number. Parameters and errors are those of `best_mapping`, which is never worse.
+    With ``accounting="zigzag"`` the result equals that of ZigZag 3.9.1 for the same limit and
+    criterion. Parameters and errors are those of `best_mapping`, which is never worse.
     """
     problem = problem_of(nest, hierarchy, widths, in_rows, in_columns, accounting)
     _check(objective, loops)
@@ -104,22 +104,22 @@ def evaluate_mapping(
     in_columns: int | None = None,
     accounting: Accounting = "exact",
 ) -> Mapping:
-    """What a given mapping costs, such as one that another tool found.
+    """Return the cost of a given mapping, such as the result of another tool.
 
     Parameters
     ----------
     nest, hierarchy, widths, in_rows, in_columns, accounting
-        As in `best_mapping`.
+        The same as in `best_mapping`.
     order
-        Loops over time as (dimension, iterations), inner to outer.
+        Temporal loops as (dimension, iterations), inner to outer.
     cuts
-        For each operand and each of its memories but the outermost, inner to outer, how many of the
-        loops run on what it holds. Capacities are not checked: see `Access.held_bytes`.
+        For each operand and each of its memories except the outermost, inner to outer, the number
+        of loops inside that memory. Capacities are not checked: see `OperandAccesses.held_bytes`.
 
     Raises
     ------
     InputError
-        Where the loops do not make up the nest, or cuts are missing, falling or out of range.
+        If the loops do not multiply to the nest, or cuts are missing, decreasing or out of range.
     """
     problem = problem_of(nest, hierarchy, widths, in_rows, in_columns, accounting)
     faults: list[Fault | str] = []
@@ -159,7 +159,7 @@ def problem_of(
     in_columns: int | None,
     accounting: Accounting,
 ) -> MappingProblem:
-    """A nest on a hierarchy, checked."""
+    """Return the validated problem of a nest on a hierarchy."""
     faults = [
         Fault(f"{dim} is {getattr(nest, dim)}", path="nest", expected="a whole number from 1 on")
         for dim in DIMS

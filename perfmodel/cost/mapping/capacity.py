@@ -1,14 +1,14 @@
-"""Least energy against the capacity of one memory: a staircase, looked up for any capacities."""
+"""Least energy of a nest as a staircase over the capacity of one memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.caches import cached
 from perfmodel.cost.mapping.best import problem_of
 from perfmodel.cost.mapping.chain import cheapest_chain, lattice
 from perfmodel.cost.mapping.hierarchy import DIMS, Hierarchy
@@ -18,24 +18,21 @@ from perfmodel.cost.mapping.search import factors_of, orders_of_chain
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.errors import input_error, nearest
 
-#: Staircases that are remembered.
-REMEMBERED = 256
-
 
 @dataclass(frozen=True, eq=False)
 class CapacityStaircase:
-    """Least energy of a nest against the capacity of one memory, the others as they are.
+    """Least energy of a nest as a function of the capacity of one memory, all others fixed.
 
     Attributes
     ----------
     memory
-        Whose capacity it is.
+        Name of the memory.
     capacity_bytes
-        Capacities at which the energy falls, ascending; shape (steps,).
+        Capacities at which the energy decreases, ascending; shape (steps,).
     energy_j
-        Least energy from each of them on, falling; shape (steps,).
+        Least energy from each step on, decreasing; shape (steps,).
     mappings
-        A mapping that has it, for each.
+        Optimal mapping of each step.
     """
 
     memory: str
@@ -44,7 +41,7 @@ class CapacityStaircase:
     mappings: tuple[Mapping, ...]
 
     def __call__(self, capacity_bytes: npt.ArrayLike) -> Floats:
-        """Least energy at some capacities, of their shape; infinite where nothing fits."""
+        """Return the least energy at some capacities, in their shape; infinite if infeasible."""
         wanted = np.asarray(capacity_bytes, dtype=np.float64)
         at = np.searchsorted(self.capacity_bytes, wanted * (1 + 1e-12), side="right")
         return np.concatenate([[inf], self.energy_j])[at]
@@ -61,23 +58,25 @@ def capacity_staircase(
     loops: int | None = None,
     accounting: Accounting = "exact",
 ) -> CapacityStaircase:
-    """Least energy of a nest for every capacity of a memory.
+    """Return the least energy of a nest for every capacity of a memory.
 
-    A mapping found for some capacity is the best for all smaller ones down to what it needs; the
-    next is searched just below that, and so on until nothing fits. Exact, as `best_mapping` is, but
-    for steps of less than a share of 1e-10. The joules per access stay those of the hierarchy.
+    The optimal mapping at one capacity is optimal for all smaller capacities down to its own
+    requirement; the next search starts just below it, until no mapping fits. The result is as exact
+    as `best_mapping`, except for steps of a relative height below 1e-10. Energies per access are
+    those of the hierarchy, independent of the capacity.
 
     Parameters
     ----------
     memory
-        Name of the memory; one that is the outermost of an operand needs room for it all.
+        Name of the memory; if it is the outermost one of an operand, it must hold that operand
+        completely.
     nest, hierarchy, widths, in_rows, in_columns, loops, accounting
-        As in `best_mapping`.
+        The same as in `best_mapping`.
 
     Raises
     ------
     InputError
-        For a memory that the hierarchy has not, and as `best_mapping`.
+        For a memory that is not in the hierarchy, and under the conditions of `best_mapping`.
     """
     names = [level.name for level in hierarchy.memories]
     if memory not in names:
@@ -90,7 +89,7 @@ def capacity_staircase(
     return _staircase(problem, names.index(memory), loops)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@cached()
 def _staircase(problem: MappingProblem, level: int, limit: int | None) -> CapacityStaircase:
     capacity = inf
     steps: list[tuple[float, float, Mapping]] = []
@@ -122,7 +121,7 @@ def _staircase(problem: MappingProblem, level: int, limit: int | None) -> Capaci
 
 
 def _needed_bytes(problem: MappingProblem, level: int, mapping: Mapping) -> float:
-    """Bytes of a memory that a mapping needs, tiles of double-buffered memories twice."""
+    """Return the bytes of a memory that a mapping requires; double-buffered tiles count twice."""
     memory = problem.hierarchy.memories[level]
     needed = 0.0
     for access in mapping.accesses:
@@ -133,6 +132,6 @@ def _needed_bytes(problem: MappingProblem, level: int, mapping: Mapping) -> floa
             tile[DIMS.index(dim)] *= times
         place = problem.hierarchy.levels[access.operand].index(level)
         elements = problem.elements(access.operand, tile * problem.inside[access.operand][place])
-        room = problem.room(access.operand, level, tile)
+        room = problem.required_elements(access.operand, level, tile)
         needed += access.held_bytes * float(room / elements)
     return needed

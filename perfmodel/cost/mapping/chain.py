@@ -1,16 +1,18 @@
-"""The exact energy optimum over all orders of loops and all cuts, as a chain of tiles.
+"""Exact minimum energy over all loop orders and all cuts, as a shortest chain of tiles.
 
-What passes a boundary depends on the tile of loops inside it alone, not on their order: a loop over
-an index that the operand lacks belongs inside the cut wherever that helps, since it takes no room.
-One order of loops gives one chain of tiles, each dividing the next, and every chain has an order.
-So the best mapping of all orders is the cheapest chain, one tile for each boundary of each operand,
-with the boundaries in any interleaving. A tile is a point in the lattice of exponents of the loops'
-factors; "the cheapest chain that ends inside this tile" is a running minimum along its axes, once
-for every set of boundaries already placed. There are a few dozen sets and some hundred tiles.
+The traffic across a boundary depends only on the tile of loops inside it, not on their order: a
+loop over an index that the operand is invariant in can be placed inside the cut at no cost in
+capacity. A loop order defines a chain of tiles, each dividing the next, and every chain corresponds
+to a loop order. The optimal mapping over all orders is therefore the cheapest chain with one tile
+per boundary of each operand, the boundaries interleaved in any way. A tile is a point in the
+lattice of exponents of the loop factors; the cheapest chain that ends inside a tile is a running
+minimum along the axes of the lattice, computed once per set of boundaries already placed
+(dynamic programming). There are a few dozen sets and some hundred tiles.
 
-Operands that share a memory are tied by its capacity. Branch and bound takes that: each is given a
-part of the memory, the chain with these parts is a lower bound, and where the sizes it picks do
-not fit together, the part that is too much is split between them. The result is proved.
+Operands that share a memory are coupled by its capacity, which is resolved by branch and bound:
+each operand is assigned a part of the memory, the cheapest chain for these parts is a lower bound,
+and if its tiles do not fit together, the excess is split between the operands. The result is
+proved optimal.
 """
 
 from __future__ import annotations
@@ -30,18 +32,18 @@ from perfmodel.optimise.best_first import BestFirst, Incumbent
 from perfmodel.optimise.deadline import Deadline
 
 Bools = npt.NDArray[np.bool_]
-#: Nodes of the branch and bound whose chains are found at once, and tiles of all of them.
+#: Maximum number of branch-and-bound nodes evaluated at once, and of their tiles together.
 _BATCH, _ELEMENTS = 8, 64_000
 
 
 @dataclass(frozen=True)
 class TileLattice:
-    """All tiles that some loops make: one axis for each different loop, its exponent along it.
+    """Lattice of all tiles of some loops, with one axis per distinct loop factor.
 
     Attributes
     ----------
     axes
-        (dimension, factor, how often) of each axis.
+        (dimension, factor, multiplicity) of each axis.
     tiles
         Iterations by dimension (order of `DIMS`) of each tile, shape (8, tiles).
     """
@@ -51,12 +53,12 @@ class TileLattice:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Tiles along each axis."""
+        """Number of tiles along each axis."""
         return tuple(times + 1 for _, _, times in self.axes)
 
 
 def lattice(loops: Loops) -> TileLattice:
-    """The tiles that some loops make; the longest axis is the last."""
+    """Return the tile lattice of some loops; the longest axis is the last one."""
     different = sorted(set(loops), key=lambda loop: (loops.count(loop), loop))
     axes = tuple((dim, factor, loops.count((dim, factor))) for dim, factor in different)
     tiles = np.ones((len(DIMS), *(times + 1 for _, _, times in axes)))
@@ -68,18 +70,18 @@ def lattice(loops: Loops) -> TileLattice:
 
 @dataclass(frozen=True)
 class _BoundaryCosts:
-    """A boundary of an operand, placed at every tile of the lattice.
+    """Cost of a boundary of an operand, placed at every tile of the lattice.
 
     Attributes
     ----------
     joules
-        Energy of the boundary, shape (tiles,); infinite where it cannot lie.
+        Energy of the boundary, shape (tiles,); infinite where the tile does not fit.
     bits
-        What one lower instance then holds: with complete sums, with partial ones; shape (2, tiles).
+        Bits held by one lower instance, as complete sums and as partial sums; shape (2, tiles).
     partial
         Whether sums are partial outside the tile, shape (tiles,).
     memory
-        The lower memory; -1 for the units.
+        Index of the lower memory; -1 for the units.
     """
 
     joules: Floats
@@ -90,17 +92,17 @@ class _BoundaryCosts:
 
 @dataclass(frozen=True)
 class TileChain:
-    """The cheapest chain of tiles.
+    """Cheapest chain of tiles.
 
     Attributes
     ----------
     tiles
-        For each operand the exponents of the tile at every boundary, units first (an output's
-        boundary at the units lies at the empty tile).
+        For each operand the exponents of the tile at every boundary, units first (the boundary of
+        an output at the units is at the empty tile).
     order
         The same tiles, inner to outer.
     joules
-        Energy of all accesses.
+        Energy of all accesses, joules.
     """
 
     tiles: dict[Operand, tuple[tuple[int, ...], ...]]
@@ -109,13 +111,13 @@ class TileChain:
 
 
 State = tuple[tuple[int, int], ...]
-#: Operand, place of the boundary, whether its memory holds wide sums, and what it leaves.
+#: Operand, index of the boundary, whether its memory holds partial sums, and the flag afterwards.
 _Step = tuple[int, int, int, int]
 
 
 @dataclass
 class _TileChainSearch:
-    """Steps of all operands, the states they lead through, and the masks of the current nodes."""
+    """Steps of all operands, the states between them, and the masks of the current nodes."""
 
     problem: MappingProblem
     grid: TileLattice
@@ -126,7 +128,7 @@ class _TileChainSearch:
     capacity: dict[int, float]
 
     def options(self, state: State) -> list[tuple[int, int]]:
-        """Which operand may place its next boundary, and with which flag it does."""
+        """Return the operands that may place their next boundary, each with its flags."""
         return [
             (at, flag)
             for at, operand in enumerate(OPERANDS)
@@ -138,22 +140,22 @@ class _TileChainSearch:
 def cheapest_chain(
     problem: MappingProblem, loops: Loops, *, small: int | None = None
 ) -> TileChain | None:
-    """The mapping of least energy over all orders of some loops and all cuts.
+    """Return the chain of tiles with the least energy over all loop orders and all cuts.
 
     Parameters
     ----------
     problem
-        The nest on its hierarchy.
+        Nest on its hierarchy.
     loops
-        (dimension, factor) of every loop over time, in any order.
+        (dimension, factor) of every temporal loop, in any order.
     small
-        Number of a memory of which as little as possible is to be used: of chains whose energy is
-        the same but for a share of 1e-10, that which needs least of it.
+        Index of a memory whose use is minimised among chains of equal energy (within a relative
+        1e-10).
 
     Returns
     -------
-    Chain or None
-        None where no tile of some operand fits its memory.
+    TileChain or None
+        ``None`` if no tile of some operand fits its memory.
     """
     search = _prepare(problem, lattice(loops))
     if search is None:
@@ -171,18 +173,18 @@ _Parts: TypeAlias = tuple[Floats, Floats]
 
 
 class _CapacityBranchAndBound(BestFirst[_Parts, TileChain]):
-    """Over parts of the shared memories: more than the first of a node, up to the second."""
+    """Branch and bound over parts of shared memories; a node is an interval (lower, upper] each."""
 
     def __init__(self, search: _TileChainSearch) -> None:
         super().__init__(Incumbent(), Deadline())
         self.search, self.together = search, min(_BATCH, _ELEMENTS // search.grid.tiles.shape[1])
 
     def cut(self) -> float:
-        """Return the energy from which on a node is of no use."""
+        """Return the energy at or above which a node is pruned."""
         return self.incumbent.value * (1 - 1e-12)
 
     def expand(self, node: _Parts, bound: float) -> Iterator[tuple[float, _Parts]]:
-        """Yield the parts into which this node and the next ones fall, of those that hold more."""
+        """Evaluate this node and the next ones, and yield the nodes that they branch into."""
         del bound
         nodes = [node, *self.next_nodes(self.together - 1)]
         for parts, chain in zip(nodes, _chains(self.search, nodes), strict=True):
@@ -196,7 +198,7 @@ class _CapacityBranchAndBound(BestFirst[_Parts, TileChain]):
 
 
 def _prepare(problem: MappingProblem, grid: TileLattice) -> _TileChainSearch | None:
-    """Energy and size of every boundary at every tile."""
+    """Return the search with the energy and size of every boundary at every tile."""
     steps: dict[Operand, list[_BoundaryCosts]] = {operand: [] for operand in OPERANDS}
     constant = 0.0
     flag = 0
@@ -215,7 +217,7 @@ def _prepare(problem: MappingProblem, grid: TileLattice) -> _TileChainSearch | N
             joules = np.where((tiles[changing] > 1).any(axis=0), np.inf, joules)
             bits = np.zeros((2, tiles.shape[1]))
         else:
-            tile_elements = problem.room(operand, boundary.lower, tiles)
+            tile_elements = problem.required_elements(operand, boundary.lower, tiles)
             bits = np.stack(
                 [
                     tile_elements * float(problem.bits(operand, partial=partial))
@@ -230,10 +232,11 @@ def _prepare(problem: MappingProblem, grid: TileLattice) -> _TileChainSearch | N
         for level in levels[:-1]:
             users_of.setdefault(level, []).append(operand)
         full_tile = np.asarray(problem.temporal, dtype=np.float64)
-        # Sums that are not complete inside the next memory are partial in the outermost one.
+        # Sums that are incomplete inside the next inner memory are partial in the outermost one.
         wide = operand == "output" and len(levels) == 1 and bool(flag)
         capacity[levels[-1]] -= float(
-            problem.room(operand, levels[-1], full_tile) * problem.bits(operand, partial=wide)
+            problem.required_elements(operand, levels[-1], full_tile)
+            * problem.bits(operand, partial=wide)
         )
     if min(capacity.values()) < 0:
         return None
@@ -254,7 +257,7 @@ def _prepare(problem: MappingProblem, grid: TileLattice) -> _TileChainSearch | N
 
 
 def _charge(search: _TileChainSearch, memory: int) -> None:
-    """Charge the use of a memory with a share of the energy too small to matter otherwise."""
+    """Add a negligible energy proportional to the use of a memory, as a tie breaker."""
     every = [step for steps in search.steps.values() for step in steps]
     total = search.constant + sum(float(step.joules.min()) for step in every)
     for operand, steps in search.steps.items():
@@ -268,25 +271,25 @@ def _charge(search: _TileChainSearch, memory: int) -> None:
 def _chains(
     search: _TileChainSearch, nodes: Sequence[tuple[Floats, Floats]]
 ) -> list[TileChain | None]:
-    """Return the cheapest chain of each node, whose shares of the shared memories are fixed."""
+    """Return the cheapest chain of each node, for its fixed parts of the shared memories."""
     table = _ChainTable(search, nodes)
     table.fill()
     return [table.trace(node) for node in range(len(nodes))]
 
 
 class _ChainTable:
-    """The least joules of every state over all tiles of all nodes, and where each came from.
+    """Dynamic programming table: least energy of every state at all tiles, with predecessors.
 
     Attributes
     ----------
     lower, upper
-        Bits above which and up to which tiles lie in the shared memories, of each node.
+        Exclusive lower and inclusive upper bound of the bits of tiles in shared memories, per node.
     costs
-        Joules of a step: operand, place, whether its memory holds wide sums, and what it leaves.
+        Step (operand, boundary, whether its memory holds partial sums, flag afterwards) -> joules.
     least
-        State -> joules, of the shape of nodes and tiles.
+        State -> least joules, shape of nodes and tiles.
     came
-        State -> the states and steps that lead to it.
+        State -> predecessor states with the steps that lead to it.
     """
 
     def __init__(self, search: _TileChainSearch, nodes: Sequence[tuple[Floats, Floats]]) -> None:
@@ -314,10 +317,10 @@ class _ChainTable:
         return self.costs[key]
 
     def fill(self) -> None:
-        """Find the least joules of all states, layer by layer."""
+        """Compute the least energy of all states, layer by layer."""
         search = self.search
         every = slice(None)
-        # Slice by slice: several times faster than `accumulate` along axes as short as these.
+        # Slice by slice, which is several times faster than `accumulate` along such short axes.
         slices = [
             ((every,) * axis + (place,), (every,) * axis + (place - 1,))
             for axis, size in enumerate(self.shape)
@@ -343,7 +346,7 @@ class _ChainTable:
             layer = list(following)
 
     def trace(self, node: int) -> TileChain | None:
-        """Return the cheapest chain of a node; None where nothing fits."""
+        """Return the cheapest chain of a node; ``None`` if it is infeasible."""
         search, grid = self.search, self.search.grid
         ends = [
             tuple((len(search.steps[o]), f if o == "output" else 0) for o in OPERANDS)
@@ -365,7 +368,7 @@ class _ChainTable:
                 for before, step in self.came[state]
             ]
             which = int(np.argmin([float(part.min()) for part in parts]))
-            # Of equal ones the largest tile: fewer, longer transfers stall less.
+            # Among equal ones the largest tile: fewer and longer transfers stall less.
             equal = parts[which] <= float(parts[which].min()) * (1 + 1e-13)
             tile = tuple(np.argwhere(equal)[-1].tolist())
             before, step = self.came[state][which]
@@ -383,7 +386,7 @@ class _ChainTable:
 def _split(
     search: _TileChainSearch, node: tuple[Floats, Floats], chain: TileChain
 ) -> list[tuple[Floats, Floats]] | None:
-    """Parts of a node that together hold every chain that fits; None if the one found does."""
+    """Return child nodes that cover all feasible chains; ``None`` if the chain itself fits."""
     sizes = np.zeros(len(search.limits))
     for (operand, level), limit in search.limits.items():
         place = search.problem.hierarchy.levels[operand].index(level)
@@ -402,7 +405,8 @@ def _split(
         children: list[tuple[Floats, Floats]] = []
         lower, upper = node[0].copy(), node[1]
         for limit in limits:
-            # All chains that fit have some operand an equal share of the excess below its size.
+            # In every feasible chain some operand is smaller by at least an equal share of the
+            # excess.
             most = sizes[limit] - over / len(limits)
             others = [other for other in limits if other != limit]
             room = search.capacity[level] - float(np.maximum(lower[others], 0.0).sum())

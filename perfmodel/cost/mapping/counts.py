@@ -1,9 +1,10 @@
-"""Accesses and energy of a boundary, from the tile inside it.
+"""Memory accesses and energy of a boundary, from the tile inside it.
 
-An instance below holds ``elements`` for ``cycles`` cycles, so they pass ``all cycles /
-cycles`` times. An input is read above (feed) and written below (fill); an output is read below
-(drain) and written above (collect), and where its sum is not complete it comes back the same way.
-An access of part of a port's width costs that part of the energy, in whole granules.
+A lower instance holds ``elements`` for ``cycles`` cycles, so that they cross the boundary ``all
+cycles / cycles`` times. An input is read from the upper memory (feed) and written to the lower one
+(fill); an output is read from the lower memory (drain) and written to the upper one (collect), and
+a partial sum returns the same way. An access to part of a port's width costs that part of the
+energy, rounded up to granules.
 
 Two accountings:
 
@@ -11,10 +12,10 @@ Two accountings:
     The first partial sum of an output is not read back. Instances and elements are averages where
     the array does not divide a loop.
 ``zigzag``
-    As ZigZag 3.9.1 counts: the first one is read as well; counts of instances, of elements of a
-    tile and of accesses are rounded; windows of positions are cut down to whole ones, which makes
-    inputs cheaper where the array unrolls positions and does not divide them. Its results come out
-    digit for digit.
+    The counting of ZigZag 3.9.1, whose results are reproduced digit for digit: the first partial
+    sum is read as well; numbers of instances, of elements of a tile and of accesses are rounded;
+    windows of positions are truncated to integers, which makes inputs cheaper if the array unrolls
+    positions and does not divide them.
 """
 
 from __future__ import annotations
@@ -32,22 +33,22 @@ _REDUCED = [DIMS.index(dim) for dim in FREE["output"]]
 
 @dataclass(frozen=True)
 class Passing:
-    """What passes a boundary, for an array of tiles of any shape.
+    """Transfers across a boundary, for an array of tiles of any shape.
 
     Attributes
     ----------
     boundary
-        Which one.
+        Boundary that is crossed.
     elements
-        Elements that one lower instance holds.
+        Elements held by one lower instance.
     cycles
-        Cycles for which it holds them.
+        Cycles for which they are held.
     times
-        How often it is filled (or emptied).
+        Number of times a lower instance is filled (or emptied).
     partial
-        Whether sums are incomplete when they pass it outwards.
+        Whether sums that cross the boundary outwards are incomplete.
     first
-        Share of the passes in which a partial sum starts from nothing.
+        Share of the passes in which a partial sum starts from zero.
     """
 
     boundary: Boundary
@@ -59,16 +60,16 @@ class Passing:
 
 
 def passing(problem: MappingProblem, boundary: Boundary, tile: Floats) -> Passing:
-    """What passes a boundary when the loops of a tile run inside it.
+    """Return the transfers across a boundary with the loops of a tile inside it.
 
     Parameters
     ----------
     problem
-        The nest on its hierarchy.
+        Nest on its hierarchy.
     boundary
-        One of its boundaries.
+        Boundary of the problem.
     tile
-        Iterations over time inside the boundary, order of `DIMS` along the first axis.
+        Temporal iterations inside the boundary, in the order of `DIMS` along the first axis.
     """
     spatial = boundary.below.reshape(-1, *(1,) * (tile.ndim - 1))
     if boundary.lower < 0:
@@ -97,7 +98,7 @@ def passing(problem: MappingProblem, boundary: Boundary, tile: Floats) -> Passin
 def words(
     problem: MappingProblem, memory: int, direction: str, crossing: Passing, elements: Floats
 ) -> Floats:
-    """Accesses of one pass in units of the port's whole width, in whole granules."""
+    """Return the accesses of one pass in units of the port width, rounded up to granules."""
     operand = crossing.boundary.operand
     port = problem.port(memory, operand, direction)
     bits = elements * problem.bits(operand, partial=crossing.partial)
@@ -105,12 +106,12 @@ def words(
 
 
 def accesses(problem: MappingProblem, crossing: Passing) -> dict[tuple[int, str], Floats]:
-    """Accesses on both sides of a boundary, of all instances in the whole nest.
+    """Return the accesses on both sides of a boundary, of all instances over the whole nest.
 
     Returns
     -------
     dict
-        (memory, direction) -> accesses of the port's whole width, shape of the tiles.
+        (memory, direction) -> accesses in units of the port width, in the shape of the tiles.
     """
     boundary = crossing.boundary
     sides = [(boundary.upper, boundary.upper_count, crossing.elements * boundary.multicast)]
@@ -135,7 +136,7 @@ def accesses(problem: MappingProblem, crossing: Passing) -> dict[tuple[int, str]
 
 
 def energy_j(problem: MappingProblem, crossing: Passing) -> Floats:
-    """Joules of all accesses of a boundary."""
+    """Return the energy of all accesses at a boundary, joules."""
     total = np.zeros_like(crossing.elements)
     for (memory, direction), number in accesses(problem, crossing).items():
         level = problem.hierarchy.memories[memory]

@@ -1,8 +1,8 @@
-"""What a nest is mapped onto: an array of units, and the memories that each operand passes.
+"""Accelerator description for mappings: array of units and memory hierarchy of each operand.
 
-Every operand has a hierarchy of its own: it passes the memories that list it, inner to outer, and
-skips the others. An instance of a memory feeds the units along the dimensions of the array that it
-`serves`, and is repeated along the rest. The description follows ZigZag (Mei et al., IEEE
+Every operand has a separate hierarchy: it passes through the memories that list it, inner to outer,
+and bypasses the others. An instance of a memory feeds the units along the array dimensions that it
+`serves`, and is replicated along the others. The description follows ZigZag (Mei et al., IEEE
 Transactions on Computers 70(8), 2021), whose access costs and port rules it can express.
 """
 
@@ -29,7 +29,7 @@ Dim: TypeAlias = Literal[
 
 OPERANDS: tuple[Operand, ...] = ("output", "weight", "input")
 DIMS: tuple[Dim, ...] = get_args(Dim)
-#: Dimensions whose index an operand does not have: a loop over one of them reuses the operand.
+#: Dimensions that an operand is invariant in: a loop over one of them reuses the operand.
 FREE: dict[Operand, frozenset[Dim]] = {
     "input": frozenset({"out_channels"}),
     "weight": frozenset({"batch", "out_rows", "out_columns"}),
@@ -40,19 +40,19 @@ DIRECTIONS: tuple[Direction, ...] = ("feed", "collect", "drain", "fill")
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of a memory, and the transfers that share it.
+    """Memory port with the transfers that share it.
 
     Attributes
     ----------
     width_bits
-        Bits a cycle; an access of the whole width costs the memory's energy.
+        Bits per cycle; an access of the full width costs the memory's access energy.
     granule_bits
-        Narrowest access; one of a part of the width, in whole granules, costs that part of the
-        energy.
+        Narrowest access; an access to part of the width, rounded up to granules, costs that part
+        of the energy.
     uses
         Transfers over this port, as (operand, direction): ``feed`` reads towards the units,
-        ``collect`` writes what comes from them, ``drain`` reads towards the outer memory, ``fill``
-        writes what comes from it.
+        ``collect`` writes results from the units, ``drain`` reads towards the outer memory,
+        ``fill`` writes data from the outer memory.
     """
 
     width_bits: float
@@ -62,23 +62,24 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLevel:
-    """A level of memory.
+    """Memory level.
 
     Attributes
     ----------
     name
-        What it is called in results.
+        Name in results.
     capacity_bytes
-        Bytes of one instance, shared by the operands it holds.
+        Capacity of one instance in bytes, shared by the operands it holds.
     read_j, write_j
-        Joules of an access of the whole width of a port.
+        Energy of a read and of a write of the full port width, joules.
     ports
-        Its ports; the operands that it holds are those of their uses.
+        Ports of the memory; it holds the operands that these transfer.
     serves
-        Dimensions of the array whose units one instance feeds; along the others it is repeated.
+        Array dimensions along which one instance feeds all units; it is replicated along the
+        others.
     double_buffered
-        Whether a tile takes its room twice, unless the whole operand lies in it. Otherwise the free
-        room is used for the next tile where there is enough.
+        Whether every tile occupies twice its size, unless it is the whole operand. If not, free
+        capacity is used for the next tile where sufficient.
     """
 
     name: str
@@ -91,12 +92,12 @@ class MemoryLevel:
 
     @property
     def operands(self) -> tuple[Operand, ...]:
-        """The operands that it holds."""
+        """Operands held by this memory."""
         served = {operand for port in self.ports for operand, _ in port.uses}
         return tuple(operand for operand in OPERANDS if operand in served)
 
     def port_of(self, operand: Operand, direction: Direction) -> int | None:
-        """Number of the port of a transfer; None where it has none."""
+        """Return the index of the port of a transfer; ``None`` if there is none."""
         for index, port in enumerate(self.ports):
             if (operand, direction) in port.uses:
                 return index
@@ -105,18 +106,18 @@ class MemoryLevel:
 
 @dataclass(frozen=True, slots=True)
 class ArrayDimension:
-    """A dimension of the array, and the loops that are unrolled along it.
+    """Dimension of the array of units, with the loops unrolled along it.
 
     Attributes
     ----------
     name
-        What memories call it in `MemoryLevel.serves`.
+        Name of the dimension, as used in `MemoryLevel.serves`.
     units
-        Units along it.
+        Number of units along the dimension.
     loops
-        Loops unrolled along it and how often at most; a nest whose extent is smaller fills less.
+        Loops unrolled along it with their maximum factors; smaller extents use fewer units.
     systolic
-        Whether results pass from unit to unit along it, a cycle each: the last leave later.
+        Whether results pass from unit to unit along it, one cycle each, which delays the last ones.
     """
 
     name: str
@@ -127,24 +128,24 @@ class ArrayDimension:
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """An array of units and its memories, inner to outer.
+    """Array of units with its memories.
 
     Attributes
     ----------
     memories
-        Inner to outer; the outermost of each operand holds it whole.
+        Memories, inner to outer; the outermost one of each operand holds it completely.
     spread
-        The dimensions of the array.
+        Dimensions of the array.
     mac_j
-        Joules of one multiply-accumulate.
+        Energy of one multiply-accumulate operation, joules.
     name
-        What it is called in results.
+        Name in results.
 
     Raises
     ------
     InputError
-        For an operand without a memory, a port or dimension that is missing or doubled, a number
-        that is no size.
+        For an operand without a memory, a missing or duplicate port or dimension, or an invalid
+        size.
     """
 
     memories: tuple[MemoryLevel, ...]
@@ -226,7 +227,7 @@ class Hierarchy:
 
     @property
     def units(self) -> int:
-        """Multipliers of the whole array."""
+        """Number of units of the whole array."""
         count = 1
         for dim in self.spread:
             count *= dim.units
@@ -234,5 +235,5 @@ class Hierarchy:
 
 
 def _needed(operand: Operand) -> tuple[Direction, ...]:
-    """Ports of an operand: those towards the units, then those towards the outer memory."""
+    """Return the directions an operand requires, towards the units and the outer memory."""
     return ("feed", "collect", "drain", "fill") if operand == "output" else ("feed", "fill")

@@ -1,11 +1,12 @@
-"""Cycles of a mapping: transfers that share ports, what they stall, loading and unloading.
+"""Latency of a mapping in cycles: computation, stalls on shared ports, loading and unloading.
 
 The model of Mei et al., "A Uniform Latency Model for DNN Accelerators with Diverse Architectures
-and Dataflows" (DATE 2022): a transfer between two memories takes ``real`` cycles of every period
-and may use a window of it: the whole period where the inner memory has room for two tiles, else
-the part before the last loops that reuse the tile. What does not fit its window stalls; the
-transfers of a port also stall where their windows overlap. Ports work beside each other. What is
-transferred once comes before the first cycle or after the last, as far as the port was busy.
+and Dataflows" (DATE 2022): a transfer between two memories requires ``real`` cycles of every period
+and may use a window of it, which is the whole period if the inner memory has capacity for two
+tiles, else the part outside the innermost loops that reuse the tile. Transfers that exceed their
+window stall the units, as do transfers of one port with overlapping windows. Different ports work
+in parallel. Transfers that occur once precede the first cycle or follow the last one, to the extent
+that their port is busy in between.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Cycles:
-    """Cycles of many mappings, each of shape (orders,).
+    """Cycles of many mappings; all fields of shape (orders,).
 
     Attributes
     ----------
     compute
-        Iterations over time.
+        Temporal iterations.
     stall
         Cycles in which the units wait for transfers.
     onload, offload
-        Before the first iteration, and after the last.
+        Cycles before the first iteration, and after the last one.
     drain
-        For the last results to leave a systolic array.
+        Cycles until the last results leave a systolic array.
     """
 
     compute: Floats
@@ -47,30 +48,30 @@ class Cycles:
 
     @property
     def total(self) -> Floats:
-        """All of it."""
+        """Total number of cycles."""
         return self.compute + self.stall + self.onload + self.offload + self.drain
 
 
 @dataclass(frozen=True)
 class PortTransfer:
-    """One side of a boundary under many mappings: a transfer over one port.
+    """Transfer over one port, on one side of a boundary, under many mappings.
 
     Attributes
     ----------
     operand, place, direction
-        Of which boundary (0: at the units), and which way.
+        Operand, index of the boundary (0 at the units), and direction of the transfer.
     real
-        Cycles of one pass.
+        Cycles per pass.
     allowed
-        Cycles of each period in which it may run.
+        Cycles of each period in which the transfer may run (its window).
     period, count
-        Cycles between passes, and how many there are.
+        Cycles between passes, and number of passes.
     active
-        Whether there are any: partial sums do not always come back.
+        Whether the transfer occurs: partial sums are not always read back.
     average_bits
-        Bits a cycle over the whole computation.
+        Average bits per cycle over the whole computation.
     least
-        Cycles for what the units need to begin with.
+        Cycles for the data that the units require to start.
     """
 
     operand: Operand
@@ -90,7 +91,7 @@ def cycles(
     cuts: dict[Operand, npt.NDArray[np.int64]],
     boundaries: dict[Operand, list[Cut]] | None = None,
 ) -> Cycles:
-    """Cycles of many mappings.
+    """Return the cycles of many mappings.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def cycles(
     cuts
         For each operand the cut of every memory but the outermost, shape (memories - 1, orders).
     boundaries
-        `orders.cut` of them, where it is at hand.
+        Result of `orders.cut` for these mappings, if already computed.
     """
     problem = orders.problem
     boundaries = boundaries or cut(orders, cuts)
@@ -126,10 +127,10 @@ def cycles(
 def _double_buffered(
     orders: Orders, by_operand: dict[Operand, list[Cut]]
 ) -> dict[Operand, list[Bools]]:
-    """Whether a memory has room for the next tile of an operand beside what it holds.
+    """Return whether a memory can hold the next tile of an operand in addition to the current ones.
 
-    Of a tile whose outermost loops all change it, only what one iteration of them uses is needed at
-    once. Operands are given the free room in turn: output, weight, input.
+    If the outermost loops of a tile all index the operand, only the part used by one iteration of
+    them is required at once. Free capacity is assigned in the order output, weight, input.
     """
     problem = orders.problem
     memories = problem.hierarchy.memories
@@ -169,7 +170,7 @@ def _links(
     by_operand: dict[Operand, list[Cut]],
     double: dict[Operand, list[Bools]],
 ) -> dict[tuple[int, int], list[PortTransfer]]:
-    """All transfers, by (memory, port)."""
+    """Return all transfers by (memory, port)."""
     ports: dict[tuple[int, int], list[PortTransfer]] = {}
     for operand, boundaries in by_operand.items():
         first = boundaries[1].passing if len(boundaries) > 1 else None
@@ -218,7 +219,7 @@ def _links(
 
 
 def _stall(links: list[PortTransfer], total: Floats) -> Floats:
-    """Cycles that the transfers of one port stall the units."""
+    """Return the cycles for which the transfers of one port stall the units."""
     late = np.zeros_like(total)
     early = np.zeros_like(total)
     windows = np.zeros_like(total)
@@ -232,12 +233,12 @@ def _stall(links: list[PortTransfer], total: Floats) -> Floats:
 
 
 def union_cycles(links: list[PortTransfer], total: Floats) -> Floats:
-    """Cycles in which at least one transfer of a port may run.
+    """Return the length of the union of the windows of a port's transfers, in cycles.
 
     A transfer may run in the first ``allowed`` cycles of each of its periods. All periods are
-    iterations inside a cut of one order of loops, so each divides the next longer one: what is
-    left uncovered within a period of one is a multiple of that of the one before, less what its own
-    window covers anew.
+    iterations inside a cut of one loop order, so that each divides the next longer one. The
+    uncovered cycles within a period are therefore a multiple of those of the next shorter period,
+    minus the cycles that the transfer's own window covers in addition.
     """
     period = np.stack([np.broadcast_to(link.period, total.shape) for link in links])
     allowed = np.stack([np.where(link.active, link.allowed, 0.0) for link in links])
@@ -268,10 +269,10 @@ def union_cycles(links: list[PortTransfer], total: Floats) -> Floats:
 def _loading(
     links: list[PortTransfer], width: float, busy: Floats
 ) -> dict[tuple[Operand, int, str], Floats]:
-    """Cycles of each transfer of a port before the first iteration or after the last.
+    """Return the cycles of each transfer of a port before the first or after the last iteration.
 
-    One that runs once may use what the others leave of the port during the computation, down to
-    what the units need to begin with; the longest first.
+    A transfer that occurs once may use idle cycles of the port during the computation, except for
+    the data that the units require to start; the longest transfer is scheduled first.
     """
     links = [
         link for link in links if link.operand != "output" or link.direction in ("collect", "drain")
@@ -298,10 +299,9 @@ def _loading(
 def _onload(
     problem: MappingProblem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
 ) -> Floats:
-    """Cycles until the units have their first inputs and weights.
+    """Return the cycles until the units have their first inputs and weights.
 
-    Both are loaded beside each other where they share no port, one after the other where they do;
-    the better order counts.
+    Both are loaded in parallel if they share no port, else one after the other in the better order.
     """
     separate: dict[str, Floats] = {}
     half: dict[str, Floats] = {}
@@ -341,7 +341,7 @@ def _serves_both(
 def _offload(
     problem: MappingProblem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
 ) -> Floats:
-    """Cycles in which the last outputs leave, level after level."""
+    """Return the cycles in which the last outputs leave, level by level."""
     sum_ = np.zeros_like(like)
     for place in range(1, len(problem.hierarchy.levels["output"])):
         sum_ = sum_ + np.maximum(loads["output", place, "drain"], loads["output", place, "collect"])

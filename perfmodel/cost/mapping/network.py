@@ -1,4 +1,4 @@
-"""All loop nests of a network on one hierarchy, layer after layer."""
+"""Mapping of all loop nests of a network onto one hierarchy, layer by layer."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MappedLayer:
-    """A loop nest of a network with its mapping.
+    """Loop nest of a network with its mapping.
 
     Attributes
     ----------
     name, kind
-        Name and class of its operator.
+        Name and class of the operator.
     executions
-        How often the network runs it.
+        Number of executions in one run of the network.
     mapping
-        Of one execution.
+        Mapping of one execution.
     """
 
     name: str
@@ -40,26 +40,26 @@ class MappedLayer:
 
 @dataclass(frozen=True, slots=True)
 class MappedNetwork:
-    """The loop nests of a network, mapped one by one: each starts and ends in the outermost memory.
+    """Loop nests of a network, mapped separately; each starts and ends in the outermost memory.
 
-    What runs outside loop nests (additions, pooling, activations) is not priced.
+    Operators without loop nests (additions, pooling, activations) are not included.
     """
 
     layers: tuple[MappedLayer, ...]
 
     @property
     def energy_j(self) -> float:
-        """Joules of all executions."""
+        """Energy of all executions, joules."""
         return sum(layer.executions * layer.mapping.energy_j for layer in self.layers)
 
     @property
     def latency_cycles(self) -> float:
-        """Cycles of all executions, one after another."""
+        """Cycles of all executions in sequence."""
         return sum(layer.executions * layer.mapping.latency_cycles for layer in self.layers)
 
     @property
     def table(self) -> Table:
-        """One row per layer, of all its executions: energy by memory, cycles, utilization."""
+        """Table of all executions, one row per layer: energy by memory, cycles, utilization."""
         columns: dict[str, list[Any]] = {
             "name": [layer.name for layer in self.layers],
             "kind": [layer.kind for layer in self.layers],
@@ -90,7 +90,7 @@ class MappedNetwork:
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulates of all executions."""
+        """Multiply-accumulate operations of all executions."""
         return sum(layer.executions * layer.mapping.nest.macs for layer in self.layers)
 
 
@@ -102,20 +102,20 @@ def map_network(
     Parameters
     ----------
     workload
-        With a number for each parameter. Masked scores of attention are computed.
+        Workload with a number for each parameter. Masked scores of attention are computed.
     hierarchy
-        The array and its memories.
+        Array of units with its memories.
     search
         ``best``: `best_mapping`; ``loma``: `loma_mapping`.
     options
-        Theirs: ``objective``, ``widths``, ``loops``, ``accounting``.
+        Options of these functions: ``objective``, ``widths``, ``loops``, ``accounting``.
 
     Raises
     ------
     InputError
-        For parameters that are arrays, and extents that are no whole numbers (shares of experts).
+        For array-valued parameters, and for fractional extents (shares of experts).
     InfeasibleError
-        Where a layer fits no memory.
+        If no mapping of a layer fits.
     """
     from perfmodel.workload.lower import lower
 

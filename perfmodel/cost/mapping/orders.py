@@ -1,16 +1,16 @@
-"""Loop orders in arrays: what lies inside each cut, and which loops an operand does not see.
+"""Array representation of loop orders and cuts: tiles inside each cut, and irrelevant loops.
 
-A mapping is an order of loops, inner to outer, and for every operand one cut a memory: the loops
-inside the cut run on what the memory holds. A loop over an index that the operand does not have
-changes nothing in it, so such loops directly outside a cut count as inside (Mei et al., 2021).
+A mapping consists of an order of loops, inner to outer, and one cut per operand and memory: the
+loops inside the cut run on the tile that the memory holds. Loops over an index that the operand is
+invariant in do not change this tile, so that such loops directly outside a cut count as inside (Mei
+et al., 2021).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import factorial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +26,14 @@ Loops = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Orders:
-    """Many orders of the loops of one problem.
+    """Set of loop orders of one problem.
 
     Attributes
     ----------
     problem
-        The nest on its hierarchy.
+        Nest on its hierarchy.
     dims, factors
-        Dimension (number in `DIMS`) and iterations of each loop, inner to outer; shape
+        Dimension (index into `DIMS`) and iterations of each loop, inner to outer; shape
         (orders, loops).
     """
 
@@ -43,7 +43,7 @@ class Orders:
 
     @cached_property
     def inside(self) -> Floats:
-        """Iterations inside each cut by dimension, shape (8, orders, loops + 1)."""
+        """Iterations by dimension inside each cut, shape (8, orders, loops + 1)."""
         orders, loops = self.dims.shape
         iterations = np.ones((len(DIMS), orders, loops + 1))
         for dim in range(len(DIMS)):
@@ -59,7 +59,7 @@ class Orders:
 
     @cached_property
     def places(self) -> Ints:
-        """Numbers of the cuts, shape (1, loops + 1)."""
+        """Indices of the cuts, shape (1, loops + 1)."""
         return np.arange(self.dims.shape[1] + 1, dtype=np.int64)[None, :]
 
     def _is(self, dims: frozenset[str]) -> Bools:
@@ -68,12 +68,12 @@ class Orders:
 
     @cached_property
     def free(self) -> dict[Operand, Bools]:
-        """Whether a loop leaves an operand as it is, shape (orders, loops)."""
+        """Masks of the loops that each operand is invariant in, shape (orders, loops)."""
         return {operand: self._is(FREE[operand]) for operand in OPERANDS}
 
     @cached_property
     def relevant(self) -> dict[Operand, Bools]:
-        """Whether each iteration of a loop is another part of an operand, (orders, loops)."""
+        """Masks of the loops whose iterations all use different parts of an operand."""
         every = frozenset(DIMS)
         slides = self.problem.slides
         return {
@@ -84,7 +84,7 @@ class Orders:
         }
 
     def settled(self, operand: Operand, cut: Ints) -> Ints:
-        """The cut with the loops that leave the operand as it is taken in, shape of `cut`."""
+        """Return the cut extended by adjacent loops that the operand is invariant in."""
         orders, loops = self.dims.shape
         end = np.full((orders, loops + 1), loops, dtype=np.int64)
         for at in range(loops - 1, -1, -1):
@@ -92,7 +92,7 @@ class Orders:
         return np.take_along_axis(end, cut[:, None], axis=1)[:, 0]
 
     def run(self, which: Bools, cut: Ints, bottom: Ints) -> Floats:
-        """Iterations of the unbroken run of loops of a sort that ends at a cut, above another."""
+        """Return the iterations of the contiguous loops of a kind that end at a cut."""
         orders, loops = self.dims.shape
         start = np.zeros((orders, loops + 1), dtype=np.int64)
         for at in range(1, loops + 1):
@@ -102,21 +102,21 @@ class Orders:
         return ends[:, 0] / ends[:, 1]
 
     def tile(self, cut: Ints) -> Floats:
-        """Iterations inside a cut by dimension, shape (8, orders)."""
+        """Return the iterations by dimension inside a cut, shape (8, orders)."""
         return self.inside[:, np.arange(len(cut)), cut]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A boundary under many mappings.
+    """Boundary under many mappings.
 
     Attributes
     ----------
     passing
-        What passes it.
+        Transfers across the boundary.
     changing, resting
-        Iterations of the outermost loops inside it, as long as all of them change the operand, or
-        all of them leave it as it is; shape (orders,).
+        Iterations of the outermost contiguous loops inside the boundary that all change the
+        operand, and that all leave it unchanged; shape (orders,).
     """
 
     passing: Passing
@@ -127,7 +127,7 @@ class Cut:
 def cut(
     orders: Orders, cuts: dict[Operand, Ints], problem: MappingProblem | None = None
 ) -> dict[Operand, list[Cut]]:
-    """All boundaries of all operands under many mappings.
+    """Return all boundaries of all operands under many mappings.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def cut(
     cuts
         For each operand the cut of every memory but the outermost, shape (memories - 1, orders).
     problem
-        Another reading of the same problem (`MappingProblem.integral`).
+        Variant of the same problem (`MappingProblem.integral`); that of `orders` by default.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def cut(
             boundaries[operand].append(Cut(passing(problem, boundary, orders.tile(at)), ones, ones))
             continue
         at = orders.settled(operand, cuts[operand][place - 1])
-        # The loops that rest at the units count to the innermost memory.
+        # Loops that are stationary at the units count towards the innermost memory.
         bottom = (
             orders.settled(operand, cuts[operand][place - 2])
             if place > 1
@@ -174,10 +174,10 @@ def cut(
 
 
 def prime_loops(problem: MappingProblem, limit: int | None = None) -> Loops:
-    """Loops over time of a problem as (dimension, prime factor), at most `limit` of them.
+    """Return the temporal loops of a problem as (dimension, prime factor), at most `limit` of them.
 
-    Over the limit, the two smallest factors of the dimension that has most are multiplied, again
-    and again, as LOMA does (Symons et al., AICAS 2021); every dimension keeps one.
+    Above the limit, the two smallest factors of the dimension with the most factors are multiplied
+    repeatedly, as in LOMA (Symons et al., AICAS 2021); every dimension retains at least one.
     """
     loops: list[list[int]] = [_primes(extent) for extent in problem.temporal]
     total = sum(len(factors) for factors in loops)
@@ -190,7 +190,7 @@ def prime_loops(problem: MappingProblem, limit: int | None = None) -> Loops:
     return tuple((dim, factor) for dim in range(len(DIMS)) for factor in loops[dim])
 
 
-#: Where several dimensions have most factors, the first in this order is cut short.
+#: Order in which dimensions with equally many factors are reduced.
 _LOMA = tuple(
     (
         "batch",
@@ -217,16 +217,8 @@ def _primes(number: int) -> list[int]:
     return factors + [number] if number > 1 else factors
 
 
-def count_orders(loops: Sequence[tuple[int, int]]) -> int:
-    """How many different orders some loops have."""
-    count = factorial(len(loops))
-    for loop in set(loops):
-        count //= factorial(list(loops).count(loop))
-    return count
-
-
 def all_orders(problem: MappingProblem, loops: Loops) -> Orders:
-    """Every order of some loops; equal loops are not told apart."""
+    """Return all distinct orders of some loops."""
     different = sorted(set(loops))
     left = np.asarray([[loops.count(loop) for loop in different]], dtype=np.int64)
     picked = np.zeros((1, 0), dtype=np.int64)
@@ -240,7 +232,7 @@ def all_orders(problem: MappingProblem, loops: Loops) -> Orders:
 
 
 def chunks(orders: Orders, size: int) -> Iterator[Orders]:
-    """The orders in parts of at most `size`."""
+    """Yield the orders in chunks of at most `size`."""
     for start in range(0, len(orders.dims), size):
         part = slice(start, start + size)
         yield Orders(orders.problem, orders.dims[part], orders.factors[part])

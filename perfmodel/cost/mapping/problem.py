@@ -1,8 +1,8 @@
-"""A nest on a hierarchy in numbers: what is unrolled, what is left to loop over, what a tile holds.
+"""Mapping problem of a nest on a hierarchy: spatial unrolling, temporal loops, sizes of tiles.
 
-A *boundary* of an operand lies between a memory that holds it (or the units themselves) and the
-next one outwards. What crosses it follows from the tile of loops inside: how many elements one
-instance holds, and in how many cycles it is used up.
+A *boundary* of an operand is between a memory that holds it (or the units) and the next outer
+memory. Its traffic follows from the tile of loops inside: the number of elements that one instance
+holds, and the cycles for which they are used.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ Accounting: TypeAlias = Literal["exact", "zigzag"]
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where an operand passes from an outer memory to an inner one, or to the units.
+    """Boundary of an operand between an outer memory and an inner one, or the units.
 
     Attributes
     ----------
     operand
-        Whose boundary it is.
+        Operand that crosses the boundary.
     lower, upper
-        Numbers of the memories on both sides; lower is -1 for the units.
+        Indices of the memories on both sides; lower is -1 for the units.
     below
-        Spatial factors of the loops (shape (8,), order of `DIMS`) inside one lower instance.
+        Spatial factors of the loops inside one lower instance; shape (8,), order of `DIMS`.
     multicast
-        Lower instances with different data for each upper instance.
+        Number of lower instances with different data per upper instance.
     lower_count, upper_count
-        Instances in use.
+        Number of instances in use.
     spatial_reduction
         Whether partial sums of different upper instances are added further out.
     """
@@ -54,19 +54,19 @@ class Boundary:
 
 @dataclass(frozen=True)
 class MappingProblem:
-    """One nest, unrolled on one hierarchy.
+    """Nest unrolled on a hierarchy.
 
     Attributes
     ----------
     nest, hierarchy, widths
-        As given; the width ``partial`` holds wherever a sum is not complete.
+        Nest, hierarchy, and bytes per element; the width ``partial`` applies to incomplete sums.
     in_rows, in_columns
-        Real extents of the input, without padding; None counts every position that is touched.
+        Extents of the input without padding; ``None`` counts every position that is read.
     accounting
-        How accesses are counted, see `counts`.
+        Method of counting accesses, see `counts`.
     integral
-        Whether spatial factors are cut to whole numbers (cycles) or are averages (energy): of 1000
-        channels on 32 units 31.25 are busy on average.
+        Whether spatial factors are truncated to integers (for cycles) or averages (for energy):
+        with 1000 channels on 32 units, 31.25 units are busy on average.
     """
 
     nest: TileNest
@@ -79,12 +79,12 @@ class MappingProblem:
 
     @cached_property
     def extents(self) -> tuple[int, ...]:
-        """Extents of the nest, order of `DIMS`."""
+        """Extents of the nest in the order of `DIMS`."""
         return tuple(int(getattr(self.nest, dim)) for dim in DIMS)
 
     @cached_property
     def _taken(self) -> list[list[tuple[int, int]]]:
-        """For each dimension of the array, the (loop, whole factor) unrolled along it."""
+        """(Loop, integer factor) pairs unrolled along each dimension of the array."""
         left = list(self.extents)
         taken: list[list[tuple[int, int]]] = []
         for spread in self.hierarchy.spread:
@@ -100,7 +100,7 @@ class MappingProblem:
 
     @cached_property
     def temporal(self) -> tuple[int, ...]:
-        """Iterations over time of each loop, order of `DIMS`."""
+        """Temporal iterations of each loop in the order of `DIMS`."""
         factors = [1] * len(DIMS)
         for here in self._taken:
             for loop, factor in here:
@@ -109,10 +109,10 @@ class MappingProblem:
 
     @cached_property
     def unrolled(self) -> list[list[tuple[int, float]]]:
-        """For each dimension of the array, the (loop, factor) unrolled along it.
+        """(Loop, factor) pairs unrolled along each dimension of the array.
 
-        Iterations over time are whole; where they do not divide the extent, the largest factor
-        shrinks to what is busy on average, or to the whole number below it.
+        Temporal iterations are integers; if they do not divide the extent, the largest factor is
+        reduced to the average number of busy units, or to the integer below it.
         """
         factors: list[list[tuple[int, float]]] = [list(here) for here in self._taken]
         for loop, extent in enumerate(self.extents):
@@ -132,12 +132,12 @@ class MappingProblem:
 
     @property
     def cycles(self) -> int:
-        """Iterations over time of the whole nest: cycles without a stall."""
+        """Temporal iterations of the whole nest: cycles without stalls."""
         return prod(self.temporal)
 
     @property
     def drain_cycles(self) -> int:
-        """Cycles that the last results take to leave along the systolic dimensions."""
+        """Cycles until the last results have left along the systolic dimensions."""
         return sum(
             prod(factor for _, factor in here) - 1
             for here, spread in zip(self._taken, self.hierarchy.spread, strict=True)
@@ -146,10 +146,10 @@ class MappingProblem:
 
     @cached_property
     def inside(self) -> dict[Operand, tuple[Floats, ...]]:
-        """Spatial factors inside one instance of each memory of an operand, inner to outer.
+        """Return the spatial factors inside one instance of each memory of an operand.
 
-        Along a dimension of the array, the innermost memory that serves it feeds all units; the
-        ones inside that one are repeated along it.
+        Memories are ordered inner to outer. Along an array dimension, the innermost memory that
+        serves it feeds all units; memories further inside are replicated along it.
         """
         factors_by_operand: dict[Operand, tuple[Floats, ...]] = {}
         for operand in OPERANDS:
@@ -163,7 +163,7 @@ class MappingProblem:
 
     @cached_property
     def boundaries(self) -> tuple[Boundary, ...]:
-        """Boundaries of all operands, each inner to outer, the units first."""
+        """Boundaries of all operands, inner to outer, the units first."""
         return tuple(b for operand in OPERANDS for b in self._boundaries(operand))
 
     def _boundaries(self, operand: Operand) -> list[Boundary]:
@@ -195,7 +195,7 @@ class MappingProblem:
         return here
 
     def _spatial(self, served: set[str]) -> Floats:
-        """Spatial factors of each loop along some dimensions of the array."""
+        """Return the spatial factor of each loop along some dimensions of the array."""
         factors = np.ones(len(DIMS))
         for here, spread in zip(self.unrolled, self.hierarchy.spread, strict=True):
             if spread.name in served:
@@ -204,21 +204,21 @@ class MappingProblem:
         return factors
 
     def elements(self, operand: Operand, tile: Floats) -> Floats:
-        """Elements of an operand that a tile touches.
+        """Return the number of elements of an operand that a tile uses.
 
         Parameters
         ----------
         operand
-            Which one.
+            Input, weight or output.
         tile
-            Extents of the loops, order of `DIMS` along the first axis.
+            Extents of the loops, in the order of `DIMS` along the first axis.
         """
         group, batch, k, c, rows, columns, kernel_rows, kernel_columns = tile
         if operand == "weight":
             return group * k * c * kernel_rows * kernel_columns
         if operand == "output":
             return group * batch * k * rows * columns
-        if self.accounting == "zigzag":  # which cuts windows to whole numbers
+        if self.accounting == "zigzag":  # truncates windows to integers
             rows, columns = np.floor(rows), np.floor(columns)
             kernel_rows, kernel_columns = np.floor(kernel_rows), np.floor(kernel_columns)
         nest = self.nest
@@ -230,20 +230,20 @@ class MappingProblem:
 
     @property
     def slides(self) -> frozenset[Dim]:
-        """Dimensions that index the input together with another; a GEMM has none."""
+        """Dimensions that index the input jointly with another one; a GEMM has none."""
         if self.nest.is_gemm and self.nest.out_columns == 1:
             return frozenset()
         return frozenset({"out_rows", "out_columns", "kernel_rows", "kernel_columns"})
 
-    def room(self, operand: Operand, level: int, tile: Floats) -> Floats:
-        """Elements of an operand that one instance of a memory needs room for.
+    def required_elements(self, operand: Operand, level: int, tile: Floats) -> Floats:
+        """Return the number of elements of an operand that one instance of a memory must hold.
 
         Parameters
         ----------
         operand, level
-            Which operand, at which memory.
+            Operand, and index of the memory in its hierarchy.
         tile
-            Iterations over time inside it, order of `DIMS` along the first axis.
+            Temporal iterations inside the memory, in the order of `DIMS` along the first axis.
         """
         inside = self.inside[operand][self.hierarchy.levels[operand].index(level)]
         elements = self.elements(operand, tile * inside.reshape(-1, *(1,) * (tile.ndim - 1)))
@@ -253,7 +253,7 @@ class MappingProblem:
         return np.where(elements < every, 2.0 * elements, elements)
 
     def bits(self, operand: Operand, *, partial: npt.NDArray[np.bool_] | bool = False) -> Floats:
-        """Bits of an element; of an output as long as `partial` holds, those of a partial sum."""
+        """Return the bits per element; those of a partial sum for outputs if `partial` is set."""
         width: Floats = np.asarray(getattr(self.widths, operand), dtype=np.float64)
         if operand == "output":
             summed: Floats = np.asarray(self.widths.partial, dtype=np.float64)
@@ -261,7 +261,7 @@ class MappingProblem:
         return 8.0 * width
 
     def port(self, memory: int, operand: Operand, direction: str) -> Port:
-        """The port of a transfer."""
+        """Return the port of a transfer."""
         level = self.hierarchy.memories[memory]
         for port in level.ports:
             if any(use == (operand, direction) for use in port.uses):
@@ -269,12 +269,12 @@ class MappingProblem:
         raise LookupError(f"memory {level.name}: no port to {direction} {operand}")
 
 
-def _touched(a: Floats, b: Floats, stride: int, dilation: int, whole: int | None) -> Floats:
-    """Distinct ``stride i + dilation j`` of i < a and j < b, at most `whole`.
+def _touched(a: Floats, b: Floats, stride: int, dilation: int, extent: int | None) -> Floats:
+    """Return the number of distinct ``stride i + dilation j`` for i < a and j < b, at most `whole`.
 
-    With common divisors taken out, (i, j) and (i + dilation, j - stride) touch the same position.
+    With common divisors removed, (i, j) and (i + dilation, j - stride) are the same position.
     """
     common = gcd(stride, dilation)
     stride, dilation = stride // common, dilation // common
     count = a * b - np.maximum(b - stride, 0) * np.maximum(a - dilation, 0)
-    return count if whole is None else np.minimum(count, whole)
+    return count if extent is None else np.minimum(count, extent)

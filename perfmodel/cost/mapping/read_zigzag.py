@@ -1,8 +1,9 @@
-"""Accelerators in the form that ZigZag describes them, as hierarchies.
+"""Reader of ZigZag's accelerator and mapping files into hierarchies.
 
-ZigZag's files give sizes in bits, energies in picojoules an access of the widest port, and name the
-operands I1, I2 and O; a second file says which loop is unrolled along which dimension and which
-operand of the layer is which. Latency and area of a memory are not used by its cost model either.
+ZigZag's hardware files state sizes in bits and energies in picojoules per access of the widest
+port, and name the operands I1, I2 and O. The mapping file states which loop is unrolled along which
+array dimension, and which operand of the layer is I1, I2 and O. Latency and area of memories are
+ignored, as in ZigZag's cost model.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ _PJ = 1e-12
 
 
 def from_zigzag(accelerator: Mapping[str, Any], mapping: Mapping[str, Any]) -> Hierarchy:
-    """The hierarchy that a pair of ZigZag's files describes.
+    """Return the hierarchy described by a pair of ZigZag files.
 
     Parameters
     ----------
     accelerator
-        What its hardware file holds: ``memories`` inner to outer, ``operational_array``.
+        Contents of the hardware file: ``memories`` inner to outer, ``operational_array``.
     mapping
-        One entry of its mapping file, usually the one named ``default``: ``spatial_mapping`` and
+        One entry of the mapping file, usually ``default``: ``spatial_mapping`` and
         ``memory_operand_links``.
 
     Raises
     ------
     InputError
-        For a key that is missing, or a loop, operand or transfer that is not known here.
+        For a missing key, or an unsupported loop, operand or transfer.
     """
     try:
         links: dict[str, Operand] = {
@@ -91,11 +92,11 @@ def from_zigzag(accelerator: Mapping[str, Any], mapping: Mapping[str, Any]) -> H
 
 
 def published(name: str) -> Hierarchy:
-    """The accelerator of ``hardware_specs/hierarchies.yaml`` of that name."""
+    """Return the accelerator of this name from ``hardware_specs/hierarchies.yaml``."""
     return from_zigzag(**shipped("hardware_specs", "hierarchies.yaml")[name])
 
 
-#: Accelerators whose memories and access costs are published, by the name of their ZigZag file.
+#: Accelerators with published memories and access costs, by the name of their ZigZag file.
 KNOWN: dict[str, Callable[[], Hierarchy]] = {
     name: partial(published, name)
     for name in (
@@ -111,7 +112,7 @@ tpu_like = KNOWN["tpu_like"]
 
 
 def _pair(item: Any) -> tuple[str, int]:
-    """A loop and how often it is unrolled, written ``K, 32`` or as a list."""
+    """Return a loop and its unrolling factor, written ``K, 32`` or as a list."""
     loop, times = item.split(",") if isinstance(item, str) else item
     return str(loop).strip(), int(times)
 

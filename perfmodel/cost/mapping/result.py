@@ -1,4 +1,4 @@
-"""A mapping with all its numbers, and how it reads."""
+"""Mapping of a nest with its accesses, energy and cycles, and its text form."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from perfmodel.units import show
 
 @dataclass(frozen=True, slots=True)
 class OperandAccesses:
-    """Accesses of one operand at one memory, of all its instances in the whole nest.
+    """Accesses of one operand at one memory, of all its instances over the whole nest.
 
     Attributes
     ----------
     operand, memory
-        Where.
+        Names of the operand and the memory.
     inside
-        How many loops, from the innermost, run on what the memory holds.
+        Number of loops, from the innermost, inside this memory.
     held_bytes
-        What one instance holds.
+        Bytes of the operand in one instance.
     feed, drain
-        Reads towards the units, and towards the outer memory, in whole widths of the port.
+        Reads towards the units, and towards the outer memory, in units of the port width.
     collect, fill
         Writes from the units, and from the outer memory.
     energy_j
-        Joules of all of them.
+        Energy of these accesses, joules.
     """
 
     operand: Operand
@@ -50,30 +50,31 @@ class OperandAccesses:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A nest mapped onto a hierarchy.
+    """Nest mapped onto a hierarchy.
 
     Attributes
     ----------
     nest, hierarchy
-        What was mapped where.
+        Mapped nest, and the hierarchy it is mapped onto.
     loops
-        Loops over time as (dimension, iterations), inner to outer.
+        Temporal loops as (dimension, iterations), inner to outer.
     accesses
-        One entry an operand and memory, outputs first, inner to outer.
+        One entry per operand and memory, outputs first, inner to outer.
     mac_energy_j
-        Joules of the arithmetic.
+        Energy of the arithmetic, joules.
     ideal_cycles
-        Cycles if every unit were busy in each.
+        Cycles at full utilization of all units.
     compute_cycles
-        Iterations over time.
+        Temporal iterations.
     stall_cycles
-        In which the units wait for transfers.
+        Cycles in which the units wait for transfers.
     onload_cycles, offload_cycles
-        Before the first iteration, and after the last.
+        Cycles before the first iteration, and after the last one.
     drain_cycles
-        For the last results to leave a systolic array.
+        Cycles until the last results leave a systolic array.
     proved
-        Whether no mapping of less energy exists, over all orders of the prime factors and all cuts.
+        Whether the mapping is proved to have the least energy over all orders of the prime factors
+        and all cuts.
     """
 
     nest: TileNest
@@ -91,12 +92,12 @@ class Mapping:
 
     @property
     def memory_energy_j(self) -> float:
-        """Joules of all accesses."""
+        """Energy of all accesses, joules."""
         return sum(access.energy_j for access in self.accesses)
 
     @property
     def energy_j(self) -> float:
-        """Joules of arithmetic and accesses."""
+        """Energy of arithmetic and accesses, joules."""
         return self.mac_energy_j + self.memory_energy_j
 
     @property
@@ -112,22 +113,22 @@ class Mapping:
 
     @property
     def spatial_utilization(self) -> float:
-        """Share of the units that work, stalls aside."""
+        """Share of busy units, without stalls."""
         return self.ideal_cycles / self.compute_cycles
 
     @property
     def table(self) -> Table:
-        """One row an operand and memory, as `accesses`."""
+        """Table with one row per operand and memory, as in `accesses`."""
         names = [field.name for field in fields(OperandAccesses)]
         return Table({name: [getattr(row, name) for row in self.accesses] for name in names})
 
     def at(self, operand: Operand, memory: str) -> OperandAccesses:
-        """The accesses of an operand at a memory.
+        """Return the accesses of an operand at a memory.
 
         Raises
         ------
         KeyError
-            Where the operand does not pass it.
+            If the operand does not pass through the memory.
         """
         for access in self.accesses:
             if (access.operand, access.memory) == (operand, memory):
@@ -135,7 +136,7 @@ class Mapping:
         raise KeyError(f"{operand} does not pass {memory}")
 
     def __str__(self) -> str:
-        """Loops outer to inner; a memory is named above the loops that run on what it holds."""
+        """Return the loops, outer to inner, with each memory named above the loops inside it."""
         depth = len(self.loops)
         lines: list[str] = []
         for place in range(depth, -1, -1):
@@ -157,19 +158,19 @@ class Mapping:
 def mapping_of(
     orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bool, spent: Cycles | None = None
 ) -> Mapping:
-    """One of many mappings, with all its numbers.
+    """Return one of many mappings with its accesses, energy and cycles.
 
     Parameters
     ----------
     orders, cuts
-        Loop orders, and for each operand the cut of every memory but the outermost, of shape
+        Loop orders, and for each operand the cut of every memory but the outermost, shape
         (memories - 1, orders).
     at
-        Which of them.
+        Index of the mapping.
     proved
-        Passed on.
+        Value of `Mapping.proved`.
     spent
-        Cycles of all of them, where they are at hand.
+        Cycles of all mappings, if already computed.
     """
     one = Orders(orders.problem, orders.dims[at : at + 1], orders.factors[at : at + 1])
     cuts = {operand: own[:, at : at + 1] for operand, own in cuts.items()}
@@ -225,7 +226,7 @@ def mapping_of(
 def _contents(
     one: Orders, cuts: Ints, boundaries: Sequence[Cut], operand: Operand, place: int
 ) -> tuple[int, float]:
-    """Return the loops inside a memory of an operand, and the bits that it holds of it."""
+    """Return the number of loops inside a memory of an operand, and the bits held there."""
     problem = one.problem
     if place + 1 < len(boundaries):
         settled = one.settled(operand, cuts[place])
@@ -233,7 +234,7 @@ def _contents(
         wide = bool(boundaries[place].passing.partial[0])
     else:
         inside, tile = len(one.dims[0]), np.asarray(problem.temporal, dtype=np.float64)
-        # Sums are partial in the outermost memory only where there is no other.
+        # Sums are partial in the outermost memory only if it is the only one.
         wide = place == 0 and bool(boundaries[0].passing.partial[0])
     elements = problem.elements(operand, tile * problem.inside[operand][place])
     return inside, float(elements * problem.bits(operand, partial=wide))

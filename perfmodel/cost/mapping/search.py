@@ -1,16 +1,22 @@
-"""The searches behind `best`: each is done once for a problem and remembered."""
+"""Search for the best mapping (loop order and tiles per memory) of a nest onto a memory hierarchy.
+
+The chain of tiles with the least energy is found on the lattice of prime factors (`chain`). Among
+loop orders and cuts of equal energy the one with the fewest cycles is taken (`ties`). For latency
+and energy-delay product, this mapping competes with an enumeration of loop orders, each allocated
+as by LOMA (`allocate`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import islice, permutations, product
 from math import inf
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from perfmodel.caches import cached
 from perfmodel.cost.mapping.allocate import allocate
 from perfmodel.cost.mapping.chain import TileChain, TileLattice, cheapest_chain, lattice
 from perfmodel.cost.mapping.counts import energy_j
@@ -24,50 +30,59 @@ from perfmodel.errors import InfeasibleError
 
 Objective: TypeAlias = Literal["energy", "latency", "edp"]
 
-#: Mappings that are remembered; one takes some 5 kB.
-REMEMBERED = 4096
-#: Loops whose orders are all listed where cycles count; LOMA's usual limit.
+#: Maximum number of loops for exhaustive enumeration of orders; the usual limit of LOMA.
 LOOPS = 6
-#: Tiles of the lattice that are searched at most; beyond, small factors are multiplied first.
-_TILES = 60_000
-#: Orders, then cuts, of the same energy that are told apart by their cycles; orders evaluated at a
-#: time.
-_SAME_ENERGY, _CHUNK = 720, 2_000
+#: Maximum size of the tile lattice; above it, small factors are multiplied first.
+_MOST_TILES = 60_000
+#: Maximum number of orders, and of cuts, of equal energy that are compared by their cycles.
+_MOST_TIES = 720
+#: Orders evaluated at once.
+_ORDERS_PER_CHUNK = 2_000
 
 
-@lru_cache(maxsize=REMEMBERED)
+@cached()
 def searched_mapping(problem: MappingProblem, objective: Objective, limit: int | None) -> Mapping:
-    """The best mapping, see `best.best_mapping`."""
+    """Return the best mapping, with the parameters of `best.best_mapping`.
+
+    `limit` is the maximum number of loops; ``None`` keeps all prime factors, without which nothing
+    is proved, nor for objectives other than energy.
+    """
     factors, complete = factors_of(problem, limit)
     chain = cheapest_chain(problem, factors)
     if chain is None:
         raise InfeasibleError(why_none_fits(problem))
     orders, cuts = orders_of_chain(problem, lattice(factors), chain)
-    spent = cycles(orders, cuts)
-    at = int(np.argmin(spent.total))
-    one = Orders(problem, orders.dims[at : at + 1], orders.factors[at : at + 1])
-    orders, cuts = equal_cuts(one, {o: c[:, at : at + 1] for o, c in cuts.items()}, _SAME_ENERGY)
-    spent = cycles(orders, cuts)
-    best = mapping_of(orders, cuts, int(np.argmin(spent.total)), proved=complete, spent=spent)
+    latency = cycles(orders, cuts)
+    best_index = int(np.argmin(latency.total))
+    best_order = Orders(
+        problem,
+        orders.dims[best_index : best_index + 1],
+        orders.factors[best_index : best_index + 1],
+    )
+    orders, cuts = equal_cuts(
+        best_order, {o: c[:, best_index : best_index + 1] for o, c in cuts.items()}, _MOST_TIES
+    )
+    latency = cycles(orders, cuts)
+    best = mapping_of(orders, cuts, int(np.argmin(latency.total)), proved=complete, spent=latency)
     if objective == "energy":
         return best
-    for half in (False, True):
-        other = listed_mapping(problem, objective, limit or LOOPS, half=half)
-        if other is not None and _score(other, objective) < _score(best, objective):
-            best = other
+    for half_full in (False, True):
+        enumerated = listed_mapping(problem, objective, limit or LOOPS, half=half_full)
+        if enumerated is not None and _score(enumerated, objective) < _score(best, objective):
+            best = enumerated
     return replace(best, proved=False)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@cached()
 def listed_mapping(
     problem: MappingProblem, objective: Objective, limit: int, *, half: bool = False
 ) -> Mapping | None:
-    """The best of all orders of a few factors, cut as LOMA does; the first of equal ones.
+    """Return the best of all orders of a few factors, allocated by LOMA; ``None`` if none fits.
 
-    `half`: cut so that memories are half full, see `allocate`. None where none fits.
+    The first of equal mappings is returned. `half` limits memories to half full, see `allocate`.
     """
     best: tuple[tuple[float, float], Orders, dict[Operand, Ints], int] | None = None
-    for part in chunks(all_orders(problem, prime_loops(problem, limit)), _CHUNK):
+    for part in chunks(all_orders(problem, prime_loops(problem, limit)), _ORDERS_PER_CHUNK):
         cuts, fits = allocate(part, half=half)
         boundaries_of = cut(part, cuts)
         joules = np.full(len(part.dims), problem.hierarchy.mac_j * problem.nest.macs)
@@ -93,10 +108,10 @@ def _score(mapping: Mapping, objective: Objective) -> tuple[float, float]:
 
 
 def factors_of(problem: MappingProblem, limit: int | None) -> tuple[Loops, bool]:
-    """The loops to search, and whether they are all prime factors."""
+    """Return the loops to search, and whether they are all prime factors."""
     every = prime_loops(problem)
     factors = prime_loops(problem, limit)
-    while _tiles(factors) > _TILES:
+    while _tiles(factors) > _MOST_TILES:
         factors = prime_loops(problem, len(factors) - 1)
     return factors, factors == every
 
@@ -109,7 +124,7 @@ def _tiles(loops: Loops) -> int:
 
 
 def orders_of_loops(problem: MappingProblem, orders: Sequence[Sequence[tuple[int, int]]]) -> Orders:
-    """Orders from lists of (dimension, iterations), inner to outer."""
+    """Return orders from lists of (dimension, iterations), inner to outer."""
     table = np.asarray([list(order) for order in orders], dtype=np.int64).reshape(
         len(orders), -1, 2
     )
@@ -119,7 +134,7 @@ def orders_of_loops(problem: MappingProblem, orders: Sequence[Sequence[tuple[int
 def orders_of_chain(
     problem: MappingProblem, grid: TileLattice, chain: TileChain
 ) -> tuple[Orders, dict[Operand, Ints]]:
-    """Orders of loops of a chain of tiles: those between two tiles may stand in any order."""
+    """Return the loop orders of a chain of tiles; loops between two tiles are permuted freely."""
     full = tuple(times for _, _, times in grid.axes)
     segments: list[list[tuple[int, int]]] = []
     ends: dict[tuple[int, ...], int] = {(0,) * len(full): 0}
@@ -133,9 +148,7 @@ def orders_of_chain(
         ends[tile] = ends[before] + len(grown)
         before = tile
     choices = product(*(permutations(segment) for segment in segments))
-    listed = [
-        [loop for part in choice for loop in part] for choice in islice(choices, _SAME_ENERGY)
-    ]
+    listed = [[loop for part in choice for loop in part] for choice in islice(choices, _MOST_TIES)]
     cuts: dict[Operand, Ints] = {}
     for operand in OPERANDS:
         inside = [ends[tile] for tile in chain.tiles[operand][1:]]
@@ -144,7 +157,7 @@ def orders_of_chain(
 
 
 def why_none_fits(problem: MappingProblem) -> str:
-    """The memories that cannot hold even single elements."""
+    """Return the memories that cannot hold even single elements."""
     faults: list[str] = []
     for level, memory in enumerate(problem.hierarchy.memories):
         need = 0.0

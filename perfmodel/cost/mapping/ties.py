@@ -1,4 +1,4 @@
-"""Cuts of the same energy: where a loop changes an operand, holding more of it moves no less."""
+"""Cuts of equal energy: loops that index an operand save no traffic when moved inside a cut."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from perfmodel.cost.mapping.problem import Floats
 def equal_cuts(
     orders: Orders, cuts: dict[Operand, Ints], most: int
 ) -> tuple[Orders, dict[Operand, Ints]]:
-    """All cuts of one order of loops that fit and whose energy is that of the ones given.
+    """Return all feasible cuts of one loop order with the same energy as given cuts.
 
     Parameters
     ----------
     orders
-        One order of loops.
+        One loop order.
     cuts
         For each operand the cut of every memory but the outermost, shape (memories - 1, 1).
     most
-        How many to list at most; the ones with the largest tiles first.
+        Maximum number of results, the largest tiles first.
 
     Returns
     -------
     orders, cuts
-        The order repeated, and the cuts, the ones given among them.
+        The order repeated, and the cuts, including the given ones.
     """
     problem = orders.problem
     tiles = orders.inside[:, 0, :]
@@ -56,7 +56,7 @@ def equal_cuts(
             for place, here in enumerate((*cut, tiles.shape[1] - 1)):
                 inner = cut[place - 1] if place else 0
                 wide = bool(partial[place][inner]) and (place < len(cut) or not place)
-                bits = problem.room(operand, levels[place], tiles[:, here])
+                bits = problem.required_elements(operand, levels[place], tiles[:, here])
                 needs.append((levels[place], float(bits * problem.bits(operand, partial=wide))))
             sizes[cut] = needs
         every.append(rising)

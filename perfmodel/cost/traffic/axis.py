@@ -1,18 +1,18 @@
-"""One axis of a nest: tiles of positions and taps, and the input that they hold and fetch.
+"""Tiles of one convolution axis, with the input rows that they hold and fetch.
 
-An output position i and a tap j touch the input row ``i s + j d`` (s the stride, d the dilation,
-without common divisor). p positions and r taps touch
+Output position i and tap j read the input row ``i s + j d`` (s the stride, d the dilation, divided
+by their greatest common divisor). p adjacent positions and r adjacent taps read
 
     min(p, d) r + max(0, p - d) min(r, s)
 
-distinct rows: each position but the first d of them shares all but min(r, s) rows with another.
-Where no two positions share any (r <= s, or p <= d) they are rows of a product.
+distinct rows: each position but the first d shares all but min(r, s) of its rows with an earlier
+one. Where no two positions share a row (r <= s, or p <= d) the axis is equivalent to the rows of a
+GEMM.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import gcd, isqrt
 from typing import NamedTuple, TypeAlias
 
@@ -20,27 +20,29 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.caches import cached
 from perfmodel.cost.traffic.nest import TileNest
-from perfmodel.cost.traffic.points import pieces, where
+from perfmodel.cost.traffic.points import tile_count, where
 from perfmodel.cost.traffic.two_tile import TINY
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-#: Kernels with more taps along an axis are cut into equal tiles of taps only.
+#: Kernels with more taps than this along an axis are cut into equal tiles of taps only.
 _UNEQUAL_TAPS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionAxis:
-    """Positions and taps along one axis; numbers, or flat arrays of the points.
+    """One axis of a convolution; scalars, or flat arrays over points.
 
     Attributes
     ----------
     extent, taps
-        Positions of the output and taps of the kernel.
+        Number of output positions and of kernel taps.
     stride, dilation
-        Steps of the input for one of each, without common divisor.
+        Input rows per step of the output and per step of the kernel, divided by their greatest
+        common divisor.
     """
 
     extent: Value
@@ -55,39 +57,41 @@ class ConvolutionAxis:
 
     @property
     def touched_rows(self) -> Value:
-        """Input rows that anything touches."""
+        """Distinct input rows that the whole axis reads."""
         return self.input_rows(self.extent, self.taps)
 
     def input_rows(self, positions: Value, taps: Value) -> Value:
-        """Return the distinct input rows that neighbouring positions and taps touch."""
+        """Return the number of distinct input rows of adjacent positions and adjacent taps."""
         xp = namespace(positions, taps, self.extent)
         separate = xp.minimum(positions, self.dilation)
         return separate * taps + (positions - separate) * xp.minimum(taps, self.stride)
 
-    def most_positions(self, taps: Value, by_row: Value, by_position: Value, room: Value) -> Value:
-        """Return the most positions, real, with ``by_row rows + by_position positions <= room``."""
-        xp = namespace(self.extent, room)
-        separate = room / (by_row * taps + by_position + TINY)
+    def most_positions(
+        self, taps: Value, by_row: Value, by_position: Value, available: Value
+    ) -> Value:
+        """Return the largest real p with ``by_row input_rows(p) + by_position p <= available``."""
+        xp = namespace(self.extent, available)
+        separate = available / (by_row * taps + by_position + TINY)
         shared = xp.minimum(taps, self.stride)
-        more = room - by_row * self.dilation * (taps - shared)
+        more = available - by_row * self.dilation * (taps - shared)
         many = more / (by_row * shared + by_position + TINY)
         return xp.where(separate <= self.dilation, separate, many)
 
 
 class AxisTiles(NamedTuple):
-    """Tiles of an axis and what follows from them; arrays of one shape.
+    """Tiles of an axis with their counts and input rows; arrays of equal shape.
 
     Attributes
     ----------
     tile, taps
         Positions and taps of a tile.
     count, tap_count
-        Tiles along both.
+        Number of tiles along the positions and along the taps.
     rows
-        Input rows that a tile holds.
+        Input rows of a tile.
     fetched, slid, tap_slid
-        Input rows that all tiles fetch: each its own; keeping what it shares with the tile before
-        as the window slides along the positions; and along the taps.
+        Input rows that all tiles fetch: with overlaps refetched, with overlaps kept as the window
+        slides along the positions, and with overlaps kept as it slides along the taps.
     """
 
     tile: Value
@@ -100,12 +104,12 @@ class AxisTiles(NamedTuple):
     tap_slid: Value
 
     def pick(self, which: Value) -> AxisTiles:
-        """Return some of the tiles."""
+        """Return a subset of the tiles."""
         return self._make(column[which] for column in self)
 
 
 def axes(nest: TileNest) -> tuple[ConvolutionAxis, ConvolutionAxis]:
-    """Return the rows and the columns of a nest."""
+    """Return the row axis and the column axis of a nest."""
     return (
         _reduced(nest.out_rows, nest.kernel_rows, nest.row_stride, nest.row_dilation),
         _reduced(nest.out_columns, nest.kernel_columns, nest.column_stride, nest.column_dilation),
@@ -113,7 +117,7 @@ def axes(nest: TileNest) -> tuple[ConvolutionAxis, ConvolutionAxis]:
 
 
 def _reduced(extent: Value, taps: Value, stride: Value, dilation: Value) -> ConvolutionAxis:
-    """Return an axis with its steps in units of their common divisor."""
+    """Return an axis with stride and dilation divided by their greatest common divisor."""
     if np.ndim(stride) or np.ndim(dilation):
         xp = namespace(stride, dilation)
         common = xp.gcd(*(xp.asarray(step).astype(int) for step in (stride, dilation)))
@@ -123,12 +127,13 @@ def _reduced(extent: Value, taps: Value, stride: Value, dilation: Value) -> Conv
 
 
 def flattened(nest: TileNest) -> TileNest:
-    """Return the nest with every axis whose windows do not overlap made part of a product.
+    """Return the nest with every axis without overlapping windows flattened into a GEMM.
 
-    Where no two positions share input (one tap, a stride of at least the kernel, one position),
-    the positions are rows of a product like the images of a batch, and the taps are channels. A
-    tile of the flat index is never worse than a rectangle, as it wastes nothing at edges. A
-    convolution of one tap becomes a GEMM whose rows are all pixels of all images.
+    If no two positions share input (one tap, a stride of at least the kernel, or one position), the
+    positions become GEMM rows, merged with the images of the batch, and the taps become input
+    channels. Tiles of the merged index are never worse than rectangular tiles, as fewer of them
+    are partly filled. A convolution with one tap becomes a GEMM whose rows are all pixels of all
+    images.
     """
     flat_rows, flat_columns = (axis.disjoint for axis in axes(nest))
     either, both = flat_rows | flat_columns, flat_rows & flat_columns
@@ -154,9 +159,9 @@ def flattened(nest: TileNest) -> TileNest:
 def cut(
     axis: ConvolutionAxis, tile: Value, taps: Value | None = None, *, relaxed: bool = False
 ) -> AxisTiles:
-    """Return tiles of positions with so many taps inside; all of them if ``None``."""
+    """Return the tiles of an axis for given sizes in positions and taps; ``None`` for all taps."""
     xp = namespace(axis.extent, tile)
-    count = pieces(axis.extent, tile, relaxed)
+    count = tile_count(axis.extent, tile, relaxed)
     edge = tile if relaxed else axis.extent - (count - 1.0) * tile
     one = xp.ones_like(tile)
     if taps is None:
@@ -167,7 +172,7 @@ def cut(
     tap_edge = axis.taps - (tap_count - 1.0) * taps
     fetched, slid = _along(axis, tile, edge, count, taps)
     last_fetched, last_slid = _along(axis, tile, edge, count, tap_edge)
-    # Positions and taps exchanged: the window slides along the taps of one tile of positions.
+    # Positions and taps exchange roles when the window slides along the taps.
     turned = ConvolutionAxis(axis.taps, tile, axis.dilation, axis.stride)
     _, inner = _along(turned, taps, tap_edge, tap_count, tile)
     _, inner_edge = _along(turned, taps, tap_edge, tap_count, edge)
@@ -186,9 +191,9 @@ def cut(
 def _along(
     axis: ConvolutionAxis, tile: Value, edge: Value, count: Value, taps: Value
 ) -> tuple[Value, Value]:
-    """Return the rows that all tiles fetch with so many taps: each its own, and as they slide.
+    """Return the input rows that all tiles of positions fetch: refetched, and with sliding windows.
 
-    A tile that slides shares all but its new rows with the one before it; its first
+    A sliding tile fetches only rows that it does not share with its predecessor; its first
     ``max(0, d - p)`` positions share none.
     """
     xp = namespace(axis.extent, tile)
@@ -201,27 +206,27 @@ def _along(
         return separate * taps + (positions - separate) * shared
 
     more = rows + (count - 2.0) * new(tile) + new(edge)
-    # Also where real counts lie between one and two.
+    # Also valid for real counts between one and two.
     slid = xp.where(count > 1, more, last)
     return (count - 1.0) * rows + last, slid
 
 
 def useful_tiles(extent: int) -> Ints:
-    """Return the smallest tile of each count, ascending: fewer than ``2 sqrt(extent)``.
+    """Return the smallest tile of each tile count, ascending; fewer than ``2 sqrt(extent)``.
 
-    A larger tile with the same count holds more and saves nothing.
+    A larger tile with the same count has a larger footprint and the same traffic.
     """
     small = np.arange(1, isqrt(extent) + 2)
     counts = np.concatenate([small, -(-extent // small)])
     return np.unique(-(-extent // np.minimum(counts, extent)))
 
 
-@lru_cache(maxsize=512)
+@cached()
 def axis_tiles(axis: ConvolutionAxis) -> AxisTiles:
-    """Return all tiles of an axis that may be of use: each tile of positions with each of taps."""
+    """Return all useful tiles of an axis: every useful tile of positions with every one of taps."""
     taps = int(axis.taps)
     if taps == 1:
-        # No two positions share a row.
+        # With one tap no two positions share a row.
         tile = useful_tiles(axis.extent)
         one, rows = np.ones_like(tile), np.full(len(tile), float(axis.extent))
         return AxisTiles(tile, one, -(-axis.extent // tile), one, tile, rows, rows, rows)
@@ -231,10 +236,10 @@ def axis_tiles(axis: ConvolutionAxis) -> AxisTiles:
 
 
 def _with_short_ends(extent: int, period: int) -> Ints:
-    """Return the useful tiles, and those whose last tile is shorter than the period of reuse.
+    """Return the useful tiles, and all tiles whose last tile is shorter than the reuse period.
 
-    Rows grow slower with a tile once it is longer than the period: there, and only there, one
-    short tile beside long ones fetches less than equal tiles do.
+    Beyond the period the input rows grow more slowly with the tile size. Only with a last tile
+    shorter than the period can unequal tiles fetch fewer rows than equal ones.
     """
     tiles = useful_tiles(extent)
     if period == 1:

@@ -1,18 +1,18 @@
-"""Lower bounds of tiled traffic, as functions of arrays.
+"""Lower bounds of tiled traffic, vectorised over nests, capacities and widths.
 
-A bound says what no tiling of the model can beat; it needs no search and is an estimate only where
-it is known to be tight. Three kinds, from loose to close:
+No tiling of the model has less traffic than a bound. Bounds require no search; they are estimates
+only where they are tight. Three kinds, from loose to tight:
 
-* compulsory: every operand once;
-* square root: each class of tiles (`closed_forms.gemm`) reloads two operands x and y whose tile
-  sizes share the buffer, and ``u / x + v / y >= 2 sqrt(u v / (x y))``. For a GEMM in elements the
-  leading term is the ``2 M N K / sqrt(C)`` of Smith et al. (arXiv:1702.02017); for convolutions the
-  reuse of overlapping windows lowers it by ``sqrt(strides / taps)``, as in Demmel and Dinh
+* compulsory: every operand crosses the boundary once;
+* square root: each stationarity class (`closed_forms.gemm`) reloads two operands whose tile sizes
+  x and y share the buffer, and ``u / x + v / y >= 2 sqrt(u v / (x y))``. For a GEMM, in elements,
+  the leading term is the ``2 M N K / sqrt(C)`` of Smith et al. (arXiv:1702.02017); for convolutions
+  the reuse of overlapping windows lowers it by ``sqrt(strides / taps)``, as in Demmel and Dinh
   (arXiv:1802.06905);
-* relaxed: the optimum of each class with real tiles and counts.
+* relaxed: the optimum of each class with real tiles and tile counts.
 
-They hold for even tiles, single and double buffered. Uneven ones keep panels and can move less;
-the relaxed bound has a form for them.
+The bounds hold for even tiles, single- and double-buffered. Uneven tiles retain panels and can have
+less traffic; the relaxed bound has a form for them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from perfmodel.cost.traffic.stationarity import operands_once
 
 
 def compulsory_bound(nest: TileNest, widths: Widths) -> Value:
-    """Return the bytes of a nest's operands, each once; input rows that no tap needs, never.
+    """Return the compulsory traffic: each operand once, without input that no tap reads.
 
     Parameters
     ----------
     nest, widths
-        Numbers or arrays that broadcast.
+        Scalars or arrays that broadcast.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def relaxed_bound(
     widths: Widths,
     conventions: Conventions = Conventions(),  # noqa: B008
 ) -> Value:
-    """Return the least bytes of a product over all classes of tiles of real size.
+    """Return the least traffic of a GEMM over all classes with real tiles and tile counts.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def relaxed_bound(
     Returns
     -------
     array
-        Bytes of one group; infinite where not one element of each operand fits.
+        Bytes of one group; infinite where one element of each operand does not fit.
     """
     return gemm_traffic(nest, capacity, widths, conventions, relaxed=True).total
 
@@ -72,24 +72,25 @@ def relaxed_bound(
 def root_bound(nest: TileNest, capacity: Value, widths: Widths) -> Value:
     """Return the square-root bound.
 
-    With ``g = 2 macs sqrt(s t input weight partial / (taps capacity))`` the output-stationary class
-    moves at least ``output + g``; the other two keep one operand and send partial sums out and
-    back, and move at least that operand, and ``output - partial sums + sqrt(2) g``. A tile of p x q
-    positions touches at least ``s t p q`` rows and columns of input, where s and t are the strides,
-    at most the kernel; of a product ``s t = taps = 1``. Halos and whole tiles are neglected, so
-    that it is loose for small buffers.
+    Let ``g = 2 macs sqrt(s t input weight partial / (taps capacity))`` bytes, with `input`,
+    `weight` and `partial` the bytes per element. The traffic of the output-stationary class is at
+    least ``output + g``. The other two classes keep one operand stationary and spill partial sums;
+    their traffic is at least that operand plus ``output - partial sums + sqrt(2) g``. A tile of
+    p x q positions reads at least ``s t p q`` input positions, where s and t are the strides, at
+    most the kernel extents; for a GEMM ``s t = taps = 1``. Halos and integrality of tiles are
+    neglected, so that the bound is loose for small buffers.
 
     Parameters
     ----------
     nest, widths
-        Numbers or arrays that broadcast.
+        Scalars or arrays that broadcast.
     capacity
         Bytes of the buffer.
 
     Returns
     -------
     array
-        Bytes of all groups, never below compulsory; valid for either treatment of halos.
+        Bytes of all groups, at least the compulsory traffic; valid for both halo conventions.
     """
     xp = namespace(nest.out_rows, nest.in_channels, capacity, widths.partial)
     rows, columns = axes(nest)

@@ -1,11 +1,12 @@
-"""Chains of operators against capacity: least traffic layer by layer, fused, and best cut.
+"""Least traffic of a chain of operators over buffer capacity: unfused, fused, best partition.
 
 The output of each operator is the input of the next. In a fused group, tiles of the last output's
-positions (rows of products; rows and columns of images, traced back through all kernels) pass
-through all operators, and no intermediate leaves the chip. Between groups, and layer by layer,
-intermediates are written and read. The cuts that move least are found for every capacity. As in
-Huang et al., "Mind the Gap: Attainable Data Movement and Operational Intensity Bounds for Tensor
-Algorithms", ISCA 2024 (Orojenesis); `docs/traffic.md` tells what differs.
+positions (rows of GEMMs; rows and columns of images, traced back through all kernels) pass through
+all operators, and no intermediate leaves the chip. Between groups, intermediates are written to and
+read from the backing store. The partition with the least traffic is determined for every capacity
+by dynamic programming. The model follows Huang et al., "Mind the Gap: Attainable Data Movement and
+Operational Intensity Bounds for Tensor Algorithms", ISCA 2024 (Orojenesis); `docs/traffic.md` lists
+the differences.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.caches import cached
 from perfmodel.cost.traffic.axis import Floats
 from perfmodel.cost.traffic.chains_aligned import aligned
-from perfmodel.cost.traffic.chains_alone import alone
 from perfmodel.cost.traffic.chains_blocks import GroupSteps
 from perfmodel.cost.traffic.chains_groups import fused
+from perfmodel.cost.traffic.chains_single import single_operator_steps
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 
 
 class _Span(NamedTuple):
-    """First and last operator of a group; whether its input and its output lie on chip."""
+    """First and last operator of a group, and whether its input and its output are on chip."""
 
     first: int
     last: int
@@ -38,27 +39,27 @@ class _Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChainGroup:
-    """Operators that run together in a buffer of some capacity.
+    """Group of fused operators, or a single operator, at one buffer capacity.
 
     Attributes
     ----------
     first, last
-        The first and the last operator, counted from 0.
+        Indices of the first and the last operator, from 0.
     traffic_bytes
-        Bytes that the group moves.
+        Traffic of the group in bytes.
     tile
-        Images, rows and columns of the last output in a tile, for a fused group; all zero for one
-        operator alone and where slices of the weights stay instead.
+        Images, rows and columns of a tile of the last output; all zero for a single operator and
+        where slices of the weights stay on chip instead.
     kept_weights
-        Operators whose weights stay on chip throughout.
+        Indices of the operators whose weights are resident.
     slice_channels
-        Channels of the intermediate in a slice, where two products go slice by slice; else 0.
+        Channels of the intermediate per slice where two GEMMs are fused slice by slice; else 0.
     recomputed
-        Multiply-accumulates over those without recomputation: overlaps of intermediate tiles are
-        made again unless the halo is kept.
+        Multiply-accumulates relative to those without recomputation: overlaps of intermediate tiles
+        are recomputed unless the halo is kept.
     lies_on_chip
-        Whether its first input, and its last output, lies on chip for all positions, between this
-        group and the one before or after it.
+        Whether the first input, and the last output, is on chip for all positions, between this
+        group and its neighbours.
     """
 
     first: int
@@ -73,18 +74,18 @@ class ChainGroup:
 
 @dataclass(frozen=True, eq=False)
 class ChainStaircase:
-    """Least traffic of a chain against the capacity of the buffer.
+    """Least traffic of a chain as a function of the buffer capacity.
 
-    Calling it looks capacities up. All arrays are of shape (steps,).
+    Calling the object evaluates this function. All arrays have shape (steps,).
 
     Attributes
     ----------
     nests, widths, conventions
-        What it holds for.
+        Problem that the staircase belongs to.
     capacity_bytes
-        Capacities at which the least traffic of any partition falls, ascending.
+        Capacities at which the least traffic of any partition decreases, ascending.
     traffic_bytes
-        Least traffic from each step on, strictly falling.
+        Least traffic from each step on, strictly decreasing.
     """
 
     nests: tuple[TileNest, ...]
@@ -98,7 +99,7 @@ class ChainStaircase:
         return len(self.capacity_bytes)
 
     def __call__(self, capacity: Any) -> Any:
-        """Return the least traffic of any partition: bytes, infinite where an operator has no room.
+        """Return the least traffic of any partition in bytes; infinite where it cannot fit.
 
         Parameters
         ----------
@@ -108,32 +109,32 @@ class ChainStaircase:
         return _look_up(self.capacity_bytes, self.traffic_bytes, capacity)
 
     def unfused(self, capacity: Any) -> Any:
-        """Return the bytes of all operators one by one, each with the whole buffer."""
+        """Return the traffic without fusion in bytes, each operator using the whole buffer."""
         return np.sum([self.group(i, i, capacity) for i in range(len(self.nests))], axis=0)
 
     def fused(self, capacity: Any) -> Any:
-        """Return the bytes of all operators as one group; infinite where that has no room."""
+        """Return the traffic of all operators as one group in bytes; infinite if it cannot fit."""
         return self.group(0, len(self.nests) - 1, capacity)
 
     def group(
         self, first: int, last: int, capacity: Any, lies_on_chip: tuple[bool, bool] = (False, False)
     ) -> Any:
-        """Return the bytes of the operators from `first` to `last` as one group.
+        """Return the traffic of the operators `first` to `last` as one group.
 
         Parameters
         ----------
         first, last
-            Operators, counted from 0.
+            Indices of operators, from 0.
         capacity
             Bytes; a number or an array.
         lies_on_chip
-            Whether the first input, and the last output, lies in the buffer for all positions and
-            so neither comes nor goes.
+            Whether the first input, and the last output, is in the buffer for all positions and
+            causes no traffic.
 
         Returns
         -------
         float or array
-            Infinite where the group has no room, and for groups that are never of use.
+            Bytes; infinite where the group does not fit, and for groups that no partition uses.
         """
         steps = self._groups.get(_Span(first, last, *lies_on_chip))
         if steps is None:
@@ -142,25 +143,22 @@ class ChainStaircase:
 
     @property
     def fused_capacity_bytes(self) -> float:
-        """Least capacity at which some fusion moves less than all operators one by one.
-
-        Infinite where none ever does.
-        """
+        """Least capacity at which fusion reduces traffic, bytes; infinite if it never does."""
         gain = np.flatnonzero(self.traffic_bytes < self.unfused(self.capacity_bytes))
         return float(self.capacity_bytes[gain[0]]) if gain.size else float("inf")
 
     @property
     def effectual_capacity_bytes(self) -> float:
-        """Capacity from which on more room saves nothing."""
+        """Capacity in bytes beyond which traffic does not decrease further."""
         return float(self.capacity_bytes[-1])
 
     @property
     def compulsory_bytes(self) -> float:
-        """Bytes of the first input, of all weights and of the last output, each once."""
+        """Bytes of the first input, all weights and the last output, each transferred once."""
         return float(self.traffic_bytes[-1])
 
     def partition(self, capacity: float) -> tuple[ChainGroup, ...]:
-        """Return the groups that move least in a buffer; none where an operator has no room."""
+        """Return the groups of the partition with the least traffic; none if it cannot fit."""
         traffic, last = _least(self._groups, len(self.nests), np.array([float(capacity)]))
         if not np.isfinite(traffic[0]):
             return ()
@@ -205,27 +203,28 @@ def chain(
     *,
     longest: int = 6,
 ) -> ChainStaircase:
-    """Return the least traffic of a chain of operators against capacity; remembered by content.
+    """Return the staircase of a chain of operators; cached by content.
 
     Parameters
     ----------
     nests
-        The operators in order. The output of each has the elements of the next input: products of
-        the same rows (heads of attention are groups; a batch of sequences are more groups of fewer
-        rows), or convolutions of the same images. Elementwise work between them is free.
+        Operators in order. The output of each has the same elements as the next input: GEMMs with
+        common rows (attention heads are groups; the sequences of a batch are further groups with
+        fewer rows), or convolutions of the same images. Elementwise operators between them are
+        free.
     widths
-        Bytes of an element, for each operator or for all. A whole intermediate is held in the
-        width of the next input; while it is summed, in that of a partial sum.
+        Bytes per element, for each operator or for all. A complete intermediate is stored at the
+        width of the next input; during accumulation, at that of a partial sum.
     conventions
-        With the halo refetched, overlapping parts of intermediates are made again; kept, a window
-        slides along one axis and keeps them.
+        Buffering and halo. With the halo refetched, overlapping parts of intermediates are
+        recomputed; with the halo kept, a window slides along one axis and retains them.
     longest
-        Most operators in a fused group.
+        Maximum number of operators in a fused group.
 
     Raises
     ------
     ValueError
-        No operator, widths of another number, or an output that is not the next input.
+        No operators, a different number of widths, or an output that does not match the next input.
     """
     several = (widths,) * len(nests) if isinstance(widths, Widths) else tuple(widths)
     if not nests or len(several) != len(nests):
@@ -233,7 +232,7 @@ def chain(
     return _chain(tuple(nests), several, conventions, longest)
 
 
-@lru_cache(maxsize=64)
+@cached()
 def _chain(
     nests: tuple[TileNest, ...], widths: tuple[Widths, ...], conventions: Conventions, longest: int
 ) -> ChainStaircase:
@@ -241,32 +240,34 @@ def _chain(
     number = len(nests)
     groups: dict[_Span, GroupSteps] = {}
     for i, (nest, width) in enumerate(zip(nests, widths, strict=True)):
-        room, traffic = alone(nest, width, conventions)
-        none = np.zeros(len(room), np.int64)
-        groups[_Span(i, i)] = GroupSteps(room, traffic, none - 2, none, none)
+        footprint, traffic = single_operator_steps(nest, width, conventions)
+        none = np.zeros(len(footprint), np.int64)
+        groups[_Span(i, i)] = GroupSteps(footprint, traffic, none - 2, none, none)
     if number > 1:
-        # The whole chain must line up, also where no group is so long.
+        # All operators must align, even if no group is as long as the chain.
         aligned(nests, widths, slides)
     spans = [(a, b) for a in range(number) for b in range(a, min(number, a + longest))]
     for a, b in spans:
         if b > a:
             group = aligned(nests[a : b + 1], widths[a : b + 1], slides)
             groups[_Span(a, b)] = fused(group, copies)
-    # An intermediate that lies on chip must leave room before all fused moves everything once.
+    # On-chip intermediates are useful only below the capacity at which full fusion is compulsory.
     all_fused = groups.get(_Span(0, number - 1))
     most = float(all_fused.capacity[-1]) if all_fused is not None else float("inf")
     for (a, b), before, after in itertools.product(spans, (False, True), (False, True)):
         outermost = (before and a == 0) or (after and b == number - 1)
         if outermost or not (before or after):
             continue
-        room = _tensor_bytes(nests, widths, a) * before
-        room += _tensor_bytes(nests, widths, b + 1) * after
-        if room < most:
+        on_chip_bytes = _tensor_bytes(nests, widths, a) * before
+        on_chip_bytes += _tensor_bytes(nests, widths, b + 1) * after
+        if on_chip_bytes < most:
             group = aligned(nests[a : b + 1], widths[a : b + 1], slides)
             if after:
                 last = replace(group.operators[-1], output=widths[b + 1].input)
                 group = replace(group, operators=(*group.operators[:-1], last))
-            groups[_Span(a, b, before, after)] = fused(group, copies, (before, after), room)
+            groups[_Span(a, b, before, after)] = fused(
+                group, copies, (before, after), on_chip_bytes
+            )
     capacity = np.unique(np.concatenate([g.capacity for g in groups.values()]))
     traffic, _ = _least(groups, number, capacity)
     falls = np.flatnonzero(np.isfinite(traffic) & (traffic < np.r_[np.inf, traffic[:-1]]))
@@ -274,7 +275,7 @@ def _chain(
 
 
 def _tensor_bytes(nests: Sequence[TileNest], widths: Sequence[Widths], tensor: int) -> float:
-    """Return the bytes of an intermediate, the output of the operator before `tensor`."""
+    """Return the bytes of intermediate `tensor`, 0 for the first input and the last output."""
     if not 0 < tensor < len(nests):
         return 0.0
     nest = nests[tensor - 1]
@@ -284,9 +285,10 @@ def _tensor_bytes(nests: Sequence[TileNest], widths: Sequence[Widths], tensor: i
 def _least(
     groups: dict[_Span, GroupSteps], number: int, capacity: Floats
 ) -> tuple[Floats, dict[tuple[int, bool], list[_Span]]]:
-    """Return the least bytes of any partition, and the last group up to each cut that gives it.
+    """Return the least traffic of any partition, and the optimal last group before each cut.
 
-    A cut has its tensor either off chip or on it for all positions.
+    Dynamic programming over the cuts between operators. The tensor at a cut is off chip, or on chip
+    for all positions. Groups are returned for a single capacity only.
     """
     best: dict[tuple[int, bool], Floats] = {(0, False): np.zeros(len(capacity))}
     last: dict[tuple[int, bool], list[_Span]] = {}

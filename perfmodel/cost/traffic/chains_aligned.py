@@ -1,4 +1,8 @@
-"""Operators of a chain in line: rows that all share, heads, and windows across several kernels."""
+"""Alignment of the operators of a chain on common tiles of the last output's positions.
+
+GEMMs share their rows; attention heads are groups of channels; for convolutions, tiles of the last
+output are traced back through all kernels.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +20,20 @@ from perfmodel.cost.traffic.nest import TileNest, Widths
 
 @dataclass(frozen=True, slots=True)
 class ChainOperator:
-    """One operator of a chain: what it takes from each position and gives to it.
+    """Channels and bytes per element of one operator of a chain.
 
     Attributes
     ----------
     heads
-        Groups that one position passes through, each with channels of its own.
+        Groups that every position passes through, each with separate channels.
     ins, outs
-        Input and output channels of one head; the taps of a kernel do not count.
+        Input and output channels per head, without kernel taps.
     taps
-        Taps of the kernel.
+        Number of kernel taps.
     segments
-        Runs of positions that have weights of their own (the sequences of a batch).
+        Runs of positions with separate weights (the sequences of a batch).
     input, weight, partial, output
-        Bytes of an element.
+        Bytes per element.
     """
 
     heads: int
@@ -44,7 +48,7 @@ class ChainOperator:
 
     @staticmethod
     def of(nest: TileNest, widths: Widths, shared: int, segments: int) -> ChainOperator:
-        """Return the operator of a nest of which `shared` groups are chains of their own."""
+        """Return the operator of a nest; `shared` of its groups are independent chains."""
         return ChainOperator(
             heads=nest.groups // shared // segments,
             ins=nest.in_channels,
@@ -70,22 +74,22 @@ class ChainOperator:
 
 @dataclass(frozen=True, slots=True)
 class ChainTiles:
-    """Tiles of the positions of the last output, and what each tensor holds and moves for one.
+    """Tiles of the last output's positions, with the positions of every tensor that they require.
 
     Attributes
     ----------
     images, rows, columns
-        Of a tile (of a product: all its rows); shape (tiles,).
+        Extents of a tile, shape (tiles,); for GEMMs `rows` counts all positions.
     positions
-        Positions of each tensor that a tile holds, the first input first, shape (tensors, tiles).
+        Positions per tile of each tensor, the first input first; shape (tensors, tiles).
     count
-        Tiles, shape (tiles,).
+        Number of tiles, shape (tiles,).
     weight_passes
-        How often each operator's weights come when they are not resident, shape (operators, tiles).
+        Number of fetches of each operator's weights if not resident, shape (operators, tiles).
     first_positions
         Positions of the first input that all tiles fetch together, shape (tiles,).
     work
-        Multiply-accumulates of all operators over those without recomputation, shape (tiles,).
+        Multiply-accumulates relative to those without recomputation, shape (tiles,).
     """
 
     images: Ints
@@ -99,40 +103,41 @@ class ChainTiles:
 
     @property
     def last_positions(self) -> float:
-        """Positions of the last output: the largest tile is all of them, once for each image."""
+        """Positions of the last output: those of the largest tile, times the number of images."""
         return float(self.positions[-1, -1] * self.count[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class AlignedChain:
-    """Operators that share their positions.
+    """Operators of a chain with common tiles of their positions.
 
     Attributes
     ----------
     times
-        Independent chains of this shape, one after another (groups that all operators share).
+        Number of independent chains of this shape, executed one after another (groups that all
+        operators share).
     operators
-        Of one chain.
+        Operators of one chain.
     tiles
-        Tiles of the positions.
+        Tiles of the last output's positions.
     """
 
-    times: int
+    repetitions: int
     operators: tuple[ChainOperator, ...]
     tiles: ChainTiles
 
 
 def aligned(nests: Sequence[TileNest], widths: Sequence[Widths], slides: bool) -> AlignedChain:
-    """Line up the operators of a chain, each taking what the one before it gives.
+    """Align the operators of a chain, each of which consumes the output of its predecessor.
 
     Raises
     ------
     ValueError
-        An output with other elements than the next input.
+        An output whose elements differ from those of the next input.
     """
     shared = gcd(*(nest.groups for nest in nests))
     if len({nest.groups for nest in nests}) > 1:
-        # Heads beside operators that mix them: they belong to one chain.
+        # Some operators mix the heads of others, so that all heads belong to one chain.
         shared = 1
     if all(nest.is_gemm for nest in nests):
         return _products([flattened(nest) for nest in nests], widths, shared)
@@ -151,13 +156,13 @@ def _products(nests: Sequence[TileNest], widths: Sequence[Widths], shared: int) 
     most = max(op.segments for op in operators)
     if any(op.segments not in (1, most) for op in operators):
         raise ValueError("weights belong to all rows or to equal runs of them, one length a chain")
-    # Within a run, or over complete runs.
+    # Tiles within one run of positions, then tiles of several complete runs.
     run = rows // most
     inside = useful_tiles(run)
     over = useful_tiles(most)[1:] * run if most > 1 else np.zeros(0, np.int64)
     tile = np.concatenate([inside, over])
     count = np.concatenate([most * -(-run // inside), -(-most * run // np.maximum(over, 1))])
-    of_run = np.where(tile <= run, count // most, 1)
+    passes_per_run = np.where(tile <= run, count // most, 1)
     ones = np.ones_like(tile)
     tiles = ChainTiles(
         images=ones,
@@ -166,7 +171,7 @@ def _products(nests: Sequence[TileNest], widths: Sequence[Widths], shared: int) 
         positions=np.tile(tile.astype(float), (len(operators) + 1, 1)),
         count=count.astype(float),
         weight_passes=np.array(
-            [count if op.segments == 1 else of_run for op in operators], dtype=float
+            [count if op.segments == 1 else passes_per_run for op in operators], dtype=float
         ),
         first_positions=np.full(len(tile), float(rows)),
         work=np.ones(len(tile)),
@@ -204,7 +209,7 @@ def _windows(
     count = (batch * down.count[i] * across.count[j]).astype(float)
     computed = down.fetched[:, i] * across.fetched[:, j]
     if slides:
-        # A window slides along one axis; the other is cut into strips that overlap.
+        # The window slides along one axis; strips of the other axis overlap.
         by_rows = down.touched[:, None] * across.fetched[:, j]
         by_columns = down.fetched[:, i] * across.touched[:, None]
         computed = np.where(by_rows[0] <= by_columns[0], by_rows, by_columns)
@@ -218,7 +223,7 @@ def _windows(
         count=count,
         weight_passes=np.tile(count, (len(operators), 1)),
         first_positions=batch * computed[0],
-        # What is computed twice: of each intermediate, no more than there is in a tile.
+        # Positions computed by several tiles count once per tile.
         work=(macs[:, None] * computed[1:]).sum(axis=0) / (macs * least).sum(),
     )
     return AlignedChain(shared, tuple(operators), tiles)
@@ -230,11 +235,12 @@ class _TracedTiles(NamedTuple):
     Attributes
     ----------
     tile, count
-        Shape (tiles,).
+        Tile sizes and numbers of tiles, shape (tiles,).
     rows, fetched
-        Rows of each tensor that a tile holds, and that all tiles fetch; shape (tensors, tiles).
+        Rows of each tensor per tile, and rows that all tiles require, with overlaps counted in
+        every tile; shape (tensors, tiles).
     touched
-        Rows of each tensor that anything touches, shape (tensors,).
+        Distinct rows of each tensor that are required at all, shape (tensors,).
     """
 
     tile: Ints
@@ -250,17 +256,17 @@ def _traced(axes: Sequence[ConvolutionAxis]) -> _TracedTiles:
     count = -(-extent // tile)
     edge = extent - (count - 1) * tile
     rows, fetched, touched = [tile], [np.full(len(tile), extent)], [extent]
-    part, last, every = tile, edge, extent
+    tile_rows, edge_rows, all_rows = tile, edge, extent
     for number in range(len(axes) - 1, -1, -1):
         axis = axes[number]
         reach = (axis.taps - 1) * axis.dilation + 1
-        # Padding around an intermediate is not there; the first input counts its own.
-        most = axes[number - 1].extent if number else (every - 1) * axis.stride + reach
-        part = np.minimum((part - 1) * axis.stride + reach, most)
-        last = np.minimum((last - 1) * axis.stride + reach, most)
-        every = min((every - 1) * axis.stride + reach, most)
-        rows.append(part)
-        fetched.append((count - 1) * part + last)
-        touched.append(every)
+        # Padding of an intermediate is neither stored nor computed; that of the first input counts.
+        available_rows = axes[number - 1].extent if number else (all_rows - 1) * axis.stride + reach
+        tile_rows = np.minimum((tile_rows - 1) * axis.stride + reach, available_rows)
+        edge_rows = np.minimum((edge_rows - 1) * axis.stride + reach, available_rows)
+        all_rows = min((all_rows - 1) * axis.stride + reach, available_rows)
+        rows.append(tile_rows)
+        fetched.append((count - 1) * tile_rows + edge_rows)
+        touched.append(all_rows)
     columns = (np.array(column[::-1], dtype=float) for column in (rows, fetched, touched))
     return _TracedTiles(tile, count, *columns)

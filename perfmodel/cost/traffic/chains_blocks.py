@@ -1,4 +1,4 @@
-"""Two products fused slice by slice of the channels between them."""
+"""Fusion of two GEMMs slice by slice along the channels of their intermediate tensor."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 
 from perfmodel.cost.traffic.axis import Floats, Ints, useful_tiles
 from perfmodel.cost.traffic.chains_aligned import AlignedChain
-from perfmodel.cost.traffic.undominated import falling
+from perfmodel.cost.traffic.undominated import pareto_front
 
-#: In place of a tile of positions: none, since slices of the weights stay and all rows pass by.
+#: Tile index where positions are not tiled: slices of the weights stay while all rows stream.
 ALL_ROWS_PASS = -1
 
 
 class GroupSteps(NamedTuple):
-    """A group's staircase; all of shape (steps,).
+    """Staircase of a fused group; all fields of shape (steps,).
 
     Attributes
     ----------
     capacity, traffic
-        Bytes of the buffer, rising, and bytes across its boundary, falling.
+        Bytes of the buffer, ascending, and bytes across its boundary, descending.
     tile
-        Which tile of the positions, or `ALL_ROWS_PASS`.
+        Index of the tile of positions, or `ALL_ROWS_PASS`.
     resident
-        Operators whose weights stay on chip, a bit each.
+        Bit mask of the operators whose weights stay on chip.
     slice_channels
-        Channels of the intermediate in a slice, where two products go slice by slice; else 0.
+        Channels of the intermediate per slice where two GEMMs are fused slice by slice; else 0.
     """
 
     capacity: Floats
@@ -38,41 +38,42 @@ class GroupSteps(NamedTuple):
     slice_channels: Ints
 
     def pick(self, which: Ints) -> GroupSteps:
-        """Return some of the steps."""
+        """Return a subset of the steps."""
         return self._make(column[which] for column in self)
 
 
-def falling_steps(steps: Sequence[GroupSteps]) -> GroupSteps:
-    """Return what of several lists no other beats: capacities rising, traffic falling."""
+def pareto_steps(steps: Sequence[GroupSteps]) -> GroupSteps:
+    """Merge several lists of steps into their Pareto front of capacity and traffic."""
     joined = GroupSteps(*map(np.concatenate, zip(*steps, strict=True)))
-    return joined.pick(falling(joined.capacity, joined.traffic))
+    return joined.pick(pareto_front(joined.capacity, joined.traffic))
 
 
 def weight_slices(chain: AlignedChain, copies: float) -> GroupSteps:
-    """Return the staircase of two products whose weights stay slice by slice, rows passing by.
+    """Return the staircase of two GEMMs with one slice of both weights on chip at a time.
 
-    A slice of the intermediate's channels keeps its part of both weights on chip while all rows
-    pass: the first input comes once a slice, the last output is summed over the slices.
+    The weights that belong to a slice of the intermediate's channels stay on chip while all rows
+    stream: the first input is fetched once per slice, and the last output is accumulated over the
+    slices.
     """
     one, two = chain.operators
     rows = chain.tiles.first_positions[0]
     width = np.unique(-(-one.outs // np.arange(1, one.outs + 1)))
     count = -(-one.outs // width)
     by_channel = one.ins * one.weight + two.outs * two.weight + one.partial
-    room = width * by_channel + copies * (one.ins * one.input + two.outs * two.partial)
+    footprint = width * by_channel + copies * (one.ins * one.input + two.outs * two.partial)
     traffic = count * rows * one.ins * one.input + one.weight_bytes + two.weight_bytes
     traffic = traffic + rows * two.outs * (two.output + 2.0 * two.partial * (count - 1))
     ones = np.ones_like(width)
-    return GroupSteps(room.astype(float), traffic, ALL_ROWS_PASS * ones, 3 * ones, width)
+    return GroupSteps(footprint.astype(float), traffic, ALL_ROWS_PASS * ones, 3 * ones, width)
 
 
 def blocks(chain: AlignedChain, copies: float) -> list[GroupSteps]:
-    """Return the staircases of two products that share a block of rows and channels between them.
+    """Return the staircases of two GEMMs that exchange blocks of their intermediate on chip.
 
-    For each tile of rows and slice of the channels between, the first product fills the block and
-    the second takes it in. The first input is held complete for all slices or comes once a slice;
-    the last output is held complete, summed up, or goes out and comes back once a slice. Weights
-    come once a tile of rows, or once in all where they are resident.
+    For each tile of rows and slice of the intermediate's channels, the first GEMM writes a block
+    and the second consumes it. The first input is held for all slices or fetched once per slice;
+    the last output is accumulated on chip, or spilled and read back once per slice. Weights are
+    fetched once per tile of rows, or only once where they are resident.
     """
     one, two = chain.operators
     passes = chain.tiles.weight_passes[:, :, None]
@@ -81,29 +82,29 @@ def blocks(chain: AlignedChain, copies: float) -> list[GroupSteps]:
     ends = chain.tiles.first_positions[0] * (outer_inputs + two.heads * two.outs * two.output)
     steps: list[GroupSteps] = []
     for first, last, keep_one, keep_two in itertools.product((False, True), repeat=4):
-        room = block_room(chain, 0, copies, (first, last), (keep_one, keep_two))
-        room = room + keep_one * one.weight_bytes + keep_two * two.weight_bytes
+        footprint = block_footprint(chain, 0, copies, (first, last), (keep_one, keep_two))
+        footprint = footprint + keep_one * one.weight_bytes + keep_two * two.weight_bytes
         traffic = (
             ends
             + refetched_bytes(chain, 0, (first, last))
             + one.all_weight_bytes * np.where(keep_one, 1, passes[0])
             + two.all_weight_bytes * np.where(keep_two, 1, passes[1])
         )
-        steps.append(block_steps(room, traffic, slices, keep_one + 2 * keep_two))
+        steps.append(block_steps(footprint, traffic, slices, keep_one + 2 * keep_two))
     return steps
 
 
 class ChannelSlices(NamedTuple):
-    """Slices of the channels between two products; all of shape (1, slices).
+    """Slices of the channels between two GEMMs; all fields of shape (1, slices).
 
     Attributes
     ----------
     width
-        Channels in a slice: part of a head, one, or several whole ones.
+        Channels per slice: part of one head, one head, or several complete heads.
     of_head
-        Channels in a slice that belong to one head.
+        Channels per slice that belong to one head.
     first, last
-        How many slices an element of the first input, and of the last output, takes part in.
+        Number of slices that use an element of the first input, and of the last output.
     """
 
     width: Ints
@@ -113,7 +114,7 @@ class ChannelSlices(NamedTuple):
 
     @staticmethod
     def of(chain: AlignedChain, at: int) -> ChannelSlices:
-        """Return the slices between two products, of which one at most has heads."""
+        """Return the slices between operators `at` and `at` + 1, at most one of which has heads."""
         one, two = chain.operators[at : at + 2]
         heads = max(one.heads, two.heads)
         channels = two.ins if two.heads > 1 else one.outs
@@ -130,23 +131,23 @@ class ChannelSlices(NamedTuple):
         )
 
 
-def block_room(
+def block_footprint(
     chain: AlignedChain,
     at: int,
     copies: float,
     complete: tuple[bool, bool],
     resident: tuple[bool, bool],
 ) -> Floats:
-    """Return the room of two products that share a block, without resident weights.
+    """Return the footprint of two GEMMs that share a block, without resident weights.
 
     Parameters
     ----------
     at
-        The first of the two.
+        Index of the first of the two operators.
     complete
-        Whether the first one's input, and the second one's output, is held for all slices.
+        Whether the input of the first, and the output of the second, is held for all slices.
     resident
-        Whose weights are on chip anyway.
+        Whether the weights of each are resident; these are not counted.
 
     Returns
     -------
@@ -155,27 +156,40 @@ def block_room(
     """
     one, two = chain.operators[at : at + 2]
     tile, slices = chain.tiles.positions[-1][:, None], ChannelSlices.of(chain, at)
-    # An operator with heads goes through them one after another.
-    fills, takes = (slices.width if op.heads == 1 else slices.of_head for op in (one, two))
-    first, last = complete
-    w1, w2 = (0.0 if resident[0] else one.weight), (0.0 if resident[1] else two.weight)
-    if first:
-        # A channel of the block is summed up wide in its place.
+    # An operator with heads processes them one after another.
+    filled_channels, consumed_channels = (
+        slices.width if op.heads == 1 else slices.of_head for op in (one, two)
+    )
+    first_complete, last_complete = complete
+    weight_one, weight_two = (
+        (0.0 if resident[0] else one.weight),
+        (0.0 if resident[1] else two.weight),
+    )
+    if first_complete:
+        # A channel of the block is accumulated in place at the width of partial sums.
         wider = max(0.0, one.partial - two.input)
-        fill = np.minimum(tile * wider + copies * w1, one.ins * w1 + wider)
+        fill_bytes = np.minimum(tile * wider + copies * weight_one, one.ins * weight_one + wider)
     else:
-        fill = np.minimum(tile * one.input + copies * w1, fills * w1 + copies * one.input)
-    take = np.minimum(tile * two.partial + copies * w2, takes * w2 + copies * two.partial)
-    if last:
-        take = copies * w2 + 0.0 * take
-    filled = tile * slices.width * (two.input if first else one.partial) + fill
-    taken = tile * slices.width * two.input + take
-    ends = tile * (first * one.ins * one.input + last * two.outs * two.partial)
-    return ends + np.maximum(filled, taken)
+        fill_bytes = np.minimum(
+            tile * one.input + copies * weight_one,
+            filled_channels * weight_one + copies * one.input,
+        )
+    consume_bytes = np.minimum(
+        tile * two.partial + copies * weight_two,
+        consumed_channels * weight_two + copies * two.partial,
+    )
+    if last_complete:
+        consume_bytes = copies * weight_two + 0.0 * consume_bytes
+    while_filling = (
+        tile * slices.width * (two.input if first_complete else one.partial) + fill_bytes
+    )
+    while_consuming = tile * slices.width * two.input + consume_bytes
+    ends = tile * (first_complete * one.ins * one.input + last_complete * two.outs * two.partial)
+    return ends + np.maximum(while_filling, while_consuming)
 
 
 def refetched_bytes(chain: AlignedChain, at: int, complete: tuple[bool, bool]) -> Floats:
-    """Return the bytes that come again for slices, shape (1, slices)."""
+    """Return the bytes transferred repeatedly because of slicing, shape (1, slices)."""
     one, two = chain.operators[at : at + 2]
     rows, slices = chain.tiles.first_positions[0], ChannelSlices.of(chain, at)
     traffic = np.zeros(slices.width.shape)
@@ -186,13 +200,15 @@ def refetched_bytes(chain: AlignedChain, at: int, complete: tuple[bool, bool]) -
     return traffic
 
 
-def block_steps(room: Floats, traffic: Floats, slices: ChannelSlices, resident: int) -> GroupSteps:
-    """Return the few pairs of a tile and a slice that matter, of shape (tiles, slices) all."""
-    footprint, crossing = room.ravel(), np.broadcast_to(traffic, room.shape).ravel()
-    steps = falling(footprint, crossing)
-    tile, slice_ = np.divmod(steps, room.shape[1])
+def block_steps(
+    footprint: Floats, traffic: Floats, slices: ChannelSlices, resident: int
+) -> GroupSteps:
+    """Return the Pareto-optimal pairs of tile and slice; arguments of shape (tiles, slices)."""
+    flat_bytes, crossing = footprint.ravel(), np.broadcast_to(traffic, footprint.shape).ravel()
+    steps = pareto_front(flat_bytes, crossing)
+    tile, slice_ = np.divmod(steps, footprint.shape[1])
     return GroupSteps(
-        capacity=footprint[steps],
+        capacity=flat_bytes[steps],
         traffic=crossing[steps],
         tile=tile.astype(np.int64),
         resident=np.full(len(steps), resident),

@@ -1,9 +1,9 @@
-"""One fused group: the room that a tile of positions takes through operators one after another.
+"""Staircase of one fused group: least buffer footprint of each tile of positions.
 
-A tensor between two operators is held complete in its channels, one head at a time, or one channel
-at a time. An operator runs when its input or its output is complete (all channels that it mixes),
-so that its weights come once a tile. Tensors that are not held complete tie their operators
-together: those run in turns, and what they hold counts together.
+A tensor between two operators is held with all channels, one head at a time, or one channel at a
+time. An operator requires its input or its output to be complete in all channels that it mixes, so
+that its weights are fetched once per tile. A tensor that is not complete couples its two operators:
+they execute interleaved, and their footprints add up.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from perfmodel.cost.traffic.chains_aligned import AlignedChain, ChainOperator
 from perfmodel.cost.traffic.chains_blocks import (
     ChannelSlices,
     GroupSteps,
-    block_room,
+    block_footprint,
     block_steps,
     blocks,
-    falling_steps,
+    pareto_steps,
     refetched_bytes,
     weight_slices,
 )
 
 
 class HeldExtent(IntEnum):
-    """How much of a tensor is held: all channels, those of one head, one channel."""
+    """Part of a tensor in the buffer: all channels, the channels of one head, or one channel."""
 
     COMPLETE = 0
     HEAD = 1
@@ -43,7 +43,7 @@ _PARTS = (HeldExtent.HEAD, HeldExtent.CHANNEL)
 
 
 class _Run(NamedTuple):
-    """Operators that run in turns: from their first to their last tensor, and how each is held."""
+    """Interleaved operators, from their first to their last tensor, with the extents held."""
 
     first: int
     last: int
@@ -56,19 +56,19 @@ def fused(
     on_chip: tuple[bool, bool] = (False, False),
     on_chip_bytes: float = 0.0,
 ) -> GroupSteps:
-    """Return the staircase of a group of operators.
+    """Return the staircase of a fused group of operators.
 
     Parameters
     ----------
     chain
-        The operators and their tiles.
+        Operators with their tiles.
     copies
-        How often what changes at the innermost loop is held: twice when buffers are double.
+        Number of buffers of operands that change at the innermost loop: 1 or 2.
     on_chip
-        Whether the first input, and the last output, lies on chip for all positions: then it
-        neither comes nor goes.
+        Whether the first input, and the last output, is on chip for all positions and causes no
+        traffic.
     on_chip_bytes
-        Bytes that they take.
+        Bytes that these tensors occupy on chip.
     """
     return _FusedGroup(chain, copies, on_chip, on_chip_bytes).steps()
 
@@ -88,7 +88,7 @@ class _FusedGroup:
 
     @cached_property
     def runs(self) -> list[_Run]:
-        """All stretches of operators that may run in turns."""
+        """All ranges of operators that may execute interleaved."""
         count = len(self.operators)
         return [
             _Run(first, last, list(self._extents(first, last)))
@@ -97,7 +97,7 @@ class _FusedGroup:
         ]
 
     def steps(self) -> GroupSteps:
-        """Return the staircase, over all choices of weights that are resident."""
+        """Return the staircase over all choices of resident weights."""
         operators, tiles = self.operators, self.chain.tiles
         first, last = operators[0], operators[-1]
         ends = np.zeros(len(tiles.count))
@@ -109,29 +109,31 @@ class _FusedGroup:
         numbers = np.arange(len(ends))
         for bits in range(1 << len(operators)):
             resident = tuple(bool(bits >> i & 1) for i in range(len(operators)))
-            rooms = self._rooms(resident)
-            room, traffic = rooms[-1] + self.on_chip_bytes, ends.copy()
+            footprints = self._least_footprints(resident)
+            footprint, traffic = footprints[-1] + self.on_chip_bytes, ends.copy()
             for op, here, passes in zip(operators, resident, tiles.weight_passes, strict=True):
-                room = room + op.weight_bytes * here
+                footprint = footprint + op.weight_bytes * here
                 traffic += op.all_weight_bytes * (1.0 if here else passes)
             if len(operators) == 3 and not any(self.on_chip):
-                steps += self._sliced_ends(resident, bits, traffic, rooms)
-            steps.append(GroupSteps(room, traffic, numbers, np.full(len(room), bits), 0 * numbers))
+                steps += self._sliced_ends(resident, bits, traffic, footprints)
+            steps.append(
+                GroupSteps(footprint, traffic, numbers, np.full(len(footprint), bits), 0 * numbers)
+            )
         one_tap = all(op.taps == 1 for op in operators)
         if len(operators) == 2 and not any(self.on_chip) and one_tap:
             if all(op.segments == op.heads == 1 for op in operators):
                 steps.append(weight_slices(self.chain, self.copies))
             if min(op.heads for op in operators) == 1:
                 steps += blocks(self.chain, self.copies)
-        best = falling_steps(steps)
-        return best._replace(traffic=best.traffic * self.chain.times)
+        best = pareto_steps(steps)
+        return best._replace(traffic=best.traffic * self.chain.repetitions)
 
     def _sliced_ends(
-        self, resident: tuple[bool, ...], bits: int, traffic: Floats, rooms: Sequence[Floats]
+        self, resident: tuple[bool, ...], bits: int, traffic: Floats, footprints: Sequence[Floats]
     ) -> list[GroupSteps]:
-        """Return staircases of three operators, two of which share a block slice by slice.
+        """Return the staircases of three operators, two of which share a block slice by slice.
 
-        Either the first input comes once a slice, or the last output is summed up outside.
+        Either the first input is fetched once per slice, or the last output is spilled per slice.
         """
         chain = self.chain
         weights = sum(
@@ -143,23 +145,26 @@ class _FusedGroup:
             if any(op.taps > 1 or op.heads > 1 or op.segments > 1 for op in pair):
                 continue
             complete = (at == 1, at == 0)
-            block = block_room(chain, at, self.copies, complete, (resident[at], resident[at + 1]))
-            # The third operator runs before, up to the block's input, or after, from its output.
-            other = rooms[1] if at else self._rooms(resident, start=2)[-1]
-            room = np.maximum(other[:, None], block) + weights
+            block = block_footprint(
+                chain, at, self.copies, complete, (resident[at], resident[at + 1])
+            )
+            # The third operator precedes the block or follows it.
+            other = footprints[1] if at else self._least_footprints(resident, start=2)[-1]
+            footprint = np.maximum(other[:, None], block) + weights
             crossing = traffic[:, None] + refetched_bytes(chain, at, complete)
-            steps.append(block_steps(room, crossing, ChannelSlices.of(chain, at), bits))
+            steps.append(block_steps(footprint, crossing, ChannelSlices.of(chain, at), bits))
         return steps
 
-    def _rooms(self, resident: tuple[bool, ...], start: int = 0) -> list[Floats]:
-        """Return the least room of each tile up to each tensor, complete if it is inside.
+    def _least_footprints(self, resident: tuple[bool, ...], start: int = 0) -> list[Floats]:
+        """Return the least peak footprint of the operators up to each tensor, in bytes per tile.
 
-        Of all ways to hold the tensors the least peak, over runs of operators one after another.
+        Dynamic programming over consecutive runs of interleaved operators. Tensors at the
+        boundaries between runs are complete.
 
         Parameters
         ----------
         start
-            The tensor to start from, complete if it is inside.
+            First tensor of the first run.
         """
         best: list[Floats] = [
             np.full(len(self.chain.tiles.count), np.inf) for _ in range(len(self.operators) + 1)
@@ -169,15 +174,15 @@ class _FusedGroup:
             if first < start:
                 continue
             for extents in ways:
-                room = self._in_turns(resident, first, last, extents)
-                best[last] = np.minimum(best[last], np.maximum(best[first], room))
+                footprint = self._interleaved_footprint(resident, first, last, extents)
+                best[last] = np.minimum(best[last], np.maximum(best[first], footprint))
         return best
 
     def _extents(self, first: int, last: int) -> Iterator[list[HeldExtent]]:
-        """Yield how tensors may be held while all operators between run in turns.
+        """Yield the feasible extents of the tensors of a run of interleaved operators.
 
-        Only the first input and the last output of the group may be in parts at the ends, unless
-        they lie on chip.
+        The tensors at both ends of a run are complete, except the first input and the last output
+        of the group if they are off chip.
         """
         open_start = first == 0 and not self.on_chip[0]
         open_end = last == len(self.operators) and not self.on_chip[1]
@@ -186,11 +191,11 @@ class _FusedGroup:
             for may_be_in_parts in (open_start, open_end)
         )
         for extents in itertools.product(start, *[_PARTS] * (last - first - 1), end):
-            if all(self._runs(first + i, *extents[i : i + 2]) for i in range(last - first)):
+            if all(self._is_feasible(first + i, *extents[i : i + 2]) for i in range(last - first)):
                 yield list(extents)
 
-    def _runs(self, number: int, before: HeldExtent, after: HeldExtent) -> bool:
-        """Tell whether an operator can run with its input and its output held so."""
+    def _is_feasible(self, number: int, before: HeldExtent, after: HeldExtent) -> bool:
+        """Return whether an operator can execute with these extents of its input and output."""
         for tensor, extent in ((number, before), (number + 1, after)):
             if extent == HeldExtent.HEAD and self._head_channels(tensor) is None:
                 return False
@@ -198,62 +203,65 @@ class _FusedGroup:
         complete = (HeldExtent.COMPLETE, HeldExtent.HEAD) if heads else (HeldExtent.COMPLETE,)
         return before in complete or after in complete
 
-    def _in_turns(
+    def _interleaved_footprint(
         self, resident: tuple[bool, ...], first: int, last: int, extents: Sequence[HeldExtent]
     ) -> Floats:
-        """Return the room of operators that run in turns: the better of two ways.
+        """Return the footprint of interleaved operators in bytes: the smaller of two schedules.
 
-        Element by element of the weights, a complete column of positions in work; or with a column
-        of the weights held, position by position.
+        Either single weight elements stream past all positions of a tile, or a column of the
+        weights is held while single positions stream.
         """
         operators, positions = self.operators, self.chain.tiles.positions
-        column, position = np.zeros(positions.shape[1]), np.zeros(positions.shape[1])
+        all_positions, one_position = np.zeros(positions.shape[1]), np.zeros(positions.shape[1])
         for tensor, extent in enumerate(extents, first):
             inside = 0 < tensor < len(operators)
             if extent == HeldExtent.CHANNEL:
                 width = operators[tensor - 1].partial if tensor else operators[0].input
-                column += positions[tensor] * width
+                all_positions += positions[tensor] * width
                 if inside and operators[tensor].taps > 1:
-                    # The next kernel looks at several positions of the channel.
-                    position += np.inf
-                # What comes in or goes out changes with every position.
-                position += width * (1 if inside else self.copies)
+                    # The next kernel reads several positions of the channel.
+                    one_position += np.inf
+                # The group's input and output change with every position.
+                one_position += width * (1 if inside else self.copies)
                 continue
             before = extents[tensor - first - 1] if tensor > first else None
-            summed = before is not None and self._sums_all(tensor - 1, before, extent)
+            summed = before is not None and self._accumulates_all(tensor - 1, before, extent)
             width = operators[tensor - 1].partial if summed else self._stored_bytes(tensor)
             at_start = tensor == 0 and self.on_chip[0]
             if at_start or (tensor == len(operators) and self.on_chip[1]):
-                # Counted for all positions, but for what is wider while it is summed up.
+                # On-chip ends are counted for all positions elsewhere; only the additional bytes of
+                # partial sums remain.
                 width = self._wider_bytes(tensor) if summed else 0.0
             tile_bytes = positions[tensor] * self._channels(tensor, extent) * width
-            column += tile_bytes
-            position += tile_bytes
+            all_positions += tile_bytes
+            one_position += tile_bytes
             if before is not None and not summed:
-                # A channel is summed up wide in its place, and then stored.
-                position += self._wider_bytes(tensor)
-        turn = np.zeros(positions.shape[1])
+                # A channel is accumulated in place as partial sums, and then converted.
+                one_position += self._wider_bytes(tensor)
+        per_turn = np.zeros(positions.shape[1])
         for number in range(first, last):
             op, (before, after) = operators[number], extents[number - first :][:2]
-            summed = self._sums_all(number, before, after)
-            own = np.full(len(turn), 0.0 if resident[number] else self.copies * op.weight)
+            summed = self._accumulates_all(number, before, after)
+            turn_bytes = np.full(
+                len(per_turn), 0.0 if resident[number] else self.copies * op.weight
+            )
             if after != HeldExtent.CHANNEL and not summed:
-                own += positions[number + 1] * self._wider_bytes(number + 1)
-            turn = np.maximum(turn, own)
+                turn_bytes += positions[number + 1] * self._wider_bytes(number + 1)
+            per_turn = np.maximum(per_turn, turn_bytes)
             if not resident[number]:
                 by_inputs = after == HeldExtent.CHANNEL or not summed
-                position += op.weight * op.taps * (op.ins if by_inputs else op.outs)
-        return np.minimum(column + turn, position)
+                one_position += op.weight * op.taps * (op.ins if by_inputs else op.outs)
+        return np.minimum(all_positions + per_turn, one_position)
 
-    def _sums_all(self, number: int, before: HeldExtent, after: HeldExtent) -> bool:
-        """Tell whether an operator sums all its output at once, as its input comes in parts."""
+    def _accumulates_all(self, number: int, before: HeldExtent, after: HeldExtent) -> bool:
+        """Return whether all output is accumulated at once, because the input arrives in parts."""
         if after == HeldExtent.CHANNEL:
             return False
         mixed = after == HeldExtent.COMPLETE and self.operators[number].heads == 1
         return before == HeldExtent.CHANNEL or (before == HeldExtent.HEAD and mixed)
 
     def _head_channels(self, tensor: int) -> int | None:
-        """Return the channels of one head of a tensor, where the operators beside it agree."""
+        """Return the channels per head of a tensor; ``None`` if its operators disagree."""
         taken = [op.ins for op in self.operators[tensor : tensor + 1] if op.heads > 1]
         left = [op.outs for op in self.operators[:tensor][-1:] if op.heads > 1]
         widths = {*taken, *left}
@@ -271,10 +279,10 @@ class _FusedGroup:
         return self.operators[-1].heads * self.operators[-1].outs
 
     def _wider_bytes(self, tensor: int) -> float:
-        """Return by how much an element of a tensor is wider while it is summed up."""
+        """Return the bytes by which a partial sum of a tensor exceeds its stored element."""
         return max(0.0, self.operators[tensor - 1].partial - self._stored_bytes(tensor))
 
     def _stored_bytes(self, tensor: int) -> float:
-        """Return the bytes of an element of a tensor that is complete."""
+        """Return the bytes per element of a complete tensor."""
         inside = tensor < len(self.operators)
         return self.operators[tensor].input if inside else self.operators[-1].output

@@ -1,20 +1,20 @@
-"""Two levels of memory jointly: bytes across both boundaries of one nest under the best tiles.
+"""Joint tiling for two memory levels: Pareto front of the traffic across both boundaries.
 
-A tile lives in the outer buffer and is cut into tiles of the inner one. What is best for one
-boundary is not for the other: the least traffic of each alone adds up to too little, and the outer
-optimum taken first can cost the inner boundary many times its least. The front lists every pair
-(outer bytes, inner bytes) that no other beats in both; prices of the two are then a lookup.
+A tile in the outer buffer is cut into tiles of the inner buffer. The two boundaries compete: the
+separate minima of both are jointly infeasible in general, and the outer optimum can cost many times
+the inner minimum. The front contains every undominated pair (outer bytes, inner bytes); the
+optimum for given energies or bandwidths is then a lookup.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from perfmodel.caches import cached
 from perfmodel.cost.traffic.axis import Floats, Ints
 from perfmodel.cost.traffic.levels_front import FrontPoints, candidates
 from perfmodel.cost.traffic.levels_problem import MultilevelTilingProblem
@@ -24,16 +24,16 @@ from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 
 @dataclass(frozen=True, slots=True)
 class LevelsOptimum:
-    """Traffic of one mapping across several boundaries, the outermost first.
+    """Optimal mapping over several memory levels, outermost first.
 
     Attributes
     ----------
     bytes
-        Bytes across each boundary, of all groups; infinite where nothing fits.
+        Traffic of all groups across each boundary, bytes; infinite where no tile fits.
     tiles
-        The tile in each level, in the flattened nest of one group; empty where nothing fits.
+        Tile of each level in the flattened nest of one group; empty where no tile fits.
     objective
-        What was minimised: joules or seconds.
+        Value of the minimised objective: joules or seconds.
     """
 
     bytes: tuple[float, ...]
@@ -53,15 +53,15 @@ class LevelsOptimum:
 
 @dataclass(frozen=True, eq=False)
 class LevelsFront:
-    """Pairs (outer bytes, inner bytes) of one nest in two buffers that no other pair beats.
+    """Pareto front of (outer bytes, inner bytes) of one nest in two nested buffers.
 
     Attributes
     ----------
     nest, widths, capacities, conventions
-        What it holds for; capacities in bytes, the outer one first.
+        Problem that the front belongs to; capacities in bytes, the outer one first.
     outer_bytes, inner_bytes
-        Traffic across the outer boundary, rising, and across the inner one, falling; shape
-        (pairs,), empty where nothing fits.
+        Traffic across the outer boundary, ascending, and across the inner one, descending; shape
+        (pairs,), empty where no tile fits.
     """
 
     nest: TileNest
@@ -77,35 +77,37 @@ class LevelsFront:
         return len(self.outer_bytes)
 
     def energy(self, outer_per_byte: Any, inner_per_byte: Any) -> Any:
-        """Return the least joules, in the broadcast shape of the prices.
+        """Return the minimum energy in joules, in the broadcast shape of the arguments.
 
         Parameters
         ----------
         outer_per_byte, inner_per_byte
-            Joules a byte across each boundary; numbers or arrays.
+            Joules per byte across each boundary; numbers or arrays.
         """
         return self._values(np.multiply, np.add, outer_per_byte, inner_per_byte)[0]
 
     def time(self, outer_bandwidth: Any, inner_bandwidth: Any) -> Any:
-        """Return the least seconds of both boundaries at work at once, in the broadcast shape.
+        """Return the minimum transfer time in seconds, in the broadcast shape of the arguments.
+
+        Both boundaries transfer concurrently: the time is that of the slower one.
 
         Parameters
         ----------
         outer_bandwidth, inner_bandwidth
-            Bytes a second across each boundary; numbers or arrays.
+            Bytes per second across each boundary; numbers or arrays.
         """
         return self._values(np.divide, np.maximum, outer_bandwidth, inner_bandwidth)[0]
 
     def cheapest(self, outer_per_byte: Any, inner_per_byte: Any) -> Ints:
-        """Return the pair of least energy for each price; -1 where nothing fits."""
+        """Return the index of the pair with minimum energy; -1 where no tile fits."""
         return self._values(np.multiply, np.add, outer_per_byte, inner_per_byte)[1]
 
     def fastest(self, outer_bandwidth: Any, inner_bandwidth: Any) -> Ints:
-        """Return the pair of least time for each bandwidth; -1 where nothing fits."""
+        """Return the index of the pair with minimum time; -1 where no tile fits."""
         return self._values(np.divide, np.maximum, outer_bandwidth, inner_bandwidth)[1]
 
     def _values(self, scale: np.ufunc, join: np.ufunc, outer: Any, inner: Any) -> tuple[Any, Ints]:
-        """Return the least value for each point, and the pair that has it."""
+        """Return the minimum of `energy` or `time` at each point and the index of its pair."""
         o, i = np.broadcast_arrays(np.asarray(outer, float), np.asarray(inner, float))
         if not len(self):
             return np.full(o.shape, np.inf)[()], np.full(o.shape, -1)
@@ -114,7 +116,7 @@ class LevelsFront:
         return np.take_along_axis(values, pair[..., None], axis=-1)[..., 0][()], pair
 
     def optimum(self, row: int, objective: float = float("nan")) -> LevelsOptimum:
-        """Return the mapping of a pair."""
+        """Return the mapping of a pair with its tiles."""
         tiles = pair_tiles(self._problem, self._points, row)
         pair = (float(self.outer_bytes[row]), float(self.inner_bytes[row]))
         return LevelsOptimum(pair, tiles, objective)
@@ -128,31 +130,31 @@ def levels_front(
     conventions: Conventions = Conventions(),  # noqa: B008
     thin: float = 1.0,
 ) -> LevelsFront:
-    """Return the front of a nest in two buffers, one inside the other; remembered by content.
+    """Return the front of a nest in two nested buffers; cached by content.
 
     Parameters
     ----------
     nest
-        Each of its `groups` is a problem of its own, one after another.
+        Loop nest; its `groups` are separate problems executed one after another.
     widths
-        Bytes of an element across both boundaries.
+        Bytes per element across both boundaries.
     outer_capacity, inner_capacity
-        Bytes; the outer one is at least the inner one.
+        Bytes; the outer capacity is at least the inner one.
     conventions
-        ``allocation`` must be ``even``. Kernel taps stay whole in every tile.
+        ``allocation`` must be ``even``. Kernel taps are never cut.
     thin
-        Tiles closer than this ratio are left out of the lists: 1 is exact; 1.15 is quicker, and
-        never below the optimum.
+        Minimum ratio of neighbouring tile sizes: 1 is exact; 1.15 is faster and yields feasible
+        tiles, never below the optimum.
 
     Raises
     ------
     ValueError
-        Extents below 1, bad widths, an inner capacity above the outer, uneven tiles.
+        Extents below 1, invalid widths, an inner capacity above the outer one, or uneven tiles.
     """
     return _front(nest, widths, float(outer_capacity), float(inner_capacity), conventions, thin)
 
 
-@lru_cache(maxsize=512)
+@cached()
 def _front(
     nest: TileNest,
     widths: Widths,
@@ -184,24 +186,24 @@ def two_levels(
     bandwidths: Sequence[float] = (),
     thin: float = 1.0,
 ) -> LevelsOptimum:
-    """Return the best pair of nested tiles in two buffers.
+    """Return the optimal pair of nested tiles in two buffers.
 
-    Least is the energy of the bytes across both boundaries or, with `bandwidths`, the time of the
-    slower boundary.
+    The objective is the energy of the traffic across both boundaries or, with `bandwidths`, the
+    transfer time of the slower boundary.
 
     Parameters
     ----------
     nest, widths, outer_capacity, inner_capacity, conventions, thin
         As in `levels_front`.
     outer_energy_per_byte, inner_energy_per_byte
-        Joules a byte across each boundary.
+        Joules per byte across each boundary.
     bandwidths
-        Bytes a second across the outer and the inner boundary; then energies are not used.
+        Bytes per second across the outer and the inner boundary; if given, energies are ignored.
 
     Returns
     -------
     LevelsOptimum
-        Bytes across each boundary, both tiles, and the joules or seconds.
+        Traffic across each boundary, both tiles, and the minimum in joules or seconds.
     """
     front = levels_front(nest, widths, outer_capacity, inner_capacity, conventions, thin)
     if not len(front):

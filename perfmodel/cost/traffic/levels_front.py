@@ -1,4 +1,9 @@
-"""All pairs (outer bytes, inner bytes) of two levels that no other pair beats."""
+"""Pareto front of (outer bytes, inner bytes) over all nested tiles of two memory levels.
+
+For each outer tile the best inner tile follows from `levels_inner`. An inner tile that covers the
+stationary operand of its outer tile, or its sliding input, inherits reuse from the outer loops and
+is a separate candidate.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +15,30 @@ from perfmodel.cost.traffic.axis import Floats, Ints
 from perfmodel.cost.traffic.levels_inner import InnerLevelTiles
 from perfmodel.cost.traffic.levels_problem import MultilevelTilingProblem
 from perfmodel.cost.traffic.stationarity import ALL, INPUT, OUTPUT, WEIGHT
-from perfmodel.cost.traffic.undominated import falling
+from perfmodel.cost.traffic.undominated import pareto_front
 
-#: What an inner tile covers of the outer one: nothing, the stationary operand, or the input while
-#: the window slides outside.
+#: Part of the outer tile that the inner tile covers: none, the stationary operand, or the input
+#: while the window slides in the outer loops.
 NOTHING, STATIONARY_OPERAND, SLIDING_INPUT = range(3)
-#: Along positions, output and input channels: the extent that each stationary operand lacks.
-LACKED_AXIS = {OUTPUT: 2, INPUT: 1, WEIGHT: 0}
+#: Stationary operand -> the extent that it is invariant in: 0 positions, 1 output channels, 2 input
+#: channels.
+INVARIANT_AXIS = {OUTPUT: 2, INPUT: 1, WEIGHT: 0}
 
 
 class FrontPoints(NamedTuple):
-    """Pairs with the outer tiles behind them; all of shape (pairs,).
+    """Points of the front with their outer tiles; all fields of shape (pairs,).
 
     Attributes
     ----------
     outer, inner
-        Bytes of one group.
+        Traffic of one group across the outer and the inner boundary, bytes.
     stationary
-        Operand of the outer level; ``ALL`` where the outer loops run once.
+        Stationary operand of the outer level; ``ALL`` where there is one outer tile only.
     covers
-        What the inner tile covers of the outer one.
+        Part of the outer tile that the inner tile covers: `NOTHING`, `STATIONARY_OPERAND` or
+        `SLIDING_INPUT`.
     place, out, in_
-        Outer tiles of positions, output and input channels, by their place in the lists.
+        Indices of the outer tiles of positions, output channels and input channels.
     """
 
     outer: Floats
@@ -43,12 +50,23 @@ class FrontPoints(NamedTuple):
     in_: Ints
 
     def pick(self, which: Ints) -> FrontPoints:
-        """Return some of the pairs."""
+        """Return a subset of the points."""
         return self._make(column[which] for column in self)
 
 
-class OuterCube(NamedTuple):
-    """Columns of all outer tiles, to be broadcast along positions, output and input channels."""
+class OuterTileGrid(NamedTuple):
+    """All outer tiles as arrays that broadcast over (positions, output channels, input channels).
+
+    Attributes
+    ----------
+    inputs, positions
+        Input elements per channel and output positions of a tile of positions.
+    position_count, fetched, slid
+        Number of tiles of positions, and input elements per channel that they all fetch: without
+        and with a sliding window.
+    outs, out_count, ins, in_count
+        Sizes and numbers of the tiles of output and input channels.
+    """
 
     inputs: Floats
     positions: Floats
@@ -61,11 +79,11 @@ class OuterCube(NamedTuple):
     in_count: Floats
 
     @staticmethod
-    def of(tiles: InnerLevelTiles) -> OuterCube:
-        """Return the outer tiles of a problem."""
+    def of(tiles: InnerLevelTiles) -> OuterTileGrid:
+        """Return the outer tiles of a problem as broadcastable arrays."""
         splits, first = tiles.problem.splits, tiles.problem.splits.first
         by_position = (splits.inputs, splits.positions, splits.count, splits.fetched)
-        return OuterCube(
+        return OuterTileGrid(
             *(column[0, first, None, None] for column in by_position),
             slid=tiles.problem.slid[0, first, None, None],
             outs=tiles.outs.tile[:, None],
@@ -75,65 +93,72 @@ class OuterCube(NamedTuple):
         )
 
     def footprint(self, problem: MultilevelTilingProblem, stationary: int) -> Floats:
-        """Return the bytes of the tiles where an operand is held once."""
+        """Return the footprints in bytes where only the stationary operand is single-buffered."""
         return problem.footprint(self.inputs, self.positions, self.outs, self.ins, stationary)
 
     def loops(self, stationary: int) -> Floats:
-        """Return how many tiles the loop has that leaves the operand as it is."""
-        return (self.position_count, self.out_count, self.in_count)[LACKED_AXIS[stationary]]
+        """Return the number of tiles along the extent that the operand is invariant in."""
+        return (self.position_count, self.out_count, self.in_count)[INVARIANT_AXIS[stationary]]
 
     def traffic(self, problem: MultilevelTilingProblem, stationary: int) -> Floats:
-        """Return the outer bytes; they do not depend on the extent that the operand lacks."""
+        """Return the outer traffic in bytes; constant along the operand's invariant extent."""
         fetched = self.fetched if stationary == OUTPUT else self.slid
         counts: list[Floats] = [self.position_count, self.out_count, self.in_count]
-        counts[LACKED_AXIS[stationary]] = np.ones(1)
+        counts[INVARIANT_AXIS[stationary]] = np.ones(1)
         return problem.traffic(fetched, *counts)
 
 
 def candidates(problem: MultilevelTilingProblem) -> FrontPoints:
-    """Return the front of one group."""
+    """Return the Pareto front of one group in ascending order of the outer bytes."""
     tiles = InnerLevelTiles(problem)
-    cube, grid = OuterCube.of(tiles), _inner_grid(tiles)
-    classes = [_reloading(tiles, cube, grid, OUTPUT), _reloading(tiles, cube, grid, INPUT)]
+    outer_tiles, grid = OuterTileGrid.of(tiles), _inner_grid(tiles)
+    classes = [
+        _reloading(tiles, outer_tiles, grid, OUTPUT),
+        _reloading(tiles, outer_tiles, grid, INPUT),
+    ]
     if tiles.flat:
-        classes.append(_reloading(tiles, cube, grid, WEIGHT))
+        classes.append(_reloading(tiles, outer_tiles, grid, WEIGHT))
     else:
-        classes.append(_sliding_weights(tiles, cube, grid))
+        classes.append(_sliding_weights(tiles, outer_tiles, grid))
     classes += _resident(tiles, grid)
     points = FrontPoints(*map(np.concatenate, zip(*classes, strict=True)))
     points = points.pick(np.flatnonzero(np.isfinite(points.inner)))
-    return points.pick(falling(points.outer, points.inner))
+    return points.pick(pareto_front(points.outer, points.inner))
 
 
 def _inner_grid(tiles: InnerLevelTiles) -> Floats:
-    """Return the least inner bytes that no outer loop saves; shape (places, outs, ins)."""
+    """Return the least inner bytes without reuse across outer tiles; shape (places, outs, ins)."""
     problem, splits, first = tiles.problem, tiles.problem.splits, tiles.problem.splits.first
     group, outs, ins = problem.group, tiles.outs, tiles.ins
-    output_stays = np.fmin.reduceat(tiles.output_stays(), first, axis=0)
+    output_stationary = np.fmin.reduceat(tiles.output_stationary_bytes(), first, axis=0)
     passes = group.spill_bytes * (ins.counts - 1.0)
-    grid = output_stays[:, :, None] + np.where(ins.tile > 1, passes, np.nan)
+    grid = output_stationary[:, :, None] + np.where(ins.tile > 1, passes, np.nan)
     several = np.where(outs.tile > 1, outs.counts, np.nan)
-    input_stays = group.spill_bytes * (tiles.input_stays() - 1.0)
-    input_stays = group.weight_bytes * splits.count[1][:, None] + input_stays
+    input_stationary = group.spill_bytes * (tiles.input_stationary_passes() - 1.0)
+    input_stationary = group.weight_bytes * splits.count[1][:, None] + input_stationary
     positions, inputs = splits.positions[1], splits.inputs[1]
     outer_count = np.where(splits.positions[0, first] > 1, splits.count[0, first], np.nan)
     weights_once = group.weight_bytes * outer_count
     if tiles.flat:
-        input_stays = np.fmin.reduceat(input_stays, first, axis=0)
-        np.fmin(grid, tiles.along[0] * several[:, None] + input_stays[:, None, :], out=grid)
-        least = tiles.weight_stays(positions[:1], inputs[:1], tiles.along[:1])[0]
+        input_stationary = np.fmin.reduceat(input_stationary, first, axis=0)
+        np.fmin(
+            grid, tiles.sliding_bytes[0] * several[:, None] + input_stationary[:, None, :], out=grid
+        )
+        least = tiles.weight_stationary_bytes(positions[:1], inputs[:1], tiles.sliding_bytes[:1])[0]
         least = np.fmin.reduceat(least, outs.first, axis=0)
         np.fmin(grid, weights_once[:, None, None] + least, out=grid)
     else:
         ends = splits.ends()
         for i, (start, end) in enumerate(zip(first, ends, strict=True)):
             some = tiles.useful[i]
-            here = tiles.along[start:end, None, None] * several[:, None]
-            here = here + input_stays[start:end, None, :]
+            here = tiles.sliding_bytes[start:end, None, None] * several[:, None]
+            here = here + input_stationary[start:end, None, :]
             np.fmin(grid[i], np.fmin.reduce(here, axis=0), out=grid[i])
             if np.isnan(weights_once[i]):
                 continue
-            least = tiles.weight_stays(positions[some], inputs[some], tiles.along[some])
+            least = tiles.weight_stationary_bytes(
+                positions[some], inputs[some], tiles.sliding_bytes[some]
+            )
             least = np.fmin.reduceat(np.fmin.reduce(least, axis=0), outs.first, axis=0)
             np.fmin(grid[i], weights_once[i] + least, out=grid[i])
     grid[np.isnan(grid)] = np.inf
@@ -141,18 +166,22 @@ def _inner_grid(tiles: InnerLevelTiles) -> Floats:
 
 
 def _reloading(
-    tiles: InnerLevelTiles, cube: OuterCube, grid: Floats, stationary: int
+    tiles: InnerLevelTiles, outer_tiles: OuterTileGrid, grid: Floats, stationary: int
 ) -> FrontPoints:
-    """Return the candidates of a class, the best tile of the extent that the operand lacks."""
-    problem, nest, axis = tiles.problem, tiles.problem.group.nest, LACKED_AXIS[stationary]
-    footprint, outer = cube.footprint(problem, stationary), cube.traffic(problem, stationary)
-    fits = (footprint <= problem.rooms[0]) & (cube.loops(stationary) > 1)
+    """Return the candidates of a class with the best tile along the operand's invariant extent."""
+    problem, nest, axis = tiles.problem, tiles.problem.group.nest, INVARIANT_AXIS[stationary]
+    footprint, outer = (
+        outer_tiles.footprint(problem, stationary),
+        outer_tiles.traffic(problem, stationary),
+    )
+    fits = (footprint <= problem.usable_capacities[0]) & (outer_tiles.loops(stationary) > 1)
     inner = np.where(fits, grid, np.inf)
     best = np.argmin(inner, axis=axis, keepdims=True)
     inner = np.take_along_axis(inner, best, axis=axis)
-    # The inner tile holds the stationary operand of the outer one through all loops that lack it.
+    # An inner tile that covers the stationary operand keeps it through all loops it is invariant
+    # in.
     extent = (nest.positions, nest.out_channels, nest.in_channels)[axis]
-    covers = (footprint.take([0], axis=axis) <= tiles.room) & (extent > 1)
+    covers = (footprint.take([0], axis=axis) <= tiles.usable_capacity) & (extent > 1)
     outer = outer.take([0], axis=axis) if outer.shape[axis] > 1 else outer
     outer = np.broadcast_to(outer, inner.shape)
     place = [index.ravel() for index in np.indices(inner.shape)]
@@ -168,16 +197,18 @@ def _reloading(
     )
 
 
-def _sliding_weights(tiles: InnerLevelTiles, cube: OuterCube, grid: Floats) -> FrontPoints:
-    """Return the candidates whose weights stay, where positions share input."""
+def _sliding_weights(
+    tiles: InnerLevelTiles, outer_tiles: OuterTileGrid, grid: Floats
+) -> FrontPoints:
+    """Return the weight-stationary candidates where windows of positions overlap."""
     problem = tiles.problem
-    footprint = cube.footprint(problem, WEIGHT)
-    outer = np.broadcast_to(cube.traffic(problem, WEIGHT), grid.shape)
-    fits = (footprint <= problem.rooms[0]) & (cube.loops(WEIGHT) > 1)
+    footprint = outer_tiles.footprint(problem, WEIGHT)
+    outer = np.broadcast_to(outer_tiles.traffic(problem, WEIGHT), grid.shape)
+    fits = (footprint <= problem.usable_capacities[0]) & (outer_tiles.loops(WEIGHT) > 1)
     inner, covers = np.where(fits, grid, np.inf), np.full(grid.shape, NOTHING)
     ways = [(STATIONARY_OPERAND, _covering_weights(tiles, footprint, outer))]
     if problem.group.conventions.slides:
-        ways.append((SLIDING_INPUT, _covering_input(tiles, cube)))
+        ways.append((SLIDING_INPUT, _covering_input(tiles, outer_tiles)))
     for way, value in ways:
         value = np.where(fits, value, np.inf)
         covers = np.where(value < inner, way, covers)
@@ -191,27 +222,45 @@ def _sliding_weights(tiles: InnerLevelTiles, cube: OuterCube, grid: Floats) -> F
     )
 
 
-def _covering_input(tiles: InnerLevelTiles, cube: OuterCube) -> Floats:
-    """Return inner bytes where the inner tile holds the input of the outer one, which slides."""
+def _covering_input(tiles: InnerLevelTiles, outer_tiles: OuterTileGrid) -> Floats:
+    """Return the inner bytes where the inner tile covers the sliding input of the outer tile."""
     problem, one = tiles.problem, np.ones(1)
-    footprint = problem.footprint(cube.inputs, cube.positions, one, cube.ins, INPUT)
-    value = problem.traffic(cube.slid, cube.position_count, cube.out_count, cube.in_count)
-    return np.where((footprint <= tiles.room) & (cube.outs > 1), value, np.inf)
+    footprint = problem.footprint(
+        outer_tiles.inputs, outer_tiles.positions, one, outer_tiles.ins, INPUT
+    )
+    value = problem.traffic(
+        outer_tiles.slid, outer_tiles.position_count, outer_tiles.out_count, outer_tiles.in_count
+    )
+    return np.where((footprint <= tiles.usable_capacity) & (outer_tiles.outs > 1), value, np.inf)
 
 
 def _covering_weights(tiles: InnerLevelTiles, footprint: Floats, outer: Floats) -> Floats:
-    """Return inner bytes where the inner tile holds all weights of the outer one."""
-    group, covering = tiles.problem.group, np.where(footprint <= tiles.room, outer, np.inf)
+    """Return the inner bytes where the inner tile covers all weights of the outer tile."""
+    group, covering = (
+        tiles.problem.group,
+        np.where(footprint <= tiles.usable_capacity, outer, np.inf),
+    )
     once = group.weight_bytes + group.output_bytes + group.spill_bytes * (tiles.ins.counts - 1.0)
     for i, some in enumerate(tiles.useful):
-        least = np.where(covers_weights(tiles, some), tiles.along[some, None, None], np.inf)
+        least = np.where(covers_weights(tiles, some), tiles.sliding_bytes[some, None, None], np.inf)
         value = least.min(axis=0) * tiles.outs.counts[:, None] + once
         np.minimum(covering[i], value, out=covering[i])
     return covering
 
 
 def covers_weights(tiles: InnerLevelTiles, some: Ints) -> Floats:
-    """Tell where inner tiles of some splits fit beside all weights of outer tiles."""
+    """Return whether inner tiles fit together with all weights of the outer tile.
+
+    Parameters
+    ----------
+    some
+        Splits of the positions.
+
+    Returns
+    -------
+    array
+        Booleans, shape (splits, outer output tiles, outer input tiles).
+    """
     splits = tiles.problem.splits
     footprint = tiles.problem.footprint(
         splits.inputs[1, some, None, None],
@@ -220,19 +269,19 @@ def covers_weights(tiles: InnerLevelTiles, some: Ints) -> Floats:
         tiles.ins.tile,
         WEIGHT,
     )
-    return footprint <= tiles.room
+    return footprint <= tiles.usable_capacity
 
 
 def _resident(tiles: InnerLevelTiles, grid: Floats) -> list[FrontPoints]:
-    """Return the mapping that holds all operands of a group in the outer buffer, if they fit."""
+    """Return the candidate with all operands of a group in the outer buffer, if they fit."""
     problem, splits = tiles.problem, tiles.problem.splits
     footprint = problem.footprint(
         splits.inputs[0, -1], splits.positions[0, -1], tiles.outs.tile[-1], tiles.ins.tile[-1], None
     )
-    if footprint > problem.rooms[0]:
+    if footprint > problem.usable_capacities[0]:
         return []
     outer = np.array([problem.group.compulsory_bytes], dtype=float)
-    covers = np.array([int(footprint <= tiles.room)])
+    covers = np.array([int(footprint <= tiles.usable_capacity)])
     inner = np.where(covers > 0, outer, grid[-1:, -1, -1])
     last = [np.array([n - 1]) for n in grid.shape]
     return [FrontPoints(outer, inner, np.array([ALL]), covers, *last)]

@@ -1,8 +1,8 @@
-"""Best inner tiles for every outer tile: the second of two levels, in three classes.
+"""Inner traffic of the best inner tile within every outer tile, per stationarity class.
 
-Inside an outer tile one operand stays at the innermost loop. What it costs follows from the loops:
-an operand is fetched once an outer tile where it stays, and once for each inner tile along the
-extent that it does not depend on where it does not; `docs/traffic.md` has the table.
+The innermost loop over inner tiles leaves one operand stationary. That operand is fetched once per
+outer tile; every other operand is fetched once per inner tile along the extent that it is invariant
+in. `docs/traffic.md` has the table.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from perfmodel.cost.traffic.levels_splits import AxisSplits, starts, useful_spli
 from perfmodel.cost.traffic.two_tile import SLACK, TINY
 
 
-def tiles_that_fit(room: Floats, each: Floats) -> Floats:
-    """Return how many of `each` fit into `room`, as a whole number; 0 where none does."""
-    return np.floor(np.maximum(room, 0.0) * (1.0 + SLACK) / np.maximum(each, TINY))
+def tiles_that_fit(available: Floats, each: Floats) -> Floats:
+    """Return ``floor(available / each)`` with a slack for rounding; 0 if it is negative."""
+    return np.floor(np.maximum(available, 0.0) * (1.0 + SLACK) / np.maximum(each, TINY))
 
 
 class OuterTiles(NamedTuple):
-    """Outer tiles of channels: splits grouped by the outer tile.
+    """Outer tiles of a channel dimension, each with its run of splits.
 
     Attributes
     ----------
     tile, counts
-        Outer tiles and how many of them there are, shape (outers,).
+        Sizes of the outer tiles and their numbers, shape (outers,).
     first
-        Where the splits of each outer tile begin.
+        Index of the first split of each outer tile.
     channels
-        How many there are in all.
+        Extent of the channel dimension.
     """
 
     tile: Floats
@@ -43,29 +43,32 @@ class OuterTiles(NamedTuple):
 
     @staticmethod
     def of(splits: AxisSplits, channels: int) -> OuterTiles:
-        """Group splits."""
+        """Group the splits of `channels` channels by their outer tile."""
         first = starts(splits.tile[:1])
         tile, counts = splits.tile[0, first].astype(float), splits.counts[0, first].astype(float)
         return OuterTiles(tile, counts, first, channels)
 
     def inner_count(self, tile: Floats) -> Floats:
-        """Return the inner tiles in all where so large ones fit; NaN where none does."""
+        """Return the total number of inner tiles of size `tile`; NaN where `tile` is below 1."""
         size = np.minimum(tile, self.tile)
         bound = np.ceil(self.tile / np.maximum(size, 1.0))
         return np.where(size < 1, np.nan, np.minimum(self.counts * bound, self.channels))
 
 
 class InnerLevelTiles:
-    """Inner tiles of a problem of two levels.
+    """Inner tiles of a two-level problem.
 
     Attributes
     ----------
     outs, ins
         Outer tiles of the output and of the input channels.
     flat
-        Whether positions share no input, so that every tile fetches the same elements.
-    apart, along
-        Input bytes for each split where the inputs' tiles follow the innermost loops, or not.
+        Whether no two positions share input, so that no tile fetches a halo.
+    capacity, usable_capacity
+        Bytes of the inner buffer, without and with a slack for rounding.
+    refetched_bytes, sliding_bytes
+        Input bytes that all inner tiles of a split of positions fetch: with the halo refetched, and
+        with a sliding window if the conventions allow it.
     """
 
     def __init__(self, problem: MultilevelTilingProblem) -> None:
@@ -74,14 +77,14 @@ class InnerLevelTiles:
         self.outs = OuterTiles.of(problem.outs, nest.out_channels)
         self.ins = OuterTiles.of(problem.ins, nest.in_channels)
         self.flat = bool(np.all(splits.fetched == splits.touched))
-        self.capacity, self.room = problem.capacities[1], problem.rooms[1]
+        self.capacity, self.usable_capacity = problem.capacities[1], problem.usable_capacities[1]
         self.copies, self.widths = problem.group.conventions.copies, problem.group.widths
-        self.apart = problem.input_bytes(splits.fetched[1])
-        self.along = problem.input_bytes(problem.slid[1])
+        self.refetched_bytes = problem.input_bytes(splits.fetched[1])
+        self.sliding_bytes = problem.input_bytes(problem.slid[1])
 
     @property
     def useful(self) -> list[Ints]:
-        """Splits of each outer tile of positions whose inner tile is useful; `useful_splits`."""
+        """Splits with undominated inner tiles for each outer tile of positions; `useful_splits`."""
         group = self.problem.group
         return useful_splits(group.nest, self.problem.thin, group.conventions.slides)
 
@@ -90,53 +93,68 @@ class InnerLevelTiles:
         return splits.inputs[1, some, None], splits.positions[1, some, None]
 
     def out_tile(self, inputs: Floats, positions: Floats) -> Floats:
-        """Return the output channels that fit beside single input channels innermost."""
-        room = self.capacity - self.copies * self.widths.input * inputs
+        """Return the most output channels that fit in the output-stationary class."""
+        available = self.capacity - self.copies * self.widths.input * inputs
         each = self.copies * self.problem.pair_weight_bytes + self.widths.partial * positions
-        return tiles_that_fit(room, each)
+        return tiles_that_fit(available, each)
 
     def in_tile(self, inputs: Floats, positions: Floats) -> Floats:
-        """Return the input channels that fit beside single output channels innermost."""
-        room = self.capacity - self.copies * self.widths.partial * positions
+        """Return the most input channels that fit in the input-stationary class."""
+        available = self.capacity - self.copies * self.widths.partial * positions
         each = self.widths.input * inputs + self.copies * self.problem.pair_weight_bytes
-        return tiles_that_fit(room, each)
+        return tiles_that_fit(available, each)
 
     def in_tile_beside(self, inputs: Floats, positions: Floats, outs: Floats) -> Floats:
-        """Return the input channels that fit beside output channels, positions innermost."""
-        room = self.capacity - self.copies * self.widths.partial * positions * outs
+        """Return the most input channels that fit with `outs` output ones, weight-stationary."""
+        available = self.capacity - self.copies * self.widths.partial * positions * outs
         each = self.copies * self.widths.input * inputs + self.problem.pair_weight_bytes * outs
-        return tiles_that_fit(room, each)
+        return tiles_that_fit(available, each)
 
-    def output_stays(self, some: slice = slice(None)) -> Floats:
-        """Return bytes of input and weight, shape (splits of positions, outer output tiles).
+    def output_stationary_bytes(self, some: slice = slice(None)) -> Floats:
+        """Return input and weight bytes of the output-stationary class.
 
-        The innermost loop runs over single input channels.
+        The innermost loop runs over input channels, one at a time.
+
+        Returns
+        -------
+        array
+            Bytes, shape (splits of positions, outer output tiles).
         """
         count = self.outs.inner_count(self.out_tile(*self._inputs_and_positions(some)))
         weights = self.problem.group.weight_bytes * self.problem.splits.count[1, some, None]
-        return self.apart[some, None] * count + weights
+        return self.refetched_bytes[some, None] * count + weights
 
-    def input_stays(self, some: slice = slice(None)) -> Floats:
-        """Return how often a partial sum comes, shape (splits of positions, outer input tiles).
+    def input_stationary_passes(self, some: slice = slice(None)) -> Floats:
+        """Return the passes over the partial sums in the input-stationary class.
 
-        The innermost loop runs over single output channels.
+        The innermost loop runs over output channels, one at a time.
+
+        Returns
+        -------
+        array
+            Number of tiles of input channels, shape (splits of positions, outer input tiles).
         """
         return self.ins.inner_count(self.in_tile(*self._inputs_and_positions(some)))
 
-    def weight_stays(
+    def weight_stationary_bytes(
         self, positions: Floats, inputs: Floats, fetched: Floats, outs: slice = slice(None)
     ) -> Floats:
-        """Return bytes of input and partial sums, shape (tiles, output splits, outer input tiles).
+        """Return input and partial-sum bytes of the weight-stationary class.
 
         The innermost loops run over positions.
 
         Parameters
         ----------
         positions, inputs, fetched
-            Positions of a tile, input elements of a channel that it holds, and the input bytes of
-            all channels that such tiles fetch; shape (tiles,).
+            Positions and input elements per channel of a tile, and input bytes of all channels that
+            all such tiles fetch; shape (tiles,).
         outs
             Splits of the output channels.
+
+        Returns
+        -------
+        array
+            Bytes, shape (tiles, output splits, outer input tiles).
         """
         splits = self.problem.outs
         tile, count = (

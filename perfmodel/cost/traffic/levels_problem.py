@@ -1,4 +1,4 @@
-"""The question of several levels of memory: sizes of one group, and which operand stays."""
+"""Tiling problem over several memory levels: footprint and traffic of a tile at any level."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from perfmodel.cost.traffic.two_tile import SLACK
 
 @dataclass(frozen=True, slots=True)
 class MultilevelTilingProblem:
-    """One group of a nest over levels of memory.
+    """Tiling problem of one group of a nest over several memory levels.
 
     Attributes
     ----------
     group
-        The flattened nest and the bytes of its operands.
+        Flattened nest and the bytes of its operands.
     capacities
-        Bytes of each level, the outermost first.
+        Bytes of each level, outermost first.
     splits, outs, ins
         Splits of the positions, of the output channels and of the input channels.
     thin
-        Ratio below which a tile of the lists is left out.
+        Minimum ratio of neighbouring tile sizes in the lists of tiles; 1 keeps all tiles.
     """
 
     group: TilingProblem
@@ -52,14 +52,23 @@ class MultilevelTilingProblem:
         conventions: Conventions,
         thin: float = 1.0,
     ) -> MultilevelTilingProblem:
-        """Return the problem of one group; a `ValueError` names what is wrong."""
+        """Return the problem of one group.
+
+        Raises
+        ------
+        ValueError
+            Invalid sizes, capacities that are negative or rise inwards, uneven tiles, or a kept
+            halo with a dilated kernel.
+        """
         check_sizes(nest, widths)
         if any(b > a for a, b in itertools.pairwise(capacities)):
-            raise ValueError(f"capacities fall from the outermost level inwards: {capacities}")
+            raise ValueError(
+                f"capacities must not increase from the outermost level inwards: {capacities}"
+            )
         if not all(c >= 0 for c in capacities):
-            raise ValueError(f"capacities are not negative: {capacities}")
+            raise ValueError(f"capacities must not be negative: {capacities}")
         if conventions.allocation != "even":
-            raise ValueError("several levels share even tiles; ask for allocation='even'")
+            raise ValueError("several levels take even tiles only: allocation='even'")
         group = TilingProblem.of(nest, widths, conventions)
         if conventions.slides and max(group.rows.dilation, group.columns.dilation) > 1:
             raise ValueError("several levels keep no halo of a dilated kernel; ask for 'refetched'")
@@ -74,31 +83,31 @@ class MultilevelTilingProblem:
         )
 
     @property
-    def rooms(self) -> Floats:
-        """Bytes of each level, and what rounding needs."""
+    def usable_capacities(self) -> Floats:
+        """Capacity of each level in bytes, plus a slack for rounding errors."""
         return np.array(self.capacities) * (1 + SLACK)
 
     @property
     def pair_weight_bytes(self) -> float:
-        """Bytes of all taps of one pair of channels."""
+        """Weight bytes of one pair of input and output channel."""
         return self.group.widths.weight * self.group.nest.taps
 
     @property
     def slid(self) -> Floats:
-        """Input elements that tiles of `splits` fetch where the window may slide."""
+        """Input elements per channel that all tiles of `splits` fetch; less if windows slide."""
         return self.splits.slid if self.group.conventions.slides else self.splits.fetched
 
     def footprint(
         self, inputs: Floats, positions: Floats, outs: Floats, ins: Floats, stationary: int | None
     ) -> Floats:
-        """Return the bytes that a tile takes where the stationary operand is held once.
+        """Return the footprint of a tile in bytes; the stationary operand is single-buffered.
 
         Parameters
         ----------
         inputs, positions, outs, ins
-            Input elements of a channel, positions, output and input channels of the tile.
+            Input elements per channel, positions, output and input channels of the tile.
         stationary
-            ``None`` where no tile changes.
+            Class number; ``None`` if there is one tile only, which needs no second buffer.
         """
         copies = [self.group.conventions.copies if stationary is not None else 1.0] * 3
         if stationary is not None:
@@ -111,21 +120,22 @@ class MultilevelTilingProblem:
         )
 
     def input_bytes(self, elements: Floats) -> Floats:
-        """Return the bytes of all channels for elements of one."""
+        """Return the bytes of all input channels for a number of elements per channel."""
         channel_bytes = self.group.widths.input * self.group.nest.in_channels
         return np.asarray(channel_bytes * elements, dtype=np.float64)
 
     def traffic(
         self, fetched: Floats, position_count: Floats, out_count: Floats, in_count: Floats
     ) -> Floats:
-        """Return the bytes across a boundary: ``I n_K + W n_PQ + O + U (n_C - 1)``.
+        """Return the traffic across a boundary in bytes, ``I n_K + W n_PQ + O + U (n_C - 1)``.
 
         Parameters
         ----------
         fetched
-            Input elements of a channel that all tiles fetch once.
+            Input elements per channel that all tiles of positions fetch in one pass.
         position_count, out_count, in_count
-            How often the weight, the input and the output cross; 1 where they stay.
+            Passes over the weight, the input and the output (n_PQ, n_K, n_C); 1 for a stationary
+            operand.
         """
         group = self.group
         return (

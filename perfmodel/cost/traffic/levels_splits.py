@@ -1,35 +1,35 @@
-"""Extents split at several levels of memory: loop bounds, tiles, and the input that they fetch.
+"""Splits of the extents of a nest over several memory levels, with the input that tiles fetch.
 
-The nest is static: along each extent an outer tile is cut by the same loop bound, whichever tile it
-is, and tiles of a level are as equal as they can be (sizes differ by at most one). A split is given
-by its loop bounds; the smallest tile of each bound stands for all tiles with it, so that nothing
-is lost by listing only those.
+The loop nest is static: along an extent, every tile of a level is cut by the same loop bound, into
+tiles as equal as possible (sizes differ by at most one). A split is defined by its loop bounds.
+For each loop bound only the smallest tile size is listed; larger ones with the same bound cannot be
+better, so that the list remains exact.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.caches import cached
 from perfmodel.cost.traffic.axis import ConvolutionAxis, Floats, Ints, axes, useful_tiles
 from perfmodel.cost.traffic.nest import TileNest
 
 
 class AxisSplits(NamedTuple):
-    """Splits of one axis at all levels, outermost first; all of shape (levels, splits).
+    """Splits of one axis over all levels, outermost first; all fields of shape (levels, splits).
 
     Attributes
     ----------
     tile, counts
-        Tiles, and how many of a level the axis has in all.
+        Size of the tiles of a level, and their number along the whole axis.
     rows
-        Input rows that a tile holds.
+        Input rows of a tile.
     fetched
-        Input rows that all tiles of a level fetch, each its own.
+        Input rows that all tiles of a level fetch, overlaps refetched.
     """
 
     tile: Ints
@@ -39,23 +39,21 @@ class AxisSplits(NamedTuple):
 
 
 def channel_splits(extent: int, levels: int, thin: float = 1.0) -> AxisSplits:
-    """List the splits of channels; see `axis_splits`."""
+    """Return the splits of a channel dimension; see `axis_splits`."""
     return axis_splits(ConvolutionAxis(extent, 1, 1, 1), levels, thin)
 
 
-@lru_cache(maxsize=256)
+@cached()
 def axis_splits(axis: ConvolutionAxis, levels: int, thin: float = 1.0) -> AxisSplits:
-    """List the splits of an axis at so many levels.
-
-    Splits that share their outer tiles stand together, in the order of the outer tiles.
+    """Return the splits of an axis, sorted by their outer tiles.
 
     Parameters
     ----------
     levels
-        Levels of memory that hold tiles, the outermost first.
+        Number of memory levels that hold tiles.
     thin
-        Tiles of a list closer than this ratio are left out (1 keeps all); tiles and counts up to
-        four and the extent itself stay.
+        Minimum ratio of neighbouring tile sizes; 1 keeps all tiles. Tile sizes and counts up to
+        four, and the extent itself, are always kept.
     """
     nested = [(axis.extent,)]
     for _ in range(levels):
@@ -82,25 +80,31 @@ def _thinned(extent: int, thin: float) -> Ints:
 
 
 def _fetched_rows(axis: ConvolutionAxis, bounds: Ints) -> Floats:
-    """Return the input rows that nested equal splits fetch; `bounds` of shape (levels, splits).
+    """Return the input rows that the innermost tiles of nested splits fetch.
 
-    Where the rows of a tile are linear in its size, only the number of tiles matters.
+    Without dilation the rows of a tile are linear in its size, so that only the number of tiles
+    matters; otherwise tiles are counted by size.
+
+    Parameters
+    ----------
+    bounds
+        Loop bounds, shape (levels, splits).
     """
     count = np.minimum(np.prod(bounds, axis=0), axis.extent)
     if axis.dilation == 1:
         step = min(axis.taps, axis.stride)
         return (axis.extent * step + count * (axis.taps - step)).astype(float)
-    # Size of tile -> how many of them each split has.
+    # Tile size -> number of such tiles in each split.
     sizes: dict[int, Ints] = {axis.extent: np.ones(bounds.shape[1], np.int64)}
     for bound in bounds:
         parts: dict[int, Ints] = {}
         for size, times in sizes.items():
             for pieces in np.unique(bound).tolist():
-                cut_so = np.where(bound == pieces, times, 0)
+                with_bound = np.where(bound == pieces, times, 0)
                 small, larger = divmod(size, pieces)
                 for part, number in ((small, pieces - larger), (small + 1, larger)):
-                    if part and number and cut_so.any():
-                        parts[part] = parts.get(part, 0) + cut_so * number
+                    if part and number and with_bound.any():
+                        parts[part] = parts.get(part, 0) + with_bound * number
         sizes = parts
     rows = [times * axis.input_rows(size, axis.taps) for size, times in sizes.items()]
     return np.sum(rows, axis=0, dtype=float)
@@ -108,26 +112,27 @@ def _fetched_rows(axis: ConvolutionAxis, bounds: Ints) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class PositionSplits:
-    """Splits of images, rows and columns together: what the weights do not depend on.
+    """Joint splits of images, rows and columns, the extents that weights are invariant in.
 
-    All but `touched` and `first` are of shape (levels, splits); input elements are of one channel.
+    All fields but `touched` and `first` have shape (levels, splits); input elements are counted per
+    channel.
 
     Attributes
     ----------
     images, rows, columns
-        Of a tile.
+        Extents of a tile.
     positions, inputs
-        Positions of a tile, and input elements that it holds.
+        Output positions and input elements of a tile.
     count
-        Tiles of a level in the whole nest.
+        Number of tiles of a level in the whole nest.
     fetched
-        Input elements that all tiles of a level fetch, each its own.
+        Input elements that all tiles of a level fetch, overlaps refetched.
     slid
-        The same where the window slides along rows or columns, within the tile outside it.
+        The same with a window that slides along rows or columns within the next outer tile.
     touched
-        Input elements that anything touches.
+        Input elements that the nest reads at all.
     first
-        Where the splits of each outer tile begin.
+        Index of the first split of each outer tile.
     """
 
     images: Ints
@@ -145,13 +150,13 @@ class PositionSplits:
         return self.positions.shape[1]
 
     def ends(self) -> Ints:
-        """Return where the splits of each outer tile end."""
+        """Return the index after the last split of each outer tile."""
         return np.append(self.first[1:], len(self)).astype(np.int64)
 
 
-@lru_cache(maxsize=64)
+@cached()
 def position_splits(nest: TileNest, levels: int, thin: float = 1.0) -> PositionSplits:
-    """List the splits of images, rows and columns, those with the same outer tiles together."""
+    """Return the joint splits of images, rows and columns, sorted by their outer tiles."""
     down, across = axes(nest)
     lists = [channel_splits(nest.batch, levels, thin)]
     lists += [axis_splits(axis, levels, thin) for axis in (down, across)]
@@ -168,7 +173,7 @@ def position_splits(nest: TileNest, levels: int, thin: float = 1.0) -> PositionS
     )
 
     def within(touched: float, fetched: Floats) -> Floats:
-        """Rows that the level outside fetches."""
+        """Return the rows that the next outer level fetches."""
         return np.concatenate([np.full((1, fetched.shape[1]), touched), fetched[:-1]])
 
     slid = np.minimum(
@@ -190,17 +195,17 @@ def position_splits(nest: TileNest, levels: int, thin: float = 1.0) -> PositionS
 
 
 def starts(owners: Ints) -> npt.NDArray[np.intp]:
-    """Return where each run of equal columns begins; `owners` of shape (keys, splits)."""
+    """Return the first index of each run of equal columns; `owners` has shape (keys, splits)."""
     change = np.any(owners[:, 1:] != owners[:, :-1], axis=0)
     return np.flatnonzero(np.append(True, change))
 
 
-@lru_cache(maxsize=64)
+@cached()
 def useful_splits(nest: TileNest, thin: float, slides: bool) -> list[Ints]:
-    """Return for each outer tile of two levels the splits whose inner tiles are useful.
+    """Return the splits with undominated inner tiles, for each outer tile of two levels.
 
-    Useful is what no other inner tile is at least as good as: in positions, in input that it
-    holds, and in input that all such tiles fetch.
+    Dominance is in three criteria: positions of a tile, input elements of a tile, and input
+    elements that all tiles fetch.
     """
     splits = position_splits(nest, 2, thin)
     fetched = splits.slid[1] if slides else splits.fetched[1]
@@ -212,7 +217,7 @@ def useful_splits(nest: TileNest, thin: float, slides: bool) -> list[Ints]:
 
 
 def _least(table: Floats) -> Ints:
-    """Return the columns that no other is at least as good as in all rows."""
+    """Return the indices of the undominated columns, minimising in all rows."""
     order = np.lexsort(table[::-1]).astype(np.int64)
     table = table[:, order]
     left, best = np.arange(len(order)), list[int]()

@@ -1,4 +1,7 @@
-"""The tiles of a pair of two levels: the outer tile is known, the inner one is looked for in it."""
+"""Reconstruction of the outer and inner tile behind a point of a two-level front.
+
+A front stores the outer tile of each point; the inner tile is searched for again within it.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,15 @@ from perfmodel.cost.traffic.stationarity import ALL, INPUT, OUTPUT, STATIONARY, 
 
 @dataclass(frozen=True, slots=True)
 class LevelTile:
-    """A tile of one level, and the operand that stays at the innermost loop over such tiles.
+    """Tile of one memory level with its stationary operand.
 
     Attributes
     ----------
+    batch, out_rows, out_columns, out_channels, in_channels
+        Extents of the tile; kernel taps are never cut.
     stationary
-        ``output``, ``input`` or ``weight``; ``all`` where the loops over tiles run only once.
+        Operand that stays at the innermost loop over the tiles of this level: ``output``,
+        ``input`` or ``weight``; ``all`` where there is only one tile.
     """
 
     batch: int
@@ -44,7 +50,7 @@ def level_tile(
     in_channels: float,
     stationary: int,
 ) -> LevelTile:
-    """Return the tile of a split of positions and of channels."""
+    """Return the tile of one level for a split of positions and given channel tiles."""
     splits = problem.splits
     return LevelTile(
         batch=int(splits.images[level, split]),
@@ -59,7 +65,7 @@ def level_tile(
 def pair_tiles(
     problem: MultilevelTilingProblem, points: FrontPoints, row: int
 ) -> tuple[LevelTile, LevelTile]:
-    """Return both tiles of a pair, the outer one first."""
+    """Return the outer and the inner tile of a front point."""
     tiles = InnerLevelTiles(problem)
     point = points.pick(np.array([row]))
     place, out, in_ = (int(index[0]) for index in point[4:])
@@ -69,7 +75,7 @@ def pair_tiles(
     outer = level_tile(problem, 0, splits.start, outs, ins, stationary)
     if covers == NOTHING:
         return outer, _inside(tiles, splits, out, in_)
-    # The splits of an outer tile end with itself.
+    # The last split of an outer tile is the one whose inner tile equals the outer tile.
     split, out_tile, inner = splits.stop - 1, float(outs), ALL
     if covers == SLIDING_INPUT:
         out_tile, inner = 1.0, INPUT
@@ -77,49 +83,55 @@ def pair_tiles(
         group = problem.group
         once = group.weight_bytes + group.output_bytes
         once = once + group.spill_bytes * (tiles.ins.counts[in_] - 1.0)
-        some = np.arange(splits.start, splits.stop)
-        good = tiles.along[some] * tiles.outs.counts[out] + once <= point.inner
-        good &= covers_weights(tiles, some)[:, out, in_]
-        if good.any():
-            split = int(some[np.argmax(good)])
+        candidates = np.arange(splits.start, splits.stop)
+        feasible = tiles.sliding_bytes[candidates] * tiles.outs.counts[out] + once <= point.inner
+        feasible &= covers_weights(tiles, candidates)[:, out, in_]
+        if feasible.any():
+            split = int(candidates[np.argmax(feasible)])
             positions = problem.splits.positions[:, split]
             inner = ALL if positions[1] == positions[0] else WEIGHT
     return outer, level_tile(problem, 1, split, out_tile, ins, inner)
 
 
 def _inside(tiles: InnerLevelTiles, splits: slice, out: int, in_: int) -> LevelTile:
-    """Return the best inner tile of an outer one."""
+    """Return the inner tile with the least inner traffic within an outer tile."""
     problem, outs, ins, group = tiles.problem, tiles.outs, tiles.ins, tiles.problem.group
     positions, inputs = problem.splits.positions[1, splits], problem.splits.inputs[1, splits]
     most_out, most_in = outs.tile[out], ins.tile[in_]
-    # Bytes, the split of positions, and the channels of the tile, for each class.
+    # One entry per class: bytes, split of positions, output and input channels, class number.
     choices: list[tuple[float, int, float, float, int]] = []
     if most_in > 1:
-        value = tiles.output_stays(splits)[:, out] + group.spill_bytes * (ins.counts[in_] - 1.0)
-        best, at = _least(value)
-        out_tile = float(tiles.out_tile(inputs[at], positions[at]))
-        choices.append((best, at, out_tile, 1.0, OUTPUT))
+        value = tiles.output_stationary_bytes(splits)[:, out] + group.spill_bytes * (
+            ins.counts[in_] - 1.0
+        )
+        best, split = _least(value)
+        out_tile = float(tiles.out_tile(inputs[split], positions[split]))
+        choices.append((best, split, out_tile, 1.0, OUTPUT))
     if most_out > 1:
-        value = tiles.along[splits] * outs.counts[out]
+        value = tiles.sliding_bytes[splits] * outs.counts[out]
         value = value + group.weight_bytes * problem.splits.count[1, splits]
-        value = value + group.spill_bytes * (tiles.input_stays(splits)[:, in_] - 1.0)
-        best, at = _least(value)
-        choices.append((best, at, 1.0, float(tiles.in_tile(inputs[at], positions[at])), INPUT))
+        value = value + group.spill_bytes * (tiles.input_stationary_passes(splits)[:, in_] - 1.0)
+        best, split = _least(value)
+        choices.append(
+            (best, split, 1.0, float(tiles.in_tile(inputs[split], positions[split])), INPUT)
+        )
     if problem.splits.positions[0, splits.start] > 1:
         ends = np.append(outs.first[1:], problem.outs.tile.shape[1])
-        cuts = slice(int(outs.first[out]), int(ends[out]))
-        value = tiles.weight_stays(positions, inputs, tiles.along[splits], cuts)[:, :, in_]
-        best, at = _least(value)
-        at, cut = divmod(at, cuts.stop - cuts.start)
-        out_tile = float(problem.outs.tile[1, cuts][cut])
-        in_tile = float(tiles.in_tile_beside(inputs[at], positions[at], np.asarray(out_tile)))
+        out_splits = slice(int(outs.first[out]), int(ends[out]))
+        value = tiles.weight_stationary_bytes(
+            positions, inputs, tiles.sliding_bytes[splits], out_splits
+        )[:, :, in_]
+        best, split = _least(value)
+        split, out_split = divmod(split, out_splits.stop - out_splits.start)
+        out_tile = float(problem.outs.tile[1, out_splits][out_split])
+        in_tile = float(tiles.in_tile_beside(inputs[split], positions[split], np.asarray(out_tile)))
         once = group.weight_bytes * problem.splits.count[0, splits.start]
-        choices.append((best + once, at, out_tile, in_tile, WEIGHT))
-    _, at, out_tile, in_tile, stationary = min(choices)
+        choices.append((best + once, split, out_tile, in_tile, WEIGHT))
+    _, split, out_tile, in_tile, stationary = min(choices)
     return level_tile(
         problem,
         1,
-        splits.start + at,
+        splits.start + split,
         min(max(out_tile, 1.0), most_out),
         min(max(in_tile, 1.0), most_in),
         stationary,
@@ -127,7 +139,7 @@ def _inside(tiles: InnerLevelTiles, splits: slice, out: int, in_: int) -> LevelT
 
 
 def _least(values: Floats) -> tuple[float, int]:
-    """Return the least of some values where there is one, and its flat index."""
+    """Return the minimum of the values that are not NaN, and its flat index."""
     finite = np.where(np.isnan(values), np.inf, values).ravel()
     at = int(np.argmin(finite))
     return float(finite[at]), at

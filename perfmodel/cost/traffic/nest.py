@@ -1,7 +1,7 @@
-"""What tiled traffic is computed for: a loop nest, bytes of its elements, what tiles may do.
+"""Inputs of the tiled-traffic models: loop nest, bytes per element, and tiling conventions.
 
-Extents and bytes are numbers, or arrays that broadcast: a staircase belongs to one nest, a closed
-form to as many as there are points.
+Extents and bytes are scalars or arrays that broadcast: a staircase is computed for one nest, a
+closed form for arrays of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INTEGERS: tuple[type, ...] = (int, np.integer)
 
 @dataclass(frozen=True, slots=True)
 class TileNest:
-    """A loop nest in the form of a grouped convolution; numbers, or arrays that broadcast.
+    """Loop nest in the form of a grouped convolution; scalars, or arrays that broadcast.
 
     A GEMM ``C[M, N] += A[M, K] B[K, N]`` has ``out_rows = M``, ``out_channels = N`` and
     ``in_channels = K``: A is the input, B the weight (`product`). A batched GEMM has its batch as
@@ -32,22 +32,22 @@ class TileNest:
     Attributes
     ----------
     groups
-        Independent problems of the same shape: every operand has this index.
+        Number of independent problems of the same shape; an index of every operand.
     batch
-        Images that share the weights.
+        Number of images that share the weights.
     out_channels, in_channels
-        Channels of one group.
+        Channels per group.
     out_rows, out_columns
-        Positions of the output.
+        Output positions along both axes.
     kernel_rows, kernel_columns
-        Taps of the kernel.
+        Kernel taps along both axes.
     row_stride, column_stride, row_dilation, column_dilation
-        Steps of the input for one step of the output, and for one of the kernel.
+        Input positions per output step (stride) and per kernel step (dilation).
 
     Raises
     ------
     InputError
-        For every number that is not whole or is below 1; arrays are taken as they are.
+        A scalar that is not an integer or is below 1; arrays are not checked.
     """
 
     out_rows: Value = 1
@@ -75,14 +75,14 @@ class TileNest:
 
     @classmethod
     def product(cls, rows: Value, columns: Value, depth: Value) -> TileNest:
-        """Return a GEMM: ``C[rows, columns] += A[rows, depth] B[depth, columns]``."""
+        """Return the GEMM ``C[rows, columns] += A[rows, depth] B[depth, columns]``."""
         return cls(out_rows=rows, out_channels=columns, in_channels=depth)
 
     @classmethod
     def with_steps(
         cls, stride: Sequence[int], dilation: Sequence[int], **extents: Value
     ) -> TileNest:
-        """Return a nest with the strides and dilations of rows and columns."""
+        """Return a nest with strides and dilations given as (rows, columns) pairs."""
         return cls(
             row_stride=stride[0],
             column_stride=stride[1],
@@ -93,22 +93,22 @@ class TileNest:
 
     @property
     def taps(self) -> Value:
-        """Positions of a kernel."""
+        """Number of kernel taps."""
         return self.kernel_rows * self.kernel_columns
 
     @property
     def positions(self) -> Value:
-        """Positions of the output of all images."""
+        """Output positions of all images."""
         return self.batch * self.out_rows * self.out_columns
 
     @property
     def inputs_per_output(self) -> Value:
-        """Products that are summed for one element of the output."""
+        """Number of products accumulated into one output element."""
         return self.in_channels * self.taps
 
     @property
     def macs(self) -> Value:
-        """Multiply-accumulates of all groups."""
+        """Number of multiply-accumulate operations of all groups."""
         return self.groups * self.positions * self.out_channels * self.inputs_per_output
 
     @property
@@ -119,15 +119,15 @@ class TileNest:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Bytes of an element of each operand; fractions are fine (4 bit = 0.5).
+    """Bytes per element of each operand; may be fractional (4 bit = 0.5).
 
     Attributes
     ----------
     input, weight, output
-        Bytes across the boundary; 0 for an operand that does not cross it.
+        Bytes per element across the boundary; 0 for an operand that does not cross it.
     partial
-        Bytes of an output element while it is accumulated: what the buffer holds of it, and what
-        crosses the boundary when a partial sum is written out and read back.
+        Bytes of a partial sum, both in the buffer and across the boundary when it is written out
+        and read back.
     """
 
     input: Value = 1.0
@@ -138,19 +138,19 @@ class Widths:
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """What a tile may do; every figure names the conventions that it holds under.
+    """Constraints on tiles that a traffic figure is valid under.
 
     Attributes
     ----------
     buffering
-        ``double``: operands whose tile changes at the innermost loop are held twice, so that the
-        next is fetched while one is used; ``single``: every tile is held once.
+        ``double``: operands whose tile changes at the innermost loop have two buffers, so that the
+        next tile is fetched while one is in use; ``single``: one buffer per operand.
     halo
-        ``refetched``: overlapping input of neighbouring tiles is fetched again; ``kept``: a window
-        that slides along rows or columns keeps it.
+        ``refetched``: overlapping input of neighbouring tiles is fetched again; ``kept``: it is
+        retained along the axis, rows or columns, that the window slides along.
     allocation
-        ``uneven``: an operand may keep a full panel while others keep a slice (a level of tiling
-        of its own); ``even``: all operands share one tile.
+        ``even``: all operands share one tile; ``uneven``: an operand may retain a full panel along
+        some loops while the others hold a slice.
     """
 
     buffering: Buffering = "double"
@@ -175,12 +175,12 @@ class Conventions:
 
     @property
     def copies(self) -> float:
-        """How often an operand is held whose tile changes at the innermost loop."""
+        """Number of buffers of an operand whose tile changes at the innermost loop."""
         return 2.0 if self.buffering == "double" else 1.0
 
     @property
     def slides(self) -> bool:
-        """Whether a window keeps what it shares with the tile before."""
+        """Whether a sliding window retains the input shared with the previous tile."""
         return self.halo == "kept"
 
     def __str__(self) -> str:

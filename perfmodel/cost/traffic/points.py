@@ -1,4 +1,4 @@
-"""Points in pieces: arguments broadcast, laid flat, and evaluated in chunks that fit the cache."""
+"""Evaluation of functions over arrays of points: broadcasting, flattening and chunking."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 
-#: A dataclass whose fields are columns.
+#: Dataclass whose fields are columns of equal length.
 Record = TypeVar("Record", bound=Any)
 
 
 def columns_of(record: Any) -> list[Value]:
-    """Return the fields of a dataclass with slots, in order."""
+    """Return the field values of a dataclass with slots, in order."""
     return [getattr(record, name) for name in record.__slots__]
 
 
-def each(function: Callable[[Value], Value], record: Record) -> Record:
-    """Return a dataclass with a function of each of its columns."""
+def map_columns(function: Callable[[Value], Value], record: Record) -> Record:
+    """Apply a function to each column of a dataclass and return a new one."""
     return type(record)(*map(function, columns_of(record)))
 
 
 def where(condition: Value, yes: Value, no: Value) -> Value:
-    """Return one of two values: by a plain condition, or at each point of an array."""
+    """Return `yes` or `no` by a scalar condition, or element by element."""
     if np.ndim(condition):
         return namespace(condition).where(condition, yes, no)
     return yes if condition else no
 
 
 def flat(xp: Any, arguments: Sequence[Value]) -> tuple[list[Value], tuple[int, ...]]:
-    """Return the arguments as float arrays of one flat shape, and the shape they broadcast to."""
+    """Broadcast arguments to a common shape; return them flattened as floats, and the shape."""
     arrays = [xp.asarray(argument) * 1.0 for argument in arguments]
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     return [xp.broadcast_to(array, shape).reshape(-1) for array in arrays], shape
 
 
-def where_not(
+def fill_unknown(
     xp: Any,
     known: Value,
     answer: Sequence[Value],
@@ -45,10 +45,10 @@ def where_not(
     function: Callable[..., tuple[Value, ...]],
     size: int,
 ) -> list[Value]:
-    """Return `answer` at the points where it is known, and the values of `function` elsewhere.
+    """Return `answer` at the points where `known` is true, and `function` elsewhere.
 
-    NumPy points are evaluated only where needed, `size` at a time; other namespaces (tracers)
-    evaluate all.
+    With NumPy only the remaining points are evaluated, `size` at a time; other namespaces (tracers)
+    evaluate all points.
     """
     if xp is not np:
         computed = function(*arguments)
@@ -59,19 +59,19 @@ def where_not(
         points: Any = unknown[start : start + size]
         if len(unknown) == len(known):
             points = slice(start, start + size)
-        with np.errstate(all="ignore"):  # points where nothing fits; they are marked as such
+        with np.errstate(all="ignore"):  # infeasible points; the results mark them as such
             computed = function(*(argument[points] for argument in arguments))
         for column, values in zip(out, computed, strict=True):
             column[points] = values
     return out
 
 
-def pieces(extent: Value, tile: Value, relaxed: bool = False) -> Value:
-    """Return how many tiles cover a dimension."""
+def tile_count(extent: Value, tile: Value, relaxed: bool = False) -> Value:
+    """Return the number of tiles along a dimension; a real number, at least 1, if relaxed."""
     xp, count = namespace(extent, tile), extent / tile
     return xp.maximum(1.0, count) if relaxed else xp.ceil(count)
 
 
 def rounded_down(value: Value, relaxed: bool = False) -> Value:
-    """Return the value rounded down, or as it is in the relaxed form."""
+    """Return the value rounded down, or unchanged if relaxed."""
     return value if relaxed else namespace(value).floor(value)

@@ -1,46 +1,45 @@
-"""Exact staircases of tiled traffic: for a fixed nest, capacity -> least bytes across a boundary.
+"""Exact minimum traffic of a loop nest across one boundary as a staircase over buffer capacity.
 
-A buffer of a given capacity lies between an engine and a backing store. One loop over tiles for
-each extent of the nest, in any order, brings tiles in; an operand is fetched again whenever its
-tile index changes. The least traffic over all tiles and all orders is a falling staircase of the
-capacity. It is found once, from all useful tiles (the smallest of each count) of the three
-stationarity classes, and looked up after that. `docs/traffic.md` has the equations.
+A buffer of a given capacity is located between an engine and a backing store. One loop over tiles
+per extent of the nest, in any order, fetches tiles; an operand is fetched whenever its tile index
+changes. The minimum traffic over all tiles and loop orders is a decreasing step function of the
+capacity. It is computed once per nest from all useful tiles (the smallest of each tile count) of
+the three stationarity classes, and then looked up. `docs/traffic.md` has the equations.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from math import frexp, isfinite
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.caches import cached
 from perfmodel.cost.traffic.axis import Floats, Ints, flattened
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.points import columns_of
 from perfmodel.cost.traffic.staircase_classes import UsefulTiles, add_classes, resident
-from perfmodel.cost.traffic.staircase_layouts import LOOPS, OPERANDS
+from perfmodel.cost.traffic.staircase_layouts import LOOP_OF, LOOPS, OPERANDS
 from perfmodel.cost.traffic.staircase_steps import Decoded, StaircaseCandidates
 from perfmodel.cost.traffic.staircase_uneven import add_uneven
 from perfmodel.cost.traffic.stationarity import STATIONARY, OperandTraffic
 
-#: Staircases that are remembered; one takes some 10 kB.
-REMEMBERED = 2048
-
 
 class Tile(NamedTuple):
-    """One tile: extents in the flattened nest of its staircase, and the operand that stays.
+    """Tile in the flattened nest of a staircase, with its stationary operand.
 
     Attributes
     ----------
+    batch, out_rows, out_columns, out_channels, in_channels, kernel_rows, kernel_columns
+        Extents of the tile.
     stationary
-        The operand whose tile stays at the innermost loop: ``output``, ``input``, ``weight``;
-        ``all`` where every operand is resident.
+        Operand that stays at the innermost loop: ``output``, ``input`` or ``weight``; ``all`` where
+        every operand is resident.
     panels
-        With uneven tiles, operand -> the extents of which it keeps a panel, whatever the tile.
+        Operand -> extents along which it holds a full panel (uneven tiles only).
     """
 
     batch: int
@@ -54,34 +53,32 @@ class Tile(NamedTuple):
     panels: dict[str, tuple[str, ...]]
 
 
-_EXTENTS = Tile._fields[:-2]
-_LOOP_OF = dict(zip(_EXTENTS, "NPQKCRS", strict=True))
-
-
 @dataclass(frozen=True, eq=False)
 class Staircase:
-    """Least traffic of one nest against the capacity of the buffer.
+    """Least traffic of one nest as a function of the buffer capacity.
 
-    Calling it looks capacities up.
+    Calling the object evaluates this function. Arrays have shape (steps,).
 
     Attributes
     ----------
     nest
-        The nest as it was asked for.
+        Original nest.
     tiled
-        The nest whose extents the tiles cut; see `flattened`.
+        Flattened nest whose extents the tiles cut; see `flattened`.
+    widths, conventions
+        Bytes per element, and constraints on the tiles.
     capacity_bytes
-        Capacities at which the traffic falls, ascending; shape (steps,).
+        Capacities at which the traffic decreases, ascending.
     traffic_bytes
-        Traffic from each step on, strictly falling; the sum of the parts.
+        Traffic from each step on, strictly decreasing; the sum of the three parts below.
     input_bytes, weight_bytes, output_bytes
-        Parts of it; the output's count partial sums written and read.
+        Traffic of each operand; that of the output includes partial sums written and read back.
     partial_read_bytes
-        Partial sums that come back, a part of `output_bytes`.
+        Partial sums read back, a part of `output_bytes`.
     tiles
-        Columns of `Tile`, each of shape (steps,); `stationary` and `panels` as numbers.
+        Columns of `Tile`; `stationary` and `panels` encoded as integers.
     padded
-        `traffic_bytes` after an infinity, for what lies below the first step.
+        `traffic_bytes` preceded by infinity, the traffic below the first step; shape (steps + 1,).
     """
 
     nest: TileNest
@@ -114,7 +111,7 @@ class Staircase:
 
     @property
     def operands(self) -> OperandTraffic:
-        """Traffic of each operand from each step on."""
+        """Traffic of each operand from each step on, bytes."""
         return OperandTraffic(
             self.input_bytes, self.weight_bytes, self.output_bytes, self.partial_read_bytes
         )
@@ -131,7 +128,7 @@ class Staircase:
 
     @property
     def compulsory_bytes(self) -> float:
-        """Bytes of each operand once: the traffic of the last step."""
+        """Compulsory traffic in bytes: that of the last step, with each operand once."""
         return self._traffics[-1]
 
     @overload
@@ -139,7 +136,7 @@ class Staircase:
     @overload
     def __call__(self, capacity: npt.NDArray[Any]) -> Floats: ...
     def __call__(self, capacity: Any) -> Any:
-        """Return the least traffic in a buffer of a capacity.
+        """Return the least traffic at a buffer capacity.
 
         Parameters
         ----------
@@ -161,61 +158,59 @@ class Staircase:
     @overload
     def index(self, capacity: npt.NDArray[Any]) -> Ints: ...
     def index(self, capacity: Any) -> Any:
-        """Return the step that a capacity stands on, -1 below the first."""
+        """Return the index of the step at a capacity; -1 below the first step."""
         if isinstance(capacity, float | int):
             return bisect_right(self._capacities, capacity) - 1
         points: Floats = np.asarray(capacity, dtype=float)
         return self.capacity_bytes.searchsorted(points, side="right") - 1
 
     def parts(self, capacity: Any) -> OperandTraffic:
-        """Return the traffic of each operand, in the shape of the capacity."""
+        """Return the traffic of each operand in bytes, in the shape of `capacity`."""
         step: Ints = self.index(np.asarray(capacity, dtype=float))
         return OperandTraffic(*(np.where(step >= 0, c[step], np.inf)[()] for c in self.operands))
 
     def tile(self, capacity: float) -> Tile | None:
-        """Return a tile that moves the least in this capacity; ``None`` where none fits."""
+        """Return a tile with the least traffic at a capacity; ``None`` if no tile fits."""
         step = self.index(float(capacity))
         return None if step < 0 else self.step_tile(step)
 
     def step_tile(self, step: int) -> Tile:
         """Return the tile of a step."""
         stationary = STATIONARY[int(self.tiles["stationary"][step])]
-        extents = (int(self.tiles[name][step]) for name in _EXTENTS)
+        extents = (int(self.tiles[name][step]) for name in LOOP_OF)
         bits, panels = int(self.tiles["panels"][step]), dict[str, tuple[str, ...]]()
         for i, operand in enumerate(OPERANDS):
             loops = bits >> (i * len(LOOPS))
-            names = tuple(name for name, loop in _LOOP_OF.items() if loops >> LOOPS.index(loop) & 1)
+            names = tuple(name for name, loop in LOOP_OF.items() if loops >> LOOPS.index(loop) & 1)
             if names:
                 panels[operand] = names
         return Tile(*extents, stationary=stationary, panels=panels)
 
 
+@cached()
 def staircase(
     nest: TileNest,
     widths: Widths,
     conventions: Conventions = Conventions(),  # noqa: B008
 ) -> Staircase:
-    """Return the exact staircase of a nest; remembered by content.
+    """Return the exact staircase of a nest; cached by content.
 
     Parameters
     ----------
     nest
-        Extents, all at least 1. Each of its `groups` is a problem of its own, one after another.
+        Loop nest; its `groups` are separate problems executed one after another.
     widths
-        Bytes of an element; 0 for an operand that neither crosses the boundary nor is held.
+        Bytes per element; 0 for an operand that neither crosses the boundary nor is buffered.
+    conventions
+        Constraints on the tiles.
 
     Raises
     ------
     ValueError
         An extent below 1, or a width that is negative or not finite.
     """
-    return _staircase(nest, widths, conventions)
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _staircase(nest: TileNest, widths: Widths, conventions: Conventions) -> Staircase:
     values = check_sizes(nest, widths)
-    # Bytes scale with the widths: a power of two changes no other bit of a float.
+    # Nests whose widths differ by a power of two share a cache entry; this scaling is exact.
     scale = 2.0 ** frexp(max(values))[1] if max(values) > 0 else 1.0
     tiled = flattened(nest)
     footprint, steps = _group(
@@ -225,7 +220,7 @@ def _staircase(nest: TileNest, widths: Widths, conventions: Conventions) -> Stai
         *(steps[name] * (scale * nest.groups) for name in OperandTraffic._fields)
     )
     traffic = parts.input + parts.weight + parts.output
-    # Widths that are no binary fractions round: steps of a last bit are none.
+    # Rounding of widths that are not binary fractions can create steps of one last bit.
     falls = np.append(True, traffic[1:] < np.minimum.accumulate(traffic)[:-1])
     return Staircase(
         nest,
@@ -235,12 +230,12 @@ def _staircase(nest: TileNest, widths: Widths, conventions: Conventions) -> Stai
         footprint[falls] * scale,
         traffic[falls],
         *(part[falls] for part in parts),
-        tiles={name: steps[name][falls] for name in (*_EXTENTS, "stationary", "panels")},
+        tiles={name: steps[name][falls] for name in (*LOOP_OF, "stationary", "panels")},
     )
 
 
 def check_sizes(nest: TileNest, widths: Widths) -> list[float]:
-    """Return the widths; a `ValueError` says which sizes are none."""
+    """Return the widths as a list; raise a `ValueError` for invalid extents or widths."""
     values = columns_of(widths)
     if any(value < 1 for value in columns_of(nest)):
         raise ValueError(f"extents, strides and dilations are at least 1: {nest}")
@@ -249,13 +244,13 @@ def check_sizes(nest: TileNest, widths: Widths) -> list[float]:
     return values
 
 
-@lru_cache(maxsize=REMEMBERED)
+@cached()
 def _group(nest: TileNest, widths: Widths, conventions: Conventions) -> tuple[Floats, Decoded]:
     tiles = UsefulTiles.of(nest, widths, conventions)
-    # Every tile holds an element of each operand, none more than all of them twice.
+    # A tile holds at least one element of each operand, and at most two buffers of all of them.
     least = widths.input + widths.weight + widths.partial
     if least == 0:
-        # Nothing is held, so that a buffer of any size is enough.
+        # With a footprint of zero any capacity is sufficient.
         return np.zeros(1), resident(tiles)
     candidates = StaircaseCandidates(least, 2 * tiles.problem.resident_bytes)
     add_classes(tiles, candidates)

@@ -1,4 +1,4 @@
-"""Candidates of even tiles: the three stationarity classes with all useful tiles of a nest."""
+"""Staircase candidates of even tiles: all useful tiles in the three stationarity classes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from perfmodel.cost.traffic.stationarity import (
 )
 from perfmodel.cost.traffic.undominated import undominated
 
-#: What a class depends on of the tiles of an axis; and where windows slide.
-_MATTERS = {
+#: Class -> fields of `AxisTiles` that its footprint and traffic depend on; the second tuple only
+#: where windows slide.
+_RELEVANT_FIELDS = {
     OUTPUT: (("rows", "tile", "taps", "count", "fetched"), ("tap_slid",)),
     INPUT: (("rows", "tile", "taps", "count", "tap_count", "fetched"), ("slid", "tap_slid")),
     WEIGHT: (("rows", "tile", "taps", "tap_count", "fetched"), ("slid",)),
@@ -36,14 +37,16 @@ _MATTERS = {
 
 @dataclass(frozen=True, slots=True)
 class UsefulTiles:
-    """A problem and the useful tiles of each of its extents, ascending.
+    """Tiling problem with the useful tiles of each extent in ascending order.
 
     Attributes
     ----------
+    problem
+        One group of the nest.
     images, out_channels, in_channels
-        Tiles of these extents.
+        Tile sizes of the batch, the output channels and the input channels.
     rows, columns
-        Tiles along both axes; one object where both are alike.
+        Tiles along both axes; the same object where the axes are equal.
     """
 
     problem: TilingProblem
@@ -55,7 +58,7 @@ class UsefulTiles:
 
     @classmethod
     def of(cls, nest: TileNest, widths: Widths, conventions: Conventions) -> UsefulTiles:
-        """List the tiles of one group of a nest."""
+        """Return the useful tiles of one group of a nest."""
         problem = TilingProblem.of(nest, widths, conventions)
         return cls(
             problem,
@@ -68,7 +71,7 @@ class UsefulTiles:
 
 
 class _PlacedTiles(NamedTuple):
-    """Tiles of images, positions and taps by their extents, and what they hold and fetch."""
+    """Extents of tiles of images, positions and taps, with their footprint and fetches."""
 
     batch: Ints
     out_rows: Ints
@@ -83,7 +86,7 @@ class _PlacedTiles(NamedTuple):
 
 
 def add_classes(tiles: UsefulTiles, candidates: StaircaseCandidates) -> None:
-    """Add the candidates of all three classes, and everything resident."""
+    """Add the candidates of all three classes, and the one with all operands resident."""
     problem = tiles.problem
 
     def decode(at: Ints) -> Decoded:
@@ -95,7 +98,8 @@ def add_classes(tiles: UsefulTiles, candidates: StaircaseCandidates) -> None:
     _add(tiles, candidates, OUTPUT, placed, output_stationary(problem, placed.spatial))
     placed = _placed(tiles, INPUT, tiles.images)
     _add(tiles, candidates, INPUT, placed, input_stationary(problem, placed.spatial))
-    # More images in a tile save nothing here. One line for each tile of input channels.
+    # Tiles of several images have a larger footprint and the same traffic in this class. There is
+    # one line per tile of input channels.
     placed = _placed(tiles, WEIGHT, tiles.images[:1])
     channels, once, loops = weight_stationary(problem, placed.spatial)
     spot, column = np.indices((len(placed.batch), len(tiles.in_channels)))
@@ -103,29 +107,34 @@ def add_classes(tiles: UsefulTiles, candidates: StaircaseCandidates) -> None:
     in_count = np.ceil(channels.extent_x / in_tile)
     line = ChannelLine(
         channels=channels.extent_y,
-        fixed=np.outer(channels.bytes_x, in_tile),
-        slope=channels.bytes_y[:, None] + np.outer(channels.bytes_xy, in_tile),
-        once=np.outer(channels.reload_x, in_count) + once,
-        again=channels.reload_y[spot],
-        loops=loops,
+        fixed_bytes=np.outer(channels.bytes_x, in_tile),
+        bytes_per_channel=channels.bytes_y[:, None] + np.outer(channels.bytes_xy, in_tile),
+        fixed_traffic=np.outer(channels.reload_x, in_count) + once,
+        traffic_per_tile=channels.reload_y[spot],
+        has_loop=loops,
     )
     line = line._replace(
-        **{name: getattr(line, name).ravel() for name in ("fixed", "slope", "once", "again")},
-        loops=np.broadcast_to(np.reshape(loops, (-1, 1)), spot.shape).ravel(),
+        **{
+            name: getattr(line, name).ravel()
+            for name in ("fixed_bytes", "bytes_per_channel", "fixed_traffic", "traffic_per_tile")
+        },
+        has_loop=np.broadcast_to(np.reshape(loops, (-1, 1)), spot.shape).ravel(),
     )
     rows = _Lines(spot.ravel(), tiles.in_channels[column.ravel()])
     _add(tiles, candidates, WEIGHT, placed, line, rows)
 
 
 def resident(tiles: UsefulTiles) -> Decoded:
-    """Return the one candidate that holds every operand completely."""
+    """Return the candidate in which all operands are resident."""
     last = np.array([-1])
-    placed = _every(tiles, tiles.rows.pick(last), tiles.columns.pick(last), tiles.images[last])
+    placed = _combinations(
+        tiles, tiles.rows.pick(last), tiles.columns.pick(last), tiles.images[last]
+    )
     return _decoded(tiles, placed, ALL, tiles.in_channels[last], tiles.out_channels[last])
 
 
 class _Lines(NamedTuple):
-    """Of which placed tile, and of which tile of input channels, each line is."""
+    """Tile behind each line: index of the placed tile, and tile of input channels."""
 
     placed: Ints
     in_tile: Ints
@@ -139,12 +148,12 @@ def _add(
     line: ChannelLine,
     lines: _Lines | None = None,
 ) -> None:
-    """Add the tiles of a class, each with all tiles of the channels along its line."""
+    """Add all candidates of a class: every line with every tile of its channel dimension."""
     channels = tiles.in_channels if stationary == INPUT else tiles.out_channels
     loops: Any = slice(None)
-    if not np.all(line.loops):
-        loops = np.flatnonzero(np.broadcast_to(line.loops, line.fixed.shape))
-    numbers = np.arange(len(line.fixed))[loops]
+    if not np.all(line.has_loop):
+        loops = np.flatnonzero(np.broadcast_to(line.has_loop, line.fixed_bytes.shape))
+    numbers = np.arange(len(line.fixed_bytes))[loops]
 
     def decode(at: Ints, channel: Ints) -> Decoded:
         at, along = numbers[at], channels[channel]
@@ -157,33 +166,38 @@ def _add(
         return _decoded(tiles, placed.pick(at), stationary, *both)
 
     some = line._replace(
-        **{name: getattr(line, name)[loops] for name in ("fixed", "slope", "once", "again")}
+        **{
+            name: getattr(line, name)[loops]
+            for name in ("fixed_bytes", "bytes_per_channel", "fixed_traffic", "traffic_per_tile")
+        }
     )
     candidates.add_line(some, channels, decode)
 
 
 def _placed(tiles: UsefulTiles, stationary: int, images: Ints) -> _PlacedTiles:
-    """Return all tiles of positions and taps of which a class may make use."""
-    always, sliding = _MATTERS[stationary]
+    """Return the tiles of images, positions and taps that are undominated within a class."""
+    always, sliding = _RELEVANT_FIELDS[stationary]
     names = (*always, *sliding) if tiles.problem.conventions.slides else always
 
     def thinned(axis: AxisTiles) -> AxisTiles:
         if len(axis.tile) == 1:
             return axis
         if axis.taps[-1] == 1:
-            # Nothing overlaps: tiles differ in extent and count only.
+            # Windows do not overlap: tiles differ in extent and count only.
             return axis if "count" in names else axis.pick(axis.tile == 1)
         return axis.pick(undominated([getattr(axis, name).astype(float) for name in names]))
 
     rows = thinned(tiles.rows)
     columns = rows if tiles.columns is tiles.rows else thinned(tiles.columns)
-    return _every(tiles, rows, columns, images)
+    return _combinations(tiles, rows, columns, images)
 
 
-def _every(tiles: UsefulTiles, rows: AxisTiles, columns: AxisTiles, images: Ints) -> _PlacedTiles:
-    """Return every tile of both axes with every tile of images."""
+def _combinations(
+    tiles: UsefulTiles, rows: AxisTiles, columns: AxisTiles, images: Ints
+) -> _PlacedTiles:
+    """Return the Cartesian product of row tiles, column tiles and image tiles."""
     if rows is columns:
-        # The same in both directions: a tile and its transpose cost the same.
+        # The axes are equal: a tile and its transpose have equal cost.
         i, j = np.triu_indices(len(rows.tile))
     else:
         i, j = (index.ravel() for index in np.indices((len(rows.tile), len(columns.tile))))

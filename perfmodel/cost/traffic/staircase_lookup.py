@@ -1,4 +1,4 @@
-"""Many staircases at many capacities at once."""
+"""Vectorised lookup of many staircases at many capacities."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def batched(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Float
     Parameters
     ----------
     staircases
-        One a nest.
+        One staircase per nest.
     capacities
-        Bytes: a number or shape (points,) for all nests, or (nests, points).
+        Bytes; a number or shape (points,) common to all nests, or shape (nests, points).
 
     Returns
     -------
@@ -29,7 +29,7 @@ def batched(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Float
     Raises
     ------
     ValueError
-        Rows of capacities that are not one a nest.
+        The number of rows of the capacities differs from the number of nests.
     """
     at = np.atleast_1d(np.asarray(capacities, dtype=float))
     out = np.empty((len(staircases), at.shape[-1]))
@@ -41,7 +41,7 @@ def batched(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Float
             step: Ints = stairs.index(points) + 1
             np.take(stairs.padded, step, out=out[i])
         return out
-    # In ascending order the steps cut the points into runs: no search for each point.
+    # In ascending order the steps divide the points into runs, without a search per point.
     ascending = at
     order = None if np.all(at[1:] >= at[:-1]) else np.argsort(at)
     if order is not None:

@@ -1,4 +1,4 @@
-"""Candidates as pairs of footprint and traffic; the staircase that is left of them."""
+"""Collection of (footprint, traffic) candidates and its Pareto front, the staircase."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from perfmodel.cost.traffic.axis import Floats, Ints
 from perfmodel.cost.traffic.stationarity import ChannelLine
-from perfmodel.cost.traffic.undominated import falling
+from perfmodel.cost.traffic.undominated import pareto_front
 
-#: Columns of a step, beside its footprint: extents of its tile, stationarity, bytes.
+#: Columns of a step besides its footprint: tile extents, stationarity class, bytes per operand.
 Decoded: TypeAlias = dict[str, npt.NDArray[Any]]
 Decode: TypeAlias = Callable[[Ints], Decoded]
 
-# The upper bits of a positive float, taken as an integer, ascend with it: 64 bins an octave.
+# The upper bits of a positive float, read as an integer, increase with it: 64 bins per octave.
 _SHIFT = 46
-#: Candidates evaluated at once: enough to forget the overhead, few enough for the caches.
+#: Candidates evaluated at once: enough to amortise call overhead, few enough for the CPU caches.
 _AT_ONCE = 60_000
 
 
@@ -32,7 +32,7 @@ def _bin(value: float) -> int:
 
 
 class _Batch(NamedTuple):
-    """Candidates of one call, and the indices from which they are decoded."""
+    """Candidates added in one call, with the indices from which they are decoded."""
 
     footprint: Floats
     traffic: Floats
@@ -42,12 +42,12 @@ class _Batch(NamedTuple):
 
 @dataclass
 class StaircaseCandidates:
-    """What may become a step; candidates that an earlier one dominates are dropped at once.
+    """Candidates for steps of a staircase; those dominated by earlier ones are dropped on entry.
 
     Attributes
     ----------
     least, most
-        Bounds of all footprints.
+        Lower and upper bound of all footprints, bytes.
     """
 
     least: float
@@ -57,23 +57,24 @@ class StaircaseCandidates:
     def __post_init__(self) -> None:
         self._base = _bin(self.least) - 1
         size = _bin(self.most) - self._base + 2
-        # Least traffic of the candidates in a bin of footprints; of all bins below one.
+        # Minimum traffic within each bin of footprints, and over all lower bins.
         self._best = np.full(size, np.inf)
         self._below = np.full(size + 1, np.inf)
 
     def may_matter(self, footprint: Floats, traffic: Floats) -> npt.NDArray[np.bool_]:
-        """Tell for lower bounds of both whether anything above them may still be a step."""
+        """Return whether candidates with these lower bounds can still become steps."""
         return traffic < self._below[_bins(footprint) - self._base]
 
     def add(self, footprint: Floats, traffic: Floats, decode: Decode) -> None:
-        """Take candidates of any shape; `decode` gets flat indices into them.
+        """Add an array of candidates.
 
         Parameters
         ----------
         footprint, traffic
-            Bytes; contiguous, of one shape.
+            Bytes; contiguous arrays of equal shape.
         decode
-            Flat indices -> what `Decoded` names, for those that become steps.
+            Function from flat indices into these arrays to `Decoded` columns; called for the
+            candidates that become steps.
         """
         footprint, traffic = footprint.ravel(), traffic.ravel()
         if not len(footprint):
@@ -81,7 +82,7 @@ class StaircaseCandidates:
         bins = _bins(footprint)
         bins -= self._base
         np.minimum.at(self._best, bins, traffic)
-        # Strictly lower bins hold strictly smaller footprints.
+        # A strictly lower bin contains strictly smaller footprints only.
         np.minimum.accumulate(self._best, out=self._below[1:])
         index = np.flatnonzero(traffic < self._below[bins])
         if len(index):
@@ -90,35 +91,36 @@ class StaircaseCandidates:
     def add_line(
         self, line: ChannelLine, tiles: Ints, decode: Callable[[Ints, Ints], Decoded]
     ) -> None:
-        """Take every tile of channels along many lines.
+        """Add the candidates of all lines with all channel tiles.
 
-        Lines that cannot become a step are left out, and no more than some thousand are evaluated
-        at once.
+        Lines whose lower bounds are dominated are skipped; the others are evaluated in chunks.
 
         Parameters
         ----------
         line
-            Bytes of shape (lines,).
+            Footprint and traffic coefficients in bytes, shape (lines,).
         tiles
-            From the smallest to the largest; shape (tiles,).
+            Channel tiles in ascending order, shape (tiles,).
         decode
-            Indices of lines and of tiles -> what `Decoded` names.
+            Function from line indices and tile indices to `Decoded` columns.
         """
         tile, count = tiles.astype(float), (-(-line.channels // tiles)).astype(float)
         size = max(1, _AT_ONCE // len(tile))
-        for start in range(0, len(line.fixed), size):
+        for start in range(0, len(line.fixed_bytes), size):
             part = slice(start, start + size)
-            least = line.fixed[part] + line.slope[part] * tile[0]
+            least = line.fixed_bytes[part] + line.bytes_per_channel[part] * tile[0]
             lines = np.flatnonzero(
-                self.may_matter(least, line.once[part] + line.again[part] * count[-1])
+                self.may_matter(
+                    least, line.fixed_traffic[part] + line.traffic_per_tile[part] * count[-1]
+                )
             )
             if not len(lines):
                 continue
             lines += start
-            footprint = np.outer(line.slope[lines], tile)
-            footprint += line.fixed[lines, None]
-            traffic = np.outer(line.again[lines], count)
-            traffic += line.once[lines, None]
+            footprint = np.outer(line.bytes_per_channel[lines], tile)
+            footprint += line.fixed_bytes[lines, None]
+            traffic = np.outer(line.traffic_per_tile[lines], count)
+            traffic += line.fixed_traffic[lines, None]
 
             def flat(index: Ints, lines: Ints = lines) -> Decoded:
                 at, channel = np.divmod(index, len(tile))
@@ -127,13 +129,13 @@ class StaircaseCandidates:
             self.add(footprint, traffic, flat)
 
     def steps(self) -> tuple[Floats, Decoded]:
-        """Return the footprints of the staircase, ascending, and what was decoded of its steps."""
+        """Return the footprints of the staircase in ascending order and its decoded columns."""
         footprint, traffic, index = (
             np.concatenate(column) for column in list(zip(*self._batches, strict=True))[:3]
         )
         batch = np.repeat(np.arange(len(self._batches)), [len(b.numbers) for b in self._batches])
         steps = np.flatnonzero(self.may_matter(footprint, traffic))
-        steps = steps[falling(footprint[steps], traffic[steps])]
+        steps = steps[pareto_front(footprint[steps], traffic[steps])]
         footprint, batch, index = footprint[steps], batch[steps], index[steps]
         out: Decoded = {}
         for number in np.unique(batch):

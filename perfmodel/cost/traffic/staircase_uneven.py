@@ -1,7 +1,21 @@
-"""Candidates of uneven tiles: every layout with every tile that it can use."""
+"""Staircase candidates of uneven tiles: all undominated tiles of every retention layout.
+
+Under uneven allocation an operand may retain a panel, its full extent along some loops, and holds a
+tile along the others. For one layout (`staircase_layouts`) footprint and traffic are products over
+the loops l. With B the bytes per element, e = 2 for a double-buffered operand, F the extent of a
+tile and R the number of its fetches due to a loop,
+
+    footprint = sum over operands of e B prod_l F(l)
+    traffic   = I prod_l R_input(l) + W prod_l R_weight(l) + O + U (prod_l R_output(l) - 1)
+
+in bytes (I, W, O the operands once, with input halos in I; U all partial sums written out and read
+back). Dominated tiles of each loop are dropped first; the remaining ones are combined loop by loop,
+and combinations that cannot become a step of the staircase are pruned.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +25,7 @@ from perfmodel.cost.traffic.axis import AxisTiles, Floats, Ints
 from perfmodel.cost.traffic.staircase_classes import UsefulTiles
 from perfmodel.cost.traffic.staircase_layouts import (
     INDEXED,
+    LOOP_OF,
     LOOPS,
     OPERANDS,
     TileRetentionLayout,
@@ -24,18 +39,18 @@ Bools = npt.NDArray[np.bool_]
 
 
 class _LoopTileFactors(NamedTuple):
-    """Tiles of one loop, or of the two loops of an axis, as factors of what a layout holds.
+    """Factors of footprint and traffic for the tiles of one loop, or of both loops of an axis.
 
     Attributes
     ----------
     tile, taps
-        The tile itself.
+        Tile size, and its number of taps.
     footprint
-        Factors of the input, weight and output in the buffer, shape (3, tiles).
+        Factors of the footprint of input, weight and output, shape (3, tiles).
     refetch
-        How often each is fetched for it, shape (3, tiles).
+        Number of fetches of input, weight and output for this loop, shape (3, tiles).
     fetched
-        Factor of the input that all tiles fetch once.
+        Factor of the input that all tiles fetch in one pass.
     moves
         Whether an innermost loop of the layout has several tiles.
     """
@@ -48,16 +63,16 @@ class _LoopTileFactors(NamedTuple):
     moves: Bools
 
     def pick(self, which: Ints | Bools) -> _LoopTileFactors:
-        """Return some of the tiles."""
+        """Return a subset of the tiles."""
         return self._make(column[..., which] for column in self)
 
     def thinned(self) -> _LoopTileFactors:
-        """Return the tiles that no other beats."""
+        """Return the undominated tiles."""
         columns = [*self.footprint, *self.refetch, self.fetched, np.where(self.moves, 0.0, 1.0)]
         return self.pick(undominated([c for c in columns if np.any(c != c[0])] or columns[:1]))
 
     def times(self, other: _LoopTileFactors) -> _LoopTileFactors:
-        """Return the factors of both loops, paired; the tile is of this one."""
+        """Return the element-wise products of both loops' factors; the tile is that of `self`."""
         return self._replace(
             footprint=self.footprint * other.footprint,
             refetch=self.refetch * other.refetch,
@@ -66,27 +81,17 @@ class _LoopTileFactors(NamedTuple):
         )
 
 
-#: What the tiles of loops depend on -> their factors.
+#: Properties that the tiles of a loop depend on -> their factors.
 _Factors = dict[tuple[object, ...], _LoopTileFactors]
 
 
 def add_uneven(tiles: UsefulTiles, candidates: StaircaseCandidates) -> None:
-    """Add the candidates that keep panels of some operand along some loops, and not of others."""
-    nest = tiles.problem.nest
-    extents = {
-        "N": nest.batch,
-        "P": nest.out_rows,
-        "Q": nest.out_columns,
-        "K": nest.out_channels,
-        "C": nest.in_channels,
-        "R": nest.kernel_rows,
-        "S": nest.kernel_columns,
-    }
-    active = "".join(loop for loop in LOOPS if extents[loop] > 1)
+    """Add the candidates of all layouts with a panel of some operand."""
+    nest, conventions = tiles.problem.nest, tiles.problem.conventions
+    active = "".join(loop for extent, loop in LOOP_OF.items() if getattr(nest, extent) > 1)
     if not active:
         return
     factors: _Factors = {}
-    conventions = tiles.problem.conventions
     for layout in layouts(
         active,
         slides=conventions.slides,
@@ -94,83 +99,119 @@ def add_uneven(tiles: UsefulTiles, candidates: StaircaseCandidates) -> None:
         square=tiles.rows is tiles.columns,
     ):
         if not layout.even:
-            _add_layout(tiles, layout, candidates, factors)
+            _LayoutTiles.of(tiles, layout, factors).add(candidates)
 
 
-def _add_layout(
-    tiles: UsefulTiles,
-    layout: TileRetentionLayout,
-    candidates: StaircaseCandidates,
-    factors: _Factors,
-) -> None:
-    problem, nest, widths = tiles.problem, tiles.problem.nest, tiles.problem.widths
-    rows = _axis_factors(tiles.rows, "PR", layout, factors)
-    columns = _axis_factors(tiles.columns, "QS", layout, factors)
-    images = _loop_factors(tiles.images, nest.batch, "N", layout, factors)
-    ins = _loop_factors(tiles.in_channels, nest.in_channels, "C", layout, factors)
-    outs = _loop_factors(tiles.out_channels, nest.out_channels, "K", layout, factors)
-    copies = np.array([2.0 if hold.twice else 1.0 for hold in layout.holds])
-    element_bytes = copies * (widths.input, widths.weight, widths.partial)
-    outs_move = outs.moves if layout.innermost else np.ones_like(outs.moves)
-    outs_least, outs_may = outs.footprint.min(axis=1), bool(outs_move.any())
+@dataclass(frozen=True, slots=True)
+class _LayoutTiles:
+    """Undominated tiles of each loop in a layout.
 
-    def once(refetch: Floats) -> Floats:
-        """Bytes of weight and output, which output channels refetch no more."""
+    Attributes
+    ----------
+    rows, columns
+        Tiles of both axes, positions and taps together.
+    images, in_channels, out_channels
+        Tiles of these loops.
+    """
+
+    problem: TilingProblem
+    layout: TileRetentionLayout
+    rows: _LoopTileFactors
+    columns: _LoopTileFactors
+    images: _LoopTileFactors
+    in_channels: _LoopTileFactors
+    out_channels: _LoopTileFactors
+
+    @classmethod
+    def of(cls, tiles: UsefulTiles, layout: TileRetentionLayout, factors: _Factors) -> _LayoutTiles:
+        """Return the tiles of a layout; `factors` caches loops that layouts have in common."""
+        nest = tiles.problem.nest
+        return cls(
+            tiles.problem,
+            layout,
+            _axis_factors(tiles.rows, "PR", layout, factors),
+            _axis_factors(tiles.columns, "QS", layout, factors),
+            _loop_factors(tiles.images, nest.batch, "N", layout, factors),
+            _loop_factors(tiles.in_channels, nest.in_channels, "C", layout, factors),
+            _loop_factors(tiles.out_channels, nest.out_channels, "K", layout, factors),
+        )
+
+    def fixed_bytes(self, refetch: Floats) -> Floats:
+        """Return the traffic of weight and output, independent of output channel tiles."""
+        problem = self.problem
         partial = problem.spill_bytes * (refetch[2] - 1)
         return problem.weight_bytes * refetch[1] + partial + problem.output_bytes
 
-    def may_matter(part: _LoopTileFactors, footprint: Floats, refetch: Floats) -> Bools:
-        traffic = part.fetched * outs.refetch[0].min() + once(refetch)
-        return candidates.may_matter(outs_least @ footprint, traffic)
+    def positions(self) -> tuple[_LoopTileFactors, list[Ints]]:
+        """Return all tiles of positions, taps and images in bytes, and their index in each loop."""
+        nest, widths = self.problem.nest, self.problem.widths
+        loops = self.rows, self.columns, self.images
+        numbers = [number.ravel() for number in np.indices([len(loop.tile) for loop in loops])]
+        rows, columns, images = map(_LoopTileFactors.pick, loops, numbers)
+        tiles = rows.times(columns).times(images)
+        copies = np.array(
+            [2.0 if retention.double_buffered else 1.0 for retention in self.layout.retentions]
+        )
+        element_bytes = copies * (widths.input, widths.weight, widths.partial)
+        footprint = element_bytes[:, None] * tiles.footprint
+        input_bytes = nest.batch * nest.in_channels * widths.input
+        return tiles._replace(footprint=footprint, fetched=tiles.fetched * input_bytes), numbers
 
-    # Tiles of positions and taps; then one line for each with a tile of input channels, output
-    # channels along it. Both times what cannot become a step is left out.
-    row, column, image = (
-        index.ravel() for index in np.indices((len(rows.tile), len(columns.tile), len(images.tile)))
-    )
-    spots = rows.pick(row).times(columns.pick(column)).times(images.pick(image))
-    footprint = element_bytes[:, None] * spots.footprint
-    input_bytes = nest.batch * nest.in_channels * widths.input
-    spots = spots._replace(footprint=footprint, fetched=spots.fetched * input_bytes)
-    least_footprint = spots.footprint * ins.footprint.min(axis=1)[:, None]
-    least_refetch = spots.refetch * ins.refetch.min(axis=1)[:, None]
-    moves = spots.moves | bool(ins.moves.any()) | outs_may
-    spot = np.flatnonzero(may_matter(spots, least_footprint, least_refetch) & moves)
-    if not len(spot):
-        return
-    spot, in_tile = np.repeat(spot, len(ins.tile)), np.tile(np.arange(len(ins.tile)), len(spot))
-    lines = spots.pick(spot).times(ins.pick(in_tile))
-    moves = lines.moves | outs_may
-    good = np.flatnonzero(may_matter(lines, lines.footprint, lines.refetch) & moves)
-    if not len(good):
-        return
-    lines, spot, in_tile = lines.pick(good), spot[good], in_tile[good]
-    footprint: Floats = np.einsum("al,ao->lo", lines.footprint, outs.footprint)
-    traffic = lines.fetched[:, None] * outs.refetch[0] + once(lines.refetch)[:, None]
-    traffic[~(lines.moves[:, None] | outs_move)] = np.inf
+    def add(self, candidates: StaircaseCandidates) -> None:
+        """Add candidates loop by loop: positions, then input channels, then output channels."""
+        ins, outs = self.in_channels, self.out_channels
+        outs_move = outs.moves if self.layout.innermost else np.ones_like(outs.moves)
+        least_out, some_move = outs.footprint.min(axis=1), bool(outs_move.any())
 
-    def decode(index: Ints) -> Decoded:
-        at, out = np.divmod(index, len(outs.tile))
-        by_row, by_column, by_image = row[spot[at]], column[spot[at]], image[spot[at]]
-        tile: Decoded = {
-            "batch": images.tile[by_image],
-            "out_rows": rows.tile[by_row],
-            "out_columns": columns.tile[by_column],
-            "out_channels": outs.tile[out],
-            "in_channels": ins.tile[in_tile[at]],
-            "kernel_rows": rows.taps[by_row],
-            "kernel_columns": columns.taps[by_column],
-        }
-        fetched = lines.fetched[at] * outs.refetch[0, out]
-        return tile | _traffic_of(problem, layout, fetched, lines.refetch[:, at])
+        def useful(tiles: _LoopTileFactors) -> Ints:
+            traffic = tiles.fetched * outs.refetch[0].min() + self.fixed_bytes(tiles.refetch)
+            matters = candidates.may_matter(least_out @ tiles.footprint, traffic)
+            return np.flatnonzero(matters & (tiles.moves | some_move))
 
-    candidates.add(footprint, traffic, decode)
+        positions, numbers = self.positions()
+        place = useful(
+            positions._replace(
+                footprint=positions.footprint * ins.footprint.min(axis=1)[:, None],
+                refetch=positions.refetch * ins.refetch.min(axis=1)[:, None],
+                moves=positions.moves | bool(ins.moves.any()),
+            )
+        )
+        if not len(place):
+            return
+        in_tile = np.tile(np.arange(len(ins.tile)), len(place))
+        place = np.repeat(place, len(ins.tile))
+        lines = positions.pick(place).times(ins.pick(in_tile))
+        good = useful(lines)
+        if not len(good):
+            return
+        lines, place, in_tile = lines.pick(good), place[good], in_tile[good]
+        footprint: Floats = np.einsum("al,ao->lo", lines.footprint, outs.footprint)
+        fixed = self.fixed_bytes(lines.refetch)
+        traffic = lines.fetched[:, None] * outs.refetch[0] + fixed[:, None]
+        traffic[~(lines.moves[:, None] | outs_move)] = np.inf
+
+        def decode(index: Ints) -> Decoded:
+            line, out_tile = np.divmod(index, len(outs.tile))
+            row, column, image = (number[place[line]] for number in numbers)
+            tile: Decoded = {
+                "batch": self.images.tile[image],
+                "out_rows": self.rows.tile[row],
+                "out_columns": self.columns.tile[column],
+                "out_channels": outs.tile[out_tile],
+                "in_channels": ins.tile[in_tile[line]],
+                "kernel_rows": self.rows.taps[row],
+                "kernel_columns": self.columns.taps[column],
+            }
+            fetched = lines.fetched[line] * outs.refetch[0, out_tile]
+            return tile | _traffic_of(self.problem, self.layout, fetched, lines.refetch[:, line])
+
+        candidates.add(footprint, traffic, decode)
 
 
 def _traffic_of(
     problem: TilingProblem, layout: TileRetentionLayout, fetched: Floats, refetch: Floats
 ) -> Decoded:
-    """Return how tiles stay, and the bytes of each operand that cross the boundary."""
+    """Return the stationarity of tiles, and the traffic of each operand."""
     partial = problem.spill_bytes * (refetch[2] - 1)
     ones = np.ones(len(fetched), dtype=np.intp)
     return {
@@ -184,12 +225,12 @@ def _traffic_of(
 
 
 def panel_bits(layout: TileRetentionLayout) -> int:
-    """Return a bit for each operand and each loop along which a panel of it stays."""
-    bits = 0
-    for operand, hold in enumerate(layout.holds):
-        for loop in hold.panel:
-            bits |= 1 << (operand * len(LOOPS) + LOOPS.index(loop))
-    return bits
+    """Return the bit mask of panels, one bit per operand and loop."""
+    return sum(
+        1 << (operand * len(LOOPS) + LOOPS.index(loop))
+        for operand, retention in enumerate(layout.retentions)
+        for loop in retention.panel
+    )
 
 
 def _axis_factors(
@@ -202,10 +243,10 @@ def _axis_factors(
     cuts = len(np.unique(axis.taps))
     index = np.arange(len(axis.tile)).reshape(-1, cuts)
     i, j = (a.ravel() for a in np.indices(index.shape))
-    # For each operand the tile that it holds: the last of an axis is all of it.
+    # Index of the tile held of each operand; the last tile of an axis is its full extent.
     tiles = [
         index[np.where(position in h.panel, len(index) - 1, i), np.where(tap in h.panel, -1, j)]
-        for h in layout.holds
+        for h in layout.retentions
     ]
     by_slide = {position: axis.slid, tap: axis.tap_slid}
     one = np.ones(len(axis.tile))
@@ -224,8 +265,8 @@ def _axis_factors(
         refetch=np.stack(
             [
                 one,
-                axis.count * one if position in layout.holds[1].refetch else one,
-                axis.tap_count * one if tap in layout.holds[2].refetch else one,
+                axis.count * one if position in layout.retentions[1].refetch else one,
+                axis.tap_count * one if tap in layout.retentions[2].refetch else one,
             ]
         ),
         fetched=by_slide.get(layout.slides, axis.fetched)[tiles[0]],
@@ -244,13 +285,15 @@ def _loop_factors(
     one = np.ones(len(tiles))
     footprint = [
         one if loop not in indexed else one * extent if loop in h.panel else tiles.astype(float)
-        for indexed, h in zip(INDEXED, layout.holds, strict=True)
+        for indexed, h in zip(INDEXED, layout.retentions, strict=True)
     ]
     factors[key] = _LoopTileFactors(
         tile=tiles,
         taps=np.ones_like(tiles),
         footprint=np.stack(footprint),
-        refetch=np.stack([counts if loop in hold.refetch else one for hold in layout.holds]),
+        refetch=np.stack(
+            [counts if loop in retention.refetch else one for retention in layout.retentions]
+        ),
         fetched=one,
         moves=(counts > 1) & (loop in layout.innermost) | (not layout.innermost),
     ).thinned()
@@ -258,9 +301,9 @@ def _loop_factors(
 
 
 def _flags(layout: TileRetentionLayout, loop: str) -> tuple[object, ...]:
-    """Return everything of a layout that the tiles of a loop depend on."""
+    """Return the properties of a layout that the tiles of a loop depend on."""
     return (
-        tuple((loop in h.panel, loop in h.refetch) for h in layout.holds),
+        tuple((loop in h.panel, loop in h.refetch) for h in layout.retentions),
         layout.slides == loop,
         loop in layout.innermost,
         bool(layout.innermost),

@@ -1,20 +1,21 @@
-"""What a tile holds and what all tiles move, by the operand that stays at the innermost loop.
+"""Footprint and traffic of tiles in the three stationarity classes.
 
 Loops over tiles run between the backing store and the buffer. The innermost loop with more than
-one tile decides which operand stays. With ``I`` the input bytes that all tiles of positions and
-taps fetch, ``W`` the weight, ``O`` the output and ``U`` all partial sums out and back, n the counts
-of tiles (t of taps), i, o and w the input, output elements and taps of a tile for one channel, and
-e = 1 or 2 buffers:
+one tile determines the stationary operand. With ``I`` the input bytes that all tiles of positions
+and taps fetch, ``W`` the weight bytes, ``O`` the output bytes, ``U`` the bytes of all partial sums
+written out and read back, n the numbers of tiles (t of taps), i, o and w the input elements,
+output elements and taps of a tile per channel, and e = 1 or 2 buffers:
 
-| stationary | innermost loop | traffic | held |
+| stationary | innermost loop | traffic (bytes) | footprint (bytes) |
 |---|---|---|---|
 | output | channels in, taps | I n_K + W n_PQ + O | e i A + k (e w B + o S) |
 | input | channels out | I + W n_PQ + O + U (t n_C - 1) | e o S + c (i A + e w B) |
 | weight | positions | I n_K + W + O + U (t n_C - 1) | e i A c + e o S k + w B c k |
 
-(A, B, S bytes of an element of the input, weight, partial sum; c and k the channels of a tile.) Of
-the orders of loops within a class one is best in all operands at once; extents that nothing depends
-on stay 1. Staircases try every channel tile of a class, closed forms solve for the best.
+(A, B, S are bytes per element of the input, the weight and a partial sum; c and k are the input and
+output channels of a tile.) Within a class one loop order minimises the traffic of every operand at
+once. Tile extents that neither footprint nor traffic depends on remain 1. Staircases enumerate the
+channel tiles of a class; closed forms solve for the best one.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ import numpy as np
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.traffic.axis import AxisTiles, ConvolutionAxis, axes, flattened
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.points import each, pieces, where
+from perfmodel.cost.traffic.points import map_columns, tile_count, where
 from perfmodel.cost.traffic.two_tile import SLACK, TwoTile
 
-#: Names of the classes, by their number.
+#: Names of the classes, indexed by class number.
 STATIONARY = ("output", "input", "weight", "all")
 OUTPUT, INPUT, WEIGHT, ALL = range(4)
 
 
 class OperandTraffic(NamedTuple):
-    """Bytes of traffic by operand; infinite where nothing fits.
+    """Traffic of each operand in bytes; infinite where no tile fits.
 
     Attributes
     ----------
     input, weight
-        Read.
+        Bytes read.
     output
-        Written at the end, and every partial sum written and read.
+        Bytes of the final output written, plus all partial sums written out and read back.
     partial_reads
-        The part of `output` that is read: partial sums coming back.
+        Part of `output` that is read: partial sums read back.
     """
 
     input: Any
@@ -66,7 +67,7 @@ class OperandTraffic(NamedTuple):
 
 
 def operands_once(nest: TileNest, widths: Widths) -> OperandTraffic:
-    """Return the bytes of each operand of one group once, and of all partial sums one way."""
+    """Return the size of each operand of one group and, as `partial_reads`, of all partial sums."""
     rows, columns = axes(nest)
     touched = nest.batch * nest.in_channels * rows.touched_rows * columns.touched_rows
     outputs = nest.positions * nest.out_channels
@@ -80,24 +81,24 @@ def operands_once(nest: TileNest, widths: Widths) -> OperandTraffic:
 
 @dataclass(frozen=True, slots=True)
 class TilingProblem:
-    """One group of a flattened nest with the bytes of its operands; numbers, or flat arrays.
+    """Tiling problem of one group of a flattened nest; scalars or flat arrays.
 
     Attributes
     ----------
     nest
-        Extents that tiles cut.
+        Flattened nest whose extents are tiled.
     widths, conventions
-        As asked for.
+        Bytes per element, and constraints on the tiles.
     rows, columns
-        The axes of the nest.
+        Row and column axis of the nest.
     input_bytes, weight_bytes, output_bytes
-        Each operand once across the boundary.
+        Bytes of each operand when it crosses the boundary once.
     spill_bytes
-        All partial sums, written out and read back.
+        Bytes of all partial sums, written out and read back once.
     capacity
-        Bytes of the buffer; infinite where every capacity is looked at.
+        Bytes of the buffer; infinite when a staircase covers all capacities.
     relaxed
-        Whether tiles and counts are real numbers.
+        Whether tiles and tile counts are real numbers.
     """
 
     nest: TileNest
@@ -122,7 +123,7 @@ class TilingProblem:
         *,
         relaxed: bool = False,
     ) -> TilingProblem:
-        """Return the problem of a nest, one of its groups."""
+        """Return the tiling problem of one group of a nest."""
         nest = flattened(nest)
         rows, columns = axes(nest)
         once = operands_once(nest, widths)
@@ -141,29 +142,29 @@ class TilingProblem:
         )
 
     @property
-    def room(self) -> Value:
-        """Bytes of the buffer, and what rounding needs."""
+    def usable_capacity(self) -> Value:
+        """Capacity in bytes, plus a slack for rounding errors."""
         return self.capacity * (1 + SLACK)
 
     @property
     def compulsory_bytes(self) -> Value:
-        """Bytes of each operand once."""
+        """Bytes of all operands, each crossing the boundary once."""
         return self.input_bytes + self.weight_bytes + self.output_bytes
 
     @property
     def resident_bytes(self) -> Value:
-        """Bytes of all operands in the buffer at once, the output as partial sums."""
+        """Footprint in bytes of all operands together, the output as partial sums."""
         return self.input_bytes + self.weight_bytes + self.spill_bytes / 2.0
 
     def take(self, points: Value) -> TilingProblem:
-        """Return the problem at some points."""
+        """Return the problem restricted to some points."""
 
         def pick(value: Value) -> Value:
             return value[points]
 
         return TilingProblem.of(
-            each(pick, self.nest),
-            each(pick, self.widths),
+            map_columns(pick, self.nest),
+            map_columns(pick, self.widths),
             self.conventions,
             self.capacity[points],
             relaxed=self.relaxed,
@@ -171,16 +172,17 @@ class TilingProblem:
 
 
 class SpatialTiles(NamedTuple):
-    """Tiles of positions, images and taps, for one channel.
+    """Tiles of positions, images and taps, per channel.
 
     Attributes
     ----------
     input_bytes, outputs, taps
-        Bytes of input, elements of output and taps of the kernel that a tile holds.
+        Input bytes, output elements and kernel taps of a tile.
     count, tap_count
-        Tiles of positions and images, and of taps.
+        Number of tiles of positions and images, and of taps.
     by_output, by_input, by_weight
-        Input bytes of all channels that all tiles fetch once, by the operand that stays.
+        Input bytes of all channels fetched in one pass over the tiles, for the output-, input- and
+        weight-stationary class.
     """
 
     input_bytes: Value
@@ -193,21 +195,22 @@ class SpatialTiles(NamedTuple):
     by_weight: Value
 
     def pick(self, which: Value) -> SpatialTiles:
-        """Return some of the tiles."""
+        """Return a subset of the tiles."""
         return self._make(column[which] for column in self)
 
 
 def spatial_tiles(
     problem: TilingProblem, rows: AxisTiles, columns: AxisTiles, images: Value
 ) -> SpatialTiles:
-    """Return the products of tiles along both axes and of images, broadcast."""
+    """Return the tiles made of row tiles, column tiles and image tiles, broadcast together."""
     nest, width = problem.nest, problem.widths.input
     all_channels = nest.batch * nest.in_channels * width
     by_output = by_input = by_weight = rows.fetched * columns.fetched * all_channels
     if problem.conventions.slides:
         xp = namespace(rows.fetched)
 
-        # One loop is the innermost of the input: along one axis the window slides.
+        # Only one loop is the innermost of those that index the input, so that the window slides
+        # along one axis only.
         def slid(down: Value, across: Value) -> Value:
             return xp.minimum(down * columns.fetched, rows.fetched * across) * all_channels
 
@@ -218,7 +221,7 @@ def spatial_tiles(
         input_bytes=rows.rows * columns.rows * images * width,
         outputs=rows.tile * columns.tile * images,
         taps=rows.taps * columns.taps,
-        count=rows.count * columns.count * pieces(nest.batch, images, problem.relaxed),
+        count=rows.count * columns.count * tile_count(nest.batch, images, problem.relaxed),
         tap_count=rows.tap_count * columns.tap_count,
         by_output=by_output,
         by_input=by_input,
@@ -227,60 +230,69 @@ def spatial_tiles(
 
 
 class ChannelLine(NamedTuple):
-    """Footprint and traffic of a class along the tiles of one kind of channels.
+    """Footprint and traffic of a class as linear functions of one channel tile.
 
-    A tile of c channels, n of them in all, holds ``fixed + slope c`` bytes and moves
-    ``once + again n``.
+    With ``n = ceil(channels / c)`` tiles of c channels, the footprint is ``fixed_bytes +
+    bytes_per_channel c`` and the traffic ``fixed_traffic + traffic_per_tile n``, in bytes.
 
     Attributes
     ----------
     channels
-        How many there are in all.
-    fixed, slope, once, again
-        Bytes.
-    loops
-        Whether the innermost loop has several tiles: else its class is that of another loop.
+        Extent of the tiled channel dimension.
+    fixed_bytes, bytes_per_channel
+        Footprint that is independent of c, and footprint per channel.
+    fixed_traffic, traffic_per_tile
+        Traffic that is independent of n, and traffic per channel tile.
+    has_loop
+        Whether the innermost loop of the class has several tiles; if not, another class applies.
     """
 
     channels: Value
-    fixed: Value
-    slope: Value
-    once: Value
-    again: Value
-    loops: Value
+    fixed_bytes: Value
+    bytes_per_channel: Value
+    fixed_traffic: Value
+    traffic_per_tile: Value
+    has_loop: Value
 
 
 def output_stationary(problem: TilingProblem, at: SpatialTiles) -> ChannelLine:
-    """Return the line of output channels: input channels and taps are summed up innermost."""
+    """Return the output-stationary line over output channels; input channels are innermost."""
     copies, widths = problem.conventions.copies, problem.widths
     return ChannelLine(
         channels=problem.nest.out_channels,
-        fixed=copies * at.input_bytes,
-        slope=copies * widths.weight * at.taps + widths.partial * at.outputs,
-        once=problem.weight_bytes * at.count + problem.output_bytes,
-        again=at.by_output,
-        loops=(problem.nest.in_channels > 1) | (at.tap_count > 1) | (copies == 1),
+        fixed_bytes=copies * at.input_bytes,
+        bytes_per_channel=copies * widths.weight * at.taps + widths.partial * at.outputs,
+        fixed_traffic=problem.weight_bytes * at.count + problem.output_bytes,
+        traffic_per_tile=at.by_output,
+        has_loop=(problem.nest.in_channels > 1) | (at.tap_count > 1) | (copies == 1),
     )
 
 
 def input_stationary(problem: TilingProblem, at: SpatialTiles) -> ChannelLine:
-    """Return the line of input channels: output channels are innermost."""
+    """Return the input-stationary line over input channels; output channels are innermost."""
     copies, widths = problem.conventions.copies, problem.widths
     once = at.by_input + problem.weight_bytes * at.count
     return ChannelLine(
         channels=problem.nest.in_channels,
-        fixed=copies * widths.partial * at.outputs,
-        slope=at.input_bytes + copies * widths.weight * at.taps,
-        once=once + (problem.output_bytes - problem.spill_bytes),
-        again=problem.spill_bytes * at.tap_count,
-        loops=(problem.nest.out_channels > 1) | (copies == 1),
+        fixed_bytes=copies * widths.partial * at.outputs,
+        bytes_per_channel=at.input_bytes + copies * widths.weight * at.taps,
+        fixed_traffic=once + (problem.output_bytes - problem.spill_bytes),
+        traffic_per_tile=problem.spill_bytes * at.tap_count,
+        has_loop=(problem.nest.out_channels > 1) | (copies == 1),
     )
 
 
 def weight_stationary(problem: TilingProblem, at: SpatialTiles) -> tuple[TwoTile, Value, Value]:
-    """Return the two-tile problem of input and output channels: positions are innermost.
+    """Return the weight-stationary problem in input and output channels; positions are innermost.
 
-    Beside it what the class moves once, and whether its innermost loop has several tiles.
+    Returns
+    -------
+    channels
+        Two-tile problem, x the input channels and y the output channels.
+    once
+        Bytes of traffic that do not depend on the channel tiles.
+    loops
+        Whether the innermost loop has several tiles.
     """
     copies, widths = problem.conventions.copies, problem.widths
     channels = TwoTile(
@@ -291,7 +303,7 @@ def weight_stationary(problem: TilingProblem, at: SpatialTiles) -> tuple[TwoTile
         bytes_x=copies * at.input_bytes,
         bytes_y=copies * widths.partial * at.outputs,
         bytes_xy=widths.weight * at.taps,
-        capacity=problem.room,
+        capacity=problem.usable_capacity,
     )
     once = problem.weight_bytes + problem.output_bytes - problem.spill_bytes
     return channels, once, (at.count > 1) | (copies == 1)
@@ -300,20 +312,20 @@ def weight_stationary(problem: TilingProblem, at: SpatialTiles) -> tuple[TwoTile
 def operand_traffic(
     problem: TilingProblem, at: SpatialTiles, stationary: Value, in_tile: Value, out_tile: Value
 ) -> OperandTraffic:
-    """Return the bytes that tiles of a class move, by operand.
+    """Return the traffic of each operand in a stationarity class.
 
     Parameters
     ----------
     stationary
-        Numbers of `STATIONARY`.
+        Class number, an index into `STATIONARY`.
     in_tile, out_tile
-        Channels of a tile.
+        Input and output channels of a tile.
     """
     nest = problem.nest
     by_output, by_input = stationary == OUTPUT, stationary == INPUT
     fetched = where(by_output, at.by_output, where(by_input, at.by_input, at.by_weight))
-    repeats = where(by_input, 1.0, pieces(nest.out_channels, out_tile, problem.relaxed))
-    passes = at.tap_count * pieces(nest.in_channels, in_tile, problem.relaxed)
+    repeats = where(by_input, 1.0, tile_count(nest.out_channels, out_tile, problem.relaxed))
+    passes = at.tap_count * tile_count(nest.in_channels, in_tile, problem.relaxed)
     partial_reads = (where(by_output, 1.0, passes) - 1.0) * problem.spill_bytes / 2.0
     return OperandTraffic(
         input=fetched * repeats,

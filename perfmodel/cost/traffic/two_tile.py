@@ -1,13 +1,15 @@
-"""The two-tile problem: the least reloads of two operands under a bilinear budget.
+"""Two-tile problem: minimum reload traffic of two operands under a bilinear capacity constraint.
 
-Every stationarity class of a GEMM, and the channels of a weight-stationary convolution, ask for
+Every stationarity class of a GEMM, and the channel tiling of a weight-stationary convolution,
+has the form
 
     min  u ceil(X / x) + v ceil(Y / y)
     subject to  p x + q y + r x y <= C,  1 <= x <= X,  1 <= y <= Y
 
-with whole tiles x and y. The relaxed form (``X / x`` for ``ceil(X / x)``, real tiles) is convex
-along the budget's edge, so its solution clipped to the box is its optimum; the whole tiles near it,
-and those of the counts near it, hold the optimum of the ceilings almost always.
+with integer tiles x and y. The relaxation (``X / x`` in place of ``ceil(X / x)``, real tiles) is
+convex along the active capacity constraint, so that its stationary point clipped to the box is its
+optimum. The integer tiles near it, and those with tile counts near its counts, almost always
+include the integer optimum.
 """
 
 from __future__ import annotations
@@ -18,26 +20,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.points import columns_of, pieces
+from perfmodel.cost.traffic.points import columns_of, tile_count
 
-#: Relative slack of a budget, far below one byte of any buffer: sums of fractional widths round.
+#: Relative slack of a capacity for rounding of fractional widths; far below one byte in practice.
 SLACK = 1e-12
-#: Keeps divisors from zero where an operand has no width.
+#: Added to divisors that are zero where an operand has no width.
 TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
 class TwoTile:
-    """One two-tile problem, or arrays of them that broadcast.
+    """Two-tile problem; scalars, or arrays that broadcast.
 
     Attributes
     ----------
     reload_x, reload_y
-        Bytes that one pass over the tiles of `x` (of `y`) costs: u and v.
+        Traffic in bytes per tile of x and per tile of y: u and v.
     extent_x, extent_y
-        The dimensions X and Y that are tiled.
+        Tiled dimensions X and Y.
     bytes_x, bytes_y, bytes_xy
-        Bytes held for each step of x, of y, and of both: p, q and r.
+        Coefficients p, q and r of the footprint, bytes.
     capacity
         Bytes of the buffer, C.
     """
@@ -65,27 +67,29 @@ class TwoTile:
         )
 
     def feasible(self) -> Value:
-        """Tell where one step of each fits."""
+        """Return whether the smallest tile, x = y = 1, fits."""
         least = self.bytes_x + self.bytes_y + self.bytes_xy
         return least <= self.capacity * (1 + SLACK)
 
     def largest_y(self, x: Value) -> Value:
-        """Return the largest real y that fits beside `x`, unclipped."""
-        room = self.capacity * (1 + SLACK) - self.bytes_x * x
-        return room / (self.bytes_y + self.bytes_xy * x + TINY)
+        """Return the largest real y that fits together with `x`, not clipped to [1, Y]."""
+        available = self.capacity * (1 + SLACK) - self.bytes_x * x
+        return available / (self.bytes_y + self.bytes_xy * x + TINY)
 
     def largest_x(self) -> Value:
-        """Return the largest real x that leaves room for one step of y; at most X."""
-        room = self.capacity * (1 + SLACK) - self.bytes_y
-        return namespace(room).minimum(self.extent_x, room / (self.bytes_x + self.bytes_xy + TINY))
+        """Return the largest real x that fits together with y = 1; at most X."""
+        available = self.capacity * (1 + SLACK) - self.bytes_y
+        return namespace(available).minimum(
+            self.extent_x, available / (self.bytes_x + self.bytes_xy + TINY)
+        )
 
 
 def best_real_x(problem: TwoTile) -> Value:
-    """Return the real x of the relaxed optimum, inside the box.
+    """Return the real x of the relaxed optimum within the box.
 
-    From the derivative along ``y(x) = (C - p x) / (q + r x)``:
-    ``x = C sqrt(u X) / (sqrt(v Y (r C + p q)) + p sqrt(u X))``, clipped to where both tiles are at
-    least 1 and at most their dimension. Where nothing fits the result has no meaning.
+    Setting the derivative along ``y(x) = (C - p x) / (q + r x)`` to zero yields
+    ``x = C sqrt(u X) / (sqrt(v Y (r C + p q)) + p sqrt(u X))``, clipped so that both tiles are at
+    least 1 and at most their dimension. The result is undefined where the problem is infeasible.
     """
     p = problem
     xp = namespace(p.reload_x, p.capacity)
@@ -100,23 +104,24 @@ def best_real_x(problem: TwoTile) -> Value:
 
 
 def relaxed_cost(problem: TwoTile) -> tuple[Value, Value, Value]:
-    """Return the least relaxed cost with its real tiles: the cost, x and y.
+    """Return the optimum of the relaxation: its cost in bytes and the real tiles x and y.
 
-    Never above the cost of any whole tiles that fit. Where nothing fits it has no meaning.
+    The cost is a lower bound of that of all feasible integer tiles. The result is undefined where
+    the problem is infeasible.
     """
     x = best_real_x(problem)
     xp = namespace(x)
     y = xp.maximum(1.0, xp.minimum(problem.extent_y, problem.largest_y(x)))
-    cost = problem.reload_x * pieces(problem.extent_x, x, relaxed=True)
-    return cost + problem.reload_y * pieces(problem.extent_y, y, relaxed=True), x, y
+    cost = problem.reload_x * tile_count(problem.extent_x, x, relaxed=True)
+    return cost + problem.reload_y * tile_count(problem.extent_y, y, relaxed=True), x, y
 
 
 def candidate_tiles(extent: Value, real: Value, window: int, corners: int) -> Value:
-    """Return whole tiles near a real one, on a leading axis, balanced; 2 (2 w + 2) + c of them.
+    """Return balanced integer tiles near a real one on a leading axis of size 2 (2 w + 2) + c.
 
-    Tiles within the window of the real tile, tiles whose counts are within the window of the real
-    count, and the largest tiles of 1 to `corners` pieces. The first kind matters where tiles are
-    small, the second where counts are.
+    The candidates are the tiles within the window w of the real tile, the tiles whose counts are
+    within w of the real count, and the balanced tiles of 1 to c = `corners` pieces. The first group
+    matters where tiles are small, the second where counts are small.
     """
     xp = namespace(extent, real)
     leading = (-1,) + (1,) * np.ndim(real)
@@ -133,9 +138,9 @@ def candidate_tiles(extent: Value, real: Value, window: int, corners: int) -> Va
 
 
 def side_candidates(problem: TwoTile, window: int, corners: int) -> tuple[Value, Value, Value]:
-    """Return cost, x and y of the candidates in x, each with the largest y beside it.
+    """Return cost, x and y of all candidates in x, each with the largest y that fits.
 
-    All on a leading candidate axis. Where nothing fits the result has no meaning.
+    Candidates are on a leading axis. The result is undefined where the problem is infeasible.
     """
     p = problem
     x = candidate_tiles(p.extent_x, best_real_x(p), window, corners)
@@ -147,6 +152,6 @@ def side_candidates(problem: TwoTile, window: int, corners: int) -> tuple[Value,
 
 
 def stacked(problems: Sequence[TwoTile]) -> TwoTile:
-    """Return problems whose columns are of one shape as one, on a leading axis."""
+    """Stack problems of equal shape along a new leading axis."""
     columns = list(zip(*map(columns_of, problems), strict=True))
     return TwoTile(*map(namespace(*columns[0]).stack, columns))

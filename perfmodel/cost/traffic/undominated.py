@@ -1,4 +1,4 @@
-"""Rows of a table that no other beats."""
+"""Pareto filters: undominated rows of a table, all columns minimised."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import numpy.typing as npt
 
 from perfmodel.cost.traffic.axis import Floats
 
-#: Rows that `undominated` compares with each other.
+#: Number of rows per block that `undominated` compares pairwise.
 _COMPARED = 256
 
 
-def falling(footprint: Floats, traffic: Floats) -> npt.NDArray[np.intp]:
-    """Return the candidates whose traffic is below that of every smaller or equal footprint.
+def pareto_front(footprint: Floats, traffic: Floats) -> npt.NDArray[np.intp]:
+    """Return the indices of the Pareto front of footprint and traffic, by ascending footprint.
 
-    In the order of their footprints: the steps of a staircase.
+    Each candidate returned has less traffic than every other one with a smaller or equal footprint;
+    they are the steps of a staircase.
     """
     order = np.lexsort((traffic, footprint))
     ordered = traffic[order]
@@ -23,9 +24,9 @@ def falling(footprint: Floats, traffic: Floats) -> npt.NDArray[np.intp]:
 
 
 def undominated(columns: list[Floats]) -> npt.NDArray[np.bool_]:
-    """Tell which rows no other is better than or equal to in all columns; of equals, the first.
+    """Return a mask of the undominated rows; of equal rows the first is kept.
 
-    Of many rows only neighbours are compared, and too many left.
+    Long tables are filtered block by block, so that some dominated rows may remain.
     """
     n = len(columns[0])
     if n == 1:
@@ -37,7 +38,7 @@ def undominated(columns: list[Floats]) -> npt.NDArray[np.bool_]:
     at_least = np.ones((n, n), dtype=bool)
     for column in columns:
         at_least &= column[:, None] <= column[None, :]
-    # Ties: rows as good as each other in all columns.
+    # Ties: rows that are equal in all columns.
     tie = at_least & at_least.T
     at_least &= ~tie | np.tri(n, n, -1, dtype=bool).T
     return np.logical_not(np.any(at_least, axis=0))

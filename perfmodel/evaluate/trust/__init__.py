@@ -1,4 +1,4 @@
-"""How far to trust it: every data set and published result, on one page."""
+"""Trust page: errors on every data set and published result, in one Markdown document."""
 
 from perfmodel.evaluate.trust.page import trust_page
 

@@ -1,6 +1,6 @@
-"""The page of errors: Markdown from results of validation and of published claims.
+"""Trust page: Markdown from results of validation and of published claims.
 
-Beside them stands what other tools say of the same rows, as published or as run.
+Errors are compared with those of other tools on the same or similar rows, as published or as run.
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final
 
-from pydantic import Field
-
-from perfmodel.catalog import packages
-from perfmodel.evaluate.datasets import GROUP, dataset, dataset_names
+from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.pairs import pair_scores
 from perfmodel.evaluate.result import ValidationResult, percent
+from perfmodel.evaluate.trust.peers import Peer, peers
 from perfmodel.evaluate.trust.sections import (
     decision_section,
     interval_section,
@@ -23,29 +21,29 @@ from perfmodel.evaluate.trust.sections import (
     short,
 )
 from perfmodel.evidence import Evidence
-from perfmodel.frozen import FrozenModel
-from perfmodel.specfile import read, validate
 
-_WORST = 3
-_DEVICES = 24
-#: Errors that every table shows.
-_SHOWN = ("mape", "median_ape", "bias")
+#: Maximum number of rows listed with the largest errors, and of devices or groups with theirs.
+_WORST_ROWS: Final = 3
+_MAX_GROUPS: Final = 24
+#: Errors shown in every table.
+_ERROR_COLUMNS: Final = ("mape", "median_ape", "bias")
 
 _INTRO = """\
 # How far to trust it
 
-Every data set of measurements that the project has, predicted; rows that cannot be predicted count,
-with their reason. This page is written by `perfmodel validate --nested --trust docs/trust.md`;
-nothing on it is typed by hand.
+This page compares predictions with every data set of measurements in the project. Rows that cannot
+be predicted are counted and the reason is given. The page is written by
+`perfmodel validate --nested --trust docs/trust.md`; nothing on it is typed by hand.
 
 - **error**: mean of |predicted / measured - 1| (MAPE), with the library's specs as they are. Some
-  constants of runtimes were fitted on rows of the same data set; the runtime's file says which.
+  runtime constants were fitted to rows of the same data set; the runtime's spec file lists them.
 - **left out**: the same constants refitted with each device (chip, system, model: as named) left
   out in turn, and judged on it alone.
-- **nested**: left out of every choice as well, and in brackets the points that this costs: what to
-  expect of a device that nobody has measured. Constants start at values of their family that the
-  rows of the data set did not make, and are pulled there; which of them move, and how hard they are
-  pulled, the other devices choose ([how](validate.md#left-out-and-nested)).
+- **nested**: as *left out*, with the device also excluded from every modelling choice: the error to
+  expect on a device that nobody has measured. In brackets: the increase over *left out*, in
+  percentage points. Constants start at, and are regularised towards, family values that were not
+  fitted to this data set. The other devices determine which constants are refitted and how strong
+  the regularisation is ([how](validate.md#left-out-and-nested)).
 - **roofline**: theoretical peak and bandwidth, nothing else; **scaled**: times one factor fitted on
   these very rows; **operations**: operations over peak.
 - **other tool**: the error of the tool that exists for such rows: `=` on the very rows, `~` as
@@ -59,18 +57,18 @@ def trust_page(
     root: Path | None = None,
     evidence: Evidence | None = None,
 ) -> str:
-    """Return the page.
+    """Return the trust page.
 
     Parameters
     ----------
     results
-        Of `perfmodel.evaluate.validate`, best with ``left_out``.
+        Results of `perfmodel.evaluate.validate`, preferably with ``left_out``.
     claims
-        Of `perfmodel.evaluate.reproduce`.
+        Results of `perfmodel.evaluate.reproduce`.
     root
-        Folder of the data: measured files that no data set reads are listed.
+        Folder of the data, to list measured files that no data set reads.
     evidence
-        What the results are evidence of (`perfmodel.evaluate.evidence_of`): whether intervals hold.
+        Evidence of the results (`perfmodel.evaluate.evidence_of`), for the coverage of intervals.
 
     Returns
     -------
@@ -95,12 +93,12 @@ def trust_page(
     return "\n".join(parts)
 
 
-def _share(errors: Mapping[str, Any] | None, name: str = "mape") -> str:
+def _error_cell(errors: Mapping[str, Any] | None, name: str = "mape") -> str:
     value = None if errors is None else errors[name]
     return "" if value is None else short(value, sign=name == "bias")
 
 
-#: Heads of the table of all data sets.
+#: Column heads of the overview table.
 _OVERVIEW = (
     "data set",
     "rows",
@@ -118,22 +116,22 @@ _OVERVIEW = (
 
 
 def _overview(result: ValidationResult, beside: Sequence[Peer]) -> list[str]:
-    """Return a data set at a glance; refitted targets are named where they are not the primary."""
+    """Return the overview row of a data set; refitted targets are named unless primary."""
     primary, trials = result.targets.get(result.primary), result.left_out
     names = {t: "" if t == result.primary else f" {t.removesuffix('_latency_s')}" for t in trials}
     return [
         f"[`{result.name}`](#{result.name})",
         str(result.rows),
         short(result.coverage),
-        *(_share(primary, name) for name in _SHOWN),
-        "; ".join(f"{_share(o)}{names[t]} ({o['left_out']})" for t, o in trials.items()),
-        # What each nesting costs stands beside it.
+        *(_error_cell(primary, name) for name in _ERROR_COLUMNS),
+        "; ".join(f"{_error_cell(o)}{names[t]} ({o['left_out']})" for t, o in trials.items()),
+        # Nested error, with the increase over the plain left-out error in brackets.
         "; ".join(
-            f"{_share(o['nested'])} ({short(o['nested']['mape'] - o['mape'], sign=True)})"
+            f"{_error_cell(o['nested'])} ({short(o['nested']['mape'] - o['mape'], sign=True)})"
             for o in trials.values()
             if "nested" in o
         ),
-        *(_share(result.baselines.get(n)) for n in ("roofline", "roofline_scaled", "compute")),
+        *(_error_cell(result.baselines.get(n)) for n in ("roofline", "roofline_scaled", "compute")),
         ", ".join(f"{'=' if o.same_rows else '~'} {short(o.error)} {o.peer}" for o in beside),
     ]
 
@@ -145,22 +143,22 @@ def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
     rows = [
         [
             f"`{target}`" + (" (primary)" if target == result.primary else ""),
-            *(short(errors[k], sign=k == "bias") for k in (*_SHOWN, "within_10")),
+            *(short(errors[k], sign=k == "bias") for k in (*_ERROR_COLUMNS, "within_10")),
             "" if errors["spearman"] is None else f"{errors['spearman']:.3f}",
         ]
         for target, errors in _targets(result)
     ]
     head = ("", "error %", "median %", "bias %", "within 10 %", "Spearman")
     out.append(markdown_table(head, rows))
-    for title, groups in (("device", result.by_device), ("group", result.by_group)):
+    for kind, groups in (("device", result.by_device), ("group", result.by_group)):
         if len(groups) > 1:
-            out.append(_groups(title, groups))
+            out.append(_groups(kind, groups))
     if result.worst:
-        far = "; ".join(
+        largest = "; ".join(
             f"{w['name']} on {w['device']} {percent(w['error'], sign=True)}"
-            for w in result.worst[:_WORST]
+            for w in result.worst[:_WORST_ROWS]
         )
-        out.append(f"Farthest off: {far}.\n")
+        out.append(f"Largest errors: {largest}.\n")
     out += [f"Not predicted, {u['rows']} rows: {u['reason']}.\n" for u in result.unpredicted]
     out += [f"{note[:1].upper()}{note[1:]}.\n" for note in result.notes]
     for o in beside:
@@ -182,15 +180,15 @@ def _targets(result: ValidationResult) -> list[tuple[str, Mapping[str, Any]]]:
     return [*rows, *result.baselines.items()]
 
 
-def _groups(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
-    largest = sorted(groups.items(), key=lambda kv: -kv[1]["rows"])[:_DEVICES]
+def _groups(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+    largest = sorted(groups.items(), key=lambda kv: -kv[1]["rows"])[:_MAX_GROUPS]
     texts = [
         f"{name} {short(g['mape'])} ({short(g['bias'], sign=True)}, {g['rows']})"
         for name, g in largest
     ]
     more = len(groups) - len(largest)
     texts += [f"and {more} more"] if more else []
-    return f"By {title}, error % (bias, rows): {', '.join(texts)}.\n"
+    return f"By {kind}, error % (bias, rows): {', '.join(texts)}.\n"
 
 
 def _claims(claims: Sequence[Any]) -> str:
@@ -215,46 +213,3 @@ def _unread(root: Path) -> list[str]:
     read = {place for name in dataset_names() for place in dataset(name).PLACES}
     names = sorted(path.name for path in (root / "measured").glob("*.csv*"))
     return [name for name in names if f"measured/{name}" not in read and "_heldout" not in name]
-
-
-#: In a package of data sets, beside its readers.
-_FILE = "peers.yaml"
-
-
-class Peer(FrozenModel):
-    """An error of another tool on a data set, or on one of its kind."""
-
-    data: str
-    """Data set that it stands beside."""
-    peer: str
-    """The other tool."""
-    error: float = Field(gt=0)
-    """Mean absolute percentage error as a fraction."""
-    what: str
-    """Of what: rows, devices, whether the device was seen."""
-    same_rows: bool = False
-    """Whether it was measured on the very rows of the data set."""
-    source: str
-    """Title of the document, or how it was run."""
-    url: str | None = None
-    """Its address."""
-
-
-class Peers(FrozenModel):
-    """The file."""
-
-    schema_version: Literal[1]
-    """Version of this form."""
-    peers: tuple[Peer, ...]
-    """One an error."""
-
-
-def peers() -> tuple[Peer, ...]:
-    """Return the errors of other tools that installed packages of data sets know."""
-    known: list[Peer] = []
-    for package in packages(GROUP):
-        file = Path(str(package.__path__[0])) / _FILE
-        if file.is_file():
-            data, marks = read(file)
-            known += validate(Peers, data, marks, file.name).peers
-    return tuple(known)

@@ -1,4 +1,4 @@
-"""Sections of the trust page: whether intervals hold, and which of two alternatives is chosen."""
+"""Sections of the trust page: coverage of intervals, and pairwise ranking accuracy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from perfmodel.evaluate.pairs import PREDICTORS, PairScore
 from perfmodel.evaluate.result import percent
 from perfmodel.evidence import Coverage, Evidence, coverage
 
-#: Rows, or pairs, from which on a class says something.
+#: Minimum number of rows or pairs of a reported class.
 _ENOUGH = 50
 
 _INTRO = """\
@@ -26,16 +26,16 @@ for its rows, at most 40 of them. The 90 % interval should hold 85 to 95 % and t
 
 
 def interval_section(evidence: Evidence) -> str:
-    """Return the shares inside the intervals by class and basis, and where they miss them."""
+    """Return the section on the coverage of intervals by class and basis, with deviations."""
     each = [
         one for one in coverage(evidence, lambda name: runtime(name).lineage) if one.rows >= _ENOUGH
     ]
     classes = [one for one in each if not one.runtime]
     missed = [one for one in classes if not one.holds or _wide(one)]
-    said = [f"- {_name(one)}: {_why(one, each)}." for one in missed]
+    reasons = [f"- {_name(one)}: {_why(one, each)}." for one in missed]
     parts = [_INTRO, _table("class of workloads", classes)]
-    if said:
-        parts.append("Where they do not hold, or are wide:\n\n" + "\n".join(said) + "\n")
+    if reasons:
+        parts.append("Where they do not hold, or are wide:\n\n" + "\n".join(reasons) + "\n")
     parts.append(_table("runtime", [one for one in each if one.runtime]))
     return "\n".join(parts)
 
@@ -49,14 +49,16 @@ def _name(one: Coverage) -> str:
 
 
 def _why(one: Coverage, each: Sequence[Coverage]) -> str:
-    """Return what is off, and the runtimes that are farthest off."""
+    """Return the deviation of a class, and the runtimes that deviate most."""
     texts: list[str] = []
     if not one.holds:
         texts.append(f"{short(one.half)} % and {short(one.most)} % inside")
     if _wide(one):
         texts.append(f"the ratio is {one.ratio:.2g}")
-    of = [other for other in each if other[:3] == one[:3] and other.runtime and not other.holds]
-    worst = sorted(of, key=lambda other: -abs(other.most - 0.9) - abs(other.half - 0.5))[:3]
+    deviating = [
+        other for other in each if other[:3] == one[:3] and other.runtime and not other.holds
+    ]
+    worst = sorted(deviating, key=lambda other: -abs(other.most - 0.9) - abs(other.half - 0.5))[:3]
     if worst:
         texts.append("farthest off " + ", ".join(f"`{other.runtime}`" for other in worst))
     return "; ".join(texts)
@@ -100,7 +102,7 @@ _DIFFER = {
 
 
 def decision_section(scores: Sequence[PairScore]) -> str:
-    """Return the section of `perfmodel.evaluate.pairs.pair_scores`."""
+    """Return the section on pairwise ranking accuracy (`perfmodel.evaluate.pairs.pair_scores`)."""
     head = (
         "decision",
         "class of workloads",
@@ -133,7 +135,7 @@ def _share(one: PairScore, predictor: str) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """Return a table, its first columns aligned to the left."""
+    """Return a Markdown table with the first `left` columns aligned left, others right."""
     align = ["---"] * left + ["---:"] * (len(head) - left)
     lines = ["| " + " | ".join(row) + " |" for row in (head, align, *rows)]
     return "\n".join(lines) + "\n"

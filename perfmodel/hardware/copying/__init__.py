@@ -1,1 +1,1 @@
-"""Specs of one's own, copied from those of the library."""
+"""New specs derived from copies of library specs."""

@@ -1,4 +1,4 @@
-"""Changes to the text of a spec file that leave everything else, comments too, as it stands."""
+"""Edits of the text of a spec file that preserve everything else, including comments."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import yaml
 from perfmodel.marks import PROVENANCE
 from perfmodel.specfile import reads_as_text
 
-#: Keys of a number that describe the old value alone.
+#: Keys of a number that only describe the old value.
 _OF_THE_OLD: Final = frozenset((*PROVENANCE, "value", "clock"))
 
 
 class SpecText:
-    """A spec file as text, and the places of its values.
+    """Text of a spec file with the positions of its values.
 
-    The file has been read by the strict reader before: this one finds places alone.
+    The strict reader has validated the file before; this one only locates values.
     """
 
     def __init__(self, text: str) -> None:
@@ -26,69 +26,69 @@ class SpecText:
         self._root = cast("yaml.MappingNode", _compose(text))
 
     def entry(self, section: str, name: str = "") -> yaml.MappingNode | None:
-        """The mapping of a section, or its entry with a name."""
-        found = _child(self._root, section)
-        if found is None or not name:
-            return found[1] if found and isinstance(found[1], yaml.MappingNode) else None
-        listed = isinstance(found[1], yaml.SequenceNode)
-        for entry in cast("list[yaml.Node]", found[1].value if listed else []):
+        """Return the mapping of a section, or its entry with a name."""
+        pair = _child(self._root, section)
+        if pair is None or not name:
+            return pair[1] if pair and isinstance(pair[1], yaml.MappingNode) else None
+        listed = isinstance(pair[1], yaml.SequenceNode)
+        for entry in cast("list[yaml.Node]", pair[1].value if listed else []):
             named = _child(entry, "name")
             if named is not None and named[1].value == name:
                 return cast("yaml.MappingNode", entry)
         return None
 
     def remove(self, key: str) -> None:
-        """Take a key of the top out, with the lines that it stands on."""
-        found = _child(self._root, key)
-        if found is not None:
-            start = self._line_start(found[0].start_mark.index)
-            self._apply([(start, self._line_end(_end(found[1])) + 1, "")])
+        """Remove a top-level key with its lines."""
+        pair = _child(self._root, key)
+        if pair is not None:
+            start = self._line_start(pair[0].start_mark.index)
+            self._apply([(start, self._line_end(_end(pair[1])) + 1, "")])
 
     def put(self, section: str, key: str, written: str) -> None:
-        """Set a key of the top, or of a section, to a text in flow style."""
+        """Set a top-level key, or a key of a section, to a text in flow style."""
         node = self.entry(section) if section else self._root
         self._apply([self._placed(node or self._root, key, written)])
 
     def put_number(
-        self, section: str, name: str, path: list[str], value: str, said: Mapping[str, str]
+        self, section: str, name: str, path: list[str], value: str, provenance: Mapping[str, str]
     ) -> None:
-        """Set a number below an entry, with where it is from; other keys of it are kept.
+        """Set a number below an entry with its provenance, preserving its other keys.
 
         Parameters
         ----------
         section, name
-            ``memories`` and ``dram``; the top of the file, or of a section, where empty.
+            ``memories`` and ``dram``; empty for the top of the file, or of a section.
         path
             Keys below the entry: ``["peaks", "int8"]``.
         value
             The number with its unit.
-        said
+        provenance
             ``source``, ``confidence``, ``note`` and further keys of the number.
         """
         parent = (self.entry(section, name) if section else None) or self._root
         *above, key = path
         for at, step in enumerate(above):
-            found = _child(parent, step)
-            if found is None or not isinstance(found[1], yaml.MappingNode):
-                inner = f"{{{key}: {self._number(None, value, said)}}}"
+            pair = _child(parent, step)
+            if pair is None or not isinstance(pair[1], yaml.MappingNode):
+                inner = f"{{{key}: {self._number(None, value, provenance)}}}"
                 for outer in reversed(above[at + 1 :]):
                     inner = f"{{{outer}: {inner}}}"
                 self._apply([self._placed(parent, step, inner)])
                 return
-            parent = found[1]
-        found = _child(parent, key)
-        written = self._number(found[1] if found else None, value, said)
+            parent = pair[1]
+        pair = _child(parent, key)
+        written = self._number(pair[1] if pair else None, value, provenance)
         self._apply([self._placed(parent, key, written)])
 
     def lower(self, origin: str) -> int:
         """Mark every measured or fitted number as carried over from another device.
 
-        Such numbers become ``estimated``, with a note that says what they were.
+        Such numbers become ``estimated``, with a note on their former confidence.
 
         Returns
         -------
         int
-            How many numbers, and defaults of numbers, said so.
+            Number of changed confidences, of numbers and of defaults.
         """
         edits: list[tuple[int, int, str]] = []
         marked = 0
@@ -99,18 +99,18 @@ class SpecText:
             marked += 1
             edits.append((stated[1].start_mark.index, _end(stated[1]), "estimated"))
             if _child(node, "value") is None:
-                continue  # a default of other numbers: the head of the file says it
-            said, note = f"{stated[1].value} on {origin}, carried over", _child(node, "note")
-            written = quoted(f"{note[1].value}; {said}" if note else said)
+                continue  # default of other numbers; noted in the header of the file
+            origin_text, note = f"{stated[1].value} on {origin}, carried over", _child(node, "note")
+            written = quoted(f"{note[1].value}; {origin_text}" if note else origin_text)
             edits.append(self._placed(node, "note", written))
         self._apply(edits)
         return marked
 
     def _placed(self, parent: yaml.MappingNode, key: str, written: str) -> tuple[int, int, str]:
-        """The edit that sets a key of a mapping to a text in flow style."""
-        found = _child(parent, key)
-        if found is not None:
-            return found[0].end_mark.index, _end(found[1]), f": {written}"
+        """Return the edit that sets a key of a mapping to a text in flow style."""
+        pair = _child(parent, key)
+        if pair is not None:
+            return pair[0].end_mark.index, _end(pair[1]), f": {written}"
         if parent.flow_style:
             at = parent.end_mark.index - 1
             return at, at, f"{', ' if parent.value else ''}{key}: {written}"
@@ -123,25 +123,25 @@ class SpecText:
             self.text = self.text[:start] + new + self.text[end:]
         self._root = cast("yaml.MappingNode", _compose(self.text))
 
-    def _number(self, node: yaml.Node | None, value: str, said: Mapping[str, str]) -> str:
+    def _number(self, node: yaml.Node | None, value: str, provenance: Mapping[str, str]) -> str:
         parts = [f"value: {quoted(value)}"]
-        parts += [f"{key}: {quoted(text)}" for key, text in said.items()]
+        parts += [f"{key}: {quoted(text)}" for key, text in provenance.items()]
         if isinstance(node, yaml.MappingNode):
-            for key, kept in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
-                if key.value not in _OF_THE_OLD and key.value not in said:
-                    parts.append(f"{key.value}: {self.text[kept.start_mark.index : _end(kept)]}")
+            for key, child in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
+                if key.value not in _OF_THE_OLD and key.value not in provenance:
+                    parts.append(f"{key.value}: {self.text[child.start_mark.index : _end(child)]}")
         return "{" + ", ".join(parts) + "}"
 
     def _line_start(self, at: int) -> int:
         return self.text.rfind("\n", 0, at) + 1
 
     def _line_end(self, at: int) -> int:
-        found = self.text.find("\n", at)
-        return len(self.text) if found < 0 else found
+        end = self.text.find("\n", at)
+        return len(self.text) if end < 0 else end
 
 
 def quoted(text: str) -> str:
-    """A text as a scalar that reads back as itself; a bare number stays bare."""
+    """Return a text as a YAML scalar that reads back unchanged; a bare number remains bare."""
     try:
         float(text)
     except ValueError:
@@ -151,7 +151,7 @@ def quoted(text: str) -> str:
 
 
 def _compose(text: str) -> yaml.Node:
-    # Both loaders count characters in their marks; composing runs no code of a file.
+    # Both loaders count characters in their marks; composing executes no constructors.
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return cast("Any", yaml).compose(text, Loader=loader)
 
@@ -165,7 +165,7 @@ def _child(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
 
 
 def _end(node: yaml.Node) -> int:
-    """Where a value ends; that of a block collection is the end of its last value."""
+    """Return the end index of a value; for a block collection, the end of its last value."""
     if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
         return _end(node.value[-1][1])
     if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:

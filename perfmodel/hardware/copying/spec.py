@@ -1,4 +1,4 @@
-"""A device of one's own, copied from one of the library with some facts set."""
+"""Copy of a device's spec under a new name, with some of its facts set."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from perfmodel.hardware import library
 from perfmodel.hardware.copying.edit import SpecText, quoted
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
+from perfmodel.hardware.runtime import ideal_runtime
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
 from perfmodel.table import Result
 from perfmodel.table.result import SUFFIXES
 
-#: Key under `sources` of what the user sets.
+#: Key under `sources` for numbers set by the user.
 SOURCE: Final = "set_by_user"
 
-_IDEAL: Final = Runtime(name="ideal")
 #: Factors that stated peaks are divided by.
 _SPEEDUPS: Final = ("sparse_speedup", "accumulator_speedup")
 
@@ -33,17 +32,17 @@ Confidence = Literal["estimated", "datasheet", "measured"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A number in which the new spec differs from the one that it was copied from.
+    """A number in which the new spec differs from its original.
 
     Attributes
     ----------
     path : str
-        Of the fact, with names: ``memories.dram.bandwidth``.
+        Path of the fact, with names: ``memories.dram.bandwidth``.
     before, after : float or None
-        SI; None where nothing was stated.
+        Values in SI units; None if nothing was stated.
     dimension : str
     cause : str
-        ``set``, or what it follows: ``in proportion to engines.npu.clock``.
+        ``set``, or the rule that changed it: ``in proportion to engines.npu.clock``.
     """
 
     path: str
@@ -57,15 +56,13 @@ class Change:
         return f"{self.path}: {old} -> {self._shown(self.after)} ({self.cause})"
 
     def _shown(self, value: float, digits: int | None = 4) -> str:
-        unit = ""
-        if self.dimension == "compute":
-            key = self.path.rpartition(".")[2]
-            unit = "FLOP/s" if key.startswith(("fp", "bf", "tf", "mx", "nv")) else "OP/s"
+        floating = self.path.rpartition(".")[2].startswith(("fp", "bf", "tf", "mx", "nv"))
+        unit = ("FLOP/s" if floating else "OP/s") if self.dimension == "compute" else ""
         return units.show(value, self.dimension, digits=digits, unit=unit)
 
     @property
     def written(self) -> str:
-        """The number as a spec file has it: what was set in full, what follows in five digits."""
+        """The number as written in a spec file: exact if set, else with five digits."""
         if units.DIMENSIONS[self.dimension].unit in ("1", "clock"):
             return f"{self.after:.12g}"
         return self._shown(self.after, None if self.cause == "set" else 5)
@@ -73,24 +70,24 @@ class Change:
 
 @dataclass(frozen=True, repr=False)
 class NewSpec(Result):
-    """A spec file that does not lie anywhere yet.
+    """A spec file that has not been saved yet.
 
     Attributes
     ----------
     device : Device
-        What the text reads back as.
+        Device that the text defines.
     text : str
         YAML.
     base : str
         Device that it was copied from.
     why : str
-        Why from this one, where nobody named it.
+        Reason for the choice of `base`, if it was chosen automatically.
     changes : tuple of Change
     carried_over : int
-        Numbers that were measured or fitted on the other device, now marked as estimates.
+        Number of values measured or fitted on `base`, now marked as estimates.
     overrides : bool
-        Whether the library has a device of this name, for which the file stands where its folder is
-        named.
+        Whether the library has a device of this name, which the file replaces if its folder is
+        given.
     """
 
     noun = "spec"
@@ -106,29 +103,29 @@ class NewSpec(Result):
     def save(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, path: str | Path, *, force: bool = False, **forms: Any
     ) -> Path:
-        """Write the spec file whole or not at all; what was set in any other form of an answer.
+        """Write the spec file atomically; other suffixes save the list of changes as a result.
 
         Raises
         ------
         InputError
-            Something is there already and `force` is not set, or it cannot be written.
+            The file exists and `force` is not set, or it cannot be written.
         """
         if Path(path).suffix in SUFFIXES:
             super().save(path, **forms)
             return Path(path)
-        found = saving_faults(path, force)
-        if found:
-            raise InputError(found)
+        faults = saving_faults(path, force)
+        if faults:
+            raise InputError(faults)
         write_text(path, self.text)
         return Path(path)
 
     @property
     def headline(self) -> str:
-        """Which device was copied, and why that one."""
+        """Name of the device that was copied, and the reason for it."""
         return f"a copy of {self.base}" + (f" ({self.why})" if self.why else "")
 
     def cautions(self) -> list[str]:
-        """Return what was changed, what became of the other numbers, and the grade."""
+        """Return the changes, the number of values carried over, the runtime and the grade."""
         lines = [str(change) for change in self.changes]
         if self.carried_over:
             word = "number" if self.carried_over == 1 else "numbers"
@@ -146,7 +143,7 @@ class NewSpec(Result):
         return [*lines, f"grade {grade.letter} ({grade.score:.2f})  {grade.advice}"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was copied and what was set, ready for JSON."""
+        """Return the copied device and the changes, ready for JSON."""
         grade = self.device.grade()
         return {
             "name": self.device.name,
@@ -163,17 +160,17 @@ class NewSpec(Result):
 
 
 def saving_faults(path: str | Path, force: bool, option: str = "-o") -> list[Fault]:
-    """Faults of a spec file that is to be written; an existing one is a fault unless `force`."""
-    found = output_faults(path, (".yaml", ".yml"), option)
-    if not found and Path(path).exists() and not force:
-        found.append(
+    """Return the faults of an output path; an existing file is a fault unless `force`."""
+    faults = output_faults(path, (".yaml", ".yml"), option)
+    if not faults and Path(path).exists() and not force:
+        faults.append(
             Fault(
                 f"'{path}' exists already",
                 file=option,
                 expected="another name, or --force to replace it",
             )
         )
-    return found
+    return faults
 
 
 def copied(
@@ -193,26 +190,26 @@ def copied(
     Parameters
     ----------
     name
-        Snake case; must be free.
+        Name in snake case; must not be an alias of another device.
     base
-        Device to copy. Of a file of the library that inherits from none the text is copied, with
-        its comments; otherwise everything that it inherits is written out.
+        Device to copy. If it is a library file without a base, its text is copied including
+        comments; otherwise all inherited values are written out.
     settings
-        Facts by path, as `Machine.vary` takes them, and ``memories.NAME.sustained_bandwidth``.
-        What is in proportion to them goes with them.
+        Facts by path, in the form that `Machine.vary` accepts, and
+        ``memories.NAME.sustained_bandwidth``. Facts proportional to them are scaled.
     title, source
-        Full name of the product; document that the set numbers are from.
+        Full name of the product; document that states the set numbers.
     confidence
-        Of the set numbers.
+        Confidence of the set numbers.
     runtime
-        Default runtime; that of `base` where left out.
+        Default runtime; that of `base` if empty.
     why
-        Why from `base`.
+        Reason for the choice of `base`.
 
     Raises
     ------
     InputError
-        Every fault of the name, the settings and the runtime.
+        Lists every fault of the name, the settings and the runtime.
     """
     faults = FaultList()
     faults.extend(name_faults(name, directories))
@@ -230,27 +227,27 @@ def copied(
     if runtime:
         text.put("", "default_runtime", quoted(runtime))
     if changes:
-        said = quoted(source or "Set by the user; no document is named")
-        entry = f"{{title: {said}}}"
+        document = quoted(source or "Set by the user; no document is named")
+        entry = f"{{title: {document}}}"
         if base.sources:
             text.put("sources", SOURCE, entry)
         else:
             text.put("", "sources", f"{{{SOURCE}: {entry}}}")
     for change in changes:
         _write(text, base, change, confidence)
-    first, _, rest = text.text.partition("\n")
+    first, _, lines_below = text.text.partition("\n")
     head = _head(name, base, changes, lowered)
-    # An editor finds the schema by the first line.
+    # Editors expect the schema reference in the first line.
     schema = first.startswith("# yaml-language-server")
-    whole = f"{first}\n{head}{rest}" if schema else head + text.text
-    data, marks = read(whole, name)
+    written = f"{first}\n{head}{lines_below}" if schema else head + text.text
+    data, marks = read(written, name)
     device = validate(Device, data, marks, f"the copy of {base.name}")
     overrides = name in library.entries("devices", directories)
-    return NewSpec(device, whole, base.name, why, tuple(changes), lowered, overrides)
+    return NewSpec(device, written, base.name, why, tuple(changes), lowered, overrides)
 
 
 def name_faults(name: str, directories: Iterable[str | Path]) -> list[Fault]:
-    """Faults of a name for a new device."""
+    """Return the faults of a name for a new device."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         meant = re.sub(r"[^a-z0-9_]+", "_", name.strip().lower()).strip("_")
         fits = re.fullmatch(r"[a-z][a-z0-9_]*", meant)
@@ -261,30 +258,30 @@ def name_faults(name: str, directories: Iterable[str | Path]) -> list[Fault]:
                 suggestion=meant if fits else "",
             )
         ]
-    known = library.entries("devices", directories).values()
-    own = next((entry.name for entry in known if name in entry.aliases), "")
-    if own and name not in {entry.name for entry in known}:
-        return [
-            Fault(
-                f"'{name}' is another name of {own} in the library",
-                expected=f"another name, or {own} to stand for it",
-                suggestion=f"my_{name}",
-            )
-        ]
-    return []
+    known = library.entries("devices", directories)
+    own = next((entry.name for entry in known.values() if name in entry.aliases), "")
+    if not own or name in known:
+        return []
+    return [
+        Fault(
+            f"'{name}' is another name of {own} in the library",
+            expected=f"another name, or {own} to stand for it",
+            suggestion=f"my_{name}",
+        )
+    ]
 
 
 def _text_of(base: Device, directories: Iterable[str | Path]) -> str:
-    """The file of a device of the library where it stands alone; else its spec, written out."""
+    """Return the text of a library device without a base; otherwise its spec, written out."""
     entry = library.entries("devices", directories).get(base.name)
-    alone = entry is not None and not entry.base and entry.path.suffix != ".json"
-    if entry is not None and alone and library.hardware(base.name, directories) == base:
+    stands_by_itself = entry is not None and not entry.base and entry.path.suffix != ".json"
+    if entry is not None and stands_by_itself and library.hardware(base.name, directories) == base:
         return entry.path.read_text(encoding="utf-8")
     return base.to_yaml()
 
 
 def _resolved(base: Device, settings: Mapping[str, Any]) -> list[Change]:
-    """Every number that the settings change, those that follow in proportion included."""
+    """Return every number that the settings change, including those that scale with them."""
     machine, faults = _machine(base), FaultList()
     for path in settings:
         if any(part in _SPEEDUPS for part in path.split(".")):
@@ -295,35 +292,35 @@ def _resolved(base: Device, settings: Mapping[str, Any]) -> list[Change]:
                     expected="the dense peak: engines.NAME.peaks.FORMAT",
                 )
             )
-    facts = {path: given for path, given in settings.items() if not _is_sustained(path)}
+    facts = {path: value for path, value in settings.items() if not _is_sustained(path)}
     varied = faults.trying(machine.vary, facts)
     rates: dict[str, float] = {}
-    for path, given in settings.items():
+    for path, value in settings.items():
         if _is_sustained(path):
-            rate = faults.trying(_sustained, machine, varied or machine, path, given)
+            rate = faults.trying(_sustained, machine, varied or machine, path, value)
             if rate is not None:
                 rates[machine.resolve(path)] = rate
     faults.settle()
     assert varied is not None
-    found = [change for change in _changes(base, machine, varied) if change.path not in rates]
+    changes = [change for change in _changes(base, machine, varied) if change.path not in rates]
     for path, rate in rates.items():
-        found.append(Change(path, _stated(base, path), rate, "bandwidth"))
-    return found
+        changes.append(Change(path, _stated(base, path), rate, "bandwidth"))
+    return changes
 
 
 def _machine(base: Device) -> Machine:
-    return Machine(base, _IDEAL)
+    return Machine(base, ideal_runtime())
 
 
 def _is_sustained(path: str) -> bool:
     return path.startswith("memories.") and path.endswith(".sustained_bandwidth")
 
 
-def _sustained(machine: Machine, varied: Machine, path: str, given: Any) -> float:
-    """A sustained bandwidth, which no fact holds: they hold its share of the theoretical one."""
-    of = path.removesuffix("sustained_bandwidth") + "bandwidth"
-    rate = machine.vary({of: given})[of]
-    theoretical = varied[of]
+def _sustained(machine: Machine, varied: Machine, path: str, value: Any) -> float:
+    """Return a sustained bandwidth in B/s; facts only store its share of the theoretical one."""
+    bandwidth = path.removesuffix("sustained_bandwidth") + "bandwidth"
+    rate = machine.vary({bandwidth: value})[bandwidth]
+    theoretical = varied[bandwidth]
     if rate > theoretical:
         raise input_error(
             f"{units.show(rate, 'bandwidth')} is more than the memory has",
@@ -334,55 +331,50 @@ def _sustained(machine: Machine, varied: Machine, path: str, given: Any) -> floa
 
 
 def _stated(base: Device, path: str) -> float | None:
-    name = path.split(".")[1]
-    memory = base.memory(name)
-    given, theoretical = memory.sustained_bandwidth, memory.bandwidth
-    if given is None:
+    memory = base.memory(path.split(".")[1])
+    if memory.sustained_bandwidth is None:
         return None
-    share = _machine(base).facts[f"memories.{name}.sustained_fraction"]
-    return share * _machine(base).facts[f"memories.{name}.bandwidth"] if theoretical else None
+    facts, at = _machine(base).facts, f"memories.{memory.name}."
+    return facts[f"{at}sustained_fraction"] * facts[f"{at}bandwidth"]
 
 
 def _changes(base: Device, machine: Machine, varied: Machine) -> list[Change]:
-    found: list[Change] = []
+    changes: list[Change] = []
     for path, value in varied.facts.items():
         writer = varied.provenance[path].writer
         cause = writer.removeprefix("vary").strip(" ()") or "set"
         section, name, key = (path.split(".", 2) + ["", ""])[:3]
-        if not writer.startswith("vary") or cause.startswith("by "):
+        if not writer.startswith("vary") or cause.startswith("by ") or key == "sustained_fraction":
             continue
         if section == "memories" and cause != "set" and base.memory(name).bandwidth.per_clock:
-            continue  # stated by the clock, which takes it along
-        change = Change(path, machine.get(path), float(value), machine.dimension(path), cause)
-        if key == "sustained_fraction":
-            continue
-        found.append(change)
+            continue  # stated per clock, so it scales with the clock
+        before, dimension = machine.get(path), machine.dimension(path)
+        changes.append(Change(path, before, float(value), dimension, cause))
     for memory in base.memories:
         at = f"memories.{memory.name}."
         rate, share = varied.facts[f"{at}bandwidth"], varied.facts.get(f"{at}sustained_fraction")
         set_share = f"{at}sustained_fraction" in varied.varied
-        moved = f"{at}bandwidth" in varied.varied and memory.sustained_bandwidth is not None
-        if share is not None and (set_share or moved):
+        follows = f"{at}bandwidth" in varied.varied and memory.sustained_bandwidth is not None
+        if share is not None and (set_share or follows):
             cause = "set" if set_share else f"{share:.3g} of the theoretical rate"
             path = f"{at}sustained_bandwidth"
-            found.append(Change(path, _stated(base, path), rate * share, "bandwidth", cause))
-    return found
+            changes.append(Change(path, _stated(base, path), rate * share, "bandwidth", cause))
+    return changes
 
 
 def _write(text: SpecText, base: Device, change: Change, confidence: Confidence) -> None:
     follows = change.cause != "set"
-    said = {"source": SOURCE, "confidence": "estimated" if follows else confidence}
+    provenance = {"source": SOURCE, "confidence": "estimated" if follows else confidence}
     if follows:
-        said["note"] = f"{change.cause}, as on {base.name}"
-    section, *rest = change.path.split(".")
-    if not rest:
-        text.put_number("", "", [section], change.written, said)
-    elif section in ("power", "energy"):
-        text.put_number(section, "", rest, change.written, said)
-    else:
-        if rest[1] in ("peaks", "vector_peaks"):
-            said["sparsity"] = "dense"
-        text.put_number(section, rest[0], rest[1:], change.written, said)
+        provenance["note"] = f"{change.cause}, as on {base.name}"
+    section, *keys = change.path.split(".")
+    if not keys or section in ("power", "energy"):
+        text.put_number(section if keys else "", "", keys or [section], change.written, provenance)
+        return
+    name, *below = keys
+    if below[0] in ("peaks", "vector_peaks"):
+        provenance["sparsity"] = "dense"
+    text.put_number(section, name, below, change.written, provenance)
 
 
 def _head(name: str, base: Device, changes: list[Change], lowered: int) -> str:

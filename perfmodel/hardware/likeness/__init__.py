@@ -1,1 +1,1 @@
-"""Which device of the library is most like another: by bandwidth, peak, age and tags."""
+"""Similarity of devices by bandwidth, peak, age and tags, and well-known products."""

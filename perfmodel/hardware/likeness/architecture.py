@@ -1,4 +1,4 @@
-"""What decides how code runs on a machine: its family, and the extensions of its cores."""
+"""Processor families and extensions: whether the numbers of one core apply to another."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Final, NamedTuple, cast
 from perfmodel.errors import Fault
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import facts_of
-from perfmodel.hardware.likeness.products import HardwareProduct, catalogue
-from perfmodel.hardware.runtime import Runtime
+from perfmodel.hardware.likeness.distance import catalogue
+from perfmodel.hardware.likeness.products import HardwareProduct
+from perfmodel.hardware.runtime import ideal_runtime
 
-_IDEAL: Final = Runtime(name="ideal")
-#: Facts of an engine that hold for any core of its family, or that the catalogue's facts replace.
+#: Facts of an engine that hold for any core of its family, or that the catalogue supplies.
 _OF_ANY: Final = ("peaks", "vector_peaks", "clock", "boost_clock", "units")
 
 
 class Architecture(NamedTuple):
-    """A family of machines, and what a machine has beyond its family's least member.
+    """A family of machines, and the extensions beyond the least capable member of the family.
 
     Attributes
     ----------
     family
-        Key of the catalogue's families; empty where none is stated and no tags tell it.
+        Key of the catalogue's families; empty if neither stated nor implied by tags.
     has
         Keys of its extensions.
     """
@@ -31,13 +31,13 @@ class Architecture(NamedTuple):
     has: frozenset[str]
 
     def __str__(self) -> str:
-        what = str(_families()[self.family]["what"]) if self.family else "of no stated family"
-        names = [named(one) for one in sorted(self.has)]
-        return f"{what} with {' and '.join(names)}" if names else what
+        family = str(_families()[self.family]["what"]) if self.family else "of no stated family"
+        names = [named(extension) for extension in sorted(self.has)]
+        return f"{family} with {' and '.join(names)}" if names else family
 
 
 def named(extension: str) -> str:
-    """Return what an extension is called."""
+    """Return the display name of an extension."""
     return str(catalogue()["extensions"][extension])
 
 
@@ -46,7 +46,7 @@ def _families() -> dict[str, dict[str, Any]]:
 
 
 def of_device(device: Device) -> Architecture:
-    """Return the architecture of a device of the library, as its tags or the catalogue state it."""
+    """Return the architecture of a library device, from the catalogue or its tags."""
     return _of(catalogue()["cores"].get(device.name, {}), frozenset(device.tags), by_tags=True)
 
 
@@ -73,19 +73,19 @@ def _of(stated: dict[str, Any], tags: frozenset[str], *, by_tags: bool) -> Archi
 
 
 def unlike(product: HardwareProduct, device: Device) -> str:
-    """Return why a device's numbers say nothing of a product's; empty where they may."""
-    wanted, had = of_product(product), of_device(device)
-    if wanted.family != had.family:
-        return f"{device.name} is {had}, and the {product.sketch.title} is {wanted}"
-    more = sorted(had.has - wanted.has)
+    """Return the reason why a device's numbers do not apply to a product; empty if they may."""
+    wanted, actual = of_product(product), of_device(device)
+    if wanted.family != actual.family:
+        return f"{device.name} is {actual}, and the {product.sketch.title} is {wanted}"
+    more = sorted(actual.has - wanted.has)
     if more:
-        names = " and ".join(named(one) for one in more)
+        names = " and ".join(named(extension) for extension in more)
         return f"{device.name} has {names}, which the {product.sketch.title} lacks"
     return ""
 
 
 def none_like(product: HardwareProduct) -> str:
-    """Return what is needed of a product that no device of the library is like."""
+    """Return the message for a product without a comparable device in the library."""
     return (
         f"a spec of the {product.sketch.title} with its own numbers: it is {of_product(product)}, "
         "and no device of the library is that and no more, so that nothing can be copied"
@@ -93,22 +93,22 @@ def none_like(product: HardwareProduct) -> str:
 
 
 def copy_fault(
-    product: HardwareProduct, device: Device, given: Iterable[str], runtime: str
+    product: HardwareProduct, device: Device, paths: Iterable[str], runtime: str
 ) -> Fault | None:
-    """Return the fault of a copy across architectures, with what would be needed.
+    """Return the fault of a copy across architectures, with the settings that would resolve it.
 
     Parameters
     ----------
-    given
-        Facts that are set.
+    paths
+        Paths of the facts that are set.
     runtime
-        Runtime that is named; empty for the copied one's.
+        Runtime named by the user; empty for that of the copied device.
     """
     why = unlike(product, device)
     if not why:
         return None
     same = of_product(product).family == of_device(device).family
-    missing = [path for path in _of_the_core(device) if path not in set(given)] if same else []
+    missing = [path for path in _of_the_core(device) if path not in set(paths)] if same else []
     if same and runtime and not missing:
         return None
     needed = f"a device that is {of_product(product)}"
@@ -121,10 +121,10 @@ def copy_fault(
 
 
 def _of_the_core(device: Device) -> list[str]:
-    """Return the facts of the main engine that are of its core."""
+    """Return the paths of the main engine's facts that are specific to its core."""
     stem = f"engines.{device.main_engine}."
     return [
         path
-        for path in facts_of(device, _IDEAL).values
+        for path in facts_of(device, ideal_runtime()).values
         if path.startswith(stem) and path.removeprefix(stem).split(".")[0] not in _OF_ANY
     ]

@@ -1,4 +1,9 @@
-"""How far two devices are apart, by the facts that decide most predictions."""
+"""Distance between two devices: octaves of bandwidth and peak, plus class and year.
+
+``d = hypot(log2(B/B'), rms_f(log2(P_f/P'_f))) + 2 * (share of class tags missing) + 0.05 * years``
+for main memory bandwidths B and dense peaks P_f by format f. The weights are conventions of this
+project.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -16,55 +21,36 @@ from perfmodel.errors import Fault, InputError, nearest, no_such
 from perfmodel.hardware import library
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import facts_of
-from perfmodel.hardware.runtime import Runtime
+from perfmodel.hardware.runtime import ideal_runtime
 from perfmodel.settings import FaultList
+from perfmodel.specfile import shipped
 from perfmodel.table import Result, Table
 from perfmodel.table.text import as_text
 
-#: Formats by which peaks are compared, the first that both have.
-_FORMATS: Final = ("int8", "fp16", "bf16", "fp32", "int16", "fp8", "fp64", "int4")
-#: Octaves that another class of device counts, and a year.
+#: Distance, in octaves, of a different device class and of one year.
 _CLASS, _YEAR = 2.0, 0.05
-#: Octaves that a wanted peak counts where the device has none in its format.
+#: Distance, in octaves, of a wanted peak in a format that the device lacks.
 _MISSING: Final = 1.5
-#: Tags that make a class: two devices that share none are of different classes.
-CLASSES: Final = (
-    "phone",
-    "mcu",
-    "npu",
-    "fpga",
-    "datacenter",
-    "consumer",
-    "edge",
-    "sbc",
-    "server",
-    "desktop",
-    "laptop",
-    "gpu",
-    "cpu",
-    "apple",
-    "in_memory",
-    "accelerator_card",
-    "asic",
-)
 
-#: One value, so that facts are worked out once a device.
-_IDEAL: Final = Runtime(name="ideal")
+
+def catalogue() -> dict[str, Any]:
+    """Return the catalogue of known products as plain data."""
+    return cast("dict[str, Any]", shipped("hardware_specs", "known_products.yaml"))
 
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """A machine in a handful of facts.
+    """Summary of a machine: the facts that are compared.
 
     Attributes
     ----------
     name, title : str
     bandwidth : float or None
-        Theoretical bytes per second of the memory that a model must fit in.
+        Theoretical bandwidth, B/s, of the memory that a model must fit into.
     peaks : mapping of str to float
         Compute format -> largest dense operations per second of any engine.
     kind : str
-        Kind of the main engine; ``""`` where unknown.
+        Kind of the main engine; ``""`` if unknown.
     tags : frozenset of str
     year : int or None
     """
@@ -80,21 +66,20 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """A device of the library beside what was asked for.
+    """Comparison of a library device with a wanted machine.
 
     Attributes
     ----------
     name, title : str
     distance : float
-        Root of the squared octaves between the bandwidths and between the peaks (their root mean
-        square over formats, 1.5 for one that is missing), plus 2 for another class of device and
-        0.05 a year.
+        Euclidean norm of the octaves between the bandwidths and between the peaks (root mean square
+        over formats, 1.5 for a missing one), plus 2 for another class of device and 0.05 per year.
     bandwidth_ratio, peak_ratio : float or None
-        The device's over the wanted one's; None where either is not known.
+        Value of the device over the wanted one; None if either is unknown.
     format : str
-        Format of the peaks that were compared.
+        Format of the compared peaks.
     bandwidth, peak : float or None
-        The device's, SI.
+        Values of the device, B/s and operations per second.
     kind : str
     engine : str
         Engine that has the peak.
@@ -113,22 +98,22 @@ class Likeness:
 
 
 class Likenesses(Result, list[Likeness]):
-    """Devices of the library beside what was asked for, the nearest first."""
+    """Comparisons of library devices with a wanted machine, nearest first."""
 
     noun = "likeness"
 
     @property
     def headline(self) -> str:
-        """How many there are."""
+        """Number of devices."""
         return f"{len(self)} devices, the nearest first"
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Return a row for each, ready for JSON."""
+        """Return one row per device, ready for JSON."""
         return as_records(self)
 
     @cached_property
     def table(self) -> Table:
-        """One row for each, as `to_dict`."""
+        """Table with one row per device, as `to_dict`."""
         rows = self.to_dict()
         return Table(
             {
@@ -163,8 +148,8 @@ def _shown(value: float | None, dimension: str, ratio: float | None, unit: str =
 
 
 def sketch_of(device: Device) -> tuple[Sketch, dict[str, str]]:
-    """Return a device in a handful of facts, and format -> engine that has its peak."""
-    facts = facts_of(device, _IDEAL).values
+    """Return the sketch of a device, and format -> engine with the largest peak."""
+    facts = facts_of(device, ideal_runtime()).values
     peaks: dict[str, float] = {}
     engines: dict[str, str] = {}
     for engine in device.engines:
@@ -192,26 +177,26 @@ def sketch(
     Parameters
     ----------
     bandwidth, peak
-        A text with its unit, or SI.
+        A text with its unit, or a number in SI units.
     format
-        Compute format of the peak; any where empty.
+        Compute format of the peak; any if empty.
 
     Raises
     ------
     InputError
-        Texts that are no bandwidth, compute rate, format or kind.
+        A text is not a bandwidth, compute rate, format or kind.
     """
     from perfmodel.hardware.engine import COMPUTE_FORMATS, engine_kinds
 
     faults = FaultList()
-    rate = _si(bandwidth, "bandwidth", "--bandwidth", faults)
-    most = _si(peak, "compute", "--peak", faults)
-    for given, known, option in (
+    rate = _wanted(bandwidth, "bandwidth", "--bandwidth", faults)
+    most = _wanted(peak, "compute", "--peak", faults)
+    for word, known, option in (
         (format, COMPUTE_FORMATS, "--format"),
         (kind, engine_kinds(), "--kind"),
     ):
-        if given and given not in known:
-            faults.append(no_such(f"'{given}' is none", given, known, file=option))
+        if word and word not in known:
+            faults.append(no_such(f"'{word}' is none", word, known, file=option))
     faults.settle()
     return Sketch(
         bandwidth=rate,
@@ -222,23 +207,16 @@ def sketch(
     )
 
 
-def _si(
-    given: str | float | None, dimension: str, option: str, faults: list[Fault]
+def _wanted(
+    value: str | float | None, dimension: str, option: str, faults: FaultList
 ) -> float | None:
-    if given is None:
-        return None
-    try:
-        value = units.parse(given, dimension) if isinstance(given, str) else float(given)
-    except units.UnitError as error:
-        faults.append(
-            Fault(error.message, file=option, expected=error.expected, suggestion=error.suggestion)
-        )
-        return None
-    if not (math.isfinite(value) and value > 0):
-        noun = units.DIMENSIONS[dimension].noun
-        faults.append(Fault(f"{value:g} is not above zero", file=option, expected=noun))
-        return None
-    return value
+    """Return a wanted number above zero in SI units."""
+    number = None if value is None else faults.quantity(value, dimension, option)
+    if number is None or (math.isfinite(number) and number > 0):
+        return number
+    noun = units.DIMENSIONS[dimension].noun
+    faults.append(Fault(f"{number:g} is not above zero", option, expected=noun))
+    return None
 
 
 def near(
@@ -248,18 +226,18 @@ def near(
     directories: Iterable[str | Path] = (),
     but: Callable[[Device], object] | None = None,
 ) -> list[Likeness]:
-    """Return the devices of the library that are most like a sketch, the nearest first.
+    """Return the library devices nearest to a sketch, nearest first.
 
     Parameters
     ----------
     wanted
-        What is known of a machine: facts of it that are None, or empty, are not compared.
+        Known facts of a machine; None and empty ones are not compared.
     words
-        Only devices that have each of these in their name, title, aliases or tags.
+        Only devices with each of these words in their name, title, aliases or tags.
     most
-        How many; all where None.
+        Maximum number of devices; all if None.
     but
-        Leaves out the devices for which it says anything; where it leaves out all, none is found.
+        Filter that excludes devices by returning a true value; may exclude all.
 
     Raises
     ------
@@ -268,39 +246,34 @@ def near(
     """
     places = tuple(directories)
     parts = [word.lower() for word in words]
-    found: list[Likeness] = []
+    matches: list[Likeness] = []
     seen = False
     heads = library.entries("devices", places).values()
     for entry in heads:
-        said = " ".join((entry.name, *entry.aliases, entry.title, *entry.tags)).lower()
-        if entry.name == wanted.name or not all(part in said for part in parts):
+        words_of_entry = " ".join((entry.name, *entry.aliases, entry.title, *entry.tags)).lower()
+        if entry.name == wanted.name or not all(part in words_of_entry for part in parts):
             continue
         try:
             device = library.hardware(entry.name, places)
         except InputError:
-            continue  # of a folder of the user's; `hardware check` says what is wrong with it
-        if (
-            wanted.kind
-            and device.engines[0].kind != wanted.kind
-            and wanted.kind not in {engine.kind for engine in device.engines}
-        ):
+            continue  # in a user's folder; `hardware check` reports its faults
+        if wanted.kind and all(engine.kind != wanted.kind for engine in device.engines):
             continue
-        left_out = but is not None and bool(but(device))
         seen = True
-        if not left_out:
-            found.append(_compared(wanted, *sketch_of(device)))
+        if but is None or not but(device):
+            matches.append(_compared(wanted, *sketch_of(device)))
     if not seen:
         raise InputError(_none(parts, wanted.kind, heads))
-    found.sort(key=lambda like: (like.distance, like.name))
-    return found[:most]
+    matches.sort(key=lambda like: (like.distance, like.name))
+    return matches[:most]
 
 
 def _none(words: list[str], kind: str, heads: Iterable[library.SpecEntry]) -> Fault:
     known = sorted({tag for entry in heads for tag in entry.tags})
     wrong = next((w for w in words if w not in known), "")
-    what = " and ".join([*(f"'{w}'" for w in words), *([f"the kind {kind}"] if kind else [])])
+    criteria = " and ".join([*(f"'{w}'" for w in words), *([f"the kind {kind}"] if kind else [])])
     return Fault(
-        f"no device has {what}",
+        f"no device has {criteria}",
         file="--like" if words else "--kind",
         expected="words of names and tags, such as " + ", ".join(known[:12]),
         suggestion=nearest(wrong, known) if wrong else "",
@@ -309,17 +282,17 @@ def _none(words: list[str], kind: str, heads: Iterable[library.SpecEntry]) -> Fa
 
 def _compared(wanted: Sketch, device: Sketch, engines: Mapping[str, str]) -> Likeness:
     peaks = _compared_peaks(wanted.peaks, device.peaks)
-    name = next((each for each, _, theirs in peaks if theirs), "")
-    ours = next((peak for _, peak, theirs in peaks if theirs), None)
-    theirs = device.peaks.get(name)
-    by_peak = theirs / ours if ours and theirs else None
+    name, wanted_peak, device_peak = next((entry for entry in peaks if entry[2]), ("", 0.0, None))
+    by_peak = device_peak / wanted_peak if wanted_peak and device_peak else None
     by_rate = None
     if wanted.bandwidth and device.bandwidth:
         by_rate = device.bandwidth / wanted.bandwidth
-    octaves = [math.log2(had / peak) if had else _MISSING for _, peak, had in peaks]
-    apart = math.hypot(*octaves) / math.sqrt(len(octaves)) if octaves else 0.0
-    distance = math.hypot(math.log2(by_rate) if by_rate else 0.0, apart)
-    classes = wanted.tags & frozenset(CLASSES)
+    octaves = [
+        math.log2(available / peak) if available else _MISSING for _, peak, available in peaks
+    ]
+    peak_distance = math.hypot(*octaves) / math.sqrt(len(octaves)) if octaves else 0.0
+    distance = math.hypot(math.log2(by_rate) if by_rate else 0.0, peak_distance)
+    classes = wanted.tags & frozenset(catalogue()["classes"])
     if classes:
         distance += _CLASS * (1.0 - len(classes & device.tags) / len(classes))
     if wanted.year and device.year:
@@ -332,7 +305,7 @@ def _compared(wanted: Sketch, device: Sketch, engines: Mapping[str, str]) -> Lik
         by_peak,
         name,
         device.bandwidth,
-        theirs,
+        device_peak,
         device.kind,
         engines.get(name, ""),
     )
@@ -341,16 +314,16 @@ def _compared(wanted: Sketch, device: Sketch, engines: Mapping[str, str]) -> Lik
 def _compared_peaks(
     wanted: Mapping[str, float], device: Mapping[str, float]
 ) -> list[tuple[str, float, float | None]]:
-    """Return format, wanted peak and the device's, of each wanted peak; the best for no format."""
+    """Return (format, wanted peak, device's peak) per wanted peak; the best if without format."""
     if "" in wanted:
         best = max(device, key=lambda name: device[name])
         return [(best, wanted[""], device[best])]
-    order = [*(name for name in _FORMATS if name in wanted), *wanted]
+    order = [*(name for name in catalogue()["compared_peaks"] if name in wanted), *wanted]
     return [(name, wanted[name], device.get(name)) for name in dict.fromkeys(order)]
 
 
-def as_records(found: Iterable[Likeness]) -> list[dict[str, Any]]:
-    """Return likenesses as rows, ready for a table or JSON."""
+def as_records(likenesses: Iterable[Likeness]) -> list[dict[str, Any]]:
+    """Return comparisons as rows, ready for a table or JSON."""
     return [
         {
             "name": like.name,
@@ -363,5 +336,5 @@ def as_records(found: Iterable[Likeness]) -> list[dict[str, Any]]:
             "kind": like.kind,
             "title": like.title,
         }
-        for like in found
+        for like in likenesses
     ]

@@ -1,4 +1,4 @@
-"""Well-known products that the library has no spec of, each with the facts that place it."""
+"""Well-known products without a spec in the library, with a few facts to compare them by."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from perfmodel import units
-from perfmodel.hardware.likeness.distance import Likeness, Sketch, near
-from perfmodel.specfile import shipped
-
-#: The nearest of a product is looked for among devices with the first of these tags that it has.
-_FIRST: Final = ("phone", "laptop", "mcu", "fpga", "gpu", "datacenter", "x86", "sbc", "npu")
+from perfmodel.hardware.likeness.distance import Likeness, Sketch, catalogue, near
 
 
 @dataclass(frozen=True, slots=True)
 class HardwareProduct:
-    """A product, and where its facts are from.
+    """A product with the source of its facts.
 
     Attributes
     ----------
@@ -26,7 +22,7 @@ class HardwareProduct:
     source : str
         Key of the catalogue's sources.
     confidence : str
-        ``datasheet`` where a document at hand says it, else ``estimated``.
+        ``datasheet`` if a cited document states the facts, else ``estimated``.
     aliases : tuple of str
     """
 
@@ -36,16 +32,11 @@ class HardwareProduct:
     aliases: tuple[str, ...] = ()
 
 
-def catalogue() -> dict[str, Any]:
-    """Return the file of known products as it stands."""
-    return cast("dict[str, Any]", shipped("hardware_specs", "known_products.yaml"))
-
-
 @cache
 def products() -> dict[str, HardwareProduct]:
-    """Return every product of the catalogue by name; a name of the library hides it."""
-    given = cast("dict[str, dict[str, Any]]", catalogue()["products"])
-    return {name: _product(name, entry) for name, entry in given.items()}
+    """Return every product of the catalogue by name; library devices take precedence."""
+    entries = cast("dict[str, dict[str, Any]]", catalogue()["products"])
+    return {name: _product(name, entry) for name, entry in entries.items()}
 
 
 def title_of(source: str) -> str:
@@ -74,7 +65,7 @@ def _product(name: str, entry: dict[str, Any]) -> HardwareProduct:
 
 
 def find(name: str) -> HardwareProduct | None:
-    """Return the product that a name stands for; None where the catalogue lacks it."""
+    """Return the product of a name or alias; None if the catalogue lacks it."""
     wanted = _folded(name)
     for known, product in products().items():
         if wanted in map(_folded, (known, *product.aliases)):
@@ -87,12 +78,12 @@ def _folded(name: str) -> str:
 
 
 def group_of(product: HardwareProduct) -> list[str]:
-    """Return the tag among whose devices the nearest of a product is looked for."""
-    return [tag for tag in _FIRST if tag in product.sketch.tags][:1]
+    """Return the tag that restricts the search for the device nearest to a product."""
+    return [tag for tag in catalogue()["nearest_among"] if tag in product.sketch.tags][:1]
 
 
 def command(product: HardwareProduct, like: Likeness) -> str:
-    """Return the command line that makes a spec of a product from the device most like it."""
+    """Return the command line that derives a spec of a product from the nearest device."""
     words = [f"perfmodel hardware new {product.sketch.name} --from {like.name}"]
     if product.sketch.bandwidth is not None:
         rate = units.show(product.sketch.bandwidth, "bandwidth")
@@ -107,7 +98,7 @@ def command(product: HardwareProduct, like: Likeness) -> str:
 
 
 def advice(name: str, directories: Iterable[str | Path] = ()) -> str:
-    """Return what to do about a product that the library lacks; ``""`` for an unknown name."""
+    """Return advice on a product that the library lacks; ``""`` for an unknown name."""
     product = find(name)
     if product is None:
         return ""
@@ -117,7 +108,7 @@ def advice(name: str, directories: Iterable[str | Path] = ()) -> str:
     if not alike:
         return none_like(product)
     like = alike[0]
-    said = [
+    ratios = [
         _ratio(ratio, noun)
         for ratio, noun in (
             (like.bandwidth_ratio, "bandwidth"),
@@ -128,7 +119,7 @@ def advice(name: str, directories: Iterable[str | Path] = ()) -> str:
     year = f" ({product.sketch.year})" if product.sketch.year else ""
     return (
         f"a spec of the {product.sketch.title}{year}, which the library has not; nearest by facts "
-        f"is {like.name}, with {' and '.join(said)}: {command(product, like)}"
+        f"is {like.name}, with {' and '.join(ratios)}: {command(product, like)}"
     )
 
 

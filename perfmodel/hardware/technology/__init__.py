@@ -1,4 +1,4 @@
-"""What silicon costs: sourced energies and areas of arithmetic, memories and wires by node."""
+"""Energies and areas of arithmetic, memories and wires by silicon node, from published tables."""
 
 from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import energy_scale

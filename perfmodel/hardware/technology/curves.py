@@ -1,4 +1,4 @@
-"""Curves through sourced points: straight lines between logarithms."""
+"""Interpolation of sourced points by power laws (linear in log-log coordinates)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ def power_law(
     left: float | None = None,
     right: float | None = None,
 ) -> Value:
-    """Interpolate as a power law between neighbouring points, and continue the last ones outside.
+    """Interpolate by power laws between neighbouring points, and extrapolate the outer ones.
+
+    ``y = y_i * (x / x_i) ** (log(y_{i+1} / y_i) / log(x_{i+1} / x_i))`` in each interval.
 
     Parameters
     ----------
     x
         Number or array above zero.
     xs, ys
-        Points, both above zero; ``xs`` rising, two at least.
+        Coordinates of at least two points, above zero; ``xs`` increasing.
     left, right
         Exponent below the first and above the last point; that of the nearest pair by default.
 
     Returns
     -------
     Value
-        Of the shape of `x`; has a slope everywhere but at the points.
+        Same shape as `x`; differentiable except at the points.
     """
     xp = namespace(x)
     at, level = np.log(np.asarray(xs, dtype=float)), np.log(np.asarray(ys, dtype=float))
@@ -39,10 +41,10 @@ def power_law(
     first = slopes[0] if left is None else left
     last = slopes[-1] if right is None else right
     slopes = np.concatenate([[first], slopes, [last]])
-    # One straight line, bent at each point: no search, and one expression for tracers too.
+    # A sum of hinge functions needs no search, so that the same expression works for tracers.
     where = xp.log(xp.asarray(x, dtype=float))
     log_y = level[0] + slopes[0] * (where - at[0])
     for knot, bend in zip(at, np.diff(slopes), strict=True):
         log_y = log_y + bend * xp.maximum(where - knot, 0.0)
-    found = xp.exp(log_y)
-    return float(found) if xp is np and np.ndim(found) == 0 else found
+    y = xp.exp(log_y)
+    return float(y) if xp is np and np.ndim(y) == 0 else y

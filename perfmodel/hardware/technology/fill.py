@@ -1,4 +1,4 @@
-"""Energies that a device asks for by its node: facts from the tables, where it states none."""
+"""Default energies of a device, derived from the tables of its silicon node."""
 
 from __future__ import annotations
 
@@ -28,29 +28,34 @@ if TYPE_CHECKING:
 #: Kinds of memory that are SRAM on the chip.
 ON_CHIP: Final = ("register_file", "scratchpad", "cache")
 _NODE: Final = "energy.node"
-#: Of what only the tables state.
+#: Limits of the background power, which only the tables supply.
 _POWER: Final = Of("power")
 
 
 def fill_energies(facts: Facts, device: Device) -> None:
-    """Add energies that are stated nowhere, from the tables of the device's node.
+    """Add energies that the spec does not state, from the tables of the device's node.
 
-    ``engines.*.energy_per_op.*`` from `operation_energy` (half a multiply-accumulate an operation,
-    in the accumulator that the peak states), ``memories.*.energy_per_byte`` of on-chip memories
-    from `sram_access_energy` by capacity, of DRAM from `dram_access_energy` by kind with
-    ``memories.*.background_power`` by capacity, of NAND flash from `flash_page_read_energy` by page
-    and reading time and from `link_energy` for its channels. They are estimates, follow a varied
-    node, capacity, page or reading time, and give way to any value that is stated or varied.
+    - ``engines.*.energy_per_op.*``: half a multiply-accumulate of `operation_energy`, in the
+      accumulator that the peak states, J per operation;
+    - ``memories.*.energy_per_byte``, J/B: of on-chip memories from `sram_access_energy` by
+      capacity, of DRAM from `dram_access_energy` by kind, of NAND flash from `link_energy` of its
+      channel;
+    - ``memories.*.background_power``, W: of DRAM from `dram_power` by capacity;
+    - ``memories.*.read_energy``, J/B: of NAND flash from `flash_page_read_energy` by page size and
+      read time.
+
+    They are estimates, are recomputed for a varied node, capacity, page or read time, and are
+    overridden by any value that is stated or varied.
 
     Parameters
     ----------
     facts
-        Facts of the device, changed in place; ``energy.node`` is among them.
+        Facts of the device, changed in place; must include ``energy.node``.
     device
-        The device; its `energy` says the node.
+        Device with an `energy` section.
     """
-    asked = device.energy
-    assert asked is not None
+    model = device.energy
+    assert model is not None
     for engine in device.engines:
         peaks = {**engine.vector_peaks, **engine.peaks}
         for key, peak in peaks.items():
@@ -66,15 +71,15 @@ def fill_energies(facts: Facts, device: Device) -> None:
             causes = (f"{at}.page", f"{at}.read_time")
             _derive(facts, f"{at}.read_energy", partial(_sensing, *causes), causes, _CELLS)
             _derive(facts, f"{at}.energy_per_byte", _flash_channel, (), _CHANNEL)
-        kind = dram_of(memory, asked.memories)
+        kind = dram_of(memory, model.memories)
         if kind:
             _dram(facts, at, kind)
 
 
 def dram_of(memory: Memory, named: Mapping[str, str]) -> str:
-    """Return a memory's kind of DRAM: as the spec says, else by its own name; ``""`` for none."""
-    found = named.get(memory.name, "")
-    return found or (memory.name if memory.kind == "dram" and memory.name in dram_kinds() else "")
+    """Return a memory's kind of DRAM, from the spec or else its name; ``""`` if not DRAM."""
+    kind = named.get(memory.name, "")
+    return kind or (memory.name if memory.kind == "dram" and memory.name in dram_kinds() else "")
 
 
 def _dram(facts: Facts, at: str, kind: str) -> None:
@@ -143,7 +148,7 @@ def _operation(key: str, accumulator: str | None, facts: Mapping[str, Any]) -> A
 
 
 def _sram(capacity: str, facts: Mapping[str, Any]) -> Any:
-    # A byte of a 64-bit word.
+    # Energy per byte of a 64-bit word.
     return sram_access_energy(facts[capacity], 64, facts[_NODE] * 1e9) / 8
 
 
@@ -152,8 +157,8 @@ def _background(capacity: str, watts_per_byte: float, facts: Mapping[str, Any]) 
 
 
 def _sensing(page: str, read_time: str, facts: Mapping[str, Any]) -> Any:
-    whole = flash_page_read_energy(page_read_s=facts[read_time], page_bytes=0.0)
-    return whole / facts[page]
+    page_energy = flash_page_read_energy(page_read_s=facts[read_time], page_bytes=0.0)
+    return page_energy / facts[page]
 
 
 def _flash_channel(_facts: Mapping[str, Any]) -> Any:

@@ -1,10 +1,10 @@
-"""From one silicon node to another: energy, area.
+"""Scaling of energy and area from one silicon node to another.
 
-Two ways to scale an energy stand side by side. `trend` is a power law through what designers
-measured at 45 nm (Horowitz, ISSCC 2014) and at 7 nm (Jouppi et al., ISCA 2021, table 2);
-`stillmaker` takes the fitted inverter chains of Stillmaker and Baas (Integration 58, 2017). The
-chains promise some 15 times from 45 to 7 nm where the designers found 2 to 4, so the trend is what
-the tables use, and the chains are there to compare with.
+There are two laws for energy. `trend` is a power law through published values at 45 nm (Horowitz,
+ISSCC 2014) and at 7 nm (Jouppi et al., ISCA 2021, table 2); `energy_scale` uses the fitted inverter
+chains of Stillmaker and Baas (Integration 58, 2017). The inverter chains predict a gain of about 15
+times from 45 to 7 nm where the published values show 2 to 4, so the tables use `trend`;
+`energy_scale` serves for comparison.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from perfmodel.hardware.technology.tables import table
 
 @cache
 def _columns() -> dict[str, Array]:
-    """Columns of the table of nodes, smallest node first."""
+    """Return the columns of the table of nodes, smallest node first."""
     data = table("nodes")
     rows = np.asarray(data["nodes"], dtype=float)[::-1]
     return dict(zip(data["columns"], rows.T, strict=True))
 
 
 def nominal_volts(node_nm: Value) -> Value:
-    """Return the nominal supply of a node, volts (predictive technology model)."""
+    """Return the nominal supply voltage of a node, V (predictive technology model)."""
     known = _columns()
     return power_law(node_nm, known["node_nm"].tolist(), known["volts"].tolist())
 
 
 def area_scale(from_nm: Value, to_nm: Value) -> Value:
-    """Return area of logic at one node over that at another (Stillmaker and Baas 2017).
+    """Return the ratio of logic area, ``A(to) / A(from)`` (Stillmaker and Baas 2017).
 
     Parameters
     ----------
     from_nm, to_nm
-        Nodes in nanometres, 7 to 180 in the paper; power laws between and beyond.
+        Nodes in nanometres, 7 to 180 in the paper; power laws in between and outside.
     """
     known = _columns()
     xs, ys = known["node_nm"].tolist(), known["area"].tolist()
@@ -48,18 +48,18 @@ def area_scale(from_nm: Value, to_nm: Value) -> Value:
 def energy_scale(
     from_nm: Value, to_nm: Value, *, from_volts: Value = None, to_volts: Value = None
 ) -> Value:
-    """Return energy of an operation at one node over another, by fitted inverter chains.
+    """Return the ratio of the energy of an operation, ``E(to) / E(from)``, by inverter chains.
 
-    ``(a2 V^2 + a1 V + a0)(to) / (a2 V^2 + a1 V + a0)(from)``, Stillmaker and Baas 2017; high
-    performance devices.
+    ``E = a2 V^2 + a1 V + a0`` with the coefficients of each node for high-performance devices
+    (Stillmaker and Baas 2017).
 
     Parameters
     ----------
     from_nm, to_nm
         Nodes in nanometres; power laws between those of the paper.
     from_volts, to_volts
-        Supplies, at which the nodes of the paper on either side are evaluated; each node's nominal
-        one by default.
+        Supply voltages, at which the neighbouring nodes of the paper are evaluated; the nominal
+        voltage of each node by default.
     """
     return _energy(to_nm, to_volts) / _energy(from_nm, from_volts)
 
@@ -73,19 +73,21 @@ def _energy(node_nm: Value, volts: Value) -> Value:
 
 
 def trend(node_nm: Value, at_45nm: Value, at_7nm: Value, *, floor_nm: float = 0.0) -> Value:
-    """Return the value at a node on the power law through its values at 45 and 7 nm.
+    """Return the value at a node by the power law through its values at 45 and 7 nm.
+
+    ``v = v45 * (v7 / v45) ** (log(45 / node) / log(45 / 7))``.
 
     Parameters
     ----------
     node_nm
         Node in nanometres.
     at_45nm, at_7nm
-        Values at either node; they broadcast against the node.
+        Values at these nodes; broadcast against `node_nm`.
     floor_nm
-        Nodes below take this one's value.
+        Smallest node of the power law; smaller nodes have its value.
     """
     xp = namespace(node_nm, at_45nm, at_7nm)
     node = xp.maximum(xp.asarray(node_nm, dtype=float), floor_nm)
     share = xp.log(45.0 / node) / np.log(45.0 / 7.0)
-    found = at_45nm * (at_7nm / at_45nm) ** share
-    return float(found) if xp is np and np.ndim(found) == 0 else found
+    value = at_45nm * (at_7nm / at_45nm) ** share
+    return float(value) if xp is np and np.ndim(value) == 0 else value

@@ -1,7 +1,7 @@
-"""DRAM by kind, NAND flash, links and wires.
+"""Energy and power of DRAM by kind, NAND flash, links and wires.
 
-Reading costs a published energy per bit where there is one (device and interface). Background and
-refresh follow from the currents of a data sheet, by Micron's TN-41-01.
+The energy of DRAM reads is a published energy per bit where available (device and interface).
+Background and refresh power follow from data sheet currents by Micron's TN-41-01.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from perfmodel.units import parse
 
 
 class DramPower(NamedTuple):
-    """Power of DRAM that does not depend on what is read, watts per byte of capacity.
+    """Background power of DRAM, independent of accesses, W per byte of capacity.
 
     Attributes
     ----------
     standby, active_standby
-        Clocked with all banks closed, or one open.
+        Clocked, with all banks closed or with one open.
     power_down, self_refresh
-        Clock stopped; held without a controller.
+        Clock stopped; refreshed without a controller.
     refresh
-        Of the refresh commands, on top of standby.
+        Power of the refresh commands, in addition to standby.
     """
 
     standby: float
@@ -36,35 +36,35 @@ class DramPower(NamedTuple):
 
 
 def dram_kinds() -> tuple[str, ...]:
-    """Return the kinds of DRAM of the table."""
+    """Return the kinds of DRAM in the table."""
     return tuple(table("memories")["dram"])
 
 
 def entry(kind: str) -> dict[str, Any]:
-    """Return the table's entry of a kind of DRAM.
+    """Return the table entry of a kind of DRAM.
 
     Raises
     ------
     InputError
         An unknown kind.
     """
-    found = table("memories")["dram"].get(kind)
-    if found is None:
+    row = table("memories")["dram"].get(kind)
+    if row is None:
         known = dram_kinds()
         raise input_error(
             f"no energy is known for the DRAM '{kind}'",
             expected=f"one of {', '.join(known)}",
             suggestion=nearest(kind, known),
         )
-    return found
+    return row
 
 
 def dram_energy(kind: str) -> float:
-    """Return the published energy of reading a byte from DRAM, joules, rows open as in streaming.
+    """Return the energy of streaming reads from DRAM with open rows, J/B.
 
-    Without one that of the data sheet's currents alone (no termination, no controller, no standby).
-    What was published stands for all that the DRAM draws while it streams; beside a background
-    power take `dram_access_energy`.
+    The published figure, which includes all power of the streaming DRAM; use `dram_access_energy`
+    together with a background power. Without a published figure, `dram_core_energy` from data sheet
+    currents (no termination, controller or standby).
 
     Parameters
     ----------
@@ -76,18 +76,21 @@ def dram_energy(kind: str) -> float:
     InputError
         An unknown kind.
     """
-    found = entry(kind)
-    if "read" in found:
-        return parse(found["read"], "energy_per_byte")
+    row = entry(kind)
+    if "read" in row:
+        return parse(row["read"], "energy_per_byte")
     return dram_core_energy(kind)
 
 
 def dram_access_energy(kind: str) -> float:
-    """Return the energy of reading a byte on top of `dram_power`, joules.
+    """Return the energy of DRAM reads in addition to the background power of `dram_power`, J/B.
 
-    The published figure less the standby and refresh of a chip that streams, since what was
-    published holds them too: bytes at full bandwidth then cost, with the background power of that
-    time, what was published. The whole figure where no currents tell the background.
+    ``dram_energy - (standby + refresh) * capacity / bandwidth`` of one chip: the published figure
+    includes background power, so that energy and background power of reads at full bandwidth add up
+    to it. Standby is that with all banks closed, ``IDD2N``, because the background power charged
+    for a memory (`perfmodel.hardware.technology.fill`) is the same ``standby + refresh``; the extra
+    power of open banks, ``IDD3N - IDD2N``, remains in the energy of the reads. The full figure if
+    no currents are known.
 
     Parameters
     ----------
@@ -99,16 +102,20 @@ def dram_access_energy(kind: str) -> float:
     InputError
         An unknown kind.
     """
-    found = entry(kind)
-    if "currents" not in found or "read" not in found:
+    row = entry(kind)
+    if "currents" not in row or "read" not in row:
         return dram_energy(kind)
     power = dram_power(kind)
     assert power is not None  # it has currents
-    return dram_energy(kind) - (power.standby + power.refresh) * _seconds(found["currents"])
+    return dram_energy(kind) - (power.standby + power.refresh) * _full_read_time(row["currents"])
 
 
 def dram_power(kind: str) -> DramPower | None:
-    """Return background and refresh power a byte of capacity; ``None`` without currents."""
+    """Return background and refresh power, W per byte of capacity; ``None`` without currents.
+
+    ``P = sum(V * I)`` over the supplies in each state;
+    ``refresh = (P_refresh - P_active_standby) * refresh_clocks / refresh_interval``.
+    """
     name = entry(kind).get("currents")
     if name is None:
         return None
@@ -126,17 +133,17 @@ def dram_power(kind: str) -> DramPower | None:
 
 
 def dram_core_energy(kind: str, row_bytes_used: Value = None) -> Value:
-    """Return joules of reading a byte by the data sheet's currents.
+    """Return the energy of DRAM reads from data sheet currents, J/B.
 
-    ``(IDD4R - IDD3N) V / rate`` of the burst, and the activation of its row,
-    ``(IDD0 tRC - IDD3N tRAS - IDD2N (tRC - tRAS)) V``, shared by the bytes that are used of it.
+    ``(IDD4R - IDD3N) V / rate`` for the burst, plus the activation of its row,
+    ``(IDD0 tRC - IDD3N tRAS - IDD2N (tRC - tRAS)) V / row_bytes_used``.
 
     Parameters
     ----------
     kind
         A kind of DRAM with currents.
     row_bytes_used
-        Bytes read from a row while it is open; all of it by default.
+        Bytes read from a row while it is open; the full row by default.
 
     Raises
     ------
@@ -148,7 +155,7 @@ def dram_core_energy(kind: str, row_bytes_used: Value = None) -> Value:
         raise InputError(f"no currents are known for the DRAM '{kind}'")
     chip = table("memories")["currents"][name]
     clock = parse(chip["clock"], "frequency")
-    burst = (_watts(chip, "read") - _watts(chip, "active_standby")) / _rate(chip)
+    burst = (_watts(chip, "read") - _watts(chip, "active_standby")) / _bandwidth(chip)
     cycle, open_row = chip["cycle_clocks"], chip["row_clocks"]
     activation = (
         _watts(chip, "cycling") * cycle
@@ -160,7 +167,11 @@ def dram_core_energy(kind: str, row_bytes_used: Value = None) -> Value:
 
 
 def dram_streaming_energy(kind: str) -> float:
-    """Return joules of reading a byte at full bandwidth, standby and refresh of the chip included.
+    """Return the energy of DRAM reads at full bandwidth, including standby and refresh, J/B.
+
+    ``dram_core_energy + (active_standby + refresh) * capacity / bandwidth`` of one chip. Rows are
+    open throughout, and `dram_core_energy` counts only power above ``IDD3N`` for the bursts, so
+    that the background here is active standby.
 
     Parameters
     ----------
@@ -174,65 +185,68 @@ def dram_streaming_energy(kind: str) -> float:
     """
     core, power = dram_core_energy(kind), dram_power(kind)
     assert power is not None  # the core has currents too
-    return core + (power.active_standby + power.refresh) * _seconds(entry(kind)["currents"])
+    return core + (power.active_standby + power.refresh) * _full_read_time(entry(kind)["currents"])
 
 
-def _rate(chip: dict[str, Any]) -> float:
-    """Bytes a second that a chip streams."""
+def _bandwidth(chip: dict[str, Any]) -> float:
+    """Return the streaming bandwidth of a double data rate chip, B/s."""
     return 2.0 * parse(chip["clock"], "frequency") * chip["width"] / 8
 
 
-def _seconds(currents: str) -> float:
-    """Seconds in which a chip streams a byte, for each that it holds: byte seconds per byte."""
+def _full_read_time(currents: str) -> float:
+    """Return the time to read a full chip at its streaming bandwidth, s."""
     chip = table("memories")["currents"][currents]
-    return parse(chip["capacity"], "bytes") / _rate(chip)
+    return parse(chip["capacity"], "bytes") / _bandwidth(chip)
 
 
 def _watts(chip: dict[str, Any], state: str) -> float:
-    # Supplies beyond those that a state lists draw nothing in it.
+    # Supplies without a current in this state draw nothing.
     return sum(v * ma * 1e-3 for v, ma in zip(chip["volts"], chip[state], strict=False))
 
 
 def flash_page_read_energy(
     kind: str = "slc_nand", *, page_read_s: Value = None, page_bytes: Value = None
 ) -> Value:
-    """Return the energy of sensing one NAND page and moving it over the flash channel, joules.
+    """Return the energy of sensing one NAND page and moving it over the flash channel, J.
+
+    ``V I tR + page_bytes * link_energy("flash_channel")``.
 
     Parameters
     ----------
     kind
         A part of the table.
     page_read_s
-        Seconds of sensing (tR); that of the part by default.
+        Sensing time tR in seconds; that of the part by default.
     page_bytes
-        Bytes of the page that leave the chip; the part's page by default, 0 for compute in the die.
+        Bytes of the page that leave the chip; the full page by default, 0 for compute in the die.
     """
     part = table("memories")["flash"][kind]
     seconds = parse(part["page_read"], "time") if page_read_s is None else page_read_s
-    moved = parse(part["page"], "bytes") if page_bytes is None else page_bytes
+    channel_bytes = parse(part["page"], "bytes") if page_bytes is None else page_bytes
     sensing = part["volts"] * part["milliamperes"] * 1e-3 * seconds
-    return sensing + moved * link_energy("flash_channel")
+    return sensing + channel_bytes * link_energy("flash_channel")
 
 
 def link_energy(kind: str) -> float:
-    """Return joules of a byte over a link between chips: ``flash_channel`` or ``pcie``."""
+    """Return the energy of a link between chips, J/B: ``flash_channel`` or ``pcie``."""
     return parse(table("memories")["links"][kind]["energy"], "energy_per_byte")
 
 
 def wire_energy(bits: Value, metres: Value, node_nm: Value = 40.0, *, volts: Value = None) -> Value:
-    """Return joules of random data over an on-chip wire at full swing.
+    """Return the energy of sending random data over an on-chip wire at full swing, J.
 
-    ``C V^2``: a wire's capacitance a millimetre hardly changes between nodes (Keckler et al. 2011,
-    310 pJ for 256 bits over 10 mm at 40 nm and 0.9 V), so the energy goes with the supply squared.
+    ``E = 310 pJ * (bits / 256) * (length / 10 mm) * (V / 0.9 V)^2``, from 40 nm (Keckler et al.
+    2011). The capacitance per length hardly changes between nodes, so the energy scales with the
+    square of the supply voltage.
 
     Parameters
     ----------
     bits, metres
-        Bits, and how far they go.
+        Number of bits and length of the wire.
     node_nm
-        Node whose nominal supply drives the wire, where `volts` is not given.
+        Node whose nominal supply voltage drives the wire if `volts` is not given.
     volts
-        Supply.
+        Supply voltage.
     """
     known = table("memories")["wires"]["reference"]
     each = parse(known["energy"], "energy") / (known["bits"] * known["millimetres"] * 1e-3)

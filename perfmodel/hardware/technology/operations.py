@@ -1,15 +1,16 @@
 """Energy and area of arithmetic by format and node.
 
 Anchors are additions and multiplications at 45 nm (Horowitz, ISSCC 2014) and at 7 nm (Jouppi et
-al., ISCA 2021). Formats between and beyond follow power laws in the width that is multiplied: bits
-of an integer, significand bits of a floating-point number. A multiply-accumulate is one
-multiplication and one addition in the accumulator's format. Wires, registers and control are not
-in these numbers.
+al., ISCA 2021). Other formats are interpolated and extrapolated by power laws in the width of the
+multiplier: bits of an integer, significand bits of a floating-point number. A multiply-accumulate
+is one multiplication and one addition in the accumulator format. Wires, registers and control are
+not included.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -20,34 +21,15 @@ from perfmodel.hardware.technology.nodes import area_scale, trend
 from perfmodel.hardware.technology.tables import nanometres, table
 from perfmodel.units import parse
 
-#: Significand bits, the hidden one included (fp8 as E4M3, fp6 as E2M3, fp4 as E2M1).
-SIGNIFICAND = {
-    "fp64": 53,
-    "fp32": 24,
-    "tf32": 11,
-    "fp16": 11,
-    "bf16": 8,
-    "fp8": 4,
-    "fp8_e4m3": 4,
-    "fp8_e5m2": 3,
-    "mxfp8": 4,
-    "fp6": 4,
-    "mxfp6": 4,
-    "fp4": 2,
-    "mxfp4": 2,
-    "nvfp4": 2,
-}
-#: Integers by another name: mantissas of block floating point, signs.
-INTEGERS = {"bfp16": 8, "bfp8": 4, "bfp4": 2, "ternary": 2, "binary": 1}
 _INTEGER: Final = re.compile(r"int([1-9][0-9]?)")
 _OPERATIONS: Final = ("mac", "multiply", "add")
 
 
 def width(compute: str) -> tuple[str, float]:
-    """Return (``int`` or ``float``, bits that are multiplied) of a compute format.
+    """Return (``int`` or ``float``, multiplier width in bits) of a compute format.
 
-    A pair (``int4xint8``) has the geometric mean of its widths, since a multiplier's energy goes
-    with their product; with one floating-point side it is floating point.
+    The width of a pair (``int4xint8``) is the geometric mean of both, since a multiplier's energy
+    scales with their product; a pair with one floating-point format is floating point.
 
     Raises
     ------
@@ -62,7 +44,7 @@ def width(compute: str) -> tuple[str, float]:
 
 
 def _pair(compute: str) -> tuple[str, ...]:
-    """Parts of a pair; a name may hold the letter that joins them (``mxfp8``)."""
+    """Return the parts of a pair; a name may contain the joining letter itself (``mxfp8``)."""
     for at, letter in enumerate(compute):
         parts = compute[:at], compute[at + 1 :]
         if letter == "x" and all(map(_known, parts)):
@@ -70,19 +52,26 @@ def _pair(compute: str) -> tuple[str, ...]:
     return (compute,)
 
 
+def _named_widths() -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return the widths of significands, including the hidden bit, and of named integers."""
+    widths = table("operations")["widths"]
+    return widths["significands"], widths["integers"]
+
+
 def _known(name: str) -> bool:
-    return bool(_INTEGER.fullmatch(name)) or name in SIGNIFICAND or name in INTEGERS
+    return bool(_INTEGER.fullmatch(name)) or any(name in widths for widths in _named_widths())
 
 
 def _width(name: str) -> tuple[str, float]:
-    if name in SIGNIFICAND:
-        return "float", float(SIGNIFICAND[name])
-    if name in INTEGERS:
-        return "int", float(INTEGERS[name])
+    significands, integers = _named_widths()
+    if name in significands:
+        return "float", float(significands[name])
+    if name in integers:
+        return "int", float(integers[name])
     plain = _INTEGER.fullmatch(name)
     if plain is not None:
         return "int", float(plain[1])
-    known = [*SIGNIFICAND, "int4", "int8", "int16", "int32"]
+    known = [*significands, "int4", "int8", "int16", "int32"]
     raise input_error(
         f"no energy is known for the format '{name}'",
         expected=f"one of {', '.join(known)}",
@@ -91,7 +80,7 @@ def _width(name: str) -> tuple[str, float]:
 
 
 def accumulator_of(compute: str) -> str:
-    """Return the accumulator assumed where none is stated: int32, fp32, or fp64 for fp64."""
+    """Return the default accumulator of a compute format: int32, fp32, or fp64 for fp64."""
     if "fp64" in compute:
         return "fp64"
     return "fp32" if width(compute)[0] == "float" else "int32"
@@ -99,7 +88,7 @@ def accumulator_of(compute: str) -> str:
 
 @cache
 def _anchors(operation: str, kind: str, node: float, what: str) -> tuple[list[float], list[float]]:
-    """Widths and values of an operation at a node, rising."""
+    """Return widths and values of an operation at a node, in order of width."""
     rows = table("operations")["areas" if what == "area" else "anchors"]
     unit = "area" if what == "area" else "energy"
     points = sorted(
@@ -125,28 +114,30 @@ def operation_energy(
     accumulator: str | None = None,
     operation: str = "mac",
 ) -> Value:
-    """Return the energy of one arithmetic operation, joules.
+    """Return the energy of one arithmetic operation, J.
+
+    ``E_mac = E_multiply(format) + E_add(accumulator)``.
 
     Parameters
     ----------
     compute_format
         ``int8``, ``fp16``, ``bf16`` ..., or a pair such as ``int4xint8``.
     node_nm
-        Silicon node, nanometres: a power law through 45 and 7 nm, continued outside.
+        Silicon node in nanometres; see `perfmodel.hardware.technology.nodes.trend`.
     accumulator
-        Format of the addition of a multiply-accumulate; see `accumulator_of`.
+        Format of the addition of a multiply-accumulate; `accumulator_of` by default.
     operation
         ``mac`` (multiply and add), ``multiply`` or ``add``.
 
     Returns
     -------
     Value
-        Joules, of the shape of `node_nm`.
+        Energy in joules, same shape as `node_nm`.
 
     Raises
     ------
     InputError
-        A format without a width, another operation.
+        A format without a width, or an unknown operation.
     """
     if operation not in _OPERATIONS:
         raise input_error(
@@ -167,12 +158,14 @@ def operation_energy(
 
 
 def logic_leakage_power(area_m2: Value) -> Value:
-    """Return the leakage of logic at 45 nm, watts: Bit Fusion's synthesised arrays, by area.
+    """Return the leakage power of logic at 45 nm, W, from Bit Fusion's synthesised arrays.
+
+    Proportional to area.
 
     Parameters
     ----------
     area_m2
-        Area of the logic at 45 nm, square metres. No sourced law leads to other nodes.
+        Area of the logic at 45 nm, square metres. There is no sourced law for other nodes.
     """
     return table("operations")["leakage"]["milliwatts_per_mm2"] * 1e3 * area_m2
 
@@ -182,8 +175,8 @@ def mac_area(
 ) -> Value:
     """Return the area of a multiplier and an adder, square metres.
 
-    Areas at 45 nm beside Horowitz's energies (Sze et al. 2017, figure 29), scaled by the area table
-    of Stillmaker and Baas 2017. Registers and wires are not in it.
+    Areas at 45 nm that accompany Horowitz's energies (Sze et al. 2017, figure 29), scaled by the
+    area table of Stillmaker and Baas 2017. Registers and wires are not included.
 
     Parameters
     ----------

@@ -1,9 +1,10 @@
-"""SRAM by capacity and node: energy of an access, area, leakage.
+"""SRAM by capacity and node: access energy, area and leakage.
 
-The level is Horowitz's at 45 nm (8 kB, 32 kB and 1 MB); below 8 kB CACTI gives the shape. The gain
-to 7 nm is that of Jouppi et al. 2021 at the same three capacities: large memories gain seven times,
-small ones a third. How a word's width counts is fitted on CACTI memories of ZigZag. Published
-memories of one size differ threefold.
+Energies at 45 nm are Horowitz's (ISSCC 2014; 8 kB, 32 kB and 1 MB); below 8 kB they are
+extrapolated with the shape of CACTI. From 45 to 7 nm, the energy falls as in Jouppi et al. 2021 at
+the same three capacities: by a factor of 1.3 at 8 kB, 2.4 at 32 kB and 7.1 at 1 MB. The dependence
+on word width is fitted on CACTI memories of ZigZag. Published memories of the same size differ by
+a factor of three.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import area_scale, trend
 from perfmodel.hardware.technology.tables import table
 
-#: Below this node no further gain of SRAM is assumed: its bit cell has all but stopped shrinking.
+#: Smallest node with an SRAM gain: bit cells have hardly shrunk since.
 SMALLEST_NM = 7.0
 
 Points = tuple[list[float], list[float]]
 
 
 def rows(which: str = "points") -> list[dict[str, Any]]:
-    """Return memories of the table as mappings.
+    """Return the memories of the table as mappings.
 
     Parameters
     ----------
@@ -38,14 +39,14 @@ def rows(which: str = "points") -> list[dict[str, Any]]:
 
 @cache
 def points(column: str) -> Points:
-    """Return capacities in bytes and a column of the CACTI memories at 45 nm."""
-    found = [(float(row["capacity_bytes"]), float(row[column])) for row in rows()]
-    return [c for c, _ in found], [v for _, v in found]
+    """Return the capacities in bytes and a column of the CACTI memories at 45 nm."""
+    pairs = [(float(row["capacity_bytes"]), float(row[column])) for row in rows()]
+    return [c for c, _ in pairs], [v for _, v in pairs]
 
 
 @cache
 def _pairs() -> tuple[list[float], list[float], list[float]]:
-    """Capacities, joules per bit at 45 nm, and gain to 7 nm."""
+    """Return capacities in bytes, J per bit at 45 nm, and energy at 7 nm relative to 45 nm."""
     pairs = table("memories")["sram"]["pairs"]["rows"]
     return (
         [float(c) for c, _, _ in pairs],
@@ -56,7 +57,7 @@ def _pairs() -> tuple[list[float], list[float], list[float]]:
 
 @cache
 def _per_bit_45nm() -> Points:
-    """Capacities and joules per bit: CACTI's shape below the smallest published level."""
+    """Return capacities in bytes and J per bit: CACTI's shape below the smallest published one."""
     capacities, levels, _ = _pairs()
     sizes, read_pj = points("read_pj")
     below = [(c, e) for c, e in zip(sizes, read_pj, strict=True) if c < capacities[0]]
@@ -70,45 +71,52 @@ def _per_bit_45nm() -> Points:
 def sram_access_energy(
     capacity_bytes: Value, word_bits: Value = 64, node_nm: Value = 45.0
 ) -> Value:
-    """Return the energy of one read of a word, joules.
+    """Return the energy of reading one word, J.
+
+    ``E = e(capacity, node) * word_scale(capacity, word_bits)`` with e in J per bit of a 64-bit
+    word, by power laws in capacity and node.
 
     Parameters
     ----------
     capacity_bytes
-        Capacity of the memory (of one bank, where only one bank switches); none takes no energy.
+        Capacity of the memory (of one bank, if only one bank switches); 0 costs no energy.
     word_bits
-        Bits read at once, see `word_scale`.
+        Number of bits read at once, see `word_scale`.
     node_nm
-        Silicon node, nanometres.
+        Silicon node in nanometres.
 
     Returns
     -------
     Value
-        Joules, of the broadcast shape. Never falls with capacity.
+        Energy in joules, of the broadcast shape; non-decreasing in capacity.
     """
-    held, some = _held(capacity_bytes)
-    at_45nm = power_law(held, *_per_bit_45nm())
+    capacity, nonzero = _held(capacity_bytes)
+    at_45nm = power_law(capacity, *_per_bit_45nm())
     capacities, _, gains = _pairs()
-    gain = power_law(held, capacities, gains, left=0.0, right=0.0)
+    gain = power_law(capacity, capacities, gains, left=0.0, right=0.0)
     each = trend(node_nm, at_45nm, at_45nm * gain, floor_nm=SMALLEST_NM)
-    return each * word_scale(held, word_bits) * some
+    return each * word_scale(capacity, word_bits) * nonzero
 
 
 def _held(capacity_bytes: Value) -> tuple[Value, Value]:
-    """Return a capacity that the laws take, a byte for none, and whether there is any (1 or 0)."""
+    """Return a capacity above zero for the power laws, and 1 or 0 for whether it is not zero."""
     xp = namespace(capacity_bytes)
-    found = xp.asarray(capacity_bytes, dtype=float)
-    some = found > 0.0
-    held = xp.where(some, found, 1.0)
-    return (float(held), float(some)) if xp is np and held.ndim == 0 else (held, some)
+    capacity = xp.asarray(capacity_bytes, dtype=float)
+    nonzero = capacity > 0.0
+    positive = xp.where(nonzero, capacity, 1.0)
+    return (
+        (float(positive), float(nonzero))
+        if xp is np and positive.ndim == 0
+        else (positive, nonzero)
+    )
 
 
 def word_scale(capacity_bytes: Value, word_bits: Value) -> Value:
-    """Return the bits that a word counts for, those of a 64-bit word being 64.
+    """Return the effective number of bits of a word, normalised to 64 for a 64-bit word.
 
     ``64 (bits / 64) ^ b``: b is 1 up to 1 kB, where the cells dominate, and falls to 0.66 at 1 MB,
-    where address and wires do (fitted on CACTI memories of ZigZag). Words wider than 256 bits are
-    several memories side by side.
+    where address decoding and wires dominate (fitted on CACTI memories of ZigZag). Words wider than
+    256 bits are modelled as several parallel memories.
     """
     xp = namespace(capacity_bytes, word_bits)
     word = table("memories")["sram"]["word"]
@@ -118,27 +126,27 @@ def word_scale(capacity_bytes: Value, word_bits: Value) -> Value:
     bits = xp.asarray(word_bits, dtype=float)
     wide = xp.maximum(bits / word["widest_bits"], 1.0)
     reference = word["reference_bits"]
-    found = reference * (bits / wide / reference) ** exponent * wide
-    return float(found) if xp is np and np.ndim(found) == 0 else found
+    scaled = reference * (bits / wide / reference) ** exponent * wide
+    return float(scaled) if xp is np and np.ndim(scaled) == 0 else scaled
 
 
 def sram_area(capacity_bytes: Value, node_nm: Value = 45.0) -> Value:
     """Return the area of a memory, square metres.
 
-    CACTI at 45 nm, in proportion to the capacity above 16 kB, scaled by the area table of
-    Stillmaker and Baas 2017.
+    CACTI at 45 nm, proportional to capacity above 16 kB, scaled by the area table of Stillmaker and
+    Baas 2017.
     """
-    held, some = _held(capacity_bytes)
-    at_45nm = power_law(held, *points("area_mm2"), right=1.0) * 1e-6
-    return at_45nm * area_scale(45.0, node_nm) * some
+    capacity, nonzero = _held(capacity_bytes)
+    at_45nm = power_law(capacity, *points("area_mm2"), right=1.0) * 1e-6
+    return at_45nm * area_scale(45.0, node_nm) * nonzero
 
 
 def sram_leakage_power(capacity_bytes: Value) -> Value:
-    """Return the leakage of a memory at 45 nm, watts: an upper bound.
+    """Return an upper bound on the leakage power of a memory at 45 nm, W.
 
-    CACTI with high-performance cells at 360 K; low-power cells at room temperature leak orders of
-    magnitude less, and no sourced law leads to other nodes. In proportion to the capacity above
-    16 kB.
+    CACTI with high-performance cells at 360 K, proportional to capacity above 16 kB. Low-power
+    cells at room temperature leak orders of magnitude less; there is no sourced law for other
+    nodes.
     """
-    held, some = _held(capacity_bytes)
-    return power_law(held, *points("leakage_mw"), right=1.0) * 1e-3 * some
+    capacity, nonzero = _held(capacity_bytes)
+    return power_law(capacity, *points("leakage_mw"), right=1.0) * 1e-3 * nonzero

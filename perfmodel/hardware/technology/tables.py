@@ -1,4 +1,4 @@
-"""The sourced numbers of `hardware_specs/energy`, read once."""
+"""Tables of sourced numbers in `hardware_specs/energy`, read once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from perfmodel.hardware.device import Source
 from perfmodel.shipped import data_root
 from perfmodel.units import parse
 
-#: Files of the tables.
+#: Names of the tables.
 NAMES = ("operations", "memories", "nodes")
 
 
@@ -38,13 +38,13 @@ def sources(name: str) -> dict[str, Source]:
         One of `NAMES`.
     """
     return {
-        key: Source.model_validate(given, context={"spec_file": True})
-        for key, given in table(name)["sources"].items()
+        key: Source.model_validate(document, context={"spec_file": True})
+        for key, document in table(name)["sources"].items()
     }
 
 
 def cited(writer: str, keys: str | None) -> dict[str, Source]:
-    """Return the documents behind a fact that a table filled in; none for other facts.
+    """Return the documents cited by a fact from a table; none for other facts.
 
     Parameters
     ----------
@@ -58,5 +58,5 @@ def cited(writer: str, keys: str | None) -> dict[str, Source]:
 
 
 def nanometres(text: str) -> float:
-    """Return the nanometres of ``"45 nm"``."""
+    """Return the number of nanometres of a text such as ``"45 nm"``."""
     return parse(text, "length") * 1e9

@@ -1,7 +1,7 @@
-"""Bit-composable arrays: units that multiply few bits fuse to multiply more (Bit Fusion).
+"""Bit-composable arrays: narrow multipliers that fuse for wider operands (Bit Fusion).
 
-`counts` says what a tiling of a layer costs, `tiles` which tilings there are and which of them can
-be best at some bandwidth; `kind` costs a table with them.
+`counts` has the cost of a layer under a tiling, `tiles` enumerates tilings and keeps those that are
+optimal at some bandwidth, `kind` costs a table with them.
 """
 
 from typing import TYPE_CHECKING

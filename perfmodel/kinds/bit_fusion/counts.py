@@ -2,7 +2,7 @@
 
 Sharma et al., "Bit Fusion: Bit-Level Dynamically Composable Architecture for Accelerating Deep
 Neural Networks", ISCA 2018, and the simulator published with it; `docs/bit_fusion.md` has the
-equations, and what the tables of APQ (Wang et al., CVPR 2020) say of details.
+equations and the details inferred from the tables of APQ (Wang et al., CVPR 2020).
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from perfmodel.arrays import Value, namespace
 
 
 class BitFusionLayer(NamedTuple):
-    """A convolution of one pass and the array under it; numbers, or arrays that broadcast.
+    """One pass of a convolution, with the array it runs on; numbers, or arrays that broadcast.
 
     Attributes
     ----------
     batch, out_channels, in_channels, out_rows, out_columns, kernel_rows, kernel_columns
-        Extents.
+        Loop extents.
     stride_rows, stride_columns, dilation_rows, dilation_columns
-        Steps of the window and of its taps.
+        Steps of the window and of its taps, in input positions.
     input_bits, weight_bits
         Stored bits of an element; 0 where the operand does not come from main memory.
     sum_bits
-        Bits of a partial sum that go to main memory and back; 0 where outputs stay.
+        Bits of a partial sum spilled to main memory and read back; 0 where outputs stay on chip.
     held_bits
         Bits of a partial sum in its buffer.
     lanes, steps
         From `lanes_and_steps`.
     unrolled
-        1 where windows come laid out one by one, else 0.
+        1 where the windows are stored one by one (im2col), else 0.
     height, width
         Rows and columns of fusion units.
     input_room, weight_room, output_room
-        Bits that a tile may take in each buffer.
+        Capacity for a tile in each buffer, bits.
     """
 
     batch: Value
@@ -63,17 +63,17 @@ class BitFusionLayer(NamedTuple):
 
 
 class BitFusionTiling(NamedTuple):
-    """Extents of a tile, how often each operand's is moved, and how many lie in a buffer at once.
+    """Extents of a tile, number of tiles moved per operand, and tiles resident in each buffer.
 
     Attributes
     ----------
     images, rows, columns, in_channels, out_channels
-        Of a tile of the loop nest, in outputs and channels.
+        Extents of a tile of the loop nest, in outputs and channels.
     input_moves, weight_moves, output_moves
-        Tiles that cross between main memory and the operand's buffer.
+        Tiles transferred between main memory and the operand's buffer.
     input_held, weight_held, output_held
-        Tiles that the buffer holds together, filled before the first product or written after the
-        last one.
+        Tiles resident in the buffer together, loaded before the first product or written back after
+        the last one.
     """
 
     images: Value
@@ -90,16 +90,16 @@ class BitFusionTiling(NamedTuple):
 
 
 class TileCounts(NamedTuple):
-    """What one pass costs.
+    """Clocks and bits of one pass.
 
     Attributes
     ----------
     cycles
-        Clocks in which the array computes.
+        Clocks during which the array computes.
     ends_bits
-        Bits of the first tiles that fill and of the last one that drains: nothing overlaps them.
+        Bits of the first tiles loaded and of the last one written back, which overlap with nothing.
     input_bits, weight_bits, output_bits
-        Bits between main memory and each buffer; outputs in both directions.
+        Bits between main memory and each buffer; outputs count in both directions.
     """
 
     cycles: Value
@@ -122,19 +122,20 @@ def lanes_and_steps(
     *,
     relaxed: bool = False,
 ) -> tuple[Value, Value]:
-    """Return products that a fusion unit makes side by side, and clocks that they take.
+    """Return products that a fusion unit computes in parallel, and clocks that they require.
 
-    ``floor(8 / max(a, 2)) * floor(8 / max(w, 2))`` for at most eight bits (Sharma et al., section
-    III); an operand of more bits is cut into pieces of eight, one after the other.
+    ``floor(8 / max(a, 2)) * floor(8 / max(w, 2))`` products for operands of ``a`` and ``w`` bits,
+    at most eight each (Sharma et al., section III); a wider operand is processed in pieces of eight
+    bits.
 
     Parameters
     ----------
     input_bits, weight_bits
-        Bits of the operands, numbers or arrays.
+        Bits of the operands; numbers or arrays.
     highest, lowest
         Bits of the whole unit and of its smallest part.
     relaxed
-        Without the floors.
+        Omit the floors.
     """
     xp = namespace(input_bits, weight_bits, highest, lowest)
     lanes: Value = 1.0
@@ -155,7 +156,7 @@ def tile_bits(
     in_channels: Value,
     out_channels: Value,
 ) -> tuple[Value, Value, Value]:
-    """Return bits of a tile of inputs, weights and sums as they cross from main memory."""
+    """Return bits of a tile of inputs, weights and partial sums as transferred from main memory."""
     return (
         input_window(layer, rows, columns) * images * in_channels * layer.input_bits,
         layer.kernel_rows * layer.kernel_columns * in_channels * out_channels * layer.weight_bits,
@@ -164,15 +165,17 @@ def tile_bits(
 
 
 def input_window(layer: BitFusionLayer, rows: Value, columns: Value) -> Value:
-    """Return input positions that outputs of a tile need, padding included."""
-    tall = (rows - 1) * layer.stride_rows + (layer.kernel_rows - 1) * layer.dilation_rows + 1
-    broad = (
+    """Return input positions read by the outputs of a tile, halo and padding included."""
+    window_rows = (rows - 1) * layer.stride_rows + (layer.kernel_rows - 1) * layer.dilation_rows + 1
+    window_columns = (
         (columns - 1) * layer.stride_columns
         + (layer.kernel_columns - 1) * layer.dilation_columns
         + 1
     )
-    apart = rows * columns * layer.kernel_rows * layer.kernel_columns
-    return layer.unrolled * apart + (1.0 - layer.unrolled) * tall * broad
+    unrolled_positions = rows * columns * layer.kernel_rows * layer.kernel_columns
+    return (
+        layer.unrolled * unrolled_positions + (1.0 - layer.unrolled) * window_rows * window_columns
+    )
 
 
 def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = False) -> TileCounts:
@@ -183,7 +186,7 @@ def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = Fal
     layer, tiling
         Numbers or arrays that broadcast.
     relaxed
-        Without the ceilings of channels over rows and columns of units.
+        Omit the ceilings of channels over rows and columns of units.
 
     Notes
     -----
@@ -201,9 +204,10 @@ def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = Fal
         layer.in_channels,
         layer.out_channels,
     )
-    # A tile of the whole extent follows it.
+    # A tile as large as the extent grows with it.
     images, rows, columns, inner, outer = tile = tuple(
-        xp.where(part >= whole, whole, part) for part, whole in zip(tiling, extents, strict=False)
+        xp.where(part >= extent, extent, part)
+        for part, extent in zip(tiling, extents, strict=False)
     )
 
     def ceil(value: Value) -> Value:
@@ -211,14 +215,14 @@ def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = Fal
 
     lanes = layer.height * layer.lanes
     taps = layer.kernel_rows * layer.kernel_columns
-    together, apart = ceil(taps * inner / lanes), taps * ceil(inner / lanes)
-    deep = layer.unrolled * together + (1.0 - layer.unrolled) * apart
-    cycles = images * rows * columns * ceil(outer / layer.width) * deep * layer.steps
+    shared_taps, separate_taps = ceil(taps * inner / lanes), taps * ceil(inner / lanes)
+    inner_steps = layer.unrolled * shared_taps + (1.0 - layer.unrolled) * separate_taps
+    cycles = images * rows * columns * ceil(outer / layer.width) * inner_steps * layer.steps
     full: list[Value] = []
-    for part, whole in zip(tile, extents, strict=True):
-        cycles = cycles * ceil(whole / part)
-        # Of tiles that reach beyond the extent: the share that is real.
-        full.append(whole / (part * xp.ceil(whole / part - 1e-9)) if relaxed else 1.0)
+    for part, extent in zip(tile, extents, strict=True):
+        cycles = cycles * ceil(extent / part)
+        # Share of the tiles that lies within the extent.
+        full.append(extent / (part * xp.ceil(extent / part - 1e-9)) if relaxed else 1.0)
     outputs = full[0] * full[1] * full[2]
     x, w, y = tile_bits(layer, rows, columns, images, inner, outer)
     t = tiling

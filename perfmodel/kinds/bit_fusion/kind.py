@@ -1,7 +1,7 @@
-"""The kind `bit_fusion`: what a table costs on a bit-composable array.
+"""The kind `bit_fusion`: cost of a table on a bit-composable array.
 
-Matrix operators go through the array pass by pass, each under its fastest tiling; what follows them
-in one kernel is done on the way out. All else runs on the vector units as on a roofline.
+Matrix operators run on the array pass by pass, each under its fastest tiling; operators fused
+behind them are applied on the way out. All other work runs on the vector units, as on a roofline.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from perfmodel.kinds.bit_fusion.spec import BitComposableArray
 from perfmodel.kinds.bit_fusion.tiles import layer_cycles
 from perfmodel.kinds.operand_bits import operations_by_format
 from perfmodel.kinds.rates import bandwidth
-from perfmodel.workload.lower import ALWAYS_MAIN
+from perfmodel.workload.operator_table import ALWAYS_MAIN
 
 
 class BitFusion(ArrayKind[BitComposableArray]):
-    """Time of a row = the slower of the array's clocks with both ends, and main memory."""
+    """Time of a row = max of the array's clocks plus both ends, and main-memory time."""
 
     name = "bit_fusion"
     spec = BitComposableArray
@@ -26,21 +26,23 @@ class BitFusion(ArrayKind[BitComposableArray]):
     prices_operations = True
 
     def counts(self, run: NestRun, engine: BitComposableArray) -> Counts:
-        """Return clocks and bits of passes, each under its fastest tiling."""
+        """Return clocks and bits of all passes, each under its fastest tiling."""
         setting, nests, rows, xp = run.setting, run.nests, run.rows, run.xp
-        main, clock = setting.levels[-1], setting.clock
+        main, clock = setting.main_memory, setting.clock
         rate = bandwidth(setting, main)
         operands = run.bits(0), run.bits(1)
         layer, passes = _layers(run, engine, operands)
         # Several arrays share the passes and the bandwidth.
-        found, _ = layer_cycles(layer, 8.0 * rate / clock / engine.units, relaxed=setting.relaxed)
+        per_pass, _ = layer_cycles(
+            layer, 8.0 * rate / clock / engine.units, relaxed=setting.relaxed
+        )
         times = passes * run.times
-        counts = TileCounts(*(rows(v * times) for v in found))
+        counts = TileCounts(*(rows(v * times) for v in per_pass))
         busy = counts.cycles / engine.units
-        products = rows(layer.lanes / layer.steps * found.cycles * times)
+        products = rows(layer.lanes / layer.steps * per_pass.cycles * times)
         detail = {
             "cycles": busy,
-            "passes": rows(passes * nests.times + 0.0 * found.cycles),
+            "passes": rows(passes * nests.times + 0.0 * per_pass.cycles),
             "products_per_unit": products / xp.maximum(counts.cycles, 1.0),
             "unit_utilization": run.macs / xp.maximum(products * engine.height * engine.width, 1.0),
             "input_bits": counts.input_bits,
@@ -52,8 +54,8 @@ class BitFusion(ArrayKind[BitComposableArray]):
             {"matrix": (busy, clock), "ends": (counts.ends_bits / 8.0, rate)},
             {main: counts.memory_bits / 8.0 + run.outside},
             detail,
-            _energies(layer, operands, found, times, run, engine),
-            vector=run.table.vector_ops * run.alone,
+            _energies(layer, operands, per_pass, times, run, engine),
+            vector=run.table.vector_ops * run.without_nests,
             operations=operations_by_format(run.table, run.macs, setting),
             traffic_model="tiles of powers of two, each operand kept while it fits its buffer; "
             "outputs as partial sums, read and written",
@@ -63,12 +65,12 @@ class BitFusion(ArrayKind[BitComposableArray]):
 def _layers(
     run: NestRun, engine: BitComposableArray, operands: tuple[Value, Value]
 ) -> tuple[BitFusionLayer, Value]:
-    """Return one pass of each nest on the array, and how many passes it takes."""
+    """Return one pass of each nest on the array, and the number of passes."""
     nests, xp, width = run.nests, run.xp, engine.width
     lanes, steps = lanes_and_steps(
         *operands, engine.highest_bits, engine.lowest_bits, relaxed=run.setting.relaxed
     )
-    # Channels of narrow groups share a pass, as far as columns and the spec's limit allow.
+    # Channels of narrow groups share a pass, within the array's columns and the spec's limit.
     share = xp.minimum(engine.depthwise_channels * lanes, width)
     widest = xp.maximum(nests.in_channels, nests.out_channels)
     together = xp.clip(xp.floor(share / widest + 1e-9), 1.0, xp.maximum(nests.groups, 1.0))
@@ -102,7 +104,7 @@ def _layers(
 
 
 def _unrolled(run: NestRun, engine: BitComposableArray) -> Value:
-    """Return 1 for nests whose windows come laid out: taps over an input of the network."""
+    """Return 1 for nests whose windows are stored one by one: taps over an input of the network."""
     access = run.table.accesses
     if access is None or not engine.first_layer_unrolled:
         return 0.0
@@ -114,37 +116,37 @@ def _unrolled(run: NestRun, engine: BitComposableArray) -> Value:
 def _energies(
     layer: BitFusionLayer,
     operands: tuple[Value, Value],
-    found: TileCounts,
+    per_pass: TileCounts,
     times: Value,
     run: NestRun,
     engine: BitComposableArray,
 ) -> dict[str, Value]:
-    """Return joules of each row that the spec prices; empty where it prices no clock.
+    """Return joules of each row by component; empty where the spec states no energy per clock.
 
-    In a clock every unit reads its weights, every row of units its inputs, and every column reads
-    and writes its sum.
+    In each clock every unit reads its weights, every row of units its inputs, and every column
+    reads and writes its partial sum.
     """
     if engine.cycle_energy is None:
         return {}
     a, w = (run.xp.minimum(bits, engine.highest_bits) for bits in operands)
-    inputs = found.cycles * layer.height * layer.lanes * a
-    weights = found.cycles * layer.height * layer.width * layer.lanes * w
-    sums = found.cycles * layer.width * layer.held_bits + 0.5 * found.output_bits
+    inputs = per_pass.cycles * layer.height * layer.lanes * a
+    weights = per_pass.cycles * layer.height * layer.width * layer.lanes * w
+    sums = per_pass.cycles * layer.width * layer.held_bits + 0.5 * per_pass.output_bits
     bits = {
         "input buffer": (
             (engine.input_read_energy, inputs),
-            (engine.input_write_energy, found.input_bits),
+            (engine.input_write_energy, per_pass.input_bits),
         ),
         "weight buffer": (
             (engine.weight_read_energy, weights),
-            (engine.weight_write_energy, found.weight_bits),
+            (engine.weight_write_energy, per_pass.weight_bits),
         ),
         "output buffer": ((engine.output_read_energy, sums), (engine.output_write_energy, sums)),
     }
     return {
-        "array": run.rows(found.cycles * times) * engine.cycle_energy,
+        "array": run.rows(per_pass.cycles * times) * engine.cycle_energy,
         **{
-            name: sum(run.rows(moved * times) / 8.0 * or_else(each, 0.0) for each, moved in parts)
+            name: sum(run.rows(amount * times) / 8.0 * or_else(each, 0.0) for each, amount in parts)
             for name, parts in bits.items()
         },
     }

@@ -1,19 +1,19 @@
-"""Tilings of a layer: the fixed list of the simulator, and those that some bandwidth makes best.
+"""Tilings of a layer on a bit-composable array, and those that are optimal at some bandwidth.
 
-Tiles are powers of two: one for rows and columns of outputs alike, one for input channels, one for
-output channels (in columns of units), one for images. Loops over tiles run in each order. An
-operand's tile stays over loops that do not index it, and grows over those that do while it fits its
-buffer, rounded up to whole rows and columns of units; loops outside of that move it again.
+The search space is the simulator's: tiles are powers of two, one for rows and columns of outputs
+alike, one for input channels, one for output channels (in columns of units), one for images; loops
+over tiles run in every order. An operand's tile stays resident across loops that do not index it,
+and grows over those that do while it fits its buffer, rounded up to whole rows and columns of
+units; loops outside of that transfer it again.
 
-With A clocks of arithmetic, L bits that nothing overlaps and T bits in all, r bits per clock take
-``max(A + L / r, T / r)`` clocks. So only tilings that no other beats in A, L and T can be best,
-whatever r is: a few of some thousands, found once a layer.
+With A clocks of arithmetic, L bits that overlap with nothing and T bits in all, a bandwidth of r
+bits per clock requires ``max(A + L / r, T / r)`` clocks. Only tilings that no other dominates in
+(A, L, T) can be optimal for any r: a few of some thousands, computed once per layer.
 """
 
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,15 +27,13 @@ from perfmodel.kinds.bit_fusion.counts import (
     count,
     input_window,
 )
+from perfmodel.kinds.distinct import Floats, searched
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-_FIELDS, _PARTS = len(BitFusionLayer._fields), len(BitFusionTiling._fields)
-#: Layers of one call whose tilings are kept by content; longer calls are sweeps, used once.
-_KEPT = 4096
-#: Tilings that a traced layer gets: JAX wants to know how many before it asks.
+_PARTS = len(BitFusionTiling._fields)
+#: Number of tilings for a traced layer: JAX needs a static shape.
 _TRACED = 96
 #: Loops outside of a tile, outermost first: every order of rows, columns, input and output
-#: channels; rows before columns, of which there are as many, and images around rows.
+#: channels with rows before columns (the other half is symmetric), and images around rows.
 _ORDERS: list[tuple[str, ...]] = [
     tuple(loop for name in order for loop in (("images", name) if name == "rows" else (name,)))
     for order in permutations(("rows", "columns", "in", "out"))
@@ -48,105 +46,69 @@ _INDEXED = {
     "weight": (False, False, False, True, True),
     "output": (True, True, True, False, True),
 }
-#: Place in `_LOOPS` of each loop of each order.
+#: Index in `_LOOPS` of each loop of each order.
 _PLACES = np.array([[_LOOPS.index(loop) for loop in order] for order in _ORDERS], dtype=np.intp)
 
 
 def layer_cycles(
     layer: BitFusionLayer, bits_per_cycle: Value, *, relaxed: bool = False
 ) -> tuple[TileCounts, Value]:
-    """Return what the fastest tiling of each layer costs, and the clocks that it takes.
+    """Return the cost of each layer under its fastest tiling, and its clocks.
 
     Parameters
     ----------
     layer
         Numbers or arrays that broadcast to the layers (and points).
     bits_per_cycle
-        Bits between main memory and the buffers a clock.
+        Bits between main memory and the buffers per clock.
     relaxed
-        Counts of the chosen tiling without their ceilings.
+        Evaluate the fastest tiling without ceilings.
 
     Returns
     -------
     counts
-        Of the tiling with the fewest clocks, of equal ones the one with the least traffic.
+        Cost under the tiling with the fewest clocks; among equal ones that with the least traffic.
     cycles
         ``max(A + L / r, T / r)``.
 
     Notes
     -----
-    The tiling is a step function of the layer's numbers: its slope is zero.
+    The tiling is a step function of the layer's numbers, so that its derivative is zero.
     """
     xp = namespace(*layer, bits_per_cycle)
-    found = BitFusionTiling(*_tilings_of(layer, xp))
-    counts = count(
-        BitFusionLayer(*(xp.asarray(v, dtype=float)[None] for v in layer)), found, relaxed=False
-    )
-    ends, moved = counts.ends_bits / bits_per_cycle, counts.memory_bits / bits_per_cycle
-    cycles = xp.maximum(counts.cycles + ends, moved)
-    at = xp.argmin(cycles, axis=0)[None]
+    traced = 0 if namespace(*layer) is np else _TRACED
+    tiling = BitFusionTiling(*searched(layer, _frontiers, traced, (_PARTS, _TRACED)))
+    layers = BitFusionLayer(*(xp.asarray(value, dtype=float)[None] for value in layer))
+
+    def timed(relaxed: bool) -> tuple[TileCounts, Value]:
+        counts = count(layers, tiling, relaxed=relaxed)
+        ends = counts.cycles + counts.ends_bits / bits_per_cycle
+        return counts, xp.maximum(ends, counts.memory_bits / bits_per_cycle)
+
+    counts, cycles = timed(False)
+    fastest = xp.argmin(cycles, axis=0)[None]
     if relaxed:
-        counts = count(
-            BitFusionLayer(*(xp.asarray(v, dtype=float)[None] for v in layer)), found, relaxed=True
-        )
-        ends, moved = counts.ends_bits / bits_per_cycle, counts.memory_bits / bits_per_cycle
-        cycles = xp.maximum(counts.cycles + ends, moved)
+        counts, cycles = timed(True)
 
-    def chosen(value: Value) -> Value:
-        return xp.take_along_axis(xp.broadcast_to(value, cycles.shape), at, axis=0)[0]
+    def picked(value: Value) -> Value:
+        return xp.take_along_axis(xp.broadcast_to(value, cycles.shape), fastest, axis=0)[0]
 
-    return TileCounts(*(chosen(v) for v in counts)), chosen(cycles)
+    return TileCounts(*map(picked, counts)), picked(cycles)
 
 
-def _tilings_of(layer: BitFusionLayer, xp: Any) -> Value:
-    """Return fields of `BitFusionTiling` of the tilings worth trying, ``(11, tilings, ...)``."""
-    if xp is np:
-        whole = np.stack(np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in layer)))
-        return _mapped(whole)
-    import jax  # pyright: ignore[reportMissingImports]
+def _frontiers(columns: Floats, most: int) -> Floats:
+    """Return the non-dominated tilings of each layer, ``(11, tilings, layers)``.
 
-    stacked = xp.stack(xp.broadcast_arrays(*(xp.asarray(v, dtype=float) for v in layer)), axis=-1)
-
-    def on_host(values: Any) -> Any:
-        fields = np.moveaxis(np.asarray(values, dtype=float), -1, 0)
-        return np.moveaxis(_mapped(fields, _TRACED), (0, 1), (-2, -1)).astype(stacked.dtype)
-
-    shape = jax.ShapeDtypeStruct((*stacked.shape[:-1], _PARTS, _TRACED), stacked.dtype)
-    found = jax.pure_callback(
-        on_host, shape, jax.lax.stop_gradient(stacked), vmap_method="expand_dims"
+    The second dimension is that of the layer with the most, or `most` where that is not 0; a layer
+    with fewer repeats its first tiling, which is neutral because ties go to the first.
+    """
+    if not columns.shape[1]:
+        return np.empty((_PARTS, most or 1, 0))
+    each = [frontier(BitFusionLayer(*column)) for column in columns.T.tolist()]
+    places = np.arange(most or max(tiles.shape[1] for tiles in each))
+    return np.stack(
+        [tiles[:, np.where(places < tiles.shape[1], places, 0)] for tiles in each], axis=-1
     )
-    return xp.moveaxis(jax.lax.stop_gradient(found), (-2, -1), (0, 1))
-
-
-def _mapped(whole: Floats, wide: int = 0) -> Floats:
-    """Return `_tilings_of` for fields ``(23, ...)``; equal columns are looked at once."""
-    flat = np.ascontiguousarray(whole.reshape(_FIELDS, -1))
-    few = flat.shape[1] <= _KEPT
-    found = _kept(flat.tobytes(), wide) if few else _distinct(flat, wide)
-    return found.reshape(*found.shape[:2], *whole.shape[1:])
-
-
-@cached(128 << 10)
-def _kept(content: bytes, wide: int) -> Floats:
-    found = _distinct(np.frombuffer(content).reshape(_FIELDS, -1), wide)
-    found.flags.writeable = False
-    return found
-
-
-def _distinct(flat: Floats, wide: int) -> Floats:
-    if not flat.shape[1]:
-        return np.empty((_PARTS, wide or 1, 0))
-    alike, where = np.unique(flat, axis=1, return_inverse=True)
-    each = [frontier(BitFusionLayer(*column)) for column in alike.T.tolist()]
-    most = wide or max(found.shape[1] for found in each)
-    out = np.empty((_PARTS, most, len(each)))
-    for i, found in enumerate(each):
-        # The first one again where a layer has fewer; a tie goes to the first.
-        places = np.zeros(most, dtype=np.intp)
-        kept = min(most, found.shape[1])
-        places[:kept] = np.arange(kept)
-        out[:, :, i] = found[:, places]
-    return out[:, :, where.reshape(-1)]
 
 
 @cached(2 << 10)
@@ -156,31 +118,31 @@ def frontier(layer: BitFusionLayer) -> Floats:
     Parameters
     ----------
     layer
-        Numbers.
+        Plain numbers, no arrays.
 
     Returns
     -------
     ndarray
-        Fields of `BitFusionTiling`, ``(11, tilings)``, the least traffic first.
+        Fields of `BitFusionTiling`, ``(11, tilings)``, in ascending order of traffic.
 
     Notes
     -----
-    Where not even a tile of one output, one input channel and one column of units fits its
-    buffers, that tile is moved for every step.
+    Where not even a tile of one output, one input channel and one column of units fits the buffers,
+    that tile is transferred for every step.
     """
     every = tilings(layer)
-    found = count(layer, BitFusionTiling(*every))
-    order = np.lexsort((found.ends_bits, found.cycles, found.memory_bits))
-    every, cycles, ends = every[:, order], found.cycles[order], found.ends_bits[order]
-    # Least traffic first: a tiling is beaten by an earlier one with no more clocks and no more
-    # bits at the ends.
-    kept: list[int] = []
+    counts = count(layer, BitFusionTiling(*every))
+    order = np.lexsort((counts.ends_bits, counts.cycles, counts.memory_bits))
+    every, cycles, ends = every[:, order], counts.cycles[order], counts.ends_bits[order]
+    # In ascending order of traffic, a tiling is dominated by an earlier one with no more clocks and
+    # no more bits at the ends.
+    unbeaten: list[int] = []
     left: npt.NDArray[np.intp] = np.arange(len(cycles), dtype=np.intp)
     while left.size:
-        kept.append(int(left[0]))
+        unbeaten.append(int(left[0]))
         better = (cycles < cycles[0]) | (ends < ends[0])
         left, cycles, ends = left[better], cycles[better], ends[better]
-    out = np.ascontiguousarray(every[:, kept])
+    out = np.ascontiguousarray(every[:, unbeaten])
     out.flags.writeable = False
     return out
 
@@ -220,7 +182,7 @@ def tilings(layer: BitFusionLayer) -> Floats:
 
 
 def _powers(extent: float) -> Floats:
-    """Return 1, 2, 4 ... up to the first that is no less than an extent."""
+    """Return 1, 2, 4 ... up to the first power that is at least an extent."""
     last = int(np.ceil(np.log2(max(extent, 1.0)) - 1e-9))
     return np.asarray([2.0**power for power in range(last + 1)])
 
@@ -233,7 +195,7 @@ def _padded(
     inner: Floats,
     outer: Floats,
 ) -> dict[str, Floats]:
-    """Return bits that tiles take in their buffers: whole rows and columns of units."""
+    """Return bits of tiles in their buffers, rounded up to whole rows and columns of units."""
     lanes = layer.height * layer.lanes
     taps = layer.kernel_rows * layer.kernel_columns
     channels = inner if layer.unrolled else np.ceil(inner / lanes - 1e-9) * lanes
@@ -247,7 +209,7 @@ def _padded(
 
 
 def _promoted(trips: Floats, operand: str, size: Floats, room: float) -> tuple[Floats, Floats]:
-    """Return how often an operand's tile is moved, and how many lie in its buffer at once.
+    """Return the transfers of an operand's tile, and the tiles resident in its buffer at once.
 
     Parameters
     ----------
@@ -263,11 +225,11 @@ def _promoted(trips: Floats, operand: str, size: Floats, room: float) -> tuple[F
     """
     indexed = np.array(_INDEXED[operand])[_PLACES][:, :, None]
     moves = np.ones((trips.shape[0], trips.shape[2]))
-    held, grows = moves.copy(), np.ones(moves.shape, dtype=bool)
+    together, grows = moves.copy(), np.ones(moves.shape, dtype=bool)
     for loop in reversed(range(trips.shape[1])):
-        times, mine = trips[:, loop], indexed[:, loop]
-        more = held * times
-        grows = grows & ((size * more <= room) | ~mine)
-        held = np.where(grows & mine, more, held)
-        moves = np.where(mine | ~grows, moves * times, moves)
-    return moves, held
+        times, is_indexed = trips[:, loop], indexed[:, loop]
+        more = together * times
+        grows = grows & ((size * more <= room) | ~is_indexed)
+        together = np.where(grows & is_indexed, more, together)
+        moves = np.where(is_indexed | ~grows, moves * times, moves)
+    return moves, together

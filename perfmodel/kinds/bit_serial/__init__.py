@@ -1,7 +1,7 @@
-"""Arrays that take weights few bits at a time (BitMoD), and decoders of a word (ANT, OliVe).
+"""Arrays that process weights few bits per clock (BitMoD), and word decoders (ANT, OliVe).
 
-`counts` says what a product costs, `products` which ones a table has, `kind` costs a table with
-them.
+`counts` has the cost of a product, `products` reads the products off a table, `kind` costs a table
+with them.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Clocks and bytes of a product on an array whose elements take few bits of a weight a clock.
+"""Clocks and bytes of a product on an array that processes few bits of each weight per clock.
 
 Chen et al., "BitMoD: Bit-serial Mixture-of-Datatype LLM Acceleration", HPCA 2025, and the simulator
 published with it (bitmod_sim); term skipping after Albericio et al., "Bit-Pragmatic Deep Neural
@@ -16,33 +16,33 @@ _MOST_TERMS = 64
 
 
 class Fetches(NamedTuple):
-    """How often a product's operands come from main memory.
+    """Number of times that a product's operands are fetched from main memory.
 
     Attributes
     ----------
     weights, inputs
-        Times that all weights, and all inputs, are fetched.
-    moved
+        Fetches of all weights, and of all inputs.
+    total_bytes
         Bytes of both.
     """
 
     weights: Value
     inputs: Value
-    moved: Value
+    total_bytes: Value
 
 
 def terms(bits: Value, bits_a_clock: Value, *, relaxed: bool = False) -> Value:
-    """Return the terms that a weight is taken in: ``ceil(floor(bits) / bits_a_clock)``, at least 1.
+    """Return terms per weight: ``ceil(floor(bits) / bits_a_clock)``, at least 1.
 
     Parameters
     ----------
     bits
         Bits of a weight.
     bits_a_clock
-        Of them in a clock: 2 for Booth's recoding, 1 for plain bits, 16 and more for arrays that
-        decode a word at once.
+        Bits processed per clock: 2 for Booth's recoding, 1 for plain bits, 16 or more for arrays
+        that decode a word at once.
     relaxed
-        Without rounding.
+        Omit the rounding.
     """
     xp = namespace(bits, bits_a_clock)
     if relaxed:
@@ -51,26 +51,26 @@ def terms(bits: Value, bits_a_clock: Value, *, relaxed: bool = False) -> Value:
 
 
 def most_terms(count: Value, density: Value, together: Value) -> Value:
-    """Return the mean of the most terms that are not zero among weights that advance together.
+    """Return the expected maximum of non-zero terms among weights that advance in lock step.
 
-    Of `count` terms each is there with probability `density`; `together` weights wait for the one
-    with most: ``sum over t < count of 1 - P(at most t terms)**together``, at least 1.
+    Each of `count` terms is non-zero with probability `density`; `together` weights wait for the
+    one with the most: ``sum over t < count of 1 - P(at most t terms)**together``, at least 1.
 
     Parameters
     ----------
     count
-        Terms of a weight, an array or a number; need not be whole.
+        Terms of a weight; a number or an array, not necessarily integral.
     density
-        Probability of a term, above 0 and at most 1.
+        Probability that a term is non-zero, above 0 and at most 1.
     together
         Weights in lock step.
 
     Notes
     -----
-    The largest of independent binomial numbers; at a density of 1 it is `count`.
+    The maximum of independent binomial variables; at a density of 1 it is `count`.
     """
     xp = namespace(count, density, together)
-    # Probability of no term, of at most none ...; binomial numbers by their recurrence.
+    # Cumulative probability of at most 0, 1, 2 ... terms, by the recurrence of binomials.
     absent = xp.maximum(1.0 - density, 1e-12)
     chance = absent**count
     below: Value = 0.0
@@ -84,10 +84,10 @@ def most_terms(count: Value, density: Value, together: Value) -> Value:
 
 
 def clocks_a_step(term_clocks: Value, lanes: Value, group: Value, dequantise: Value) -> Value:
-    """Return clocks in which an element takes `lanes` weights, dequantisation included.
+    """Return clocks for an element to process `lanes` weights, dequantisation included.
 
-    ``max(terms, dequantise * lanes / group)``: the scale of one group is applied, bit by bit, while
-    the next group is multiplied; it takes time where the group is short.
+    ``max(terms, dequantise * lanes / group)``: the scale of one group is applied bit by bit while
+    the next group is multiplied, which costs time only for short groups.
     """
     xp = namespace(term_clocks, lanes, group, dequantise)
     return xp.maximum(term_clocks, dequantise * lanes / group)
@@ -106,19 +106,19 @@ def array_steps(
 ) -> Value:
     """Return steps of the array for one product, in its best shape.
 
-    ``ceil(inner / lanes) * ceil(outer / (rows / f)) * ceil(tokens / (columns * f))``, the least
-    over f = 1, 2, 4 ... up to `folds`: rows that stand beside each other instead.
+    ``ceil(inner / lanes) * ceil(outer / (rows / f)) * ceil(tokens / (columns * f))``, the minimum
+    over f = 1, 2, 4 ... up to `folds`, where folded rows become further columns.
 
     Parameters
     ----------
     outer, inner, tokens
-        Output channels, summed elements, rows of the input.
+        Output channels, summed elements, rows of the input matrix.
     rows, columns, lanes
-        Elements for output channels and for tokens; products side by side in an element.
+        Elements along output channels and along tokens; parallel products in an element.
     folds
-        How many times the rows may be split.
+        Largest number of parts that the rows may be split into.
     relaxed
-        Without ceilings, and in the shape as stated.
+        Omit ceilings, and keep the shape as stated.
 
     Notes
     -----
@@ -127,7 +127,7 @@ def array_steps(
     """
     xp = namespace(outer, inner, tokens, rows, columns, lanes, folds)
     if relaxed:
-        # A shape costs at least the share of it that is filled.
+        # A dimension that is not filled still costs one step.
         return (
             xp.maximum(inner / lanes, 1.0)
             * xp.maximum(outer / rows, 1.0)
@@ -136,8 +136,8 @@ def array_steps(
     best: Value = None
     for power in range(5):
         f = 2.0**power
-        tall = xp.maximum(xp.floor(rows / f + 1e-9), 1.0)
-        steps = xp.ceil(outer / tall - 1e-9) * xp.ceil(tokens / (columns * f) - 1e-9)
+        folded_rows = xp.maximum(xp.floor(rows / f + 1e-9), 1.0)
+        steps = xp.ceil(outer / folded_rows - 1e-9) * xp.ceil(tokens / (columns * f) - 1e-9)
         best = steps if best is None else xp.where(f <= folds, xp.minimum(best, steps), best)
     return xp.ceil(inner / lanes - 1e-9) * best
 
@@ -150,16 +150,16 @@ def fetches(
     *,
     relaxed: bool = False,
 ) -> Fetches:
-    """Return how often operands are fetched where neither fits its buffer.
+    """Return the number of fetches of each operand, also where neither fits its buffer.
 
-    All weights for each part of the inputs that fits, or all inputs for each part of the weights:
-    the cheaper one. ``min(ceil(I / room_I) * W + I, ceil(W / room_W) * I + W)``.
+    Either all weights once per part of the inputs that fits, or all inputs once per part of the
+    weights; the cheaper one: ``min(ceil(I / room_I) * W + I, ceil(W / room_W) * I + W)`` bytes.
     """
     xp = namespace(weight_bytes, input_bytes, weight_room, input_room)
 
     def parts(size: Value, room: Value) -> Value:
-        found = size / room
-        return xp.maximum(found if relaxed else xp.ceil(found - 1e-9), 1.0)
+        ratio = size / room
+        return xp.maximum(ratio if relaxed else xp.ceil(ratio - 1e-9), 1.0)
 
     again_weights = parts(input_bytes, input_room)
     again_inputs = parts(weight_bytes, weight_room)

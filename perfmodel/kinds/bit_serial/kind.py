@@ -1,7 +1,7 @@
-"""The kind `bit_serial`: what a table costs on an array that takes weights few bits at a time.
+"""The kind `bit_serial`: cost of a table on an array that processes weights few bits per clock.
 
-Products go through the array one after the other; what follows them in one kernel is done on the
-way out. All else runs on the vector units as on a roofline.
+Products run on the array one after another; operators fused behind them are applied on the way
+out. All other work runs on the vector units, as on a roofline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from perfmodel.kinds.operand_bits import operations_by_format
 
 
 class BitSerial(ArrayKind[BitSerialArray]):
-    """Time of a row = the slower of the array's clocks and main memory."""
+    """Time of a row = max of the array's clocks and main-memory time."""
 
     name = "bit_serial"
     spec = BitSerialArray
@@ -30,7 +30,7 @@ class BitSerial(ArrayKind[BitSerialArray]):
     prices_operations = True
 
     def counts(self, run: NestRun, engine: BitSerialArray) -> Counts:
-        """Return clocks of products in their terms, and bytes of operands."""
+        """Return clocks of products by terms of their weights, and bytes of operands."""
         setting, nests, rows, xp = run.setting, run.nests, run.rows, run.xp
         relaxed, times = setting.relaxed, run.times
         p = products(run, engine)
@@ -48,7 +48,7 @@ class BitSerial(ArrayKind[BitSerialArray]):
             folds=engine.folds,
             relaxed=relaxed,
         )
-        found = fetches(
+        fetched = fetches(
             p.weight_bytes,
             p.input_bytes,
             engine.weight_buffer,
@@ -58,8 +58,8 @@ class BitSerial(ArrayKind[BitSerialArray]):
         # Several arrays share output channels and the bandwidth.
         arrays = engine.units
         clocks, taken = rows(steps * each * times), rows(steps * times)
-        weights = rows(found.weights * p.weight_bytes * p.groups * nests.times)
-        inputs = rows(found.inputs * p.input_bytes * p.groups * nests.times)
+        weights = rows(fetched.weights * p.weight_bytes * p.groups * nests.times)
+        inputs = rows(fetched.inputs * p.input_bytes * p.groups * nests.times)
         outputs = rows(p.output_bytes * p.groups * nests.times)
         written = weights + inputs + outputs
         places = engine.rows * engine.columns * engine.lanes * arrays
@@ -74,10 +74,10 @@ class BitSerial(ArrayKind[BitSerialArray]):
         }
         return Counts(
             {"matrix": (clocks / arrays, setting.clock)},
-            {setting.levels[-1]: written + run.outside},
+            {setting.main_memory: written + run.outside},
             detail,
             _energies(p, clocks, steps, written, run, engine),
-            vector=run.table.vector_ops * run.alone,
+            vector=run.table.vector_ops * run.without_nests,
             operations=operations_by_format(run.table, run.macs, setting),
             traffic_model="every operand once; where neither weights nor inputs fit their buffer, "
             "the cheaper of both again for each part of the other",
@@ -92,18 +92,18 @@ def _energies(
     run: NestRun,
     engine: BitSerialArray,
 ) -> dict[str, Value]:
-    """Return joules of each row that the spec prices; empty where it prices no element.
+    """Return joules of each row by component; empty where the spec states no energy per element.
 
-    In a clock every element works; in a step every row reads its weights and every column its
-    inputs; what comes from main memory, and outputs, are written to the buffers.
+    In each clock every element is active; in each step every row reads its weights and every column
+    its inputs; data from main memory, and outputs, are written to the buffers.
     """
     if engine.element_energy is None:
         return {}
-    tall, broad = engine.rows, engine.columns
-    bits = engine.lanes * (tall * p.serial_bits + broad * p.input_bits)
+    rows, columns = engine.rows, engine.columns
+    bits = engine.lanes * (rows * p.serial_bits + columns * p.input_bits)
     read = run.rows(steps * run.times * bits) / 8.0
     return {
-        "array": clocks * tall * broad * engine.element_energy,
+        "array": clocks * rows * columns * engine.element_energy,
         "buffer reads": read * or_else(engine.read_energy, 0.0),
         "buffer writes": written * or_else(engine.write_energy, 0.0),
     }

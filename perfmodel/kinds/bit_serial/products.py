@@ -1,4 +1,4 @@
-"""Loop nests of a table as products of an array: output channels, summed elements, tokens."""
+"""Loop nests of a table as matrix products: output channels, summed elements, tokens."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from perfmodel.workload.shapes import Nests
 class BitSerialGemms(NamedTuple):
     """Products ``C[tokens, outer] += A[tokens, inner] B[inner, outer]``, `groups` of each.
 
-    Every number has shape ``(nests, points)`` or ``(nests, 1)``, and is of one group.
+    Every number has shape ``(nests, points)`` or ``(nests, 1)``, and is that of one group.
 
     Attributes
     ----------
     groups
-        Products alike: KV heads, groups of a convolution, experts.
+        Number of equal products: KV heads, groups of a convolution, experts.
     outer, inner, tokens
         Extents; `inner` counts the taps of a window.
     weight_bytes, input_bytes, output_bytes
-        Bytes of each operand; 0 where it does not leave the kernel.
+        Bytes of each operand; 0 where it stays within the kernel.
     serial_bits, input_bits
-        Bits of a weight as it meets the array, and of an input.
+        Bits of a weight as processed by the array, and of an input.
     """
 
     groups: Value
@@ -45,10 +45,10 @@ def products(run: NestRun, engine: BitSerialArray) -> BitSerialGemms:
     nests, (x, w, y), (reads, loads, writes) = run.nests, run.widths, run.there
     serial, attention = run.bits(1), run.is_kind("attention")
     if engine.attention_bits is not None:
-        # Keys and values meet the array in fewer bits; a cache holds what the precision says.
+        # The array may process fewer bits of keys and values than the cache stores.
         fewer = run.xp.minimum(serial, engine.attention_bits)
         serial = run.xp.where(attention, fewer, serial)
-    found = BitSerialGemms(
+    gemms = BitSerialGemms(
         nests.groups,
         nests.out_channels,
         nests.summed,
@@ -60,8 +60,8 @@ def products(run: NestRun, engine: BitSerialArray) -> BitSerialGemms:
         run.bits(0),
     )
     if engine.joined_heads and attention.any():
-        return _joined(found, nests, attention, run.widths)
-    return found
+        return _joined(gemms, nests, attention, run.widths)
+    return gemms
 
 
 def _joined(
@@ -69,10 +69,10 @@ def _joined(
 ) -> BitSerialGemms:
     """Return products with the heads of attention laid out as one matrix.
 
-    A query of one head is a row as wide as all heads, zero outside of its own; scores are weights
-    of all heads at once. Both products leave the array and come back.
+    The query of one head is a row as wide as all heads, zero outside its own; the scores act as
+    weights of all heads at once. Both products are written to memory and read back.
     """
-    # The second product of an attention has scores for inputs: they have no access of their own.
+    # The second product of an attention reads scores, which are no access to memory.
     second = np.array(
         [bool(a) and int(at) < 0 for a, at in zip(attention[:, 0], nests.access[:, 0], strict=True)]
     )[:, None]

@@ -1,7 +1,7 @@
-"""FPGAs: what a design in the fabric takes of look-up tables, DSP slices and memory, and its time.
+"""FPGAs: time of a design in the fabric, and its look-up tables, DSP slices and memory blocks.
 
-`spec` says what a part has, `styles` which styles of design there are (a file each); what a design
-takes of each resource is `Prediction.resources`.
+`spec` has the resources of a part, `styles` the styles of design (one module each); the resources
+that a design uses are `Prediction.resources`.
 """
 
 from typing import TYPE_CHECKING

@@ -4,46 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from perfmodel.cost.setting import Setting
-from perfmodel.kinds.fpga.blocks import blocks_18k
+from perfmodel.kinds.array import NestRun
 from perfmodel.kinds.fpga.circuits import Amounts
+from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow
-from perfmodel.kinds.fpga.layers import CircuitLayers, constants_of
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.kinds.fpga.fabric import blocks_18k
+from perfmodel.kinds.fpga.layers import CircuitLayers
+from perfmodel.kinds.fpga.pipeline import nest_before
 
 #: Entries and bits of the tables that a softmax reads exponentials from (hls4ml's defaults).
 TABLE_ENTRIES, TABLE_BITS = 1024.0, 18.0
 
 
-def beside(table: OperatorTable, setting: Setting, layers: CircuitLayers) -> Amounts:
-    """Return what the rows without weights cost, ``(rows, points)``; nothing for the others.
+def beside(run: NestRun, layers: CircuitLayers) -> Amounts:
+    """Return the cost of the rows without weights, ``(rows, points)``; zero for the others.
 
-    All numbers of a tensor are taken at once, or in a stream those of a pixel. A softmax reads an
-    exponential for each number from a table of its own, adds them in a tree and multiplies.
+    All numbers of a tensor are processed at once, or in a stream those of one pixel. A softmax
+    looks up the exponential of each number in a separate table, adds them in a tree and multiplies.
     """
-    nests, access, xp = table.nests, table.accesses, setting.xp
-    assert nests is not None
-    rows = len(table.rows)
-    if access is None:
-        nothing = xp.zeros((rows, 1))
-        return Amounts(*[nothing] * 6)
-    kinds = np.array([row.kind for row in table.rows], dtype=object)
-    alone = np.ones(rows, dtype=bool)
-    alone[nests.row] = False
-    starts = access.starts
-    elements = access.elements[starts] / layers.frames
+    access, setting, xp = run.accesses, run.setting, run.xp
+    is_softmax = np.array([[row.kind == "softmax"] for row in run.table.rows])
+    softmax, plain = run.without_nests * is_softmax, run.without_nests * ~is_softmax
+    elements = access.elements[access.starts] / layers.frames
     stream = setting.inside(Dataflow, "design").io == "stream"
     width = elements
-    before = np.clip(np.searchsorted(nests.row, np.arange(rows)) - 1, 0, None)
+    before = nest_before(run)
     if stream:
-        # The channels of a pixel are those of the layer before.
+        # The channels of a pixel are the outputs of the preceding layer.
         width = xp.minimum(elements, layers.circuit.outputs[before])
-    # What an activation reads are the sums of the layer before.
-    sums = layers.circuit.sum_bits[before] if len(nests) else 0.0
-    of = {name: constants_of(name, setting) for name in ("elementwise", "softmax")}
-    softmax = (alone & (kinds == "softmax"))[:, None] * 1.0
-    plain = (alone & (kinds != "softmax"))[:, None] * 1.0
-    e, s = of["elementwise"], of["softmax"]
+    # An activation reads the sums of the preceding layer.
+    sums = layers.circuit.sum_bits[before]
+    e, s = (setting.constants(name, FpgaKernel) for name in ("elementwise", "softmax"))
     in_dsp = layers.circuit.in_dsp
     levels = xp.ceil(xp.log2(xp.maximum(width, 1.0)) - 1e-9)
     period = layers.circuit.period

@@ -1,7 +1,7 @@
-"""Clocks and resources of one layer that is a circuit of its own, after hls4ml.
+"""Clocks and resources of one layer implemented as a dedicated circuit, after hls4ml.
 
 Duarte et al., "Fast inference of deep neural networks in FPGAs for particle physics", JINST 13
-P07027, 2018, and what the tool writes; `docs/fpga.md` has the equations and their constants.
+P07027, 2018, and the tool's generated code; `docs/fpga.md` has the equations and constants.
 """
 
 from __future__ import annotations
@@ -10,59 +10,32 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.fpga.blocks import blocks_18k
+from perfmodel.hardware.kernel import KernelConstants
+from perfmodel.kinds.fpga.fabric import blocks_18k
 from perfmodel.kinds.fpga.reuse import multiplier_limit
 
 
-class CircuitConstants(NamedTuple):
-    """What a tool's circuits cost; the defaults are those of perfect logic.
-
-    Fields as in `FpgaKernel`.
-    """
-
-    sum_luts: Value = 1.0
-    output_luts: Value = 0.0
-    product_luts: Value = 1.0
-    select_luts: Value = 0.0
-    interval_luts: Value = 0.0
-    sum_ffs: Value = 1.0
-    early_ffs: Value = 0.0
-    output_ffs: Value = 0.0
-    narrow_share: Value = 1.0
-    wide_share: Value = 1.0
-    base_clocks: Value = 0.0
-    register_clocks: Value = 0.0
-    level_delay: Value = 0.0
-    adder_delay: Value = 0.0
-    chained_beyond: Value = 1e18
-    multiplier_delay: Value = 0.0
-    multiplier_clocks: Value = 0.0
-    shared_clocks: Value = 0.0
-    drain_share: Value = 1.0
-    drain_levels: Value = 0.0
-
-
 class Circuit(NamedTuple):
-    """A matrix-vector product with weights known when it is made; numbers, or arrays.
+    """A matrix-vector product with weights known at synthesis; numbers, or arrays.
 
     Attributes
     ----------
     inputs, outputs
-        Products of one output, and outputs.
+        Inputs (products per output), and outputs.
     nonzeros
-        Weights that are not zero.
+        Non-zero weights.
     multipliers
-        Weights whose product needs a multiplier: others are shifted and added.
+        Weights whose product requires a multiplier; the others are shifted and added.
     factor
-        Reuse factor.
+        Reuse factor: products per multiplier and input vector.
     input_bits, weight_bits, sum_bits
-        Bits of the factors, and of their sums.
+        Bits of the factors and of their sums.
     in_dsp
         1 where multipliers are DSP slices, 0 where they are look-up tables.
     slices
-        DSP slices of one multiplier.
+        DSP slices per multiplier.
     period
-        Seconds of a clock that the tool schedules for, its margin taken off.
+        Clock period that the tool schedules for, in seconds, margin deducted.
     """
 
     inputs: Value
@@ -79,16 +52,16 @@ class Circuit(NamedTuple):
 
 
 class Amounts(NamedTuple):
-    """What a layer costs.
+    """Latency, interval and resources of a layer.
 
     Attributes
     ----------
     clocks
-        From its input to its output.
+        Latency from input to output, clocks.
     interval
-        Clocks from one input to the next.
+        Initiation interval: clocks from one input to the next.
     lut, ff, dsp, bram
-        Amounts of each resource.
+        Amount of each resource.
     """
 
     clocks: Value
@@ -100,37 +73,39 @@ class Amounts(NamedTuple):
 
 
 def _rounding(relaxed: bool, xp: object) -> tuple[Callable[[Value], Value], ...]:
-    """Return ``round`` and ``ceil``, which leave a number as it is where relaxed."""
+    """Return ``round`` and ``ceil``, or identities if relaxed."""
     if relaxed:
         return (lambda v: v), (lambda v: v)
     lib: Value = xp
     return (lambda v: lib.floor(v + 0.5)), (lambda v: lib.ceil(v - 1e-9))
 
 
-def latency_strategy(c: Circuit, k: CircuitConstants, *, relaxed: bool = False) -> Amounts:
-    """Return what a layer costs under the strategy ``latency``: all loops unrolled.
+def latency_strategy(c: Circuit, k: KernelConstants, *, relaxed: bool = False) -> Amounts:
+    """Return the cost of a layer under the strategy ``latency``: all loops unrolled.
 
-    Sums are a tree of ``round(log2(z / m))`` levels, a clock each; beyond `chained_beyond` products
-    they are a chain of adders. Multipliers are as few as ``min(N, ceil(n m / R) - floor(zeros /
-    R))``; products that share one follow each other.
+    With ``n`` inputs, ``m`` outputs, ``z`` non-zero weights, ``N`` of which require a multiplier,
+    and the reuse factor ``R``: sums are a tree of ``round(log2(z / m))`` levels of one clock each,
+    or above `chained_beyond` products a chain of adders. There are at most
+    ``min(N, ceil(n m / R) - floor((n m - z) / R))`` multipliers; products that share one run in
+    sequence.
     """
-    xp = namespace(*c, *k)
-    whole, ceil = _rounding(relaxed, xp)
+    xp = namespace(*c, *k.stated.values())
+    nearest, ceil = _rounding(relaxed, xp)
     terms = xp.maximum(c.nonzeros / c.outputs, 1.0)
     levels = xp.log2(terms)
-    tree = xp.maximum(whole(levels), 1.0)
-    chain = xp.maximum(whole(terms * k.adder_delay / c.period), 1.0)
+    tree = xp.maximum(nearest(levels), 1.0)
+    chain = xp.maximum(nearest(terms * k.adder_delay / c.period), 1.0)
     chained = c.inputs * c.outputs > k.chained_beyond
     limit = multiplier_limit(c.inputs, c.outputs, c.nonzeros, c.factor, relaxed=relaxed)
-    made = xp.minimum(c.multipliers, limit)
-    shared = c.multipliers > made
-    # A multiplier that does not fit a clock is cut in stages; so is one alone, with selectors.
+    multipliers = xp.minimum(c.multipliers, limit)
+    shared = c.multipliers > multipliers
+    # A multiplier slower than a clock is pipelined; so is a single shared one, with selectors.
     cut = xp.where(k.multiplier_delay > c.period, k.multiplier_clocks, 0.0)
-    alone = xp.where(shared & (made <= 1.0), k.shared_clocks, 0.0)
+    single = xp.where(shared & (multipliers <= 1.0), k.shared_clocks, 0.0)
     sums = xp.where(chained, chain, tree + c.in_dsp * cut)
-    drain = xp.maximum(whole(k.drain_share * levels - k.drain_levels), 0.0)
-    turns = ceil(c.multipliers / xp.maximum(made, 1e-9))
-    serial = turns + drain + c.in_dsp * xp.maximum(cut, alone)
+    drain = xp.maximum(nearest(k.drain_share * levels - k.drain_levels), 0.0)
+    turns = ceil(c.multipliers / xp.maximum(multipliers, 1e-9))
+    serial = turns + drain + c.in_dsp * xp.maximum(cut, single)
     clocks = xp.maximum(sums, xp.where(shared, serial, 0.0))
     interval = xp.minimum(c.factor, clocks + 1.0)
     bits = c.sum_bits
@@ -139,42 +114,50 @@ def latency_strategy(c: Circuit, k: CircuitConstants, *, relaxed: bool = False) 
         * (
             k.sum_luts * c.nonzeros
             + k.output_luts * c.outputs
-            + k.select_luts * (c.multipliers - made)
+            + k.select_luts * (c.multipliers - multipliers)
         )
-        + (1.0 - c.in_dsp) * k.product_luts * c.input_bits * c.weight_bits * made
+        + (1.0 - c.in_dsp) * k.product_luts * c.input_bits * c.weight_bits * multipliers
     )
     ff = bits * ((k.sum_ffs + k.early_ffs / interval) * c.nonzeros + k.output_ffs * c.outputs)
     return Amounts(
-        clocks + k.base_clocks, interval, lut, ff, c.in_dsp * made * c.slices, 0.0 * made
+        clocks + k.base_clocks,
+        interval,
+        lut,
+        ff,
+        c.in_dsp * multipliers * c.slices,
+        0.0 * multipliers,
     )
 
 
-def registered(made: Amounts, k: CircuitConstants) -> Value:
-    """Return clocks of the register behind a circuit of several stages at an interval of 1."""
-    xp = namespace(*made, k.register_clocks)
-    return xp.where((made.interval <= 1.0) & (made.clocks > 1.0), k.register_clocks, 0.0)
+def registered(amounts: Amounts, k: KernelConstants) -> Value:
+    """Return clocks of the output register of a multi-stage circuit at an interval of 1."""
+    xp = namespace(*amounts, k.register_clocks)
+    return xp.where((amounts.interval <= 1.0) & (amounts.clocks > 1.0), k.register_clocks, 0.0)
 
 
-def resource_strategy(c: Circuit, k: CircuitConstants, *, relaxed: bool = False) -> Amounts:
-    """Return what a layer costs under the strategy ``resource``: a loop of ``R`` turns.
+def resource_strategy(c: Circuit, k: KernelConstants, *, relaxed: bool = False) -> Amounts:
+    """Return the cost of a layer under the strategy ``resource``: a loop of ``R`` iterations.
 
-    Weights are read from memory blocks, ``ceil(n m / R)`` a clock, so that zeros save nothing; the
-    loop starts a turn a clock, and the sums of the last one drain.
+    Weights are read from memory blocks, ``ceil(n m / R)`` per clock, so that zeros save nothing;
+    the loop starts one iteration per clock, and the sums of the last one drain through the adder
+    tree.
     """
-    xp = namespace(*c, *k)
+    xp = namespace(*c, *k.stated.values())
     _, ceil = _rounding(relaxed, xp)
-    made = ceil(c.inputs * c.outputs / c.factor)
+    multipliers = ceil(c.inputs * c.outputs / c.factor)
     cut = xp.where(k.multiplier_delay > c.period, k.multiplier_clocks, 0.0)
-    tree = ceil(xp.log2(xp.maximum(made / c.outputs, 1.0))) + 1.0
+    tree = ceil(xp.log2(xp.maximum(multipliers / c.outputs, 1.0))) + 1.0
     clocks = c.factor + tree + c.in_dsp * cut + k.base_clocks
     bits = c.sum_bits
     lut = (
-        bits * (k.sum_luts * made + k.output_luts * c.outputs)
-        + (1.0 - c.in_dsp) * k.product_luts * c.input_bits * c.weight_bits * made
+        bits * (k.sum_luts * multipliers + k.output_luts * c.outputs)
+        + (1.0 - c.in_dsp) * k.product_luts * c.input_bits * c.weight_bits * multipliers
     )
-    # Each multiplier picks its input among those of its turns.
-    lut = lut + k.select_luts * c.input_bits * (xp.minimum(c.factor, c.inputs) - 1.0) * made
-    ff = bits * (k.sum_ffs * made + k.output_ffs * c.outputs)
-    stored = blocks_18k(c.factor, made * c.weight_bits, relaxed=relaxed)
+    # Each multiplier selects its input among those of its iterations.
+    lut = lut + k.select_luts * c.input_bits * (xp.minimum(c.factor, c.inputs) - 1.0) * multipliers
+    ff = bits * (k.sum_ffs * multipliers + k.output_ffs * c.outputs)
+    stored = blocks_18k(c.factor, multipliers * c.weight_bits, relaxed=relaxed)
     bram = xp.where(c.factor > 1.0, stored, 0.0)
-    return Amounts(clocks, c.factor + 0.0 * clocks, lut, ff, c.in_dsp * made * c.slices, bram)
+    return Amounts(
+        clocks, c.factor + 0.0 * clocks, lut, ff, c.in_dsp * multipliers * c.slices, bram
+    )

@@ -1,79 +1,75 @@
-"""Constants of layers that are circuits of their own, and of what runs beside an overlay."""
+"""Constants of layers implemented as circuits, and of host work outside an overlay."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, TypeAlias
 
-from perfmodel.hardware.kernel import (
-    Bandwidth,
-    Clocks,
-    Kernel,
-    Portion,
-    Speed,
-    Time,
-)
+from perfmodel.hardware.field_types import Bandwidth, Portion, Time
+from perfmodel.hardware.kernel import Clocks, Flawless, Kernel, Speed
 from perfmodel.hardware.quantity import Of, Quantity
 
 Each: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e5)]
-Products: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e9)]
 Levels: TypeAlias = Annotated[Quantity, Of("count", ceiling=64.0)]
 
 
 class FpgaKernel(Kernel):
-    """What a layer takes of an FPGA, how deep its pipeline is, and the work of the processor.
+    """Resources per weight and output of a layer, its pipeline depth, and host rates.
 
-    A bit of a sum is a bit of both factors together: 16 for products of 8 bits.
+    The bits of a sum count both factors together: 16 for products of 8-bit operands.
     """
 
     KIND: ClassVar[str] = "fpga"
 
-    sum_luts: Each | None = None
-    """Look-up tables of a weight that is not zero, for each bit of its sum: the adder, and what
-    shifts and adds for a product with a constant."""
-    output_luts: Each | None = None
-    """Look-up tables of an output, for each bit of its sum (of a softmax: altogether)."""
-    product_luts: Each | None = None
-    """Look-up tables of a multiplier made of them, for each bit of one factor times each of the
-    other (of a softmax: altogether)."""
-    select_luts: Each | None = None
-    """Look-up tables that choose the factors of a product on a shared multiplier, for each bit."""
-    interval_luts: Each | None = None
-    """Look-up tables of the state machine, for each clock of the initiation interval."""
-    sum_ffs: Each | None = None
-    """Flip-flops of a weight that is not zero, for each bit of its sum."""
-    early_ffs: Each | None = None
-    """Further ones at an initiation interval of one clock; they fall with the interval."""
-    output_ffs: Each | None = None
-    """Flip-flops of an output, for each bit of its sum (of a softmax: altogether)."""
-    narrow_share: Portion | None = None
-    """Share of the weights that need a multiplier where the count is not given: of layers of at
+    sum_luts: Annotated[Each | None, Flawless(1.0)] = None
+    """Look-up tables per non-zero weight and bit of its sum: the adder, and the shifts and adds of
+    a product with a constant."""
+    output_luts: Annotated[Each | None, Flawless(0.0)] = None
+    """Look-up tables per output and bit of its sum (of a softmax: per output)."""
+    product_luts: Annotated[Each | None, Flawless(1.0)] = None
+    """Look-up tables per multiplier built from them, per bit of one factor times bit of the other
+    (of a softmax: per product)."""
+    select_luts: Annotated[Each | None, Flawless(0.0)] = None
+    """Look-up tables that select the factors of a product on a shared multiplier, per bit."""
+    interval_luts: Annotated[Each | None, Flawless(0.0)] = None
+    """Look-up tables of the state machine, per clock of the initiation interval."""
+    sum_ffs: Annotated[Each | None, Flawless(1.0)] = None
+    """Flip-flops per non-zero weight and bit of its sum."""
+    early_ffs: Annotated[Each | None, Flawless(0.0)] = None
+    """Further flip-flops at an initiation interval of one clock; inversely proportional to it."""
+    output_ffs: Annotated[Each | None, Flawless(0.0)] = None
+    """Flip-flops per output and bit of its sum (of a softmax: per output)."""
+    narrow_share: Annotated[Portion | None, Flawless(1.0)] = None
+    """Share of the weights that require a multiplier where the count is not stated: layers of at
     most 32 inputs."""
-    wide_share: Portion | None = None
-    """The same of wider layers: their weights are smaller, and have fewer digits."""
-    base_clocks: Clocks | None = None
-    """Clocks of the circuit beside what follows from its size."""
-    register_clocks: Clocks | None = None
-    """Further clocks at an initiation interval of one clock, of a circuit with several stages."""
-    level_delay: Time | None = None
-    """Time of a level of a tree of comparisons or sums, where it is no whole number of clocks."""
-    adder_delay: Time | None = None
-    """Time of an adder where sums are chained instead of a tree."""
-    chained_beyond: Products | None = None
-    """Products of a layer beyond which its sums are chained."""
-    multiplier_delay: Time | None = None
-    """Time of a multiplier in one clock; a shorter clock cuts it in stages."""
-    multiplier_clocks: Clocks | None = None
-    """Clocks that a multiplier cut in stages adds."""
-    shared_clocks: Clocks | None = None
-    """Clocks that the only multiplier of a layer adds where several products share it."""
-    drain_share: Levels | None = None
-    """Share of a tree's levels that still lie ahead of the last product on a shared multiplier."""
-    drain_levels: Levels | None = None
-    """Levels less that they take."""
+    wide_share: Annotated[Portion | None, Flawless(1.0)] = None
+    """The same for wider layers, whose weights are smaller and have fewer digits."""
+    base_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Clocks of the circuit that do not depend on its size."""
+    register_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Further clocks at an initiation interval of one clock, for a multi-stage circuit."""
+    level_delay: Annotated[Time | None, Flawless(0.0)] = None
+    """Time per level of a comparison or adder tree, where it is not a whole number of clocks."""
+    adder_delay: Annotated[Time | None, Flawless(0.0)] = None
+    """Time of an adder where sums are chained instead of forming a tree."""
+    chained_beyond: Annotated[
+        Annotated[Quantity, Of("count", positive=True, integral=True, ceiling=1e9)] | None,
+        Flawless(1e18),
+    ] = None
+    """Products of a layer above which its sums are chained."""
+    multiplier_delay: Annotated[Time | None, Flawless(0.0)] = None
+    """Time of a multiplier in one clock; at a shorter clock period it is pipelined."""
+    multiplier_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Clocks that a pipelined multiplier adds."""
+    shared_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Clocks that the single multiplier of a layer adds where several products share it."""
+    drain_share: Annotated[Levels | None, Flawless(1.0)] = None
+    """Share of the tree's levels that remain after the last product on a shared multiplier."""
+    drain_levels: Annotated[Levels | None, Flawless(0.0)] = None
+    """Levels subtracted from that remainder."""
     host_bandwidth: Bandwidth | None = None
-    """Bytes of a network's inputs and outputs that the processor works on in a second (resize,
-    scale, quantise; boxes), or that it writes where it moves maps; of class ``copy`` or
-    ``resize``."""
+    """Rate at which the processor handles the bytes of a network's inputs and outputs (resize,
+    scale, quantise; boxes), or the bytes that it writes when it copies feature maps; of class
+    ``copy`` or ``resize``."""
     host_compute: Speed | None = None
-    """Operations a second of convolutions and pooling that the processor does; of class
+    """Rate of the operations of convolutions and pooling that run on the processor; of class
     ``conv``."""

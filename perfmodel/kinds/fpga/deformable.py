@@ -1,68 +1,64 @@
-"""The style `deformable`: CoDeNet's engine, pointwise products into a buffer of lines.
+"""The style `deformable`: CoDeNet's engine, a pointwise array that feeds a line buffer.
 
-One call makes a pointwise convolution and the depthwise one (deformable or not) that follows it, as
-stages of one pipeline; the processor does what is neither, and the first convolution. Clocks are
-those of the loops of its source (hqjenny/CoDeNet, hls/top); what a loop takes to fill and drain was
-fitted on its log of layers. Huang et al., "CoDeNet: Efficient Deployment of Input-Adaptive Object
-Detection on Embedded FPGAs", FPGA 2021.
+One call runs a pointwise convolution and the depthwise one (deformable or not) that follows it as
+stages of one pipeline; all other operators, and the first convolution, run on the processor. Clocks
+are those of the loops in its source (hqjenny/CoDeNet, hls/top); the clocks to fill and drain a loop
+were fitted to its log of layers. Huang et al., "CoDeNet: Efficient Deployment of Input-Adaptive
+Object Detection on Embedded FPGAs", FPGA 2021.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Final, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from perfmodel.arrays import Value, first_number
-from perfmodel.cost.nests import RowSums
-from perfmodel.cost.residency import access_bytes, row_bytes
-from perfmodel.cost.setting import Setting
+from perfmodel.arrays import Value
+from perfmodel.cost.residency import access_bytes, row_bytes, sum_by_row
+from perfmodel.hardware.field_types import ZERO, Lanes
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.hardware.view import or_else
-from perfmodel.kinds.array import Counts
+from perfmodel.kinds.array import Counts, NestRun
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
 from perfmodel.kinds.fpga.styles import FpgaDesign
-from perfmodel.kinds.protocol import Equation, equations_of
-from perfmodel.kinds.rates import bandwidth, memory_seconds
-from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
+from perfmodel.kinds.rates import SecondsExpression, bandwidth, memory_seconds
+from perfmodel.workload.operator_table import ALWAYS_MAIN
 
-Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65_536)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e7)]
 
 
 class Deformable(FpgaDesign):
-    """Lanes of channels of the pointwise array and of the 3x3 windows, and clocks of the loops.
+    """Parallel channels of the pointwise array and of the 3x3 windows, and clocks of the loops.
 
-    The first peak of the engine is two operations a multiplier of the pointwise array and clock.
+    The engine's first peak is two operations per multiplier of the pointwise array and clock.
     """
 
     input_channels: Lanes
-    """Channels that arrive and are summed in a clock; those of a window too."""
+    """Channels that are read and summed per clock; also those of a window."""
     output_channels: Lanes
-    """Channels of the pointwise array's results."""
+    """Output channels of the pointwise array."""
     most_channels: Lanes
-    """Output channels of one call; more take several, which read the map again."""
-    loop_clocks: Clocks = Quantity(value=0.0)
-    """Clocks in which an inner loop over input channels fills and drains."""
-    line_clocks: Clocks = Quantity(value=0.0)
-    """Clocks of a pixel that enters the lines, beside its channels."""
-    window_clocks: Clocks = Quantity(value=0.0)
-    """Clocks of a window that leaves them, beside its channels."""
-    call_clocks: Clocks = Quantity(value=0.0)
-    """Clocks of a call beside its loops: registers, the pipeline, the processor's waiting."""
+    """Output channels of one call; more require several calls, which read the map again."""
+    loop_clocks: Clocks = ZERO
+    """Clocks to fill and drain an inner loop over input channels."""
+    line_clocks: Clocks = ZERO
+    """Clocks per pixel that enters the line buffer, in addition to its channels."""
+    window_clocks: Clocks = ZERO
+    """Clocks per window that leaves it, in addition to its channels."""
+    call_clocks: Clocks = ZERO
+    """Clocks per call outside its loops: registers, the pipeline, the processor's wait."""
     core: Fabric = Fabric()
-    """What the design takes of the fabric."""
+    """Resources of the design."""
 
 
 DESIGN = Deformable
 
 
 class Loops(NamedTuple):
-    """Clocks beside the work of each loop."""
+    """Overhead clocks of each loop, in addition to its work."""
 
     loop: Value
     line: Value
@@ -70,17 +66,17 @@ class Loops(NamedTuple):
 
 
 def pointwise_clocks(pixels: Value, ins: Value, outs: Value, weights: Value, loops: Loops) -> Value:
-    """Return clocks of the pointwise array; channels in lanes, weights in beats."""
+    """Return clocks of the pointwise array; channels in groups of lanes, weights in beats."""
     return pixels * (ins + loops.loop + outs * (ins + loops.loop)) + weights
 
 
 def line_clocks(entered: Value, left: Value, lanes: Value, loops: Loops) -> Value:
-    """Return clocks of the lines: pixels that enter, windows that leave, each `lanes` wide."""
+    """Return clocks of the line buffer: pixels written and windows read, each `lanes` wide."""
     return entered * (lanes + loops.line) + left * (lanes + loops.window)
 
 
-def counts(table: OperatorTable, setting: Setting) -> Counts:
-    """Return what every row takes.
+def counts(run: NestRun) -> Counts:
+    """Return the clocks, bytes and resources of every row.
 
     Notes
     -----
@@ -101,24 +97,22 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
     ``launch = kernels * overhead``
         runtime or device spec
     """
-    xp, nests, main, count = setting.xp, table.nests, setting.levels[-1], len(table.rows)
-    assert nests is not None
+    table, nests, setting, xp = run.table, run.nests, run.setting, run.xp
+    main = setting.main_memory
     design, units = setting.inside(Deformable, "design"), setting.engine.units
-    zero = np.zeros((count, 1))
-    array: Value = zero
-    lines: Value = zero
-    on_host = table.once("codenet host", partial(_on_host, table))
+    array: Value = np.zeros((len(table.rows), 1))
+    lines: Value = array
+    on_host = table.once("codenet host", partial(_on_host, run))
     if len(nests):
-        rows = RowSums(nests.row, count, xp)
         loops = Loops(design.loop_clocks, design.line_clocks, design.window_clocks)
 
         def lanes(value: Value, by: Value) -> Value:
             return value / by if setting.relaxed else xp.ceil(value / by - 1e-9)
 
         by_in, by_out = design.input_channels, design.output_channels
-        deep = np.array([[k == "depthwise"] for k in nests.kind])
+        is_depthwise = np.array([[k == "depthwise"] for k in nests.kind])
         ran = 1.0 - on_host[nests.row]
-        channels = xp.where(deep, nests.groups, nests.out_channels * nests.groups)
+        channels = xp.where(is_depthwise, nests.groups, nests.out_channels * nests.groups)
         calls = lanes(channels, design.most_channels)
         ins, outs = lanes(nests.in_channels, by_in), lanes(nests.out_channels / calls, by_out)
         pixels, taps = nests.times * nests.positions, nests.taps
@@ -131,103 +125,79 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
         down, across, *_ = nests.window_steps
         entered = pixels * down * across
         line = calls * line_clocks(entered, pixels, lanes(nests.groups / calls, by_in), loops)
-        before = table.once("codenet pairs", partial(_pairs, table))
-        # A window's stage runs beside the pointwise one that feeds it; alone it is a call.
-        alone = (before < 0)[:, None]
-        hidden = xp.where(alone, 0.0, xp.where(deep, 0.0, point)[np.maximum(before, 0)])
-        line = xp.maximum(line - hidden, 0.0) + alone * calls * design.call_clocks
-        array = rows(xp.where(deep, 0.0, point) * ran)
-        lines = rows(xp.where(deep, line, 0.0) * ran)
-    moved = row_bytes(table, setting) * (1.0 - on_host)
-    host = _host_seconds(table, setting, on_host)
-    theirs = row_bytes(table, setting) * on_host
-    # A processor of which the runtime says nothing moves its bytes as fast as they come.
-    crossing = moved + setting.xp.where(host > 0.0, 0.0, theirs)
+        before = table.once("codenet pairs", partial(_pairs, run, on_host))
+        # The window stage overlaps with the pointwise stage that feeds it; without one it is a
+        # call.
+        single = (before < 0)[:, None]
+        hidden = xp.where(single, 0.0, xp.where(is_depthwise, 0.0, point)[np.maximum(before, 0)])
+        line = xp.maximum(line - hidden, 0.0) + single * calls * design.call_clocks
+        array = run.rows(xp.where(is_depthwise, 0.0, point) * ran)
+        lines = run.rows(xp.where(is_depthwise, line, 0.0) * ran)
+    array_bytes = row_bytes(table, setting) * (1.0 - on_host)
+    host_bytes = row_bytes(table, setting) * on_host
+    host = _host_seconds(run, on_host)
+    # Without a rate in the runtime, the processor moves bytes at memory bandwidth.
+    crossing = array_bytes + xp.where(host > 0.0, 0.0, host_bytes)
     memory = memory_seconds({main: crossing}, setting)
     clock = setting.clock
     return Counts(
         {"array": (array / units, clock), "lines": (lines / units, clock)},
-        {main: moved + theirs},
+        {main: array_bytes + host_bytes},
         memory=memory,
         overhead={"host": host},
-        said={main: partial(_said, memory[main])},
+        expressions={main: SecondsExpression(memory[main])},
         traffic_model="every map crosses to main memory, its taps from lines on the chip",
         resources=overlay_resources([(design.core, units)], xp),
     )
 
 
-def _on_host(table: OperatorTable) -> Any:
-    """Return 1 for rows that the processor does: no convolution, or one of the network's input."""
-    nests, access = table.nests, table.accesses
-    assert nests is not None
-    assert access is not None
-    out = np.ones((len(table.rows), 1))
-    at = nests.access[:, 0]
-    first = (at >= 0) & (access.tensor[at] == ALWAYS_MAIN)
-    out[nests.row[~first]] = 0.0
+def _on_host(run: NestRun) -> Any:
+    """Return 1 for rows on the processor: no convolution, or one over the network's input."""
+    out = np.ones((len(run.table.rows), 1))
+    at = run.nests.access[:, 0]
+    first = (at >= 0) & (run.accesses.tensor[at] == ALWAYS_MAIN)
+    out[run.nests.row[~first]] = 0.0
     return out
 
 
-def _pairs(table: OperatorTable) -> Any:
-    """Return for each depthwise nest the pointwise one whose result alone it reads, or -1."""
-    nests, access = table.nests, table.accesses
-    assert nests is not None
-    assert access is not None
-    found = np.full(len(nests), -1, dtype=np.intp)
-    host = _on_host(table)
+def _pairs(run: NestRun, on_host: Any) -> Any:
+    """Return for each depthwise nest the pointwise one whose sole reader it is, or -1."""
+    nests, access = run.nests, run.accesses
+    pairs = np.full(len(nests), -1, dtype=np.intp)
     touched = Counter(int(t) for t in access.tensor)
-    made: dict[int, int] = {}
+    writers: dict[int, int] = {}
     for i, kind in enumerate(nests.kind):
         x, y = int(nests.access[i, 0]), int(nests.access[i, 2])
         if kind == "depthwise" and x >= 0:
             tensor = int(access.tensor[x])
-            found[i] = made.get(tensor, -1) if touched[tensor] == 2 else -1
-        elif y >= 0 and int(access.tensor[y]) >= 0 and not host[nests.row[i], 0]:
-            made[int(access.tensor[y])] = i
-    return found
+            pairs[i] = writers.get(tensor, -1) if touched[tensor] == 2 else -1
+        elif y >= 0 and int(access.tensor[y]) >= 0 and not on_host[nests.row[i], 0]:
+            writers[int(access.tensor[y])] = i
+    return pairs
 
 
-def _host_seconds(table: OperatorTable, setting: Setting, on_host: Any) -> Value:
-    """Return the seconds of rows that the processor does: bytes that they write, and operations."""
+def _host_seconds(run: NestRun, on_host: Any) -> Value:
+    """Return seconds of rows on the processor, from the bytes they write and their operations."""
+    table, setting = run.table, run.setting
     rate = setting.kernel("copy", FpgaKernel).host_bandwidth
     resize = or_else(setting.kernel("resize", FpgaKernel).host_bandwidth, rate)
     operations = setting.kernel("conv", FpgaKernel).host_compute
     seconds: Value = np.zeros((len(table.rows), 1))
     if rate is not None and resize is not None:
-        wrote = row_bytes(table, setting) - _read_bytes(table, setting)
+        wrote = row_bytes(table, setting) - _read_bytes(run)
         grown = np.array([[float(row.kind == "resize")] for row in table.rows])
         copied = np.array([[float(row.kind == "copy")] for row in table.rows])
         seconds = seconds + wrote * (copied / rate + grown / resize)
     if operations is not None:
         done = 2.0 * table.macs + table.vector_ops
         seconds = seconds + done / operations
-    # Whatever it does, its operands cross to memory.
-    crossing = row_bytes(table, setting) / bandwidth(setting, setting.levels[-1])
+    # In any case its operands are transferred from and to memory.
+    crossing = row_bytes(table, setting) / bandwidth(setting, setting.main_memory)
     return setting.xp.maximum(seconds, crossing) * on_host
 
 
-def _read_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes that rows which only move data read."""
-    access = table.accesses
-    assert access is not None
-    writes = table.once("codenet writes", partial(_writes, table))
-    return RowSums(access.row, len(table.rows), setting.xp)(
-        access_bytes(table, setting) * (1.0 - writes)
-    )
-
-
-def _writes(table: OperatorTable) -> Any:
-    """Return 1 for the last access of each row, which is what it writes."""
-    access = table.accesses
-    assert access is not None
-    out = np.zeros((len(access.row), 1))
-    last = np.append(access.row[1:] != access.row[:-1], True)
-    out[last] = 1.0
-    return out
-
-
-def _said(seconds: Value, row: int) -> str:
-    return f"{first_number(seconds[row]):.12g}"
-
-
-EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)
+def _read_bytes(run: NestRun) -> Value:
+    """Return bytes read by rows that only move data: all accesses but the last."""
+    access, table = run.accesses, run.table
+    reads = np.append(access.row[1:] == access.row[:-1], False)[:, None]
+    return sum_by_row(access_bytes(table, run.setting) * reads, table, run.setting)

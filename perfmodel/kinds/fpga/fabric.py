@@ -1,20 +1,19 @@
-"""What one piece of an overlay takes of the fabric, and what all pieces take together."""
+"""Fabric resources of one piece of a design, memory blocks of tables, and sums of pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, Final
 
-from perfmodel.arrays import Value, is_array
-from perfmodel.hardware.quantity import Of, Quantity, Spec
+from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.hardware.field_types import ZERO, Amount
+from perfmodel.hardware.quantity import Spec
 
-Amount: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e8)]
-
-_NONE: Final = Quantity(value=0.0)
+_NONE: Final = ZERO
 
 
 class Fabric(Spec):
-    """Resources that something in the fabric takes."""
+    """Resources that a piece of a design uses."""
 
     lut: Amount = _NONE
     """Look-up tables."""
@@ -27,24 +26,23 @@ class Fabric(Spec):
     uram: Amount = _NONE
     """UltraRAM blocks of 288 Kb."""
     source: str | None = None
-    """Source of every number below that names none."""
+    """Source of all numbers above that state no other."""
 
 
 def overlay_resources(pieces: Iterable[tuple[Fabric, Value]], xp: Any) -> dict[str, Value]:
-    """Return `Counts.resources` of an overlay: its pieces, each so many times.
+    """Return `Counts.resources` of an overlay: the sum over its pieces.
 
     Parameters
     ----------
     pieces
-        What a piece takes, and how often it is there.
+        Resources of each piece, and its number of instances.
     xp
         Array namespace.
 
     Returns
     -------
     dict
-        Resource -> amount, ``(points,)`` or ``(1,)``; resources of which nothing is stated are left
-        out.
+        Resource -> amount, ``(points,)`` or ``(1,)``; resources with no stated amount are left out.
     """
     out: dict[str, Value] = {}
     for piece, times in pieces:
@@ -62,3 +60,32 @@ def overlay_resources(pieces: Iterable[tuple[Fabric, Value]], xp: Any) -> dict[s
         for name, total in out.items()
         if is_array(total) or total
     }
+
+
+#: Bits of a memory block.
+BLOCK_BITS = 18432.0
+
+#: Depth in words, and width in bits of an 18 Kb block up to it (UG573, simple dual port).
+_SHAPES = ((512.0, 36.0), (1024.0, 18.0), (2048.0, 9.0), (4096.0, 4.0), (8192.0, 2.0))
+
+
+def blocks_18k(depth: Value, width: Value, *, relaxed: bool = False) -> Value:
+    """Return 18 Kb blocks of a memory: ``ceil(width / w) ceil(depth / 16384)``.
+
+    ``w`` is the width of a block at the depth: 36 bits up to 512 words, 18 up to 1024, 9, 4, 2 and
+    1 up to 16384. AMD UG573, table of block RAM aspect ratios; FINN's estimates use the same rule.
+
+    Parameters
+    ----------
+    depth, width
+        Words, and bits of a word; numbers or arrays. Zero where either is 0.
+    relaxed
+        Total bits over the bits of a block.
+    """
+    xp = namespace(depth, width)
+    if relaxed:
+        return depth * width / BLOCK_BITS
+    wide = 1.0
+    for most, bits in reversed(_SHAPES):
+        wide = xp.where(depth <= most, bits, wide)
+    return xp.ceil(width / wide - 1e-9) * xp.ceil(depth / 16384.0 - 1e-9)

@@ -8,35 +8,30 @@ Umuroglu et al., "FINN: a framework for fast, scalable binarized neural network 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Final, Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.quantity import Of, Quantity, Spec
-from perfmodel.kinds.array import Counts
-from perfmodel.kinds.fpga.blocks import blocks_18k
-from perfmodel.kinds.fpga.layers import check_kinds, layer_designs, stated_or
-from perfmodel.kinds.fpga.pipeline import finished, pipelined, waited
+from perfmodel.hardware.field_types import ONE, Lanes
+from perfmodel.hardware.quantity import Spec
+from perfmodel.kinds.array import Counts, NestRun
+from perfmodel.kinds.fpga.fabric import blocks_18k
+from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or
+from perfmodel.kinds.fpga.pipeline import finished, nest_before, pipelined, waited
 from perfmodel.kinds.fpga.styles import FpgaDesign
-from perfmodel.kinds.operand_bits import element_bits
-from perfmodel.kinds.protocol import Equation, equations_of
-from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
-
-Fold: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65536.0)]
 
 
 class FoldedLayer(Spec):
-    """How one layer with weights is folded."""
+    """Folding of one layer with weights."""
 
-    pe: Fold | None = None
-    """Processing elements: outputs side by side; divides the outputs."""
-    simd: Fold | None = None
-    """Lanes of each: inputs side by side; divides the inputs of an output."""
+    pe: Lanes | None = None
+    """Processing elements: outputs in parallel; divides the outputs."""
+    simd: Lanes | None = None
+    """Lanes per element: inputs in parallel; divides the inputs of an output."""
 
 
 class Finn(FpgaDesign):
@@ -47,13 +42,13 @@ class Finn(FpgaDesign):
     }
 
     multiply_in: Literal["dsp", "lut"] = "lut"
-    """What multipliers are made of."""
-    pe: Fold = Quantity(value=1.0)
-    """Processing elements of layers that say nothing else: the largest divisor up to it."""
-    simd: Fold = Quantity(value=1.0)
-    """Lanes of layers that say nothing else: the largest divisor up to it."""
+    """Resource that implements the multipliers."""
+    pe: Lanes = ONE
+    """Processing elements of layers that state no other number: the largest divisor up to it."""
+    simd: Lanes = ONE
+    """Lanes of layers that state no other number: the largest divisor up to it."""
     layers: Mapping[str, FoldedLayer] = {}
-    """Position of a layer among those with weights (``"1"`` is the first) -> how it is folded."""
+    """Position of a layer among those with weights (``"1"`` is the first) -> its folding."""
 
 
 class Unit(NamedTuple):
@@ -62,9 +57,9 @@ class Unit(NamedTuple):
     Attributes
     ----------
     inputs, outputs
-        Products of an output (``MW``), and outputs (``MH``).
+        Inputs (products per output, ``MW``), and outputs (``MH``).
     pe, simd
-        Outputs and inputs side by side.
+        Outputs and inputs in parallel.
     input_bits, weight_bits, output_bits
         Bits of an element.
     in_dsp
@@ -81,7 +76,7 @@ class Unit(NamedTuple):
     in_dsp: Value
 
 
-#: Bits of an activation up to which it is a comparison with thresholds.
+#: Largest activation width in bits that is implemented as comparisons with thresholds.
 _THRESHOLD_BITS = 4.0
 
 DESIGN = Finn
@@ -93,10 +88,10 @@ def unit_cycles(unit: Unit) -> Value:
 
 
 def unit_luts(unit: Unit) -> Value:
-    """Return look-up tables of a unit, FINN's estimate.
+    """Return look-up tables of a unit by FINN's estimate.
 
-    ``300 + 1.1 PE (multipliers + adder tree + accumulator + thresholds)``, and weights in look-up
-    tables where there are at most 128 words of them.
+    ``300 + 1.1 PE (multipliers + adder tree + accumulator + thresholds)``, plus the weights where
+    they are at most 128 words and therefore in look-up tables.
     """
     u, xp = unit, namespace(*unit)
     both = u.input_bits + u.weight_bits
@@ -116,7 +111,7 @@ def unit_luts(unit: Unit) -> Value:
 
 
 def unit_blocks(unit: Unit) -> Value:
-    """Return memory blocks of a unit's weights, FINN's estimate: words of all PEs and lanes."""
+    """Return memory blocks of a unit's weights by FINN's estimate, all PEs and lanes in a word."""
     xp = namespace(*unit)
     words, width = unit_cycles(unit), unit.pe * unit.simd * unit.weight_bits
     narrow = blocks_18k(words, width)
@@ -124,27 +119,25 @@ def unit_blocks(unit: Unit) -> Value:
     return xp.where(words <= 128.0, 0.0, xp.where(width > 18.0, wide, narrow))
 
 
-def counts(table: OperatorTable, setting: Setting) -> Counts:
-    """Return what every row takes.
+def counts(run: NestRun) -> Counts:
+    """Return the clocks and resources of every row.
 
     Raises
     ------
     InputError
-        A layer that there is no unit for, or a folding that does not divide it.
+        A layer that no unit supports, or a folding that does not divide it.
 
     Notes
     -----
     ``stream = (clocks until the layer's last output, after the one before) / clock``
         Blott et al., FINN-R, TRETS 11(3), 2018; docs/fpga.md
     """
-    nests, xp, frames = table.nests, setting.xp, setting.sequences
-    assert nests is not None
-    check_kinds(table, nests)
-    unit = _units(table, nests, setting)
-    rows = RowSums(nests.row, len(table.rows), xp)
+    nests, xp, rows, frames = run.nests, run.xp, run.rows, run.setting.sequences
+    check_supported(run)
+    unit = _units(run)
     folds = unit_cycles(unit)
     pixels = nests.positions / frames
-    # A sliding window writes its taps for every output, and reads its input once.
+    # A sliding window writes its taps once per output, and reads its input once.
     channels = nests.in_channels * nests.groups
     steps = channels / xp.minimum(unit.simd, channels)
     taps = nests.taps
@@ -158,10 +151,10 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
         0.0,
     )
     fill = rows(xp.where(taps > 1.0, buffered, 0.0) + unit.inputs / unit.simd)
-    held = rows(xp.maximum(folds * pixels, window)) + _beside(table, nests, unit, frames)
+    occupied = rows(xp.maximum(folds * pixels, window)) + _beside(run, unit)
     tail = rows(folds * xp.where(nests.out_rows > 1.0, nests.out_columns, pixels))
-    _, wait = waited(held, frames - 1.0, xp)
-    clocks = finished(held, tail, fill, xp) + wait
+    _, wait = waited(occupied, frames - 1.0, xp)
+    clocks = finished(occupied, tail, fill, xp) + wait
     window_bits = xp.minimum(unit.simd, channels) * unit.input_bits
     lines = nests.kernel_rows * nests.in_columns * steps
     by_row = {
@@ -171,14 +164,14 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
         ),
         "bram": rows(unit_blocks(unit) + xp.where(taps > 1.0, blocks_18k(lines, window_bits), 0.0)),
     }
-    detail = {"clocks": clocks, "interval": held, "pe": rows(unit.pe), "simd": rows(unit.simd)}
-    return pipelined(table, setting, {"stream": clocks}, by_row, detail)
+    detail = {"clocks": clocks, "interval": occupied, "pe": rows(unit.pe), "simd": rows(unit.simd)}
+    return pipelined(run, {"stream": clocks}, by_row, detail)
 
 
-def _units(table: OperatorTable, nests: Nests, setting: Setting) -> Unit:
-    """Return the unit of each layer, its folding checked or cut to a divisor."""
+def _units(run: NestRun) -> Unit:
+    """Return the unit of each layer, with its folding checked or reduced to a divisor."""
+    nests, setting = run.nests, run.setting
     inputs, outputs = nests.summed, nests.out_channels * nests.groups
-    bits = [element_bits([s[i] for s in nests.slots], table.points, setting) for i in range(3)]
     design = setting.inside(Finn, "design")
     in_dsp = 1.0 if design.multiply_in == "dsp" else 0.0
     each = layer_designs(FoldedLayer, nests, setting)
@@ -188,7 +181,7 @@ def _units(table: OperatorTable, nests: Nests, setting: Setting) -> Unit:
     simd = _folded("simd", folds[1], design.simd, inputs, nests, setting, faults)
     if faults:
         raise InputError(faults)
-    return Unit(inputs, outputs, pe, simd, bits[0], bits[1], bits[2], in_dsp)
+    return Unit(inputs, outputs, pe, simd, run.bits(0), run.bits(1), run.bits(2), in_dsp)
 
 
 def _folded(
@@ -200,46 +193,39 @@ def _folded(
     setting: Setting,
     faults: list[Fault],
 ) -> Value:
-    """Return a folding of each layer: stated ones must divide, others become the next divisor."""
+    """Return the folding of each layer: stated ones must divide, others become the next divisor."""
     xp = setting.xp
-    asked = xp.minimum(stated_or(stated, default, xp), extent)
+    folds = xp.minimum(stated_or(stated, default, xp), extent)
     if xp is not np or setting.relaxed:
-        return asked
-    wide, given = np.broadcast_arrays(extent, asked)
-    out = np.array(given, dtype=float)
+        return folds
+    wide, fold_each = np.broadcast_arrays(extent, folds)
+    out = np.array(fold_each, dtype=float)
     for i in range(len(nests)):
-        for whole, fold in np.unique(np.stack([wide[i], given[i]]), axis=1).T:
-            best = _divisor(round(whole), round(fold))
+        for size, fold in np.unique(np.stack([wide[i], fold_each[i]]), axis=1).T:
+            best = _divisor(round(size), round(fold))
             if stated[i] is not None and best != fold:
                 faults.append(
                     Fault(
-                        f"layer {i + 1} ({nests.name[i]}) has {whole:g} to fold, not a multiple of "
+                        f"layer {i + 1} ({nests.name[i]}) has {size:g} to fold, not a multiple of "
                         f"{fold:g}",
                         path=f"engines.{setting.engine_name}.design.layers.{i + 1}.{name}",
                         expected=f"{best}, the nearest below that divides",
                     )
                 )
-            out[i][(wide[i] == whole) & (given[i] == fold)] = best
+            out[i][(wide[i] == size) & (fold_each[i] == fold)] = best
     return out
 
 
-def _divisor(whole: int, most: int) -> int:
+def _divisor(number: int, most: int) -> int:
     """Return the largest divisor of a number that is no larger than another."""
-    return next(d for d in range(min(whole, most), 0, -1) if whole % d == 0)
+    return next(d for d in range(min(number, most), 0, -1) if number % d == 0)
 
 
-def _beside(table: OperatorTable, nests: Nests, unit: Unit, frames: Value) -> Value:
-    """Return clocks a frame of rows without weights: poolings and copies take a pixel a clock.
+def _beside(run: NestRun, unit: Unit) -> Value:
+    """Return clocks per frame of rows without weights: poolings and copies, one pixel per clock.
 
-    Activations are thresholds of the unit before them.
+    Activations are thresholds of the preceding unit.
     """
-    access = table.accesses
-    count = len(table.rows)
-    if access is None or not len(nests):
-        return np.zeros((count, 1))
-    moves = np.array([row.kind in {"pool", "copy", "resize"} for row in table.rows])
-    before = np.clip(np.searchsorted(nests.row, np.arange(count)) - 1, 0, None)
-    return moves[:, None] * access.elements[access.starts] / frames / unit.outputs[before]
-
-
-EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)
+    moves = np.array([row.kind in {"pool", "copy", "resize"} for row in run.table.rows])
+    elements = run.accesses.elements[run.accesses.starts]
+    return moves[:, None] * elements / run.setting.sequences / unit.outputs[nest_before(run)]

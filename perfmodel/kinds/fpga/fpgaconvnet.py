@@ -8,79 +8,74 @@ FPGAs", FCCM 2016; rates as in the tool's model (`fpgaconvnet/models/modules`, m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.quantity import Of, Quantity, Spec
+from perfmodel.hardware.field_types import ONE, Lanes
+from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.view import or_else
-from perfmodel.kinds.array import Counts
-from perfmodel.kinds.fpga.blocks import blocks_18k
-from perfmodel.kinds.fpga.layers import check_kinds, layer_designs, stated_or
-from perfmodel.kinds.fpga.passage import passed
-from perfmodel.kinds.fpga.pipeline import pipelined, waited
+from perfmodel.kinds.array import Counts, NestRun
+from perfmodel.kinds.fpga.fabric import blocks_18k
+from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or
+from perfmodel.kinds.fpga.pipeline import passed, pipelined, waited
 from perfmodel.kinds.fpga.styles import FpgaDesign
-from perfmodel.kinds.operand_bits import element_bits
-from perfmodel.kinds.protocol import Equation, equations_of
-from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-Fold: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65536.0)]
 Multipliers: TypeAlias = Literal["dsp", "lut"]
 
-_ONE: Final = Quantity(value=1.0)
+_ONE: Final = ONE
 
 
 class StreamedLayer(Spec):
-    """How one layer with weights is spread; what is left out is as the design has it."""
+    """Unrolling of one layer with weights; a field left out has the design's value."""
 
-    coarse_in: Fold | None = None
-    """Streams of input channels."""
-    coarse_out: Fold | None = None
-    """Streams of output channels."""
-    coarse_group: Fold | None = None
-    """Streams of groups (of a depthwise convolution: of channels)."""
-    fine: Fold | None = None
-    """Taps of a window that are multiplied at once."""
+    coarse_in: Lanes | None = None
+    """Parallel streams of input channels."""
+    coarse_out: Lanes | None = None
+    """Parallel streams of output channels."""
+    coarse_group: Lanes | None = None
+    """Parallel streams of groups (in a depthwise convolution: of channels)."""
+    fine: Lanes | None = None
+    """Taps of a window that are multiplied in parallel."""
     multiply_in: Multipliers | None = None
-    """What its multipliers are made of."""
+    """Resource that implements its multipliers."""
 
 
 class FpgaConvNet(FpgaDesign):
-    """A pipeline of sliding windows and dot products that words stream through (fpgaConvNet)."""
+    """A pipeline of streaming sliding windows and dot products (fpgaConvNet)."""
 
     KEYS: ClassVar[Mapping[str, tuple[type[Spec], tuple[str, ...]]]] = {
         "layers": (StreamedLayer, tuple(str(i) for i in range(1, 65)))
     }
 
     multiply_in: Multipliers = "dsp"
-    """What multipliers are made of."""
-    coarse_in: Fold = _ONE
-    """Streams of input channels of layers that say nothing else."""
-    coarse_out: Fold = _ONE
-    """Streams of output channels."""
-    coarse_group: Fold = _ONE
-    """Streams of groups."""
-    fine: Fold = _ONE
-    """Taps of a window that are multiplied at once."""
+    """Resource that implements the multipliers."""
+    coarse_in: Lanes = _ONE
+    """Parallel streams of input channels, for layers that state no other number."""
+    coarse_out: Lanes = _ONE
+    """Parallel streams of output channels."""
+    coarse_group: Lanes = _ONE
+    """Parallel streams of groups."""
+    fine: Lanes = _ONE
+    """Taps of a window that are multiplied in parallel."""
     layers: Mapping[str, StreamedLayer] = {}
-    """Position of a layer among those with weights (``"1"`` is the first) -> how it is spread; a
-    layer that is repeated counts once."""
+    """Position of a layer among those with weights (``"1"`` is the first) -> its unrolling; a
+    repeated layer counts once."""
 
 
 DESIGN = FpgaConvNet
 
 
-def counts(table: OperatorTable, setting: Setting) -> Counts:
-    """Return what every row takes.
+def counts(run: NestRun) -> Counts:
+    """Return the clocks and resources of every row.
 
     Raises
     ------
     InputError
-        A layer that there is no hardware for.
+        A layer that no module supports.
 
     Notes
     -----
@@ -90,10 +85,9 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
     ``wait = (frames - 1) * clocks of the slowest layer / clock``
         Venieris and Bouganis, fpgaConvNet, FCCM 2016
     """
-    nests, xp, frames = table.nests, setting.xp, setting.sequences
-    assert nests is not None
-    check_kinds(table, nests)
-    rows = RowSums(nests.row, len(table.rows), xp)
+    table, nests, setting, rows, xp = run.table, run.nests, run.setting, run.rows, run.xp
+    frames = setting.sequences
+    check_supported(run)
     design = setting.inside(FpgaConvNet, "design")
     each = layer_designs(StreamedLayer, nests, setting)
     inside = stated_or([layer.coarse_in for layer in each], design.coarse_in, xp)
@@ -106,34 +100,34 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
 
     taps = nests.taps
     streams = parts(nests.in_channels / inside) * parts(nests.groups / groups)
-    # A word of a window is multiplied by a filter after the other.
+    # A word of a window is multiplied by one filter after another.
     passes = streams * parts(nests.out_channels / outside) * parts(taps / fine)
     windows = _seen(nests) * nests.batch / frames
-    held = rows(
+    occupied = rows(
         xp.maximum(passes * nests.positions / frames, xp.where(taps > 1.0, streams * windows, 0.0))
     )
-    held = held + _pools(table, nests, frames)
-    clocks = passed(table, held, rows(_needed(nests, setting)), xp)
-    slowest, wait = waited(held, frames - 1.0, xp)
+    occupied = occupied + _pools(run)
+    clocks = passed(table, occupied, rows(_needed(nests, setting)), xp)
+    slowest, wait = waited(occupied, frames - 1.0, xp)
     wait = wait / xp.maximum(table.count, 1.0)
     in_dsp = np.array([or_else(layer.multiply_in, design.multiply_in) == "dsp" for layer in each])
-    by_row = _resources(table, setting, rows, (inside, outside, groups, fine), in_dsp)
-    detail = {"clocks": clocks, "interval": held + 0.0 * slowest}
-    return pipelined(table, setting, {"passage": clocks, "wait": wait}, by_row, detail)
+    by_row = _resources(run, (inside, outside, groups, fine), in_dsp)
+    detail = {"clocks": clocks, "interval": occupied + 0.0 * slowest}
+    return pipelined(run, {"passage": clocks, "wait": wait}, by_row, detail)
 
 
 def _seen(nests: Nests) -> Value:
-    """Return positions that a sliding window passes for a map, its padding too."""
+    """Return positions that a sliding window visits on a map, padding included."""
     down = (nests.out_rows - 1.0) * nests.stride[:, :1] + nests.kernel_rows
     across = (nests.out_columns - 1.0) * nests.stride[:, 1:] + nests.kernel_columns
     return down * across
 
 
 def _needed(nests: Nests, setting: Setting) -> Value:
-    """Return the share of a layer's input that must be there for its first output.
+    """Return the share of a layer's input that is required for its first output.
 
-    Rows and columns of padding come first; of the window the rest must have come. A dense layer
-    waits for all of it.
+    Padding rows and columns come first and need no input; the rest of the window must have arrived.
+    A dense layer waits for its entire input.
     """
     xp = setting.xp
     above, left = (
@@ -143,41 +137,34 @@ def _needed(nests: Nests, setting: Setting) -> Value:
             (nests.out_columns, nests.stride[:, 1:], nests.kernel_columns, nests.in_columns),
         )
     )
-    whole = nests.in_rows * nests.in_columns
+    area = nests.in_rows * nests.in_columns
     lines = xp.maximum(nests.kernel_rows - 1.0 - above, 0.0) * nests.in_columns
-    share = xp.minimum(lines + xp.maximum(nests.kernel_columns - left, 1.0), whole) / whole
+    share = xp.minimum(lines + xp.maximum(nests.kernel_columns - left, 1.0), area) / area
     dense = np.array([kind == "gemm" for kind in nests.kind])[:, None]
     return xp.where(dense, 1.0, share)
 
 
 def _before(out: Value, stride: Value, kernel: Value, extent: Value, setting: Setting) -> Value:
-    """Return the padding before a map along an axis: the smaller half of all of it."""
+    """Return the padding before a map along an axis: half of the total, rounded down."""
     xp = setting.xp
     half = xp.maximum((out - 1.0) * stride + kernel - extent, 0.0) / 2.0
     return half if setting.relaxed else xp.floor(half)
 
 
-def _pools(table: OperatorTable, nests: Nests, frames: Value) -> Value:
-    """Return clocks a frame of poolings, a word per clock."""
-    access = table.accesses
-    if access is None or not len(nests):
-        return np.zeros((len(table.rows), 1))
-    pools = np.array([row.kind == "pool" for row in table.rows])
-    return pools[:, None] * access.elements[access.starts] / frames
+def _pools(run: NestRun) -> Value:
+    """Return clocks per frame of poolings, one word per clock."""
+    pools = np.array([[row.kind == "pool"] for row in run.table.rows])
+    return pools * run.accesses.elements[run.accesses.starts] / run.setting.sequences
 
 
 def _resources(
-    table: OperatorTable,
-    setting: Setting,
-    rows: RowSums,
+    run: NestRun,
     folds: tuple[Value, Value, Value, Value],
     in_dsp: Value,
 ) -> dict[str, Value]:
-    """Return DSP slices of the multipliers, and memory blocks of weights and lines, by row."""
+    """Return per row the DSP slices of multipliers, and memory blocks of weights and lines."""
     inside, outside, groups, fine = folds
-    nests, xp = table.nests, setting.xp
-    assert nests is not None
-    bits = [element_bits([s[i] for s in nests.slots], table.points, setting) for i in range(2)]
+    nests, rows, xp, relaxed = run.nests, run.rows, run.xp, run.setting.relaxed
     dots = inside * outside * groups
     weights = nests.groups * nests.out_channels * nests.summed
     depth = weights / (dots * fine)
@@ -186,10 +173,7 @@ def _resources(
     return {
         "dsp": rows(in_dsp[:, None] * dots * fine),
         "bram": rows(
-            dots * blocks_18k(depth, fine * bits[1], relaxed=setting.relaxed)
-            + buffers * blocks_18k(lines, bits[0], relaxed=setting.relaxed)
+            dots * blocks_18k(depth, fine * run.bits(1), relaxed=relaxed)
+            + buffers * blocks_18k(lines, run.bits(0), relaxed=relaxed)
         ),
     }
-
-
-EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)

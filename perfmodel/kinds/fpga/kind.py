@@ -1,4 +1,4 @@
-"""The kind `fpga`: hands a table to the style of the design that is in the fabric."""
+"""The kind `fpga`: delegates a table to the style of the configured design."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.array import composed
+from perfmodel.kinds.array import NestRun, composed
 from perfmodel.kinds.fpga.spec import FpgaSpec
 from perfmodel.kinds.fpga.styles import STYLES, style
-from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 
 
 class Fpga:
-    """Time and resources as the style of the design has them."""
+    """Time and resources according to the style of the design."""
 
     name = "fpga"
     spec = FpgaSpec
@@ -27,11 +27,11 @@ class Fpga:
         """Terms of every style."""
         out = dict(ROOFLINE.equations)
         for name in STYLES:
-            out |= style(name).EQUATIONS
+            out |= equations_of(style(name).counts)
         return out
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table as the style of the design does.
+        """Cost every row of the table according to the style of the design.
 
         Raises
         ------
@@ -39,7 +39,9 @@ class Fpga:
             The engine is of another kind.
         """
         engine = setting.engine_as(FpgaSpec, self.name)
-        return composed(table, setting, style(engine.design.style).counts(table, setting))
+        assert table.nests is not None
+        run = NestRun(table, table.nests, setting)
+        return composed(table, setting, style(engine.design.style).counts(run))
 
 
 KIND = Fpga()

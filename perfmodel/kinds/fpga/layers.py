@@ -1,8 +1,12 @@
-"""Layers with weights of a table, as circuits: their sizes, and what the design says of each."""
+"""Weight layers of a dataflow design: the circuit that hls4ml makes of each, and its reuse factor.
+
+Layers that no circuit supports are refused. Duarte et al., "Fast inference of deep neural networks
+in FPGAs for particle physics", JINST 13 P07027, 2018; `docs/fpga.md` has the equations.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -12,20 +16,21 @@ from perfmodel.arrays import Value
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.kernel import KernelConstants
 from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.view import or_else
-from perfmodel.kinds.fpga.circuits import Circuit, CircuitConstants
+from perfmodel.kinds.array import NestRun
+from perfmodel.kinds.fpga.circuits import Circuit
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow, LayerDesign
 from perfmodel.kinds.fpga.reuse import closest, is_valid, snapped
 from perfmodel.kinds.fpga.spec import FpgaSpec
-from perfmodel.kinds.operand_bits import element_bits
-from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
+from perfmodel.workload.operator_table import ALWAYS_MAIN, WEIGHT
 from perfmodel.workload.shapes import Nests
 
 S = TypeVar("S", bound=Spec)
 
-#: Classes of operators that there are circuits for.
+#: Classes of operators that circuits support.
 SUPPORTED = frozenset(
     {
         "gemm",
@@ -42,8 +47,11 @@ SUPPORTED = frozenset(
     }
 )
 
-#: Layers of at most so many inputs are narrow: a larger share of their weights needs a multiplier.
-_NARROW = 32.0
+#: Layers with at most this many inputs are narrow: more of their weights require a multiplier.
+_NARROW_INPUTS = 32.0
+
+#: Bits that one look-up table delays as a shift register (SRL32).
+_SHIFT_REGISTER_BITS = 32.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +61,32 @@ class CircuitLayers:
     Attributes
     ----------
     rows
-        Values of layers -> of rows of the table.
+        Maps values of layers to rows of the table.
     circuit
-        One pixel of each layer, ``(layers, points)``.
+        Circuit of one pixel of each layer, ``(layers, points)``.
     constants
-        Of the runtime.
+        Constants of the runtime.
     strategies
-        Of each layer.
+        Strategy of each layer.
     frames
-        Frames of a run.
+        Frames per run.
     positions
         Output pixels of a frame; 1 for a vector.
     pixels
         Input pixels of a frame.
     parallel
-        Pixels side by side.
+        Pixels computed in parallel.
     window
         Pixels that a convolution reads before its first output.
     line_luts
-        Look-up tables that hold the rows of a convolution's window, as shift registers.
+        Look-up tables for the rows of a convolution's window, as shift registers.
     entering_bits
         Bits of a frame of the network's inputs, ``(points,)``.
     """
 
     rows: RowSums
     circuit: Circuit
-    constants: CircuitConstants
+    constants: KernelConstants
     strategies: tuple[str, ...]
     frames: Value
     positions: Value
@@ -89,141 +97,163 @@ class CircuitLayers:
     entering_bits: Value
 
 
-def layers_of(table: OperatorTable, setting: Setting) -> CircuitLayers:
-    """Return the layers of a table.
+def layers_of(run: NestRun) -> CircuitLayers:
+    """Return the circuit of every layer that has weights.
 
     Raises
     ------
     InputError
-        A layer that there is no circuit for, or a reuse factor that the tool refuses.
+        A layer that no circuit supports, or a reuse factor that hls4ml rejects.
+
+    Notes
+    -----
+    Unless the design states the number for the layer, ``multipliers = min(ceil(share * nonzeros),
+    nonzeros)``, where the share is `narrow_share` up to 32 inputs, else `wide_share`; and
+    ``sum_bits = input_bits + weight_bits``.
+
+    ``period = (1 - clock_margin) / target_clock``, in seconds; without a target, of the engine's
+    clock.
+
+    A convolution reads ``window = (kernel_rows - 1) * in_columns + kernel_columns - 1`` pixels
+    before its first output. Its line buffers take ``line_luts = (kernel_rows - 1) * in_channels *
+    groups * input_bits * ceil(in_columns / 32)`` look-up tables.
     """
-    nests, xp = table.nests, setting.xp
-    assert nests is not None
-    check_kinds(table, nests)
+    check_supported(run)
+    nests, setting, xp = run.nests, run.setting, run.xp
     design = setting.inside(Dataflow, "design")
-    each = layer_designs(LayerDesign, nests, setting)
-    frames = setting.sequences
-    inputs, outputs = nests.summed, nests.out_channels * nests.groups
-    positions = nests.positions / frames
-    vector = nests.taps * nests.in_rows * nests.in_columns <= 1.0
-    pixels = xp.where(vector, positions, nests.batch * nests.in_rows * nests.in_columns / frames)
-    bits = [element_bits([s[i] for s in nests.slots], table.points, setting) for i in range(2)]
-    constants = constants_of("gemm", setting)
-    products = inputs * outputs
-    stated = [layer.nonzeros for layer in each]
-    nonzeros = xp.minimum(stated_or(stated, design.density * products, xp), products)
-    share = xp.where(inputs <= _NARROW, constants.narrow_share, constants.wide_share) * nonzeros
-    share = share if setting.relaxed else xp.ceil(share - 1e-9)
-    multipliers = stated_or([layer.multipliers for layer in each], share, xp)
-    multipliers = xp.minimum(multipliers, nonzeros)
-    strategies = tuple(or_else(layer.strategy, design.strategy) for layer in each)
-    factor = _factors(nests, setting, design, each, strategies, inputs, outputs)
-    period = (1.0 - design.clock_margin) / or_else(design.target_clock, setting.clock)
-    in_dsp = 1.0 if design.multiply_in == "dsp" else 0.0
-    both = or_else(design.sum_bits, bits[0] + bits[1])
-    sums = stated_or([layer.sum_bits for layer in each], both, xp)
-    circuit = Circuit(
-        inputs,
-        outputs,
-        nonzeros,
-        multipliers,
-        factor,
-        bits[0],
-        bits[1],
-        sums,
-        in_dsp,
-        _slices(bits[0], bits[1], setting),
-        period,
-    )
-    parallel = stated_or([layer.parallel for layer in each], design.parallel, xp)
-    parallel = xp.minimum(parallel, positions)
-    lines = (nests.kernel_rows - 1.0) * nests.in_channels * nests.groups * bits[0]
-    line_luts = lines * xp.ceil(nests.in_columns / 32.0)
+    designs = layer_designs(LayerDesign, nests, setting)
+    constants = setting.constants("gemm", FpgaKernel)
+    strategies = tuple(or_else(layer.strategy, design.strategy) for layer in designs)
+    positions = nests.positions / setting.sequences
+    parallel = stated_or([layer.parallel for layer in designs], design.parallel, xp)
+    pixels, window, line_luts = _windows(run, positions)
     return CircuitLayers(
-        RowSums(nests.row, len(table.rows), xp),
-        circuit,
-        constants,
-        strategies,
-        frames,
-        positions,
-        pixels,
-        parallel,
-        (nests.kernel_rows - 1.0) * nests.in_columns + nests.kernel_columns - 1.0,
-        line_luts,
-        _entering(table, setting, design),
+        rows=run.rows,
+        circuit=_circuits(run, design, designs, strategies, constants),
+        constants=constants,
+        strategies=strategies,
+        frames=setting.sequences,
+        positions=positions,
+        pixels=pixels,
+        parallel=xp.minimum(parallel, positions),
+        window=window,
+        line_luts=line_luts,
+        entering_bits=_entering(run, design),
     )
 
 
-def constants_of(kind: str, setting: Setting) -> CircuitConstants:
-    """Return the constants that the runtime states for a class of kernels."""
-    kernel = setting.kernel(kind, FpgaKernel)
-    stated = {name: getattr(kernel, name) for name in CircuitConstants._fields}
-    return CircuitConstants(**{name: value for name, value in stated.items() if value is not None})
+def _circuits(
+    run: NestRun,
+    design: Dataflow,
+    designs: Sequence[LayerDesign],
+    strategies: Sequence[str],
+    constants: KernelConstants,
+) -> Circuit:
+    """Return the circuit of one pixel of each layer, ``(layers, points)``."""
+    nests, setting, xp = run.nests, run.setting, run.xp
+    inputs, outputs = nests.summed, nests.out_channels * nests.groups
+    input_bits, weight_bits = run.bits(0), run.bits(1)
+    weights = inputs * outputs
+    stated_nonzeros = [layer.nonzeros for layer in designs]
+    nonzeros = xp.minimum(stated_or(stated_nonzeros, design.density * weights, xp), weights)
+    share = xp.where(inputs <= _NARROW_INPUTS, constants.narrow_share, constants.wide_share)
+    general_weights = share * nonzeros
+    if not setting.relaxed:
+        general_weights = xp.ceil(general_weights - 1e-9)
+    multipliers = stated_or([layer.multipliers for layer in designs], general_weights, xp)
+    full_sum_bits = or_else(design.sum_bits, input_bits + weight_bits)
+    target_clock = or_else(design.target_clock, setting.clock)
+    return Circuit(
+        inputs=inputs,
+        outputs=outputs,
+        nonzeros=nonzeros,
+        multipliers=xp.minimum(multipliers, nonzeros),
+        factor=_factors(run, design, designs, strategies),
+        input_bits=input_bits,
+        weight_bits=weight_bits,
+        sum_bits=stated_or([layer.sum_bits for layer in designs], full_sum_bits, xp),
+        in_dsp=1.0 if design.multiply_in == "dsp" else 0.0,
+        slices=_dsp_per_multiplier(input_bits, weight_bits, setting),
+        period=(1.0 - design.clock_margin) / target_clock,
+    )
+
+
+def _windows(run: NestRun, positions: Value) -> tuple[Value, Value, Value]:
+    """Return input pixels per frame, pixels before the first output, and LUTs of line buffers."""
+    nests, xp = run.nests, run.xp
+    is_vector = nests.taps * nests.in_rows * nests.in_columns <= 1.0
+    in_pixels = nests.batch * nests.in_rows * nests.in_columns / run.setting.sequences
+    earlier_rows = nests.kernel_rows - 1.0
+    line_bits = earlier_rows * nests.in_channels * nests.groups * run.bits(0)
+    return (
+        xp.where(is_vector, positions, in_pixels),
+        earlier_rows * nests.in_columns + nests.kernel_columns - 1.0,
+        line_bits * xp.ceil(nests.in_columns / _SHIFT_REGISTER_BITS),
+    )
 
 
 def layer_designs(model: type[S], nests: Nests, setting: Setting) -> list[S]:
-    """Return what the design says of each layer with weights, by the class that declares it."""
+    """Return the design's settings of each layer with weights, as instances of `model`."""
     return [setting.inside(model, "design", "layers", str(i + 1)) for i in range(len(nests))]
 
 
 def stated_or(stated: Sequence[Value], default: Value, xp: Any) -> Value:
-    """Return a number of each layer: what the design says of it, else the default."""
-    whole = default + xp.zeros((len(stated), 1))
+    """Return a number per layer: the one stated for it, else the default."""
+    defaults = default + xp.zeros((len(stated), 1))
     if all(value is None for value in stated):
-        return whole
-    rows = [or_else(value, whole[i]) for i, value in enumerate(stated)]
+        return defaults
+    rows = [or_else(value, defaults[i]) for i, value in enumerate(stated)]
     return xp.stack(xp.broadcast_arrays(*(xp.atleast_1d(xp.asarray(row)) for row in rows)))
 
 
 def _factors(
-    nests: Nests,
-    setting: Setting,
-    design: Dataflow,
-    each: Sequence[LayerDesign],
-    strategies: tuple[str, ...],
-    inputs: Value,
-    outputs: Value,
+    run: NestRun, design: Dataflow, designs: Sequence[LayerDesign], strategies: Sequence[str]
 ) -> Value:
-    """Return the reuse factor of each layer, as the tool takes it.
+    """Return the reuse factor of each layer, as hls4ml applies it.
 
-    Under ``resource`` a factor of the whole design becomes the nearest valid one, as hls4ml has it;
-    one that a layer states itself must be valid.
+    Under ``resource`` a factor of the entire design is rounded to the nearest valid one; one
+    stated for a layer must be valid.
     """
-    xp = setting.xp
-    factors = [layer.reuse_factor for layer in each]
-    factor = xp.minimum(stated_or(factors, design.reuse_factor, xp), inputs * outputs)
+    nests, setting, xp = run.nests, run.setting, run.xp
+    inputs, outputs = nests.summed, nests.out_channels * nests.groups
+    stated_factors = [layer.reuse_factor for layer in designs]
+    factor = xp.minimum(stated_or(stated_factors, design.reuse_factor, xp), inputs * outputs)
     places = [i for i, strategy in enumerate(strategies) if strategy == "resource"]
     if not places or xp is not np or setting.relaxed:
         return factor
     faults: list[Fault] = []
-    out = np.array(np.broadcast_arrays(factor, inputs, outputs)[0])
-    n, m = (np.broadcast_to(v, out.shape) for v in (inputs, outputs))
+    valid_factors = np.array(np.broadcast_arrays(factor, inputs, outputs)[0])
+    fan_in, fan_out = (np.broadcast_to(v, valid_factors.shape) for v in (inputs, outputs))
     for i in places:
-        stated = cast("Value", factors[i])
+        stated = cast("Value", stated_factors[i])
         if stated is None:
-            out[i] = snapped(n[i], m[i], out[i])
+            valid_factors[i] = snapped(fan_in[i], fan_out[i], valid_factors[i])
             continue
-        stated_here = np.broadcast_to(stated, n[i].shape)
-        for a, b, r in np.unique(np.stack([n[i], m[i], stated_here]), axis=1).T:
-            if not is_valid(round(a), round(b), round(r)):
-                faults.append(_refused(i, nests.name[i], (a, b, r), setting.engine_name))
+        layer_factor = np.broadcast_to(stated, fan_in[i].shape)
+        cases = np.unique(np.stack([fan_in[i], fan_out[i], layer_factor]), axis=1).T
+        faults += [
+            _invalid_reuse_factor(i, nests.name[i], case, setting.engine_name)
+            for case in cases
+            if not is_valid(*(round(number) for number in case))
+        ]
     if faults:
         raise InputError(faults)
-    return out
+    return valid_factors
 
 
-def _refused(place: int, name: str, numbers: tuple[float, float, float], engine: str) -> Fault:
-    """Return the fault of a reuse factor that the tool refuses, with the nearest valid one."""
-    n, m, factor = numbers
+def _invalid_reuse_factor(place: int, name: str, case: Iterable[float], engine: str) -> Fault:
+    """Return the fault for a reuse factor that hls4ml rejects, with the nearest valid one."""
+    fan_in, fan_out, reuse = case
     return Fault(
-        f"layer {place + 1} ({name}, {n:g} x {m:g}) cannot have a reuse factor of {factor:g}",
+        f"layer {place + 1} ({name}, {fan_in:g} x {fan_out:g}) cannot have a reuse factor of "
+        f"{reuse:g}",
         path=f"engines.{engine}.design.layers.{place + 1}.reuse_factor",
-        expected=f"{closest(round(n), round(m), factor)}, the nearest that is valid",
+        expected=f"{closest(round(fan_in), round(fan_out), reuse)}, the nearest that is valid",
     )
 
 
-def _slices(input_bits: Value, weight_bits: Value, setting: Setting) -> Value:
-    """Return DSP slices of a multiplier: operands cut to fit either way round."""
+def _dsp_per_multiplier(input_bits: Value, weight_bits: Value, setting: Setting) -> Value:
+    """Return DSP slices per multiplier: operands split to fit, in the better orientation."""
     xp, engine = setting.xp, setting.engine_as(FpgaSpec, "fpga")
     wide, narrow = engine.dsp_wide_bits, engine.dsp_narrow_bits
 
@@ -233,32 +263,29 @@ def _slices(input_bits: Value, weight_bits: Value, setting: Setting) -> Value:
     return xp.minimum(pieces(input_bits, weight_bits), pieces(weight_bits, input_bits))
 
 
-def _entering(table: OperatorTable, setting: Setting, design: Dataflow) -> Value:
-    """Return the bits of a frame of the network's inputs, held in registers; ``(points,)``."""
-    nests, access = table.nests, table.accesses
-    assert nests is not None
-    if access is None or not len(nests) or design.io == "stream":
+def _entering(run: NestRun, design: Dataflow) -> Value:
+    """Return bits of a frame of the network's inputs that registers store; ``(points,)``."""
+    if design.io == "stream":
         return 0.0
-    at = nests.access[:, 0]
+    access, at = run.accesses, run.nests.access[:, 0]
     first = ((at >= 0) & (access.tensor[at] == ALWAYS_MAIN))[:, None]
-    bits = element_bits([s[0] for s in nests.slots], table.points, setting)
-    return (first * access.elements[at] * bits).sum(axis=0) / setting.sequences
+    return (first * access.elements[at] * run.bits(0)).sum(axis=0) / run.setting.sequences
 
 
-def check_kinds(table: OperatorTable, nests: Nests) -> None:
-    """Refuse layers that there is no circuit for."""
+def check_supported(run: NestRun) -> None:
+    """Raise for layers that no circuit supports."""
     faults = [
         Fault(
             f"no circuit for the {row.kind} '{row.name}'",
             path="model",
             expected="layers that keep no state: dense, convolutions, poolings, activations",
         )
-        for row in table.rows
+        for row in run.table.rows
         if row.kind not in SUPPORTED
     ]
-    access = table.accesses
+    nests = run.nests
     for i, at in enumerate(nests.access[:, 1]):
-        if access is not None and at >= 0 and access.tensor[at] != WEIGHT:
+        if at >= 0 and run.accesses.tensor[at] != WEIGHT:
             faults.append(
                 Fault(
                     f"'{nests.name[i]}' multiplies two activations",
@@ -269,7 +296,7 @@ def check_kinds(table: OperatorTable, nests: Nests) -> None:
     if not len(nests):
         faults.append(
             Fault(
-                "the network multiplies by no weight",
+                "the network has no layer with weights",
                 path="model",
                 expected="at least one dense layer or convolution",
             )

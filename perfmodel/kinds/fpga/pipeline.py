@@ -1,52 +1,52 @@
-"""What styles of pipelined layers share: frames that wait, data at the ends, peaks."""
+"""Shared by pipelined styles: passage of a frame, waiting frames, and input and output data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import access_bytes, sum_by_row
-from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import total
-from perfmodel.kinds.array import Counts
-from perfmodel.kinds.rates import best_format, executed_macs
-from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
+from perfmodel.kinds.array import Counts, NestRun
+from perfmodel.kinds.distinct import Places
+from perfmodel.kinds.rates import best_format
+from perfmodel.workload.operator_table import ALWAYS_MAIN, OperatorTable
 
 
-def waited(held: Value, frames: Value, xp: Any) -> tuple[Value, Value]:
-    """Return the clocks that the slowest row holds a frame, and those that each row waits.
+def waited(occupied: Value, frames: Value, xp: Any) -> tuple[Value, Value]:
+    """Return the clocks for which a frame occupies the slowest row, and the wait of each row.
 
-    The pipeline takes a frame as often as its slowest row; the wait is that row's (shared where
-    several are as slow).
+    The pipeline accepts a frame once per interval of its slowest row; the wait is attributed to
+    that row (shared equally where several are as slow).
 
     Parameters
     ----------
-    held
-        Clocks that a frame holds each row, ``(rows, points)``.
+    occupied
+        Clocks for which a frame occupies each row, ``(rows, points)``.
     frames
-        Frames that are waited for.
+        Frames that the last one waits for.
     xp
         Array namespace.
     """
-    slowest = xp.max(held, axis=0)
-    among = (held >= slowest * (1.0 - 1e-12)) & (held > 0)
+    slowest = xp.max(occupied, axis=0)
+    among = (occupied >= slowest * (1.0 - 1e-12)) & (occupied > 0)
     share = among / xp.maximum(xp.sum(among, axis=0), 1.0)
     return slowest, share * slowest * frames
 
 
-def finished(held: Value, tail: Value, fill: Value, xp: Any) -> Value:
+def finished(occupied: Value, tail: Value, fill: Value, xp: Any) -> Value:
     """Return the clocks that each row adds until its last output, for one frame in a stream.
 
-    A row ends when the one before has ended and its own tail is through, or when it has worked off
-    the frame itself since its first input came; rows are taken one behind the other.
+    A row ends when the preceding one has ended and its own tail has passed, or when it has
+    processed the frame since its first input arrived, whichever is later; rows form one chain.
 
     Parameters
     ----------
-    held
-        Clocks that a frame holds each row, ``(rows, points)``.
+    occupied
+        Clocks for which a frame occupies each row, ``(rows, points)``.
     tail
         Clocks from a row's last input to its last output.
     fill
@@ -57,33 +57,35 @@ def finished(held: Value, tail: Value, fill: Value, xp: Any) -> Value:
     start: Value = 0.0
     end: Value = 0.0
     out: list[Value] = []
-    for i in range(held.shape[0]):
-        now = xp.maximum(end + tail[i], start + held[i])
+    for i in range(occupied.shape[0]):
+        now = xp.maximum(end + tail[i], start + occupied[i])
         out.append(now - end)
         start, end = start + fill[i], now
     return xp.stack(xp.broadcast_arrays(*out))
 
 
-def io_traffic(table: OperatorTable, setting: Setting) -> Value:
+def io_traffic(run: NestRun) -> Value:
     """Return bytes of each row that enter or leave the network, ``(rows, points)``."""
-    access = table.accesses
-    if access is None:
-        return np.zeros((len(table.rows), 1))
-    ends = (access.tensor == ALWAYS_MAIN)[:, None] * 1.0
-    return sum_by_row(access_bytes(table, setting) * ends, table, setting)
+    ends = (run.accesses.tensor == ALWAYS_MAIN)[:, None]
+    return sum_by_row(access_bytes(run.table, run.setting) * ends, run.table, run.setting)
+
+
+def nest_before(run: NestRun) -> Places:
+    """Return the last nest of the rows before each row; the first nest if there is none."""
+    rows = np.arange(len(run.table.rows))
+    return np.clip(np.searchsorted(run.nests.row, rows) - 1, 0, None)
 
 
 def pipelined(
-    table: OperatorTable,
-    setting: Setting,
+    run: NestRun,
     clocks: Mapping[str, Value],
     by_row: Mapping[str, Value],
     detail: Mapping[str, Value],
 ) -> Counts:
-    """Return what a pipeline takes in which each row has hardware of its own.
+    """Return the counts of a pipeline in which each row has dedicated hardware.
 
-    Operations are those of the best peak, which is what the part's DSP slices do. Products of rows
-    without a slice are made of look-up tables, which it does not count and whose number bounds
+    Operations count towards the best peak, that of the part's DSP slices. Products of rows without
+    a slice are built from look-up tables, which the peak does not include and whose number bounds
     them.
 
     Parameters
@@ -91,20 +93,88 @@ def pipelined(
     clocks
         Term -> clocks of each row, ``(rows, points)``.
     by_row
-        Resource -> amount of one copy of each row; a row that is executed several times stands for
+        Resource -> amount of one copy of each row; a row that is executed several times exists in
         as many copies.
     detail
-        Further columns.
+        Further columns of the table.
     """
+    setting = run.setting
     in_slices = setting.xp.where(by_row["dsp"] > 0.0, 1.0, 0.0)
-    done = 2.0 * executed_macs(table, setting)
+    done = 2.0 * run.macs
     return Counts(
         {name: (each, setting.clock) for name, each in clocks.items()},
-        {setting.levels[-1]: io_traffic(table, setting)},
+        {setting.main_memory: io_traffic(run)},
         {**by_row, **detail},
         operations=({best_format(setting): done * in_slices}, {}, ()),
         elementwise=False,
         left_out=done * (1.0 - in_slices),
-        resources={name: total(table.count, amount) for name, amount in by_row.items()},
+        resources={name: total(run.table.count, amount) for name, amount in by_row.items()},
         traffic_model="inputs and outputs of the network; weights are in the fabric",
     )
+
+
+def passage(occupied: Sequence[Value], needed: Sequence[Value], xp: Any) -> list[Value]:
+    """Return clocks until the last output of each layer of a chain.
+
+    Layer ``i`` processes a frame in ``t_i`` clocks once its input has arrived (`occupied`), and
+    lags behind its input by the share ``needed[i]`` of a frame. With ``T_i(x)`` the time of the
+    share ``x`` of its output, ``T_i(x) = max(T_i(x - dx) + t_i dx, T_{i-1}(x + needed_i))``: a
+    longest path. One layer ``a`` on it processes the whole frame; lags before it pass at the pace
+    of the slowest layer so far, those behind it at that of the slowest layer from there on::
+
+        end_i = max over a <= i of  sum over k <= a of needed_k max(t_0 ... t_{k-1})
+                                    + t_a
+                                    + sum over a < k <= i of needed_k max(t_k ... t_i)
+
+    Parameters
+    ----------
+    occupied
+        Clocks of a frame, per layer.
+    needed
+        Share of the input required for the first output; that of the first layer refers to the
+        source, which takes no time.
+    xp
+        Array namespace.
+    """
+    ends: list[Value] = []
+    start: Value = 0.0 * occupied[0]
+    starts: list[Value] = []
+    pace: Value = 0.0 * occupied[0]
+    for i, own in enumerate(occupied):
+        start = start + needed[i] * pace
+        starts.append(start)
+        pace = xp.maximum(pace, own)
+        drain, slowest = 0.0 * own, own
+        end = start + own
+        for a in range(i - 1, -1, -1):
+            drain = drain + needed[a + 1] * slowest
+            end = xp.maximum(end, starts[a] + occupied[a] + drain)
+            slowest = xp.maximum(slowest, occupied[a])
+        ends.append(end)
+    return ends
+
+
+def passed(table: OperatorTable, occupied: Value, needed: Value, xp: Any) -> Value:
+    """Return the clocks that each row adds until the last output of the rows so far.
+
+    Rows of a block that is executed several times count as that many layers; each row has its share
+    of the clocks that they add together. Rows that no frame occupies are skipped.
+    """
+    counts = np.asarray(table.count, dtype=float)[:, 0]
+    order: list[int] = []
+    row, rows = 0, len(table.rows)
+    while row < rows:
+        last = row
+        while last + 1 < rows and table.rows[last + 1].block == table.rows[row].block:
+            last += 1
+        order += list(range(row, last + 1)) * max(round(counts[row]), 1)
+        row = last + 1
+    busy = [bool(np.any(np.asarray(occupied[i]) > 0)) if xp is np else True for i in range(rows)]
+    order = [i for i in order if busy[i]]
+    added: list[Value] = [0.0 * occupied[0]] * rows
+    before: Value = 0.0 * occupied[0]
+    ends = passage([occupied[i] for i in order], [needed[i] for i in order], xp) if order else []
+    for i, end in zip(order, ends, strict=True):
+        added[i] = added[i] + (end - before) / max(round(counts[i]), 1)
+        before = end
+    return xp.stack(xp.broadcast_arrays(*added))

@@ -1,7 +1,7 @@
-"""Reuse factors that hls4ml accepts, and how many multipliers they leave.
+"""Reuse factors that hls4ml accepts, and the number of multipliers that result.
 
 fastmachinelearning/hls4ml, `hls4ml/backends/fpga/fpga_backend.py` (`_validate_reuse_factor`,
-`get_closest_reuse_factor`) and the configuration that it writes (`multiplier_limit`).
+`get_closest_reuse_factor`) and the generated configuration (`multiplier_limit`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from perfmodel.caches import cached
 
 
 def is_valid(inputs: int, outputs: int, factor: int) -> bool:
-    """Return whether a layer under the strategy ``resource`` can have a reuse factor.
+    """Return whether a reuse factor is valid for a layer under the strategy ``resource``.
 
     ``ceil(n m / min(n, R))`` multipliers serve whole outputs, or ``R`` is a multiple of ``n``; and
     ``R`` divides ``n m``.
@@ -21,24 +21,24 @@ def is_valid(inputs: int, outputs: int, factor: int) -> bool:
     Parameters
     ----------
     inputs, outputs
-        ``n`` and ``m``: products of one output, and outputs.
+        ``n`` and ``m``: products per output, and outputs.
     factor
         ``R``.
     """
-    made = -(-inputs * outputs // min(inputs, factor))
-    whole = made % outputs == 0 or factor >= inputs
+    multipliers = -(-inputs * outputs // min(inputs, factor))
+    integral = multipliers % outputs == 0 or factor >= inputs
     steps = factor % inputs == 0 or factor < inputs
-    return whole and steps and (inputs * outputs) % factor == 0
+    return integral and steps and (inputs * outputs) % factor == 0
 
 
 @cached(2 << 10)
 def valid_reuse_factors(inputs: int, outputs: int) -> tuple[int, ...]:
-    """Return every reuse factor that a layer under the strategy ``resource`` can have, ascending.
+    """Return all valid reuse factors of a layer under the strategy ``resource``, ascending.
 
     Parameters
     ----------
     inputs, outputs
-        Products of one output (``kernel x channels`` of a convolution), and outputs.
+        Products per output (``kernel x channels`` of a convolution), and outputs.
 
     Examples
     --------
@@ -52,23 +52,23 @@ def valid_reuse_factors(inputs: int, outputs: int) -> tuple[int, ...]:
 
 
 def closest(inputs: int, outputs: int, factor: float) -> int:
-    """Return the valid reuse factor that is nearest; of two as near, the smaller."""
+    """Return the nearest valid reuse factor; in a tie, the smaller."""
     return min(valid_reuse_factors(inputs, outputs), key=lambda valid: (abs(valid - factor), valid))
 
 
 def multiplier_limit(
     inputs: Value, outputs: Value, nonzeros: Value, factor: Value, *, relaxed: bool = False
 ) -> Value:
-    """Return how many multipliers a layer under the strategy ``latency`` may have.
+    """Return the largest number of multipliers of a layer under the strategy ``latency``.
 
-    ``ceil(n m / R) - floor(zeros / R)``, as hls4ml writes it into a layer's configuration.
+    ``ceil(n m / R) - floor(zeros / R)``, as in a layer's configuration by hls4ml.
 
     Parameters
     ----------
     inputs, outputs, nonzeros, factor
         Numbers or arrays that broadcast.
     relaxed
-        Without ceiling and floor.
+        Omit ceiling and floor.
     """
     xp = namespace(inputs, outputs, nonzeros, factor)
     products = inputs * outputs
@@ -84,5 +84,5 @@ def snapped(inputs: Value, outputs: Value, factor: Value) -> Value:
     combos, back = np.unique(
         np.stack([n, m, r], axis=-1).reshape(-1, 3), axis=0, return_inverse=True
     )
-    found = np.array([closest(round(a), round(b), c) for a, b, c in combos], dtype=float)
-    return found[back.reshape(-1)].reshape(n.shape)
+    nearest = np.array([closest(round(a), round(b), c) for a, b, c in combos], dtype=float)
+    return nearest[back.reshape(-1)].reshape(n.shape)

@@ -1,6 +1,7 @@
-"""Styles of a design in an FPGA's fabric, found by name: to add a style is to add a file.
+"""Styles of a design in an FPGA's fabric, looked up by name; a new style is a new module.
 
-A style's module has ``DESIGN`` (its spec class), ``EQUATIONS`` and ``counts(table, setting)``.
+A style's module has ``DESIGN`` (its spec class) and ``counts``, whose docstring contains the
+equations.
 """
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ from perfmodel.catalog import module_of
 from perfmodel.hardware.quantity import Confidence, Spec
 
 if TYPE_CHECKING:
-    from perfmodel.cost.setting import Setting
-    from perfmodel.kinds.array import Counts
-    from perfmodel.kinds.protocol import Equation
-    from perfmodel.workload.lower import OperatorTable
+    from perfmodel.kinds.array import Counts, NestRun
 
 #: Style -> its module.
 STYLES: Final[Mapping[str, str]] = {
@@ -30,26 +28,25 @@ STYLES: Final[Mapping[str, str]] = {
 
 
 class FpgaDesign(Spec):
-    """What is configured into the fabric; the base class of every style."""
+    """Base class of every style: a design configured into the fabric."""
 
     style: str
-    """Style of the design: decides which module costs it."""
+    """Style of the design, which selects the module that costs it."""
     note: str | None = None
-    """What a reader must know."""
+    """Note for the reader of the spec."""
     source: str | None = None
-    """Source of every number below that names none."""
+    """Source of all numbers that state no other."""
     confidence: Confidence | None = None
-    """Confidence of every number below that names none."""
+    """Confidence of all numbers that state no other."""
 
 
 class Style(Protocol):
-    """What a style's module offers."""
+    """Interface of a style's module."""
 
     DESIGN: type[FpgaDesign]
-    EQUATIONS: Mapping[str, Equation]
 
-    def counts(self, table: OperatorTable, setting: Setting) -> Counts:
-        """Return what every row takes; `Counts.resources` says what the design takes."""
+    def counts(self, run: NestRun) -> Counts:
+        """Return the counts of every row; `Counts.resources` are the resources of the design."""
         ...
 
 
@@ -60,6 +57,6 @@ def style(name: str) -> Style:
     Raises
     ------
     KeyError
-        No such style.
+        No style of that name.
     """
     return module_of(STYLES[name])

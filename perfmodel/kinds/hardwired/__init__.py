@@ -1,8 +1,7 @@
-"""Chips whose weights are wires: no weight is fetched, another model is another mask.
+"""Chips with hardwired weights: no weight is fetched, and another model requires other masks.
 
-`stages` says what a token goes through, `sizing` how much metal and how many
-chips a model takes, `price` what that costs;
-`kind` costs a table.
+`stages` has the clocks of a token, `sizing` the metal area and number of chips of a model, `price`
+their cost; `kind` costs a table.
 """
 
 from perfmodel.kinds.hardwired.face import hardwire

@@ -1,4 +1,4 @@
-"""A model made into wires: what it takes, what it costs to make and to own, in one result."""
+"""Plan of a hardwired model: its area, the cost to make it and the cost to own it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from perfmodel.workload.workload import Workload
 
 @dataclass(frozen=True, repr=False)
 class HardwiredPlan(Result):
-    """A model in wires.
+    """A hardwired model: size, price and cost of ownership.
 
     Attributes
     ----------
     workload, device, precision
-        Names.
+        Names of the inputs.
     size
-        Metal and chips.
+        Metal area and number of chips.
     price
-        Design, masks and chips, low and high.
+        Design, masks and chips, as low and high estimates.
     ownership
-        Of `systems` over `years` with `updates` of the weights, low and high.
+        Cost of `systems` over `years` with `updates` of the weights, low and high estimates.
     systems, years, updates
-        As asked for.
+        Inputs, as passed in.
     """
 
     noun = "hardwired"
@@ -55,7 +55,7 @@ class HardwiredPlan(Result):
     updates: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan ready for JSON; costs as ``[low, high]``."""
+        """Return the plan as JSON-ready values; costs as ``[low, high]``."""
         size, price = self.size, self.price
         names = ("workload", "device", "precision", "systems", "years", "updates")
         return plain(
@@ -79,22 +79,22 @@ class HardwiredPlan(Result):
 
     @property
     def headline(self) -> str:
-        """Which model, on what chips."""
+        """Model, device and precision in one line."""
         return f"{self.workload} in wires on {self.device}, {self.precision}"
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return metal, chips, and what they cost once, again, and over the years."""
+        """Return rows for metal, chips, and their cost: once, per update, and over the years."""
         size, price, owned = self.size, self.price, self.ownership
         fits = "fits" if bool(size.fits) else "does not fit"
         many = f"{self.systems:g} system{'s' * (self.systems != 1)}"
         run = f"{many}, {self.years:g} years, weights changed {self.updates:g}x"
         metal = f"{float(size.weights):.4g}, {1e6 * float(size.metal_m2):.4g} mm2"
-        there = f"{fits} the device's {float(size.device_chips):g}"
+        capacity = f"{fits} the device's {float(size.device_chips):g}"
         own = f"{_money(price.masks.again_usd)} of the weights"
         rows = [
             ("weights in wires", metal),
             ("weights looked up", f"{float(size.looked_up_weights):.4g}"),
-            ("chips", f"{float(price.chips):g} at the least; {there}"),
+            ("chips", f"{float(price.chips):g} at the least; {capacity}"),
             ("a chip", _money(price.chip_usd)),
             ("design", _money(price.design_usd)),
             ("masks", f"{_money(price.masks.shared_usd)} shared, {own}"),
@@ -123,7 +123,7 @@ def hardwire(
     set: Mapping[str, Any] | None = None,
     precision: str | Precision = "w=fp4,a=fp16",
 ) -> HardwiredPlan:
-    """Return what a model takes and costs as wires, on chips like those of a device.
+    """Return the area and cost of a hardwired model, on chips like those of a device.
 
     Parameters
     ----------
@@ -163,21 +163,21 @@ def hardwire(
         model = faults.trying(find, workload, settings.workload)
     elif settings.workload:
         model = faults.trying(workload.bind, settings.workload)
-    found = device
+    target = device
     if isinstance(device, str | Path):
-        found = faults.trying(hardware, device)
-    machine = found.machine() if isinstance(found, Device) else found
+        target = faults.trying(hardware, device)
+    machine = target.machine() if isinstance(target, Device) else target
     if isinstance(machine, Machine) and settings.facts:
         machine = faults.trying(machine.vary, settings.facts)
-    chosen = faults.trying(as_precision, precision)
+    formats = faults.trying(as_precision, precision)
     faults.settle()
     assert isinstance(model, Workload)
     assert isinstance(machine, Machine)
-    assert chosen is not None
-    size = hardwired_size(model, machine, chosen)
+    assert formats is not None
+    size = hardwired_size(model, machine, formats)
     price = hardwired_price(size)
     power = size.power_w * price.chips / size.device_chips
     owned = price.ownership(systems, power, years=years, updates=updates)
     return HardwiredPlan(
-        model.name, machine.device.name, str(chosen), size, price, owned, systems, years, updates
+        model.name, machine.device.name, str(formats), size, price, owned, systems, years, updates
     )

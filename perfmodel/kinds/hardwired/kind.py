@@ -1,8 +1,8 @@
-"""The kind `hardwired`: what a table costs on chips whose weights are wires.
+"""The kind `hardwired`: cost of a table on chips with hardwired weights.
 
-Weights cost area and no time; a token's time is that of streaming vectors into matrices, of the
-collectives between chips, of attention over its cache, and of what is not linear. Tokens fill the
-slots of the pipeline side by side.
+Weights cost area but no time. A token's time is the sum of streaming vectors into matrices, of
+collectives between chips, of attention over its cache, and of non-linear functions. Tokens fill the
+slots of the pipeline in parallel.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from perfmodel.kinds.hardwired.spec import HardwiredChips
 from perfmodel.kinds.hardwired.stages import cache_stall, crowding, link_seconds, matrix_clocks
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.shapes import Nests
 
 
 class Hardwired(ArrayKind[HardwiredChips]):
-    """Time of a row = what one token takes, longer where more tokens than slots are under way."""
+    """Time of a row = latency of one token, longer where tokens outnumber pipeline slots."""
 
     name = "hardwired"
     spec = HardwiredChips
@@ -37,12 +37,12 @@ class Hardwired(ArrayKind[HardwiredChips]):
 
     @cached_property
     def equations(self) -> Mapping[str, Equation]:
-        """Term -> how it is computed."""
+        """Term -> equation and source."""
         beside = {name: ROOFLINE.equations[name] for name in ("launch", "layer")}
         return {**equations_of(*self.laws), **beside}
 
     def counts(self, run: NestRun, engine: HardwiredChips) -> Counts:
-        """Return what a token takes in every stage, and what it waits for."""
+        """Return the clocks and seconds of a token in every stage, and its stalls."""
         table, setting, xp = run.table, run.setting, run.xp
         tokens, slots = _tokens(run), _slots(run, engine)
         crowd = crowding(tokens, slots)
@@ -83,13 +83,13 @@ class Hardwired(ArrayKind[HardwiredChips]):
             detail,
             watts={**watts, "supply": sum(watts.values()) * (engine.supply_factor - 1.0)},
             seconds=seconds,
-            # What memory takes is in the stalls.
+            # Memory time is part of the stalls.
             memory=dict.fromkeys(traffic, 0.0 * spent),
             traffic_model="keys, values, inputs and outputs once; weights are wires",
         )
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; its powers are those of memories too."""
+        """Cost every row of the table; the powers include those of memories."""
         terms = super().cost(table, setting)
         if terms.energy:
             terms.priced = (
@@ -100,25 +100,25 @@ class Hardwired(ArrayKind[HardwiredChips]):
 
 
 def _fixed(nests: Nests) -> Value:
-    """Return 1 for matrices of weights, 0 for products of what a run makes."""
+    """Return 1 for weight matrices, 0 for products of two activations."""
     return np.array([s[1].startswith("weight") for s in nests.slots], dtype=float)[:, None]
 
 
 def _whole(nests: Nests) -> Value:
-    """Return 1 for experts, which lie on one chip each, 0 for what is cut over chips."""
+    """Return 1 for experts, each located on one chip, 0 for matrices split over chips."""
     return np.array([kind == "moe" for kind in nests.kind], dtype=float)[:, None]
 
 
 def _tokens(run: NestRun) -> Value:
-    """Return vectors under way in each row: its own, else those of its phase's matrices."""
+    """Return vectors in flight in each row: its own, else those of the matrices of its phase."""
     table, nests, xp = run.table, run.nests, run.xp
     dense = (_fixed(nests) * (1.0 - _whole(nests)))[:, 0] > 0
     vectors = nests.positions * np.ones((len(nests), 1))
     phases = [table.rows[int(i)].phase for i in nests.row]
     most: dict[str, Value] = {}
     for phase in dict.fromkeys(row.phase for row in table.rows):
-        mine = np.array([p == phase for p in phases]) & dense
-        most[phase] = xp.max(vectors[mine], axis=0) if mine.any() else run.setting.sequences
+        in_phase = np.array([p == phase for p in phases]) & dense
+        most[phase] = xp.max(vectors[in_phase], axis=0) if in_phase.any() else run.setting.sequences
     own = {int(row): i for i, row in enumerate(nests.row) if dense[i]}
     points = max(vectors.shape[1], *(np.size(v) for v in most.values()))
     each = [vectors[own[i]] if i in own else most[row.phase] for i, row in enumerate(table.rows)]
@@ -126,14 +126,14 @@ def _tokens(run: NestRun) -> Value:
 
 
 def _slots(run: NestRun, engine: HardwiredChips) -> Value:
-    """Return tokens that the pipeline holds: stages of all layers, else one per row of weights."""
+    """Return the tokens that the pipeline can hold: stages of all layers, else weight rows."""
     table, nests, xp = run.table, run.nests, run.xp
     phases = np.array([row.phase for row in table.rows])
-    # Decode steps of a request go through the layers of its prompt, again and again.
+    # Decode steps of a request traverse the layers of its prompt again.
     counted: Value = np.inf
     for phase in dict.fromkeys(phases.tolist()):
-        mine = (phases == phase)[:, None]
-        layers = (table.count * table.layers * mine).sum(axis=0)
+        in_phase = (phases == phase)[:, None]
+        layers = (table.count * table.layers * in_phase).sum(axis=0)
         counted = xp.minimum(counted, xp.where(layers > 0, layers, np.inf))
     counted = xp.where(xp.isfinite(counted), counted, 0.0)
     count = table.count[nests.row] * _fixed(nests)
@@ -143,9 +143,10 @@ def _slots(run: NestRun, engine: HardwiredChips) -> Value:
 
 
 def _first_readers(table: OperatorTable, nests: Nests) -> Value:
-    """Return 1 for matrices that take their input into the chips, 0 for those beside them.
+    """Return 1 for matrices that stream their input into the chips, 0 for those that share it.
 
-    Matrices of the same input (queries, keys, values) listen together; experts after the router.
+    Matrices with the same input (queries, keys, values) receive it together; experts receive it
+    after the router.
     """
 
     def make() -> Value:
@@ -163,12 +164,12 @@ def _first_readers(table: OperatorTable, nests: Nests) -> Value:
 
 
 def _matrices(run: NestRun, engine: HardwiredChips) -> tuple[Value, Value]:
-    """Return clocks of one vector through each row's matrices, and the results that it makes."""
-    nests, whole, fixed = run.nests, _whole(run.nests), _fixed(run.nests)
+    """Return clocks of one vector through each row's matrices, and the elements of its results."""
+    nests, on_one_chip, fixed = run.nests, _whole(run.nests), _fixed(run.nests)
     clocks = matrix_clocks(
         nests.summed,
         engine.inputs_per_clock,
-        whole + (1.0 - whole) * engine.grid_rows,
+        on_one_chip + (1.0 - on_one_chip) * engine.grid_rows,
         relaxed=run.setting.relaxed,
     )
     clocks = clocks * nests.times * _first_readers(run.table, nests)
@@ -176,27 +177,29 @@ def _matrices(run: NestRun, engine: HardwiredChips) -> tuple[Value, Value]:
 
 
 def _cache_elements(run: NestRun) -> Value:
-    """Return elements of second factors that a run makes, of all sequences and positions."""
+    """Return elements of key and value matrices that are read, over all sequences and positions."""
     nests = run.nests
     elements = nests.groups * nests.out_channels * nests.in_channels
-    # A prompt's positions look at the cache one after another.
+    # The positions of a prompt read the cache one after another.
     positions = nests.out_rows * nests.out_columns * run.times
     return run.rows(elements * positions * (1.0 - _fixed(nests)))
 
 
 def _traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
-    """Return bytes of each memory but the one that is wires."""
-    moved = level_traffic(table, replace(setting, warm=False))
-    apart = setting.weights_memory != setting.levels[-1]
-    return {name: v for name, v in moved.items() if not (apart and name == setting.weights_memory)}
+    """Return bytes of each memory other than the hardwired one."""
+    traffic = level_traffic(table, replace(setting, warm=False))
+    separate = setting.weights_memory != setting.main_memory
+    return {
+        name: v for name, v in traffic.items() if not (separate and name == setting.weights_memory)
+    }
 
 
 def _stall(
     run: NestRun, engine: HardwiredChips, traffic: Mapping[str, Value], busy: Value, crowd: Value
 ) -> Value:
-    """Return seconds of the step in which keys and values are waited for, ``(points,)``."""
+    """Return seconds of the step spent waiting for keys and values, ``(points,)``."""
     table, setting = run.table, run.setting
-    main = setting.levels[-1]
+    main = setting.main_memory
     read = (table.count * traffic[main]).sum(axis=0)
     near = [name for name in setting.levels[:-1] if name != setting.weights_memory]
     sequence = stored_bytes(table, setting, "kv") / setting.sequences
@@ -209,7 +212,7 @@ def _stall(
 
 
 def _metal(run: NestRun) -> Value:
-    """Return the bits of each row's weights, of the experts that the run touches."""
+    """Return bits of each row's weights, of the experts that the run uses."""
     nests = run.nests
     weights = nests.groups * nests.summed * nests.out_channels * _fixed(nests)
     return run.rows(weights * 8.0 * run.widths[1])

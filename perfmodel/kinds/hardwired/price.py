@@ -1,4 +1,4 @@
-"""What it costs to make a model into chips: design, masks and chips, low and high."""
+"""Cost of turning a model into chips: design, masks and chips, as low and high estimates."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Range: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class HardwiredPrices:
-    """Prices at 5 nm by Liu et al., arXiv 2508.16151 v2; low and high estimate where two.
+    """Prices at 5 nm by Liu et al., arXiv 2508.16151 v2; pairs are low and high estimates.
 
     Attributes
     ----------
     wafer_usd, defects_per_m2
-        Of a wafer of 300 mm, and its defects.
+        Price of a 300 mm wafer, and its defect density.
     mask_set_usd
-        A whole set of masks.
+        A full set of masks.
     package_usd, memory_usd, mounting_usd
-        Package and test, memory, and integration of a chip.
+        Package and test, memory, and integration, per chip.
     design_usd
-        Architecture, verification, physical design and licensed blocks, once.
+        Architecture, verification, physical design and licensed blocks; paid once.
     """
 
     wafer_usd: float = 16_988.0
@@ -47,20 +47,20 @@ FIVE_NM = HardwiredPrices()
 
 @dataclass(frozen=True, slots=True)
 class HardwiredPrice:
-    """What a model costs in wires.
+    """Cost of a hardwired model.
 
     Attributes
     ----------
     chips
-        Chips that differ.
+        Number of distinct chips.
     die_usd, chip_usd
-        A good die, and a chip with its memory, packaged and mounted.
+        A good die, and a packaged and mounted chip with its memory.
     masks
         `MaskCost`.
     design_usd, once_usd
-        Design; all that is paid once: design and masks.
+        Design; all costs paid once, that is design and masks.
     again_usd
-        Masks and chips of one system with other weights.
+        Masks and chips of one system with new weights.
     """
 
     chips: Value
@@ -98,16 +98,16 @@ class HardwiredPrice:
 def hardwired_price(
     size: HardwiredSize, chips: Value = None, prices: HardwiredPrices = FIVE_NM
 ) -> HardwiredPrice:
-    """Return what a model of a size costs.
+    """Return the cost of a model of a given size.
 
     Parameters
     ----------
     size
         From `hardwired_size`.
     chips
-        Chips that its metal is spread over evenly; its fewest where left out.
+        Chips over which its metal is spread evenly; the fewest possible if left out.
     prices
-        Low and high ones give low and high costs, shape ``(2,)``.
+        Pairs of low and high prices yield pairs of costs, shape ``(2,)``.
     """
     chips = size.chips if chips is None else chips
     other = size.chip_m2 - size.metal_m2 / size.device_chips

@@ -1,4 +1,4 @@
-"""How much metal a model takes, and how many chips: for any model, before it is made."""
+"""Metal area and number of chips of a hardwired model, before it is made."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from perfmodel.workload.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class HardwiredSize:
-    """What a model takes on chips of one kind.
+    """Area, chips and power of a model on chips of one kind.
 
     Attributes
     ----------
     weights
-        Weights of matrices, which become wires.
+        Weights of matrices, which are hardwired.
     looked_up_weights
-        Weights that are only looked up (an embedding); they stay in memory.
+        Weights that are only looked up (an embedding) and stay in memory.
     weight_bits
-        Bits of the wires.
+        Bits of the hardwired weights.
     metal_m2
         Area of all wires.
     chip_m2
-        Area of a chip with as many chips as the device has, its other blocks with it.
+        Area of a chip, other blocks included, if the metal is spread over the device's chips.
     chips
-        Fewest chips of at most the reticle that hold the metal.
+        Fewest chips, each within the reticle, that hold the metal.
     fits
-        Whether the device's own chips do.
+        Whether the device's own chips suffice.
     power_w
-        Of all chips that the device has, supply and cooling with it.
+        Power of all chips of the device, supply and cooling included.
     device_chips
         Chips that the device has.
     """
@@ -54,7 +54,7 @@ class HardwiredSize:
 
 
 def chip_parts_m2(facts: Mapping[str, Value], engine: str, metal_m2: Value) -> dict[str, Value]:
-    """Return the area of a chip by block, square metres, with its share of the metal."""
+    """Return the area of a chip by block, in square metres, with its share of the metal."""
     chips = engine_view(HardwiredChips, facts, engine)
     return {"weight": metal_m2 / chips.units, **chips.block_areas}
 
@@ -62,19 +62,19 @@ def chip_parts_m2(facts: Mapping[str, Value], engine: str, metal_m2: Value) -> d
 def hardwired_size(
     workload: Workload, device: Device | Machine, precision: str | Precision
 ) -> HardwiredSize:
-    """Return what a model takes on hardwired chips: metal, chips, power.
+    """Return the metal area, chips and power of a model on hardwired chips.
 
-    Every bit of a matrix is a piece of metal of the device's ``weight_area``; a chip has that share
-    beside its other blocks and is at most a reticle.
+    Every bit of a matrix occupies the device's ``weight_area``; a chip has its share of that metal
+    besides its other blocks, and is at most one reticle.
 
     Parameters
     ----------
     workload
-        The model; phase and batch do not matter.
+        The model; phase and batch are ignored.
     device
-        With an engine of kind ``hardwired``; facts may be varied.
+        Has an engine of kind ``hardwired``; facts may be varied.
     precision
-        Its weights' bits decide.
+        Determines the bits of the weights.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def hardwired_size(
     """
     machine = device.machine() if isinstance(device, Device) else device
     chips = machine.engine_as(HardwiredChips, "hardwired")
-    chosen = as_precision(precision)
+    formats = as_precision(precision)
     graph = workload.graph()
     wired = {name for _, operator in graph.walk() if operator.nests for name in operator.reads}
     count: dict[bool, Value] = {True: 0.0, False: 0.0}
@@ -93,7 +93,7 @@ def hardwired_size(
         elements = workload.number(times * tensor.elements)
         count[name in wired] = count[name in wired] + elements
         if name in wired:
-            bits = bits + elements * chosen.bits(tensor.slot)
+            bits = bits + elements * formats.bits(tensor.slot)
     metal = bits * chips.weight_area
     parts = chip_parts_m2(machine.facts, machine.engine, metal)
     chip = sum(parts.values())

@@ -1,7 +1,7 @@
-"""Clocks and seconds of the stages that a token goes through, and how many tokens share them.
+"""Clocks and seconds of the stages that a token traverses, and the effect of more tokens.
 
 Liu et al., "Hardwired-Neurons Language Processing Units as General-Purpose Cognitive Substrates",
-arXiv 2508.16151 v2, ASPLOS 2026; `docs/hardwired.md` has the equations and what was fitted.
+arXiv 2508.16151 v2, ASPLOS 2026; `docs/hardwired.md` has the equations and the fitted constants.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from perfmodel.arrays import Value, namespace
 def matrix_clocks(
     inputs: Value, inputs_per_clock: Value, cut: Value, *, relaxed: bool = False
 ) -> Value:
-    """Return clocks that a vector takes into a hardwired matrix, cut over `cut` chips.
+    """Return clocks to stream a vector into a hardwired matrix that is split over `cut` chips.
 
-    ``ceil(inputs / cut) / inputs_per_clock``: outputs cost none, all columns listen.
+    ``ceil(inputs / cut) / inputs_per_clock``: all output columns accumulate in parallel, at no
+    cost.
 
     Notes
     -----
@@ -30,10 +31,10 @@ def matrix_clocks(
 
 
 def crowding(tokens: Value, slots: Value) -> Value:
-    """Return how much longer a step takes with `tokens` under way than with one.
+    """Return the slowdown of a step with `tokens` in flight relative to one.
 
-    A token holds one slot after another: up to as many tokens as slots go through side by side, at
-    the latency of one; more of them wait. ``max(1, tokens / slots)``.
+    A token occupies one slot after another: as many tokens as slots proceed in parallel at the
+    latency of one; further tokens wait. ``max(1, tokens / slots)``.
     """
     xp = namespace(tokens, slots)
     return xp.maximum(tokens / slots, 1.0)
@@ -41,7 +42,7 @@ def crowding(tokens: Value, slots: Value) -> Value:
 
 def link_seconds(
     layers: Value,
-    moved: Value,
+    result_bytes: Value,
     *,
     collectives: Value,
     latency: Value,
@@ -53,11 +54,11 @@ def link_seconds(
     Parameters
     ----------
     layers
-        Layers, or the share of one that a row stands for.
-    moved
-        Bytes of results that are summed over chips; each of `cut` chips carries its part.
+        Layers, or the share of a layer that belongs to a row.
+    result_bytes
+        Bytes of results that are reduced over chips; each of `cut` chips carries its part.
     collectives, latency, bandwidth, cut
-        A layer's, and of the links.
+        Collectives per layer, seconds of each, and bytes per second and number of the links.
 
     Notes
     -----
@@ -67,7 +68,7 @@ def link_seconds(
     ``nonlinear = layers * nonlinear_time``
         Liu et al., HNLPU, arXiv 2508.16151 v2; fitted
     """
-    return layers * collectives * latency + moved / (cut * bandwidth)
+    return layers * collectives * latency + result_bytes / (cut * bandwidth)
 
 
 def cache_stall(
@@ -79,24 +80,24 @@ def cache_stall(
     busy_s: Value,
     crowd: Value = 1.0,
 ) -> Value:
-    """Return seconds of a step in which keys and values are waited for.
+    """Return seconds of a step spent waiting for keys and values.
 
-    Two causes, of which the longer counts. While one sequence is in every layer, its keys and
-    values lie in the buffers; what finds no room is fetched late. And all that is read in a step
-    comes from memory, behind the step's own time.
+    The maximum of two causes. While one sequence is in every layer, its keys and values are in the
+    buffers; those beyond the buffers' capacity arrive late. And all keys and values of a step are
+    read from memory, overlapped with the step's own time.
 
     Parameters
     ----------
     sequence_bytes, room_bytes
         Keys and values of one sequence, and the buffers of all chips.
     refill_bandwidth
-        Of what finds no room.
+        Rate of those beyond the buffers' capacity.
     read_bytes, bandwidth
-        Of a step, all sequences; and of memory.
+        Bytes read per step, over all sequences, and memory bandwidth.
     busy_s
         Seconds of the step without stalls.
     crowd
-        From `crowding`.
+        Slowdown by `crowding`.
 
     Notes
     -----

@@ -1,8 +1,8 @@
-"""Arrays that compute in memory: weights lie in cells, inputs go to rows, columns make sums.
+"""Arrays that compute in memory: weights in cells, inputs on rows, sums on columns.
 
-`counts` says how a matrix lies in arrays and what a vector goes through, `energies` what that
-takes; `matrices` asks both of a table's matrices, `held` whether they stay or are written in turn;
-`kind` costs the table.
+`counts` has the layout of a matrix in arrays and the steps of a vector, `energies` their joules;
+`matrices` applies both to a table's matrices, `residency` decides whether these stay in the arrays
+or are written in turn; `kind` costs the table.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Cells, arrays, steps and copies: how a matrix lies in arrays, and what a vector passes through.
+"""Layout of a matrix in compute-in-memory arrays: cells, arrays, input steps and copies.
 
 Shafiee et al., "ISAAC", ISCA 2016 (weights stationary, bits over columns, inputs bit by bit);
 Andrulis, Emer and Sze, "CiMLoop", ISPASS 2024; Houshmand et al., ZigZag-IMC, 2023.
@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.in_memory.spec import InMemoryArrays
 
-#: Velocity saturation of short channels (Sakurai and Newton, JSSC 25(2), 1990).
+#: Exponent for velocity saturation of short channels (Sakurai and Newton, JSSC 25(2), 1990).
 ALPHA = 1.3
 
 
@@ -23,24 +25,24 @@ def _floor(value: Value, relaxed: bool) -> Value:
 
 
 class MatrixLayout(NamedTuple):
-    """Where a matrix of ``groups`` blocks of ``inner`` x ``outer`` weights lies.
+    """Layout of a matrix of ``groups`` blocks of ``inner`` x ``outer`` weights.
 
     Attributes
     ----------
     arrays
-        Arrays of one copy.
+        Arrays per copy.
     row_tiles, column_tiles
-        Of one block.
+        Tiles of one block along each side.
     together
-        Blocks that lie in an array along its diagonal.
+        Blocks placed in one array along its diagonal.
     row_groups
-        Reads of an array, one after another, for all its rows.
+        Consecutive reads of an array to cover all its rows.
     sums
-        Sums that an array makes.
+        Sums that an array computes.
     columns_each
-        Columns of a weight.
+        Columns per weight.
     slices
-        Columns of a weight that hold bits of it.
+        Columns per weight that hold its bits.
     """
 
     arrays: Value
@@ -58,63 +60,63 @@ def layout(
     inner: Value,
     outer: Value,
     weight_bits: Value,
+    engine: InMemoryArrays,
     *,
-    rows: Value,
-    columns: Value,
-    cell_bits: Value = 1.0,
-    cells_per_weight: Value = 1.0,
-    extra_columns: Value = 0.0,
-    rows_active: Value = None,
     relaxed: bool = False,
 ) -> MatrixLayout:
-    """Return how a matrix lies in arrays.
+    """Return the layout of a matrix in arrays.
 
-    A weight takes ``ceil(bits / cell_bits) + extra`` columns and `cells_per_weight` rows. Blocks of
-    a grouped convolution share an array along its diagonal where both sides fit.
+    A weight occupies ``ceil(bits / cell_bits) + extra`` columns and `cells_per_weight` rows. Blocks
+    of a grouped convolution share an array along its diagonal where both sides fit.
 
     Parameters
     ----------
     groups, inner, outer
-        Blocks, and inputs and outputs of each.
+        Number of blocks, and inputs and outputs of each.
     weight_bits
         Bits of a weight.
-    rows, columns, cell_bits, cells_per_weight, extra_columns, rows_active
-        Of the array; see `InMemoryArrays`.
+    engine
+        Facts of the arrays.
     relaxed
-        Without ceilings and floors.
+        Omit ceilings and floors.
     """
-    xp = namespace(groups, inner, outer, weight_bits, rows, columns, cell_bits, cells_per_weight)
-    slices = _ceil(weight_bits / cell_bits, relaxed)
-    each = slices + extra_columns
-    deep = _floor(rows / cells_per_weight, relaxed)
-    # A weight wider than an array goes on in the next one.
-    wide = xp.where(columns >= each, _floor(columns / each, relaxed), columns / each)
-    row_tiles, column_tiles = _ceil(inner / deep, relaxed), _ceil(outer / wide, relaxed)
-    room = xp.minimum(deep / inner, wide / outer)
+    rows, columns, pair = engine.rows, engine.columns, engine.cells_per_weight
+    xp = namespace(groups, inner, outer, weight_bits, rows, columns, engine.cell_bits, pair)
+    slices = _ceil(weight_bits / engine.cell_bits, relaxed)
+    each = slices + engine.extra_columns
+    weight_rows = _floor(rows / pair, relaxed)
+    # A weight wider than an array continues in the next one.
+    weight_columns = xp.where(columns >= each, _floor(columns / each, relaxed), columns / each)
+    row_tiles, column_tiles = (
+        _ceil(inner / weight_rows, relaxed),
+        _ceil(outer / weight_columns, relaxed),
+    )
+    room = xp.minimum(weight_rows / inner, weight_columns / outer)
     together = xp.clip(_floor(room, relaxed), 1.0, xp.maximum(groups, 1.0))
     if relaxed:
         row_tiles, column_tiles = xp.maximum(row_tiles, 1.0), xp.maximum(column_tiles, 1.0)
-    used = xp.minimum(inner * together, deep) * cells_per_weight
-    reads = 1.0 if rows_active is None else used / xp.minimum(rows_active, rows)
+    used = xp.minimum(inner * together, weight_rows) * pair
+    active = engine.rows_active
+    reads = 1.0 if active is None else used / xp.minimum(active, rows)
     row_groups = xp.maximum(_ceil(1.0 * reads + 0.0 * used, relaxed), 1.0)
     arrays = _ceil(groups / together, relaxed) * row_tiles * column_tiles
-    sums = xp.minimum(outer * together, wide)
+    sums = xp.minimum(outer * together, weight_columns)
     return MatrixLayout(arrays, row_tiles, column_tiles, together, row_groups, sums, each, slices)
 
 
 class Steps(NamedTuple):
-    """What an input goes through.
+    """Steps in which an input is applied to the rows.
 
     Attributes
     ----------
     steps
-        Steps, one after another.
+        Number of steps, in sequence.
     bits
-        Bits that drive rows over all of them.
+        Bits that drive rows, over all steps.
     pulses
-        Pulses over all of them.
+        Pulses over all steps.
     converted_bits
-        Bits of a sum's conversions over all of them.
+        Bits of a sum's conversions over all steps.
     """
 
     steps: Value
@@ -123,44 +125,35 @@ class Steps(NamedTuple):
     converted_bits: Value
 
 
-def steps_of(
-    input_bits: Value,
-    *,
-    step_bits: Value = 1.0,
-    adc_bits: Value = 0.0,
-    most_steps: Value = None,
-    pulses: bool = False,
-    sign_apart: bool = False,
-    narrowing: bool = False,
-    relaxed: bool = False,
-) -> Steps:
-    """Return the steps of an input of some bits, spread over them as evenly as they go.
+def steps_of(input_bits: Value, engine: InMemoryArrays, *, relaxed: bool = False) -> Steps:
+    """Return the steps of an input, with its bits distributed over them as evenly as possible.
 
-    A step of b bits is 2^b - 1 pulses where inputs are counts of pulses (NeuRRAM: Wan et al.,
-    Nature 608, 2022), else one. Where conversions narrow, a step is converted at the ADC's bits
-    less those of the steps before it.
+    A step of b bits lasts 2^b - 1 pulses where inputs are counts of pulses (NeuRRAM: Wan et al.,
+    Nature 608, 2022), else one. With narrowing, a step is converted at the ADC's bits minus those
+    of the steps before it.
 
     Parameters
     ----------
     input_bits
-        Bits of an input, its sign with them.
-    step_bits, adc_bits, most_steps, pulses, sign_apart, narrowing
-        See `InMemoryArrays`.
+        Bits of an input, sign included.
+    engine
+        Facts of the arrays.
     relaxed
-        Without ceilings.
+        Omit ceilings.
     """
-    xp = namespace(input_bits, step_bits, adc_bits, most_steps)
-    bits = xp.maximum(input_bits - 1.0, 1.0) if sign_apart else 1.0 * input_bits
+    step_bits, adc_bits = engine.input_step_bits, or_else(engine.adc_bits, 0.0)
+    xp = namespace(input_bits, step_bits, adc_bits, engine.most_steps)
+    bits = xp.maximum(input_bits - 1.0, 1.0) if engine.sign_apart else 1.0 * input_bits
     steps = xp.maximum(_ceil(bits / step_bits, relaxed), 1.0)
-    if most_steps is not None:
-        steps = xp.minimum(steps, most_steps)
+    if engine.most_steps is not None:
+        steps = xp.minimum(steps, engine.most_steps)
     low = _floor(bits / steps, relaxed)
     longer = xp.clip(bits - low * steps, 0.0, steps)
     count = steps + 0.0 * bits
-    if pulses:
+    if engine.pulses:
         count = longer * (2.0 ** (low + 1.0) - 1.0) + (steps - longer) * (2.0**low - 1.0)
     before: Value = 0.0
-    if narrowing:
+    if engine.narrowing:
         # Longer steps first: sum over steps p of p low + min(p, longer).
         before = low * steps * (steps - 1.0) / 2.0
         before = before + longer * steps - longer * (longer + 1.0) / 2.0
@@ -168,34 +161,22 @@ def steps_of(
 
 
 def speed(voltage: Value, threshold: Value) -> Value:
-    """Return what logic's speed is proportional to: ``(V - Vt)^1.3 / V``.
+    """Return a number proportional to the speed of logic: ``(V - Vt)^1.3 / V``.
 
-    The alpha-power law of Sakurai and Newton, JSSC 25(2), 1990; volts.
+    Alpha-power law of Sakurai and Newton, JSSC 25(2), 1990; voltages in volts.
     """
     xp = namespace(voltage, threshold)
     return xp.maximum(voltage - threshold, 1e-3) ** ALPHA / voltage
 
 
 def vector_seconds(
-    found: MatrixLayout,
-    steps: Steps,
-    *,
-    read_time: Value,
-    pulse_time: Value = 0.0,
-    conversion_time: Value = 0.0,
-    conversion_bit_time: Value = 0.0,
-    adder_time: Value = 0.0,
-    rows: Value = 1.0,
-    registers: Value = 1.0,
-    converters: Value = None,
-    columns_per_conversion: Value = 1.0,
-    pipelined: bool = False,
-    relaxed: bool = False,
+    matrix: MatrixLayout, steps: Steps, engine: InMemoryArrays, *, relaxed: bool = False
 ) -> Value:
-    """Return seconds that a vector takes through its arrays, all of which work at once.
+    """Return seconds of a vector through its arrays, which all work in parallel.
 
-    ``groups of rows x (read, conversions)``: their sum, or the larger where they overlap. A digital
-    array's sums ripple through ``rows / registers + columns of a weight`` adders.
+    ``groups of rows x (read, conversions)``: their sum, or the maximum where they overlap. The sums
+    of a digital array ripple through ``rows / registers + columns per weight`` adders. A supply
+    other than the nominal one scales the result by `speed`.
 
     Notes
     -----
@@ -208,15 +189,22 @@ def vector_seconds(
     ``digital = 2 * macs / vector_peak``
         docs/in_memory.md
     """
-    xp = namespace(*found, *steps, read_time, converters)
-    ripple = adder_time * (rows / registers + found.columns_each)
-    read = steps.steps * (read_time + ripple) + steps.pulses * pulse_time
+    converters = engine.converters
+    xp = namespace(*matrix, *steps, engine.read_time, converters)
+    ripple = engine.adder_time * (engine.rows / engine.registers + matrix.columns_each)
+    read = steps.steps * (engine.read_time + ripple) + steps.pulses * engine.pulse_time
     shared: Value = 1.0
     if converters is not None:
-        each = _ceil(found.slices / columns_per_conversion, relaxed)
-        shared = xp.maximum(_ceil(found.sums * each / converters, relaxed), 1.0)
-    convert = shared * (steps.steps * conversion_time + steps.converted_bits * conversion_bit_time)
-    return found.row_groups * (xp.maximum(read, convert) if pipelined else read + convert)
+        each = _ceil(matrix.slices / engine.columns_per_conversion, relaxed)
+        shared = xp.maximum(_ceil(matrix.sums * each / converters, relaxed), 1.0)
+    per_bit = steps.converted_bits * engine.conversion_bit_time
+    convert = shared * (steps.steps * engine.conversion_time + per_bit)
+    busy = xp.maximum(read, convert) if engine.pipelined else read + convert
+    seconds = matrix.row_groups * busy
+    if engine.voltage is None:
+        return seconds
+    threshold = engine.threshold_voltage
+    return seconds * speed(engine.nominal_voltage, threshold) / speed(engine.voltage, threshold)
 
 
 def copies_of(
@@ -229,23 +217,24 @@ def copies_of(
     *,
     relaxed: bool = False,
 ) -> Value:
-    """Return copies of each matrix where all of them stay in the arrays.
+    """Return copies of each matrix where all matrices are resident in the arrays.
 
-    The time ``sum v t / d`` under ``sum d n <= arrays`` is least where ``d n`` goes as
-    ``sqrt(v t n)`` (Lagrange); each gets its one copy first, then its share of what is left.
+    The time ``sum v t / d`` under ``sum d n <= arrays`` is minimal for ``d n`` proportional to
+    ``sqrt(v t n)`` (Lagrange multiplier), with ``v`` vectors of ``t`` seconds, ``d`` copies of
+    ``n`` arrays; each matrix has one copy first, then its share of the remaining arrays.
 
     Parameters
     ----------
     arrays
-        Of one copy of each matrix, ``(matrices, points)``.
+        Arrays of one copy of each matrix, ``(matrices, points)``.
     vectors, seconds
-        That pass through it, and what one takes.
+        Vectors through each matrix, and seconds of one.
     count
-        Matrices of the kind.
+        Number of equal matrices.
     there
         Arrays of the machine.
     needed
-        Arrays of one copy of all.
+        Arrays for one copy of all matrices.
     """
     xp = namespace(arrays, vectors, seconds, count, there, needed)
     spare = xp.maximum(there - needed, 0.0)

@@ -1,4 +1,4 @@
-"""Joules of vectors through arrays, by what takes them; and the area of it all."""
+"""Joules of vectors through compute-in-memory arrays by component, and area of the chip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perfmodel.kinds.in_memory.spec import InMemoryArrays
 
 
 def vector_joules(
-    found: MatrixLayout,
+    matrix: MatrixLayout,
     steps: Steps,
     engine: InMemoryArrays,
     *,
@@ -20,38 +20,36 @@ def vector_joules(
     outer: Value,
     input_density: Value,
     weight_density: Value,
-    adc_bits: Value = 0.0,
 ) -> dict[str, Value]:
     """Return joules of one vector through all groups, at the nominal voltage.
 
-    Switching follows the data (CiMLoop, Andrulis et al., ISPASS 2024): a row is driven for the
-    bits of its input that are one, a cell works where the weight's bit is one too.
+    Switching depends on the data (CiMLoop, Andrulis et al., ISPASS 2024): a row is driven for the
+    1-bits of its input, a cell switches where the weight's bit is 1 too.
 
     Parameters
     ----------
-    found, steps
-        Of the matrix and its inputs.
+    matrix, steps
+        Layout of the matrix, and steps of its inputs.
     engine
-        Its energies, joules: of a spec, or facts of a machine.
+        Energies in joules: of a spec, or facts of a machine.
     groups, inner, outer
-        Blocks of weights, and inputs and outputs of each.
+        Number of blocks, and inputs and outputs of each.
     input_density, weight_density
-        Shares of bits that are one.
-    adc_bits
-        Bits of a conversion.
+        Share of 1-bits.
 
     Returns
     -------
     dict
         ``array``, ``rows``, ``cells``, ``converters``, ``digital``: joules.
     """
-    xp = namespace(*found, *steps, groups, inner, outer, input_density, weight_density)
+    xp = namespace(*matrix, *steps, groups, inner, outer, input_density, weight_density)
     cells_per_weight = engine.cells_per_weight
-    reads = found.arrays * found.row_groups * steps.steps
-    rows = groups * inner * cells_per_weight * found.column_tiles
-    cells = groups * inner * outer * cells_per_weight * found.slices
-    each = xp.maximum(found.slices / engine.columns_per_conversion, 1.0)
-    sums = groups * outer * found.row_tiles * found.row_groups * each
+    reads = matrix.arrays * matrix.row_groups * steps.steps
+    rows = groups * inner * cells_per_weight * matrix.column_tiles
+    cells = groups * inner * outer * cells_per_weight * matrix.slices
+    each = xp.maximum(matrix.slices / engine.columns_per_conversion, 1.0)
+    sums = groups * outer * matrix.row_tiles * matrix.row_groups * each
+    adc_bits = or_else(engine.adc_bits, 0.0)
     levels = 2.0**adc_bits if not isinstance(adc_bits, float) or adc_bits else 0.0
     return {
         "array": reads * engine.array_energy,
@@ -70,12 +68,12 @@ def vector_joules(
 
 
 def chip_area(facts: Mapping[str, Value], engine: str) -> dict[str, Value]:
-    """Return the area of arrays by part, square metres; the parts add up.
+    """Return the area of arrays by component, in square metres; the components add up.
 
     Parameters
     ----------
     facts
-        Of a machine (`Machine.facts`); arrays pass.
+        Facts of a machine (`Machine.facts`); they may be arrays.
     engine
         Name of its engine of kind ``in_memory``.
     """

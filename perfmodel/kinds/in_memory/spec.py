@@ -1,4 +1,4 @@
-"""What a spec file says of arrays that compute in memory."""
+"""Spec of arrays that compute in memory."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ from collections.abc import Iterator
 from typing import Annotated, TypeAlias
 
 from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.field_types import ONE, ZERO, Area, Energy, Share, Time
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import show
 
-Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e6)]
-Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=32)]
-Extra: TypeAlias = Annotated[Quantity, Of("count", ceiling=1024)]
-Share: TypeAlias = Annotated[Quantity, Of("share")]
-Time: TypeAlias = Annotated[Quantity, Of("time")]
-Energy: TypeAlias = Annotated[Quantity, Of("energy")]
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, integral=True, ceiling=1e6)]
+Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, integral=True, ceiling=32)]
 Volts: TypeAlias = Annotated[Quantity, Of("voltage", positive=True, ceiling=20.0)]
-Area: TypeAlias = Annotated[Quantity, Of("area")]
 
 
 class InMemoryArrays(Engine):
-    """Memory arrays whose rows take inputs and whose columns make sums of products.
+    """Memory arrays with inputs on the rows and sums of products on the columns.
 
-    `units` are arrays. A weight takes `cells_per_weight` rows and one column for each `cell_bits`
-    of it; an input enters in steps of at most `input_step_bits`. Times and energies hold at
+    `units` are arrays. A weight occupies `cells_per_weight` rows and one column per `cell_bits` of
+    it; an input is applied in steps of at most `input_step_bits`. Times and energies are those at
     `nominal_voltage`.
     """
 
@@ -35,96 +31,98 @@ class InMemoryArrays(Engine):
     """Rows of cells."""
     columns: Count
     """Columns of cells."""
-    cell_bits: Bits = Quantity(value=1.0)
+    cell_bits: Bits = ONE
     """Bits of a weight in one cell."""
-    cells_per_weight: Count = Quantity(value=1.0)
-    """Rows that a weight takes: 2 where a pair of cells holds its sign."""
-    extra_columns: Extra = Quantity(value=0.0)
-    """Further columns of each weight, such as those in which a digital array carries its sums."""
+    cells_per_weight: Count = ONE
+    """Rows per weight: 2 where a pair of cells encodes its sign."""
+    extra_columns: Annotated[Quantity, Of("count", ceiling=1024)] = ZERO
+    """Further columns per weight, such as those for the carries of a digital array's sums."""
     rows_active: Count | None = None
-    """Rows that are read at once; all where left out."""
-    columns_per_conversion: Count = Quantity(value=1.0)
+    """Rows that are read at once; all if left out."""
+    columns_per_conversion: Count = ONE
     """Columns of a weight that are summed before one conversion."""
     converters: Count | None = None
-    """Analogue-to-digital converters of an array; one a sum where left out."""
+    """Analogue-to-digital converters per array; one per sum if left out."""
     adc_bits: Bits | None = None
-    """Bits of a conversion; a digital array has none."""
-    input_step_bits: Bits = Quantity(value=1.0)
-    """Bits of an input that a step takes at most: 1 for bit-serial inputs, a DAC's bits."""
+    """Resolution of a conversion in bits; a digital array has none."""
+    input_step_bits: Bits = ONE
+    """Largest number of input bits per step: 1 for bit-serial inputs, otherwise the DAC's bits."""
     most_steps: Count | None = None
-    """Steps of an input at most: further bits lengthen them (of pulses)."""
+    """Largest number of steps per input: further bits lengthen the steps (pulses)."""
     pulses: bool = False
-    """Whether a step of b bits is 2^b - 1 pulses long."""
+    """Whether a step of b bits lasts 2^b - 1 pulses."""
     sign_apart: bool = False
-    """Whether the sign of an input takes no bit: of b bits b - 1 are steps, at least one."""
+    """Whether the sign of an input is applied separately: of b bits b - 1 are steps, at least
+    one."""
     narrowing: bool = False
-    """Whether a later step is converted at fewer bits: less by those that went before."""
+    """Whether a later step is converted at fewer bits: reduced by those of the steps before."""
     pipelined: bool = False
     """Whether conversions overlap with the next step's read."""
     read_time: Time
-    """Time of a step beside its pulses: set-up, read, and conversion where not stated apart."""
-    pulse_time: Time = Quantity(value=0.0)
+    """Time of a step without its pulses: set-up, read, and conversion if not stated separately."""
+    pulse_time: Time = ZERO
     """Time of a pulse."""
-    conversion_time: Time = Quantity(value=0.0)
-    """Time of a conversion, whatever its bits."""
-    conversion_bit_time: Time = Quantity(value=0.0)
-    """Time of a conversion for each of its bits."""
-    adder_time: Time = Quantity(value=0.0)
+    conversion_time: Time = ZERO
+    """Time of a conversion, independent of its bits."""
+    conversion_bit_time: Time = ZERO
+    """Time of a conversion per bit."""
+    adder_time: Time = ZERO
     """Delay of one full adder of a digital array: sums ripple through rows and columns."""
-    registers: Count = Quantity(value=1.0)
+    registers: Count = ONE
     """Registers that cut a column of adders into parts."""
-    write_time: Time = Quantity(value=0.0)
-    """Time to write a row of cells; arrays are written side by side."""
-    nominal_voltage: Volts = Quantity(value=1.0)
-    """Supply at which times and energies hold."""
+    write_time: Time = ZERO
+    """Time to write a row of cells; arrays are written in parallel."""
+    nominal_voltage: Volts = ONE
+    """Supply voltage at which times and energies are stated."""
     voltage: Volts | None = None
-    """Supply; the nominal one where left out."""
+    """Supply voltage; the nominal one if left out."""
     threshold_voltage: Volts = Quantity(value=0.3)
-    """Of the alpha-power law that gives times at other voltages."""
+    """Threshold voltage in the alpha-power law for times at other supplies."""
     input_density: Share = Quantity(value=0.5)
-    """Mean share of an input's bits (or pulses) that are one; a spike rate."""
+    """Mean share of 1-bits (or pulses) in an input; a spike rate."""
     weight_density: Share = Quantity(value=0.5)
-    """Mean share of a weight's bits that are one."""
-    array_energy: Energy = Quantity(value=0.0)
-    """Energy of an array in a step, whatever is in it: control, clocks, pre-charge."""
-    row_energy: Energy = Quantity(value=0.0)
-    """Energy of driving a row for a bit of an input that is one."""
-    cell_energy: Energy = Quantity(value=0.0)
-    """Energy of a cell for a bit of an input and of a weight that are both one."""
-    dac_energy: Energy = Quantity(value=0.0)
-    """Energy of a row's digital-to-analogue converter in a step."""
-    pulse_energy: Energy = Quantity(value=0.0)
-    """Energy of integrating one pulse, of each sum."""
-    conversion_energy: Energy = Quantity(value=0.0)
-    """Energy of a conversion, whatever its bits."""
-    conversion_bit_energy: Energy = Quantity(value=0.0)
-    """Energy of a conversion for each of its bits (successive approximation)."""
-    conversion_level_energy: Energy = Quantity(value=0.0)
-    """Energy of a conversion for each of its 2^bits levels (flash; Walden's figure of merit)."""
-    digital_energy: Energy = Quantity(value=0.0)
-    """Energy of what follows a conversion: shift and add, registers."""
-    write_energy: Energy = Quantity(value=0.0)
+    """Mean share of 1-bits in a weight."""
+    array_energy: Energy = ZERO
+    """Energy of an array per step, independent of the data: control, clocks, pre-charge."""
+    row_energy: Energy = ZERO
+    """Energy of driving a row for a 1-bit of an input."""
+    cell_energy: Energy = ZERO
+    """Energy of a cell for an input bit and a weight bit that are both 1."""
+    dac_energy: Energy = ZERO
+    """Energy of a row's digital-to-analogue converter per step."""
+    pulse_energy: Energy = ZERO
+    """Energy of integrating one pulse, per sum."""
+    conversion_energy: Energy = ZERO
+    """Energy of a conversion, independent of its bits."""
+    conversion_bit_energy: Energy = ZERO
+    """Energy of a conversion per bit (successive approximation)."""
+    conversion_level_energy: Energy = ZERO
+    """Energy of a conversion per level, of 2^bits levels (flash; Walden's figure of merit)."""
+    digital_energy: Energy = ZERO
+    """Energy of the stages after a conversion: shift and add, registers."""
+    write_energy: Energy = ZERO
     """Energy of writing a cell."""
-    cell_area: Area = Quantity(value=0.0)
+    cell_area: Area = ZERO
     """Area of a cell."""
-    row_area: Area = Quantity(value=0.0)
+    row_area: Area = ZERO
     """Area of a row's driver and converter."""
-    column_area: Area = Quantity(value=0.0)
-    """Area at the foot of a column, converters apart."""
-    converter_area: Area = Quantity(value=0.0)
+    column_area: Area = ZERO
+    """Area at the foot of a column, converters excluded."""
+    converter_area: Area = ZERO
     """Area of a converter."""
-    array_area: Area = Quantity(value=0.0)
-    """Area of all else that an array has, its share of buffers and routers with it."""
-    chip_area: Area = Quantity(value=0.0)
-    """Area beside the arrays."""
+    array_area: Area = ZERO
+    """Area of an array outside its cells, rows, columns and converters, with its share of buffers
+    and routers."""
+    chip_area: Area = ZERO
+    """Area of the chip outside the arrays."""
 
     def flaws(self) -> Iterator[Flaw]:
-        """Yield those of parts larger than the whole, and of a threshold above the supply."""
-        for name, whole in (("rows_active", self.rows), ("converters", self.columns)):
+        """Yield flaws of parts larger than the array, and of a threshold above the supply."""
+        for name, most in (("rows_active", self.rows), ("converters", self.columns)):
             part = getattr(self, name)
-            if part is not None and part.value > whole.value:
-                message = f"{part.value:g} of {whole.value:g}"
-                yield Flaw((name,), message, f"at most {whole.value:g}")
+            if part is not None and part.value > most.value:
+                message = f"{part.value:g} of {most.value:g}"
+                yield Flaw((name,), message, f"at most {most.value:g}")
         supply = self.voltage or self.nominal_voltage
         least = min(supply.value, self.nominal_voltage.value)
         if self.threshold_voltage.value >= least:

@@ -1,7 +1,7 @@
-"""Products by table look-up: the law of T-MAC and TeLLMe, and engines of tables in fabric.
+"""Products by table look-up: the law of T-MAC and TeLLMe, and engines with tables in fabric.
 
-`counts` is the law, for fabric and for the shuffles of a CPU alike; `kind` costs a table of
-operators on an engine of tables (`spec`), and is not imported here: CPUs need the law alone.
+`counts` has the law, for tables in fabric and for the shuffles of a CPU; `kind` costs a table of
+operators on an engine of tables (`spec`), and is not imported here: CPUs only need the law.
 """
 
 from perfmodel.kinds.lookup_table.counts import blocks, passes

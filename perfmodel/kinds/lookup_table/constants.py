@@ -12,17 +12,17 @@ from perfmodel.hardware.kernel import (
 
 
 class LookupKernel(Kernel):
-    """What a look-up serves and takes; `perfmodel.kinds.lookup_table.counts`.
+    """Constants of look-ups on a CPU; see `perfmodel.kinds.lookup_table.counts`.
 
-    They hold for integer and ternary weights, in place of `Runtime.instructions_per_mac`.
+    They apply to integer and ternary weights, in place of `Runtime.instructions_per_mac`.
     """
 
     KIND: ClassVar[str] = "lookup_table"
 
     lookup_group: Number | None = None
-    """Weights of one bit that index one table."""
+    """One-bit weights that index one table."""
     lookup_outputs: Number | None = None
     """Outputs that one shuffle looks up: bytes of the vector register."""
     lookup_instructions: Cost | None = None
-    """Vector instructions of one shuffle and all that goes with it (shifts, masks, additions,
-    scales), in slots of the engine's `vector_issue`."""
+    """Vector instructions per shuffle, including shifts, masks, additions and scales, in slots of
+    the engine's `vector_issue`."""

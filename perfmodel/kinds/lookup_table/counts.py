@@ -1,8 +1,8 @@
-"""Look-ups, tables and their bytes: products of few-bit weights without multiplications.
+"""Look-ups, tables and bytes of products with few-bit weights, without multiplications.
 
 Wei et al., "T-MAC: CPU Renaissance via Table Lookup for Low-Bit LLM Deployment on Edge", EuroSys
-2025 (arXiv 2407.00088), on the shuffles of a CPU; Qiao et al., "TeLLMe v2", FPGA 2026 (arXiv
-2510.15926), in fabric. `docs/lookup_table.md` has the equations.
+2025 (arXiv 2407.00088), for the shuffles of a CPU; Qiao et al., "TeLLMe v2", FPGA 2026 (arXiv
+2510.15926), for tables in fabric. `docs/lookup_table.md` has the equations.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from perfmodel.arrays import Value, namespace
 
 
 def passes(bits: Value, *, ternary: bool = False, relaxed: bool = False) -> Value:
-    """Return passes over the outputs: one per bit plane, one for ternary weights as a whole."""
+    """Return passes over the outputs: one per bit plane, a single one for ternary weights."""
     xp = namespace(bits)
     if ternary:
         return bits * 0.0 + 1.0
@@ -21,18 +21,18 @@ def passes(bits: Value, *, ternary: bool = False, relaxed: bool = False) -> Valu
 
 
 def blocks(k: Value, group: Value, *, relaxed: bool = False) -> Value:
-    """Return groups of activations that a table each is built for: ``ceil(k / group)``."""
+    """Return groups of activations, each with one table: ``ceil(k / group)``."""
     xp = namespace(k, group)
     return k / group if relaxed else xp.ceil(k / group - 1e-9)
 
 
 def index_bits(group: Value, *, ternary: bool = False, relaxed: bool = False) -> Value:
-    """Return bits of the index of one look-up: ``ceil(log2(3**g))``, or g of a bit plane."""
+    """Return index bits of a look-up: ``ceil(log2(3**g))`` if ternary, ``g`` of a bit plane."""
     xp = namespace(group)
     if not ternary:
         return group
-    found = group * math.log2(3.0)
-    return found if relaxed else xp.ceil(found - 1e-9)
+    bits = group * math.log2(3.0)
+    return bits if relaxed else xp.ceil(bits - 1e-9)
 
 
 def packed_bytes(
@@ -45,32 +45,36 @@ def packed_bytes(
     index: Value,
     relaxed: bool = False,
 ) -> Value:
-    """Return bytes of one plane of ``k * n`` weights as they come from memory.
+    """Return bytes of one plane of ``k * n`` weights as transferred from memory.
 
-    Indices of one output for all `tables` make a vector; a transfer takes as many whole vectors as
-    fit, the rest of it is empty (TeLLMe v2: five of 28 x 5 bits in 96 bytes).
+    The indices of one output for all `tables` form a vector; a transfer contains as many whole
+    vectors as fit, and padding (TeLLMe v2: five vectors of 28 x 5 bits in 96 bytes).
 
     Parameters
     ----------
     k, n
         Summed elements and outputs.
     group, tables
-        Activations a table, tables side by side.
+        Activations per table, and parallel tables.
     transfer
-        Bytes of a transfer.
+        Bytes per transfer.
     index
-        Bits of an index.
+        Bits per index.
     """
     xp = namespace(k, n, group, tables, transfer, index)
     vectors = blocks(k, group * tables, relaxed=relaxed) * n
     fit = 8.0 * transfer / (tables * index)
     if relaxed:
         return vectors / fit * transfer
-    # A vector wider than a transfer takes several.
-    whole = xp.floor(fit + 1e-9)
+    # A vector wider than a transfer requires several.
+    per_transfer = xp.floor(fit + 1e-9)
     several = xp.ceil(1.0 / xp.minimum(fit, 1.0) - 1e-9)
     return (
-        xp.where(whole >= 1.0, xp.ceil(vectors / xp.maximum(whole, 1.0) - 1e-9), vectors * several)
+        xp.where(
+            per_transfer >= 1.0,
+            xp.ceil(vectors / xp.maximum(per_transfer, 1.0) - 1e-9),
+            vectors * several,
+        )
         * transfer
     )
 
@@ -90,19 +94,19 @@ def engine_clocks(
     """Return clocks of a product on tables in fabric.
 
     ``m * planes * ceil(k / (tables * group)) * max(ceil(n / reads), build)``: each set of
-    activations fills the tables, then every output reads all of them, `reads` outputs a clock; the
-    next set is summed up behind that.
+    activations fills the tables, then every output reads all of them, `reads` outputs per clock,
+    while the sums of the next set are built.
 
     Parameters
     ----------
     m, k, n
         Rows of activations, summed elements, outputs.
     planes
-        Passes, of `passes`.
+        Passes, as returned by `passes`.
     group, tables, reads
-        Activations a table; tables side by side; look-ups a clock in each.
+        Activations per table; parallel tables; look-ups per clock in each.
     build
-        Clocks from one set of tables to the next.
+        Least number of clocks from one set of tables to the next.
 
     Notes
     -----
@@ -123,18 +127,18 @@ def engine_clocks(
 
 
 def instructions_per_mac(bits: Value, group: Value, outputs: Value, instructions: Value) -> Value:
-    """Return vector instructions a multiply-accumulate of look-ups by shuffles.
+    """Return vector instructions per multiply-accumulate by look-ups with shuffles.
 
-    ``bits * instructions / (group * outputs)``: an instruction (TBL, PSHUFB) looks up `outputs`
-    sums of `group` weights of one bit; with what it needs around it it is `instructions`.
+    ``bits * instructions / (group * outputs)``: one shuffle (TBL, PSHUFB) looks up `outputs` sums
+    of `group` one-bit weights, at a cost of `instructions` including the instructions around it.
     """
     return bits * instructions / (group * outputs)
 
 
 def uram_columns(tables: Value, index: Value) -> Value:
-    """Return UltraRAM blocks side by side for one vector of indices: ``ceil(tables index / 72)``.
+    """Return parallel UltraRAM blocks for one vector of indices: ``ceil(tables index / 72)``.
 
-    TeLLMe v2 has ``tables = floor(72 columns / index)`` the other way round.
+    TeLLMe v2 solves it for the tables: ``tables = floor(72 columns / index)``.
     """
     xp = namespace(tables, index)
     return xp.ceil(tables * index / 72.0 - 1e-9)
@@ -150,7 +154,7 @@ def uram_blocks(
     columns: Value,
     copies: Value = 1.0,
 ) -> Value:
-    """Return UltraRAM blocks that hold the indices of the largest matrix (TeLLMe v2, equation 5).
+    """Return UltraRAM blocks for the indices of the largest matrix (TeLLMe v2, equation 5).
 
     ``ceil(y / reads * ceil(x / (group * tables)) / 4096) * columns * reads / 2``: 4096 words of 72
     bits each, two ports.
@@ -160,10 +164,10 @@ def uram_blocks(
     x, y
         Larger and smaller extent of the matrix, padded to multiples of ``group * tables``.
     columns
-        Blocks side by side for one vector of indices, of `uram_columns`.
+        Parallel blocks for one vector of indices, from `uram_columns`.
     copies
-        2 where one buffer fills while the other is read.
+        2 with double buffering.
     """
     xp = namespace(x, y, group, tables, reads, columns)
-    deep = xp.ceil(y / reads * blocks(x, group * tables) / 4096.0 - 1e-9)
-    return copies * deep * columns * reads / 2.0
+    depth_blocks = xp.ceil(y / reads * blocks(x, group * tables) / 4096.0 - 1e-9)
+    return copies * depth_blocks * columns * reads / 2.0

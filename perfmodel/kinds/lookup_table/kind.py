@@ -1,8 +1,8 @@
-"""The kind `lookup_table`: what a table of operators costs on tables of sums in fabric.
+"""The kind `lookup_table`: cost of a table of operators on look-up tables of sums in fabric.
 
-Products by weights that the tables take are looked up; attention runs on units of its own; other
-products at the peak of their format. Elementwise work that follows a product in its kernel is done
-on the way out. On a CPU the same law is a runtime's: `perfmodel.kinds.unpack.issue_rate`.
+Products with weights in the tables' format are looked up; attention runs on separate units; other
+products at the peak of their format. Elementwise work fused behind a product is applied on the way
+out. On a CPU the same law is part of a runtime: `perfmodel.kinds.unpack.issue_rate`.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from perfmodel.kinds.lookup_table.counts import (
     uram_columns,
 )
 from perfmodel.kinds.lookup_table.spec import LookupTableEngine
+from perfmodel.kinds.operand_bits import family_of
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.roofline import matrix_rates
-from perfmodel.kinds.slots import family_of
 
 __all__ = ["KIND", "LookupTable", "LookupTableEngine"]
 
 
 class LookupTable(ArrayKind[LookupTableEngine]):
-    """Time of a row = weights into their buffer, then the slower of look-ups and all its bytes."""
+    """Time of a row = loading weights, then max of look-ups and transfer of all its bytes."""
 
     name = "lookup_table"
     spec = LookupTableEngine
     laws = (engine_clocks,)
 
     def counts(self, run: NestRun, engine: LookupTableEngine) -> Counts:
-        """Return look-ups, and products that are none."""
+        """Return look-ups, and the products that are multiplied instead."""
         table, nests, setting, rows = run.table, run.nests, run.setting, run.rows
-        main, clock = setting.levels[-1], setting.clock
+        main, clock = setting.main_memory, setting.clock
         looked, attending = _masks(run, engine)
-        found = _counts(run, engine, looked)
-        cycles = rows(found["cycles"] * nests.times * looked) / engine.units
+        per_nest = _counts(run, engine, looked)
+        cycles = rows(per_nest["cycles"] * nests.times * looked) / engine.units
         attention = rows(nests.macs * run.times / nests.times * attending) / engine.units
         others = np.ones((len(table.rows), 1))
-        mine: Value = looked | attending
-        others[nests.row[mine[:, 0]]] = 0.0
+        handled: Value = looked | attending
+        others[nests.row[handled[:, 0]]] = 0.0
         macs = run.macs
         products = macs * others
         rates, operations, executed, unsupported = matrix_rates(table, products, setting)
         first = next(iter(engine.peaks))
         operations[first] = operations.get(first, 0.0) + 2.0 * (macs - products)
-        weights = rows(found["weight_bytes"] * nests.times * looked)
-        moved = weights + rows(found["other_bytes"] * nests.times) + run.outside
+        weights = rows(per_nest["weight_bytes"] * nests.times * looked)
+        traffic = weights + rows(per_nest["other_bytes"] * nests.times) + run.outside
         arrival = weights / bandwidth(setting, main)
         detail = {
             "cycles": cycles,
-            "passes": rows(found["passes"] * looked * (nests.times + 0.0 * run.times)),
-            "look_ups": rows(found["look_ups"] * nests.times * looked),
-            "tables_built": rows(found["tables"] * nests.times * looked),
+            "passes": rows(per_nest["passes"] * looked * (nests.times + 0.0 * run.times)),
+            "look_ups": rows(per_nest["look_ups"] * nests.times * looked),
+            "tables_built": rows(per_nest["tables"] * nests.times * looked),
             "index_bytes": weights,
             "weights_s": arrival,
         }
@@ -68,9 +68,9 @@ class LookupTable(ArrayKind[LookupTableEngine]):
                 "look_up": (cycles, clock),
                 "attention": (attention, engine.attention_macs * clock),
             },
-            {main: moved},
+            {main: traffic},
             detail,
-            vector=table.vector_ops * run.alone,
+            vector=table.vector_ops * run.without_nests,
             cold=None if engine.double_buffered else arrival,
             operations=(operations, executed, unsupported),
             traffic_model="every operand once; weights of tables as vectors of indices",
@@ -79,7 +79,7 @@ class LookupTable(ArrayKind[LookupTableEngine]):
 
 
 def _masks(run: NestRun, engine: LookupTableEngine) -> tuple[Value, Value]:
-    """Return which nests the tables take, and which are attention; ``(nests, 1)``."""
+    """Return masks of nests that the tables process, and of attention; ``(nests, 1)``."""
     families = ("ternary",) if engine.takes == "ternary" else ("ternary", "int")
     attending = run.is_kind("attention")
     looked = np.array(
@@ -131,7 +131,7 @@ def _counts(run: NestRun, engine: LookupTableEngine, looked: Value) -> dict[str,
 
 
 def _resources(run: NestRun, engine: LookupTableEngine, looked: Value) -> dict[str, Value]:
-    """Return what the design takes of its part, for the largest matrix of the network."""
+    """Return fabric resources of the design, sized for the largest matrix of the network."""
     xp, tables, reads, group = run.xp, engine.tables, engine.reads, engine.group
     used: dict[str, Value] = {}
     if engine.lut_a_read is not None:

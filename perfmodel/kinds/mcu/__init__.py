@@ -1,4 +1,4 @@
-"""Microcontrollers: small in-order cores, SRAM beside flash, clusters of cores with a DMA."""
+"""Microcontrollers: small in-order cores, SRAM and flash, clusters of cores with a DMA."""
 
 from perfmodel.kinds.mcu.kind import KIND
 from perfmodel.kinds.mcu.spec import Microcontroller

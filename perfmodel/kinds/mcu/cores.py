@@ -1,4 +1,4 @@
-"""How many clocks a core takes over a Cortex-M4: counted from its instructions, or stated."""
+"""Clocks of a core relative to a Cortex-M4: counted from its instructions, or stated."""
 
 from __future__ import annotations
 
@@ -10,39 +10,42 @@ from perfmodel.kinds.mcu.spec import Microcontroller
 
 
 def tile_clocks(simd_macs: Value, load_clocks: Value, issue: Value) -> Value:
-    """Return clocks a multiply-accumulate of the inner loop of an 8-bit product.
+    """Return clocks per multiply-accumulate in the inner loop of an 8-bit product.
 
-    A tile of two rows by two columns takes `simd_macs` steps of the sum at once. Where an
-    instruction multiplies two numbers of 16 bits (SMLAD), four products come with six loads
-    (activations are 16 bits wide already), five instructions that widen weights and one of the loop
-    for eight MACs twice over: CMSIS-NN's ``mat_mult_kernel``. Without, a MAC is a multiplication
-    and an addition, four loads for four MACs, three instructions of the loop. With four or more
-    lanes (dot products of bytes, loops in hardware), a product and a load each.
+    Per multiply-accumulate, with ``L`` clocks per load, divided by the instructions per clock:
+
+    - one lane: ``(11 + 4 L) / 4``, a multiplication and an addition for each of four MACs, three
+      instructions of the loop, and four loads;
+    - two lanes (SMLAD, pairs of 16-bit numbers): ``(15 + 6 L) / 16``, eight products, seven
+      instructions that widen weights or control the loop, and six loads (activations are already
+      16 bits wide), for 16 MACs: CMSIS-NN's ``mat_mult_kernel``, a tile of two rows by two columns;
+    - ``s`` lanes, four or more (dot products of bytes, hardware loops): ``(4 + 4 L) / (4 s)``, one
+      product and one load each.
 
     Parameters
     ----------
     simd_macs, load_clocks, issue
-        As `perfmodel.kinds.mcu.spec.Microcontroller` states them; numbers or arrays.
+        As in `perfmodel.kinds.mcu.spec.Microcontroller`; numbers or arrays.
     """
     xp = namespace(simd_macs, load_clocks, issue)
-    alone = (11.0 + 4.0 * load_clocks) / 4.0
+    single = (11.0 + 4.0 * load_clocks) / 4.0
     pair = (15.0 + 6.0 * load_clocks) / 16.0
     many = (4.0 + 4.0 * load_clocks) / (4.0 * xp.maximum(simd_macs, 1.0))
-    # Between the three the clocks go in proportion, so that more lanes are never slower.
-    below = alone + (pair - alone) * (xp.clip(simd_macs, 1.0, 2.0) - 1.0)
+    # Linear interpolation between the three, so that more lanes are never slower.
+    below = single + (pair - single) * (xp.clip(simd_macs, 1.0, 2.0) - 1.0)
     between = pair + (many - pair) * xp.clip(simd_macs / 2.0 - 1.0, 0.0, 1.0)
     clocks = xp.where(simd_macs <= 2.0, below, xp.minimum(between, pair))
     return clocks / issue
 
 
-#: Of a Cortex-M4: SMLAD, loads of one clock in a run, one instruction a clock.
+#: Clocks per MAC on a Cortex-M4: SMLAD, pipelined loads of one clock, one instruction per clock.
 _REFERENCE: Final = 21.0 / 16.0
 
 
 def relative_clocks(engine: Microcontroller, kernel: str) -> Value:
-    """Return clocks of a class of kernels over those on a Cortex-M4.
+    """Return clocks of a class of kernels relative to those on a Cortex-M4.
 
-    Classes without a figure of their own take that of ``conv``, and without that one the count.
+    A class without its own factor has that of ``conv``, or without one the counted clocks.
     """
     own = {"depthwise": engine.relative_depthwise, "gemm": engine.relative_gemm}.get(kernel)
     stated = or_else(own, engine.relative_conv)
@@ -52,16 +55,16 @@ def relative_clocks(engine: Microcontroller, kernel: str) -> Value:
 
 
 def amdahl(units: Value, share: Value) -> Value:
-    """Return the share of a kernel's clocks that passes on several cores.
+    """Return the fraction of a kernel's clocks that remains on several cores.
 
     ``1 - p + p / n``: Amdahl, "Validity of the single processor approach ...", AFIPS 1967.
 
     Parameters
     ----------
     units
-        Cores, n.
+        Number of cores, n.
     share
-        Share of the clocks that they divide, p.
+        Parallel share of the clocks, p.
 
     Notes
     -----

@@ -15,23 +15,16 @@ from perfmodel.kinds.mcu.constants import MicrocontrollerKernel
 from perfmodel.kinds.mcu.cores import amdahl, relative_clocks
 from perfmodel.kinds.mcu.spec import Microcontroller
 from perfmodel.kinds.rates import MATRIX_KINDS, by_pair
+from perfmodel.kinds.simd.kernels import KERNEL_OF as SIMD_KERNEL_OF
 from perfmodel.kinds.simd.tiles import nest_edges
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-#: Class of operators that are products above all -> the class of kernels that runs them, and of
-#: what cores differ in.
-KERNEL_OF: Final[Mapping[str, str]] = {
-    "conv": "conv",
-    "depthwise": "depthwise",
-    "grouped": "conv",
-    "gemm": "gemm",
-    "attention": "gemm",
-    "moe": "gemm",
-    "recurrent": "gemm",
-}
+#: Class of product operators -> class of kernels that runs them, which selects the factor between
+#: cores.
+KERNEL_OF: Final[Mapping[str, str]] = {**SIMD_KERNEL_OF, "grouped": "conv"}
 
-#: Numbers of 8 bits in a word of the cores.
+#: 8-bit numbers per word of the cores.
 _WORD: Final = 4.0
 
 
@@ -41,15 +34,15 @@ class Busy(NamedTuple):
     Attributes
     ----------
     matrix
-        Of products, on the slowest core; 0 where the library states no constants.
+        Clocks of products, on the slowest core; 0 where the library states no constants.
     other
-        Of everything else.
+        Clocks of all other work.
     start
-        Of entering kernels, and of starting cores and waiting for the last one.
+        Clocks to enter kernels, and to start cores and wait for the last one.
     known
         Whether the library states constants for the products of a row, ``(rows, 1)``.
     known_other
-        Whether it does for its other work.
+        Whether it states them for its other work.
     """
 
     matrix: Value
@@ -60,17 +53,17 @@ class Busy(NamedTuple):
 
 
 def kernels_of(nests: Nests) -> list[str]:
-    """Return the class of kernels that runs each nest: dense where its operator is no product."""
+    """Return the class of kernels that runs each nest; ``gemm`` for operators without their own."""
     return [KERNEL_OF.get(kind, "gemm") for kind in nests.kind]
 
 
 def _by_row(values: Iterable[Value], table: OperatorTable, setting: Setting) -> Value:
-    """Return numbers of rows or nests as one array, 0 where there is none."""
+    """Return numbers of rows or nests as one array, 0 for None."""
     return by_row([or_else(value, 0.0) for value in values], table.points, setting.xp)
 
 
 def busy_clocks(table: OperatorTable, setting: Setting, engine: Microcontroller) -> Busy:
-    """Return the clocks that the cores are busy with each row.
+    """Return the clocks for which each row occupies the cores.
 
     Notes
     -----
@@ -89,11 +82,11 @@ def busy_clocks(table: OperatorTable, setting: Setting, engine: Microcontroller)
     matrix: Value = np.zeros((n, 1))
     if nests is not None and len(nests):
         names = kernels_of(nests)
-        there = [_constants(setting, name).mac_clocks is not None for name in names]
-        if any(there):
+        has_constants = [_constants(setting, name).mac_clocks is not None for name in names]
+        if any(has_constants):
             clocks = _nests(table, nests, names, setting, engine) * unmasked(table, setting)
             matrix = RowSums(nests.row, n, xp)(clocks)
-            known[nests.row[np.array(there)]] = True
+            known[nests.row[np.array(has_constants)]] = True
     kernels = [_kernel(setting, row.kind) for row in table.rows]
     each = [
         None if row.kind in MATRIX_KINDS else kernel.operation_clocks
@@ -108,13 +101,13 @@ def busy_clocks(table: OperatorTable, setting: Setting, engine: Microcontroller)
 
 
 def passing(table: OperatorTable, setting: Setting, engine: Microcontroller) -> Value:
-    """Return the share of each row's clocks that passes on all cores together (Amdahl's law)."""
+    """Return the fraction of each row's clocks that remains on all cores (Amdahl's law)."""
     shares = [or_else(_kernel(setting, row.kind).parallel_share, 1.0) for row in table.rows]
     return amdahl(engine.units, by_row(shares, table.points, setting.xp))
 
 
 def _kernel(setting: Setting, kind: str) -> MicrocontrollerKernel:
-    """Return constants of the kernels of a row: of products, its own class, else elementwise."""
+    """Return kernel constants of a row: by class of product, its own class, else elementwise."""
     if kind in KERNEL_OF:
         return _constants(setting, KERNEL_OF[kind])
     own = _constants(setting, kind)
@@ -155,13 +148,13 @@ def _nests(
 
 
 def is_narrow(nests: Nests) -> Value:
-    """Return whether a nest is a convolution over fewer than four channels, ``(nests, points)``."""
+    """Return a mask of convolutions over fewer than four channels, ``(nests, points)``."""
     dense = np.array([kind in ("conv", "grouped") for kind in nests.kind])[:, None]
     return dense & (nests.in_channels < _WORD - 0.5)
 
 
 def edge_taps(nests: Nests) -> Value:
-    """Return taps, of one channel and image, of windows that reach beyond the image."""
+    """Return taps, per channel and image, of windows that overlap the image's edge."""
     down, across = nest_edges(nests)
     windows = nests.out_rows * nests.out_columns - down.inside * across.inside
     return windows * nests.taps

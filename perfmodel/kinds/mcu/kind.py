@@ -1,7 +1,8 @@
-"""The kind `mcu`: what a table costs on a microcontroller.
+"""The kind `mcu`: cost of a table on a microcontroller.
 
-Rows take the clocks of their library's kernels; classes of kernels of which the library states
-nothing go as on a roofline. Weights stream from flash once a run; activations live in SRAM.
+Rows cost the clocks of their library's kernels; classes of kernels for which the library states no
+constants are costed as on a roofline. Weights stream from flash once per run; activations are in
+SRAM.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from perfmodel.kinds.rates import copy_shares, executed_macs, memory_seconds, ve
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import matrix_rates
 from perfmodel.kinds.streams import with_streams
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 
-#: Functions that are part of bringing a sum to the output's format: folded, or a clip of its range.
+#: Functions that are part of requantising a sum: folded into it, or a clip of its range.
 _STORED_WITH = frozenset({"relu", "relu6", "clip", "batch_norm"})
 
 
 class Microcontrollers:
-    """Time of a row = the slower of the cores' clocks and each memory, plus entering its kernel."""
+    """Time of a row = max of core clocks and each memory, plus the entry of its kernel."""
 
     name = "mcu"
     spec = Microcontroller
@@ -58,11 +59,11 @@ class Microcontrollers:
         busy = busy_clocks(table, setting, engine)
         macs = executed_macs(table, setting)
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
-        # Clocks of another core's kernels may be fewer than this one's multipliers need.
+        # Clocks scaled from another core may fall below the limit of this one's multipliers.
         at_peak = (2.0 * macs) / rates
         matrix = xp.where(busy.known, xp.maximum(busy.matrix / clock, at_peak), at_peak)
-        # What a kernel does while it brings sums to the output's format is among its clocks; any
-        # other function that rides on it is not.
+        # Functions that are part of requantising the sums are included in the kernel's clocks;
+        # other fused functions are not.
         stored = np.array([set(row.functions) <= _STORED_WITH for row in table.rows])[:, None]
         other = xp.where(busy.known & stored, 0.0, table.vector_ops / vector_rates(table, setting))
         vector = xp.where(busy.known_other, busy.other / clock, other)
@@ -93,9 +94,9 @@ class Microcontrollers:
 
 
 def _watts(clock: Value, engine: Microcontroller) -> dict[str, Value]:
-    """Return what a row draws while it runs: busy clocks at a power of the supply, and leakage.
+    """Return watts of a row while it runs: energy per busy clock at the supply, and leakage.
 
-    Nothing where the engine states no energy of a clock.
+    Empty where the engine states no energy per clock.
     """
     if engine.clock_energy is None:
         return {}

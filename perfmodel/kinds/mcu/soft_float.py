@@ -1,4 +1,4 @@
-"""Floating point in software: clocks of an operation on a core without a unit for it."""
+"""Floating point in software: clocks of an operation on a core without a floating-point unit."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.mcu.kernels import passing
 from perfmodel.kinds.mcu.spec import Microcontroller
 from perfmodel.kinds.rates import executed_format, pair_format
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 
 _FLOATS = ("fp", "bf", "tf")
 
 
 class SoftFloat(NamedTuple):
-    """What is computed in software.
+    """Clocks of work computed in software.
 
     Attributes
     ----------
     rows, elements
-        Whether products, and whether other work, of a row are; ``(rows, 1)``.
+        Whether products, and whether other work, of a row are emulated; ``(rows, 1)``.
     matrix, vector
-        Clocks, ``(rows, points)``.
+        Clocks of products and of other work, ``(rows, points)``.
     executed
-        Compute format -> itself, of those that have no unit.
+        Compute format -> itself, for emulated formats.
     """
 
     rows: Value
@@ -39,7 +39,7 @@ class SoftFloat(NamedTuple):
 def soft_float(
     table: OperatorTable, macs: Value, setting: Setting, engine: Microcontroller
 ) -> SoftFloat | None:
-    """Return rows in floating point on a core without a unit for it; ``None`` where it has one."""
+    """Return rows emulated in floating point; ``None`` where the core has a unit for it."""
     each = engine.float_clocks
     if each is None:
         return None

@@ -1,4 +1,4 @@
-"""What a spec file says of a microcontroller's cores."""
+"""Spec of a microcontroller's cores."""
 
 from __future__ import annotations
 
@@ -7,78 +7,74 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 from pydantic import model_validator
 
 from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.field_types import ONE, ZERO, Energy, Multiple, Watts
 from perfmodel.hardware.quantity import Of, Quantity
 
-Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
-Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=8.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e6)]
-Slower: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Volts: TypeAlias = Annotated[Quantity, Of("voltage", positive=True, ceiling=10.0)]
-Exponent: TypeAlias = Annotated[Quantity, Of("count", ceiling=3.0)]
-Joules: TypeAlias = Annotated[Quantity, Of("energy")]
-Watts: TypeAlias = Annotated[Quantity, Of("power")]
 
 
-#: Formats of which a spec may say how many more clocks they take than int8.
+#: Formats whose clocks a spec may state relative to int8.
 RELATIVE_FORMATS: Final = ("int16", "fp16", "fp32")
 
 
 class Microcontroller(Engine):
-    """In-order cores without a large cache, one or a cluster of `units`.
+    """In-order cores without a large cache, single or a cluster of `units`.
 
-    Clocks of a kernel are those that its library states on a Cortex-M4, times how many more this
-    core takes: stated in `relative_conv` and its likes, else counted from `simd_macs`,
-    `load_clocks` and `issue` (`perfmodel.kinds.mcu.cores`).
+    Clocks of a kernel are those that its library states on a Cortex-M4, times this core's factor:
+    stated in `relative_conv` and similar fields, else counted from `simd_macs`, `load_clocks` and
+    `issue` (`perfmodel.kinds.mcu.cores`).
     """
 
-    # Networks are quantised for such parts; floating point is there, and slow or large.
+    # Networks are quantised for such parts; floating point is slow or needs a large unit.
     FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("int8", "fp16", "bf16", "fp32", "int16")
     WHAT = "microcontroller's cores"
     CLOCK = "80 MHz"
     OTHERWISE = "is no microcontroller"
 
-    simd_macs: Lanes = Quantity(value=1.0)
-    """Multiply-accumulates of 8 bits (widened, if need be) of one instruction: 2 with the DSP
+    simd_macs: Annotated[Quantity, Of("count", positive=True, ceiling=64.0)] = ONE
+    """8-bit multiply-accumulates (widened where necessary) per instruction: 2 with the DSP
     extension, 4 for XpulpV2, 1 without either."""
-    load_clocks: Clocks = Quantity(value=1.0)
-    """Clocks of a load from SRAM in a run of loads."""
-    issue: Rate = Quantity(value=1.0)
-    """Instructions a clock that such loops sustain: 1 for a core of single issue."""
-    relative_conv: Slower | None = None
-    """Clocks of convolutions, and of all that is no product, over those on a Cortex-M4, where
-    measured rows tell."""
-    relative_depthwise: Slower | None = None
-    """Likewise of depthwise convolutions; as `relative_conv` where left out."""
-    relative_gemm: Slower | None = None
-    """Likewise of matrix products; as `relative_conv` where left out."""
-    relative_int16: Slower | None = None
-    """Clocks of products in int16 over those in int8; of the stated peaks where left out."""
-    relative_fp16: Slower | None = None
-    """Likewise in fp16."""
-    relative_fp32: Slower | None = None
-    """Likewise in fp32."""
+    load_clocks: Clocks = ONE
+    """Clocks of a load from SRAM within a sequence of loads."""
+    issue: Annotated[Quantity, Of("count", positive=True, ceiling=8.0)] = ONE
+    """Instructions per clock that such loops sustain: 1 for a single-issue core."""
+    relative_conv: Multiple | None = None
+    """Clocks of convolutions, and of all work without products, relative to those on a Cortex-M4;
+    fitted to measured rows."""
+    relative_depthwise: Multiple | None = None
+    """The same for depthwise convolutions; as `relative_conv` if left out."""
+    relative_gemm: Multiple | None = None
+    """The same for matrix products; as `relative_conv` if left out."""
+    relative_int16: Multiple | None = None
+    """Clocks of products in int16 relative to int8; the ratio of the stated peaks if left out."""
+    relative_fp16: Multiple | None = None
+    """The same for fp16."""
+    relative_fp32: Multiple | None = None
+    """The same for fp32."""
     float_clocks: Clocks | None = None
-    """Clocks of a floating-point operation in software; left out where there is a unit for it."""
-    fork_clocks: Clocks = Quantity(value=0.0)
-    """Clocks of starting the other cores on a kernel and of waiting for the last one."""
+    """Clocks of a floating-point operation in software; left out for cores with a unit for it."""
+    fork_clocks: Clocks = ZERO
+    """Clocks to start the other cores on a kernel and to wait for the last one."""
     double_buffered: bool = True
-    """Whether a DMA fills the nearest memory while the cores work; else they wait for it."""
+    """Whether a DMA fills the nearest memory while the cores work; if not, the cores wait for
+    it."""
     supply: Volts | None = None
-    """Voltage of the supply, volts; `nominal_supply` where left out."""
+    """Supply voltage in volts; `nominal_supply` if left out."""
     nominal_supply: Volts | None = None
-    """Voltage at which `clock_energy` and `leakage` were stated."""
-    supply_exponent: Exponent = Quantity(value=2.0)
-    """How energy goes with the supply: 2 where it is the cores' own voltage; 1 behind a linear
-    regulator, whose current is the cores'; 0 behind a switching one."""
-    clock_energy: Joules | None = None
+    """Voltage at which `clock_energy` and `leakage` are stated."""
+    supply_exponent: Annotated[Quantity, Of("count", ceiling=3.0)] = Quantity(value=2.0)
+    """Exponent of energy in the supply voltage: 2 where it is the cores' own voltage; 1 behind a
+    linear regulator, whose current is the cores'; 0 behind a switching one."""
+    clock_energy: Energy | None = None
     """Energy of a busy clock at the nominal supply."""
     leakage: Watts | None = None
-    """Power that does not go with the clock, at the nominal supply; it goes with the root of what
-    `clock_energy` goes with."""
+    """Power that is independent of the clock, at the nominal supply; its exponent in the supply is
+    half that of `clock_energy`."""
 
     @model_validator(mode="after")
     def _clocked(self) -> Microcontroller:
-        # Facts of their own: what a varied peak in int8 says of others would be nothing.
+        # Explicit facts, so that varying the int8 peak leaves the other formats unchanged.
         for name in RELATIVE_FORMATS:
             own, base = self.peaks.get(name), self.peaks.get("int8")
             if getattr(self, f"relative_{name}") is None and own is not None and base is not None:

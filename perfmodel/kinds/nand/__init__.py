@@ -1,4 +1,4 @@
-"""Flash that computes: dies multiply the weights that they hold, a processor the rest."""
+"""Flash that computes: dies multiply by the weights they store, a processor does the rest."""
 
 from typing import TYPE_CHECKING
 

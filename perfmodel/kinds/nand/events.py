@@ -1,13 +1,14 @@
-"""One channel of a flash that computes, event by event.
+"""Discrete-event simulation of one channel of flash with compute in its dies.
 
-The channels of a request are alike, so one stands for all. A die has planes that read pages by
-themselves, a page register and a cache register each, and one core. A read-compute request sends
-inputs over the channel to all dies at once; each reads a page, hands it to its cache register when
-the core has done the page before, multiplies, and sends partial sums back. Meanwhile another
-plane reads pages of the weights that the processor multiplies; they cross the channel in pieces.
+The channels of a request are identical, so that one represents all. A die has planes that read
+pages independently, each with a page register and a cache register, and one core. A read-compute
+request broadcasts inputs over the channel to all dies; each die reads a page, moves it to the cache
+register when the core has finished the previous page, multiplies, and returns partial sums.
+Meanwhile another plane reads pages of the weights that the processor multiplies; they are sent over
+the channel in pieces.
 
-The simulation knows none of the closed forms: it is what they are checked against, and what the
-timeline draws.
+The simulation uses none of the closed forms: it validates them, and it is the source of the
+timeline.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ class FlashChannel:
     Attributes
     ----------
     dies
-        Dies on it.
+        Dies on the channel.
     read_time
-        From the cells to the page register.
+        Time to read a page from the cells into the page register.
     inputs, results
-        Time on the channel of the inputs of a request (to all dies), and of a die's partial sums.
+        Channel time of the inputs of a request (to all dies), and of a die's partial sums.
     core_time
-        Of one page in the core.
+        Core time per page.
     page_time
-        Time on the channel of a page that is streamed.
+        Channel time of a streamed page.
     pieces
-        Pieces that such a page is cut into.
+        Pieces into which such a page is split.
     requests_first
-        Whether inputs and partial sums overtake the pieces that wait; else first come, first
-        served.
+        Whether inputs and partial sums overtake waiting pieces; otherwise the channel serves in
+        order of arrival.
     """
 
     dies: int
@@ -59,7 +60,7 @@ class FlashChannel:
 
 
 class Event(NamedTuple):
-    """What a part was busy with: ``channel``, ``die 0 plane 1``, ``die 0 core``."""
+    """Busy interval of a part: ``channel``, ``die 0 plane 1``, ``die 0 core``."""
 
     part: str
     what: What
@@ -70,20 +71,20 @@ class Event(NamedTuple):
 
 @dataclass(slots=True)
 class NandSimulationResult:
-    """What happened.
+    """Times and events of a simulation.
 
     Attributes
     ----------
     seconds
-        Until the last partial sums and the last streamed page have arrived.
+        Time at which the last partial sums and the last streamed page have arrived.
     channel_busy
-        Seconds in which the channel carried anything.
+        Seconds for which the channel is busy.
     requests_done
-        When the partial sums of each request had all arrived.
+        Time at which all partial sums of each request have arrived.
     streamed_done
-        When the last streamed page had arrived.
+        Time at which the last streamed page has arrived.
     events
-        All of them, where asked for.
+        All events, if recorded.
     """
 
     seconds: float = 0.0
@@ -104,18 +105,18 @@ class _Ask(NamedTuple):
 def simulate(
     channel: FlashChannel, requests: int, pages: int, *, record: bool = False
 ) -> NandSimulationResult:
-    """Run read-compute requests beside streamed pages.
+    """Simulate read-compute requests together with streamed pages.
 
     Parameters
     ----------
     channel
         The channel.
     requests
-        Read-compute requests, one after another.
+        Number of read-compute requests, in sequence.
     pages
-        Pages to stream, dealt to the dies in turn.
+        Number of pages to stream, assigned to the dies round-robin.
     record
-        Whether to keep every event.
+        Whether to record every event.
     """
     return _Simulation(channel, requests, pages, record).run()
 
@@ -131,18 +132,18 @@ class _Simulation:
         self.channel_free = True
         dies = channel.dies
         self.issued = 0
-        # Of each die: the page register of the core's plane, the core, and what its cache holds.
+        # Per die: page register of the core's plane, state of the core, and results returned.
         self.page_ready = [-1] * dies
         self.reading = [False] * dies
         self.core_busy = [False] * dies
         self.returned = [0] * requests
-        # Of each die: pages still to stream, and whether register and cache of that plane are full.
+        # Per die: pages left to stream, and whether register and cache of that plane are full.
         self.left = [pages // dies + (die < pages % dies) for die in range(dies)]
         self.stream_reading = [False] * dies
         self.register_full = [False] * dies
         self.cache_full = [False] * dies
-        #: die -> number of the page that waits in its register
-        self.held: dict[int, int] = {}
+        #: die -> number of the page waiting in its register
+        self.registers: dict[int, int] = {}
         self.page_number = 0
 
     def run(self) -> NandSimulationResult:
@@ -151,8 +152,8 @@ class _Simulation:
             self._stream_read(die, 0.0)
         self._serve(0.0)
         while self.heap:
-            now, _, what, die, number = heapq.heappop(self.heap)
-            getattr(self, f"_{what}")(die, number, now)
+            now, _, event, die, number = heapq.heappop(self.heap)
+            getattr(self, f"_{event}")(die, number, now)
             self._serve(now)
             self.out.seconds = max(self.out.seconds, now)
         return self.out
@@ -161,9 +162,13 @@ class _Simulation:
         self.order += 1
         heapq.heappush(self.heap, (time, self.order, what, die, number))
 
-    def _note(self, part: str, what: What, start: float, end: float, number: int) -> None:
+    def _work(
+        self, part: str, what: What, now: float, time: float, number: int, die: int, then: str
+    ) -> None:
+        """Occupy a part for some time; `then` names the event at its end."""
         if self.record:
-            self.out.events.append(Event(part, what, start, end, number))
+            self.out.events.append(Event(part, what, now, now + time, number))
+        self._at(now + time, then, die, number)
 
     # the channel
 
@@ -177,18 +182,15 @@ class _Simulation:
         ask = self.urgent.popleft() if self.urgent else self.waiting.popleft()
         self.channel_free = False
         self.out.channel_busy += ask.time
-        self._note("channel", ask.what, now, now + ask.time, ask.number)
-        if ask.what == "inputs":
-            self._at(now + ask.time, "inputs_arrive", 0, ask.number)
-        elif ask.what == "results":
-            self._at(now + ask.time, "results_arrive", ask.die, ask.number)
-        else:
-            self._at(now + ask.time, "last_piece" if ask.last else "piece", ask.die, ask.number)
+        then = f"{ask.what}_arrive"
+        if ask.what == "piece":
+            then = "last_piece" if ask.last else "piece"
+        self._work("channel", ask.what, now, ask.time, ask.number, ask.die, then)
 
     # read-compute requests
 
     def _issue(self, now: float) -> None:
-        """Send the inputs of the next request once every page register is free again."""
+        """Send the inputs of the next request once all page registers are free."""
         free = not any(self.reading) and all(page < 0 for page in self.page_ready)
         if free and self.issued < self.requests:
             self._ask(_Ask("inputs", self.c.inputs, 0, self.issued, True))
@@ -198,10 +200,8 @@ class _Simulation:
     def _inputs_arrive(self, _die: int, number: int, now: float) -> None:
         self.channel_free = True
         for die in range(self.c.dies):
-            self._note(
-                f"die {die} plane 0", "read for the core", now, now + self.c.read_time, number
-            )
-            self._at(now + self.c.read_time, "page_read", die, number)
+            part, time = f"die {die} plane 0", self.c.read_time
+            self._work(part, "read for the core", now, time, number, die, "page_read")
 
     def _page_read(self, die: int, number: int, now: float) -> None:
         self.reading[die] = False
@@ -214,8 +214,8 @@ class _Simulation:
             return
         self.page_ready[die] = -1
         self.core_busy[die] = True
-        self._note(f"die {die} core", "multiply", now, now + self.c.core_time, number)
-        self._at(now + self.c.core_time, "core_done", die, number)
+        part, time = f"die {die} core", self.c.core_time
+        self._work(part, "multiply", now, time, number, die, "core_done")
         self._issue(now)
 
     def _core_done(self, die: int, number: int, now: float) -> None:
@@ -235,14 +235,8 @@ class _Simulation:
         if self.left[die] and not self.stream_reading[die] and not self.register_full[die]:
             self.left[die] -= 1
             self.stream_reading[die] = True
-            self._note(
-                f"die {die} plane 1",
-                "read to stream",
-                now,
-                now + self.c.read_time,
-                self.page_number,
-            )
-            self._at(now + self.c.read_time, "stream_ready", die, self.page_number)
+            part, time, number = f"die {die} plane 1", self.c.read_time, self.page_number
+            self._work(part, "read to stream", now, time, number, die, "stream_ready")
             self.page_number += 1
 
     def _stream_ready(self, die: int, number: int, now: float) -> None:
@@ -252,7 +246,7 @@ class _Simulation:
 
     def _send(self, die: int, number: int, now: float) -> None:
         if self.cache_full[die]:
-            self.held[die] = number
+            self.registers[die] = number
             return
         self.register_full[die] = False
         self.cache_full[die] = True
@@ -269,4 +263,4 @@ class _Simulation:
         self.cache_full[die] = False
         self.out.streamed_done = now
         if self.register_full[die]:
-            self._send(die, self.held.pop(die), now)
+            self._send(die, self.registers.pop(die), now)

@@ -1,4 +1,4 @@
-"""Flash dies that multiply: the tile of a read-compute request, and how long one takes.
+"""Flash dies with compute: the tile of a read-compute request, and its time.
 
 Yu et al., "Cambricon-LLM: a chiplet-based hybrid architecture for on-device inference of 70B LLM",
 MICRO 2024 (arXiv 2409.15654), sections IV and V.
@@ -12,41 +12,41 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 
-#: How wide the tiles of a matrix are, see `widths`.
+#: Rule for the width of a matrix's tiles, see `widths`.
 Tiling: TypeAlias = Literal["best", "published", "narrowed"]
 
-#: Columns a channel that ``best`` tries: inputs of 32 Ki columns outlast any page.
+#: Columns per channel that ``best`` tries: inputs of 32 Ki columns take longer than any page.
 _LADDER: Final = 2.0 ** np.arange(16)
 
 
 class Flash(NamedTuple):
-    """Geometry of the flash; every field a number or an array.
+    """Geometry of the flash; every field is a number or an array.
 
     Attributes
     ----------
     channels
         Buses to the processor.
     dies
-        Dies a channel (chips times dies a chip).
+        Dies per channel (chips times dies per chip).
     cores
-        Cores of a die that multiply; each takes pages of one plane at a time.
+        Cores of a die that multiply; each processes pages of one plane at a time.
     planes
-        Planes a die: arrays that read a page by themselves.
+        Planes per die: arrays that read pages independently.
     page
-        Bytes of a page, without its spare area.
+        Bytes of a page, spare area excluded.
     sent
-        Bytes that cross the channel for a page of weights (more than `page` where its error
-        correction is done by the processor).
+        Bytes on the channel per page of weights (more than `page` where the processor does the
+        error correction).
     read_time
-        Seconds from the cells to the page register (tR).
+        Seconds to read a page from the cells into the page register (tR).
     bandwidth
-        Bytes a second of all channels together.
+        Bytes per second of all channels together.
     link
-        Bytes a second between the channels and the processor; infinite where nothing is between.
+        Bytes per second between the channels and the processor; infinite without a link.
     piece
-        Bytes that a read holds the channel for at once (read slicing); 0 where nothing waits.
+        Bytes for which a read occupies the channel at once (read slicing); 0 for no waiting.
     core_time
-        Seconds in which a core multiplies a page with one vector, error correction included.
+        Seconds for a core to multiply a page by one vector, error correction included.
     """
 
     channels: Value
@@ -63,16 +63,16 @@ class Flash(NamedTuple):
 
 
 class FlashMatrix(NamedTuple):
-    """A weight matrix in flash and the vectors that it multiplies.
+    """A weight matrix in flash and the vectors that it is multiplied by.
 
     Attributes
     ----------
     rows, columns
         Outputs and inputs.
     vectors
-        Input vectors that one reading of the weights serves.
+        Input vectors per read of the weights.
     weight, value, result
-        Bytes of an element of the matrix, of an input, and of a partial sum as it leaves the die.
+        Bytes of an element of the matrix, of an input, and of a partial sum leaving the die.
     """
 
     rows: Value
@@ -84,26 +84,26 @@ class FlashMatrix(NamedTuple):
 
 
 class ReadComputeTile(NamedTuple):
-    """What one read-compute request covers: a page for every core.
+    """Tile of one read-compute request: a page for every core.
 
     Attributes
     ----------
     columns, rows
-        Of the tile (W and H of the paper).
+        Extents of the tile (W and H of the paper).
     columns_each
-        Columns of a channel; they all go to every die of it.
+        Columns per channel, sent to every die of the channel.
     fill
-        Share of the pages of all channels that holds weights: 1 where the matrix is a multiple of
-        the tile wide.
+        Share of the pages of all channels that contain weights: 1 where the number of columns is a
+        multiple of the tile's.
     used
-        Share of the channels that columns fall to, over all requests.
+        Share of the channels that have columns, over all requests.
     requests
-        Requests that multiply the whole matrix; the last need not have work for every die.
+        Requests for the whole matrix; the last one may leave dies idle.
     round_time
         Seconds between two requests.
     inputs, results
-        Bytes of inputs and of partial sums on the busiest channel, over all requests. Only rows
-        that the matrix has give partial sums.
+        Bytes of inputs and of partial sums on the busiest channel, over all requests. Only rows of
+        the matrix have partial sums.
     """
 
     columns: Value
@@ -118,38 +118,40 @@ class ReadComputeTile(NamedTuple):
 
 
 def published_columns(flash: Flash, matrix: FlashMatrix) -> Value:
-    """Return the columns a channel that move the fewest bytes of inputs and partial sums.
+    """Return the columns per channel with the fewest bytes of inputs and partial sums.
 
-    A request moves ``columns * value + cores * page_elements / columns * result`` over a channel:
-    least at the square root (the paper's equation for W and H), here the power of two with less
-    traffic, the narrower of two alike because its inputs arrive sooner.
+    A request moves ``columns * value + dies * cores * (page / weight) / columns * result`` bytes
+    over a channel: minimal at ``columns = sqrt(dies * cores * page / weight * result / value)``
+    (the paper's equation for W and H), here rounded to the power of two with less traffic, in a
+    tie the narrower one because its inputs arrive sooner.
     """
     xp = namespace(*flash, *matrix)
     elements = _elements(flash, matrix)
     root = xp.sqrt(elements * matrix.result / matrix.value)
     low = _power_below(root, xp)
 
-    def moved(columns: Value) -> Value:
+    def request_bytes(columns: Value) -> Value:
         return columns * matrix.value + elements / columns * matrix.result
 
-    return xp.where(moved(2.0 * low) < moved(low) * (1.0 - 1e-12), 2.0 * low, low)
+    fewer = request_bytes(2.0 * low) < request_bytes(low) * (1.0 - 1e-12)
+    return xp.where(fewer, 2.0 * low, low)
 
 
 def widths(
     flash: Flash, matrix: FlashMatrix, tiling: Tiling, *, relaxed: bool = False, deep: int = 0
 ) -> Value:
-    """Return the columns a channel that a rule allows, one or (``best``) many along a first axis.
+    """Return the columns per channel under a rule, one or (``best``) many along a first axis.
 
     Parameters
     ----------
     tiling
-        ``published``: `published_columns`, whatever the matrix. ``narrowed``: the same, but at most
-        the least power of two that covers the matrix, so that no channel idles. ``best``: every
-        power of two up to a matrix in one channel; the split takes the fastest.
+        ``published``: `published_columns`, for any matrix. ``narrowed``: the same, but at most the
+        least power of two that covers the matrix, so that no channel idles. ``best``: every power
+        of two up to a matrix in one channel; the split selects the fastest.
     relaxed
-        With the square root itself, any width.
+        Use the square root itself, unrounded.
     deep
-        Axes that the first one stands before, at least those of the fields.
+        Number of axes after the first one, at least those of the fields.
     """
     xp = namespace(*flash, *matrix)
     traffic = published_columns(flash, matrix)
@@ -161,7 +163,7 @@ def widths(
         cover = _power_above(matrix.columns / flash.channels, xp)
         return traffic if relaxed else xp.minimum(traffic, cover)
     deep = max(deep, *(np.ndim(part) for part in (*flash, *matrix)))
-    # Wider than covers the matrix leaves channels idle, and has fewer partial sums to add.
+    # Widths beyond the matrix leave channels idle, but have fewer partial sums to add.
     tried = xp.minimum(
         xp.asarray(_LADDER).reshape(-1, *(1,) * deep), _power_above(matrix.columns, xp)
     )
@@ -174,16 +176,16 @@ def widths(
 def tile(
     flash: Flash, matrix: FlashMatrix, each: Value, *, relaxed: bool = False
 ) -> ReadComputeTile:
-    """Return the tile of a matrix that is `each` columns a channel wide.
+    """Return the tile of a matrix with `each` columns per channel.
 
-    What the last tile lacks in columns is read and multiplied all the same.
+    Columns missing in the last tile are read and multiplied all the same.
 
     Parameters
     ----------
     each
-        Columns a channel, a power of two.
+        Columns per channel, a power of two.
     relaxed
-        Continuous: no page with room to spare.
+        Continuous: no partially filled pages.
     """
     xp = namespace(*flash, *matrix, each)
     elements = _elements(flash, matrix)
@@ -197,7 +199,7 @@ def tile(
     lane = flash.bandwidth / flash.channels
     inputs = matrix.vectors * each * matrix.value
     # The array waits for the inputs, and these on average for half a piece of a read; the core
-    # works on the page before meanwhile (cache register).
+    # processes the previous page meanwhile (cache register).
     waits = flash.read_time + (inputs + 0.5 * flash.piece) / lane
     time = xp.maximum(waits, matrix.vectors * flash.core_time)
     results = matrix.vectors * matrix.rows * tiles * matrix.result
@@ -215,15 +217,15 @@ def tile(
 
 
 def _elements(flash: Flash, matrix: FlashMatrix) -> Value:
-    """Return the weights that the cores of a channel take at once."""
+    """Return the weights that the cores of a channel process at once."""
     return flash.dies * flash.cores * flash.page / matrix.weight
 
 
 def _power_below(value: Value, xp: Any) -> Value:
-    """Return the largest power of two that is no larger."""
+    """Return the largest power of two that is at most `value`."""
     return 2.0 ** xp.floor(xp.log2(value) + 1e-9)
 
 
 def _power_above(value: Value, xp: Any) -> Value:
-    """Return the smallest power of two that is no smaller; at least 1."""
+    """Return the smallest power of two that is at least `value`; at least 1."""
     return 2.0 ** xp.ceil(xp.log2(xp.maximum(value, 1.0)) - 1e-9)

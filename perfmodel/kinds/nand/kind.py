@@ -1,4 +1,4 @@
-"""The kind ``nand``: weights are multiplied where they lie, and streamed while that goes on."""
+"""The kind ``nand``: weights are multiplied in the flash dies, and others streamed meanwhile."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perfmodel.arrays import Value, by_row
+from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums
-from perfmodel.cost.residency import access_bytes, sum_by_row
+from perfmodel.cost.residency import access_bytes, slot_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError, input_error
 from perfmodel.hardware.view import or_else
@@ -29,7 +29,7 @@ from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import executed_macs
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import matrix_rates
-from perfmodel.workload.lower import WEIGHT, OperatorTable
+from perfmodel.workload.operator_table import WEIGHT, OperatorTable
 
 _MODEL = (
     "flash: weights streamed, inputs and partial sums of what the dies multiply; "
@@ -38,7 +38,7 @@ _MODEL = (
 
 
 class InFlash:
-    """Matrices of weights are split between dies and processor; the rest is a roofline's."""
+    """Weight matrices are split between dies and processor; all other work is as on a roofline."""
 
     name = "nand"
     spec = InFlashCompute
@@ -50,69 +50,87 @@ class InFlash:
         """Cost every row of the table; see the class attribute `equations`."""
         terms = ROOFLINE.cost(table, setting)
         where = setting.weights_memory
-        memory = setting.memory_as(where, NandFlash)
-        if memory is None:
-            raise input_error(
-                f"weights lie in '{where}', which is no NAND flash",
-                "memories",
-                expected="a memory of kind nand with the role 'weights'",
-            )
-        engine = setting.engine_as(InFlashCompute, self.name)
-        if setting.xp is np:
-            faults = limit_faults(memory, engine, where, setting.engine_name)
-            if faults:
-                raise InputError(faults)
+        memory, engine = _flash_and_engine(setting, self.name)
         shares = shares_of(table, setting)
         if shares is None:
             return terms
-        by_row = RowSums(shares.row, len(table.rows), setting.xp)
-        found, runs = shares.split, shares.runs
-        rates, *_ = matrix_rates(table, table.macs, setting)
+        rows = RowSums(shares.row, len(table.rows), setting.xp)
+        splits, runs = shares.split, shares.runs
         macs = executed_macs(table, setting)
-        done = by_row(shares.macs * (1.0 - found.host_share))
-        work = 2.0 * (macs - done) + by_row(found.partial_sums * runs)
-        _, operations, *_ = matrix_rates(table, macs - done, setting)
+        in_dies = rows(shares.macs * (1.0 - splits.host_share))
+        rates, operations, *_ = matrix_rates(table, macs - in_dies, setting)
         operations["vector"] = table.vector_ops
-        compute = {**terms.compute, "matrix": work / rates}
-        through = by_row(found.channel_bytes * runs)
-        others = terms.traffic[where] - by_row(shares.stored)
+        work = 2.0 * (macs - in_dies) + rows(splits.partial_sums * runs)
+        stored = rows(shares.stored)
+        others = terms.traffic[where] - stored
         others = others * (others > 1e-6 * terms.traffic[where])
-        # Bytes that the processor reads for itself bring their spare area too.
+        # Bytes that only the processor reads include the spare area too.
         spare = or_else(memory.sent, memory.page) / memory.page
-        traffic = {**terms.traffic, where: others * spare + through}
-        rest = others / read_bandwidth(setting, where)
-        seconds = rest + by_row(found.seconds * runs)
-        levels = {**terms.memory, where: seconds}
-        row_s = compose(compute, levels, terms.overhead, setting.overlap)
-        matrices = by_row(shares.stored)
-        some = setting.xp.maximum(matrices, 1e-30)
+        others_s = others / read_bandwidth(setting, where)
+        compute = {**terms.compute, "matrix": work / rates}
+        levels = {**terms.memory, where: others_s + rows(splits.seconds * runs)}
         detail = {
-            "host_macs": macs - done,
-            "flash_rounds": by_row(found.rounds * runs),
-            "flash_weight_bytes": matrices,
-            "flash_request_bytes": by_row(found.request_bytes * runs),
-            "flash_array_bytes": others + by_row(found.array_bytes * runs),
-            "in_flash_share": 1.0 - by_row(shares.stored * found.host_share) / some,
-            "tile_columns": by_row(found.tile.columns * shares.stored) / some,
-            "tile_rows": by_row(found.tile.rows * shares.stored) / some,
-            "round_s": by_row(found.tile.round_time * shares.stored) / some,
+            "host_macs": macs - in_dies,
+            "flash_rounds": rows(splits.rounds * runs),
+            "flash_weight_bytes": stored,
+            "flash_request_bytes": rows(splits.request_bytes * runs),
+            "flash_array_bytes": others + rows(splits.array_bytes * runs),
+            **_means(shares, rows, stored),
         }
-        detail["in_flash_share"] = detail["in_flash_share"] * (matrices > 0)
         return replace(
             terms,
             compute=compute,
             memory=levels,
-            traffic=traffic,
-            row_s=row_s,
+            traffic={**terms.traffic, where: others * spare + rows(splits.channel_bytes * runs)},
+            row_s=compose(compute, levels, terms.overhead, setting.overlap),
             cold=None,
             operations=operations,
             work={"matrix": work},
             detail=detail,
             traffic_model=_MODEL,
             energy=_energy(detail, memory, engine),
-            said={where: partial(_said, shares, rest)},
-            left_out=2.0 * done,
+            expressions={where: partial(_arithmetic, shares, others_s)},
+            left_out=2.0 * in_dies,
         )
+
+
+def _flash_and_engine(setting: Setting, kind: str) -> tuple[NandFlash, InFlashCompute]:
+    """Return facts of the flash that stores the weights, and of the engine.
+
+    Raises
+    ------
+    InputError
+        The weights are stored elsewhere, or varied facts violate a limit together.
+    """
+    where = setting.weights_memory
+    memory = setting.memory_as(where, NandFlash)
+    if memory is None:
+        raise input_error(
+            f"weights lie in '{where}', which is no NAND flash",
+            "memories",
+            expected="a memory of kind nand with the role 'weights'",
+        )
+    engine = setting.engine_as(InFlashCompute, kind)
+    faults = limit_faults(memory, engine, where, setting.engine_name) if setting.xp is np else []
+    if faults:
+        raise InputError(faults)
+    return memory, engine
+
+
+def _means(shares: FlashNests, rows: RowSums, stored: Value) -> dict[str, Value]:
+    """Return means over a row's matrices, weighted by weight bytes, of quantities not summed."""
+    some = rows.xp.maximum(stored, 1e-30)
+    splits = shares.split
+    means = {
+        name: rows(values * shares.stored) / some
+        for name, values in (
+            ("tile_columns", splits.tile.columns),
+            ("tile_rows", splits.tile.rows),
+            ("round_s", splits.tile.round_time),
+        )
+    }
+    in_flash = 1.0 - rows(shares.stored * splits.host_share) / some
+    return {"in_flash_share": in_flash * (stored > 0), **means}
 
 
 def _energy(
@@ -123,39 +141,41 @@ def _energy(
         "flash cells": (memory.read_energy, detail["flash_array_bytes"]),
         "flash cores": (engine.core_energy, detail["flash_request_bytes"]),
     }
-    return {name: moved * each for name, (each, moved) in parts.items() if each is not None}
+    return {name: amount * each for name, (each, amount) in parts.items() if each is not None}
 
 
-def _said(shares: FlashNests, rest: Value, row: int) -> str:
-    """Return the seconds of a row's flash as arithmetic: of each nest the equation itself."""
-    flash, found = shares.flash, shares.split
+def _arithmetic(shares: FlashNests, others_s: Value, row: int) -> str:
+    """Return the seconds of a row's flash as an expression, the equation of each nest evaluated."""
+    flash, splits = shares.flash, shares.split
     parts: list[str] = []
     for at in np.flatnonzero(shares.row == row):
 
-        def said(value: Value, at: int = int(at)) -> str:
+        def text(value: Value, at: int = int(at)) -> str:
             return f"{_first(value, at):.12g}"
 
-        matrix, tile = shares.matrix, found.tile
-        lane = said(flash.bandwidth / flash.channels)
-        inputs = said(matrix.vectors * tile.columns_each * matrix.value + 0.5 * flash.piece)
-        waits = f"{said(flash.read_time)} + {inputs}/{lane}"
-        core = f"{said(matrix.vectors)}*{said(flash.core_time)}"
-        terms = [f"{said(found.rounds)}*max({waits}, {core})"]
+        matrix, tile = shares.matrix, splits.tile
+        lane = text(flash.bandwidth / flash.channels)
+        inputs = text(matrix.vectors * tile.columns_each * matrix.value + 0.5 * flash.piece)
+        waits = f"{text(flash.read_time)} + {inputs}/{lane}"
+        core = f"{text(matrix.vectors)}*{text(flash.core_time)}"
+        terms = [f"{text(splits.rounds)}*max({waits}, {core})"]
         carried = (
-            said(found.streamed * (flash.sent / flash.page)),
-            said((1.0 - found.host_share) * (tile.inputs + tile.results) * flash.channels),
+            text(splits.streamed * (flash.sent / flash.page)),
+            text((1.0 - splits.host_share) * (tile.inputs + tile.results) * flash.channels),
         )
-        terms.append(f"({carried[0]} + {carried[1]})/{said(flash.bandwidth)}")
+        terms.append(f"({carried[0]} + {carried[1]})/{text(flash.bandwidth)}")
         if np.isfinite(_first(flash.link, int(at))):
-            terms.append(f"{said(found.channel_bytes)}/{said(flash.link)}")
+            terms.append(f"{text(splits.channel_bytes)}/{text(flash.link)}")
         pages = (
-            said(tile.requests * (1.0 - found.host_share) * flash.cores),
-            said(found.streamed / (flash.page * flash.channels * flash.dies)),
+            text(tile.requests * (1.0 - splits.host_share) * flash.cores),
+            text(splits.streamed / (flash.page * flash.channels * flash.dies)),
         )
-        terms.append(f"({pages[0]} + {pages[1]})*{said(flash.read_time)}/{said(flash.planes)}")
-        terms.append(f"{said(found.host_share)}*{said(shares.host_time)} + {said(found.add_time)}")
-        parts.append(f"{said(shares.runs)}*max({', '.join(terms)})")
-    others = _first(rest, row)
+        terms.append(f"({pages[0]} + {pages[1]})*{text(flash.read_time)}/{text(flash.planes)}")
+        terms.append(
+            f"{text(splits.host_share)}*{text(shares.host_time)} + {text(splits.add_time)}"
+        )
+        parts.append(f"{text(shares.runs)}*max({', '.join(terms)})")
+    others = _first(others_s, row)
     if parts and others:
         parts.insert(0, f"{others:.12g}")
     return " + ".join(parts)
@@ -170,26 +190,26 @@ def _first(value: Value, row: int) -> float:
 
 
 class FlashNests(NamedTuple):
-    """The nests whose weights lie in flash.
+    """The nests whose weights are in flash.
 
     Attributes
     ----------
     row
-        Row of each.
+        Row of each nest.
     matrix
-        One of its matrices.
+        One matrix of each nest.
     split
-        Of that matrix.
+        Split of that matrix.
     runs
-        Matrices of the nest times its executions.
+        Matrices per nest times its executions.
     macs
-        Multiply-accumulates of all of them.
+        Multiply-accumulates of all its matrices.
     stored
-        Bytes of their weights as they lie in flash.
+        Bytes of their weights as stored in flash.
     flash
-        Geometry.
+        Geometry of the flash.
     host_time
-        Seconds in which the processor would multiply one matrix.
+        Seconds for the processor to multiply one matrix.
     """
 
     row: np.ndarray
@@ -203,37 +223,35 @@ class FlashNests(NamedTuple):
 
 
 def shares_of(table: OperatorTable, setting: Setting) -> FlashNests | None:
-    """Return the split of every matrix of weights; None where the table has none."""
+    """Return the split of every weight matrix; None where the table has none."""
     nests, access = table.nests, table.accesses
     assert nests is not None
     assert access is not None
     at = nests.access[:, 1]
-    kept = np.flatnonzero((at >= 0) & (access.tensor[np.maximum(at, 0)] == WEIGHT))
-    if not kept.size:
+    in_flash = np.flatnonzero((at >= 0) & (access.tensor[np.maximum(at, 0)] == WEIGHT))
+    if not in_flash.size:
         return None
     xp, engine = setting.xp, setting.engine_as(InFlashCompute, "nand")
-
-    def bits(operand: int) -> Value:
-        found = [setting.precision.bits(nests.slots[i][operand]) for i in kept]
-        return by_row(found, table.points, setting.xp)
-
-    value, result = bits(0) / 8.0, engine.result_bits
+    nests, result = nests.at(in_flash), engine.result_bits
+    value, weight = (
+        slot_bytes(tuple(slots[i] for slots in nests.slots), table.points, setting) for i in (0, 1)
+    )
     matrix = FlashMatrix(
-        nests.out_channels[kept],
-        nests.summed[kept],
-        nests.positions[kept],
-        bits(1) / 8.0,
+        nests.out_channels,
+        nests.summed,
+        nests.positions,
+        weight,
         value,
         value if result is None else result / 8.0,
     )
-    runs = nests.groups[kept] * nests.times[kept]
+    runs = nests.groups * nests.times
     rates, *_ = matrix_rates(table, table.macs, setting)
-    rows = nests.row[kept]
+    rows = nests.row
     rate = rates[rows] if np.ndim(rates) == 2 else rates
     macs = matrix.rows * matrix.columns * matrix.vectors
-    flash = flash_from(setting.memory_of(setting.weights_memory, NandFlash), engine)
+    flash = flash_from(setting.memory(setting.weights_memory, NandFlash), engine)
     host_time = 2.0 * macs / rate
-    found = split(
+    splits = split(
         flash,
         matrix,
         host_time,
@@ -241,18 +259,18 @@ def shares_of(table: OperatorTable, setting: Setting) -> FlashNests | None:
         tiling=engine.tiling,
         relaxed=setting.relaxed,
     )
-    stored = access_bytes(table, setting)[at[kept]]
-    # Weights that stay in a nearer memory from one run to the next are not read from flash.
+    stored = access_bytes(table, setting)[nests.access[:, 1]]
+    # Weights that stay in a nearer memory between runs are not read from flash.
     crosses = 1.0
     if setting.warm:
         all_weights = access_bytes(table, setting) * (access.tensor == WEIGHT)[:, None]
         total = sum_by_row(all_weights, table, setting)
-        moved = ROOFLINE.cost(table, setting).traffic[setting.weights_memory]
-        crosses = (moved / xp.maximum(total, 1e-30))[rows]
+        read_bytes = ROOFLINE.cost(table, setting).traffic[setting.weights_memory]
+        crosses = (read_bytes / xp.maximum(total, 1e-30))[rows]
     return FlashNests(
         rows,
         matrix,
-        found,
+        splits,
         runs * crosses,
         macs * runs * crosses,
         stored * crosses,

@@ -1,64 +1,64 @@
-"""What a spec file says of flash that computes."""
+"""Spec of flash that computes, and of the processor that it feeds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault
 from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.field_types import (
+    ONE,
+    Bandwidth,
+    ComputeRate,
+    Count,
+    EnergyPerByte,
+    PositiveSize,
+    PositiveTime,
+)
 from perfmodel.hardware.memory import Memory, register_memory
-from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.hardware.structure import at_most, get, listed, number
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.nand.geometry import Flash, Tiling
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import show
 
-Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
-Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
-Time: TypeAlias = Annotated[Quantity, Of("time", positive=True)]
-Rate: TypeAlias = Annotated[Quantity, Of("compute", positive=True)]
-EnergyPerByte: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
-Throughput: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
-
 
 class NandFlash(Memory):
     """NAND flash with its geometry; `bandwidth` is that of all channels together."""
 
     SCALES: ClassVar[Mapping[str, tuple[str, ...]]] = {"channels": ("bandwidth",)}
-    """Facts that go in proportion when another is varied."""
+    """Facts that scale when another is varied."""
 
     channels: Count
-    """Buses to what it feeds."""
-    chips: Count = Field(default=Quantity(value=1.0))
-    """Chips a channel."""
-    dies: Count = Field(default=Quantity(value=1.0))
-    """Dies a chip."""
-    planes: Count = Field(default=Quantity(value=1.0))
-    """Planes a die: arrays that read a page by themselves."""
-    page: Size
-    """Bytes of a page without its spare area."""
-    sent: Size | None = None
-    """Bytes that cross the channel for a page, its spare area included where the error correction
-    is done at the other end; the page alone where left out."""
-    read_time: Time
-    """From the cells to the page register (tR)."""
-    link_bandwidth: Throughput | None = None
-    """Between the channels and what it feeds, where that is narrower (PCIe)."""
+    """Buses to the engine or memory that it feeds."""
+    chips: Count = ONE
+    """Chips per channel."""
+    dies: Count = ONE
+    """Dies per chip."""
+    planes: Count = ONE
+    """Planes per die: arrays that read pages independently."""
+    page: PositiveSize
+    """Bytes of a page, spare area excluded."""
+    sent: PositiveSize | None = None
+    """Bytes on the channel per page, spare area included where error correction is done at the
+    other end; the page only if left out."""
+    read_time: PositiveTime
+    """Time to read a page from the cells into the page register (tR)."""
+    link_bandwidth: Bandwidth | None = None
+    """Bandwidth between the channels and their destination, where that is narrower (PCIe)."""
     read_energy: EnergyPerByte | None = None
     """Energy of reading a byte from the cells; `energy_per_byte` is that of the channels."""
-    piece: Size | None = None
-    """Bytes for which a read holds its channel at once (read slicing); left out, nobody waits."""
+    piece: PositiveSize | None = None
+    """Bytes for which a read occupies its channel (read slicing); no waiting if left out."""
 
     @staticmethod
     def device_flaws(device: Any, index: int) -> Iterator[Flaw]:
-        """Yield pages that lose bytes on the channel, and pieces larger than a page."""
+        """Yield flaws of pages that lose bytes on the channel, and of pieces larger than a page."""
         flash = listed(device, "memories")[index]
         at = ("memories", index)
         yield from at_most(flash, "piece", "page", "bytes", at)
@@ -72,30 +72,32 @@ class NandFlash(Memory):
 
 
 class InFlashCompute(Engine):
-    """A processor beside flash dies that multiply: the peaks are the processor's.
+    """A processor with flash dies that multiply; the peaks are the processor's.
 
-    The weights lie in a memory of kind ``nand`` with the role ``weights``.
+    The weights are stored in a memory of kind ``nand`` with the role ``weights``.
     """
 
-    cores: Count = Field(default=Quantity(value=1.0))
-    """Cores of a die, at most one a plane."""
-    core_rate: Rate
-    """Rate of a core in 8-bit operations; it takes as many bytes of narrower weights."""
-    correction_rate: Throughput | None = None
-    """Bytes a second that the error correction of a core lets through."""
+    cores: Count = ONE
+    """Cores per die, at most one per plane."""
+    core_rate: ComputeRate
+    """Rate of a core in 8-bit operations; narrower weights are processed at the same rate in
+    bytes."""
+    correction_rate: Bandwidth | None = None
+    """Throughput of a core's error correction, bytes per second."""
     core_energy: EnergyPerByte | None = None
     """Energy of correcting and multiplying a byte of weights in a die."""
     result_bits: Count | None = None
-    """Bits of a partial sum as it leaves the die; left out, those of the activations."""
+    """Bits of a partial sum as it leaves the die; those of the activations if left out."""
     tiling: Tiling = "best"
-    """How wide tiles are: the fastest power of two for each matrix (best), the width that moves the
-    least whatever the matrix (published), or that but no wider than the matrix (narrowed)."""
+    """Rule for the width of tiles: the fastest power of two for each matrix (best), the width with
+    the least traffic for any matrix (published), or the same but no wider than the matrix
+    (narrowed)."""
     tile_columns: Count | None = None
-    """Columns of every tile; left out, `tiling` decides."""
+    """Columns of every tile; `tiling` decides if left out."""
 
     @staticmethod
     def device_flaws(device: Any, index: int) -> Iterator[Flaw]:
-        """Yield weights that lie elsewhere than in flash, and cores that have no plane."""
+        """Yield flaws of weights stored outside flash, and of more cores than planes."""
         engine = listed(device, "engines")[index]
         memories = listed(device, "memories")
         at = [i for i, memory in enumerate(memories) if "weights" in listed(memory, "roles")]
@@ -122,12 +124,12 @@ class InFlashCompute(Engine):
 
 
 def read_bandwidth(setting: Setting, level: str) -> Value:
-    """Return what can be read through the channels, bytes per second.
+    """Return the read bandwidth through the channels, bytes per second.
 
-    The rate of the channels, of the link behind them or of the cells, whichever is least: every
-    plane reads a page in ``read_time``.
+    The minimum over the channels, the link behind them and the cells, where every plane reads a
+    page in ``read_time``.
     """
-    memory = setting.memory_of(level, NandFlash)
+    memory = setting.memory(level, NandFlash)
     planes = memory.channels * memory.chips * memory.dies * memory.planes
     share = memory.page / or_else(memory.sent, memory.page)
     cells = planes * memory.page / memory.read_time
@@ -137,7 +139,7 @@ def read_bandwidth(setting: Setting, level: str) -> Value:
 
 
 def limit_faults(memory: NandFlash, engine: InFlashCompute, where: str, owner: str) -> list[Fault]:
-    """Return what facts that were varied break together.
+    """Return faults of varied facts that are inconsistent with each other.
 
     Parameters
     ----------

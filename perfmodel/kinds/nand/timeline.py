@@ -1,4 +1,4 @@
-"""One channel of a prediction's flash, ready to be played event by event."""
+"""One flash channel of a prediction, as input to the event simulation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def geometry(machine: Machine) -> Flash:
     Parameters
     ----------
     machine
-        With an engine of kind ``nand`` and plain numbers as facts.
+        Has an engine of kind ``nand``, and plain numbers as facts.
     """
     memory = memory_view(NandFlash, machine.facts, weights_memory(machine))
     return flash_from(memory, machine.engine_as(InFlashCompute, "nand"))
@@ -35,16 +35,16 @@ def channel_of(
     pieces: int = 16,
     requests_first: bool = True,
 ) -> FlashChannel:
-    """Return one channel as it multiplies by a matrix.
+    """Return the parameters of one channel that multiplies by a matrix.
 
     Parameters
     ----------
     flash, matrix
         Plain numbers.
     columns
-        Columns of the tile; 0 takes the published rule.
+        Columns of the tile; 0 for the published rule.
     pieces, requests_first
-        As `FlashChannel` has them.
+        As in `FlashChannel`.
     """
     each = columns / flash.channels if columns else published_columns(flash, matrix)
     shape = tile(flash, matrix, each)

@@ -1,7 +1,7 @@
-"""Neural processors of vendors: few facts, and the constants of the vendor's runtime.
+"""Neural processors of vendors: few published facts, and constants of the vendor's runtime.
 
-`spec` is what a spec file says of one, `weights` where its weights lie from run to run, `kind`
-costs a table; `docs/npu.md` has the equations.
+`spec` is the spec class, `weights` the residency of weights between runs, `kind` costs a table;
+`docs/npu.md` has the equations.
 """
 
 from perfmodel.kinds.npu.kind import KIND

@@ -13,15 +13,15 @@ from perfmodel.hardware.kernel import (
 
 
 class NeuralKernel(Kernel):
-    """How a network spreads over the cores of a neural processor, and what its host does."""
+    """Cores that a network's kernels use, activation functions, and work on the host."""
 
     KIND: ClassVar[str] = "npu"
 
     cores: Number | None = None
-    """Cores of the engine that one network runs on; all where left out."""
+    """Cores of the engine that one network runs on; all if left out."""
     result_share: Share | None = None
-    """Results of an activation function that a second brings, over the engine's peak in operations
-    a second, where it does not ride on the multipliers' results."""
+    """Results per second of an activation function that is not fused into products, over the
+    engine's peak in operations per second."""
     host_rate: Speed | None = None
-    """Vector operations per second at which the host runs kernels of this class instead; of a host
-    of which the device says `host_slowdown`, that much less."""
+    """Vector operations per second of kernels of this class that run on the host; divided by the
+    device's `host_slowdown`, where stated."""

@@ -1,8 +1,8 @@
-"""Activation functions that do not ride on a neural processor's multipliers.
+"""Activation functions that a neural processor does not fuse into its products.
 
-A runtime states them as ``elementwise.FUNCTION`` among its kernels: `passes`, how often the bytes
-of the result cross main memory's boundary once more; or `result_share`, how many results it makes a
-second for each operation of its peak.
+A runtime states them as ``elementwise.FUNCTION`` among its kernels: `passes`, the number of further
+transfers of the result to or from main memory; or `result_share`, the results per second for each
+operation per second of its peak.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.npu.constants import NeuralKernel
 from perfmodel.kinds.rates import MATRIX_KINDS, best_format, executed_format
-from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.lower import OperatorRow, OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
+from perfmodel.workload.rows import OperatorRow
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
 
 def extra_passes(table: OperatorTable, setting: Setting) -> Value:
-    """Return bytes of the further passes of each row; ``None`` where there are none."""
+    """Return bytes of the further passes of each row; ``None`` if there are none."""
     passes = _stated(table, setting, lambda kernel: kernel.passes)
     return None if passes is None else passes * result_bytes(table, setting)
 
 
 def function_times(table: OperatorTable, setting: Setting) -> Value:
-    """Return seconds of functions that the engine makes beside its products; ``None`` for none.
+    """Return seconds of functions that the engine runs after its products; ``None`` if none.
 
-    ``results / (result_share * peak)``, of every function of a row in turn.
+    ``results / (result_share * peak)``, summed over the functions of a row.
 
     Notes
     -----
@@ -69,17 +70,17 @@ def _stated(
 
 
 def results(table: OperatorTable, setting: Setting) -> Value:
-    """Return the numbers that a function of each row makes: its vector operations over theirs."""
+    """Return the results of each row's functions: vector operations over those per result."""
     each = [float(sum(VECTOR_OPS.get(f, 1.0) for f in _own(row))) or 1.0 for row in table.rows]
     return table.vector_ops / setting.xp.asarray(each)[:, None]
 
 
 def result_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return bytes that a function of each row makes."""
+    """Return bytes of the results of each row's functions."""
     return results(table, setting) * slot_bytes(("activation",), table.points, setting)
 
 
 def _own(row: OperatorRow) -> list[str]:
-    # Batch normalisation is folded into the convolution before it.
+    # Batch normalisation is folded into the preceding convolution.
     folded = row.kind in MATRIX_KINDS
     return [f for f in row.functions if not (folded and f == "batch_norm")]

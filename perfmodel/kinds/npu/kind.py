@@ -1,8 +1,8 @@
-"""The kind `npu`: what a table costs on a vendor's neural processor.
+"""The kind `npu`: cost of a table on a vendor's neural processor.
 
-An operator takes the slower of its multiplications and its activations, and a time of its own;
-weights arrive beside them or before. Constants are those of the runtime's kernels; a class of
-kernels of which it states none goes at the runtime's efficiency, as on a roofline.
+An operator's time is the maximum of its multiplications and its activation traffic, plus a constant
+per operator; weights are loaded in parallel or before. Constants are those of the runtime's
+kernels; a class without any is costed at the runtime's efficiency, as on a roofline.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from perfmodel.kinds.npu.spec import NeuralProcessor
 from perfmodel.kinds.npu.weights import loaded_share
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import (
-    TransferExpression,
+    SecondsExpression,
     bandwidth,
     efficiency,
     executed_macs,
@@ -37,11 +37,12 @@ from perfmodel.kinds.rates import (
 )
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
-from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorRow, OperatorTable
+from perfmodel.workload.operator_table import ALWAYS_MAIN, WEIGHT, OperatorTable
+from perfmodel.workload.rows import OperatorRow
 
 
 class NeuralProcessors:
-    """Time of a row = the slower of arithmetic and memory, plus what nothing overlaps."""
+    """Time of a row = max of arithmetic and memory, plus terms that overlap with nothing."""
 
     name = "npu"
     spec = NeuralProcessor
@@ -63,18 +64,18 @@ class NeuralProcessors:
         macs = executed_macs(table, setting)
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
         steps = 2.0 * padded_macs(table, setting, engine)
-        main, store = setting.levels[-1], setting.weights_memory
+        main, store = setting.main_memory, setting.weights_memory
         share = stated(table, setting, lambda kernel: kernel.bandwidth_share, 1.0)
         traffic, loaded = _traffic(table, setting, engine)
         activations = traffic[main]
         arrival = loaded / bandwidth(setting, store)
         memory: dict[str, Value] = {}
         with_weights = engine.weights_overlap and store == main
-        for level, moved in traffic.items():
-            seconds = moved / bandwidth(setting, level)
+        for level, size in traffic.items():
+            seconds = size / bandwidth(setting, level)
             if level == main:
                 seconds = (seconds + arrival if with_weights else seconds) / share
-            memory[level] = with_latency(seconds, moved, setting, level)
+            memory[level] = with_latency(seconds, size, setting, level)
         overhead: dict[str, Value] = {}
         if not engine.weights_overlap:
             overhead["weights"] = arrival
@@ -103,7 +104,7 @@ class NeuralProcessors:
             memory=memory,
             overhead=overhead,
             operations=(operations, executed, unsupported),
-            said={main: TransferExpression(traffic[main], memory[main])},
+            expressions={main: SecondsExpression(memory[main], traffic[main])},
             launches=_launches(table, setting, engine),
         )
         return composed(table, setting, counts)
@@ -130,11 +131,11 @@ def _shares(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> 
 def _vector_rates(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> Value:
     """Return vector operations per second of each row: the engine's, or those of its host."""
     rates = vector_rates(table, setting)
-    # A rate of 0 is that of the engine.
-    theirs = stated(table, setting, lambda kernel: kernel.host_rate, 0.0)
-    if setting.xp is np and not np.any(theirs):
+    # 0 means the rate of the engine.
+    host_rates = stated(table, setting, lambda kernel: kernel.host_rate, 0.0)
+    if setting.xp is np and not np.any(host_rates):
         return rates
-    return setting.xp.where(theirs > 0.0, theirs / engine.host_slowdown, rates)
+    return setting.xp.where(host_rates > 0.0, host_rates / engine.host_slowdown, rates)
 
 
 def _launches(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> dict[str, Value]:
@@ -148,19 +149,19 @@ def _launches(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -
 def _traffic(
     table: OperatorTable, setting: Setting, engine: NeuralProcessor
 ) -> tuple[dict[str, Value], Value]:
-    """Return level -> bytes of all but weights on their way in, and bytes of weights loaded.
+    """Return level -> bytes excluding weight loads, and bytes of weights loaded.
 
-    Weights pass through the levels between their memory and the engine as all else does; from
-    their own memory they come as the engine's policy says.
+    Weights pass through the levels between their memory and the engine like other data; loads from
+    their own memory follow the engine's policy.
     """
     access = table.accesses
     assert access is not None
-    main, store = setting.levels[-1], setting.weights_memory
+    main, store = setting.main_memory, setting.weights_memory
     traffic = dict(level_traffic(table, replace(setting, warm=False)))
-    moved = access_bytes(table, setting)
-    weights = sum_by_row(moved * (access.tensor == WEIGHT)[:, None], table, setting)
+    accessed = access_bytes(table, setting)
+    weights = sum_by_row(accessed * (access.tensor == WEIGHT)[:, None], table, setting)
     if engine.pipelined:
-        outside = moved * (access.tensor == ALWAYS_MAIN)[:, None]
+        outside = accessed * (access.tensor == ALWAYS_MAIN)[:, None]
         traffic = {level: 0.0 * seen for level, seen in traffic.items()}
         traffic[main] = sum_by_row(outside, table, setting)
         if store != main:

@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.npu.constants import NeuralKernel
 from perfmodel.kinds.npu.spec import NeuralProcessor
-from perfmodel.workload.lower import OperatorRow, OperatorTable
+from perfmodel.kinds.rates import row_classes
+from perfmodel.workload.operator_table import OperatorTable
+from perfmodel.workload.rows import OperatorRow
 from perfmodel.workload.shapes import Nests
 
-#: Class of a row -> classes of kernels whose constants hold for it, the first stated one first.
+#: Class of a row -> classes of kernels whose constants apply, the first stated one first.
 _CLASSES: Final = {
     "gemm": ("gemm", "conv"),
     "conv": ("conv",),
@@ -36,18 +37,18 @@ _CLASSES: Final = {
 
 
 def kernel_names(row: OperatorRow, formats: Sequence[str]) -> list[str]:
-    """Return the keys of a runtime's `kernels` that may hold for a row, the most particular first.
+    """Return the keys of a runtime's `kernels` that may apply to a row, most specific first.
 
     Parameters
     ----------
     row
-        Of an operator table.
+        Row of an operator table.
     formats
-        Stored formats of its weights and activations: ``conv.int8`` goes before ``conv``.
+        Stored formats of its weights and activations: ``conv.int8`` precedes ``conv``.
     """
     kind = row.kind
     if kind == "gemm" and not row.pair[0].startswith("weight"):
-        # A product of two activations is one of attention, written out.
+        # A product of two activations is attention, written out.
         kind = "attention"
     names = _CLASSES.get(kind, (kind,))
     if kind == "scan" and row.products:
@@ -61,7 +62,7 @@ def kernel_constant(
     constant: Callable[[NeuralKernel], Value],
     default: Value = None,
 ) -> Value:
-    """Return a constant of the kernels that run a row, or `default` where the runtime has none."""
+    """Return a constant of the kernels that run a row; `default` if the runtime states none."""
     formats = [setting.precision.format_of(slot).name for slot in row.pair]
     values = (constant(setting.kernel(key, NeuralKernel)) for key in kernel_names(row, formats))
     return next((value for value in values if value is not None), default)
@@ -80,43 +81,30 @@ def stated(
 def by_class(
     table: OperatorTable, setting: Setting, value: Callable[[OperatorRow], Value]
 ) -> Value:
-    """Return what follows from the class of each row's kernel, worked out once for each class.
+    """Return a value of the class of each row's kernel, computed once per class.
 
     Parameters
     ----------
     value
-        Of a row; the same for all rows of a kind, with operands of the same slots, that have
-        products or have none.
+        Value of a row; the same for all rows of a kind with operands of the same slots, either all
+        with products or all without.
 
     Returns
     -------
     array
-        ``(rows, points)``, or ``(rows, 1)`` where no value has points.
+        ``(rows, points)``, or ``(rows, 1)`` where no value varies over points.
     """
-    rows, index = table.once("classes of kernels", lambda: _classes(table.rows))
+    rows, index = row_classes(
+        table, "npu kernels", lambda row: (row.kind, tuple(row.pair), bool(row.products))
+    )
     return by_row([value(row) for row in rows], table.points, setting.xp)[index]
 
 
-def _classes(rows: Sequence[OperatorRow]) -> tuple[list[OperatorRow], npt.NDArray[np.intp]]:
-    """Return a row of each class of kernels, and the class of each row."""
-    place: dict[tuple[str, tuple[str, ...], bool], int] = {}
-    first: list[OperatorRow] = []
-    index: list[int] = []
-    for row in rows:
-        key = row.kind, tuple(row.pair), bool(row.products)
-        if key not in place:
-            place[key] = len(first)
-            first.append(row)
-        index.append(place[key])
-    return first, np.array(index, dtype=np.intp)
-
-
 def padded_macs(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> Value:
-    """Return multiply-accumulates of each row, channels rounded up to what a step takes.
+    """Return multiply-accumulates of each row, with channels rounded up to those of a step.
 
-    ``macs * (ceil(c_in / n_in) n_in / c_in) * (ceil(c_out / n_out) n_out / c_out)``; a depthwise
-    convolution has its channels side by side where others have output channels. Shape
-    ``(rows, points)``.
+    ``macs * (ceil(c_in / n_in) n_in / c_in) * (ceil(c_out / n_out) n_out / c_out)``; the channels
+    of a depthwise convolution take the place of output channels. Shape ``(rows, points)``.
 
     Notes
     -----
@@ -153,7 +141,7 @@ def _depthwise(nests: Nests) -> Value:
 
 
 def _rounded(extent: Value, step: Value, setting: Setting) -> Value:
-    """Return how much larger an extent is once it is a multiple of a step."""
+    """Return the factor by which an extent grows when rounded up to a multiple of a step."""
     if setting.relaxed:
         return 1.0 + 0.0 * extent
     return setting.xp.ceil(extent / step - 1e-9) * step / extent

@@ -1,4 +1,4 @@
-"""Which share of a network's weights crosses from the memory that stores them at each run."""
+"""Share of a network's weights that each run loads from the memory that stores them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def loaded_share(policy: str, stored: Value, room: Value) -> Value:
     Parameters
     ----------
     policy
-        As `NeuralProcessor.weights` has it.
+        As in `NeuralProcessor.weights`.
     stored
         Bytes of all weights.
     room
-        Bytes that weights may fill next to the engine.
+        Capacity for weights next to the engine, bytes.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""CPU cores with vector units running a network's kernels.
+"""CPU cores with vector units that run a network's kernels.
 
-`spec` is what a spec file says of such cores, `kind` costs an operator table on them.
+`spec` is the spec class of such cores, `kind` costs an operator table on them.
 """
 
 from perfmodel.kinds.simd.kind import KIND

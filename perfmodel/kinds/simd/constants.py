@@ -1,16 +1,11 @@
-"""Constants of kernels on a core with vectors: their tiles of registers, clocks of a step."""
+"""Constants of kernels on a core with vector units: register tiles and clocks."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from perfmodel.hardware.kernel import (
-    Clocks,
-    Kernel,
-    Number,
-    Portion,
-    Share,
-)
+from perfmodel.hardware.field_types import Portion
+from perfmodel.hardware.kernel import Clocks, Flawless, Kernel, Number, Share
 
 
 class SimdKernel(Kernel):
@@ -18,26 +13,26 @@ class SimdKernel(Kernel):
 
     KIND: ClassVar[str] = "simd"
 
-    tile_rows: Number | None = None
-    """Pixels, or rows of the left matrix, of the tile of sums in a kernel's registers."""
-    tile_vectors: Number | None = None
-    """Vectors of output channels, or of columns, of that tile."""
-    slice: Number | None = None
-    """Input channels, or numbers of the summed dimension, that the kernel takes at once."""
-    tile_clocks: Clocks | None = None
-    """Clocks of a tile beside its multiplications, loads and stores."""
-    call_clocks: Clocks | None = None
-    """Clocks of entering the kernel, once a row of the output or a panel."""
-    edge_clocks: Clocks | None = None
-    """Clocks from one multiply-accumulate to the next of a single pixel, as at a padded edge: work
-    on its neighbours hides part of the unit's latency."""
+    tile_rows: Annotated[Number | None, Flawless(1.0)] = None
+    """Pixels, or rows of the left matrix, in a kernel's register tile of sums."""
+    tile_vectors: Annotated[Number | None, Flawless(1.0)] = None
+    """Vectors of output channels, or of columns, in that tile."""
+    slice: Annotated[Number | None, Flawless(128.0)] = None
+    """Input channels, or elements of the summed dimension, per blocking step of the kernel."""
+    tile_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Clocks of a tile in addition to its multiplications, loads and stores."""
+    call_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Clocks to enter the kernel, once per row of the output or per panel."""
+    edge_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    """Clocks between multiply-accumulates of a single pixel, as at a padded edge: work on its
+    neighbours hides part of the unit's latency."""
     plain_clocks: Clocks | None = None
-    """Clocks of a multiply-accumulate on the slow path: of channels that fill no block, or of one
-    row times a matrix that is not packed."""
-    conflict_share: Share | None = None
-    """Share of its speed that is left where the rows of a tile fall on one set of the cache."""
-    hidden_share: Portion | None = None
-    """Share of the time of cold weights that hides behind arithmetic."""
+    """Clocks of a multiply-accumulate on the slow path: channels that do not fill a block, or one
+    row times an unpacked matrix."""
+    conflict_share: Annotated[Share | None, Flawless(1.0)] = None
+    """Share of the speed that remains where the rows of a tile map to one set of the cache."""
+    hidden_share: Annotated[Portion | None, Flawless(0.0)] = None
+    """Share of the time to load cold weights that is hidden behind arithmetic."""
     broadcast_clocks: Clocks | None = None
-    """Clocks of an element of a product that broadcasts one activation over another (squeeze and
-    excite), conversions of layout around it among them."""
+    """Clocks per element of a product that broadcasts one activation over another (squeeze and
+    excite), layout conversions around it included."""

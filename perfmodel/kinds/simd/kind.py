@@ -1,7 +1,7 @@
-"""The kind `simd`: what a table costs on CPU cores with vector units.
+"""The kind `simd`: cost of a table on CPU cores with vector units.
 
-Matrix operators take the clocks of their runtime's kernels; everything else, and every class of
-kernels of which the runtime states no constants, goes as on a roofline.
+Matrix operators cost the clocks of their runtime's kernels; all other work, and every class of
+kernels without stated constants, is costed as on a roofline.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from perfmodel.cost.residency import footprint_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
-from perfmodel.kinds.rates import TransferExpression, copy_shares, with_latency
+from perfmodel.kinds.rates import SecondsExpression, copy_shares, with_latency
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.kinds.simd.constants import SimdKernel
@@ -27,11 +27,11 @@ from perfmodel.kinds.simd.spec import Simd
 from perfmodel.kinds.simd.streams import Streams, level_bandwidth, missed, streams
 from perfmodel.kinds.simd.vector import by_kernel, vector_seconds
 from perfmodel.kinds.streams import with_streams
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 
 
 class SimdCores:
-    """Time of a row = the slowest of arithmetic and each memory level, plus what is cold."""
+    """Time of a row = max of arithmetic and each memory level, plus cold weights."""
 
     name = "simd"
     spec = Simd
@@ -82,47 +82,50 @@ class SimdCores:
         operations["vector"] = table.vector_ops
         vector = vector_seconds(table, setting)
         compute = {"matrix": matrix, "vector": vector}
-        found = streams(table, setting)
-        memory = self._memory(table, setting, found, matrix)
+        crossing = streams(table, setting)
+        memory = self._memory(table, setting, crossing, matrix)
         overhead = _launches(table, setting)
         rule = "none" if setting.overlap == "none" else "full"
-        cold = _cold(table, setting, found, compose(compute, memory, {}, rule))
+        cold = _cold(table, setting, crossing, compose(compute, memory, {}, rule))
         overhead = {"cold_weights": cold, **overhead}
         row_s = compose(compute, memory, overhead, rule)
-        said = {level: _said(found, memory, level) for level in memory}
+        expressions = {
+            level: SecondsExpression(seconds, crossing.charged[level])
+            for level, seconds in memory.items()
+        }
         terms = Terms(
             compute,
             memory,
             overhead,
-            found.traffic,
+            crossing.traffic,
             row_s,
             operations,
             executed,
             unsupported,
             work=work,
-            said=said,
+            expressions=expressions,
             left_out=left_out,
         )
         return with_streams(table, setting, terms)
 
     def _memory(
-        self, table: OperatorTable, setting: Setting, found: Streams, matrix: Value
+        self, table: OperatorTable, setting: Setting, crossing: Streams, matrix: Value
     ) -> dict[str, Value]:
-        """Return seconds of each level; the nearest is among what kernels' clocks count."""
+        """Return seconds of each level; those of the nearest are part of the kernels' clocks."""
         share = copy_shares(table, setting)
-        xp, nearest = setting.xp, setting.levels[0]
+        xp, nearest = setting.xp, setting.nearest_memory
         memory: dict[str, Value] = {}
-        for level, moved in found.moved.items():
-            seconds = moved / level_bandwidth(setting, level) / share
-            seconds = with_latency(seconds, moved, setting, level)
-            if level == nearest and len(found.moved) > 1:
+        for level, size in crossing.charged.items():
+            seconds = size / level_bandwidth(setting, level) / share
+            seconds = with_latency(seconds, size, setting, level)
+            if level == nearest and len(crossing.charged) > 1:
                 seconds = xp.where(matrix > 0, 0.0, seconds)
             memory[level] = seconds
         return memory
 
 
 def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
-    """Return seconds of dispatch; its own state is cold as the run's other data is."""
+    """Return seconds of dispatch; its state is cold in the caches like the run's other data."""
     out = launch_times(table, setting)
     lines: Value = setting.runtime.lines_per_operator
     if not is_array(lines) and not lines:
@@ -132,37 +135,35 @@ def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     if setting.warm and len(caches) > 1:
         everything = setting.xp.asarray(footprint_bytes(table, setting), dtype=float)
         everything = everything.reshape(1, -1)
-        wait, here = 0.0, 1.0
+        wait, reaching = 0.0, 1.0
         for inner, level in pairwise(caches):
-            # State outlives a run in the nearest cache that holds all of it.
-            gone = here * missed(setting, inner, everything)
-            beyond = 0.0 if level == caches[-1] else gone * missed(setting, level, everything)
-            wait = wait + (gone - beyond) * or_else(setting.memory(level).latency, 0.0)
-            here = gone
+            # State survives between runs in the nearest cache that holds all data.
+            missing = reaching * missed(setting, inner, everything)
+            missed_next = (
+                0.0 if level == caches[-1] else missing * missed(setting, level, everything)
+            )
+            wait = wait + (missing - missed_next) * or_else(setting.memory(level).latency, 0.0)
+            reaching = missing
     out["launch"] = out.get("launch", 0.0) + table.kernels * lines * wait
     return out
 
 
-def _cold(table: OperatorTable, setting: Setting, found: Streams, body: Value) -> Value:
-    """Return seconds of weights that come from the memory that stores them.
+def _cold(table: OperatorTable, setting: Setting, crossing: Streams, body: Value) -> Value:
+    """Return seconds to load weights from the memory that stores them, beyond the overlapped part.
 
-    No arithmetic starts on weights that are not there: they add to it, but for a share that hides,
-    or for all of the rest of the row where there is less of it than that. The kernels' share is of
-    what a core loads from main memory; a drive writes into memory by itself.
+    Arithmetic cannot start before its weights have arrived: their time is added, except a share
+    that is hidden, at most the time of the row's other work. The kernels' share refers to loads by
+    a core from main memory; a drive writes into memory without the core.
     """
     xp = setting.xp
     rate = level_bandwidth(setting, setting.weights_memory)
-    loaded = setting.weights_memory == setting.levels[-1]
-    share = by_kernel(table, setting, lambda k: k.bandwidth_share, 1.0) if loaded else 1.0
-    hidden = by_kernel(table, setting, lambda k: k.hidden_share, 0.0)
-    seconds = found.weights / (rate * share)
+    loaded = setting.weights_memory == setting.main_memory
+    share = by_kernel(table, setting, lambda kernel: kernel.bandwidth_share) if loaded else 1.0
+    hidden = by_kernel(table, setting, lambda kernel: kernel.hidden_share)
+    seconds = crossing.weights / (rate * share)
     if setting.overlap != "cold_weights_add":
-        return found.missed * xp.maximum(seconds - body, 0.0)
-    return found.missed * xp.maximum(seconds - body, (1.0 - hidden) * seconds)
-
-
-def _said(found: Streams, memory: dict[str, Value], level: str) -> TransferExpression:
-    return TransferExpression(found.moved[level], memory[level])
+        return crossing.missed * xp.maximum(seconds - body, 0.0)
+    return crossing.missed * xp.maximum(seconds - body, (1.0 - hidden) * seconds)
 
 
 KIND = SimdCores()

@@ -1,7 +1,8 @@
-"""Bytes across the levels of a core's caches: activations, weights that a run finds warm, threads.
+"""Bytes across the cache levels of CPU cores: activations, warm weights, shared by threads.
 
-Activations live where `perfmodel.cost.residency` has them. Weights of a warm run are found in the
-nearest cache that holds the network; at the edge of a shared cache that is no step but a ramp.
+Activations are placed as in `perfmodel.cost.residency`. Weights of a warm run are read from the
+nearest cache that holds the network; at the capacity of a shared cache the transition is a ramp,
+not a step.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from perfmodel.cost.residency import (
 )
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import bandwidth
-from perfmodel.workload.lower import WEIGHT, OperatorTable
+from perfmodel.workload.operator_table import WEIGHT, OperatorTable
 
 
 @dataclass(slots=True)
@@ -31,17 +32,17 @@ class Streams:
     ----------
     traffic
         Level -> bytes across its boundary, weights included.
-    moved
-        Level -> those that its bandwidth is charged with: weights from the last level are not among
-        them, but those that every level before it passes on are.
+    charged
+        Level -> bytes charged to its bandwidth: weights from the last level are excluded, those
+        that it passes on from farther levels included.
     weights
         Bytes of weights that a row reads.
     missed
-        Share of them that comes from the memory that stores them.
+        Share of them read from the memory that stores them.
     """
 
     traffic: dict[str, Value]
-    moved: dict[str, Value]
+    charged: dict[str, Value]
     weights: Value
     missed: Value
 
@@ -49,19 +50,20 @@ class Streams:
 def level_bandwidth(setting: Setting, level: str) -> Value:
     """Return bytes per second that all threads together draw from a level.
 
-    Each thread draws what one core can, until together they saturate what the level gives.
+    Each thread draws the bandwidth of one core, until together they saturate the level.
     """
     rate = bandwidth(setting, level)
-    alone = setting.memory(level).unit_bandwidth
-    if alone is None or setting.bare:
+    per_unit = setting.memory(level).unit_bandwidth
+    if per_unit is None or setting.bare:
         return rate
-    return setting.xp.minimum(rate, alone * setting.engine.units)
+    return setting.xp.minimum(rate, per_unit * setting.engine.units)
 
 
 def missed(setting: Setting, level: str, everything: Value) -> Value:
-    """Return the share of a working set, read again and again, that a cache does not hold.
+    """Return the share of a repeatedly read working set that misses a cache.
 
-    A step at its usable capacity; in proportion between the ends of its ramp where it states one.
+    A step at its usable capacity or, if it states a ramp,
+    ``clip((bytes - start) / (end - start), 0, 1)``.
 
     Notes
     -----
@@ -79,31 +81,33 @@ def missed(setting: Setting, level: str, everything: Value) -> Value:
 
 
 def streams(table: OperatorTable, setting: Setting) -> Streams:
-    """Return what crosses each level."""
+    """Return the bytes that cross each level."""
     access = table.accesses
     assert access is not None
-    moved = access_bytes(table, setting)
+    accessed = access_bytes(table, setting)
     weight = (access.tensor == WEIGHT)[:, None]
-    others, weights = moved * ~weight, moved * weight
+    others, weights = accessed * ~weight, accessed * weight
     xp = setting.xp
     everything = footprint_bytes(table, setting) if setting.warm else xp.asarray(np.inf)
     everything = xp.reshape(xp.asarray(everything, dtype=float), (1, -1))
-    main, store = setting.levels[-1], setting.weights_memory
+    main, store = setting.main_memory, setting.weights_memory
     traffic: dict[str, Value] = {}
     charged: dict[str, Value] = {}
     kept_away: Value = 1.0
-    away: Value = 1.0
-    whole = sum_by_row(weights, table, setting)
+    crossing_share: Value = 1.0
+    all_weights = sum_by_row(weights, table, setting)
     for level in setting.levels:
-        through = sum_by_row(others * away, table, setting)
-        passing = whole * kept_away
+        through = sum_by_row(others * crossing_share, table, setting)
+        passing = all_weights * kept_away
         if level == main:
             traffic[level] = charged[level] = through
             traffic[store] = traffic.get(store, 0.0) + passing
         elif setting.has_memory(level):
-            # What a nearer level misses comes through this one, wherever it is from.
+            # Misses of nearer levels pass through this one, from any source.
             traffic[level] = charged[level] = through + passing
         if level != main:
-            away = away * crossing(table, setting, usable_capacity(setting, level))
+            crossing_share = crossing_share * crossing(
+                table, setting, usable_capacity(setting, level)
+            )
             kept_away = kept_away * missed(setting, level, everything)
-    return Streams(traffic, charged, whole, kept_away)
+    return Streams(traffic, charged, all_weights, kept_away)

@@ -1,7 +1,7 @@
-"""How a kernel cuts its loops: register tiles with their remainders, pixels at a padded edge.
+"""Loop tiling of a CPU kernel: register tiles with remainders, pixels at a padded edge.
 
-Every function is pure over arrays that broadcast, and continuous: a tile that is begun counts in
-proportion until it holds one row, so that extents between whole numbers have a value and a slope.
+Every function is pure over arrays that broadcast, and continuous: a partial tile counts in
+proportion until it holds one row, so that fractional extents have a value and a derivative.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from perfmodel.workload.shapes import Nests
 
 
 class RegisterTiles(NamedTuple):
-    """Tiles of one size: how many, and how many rows (pixels, vectors) each holds."""
+    """Tiles of one size: their number, and the rows (pixels, vectors) in each."""
 
     count: Value
     rows: Value
 
 
 class Edges(NamedTuple):
-    """Outputs along one axis of a convolution, and the taps that fall on the image.
+    """Outputs along one axis of a convolution, and their taps on the image.
 
     Attributes
     ----------
     inside
-        Outputs whose whole window is on the image.
+        Outputs with the full window on the image.
     padded
-        Outputs whose window reaches into the padding.
+        Outputs with part of the window on the padding.
     taps
         Taps on the image, summed over all outputs of the axis.
     """
@@ -38,9 +38,9 @@ class Edges(NamedTuple):
 
 
 def blocks(extent: Value, size: Value) -> Value:
-    """Return the blocks of `size` that cover an extent (channels padded to the vector).
+    """Return the number of blocks of `size` that cover an extent (channels padded to the vector).
 
-    ``ceil(extent / size)`` of whole extents, in proportion between them.
+    ``ceil(extent / size)`` for integers, linear in between.
     """
     xp = namespace(extent, size)
     full = xp.floor(extent / size)
@@ -48,7 +48,7 @@ def blocks(extent: Value, size: Value) -> Value:
 
 
 def pieces(extent: Value, size: Value) -> tuple[RegisterTiles, RegisterTiles]:
-    """Return the full pieces of `size` of an extent, and the piece of what is left."""
+    """Return the full pieces of `size` in an extent, and the remainder as a piece."""
     xp = namespace(extent, size)
     full = xp.floor(extent / size)
     left = extent - full * size
@@ -56,10 +56,10 @@ def pieces(extent: Value, size: Value) -> tuple[RegisterTiles, RegisterTiles]:
 
 
 def row_tiles(rows: Value, size: Value) -> tuple[RegisterTiles, RegisterTiles, RegisterTiles]:
-    """Return the tiles of a run of rows: full ones, a half one, and one of what is left.
+    """Return the tiles of a run of rows: full ones, a half one, and the remainder.
 
-    A kernel of `size` rows works the remainder off with its smaller siblings: 11 pixels are a tile
-    of 6, one of 3 and one of 2.
+    A kernel with `size` rows has smaller variants for the remainder: 11 pixels are a tile of 6, one
+    of 3 and one of 2.
     """
     xp = namespace(rows, size)
     full = xp.floor(rows / size)
@@ -75,11 +75,11 @@ def row_tiles(rows: Value, size: Value) -> tuple[RegisterTiles, RegisterTiles, R
 
 
 def edges(inputs: Value, outputs: Value, kernel: Value, stride: Value, dilation: Value) -> Edges:
-    """Return where the windows of one axis of a convolution lie.
+    """Return the positions of a convolution's windows relative to the image along one axis.
 
-    The padding before the image is the larger half of what the outputs reach beyond it, as
-    frameworks have it for odd kernels. Exact for a dilation of 1, and where no window misses the
-    image on both sides by more than its taps.
+    The padding before the image is half of the total, rounded up, as in frameworks for odd kernels.
+    Exact for a dilation of 1, and where no window misses the image on both sides by more than its
+    taps.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ def edges(inputs: Value, outputs: Value, kernel: Value, stride: Value, dilation:
     """
     xp = namespace(inputs, outputs, kernel, stride)
     reach = dilation * (kernel - 1.0)
-    beyond = xp.maximum((outputs - 1.0) * stride + reach + 1.0 - inputs, 0.0)
-    before = blocks(beyond, 2.0)
-    after = beyond - before
+    padding = xp.maximum((outputs - 1.0) * stride + reach + 1.0 - inputs, 0.0)
+    before = blocks(padding, 2.0)
+    after = padding - before
     left = xp.minimum(blocks(before, stride), outputs)
     right = xp.minimum(blocks(after, stride), outputs)
     # Window i from the edge misses (padding - i x stride) / dilation of its taps.
@@ -102,9 +102,9 @@ def edges(inputs: Value, outputs: Value, kernel: Value, stride: Value, dilation:
 
 
 def nest_edges(nests: Nests) -> tuple[Edges, Edges]:
-    """Return where the windows of nests lie, down the image and across it."""
-    down, across, tall, wide = nests.window_steps
+    """Return the positions of windows of nests, along rows and along columns."""
+    down, across, row_dilation, column_dilation = nests.window_steps
     return (
-        edges(nests.in_rows, nests.out_rows, nests.kernel_rows, down, tall),
-        edges(nests.in_columns, nests.out_columns, nests.kernel_columns, across, wide),
+        edges(nests.in_rows, nests.out_rows, nests.kernel_rows, down, row_dilation),
+        edges(nests.in_columns, nests.out_columns, nests.kernel_columns, across, column_dilation),
     )

@@ -1,4 +1,4 @@
-"""Seconds of what runs on the vector units beside the kernels of `perfmodel.kinds.simd.kernels`."""
+"""Seconds of elementwise work on the vector units of CPU cores, outside `simd.kernels`."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import reduce_rows
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.view import or_else
-from perfmodel.kinds.rates import MATRIX_KINDS, vector_peak, vector_rates
+from perfmodel.hardware.kernel import KernelConstants
+from perfmodel.kinds.rates import MATRIX_KINDS, row_classes, vector_peak, vector_rates
 from perfmodel.kinds.simd.constants import SimdKernel
 from perfmodel.kinds.simd.kernels import KERNEL_OF
-from perfmodel.workload.lower import KEPT, WEIGHT, OperatorTable
+from perfmodel.workload.operator_table import PERSISTENT, WEIGHT, OperatorTable
 
-#: Functions that a kernel applies while it stores its sums: onnxruntime's, the one runtime whose
-#: kernels state constants here (Conv Add and Conv Activation fusion, folded normalisation). Other
-#: activations that it fuses are passes of their own in time, as its node times show.
+#: Functions that a kernel applies while it stores its sums, in onnxruntime, the only runtime with
+#: constants here (Conv Add and Conv Activation fusion, folded normalisation). Other activations
+#: that it fuses cost a separate pass, as its node times show.
 _STORED_WITH = frozenset({"relu", "add", "batch_norm", "sub", "mul"})
 
 
 def vector_seconds(table: OperatorTable, setting: Setting) -> Value:
     """Return seconds of elementwise work of each row, ``(rows, points)``.
 
-    What a kernel does while it stores its sums goes at the peak; any other function that rides on
-    it is a pass of its own over the output. A product that broadcasts one activation over another
-    (the scale of squeeze and excite) runs on the plain layout, between two conversions.
+    Functions applied while a kernel stores its sums run at the peak; any other fused function is a
+    separate pass over the output. A product that broadcasts one activation over another (the scale
+    of squeeze and excite) runs on the plain layout, between two conversions.
     """
     rates = vector_rates(table, setting)
     passes = [
@@ -34,7 +34,7 @@ def vector_seconds(table: OperatorTable, setting: Setting) -> Value:
     ]
     xp = setting.xp
     if any(passes):
-        shares = by_kernel(table, setting, lambda kernel: kernel.rider_share, 1.0)
+        shares = by_kernel(table, setting, lambda kernel: kernel.rider_share)
         _, peak = vector_peak(setting)
         rates = xp.where(np.array(passes)[:, None], peak * shares, rates)
     seconds = table.vector_ops / rates
@@ -43,9 +43,11 @@ def vector_seconds(table: OperatorTable, setting: Setting) -> Value:
     if each is None or not any(products):
         return seconds
     least, most = _extremes(table, setting)
-    apart = np.array(products)[:, None] & (least < most)
+    broadcasts = np.array(products)[:, None] & (least < most)
     return xp.where(
-        apart, xp.maximum(seconds, each * most / (setting.clock * setting.engine.units)), seconds
+        broadcasts,
+        xp.maximum(seconds, each * most / (setting.clock * setting.engine.units)),
+        seconds,
     )
 
 
@@ -53,7 +55,7 @@ def _extremes(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
     """Return the elements of the smallest and the largest activation of each row."""
     access = table.accesses
     assert access is not None
-    other = np.isin(access.tensor, (WEIGHT, KEPT))[:, None]
+    other = np.isin(access.tensor, (WEIGHT, PERSISTENT))[:, None]
     xp = setting.xp
     small = xp.where(other, np.inf, access.elements)
     large = xp.where(other, 0.0, access.elements)
@@ -70,11 +72,10 @@ def _extremes(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
 
 
 def by_kernel(
-    table: OperatorTable, setting: Setting, constant: Callable[[SimdKernel], Value], default: float
+    table: OperatorTable, setting: Setting, constant: Callable[[KernelConstants], Value]
 ) -> Value:
     """Return a constant of the kernel of each row, ``(rows, 1 or points)``."""
-    values = [
-        or_else(constant(setting.kernel(KERNEL_OF.get(row.kind, row.kind), SimdKernel)), default)
-        for row in table.rows
-    ]
-    return by_row(values, table.points, setting.xp)
+    rows, index = row_classes(table, "simd kernels", lambda row: row.kind)
+    names = (KERNEL_OF.get(row.kind, row.kind) for row in rows)
+    values = [constant(setting.constants(name, SimdKernel)) for name in names]
+    return by_row(values, table.points, setting.xp)[index]

@@ -1,6 +1,6 @@
-"""Row-stationary arrays: sets of elements that each slide a filter row over an input row.
+"""Row-stationary arrays: sets of elements, each sliding a filter row over an input row.
 
-`counts` says what a mapping costs, `choose` finds one; `kind` costs a table.
+`counts` has the cost of a mapping, `choose` searches for the best one; `kind` costs a table.
 """
 
 from typing import TYPE_CHECKING

@@ -1,9 +1,10 @@
-"""What a mapping of a layer costs on a row-stationary array: cycles, and accesses by level.
+"""Cost of a mapping on a row-stationary array: cycles, and accesses by level.
 
-A set of elements does one two-dimensional convolution: each element slides one filter row over one
-input row, sums run up the column. A pass loads p x t filters and q x r channels and streams a strip
-of e output rows; passes run over the m filters that the buffer holds, then channels, then strips,
-then filter groups (Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017).
+A set of elements computes one two-dimensional convolution: each element slides one filter row over
+one input row, and partial sums move up the column. A pass loads p x t filters and q x r channels
+and streams a strip of e output rows; passes iterate over the m filters that the buffer holds, then
+channels, then strips, then filter groups (Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1),
+2017).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMappi
 
 
 class Folds(NamedTuple):
-    """A window too large for the array or a scratchpad, cut into pieces that add to one sum.
+    """Split of a window that exceeds the array or a scratchpad into pieces with a common sum.
 
     Attributes
     ----------
@@ -32,7 +33,7 @@ class Folds(NamedTuple):
 
 
 class RowCounts(NamedTuple):
-    """What one execution of a layer costs; counts are of words.
+    """Cost of one execution of a layer; counts are in words.
 
     Attributes
     ----------
@@ -41,20 +42,20 @@ class RowCounts(NamedTuple):
     column_cycles
         Clocks of one output column in a pass.
     fill_cycles
-        Clocks of a pass in which no product is made: filters and the first window come, the last
-        sums leave.
+        Clocks of a pass without products: load of filters and the first window, drain of the last
+        sums.
     active
-        Elements of a full pass that work.
+        Active elements of a full pass.
     macs
         Multiply-accumulates.
     array_words
-        Words over wires between elements, and from and to the buffer.
+        Words over wires between elements, and to and from the buffer.
     buffer_input, buffer_sum
         Words between buffer and array.
     dram_input, dram_filter, dram_output
-        Words from and to main memory, uncompressed.
+        Words to and from main memory, uncompressed.
     padded_input
-        Words of `dram_input` with the padding that the array sees, for densities that count it.
+        Words of `dram_input` including padding as seen by the array, for densities that count it.
     """
 
     passes: Value
@@ -73,21 +74,21 @@ class RowCounts(NamedTuple):
 
 
 def _pieces(a: Value, b: Value, relaxed: bool) -> Value:
-    """Return how many pieces of `b` hold `a`; relaxed, without rounding up but for the first."""
+    """Return the number of pieces of `b` that cover `a`; relaxed: fractional, at least one."""
     if not relaxed:
         return ceil_div(a, b)
-    # At one whole piece the slope is that of fewer, as a mapping made for a little more has it.
+    # At exactly one piece the derivative is zero, like that from below.
     return namespace(a, b).where(a > b * (1.0 + 1e-12), a / b, 1.0)
 
 
 def _padding(
     padding: Value, outputs: Value, piece: Value, pieces: Value, step: Value, xp: Any
 ) -> Value:
-    """Return padding rows (or columns) of all strips together; low strips reach into it twice."""
+    """Return padding rows (or columns) of all strips; short strips may overlap it repeatedly."""
     before = xp.floor(xp.maximum(padding, 0.0) / 2.0)
     after = xp.maximum(padding, 0.0) - before
     each = step * piece
-    # The last strip is ragged; the one before it ends as many rows above.
+    # The last strip may be shorter, so that padding behind it extends into the strips before.
     ragged = step * (outputs - xp.maximum(pieces - 1.0, 0.0) * piece)
     behind = xp.maximum(after - ragged, 0.0)
     total = before + after
@@ -98,7 +99,7 @@ def _padding(
 
 
 def folds(layer: GroupedConvolution, array: PeArray) -> Folds:
-    """Return how a window is cut: a piece has at most `height` rows and a scratchpad of columns."""
+    """Return the split of a window: at most `height` rows and a scratchpad of columns per piece."""
     xp = namespace(*layer, *array)
     rows = ceil_div(layer.kernel_rows, array.height)
     widest = xp.minimum(array.input_words, array.filter_words)
@@ -109,9 +110,9 @@ def folds(layer: GroupedConvolution, array: PeArray) -> Folds:
 
 
 def sets_that_fit(rows: Value, kernel_rows: Value, array: PeArray) -> Value:
-    """Return the sets of `rows` columns that fit side by side; 0 where not even one does.
+    """Return the number of sets of `rows` columns that fit in parallel; 0 if not even one does.
 
-    A strip wider than the array is cut into blocks that stack on its height.
+    A strip wider than the array is split into blocks stacked along its height.
     """
     xp = namespace(rows, kernel_rows, *array)
     high = xp.floor(array.height / kernel_rows + 1e-9)
@@ -121,7 +122,11 @@ def sets_that_fit(rows: Value, kernel_rows: Value, array: PeArray) -> Value:
 
 
 def buffer_demand(layer: GroupedConvolution, mapping: RowMapping) -> Value:
-    """Return words of partial sums and inputs that the buffer holds during a pass."""
+    """Return words of partial sums and inputs in the buffer during a pass.
+
+    In the letters of Chen et al., with ``F`` output columns, ``R`` kernel rows, ``W`` input columns
+    and stride ``U``: ``n m e F + n q r (U (e - 1) + R) W``, for each parallel group.
+    """
     m = mapping
     sums = m.group_sets * m.images * m.filters * m.rows * layer.out_columns
     high = layer.row_stride * (m.rows - 1.0) + layer.reach_rows
@@ -137,7 +142,7 @@ def _spans(
     strips: Value,
     blocks: Value,
 ) -> tuple[Value, Value, Value, Value]:
-    """Return input rows and columns of all strips together: of pieces, and without padding."""
+    """Return input rows and columns of all strips: those of pieces, and without padding."""
     xp = namespace(*layer, *mapping, blocks)
 
     def span(outputs: Value, pieces: Value, step: Value, reach: Value) -> Value:
@@ -145,7 +150,7 @@ def _spans(
 
     rows = span(layer.out_rows, strips, layer.row_stride, layer.reach_rows)
     wide = span(layer.out_columns, blocks, layer.column_stride, layer.reach_columns)
-    # A piece of a folded window reaches over its own rows and columns only.
+    # A piece of a folded window spans only its own rows and columns.
     reach = (cut.kernel_rows - 1.0) * layer.row_dilation + 1.0
     piece_rows = span(layer.out_rows, strips, layer.row_stride, reach) * cut.rows
     reach = (cut.kernel_columns - 1.0) * layer.column_dilation + 1.0
@@ -169,7 +174,9 @@ def _cycles(
     high: Value,
     pass_rows: Value,
 ) -> tuple[Value, Value]:
-    """Return the clocks of an output column of a pass, and those in which no product is made.
+    """Return the clocks of an output column of a pass, and its clocks without products.
+
+    The former are ``max(taps, sums / sum_bus, inputs * min(stride, kernel columns) / input_bus)``.
 
     Parameters
     ----------
@@ -202,21 +209,21 @@ def count(
     blocks: Value = 1.0,
     relaxed: bool = False,
 ) -> RowCounts:
-    """Return what a layer costs under a mapping.
+    """Return the cost of a layer under a mapping.
 
     Parameters
     ----------
     layer, mapping, array
         Numbers or arrays that broadcast.
     blocks
-        Pieces of the output columns, for rows that the buffer cannot hold.
+        Blocks of the output columns, for rows that exceed the buffer.
     relaxed
-        Count pieces as if the last one took its share only: smooth in the layer, never above.
+        Count the last piece as a fraction: smooth in the layer, never above the exact count.
 
     Notes
     -----
-    The clocks of an output column are the longest of its products (p q S), of the partial sums that
-    come from and go to the buffer, and of the inputs that the buses bring.
+    The clocks of an output column are the maximum of its products (p q S), of the transfers of
+    partial sums to and from the buffer, and of inputs on the buses.
 
     ``matrix = cycles / clock``
         Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017
@@ -251,7 +258,7 @@ def count(
     column_cycles, fill_cycles = _cycles(layer, m, array, cut, groups, high, pass_rows)
     cycles = passes * (images * columns * column_cycles + fill_cycles)
 
-    # Each filter row to every column, each input row to every element that slides over it.
+    # Each filter row goes to every column, each input row to every element that slides over it.
     to_elements = weights * layer.out_rows * image_groups * blocks
     to_elements = to_elements + buffer_input * m.filter_sets * (high * cut.kernel_rows / pass_rows)
     depth = cut.kernel_rows * m.channel_sets

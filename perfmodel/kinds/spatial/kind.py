@@ -1,4 +1,4 @@
-"""The kind `spatial`: what a table costs on a row-stationary array."""
+"""The kind `spatial`: cost of a table on a row-stationary array."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.spatial.choose import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import RowCounts, count
-from perfmodel.kinds.spatial.energy import AccessEnergy, energy_parts, scratchpad_words
-from perfmodel.kinds.spatial.rlc import RLC_WORDS_A_VALUE
+from perfmodel.kinds.spatial.energy import (
+    RLC_WORDS_A_VALUE,
+    AccessEnergy,
+    energy_parts,
+    scratchpad_words,
+)
 from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray
 from perfmodel.kinds.spatial.spec import RowStationaryArray
 from perfmodel.workload.shapes import Nests
 
 
 class Spatial(ArrayKind[RowStationaryArray]):
-    """Time of a row = the slower of the array's passes and main memory, plus launch."""
+    """Time of a row = max of the array's passes and main memory, plus launch."""
 
     name = "spatial"
     spec = RowStationaryArray
@@ -26,8 +30,8 @@ class Spatial(ArrayKind[RowStationaryArray]):
     def counts(self, run: NestRun, engine: RowStationaryArray) -> Counts:
         """Return passes, words at every level and their energies, under the best mapping."""
         setting, rows, times, xp = run.setting, run.rows, run.times, run.xp
-        main, clock, word = setting.levels[-1], setting.clock, engine.word
-        # Where main memory states none: 200 products per word (Chen et al., ISCA 2016).
+        main, clock, word = setting.main_memory, setting.clock, engine.word
+        # Default if main memory states none: 200 products per word (Chen et al., ISCA 2016).
         per_byte = or_else(setting.memory(main).energy_per_byte, 200.0 * engine.mac_energy / word)
         costs = AccessCosts(
             engine.array_energy, engine.buffer_energy, per_byte * word, engine.clock_energy
@@ -51,14 +55,13 @@ class Spatial(ArrayKind[RowStationaryArray]):
             relaxed=setting.relaxed,
         ).counts
         summed = RowCounts(*(rows(xp.asarray(v) * times) for v in counts))
-        cycles = summed.cycles
-        terms = {"matrix": (cycles, clock)}
+        terms = {"matrix": (summed.cycles, clock)}
         inputs, filters, outputs = _dram_bytes(counts, run, engine)
         maps, loaded = rows((inputs + outputs) * times), rows(filters * times)
-        moved = maps + loaded + run.outside
+        dram_bytes = maps + loaded + run.outside
         if engine.feature_maps_wait:
             terms["feature_maps"] = maps, bandwidth(setting, main)
-        made = 1.0 - engine.input_zeros if engine.zero_gating else 1.0
+        product_share = 1.0 - engine.input_zeros if engine.zero_gating else 1.0
         each = AccessEnergy(
             engine.mac_energy,
             engine.scratchpad_energy,
@@ -66,30 +69,44 @@ class Spatial(ArrayKind[RowStationaryArray]):
             engine.buffer_energy,
             engine.clock_energy,
         )
-        energy = energy_parts(summed, each, 0.0, kept=made, fill=(maps + loaded) / word)
+        energy = energy_parts(
+            summed, each, 0.0, product_share=product_share, fill=(maps + loaded) / word
+        )
         del energy["clock network"]
         active = rows(counts.active * counts.cycles * times)
-        detail = {
-            "passes": summed.passes,
-            "cycles": cycles,
-            "active_elements": active / xp.maximum(cycles, 1.0),
-            "element_utilization": run.macs
-            / xp.maximum(cycles * engine.height * engine.width, 1.0),
-            "scratchpad_words": scratchpad_words(summed, made),
-            "array_words": summed.array_words,
-            "buffer_words": summed.buffer_input + summed.buffer_sum,
-            "dram_words": moved / word,
-        }
         return Counts(
             terms,
-            {main: moved},
-            detail,
+            {main: dram_bytes},
+            _detail(summed, active, dram_bytes, run, engine, product_share),
             energy,
             {"clock network": clock * engine.clock_energy},
             vector=run.table.vector_ops,
             traffic_model="row stationary: inputs again for every group of filters that the "
             "buffer holds, filters for every strip of rows",
         )
+
+
+def _detail(
+    summed: RowCounts,
+    active: Value,
+    dram_bytes: Value,
+    run: NestRun,
+    engine: RowStationaryArray,
+    product_share: Value,
+) -> dict[str, Value]:
+    """Return columns of each row; `active` is the sum over clocks of active elements."""
+    cycles = run.xp.maximum(summed.cycles, 1.0)
+    return {
+        "passes": summed.passes,
+        "cycles": summed.cycles,
+        "active_elements": active / cycles,
+        "element_utilization": run.macs
+        / run.xp.maximum(summed.cycles * engine.height * engine.width, 1.0),
+        "scratchpad_words": scratchpad_words(summed, product_share),
+        "array_words": summed.array_words,
+        "buffer_words": summed.buffer_input + summed.buffer_sum,
+        "dram_words": dram_bytes / engine.word,
+    }
 
 
 def layers_of(nests: Nests) -> GroupedConvolution:
@@ -112,9 +129,9 @@ def layers_of(nests: Nests) -> GroupedConvolution:
 def _dram_bytes(
     counts: RowCounts, run: NestRun, engine: RowStationaryArray
 ) -> tuple[Value, Value, Value]:
-    """Return bytes of inputs, filters and outputs of each nest; none for what stays in a kernel."""
-    xp, there = run.xp, run.there
-    x, w, y = (width * crosses for width, crosses in zip(run.widths, there, strict=True))
+    """Return bytes of inputs, filters and outputs of each nest; 0 if they stay in a kernel."""
+    xp, leaving = run.xp, run.there
+    x, w, y = (width * crosses for width, crosses in zip(run.widths, leaving, strict=True))
     if engine.compression:
         dense = counts.padded_input / xp.maximum(counts.dram_input, 1.0) * RLC_WORDS_A_VALUE
         x = x * xp.minimum(1.0, (1.0 - engine.input_zeros) * dense)

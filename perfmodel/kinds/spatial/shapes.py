@@ -1,4 +1,4 @@
-"""What the row-stationary formulas take: a layer, an array, a mapping; arrays that broadcast."""
+"""Inputs of the row-stationary formulas: a layer, an array, a mapping; arrays that broadcast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from perfmodel.arrays import Value, namespace
 
 
 def ceil_div(a: Value, b: Value) -> Value:
-    """Return how many pieces of `b` hold `a`; quotients that are whole but for rounding stay so."""
+    """Return ``ceil(a / b)``; quotients within rounding of an integer are not rounded up."""
     return namespace(a, b).ceil(a / b - 1e-9)
 
 
@@ -18,15 +18,15 @@ class GroupedConvolution(NamedTuple):
     Attributes
     ----------
     groups, images
-        Independent products, and inputs that share the filters.
+        Independent products, and inputs with shared filters.
     filters, channels
         Output and input channels of one group.
     out_rows, out_columns, kernel_rows, kernel_columns
-        Extents.
+        Extents of outputs and kernel.
     row_stride, column_stride, row_dilation, column_dilation
         Steps of the window, and between its taps.
     in_rows, in_columns
-        Real extents of the input, without padding.
+        Extents of the input without padding.
     """
 
     groups: Value
@@ -46,7 +46,7 @@ class GroupedConvolution(NamedTuple):
 
     @property
     def macs(self) -> Value:
-        """Multiply-accumulates."""
+        """Number of multiply-accumulates."""
         return (
             self.groups
             * self.images
@@ -91,7 +91,7 @@ class PeArray(NamedTuple):
     buffer_words
         Words of the buffer that hold feature maps and partial sums.
     filter_bus, input_bus, sum_bus
-        Words a clock from buffer to array; as many partial sums come back.
+        Words per clock from buffer to array; as many partial sums return.
     """
 
     height: Value
@@ -106,12 +106,12 @@ class PeArray(NamedTuple):
 
 
 class RowMapping(NamedTuple):
-    """How a layer is cut into passes; the letters are those of Chen et al. (JSSC 2017).
+    """Split of a layer into passes; letters as in Chen et al. (JSSC 2017).
 
     Attributes
     ----------
     images
-        n: inputs of a pass.
+        n: inputs per pass.
     filters
         m: filters whose partial sums the buffer holds.
     rows
@@ -119,9 +119,9 @@ class RowMapping(NamedTuple):
     set_filters, set_channels
         p and q: filters and channels interleaved in one element.
     channel_sets, filter_sets
-        r and t: sets of elements side by side that work on other channels, and other filters.
+        r and t: parallel sets of elements for other channels, and for other filters.
     group_sets
-        Sets side by side that work on other groups; 1 in the chip.
+        Parallel sets for other groups; 1 in the published chip.
     """
 
     images: Value
@@ -135,14 +135,14 @@ class RowMapping(NamedTuple):
 
 
 class AccessCosts(NamedTuple):
-    """Energies of what a mapping can change; only their ratios matter to `choose`.
+    """Energies that depend on the mapping; only their ratios matter to `choose`.
 
     Attributes
     ----------
     array, buffer, dram
-        Joule of a word to or from each level.
+        Joules per word to or from each level.
     clock
-        Joule of a clock: what its network takes, whatever the elements do.
+        Joules per clock of the clock network, independent of activity.
     """
 
     array: Value

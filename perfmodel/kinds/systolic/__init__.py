@@ -1,7 +1,7 @@
 """Systolic arrays: folds of matrix products on a grid of processing elements.
 
 `folds` counts cycles and SRAM accesses of output-, weight- and input-stationary arrays, `stalls`
-what a slow memory adds; `kind` costs a table with them.
+the waits for a slow memory; `kind` costs a table with them.
 """
 
 from perfmodel.kinds.systolic.folds import gemm, gemm_cycles

@@ -13,8 +13,8 @@ input_stationary   K     M     N     ``T + 2 rows + columns - 2``
 
 and there are ``ceil(S_R / rows) * ceil(S_C / columns)`` folds: Samajdar et al., "A systematic
 methodology for characterizing scalability of DNN accelerators using SCALE-Sim", ISPASS 2020. The
-skew of the operands fills and drains the array in ``rows + columns - 2`` cycles; a stationary
-operand takes ``rows`` more to load.
+operands' skew fills and drains the array in ``rows + columns - 2`` cycles; a stationary operand
+requires ``rows`` more to load.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from perfmodel.arrays import Value, namespace
 Dataflow: TypeAlias = Literal["output_stationary", "weight_stationary", "input_stationary"]
 Replication: TypeAlias = Literal["none", "diagonal", "side_by_side"]
 
-#: Dataflow -> which of M, N, K lies along the rows, along the columns, and is streamed.
+#: Dataflow -> which of M, N, K is mapped to the rows, to the columns, and streamed.
 DATAFLOWS: Final = {
     "output_stationary": ("m", "n", "k"),
     "weight_stationary": ("k", "n", "m"),
@@ -39,18 +39,18 @@ DATAFLOWS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ArrayRun:
-    """What a matrix product costs on an array; every number broadcasts over the inputs.
+    """Cost of a matrix product on an array; every number broadcasts over the inputs.
 
-    Whole numbers where every input is one.
+    Integers if every input is one.
 
     Attributes
     ----------
     rows, columns
-        Of the array.
+        Extents of the array.
     dataflow
-        What stays in the processing elements.
+        Operand that is stationary in the processing elements.
     spatial_rows, spatial_columns, streamed
-        Extents along the rows and the columns of the array, and through it; of one group.
+        Extents along the rows and the columns of the array, and streamed through it; of one group.
     row_folds, column_folds
         Folds of one group along the rows and the columns.
     packed
@@ -58,19 +58,19 @@ class ArrayRun:
     folds
         Folds of all groups, one array.
     fold_cycles
-        Cycles of one fold by itself.
+        Cycles of a single fold.
     interval_cycles
-        Cycles from the start of a fold to that of the next.
+        Cycles between the starts of consecutive folds.
     cycles
-        Of all folds.
+        Cycles of all folds.
     macs
         Multiply-accumulates.
     input_reads, weight_reads
         Elements read from the SRAM.
     output_writes
-        Elements written to it: partial sums of every fold along K.
+        Elements written to the SRAM: partial sums of every fold along K.
     output_reads
-        Partial sums that come back to be added to.
+        Partial sums read back for accumulation.
     """
 
     rows: Value
@@ -99,7 +99,7 @@ class ArrayRun:
 
     @property
     def mapping_efficiency(self) -> Value:
-        """Share of the processing elements that hold something, over all folds."""
+        """Share of the processing elements that are in use, over all folds."""
         return self.macs / (self.folds * self.rows * self.columns * self.streamed)
 
 
@@ -118,7 +118,7 @@ def gemm(
     arrays: Value = 1,
     relaxed: bool = False,
 ) -> ArrayRun:
-    """Return what ``C[M, N] += A[M, K] B[K, N]`` costs on a systolic array.
+    """Return the cost of ``C[M, N] += A[M, K] B[K, N]`` on a systolic array.
 
     Parameters
     ----------
@@ -130,21 +130,22 @@ def gemm(
     dataflow
         ``output_stationary``, ``weight_stationary`` or ``input_stationary``.
     shadow_weights
-        A second register holds the next fold's stationary operand, so that its load hides behind
-        this fold. The first load stays.
+        A second register holds the next fold's stationary operand, so that its load overlaps with
+        the current fold. Only the first load remains.
     overlap_folds
-        The next fold's operands enter while this one drains: a fold takes as long as its stream,
-        or as long as the rows take to load or drain. Loads need `shadow_weights` for it.
+        The next fold's operands enter while the current one drains: the interval is the length of
+        the stream, or of the load or drain of the rows. With a stationary operand it requires
+        `shadow_weights`.
     groups
         Independent products of this shape, such as the channels of a depthwise convolution.
     replication
-        ``none``: one group at a time. ``diagonal``: as many as fit along the diagonal, all that
-        wires along rows and columns allow. ``side_by_side``: as many as fit into the rectangle,
-        where each group's operands reach it by wires of their own.
+        ``none``: one group at a time. ``diagonal``: as many as fit along the diagonal, the most
+        that wires along rows and columns allow. ``side_by_side``: as many as fit into the
+        rectangle, with separate wires to each group's operands.
     arrays
-        Arrays that share the folds.
+        Arrays that divide the folds among them.
     relaxed
-        Counts of folds as they have a slope: the ratio, at least one.
+        Use the continuous form of fold counts: the ratio, at least one.
 
     Returns
     -------
@@ -171,7 +172,7 @@ def gemm(
     row_folds = _ceil_div(high, rows, relaxed)
     column_folds = _ceil_div(wide, columns, relaxed)
     packed = _packed(high, wide, rows, columns, replication, relaxed)
-    # A group by itself is no rounding: expected numbers of experts are fractions.
+    # Single groups are not rounded: expected numbers of experts are fractional.
     packs = groups if isinstance(packed, int) else _packs(groups, packed, relaxed)
     folds = packs * row_folds * column_folds
     load = 0 if dataflow == "output_stationary" else rows
@@ -233,13 +234,13 @@ def gemm_cycles(
     dataflow
         ``output_stationary``, ``weight_stationary`` or ``input_stationary``.
     shadow_weights, overlap_folds, groups, replication
-        As `gemm` takes them.
+        As in `gemm`.
 
     Returns
     -------
     int, float or array
-        The count of cycles, not the index of the last one (which SCALE-Sim reports, one less).
-        Whole numbers where every input is one.
+        Number of cycles, not the index of the last one (which SCALE-Sim reports, one less). An
+        integer if every input is one.
 
     Raises
     ------
@@ -263,7 +264,7 @@ def gemm_cycles(
 def _packed(
     high: Value, wide: Value, rows: Value, columns: Value, replication: Replication, relaxed: bool
 ) -> Value:
-    """Return how many groups share a fold."""
+    """Return the number of groups that share a fold."""
     if replication == "none":
         return 1
     down, across = _fits(rows, high, relaxed), _fits(columns, wide, relaxed)
@@ -285,7 +286,7 @@ def _is_whole(value: Value) -> bool:
 
 
 def _whole(value: Value) -> Value:
-    """Return whole numbers of numpy in 64 bits: products of extents overflow 32."""
+    """Return numpy integers as 64 bits: products of extents overflow 32."""
     if isinstance(value, list | tuple):
         return _whole(cast("Value", np.asarray(cast("Any", value))))
     if isinstance(value, np.ndarray | np.generic) and _is_whole(value):

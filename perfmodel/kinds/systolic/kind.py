@@ -1,7 +1,7 @@
-"""The kind `systolic`: what a table costs on arrays of processing elements.
+"""The kind `systolic`: cost of a table on systolic arrays of processing elements.
 
-Matrix operators go through the array fold by fold; everything else runs on the vector unit as on a
-roofline. Operands come from beyond the scratchpad as its best tile needs, or with every fold.
+Matrix operators run on the array fold by fold; all other work runs on the vector unit, as on a
+roofline. Operands are fetched from beyond the scratchpad under its best tile, or with every fold.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from perfmodel.kinds.systolic.far import runs_of, tiled_bytes, window_bytes
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
 from perfmodel.kinds.systolic.spec import SystolicArray
 from perfmodel.kinds.systolic.stalls import double_buffered
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 
 
 class Systolic(ArrayKind[SystolicArray]):
-    """Time of a row = the slowest of the array's cycles and each memory, plus launch."""
+    """Time of a row = max of the array's cycles and each memory, plus launch."""
 
     name = "systolic"
     spec = SystolicArray
@@ -36,15 +36,15 @@ class Systolic(ArrayKind[SystolicArray]):
         cycles = at_one if alike else rows(array.cycles * run.times * slower)
         terms = {"matrix": (cycles, setting.clock)}
         traffic: dict[str, Value] = {}
-        near, main = setting.levels[0], setting.levels[-1]
+        near, main = setting.nearest_memory, setting.main_memory
         if near != main and setting.has_memory(near):
             traffic[near] = rows(_near_bytes(array, run, engine) * run.times) + run.outside
         if engine.far_traffic == "tiled" and near != main:
-            beyond, model = tiled_bytes(run, engine)
+            far, model = tiled_bytes(run, engine)
         else:
-            stall, moved, model = window_bytes(run, engine, slower)
+            stall, fold_bytes, model = window_bytes(run, engine, slower)
             terms["fold_stall"] = rows(stall), setting.clock
-            beyond = {main: rows(moved) + run.outside}
+            far = {main: rows(fold_bytes) + run.outside}
         counted = {
             "folds": array.folds,
             "sram_input_reads": array.input_reads,
@@ -56,12 +56,12 @@ class Systolic(ArrayKind[SystolicArray]):
         detail = {
             **{name: rows(values * run.times) for name, values in counted.items()},
             "cycles": cycles,
-            # Elements that take several clocks a product are busy for all of them.
+            # Elements that need several clocks per product are busy for all of them.
             "array_utilization": run.macs / xp.maximum(at_one * elements, 1.0),
         }
         return Counts(
             terms,
-            traffic | beyond,
+            traffic | far,
             detail,
             _energies(array, run, engine),
             vector=table.vector_ops,
@@ -69,7 +69,7 @@ class Systolic(ArrayKind[SystolicArray]):
         )
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; a column says how long each waits for memories."""
+        """Cost every row of the table, and add the column of seconds spent waiting for memories."""
         terms = super().cost(table, setting)
         if "folds" in terms.detail:
             busy = sum(terms.overhead.values(), terms.compute["matrix"] + terms.compute["vector"])
@@ -78,7 +78,7 @@ class Systolic(ArrayKind[SystolicArray]):
 
 
 def _clocks_a_product(run: NestRun, engine: SystolicArray) -> Value:
-    """Return clocks of one multiply-accumulate of each nest: 1 in the array's first format."""
+    """Return clocks per multiply-accumulate of each nest: 1 in the array's first format."""
     native = next(iter(engine.peaks))
 
     def clocks(name: str, _: tuple[str, str]) -> Value:
@@ -88,22 +88,22 @@ def _clocks_a_product(run: NestRun, engine: SystolicArray) -> Value:
 
 
 def _near_bytes(array: ArrayRun, run: NestRun, engine: SystolicArray) -> Value:
-    """Return bytes between the nearest memory and the array; buffers of their own are apart."""
+    """Return bytes between the nearest memory and the array, dedicated buffers excluded."""
     x, w, y = run.widths
-    moved = (array.output_writes - array.output_reads) * y
+    total = (array.output_writes - array.output_reads) * y
     if engine.input_buffer is None:
-        moved = moved + array.input_reads * x
+        total = total + array.input_reads * x
     if engine.weight_buffer is None:
-        moved = moved + array.weight_reads * w
+        total = total + array.weight_reads * w
     if engine.output_buffer is None:
-        moved = moved + 2.0 * array.output_reads * engine.partial_sum
-    return moved
+        total = total + 2.0 * array.output_reads * engine.partial_sum
+    return total
 
 
 def _energies(array: ArrayRun, run: NestRun, engine: SystolicArray) -> dict[str, Value]:
-    """Return joules of each row that the spec prices: hops, and buffers of single operands.
+    """Return joules of each row by component with a stated energy: hops, and dedicated buffers.
 
-    A product takes two hops: of the operands that stream, or of one and a sum.
+    A product requires two hops: of both streamed operands, or of one and a partial sum.
     """
     x, w, _ = run.widths
     partial = engine.partial_sum
@@ -113,7 +113,7 @@ def _energies(array: ArrayRun, run: NestRun, engine: SystolicArray) -> dict[str,
         "input_stationary": w + partial,
     }[array.dataflow]
     sums = (array.output_writes + array.output_reads) * partial
-    moved = {
+    parts = {
         "array hops": (engine.hop_energy, array.macs * hops),
         "input buffer": (engine.input_buffer_energy, array.input_reads * x),
         "weight buffer": (engine.weight_buffer_energy, array.weight_reads * w),
@@ -121,7 +121,7 @@ def _energies(array: ArrayRun, run: NestRun, engine: SystolicArray) -> dict[str,
     }
     return {
         name: run.rows(bytes_ * run.times) * each
-        for name, (each, bytes_) in moved.items()
+        for name, (each, bytes_) in parts.items()
         if each is not None
     }
 

@@ -1,24 +1,25 @@
-"""What a spec file says of a systolic array."""
+"""Spec of a systolic array, after SCALE-Sim.
+
+Samajdar et al., "A systematic methodology for characterizing scalability of DNN accelerators using
+SCALE-Sim", ISPASS 2020; `docs/systolic.md` has the equations.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
 from perfmodel.hardware.engine import Engine
-from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.hardware.field_types import ZERO, Count, EnergyPerByte, PositiveSize, Share
+from perfmodel.hardware.quantity import Quantity
 from perfmodel.kinds.systolic.folds import Dataflow, Replication
-
-Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
-Energy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
-Share: TypeAlias = Annotated[Quantity, Of("share")]
-Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
 
 
 class SystolicArray(Engine):
     """Processing elements on a grid that pass operands to their neighbours.
 
-    `units` are arrays that share the folds of a layer. The first of `peaks` is the format of one
-    multiply-accumulate a clock and element; others take the ratio of the peaks more clocks.
+    `units` are arrays that divide the folds of a layer among them. The first of `peaks` is the
+    format with one multiply-accumulate per clock and element; others require more clocks by the
+    ratio of the peaks.
     """
 
     WHAT = "a systolic array"
@@ -32,35 +33,36 @@ class SystolicArray(Engine):
     width: Count
     """Columns of processing elements."""
     dataflow: Dataflow
-    """output_stationary, weight_stationary or input_stationary: what stays in the elements."""
+    """output_stationary, weight_stationary or input_stationary: the operand kept in the
+    elements."""
     shadow_weights: bool = False
     """Whether a second register hides the load of the stationary operand."""
     overlap_folds: bool = False
-    """Whether the next fold's operands enter while this one drains."""
+    """Whether the next fold's operands enter while the current one drains."""
     replicate_groups: Replication = "none"
     """Groups of a grouped convolution (or heads) that share a fold: none, along the diagonal, or
-    side by side, where each group has wires of its own."""
+    side by side with separate wires to each group."""
     far_traffic: Literal["tiled", "folds"] = "tiled"
-    """How often operands come from beyond the scratchpad: as the best tile of its capacity needs
-    (tiled), or with every fold that does not share them with the one before (folds)."""
-    partial_sum: Size = Quantity(value=4.0)
+    """How often operands are fetched from beyond the scratchpad: under the best tile for its
+    capacity (tiled), or with every fold that does not share them with the previous one (folds)."""
+    partial_sum: PositiveSize = Quantity(value=4.0)
     """Bytes of a partial sum."""
-    input_buffer: Size | None = None
-    """Scratchpad of inputs alone; operands that have none share the nearest memory."""
-    weight_buffer: Size | None = None
-    """Scratchpad of weights alone."""
+    input_buffer: PositiveSize | None = None
+    """Scratchpad of inputs only; operands without a dedicated one share the nearest memory."""
+    weight_buffer: PositiveSize | None = None
+    """Scratchpad of weights only."""
     whole_weight_tiles: bool = False
-    """Whether weights are stored and fetched as whole tiles of the array, edges filled up (where an
-    operand has a buffer of its own)."""
-    output_buffer: Size | None = None
-    """Scratchpad of partial sums and outputs alone: accumulators."""
-    kept_share: Share = Quantity(value=0.0)
-    """Share of the scratchpad that activations may keep from one layer to the next."""
-    input_buffer_energy: Energy | None = None
-    """Energy of a byte read from the inputs' own buffer."""
-    weight_buffer_energy: Energy | None = None
-    """Energy of a byte read from the weights' own buffer."""
-    output_buffer_energy: Energy | None = None
-    """Energy of a byte of partial sums written to or read from the outputs' own buffer."""
-    hop_energy: Energy | None = None
-    """Energy of a byte that one element passes to the next."""
+    """Whether weights are stored and fetched as full tiles of the array, edges padded (for operands
+    with a dedicated buffer)."""
+    output_buffer: PositiveSize | None = None
+    """Scratchpad of partial sums and outputs only: accumulators."""
+    kept_share: Share = ZERO
+    """Share of the scratchpad in which activations may stay from one layer to the next."""
+    input_buffer_energy: EnergyPerByte | None = None
+    """Energy of a byte read from the dedicated buffer of inputs."""
+    weight_buffer_energy: EnergyPerByte | None = None
+    """Energy of a byte read from the dedicated buffer of weights."""
+    output_buffer_energy: EnergyPerByte | None = None
+    """Energy of a byte of partial sums written to or read from the dedicated buffer of outputs."""
+    hop_energy: EnergyPerByte | None = None
+    """Energy of a byte passed from one element to the next."""

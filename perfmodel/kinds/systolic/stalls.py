@@ -1,8 +1,8 @@
-"""Stalls of a systolic array whose memory is slow: double-buffered windows, one a fold.
+"""Stalls of a systolic array on a slow memory, with double buffering: one window per fold.
 
-While a fold computes, the next one's operands come from the far memory and the last one's results
-go there; the fold after it starts when all three are done. Folds run down the rows first, then to
-the next columns. An operand that the next fold shares is not fetched again:
+While a fold computes, the next one's operands are fetched from the far memory and the previous
+one's results are written to it; the next fold starts when all three are done. Folds iterate over
+rows first, then over columns. An operand shared with the next fold is not fetched again:
 
 ================== ========================== ==================== ===========================
 dataflow           changes with every fold    with the columns     results leave
@@ -12,8 +12,8 @@ weight_stationary  weight, input (unless ...) -                    after the las
 input_stationary   input, weight (unless ...) -                    after the last row of folds
 ================== ========================== ==================== ===========================
 
-Folds differ only where they are at an edge of the problem, so that sixteen windows, weighted by how
-often they occur, are all.
+Folds differ only at the edges of the problem, so that sixteen distinct windows, weighted by their
+number of occurrences, are sufficient.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class Windows:
     Attributes
     ----------
     cycles
-        From the first byte fetched to the last one written.
+        Cycles from the first byte fetched to the last one written.
     fill_cycles
-        Before the first fold can start.
+        Cycles before the first fold can start.
     stall_cycles
-        In which the array waits between folds.
+        Cycles for which the array waits between folds.
     drain_cycles
-        After the last fold, until its results are written.
+        Cycles after the last fold, until its results are written.
     fetched_bytes, written_bytes
-        Across the far boundary.
+        Bytes across the far boundary.
     """
 
     cycles: Value
@@ -66,7 +66,7 @@ def double_buffered(
     Parameters
     ----------
     run
-        From `folds.gemm`; its folds, their interval and the groups that share a fold.
+        From `folds.gemm`: its folds, their interval and the groups that share a fold.
     bytes_per_cycle
         Bandwidth of the far memory, both directions together, over the array's clock.
     input_bytes, weight_bytes, output_bytes
@@ -74,8 +74,8 @@ def double_buffered(
 
     Notes
     -----
-    Groups follow each other with nothing shared between them. Where the last pack of groups is not
-    full, bytes are those of a mean pack.
+    Groups run in sequence and share no data. Where the last pack of groups is not full, bytes are
+    those of a mean pack.
 
     ``fold_stall = stall_cycles / clock``
         double-buffered windows, docs/systolic.md
@@ -100,7 +100,7 @@ def double_buffered(
             total = total + times * xp.maximum(step, fold.window(p, q) / rate)
             fetched = fetched + times * fold.fetched(p, q)
             written = written + times * fold.written(p, q)
-    # Of the first window of all nothing is written yet, of the last one nothing more is fetched.
+    # In the first window nothing is written yet, in the last one nothing more is fetched.
     end = down - 1, across - 1
     first = fold.window(0.0 * down, 0.0 * across)
     final = fold.window(*end)
@@ -123,7 +123,7 @@ def double_buffered(
 
 
 def _places(count: Value, xp: Any) -> list[tuple[Value, Value]]:
-    """Return (index, how many like it): first, middle, last but one, last."""
+    """Return (index, multiplicity) of first, middle, last but one and last folds."""
     one = xp.ones_like(count)
     return [
         (0.0 * count, one),
@@ -150,7 +150,7 @@ class _Folds:
         self.streamed = _float(run.streamed, xp)
         self.rows, self.columns = _float(run.rows, xp), _float(run.columns, xp)
         x, w, y = widths
-        #: bytes of an element of what goes by row, by column, and by both
+        #: bytes per element of the operands indexed by row, by column, and by both
         self.each = {
             "output_stationary": (x, w, y),
             "weight_stationary": (x, y, w),
@@ -160,26 +160,26 @@ class _Folds:
 
     def sizes(self, p: Value, q: Value) -> tuple[Value, Value, Value]:
         xp = self.xp
-        tall = xp.minimum(self.rows, self.high - p * self.rows)
-        broad = xp.minimum(self.columns, self.wide - q * self.columns)
+        used_rows = xp.minimum(self.rows, self.high - p * self.rows)
+        used_columns = xp.minimum(self.columns, self.wide - q * self.columns)
         by_row, by_column, both = self.each
         scale = self.packed
         return (
-            scale * tall * self.streamed * by_row,
-            scale * broad * self.streamed * by_column,
-            scale * tall * broad * both,
+            scale * used_rows * self.streamed * by_row,
+            scale * used_columns * self.streamed * by_column,
+            scale * used_rows * used_columns * both,
         )
 
     def fetched(self, p: Value, q: Value) -> Value:
-        """Bytes that fold (p, q) needs and the one before it did not."""
+        """Bytes of fold (p, q) that the previous one did not need."""
         by_row, by_column, both = self.sizes(p, q)
-        moved = by_row * ((self.down > 1) | (q == 0))
+        total = by_row * ((self.down > 1) | (q == 0))
         if self.outputs_stay:
-            return moved + by_column * (p == 0)
-        return moved + both
+            return total + by_column * (p == 0)
+        return total + both
 
     def written(self, p: Value, q: Value) -> Value:
-        """Bytes that leave after fold (p, q)."""
+        """Bytes written after fold (p, q)."""
         _, by_column, both = self.sizes(p, q)
         return both if self.outputs_stay else by_column * (p == self.down - 1)
 
@@ -199,7 +199,7 @@ class _Folds:
         )
 
     def window(self, p: Value, q: Value) -> Value:
-        """Bytes that move while fold (p, q) computes, among groups before and after."""
+        """Bytes transferred while fold (p, q) computes, with groups before and after."""
         return self.fetched(*self.next(p, q)) + self.written(*self.before(p, q))
 
 

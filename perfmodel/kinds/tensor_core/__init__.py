@@ -1,6 +1,6 @@
 """GPUs with matrix units: kernels of products and attention, as their libraries tile them.
 
-`gemm` times dense, batched and grouped products; `kind` costs a table with it.
+`gemm` has the time of dense, batched and grouped products; `kind` costs a table with it.
 """
 
 from perfmodel.kinds.tensor_core.kind import KIND

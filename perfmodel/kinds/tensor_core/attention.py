@@ -1,12 +1,12 @@
-"""Time of attention kernels on a GPU: a prompt's causal blocks, and one new token over a cache.
+"""Time of attention kernels on a GPU: causal blocks of a prompt, and new tokens over a cache.
 
 Both are the FlashAttention algorithm (Dao et al., "FlashAttention", NeurIPS 2022;
 "FlashAttention-2", arXiv 2307.08691; Shah et al., "FlashAttention-3", arXiv 2407.08608): scores
-stay on chip, a block of query rows meets blocks of keys. What bounds it, beside tensor cores and
-memory, is the exponentials: a streaming multiprocessor computes 16 a clock (CUDA C++ Programming
-Guide, throughput of native arithmetic instructions), which did not grow with the tensor cores
-(Shah et al., section 3.1).
-All functions are pure and take numbers or arrays that broadcast.
+stay on chip, a block of query rows iterates over blocks of keys. Besides tensor cores and memory,
+exponentials can be the bottleneck: a streaming multiprocessor computes 16 per clock (CUDA C++
+Programming Guide, throughput of native arithmetic instructions), a rate that did not grow with the
+tensor cores (Shah et al., section 3.1). All functions are pure and accept numbers or arrays that
+broadcast.
 """
 
 from __future__ import annotations
@@ -14,63 +14,44 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.hardware.kernel import KernelConstants
 from perfmodel.kinds.tensor_core.tiles import up
 
-#: Exponentials that a streaming multiprocessor starts in a clock.
+#: Exponentials that a streaming multiprocessor starts per clock.
 EXPONENTIALS: Final = 16.0
-#: Rows of queries of a block, and its keys: 128 x 128 for heads of 128 (Dao et al.).
+#: Query rows of a block, and its keys: 128 x 128 for heads of 128 (Dao et al.).
 BLOCK: Final = 128.0
-#: Of the L2's capacity: what repeats of one call still find in it (fitted, see `resident_share`).
+#: Effective L2 capacity for repeats of one call, as a share (fitted, see `resident_share`).
 REACH: Final = 1.13
 _GHZ: Final = 1.8e9
 
 
 class Chip(NamedTuple):
-    """Facts of a device that attention reads, SI."""
+    """Facts of a device that the attention model reads, in SI units."""
 
     peak: Value
-    """Operations a second of the tensor cores in the queries' format."""
+    """Operations per second of the tensor cores in the queries' format."""
     units: Value
     """Streaming multiprocessors."""
     clock: Value
-    """Clocks a second."""
+    """Clocks per second."""
     bandwidth: Value
-    """Bytes a second of main memory, theoretical."""
+    """Bytes per second of main memory, theoretical."""
     l2_capacity: Value = 0.0
-    """Bytes of the last-level cache; read only where a cache is left in it."""
+    """Bytes of the last-level cache; only used where a KV cache may stay in it."""
     l2_bandwidth: Value = float("inf")
-    """Bytes a second of it."""
+    """Bytes per second of the last-level cache."""
     exponentials: Value = EXPONENTIALS
-    """That a unit starts in a clock."""
+    """Exponentials that a unit starts per clock."""
 
 
 def resident_share(moved_bytes: Value, l2_capacity: Value) -> Value:
-    """Return the share of a cache that an L2 still holds when a benchmark repeats one call.
+    """Return the share of a KV cache still in the L2 when a benchmark repeats one call.
 
-    Nearly all below the capacity, nearly nothing above; the edge is fitted on decode kernels of
-    four GPUs (`REACH` of the capacity), which repeat each call.
+    ``1 / (1 + (moved / (REACH * capacity))**12)``: nearly 1 below the capacity, nearly 0 above; the
+    edge was fitted to decode kernels of four GPUs, in benchmarks that repeat each call.
     """
     return 1.0 / (1.0 + (moved_bytes / (REACH * l2_capacity)) ** 12)
-
-
-class PrefillKernel(NamedTuple):
-    """Constants of a backend's kernel for prompts."""
-
-    launch: Value
-    """Seconds beside its work."""
-    peak_share: Value
-    """Share of the peak in the two products."""
-    exp_cost: Value
-    """Seconds of exponentials that do not hide behind the products, by those at the full rate;
-    above 1 it stands for the rest of the softmax."""
-    block_time: Value
-    """Seconds of a block of queries beside its products, at 1.8 GHz."""
-    bandwidth_share: Value
-    """Share of the memory's bandwidth."""
-    pnorm: Value
-    """Joins arithmetic and memory."""
-    slowdown: Value = 1.0
-    """Arithmetic takes so many times as long with a cache in 8 bits."""
 
 
 class PrefillParts(NamedTuple):
@@ -92,7 +73,7 @@ def prefill_parts(
     heads: Value,
     head_dim: Value,
     chip: Chip,
-    kernel: PrefillKernel,
+    kernel: KernelConstants,
     *,
     moved_bytes: Value,
     narrow: Value = False,
@@ -104,19 +85,20 @@ def prefill_parts(
     Parameters
     ----------
     batch, queries, keys
-        Sequences; new tokens of each; tokens that the last of them sees (itself included).
+        Number of sequences; new tokens of each; tokens that the last one attends to, itself
+        included.
     heads, head_dim
         Heads of queries, and their size.
     chip, kernel
-        Facts of the device; constants of the backend.
+        Facts of the device; constants of the backend (`TensorCoreKernel`).
     moved_bytes
-        Queries, keys and values read, outputs and cache written.
+        Bytes of queries, keys and values read, outputs and cache written.
     narrow
         Whether the cache is in 8 bits.
     causal
-        A token sees earlier ones alone: whole blocks above the diagonal are skipped.
+        Whether a token attends to earlier ones only: full blocks above the diagonal are skipped.
     relaxed
-        Continuous forms of ceilings.
+        Use continuous forms of ceilings.
 
     Notes
     -----
@@ -134,13 +116,13 @@ def prefill_parts(
     n = up(queries / BLOCK, xp, relaxed)
     past = (keys - queries) / BLOCK
     past = past if relaxed else xp.ceil(past)
-    whole = up(keys / BLOCK, xp, relaxed)
-    seen = past * n + n * (n + 1.0) / 2.0 if causal else n * whole
-    most = past + n if causal else whole
+    key_blocks = up(keys / BLOCK, xp, relaxed)
+    seen = past * n + n * (n + 1.0) / 2.0 if causal else n * key_blocks
+    most = past + n if causal else key_blocks
     pair = BLOCK * BLOCK
     product_rate = kernel.peak_share * chip.peak / (4.0 * head_dim)
     exp_rate = chip.exponentials * chip.units * chip.clock / kernel.exp_cost
-    slower = xp.where(narrow, kernel.slowdown, 1.0)
+    slower = xp.where(narrow, kernel.narrow_slowdown, 1.0)
     products = batch * heads * seen * pair / product_rate * slower
     exps = batch * heads * seen * pair / exp_rate * slower
     longest = most * pair * chip.units * (1.0 / product_rate + 1.0 / exp_rate) * slower
@@ -151,31 +133,6 @@ def prefill_parts(
     p = kernel.pnorm
     total = kernel.launch + (busy**p + memory**p) ** (1.0 / p)
     return PrefillParts(products, exps, longest, blocks, memory, kernel.launch, total)
-
-
-class DecodeKernel(NamedTuple):
-    """Constants of a backend's kernel for one new token."""
-
-    launch: Value
-    """Seconds beside its work."""
-    combine: Value
-    """Seconds of joining the parts of a split sequence, for each doubling of its blocks."""
-    query_rows: Value
-    """Rows of its query tile: the heads that share keys are padded to a multiple."""
-    peak_share: Value
-    """Share of the peak in the products of a padded tile."""
-    exp_cost: Value
-    """As of `PrefillKernel`."""
-    bandwidth_share: Value
-    """Share of the memory's bandwidth with all units reading."""
-    ramp: Value
-    """Seconds until the memory delivers at that rate."""
-    pnorm: Value
-    """Joins arithmetic and memory."""
-    l2_share: Value = 0.9
-    """Share of the L2's bandwidth; read only where a cache is left in it."""
-    convert: Value = 0.0
-    """Further seconds with a cache in 8 bits: queries are converted first."""
 
 
 class DecodeParts(NamedTuple):
@@ -197,7 +154,7 @@ def decode_parts(
     kv_heads: Value,
     head_dim: Value,
     chip: Chip,
-    kernel: DecodeKernel,
+    kernel: KernelConstants,
     *,
     moved_bytes: Value,
     narrow: Value = False,
@@ -209,26 +166,26 @@ def decode_parts(
     Parameters
     ----------
     batch, queries, keys
-        Sequences; new tokens of each (one); tokens that it sees, itself included.
+        Number of sequences; new tokens of each (one); tokens that it attends to, itself included.
     heads, kv_heads, head_dim
         Heads of queries, of keys and values, and their size.
     chip, kernel
-        Facts of the device; constants of the backend.
+        Facts of the device; constants of the backend (`TensorCoreKernel`).
     moved_bytes
-        Of the cache, and the little beside it.
+        Bytes of the cache, and of the small remainder.
     narrow
         Whether the cache is in 8 bits.
     resident
-        Share of the cache that the L2 still holds from before: `resident_share`. Nothing in
-        serving; a benchmark that repeats one call may leave all of a small one.
+        Share of the cache that is already in the L2: `resident_share`. 0 in serving; up to 1 in a
+        benchmark that repeats one call with a small cache.
     relaxed
-        Continuous forms of ceilings.
+        Use continuous forms of ceilings.
 
     Notes
     -----
     Flash-decoding (Dao et al., "Flash-Decoding for long-context inference", 2023) splits the
-    sequence until all units read; the parts are joined after. Heads of a group share their keys, in
-    a tile of query rows that is padded to ``r``::
+    sequence until all units read; the parts are combined afterwards. Heads of a group share their
+    keys, in a tile of query rows padded to ``r``::
 
         r        = query_rows ceil(queries heads / kv_heads / query_rows)
         products = batch kv_heads r keys 4 d / (share peak)
@@ -247,7 +204,7 @@ def decode_parts(
     far = moved_bytes / (kernel.bandwidth_share * chip.bandwidth)
     memory = resident * near + (1.0 - resident) * far + ramp
     combine = kernel.combine * xp.log2(xp.maximum(keys / BLOCK, 1.0))
-    launch = kernel.launch + xp.where(narrow, kernel.convert, 0.0)
+    launch = kernel.launch + xp.where(narrow, kernel.narrow_launch, 0.0)
     p = kernel.pnorm
     total = launch + combine + ((products + exps) ** p + memory**p) ** (1.0 / p)
     return DecodeParts(products, exps, memory, combine, launch, total)

@@ -1,7 +1,7 @@
-"""Matrix products on a GPU: tiles in waves over its units, split sums, main memory, L2, power.
+"""Matrix products on a GPU: tiles in waves over units, split sums, main memory, L2, power.
 
-One routine for dense, batched and grouped products. A library picks a tile and a split of the sum;
-the time is the least over the candidates::
+One routine for dense, batched and grouped products. A library selects a tile and a split of the
+sum; the time is the minimum over the candidates::
 
     blocks = groups * ceil(M / rows) * ceil(N / columns) * splits
     matrix = waves * (max(2 rows columns k / (share peak / units * extent^e), steps wait) + fill)
@@ -15,59 +15,65 @@ the time is the least over the candidates::
     joined = ((matrix + riders)^p + dram^p + l2^p)^(1/p)
     time   = max(host, launch + joined + split + quantise M K / bandwidth)
 
-with ``k`` a split's part of K in whole steps of 64, each of which waits for its operands, and
-``least(x)`` the smaller of ``x`` and ``per_unit * units``. Blocks of one column of tiles ask for
-the same part of B, and only one of them draws it from main memory: more rows make it no faster.
-Where a kernel of its own quantises the activations first, it streams `quantise` bytes for each of
-their numbers. What the power limit sustains caps the rate of the whole product. All arguments
-broadcast; nothing branches on a value.
+with ``k`` a split's part of K in full steps of 64, each of which waits for its operands, and
+``least(x)`` the smaller of ``x`` and ``per_unit * units``. Blocks of one column of tiles read the
+same part of B, and only one of them draws it from main memory: more rows do not speed that up.
+Where a separate kernel quantises the activations first, it streams `quantise` bytes per number. The
+rate that the power limit sustains caps that of the whole product. All arguments broadcast; nothing
+branches on a value.
 
 Waves of tiles and split sums: Osama et al., "Stream-K", PPoPP 2023. Lee et al., "Forecasting GPU
 performance for deep learning training and inference" (NeuSight), ASPLOS 2025, count tiles and waves
-alike, with a learned utilisation in place of the terms above.
+in the same way, with a learned utilisation in place of the terms above.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.caches import cached
-from perfmodel.hardware.kernel import ConstantsOfKernels
-from perfmodel.kinds.tensor_core.tiles import SPLITS, TILES, Tile, candidates, up, waves
+from perfmodel.hardware.kernel import KernelConstants
+from perfmodel.kinds.tensor_core.tiles import (
+    SPLITS,
+    TILES,
+    TensorCoreTileCandidates,
+    Tile,
+    candidates,
+    up,
+    waves,
+)
 
 #: Depth of a step of the inner loop, elements.
 _STEP = 64.0
-#: Rows of a tile are loaded in steps of this many.
+#: Rows of a tile are loaded in multiples of this number.
 _ROWS = 8.0
-#: Exponent that joins the tiles' time and the power limit's: nearly their maximum.
+#: Exponent that combines the tiles' time and that of the power limit: nearly a maximum.
 _POWER_NORM = 8.0
-#: Bytes that a split moves through the L2 for each element of the product: written, then read.
+#: Bytes that a split moves through the L2 per element of the product: written, then read.
 _PARTIAL = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class Processor:
-    """What a product needs to know of a GPU; numbers, or arrays that broadcast with the shapes.
+class Processor(NamedTuple):
+    """Facts of a GPU for products; numbers, or arrays that broadcast with the shapes.
 
     Attributes
     ----------
     peak
-        Operations a second of the compute format, two a multiply-accumulate.
+        Operations per second in the compute format, two per multiply-accumulate.
     units
-        Processors that thread blocks are spread over.
+        Processors over which thread blocks are distributed.
     clock
-        Hz.
+        Clock in Hz.
     bandwidth
-        Of main memory, bytes per second, as a plain streaming kernel reaches it.
+        Bandwidth of main memory, bytes per second, as reached by a plain streaming kernel.
     l2_bandwidth
-        Bytes a second; infinite where it is not known.
+        Bytes per second of the L2; infinite if unknown.
     sustained
-        Operations a second that the power limit sustains; infinite where it is not known.
+        Operations per second that the power limit sustains; infinite if unknown.
     """
 
     peak: Value
@@ -78,49 +84,23 @@ class Processor:
     sustained: Value = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class GemmConstants(ConstantsOfKernels):
-    """Constants of a library's kernels: `TensorCoreKernel` says what they are.
-
-    Each is a number, or an array that broadcasts with the shapes. The values here are those of a
-    kernel without flaws.
-    """
-
-    launch: Value = 0.0
-    host_floor: Value = 0.0
-    peak_share: Value = 1.0
-    bandwidth_share: Value = 1.0
-    l2_share: Value = 1.0
-    reread_share: Value = 0.0
-    draw_bytes_per_clock: Value = float("inf")
-    blocks_per_unit: Value = 1.0
-    tile_fill: Value = 0.0
-    step_clocks: Value = 0.0
-    tile_exponent: Value = 0.0
-    wave_quantisation: Value = 1.0
-    split_launch: Value = 0.0
-    quantise_bytes: Value = 0.0
-    per_group: Value = 0.0
-    pnorm: Value = 8.0
-
-
 class GemmTimes(NamedTuple):
     """Seconds of one execution of each product; every array has the broadcast shape.
 
     Attributes
     ----------
     total_s
-        Everything: launch, work, sum of a split; at least the host's floor.
+        Total: launch, work, sum of a split; at least the host's floor.
     matrix_s, dram_s, l2_s
-        Terms of the tile and split that were picked.
+        Terms of the selected tile and split.
     joined_s
-        Arithmetic with its riders and memories, joined by the p-norm.
+        Arithmetic, including fused elementwise work, and memories, combined by the p-norm.
     split_s
-        Sum of the parts of a split; 0 where it is not split.
+        Time to sum the parts of a split; 0 without a split.
     quantise_s
-        Kernel before the product that quantises its left factor.
+        Preceding kernel that quantises the left factor.
     l2_bytes
-        Bytes that the tiles draw through the L2.
+        Bytes that the tiles read through the L2.
     choice
         Index of tile and split: ``tile * len(splits) + split``.
     """
@@ -142,7 +122,7 @@ def gemm_times(
     k: Value,
     *,
     machine: Processor,
-    constants: GemmConstants,
+    constants: KernelConstants,
     moved_bytes: Value,
     left_bytes: Value,
     right_bytes: Value,
@@ -157,24 +137,24 @@ def gemm_times(
     Parameters
     ----------
     m, n, k
-        Extents of one group; they need not be whole (the mean rows of an expert).
+        Extents of one group, not necessarily integers (the mean rows of an expert).
     moved_bytes
-        Bytes that cross main memory's boundary, of all groups together.
+        Bytes to and from main memory, of all groups together.
     left_bytes, right_bytes
         Bytes of an element of A and of B.
     groups
-        Products of one kernel: a batch, heads, experts.
+        Products per kernel: a batch, heads, experts.
     riders_s
-        Seconds of elementwise work of the kernel, after its arithmetic.
+        Seconds of elementwise work fused into the kernel, after its arithmetic.
     tiles, splits
-        Candidates.
+        Candidates of the search.
     relaxed
-        Continuous forms of ceilings.
+        Use continuous forms of ceilings.
 
     Returns
     -------
     GemmTimes
-        Of the inputs' broadcast shape.
+        Times of the inputs' broadcast shape.
 
     Notes
     -----
@@ -185,71 +165,28 @@ def gemm_times(
     ``overlap = (matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split + quantise``
         p-norm, docs/gpu.md
     """
-    xp = namespace(
+    operands = m, n, k, groups, moved_bytes, left_bytes, right_bytes, riders_s
+    xp = namespace(*operands, *machine, constants.launch)
+    shape = np.broadcast_shapes(*map(np.shape, (*operands, *machine[:4])))
+    t, c = candidates(tiles, splits, len(shape)), constants
+    product = _TiledProduct(
         m,
         n,
         k,
         groups,
-        moved_bytes,
-        left_bytes,
-        right_bytes,
-        riders_s,
-        machine.peak,
-        machine.units,
-        machine.clock,
-        machine.bandwidth,
-        machine.l2_bandwidth,
-        machine.sustained,
-        constants.launch,
+        t,
+        _STEP * up(k / (_STEP * t.splits), xp, relaxed),
+        up(m / t.rows, xp, relaxed),
+        groups * up(n / t.columns, xp, relaxed) * t.splits,
     )
-    shape = np.broadcast_shapes(
-        *(
-            np.shape(v)
-            for v in (
-                m,
-                n,
-                k,
-                groups,
-                moved_bytes,
-                left_bytes,
-                right_bytes,
-                riders_s,
-                machine.peak,
-                machine.units,
-                machine.clock,
-                machine.bandwidth,
-            )
-        )
-    )
-    t, c, units = candidates(tiles, splits, len(shape)), constants, machine.units
-    depth = _STEP * up(k / (_STEP * t.splits), xp, relaxed)
-    blocks = groups * up(m / t.rows, xp, relaxed) * up(n / t.columns, xp, relaxed) * t.splits
-    # Each unit runs a block at its share of the peak; what is computed beyond M, N and K counts.
-    rate = c.peak_share * machine.peak / units * t.extent**c.tile_exponent
-    wait = c.step_clocks / (_STEP * machine.clock)
-    one = depth * xp.maximum(2.0 * t.rows * t.columns / rate, wait) + c.tile_fill
-    matrix = waves(blocks, units, c.wave_quantisation, xp, relaxed) * one
-    if not _is_unlimited(machine.sustained):
-        power = 2.0 * groups * m * n * k / machine.sustained
-        matrix = _join(matrix, power, None, _POWER_NORM, xp)
+    matrix = _matrix_seconds(product, machine, c, xp, relaxed)
     rows = xp.minimum(t.rows, _ROWS * up(m / _ROWS, xp, relaxed))
-    reads = blocks * depth * (rows * left_bytes + t.columns * right_bytes)
-    # What tiles read again is in the cache, but for a share that has left it.
-    beyond = moved_bytes + c.reread_share * xp.maximum(reads - moved_bytes, 0.0)
-    # A byte passes the memory and then a block that has only so many under way.
-    dram = beyond / (machine.bandwidth * c.bandwidth_share)
-    if not _is_unlimited(c.draw_bytes_per_clock):
-        per_row = groups * up(n / t.columns, xp, relaxed) * t.splits
-        resident = c.blocks_per_unit * units
-        shared = xp.minimum(groups * n * k * right_bytes, moved_bytes)
-        first = shared + (moved_bytes - shared) * xp.minimum(t.rows / m, 1.0)
-        drawn = xp.maximum(first / xp.minimum(per_row, resident), moved_bytes / resident)
-        again = xp.maximum(reads / xp.minimum(blocks, resident) - drawn, 0.0)
-        drawn = drawn + c.reread_share * again
-        dram = dram + drawn / (c.draw_bytes_per_clock * machine.clock)
+    reads = product.blocks * product.depth * (rows * left_bytes + t.columns * right_bytes)
+    weight_bytes = groups * n * k * right_bytes
+    dram = _dram_seconds(product, machine, c, reads, moved_bytes, weight_bytes, xp)
     near = machine.l2_bandwidth * c.l2_share
-    cached = reads / near
-    joined = _join(matrix + riders_s, dram, cached, c.pnorm, xp)
+    l2 = reads / near
+    joined = _join(matrix + riders_s, dram, l2, c.pnorm, xp)
     split = t.split * (c.split_launch + _PARTIAL * t.splits * groups * m * n / near)
     work = joined + split
     best = xp.argmin(work, axis=0)
@@ -257,7 +194,7 @@ def gemm_times(
     at = (best, *_grid(work.shape[1:]))
 
     def picked(values: Value) -> Value:
-        # The place may be a tracer where the values are an array.
+        # The index may be a tracer where the values are a numpy array.
         full = xp.asarray(values)
         return (full if full.shape == work.shape else xp.broadcast_to(full, work.shape))[at]
 
@@ -267,7 +204,7 @@ def gemm_times(
         xp.maximum(total, c.host_floor),
         picked(matrix),
         picked(dram),
-        picked(cached),
+        picked(l2),
         picked(joined),
         picked(split),
         quantise + 0.0 * total,
@@ -276,22 +213,96 @@ def gemm_times(
     )
 
 
+class _TiledProduct(NamedTuple):
+    """A product under every candidate tile and split.
+
+    Attributes
+    ----------
+    m, n, k, groups
+        Extents, and products per kernel.
+    tiles
+        The candidates.
+    depth
+        Elements of K that a block sums, in steps of the inner loop.
+    row_tiles, column_blocks
+        Tiles along M, and blocks per row of tiles.
+    """
+
+    m: Value
+    n: Value
+    k: Value
+    groups: Value
+    tiles: TensorCoreTileCandidates
+    depth: Value
+    row_tiles: Value
+    column_blocks: Value
+
+    @property
+    def blocks(self) -> Value:
+        """Number of thread blocks of the kernel."""
+        return self.column_blocks * self.row_tiles
+
+
+def _matrix_seconds(
+    product: _TiledProduct, machine: Processor, c: KernelConstants, xp: Any, relaxed: bool
+) -> Value:
+    """Return ``waves * (max(2 rows columns k / rate, steps wait) + fill)``, under the power limit.
+
+    Each unit runs one block at its share of the peak; padding beyond M, N and K is computed too.
+    """
+    t, units = product.tiles, machine.units
+    rate = c.peak_share * machine.peak / units * t.extent**c.tile_exponent
+    wait = c.step_clocks / (_STEP * machine.clock)
+    one = product.depth * xp.maximum(2.0 * t.rows * t.columns / rate, wait) + c.tile_fill
+    matrix = waves(product.blocks, units, c.wave_quantisation, xp, relaxed) * one
+    if _is_unlimited(machine.sustained):
+        return matrix
+    operations = 2.0 * product.groups * product.m * product.n * product.k
+    return _join(matrix, operations / machine.sustained, None, _POWER_NORM, xp)
+
+
+def _dram_seconds(
+    product: _TiledProduct,
+    machine: Processor,
+    c: KernelConstants,
+    reads: Value,
+    moved_bytes: Value,
+    weight_bytes: Value,
+    xp: Any,
+) -> Value:
+    """Return ``bytes / (share bandwidth) + drawn / (draw * clock)``.
+
+    A byte passes first the memory and then a block with limited requests in flight. Repeated reads
+    of tiles hit the cache, except for the share that has been evicted.
+    """
+    far_bytes = moved_bytes + c.reread_share * xp.maximum(reads - moved_bytes, 0.0)
+    dram = far_bytes / (machine.bandwidth * c.bandwidth_share)
+    if _is_unlimited(c.draw_bytes_per_clock):
+        return dram
+    resident = c.blocks_per_unit * machine.units
+    shared = xp.minimum(weight_bytes, moved_bytes)
+    first = shared + (moved_bytes - shared) * xp.minimum(product.tiles.rows / product.m, 1.0)
+    drawn = xp.maximum(first / xp.minimum(product.column_blocks, resident), moved_bytes / resident)
+    again = xp.maximum(reads / xp.minimum(product.blocks, resident) - drawn, 0.0)
+    drawn = drawn + c.reread_share * again
+    return dram + drawn / (c.draw_bytes_per_clock * machine.clock)
+
+
 def _is_unlimited(rate: Value) -> bool:
-    """Whether nothing states a rate: a slope through an infinite one would be no number."""
+    """Whether a rate is unstated; the derivative through an infinite one would be NaN."""
     return isinstance(rate, float) and rate == float("inf")
 
 
 @cached(128 << 10)
 def _grid(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], ...]:
-    """Return an open grid of indices, to be read only."""
+    """Return an open grid of indices, read-only."""
     return tuple(np.ogrid[tuple(slice(n) for n in shape)])
 
 
-def _join(a: Value, b: Value, c: Value, p: Value, xp: object) -> Value:
-    """Return ``(a^p + b^p + c^p)^(1/p)`` without leaving the range of a float; `a` is positive."""
-    space: Value = xp
-    top = space.maximum(a, b)
+def _join(a: Value, b: Value, c: Value, p: Value, xp: Any) -> Value:
+    """Return ``(a^p + b^p + c^p)^(1/p)`` without overflow; `a` is positive."""
+    top = xp.maximum(a, b) if c is None else xp.maximum(xp.maximum(a, b), c)
+    powers = (a / top) ** p + (b / top) ** p
     if c is not None:
-        top = space.maximum(top, c)
-        return top * ((a / top) ** p + (b / top) ** p + (c / top) ** p) ** (1.0 / p)
-    return top * ((a / top) ** p + (b / top) ** p) ** (1.0 / p)
+        powers = powers + (c / top) ** p
+    return top * powers ** (1.0 / p)

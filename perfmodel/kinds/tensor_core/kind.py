@@ -1,7 +1,7 @@
-"""The kind `tensor_core`: what a table costs on a GPU.
+"""The kind `tensor_core`: cost of a table on a GPU.
 
-Products and attention are costed kernel by kernel with the constants that a runtime states for
-them; everything else, and everything under a runtime that states none, as on a roofline.
+Products and attention are costed kernel by kernel with the runtime's stated constants; all other
+work, and all work under a runtime without constants, as on a roofline.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
+from perfmodel.kinds.rates import SecondsExpression
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.tensor_core.attention_rows import attention_rows
 from perfmodel.kinds.tensor_core.gemm import gemm_times
@@ -23,9 +24,9 @@ from perfmodel.kinds.tensor_core.kernels import KernelRows
 from perfmodel.kinds.tensor_core.products import product_rows
 from perfmodel.kinds.tensor_core.spec import TensorCore
 from perfmodel.kinds.tensor_core.streams import stream_rows
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
 
-#: (table, setting, the table's cost as a roofline) -> times of the rows that a routine knows.
+#: (table, setting, the table's roofline terms) -> times of the rows that a routine covers.
 Routine: TypeAlias = Callable[[OperatorTable, Setting, Terms], Iterable[KernelRows]]
 
 #: Routines, each for its classes of rows.
@@ -46,19 +47,19 @@ def _merged(
     rows = np.concatenate([part.rows for part in parts])
 
     def column(name: str) -> Value:
-        found = [getattr(part, name) for part in parts]
-        if len(found) == 1:
-            return found[0]
-        width = max(v.shape[1] for v in found)
-        same = all(v.shape[1] == width for v in found)
+        columns = [getattr(part, name) for part in parts]
+        if len(columns) == 1:
+            return columns[0]
+        width = max(v.shape[1] for v in columns)
+        same = all(v.shape[1] == width for v in columns)
         return xp.concatenate(
-            found if same else [xp.broadcast_to(v, (v.shape[0], width)) for v in found]
+            columns if same else [xp.broadcast_to(v, (v.shape[0], width)) for v in columns]
         )
 
     def put(values: Value, new: Value) -> Value:
         return _put_rows(values, new, rows, n, xp)
 
-    near, main = setting.levels[0], setting.levels[-1]
+    near, main = setting.nearest_memory, setting.main_memory
     compute = {**base.compute, "matrix": put(base.compute["matrix"], column("matrix_s"))}
     for part in parts:
         if part.vector_s is not None:
@@ -76,14 +77,19 @@ def _merged(
         host = put(xp.zeros((1, 1)), xp.maximum(floor - row_s[rows], 0.0))
         overhead["host"] = host
         row_s = row_s + host
-    said = _said(base, rows, memory, [near, main] if near != main else [main])
+    modelled = frozenset(rows.tolist())
+    expressions = {
+        level: SecondsExpression(memory[level], base.traffic[level], modelled)
+        for level in (near, main)
+        if level in memory
+    }
     return replace(
         base,
         compute=compute,
         memory=memory,
         overhead=overhead,
         row_s=row_s,
-        said=said,
+        expressions=expressions,
         detail=_detail(parts, n) if xp is np else {},
     )
 
@@ -94,30 +100,11 @@ def _put_rows(values: Value, new: Value, rows: Any, n: int, xp: Any) -> Value:
     width = max(old.shape[-1] if old.ndim else 1, new.shape[1])
     if xp is not np:
         return xp.broadcast_to(old, (n, width)).at[rows].set(new)
-    whole = np.empty((n, width))
+    out = np.empty((n, width))
     if len(rows) < n:
-        whole[:] = old
-    whole[rows] = new
-    return whole
-
-
-def _said(
-    base: Terms, rows: Any, memory: Mapping[str, Value], levels: Sequence[str]
-) -> dict[str, Callable[[int], str]]:
-    """Return the seconds of memories as plain arithmetic, for rows of kernels alone."""
-    modelled = set(rows.tolist())
-
-    def text(level: str) -> Callable[[int], str]:
-        def of(i: int) -> str:
-            seconds = float(np.asarray(memory[level])[i, 0])
-            moved = float(np.broadcast_to(base.traffic[level], (len(memory[level]), 1))[i, 0])
-            if i not in modelled or not seconds:
-                return ""
-            return f"{moved:.12g}/{moved / seconds:.12g}" if moved else f"{seconds:.12g}"
-
-        return of
-
-    return {level: text(level) for level in levels if level in memory}
+        out[:] = old
+    out[rows] = new
+    return out
 
 
 def _detail(parts: Sequence[KernelRows], n: int) -> dict[str, Value]:
@@ -135,7 +122,7 @@ class TensorCoreKind:
     name = "tensor_core"
     spec = TensorCore
     needs_nests = True
-    # How far the times of a kernel overlap depends on what it finds in the cache.
+    # The overlap within a kernel depends on its hits in the cache.
     network_wide: frozenset[str] = frozenset({"memory", "overlap"})
     equations: Mapping[str, Equation] = {**ROOFLINE.equations, **equations_of(gemm_times, _merged)}
 

@@ -1,9 +1,9 @@
-"""Rows of a table that are matrix products: dense, batched, grouped, convolutions as products."""
+"""Matrix-product rows of a table on a GPU: dense, batched, grouped, implicit convolutions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +12,13 @@ import numpy.typing as npt
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.residency import row_bytes, slot_bytes
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.kernel import KernelConstants
+from perfmodel.kinds.distinct import distinct, places_of
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import executed_in
-from perfmodel.kinds.tensor_core.gemm import GemmConstants, GemmTimes, Processor, gemm_times
-from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, processor
+from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
+from perfmodel.kinds.tensor_core.gemm import GemmTimes, Processor, gemm_times
+from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, kernel_rows, processor
 from perfmodel.kinds.tensor_core.tiles import (
     GROUPED_TILES,
     NARROW_TILES,
@@ -24,15 +27,16 @@ from perfmodel.kinds.tensor_core.tiles import (
     Tile,
     candidates,
 )
-from perfmodel.workload.lower import OperatorRow, OperatorTable
+from perfmodel.workload.operator_table import OperatorTable
+from perfmodel.workload.rows import OperatorRow
 from perfmodel.workload.shapes import Nests
 
-#: Classes of rows that go through the routine of products.
+#: Classes of rows that the product routine costs.
 CLASSES = ("gemm", "conv", "grouped", "moe")
 
-#: Points from which on equal ones are looked for.
+#: Number of points from which duplicates are removed.
 _FEW = 64
-#: Points computed at once: the candidates of a few rows stay within the caches.
+#: Points computed at once, so that the candidates of a few rows fit the caches.
 _PIECE = 32
 
 
@@ -47,17 +51,17 @@ class TensorCoreGemms:
     kind
         Class of kernels.
     formats
-        Names to look for constants by, the most particular first.
+        Names for looking up constants, most specific first.
     machine
-        The GPU, in the format that it runs the products in.
+        The GPU, in the format in which it runs the products.
     m, n, k, groups
-        Extents, and how many of them one kernel computes.
+        Extents, and products per kernel.
     weight_bytes, other_bytes
-        Bytes that cross main memory's boundary: of weights, and of all else.
+        Bytes to and from main memory: of weights, and of all else.
     left_bytes, right_bytes
         Bytes of an element of the factors.
     constants
-        What the runtime states for their kernels; empty where nothing.
+        Stated constants of their kernels; empty if there are none.
     """
 
     rows: npt.NDArray[np.intp]
@@ -76,30 +80,31 @@ class TensorCoreGemms:
 
 
 def candidates_of(kind: str) -> tuple[tuple[Tile, ...], tuple[int, ...]]:
-    """Return the tiles and splits of a class of kernels; grouped ones split no sums."""
+    """Return the tiles and splits of a class of kernels; grouped kernels do not split sums."""
     return (GROUPED_TILES, (1,)) if kind == "moe" else (TILES, SPLITS)
 
 
 def products(
     table: OperatorTable, setting: Setting, base: Terms, *, stated: bool = False
 ) -> Iterator[TensorCoreGemms]:
-    """Yield the products of a table, class by class and pair by pair.
+    """Yield the products of a table, by class and pair of slots.
 
-    A convolution goes as its implicit product: M positions of all images, N filters of a group, K
-    taps times channels. Experts are groups, as many as the tokens touch, that share the tokens.
+    A convolution is its implicit product: M positions of all images, N filters of a group, K taps
+    times channels. Experts are groups, as many as the tokens select, among which the tokens are
+    divided.
 
     Parameters
     ----------
     base
-        The table as a roofline costs it; its traffic says what crosses main memory's boundary.
+        Roofline terms of the table, with the traffic to and from main memory.
     stated
         Only those for which the runtime states constants.
     """
     nests = table.nests
     assert nests is not None
-    moved = base.traffic[setting.levels[-1]]
-    apart = setting.weights_memory != setting.levels[-1]
-    held: Value = 0.0 if apart else None
+    main_traffic = base.traffic[setting.main_memory]
+    separate = setting.weights_memory != setting.main_memory
+    weight_rows: Value = 0.0 if separate else None
     for group in table.once("products", lambda: _groups(table.rows, nests)):
         executed = executed_in(setting, group.pair)
         formats = (setting.precision.format_of(group.pair[0]).name, executed)
@@ -107,11 +112,11 @@ def products(
         if stated and not constants:
             continue
         at, rows = group.nests, group.rows
-        if held is None:
-            held = row_bytes(table, setting, weights=True)
+        if weight_rows is None:
+            weight_rows = row_bytes(table, setting, weights=True)
         # Activations may stay in the cache; weights come from main memory, unless they are warm.
-        crossing = moved[rows]
-        weights = setting.xp.minimum(held if apart else held[rows], crossing)
+        crossing = main_traffic[rows]
+        weights = setting.xp.minimum(weight_rows if separate else weight_rows[rows], crossing)
         yield TensorCoreGemms(
             rows,
             group.kind,
@@ -141,33 +146,31 @@ class _Group(NamedTuple):
 
 
 def _groups(rows: Sequence[OperatorRow], nests: Nests) -> tuple[_Group, ...]:
-    alone = np.bincount(nests.row, minlength=len(rows)) == 1
-    chosen: dict[tuple[str, tuple[str, str]], list[int]] = {}
-    for i, (row, kind) in enumerate(zip(nests.row.tolist(), nests.kind, strict=True)):
-        if kind in CLASSES and alone[row]:
-            chosen.setdefault((kind, rows[int(row)].pair), []).append(i)
+    single = np.bincount(nests.row, minlength=len(rows)) == 1
+    groups = places_of(
+        (kind, rows[row].pair) if kind in CLASSES and single[row] else None
+        for row, kind in zip(map(int, nests.row), nests.kind, strict=True)
+    )
     return tuple(
         _Group(
             kind,
             pair,
-            np.array(places),
+            places,
             nests.row[places],
-            _alike(nests.slots[i][0] for i in places),
-            _alike(nests.slots[i][1] for i in places),
+            _alike(nests.slots[i][0] for i in map(int, places)),
+            _alike(nests.slots[i][1] for i in map(int, places)),
         )
-        for (kind, pair), places in chosen.items()
+        for (kind, pair), places in groups.items()
     )
 
 
 def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
     """Yield the times of products for which the runtime states constants.
 
-    A product of two activations takes those of ``batched_gemm`` where the runtime has them.
+    A product of two activations uses those of ``batched_gemm`` if the runtime states them.
     """
-    for found in products(table, setting, base, stated=True):
-        riders = base.compute["vector"][found.rows] / found.constants.get("rider_share", 1.0)
-        timed = _timed(found, setting, riders)
-        yield replace(timed, vector_s=riders + 0.0 * timed.matrix_s)
+    for gemms in products(table, setting, base, stated=True):
+        yield _timed(gemms, setting, base.compute["vector"][gemms.rows])
 
 
 def _constants(setting: Setting, kind: str, formats: Sequence[str], left: str) -> dict[str, Value]:
@@ -177,27 +180,38 @@ def _constants(setting: Setting, kind: str, formats: Sequence[str], left: str) -
     return values or constants_of(setting, kind, formats)
 
 
-def _timed(found: TensorCoreGemms, setting: Setting, riders: Value) -> KernelRows:
-    xp, values = setting.xp, found.constants
-    constants = GemmConstants.of(values)
-    passes = values.get("activation_passes", 1.0)
-    laid_out = values.get("layout_passes", 0.0) * found.other_bytes / found.machine.bandwidth
+def _timed(gemms: TensorCoreGemms, setting: Setting, vector: Value) -> KernelRows:
+    """Return the times of products; `vector` is fused elementwise work in seconds at full rate."""
+    xp, values = setting.xp, gemms.constants
+    kernel = TensorCoreKernel.constants(values)
+    riders = vector / kernel.rider_share
+    laid_out = kernel.layout_passes * gemms.other_bytes / gemms.machine.bandwidth
     inputs: dict[str, Value] = {
-        "m": found.m,
-        "n": found.n,
-        "k": found.k,
-        "groups": found.groups,
-        "moved_bytes": found.weight_bytes + passes * found.other_bytes,
-        "left_bytes": found.left_bytes,
-        "right_bytes": found.right_bytes,
+        "m": gemms.m,
+        "n": gemms.n,
+        "k": gemms.k,
+        "groups": gemms.groups,
+        "moved_bytes": gemms.weight_bytes + kernel.activation_passes * gemms.other_bytes,
+        "left_bytes": gemms.left_bytes,
+        "right_bytes": gemms.right_bytes,
         "riders_s": riders,
     }
-    tiles, splits = candidates_of(found.kind)
+    tiles, splits = candidates_of(gemms.kind)
     if "narrow_columns" in values:
         least = np.min(values["narrow_columns"])
         tiles += tuple(tile for tile in NARROW_TILES if tile[1] >= least)
-    times = _distinct_times(inputs, found.machine, constants, tiles, splits, setting)
-    zero = 0.0 * times.matrix_s
+    times = _distinct_times(inputs, gemms.machine, kernel, tiles, splits, setting)
+    rows = kernel_rows(
+        gemms.rows,
+        times.matrix_s,
+        riders,
+        times.dram_s,
+        times.l2_s,
+        kernel.launch + kernel.per_group * gemms.groups,
+        times.joined_s,
+        kernel.host_floor,
+        xp,
+    )
     detail: dict[str, Value] = {}
     if xp is np:
         offered = candidates(tiles, splits, 0)
@@ -207,24 +221,12 @@ def _timed(found: TensorCoreGemms, setting: Setting, riders: Value) -> KernelRow
             "tile_columns": offered.columns[choice],
             "split_sums": offered.splits[choice],
         }
-    return KernelRows(
-        found.rows,
-        times.matrix_s,
-        times.dram_s,
-        times.l2_s,
-        constants.launch + constants.per_group * found.groups + zero,
-        times.joined_s
-        - xp.maximum(xp.maximum(times.matrix_s + riders, times.dram_s), times.l2_s)
-        + times.split_s
-        + times.quantise_s
-        + laid_out,
-        constants.host_floor + zero,
-        detail,
-    )
+    beside = rows.rest_s + times.split_s + times.quantise_s + laid_out
+    return replace(rows, rest_s=beside, detail=detail)
 
 
 def _alike(slots: Iterable[str]) -> tuple[str, ...]:
-    """Return the slots, or one for all where they are alike."""
+    """Return the slots, or a single one if all are equal."""
     names = tuple(slots)
     return names[:1] if len(set(names)) == 1 else names
 
@@ -232,14 +234,14 @@ def _alike(slots: Iterable[str]) -> tuple[str, ...]:
 def _distinct_times(
     inputs: dict[str, Value],
     machine: Processor,
-    constants: GemmConstants,
+    constants: KernelConstants,
     tiles: tuple[Tile, ...],
     splits: tuple[int, ...],
     setting: Setting,
 ) -> GemmTimes:
     """Return the times of products, each distinct point computed once.
 
-    A sweep over batch and context has as many distinct products as batches.
+    A sweep over batch and context has only as many distinct products as batches.
     """
     run: dict[str, Any] = {
         "constants": constants,
@@ -247,19 +249,12 @@ def _distinct_times(
         "splits": splits,
         "relaxed": setting.relaxed,
     }
-    parts = {f.name: getattr(machine, f.name) for f in fields(Processor)}
-    arrays = [v for v in (*inputs.values(), *parts.values()) if np.ndim(v) and np.shape(v)[-1] > 1]
+    arrays = [v for v in (*inputs.values(), *machine) if np.ndim(v) and np.shape(v)[-1] > 1]
     points = max((np.shape(v)[-1] for v in arrays), default=1)
-    varied = any(is_array(getattr(constants, f.name)) for f in fields(GemmConstants))
+    varied = any(map(is_array, constants.stated.values()))
     if points < _FEW or setting.xp is not np or varied:
         return gemm_times(**inputs, machine=machine, **run)
-    stacked = np.concatenate([np.reshape(v, (-1, points)) for v in arrays])
-    # One number per point; that equal numbers are equal points is checked.
-    top = np.maximum(stacked.max(axis=1), np.finfo(np.float64).tiny * 4.0)
-    mix = np.random.default_rng(0).uniform(0.5, 1.5, len(stacked)) / top
-    _, first, back = np.unique(mix @ stacked, return_index=True, return_inverse=True)
-    if not np.array_equal(stacked[:, first][:, back], stacked):
-        first = back = np.arange(points)
+    first, back = distinct(np.concatenate([np.reshape(v, (-1, points)) for v in arrays]))
 
     def cut(value: Value, some: Any) -> Value:
         return value[..., some] if np.ndim(value) and np.shape(value)[-1] == points else value
@@ -267,7 +262,7 @@ def _distinct_times(
     pieces = [
         gemm_times(
             **{name: cut(v, some) for name, v in inputs.items()},
-            machine=Processor(**{name: cut(v, some) for name, v in parts.items()}),
+            machine=Processor(*(cut(v, some) for v in machine)),
             **run,
         )
         for some in np.array_split(first, max(1, len(first) // _PIECE))

@@ -1,8 +1,8 @@
-"""Candidate tiles of a library's kernels, and the waves in which they run."""
+"""Candidate tiles of a GPU library's kernels, and the waves in which they run."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from perfmodel.caches import cached
 #: Rows and columns of the product that one thread block computes.
 Tile = tuple[int, int]
 
-#: Shapes that CUTLASS and cuBLAS offer; which of them are compiled varies from release to release.
+#: Shapes that CUTLASS and cuBLAS provide; the compiled subset varies between releases.
 TILES: tuple[Tile, ...] = (
     (16, 64),
     (16, 128),
@@ -33,7 +33,7 @@ TILES: tuple[Tile, ...] = (
     (192, 192),
     (256, 192),
 )
-#: Shapes beside these of convolutions whose groups have few filters.
+#: Additional shapes for convolutions whose groups have few filters.
 NARROW_TILES: tuple[Tile, ...] = ((64, 8), (128, 8), (64, 16), (128, 16))
 #: Shapes of the grouped kernels of mixtures of experts.
 GROUPED_TILES: tuple[Tile, ...] = (
@@ -48,7 +48,7 @@ GROUPED_TILES: tuple[Tile, ...] = (
 #: Parts that the sum over K may be split into.
 SPLITS: tuple[int, ...] = (1, 2, 4, 8, 16)
 
-#: Extent of a 128 x 256 tile, ``rows columns / (rows + columns)``, whose inner loop is the best.
+#: Harmonic extent ``rows columns / (rows + columns)`` of a 128 x 256 tile, the fastest one.
 _FULL = 128.0 * 256.0 / (128.0 + 256.0)
 
 
@@ -58,11 +58,11 @@ class TensorCoreTileCandidates(NamedTuple):
     Attributes
     ----------
     rows, columns, splits
-        Shape ``(candidates, 1, ...)``.
+        Rows, columns and parts, shape ``(candidates, 1, ...)``.
     split
         1 where a candidate splits the sum, else 0.
     extent
-        Harmonic extent as a share of a 128 x 256 tile's, at most 1.
+        Harmonic extent relative to a 128 x 256 tile's, at most 1.
     """
 
     rows: npt.NDArray[np.float64]
@@ -86,19 +86,17 @@ def candidates(
     return TensorCoreTileCandidates(rows, columns, parts, (parts > 1).astype(np.float64), extent)
 
 
-def up(x: Value, xp: object, relaxed: bool) -> Value:
-    """Return whole pieces that cover `x`; at least one piece, uncut, in the continuous form."""
-    space: Value = xp
-    return space.maximum(x, 1.0) if relaxed else space.ceil(x - 1e-9)
+def up(x: Value, xp: Any, relaxed: bool) -> Value:
+    """Return the number of pieces that cover `x`; in the continuous form `x` itself, at least 1."""
+    return xp.maximum(x, 1.0) if relaxed else xp.ceil(x - 1e-9)
 
 
-def waves(blocks: Value, units: Value, quantised: Value, xp: object, relaxed: bool) -> Value:
-    """Return the waves of thread blocks over the units: 1 at least.
+def waves(blocks: Value, units: Value, quantised: Value, xp: Any, relaxed: bool) -> Value:
+    """Return the waves of thread blocks over the units: at least 1.
 
-    Beyond one, ``(1 - a) w + a ceil(w)``: a library picks shapes that nearly fill their waves, and
+    Above one, ``(1 - a) w + a ceil(w)``: a library selects shapes that nearly fill their waves, and
     the blocks of persistent kernels do not wait for each other.
     """
-    space: Value = xp
     w = blocks / units
-    whole = w if relaxed else space.ceil(w - 1e-9)
-    return space.maximum(1.0, w + quantised * (whole - w))
+    integral = w if relaxed else xp.ceil(w - 1e-9)
+    return xp.maximum(1.0, w + quantised * (integral - w))

@@ -1,4 +1,4 @@
-"""Addresses: offsets of buffers with lifetimes in one memory, or why they do not fit."""
+"""Addresses: offsets of buffers with lifetimes in one memory, or a proof that none fit."""
 
 from perfmodel.schedule.allocate.allocate import allocate
 from perfmodel.schedule.allocate.lifetime import Lifetime

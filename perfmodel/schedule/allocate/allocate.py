@@ -1,4 +1,4 @@
-"""``allocate``: buffers with lifetimes to offsets."""
+"""Entry point of ``allocate``: offsets for buffers with lifetimes, part by part."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Final
 
 from perfmodel.errors import Fault
 from perfmodel.former import former_parameters
+from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.lifetime import Lifetime, lifetime_faults
-from perfmodel.schedule.allocate.part import SEARCHED, PackingSubproblem
 from perfmodel.schedule.allocate.read import read_lifetimes
-from perfmodel.schedule.allocate.result import Allocation, Proof, Status, overlaps
+from perfmodel.schedule.allocate.result import Allocation, Proof, overlaps
 from perfmodel.schedule.allocate.sections import parts
+from perfmodel.schedule.allocate.subproblem import SEARCHED, PackingSubproblem
 from perfmodel.settings import FaultList, gathered
 from perfmodel.units import UnitError, whole_bytes
 
-#: Share of the limits that goes into fitting; what is left tells how far off it is.
+#: Share of the limits for fitting; the remainder is for the gap of what does not fit.
 _FITTING: Final = 0.75
-#: Share of the time left that goes into the gap of what is proved not to fit.
+#: Share of the remaining time for the gap of an instance that is proved not to fit.
 _APPROACH: Final = 0.5
 
 
@@ -79,8 +80,8 @@ def allocate(
     'packed'
     """
     faults = gathered()
-    size = None if capacity is None else _whole(capacity, "capacity", faults)
-    step = _whole(alignment, "alignment", faults)
+    size = None if capacity is None else _bytes(capacity, "capacity", faults)
+    step = _bytes(alignment, "alignment", faults)
     faults += _option_faults(time_limit_s, node_limit, step, seed)
     deadline = Deadline(None if faults else time_limit_s)
     if isinstance(buffers, str | Path):
@@ -89,7 +90,7 @@ def allocate(
         lives = list(buffers)
         faults[:0] = lifetime_faults(lives)
     if lives is not None and step:
-        faults += _hold_faults(lives, step)
+        faults += _offset_faults(lives, step)
     faults.settle()
     assert lives is not None
     assert step is not None
@@ -98,8 +99,8 @@ def allocate(
     return _PartwiseAllocator(aligned, size, seed, deadline, nodes).run()
 
 
-def _whole(value: str | float, name: str, faults: FaultList) -> int | None:
-    """Return whole bytes, plain or with a unit; None where they are at fault."""
+def _bytes(value: str | float, name: str, faults: FaultList) -> int | None:
+    """Return whole bytes from a number or a text with a unit; None if invalid."""
     try:
         return whole_bytes(value)
     except UnitError as error:
@@ -128,15 +129,15 @@ def _option_faults(
     return faults
 
 
-def _hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
-    """Return where offsets that are given do not agree with each other or with the alignment."""
-    held = [b for b in buffers if b.offset is not None]
-    at = {b.id: b.offset or 0 for b in held}
+def _offset_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
+    """Return faults of fixed offsets that overlap or violate the alignment."""
+    fixed = [b for b in buffers if b.offset is not None]
+    at = {b.id: b.offset or 0 for b in fixed}
     out = [
         Fault(
             f"{text}, at the offsets that are given", path="offset", expected="offsets that agree"
         )
-        for text in overlaps(held, at)
+        for text in overlaps(fixed, at)
     ]
     out += [
         Fault(
@@ -144,14 +145,14 @@ def _hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
             path="offset",
             expected=f"a multiple of the alignment {alignment}",
         )
-        for b in held
+        for b in fixed
         if (b.offset or 0) % alignment
     ]
     return out
 
 
 class _PartwiseAllocator:
-    """Buffers part by part: stretches of time that no buffer crosses."""
+    """Allocator that treats parts separately: stretches of time that no buffer crosses."""
 
     def __init__(
         self,
@@ -169,19 +170,17 @@ class _PartwiseAllocator:
         ]
 
     def run(self) -> Allocation:
+        """Return the allocation: a fit into the capacity, or the lowest packing without one."""
         if self.capacity is None:
             return self._lowest()
         proof = self._proof(self.capacity)
         if proof is None:
             proof = self._fit(self.capacity)
         if proof is None and self._height() <= self.capacity:
-            return self._result("packed", None)
+            return self._result()
         share = 1.0 if proof is None else _APPROACH
         self._approach(self.capacity, self.deadline.within(share * self.deadline.left()))
-        if self._height() <= self.capacity:
-            return self._result("packed", None)
-        proof = self._proof(self.capacity)
-        return self._result("not found" if proof is None else "infeasible", proof)
+        return self._result(self._proof(self.capacity))
 
     def _fit(self, capacity: int) -> Proof | None:
         """Fit part by part, up to the first that is proved not to fit."""
@@ -193,24 +192,24 @@ class _PartwiseAllocator:
         return None
 
     def _approach(self, capacity: int, within: Deadline) -> None:
-        """Lower what does not fit, for a gap that can be trusted."""
+        """Lower the packings of parts that do not fit, so that the gap is meaningful."""
         for part in self.parts:
             if part.height > capacity:
-                part.lower(within, self.nodes - self._nodes(), above=capacity)
+                part.improve(within, self.nodes - self._nodes(), above=capacity)
 
     def _lowest(self) -> Allocation:
         for k, part in enumerate(self.parts):
             share = 1 / (len(self.parts) - k)
             within = self.deadline.within(share * self.deadline.left())
             goal = max(p.bound for p in self.parts)
-            part.lower(within, share * (self.nodes - self._nodes()), above=goal)
-        return self._result("packed", None)
+            part.improve(within, share * (self.nodes - self._nodes()), above=goal)
+        return self._result()
 
     def _nodes(self) -> int:
         return sum(part.nodes for part in self.parts)
 
     def _proofs(self) -> Iterator[Proof]:
-        """Yield each lower bound of the height, with what proves it."""
+        """Yield each lower bound on the height, with its proof."""
         for b in self.buffers:
             if b.offset is not None and not b.size_bytes:
                 yield Proof("offset", b.lower, b.upper, (b.id,), b.offset)
@@ -218,17 +217,17 @@ class _PartwiseAllocator:
             yield from part.proofs()
 
     def _proof(self, capacity: int) -> Proof | None:
-        """Return what proves that the capacity is too small, the plainest first."""
-        found = [proof for proof in self._proofs() if proof.bound_bytes > capacity]
-        plain = [proof for proof in found if proof.kind != "search"]
-        return max(plain or found, key=lambda proof: proof.bound_bytes, default=None)
+        """Return a proof that the capacity is too small, preferably one without search."""
+        proofs = [proof for proof in self._proofs() if proof.bound_bytes > capacity]
+        plain = [proof for proof in proofs if proof.kind != "search"]
+        return max(plain or proofs, key=lambda proof: proof.bound_bytes, default=None)
 
     def _height(self) -> float:
-        """Bytes that the packing takes; infinity where a part was not packed in any way."""
+        """Return the height of the packing in bytes; infinity if some part has no packing."""
         flat = (b.offset or 0 for b in self.buffers if not b.size_bytes)
         return max([*(part.height for part in self.parts), *flat], default=0)
 
-    def _result(self, status: Status, proof: Proof | None) -> Allocation:
+    def _result(self, proof: Proof | None = None) -> Allocation:
         offsets = {b.id: b.offset or 0 for b in self.buffers}
         for part in self.parts:
             offsets |= {b.id: at for b, at in zip(part.buffers, part.offsets, strict=True)}
@@ -236,14 +235,5 @@ class _PartwiseAllocator:
         bound = max((each.bound_bytes for each in self._proofs()), default=0)
         methods = [part.method for part in sorted(self.parts, key=lambda part: -part.height)]
         method = SEARCHED if SEARCHED in methods else (methods or ["nothing to do"])[0]
-        return Allocation(
-            status,
-            tuple(self.buffers),
-            offsets,
-            int(self._height()),
-            self.capacity,
-            bound,
-            proof,
-            method,
-            counts,
-        )
+        packing = Certified(offsets, self._height(), bound, method, counts, 0.0)
+        return Allocation(tuple(self.buffers), packing, self.capacity, proof)

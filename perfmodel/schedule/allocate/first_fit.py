@@ -1,9 +1,9 @@
-"""First fit: pieces in some order, each at the lowest place that is free over its lifetime.
+"""First-fit packing: buffers in some order, each at the lowest offset free over its lifetime.
 
 Orders: by size (the greedy planner of TensorFlow Lite Micro; Pisarchyk and Lee, "Efficient memory
-management for deep neural net inference", 2020), by length, by area, by start, by the load they
-lie in. Improved by raising what sticks out (Joslin and Clements, "Squeaky wheel optimization",
-1999).
+management for deep neural net inference", 2020), by length, by area, by start, by the load at their
+time. Improved by moving buffers above the goal to the front (Joslin and Clements, "Squeaky wheel
+optimization", 1999).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Final
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.sections import Sections
 
-#: Share of the time for first fits, but for the first.
+#: Share of the time for all first fits except the first one.
 _SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class FirstFitPacking:
-    """Offsets, the height they reach, and by which order."""
+    """Offsets, their height, and the order that they result from."""
 
     offsets: tuple[int, ...]
     height: int
@@ -31,9 +31,9 @@ class FirstFitPacking:
 
 
 class Neighbours:
-    """The pieces that overlap each piece in time, itself among them, put together when asked for.
+    """Pieces that overlap each piece in time, including itself, computed on demand.
 
-    Kept as lists they would take the square of the number of pieces.
+    Stored lists would need memory quadratic in the number of pieces.
     """
 
     __slots__ = ("_by_first", "_packing", "_up_to")
@@ -44,7 +44,7 @@ class Neighbours:
         begun = [0] * len(packing.sections)
         for t in packing.first:
             begun[t] += 1
-        #: Pieces that begin in a section or before.
+        #: Number of pieces that begin in a section or earlier.
         self._up_to = list(accumulate(begun))
 
     def __getitem__(self, piece: int) -> list[int]:
@@ -56,12 +56,12 @@ class Neighbours:
 def first_fit(
     packing: Sections, order: Sequence[int], near: Neighbours, deadline: Deadline | None = None
 ) -> list[int]:
-    """Return the offset of each piece; those that lie already come first, wherever they stand.
+    """Return the offset of each piece; pieces with a fixed offset come first in any order.
 
     Parameters
     ----------
     deadline
-        What is left when it has passed is piled up on top of everything.
+        Time after which the remaining pieces are stacked on top of everything.
     """
     pieces = packing.pieces
     offsets = [-1 if p.offset is None else p.offset for p in pieces]
@@ -91,7 +91,7 @@ def first_fit(
 
 
 def orders(packing: Sections, hints: Sequence[int | None]) -> Iterator[tuple[str, list[int]]]:
-    """Yield orders of the pieces, each with its name; the first that fits is taken."""
+    """Yield named orders of the pieces; the first order that fits is used."""
     pieces, span = packing.pieces, range(len(packing.pieces))
     length = [p.upper - p.lower for p in pieces]
     crowd = [max(packing.loads[packing.first[i] : packing.last[i] + 1]) for i in span]
@@ -122,16 +122,16 @@ def portfolio(
     *,
     steps: int = 20,
 ) -> FirstFitPacking:
-    """Return the lowest of the first fits, stopping at one no higher than a goal.
+    """Return the lowest first-fit packing, stopping at one no higher than a goal.
 
     Parameters
     ----------
     goal
-        Height that is good enough.
+        Height that is sufficient.
     hints
-        Offset of each piece of an earlier packing, or None.
+        Offset of each piece in an earlier packing, or None.
     deadline
-        The first order goes on up to it; the others have a share of the time that is there.
+        The first order may use all of the time; the others share a fraction of it.
     steps
         Rounds of improvement after the orders.
     """

@@ -1,4 +1,4 @@
-"""Buffers with lifetimes, and what is wrong with them."""
+"""Buffers with lifetimes, and their validation."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from perfmodel.errors import Fault
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """A buffer that takes ``size_bytes`` from time ``lower`` until just before ``upper``.
+    """A buffer that occupies ``size_bytes`` from time ``lower`` until just before ``upper``.
 
     Parameters
     ----------
     id : str
-        Name of the buffer, its own among the buffers.
+        Unique name of the buffer.
     lower, upper : int
-        Times, half-open: a buffer that ends at 5 and one that begins at 5 may share bytes.
+        Half-open interval: a buffer that ends at 5 and one that begins at 5 may share bytes.
     size_bytes : int
-        Size; one of 0 bytes gets an address and is in nobody's way.
+        Size in bytes; a buffer of 0 bytes gets an address but conflicts with no other.
     alignment : int
-        The offset is a multiple of it.
+        The offset is a multiple of this number of bytes.
     offset : int, optional
-        The buffer lies there already and stays (a hold, as for a planned or mapped buffer).
+        Fixed offset of the buffer (as for a planned or mapped buffer).
     hint : int, optional
-        Where it lay before; packing by increasing hint is tried before anything else.
+        Earlier offset; packing in order of increasing hints is tried before anything else.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Lifetime:
 
 
 def lifetime_faults(buffers: Sequence[Lifetime]) -> list[Fault]:
-    """Return every defect of buffers that were made in Python; ``path`` is ``buffers[index]``."""
+    """Return every fault of buffers created in Python; ``path`` is ``buffers[index]``."""
     faults: list[Fault] = []
     seen: dict[str, int] = {}
     for i, b in enumerate(buffers):
@@ -67,30 +67,18 @@ def lifetime_faults(buffers: Sequence[Lifetime]) -> list[Fault]:
 
 
 def number_faults(b: Lifetime) -> list[tuple[str, str, str]]:
-    """Return (field, message, expected) of each number of a buffer that cannot be."""
+    """Return (field, message, expected) for each invalid number of a buffer."""
     out: list[tuple[str, str, str]] = []
     if b.upper <= b.lower:
-        out.append(
-            (
-                "upper",
-                f"{b.upper} is not after lower, which is {b.lower}",
-                "the first time at which the buffer is gone",
-            )
-        )
-    if b.size_bytes < 0:
-        out.append(("size_bytes", f"{b.size_bytes} is below zero", "bytes from 0"))
+        message = f"{b.upper} is not after lower, which is {b.lower}"
+        out.append(("upper", message, "the first time at which the buffer is gone"))
     if b.alignment < 1:
         out.append(("alignment", f"{b.alignment} is no alignment", "bytes from 1"))
-    if b.offset is not None and b.offset < 0:
-        out.append(("offset", f"{b.offset} is below zero", "bytes from 0"))
-    elif b.offset is not None and b.alignment > 0 and b.offset % b.alignment:
-        out.append(
-            (
-                "offset",
-                f"{b.offset} is no multiple of the alignment {b.alignment}",
-                f"a multiple of {b.alignment}",
-            )
-        )
-    if b.hint is not None and b.hint < 0:
-        out.append(("hint", f"{b.hint} is below zero", "bytes from 0"))
+    elif b.offset is not None and b.offset > 0 and b.offset % b.alignment:
+        message = f"{b.offset} is no multiple of the alignment {b.alignment}"
+        out.append(("offset", message, f"a multiple of {b.alignment}"))
+    for name in ("size_bytes", "offset", "hint"):
+        value = getattr(b, name)
+        if value is not None and value < 0:
+            out.append((name, f"{value} is below zero", "bytes from 0"))
     return out

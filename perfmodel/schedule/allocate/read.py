@@ -1,8 +1,8 @@
-"""Buffers from a CSV file, of the columns that MiniMalloc has.
+"""Reader of buffers from CSV files in the format of MiniMalloc.
 
 Moffitt, "MiniMalloc: a lightweight memory allocator for hardware-accelerated machine learning",
-ASPLOS 2023; its files have ``id,lower,upper,size``, and may have ``alignment``, ``offset``,
-``hint``.
+ASPLOS 2023; its files have the columns ``id,lower,upper,size``, and optionally ``alignment``,
+``offset``, ``hint``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.schedule.allocate.lifetime import Lifetime, number_faults
 
-#: Other names that MiniMalloc takes.
+#: Alternative column names in MiniMalloc.
 _SAME = {"buffer": "id", "buffer_id": "id", "start": "lower", "end": "upper"}
 _NEEDED = ("id", "lower", "upper", "size")
 _OTHERS = ("alignment", "offset", "hint")
@@ -27,15 +27,14 @@ def read_lifetimes(path: str | Path) -> list[Lifetime]:
     Parameters
     ----------
     path
-        Columns ``id``, ``lower``, ``upper`` (half-open) and ``size``; where they are there,
-        ``alignment``, ``offset`` (the buffer lies there and stays) and ``hint`` (where it lay
-        before), each empty where a buffer has none. ``start``, ``end``, ``buffer`` and
-        ``buffer_id`` are read as MiniMalloc reads them.
+        Columns ``id``, ``lower``, ``upper`` (half-open) and ``size``; optionally ``alignment``,
+        ``offset`` (fixed) and ``hint`` (earlier offset), each empty for buffers without one.
+        ``start``, ``end``, ``buffer`` and ``buffer_id`` are accepted as in MiniMalloc.
 
     Raises
     ------
     InputError
-        With every fault of the file.
+        All faults of the file together.
     """
     short: list[Fault] = []
     rows = read_rows(path, noun="buffer", faults=short)
@@ -55,10 +54,10 @@ def read_lifetimes(path: str | Path) -> list[Lifetime]:
     if faults:
         raise InputError([*faults, *short])
     reader = _LifetimeReader(rows, named)
-    found = [reader.lifetime(row) for row in rows]
+    lifetimes = [reader.lifetime(row) for row in rows]
     if reader.faults or short:
         raise InputError(sorted([*reader.faults, *short], key=_line))
-    return [b for b in found if b is not None]
+    return [b for b in lifetimes if b is not None]
 
 
 def _line(fault: Fault) -> int:
@@ -67,7 +66,7 @@ def _line(fault: Fault) -> int:
 
 def _stranger(rows: CsvTable, name: str) -> Fault:
     if name == "gaps":
-        # Read as always alive it would fit less often; as never alive it would be wrong.
+        # A lifetime read as unlimited would fit less often; one read as empty would be wrong.
         return rows.fault(
             None,
             name,
@@ -81,7 +80,7 @@ def _stranger(rows: CsvTable, name: str) -> Fault:
 
 
 class _LifetimeReader:
-    """Cells to numbers; keeps the faults."""
+    """Conversion of cells to numbers, collecting the faults."""
 
     def __init__(self, rows: CsvTable, named: dict[str, str]) -> None:
         self.rows, self.named = rows, named
@@ -89,6 +88,7 @@ class _LifetimeReader:
         self.lines: dict[str, int] = {}
 
     def lifetime(self, row: CsvRow) -> Lifetime | None:
+        """Return the buffer of a row; None if the row has a fault."""
         before = len(self.faults)
         name = row.get(self.named["id"])
         if not name:
@@ -104,9 +104,9 @@ class _LifetimeReader:
             self.lines[name] = row.line
         lower, upper, size = (self._number(row, column) for column in _NEEDED[1:])
         alignment, offset, hint = (self._number(row, column) for column in _OTHERS)
-        # What is no number is told already; in its place stands one with which the rest agrees.
+        # Invalid numbers are already reported; a consistent substitute avoids follow-up faults.
         first = (upper or 1) - 1 if lower is None else lower
-        made = Lifetime(
+        lifetime = Lifetime(
             name,
             first,
             first + 1 if upper is None else upper,
@@ -115,9 +115,9 @@ class _LifetimeReader:
             offset,
             hint,
         )
-        for field, message, expected in number_faults(made):
+        for field, message, expected in number_faults(lifetime):
             self._fault(row, _COLUMN.get(field, field), message, expected)
-        return made if len(self.faults) == before else None
+        return lifetime if len(self.faults) == before else None
 
     def _fault(self, row: CsvRow, column: str, message: str, expected: str) -> None:
         self.faults.append(self.rows.fault(row, self.named[column], message, expected))

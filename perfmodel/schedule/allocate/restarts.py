@@ -1,4 +1,4 @@
-"""Short dives from new starts, and long ones now and then, so that the search is complete."""
+"""Restarted search: short dives from new starts, and occasional long ones for completeness."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.allocate.valleys import CUT, Valleys
 
-# Chosen on MiniMalloc's A, B, D, E and G. Many short dives find what a few long ones miss, and
-# weights that fade keep early failures from steering for ever; both matter most on E.
+# Tuned on MiniMalloc's A, B, D, E and G. Many short dives find packings that a few long ones miss,
+# and decaying weights keep early failures from dominating; both matter most on E.
 _NODES, _GROWTH, _FADE = 2.0, 1.005, 0.7
-#: Of the order of options, in turn for each pair of dives; the first dive has none.
+#: Amplitude of noise in the order of options, for alternate pairs of dives; none for the first.
 _NOISE: Final = (0.5, 0.25)
-#: Every so many dives one is as long as a quarter of all before it.
+#: Period in dives of the long ones, a quarter as long as all previous dives together.
 _LONG: Final = 32
 
 
 class Restarts:
-    """Dives for a packing of one height, which go on where they stopped.
+    """Dives for a packing of one height, which can be resumed.
 
     Parameters
     ----------
     height
-        That nothing may reach beyond, in the units of the pieces.
+        Maximum height, in the units of the pieces.
     seed
-        Of the noise in the order of options; the same seed makes the same dives.
-    lids
-        Of each piece, where it may not reach as far as the height.
+        Seed of the noise in the order of options; the same seed reproduces the dives.
+    max_ends
+        Maximum end of each piece, if lower than the height.
 
     Attributes
     ----------
     nodes, dives : int
-        So far.
+        Totals so far.
     """
 
     def __init__(
-        self, packing: Sections, height: int, seed: int, lids: Sequence[int] | None = None
+        self, packing: Sections, height: int, seed: int, max_ends: Sequence[int] | None = None
     ) -> None:
         self._rng = random.Random(seed)
-        self._valleys = Valleys(packing, height, lids)
+        self._valleys = Valleys(packing, height, max_ends)
         self._width = [b - a + 1 for a, b in zip(packing.first, packing.last, strict=True)]
         sizes = [piece.size for piece in packing.pieces]
         self._area = [w * size for w, size in zip(self._width, sizes, strict=True)]
@@ -51,16 +51,16 @@ class Restarts:
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """Of each piece, after it was packed."""
+        """Offset of each piece, after a packing was found."""
         return tuple(self._valleys.offsets)
 
     def run(self, deadline: Deadline, node_limit: float) -> str:
-        """Dive until packed or exhausted, or cut by time or by a number of nodes in all.
+        """Dive until packed or exhausted, or stopped by time or by a total number of nodes.
 
         Returns
         -------
         str
-            ``packed``, ``exhausted`` (there is no packing of the height) or ``cut``.
+            ``packed``, ``exhausted`` (no packing of the height exists) or ``cut``.
         """
         valleys, uniform = self._valleys, self._rng.uniform
         while True:

@@ -1,13 +1,14 @@
-"""An allocation: offsets, or why there are none, and how far the best packing is from fitting."""
+"""Result of an allocation: offsets, or a proof of infeasibility and the remaining gap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from perfmodel.errors import InfeasibleError
+from perfmodel.optimise.certified import Certified
 from perfmodel.schedule.allocate.lifetime import Lifetime
 from perfmodel.table import Result, Table
 from perfmodel.units import show
@@ -17,22 +18,22 @@ Status = Literal["packed", "infeasible", "not found"]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Why no packing fits.
+    """Proof that no packing fits.
 
     Attributes
     ----------
     kind : str
-        ``load``: the buffers that are alive together are larger than the capacity.
-        ``offset``: a buffer whose offset is given reaches beyond it.
-        ``search``: each moment fits, but every packing of what is alive in these times was tried
-        (cut off at both ends), and none does.
+        ``load``: the total size of the buffers live at one time exceeds the capacity.
+        ``offset``: a buffer with a fixed offset extends beyond the capacity.
+        ``search``: the load fits at each time, but an exhaustive search over the buffers live in
+        this window (truncated at both ends) found no packing.
     lower, upper : int
-        The times (half-open) at which that is so.
+        Times (half-open) at which the proof holds.
     buffers : tuple of str
-        Those that are involved.
+        Buffers involved.
     bound_bytes : int
-        Bytes that they need at least: the load, the end of the buffer whose offset is given, or
-        the least height that the search has not excluded.
+        Lower bound on their height in bytes: the load, the end of the buffer with a fixed offset,
+        or the least height that the search has not excluded.
     """
 
     kind: Literal["load", "offset", "search"]
@@ -57,27 +58,18 @@ class Proof:
 
 @dataclass(frozen=True, repr=False)
 class Allocation(Result):
-    """Where buffers lie.
+    """Offsets of buffers in one memory, as a certified packing.
 
     Attributes
     ----------
-    status : str
-        ``packed``; ``infeasible``: it is proved that no packing fits; ``not found``: the search
-        stopped before it knew.
-    offsets : mapping
-        Buffer -> offset in bytes, of the lowest packing found, whether it fits or not.
-    height_bytes : int
-        Bytes that it takes.
-    capacity_bytes : int or None
-        What was asked for; None asked for the lowest.
-    lower_bound_bytes : int
-        No packing is lower: the largest load, or what a search has excluded.
-    proof : Proof or None
-        Why it is infeasible.
-    method : str
-        What found the offsets.
-    counts : mapping
-        ``nodes`` and ``dives`` of the exact search.
+    packing
+        Offset in bytes of each buffer in the lowest known packing, whether it fits or not. The
+        value is the height of the packing in bytes; the bound is the largest load, or the height
+        excluded by search; the work has the ``nodes`` and ``dives`` of the exact search.
+    capacity_bytes
+        Capacity of the memory in bytes; None if the lowest packing is sought.
+    proof
+        Proof of infeasibility; None if not proved.
 
     Its plot: ``memory_map()``.
     """
@@ -96,15 +88,46 @@ class Allocation(Result):
         "offsets",
     )
 
-    status: Status
     buffers: tuple[Lifetime, ...]
-    offsets: Mapping[str, int]
-    height_bytes: int
+    packing: Certified[Mapping[str, int]]
     capacity_bytes: int | None
-    lower_bound_bytes: int
     proof: Proof | None
-    method: str
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def offsets(self) -> Mapping[str, int]:
+        """Offset of each buffer in bytes, in the lowest known packing."""
+        return self.packing.solution or {}
+
+    @property
+    def height_bytes(self) -> int:
+        """Height of this packing in bytes."""
+        return int(self.packing.value)
+
+    @property
+    def lower_bound_bytes(self) -> int:
+        """Lower bound on the height of any packing."""
+        return int(self.packing.bound)
+
+    @property
+    def method(self) -> str:
+        """Method that found the offsets."""
+        return self.packing.method
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Nodes and dives of the exact search."""
+        return self.packing.work
+
+    @property
+    def status(self) -> Status:
+        """State of the allocation.
+
+        ``packed``; ``infeasible``: it is proved that no packing fits; ``not found``: the search
+        stopped without a decision.
+        """
+        if self.proof is not None:
+            return "infeasible"
+        return "not found" if self.gap_bytes else "packed"
 
     @property
     def packed(self) -> bool:
@@ -113,39 +136,37 @@ class Allocation(Result):
 
     @property
     def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        """Whether feasibility is known: a packing fits, or it is proved that none fits."""
         return self.status != "not found"
 
     @property
     def proved(self) -> bool:
-        """Whether nothing is left open: infeasible for sure, or the height is the least there is.
+        """Whether infeasibility or the least height is proved.
 
         A packing that fits the capacity need not be the lowest.
         """
-        return self.status == "infeasible" or self.height_bytes == self.lower_bound_bytes
+        return self.status == "infeasible" or self.packing.proved
 
     @property
     def gap_bytes(self) -> int:
-        """Bytes that the capacity falls short of the lowest packing found; 0 where it fits."""
+        """Excess of the lowest known packing over the capacity in bytes; 0 if it fits."""
         if self.capacity_bytes is None:
             return 0
         return max(0, self.height_bytes - self.capacity_bytes)
 
     def check(self) -> None:
-        """Compare every pair of buffers, and every buffer with what was asked of it.
+        """Verify every pair of buffers, and the constraints of every buffer.
 
         Raises
         ------
         AssertionError
-            With the first pair that overlaps, or the first buffer that lies wrong.
+            Names the first pair that overlaps, or the first buffer that violates a constraint.
         """
         for fault in overlaps(self.buffers, self.offsets):
             raise AssertionError(fault)
         top = max((self.offsets[b.id] + b.size_bytes for b in self.buffers), default=0)
         if top != self.height_bytes:
             raise AssertionError(f"the highest buffer ends at {top}, not at {self.height_bytes}")
-        if self.packed and self.gap_bytes:
-            raise AssertionError(f"{self.height_bytes} B do not fit {self.capacity_bytes} B")
 
     @property
     def feasible(self) -> bool:
@@ -154,12 +175,12 @@ class Allocation(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row for each buffer, with its offset.
+        """One row per buffer, with its offset.
 
         Raises
         ------
         InfeasibleError
-            They do not fit, or no packing is known that does.
+            The packing does not fit, or none is known.
         """
         if not self.packed:
             raise InfeasibleError(self.status)
@@ -170,27 +191,26 @@ class Allocation(Result):
 
     @cached_property
     def rectangles(self) -> list[tuple[str, int, int, int, int]]:
-        """(name, lower, upper, offset, size) of each buffer."""
+        """Return (name, lower, upper, offset, size) of each buffer."""
         return [(b.id, b.lower, b.upper, self.offsets[b.id], b.size_bytes) for b in self.buffers]
 
     @property
     def headline(self) -> str:
-        """How many buffers, in how much, and whether they fit."""
+        """Number of buffers, capacity, and status."""
         into = "" if self.capacity_bytes is None else f" in {_bytes(self.capacity_bytes)}"
         unknown = "" if self.decided else " within the limits, nor proved not to be there"
         return f"{len(self.buffers)} buffers{into}: {self.status}{unknown}"
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return the height with its proof, and what found it."""
+        """Return the height with its proof, and the method that found it."""
         height, out = _bytes(self.height_bytes), list[tuple[str, str]]()
-        least = self.height_bytes == self.lower_bound_bytes
         if self.packed:
             bound = f"at least {_bytes(self.lower_bound_bytes)} are needed"
             out.append(("height", f"{height}, {'the least there is' if self.proved else bound}"))
         else:
             if self.proof is not None:
                 out.append(("because", str(self.proof)))
-            known = "the least there is" if least else "the lowest found"
+            known = "the least there is" if self.packing.proved else "the lowest found"
             gap = f"{_bytes(self.gap_bytes)} more than there are"
             out.append(("height", f"{height}, {known}: {gap}"))
         nodes = self.counts.get("nodes", 0)
@@ -199,14 +219,14 @@ class Allocation(Result):
 
 
 def _bytes(value: int) -> str:
-    """Return bytes exactly, and as people read them where that is another text."""
+    """Return a number of bytes exactly, followed by a rounded form if that differs."""
     if value < 1024:
         return f"{value} B"
     return f"{value} B ({show(float(value), 'bytes')})"
 
 
 def overlaps(buffers: Sequence[Lifetime], offsets: Mapping[str, int]) -> Iterator[str]:
-    """Yield what is wrong with offsets: every pair of buffers is compared."""
+    """Yield a text for every overlap, comparing every pair of buffers."""
     for i, a in enumerate(buffers):
         at = offsets[a.id]
         if at < 0 or at % a.alignment or (a.offset is not None and at != a.offset):

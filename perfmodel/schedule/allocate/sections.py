@@ -1,8 +1,8 @@
-"""Buffers cut at times: the sections in which the most of them are alive together.
+"""Sections of time: maximal sets of buffers that are live together.
 
 A section is a maximal clique of the interval graph of lifetimes. Two buffers overlap in time if and
-only if they share a section, so a packing is right in every section or wrong in one; of 300
-buffers there are some 130 sections.
+only if they share a section, so that a packing is valid if and only if it is valid in every
+section; 300 buffers have some 130 sections.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class PackingBuffer:
-    """A buffer as the search sees it: sizes, alignment and offset in units of the alignment."""
+    """A buffer as the search sees it: size, alignment and offset in units of the alignment."""
 
     lower: int
     upper: int
@@ -29,7 +29,7 @@ class PackingBuffer:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Times (half-open) in which the same pieces are alive, and no others while they are."""
+    """Times (half-open) with a constant set of live pieces."""
 
     lower: int
     upper: int
@@ -60,21 +60,21 @@ def sections_of(pieces: Sequence[PackingBuffer]) -> list[Section]:
 
 
 class Lives(Protocol):
-    """What has a lifetime."""
+    """Objects with a lifetime."""
 
     @property
     def lower(self) -> int:
-        """When it begins."""
+        """Start of the lifetime."""
         ...
 
     @property
     def upper(self) -> int:
-        """When it is gone."""
+        """End of the lifetime, exclusive."""
         ...
 
 
 def parts(pieces: Sequence[Lives]) -> list[list[int]]:
-    """Return the pieces apart at times at which none is alive: each part packs by itself."""
+    """Split pieces at times without a live piece: each part is packed independently."""
     out: list[list[int]] = []
     end = -math.inf
     for i in sorted(range(len(pieces)), key=lambda i: (pieces[i].lower, pieces[i].upper, i)):
@@ -87,14 +87,14 @@ def parts(pieces: Sequence[Lives]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class Sections:
-    """Pieces over their sections, as bit masks of pieces.
+    """Pieces and their sections, with bit masks of pieces.
 
     Attributes
     ----------
     first, last : list of int
         First and last section of each piece.
     loads : list of int
-        Size of all pieces of a section.
+        Total size of the pieces of each section.
     """
 
     pieces: tuple[PackingBuffer, ...]
@@ -105,11 +105,11 @@ class Sections:
 
     @classmethod
     def of(cls, pieces: Sequence[PackingBuffer]) -> Sections:
-        """Cut pieces, each of a size above zero, into sections."""
+        """Return the sections of pieces, each of positive size."""
         cut = sections_of(pieces)
         begins = [section.lower for section in cut]
-        # The first section that ends after a piece begins, and the last one that begins before
-        # it ends.
+        # The first section that ends after a piece begins, and the last one that begins before it
+        # ends.
         ends = [section.upper for section in cut]
         first = [bisect_right(ends, piece.lower) for piece in pieces]
         last = [bisect_left(begins, piece.upper) - 1 for piece in pieces]
@@ -121,16 +121,16 @@ class Sections:
 
     @cached_property
     def begins(self) -> list[int]:
-        """Pieces that begin in this section or later."""
+        """Masks of the pieces that begin in each section or later."""
         return list(accumulate(reversed(self._masks(self.first)), int.__or__))[::-1]
 
     @cached_property
     def ends(self) -> list[int]:
-        """Pieces that end in this section or before."""
+        """Masks of the pieces that end in each section or earlier."""
         return list(accumulate(self._masks(self.last), int.__or__))
 
     def _masks(self, at: Sequence[int]) -> list[int]:
-        """Return the pieces at each section, of the section of each piece."""
+        """Return the mask of pieces of each section, given the section of each piece."""
         out = [0] * len(self.sections)
         for i, t in enumerate(at):
             out[t] |= 1 << i
@@ -138,12 +138,12 @@ class Sections:
 
     @cached_property
     def cover(self) -> list[int]:
-        """Pieces of a section: all but those that begin later or end before."""
+        """Masks of the pieces of each section: all but those that begin later or end earlier."""
         everything = (1 << len(self.pieces)) - 1
         later, before = [*self.begins[1:], 0], [0, *self.ends[:-1]]
         return [everything & ~(a | b) for a, b in zip(later, before, strict=True)]
 
     @cached_property
     def cross(self) -> list[int]:
-        """Pieces of a section and the next one."""
+        """Masks of the pieces shared by each section and the next one."""
         return [*(a & b for a, b in pairwise(self.cover)), 0]

@@ -1,27 +1,28 @@
-"""Exact search of a packing of a given height, valley by valley.
+"""Exact search for a packing of a given height, by branching on the floors of valleys.
 
-The state is a skyline: how high each section is filled. A *valley* is a run of sections of equal
-height between higher neighbours. In a section of a valley, what lies exactly at its floor is
-either a piece that lies within the valley as a whole, or waste. Every packing in which nothing can
-sink has that form, so branching on what lies at the floor of any one section, whichever has the
-fewest options, is complete, and what is placed stays where it is.
+The state is a skyline: the filled height of each section. A *valley* is a run of sections of equal
+height between higher neighbours. In each section of a valley, the space directly above its floor
+is either a piece that is contained in the valley, or waste. Every packing in which no piece can
+sink has that form, so that branching on the options at the floor of any one section, e.g. the one
+with the fewest options, is complete, and placed pieces are never moved.
 
-* Slack of a section is the height less the floor less what is still to be placed in it: waste
-  that is still allowed. Below zero the branch has failed.
-* A section without options is raised to the lowest height at which a piece of it can lie.
-* Where no unplaced piece crosses a boundary any more, the two sides are searched one after the
-  other, and where one fails, the other is not tried again.
-* Failures give weight to sections, and those of high weight are decided first (dom/wdeg; Boussemart
-  et al., "Boosting systematic search by weighting constraints", ECAI 2004).
-* Failed states are remembered, from dive to dive: the unplaced pieces and the slack of each
-  section. A state of the same pieces with no more slack anywhere fails as well.
+* The slack of a section is the height minus the floor minus the size still to be placed in it: the
+  waste that is still allowed. If it is negative, the branch fails.
+* A section without options is raised to the lowest height at which one of its pieces can be placed.
+* If no unplaced piece crosses a boundary, the two sides are searched one after the other, and if
+  one fails, the other is not tried again.
+* Failures increase the weights of sections, and those of high weight are decided first (dom/wdeg;
+  Boussemart et al., "Boosting systematic search by weighting constraints", ECAI 2004).
+* Failed states are stored across dives: the unplaced pieces and the slack of each section. A state
+  of the same pieces with no more slack in any section fails as well.
 
-An alignment or a piece with an offset of its own changes where a piece can lie, and no more.
+Alignments and fixed offsets only change the positions at which a piece can be placed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import le
 from typing import Final
 
@@ -33,92 +34,79 @@ EXHAUSTED: Final = "exhausted"
 CUT: Final = "cut"
 
 _FAR: Final = 1 << 80
-#: Options of a section up to which they are added up against the depth of the valley.
+#: Maximum number of options of a section that are checked against the depth of the valley.
 _FEW: Final = 3
-#: Failed states kept at most, and for the same pieces.
+#: Maximum number of stored failed states, in total and for the same pieces.
 _STATES, _ALIKE = 60_000, 12
 
-#: Components still to be searched: first and last section, frame that they belong to, the rest.
+#: Components still to be searched: first and last section, parent frame, remaining agenda.
 _Agenda = tuple[int, int, int, "_Agenda | None"]
-#: Floors that were changed: first section, one past the last, floor before, waste.
+#: Modified floors: first section, one past the last, previous floor, waste.
 _Change = tuple[int, int, int, int]
 #: A section to decide: its score (the least is decided first), the section, the floor of its
-#: valley, the pieces that can lie there, those within the valley, and the height of its wall.
+#: valley, the pieces placeable there, those contained in the valley, and the height of its wall.
 _Choice = tuple[float, int, int, int, int, int]
 
 
+@dataclass(slots=True, eq=False)
 class _Frame:
-    """A section that was decided, with what is to be restored before its next option."""
-
-    __slots__ = (
-        "agenda",
-        "changes",
-        "deferred",
-        "first",
-        "floor",
-        "key",
-        "last",
-        "next",
-        "options",
-        "parent",
-        "section",
-        "slacks",
-        "unplaced",
-    )
+    """A decided section, with the state to restore before its next option."""
 
     first: int
     last: int
     section: int
     floor: int
-    #: Pieces to lay at the floor, best first; a floor to raise to, as its complement, comes last.
+    #: Pieces to place at the floor, best first; finally a floor to raise to, as its complement.
     options: list[int]
-    next: int
     changes: int
     unplaced: int
     deferred: int
-    parent: int
-    agenda: _Agenda | None
     key: int
     slacks: tuple[int, ...]
+    next: int = 0
+    parent: int = -1
+    agenda: _Agenda | None = None
 
 
 class Valleys:
-    """Dives for a packing of one height; weights and failed states stay from dive to dive.
+    """Dives for a packing of one height; weights and failed states persist across dives.
 
     Parameters
     ----------
     packing
         Pieces over sections.
     height
-        That nothing may reach beyond.
-    lids
-        Of each piece, where it may not reach as far as that.
+        Maximum height.
+    max_ends
+        Maximum end of each piece, if lower than the height.
 
     Attributes
     ----------
     weights : list of float
-        Of each section, 1 and more.
+        Weight of each section, at least 1.
     offsets : list of int
-        Of each piece, after a dive that packed.
+        Offset of each piece, after a successful dive.
     nodes : int
-        Pieces placed and choices made in the last dive.
+        Placements and decisions of the last dive.
     """
 
-    def __init__(self, packing: Sections, height: int, lids: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, packing: Sections, height: int, max_ends: Sequence[int] | None = None
+    ) -> None:
         self.packing, self.height = packing, height
         self.weights = [1.0] * len(packing.sections)
         self.offsets = [-1] * len(packing.pieces)
         self.nodes = 0
         self._size = [piece.size for piece in packing.pieces]
         self._align = [piece.alignment for piece in packing.pieces]
-        self._lids = [height] * len(packing.pieces) if lids is None else list(lids)
-        lidded = [lid < height for lid in self._lids]
+        self._max_ends = [height] * len(packing.pieces) if max_ends is None else list(max_ends)
+        limited = [end < height for end in self._max_ends]
         self._fixed = [i for i, p in enumerate(packing.pieces) if p.offset is not None]
-        # A piece lies anywhere: no look at alignments and holds in the inner loop.
-        self._free = not self._fixed and max(self._align) == 1 and not any(lidded)
-        # Pieces that can get stuck without a section that is overfull.
+        # Without alignments and fixed offsets the inner loop needs no checks of positions.
+        self._free = not self._fixed and max(self._align) == 1 and not any(limited)
+        # Pieces that can become unplaceable although no section overflows.
         self._narrow = [
-            i for i, p in enumerate(packing.pieces) if lidded[i] or p.offset is not None
+            i for i, p in enumerate(packing.pieces) if limited[i] or p.offset is not None
         ]
         self._failed: dict[int, list[tuple[int, ...]]] = {}
         self._states = 0
@@ -135,9 +123,9 @@ class Valleys:
         ]
 
     def _twins(self) -> tuple[list[int], int]:
-        """Return the next interchangeable piece of each, or -1, and those that have one before.
+        """Return the next interchangeable piece of each, or -1, and the mask of later ones.
 
-        Of such pieces only one order is tried. They have the same sections, size, alignment and
+        Only one order of such pieces is tried. They have the same sections, size, alignment and
         lid: sizes of 3 and 4 bytes are both two units of 2, but only the first ends at 9 bytes.
         """
         packing = self.packing
@@ -145,7 +133,8 @@ class Valleys:
         for i, piece in enumerate(packing.pieces):
             if piece.offset is not None:
                 continue
-            key = (packing.first[i], packing.last[i], piece.size, piece.alignment, self._lids[i])
+            span = packing.first[i], packing.last[i]
+            key = (*span, piece.size, piece.alignment, self._max_ends[i])
             if key in known:
                 twin[known[key]] = i
                 later |= 1 << i
@@ -162,17 +151,17 @@ class Valleys:
         self._frames: list[_Frame] = []
 
     def dive(self, rank: Sequence[float], limit: int, deadline: Deadline) -> str:
-        """Search until packed, exhausted, or cut at a number of nodes or a deadline.
+        """Search until packed, exhausted, or stopped at a number of nodes or a deadline.
 
         Parameters
         ----------
         rank
-            Of each piece: options of lower rank are tried first.
+            Rank of each piece: options of lower rank are tried first.
 
         Returns
         -------
         str
-            ``PACKED``, ``EXHAUSTED`` (there is no packing of this height) or ``CUT``.
+            ``PACKED``, ``EXHAUSTED`` (no packing of this height exists) or ``CUT``.
         """
         self._start()
         self.nodes = 0
@@ -188,7 +177,7 @@ class Valleys:
                 frame.parent, frame.agenda = parent, agenda
                 self._frames.append(frame)
                 back = len(self._frames) - 1
-            elif frame:  # forced moves only, after which there are parts, or nothing
+            elif frame:  # only forced moves: now split, or done
                 agenda = self._split(first, last, parent, agenda)
                 continue
             else:
@@ -204,7 +193,7 @@ class Valleys:
         return PACKED
 
     def _split(self, first: int, last: int, parent: int, agenda: _Agenda | None) -> _Agenda | None:
-        """Put the parts of a run of sections that no unplaced piece joins on the agenda."""
+        """Add the parts of a run of sections that no unplaced piece connects to the agenda."""
         unplaced, cross = self._unplaced, self.packing.cross
         at = first
         for t in range(first, last + 1):
@@ -215,14 +204,14 @@ class Valleys:
         return agenda
 
     def _parted(self, low: int, high: int) -> bool:
-        """Tell whether a piece that was placed was the last to join the sections of its span."""
+        """Return whether a placed piece was the last to connect the sections of its span."""
         unplaced = self._unplaced
         if low == high:
             return not unplaced & self.packing.cover[low]
         return any(not unplaced & mask for mask in self.packing.cross[low:high])
 
     def _place(self, piece: int, floor: int) -> bool:
-        """Lay a piece at the floor; tell whether that parts its sections."""
+        """Place a piece at the floor; return whether that disconnects its sections."""
         low, high = self.packing.first[piece], self.packing.last[piece] + 1
         self.offsets[piece] = floor
         self._trail.append((low, high, floor, 0))
@@ -234,7 +223,7 @@ class Valleys:
         return self._parted(low, high - 1)
 
     def _raise(self, low: int, high: int, floor: int, level: int) -> int:
-        """Leave sections of equal floor empty up to a level; return one that cannot, or -1."""
+        """Leave sections of equal floor empty up to a level; return one that overflows, or -1."""
         waste = level - floor
         slack = self._slack
         for t in range(low, high):
@@ -254,19 +243,20 @@ class Valleys:
             return at
         fixed = packing.pieces[piece].offset
         if fixed is not None:
-            return fixed if at <= fixed and fixed + self._size[piece] <= self._lids[piece] else _FAR
+            fits = at <= fixed and fixed + self._size[piece] <= self._max_ends[piece]
+            return fixed if fits else _FAR
         step, size = self._align[piece], self._size[piece]
         at = -(-at // step) * step
-        for f in self._near_fixed[piece]:  # by increasing offset
+        for f in self._near_fixed[piece]:  # ascending in offset
             low = packing.pieces[f].offset or 0
             if self._unplaced >> f & 1 and at + size > low and at < low + self._size[f]:
                 at = -(-(low + self._size[f]) // step) * step
-        return at if at + size <= self._lids[piece] else _FAR
+        return at if at + size <= self._max_ends[piece] else _FAR
 
     def _over(self, pieces: int, low: int, high: int, first: int, last: int) -> int:
         """Return the lowest height at which some pieces can cross a wall of their valley.
 
-        The water rises and spreads until it covers the span of a piece.
+        The level rises and spreads until it covers the span of a piece.
         """
         floors, begins, ends = self._floor, self.packing.begins, self.packing.ends
         while not pieces & begins[low] & ends[high]:
@@ -280,7 +270,7 @@ class Valleys:
         return max(floors[low : high + 1])
 
     def _lowest(self, pieces: int, enough: int) -> int:
-        """Return the lowest offset that any of some pieces can have; not below `enough`."""
+        """Return the lowest offset of any of some pieces, with early exit at `enough`."""
         level = _FAR
         while pieces:
             bit = pieces & -pieces
@@ -291,7 +281,7 @@ class Valleys:
         return level
 
     def _seated(self, pieces: int, floor: int) -> int:
-        """Return those of some pieces of a valley that can lie at its very floor."""
+        """Return the pieces of a valley that can be placed exactly at its floor."""
         out = 0
         while pieces:
             bit = pieces & -pieces
@@ -301,10 +291,9 @@ class Valleys:
         return out
 
     def _open(self, first: int, last: int, rank: Sequence[float]) -> _Frame | bool:
-        """Do what is forced in a run of sections.
+        """Perform the forced moves in a run of sections.
 
-        Returns a frame where there is a choice; True where the run came apart; False where it
-        failed.
+        Return a frame if a decision remains, True if the run was split, and False if it failed.
         """
         floors = self._floor
         choice: _Choice = (float(_FAR), -1, -1, 0, 0, _FAR)
@@ -331,8 +320,8 @@ class Valleys:
                 self.nodes += 1
                 if self._place(seats.bit_length() - 1, floor):
                     return True
-            # The valley has changed, and may have joined the run to its left; what was seen
-            # further to the left holds.
+            # The valley has changed, and may have merged with the run to its left; results for
+            # sections further to the left remain valid.
             if self._narrow and (stuck := self._stuck(first, last)) >= 0:
                 return self._fail(stuck)
             if i > first:
@@ -347,10 +336,10 @@ class Valleys:
     def _look(
         self, i: int, j: int, first: int, last: int, wall: int, choice: _Choice
     ) -> _Choice | bool:
-        """Return the best choice so far, with the sections of the valley from i to j.
+        """Return the best decision so far, including the sections of the valley from i to j.
 
-        Its score is negative where a piece is forced. True where the floor of the valley was
-        raised instead; False where the run failed.
+        Its score is negative if a piece is forced. True if the floor of the valley was raised
+        instead; False if the run failed.
         """
         packing, slack, weights, size = self.packing, self._slack, self.weights, self._size
         cover, floor = packing.cover, self._floor[i]
@@ -365,20 +354,20 @@ class Valleys:
             options = seated & cover[t]
             count = options.bit_count()
             if not count:
-                them = self._unplaced & cover[t]
+                remaining = self._unplaced & cover[t]
                 if self._free:
-                    level = self._over(them, i, j, first, last)
+                    level = self._over(remaining, i, j, first, last)
                 else:
-                    level = self._lowest(them, floor + 1)
+                    level = self._lowest(remaining, floor + 1)
                 if level == _FAR or self._raise(t, t + 1, floor, level) >= 0:
                     return self._fail(t)
                 return True
             if count <= _FEW and wall < _FAR:
-                # What lies within the valley cannot fill it up to its wall.
-                need, them = wall - floor - slack[t], inside & cover[t]
-                while them and need > 0:
-                    bit = them & -them
-                    them ^= bit
+                # The pieces contained in the valley cannot fill it up to its wall.
+                need, remaining = wall - floor - slack[t], inside & cover[t]
+                while remaining and need > 0:
+                    bit = remaining & -remaining
+                    remaining ^= bit
                     need -= size[bit.bit_length() - 1]
                 if need > 0:
                     return self._fail(t)
@@ -392,7 +381,7 @@ class Valleys:
         return choice
 
     def _stuck(self, first: int, last: int) -> int:
-        """Return the first section of a piece that can lie nowhere any more, or -1."""
+        """Return the first section of a piece that can no longer be placed, or -1."""
         begins = self.packing.first
         for i in self._narrow:
             if self._unplaced >> i & 1 and first <= begins[i] <= last and self._reach(i) == _FAR:
@@ -414,43 +403,39 @@ class Valleys:
         wall: int,
         rank: Sequence[float],
     ) -> _Frame | bool:
-        frame = _Frame()
-        here = self._unplaced & self.packing.begins[first] & self.packing.ends[last]
-        frame.key, frame.slacks = here, tuple(self._slack[first : last + 1])
-        for slacks in self._failed.get(here, ()):
-            if all(map(le, frame.slacks, slacks)):
+        key = self._unplaced & self.packing.begins[first] & self.packing.ends[last]
+        slacks = tuple(self._slack[first : last + 1])
+        for failed in self._failed.get(key, ()):
+            if all(map(le, slacks, failed)):
                 return False
         options: list[int] = []
-        them = seats
-        while them:
-            bit = them & -them
-            them ^= bit
+        remaining = seats
+        while remaining:
+            bit = remaining & -remaining
+            remaining ^= bit
             options.append(bit.bit_length() - 1)
         options.sort(key=rank.__getitem__)
         if self._slack[section]:
             level = self._above(section, floor, seats, around, wall)
             if level - floor <= self._slack[section]:
                 options.append(~level)
-        frame.first, frame.last, frame.section, frame.floor = first, last, section, floor
-        frame.options, frame.next = options, 0
-        frame.changes, frame.unplaced, frame.deferred = (
-            len(self._trail),
-            self._unplaced,
-            self._deferred,
+        changes = len(self._trail)
+        unplaced, deferred = self._unplaced, self._deferred
+        return _Frame(
+            first, last, section, floor, options, changes, unplaced, deferred, key, slacks
         )
-        return frame
 
     def _above(self, section: int, floor: int, seats: int, around: int, wall: int) -> int:
-        """Return the lowest height above the floor at which a piece of a section may come to lie.
+        """Return the lowest height above the floor at which a piece of a section may be placed.
 
-        Those that could lie at the floor then rest on something of the valley that is not in
-        this section, or on what comes in over a wall.
+        Pieces that could be placed at the floor then rest on a piece of the valley outside this
+        section, or on one that enters over a wall.
         """
         cover = self.packing.cover[section]
-        level, them = wall, around & ~cover
-        while them:
-            bit = them & -them
-            them ^= bit
+        level, remaining = wall, around & ~cover
+        while remaining:
+            bit = remaining & -remaining
+            remaining ^= bit
             level = min(level, floor + self._size[bit.bit_length() - 1])
         if not self._free:
             others = self._unplaced & cover & ~seats & ~self._deferred
@@ -458,7 +443,7 @@ class Valleys:
         return level
 
     def _retreat(self, back: int) -> int:
-        """Undo up to the last frame, from one on to its parents, that has an option left."""
+        """Undo up to the latest frame, among `back` and its parents, that has an option left."""
         frames, floors, slack = self._frames, self._floor, self._slack
         while back >= 0:
             frame = frames[back]

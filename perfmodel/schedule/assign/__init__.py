@@ -1,4 +1,4 @@
-"""Operators over engines and devices: contiguous or free, in turn, in parallel, piped."""
+"""Assignment of operators to engines and devices: contiguous or free, serial or parallel."""
 
 from perfmodel.schedule.assign.problem import AssignmentProblem
 from perfmodel.schedule.assign.report import DeviceAssignment

@@ -1,13 +1,15 @@
-"""The least makespan of a few operators, proved: branch and bound over schedules.
+"""Exact least makespan of a few operators by branch and bound over schedules.
 
-Every schedule in which no operator could start earlier without another one moving can be built by
-adding operators in the order in which they start, each as early as its engine and its inputs allow.
-The search does that for each engine, and drops what cannot end before the best known.
+Some schedule of least makespan is semi-active: no operator can start earlier unless the order on an
+engine changes. Every semi-active schedule can be built by adding operators in the order of their
+starts, each as early as its engine and its inputs allow. The search branches on the next operator
+and its engine, and prunes schedules that cannot end before the incumbent.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,25 +22,25 @@ from perfmodel.schedule.assign.problem import AssignmentProblem, Floats
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
 
 
-def parallel(
+def least_makespan(
     problem: AssignmentProblem, known_s: float, deadline: Deadline, *, nodes: int = 200_000
 ) -> Certified[AssignmentTimeline]:
     """Search for a schedule that ends before `known_s`.
 
-    For problems without channels, where what waits for one may be sent in an order that this search
-    does not try, and with nothing that engines share and no memory to fill.
+    Only for problems without channels (this search does not try the orders of waiting transfers),
+    without shared resources, and without memory limits.
 
     Parameters
     ----------
     known_s
-        Makespan to beat.
+        Makespan of the incumbent.
     nodes
-        How many partial schedules it looks at.
+        Maximum number of partial schedules to examine.
 
     Returns
     -------
     Certified
-        Without a schedule where none better was found; then the bound is of the known one too.
+        Without a schedule if none better was found; the bound then holds for the incumbent too.
     """
     if int(problem.channels.max(initial=-1)) >= 0 or problem.shared.any() or problem.demand.any():
         return nothing("branch and bound")
@@ -53,27 +55,33 @@ def parallel(
     return Certified(run, value, bound, "branch and bound", {"nodes": search.nodes})
 
 
+@dataclass(slots=True, eq=False)
 class _PartialSchedule:
-    """Operators that have started, as bits, and when engines are free."""
+    """Operators that have started, and the times at which engines become free.
 
-    __slots__ = ("done", "end", "end_s", "engine", "free", "left_s", "start")
+    Attributes
+    ----------
+    engine, start, end
+        Engine, start and end of each operator; -1 and 0 before it has started.
+    free
+        Time at which each engine becomes free.
+    end_s, left_s
+        Latest end of the started operators, and total of the least seconds of the others.
+    done
+        Mask of the operators that have started.
+    """
 
-    def __init__(
-        self,
-        engine: list[int],
-        start: list[float],
-        end: list[float],
-        free: list[float],
-        end_s: float,
-        left_s: float,
-        done: int,
-    ) -> None:
-        self.engine, self.start, self.end, self.free = engine, start, end, free
-        self.end_s, self.left_s, self.done = end_s, left_s, done
+    engine: list[int]
+    start: list[float]
+    end: list[float]
+    free: list[float]
+    end_s: float
+    left_s: float
+    done: int
 
 
 class _AddedOperator(NamedTuple):
-    """A partial schedule, and the operator that starts next: -1 for none."""
+    """A partial schedule, and the operator that starts next; -1 for none."""
 
     before: _PartialSchedule
     start_s: float
@@ -81,7 +89,7 @@ class _AddedOperator(NamedTuple):
     engine: int
 
     def schedule(self, costs: list[list[float]]) -> _PartialSchedule:
-        """Return the schedule with the operator."""
+        """Return the schedule extended by the operator."""
         before, start, i, e = self
         if i < 0:
             return before
@@ -93,6 +101,8 @@ class _AddedOperator(NamedTuple):
 
 
 class _MakespanBranchAndBound(BestFirst[_AddedOperator, _AddedOperator]):
+    """Branch and bound over partial schedules, with load and longest-path bounds."""
+
     depth_first = True
 
     def __init__(
@@ -103,20 +113,21 @@ class _MakespanBranchAndBound(BestFirst[_AddedOperator, _AddedOperator]):
         self.costs: list[list[float]] = problem.costs.tolist()
         delays: list[list[list[float]]] = problem.delays.tolist()
         self.inputs = [[(delays[t], int(problem.maker[t])) for t in each] for each in problem.reads]
-        #: Operators that must have started before each, as bits.
+        #: Bit mask of the operators that must have started before each one.
         self.needs = [sum(1 << maker for maker in {m for _, m in each}) for each in self.inputs]
-        behind: Floats = np.where(np.isfinite(problem.costs), tails(problem), np.inf)
-        self.behind: list[list[float]] = behind.tolist()
+        tail_s: Floats = np.where(np.isfinite(problem.costs), tails(problem), np.inf)
+        #: Least seconds from the end of each operator to the end of the run, by engine.
+        self.tail_s: list[list[float]] = tail_s.tolist()
 
     def root(self) -> _AddedOperator:
-        """Return the schedule of nothing."""
+        """Return the empty schedule."""
         n, left = self.problem.count, sum(min(each) for each in self.costs)
         free = [0.0] * self.problem.width
         none = _PartialSchedule([-1] * n, [0.0] * n, [0.0] * n, free, 0.0, left, 0)
         return _AddedOperator(none, -1.0, -1, -1)
 
     def settled(self, node: _AddedOperator) -> bool:
-        """Tell whether every operator has started."""
+        """Return whether every operator has started."""
         before, start, i, e = node
         if i < 0 or before.done | 1 << i != self.everything:
             return False
@@ -126,19 +137,20 @@ class _MakespanBranchAndBound(BestFirst[_AddedOperator, _AddedOperator]):
         return True
 
     def expand(self, node: _AddedOperator, bound: float) -> list[tuple[float, _AddedOperator]]:
-        """Add one operator in every way that starts no sooner than the last one."""
+        """Return every extension by one operator that starts no sooner than the last one."""
         del bound
         limit, last, latest, costs = self.incumbent.value, node.start_s, node.operator, self.costs
         schedule = node.schedule(costs)
         engine, end, free, done = schedule.engine, schedule.end, schedule.free, schedule.done
-        # Engines together have this much to do from the times at which they are free.
+        # Load bound: the remaining work divided over all engines from the times at which they are
+        # free.
         if (sum([max(f, last) for f in free]) + schedule.left_s) / len(free) >= limit:
             return []
         ways: list[tuple[float, float, int, int]] = []
         for i, inputs in enumerate(self.inputs):
             if done >> i & 1 or self.needs[i] & ~done:
                 continue
-            soonest, behind = math.inf, self.behind[i]
+            soonest, tail_s = math.inf, self.tail_s[i]
             for e, cost in enumerate(costs[i]):
                 if cost == math.inf:
                     continue
@@ -147,7 +159,7 @@ class _MakespanBranchAndBound(BestFirst[_AddedOperator, _AddedOperator]):
                     there = end[maker] + delays[engine[maker]][e]
                     if there > start:
                         start = there
-                reach = (start if start > last else last) + cost + behind[e]
+                reach = (start if start > last else last) + cost + tail_s[e]
                 if reach < soonest:
                     soonest = reach
                 later = start > last or (start == last and i > latest)

@@ -1,104 +1,95 @@
-"""Contiguous assignment: each engine runs one stretch of the order; exact dynamic programmes.
+"""Contiguous assignment, one stretch of the order per engine: exact dynamic programmes.
 
-With the engines in a fixed order, the best split of the first j operators over the first e engines
-follows from the best splits of fewer (cost O(m n^2) for n operators on m engines, one vector
-operation a pair of operator and engine). With the engines in a free order the states are sets of
-engines (O(2^m m n^2)). What enters a stretch depends on the stretch alone only where seconds to
-reach an engine are the same from every other; elsewhere the least of them gives a lower bound.
+The best split of the first j operators over a set of engines follows from the best splits of fewer
+operators over the set without the engine that runs last. With a fixed order of engines the sets are
+prefixes of that order (cost O(m n^2) for n operators on m engines, one vector operation per pair of
+operator and engine); with a free order they are all subsets (O(2^m m n^2)). The input of a stretch
+depends on the stretch only if the seconds to reach an engine are the same from every other engine;
+otherwise their minimum yields a lower bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
+from perfmodel.optimise.certified import Certified, nothing
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
+METHOD = "dynamic programme over stretches"
 
-class ContiguousAssignment(NamedTuple):
-    """Engine of each operator and what the programme says it costs (a bound unless exact)."""
-
-    engine: Index
-    value_s: float
+#: Transitions to a set of engines: a set whose splits are inherited, and each (previous set, engine
+#: of the last stretch). Set 0 has no engine.
+_Ways: TypeAlias = tuple[int, Sequence[tuple[int, int]]]
 
 
-def fixed_order(problem: AssignmentProblem, *, bottleneck: bool) -> ContiguousAssignment | None:
-    """Split the order into at most one stretch an engine, in the order of the engines.
+def fixed_order(problem: AssignmentProblem, *, bottleneck: bool) -> Certified[Index]:
+    """Split the order into at most one stretch per engine, in the given order of the engines.
 
     Parameters
     ----------
     bottleneck
-        Minimise the largest of the stretches' seconds (a pipeline), not their sum.
+        Minimise the largest of the seconds of the stretches (a pipeline) instead of their sum.
 
     Returns
     -------
-    Split or None
-        None where no split avoids engines that cannot run an operator.
+    Certified
+        Engine of each operator. The seconds are those of the programme: a lower bound unless
+        `exact` is true. Without a solution if every split uses an engine that cannot run an
+        operator.
     """
-    n, m = problem.count, problem.width
-    best: Floats = np.full((m, n + 1), np.inf)
-    best[:, 0] = 0.0
-    # prefix[e, i]: the best of the first i operators on engines before e; which of them was last.
-    prefix: Floats = np.full((m + 1, n + 1), np.inf)
-    prefix[:, 0] = 0.0
-    origin: Index = np.full((m, n + 1), -1, dtype=np.intp)
-    taken: Index = np.full((m + 1, n + 1), -1, dtype=np.intp)
-    for j, stretch in enumerate(_stretches(problem, entering(problem, forward=True)), start=1):
-        for e in range(m):
-            before = prefix[e, :j]
-            whole = np.maximum(before, stretch[e]) if bottleneck else before + stretch[e]
-            at = int(np.argmin(whole))
-            best[e, j], origin[e, j] = whole[at], at
-            if best[e, j] < prefix[e, j]:
-                prefix[e + 1, j], taken[e + 1, j] = best[e, j], e
-            else:
-                prefix[e + 1, j], taken[e + 1, j] = prefix[e, j], taken[e, j]
-    value = float(prefix[m, n])
-    if not np.isfinite(value):
-        return None
-    engine: Index = np.zeros(n, dtype=np.intp)
-    end, limit = n, m
-    while end > 0:
-        e = int(taken[limit, end])
-        start = int(origin[e, end])
-        engine[start:end] = e
-        end, limit = start, e
-    return ContiguousAssignment(engine, value)
+    ways: list[_Ways] = [(0, ()), *((e, [(e, e)]) for e in range(problem.width))]
+    return _best_split(problem, entering(problem, forward=True), ways, bottleneck)
 
 
-def free_order(problem: AssignmentProblem, *, bottleneck: bool) -> ContiguousAssignment | None:
-    """Split the order into at most one stretch an engine, engines in whatever order is best.
+def free_order(problem: AssignmentProblem, *, bottleneck: bool) -> Certified[Index]:
+    """Split the order into at most one stretch per engine, in the best order of the engines.
 
-    As `fixed_order`; for a dozen engines at most.
+    As `fixed_order`; for at most about a dozen engines.
     """
-    n, m = problem.count, problem.width
-    sets = 1 << m
-    best: Floats = np.full((sets, n + 1), np.inf)
+    ways: list[_Ways] = [
+        (0, [(engines ^ 1 << e, e) for e in range(problem.width) if engines >> e & 1])
+        for engines in range(1 << problem.width)
+    ]
+    return _best_split(problem, problem.entering, ways, bottleneck)
+
+
+def _best_split(
+    problem: AssignmentProblem, least: Floats, ways: Sequence[_Ways], bottleneck: bool
+) -> Certified[Index]:
+    """Return the best split over the last set of engines.
+
+    ``best[set, j] = min over (before, e), i < j of best[before, i] + seconds of i..j on e``, with
+    the larger of the two instead of the sum for a bottleneck.
+    """
+    shape = len(ways), problem.count + 1
+    best: Floats = np.full(shape, np.inf)
     best[:, 0] = 0.0
-    origin: Index = np.full((sets, n + 1), -1, dtype=np.intp)
-    last: Index = np.full((sets, n + 1), -1, dtype=np.intp)
-    for j, stretch in enumerate(_stretches(problem, problem.entering), start=1):
-        for chosen in range(1, sets):
-            for e in range(m):
-                if not chosen >> e & 1:
-                    continue
-                before = best[chosen ^ (1 << e), :j]
-                whole = np.maximum(before, stretch[e]) if bottleneck else before + stretch[e]
-                at = int(np.argmin(whole))
-                if whole[at] < best[chosen, j]:
-                    best[chosen, j], origin[chosen, j], last[chosen, j] = whole[at], at, e
-    value = float(best[sets - 1, n])
+    #: First operator and engine of the last stretch of each split, and the previous set.
+    begin, engine, before = (np.full(shape, -1, dtype=np.intp) for _ in range(3))
+    combine = np.maximum if bottleneck else np.add
+    for j, stretch in enumerate(_stretches(problem, least), start=1):
+        for k, (same, reached) in enumerate(ways):
+            for table in (best, begin, engine, before):
+                table[k, j] = table[same, j]
+            for previous, e in reached:
+                seconds = combine(best[previous, :j], stretch[e])
+                at = int(np.argmin(seconds))
+                if seconds[at] < best[k, j]:
+                    best[k, j] = seconds[at]
+                    begin[k, j], engine[k, j], before[k, j] = at, e, previous
+    value = float(best[-1, -1])
     if not np.isfinite(value):
-        return None
-    engine: Index = np.zeros(n, dtype=np.intp)
-    end, chosen = n, sets - 1
+        return nothing(METHOD, np.inf)
+    split: Index = np.zeros(problem.count, dtype=np.intp)
+    k, end = len(ways) - 1, problem.count
     while end > 0:
-        e, start = int(last[chosen, end]), int(origin[chosen, end])
-        engine[start:end] = e
-        end, chosen = start, chosen ^ (1 << e)
-    return ContiguousAssignment(engine, value)
+        start = int(begin[k, end])
+        split[start:end] = engine[k, end]
+        k, end = int(before[k, end]), start
+    return Certified(split, value, value, METHOD)
 
 
 def entering(problem: AssignmentProblem, *, forward: bool) -> Floats:
@@ -107,25 +98,22 @@ def entering(problem: AssignmentProblem, *, forward: bool) -> Floats:
     Parameters
     ----------
     forward
-        From the engines before it only.
+        Consider only transfers from preceding engines.
     """
     if not forward:
         return problem.entering
-    m = problem.width
-    off = np.where(np.tri(m, dtype=bool), np.inf, problem.delays)
-    found: Floats = off.min(axis=1) if len(off) else np.zeros((0, m))
-    return found
+    return np.where(np.tri(problem.width, dtype=bool), np.inf, problem.delays).min(axis=1)
 
 
 def exact(problem: AssignmentProblem, *, forward: bool) -> bool:
-    """Tell whether the programmes price every transfer as it is, not at its least."""
+    """Return whether the programmes price every transfer exactly instead of at its minimum."""
     least = entering(problem, forward=forward)[:, None, :]
     apart = np.tri(problem.width, dtype=bool) if forward else np.eye(problem.width, dtype=bool)
     return bool((np.where(apart, least, problem.delays) == least).all())
 
 
-def alone(problem: AssignmentProblem) -> bool:
-    """Tell whether each memory is one engine's, so that a stretch by itself shows what fits."""
+def one_engine_per_memory(problem: AssignmentProblem) -> bool:
+    """Return whether each memory serves one engine, so that each stretch fits independently."""
     used = (problem.demand > 0).any(axis=1)
     return bool((used.sum(axis=1) <= 1).all())
 
@@ -133,27 +121,28 @@ def alone(problem: AssignmentProblem) -> bool:
 def _stretches(problem: AssignmentProblem, least: Floats) -> Iterator[Floats]:
     """Yield, for each end, the seconds of the stretches from every start, ``(engines, starts)``.
 
-    What was made before a start and is read behind it enters once, in ``least`` seconds.
+    A tensor made before a start and read after it enters once, in ``least`` seconds.
     """
     n, m = problem.count, problem.width
     finite: Floats = np.where(np.isfinite(problem.costs), problem.costs, 0.0)
     seconds: Floats = np.zeros((m, n))
-    held: Floats = np.zeros((len(problem.limits), m, n))
-    # Stretches that start at or before an operator that the engine cannot run do not exist.
+    taken: Floats = np.zeros((len(problem.limits), m, n))
+    # A stretch that includes an operator the engine cannot run is infeasible.
     blocked = np.zeros(m, dtype=np.intp)
     previous: dict[int, int] = {}
     for j in range(n):
         seconds[:, : j + 1] += finite[j][:, None]
         for t in problem.reads[j]:
-            # From starts up to its last reader before this one it has entered already.
+            # For starts up to its previous reader the tensor has already entered.
             after = previous.get(t, int(problem.maker[t])) + 1
             seconds[:, after : j + 1] += least[t][:, None]
             previous[t] = j
         blocked[~np.isfinite(problem.costs[j])] = j + 1
         if len(problem.limits):
-            held[:, :, : j + 1] += problem.demand[:, j, :, None]
-            over = (held > problem.limits[:, None, None]).any(axis=0)
-            # The longer a stretch, the more it holds: what is over is over from all earlier starts.
+            taken[:, :, : j + 1] += problem.demand[:, j, :, None]
+            over = (taken > problem.limits[:, None, None]).any(axis=0)
+            # Demand grows with the length: a stretch that overflows does so from earlier starts
+            # too.
             blocked = np.maximum(blocked, over.sum(axis=1))
         view: Floats = seconds[:, : j + 1].copy()
         for e in np.flatnonzero(blocked):

@@ -1,155 +1,90 @@
-"""The best engine of every operator when one thing happens at a time: variable elimination.
+"""Optimal serial assignment, one operator or transfer at a time, by variable elimination.
 
-The seconds of a run are a sum of terms, one per operator (its cost) and one per tensor (what it
-takes to send it to the engines of its readers), each over a few variables with as many values as
-there are engines. Bertele and Brioschi, "Nonserial Dynamic Programming", 1972: minimise over one
-variable after another, each time replacing the terms that hold it by one over its neighbours.
-Exact; on a chain it is Viterbi's algorithm; the largest term grows with the width of the graph, not
-its length.
+The seconds of a run are a sum of tables, one per operator (its cost) and one per tensor (its
+transfers to the engines of its readers), each over a few variables whose values are the engines
+(`perfmodel.optimise.elimination`).
 """
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.elimination import FactorTable, eliminate, elimination_order
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-#: Most entries of a term: beyond it the graph is too wide, and `sequential` gives up.
+#: Maximum number of entries of a table; on graphs that need more, `sequential` returns None.
 LARGEST = 1 << 20
 
-#: Readers of a tensor up to which its term is over maker and readers themselves.
+#: Maximum number of readers of a tensor whose table is directly over maker and readers.
 _DIRECT = 2
-
-
-@dataclass(slots=True)
-class _CostNetwork:
-    """Terms by number, variables with their sizes, and which terms hold which variable."""
-
-    sizes: list[int]
-    terms: dict[int, tuple[tuple[int, ...], Floats]] = field(
-        default_factory=dict[int, tuple[tuple[int, ...], Floats]]
-    )
-    holding: list[set[int]] = field(default_factory=list[set[int]])
-    added: int = 0
-
-    def add(self, scope: tuple[int, ...], values: Floats) -> None:
-        """Add a term; its axes are sorted by variable."""
-        order = np.argsort(scope)
-        self.terms[self.added] = (tuple(scope[int(k)] for k in order), values.transpose(order))
-        for v in scope:
-            self.holding[v].add(self.added)
-        self.added += 1
-
-    def variable(self, size: int) -> int:
-        """Add a variable and return its number."""
-        self.sizes.append(size)
-        self.holding.append(set())
-        return len(self.sizes) - 1
-
-    def neighbours(self, v: int) -> set[int]:
-        """Variables that share a term with one, itself included."""
-        return {u for k in self.holding[v] for u in self.terms[k][0]} | {v}
-
-    def entries(self, variables: set[int]) -> int:
-        """Entries of a term over some variables."""
-        total = 1
-        for v in variables:
-            total *= self.sizes[v]
-        return total
 
 
 def sequential(
     problem: AssignmentProblem, largest: int = LARGEST, deadline: Deadline | None = None
 ) -> Index | None:
-    """Return the assignment with the least `sequential_s`, or None where the graph is too wide.
+    """Return the assignment with the least `sequential_s`, or None if the graph is too wide.
 
-    Where every assignment takes for ever (an operator has no engine, or what is made cannot reach
-    where it is read), so does the one returned.
+    If every assignment has infinite cost (an operator has no engine, or a tensor cannot reach a
+    reader), so does the one returned.
 
     Parameters
     ----------
     largest
-        Most entries of a term.
+        Maximum number of entries of a table.
     deadline
-        When to give up.
+        Time at which to give up.
     """
     if problem.width == 1:
         return np.zeros(problem.count, dtype=np.intp)
-    network = _network(problem, largest)
-    if network is None:
+    tables = _tables(problem, largest)
+    if tables is None:
         return None
-    steps: list[tuple[int, tuple[int, ...], Index]] = []
-    left = set(range(len(network.sizes)))
-    weights = {v: network.entries(network.neighbours(v)) for v in left}
-    # Smallest next term first; keys are brought up to date when they are looked at.
-    heap = [(weights[v], v) for v in left]
-    heapq.heapify(heap)
-    while heap:
-        weight, v = heapq.heappop(heap)
-        if v not in left or weight != weights[v]:
-            continue
-        if weight > largest or (deadline is not None and deadline.passed()):
+    sizes = {
+        i: size for scope, values in tables for i, size in zip(scope, values.shape, strict=True)
+    }
+
+    def entries(near: Sequence[set[int]], i: int) -> int:
+        return math.prod(sizes[j] for j in near[i]) * sizes[i]
+
+    order = elimination_order(len(sizes), [scope for scope, _ in tables], entries)
+    if any(math.prod(sizes[i] for i in bag.scope) > largest for bag in order):
+        return None
+    choices: list[Index] = []
+    for eliminated in eliminate(order, tables):
+        if deadline is not None and deadline.passed():
             return None
-        around = network.neighbours(v)
-        steps.append(_eliminate(network, v, around))
-        left.discard(v)
-        for u in around - {v}:
-            weights[u] = network.entries(network.neighbours(u))
-            heapq.heappush(heap, (weights[u], u))
-    values = np.zeros(len(network.sizes), dtype=np.intp)
-    for v, scope, choice in reversed(steps):
-        values[v] = choice[tuple(values[list(scope)])] if scope else choice[()]
-    engine: Index = values[: problem.count]
-    return engine
+        choices.append(eliminated.total.argmin(axis=-1))
+    values = np.zeros(len(sizes), dtype=np.intp)
+    for bag, choice in zip(reversed(order), reversed(choices), strict=True):
+        values[bag.variable] = choice[tuple(values[list(bag.others)])]
+    return values[: problem.count]
 
 
-def _eliminate(
-    network: _CostNetwork, v: int, around: set[int]
-) -> tuple[int, tuple[int, ...], Index]:
-    """Minimise over a variable; return it, the variables its choice depends on, and the choice."""
-    scope = tuple(sorted(around))
-    total: Floats = np.zeros([network.sizes[u] for u in scope])
-    for k in sorted(network.holding[v]):
-        held, values = network.terms.pop(k)
-        shape = [network.sizes[u] if u in held else 1 for u in scope]
-        total = total + values.reshape(shape)
-        for u in held:
-            if u != v:
-                network.holding[u].discard(k)
-    network.holding[v] = set()
-    axis = scope.index(v)
-    rest = scope[:axis] + scope[axis + 1 :]
-    choice: Index = np.argmin(total, axis=axis)
-    least: Floats = np.min(total, axis=axis)
-    if rest:
-        network.add(rest, least)
-    return v, rest, choice
-
-
-def _network(problem: AssignmentProblem, largest: int) -> _CostNetwork | None:
+def _tables(problem: AssignmentProblem, largest: int) -> list[FactorTable] | None:
+    """Return the tables of operators and tensors; None if one is too large."""
     m = problem.width
-    network = _CostNetwork([m] * problem.count, holding=[set() for _ in range(problem.count)])
-    for i in range(problem.count):
-        network.add((i,), problem.costs[i])
+    tables: list[FactorTable] = [((i,), problem.costs[i]) for i in range(problem.count)]
+    extra = problem.count
     for t, readers in enumerate(problem.readers):
-        maker = int(problem.maker[t])
+        maker, delays = int(problem.maker[t]), problem.delays[t]
         if len(readers) <= _DIRECT:
             if m ** (len(readers) + 1) > largest:
                 return None
-            network.add((maker, *readers), _direct(problem.delays[t], len(readers)))
+            tables.append(((maker, *readers), _direct(delays, len(readers))))
         elif (m << m) * m * (m << m) > largest:
             return None
         else:
-            _chained(network, problem.delays[t], maker, readers)
-    return network
+            tables += _chained(delays, maker, readers, extra)
+            extra += len(readers)
+    return tables
 
 
 def _direct(delays: Floats, readers: int) -> Floats:
-    """Seconds over (maker, readers ...): each engine that reads is sent the tensor once."""
+    """Return seconds over (maker, readers ...): one transfer per engine with readers."""
     m = len(delays)
     total: Floats = np.zeros((m,) * (readers + 1))
     for k in range(readers):
@@ -164,31 +99,22 @@ def _direct(delays: Floats, readers: int) -> Floats:
     return total
 
 
-def _chained(network: _CostNetwork, delays: Floats, maker: int, readers: tuple[int, ...]) -> None:
-    """Add a tensor with many readers: between them goes the set of engines that have it.
+def _chained(delays: Floats, maker: int, readers: tuple[int, ...], extra: int) -> list[FactorTable]:
+    """Return the tables of a tensor with many readers, over variables numbered from `extra`.
 
-    A state is (maker's engine, engines that have the tensor): each reader adds its own.
+    The state passed from reader to reader is (maker's engine, set of engines that have the tensor):
+    each reader adds its own engine, at the cost of the transfer to it.
     """
     m = len(delays)
     states = m << m
-    held = network.variable(states)
     first: Floats = np.full((m, states), np.inf)
+    step: Floats = np.full((states, m, states), np.inf)
     for e in range(m):
         first[e, e << m | 1 << e] = 0.0
-    network.add((maker, held), first)
-    for r in readers[:-1]:
-        then = network.variable(states)
-        step: Floats = np.full((states, m, states), np.inf)
-        for e in range(m):
-            for has in range(1 << m):
-                for f in range(m):
-                    sent = 0.0 if has >> f & 1 else delays[e, f]
-                    step[e << m | has, f, e << m | has | 1 << f] = sent
-        network.add((held, r, then), step)
-        held = then
-    final: Floats = np.zeros((states, m))
-    for e in range(m):
         for has in range(1 << m):
             for f in range(m):
-                final[e << m | has, f] = 0.0 if has >> f & 1 else delays[e, f]
-    network.add((held, readers[-1]), final)
+                step[e << m | has, f, e << m | has | 1 << f] = 0.0 if has >> f & 1 else delays[e, f]
+    chain = range(extra, extra + len(readers))
+    tables: list[FactorTable] = [((maker, extra), first)]
+    tables += [((k, r, k + 1), step) for k, r in zip(chain, readers[:-1], strict=False)]
+    return [*tables, ((chain[-1], readers[-1]), step.min(axis=-1))]

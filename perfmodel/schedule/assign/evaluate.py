@@ -1,4 +1,4 @@
-"""What an assignment costs when one thing happens at a time, and what it loads each engine with."""
+"""Cost of an assignment: seconds of a serial run, load of each engine, pipeline interval."""
 
 from __future__ import annotations
 
@@ -8,59 +8,60 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-#: Part of a memory that sums of bytes may be off by.
+#: Relative tolerance of sums of bytes against the size of a memory.
 _ROUNDING = 1e-12
 
 
 class Sent(NamedTuple):
-    """Tensors that cross, each once an engine that reads it: tensor, source and target engine."""
+    """Transfers, one per tensor and engine that reads it: tensor, source and target engine."""
 
     tensor: Index
     source: Index
     target: Index
 
+    def seconds(self, problem: AssignmentProblem) -> Floats:
+        """Return the seconds of each transfer, ``(transfers,)``."""
+        return problem.delays[self.tensor, self.source, self.target]
+
 
 def sent(problem: AssignmentProblem, engine: Index) -> Sent:
-    """Return what crosses between engines under an assignment, shape ``(operators,)``."""
+    """Return the transfers between engines under an assignment, shape ``(operators,)``."""
     tensor, reader = problem.pairs
     target = engine[reader]
     crossing = target != engine[problem.maker[tensor]]
     keys: Index = np.unique(tensor[crossing] * problem.width + target[crossing])
-    found: Index = keys // problem.width
-    return Sent(found, engine[problem.maker[found]], keys % problem.width)
+    tensors: Index = keys // problem.width
+    return Sent(tensors, engine[problem.maker[tensors]], keys % problem.width)
 
 
 def sequential_s(problem: AssignmentProblem, engine: Index) -> float:
-    """Return seconds of one run when operators and transfers follow one another."""
-    moved = sent(problem, engine)
+    """Return the seconds of one run in which operators and transfers are serialised."""
     own = problem.costs[np.arange(problem.count), engine].sum()
-    return float(own + problem.delays[moved.tensor, moved.source, moved.target].sum())
-
-
-def loads(problem: AssignmentProblem, engine: Index) -> Floats:
-    """Return busy seconds of each engine a run, what it receives included, ``(engines,)``."""
-    moved = sent(problem, engine)
-    total: Floats = np.zeros(problem.width)
-    np.add.at(total, engine, problem.costs[np.arange(problem.count), engine])
-    np.add.at(total, moved.target, problem.delays[moved.tensor, moved.source, moved.target])
-    return total
+    return float(own + sent(problem, engine).seconds(problem).sum())
 
 
 def work(problem: AssignmentProblem, engine: Index) -> Floats:
-    """Return seconds of each engine's operators alone, ``(engines,)``."""
+    """Return the seconds of each engine's operators, without transfers, ``(engines,)``."""
     total: Floats = np.zeros(problem.width)
     np.add.at(total, engine, problem.costs[np.arange(problem.count), engine])
+    return total
+
+
+def loads(problem: AssignmentProblem, engine: Index) -> Floats:
+    """Return the busy seconds of each engine per run, including receiving, ``(engines,)``."""
+    total, crossing = work(problem, engine), sent(problem, engine)
+    np.add.at(total, crossing.target, crossing.seconds(problem))
     return total
 
 
 def shared_s(problem: AssignmentProblem, engine: Index) -> float:
-    """Return the seconds a run of whatever is busiest of what all engines share; 0 without any."""
+    """Return the seconds per run of the busiest resource shared by all engines; 0 without any."""
     busy = problem.shared[:, np.arange(problem.count), engine].sum(axis=1)
     return float(busy.max(initial=0.0))
 
 
 def excess(problem: AssignmentProblem, engine: Index) -> float:
-    """Return the largest part by which a memory is overfilled; 0 where everything fits."""
+    """Return the largest relative overflow of a memory; 0 if everything fits."""
     if not len(problem.limits):
         return 0.0
     taken = problem.demand[:, np.arange(problem.count), engine].sum(axis=1)
@@ -70,9 +71,9 @@ def excess(problem: AssignmentProblem, engine: Index) -> float:
 
 
 def interval_s(problem: AssignmentProblem, engine: Index) -> float:
-    """Return the initiation interval of a pipeline of runs: the busiest engine's seconds a run.
+    """Return the initiation interval of a pipeline of runs: the seconds per run of the bottleneck.
 
-    Runs overlap, each engine working on another one; an engine waits while it receives. What all
-    share limits it too.
+    Runs overlap, each engine working on a different one; an engine waits while it receives. The
+    interval is also bounded by the busy time of resources shared by all engines.
     """
     return max(float(loads(problem, engine).max()), shared_s(problem, engine))

@@ -1,4 +1,4 @@
-"""Assignments from fractions and by moves: rounding, critical paths, local search."""
+"""Heuristic assignments: rounding of fractions, list scheduling, and local search."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign.evaluate import loads, shared_s, work
 from perfmodel.schedule.assign.paths import tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule
+from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule, upward_rank
 
-#: What a search lowers: first the objective, then what tells equals apart.
+#: Score to minimise, lexicographically: first the objective, then tie-breakers.
 Score: TypeAlias = Callable[[Index], tuple[float, ...]]
-#: Operators and the engines that they move to.
+#: Operators, and the engines they move to.
 Move: TypeAlias = tuple[Index, Index]
-#: (problem, assignment, random numbers) -> moves from it.
+#: (problem, assignment, random generator) -> neighbouring moves.
 Near: TypeAlias = Callable[[AssignmentProblem, Index, np.random.Generator], Iterator[Move]]
 
 
 def rounded(problem: AssignmentProblem, share: Floats) -> Index:
     """Return the engine with the largest fraction of each operator, among those that can run it."""
-    found: Index = np.argmax(np.where(np.isfinite(problem.costs), share, -1.0), axis=1)
-    return found
+    return np.argmax(np.where(np.isfinite(problem.costs), share, -1.0), axis=1)
 
 
 def constructed(
     problem: AssignmentProblem, goal_s: Callable[[Index], float], deadline: Deadline
 ) -> Index:
-    """Return the best of many list schedules that choose engines as they go.
+    """Return the best of several list schedules that choose engines as they proceed.
 
-    Operators by urgency, each where it ends first, as HEFT does (Topcuoglu, Hariri and Wu, IEEE
-    TPDS 13(3), 2002, without insertion into gaps); and where the end, some of what is lost against
-    the operator's best engine, and the path that is left behind it on that engine (PEFT: Arabnejad
-    and Barbosa, IEEE TPDS 25(3), 2014) together are least.
+    Operators are placed by upward rank, each on the engine where it ends first, as in HEFT
+    (Topcuoglu, Hariri and Wu, IEEE TPDS 13(3), 2002, without insertion into gaps); or where the sum
+    of its end, a fraction of the loss relative to its best engine, and the remaining path on that
+    engine (PEFT: Arabnejad and Barbosa, IEEE TPDS 25(3), 2014) is least.
 
     Parameters
     ----------
     goal_s
-        What is lowered, seconds of an assignment.
+        Objective to minimise: seconds of an assignment.
     deadline
-        When to stop, after the first.
+        Time at which to stop, after the first schedule.
     """
     behind = tails(problem)
     finite = np.isfinite(problem.costs)
@@ -54,21 +53,21 @@ def constructed(
     ranks = [_rank(problem, mean), _rank(problem, least)]
     best, best_s = earliest_finish(problem, ranks[0], np.zeros_like(lost)), np.inf
     for rank in ranks:
-        for much in _LOST:
+        for weight in _LOST:
             for ahead in (0.0, 1.0):
                 if deadline.passed():
                     return best
-                found = earliest_finish(problem, rank, much * lost + ahead * left)
-                value = goal_s(found)
+                engine = earliest_finish(problem, rank, weight * lost + ahead * left)
+                value = goal_s(engine)
                 if value < best_s:
-                    best, best_s = found, value
+                    best, best_s = engine, value
     return best
 
 
 def balanced(problem: AssignmentProblem) -> Index:
-    """Return engines chosen one operator after another, where the load is least, transfers aside.
+    """Return a greedy assignment of each operator to the engine of least load, without transfers.
 
-    Operators that lose most on their second-best engine go first.
+    Operators with the largest loss on their second-best engine go first.
     """
     ordered = np.sort(problem.costs, axis=1)
     regret: Floats = np.zeros(problem.count)
@@ -84,32 +83,27 @@ def balanced(problem: AssignmentProblem) -> Index:
     return engine
 
 
-#: Parts of what is lost on an engine that `constructed` adds to an operator's end.
+#: Weights of the loss on an engine that `constructed` adds to an operator's end.
 _LOST = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def _rank(problem: AssignmentProblem, seconds: Floats) -> list[float]:
     """Return the longest path from each operator's start to the end, with mean delays."""
-    m = problem.width
-    off = ~np.eye(m, dtype=bool) & np.isfinite(problem.delays)
+    off = ~np.eye(problem.width, dtype=bool) & np.isfinite(problem.delays)
     total: Floats = np.where(off, problem.delays, 0.0).sum(axis=(1, 2))
-    wait: list[float] = (total / np.maximum(off.sum(axis=(1, 2)), 1)).tolist()
-    rank = [0.0] * problem.count
-    for i in range(problem.count - 1, -1, -1):
-        behind = [wait[t] + rank[r] for t in problem.made[i] for r in problem.readers[t]]
-        rank[i] = float(seconds[i]) + max(behind, default=0.0)
-    return rank
+    wait: Floats = total / np.maximum(off.sum(axis=(1, 2)), 1)
+    return upward_rank(problem, seconds, wait[problem.pairs[0]]).tolist()
 
 
 def earliest_finish(problem: AssignmentProblem, rank: list[float], extra: Floats) -> Index:
-    """Return engines chosen one operator after another, where its end and `extra` are least.
+    """Return a greedy assignment that minimises the end of each operator plus `extra`.
 
     Parameters
     ----------
     rank
-        Of each operator; of those whose inputs have engines, the highest goes first.
+        Rank of each operator; among those whose inputs are placed, the highest goes first.
     extra
-        Seconds that count beside the end, shape ``(operators, engines)``.
+        Seconds added to the end, shape ``(operators, engines)``.
     """
     engine: Index = np.zeros(problem.count, dtype=np.intp)
     end = [0.0] * problem.count
@@ -124,12 +118,12 @@ def earliest_finish(problem: AssignmentProblem, rank: list[float], extra: Floats
             maker = int(problem.maker[t])
             ready = np.maximum(ready, end[maker] + problem.delays[t, int(engine[maker])])
         finish = ready + problem.costs[i]
-        if not np.isfinite(finish).any():  # what it reads cannot arrive: at least it can run
+        if not np.isfinite(finish).any():  # no input can arrive: choose an engine that can run it
             finish = problem.costs[i]
         e = int(np.argmin(finish + extra[i]))
         engine[i], end[i] = e, float(finish[e])
         free[e] = end[i]
-        for t in problem.made[i]:
+        for t in problem.writes[i]:
             for r in problem.readers[t]:
                 missing[r] -= 1
                 if not missing[r]:
@@ -149,30 +143,29 @@ def improved(
     seed: int = 0,
     tolerance: float = 1e-6,
 ) -> Index:
-    """Move operators, and exchange pairs, between engines as long as it helps.
+    """Improve an assignment by moving operators, and exchanging pairs, between engines.
 
-    Where nothing near helps any more, a few operators change at random and the search goes on from
-    there.
+    In a local optimum a few operators change at random and the search continues from there.
 
     Parameters
     ----------
     score
-        What is lowered; its first entry is the objective in seconds.
+        Score to minimise; its first entry is the objective in seconds.
     near
-        Moves that it tries, the most promising first.
+        Moves to try, the most promising first.
     bound_s
-        A lower bound; the search ends at it.
+        Lower bound; the search stops when it is reached.
     looks
-        How many assignments it looks at.
+        Maximum number of assignments evaluated.
     """
     if not (np.isfinite(problem.costs).sum(axis=1) > 1).any():
-        return engine  # there is no choice
+        return engine  # a single engine leaves no choice
     random = np.random.default_rng(seed)
     best, best_score = engine, score(engine)
     now, now_score = best, best_score
     seen = 1
     while seen < looks and best_score[0] > bound_s * (1 + tolerance):
-        moved = False
+        lowered = False
         for operators, targets in near(problem, now, random):
             if seen >= looks or deadline.passed():
                 break
@@ -181,15 +174,15 @@ def improved(
                 continue
             candidate = now.copy()
             candidate[operators] = targets
-            found = score(candidate)
-            if found < now_score:
-                # The other moves were for the assignment before; most hold for this one too.
-                now, now_score, moved = candidate, found, True
+            value = score(candidate)
+            if value < now_score:
+                # Continue with the old list of moves: most remain valid for the new assignment.
+                now, now_score, lowered = candidate, value, True
         if now_score < best_score:
             best, best_score = now, now_score
         if deadline.passed():
             break
-        if not moved:
+        if not lowered:
             operators, targets = _chance(problem, random, 3)
             now = best.copy()
             now[operators] = targets
@@ -211,28 +204,27 @@ def near_loads(
     Parameters
     ----------
     receiving
-        Engines are busy while they receive.
+        Count the time that engines receive as busy.
     """
     busy = loads(problem, engine) if receiving else work(problem, engine)
-    busy = np.minimum(busy, 1e300)  # what cannot be sent is received for ever
+    busy = np.minimum(busy, 1e300)  # impossible transfers have infinite duration
     order = np.argsort(-busy)
     for e in order[: max(1, len(order) // 2)]:
-        mine: Index = np.flatnonzero(engine == e)
-        if not len(mine):
+        own: Index = np.flatnonzero(engine == e)
+        if not len(own):
             continue
-        lost = problem.costs[mine] - problem.costs[mine, e][:, None] + 1e-3 * busy[None, :]
+        lost = problem.costs[own] - problem.costs[own, e][:, None] + 1e-3 * busy[None, :]
         lost[:, e] = np.inf
-        flat = np.argsort(lost, axis=None)[:width]
-        flat = flat[np.isfinite(lost.ravel()[flat])]
-        for k in flat:
-            yield mine[[k // problem.width]], np.array([k % problem.width])
-        for k in flat:
-            i, f = int(mine[k // problem.width]), int(k % problem.width)
-            theirs: Index = np.flatnonzero(engine == f)
-            if not len(theirs):
+        moves = _least(lost, width)
+        for k, f in moves:
+            yield own[[k]], np.array([f])
+        for k, f in moves:
+            i = int(own[k])
+            candidates: Index = np.flatnonzero(engine == f)
+            if not len(candidates):
                 continue
-            back = problem.costs[theirs, e] - problem.costs[theirs, f]
-            for j in theirs[np.argsort(back)[:6]]:
+            back = problem.costs[candidates, e] - problem.costs[candidates, f]
+            for j in candidates[np.argsort(back)[:6]]:
                 if np.isfinite(problem.costs[j, e]):
                     yield np.array([i, int(j)]), np.array([f, e])
     for _ in range(width):
@@ -242,19 +234,17 @@ def near_loads(
 def near_path(
     problem: AssignmentProblem, engine: Index, random: np.random.Generator, width: int = 40
 ) -> Iterator[Move]:
-    """Yield moves off the critical path of the schedule, those that lose least first.
+    """Yield moves off the critical path of the schedule, those with the least loss first.
 
-    Then the same of its operators in pairs of neighbours, so that a tensor stays where it is, and
-    what `near_loads` yields.
+    Then the same for pairs of neighbouring operators, so that a tensor stays on one engine, and the
+    moves of `near_loads`.
     """
     run = list_schedule(problem, engine)
     path = _critical(problem, run)
     lost = problem.costs[path] - problem.costs[path, engine[path]][:, None]
     lost[np.arange(len(path)), engine[path]] = np.inf
-    flat = np.argsort(lost + random.random(lost.shape) * 1e-9, axis=None)
-    flat = flat[np.isfinite(lost.ravel()[flat])][: 3 * width]
-    for k in flat:
-        yield path[[k // problem.width]], np.array([k % problem.width])
+    for k, e in _least(lost + random.random(lost.shape) * 1e-9, 3 * width):
+        yield path[[k]], np.array([e])
     for i, j in zip(path[:-1].tolist(), path[1:].tolist(), strict=True):
         for e in range(problem.width):
             if np.isfinite(problem.costs[[i, j], e]).all():
@@ -262,8 +252,15 @@ def near_path(
     yield from near_loads(problem, engine, random, width, receiving=False)
 
 
+def _least(table: Floats, most: int) -> list[tuple[int, int]]:
+    """Return the positions (row, column) of the least finite entries of a table, ascending."""
+    rows, columns = np.unravel_index(np.argsort(table, axis=None)[:most], table.shape)
+    finite = np.isfinite(table[rows, columns])
+    return list(zip(rows[finite].tolist(), columns[finite].tolist(), strict=True))
+
+
 def _critical(problem: AssignmentProblem, run: AssignmentTimeline) -> Index:
-    """Return operators of a longest chain of waits, from the start of the run to its end."""
+    """Return the operators of a critical path, from the start of the run to its end."""
     by_end: dict[tuple[int, float], int] = {}
     for i in range(problem.count):
         by_end[int(run.engine[i]), float(run.end_s[i])] = i
@@ -291,19 +288,19 @@ def _critical(problem: AssignmentProblem, run: AssignmentTimeline) -> Index:
 
 
 def _chance(problem: AssignmentProblem, random: np.random.Generator, count: int) -> Move:
-    """Return a move of a few operators by chance, rather to engines that run them fast."""
-    found: Index = random.integers(problem.count, size=count).astype(np.intp)
+    """Return a random move of a few operators, biased to engines that run them fast."""
+    operators: Index = random.integers(problem.count, size=count).astype(np.intp)
     targets: Index = np.zeros(count, dtype=np.intp)
-    for k, i in enumerate(found):
+    for k, i in enumerate(operators):
         cost = problem.costs[i]
         able = np.isfinite(cost)
         weight = np.where(able, 1.0 / (cost + 1e-12 + cost[able].min()), 0.0)
         targets[k] = random.choice(problem.width, p=weight / weight.sum())
-    return found, targets
+    return operators, targets
 
 
 def makespan_score(problem: AssignmentProblem) -> Score:
-    """Score of a parallel run: when it ends, then how unevenly engines are loaded."""
+    """Return the score of a parallel run: makespan, then imbalance of the engine loads."""
 
     def score(engine: Index) -> tuple[float, ...]:
         busy = work(problem, engine)
@@ -315,7 +312,7 @@ def makespan_score(problem: AssignmentProblem) -> Score:
 
 
 def interval_score(problem: AssignmentProblem) -> Score:
-    """Score of a pipeline: the busiest engine, then all of them."""
+    """Return the score of a pipeline: load of the bottleneck, then all loads, descending."""
 
     def score(engine: Index) -> tuple[float, ...]:
         busy = np.sort(loads(problem, engine))[::-1]

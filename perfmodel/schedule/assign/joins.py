@@ -1,16 +1,15 @@
-"""How two devices are joined: the link that a tensor takes from one to the other."""
+"""Links between devices: selection of the link that tensors cross, and its seconds."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.link import Link
 from perfmodel.hardware.machine import Machine
 from perfmodel.schedule.assign.problem import Floats
 from perfmodel.units import UnitError, parse
@@ -18,18 +17,20 @@ from perfmodel.units import UnitError, parse
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A way from one device to another; with no bandwidth there is none."""
+    """A link between two devices; a bandwidth of 0 means that there is none."""
 
     link: str
     bandwidth_bytes_per_s: float
     latency_s: float
 
     def seconds(self, size_bytes: Floats) -> Floats:
-        """Return the seconds of messages of some sizes, shape as the sizes."""
+        """Return ``latency_s + size_bytes / bandwidth_bytes_per_s`` of each message, in seconds.
+
+        Infinite if there is no link.
+        """
         if self.bandwidth_bytes_per_s <= 0:
             return np.full(size_bytes.shape, np.inf)
-        found: Floats = self.latency_s + size_bytes / self.bandwidth_bytes_per_s
-        return found
+        return self.latency_s + size_bytes / self.bandwidth_bytes_per_s
 
 
 def join(one: Machine, two: Machine, link: str | None = None) -> Join:
@@ -38,45 +39,39 @@ def join(one: Machine, two: Machine, link: str | None = None) -> Join:
     Parameters
     ----------
     link
-        Name of a link of either, or a bandwidth with its unit. By default the fastest that both
-        have by its kind; else the fastest of either, the other end being taken to have it too.
+        Name of a link of either device, or a bandwidth with its unit. By default the fastest link
+        of a kind that both have; else the fastest of either, assumed to exist at the other end.
 
     Raises
     ------
     InputError
-        No such link, and no bandwidth either.
+        The link is unknown and not a bandwidth.
     """
-    have = [_links(one), _links(two)]
-    if link is not None and link not in have[0] | have[1]:
+    specs = [{each.name: each for each in machine.device.links} for machine in (one, two)]
+    names = set[str]().union(*specs)
+    if link is not None and link not in names:
         try:
             return Join("link", parse(link, "bandwidth"), 0.0)
         except UnitError:
-            between = [one.device.name, two.device.name]
-            raise InputError(_no_link(link, between, have[0] | have[1])) from None
-    wanted = set(have[0] | have[1]) if link is None else {link}
-    kinds = {found.kind for name, found in _specs(one).items() if name in wanted} & {
-        found.kind for name, found in _specs(two).items() if name in wanted
-    }
+            raise InputError(_no_link(link, [one.device.name, two.device.name], names)) from None
+    # Links of either device, by kind.
+    ends: list[dict[str, list[Join]]] = [{}, {}]
+    for machine, links, by_kind in zip((one, two), specs, ends, strict=True):
+        for name in sorted(links):
+            if link in (None, name):
+                by_kind.setdefault(links[name].kind, []).append(_join(machine, name))
     ways: list[Join] = []
-    for kind in kinds:
-        ends = [
-            _best(machine, {n for n, s in _specs(machine).items() if s.kind == kind} & wanted)
-            for machine in (one, two)
-        ]
-        slower = min(ends, key=lambda end: end.bandwidth_bytes_per_s)
-        latency = max(end.latency_s for end in ends)
-        ways.append(Join(slower.link, slower.bandwidth_bytes_per_s, latency))
+    for kind in ends[0].keys() & ends[1].keys():
+        both = [max(by_kind[kind], key=_bandwidth) for by_kind in ends]
+        latency = max(end.latency_s for end in both)
+        ways.append(replace(min(both, key=_bandwidth), latency_s=latency))
     if not ways:
-        ways = [
-            _best(machine, set(_specs(machine)) & wanted)
-            for machine in (one, two)
-            if set(_specs(machine)) & wanted
-        ]
-    return max(ways, key=lambda way: way.bandwidth_bytes_per_s, default=Join("", 0.0, 0.0))
+        ways = [way for by_kind in ends for some in by_kind.values() for way in some]
+    return max(ways, key=_bandwidth, default=Join("", 0.0, 0.0))
 
 
 def link_faults(devices: Sequence[Device | Machine], link: str | None) -> list[Fault]:
-    """Return what is wrong with a link between devices: neither one of theirs nor a bandwidth."""
+    """Return a fault if a link is neither one of the devices' links nor a bandwidth."""
     if link is None:
         return []
     try:
@@ -85,7 +80,7 @@ def link_faults(devices: Sequence[Device | Machine], link: str | None) -> list[F
         pass
     else:
         return []
-    specs = list({d.name: d for d in map(_spec, devices)}.values())
+    specs = list({d.name: d for d in map(spec_of, devices)}.values())
     names = {d.name: {each.name for each in d.links} for d in specs}
     if not any(link in have for have in names.values()):
         return [_no_link(link, list(names), set[str]().union(*names.values()))]
@@ -104,25 +99,16 @@ def _no_link(link: str, devices: Sequence[str], names: set[str]) -> Fault:
     )
 
 
-def _spec(device: Device | Machine) -> Device:
+def spec_of(device: Device | Machine) -> Device:
+    """Return the spec of a device or machine."""
     return device.device if isinstance(device, Machine) else device
 
 
-def _specs(machine: Machine) -> dict[str, Link]:
-    return {each.name: each for each in machine.device.links}
+def _join(machine: Machine, name: str) -> Join:
+    link = f"links.{name}."
+    latency = machine.facts.get(link + "latency", 0.0) or 0.0
+    return Join(name, float(machine.facts[link + "bandwidth"]), float(latency))
 
 
-def _links(machine: Machine) -> set[str]:
-    return set(_specs(machine))
-
-
-def _best(machine: Machine, names: set[str]) -> Join:
-    ways = [
-        Join(
-            name,
-            float(machine.facts[f"links.{name}.bandwidth"]),
-            float(machine.facts.get(f"links.{name}.latency", 0.0) or 0.0),
-        )
-        for name in sorted(names)
-    ]
-    return max(ways, key=lambda way: way.bandwidth_bytes_per_s)
+def _bandwidth(way: Join) -> float:
+    return way.bandwidth_bytes_per_s

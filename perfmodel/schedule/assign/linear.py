@@ -1,11 +1,11 @@
-"""Linear programmes of an assignment: bounds, fractions to round, and proofs where they close.
+"""Linear and integer programmes of an assignment: lower bounds, fractions to round, optima.
 
-``x[i, e]`` is the fraction of operator i on engine e. What a tensor costs follows from how far the
-engine of a reader is from that of its maker: ``y[t, f] >= x[reader, f] - x[maker, f]`` where the
-seconds to reach an engine are the same from every other, a transport from engine to engine where
-they are not. The programme of a parallel run has the fractional critical path and the loads of
-engines and channels as its rows: a lower bound and no schedule, since two operators on an engine
-may still overlap in it.
+``x[i, e]`` is the fraction of operator i on engine e. Transfers follow from the difference between
+the engines of reader and maker: ``y[t, f] >= x[reader, f] - x[maker, f]`` if the seconds to reach
+an engine are the same from all others, otherwise a transport problem between engines. The
+programme of a parallel run has the fractional critical path and the loads of engines and channels
+as rows: it yields a lower bound but no schedule, since two operators on an engine may still overlap
+in its solution.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from perfmodel.schedule.assign.evaluate import excess, interval_s, sent
 from perfmodel.schedule.assign.paths import heads, tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-#: One thing at a time, engines in parallel, or a pipeline of runs.
+#: Serial run, engines in parallel, or pipeline of runs.
 Goal: TypeAlias = Literal["sequential", "parallel", "throughput"]
 
 
-#: Operators up to which a parallel run's programme has rows of windows: each has many.
+#: Maximum number of operators for window rows in the programme of a parallel run; each has many.
 _WINDOWS = 200
 
 
 class AssignmentLpModel:
-    """One programme in units of `scale` seconds; `solved` speaks in seconds again."""
+    """A programme in units of `scale` seconds; `solved` converts back to seconds."""
 
     def __init__(self, problem: AssignmentProblem, goal: Goal, contiguous: bool) -> None:
         self.problem, self.goal, self.model = problem, goal, MilpModel(f"assignment_{goal}")
@@ -68,12 +68,12 @@ class AssignmentLpModel:
         self.model.require_all(family, *terms, low=0.0)
 
     def _at_least(self, family: str, *terms: tuple[Index, Floats]) -> None:
-        """The total is at least the sum of all terms together."""
+        """Require that the total is at least the sum of all terms."""
         flat = ((at.reshape(1, -1), -factors.reshape(1, -1)) for at, factors in terms)
         self._require(family, (self.total, 1.0), *flat)
 
     def _contiguous(self) -> None:
-        """The share on the first engines falls along the order.
+        """Require that the cumulative share on the first engines decreases along the order.
 
         ``sum over f <= e of x[i, f] >= sum over f <= e of x[i + 1, f]``.
         """
@@ -81,25 +81,25 @@ class AssignmentLpModel:
             self._require("stretch", (self.x[:-1, :e], 1.0), (self.x[1:, :e], -1.0))
 
     def _memories(self, finite: NDArray[np.bool_]) -> None:
-        """What operators take of a memory fits: ``sum of demand[i, e] x[i, e] <= limit``."""
+        """Require that operators fit each memory: ``sum of demand[i, e] x[i, e] <= limit``."""
         for demand, limit in zip(self.problem.demand, self.problem.limits, strict=True):
-            # In parts of the memory, so that a row is no larger than the others.
+            # In fractions of the memory, so that the row is scaled like the others.
             part = np.where(finite, demand, 0.0) / max(float(limit), 1.0)
             self.model.require_all(
                 "memory", (self.x.reshape(1, -1), part.reshape(1, -1)), high=float(limit > 0)
             )
 
     def _shared(self) -> None:
-        """What all share takes what it adds up to: ``total >= sum of busy[i, e] x[i, e]``."""
+        """Bound the total by shared resources: ``total >= sum of busy[i, e] x[i, e]``."""
         for busy in self.problem.shared:
             self._at_least("shared", (self.x, busy / self.scale))
 
     def _transfers(self) -> tuple[Index, Floats, Index]:
-        """A tensor is sent to where it is read: return variables, seconds, (source, target).
+        """Add transfers to the engines of readers; return variables, seconds, (source, target).
 
-        Of shape ``(tensors, ways)``; the source is -1 where it may be any. Where seconds do not
-        depend on it, ``y[t, f] >= x[reader, f] - x[maker, f]``; else ``w[t, e, f] <= x[maker, e]``
-        and ``sum over e of w[t, e, f] >= x[reader, f] - x[maker, f]``.
+        Shape ``(tensors, ways)``; the source is -1 if it is irrelevant. If seconds do not depend on
+        it, ``y[t, f] >= x[reader, f] - x[maker, f]``; otherwise ``w[t, e, f] <= x[maker, e]`` and
+        ``sum over e of w[t, e, f] >= x[reader, f] - x[maker, f]``.
         """
         problem, m = self.problem, self.problem.width
         tensor, reader = problem.pairs
@@ -128,7 +128,7 @@ class AssignmentLpModel:
         return self.sending
 
     def _throughput(self) -> None:
-        """An engine runs what is placed on it and receives.
+        """Bound the interval by the load of each engine, including receiving.
 
         ``total >= sum of costs[i, f] x[i, f] + sum of seconds[t, f] sent[t, f]`` on every f.
         """
@@ -139,7 +139,7 @@ class AssignmentLpModel:
             self._at_least("engine", (self.x[:, f], self.costs[:, f]), received)
 
     def _parallel(self) -> None:
-        """The fractional critical path, and the load of each engine.
+        """Bound the makespan by the fractional critical path and the load of each engine.
 
         ``end[i] >= sum of costs[i, e] x[i, e]``, ``end[r] >= end[maker] + sum of costs[r, e] x[r,
         e] + sum of wait[f] q[f]`` with ``q[f] >= x[r, f] - x[maker, f]``, ``total >= end[i]``, and
@@ -148,7 +148,7 @@ class AssignmentLpModel:
         problem, costs, x = self.problem, self.costs, self.x
         end = self.end = self.model.variables("end", (problem.count,), high=np.inf)
         tensor, reader = problem.pairs
-        # What a reader waits for, by itself; least seconds where they depend on the source.
+        # Delay of the input of a reader; the minimum if it depends on the source.
         wait: Floats = problem.entering[tensor] / self.scale
         open_ = np.isfinite(wait)
         q = self.model.variables("wait", wait.shape, high=open_ if self.alike else 1.0)
@@ -170,9 +170,9 @@ class AssignmentLpModel:
         self._channels()
 
     def _windows(self) -> None:
-        """Add what an engine's operators take that start at h at least and have t behind them.
+        """Add the windows of each engine: operators with head of at least h and tail of at least t.
 
-        That is h + their work + t: Carlier, "The one-machine sequencing problem", EJOR 11, 1982.
+        ``total >= h + work + t`` (Carlier, "The one-machine sequencing problem", EJOR 11, 1982).
         """
         before, behind = heads(self.problem), tails(self.problem)
         for e in range(self.problem.width):
@@ -189,7 +189,7 @@ class AssignmentLpModel:
                     self._window(e, at, float(h[at].min() + t[at].min()))
 
     def _window(self, e: int, at: Index, low: float) -> None:
-        """Least head and tail count where the engine has some of the operators.
+        """Add one window, whose head and tail `low` counts if the engine has any of the operators.
 
         ``total >= low some + sum over i of costs[i, e] x[i, e]``, ``some >= x[i, e]``.
         """
@@ -205,9 +205,10 @@ class AssignmentLpModel:
         Parameters
         ----------
         first, last
-            It lies behind the end of one and before the start of the other; None for the run's own.
+            The work is after the end of `first` and before the start of `last`; None for the start
+            and end of the run.
         inside
-            Operators that run between the two, on whatever engine.
+            Operators that run between the two, on any engine.
         """
         terms: list[tuple[ArrayLike, ArrayLike]] = [
             (self.x[None, inside, e], -self.costs[None, inside, e])
@@ -221,7 +222,7 @@ class AssignmentLpModel:
         self._require("between", *terms)
 
     def _channels(self) -> None:
-        """A channel sends one tensor at a time: ``total >= sum of seconds[t] sent[t]`` on it."""
+        """Bound the total by each channel: ``total >= sum of seconds[t] sent[t]`` on it."""
         channels = self.problem.channels
         if channels.max(initial=-1) < 0 or not len(self.problem.maker):
             return
@@ -233,18 +234,18 @@ class AssignmentLpModel:
             self._at_least("channel", (sent[:, on], seconds[:, on]))
 
     def start(self, engine: Index) -> Floats | None:
-        """Return every variable under an assignment; None for a parallel run or what is none."""
+        """Return all variables under an assignment; None for a parallel run or an invalid one."""
         if self.goal == "parallel" or excess(self.problem, engine) > 0:
             return None
         values: Floats = np.zeros(self.model.size)
         values[self.x[np.arange(self.problem.count), engine]] = 1.0
-        moved = sent(self.problem, engine)
+        crossing = sent(self.problem, engine)
         if self.sending is not None:
             variables, _, ends = self.sending
             for k, (e, f) in enumerate(ends.tolist()):
-                on = (moved.target == f) & ((moved.source == e) | (e < 0))
-                values[variables[moved.tensor[on], k]] = 1.0
-        # What it sends may cost for ever.
+                on = (crossing.target == f) & ((crossing.source == e) | (e < 0))
+                values[variables[crossing.tensor[on], k]] = 1.0
+        # Transfers may have infinite cost.
         values[self.total] = interval_s(self.problem, engine) / self.scale
         return values if np.isfinite(values).all() else None
 
@@ -256,29 +257,31 @@ class AssignmentLpModel:
         gap: float = 0.0,
         start: Index | None = None,
     ) -> Certified[Floats]:
-        """Return every variable and a bound in seconds, the solver's tolerance taken off it.
+        """Return all variables and a bound in seconds, reduced by the solver's tolerance.
 
         Parameters
         ----------
         relaxed
-            Operators may be divided among engines.
+            Allow operators to be divided among engines.
         gap
-            Relative gap at which it stops.
+            Relative gap at which to stop.
         start
-            A known assignment, in stretches where they are asked for; not for a parallel run.
+            A known assignment, contiguous if the model is; not for a parallel run.
         """
         known = None if start is None else self.start(start)
-        found = self.model.solve(deadline, gap=gap, start=known, relaxed=relaxed)
-        bound = found.bound - 1e-7 * max(1.0, abs(found.bound)) if found.feasible else found.bound
-        if found.status == "infeasible":
+        solved = self.model.solve(deadline, gap=gap, start=known, relaxed=relaxed)
+        bound = (
+            solved.bound - 1e-7 * max(1.0, abs(solved.bound)) if solved.feasible else solved.bound
+        )
+        if solved.status == "infeasible":
             return nothing(bound=np.inf)
-        bound = max(0.0, bound) if found.feasible and np.isfinite(bound) else 0.0
+        bound = max(0.0, bound) if solved.feasible and np.isfinite(bound) else 0.0
         return Certified(
-            found.solution, found.value * self.scale, bound * self.scale, tolerance=TOLERANCE
+            solved.solution, solved.value * self.scale, bound * self.scale, tolerance=TOLERANCE
         )
 
     def shares(self, answer: Certified[Floats]) -> Certified[Floats]:
-        """Return an answer with the share of each operator on each engine alone."""
+        """Return an answer reduced to the share of each operator on each engine."""
         values = answer.solution
         return answer if values is None else replace(answer, solution=values[self.x])
 
@@ -291,10 +294,10 @@ def relaxed(
     Parameters
     ----------
     goal
-        What is minimised: the seconds of a run one thing at a time, of a run with engines in
-        parallel (a bound on it), or between the runs of a pipeline.
+        Objective: seconds of a serial run, of a run with engines in parallel (a lower bound on
+        it), or between the runs of a pipeline.
     contiguous
-        Engines in their order, each on one stretch.
+        Engines in their order, each with one stretch.
     """
     model = AssignmentLpModel(problem, goal, contiguous)
     return model.shares(model.solved(deadline, relaxed=True))
@@ -314,14 +317,14 @@ def integral(
     Returns
     -------
     Certified
-        For ``parallel`` a bound and an assignment; for the others the optimum where it closed.
+        A bound and an assignment for ``parallel``; the optimum for the others if the gap closed.
     """
     model = AssignmentLpModel(problem, goal, contiguous)
     return model.shares(model.solved(deadline, gap=gap, start=start))
 
 
 def _levels(values: Floats, most: int = 10) -> list[float]:
-    """Return a few distinct values spread over all of them, the least included."""
+    """Return a few distinct values spread over the whole range, including the least."""
     distinct: Floats = np.unique(values)
     if not len(distinct):
         return []

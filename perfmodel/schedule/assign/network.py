@@ -1,18 +1,19 @@
-"""From a network and devices to a problem: times of rows, and of what flows between them.
+"""Assignment problem of a network on devices: seconds of rows, and of tensors between them.
 
-On one device engines share its main memory. A tensor that both keep in memories of their own must
-be written there and read back; the part that passes through main memory anyway is in the rows'
-times already. Then the engine that takes over waits for its `handover`. Between devices a tensor
-takes a link. Where the engines multiply activations in different formats, each element is converted
-once, on the vector units of the engine that takes over. An operator that would ride on a kernel if
-it were on the same engine costs what a kernel of its own does, and the difference counts with what
-reaches it.
+On one device engines share its main memory. A tensor that both engines would keep in their own
+memories must be written there and read back; traffic through main memory that occurs anyway is
+already in the seconds of the rows. Then the receiving engine waits for its `handover`. Between
+devices a tensor crosses a link. If the engines multiply activations in different formats, each
+element is converted once, on the vector units of the receiving engine. An operator that would be
+fused into a kernel on the same engine costs as much as a separate kernel elsewhere, and the
+difference is added to the transfer that reaches it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -26,8 +27,15 @@ from perfmodel.prediction import stages
 from perfmodel.prediction.engine_model import engine_model
 from perfmodel.schedule.assign.joins import Join, join
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.riders import cut, parts_of, together
-from perfmodel.schedule.assign.stations import ALONE, Station, StationProfile, measure, stations
+from perfmodel.schedule.assign.riders import cut, parts_of, split_costs
+from perfmodel.schedule.assign.stations import (
+    ALONE,
+    Station,
+    StationProfile,
+    main_memory_rate,
+    measure,
+    stations,
+)
 from perfmodel.workload.fuse import FusedKernel, aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import Lowered
@@ -45,9 +53,9 @@ class AssignmentTensor:
     Attributes
     ----------
     elements, size_bytes
-        What its maker writes.
-    kept
-        KV cache or a state: it lies in main memory whatever the engine.
+        Elements and bytes written by the maker.
+    cached
+        Whether it is a KV cache or a state, which is in main memory on any engine.
     """
 
     tensor: str
@@ -60,20 +68,20 @@ class AssignmentTensor:
 
 @dataclass(frozen=True)
 class AssignmentNetwork:
-    """A network on engines, ready to be assigned.
+    """A network on engines, with its assignment problem.
 
     Attributes
     ----------
     graph
-        Repetitions written out.
+        The graph with its repetitions unrolled.
     measured
-        Of each engine.
+        Profile of each engine.
     flows
         Tensors of the problem, in its order.
     joins
-        Between each pair of devices.
+        Link between each pair of devices.
     per_run_s
-        What the first device's runtime takes beside operators.
+        Overhead of the first device's runtime per run.
     """
 
     workload: Workload
@@ -88,17 +96,17 @@ class AssignmentNetwork:
 
     @property
     def stations(self) -> list[Station]:
-        """The engines."""
+        """Engines of the network."""
         return [m.station for m in self.measured]
 
     @property
     def kinds(self) -> list[str]:
-        """Class of each row."""
+        """Operator class of each row."""
         return [row.kind.removesuffix(ALONE) for row in self.lowered.rows]
 
     @property
     def kernels(self) -> list[FusedKernel]:
-        """Rows: operators that run as one."""
+        """Fused kernels, one per row."""
         return self.lowered.kernels
 
 
@@ -119,22 +127,22 @@ def network(
     Parameters
     ----------
     precision, runtime
-        As for `perfmodel.predict`, of the first device.
+        As for `perfmodel.predict`, for the first device.
     engines
         Names of the engines to use.
     link
         Link between devices by name, or its bandwidth: ``"12.5 GB/s"``; by default the fastest that
         they have in common, else any that one of them has.
     warm, fuse
-        As for `perfmodel.predict`. A fused kernel of which an engine lacks a part is cut there
+        As for `perfmodel.predict`. A fused kernel that an engine supports only in part is cut
         (`perfmodel.schedule.assign.riders`).
     fits
-        Weights and caches must fit the memories.
+        Require that weights and caches fit the memories.
 
     Raises
     ------
     InputError
-        Unknown names; dimensions that are arrays; a network of sizes alone.
+        Unknown names, dimensions that are arrays, or a network of sizes only.
     """
     if workload.shape:
         expected = "one number for each dimension of the workload"
@@ -169,7 +177,7 @@ def network(
         channels=lanes,
         operators=[k.head.name for k in lowered.kernels],
         engines=[s.name for s in engines_used],
-        # A single engine cannot ask more of its memory than it takes itself.
+        # With one engine the memory time is within the rows already.
         shared=_shared(measured) if channels else None,
         demand=demand if fits else None,
         limits=limits if fits else (),
@@ -192,7 +200,7 @@ def _devices(measured: Sequence[StationProfile]) -> list[str]:
 
 
 def _shared(measured: Sequence[StationProfile]) -> Floats:
-    """Return seconds of main memory, ``(devices, rows, engines)``."""
+    """Return the seconds of main memory, ``(devices, rows, engines)``."""
     labels = _devices(measured)
     shared: Floats = np.zeros((len(labels), len(measured[0].memory_s), len(measured)))
     for e, each in enumerate(measured):
@@ -206,10 +214,10 @@ def _cut_seconds(
     parts: Sequence[tuple[int, int, int]],
     flows: Sequence[AssignmentTensor],
 ) -> tuple[Floats, Floats]:
-    """Return seconds of kernels that were cut, and what apart engines add to their flows."""
+    """Return the seconds of cut kernels, and the extra seconds on their flows if separated."""
     between = {(f.maker, f.readers[0]): t for t, f in enumerate(flows) if len(f.readers) == 1}
     parts = [part for part in parts if part[1:] in between]
-    seconds, extra = together(fused, seconds, parts)
+    seconds, extra = split_costs(fused, seconds, parts)
     apart: Floats = np.zeros((len(flows), 1, fused.shape[1]))
     for _, first, second in parts:
         apart[between[first, second], 0] = extra[second]
@@ -217,7 +225,7 @@ def _cut_seconds(
 
 
 def _seconds_per_run(machine: Machine, workload: Workload) -> float:
-    """Return what a runtime takes for every run beside operators."""
+    """Return the overhead of a runtime per run, in seconds."""
     per_run, per_sequence = (
         float(np.asarray(machine.get(f"runtime.{name}", 0.0)))
         for name in ("per_run", "per_sequence")
@@ -228,7 +236,7 @@ def _seconds_per_run(machine: Machine, workload: Workload) -> float:
 def _flows(
     graph: Graph, kernels: Sequence[FusedKernel], workload: Workload, precision: Precision
 ) -> list[AssignmentTensor]:
-    """Return what each kernel writes and later ones read, by its last writer before them."""
+    """Return the tensors that each kernel writes and later ones read, by their last writer."""
     alias = aliases(graph)
     values = {**graph.defaults, **workload.parameters}
     last: dict[str, tuple[int, Dim]] = {}
@@ -262,11 +270,11 @@ def _memories(
     precision: Precision,
     measured: Sequence[StationProfile],
 ) -> tuple[Floats, Floats]:
-    """Return bytes that each kernel keeps in each device's main memory, and what there is.
+    """Return the bytes that each kernel needs in each device's main memory, and the capacity.
 
-    Weights and caches, each counted at the first kernel that touches it. Activations of the whole
-    network are taken off what a device has, as they would be on it alone. Weights in a memory of
-    their own do not count.
+    Weights and caches are counted at the first kernel that touches them. The activations of the
+    full network, as on that device alone, are subtracted from the capacity. Weights in a separate
+    memory do not count.
     """
     labels = _devices(measured)
     alias = aliases(graph)
@@ -289,9 +297,8 @@ def _memories(
         main = machine.main_memory
         apart = engine_model(machine).setting.weights_memory != main
         demand[device, :, e] = stored["kv"] + stored["state"] + (0.0 if apart else stored["weight"])
-        room = machine.facts[f"memories.{main}.capacity"] - machine.facts.get(
-            f"memories.{main}.reserved", 0.0
-        )
+        room = machine.facts[f"memories.{main}.capacity"]
+        room -= machine.facts.get(f"memories.{main}.reserved", 0.0)
         left = float(room) - float(np.asarray(one.prediction.activation_bytes))
         limits[device] = max(left, 0.0)
     return demand, limits
@@ -299,19 +306,15 @@ def _memories(
 
 def _joins(engines_used: Sequence[Station], link: str | None) -> dict[tuple[str, str], Join]:
     machines = {s.device: s.machine for s in engines_used}
-    return {
-        (a, b): join(machines[a], machines[b], link) for a in machines for b in machines if a != b
-    }
+    return {(a, b): join(machines[a], machines[b], link) for a, b in permutations(machines, 2)}
 
 
 def _channels(engines_used: Sequence[Station]) -> tuple[Index, int]:
     """Return the channel between each pair of engines: a device's memory, or a link one way."""
     names: dict[tuple[str, str], int] = {}
     lanes: Index = np.full((len(engines_used), len(engines_used)), -1, dtype=np.intp)
-    for e, one in enumerate(engines_used):
-        for f, two in enumerate(engines_used):
-            if e != f:
-                lanes[e, f] = names.setdefault((one.device, two.device), len(names))
+    for (e, one), (f, two) in permutations(enumerate(engines_used), 2):
+        lanes[e, f] = names.setdefault((one.device, two.device), len(names))
     return lanes, len(names)
 
 
@@ -320,34 +323,27 @@ def _delays(
     measured: Sequence[StationProfile],
     joins: dict[tuple[str, str], Join],
 ) -> Floats:
-    """Return seconds to send each tensor from engine to engine; see the module."""
+    """Return seconds to send each tensor from engine to engine, as the module describes."""
     m = len(measured)
     size: Floats = np.array([flow.size_bytes for flow in flows])
     elements: Floats = np.array([flow.elements for flow in flows])
     delays: Floats = np.zeros((len(flows), m, m))
-    for e, one in enumerate(measured):
-        # What leaves a memory of its own is written to the one that is shared.
-        written = _extra(flows, one)
-        for f, two in enumerate(measured):
-            if e == f:
-                continue
-            machine = two.station.machine
-            handover = machine.get(f"engines.{two.station.engine}.handover") or 0.0
-            if one.station.device == two.station.device:
-                main = machine.main_memory
-                rate = machine.facts[f"memories.{main}.bandwidth"] * machine.facts.get(
-                    f"memories.{main}.sustained_fraction", 1.0
-                )
-                seconds: Floats = size * (written + _extra(flows, two)) / float(rate)
-            else:
-                seconds = joins[one.station.device, two.station.device].seconds(size)
-            if one.activation_format != two.activation_format:
-                seconds = seconds + CONVERSION_OPS * elements / two.vector_rate
-            delays[:, e, f] = seconds + float(handover)
+    for (e, one), (f, two) in permutations(enumerate(measured), 2):
+        machine = two.station.machine
+        handover = machine.get(f"engines.{two.station.engine}.handover") or 0.0
+        if one.station.device == two.station.device:
+            # A tensor in a private memory must be written to the shared one.
+            twice = _extra(flows, one) + _extra(flows, two)
+            seconds: Floats = size * twice / main_memory_rate(machine)
+        else:
+            seconds = joins[one.station.device, two.station.device].seconds(size)
+        if one.activation_format != two.activation_format:
+            seconds = seconds + CONVERSION_OPS * elements / two.vector_rate
+        delays[:, e, f] = seconds + float(handover)
     return delays
 
 
 def _extra(flows: Sequence[AssignmentTensor], measured: StationProfile) -> Floats:
-    """Return 1 for each tensor that the engine alone would keep off main memory."""
+    """Return 1 for each tensor that the engine would otherwise keep out of main memory."""
     resident = [not f.cached and not measured.through.get(f.tensor, True) for f in flows]
     return np.array(resident, dtype=np.float64)

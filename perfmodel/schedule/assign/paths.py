@@ -1,4 +1,4 @@
-"""Longest paths with engines without limit: what comes before and behind an operator at least."""
+"""Longest paths with unlimited engines: lower bounds on the time before and after an operator."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from perfmodel.schedule.assign.problem import AssignmentProblem, Floats
 def heads(problem: AssignmentProblem) -> Floats:
     """Return the earliest start of each operator on each engine, ``(operators, engines)``.
 
-    An operator starts no sooner than its inputs can arrive, each made on the engine that is best
-    for this reader alone. Infinite where an input cannot arrive.
+    A lower bound: each input comes from the engine that is best for this reader. Infinite if an
+    input cannot arrive.
     """
     start: Floats = np.zeros((problem.count, problem.width))
     finish: Floats = np.zeros((problem.count, problem.width))
@@ -26,20 +26,20 @@ def heads(problem: AssignmentProblem) -> Floats:
 def tails(problem: AssignmentProblem) -> Floats:
     """Return the least time from an operator's end on each engine to the end of the run.
 
-    As `heads`, backwards.
+    As `heads`, in reverse.
     """
     behind: Floats = np.zeros((problem.count, problem.width))
-    whole: Floats = np.zeros((problem.count, problem.width))
+    least: Floats = np.zeros((problem.count, problem.width))
     for i in range(problem.count - 1, -1, -1):
-        for t in problem.made[i]:
+        for t in problem.writes[i]:
             for r in problem.readers[t]:
-                after = problem.delays[t] + whole[r][None, :]
+                after = problem.delays[t] + least[r][None, :]
                 behind[i] = np.maximum(behind[i], after.min(axis=1))
-        whole[i] = problem.costs[i] + behind[i]
+        least[i] = problem.costs[i] + behind[i]
     return behind
 
 
 def critical_path_s(problem: AssignmentProblem) -> float:
-    """Return a lower bound on a run: the longest path, engines without limit."""
+    """Return a lower bound on the makespan: the longest path with unlimited engines."""
     finish = heads(problem) + problem.costs
     return float(finish.min(axis=1).max(initial=0.0))

@@ -1,4 +1,4 @@
-"""From an assignment of rows to the plan of a graph: every operator with engine and times."""
+"""Conversion of an assignment of rows into a plan: every operator with engine and times."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from perfmodel.schedule.assign.simulate import AssignmentTimeline
 def to_plan(network: AssignmentNetwork, run: AssignmentTimeline, method: str) -> Plan:
     """Return the plan of one run.
 
-    The first operator of a kernel has the kernel's time and the others ride on it. A view stands
-    behind what it is another name of, and moves nothing.
+    The first operator of a kernel carries the kernel's time; the others take none. A view follows
+    the tensor that it is an alias of, and moves no data.
     """
     stations = network.stations
     members, row_of = _members(network, run)
     order: list[Placement] = []
     step: dict[str, int] = {}
     names = [next(op.name for op in k.operators) for k in network.kernels]
-    # What ends first among those that start together ran before the others on its engine.
+    # Of rows that start together, those that end first ran first on their engine.
     rows = sorted(
         range(len(members)), key=lambda i: (float(run.start_s[i]), float(run.end_s[i]), i)
     )
@@ -51,7 +51,7 @@ def to_plan(network: AssignmentNetwork, run: AssignmentTimeline, method: str) ->
 def _members(
     network: AssignmentNetwork, run: AssignmentTimeline
 ) -> tuple[list[list[tuple[str, bool]]], dict[str, int]]:
-    """Return the operators of each row, views among them (name, is timed), and each one's row."""
+    """Return the operators of each row with its views, as (name, is timed), and each one's row."""
     row_of = {op.name: i for i, k in enumerate(network.kernels) for op in k.operators}
     maker: dict[str, str] = {}
     reading: dict[str, list[str]] = {}
@@ -70,7 +70,7 @@ def _members(
             behind.setdefault(made_by, []).append(name)
             row_of[name] = row_of[made_by]
     ahead: list[list[str]] = [[] for _ in network.kernels]
-    # Names of what nothing makes stand before the first row that reads them; last view first, so
+    # Aliases of tensors without a maker precede the first row that reads them; in reverse order, so
     # that a view of a view finds its row.
     for name, _, writes in reversed(views):
         if name in row_of:
@@ -81,15 +81,15 @@ def _members(
         row_of[name] = first
     members: list[list[tuple[str, bool]]] = []
     for i, kernel in enumerate(network.kernels):
-        mine = [(name, False) for name in ahead[i]]
+        entries = [(name, False) for name in ahead[i]]
         for operator in kernel.operators:
-            mine.append((operator.name, True))
+            entries.append((operator.name, True))
             todo = list(behind.get(operator.name, ()))
             while todo:
                 name = todo.pop(0)
-                mine.append((name, False))
+                entries.append((name, False))
                 todo += behind.get(name, ())
-        members.append(mine)
+        members.append(entries)
     return members, row_of
 
 
@@ -100,7 +100,7 @@ def _transfers(
     step: dict[str, int],
     order: list[Placement],
 ) -> list[Transfer]:
-    """Return what crosses between devices, each name once a device that reads it."""
+    """Return the transfers between devices, each name once per device that reads it."""
     stations = network.stations
     timed: dict[tuple[str, int, str], tuple[float, float]] = {}
     for t, f, sent, arrived in zip(run.tensor, run.target, run.sent_s, run.arrived_s, strict=True):
@@ -115,23 +115,23 @@ def _transfers(
         for name in operator.writes:
             maker.setdefault(name, operator.name)
             source[name] = operator.reads[0] if operator.kind == "view" and operator.reads else ""
-    found: dict[tuple[str, str], Transfer] = {}
+    transfers: dict[tuple[str, str], Transfer] = {}
     reads = {op.name: op.reads for _, op in network.graph.walk()}
     for at, placement in enumerate(order):
         for name in reads[placement.operator]:
-            made = maker.get(name, "")
-            if not made or made == placement.operator:
+            writer = maker.get(name, "")
+            if not writer or writer == placement.operator:
                 continue
-            home = order[step[made]].device
-            if home == placement.device or (name, placement.device) in found:
+            home = order[step[writer]].device
+            if home == placement.device or (name, placement.device) in transfers:
                 continue
             base = name
             while source.get(base):
                 base = source[base]
-            row = row_of[made]
+            row = row_of[writer]
             join = network.joins[home, placement.device]
             sent = timed.get((base, row, placement.device))
-            found[name, placement.device] = Transfer(
+            transfers[name, placement.device] = Transfer(
                 tensor=name,
                 step=at,
                 link=join.link,
@@ -141,4 +141,4 @@ def _transfers(
                 start_s=None if sent is None else sent[0],
                 end_s=None if sent is None else sent[1],
             )
-    return list(found.values())
+    return list(transfers.values())

@@ -1,4 +1,4 @@
-"""What is assigned: seconds of every operator on every engine, and of what flows between them."""
+"""Assignment problem: seconds of operators on engines, and of tensors between engines."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Index: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class AssignmentProblem:
-    """Operators in an order in which each stands behind what it reads, engines, tensors.
+    """Operators in topological order, engines, and tensors.
 
-    Semantics, which every method and the replay share. An operator runs on one engine, whole. A
-    tensor that another engine reads is sent there once and stays there for its later readers; it
-    leaves when its maker has ended. Sending takes ``delays[tensor, maker's engine, reader's
+    Semantics, shared by all methods and the replay: an operator runs entirely on one engine. A
+    tensor that another engine reads is sent there once and remains there for later readers; it is
+    sent after its maker has ended. A transfer takes ``delays[tensor, maker's engine, reader's
     engine]`` seconds and no time of either engine. Pairs of engines may share a channel, which
     sends one tensor at a time.
 
@@ -37,19 +37,19 @@ class AssignmentProblem:
         Operators that read each tensor, ascending, each later than the maker.
     delays
         Seconds to send each tensor, shape ``(tensors, engines, engines)``, zero on the diagonal;
-        conversion of formats included.
+        includes the conversion of formats.
     channels
-        Channel that carries from engine to engine, shape ``(engines, engines)``; -1 where sending
-        waits for nothing else.
+        Channel between each pair of engines, shape ``(engines, engines)``; -1 if transfers do not
+        contend.
     operators, engines
-        Names.
+        Names of operators and engines.
     shared
-        Seconds that operator on engine keeps what all engines share (a memory) busy, shape
-        ``(resources, operators, engines)``. Engines in parallel and pipelines of runs take at least
-        what each adds up to.
+        Seconds for which an operator on an engine occupies resources shared by all engines (a
+        memory), shape ``(resources, operators, engines)``. The total of each resource is a lower
+        bound for engines in parallel and for pipelines of runs.
     demand, limits
-        Bytes that operator on engine takes of a memory, shape ``(memories, operators, engines)``,
-        and bytes that each memory has: what all operators take together must fit.
+        Bytes that an operator on an engine needs in a memory, shape ``(memories, operators,
+        engines)``, and capacity of each memory in bytes, for the total of all operators.
     """
 
     costs: Floats
@@ -75,28 +75,28 @@ class AssignmentProblem:
         conversion_s: ArrayLike = 0.0,
         channels: ArrayLike | None = None,
     ) -> AssignmentProblem:
-        """Return a problem whose edges each carry a tensor of their own.
+        """Return a problem in which each edge carries a separate tensor.
 
         Parameters
         ----------
         costs
-            Seconds, shape ``(operators, engines)``; infinite where not supported.
+            Seconds, shape ``(operators, engines)``; infinite if not supported.
         edges
-            Pairs (operator that makes, operator that reads).
+            Pairs (maker, reader) of operators.
         bytes_
-            Bytes of each edge, or of all.
+            Bytes of each edge, or of all edges.
         latency_s, seconds_per_byte
-            Of a message from engine to engine, broadcast to ``(engines, engines)``; the diagonal is
-            ignored.
+            Latency and reciprocal bandwidth from engine to engine, broadcast to ``(engines,
+            engines)``; the diagonal is ignored.
         conversion_s
-            Seconds more on each edge, broadcast to ``(edges, engines, engines)``.
+            Additional seconds on each edge, broadcast to ``(edges, engines, engines)``.
         channels
-            As the attribute; without it nothing waits for a channel.
+            As the attribute; without channels transfers do not contend.
 
         Raises
         ------
         InputError
-            As `check`.
+            As for `check`.
         """
         table = np.array(costs, dtype=np.float64)
         if table.ndim != 2:
@@ -106,11 +106,11 @@ class AssignmentProblem:
         size: Floats = np.broadcast_to(np.asarray(bytes_, dtype=np.float64), (len(pairs),))
         each = np.broadcast_to(np.asarray(seconds_per_byte, dtype=np.float64), (m, m))
         start = np.broadcast_to(np.asarray(latency_s, dtype=np.float64), (m, m))
-        with np.errstate(invalid="ignore"):  # no bytes over no link
-            moved: Floats = np.nan_to_num(size[:, None, None] * each, nan=0.0, posinf=np.inf)
-        whole: Floats = start + moved + np.asarray(conversion_s, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # zero bytes over a missing link
+            streaming: Floats = np.nan_to_num(size[:, None, None] * each, nan=0.0, posinf=np.inf)
+        delays: Floats = start + streaming + np.asarray(conversion_s, dtype=np.float64)
         return cls.with_tensors(
-            table, [i for i, _ in pairs], [(j,) for _, j in pairs], whole, channels=channels
+            table, [i for i, _ in pairs], [(j,) for _, j in pairs], delays, channels=channels
         )
 
     @classmethod
@@ -128,12 +128,12 @@ class AssignmentProblem:
         demand: ArrayLike | None = None,
         limits: ArrayLike = (),
     ) -> AssignmentProblem:
-        """Return a problem over tensors that several operators may read; see the attributes.
+        """Return a problem over tensors with any number of readers; see the attributes.
 
         Raises
         ------
         InputError
-            As `check`.
+            As for `check`.
         """
         table = np.array(costs, dtype=np.float64)
         n, m = table.shape
@@ -144,7 +144,7 @@ class AssignmentProblem:
         lanes: Index = np.full((m, m), -1, dtype=np.intp)
         if channels is not None:
             lanes[...] = np.asarray(channels, dtype=np.intp)
-        made = cls(
+        problem = cls(
             table,
             np.asarray(maker, dtype=np.intp),
             tuple(tuple(sorted({int(r) for r in each})) for each in readers),
@@ -156,61 +156,63 @@ class AssignmentProblem:
             np.zeros((0, n, m)) if demand is None else np.array(demand, dtype=np.float64),
             np.array(limits, dtype=np.float64),
         )
-        made.check()
-        return made
+        problem.check()
+        return problem
 
     def check(self) -> None:
-        """Refuse what is no problem.
+        """Raise an error if the problem is invalid.
 
         Raises
         ------
         InputError
-            Negative or undefined seconds; a tensor whose reader does not come after its maker.
+            Negative or undefined seconds; a tensor with a reader that does not follow its maker.
         """
-        faults: list[Fault] = []
         n, m = self.costs.shape
-        if m < 1:
-            faults.append(Fault("there is no engine", "costs", expected="at least one"))
-        if np.isnan(self.costs).any() or (self.costs < 0).any():
-            faults.append(
-                Fault(
-                    "a cost is negative or undefined",
-                    "costs",
-                    expected="seconds from 0, or infinite",
+        shared, demand, limits = self.shared, self.demand, self.limits
+        from_zero = (demand >= 0).all() and (limits >= 0).all()
+        wrong = [
+            (m < 1, "there is no engine", "costs", "at least one"),
+            (
+                not (self.costs >= 0).all(),
+                "a cost is negative or undefined",
+                "costs",
+                "seconds from 0, or infinite",
+            ),
+            (
+                not (self.delays >= 0).all(),
+                "a delay is negative or undefined",
+                "delays",
+                "seconds from 0",
+            ),
+            *(
+                (
+                    not read or maker < 0 or read[0] <= maker or read[-1] >= n,
+                    f"tensor {t} is made by {maker} and read by {list(read)}",
+                    "readers",
+                    f"readers after the maker, below {n}",
                 )
-            )
-        if np.isnan(self.delays).any() or (self.delays < 0).any():
-            faults.append(
-                Fault("a delay is negative or undefined", "delays", expected="seconds from 0")
-            )
-        for t, (made, read) in enumerate(zip(self.maker, self.readers, strict=True)):
-            if not read or made < 0 or read[0] <= made or read[-1] >= n:
-                faults.append(
-                    Fault(
-                        f"tensor {t} is made by {made} and read by {list(read)}",
-                        "readers",
-                        expected=f"readers after the maker, below {n}",
-                    )
-                )
-        if self.shared.shape[1:] != (n, m) or not (self.shared >= 0).all():
-            faults.append(
-                Fault(
-                    "shared seconds are none, or not of every operator on every engine",
-                    "shared",
-                    expected="seconds from 0",
-                )
-            )
-        held, limits = self.demand, self.limits
-        if held.shape != (len(limits), n, m) or not ((held >= 0).all() and (limits >= 0).all()):
-            faults.append(
-                Fault(
-                    "memories have no limit each, or a demand is below zero",
-                    "demand",
-                    expected="bytes from 0",
-                )
-            )
-        if len(self.operators) != n or len(self.engines) != m:
-            faults.append(Fault("names do not match the table of costs", "operators"))
+                for t, (maker, read) in enumerate(zip(self.maker, self.readers, strict=True))
+            ),
+            (
+                shared.shape[1:] != (n, m) or not (shared >= 0).all(),
+                "shared seconds are none, or not of every operator on every engine",
+                "shared",
+                "seconds from 0",
+            ),
+            (
+                demand.shape != (len(limits), n, m) or not from_zero,
+                "memories have no limit each, or a demand is below zero",
+                "demand",
+                "bytes from 0",
+            ),
+            (
+                len(self.operators) != n or len(self.engines) != m,
+                "names do not match the table of costs",
+                "operators",
+                "",
+            ),
+        ]
+        faults = [Fault(text, path, expected=right) for holds, text, path, right in wrong if holds]
         if faults:
             raise InputError(faults)
 
@@ -226,7 +228,7 @@ class AssignmentProblem:
 
     @cached_property
     def unsupported(self) -> tuple[int, ...]:
-        """Operators that no engine runs."""
+        """Operators that no engine can run."""
         return tuple(int(i) for i in np.flatnonzero(~np.isfinite(self.costs).any(axis=1)))
 
     @cached_property
@@ -237,8 +239,16 @@ class AssignmentProblem:
         return np.array(tensor, dtype=np.intp), np.array(reader, dtype=np.intp)
 
     @cached_property
-    def made(self) -> tuple[tuple[int, ...], ...]:
-        """Tensors that each operator makes."""
+    def feeds(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For each operator the reads of its outputs: index into `pairs`, and reader."""
+        out: list[list[tuple[int, int]]] = [[] for _ in range(self.count)]
+        for k, (t, reader) in enumerate(zip(*self.pairs, strict=True)):
+            out[int(self.maker[t])].append((k, int(reader)))
+        return tuple(map(tuple, out))
+
+    @cached_property
+    def writes(self) -> tuple[tuple[int, ...], ...]:
+        """Tensors that each operator writes."""
         out: list[list[int]] = [[] for _ in range(self.count)]
         for t, maker in enumerate(self.maker):
             out[int(maker)].append(t)
@@ -257,9 +267,6 @@ class AssignmentProblem:
     def entering(self) -> Floats:
         """Least seconds for a tensor to reach each engine from any other, ``(tensors, engines)``.
 
-        Infinite on the only engine of a problem, which nothing enters.
+        Infinite if the problem has a single engine.
         """
-        m = self.width
-        off = np.where(np.eye(m, dtype=bool), np.inf, self.delays)
-        found: Floats = off.min(axis=1) if len(self.delays) else np.zeros((0, m))
-        return found
+        return np.where(np.eye(self.width, dtype=bool), np.inf, self.delays).min(axis=1)

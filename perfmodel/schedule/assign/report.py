@@ -1,4 +1,4 @@
-"""An assignment on devices: what people ask of it, as numbers, a table, a plan and a text."""
+"""Result of `assign`: metrics, table, plan and text of an assignment on devices."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from perfmodel.table import Result, Table, plain
 from perfmodel.table.text import aligned
 from perfmodel.units import show
 
-#: Stretches that the text shows; the rest is counted.
+#: Maximum number of stretches shown in the text; the rest is counted.
 _SHOWN = 24
 
 
 class Stretch(NamedTuple):
-    """Kernels that follow one another on one engine.
+    """Consecutive kernels on one engine.
 
     Attributes
     ----------
     seconds
-        Of the kernels themselves.
+        Seconds of the kernels, without transfers.
     receiving_s
-        Of what reaches the engine from others for them.
+        Seconds of the transfers from other engines to these kernels.
     """
 
     engine: str
@@ -46,16 +46,16 @@ class Stretch(NamedTuple):
 
 
 class Fallback(NamedTuple):
-    """Kernels that the first engine does not run, and what it costs that others must.
+    """Kernels that the first engine cannot run, and their cost on other engines.
 
     Attributes
     ----------
     why
-        What the engine lacks -> how many kernels want it.
+        Missing capability of the engine -> number of kernels that need it.
     seconds
-        Of these kernels, where they run now.
+        Seconds of these kernels on their assigned engines.
     transfer_s
-        Of everything that crosses between engines, there and back.
+        Seconds of all transfers between engines, in both directions.
     """
 
     engine: str
@@ -67,19 +67,37 @@ class Fallback(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DeviceAssignment(Result):
-    """Kernels of a network on the engines of one or several devices.
+    """Assignment of the kernels of a network to the engines of one or several devices.
 
     Attributes
     ----------
     objective
         ``latency_s`` or ``throughput``.
     result
-        The assignment of the problem (`perfmodel.schedule.assign.Assignment`).
+        Assignment of the problem (`perfmodel.schedule.assign.Assignment`).
 
     Its plot: ``timeline()``.
     """
 
     noun = "assignment"
+    attributes = (
+        "objective",
+        "contiguous",
+        "feasible",
+        "latency_s",
+        "interval_s",
+        "runs_per_s",
+        "bound_s",
+        "gap",
+        "proved",
+        "method",
+        "transfer_s",
+        "transfer_bytes",
+        "handover_s",
+        "alone_s",
+        "delegated_s",
+        "unsupported",
+    )
 
     network: AssignmentNetwork
     objective: str
@@ -88,39 +106,39 @@ class DeviceAssignment(Result):
 
     @property
     def feasible(self) -> bool:
-        """Whether every kernel has an engine, and everything reaches where it is read."""
+        """Whether every kernel has an engine, and every tensor can reach its readers."""
         return self.result.feasible
 
     @property
     def proved(self) -> bool:
-        """Whether nothing better exists under these times."""
+        """Whether the assignment is proved optimal under these times."""
         return self.result.proved
 
     @property
     def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        """Whether feasibility is known: an assignment exists, or it is proved that none exists."""
         return self.feasible or self.proved
 
     @property
     def bound_s(self) -> float:
-        """Lower bound of what was minimised, seconds (without `AssignmentNetwork.per_run_s`)."""
+        """Lower bound of the objective in seconds (without `AssignmentNetwork.per_run_s`)."""
         return self.result.bound
 
     @property
     def gap(self) -> float:
-        """Part by which the value exceeds its bound at most."""
+        """Largest relative excess of the value over its bound."""
         return self.result.gap
 
     @property
     def method(self) -> str:
-        """What found it."""
+        """Method that found the assignment."""
         return self.result.method
 
     @property
     def latency_s(self) -> float:
-        """Seconds of one run, the runtime's cost of a run included; infinite where there is none.
+        """Seconds of one run, including the runtime's overhead per run; infinite if there is none.
 
-        Of a pipeline, that of a run by itself, one thing at a time.
+        For a pipeline, the seconds of a single serial run.
         """
         if self.result.solution is None:
             return float("inf")
@@ -130,54 +148,49 @@ class DeviceAssignment(Result):
 
     @property
     def interval_s(self) -> float:
-        """Seconds from one run to the next when runs follow each other through the engines."""
+        """Seconds between the starts of consecutive runs in a pipeline over the engines."""
         if self.result.solution is None:
             return float("inf")
         return interval_s(self.network.problem, self.result.engine)
 
     @property
     def runs_per_s(self) -> float:
-        """Runs a second of that pipeline."""
+        """Runs per second of that pipeline."""
         return 1.0 / self.interval_s if self.interval_s > 0 else float("inf")
 
     @property
     def engine(self) -> dict[str, str]:
-        """Kernel -> engine, in the order of the network."""
-        names = self.network.problem.engines
+        """Engine of each kernel, in the order of the network."""
+        problem = self.network.problem
         return {
-            name: names[e] if e >= 0 else ""
-            for name, e in zip(
-                self.network.problem.operators, self.result.engine.tolist(), strict=True
-            )
+            name: problem.engines[e] if e >= 0 else ""
+            for name, e in zip(problem.operators, self.result.engine.tolist(), strict=True)
         }
 
     @property
     def transfer_s(self) -> float:
-        """Seconds of everything that crosses between engines."""
-        if self.result.solution is None:
-            return 0.0
-        moved = sent(self.network.problem, self.result.engine)
-        return float(self.network.problem.delays[moved.tensor, moved.source, moved.target].sum())
+        """Total seconds of transfers between engines."""
+        problem = self.network.problem
+        return float(sent(problem, self.result.engine).seconds(problem).sum())
 
     @property
     def transfer_bytes(self) -> float:
-        """Bytes that cross between engines, each tensor once an engine that reads it."""
-        if self.result.solution is None:
-            return 0.0
-        moved = sent(self.network.problem, self.result.engine)
-        return float(sum(self.network.flows[int(t)].size_bytes for t in moved.tensor))
+        """Bytes transferred between engines, each tensor once per engine that reads it."""
+        tensors: list[int] = sent(self.network.problem, self.result.engine).tensor.tolist()
+        return float(sum(self.network.flows[t].size_bytes for t in tensors))
 
     @cached_property
     def alone_s(self) -> dict[str, float]:
-        """Engine -> the objective with everything on it; infinite where it cannot run it all."""
+        """Objective with everything on one engine, per engine; infinite if not supported."""
         problem = self.network.problem
         return {name: float(problem.costs[:, e].sum()) for e, name in enumerate(problem.engines)}
 
     @cached_property
     def delegated_s(self) -> float:
-        """Seconds of a run, one thing at a time, with all that the first engine can on it.
+        """Seconds of a serial run with every kernel on the first engine that it can run.
 
-        The rest goes to whatever engine runs it fastest: what runtimes with delegates do.
+        The remaining kernels go to the engine that runs them fastest, as in runtimes with
+        delegates.
         """
         costs = self.network.problem.costs
         if self.network.problem.unsupported:
@@ -187,7 +200,7 @@ class DeviceAssignment(Result):
 
     @cached_property
     def fallback(self) -> Fallback:
-        """What the first engine does not run, and what that costs in this assignment."""
+        """Kernels that the first engine cannot run, and their cost in this assignment."""
         first = self.network.measured[0]
         rows = sorted(first.why)
         seconds = 0.0
@@ -203,7 +216,7 @@ class DeviceAssignment(Result):
 
     @property
     def unsupported(self) -> dict[str, dict[str, str]]:
-        """Kernel that no engine runs -> engine -> what it lacks."""
+        """Missing capabilities of each engine, for each kernel that no engine can run."""
         problem = self.network.problem
         return {
             problem.operators[i]: {m.station.name: m.why[i] for m in self.network.measured}
@@ -212,7 +225,7 @@ class DeviceAssignment(Result):
 
     @property
     def overfull(self) -> dict[str, tuple[float, float]]:
-        """Device -> bytes of weights and caches, and room for them, where all do not fit on one."""
+        """Bytes of weights and caches, and capacity, per device that cannot hold all of them."""
         problem = self.network.problem
         labels = list(dict.fromkeys(s.device for s in self.network.stations))
         need = problem.demand.max(axis=2).sum(axis=1)
@@ -224,7 +237,7 @@ class DeviceAssignment(Result):
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan of one run, for the graph with repetitions written out.
+        """The plan of one run, for the graph with repetitions unrolled.
 
         Raises
         ------
@@ -237,37 +250,36 @@ class DeviceAssignment(Result):
 
     @cached_property
     def stretches(self) -> list[Stretch]:
-        """Kernels in their order, those that follow one another on an engine together."""
+        """Kernels in order, grouped into consecutive ones on the same engine."""
         run, problem = self.result.solution, self.network.problem
         if run is None:
             return []
+        seconds = run.arrived_s - run.sent_s
         received = {
-            (int(t), int(f)): float(b - a)
-            for t, f, a, b in zip(run.tensor, run.target, run.sent_s, run.arrived_s, strict=True)
+            (int(t), int(f)): float(s)
+            for t, f, s in zip(run.tensor, run.target, seconds, strict=True)
         }
-        found: list[Stretch] = []
+        stretches: list[Stretch] = []
         for e, first, last in self.result.stretches():
-            into = 0.0
-            for i in range(first, last + 1):
-                for t in problem.reads[i]:
-                    into += received.pop((t, e), 0.0)
-            found.append(
+            rows = slice(first, last + 1)
+            tensors = [t for reads in problem.reads[rows] for t in reads]
+            stretches.append(
                 Stretch(
                     problem.engines[e],
                     problem.operators[first],
                     problem.operators[last],
                     last - first + 1,
-                    float(run.start_s[first : last + 1].min()),
-                    float(run.end_s[first : last + 1].max()),
-                    float(problem.costs[first : last + 1, e].sum()),
-                    into,
+                    float(run.start_s[rows].min()),
+                    float(run.end_s[rows].max()),
+                    float(problem.costs[rows, e].sum()),
+                    sum(received.pop((t, e), 0.0) for t in tensors),
                 )
             )
-        return found
+        return stretches
 
     @cached_property
     def table(self) -> Table:
-        """One row for each kernel: engine, start and end of a run, seconds on every engine."""
+        """One row per kernel: engine, start and end in a run, seconds on every engine."""
         problem, run = self.network.problem, self.result.solution
         columns: dict[str, Any] = {
             "kernel": np.array(problem.operators, dtype=object),
@@ -281,16 +293,14 @@ class DeviceAssignment(Result):
 
     @property
     def handover_s(self) -> dict[str, float | None]:
-        """Engine -> seconds until it starts on what another made; None where nothing states it."""
-        found: dict[str, float | None] = {}
-        for s in self.network.stations:
-            given = s.machine.get(f"engines.{s.engine}.handover")
-            found[s.name] = None if given is None else float(given)
-        return found
+        """Seconds until each engine starts on another engine's output; None if not stated."""
+        stated = {
+            s.name: s.machine.get(f"engines.{s.engine}.handover") for s in self.network.stations
+        }
+        return {name: None if value is None else float(value) for name, value in stated.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON (infinite numbers as null)."""
-        first = self.fallback
+        """Return all results as a dictionary for JSON (infinite numbers as null)."""
         problem = self.network.problem
         return plain(
             {
@@ -298,27 +308,12 @@ class DeviceAssignment(Result):
                 "devices": list(dict.fromkeys(s.device for s in self.network.stations)),
                 "engines": list(problem.engines),
                 "precision": str(self.network.precision),
-                "objective": self.objective,
                 "goal": self.result.goal,
-                "contiguous": self.contiguous,
-                "feasible": self.feasible,
-                "latency_s": self.latency_s,
-                "interval_s": self.interval_s,
-                "runs_per_s": self.runs_per_s,
+                **super().to_dict(),
                 "value_s": self.result.value,
-                "bound_s": self.bound_s,
-                "gap": self.gap,
-                "proved": self.proved,
-                "method": self.method,
                 "counts": self.result.work,
                 "per_run_s": self.network.per_run_s,
-                "transfer_s": self.transfer_s,
-                "transfer_bytes": self.transfer_bytes,
-                "handover_s": self.handover_s,
-                "alone_s": self.alone_s,
-                "delegated_s": self.delegated_s,
-                "fallback": first._asdict(),
-                "unsupported": self.unsupported,
+                "fallback": self.fallback._asdict(),
                 "overfull": {
                     device: {"need_bytes": need, "room_bytes": room}
                     for device, (need, room) in self.overfull.items()
@@ -331,17 +326,17 @@ class DeviceAssignment(Result):
 
     @property
     def headline(self) -> str:
-        """Which network, on what."""
+        """Name of the network, the devices, and the precision."""
         network = self.network
         devices = " and ".join(dict.fromkeys(s.device for s in network.stations))
         return f"{network.workload.name} on {devices}, {network.precision}"
 
     def sections(self) -> list[str]:
-        """Return a line for each stretch of kernels on an engine."""
+        """Return one line per stretch of kernels on an engine."""
         return ["\n".join(f"  {line}" for line in aligned(self._rows()))] if self.feasible else []
 
     def cautions(self) -> list[str]:
-        """Return why there is no assignment."""
+        """Return the reasons for the lack of an assignment."""
         if self.feasible:
             return []
         if not self.unsupported and self.overfull:
@@ -351,18 +346,20 @@ class DeviceAssignment(Result):
                 for device, (need, room) in self.overfull.items()
             ]
         if not self.unsupported:
-            how = "in one stretch an engine " if self.contiguous else ""
+            how = "in one stretch per engine " if self.contiguous else ""
             sure = "" if self.proved else " was found"
             return [f"no assignment {how}lets everything reach where it is read{sure}"]
         lines = [f"{len(self.unsupported)} kernels run on no engine:"]
         for kernel, lacks in list(self.unsupported.items())[:8]:
-            said = ", ".join(f"{engine} lacks {what}" for engine, what in lacks.items())
-            lines.append(f"! {kernel}: {said}")
+            missing = ", ".join(
+                f"{engine} lacks {capability}" for engine, capability in lacks.items()
+            )
+            lines.append(f"! {kernel}: {missing}")
         left = len(self.unsupported) - 8
         return [*lines, f"  ... {left} more"] if left > 0 else lines
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return seconds, proof, what crosses, and what each engine would take by itself."""
+        """Return seconds, proof, transfers, and the seconds with everything on each engine."""
         if not self.feasible:
             return []
         how = {
@@ -380,25 +377,25 @@ class DeviceAssignment(Result):
             runtime = self.network.stations[0].machine.runtime.name
             out.append(("per run", f"{extra} of the runtime {runtime}, part of the latency"))
         kind = "contiguous, " if self.contiguous else ""
-        moved = f"{show(self.transfer_bytes, 'bytes')}, {show(self.transfer_s, 'time')}"
-        out += [("assignment", f"{kind}{how}; {proof} ({self.method})"), ("transfers", moved)]
+        crossing = f"{show(self.transfer_bytes, 'bytes')}, {show(self.transfer_s, 'time')}"
+        out += [("assignment", f"{kind}{how}; {proof} ({self.method})"), ("transfers", crossing)]
         if self.result.solution is not None and len(self.result.solution.tensor):
             used = {self.network.problem.engines[int(f)] for f in self.result.solution.target}
             silent = [name for name in sorted(used) if self.handover_s[name] is None]
             if silent:
                 text = f"none stated for {', '.join(silent)}: taken as 0 s (engines.NAME.handover)"
                 out.append(("handover", text))
-        alone = [
+        single = [
             f"{name} {show(value, 'time')}" if np.isfinite(value) else f"{name} cannot"
             for name, value in self.alone_s.items()
         ]
-        return [*out, ("alone", ", ".join(alone)), *self._fall_back()]
+        return [*out, ("alone", ", ".join(single)), *self._fall_back()]
 
     def _fall_back(self) -> list[tuple[str, str]]:
         fall = self.fallback
         if not fall.kernels:
             return []
-        why = ", ".join(f"{what} ({count})" for what, count in fall.why.items())
+        why = ", ".join(f"{capability} ({count})" for capability, count in fall.why.items())
         elsewhere = f"{show(fall.seconds, 'time')} elsewhere"
         text = f"{fall.kernels} kernels that {fall.engine} lacks: {why}; {elsewhere}"
         out = [("fall-back", text)]

@@ -1,4 +1,4 @@
-"""What an assignment says: engine, start and end of every operator, its value, bound and proof."""
+"""Solution of an assignment problem: engine, start and end of every operator, with bound."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from perfmodel.schedule.assign.evaluate import loads
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline
 
-#: A value is proved where it exceeds its bound by no more than this part.
+#: Relative excess over the bound up to which a value counts as proved.
 TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Assignment(Certified[AssignmentTimeline]):
-    """Operators on engines, as `Certified`: the timeline of one run, seconds and their bound.
+    """Operators on engines, as `Certified`: the timeline of one run, seconds and lower bound.
 
     Attributes
     ----------
     goal
-        ``sequential`` (one thing at a time), ``parallel`` (engines at the same time) or
-        ``throughput`` (the seconds from one run of a pipeline to the next).
+        ``sequential`` (a serial run), ``parallel`` (engines at the same time) or ``throughput``
+        (the seconds between consecutive runs of a pipeline).
     """
 
     problem: AssignmentProblem
@@ -39,29 +39,29 @@ class Assignment(Certified[AssignmentTimeline]):
 
     @property
     def engine(self) -> Index:
-        """Engine of each operator, shape ``(operators,)``; -1 where there is no assignment."""
+        """Engine of each operator, shape ``(operators,)``; -1 if there is no assignment."""
         if self.solution is None:
             return np.full(self.problem.count, -1, dtype=np.intp)
         return self.solution.engine
 
     @property
     def loads_s(self) -> Floats:
-        """Busy seconds of each engine a run, what it receives included."""
+        """Busy seconds of each engine per run, including receiving."""
         if self.solution is None:
             return np.zeros(self.problem.width)
         return loads(self.problem, self.solution.engine)
 
     @property
     def unsupported(self) -> tuple[str, ...]:
-        """Operators that no engine runs."""
+        """Names of the operators that no engine can run."""
         return tuple(self.problem.operators[i] for i in self.problem.unsupported)
 
     def stretches(self) -> list[tuple[int, int, int]]:
-        """Runs of operators on one engine, in order: (engine, first, last)."""
-        found: list[tuple[int, int, int]] = []
+        """Return runs of operators on one engine, in order: (engine, first, last)."""
+        stretches: list[tuple[int, int, int]] = []
         for i, e in enumerate(self.engine.tolist()):
-            if found and found[-1][0] == e:
-                found[-1] = (e, found[-1][1], i)
+            if stretches and stretches[-1][0] == e:
+                stretches[-1] = (e, stretches[-1][1], i)
             else:
-                found.append((e, i, i))
-        return found
+                stretches.append((e, i, i))
+        return stretches

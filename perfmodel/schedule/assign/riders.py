@@ -1,9 +1,9 @@
-"""Fused kernels of which an engine lacks a part: two operators, that save when they stay together.
+"""Fused kernels that an engine supports in part, split into two operators that may be separated.
 
-An engine that lacks a function may still run the matrix operator that it rides on. Such a kernel is
-cut before the first operator that some engine lacks. Together on one engine both parts cost what
-the fused kernel does; apart the second is a kernel of its own, and what that costs more is counted
-with what reaches it.
+An engine that does not support a fused function may still run the matrix operator before it. Such
+a kernel is cut before the first operator that some engine does not support. On the same engine
+both parts cost as much as the fused kernel; on different engines the second part is a separate
+kernel, and its additional cost is added to the transfer that reaches it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from perfmodel.workload.fuse import RIDERS, FusedKernel
 from perfmodel.workload.graph import Graph, Operator
 
 
-def cut(graph: Graph, kernels: Sequence[FusedKernel], found: Sequence[Station]) -> Graph | None:
-    """Return the graph with some riders as operators of their own; None where nothing is cut.
+def cut(graph: Graph, kernels: Sequence[FusedKernel], engines: Sequence[Station]) -> Graph | None:
+    """Return the graph with some fused operators made separate; None if nothing is cut.
 
-    A rider is cut off where some engine runs all of its kernel before it, and not the rider.
+    An operator is cut off if some engine supports all of its kernel before it, but not the
+    operator.
     """
     loose: set[str] = set()
     for kernel in kernels:
-        able = list(found)
+        able = list(engines)
         for k, operator in enumerate(kernel.operators):
             unable = [station for station in able if lacks(station, operator)]
             if k and unable and operator.kind in RIDERS:
                 loose.add(operator.name)
-                able = list(found)  # a kernel of its own begins here
+                able = list(engines)  # a separate kernel begins here
                 unable = [station for station in able if lacks(station, operator)]
             able = [station for station in able if station not in unable]
     if not loose:
@@ -40,7 +41,7 @@ def cut(graph: Graph, kernels: Sequence[FusedKernel], found: Sequence[Station]) 
     def changed(operator: Operator) -> Operator:
         if operator.name not in loose:
             return operator
-        # A class that fuses with nothing before it, and is priced as elementwise work.
+        # A class that is never fused with a predecessor, and is priced as elementwise work.
         return replace(operator, kind=operator.kind + ALONE)
 
     blocks = tuple(
@@ -51,40 +52,46 @@ def cut(graph: Graph, kernels: Sequence[FusedKernel], found: Sequence[Station]) 
 
 
 def parts_of(
-    whole: Sequence[FusedKernel], cut_kernels: Sequence[FusedKernel]
+    fused: Sequence[FusedKernel], cut_kernels: Sequence[FusedKernel]
 ) -> list[tuple[int, int, int]]:
-    """Return (whole kernel, its first part, its second) by row, of those with two parts."""
+    """Return (fused kernel, first part, second part) as row indices, for kernels with two parts."""
     row = {op.name: i for i, kernel in enumerate(cut_kernels) for op in kernel.operators}
-    found: list[tuple[int, int, int]] = []
-    for i, kernel in enumerate(whole):
-        parts = sorted({row[op.name] for op in kernel.operators})
-        if len(parts) == 2:
-            found.append((i, parts[0], parts[1]))
-    return found
+    parts: list[tuple[int, int, int]] = []
+    for i, kernel in enumerate(fused):
+        rows = sorted({row[op.name] for op in kernel.operators})
+        if len(rows) == 2:
+            parts.append((i, rows[0], rows[1]))
+    return parts
 
 
-def together(
-    whole: Floats, seconds: Floats, parts: Sequence[tuple[int, int, int]]
+def split_costs(
+    fused: Floats, seconds: Floats, parts: Sequence[tuple[int, int, int]]
 ) -> tuple[Floats, Floats]:
-    """Return seconds of rows where parts stay together, and what apart costs more.
+    """Return the seconds of rows with parts on one engine, and the extra seconds if separated.
+
+    For the second part, where an engine supports both parts and the fused kernel:
+    ``joined = min(max(fused - first, 0), second)`` and ``apart = second - joined``; elsewhere
+    ``joined = second`` and ``apart = 0``.
 
     Parameters
     ----------
-    whole
+    fused
         Seconds of the fused kernels, shape ``(kernels, engines)``.
     seconds
-        Of the rows after the cut, shape ``(rows, engines)``.
+        Seconds of the rows after the cut, shape ``(rows, engines)``.
 
     Returns
     -------
-    seconds, apart
-        Both of the shape of `seconds`; `apart` counts for a second part whose first is elsewhere.
+    joined, apart
+        Both of the shape of `seconds`; `apart` applies to a second part whose first is elsewhere.
     """
-    made, apart = seconds.copy(), np.zeros_like(seconds)
+    joined, apart = seconds.copy(), np.zeros_like(seconds)
     for i, first, second in parts:
-        both = np.isfinite(seconds[first]) & np.isfinite(seconds[second]) & np.isfinite(whole[i])
-        step = np.maximum(np.where(both, whole[i], 0.0) - np.where(both, seconds[first], 0.0), 0.0)
-        saves = both & (step < seconds[second])
-        apart[second] = np.where(saves, np.where(both, seconds[second], 0.0) - step, 0.0)
-        made[second] = np.where(saves, step, seconds[second])
-    return made, apart
+        finite = np.isfinite(seconds[first]) & np.isfinite(seconds[second]) & np.isfinite(fused[i])
+        added = np.maximum(
+            np.where(finite, fused[i], 0.0) - np.where(finite, seconds[first], 0.0), 0.0
+        )
+        saves = finite & (added < seconds[second])
+        apart[second] = np.where(saves, np.where(finite, seconds[second], 0.0) - added, 0.0)
+        joined[second] = np.where(saves, added, seconds[second])
+    return joined, apart

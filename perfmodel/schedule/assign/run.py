@@ -1,4 +1,4 @@
-"""Assign a workload: what the word ``assign`` does."""
+"""Entry point of ``assign``: validation of the parameters, then the assignment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import Fault, input_error, nearest, one_of
+from perfmodel.errors import Fault, input_error, not_among
 from perfmodel.formats import Precision
 from perfmodel.former import former_parameters
 from perfmodel.hardware.device import Device
@@ -48,57 +48,64 @@ def assign(
     solver: str = "highs",
     time_limit_s: float | None = 10.0,
 ) -> DeviceAssignment:
-    """Put every kernel of a network on an engine of one or several devices.
+    """Assign every kernel of a network to an engine, for least latency or greatest throughput.
+
+    The latency of a run is the sum of the seconds of its kernels and transfers, or its makespan
+    with `parallel`. The throughput of successive runs in a pipeline is ``1 / interval``, where the
+    interval is the largest busy time per run of any engine or shared resource.
 
     Parameters
     ----------
     workload
-        As for `predict`. Every dimension is a number.
+        As for `predict`. Every dimension has a number.
     devices
         One or several devices of the library, or paths to spec files (.yaml). A device that is
-        named twice is two of them.
+        listed twice counts as two.
     objective
-        latency_s of one run, or throughput of runs that follow each other.
+        ``latency_s`` of one run, or ``throughput`` of successive runs.
     parallel
-        Engines work on one run at the same time; otherwise one thing happens at a time, which is
-        what runtimes with delegates do. For the latency.
+        For the latency: engines work on one run at the same time. By default one kernel or
+        transfer runs at a time, as in runtimes with delegates.
     contiguous
-        Each engine runs one stretch of the network, engines in the order of the devices (a
-        pipeline), the one that a runtime drives first.
+        Each engine runs one contiguous part of the network, in the order of the devices (a
+        pipeline) and beginning with the engine that the runtime drives.
     any_order
-        Engines of contiguous stretches come in whatever order is best, at most eight of them.
+        The engines of a contiguous assignment, at most eight, take the best order.
     engines
         Names of the engines to use. By default all of them.
     link
         Link between devices by name, or its bandwidth ("12.5 GB/s").
     ignore_memory
-        Weights and caches need not fit the main memories of the devices, beside the activations.
+        Weights, caches and activations need not fit the main memories of the devices.
     looks
-        Assignments that a local search looks at where no exact method closes.
+        Number of assignments that local search evaluates if no exact method proves an optimum.
     set
-        Parameters of the workload and, of one device, its facts, by name.
+        Values of workload parameters, and of device facts if there is one device, by name.
     precision, warm
         As for `predict`.
     runtime
-        As for `predict`. Its fusion and semantics hold for all engines, its efficiencies and
-        overheads for the one that it drives.
+        As for `predict`. Its fusion rules and semantics apply to all engines, its efficiencies
+        and overheads to the engine that it drives.
     fuse
-        As for `predict`. A fused kernel of which an engine lacks a part is cut there.
+        As for `predict`. A fused kernel is cut before the first operator that some engine does
+        not support.
     solver
-        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
-        that is stopped proves nothing by itself.
+        Solver of integer programmes: highs, or any that PuLP finds on this machine (cbc,
+        gurobi, scip). A solver that reaches the time limit proves nothing by itself.
     time_limit_s
-        Seconds after which the best so far is returned, with a bound. In Python None is no limit.
+        Seconds after which the best assignment so far is returned, with a bound. In Python,
+        None means no limit.
 
     Returns
     -------
     DeviceAssignment
-        Without an assignment where some kernel runs on no engine: it says which and why.
+        Without an assignment if no engine supports some kernel; it then names the kernel and
+        the reason.
 
     Raises
     ------
     InputError
-        Every fault at once: unknown names, a parallel run in contiguous stretches.
+        Every fault at once: unknown names, a contiguous assignment with parallel engines.
 
     Examples
     --------
@@ -108,23 +115,23 @@ def assign(
     """
     faults = gathered()
     names = None if engines is None else list(engines)
-    wrong = _option_faults(objective, parallel, contiguous, any_order, time_limit_s, looks)
-    faults.extend(wrong)
-    deadline = Deadline(None if wrong else time_limit_s)
-    listed = faults.trying(_several, devices) or []
+    option_faults = _option_faults(objective, parallel, contiguous, any_order, time_limit_s, looks)
+    faults.extend(option_faults)
+    deadline = Deadline(None if option_faults else time_limit_s)
+    listed = faults.trying(_device_list, devices) or []
     subject = None
     if listed:
-        subject = faults.trying(_settled, workload, listed, precision, runtime, set or {})
-    given = [device for each in listed if (device := faults.trying(device_of, each)) is not None]
-    if given and len(given) == len(listed):
-        faults.extend(_name_faults(given, names, link))
+        subject = faults.trying(_resolve_inputs, workload, listed, precision, runtime, set or {})
+    specs = [device for each in listed if (device := faults.trying(device_of, each)) is not None]
+    if specs and len(specs) == len(listed):
+        faults += [*engine_faults(specs, names), *link_faults(specs, link)]
     faults[:] = dict.fromkeys(faults)
     faults.settle()
     assert subject is not None
-    given[0] = subject.device
+    specs[0] = subject.device
     problem = network(
         subject.workload,
-        given,
+        specs,
         precision=subject.precision,
         runtime=subject.runtime,
         engines=names,
@@ -152,94 +159,80 @@ def _option_faults(
     contiguous: bool,
     any_order: bool,
     time_limit_s: float | None,
-    looks: int = 0,
+    looks: int,
 ) -> list[Fault]:
-    """Return what is wrong with the options of `assign`."""
-    faults: list[Fault] = []
-    if objective not in OBJECTIVES:
-        faults.append(
-            Fault(
-                f"unknown objective '{objective}'",
-                path="objective",
-                expected=one_of(OBJECTIVES),
-                suggestion=nearest(objective, OBJECTIVES),
-            )
-        )
-    if parallel and contiguous:
-        faults.append(
-            Fault(
-                "a contiguous run has no engines in parallel",
-                path="parallel",
-                expected="one of the two",
-            )
-        )
-    if parallel and objective == "throughput":
-        faults.append(
-            Fault(
-                "a pipeline's engines always work in parallel",
-                path="parallel",
-                expected="objective latency_s",
-            )
-        )
-    if any_order and not contiguous:
-        faults.append(
-            Fault(
-                "only stretches have an order of engines",
-                path="any_order",
-                expected="contiguous as well",
-            )
-        )
-    if time_limit_s is not None and not time_limit_s > 0:
-        faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
-    if looks < 0:
-        faults.append(Fault(f"{looks} is no count", path="looks", expected="0 or more"))
-    return faults
+    """Return the faults in the options of `assign`."""
+    throughput = objective == "throughput"
+    bad_limit = time_limit_s is not None and not time_limit_s > 0
+    checks = (
+        (
+            parallel and contiguous,
+            "engines of a contiguous assignment run one after the other",
+            "parallel",
+            "one of the two",
+        ),
+        (
+            parallel and throughput,
+            "a pipeline's engines always work in parallel",
+            "parallel",
+            "objective latency_s",
+        ),
+        (
+            any_order and not contiguous,
+            "any_order applies only to contiguous assignments",
+            "any_order",
+            "contiguous as well",
+        ),
+        (bad_limit, f"{time_limit_s} is not a valid time limit", "time_limit_s", "seconds above 0"),
+        (looks < 0, f"{looks} is not a valid number of assignments", "looks", "0 or more"),
+    )
+    return [
+        *not_among(f"unknown objective '{objective}'", objective, OBJECTIVES, "objective"),
+        *(Fault(text, path, expected=right) for failed, text, path, right in checks if failed),
+    ]
 
 
-def _name_faults(
-    devices: Sequence[Device | Machine], engines: Sequence[str] | None, link: str | None
-) -> list[Fault]:
-    """Return the engines and the link that devices do not have."""
-    return [*engine_faults(devices, engines), *link_faults(devices, link)]
-
-
-def _settled(
+def _resolve_inputs(
     workload: WorkloadLike,
     devices: Sequence[DeviceLike],
     precision: str | Precision | None,
     runtime: str | Path | Runtime | None,
     settings: Mapping[str, Any],
 ) -> PredictionInputs:
-    """Return the workload and the first device with what is set.
+    """Return the workload and the first device with the settings applied.
 
     Raises
     ------
     InputError
-        Every fault at once; facts, where there are several devices.
+        All faults together; with several devices, a setting of a device fact is one.
     """
     faults = FaultList()
     if len(devices) > 1:
         faults.extend(
             Fault(
-                "is of which device?",
+                "is ambiguous with several devices",
                 path=name,
-                expected="one device, or the number in its spec file",
+                expected="one device, or the value in the device's spec file",
             )
             for name in settings
             if "." in name
         )
     faults.extend(
-        Fault("is what is looked for", path=name, expected="engines, those to choose from")
+        Fault(
+            "cannot be set: `assign` chooses the engines",
+            path=name,
+            expected="the option `engines`, to restrict the choice",
+        )
         for name in ("engine", "model")
         if name in settings
     )
     return resolve(workload, devices[0], precision, runtime, settings, faults=faults)
 
 
-def _several(devices: DeviceLike | Iterable[DeviceLike]) -> list[DeviceLike]:
+def _device_list(devices: DeviceLike | Iterable[DeviceLike]) -> list[DeviceLike]:
     if isinstance(devices, str | Path | Device | Machine):
         return [devices]
-    several = list(devices)
-    if not several:
-        raise input_error("there is no device", path="devices", expected="one or more")
-    return several
+    listed = list(devices)
+    if not listed:
+        raise input_error("no device is given", path="devices", expected="one or more")
+    return listed

@@ -1,4 +1,4 @@
-"""When everything runs: list scheduling of an assignment on engines and channels."""
+"""Replay of an assignment: list scheduling of operators on engines and channels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class AssignmentTimeline:
     Attributes
     ----------
     engine, start_s, end_s
-        Of each operator, shape ``(operators,)``.
+        Engine, start and end of each operator, shape ``(operators,)``.
     tensor, source, target, sent_s, arrived_s
-        Of each transfer, shape ``(transfers,)``, in the order in which they start.
+        Fields of each transfer, shape ``(transfers,)``, in order of start.
     """
 
     engine: Index
@@ -33,44 +33,53 @@ class AssignmentTimeline:
 
     @property
     def makespan_s(self) -> float:
-        """When the last operator has ended."""
+        """End of the last operator in seconds."""
         return float(self.end_s.max(initial=0.0))
 
 
 def urgency(problem: AssignmentProblem, engine: Index) -> Floats:
-    """Return seconds from each operator's start to the end of the longest path behind it.
+    """Return seconds from each operator's start to the end of its longest descending path.
 
     The upward rank of Topcuoglu, Hariri and Wu, "Performance-effective and low-complexity task
     scheduling for heterogeneous computing", IEEE TPDS 13(3), 2002, under a given assignment.
     """
-    own = problem.costs[np.arange(problem.count), engine].tolist()
-    lane = engine.tolist()
-    rank = [0.0] * problem.count
-    delays, written, readers = problem.delays, problem.made, problem.readers
+    tensor, reader = problem.pairs
+    wait = problem.delays[tensor, engine[problem.maker[tensor]], engine[reader]]
+    return upward_rank(problem, problem.costs[np.arange(problem.count), engine], wait)
+
+
+def upward_rank(problem: AssignmentProblem, seconds: Floats, wait: Floats) -> Floats:
+    """Return the longest path from each operator's start to the end.
+
+    ``rank[i] = seconds[i] + max over its readers r of (wait[i -> r] + rank[r])``.
+
+    Parameters
+    ----------
+    seconds
+        Seconds of each operator, shape ``(operators,)``.
+    wait
+        Delay of each read, as `AssignmentProblem.pairs`.
+    """
+    rank, waits = seconds.tolist(), wait.tolist()
     for i in range(problem.count - 1, -1, -1):
-        behind = 0.0
-        for t in written[i]:
-            for r in readers[t]:
-                wait = 0.0 if lane[r] == lane[i] else float(delays[t, lane[i], lane[r]])
-                behind = max(behind, wait + rank[r])
-        rank[i] = own[i] + behind
+        rank[i] += max([waits[k] + rank[r] for k, r in problem.feeds[i]], default=0.0)
     return np.array(rank)
 
 
 def list_schedule(
     problem: AssignmentProblem, engine: Index, priority: Floats | None = None
 ) -> AssignmentTimeline:
-    """Run every operator as soon as its engine is free and its inputs are there.
+    """Run every operator as soon as its engine is free and its inputs have arrived.
 
-    Where several wait for an engine, or tensors for a channel, the one with the highest priority
-    goes first.
+    Of operators that wait for an engine, or tensors for a channel, the one with the highest
+    priority goes first.
 
     Parameters
     ----------
     engine
         Engine of each operator, shape ``(operators,)``.
     priority
-        Of each operator; by default its `urgency`.
+        Priority of each operator; by default its `urgency`.
     """
     rank = urgency(problem, engine) if priority is None else priority
     run = _ListScheduling(problem, engine, rank)
@@ -79,22 +88,22 @@ def list_schedule(
     return timeline(engine, run.start, run.end, run.moves)
 
 
-#: Kinds of events: an operator ends; a tensor arrives, by itself or over a channel then free.
+#: Kinds of events: an operator ends; a tensor arrives, without a channel, or freeing its channel.
 _ENDED, _ARRIVED, _SENT = range(3)
 
 
 class _ListScheduling:
-    """The state of list scheduling: what waits for engines and channels, and what is under way.
+    """State of list scheduling: queues of engines and channels, and events in progress.
 
     Attributes
     ----------
     missing
-        Of each operator, the inputs that have not arrived yet.
+        Number of inputs of each operator that have not arrived yet.
     waiting, queued
-        Of each engine operators, and of each channel tensors with their target, by priority.
+        Operators queued per engine, and tensors with target queued per channel, by priority.
     events
-        Moment, kind, operator or tensor, and engine of what is under way. Those of one moment all
-        come before anything starts.
+        Time, kind, operator or tensor, and engine of events in progress. Events at one time are all
+        processed before anything starts.
     moves
         Tensor, source, target, start and end of each transfer.
     """
@@ -120,7 +129,7 @@ class _ListScheduling:
         self._start(0.0)
 
     def step(self) -> bool:
-        """Go on to the next moment at which something happens, and tell whether there is one."""
+        """Advance to the time of the next event, and return whether there is one."""
         events = self.events
         if not events:
             return False
@@ -129,7 +138,7 @@ class _ListScheduling:
             _, kind, index, engine = heapq.heappop(events)
             if kind == _ENDED:
                 self.free[engine] = True
-                for tensor in self.problem.made[index]:
+                for tensor in self.problem.writes[index]:
                     self._arrive(tensor, engine)
                     self._send(tensor, engine, now)
                 continue
@@ -141,7 +150,7 @@ class _ListScheduling:
         return True
 
     def _start(self, now: float) -> None:
-        """Start what may run on engines and channels that are free."""
+        """Start queued work on all free engines and channels."""
         for engine, waiting in enumerate(self.waiting):
             if self.free[engine] and waiting:
                 _, i = heapq.heappop(waiting)
@@ -174,7 +183,7 @@ class _ListScheduling:
                 self._move(tensor, source, target, now, _ARRIVED)
 
     def _arrive(self, tensor: int, engine: int) -> None:
-        """Let readers of a tensor on an engine wait for it once all their inputs are there."""
+        """Mark a tensor as arrived on an engine, and queue readers with all inputs present."""
         for reader in self.problem.readers[tensor]:
             if self.lane[reader] == engine:
                 self.missing[reader] -= 1
@@ -183,7 +192,7 @@ class _ListScheduling:
 
 
 def one_at_a_time(problem: AssignmentProblem, engine: Index) -> AssignmentTimeline:
-    """Run operators in their order, each transfer just before the operator that needs it."""
+    """Run operators in order, each transfer just before the operator that needs it."""
     n, lane = problem.count, engine.tolist()
     own = problem.costs[np.arange(n), engine].tolist()
     start, end = np.zeros(n), np.zeros(n)
@@ -204,7 +213,7 @@ def one_at_a_time(problem: AssignmentProblem, engine: Index) -> AssignmentTimeli
 
 
 def as_soon_as_made(problem: AssignmentProblem, engine: Index, start: Floats) -> AssignmentTimeline:
-    """Return a schedule by its starts, each transfer sent as soon as its tensor is made."""
+    """Return the schedule with given starts, each tensor sent as soon as it is made."""
     end: Floats = start + problem.costs[np.arange(problem.count), engine]
     moves: list[tuple[int, int, int, float, float]] = []
     for t, readers in enumerate(problem.readers):

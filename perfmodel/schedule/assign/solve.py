@@ -1,4 +1,4 @@
-"""One call for every kind of assignment: exact where a method closes, else with a bound."""
+"""Solver for all kinds of assignment: exact if a method closes the gap, else with a bound."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from perfmodel.schedule.assign.windows import shortened
 
 GOALS: tuple[Goal, ...] = ("sequential", "parallel", "throughput")
 
-#: Operators times engines up to which the integer programme is tried.
+#: Maximum of operators times engines for the integer programme.
 _INTEGRAL = 4000
-#: Operators times engines up to which the linear programme is tried.
+#: Maximum of operators times engines for the linear programme.
 _LINEAR = 50_000
-#: Operators up to which every schedule may be looked at.
+#: Maximum number of operators for branch and bound over schedules.
 _FEW = 14
-#: Stretches of a parallel run that are made anew for each look of the local search, and their part
-#: of the time that is left.
+#: Stretches of a parallel run rescheduled per evaluation of the local search, and their share of
+#: the remaining time.
 _STRETCHES, _ANEW = 4, 0.8
-#: Score, in seconds, of what does not fit.
+#: Score, in seconds, of an assignment that exceeds a memory.
 _TOO_MUCH = 1e200
-#: Engines up to which every order of them is tried.
+#: Maximum number of engines for which every order of them is tried.
 _ORDERS = 8
 
 
@@ -57,28 +57,28 @@ def solve(
     looks: int = 2000,
     seed: int = 0,
 ) -> Assignment:
-    """Put every operator on an engine.
+    """Assign every operator to an engine.
 
     Parameters
     ----------
     goal
-        ``sequential``: operators and transfers follow one another, least sum. ``parallel``: engines
+        ``sequential``: operators and transfers are serialised, least sum. ``parallel``: engines
         work at the same time, least makespan. ``throughput``: runs follow each other through a
-        pipeline, least load of the busiest engine (its operators and what it receives).
+        pipeline, least load of the busiest engine (its operators and transfers received).
     contiguous
-        One stretch of the order an engine: ``True`` or ``"fixed"`` with the engines in their order,
-        ``"any"`` in the order that is best. For ``sequential`` and ``throughput``.
+        One stretch of the order per engine: ``True`` or ``"fixed"`` with the engines in the given
+        order, ``"any"`` in the best order. For ``sequential`` and ``throughput``.
     time_limit_s
-        Seconds by the clock on the wall; None for no limit.
+        Limit in seconds of wall-clock time; None for no limit.
     looks
-        Assignments that the local search looks at.
+        Maximum number of assignments evaluated by the local search.
     seed
-        Of the local search.
+        Seed of the local search.
 
     Returns
     -------
     Assignment
-        Without a run where some operator has no engine, or no contiguous split exists.
+        Without a solution if some operator has no engine, or no contiguous split exists.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def solve(
         raise InputError(not_among(f"no goal '{goal}'", goal, GOALS, "goal"))
     if contiguous and goal == "parallel":
         raise input_error(
-            "a contiguous run has no engines in parallel",
+            "engines of a contiguous assignment run one after the other",
             "contiguous",
             expected="goal sequential or throughput",
         )
@@ -115,7 +115,7 @@ def _finished(
     counts: dict[str, int],
     known: AssignmentTimeline | None = None,
 ) -> Assignment:
-    """Return the assignment with its value and timeline (for a parallel run, `known` if it has)."""
+    """Return the assignment with its value and timeline (`known`, if given, for a parallel run)."""
     values: dict[str, Callable[[AssignmentProblem, Index], float]] = {
         "sequential": sequential_s,
         "throughput": interval_s,
@@ -127,7 +127,7 @@ def _finished(
     else:
         run = one_at_a_time(problem, engine)
         value = values[goal](problem, engine)
-    # What was reached does not fit, or what is made does not reach where it is read.
+    # The assignment does not fit a memory, or a tensor cannot reach a reader.
     if excess(problem, engine) > 0 or not np.isfinite(value):
         return _none(problem, goal, method, counts, bound_s)
     return Assignment(run, value, min(bound_s, value), method, counts, problem=problem, goal=goal)
@@ -140,7 +140,7 @@ def _none(
     counts: Mapping[str, int] | None = None,
     bound_s: float = np.inf,
 ) -> Assignment:
-    """Return an assignment without a run; with an infinite bound there is none at all."""
+    """Return an assignment without a solution; an infinite bound means that none exists."""
     return Assignment(None, np.inf, bound_s, method, counts or {}, problem=problem, goal=goal)
 
 
@@ -152,22 +152,23 @@ def _contiguous(
         message = f"{problem.width} engines have too many orders"
         raise input_error(message, "contiguous", expected=f"at most {_ORDERS}, or a fixed order")
     programme = contiguous.free_order if any_order else contiguous.fixed_order
-    method = "dynamic programme over stretches"
     split = programme(problem, bottleneck=bottleneck)
-    if split is None:
+    method, bound = contiguous.METHOD, split.bound
+    if split.solution is None:
         return _none(problem, goal, method)
-    # A stretch by itself does not know what engines share, nor, as a rule, where inputs are from.
-    separate = not (bottleneck and problem.shared.any()) and contiguous.alone(problem)
+    # A stretch in isolation ignores shared resources and, in general, the sources of its inputs.
+    separate = not (bottleneck and problem.shared.any())
+    separate = separate and contiguous.one_engine_per_memory(problem)
     if separate and contiguous.exact(problem, forward=not any_order):
-        return _finished(problem, goal, split.engine, split.value_s * (1 + 1e-12), method, {})
-    first = _finished(problem, goal, split.engine, split.value_s, method, {})
+        return _finished(problem, goal, split.solution, bound * (1 + 1e-12), method, {})
+    first = _finished(problem, goal, split.solution, bound, method, {})
     if (first.proved and first.feasible) or any_order:
         return first
     if problem.count * problem.width <= _INTEGRAL:
         solved = integral(problem, goal, deadline, contiguous=True)
         if solved.status == "infeasible":
             return _none(problem, goal, "integer programme")
-        bound = max(split.value_s, solved.bound)
+        bound = max(bound, solved.bound)
         if solved.solution is not None:
             method = "integer programme"
             second = _finished(problem, goal, rounded(problem, solved.solution), bound, method, {})
@@ -182,24 +183,24 @@ def _sequential(
 ) -> Assignment:
     engine = eliminate.sequential(problem, deadline=deadline.within(0.5 * deadline.left()))
     if engine is not None and not excess(problem, engine) > 0:
-        value = sequential_s(problem, engine)  # infinite where what is made cannot be had
+        value = sequential_s(problem, engine)  # infinite if a tensor cannot reach a reader
         return _finished(problem, "sequential", engine, value, "variable elimination", {})
     return _OverlapSearch(problem, "sequential", deadline, looks, seed).answer()
 
 
 class _OverlapSearch:
-    """A search that bounds by linear programmes, rounds, schedules and looks around.
+    """Search by linear bounds, rounding, list scheduling and local search.
 
     Attributes
     ----------
     score, near
-        The score of a goal, and where the local search looks.
+        Score of the goal, and neighbourhood of the local search.
     bound
-        No assignment is better, in seconds.
+        Lower bound on all assignments, in seconds.
     starts
-        Assignments by the method that gave them.
+        Starting assignments, by method.
     method, engine, run
-        The best so far: the method, the engine of each operator, and its timeline where known.
+        Incumbent: its method, the engine of each operator, and its timeline if known.
     """
 
     def __init__(
@@ -223,7 +224,7 @@ class _OverlapSearch:
         self.run: AssignmentTimeline | None = None
 
     def answer(self) -> Assignment:
-        """Return the best assignment; proved where a method closes."""
+        """Return the best assignment; proved if the gap closes."""
         problem, goal = self.problem, self.goal
         if problem.width == 1:
             return _finished(problem, goal, self.engine, np.inf, self.method, self.counts)
@@ -251,7 +252,7 @@ class _OverlapSearch:
 
     @property
     def value(self) -> float:
-        """Seconds of the best so far."""
+        """Seconds of the incumbent."""
         if self.run is not None:
             return max(self.run.makespan_s, shared_s(self.problem, self.run.engine))
         return self.score(self.engine)[0]
@@ -266,7 +267,7 @@ class _OverlapSearch:
         return _none(self.problem, self.goal, method, self.counts)
 
     def _take_best(self) -> None:
-        """Take the best start; of equally good ones, that which sends least between engines."""
+        """Adopt the best start; among equal ones, the one with the least transfers."""
         values = {name: self.score(engine)[0] for name, engine in self.starts.items()}
         good = min(values.values()) * (1 + 1e-9)
         alike = [name for name, value in values.items() if value <= good]
@@ -274,7 +275,7 @@ class _OverlapSearch:
         self.method, self.engine = name, self.starts[name]
 
     def _add_starts(self) -> None:
-        """Add assignments that need no programme."""
+        """Add starting assignments that need no programme."""
         problem, starts = self.problem, self.starts
         starts["least cost"] = np.argmin(problem.costs, axis=1)
         starts["balanced loads"] = balanced(problem)
@@ -285,27 +286,27 @@ class _OverlapSearch:
         for e in np.flatnonzero(np.isfinite(problem.costs).all(axis=0)):
             starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
         if len(problem.limits):
-            split = contiguous.fixed_order(problem, bottleneck=self.goal == "throughput")
+            split = contiguous.fixed_order(problem, bottleneck=self.goal == "throughput").solution
             if split is not None:
-                starts["stretches"] = split.engine
+                starts["stretches"] = split
 
     def _chain(self) -> bool:
-        """Add what is best where operators follow one another; False where nothing can run."""
+        """Add the optimal serial assignment; return False if no assignment can run."""
         problem = self.problem
         if self.goal == "sequential" and not len(problem.limits):
-            return True  # it has been tried
+            return True  # tried before
         chained = eliminate.sequential(problem, deadline=self._part(0.2))
         if chained is None:
             return True
         self.starts["one at a time"] = chained
         in_turn = sequential_s(problem, chained)
         if self.goal == "sequential":
-            # Of all assignments, those that do not fit among them.
+            # Holds for all assignments, including those that exceed a memory.
             self.bound = max(self.bound, in_turn)
         return bool(np.isfinite(in_turn))
 
     def _relax(self, between: Between | None) -> bool:
-        """Bound by a linear programme and round it; False where it has no solution."""
+        """Bound by a linear programme and round its solution; return False if it has none."""
         quick = self._part(0.5)
         linear = (
             relaxed(self.problem, self.goal, quick) if between is None else between.relaxed(quick)
@@ -317,8 +318,8 @@ class _OverlapSearch:
         return linear.status != "infeasible"
 
     def _integrate(self, between: Between | None) -> bool:
-        """Bound by an integer programme and take its solution; False where it has none."""
-        if self.goal != "parallel":  # a programme starts from what is known
+        """Bound by an integer programme and adopt its solution; return False if it has none."""
+        if self.goal != "parallel":  # these programmes accept a starting point
             self.engine = self._improved(self._part(0.1), self.looks // 2)
             self.starts[f"{self.method}, local search"] = self.engine
         quick = self._part(0.4)
@@ -349,7 +350,7 @@ class _OverlapSearch:
         )
 
     def _shorten(self) -> None:
-        """Make a parallel run anew stretch by stretch; time it again where channels make wait."""
+        """Reschedule a parallel run stretch by stretch; replay it if channels cause waits."""
         problem, value = self.problem, self.value
         if value >= _TOO_MUCH:
             return
@@ -373,8 +374,8 @@ class _OverlapSearch:
 
 
 def _branched(best: Assignment, deadline: Deadline) -> Assignment:
-    """Look for something better among all schedules of a few operators."""
-    proof = branch.parallel(best.problem, best.value, deadline)
+    """Search all schedules of a few operators for a better assignment."""
+    proof = branch.least_makespan(best.problem, best.value, deadline)
     better = replace(
         best,
         solution=proof.solution,
@@ -387,7 +388,7 @@ def _branched(best: Assignment, deadline: Deadline) -> Assignment:
 
 
 def _search(problem: AssignmentProblem, goal: Goal) -> tuple[Score, Near]:
-    """Return the score of a goal, by which what does not fit comes last, and where to look."""
+    """Return score and neighbourhood of a goal; assignments that exceed a memory rank last."""
 
     def in_turn(engine: Index) -> tuple[float, ...]:
         return (sequential_s(problem, engine),)

@@ -1,7 +1,8 @@
-"""Engines of one or several devices, and what each operator of a network takes on them."""
+"""Engines of one or several devices, and the seconds of each operator of a network on them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import crossing, usable_capacity
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, not_among
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -22,15 +23,16 @@ from perfmodel.prediction.job import PredictionJob
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.prediction.rows import row_columns
 from perfmodel.prediction.stages import machine_for
+from perfmodel.schedule.assign.joins import spec_of
 from perfmodel.schedule.assign.problem import Floats
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.workload import Workload
 
-#: End of the class of an operator that rides on no other (`perfmodel.schedule.assign.riders`).
+#: Suffix of the class of an operator that is never fused (`perfmodel.schedule.assign.riders`).
 ALONE = "_alone"
 
-#: What a runtime states of the one engine that it drives.
+#: Fields of a runtime that apply only to the engine that it drives, with their default values.
 _OF_THE_ENGINE: Mapping[str, Any] = {
     name: default_of(Runtime.model_fields[name])
     for name in (
@@ -58,12 +60,12 @@ class Station:
     Attributes
     ----------
     name
-        ``engine``, or ``device.engine`` where there are several devices.
+        ``engine``, or ``device.engine`` if there are several devices.
     device
-        Name of the device, apart from others of its name.
+        Name of the device, made unique among devices of the same name.
     own
-        Whether the runtime is made for this engine: its efficiencies and overheads hold for no
-        other one.
+        Whether the runtime drives this engine: its efficiencies and overheads apply to no other
+        engine.
     """
 
     name: str
@@ -82,31 +84,31 @@ def stations(
 ) -> list[Station]:
     """Return the engines of some devices, those that runtimes drive by default first.
 
-    All run the network as the first device's runtime would: its fusion and its semantics. What a
-    runtime states of efficiency and overhead holds for the engine that it drives; other engines of
-    its device have none.
+    All engines run the network with the fusion and semantics of the first device's runtime. The
+    efficiency and overhead of a runtime apply to the engine that it drives; other engines of its
+    device have none.
 
     Parameters
     ----------
     engines
-        Names of those to use, of all devices; all of them by default.
+        Names of the engines to use, over all devices; all engines by default.
     precision
-        As for `perfmodel.predict`: which of its usual runtimes a device takes depends on it.
+        As for `perfmodel.predict`; the default runtime of a device depends on it.
 
     Raises
     ------
     InputError
-        An engine that no device has, or a runtime that drives none.
+        An engine that no device has, or a runtime that drives no engine.
     """
     first: Runtime | None = None
-    found: list[Station] = []
-    seen: dict[str, int] = {}
+    listed: list[Station] = []
+    seen = Counter[str]()
     for device in devices:
         base = machine_for(workload, device, runtime if first is None else None, None, precision)
         first = first or base.runtime
         common = {"fusion": first.fusion, "semantics": first.semantics}
         name = base.device.name
-        seen[name] = seen.get(name, 0) + 1
+        seen[name] += 1
         label = name if seen[name] == 1 else f"{name}#{seen[name]}"
         names = sorted((e.name for e in base.device.engines), key=lambda e: e != base.engine)
         for engine in names:
@@ -116,36 +118,26 @@ def stations(
             update = common | {"engine": engine} | ({} if own else dict(_OF_THE_ENGINE))
             driven = base.runtime.model_copy(update=update)
             machine = Machine(base.device, driven).vary(base.varied)
-            said = f"{label}.{engine}" if len(devices) > 1 else engine
-            found.append(Station(said, label, engine, machine, own))
+            name_of_engine = f"{label}.{engine}" if len(devices) > 1 else engine
+            listed.append(Station(name_of_engine, label, engine, machine, own))
     faults = engine_faults(devices, engines)
     if faults:
         raise InputError(faults)
-    return found
+    return listed
 
 
 def engine_faults(
     devices: Sequence[Device | Machine], engines: Sequence[str] | None
 ) -> list[Fault]:
-    """Return a fault for each engine that no device has, or one where none is named."""
+    """Return a fault for each engine that no device has, or one if the list is empty."""
     if engines is None:
         return []
-    known = sorted({e.name for d in devices for e in _spec(d).engines})
-    expected = one_of(known)
-    missing = sorted(set(engines).difference(known)) if engines else [""]
+    known = sorted({e.name for d in devices for e in spec_of(d).engines})
     return [
-        Fault(
-            f"no engine is named '{name}'",
-            "engines",
-            expected=expected,
-            suggestion=nearest(name, known),
-        )
-        for name in missing
+        fault
+        for name in sorted(set(engines)) or [""]
+        for fault in not_among(f"no engine is named '{name}'", name, known, "engines")
     ]
-
-
-def _spec(device: Device | Machine) -> Device:
-    return device.device if isinstance(device, Machine) else device
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +147,13 @@ class StationProfile:
     Attributes
     ----------
     seconds
-        Of each row; infinite where the engine does not run it.
+        Seconds of each row; infinite if the engine cannot run it.
     why
-        Row -> what keeps the engine from running it.
+        Reason why the engine cannot run a row, by row.
     memory_s
-        Seconds that each row keeps the main memory busy, at what the device sustains.
+        Seconds that each row occupies the main memory, at its sustained bandwidth.
     through
-        Tensor -> whether it passes through main memory anyway, since no nearer one holds it.
+        Whether each tensor passes through main memory in any case, as no nearer memory holds it.
     """
 
     station: Station
@@ -177,23 +169,18 @@ class StationProfile:
 def measure(
     station: Station, workload: Workload, precision: Precision, lowered: Lowered, *, warm: bool
 ) -> StationProfile:
-    """Return what every row takes on an engine, as its kind of hardware predicts it."""
+    """Return the profile of all rows on an engine, as its hardware kind predicts them."""
     machine = station.machine
     model = engine_model(machine)
     prediction = PredictionJob(workload, machine, precision, model, lowered, warm=warm).run()
     columns = row_columns(prediction)
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    setting = prediction.setting
     seconds: Floats = np.array(columns["row_s"], dtype=np.float64)
     why = _unable(station, prediction, lowered)
     for row in why:
         seconds[row] = np.inf
     main = machine.main_memory
-    facts = machine.facts
-    rate = facts[f"memories.{main}.bandwidth"] * facts.get(
-        f"memories.{main}.sustained_fraction", 1.0
-    )
-    found: Any = columns.get(f"{main}_bytes", 0.0)
-    moved: Floats = np.zeros(len(seconds)) + np.asarray(found, dtype=np.float64)
+    crossing: Floats = np.zeros(len(seconds)) + np.asarray(columns.get(f"{main}_bytes", 0.0))
     _, peak = vector_peak(setting)
     stored = precision.activations.compute
     return StationProfile(
@@ -201,30 +188,37 @@ def measure(
         prediction,
         seconds,
         why,
-        moved / float(rate),
+        crossing / main_memory_rate(machine),
         _through(prediction),
         executed_format(setting, stored) or stored,
         float(peak),
     )
 
 
+def main_memory_rate(machine: Machine) -> float:
+    """Return the sustained bandwidth of a device's main memory in bytes per second."""
+    memory = f"memories.{machine.main_memory}."
+    facts = machine.facts
+    return float(facts[memory + "bandwidth"] * facts.get(memory + "sustained_fraction", 1.0))
+
+
 def _unable(station: Station, prediction: Prediction, lowered: Lowered) -> dict[int, str]:
-    """Return row -> what the engine lacks for it."""
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
-    found: dict[int, str] = {}
+    """Return the missing capability of the engine for each row that it cannot run."""
+    setting = prediction.setting
+    lacking: dict[int, str] = {}
     for i, (row, kernel) in enumerate(zip(lowered.rows, lowered.kernels, strict=True)):
         for operator in kernel.operators:
             if missing := lacks(station, operator):
-                found[i] = missing
+                lacking[i] = missing
         if row.products:
             wanted = pair_format(setting, row.pair)
             if not executed_format(setting, wanted):
-                found[i] = f"format {wanted}"
-    return found
+                lacking[i] = f"format {wanted}"
+    return lacking
 
 
 def lacks(station: Station, operator: Operator) -> str:
-    """Return what an engine lacks for an operator, by its spec; empty where it runs it."""
+    """Return the missing capability of an engine for an operator, by its spec; empty if none."""
     listed = station.machine.device.engine(station.engine).operators
     if listed is None:
         return ""
@@ -238,20 +232,20 @@ def lacks(station: Station, operator: Operator) -> str:
 
 
 def _through(prediction: Prediction) -> dict[str, bool]:
-    """Return activation -> whether it passes through main memory on this engine.
+    """Return for each activation whether it passes through main memory on this engine.
 
-    By the rule of residency that the rows are costed with (`perfmodel.cost.residency`).
+    Uses the residency rule of the cost model of the rows (`perfmodel.cost.residency`).
     """
-    table = prediction._opened[0]  # pyright: ignore[reportPrivateUsage]
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    table = prediction.opened[0]
+    setting = prediction.setting
     access = table.accesses
     if access is None:
         return {}
-    away: Value = np.ones((len(access.tensor), 1))
+    crosses: Value = np.ones((len(access.tensor), 1))
     for level in setting.levels[:-1]:
-        away = away * crossing(table, setting, usable_capacity(setting, level))
-    out: dict[str, bool] = {}
-    for tensor, passes in zip(access.tensor, np.asarray(away)[:, 0], strict=True):
-        if tensor >= 0:
-            out[access.lifetimes.names[int(tensor)]] = bool(passes)
-    return out
+        crosses = crosses * crossing(table, setting, usable_capacity(setting, level))
+    return {
+        access.lifetimes.names[int(tensor)]: bool(passes)
+        for tensor, passes in zip(access.tensor, np.asarray(crosses)[:, 0], strict=True)
+        if tensor >= 0
+    }

@@ -1,11 +1,11 @@
-"""Shorter parallel runs: a stretch of a schedule at a time is made anew, the rest stays.
+"""Large neighbourhood search for shorter parallel runs: one stretch at a time is rescheduled.
 
-What stands behind a stretch tells, for everything in it, how long the run goes on after it. So the
-end of the whole run follows from the stretch alone, and a beam over its operators, in an order near
-the one they have, chooses engines for that. On a narrow graph every long path crosses every
-stretch, and what is gained in one is gained by the run; moving single operators is lost there,
-since several paths are equally long. The idea is that of large neighbourhoods: Shaw, "Using
-constraint programming and local search methods to solve vehicle routing problems", CP 1998.
+The schedule after a stretch fixes, for every operator in the stretch, the remaining time of the run
+after it. Hence the makespan follows from the stretch only, and a beam over its operators, in an
+order close to the current one, chooses engines that minimise it. On a narrow graph every long path
+crosses every stretch, so that a gain in one stretch is a gain of the run; moving single operators
+fails there, since several paths are equally long. (Shaw, "Using constraint programming and local
+search methods to solve vehicle routing problems", CP 1998.)
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from perfmodel.schedule.assign.evaluate import excess
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
 
-#: Partial stretches that the beam keeps. This and what follows was chosen on a few random problems
-#: of benchmarks/assignment.py; it decides how soon something is found, not whether it holds.
+#: Beam width in partial stretches. This and the following values were tuned on a few random
+#: problems of benchmarks/assignment.py; they affect how soon a solution is found, not its validity.
 _BEAM = 16
-#: Operators of a stretch, at least and at most.
+#: Minimum and maximum number of operators of a stretch.
 _SHORT, _LONG = 6, 30
-#: By chance, in mean seconds of an operator: how far operators leave their order, and how much
-#: shorter than the longest a path may be and still count.
+#: Random choices, in mean seconds of an operator: perturbation of the order, and slack within which
+#: a path still counts as critical.
 _SHUFFLE, _BLUR = (0.0, 0.3, 1.0, 2.0), (0.05, 0.2, 0.5)
-#: By chance: what seconds of work count beside the longest path.
+#: Random choices: weight of seconds of work relative to the longest path.
 _LOAD = (0.01, 0.2, 1.0)
-#: Mean seconds of an operator that a run may get longer by, at first.
+#: Accepted increase of the makespan at first, in mean seconds of an operator.
 _WORSE = 0.15
-#: Stretches after which the search may go back to the best run.
+#: Number of stretches after which the search may return to the best run.
 _RETURN = 50
-#: Exponents beyond them are all alike: much too early, and much too late.
+#: Clipping limits of exponents: much too early, and much too late.
 _EARLY, _LATE = 500.0, 50.0
 
 
@@ -49,31 +49,31 @@ def shortened(
     seed: int = 0,
     tolerance: float = 1e-6,
 ) -> AssignmentTimeline:
-    """Return a run that ends no later than one that is known.
+    """Return a run that ends no later than a known one.
 
-    Every tensor is sent as soon as it is made: channels and what engines share are not looked at.
-    Where a memory is overfilled, the run stays as it is.
+    Every tensor is sent as soon as it is made: channels and shared resources are ignored. If a
+    memory is overfilled, the run is returned unchanged.
 
     Parameters
     ----------
     run
-        A schedule that ends; its transfers may have waited.
+        A complete schedule, whose transfers may include waits.
     bound_s
-        A lower bound; the search ends at it.
+        Lower bound; the search stops when it is reached.
     stretches
-        How many it makes anew.
+        Maximum number of stretches to reschedule.
     """
     search = _WindowSearch(problem, run, np.random.default_rng(seed))
     if not np.isfinite(search.last_s) or excess(problem, run.engine) > 0:
         return run
     best_s, best = search.last_s, search.copy()
-    whole = deadline.left()
+    budget_s = deadline.left()
     for k in range(stretches):
         if best_s <= bound_s * (1 + tolerance) or deadline.passed():
             break
         left = 1 - k / stretches
-        if np.isfinite(whole):
-            left = min(left, deadline.left() / whole)
+        if np.isfinite(budget_s):
+            left = min(left, deadline.left() / budget_s)
         search.step(left)
         if search.last_s < best_s:
             best_s, best = search.last_s, search.copy()
@@ -82,16 +82,16 @@ def shortened(
     if best_s >= run.makespan_s:
         return run
     search.take(*best)
-    chosen: Index = np.array(search.engine, dtype=np.intp)
-    return as_soon_as_made(problem, chosen, np.array(search.start))
+    engine = np.array(search.engine, dtype=np.intp)
+    return as_soon_as_made(problem, engine, np.array(search.start))
 
 
 class _Stretch(NamedTuple):
-    """Operators to place anew, and what is around them.
+    """Operators to reschedule, and their surroundings.
 
-    `free` is when each engine is done with what comes before, `after` what it still runs behind,
-    both ``(engines,)``; `tail` what follows each operator on each engine at least, the operators'
-    own engines within the stretch being free: exact for those that nothing in it reads.
+    `free` is the time at which each engine ends the work before, `after` the work that it still has
+    behind, both ``(engines,)``; `tail` is the least time after each operator on each engine, with
+    engines within the stretch unlimited: exact for operators without readers in it.
     """
 
     operators: list[int]
@@ -101,7 +101,7 @@ class _Stretch(NamedTuple):
 
 
 class _WindowSearch:
-    """A schedule as an order and engines: everything starts as soon as that allows."""
+    """A schedule as an order and engines: everything starts as soon as these allow."""
 
     def __init__(
         self, problem: AssignmentProblem, run: AssignmentTimeline, random: np.random.Generator
@@ -111,7 +111,9 @@ class _WindowSearch:
         self.delays: list[list[list[float]]] = problem.delays.tolist()
         maker: list[int] = problem.maker.tolist()
         self.inputs = [[(t, maker[t]) for t in each] for each in problem.reads]
-        self.outputs = [[(t, r) for t in each for r in problem.readers[t]] for each in problem.made]
+        self.outputs = [
+            [(t, r) for t in each for r in problem.readers[t]] for each in problem.writes
+        ]
         self.least: Floats = problem.costs.min(axis=1)
         self.last_s = run.makespan_s
         self.mean_s = float(self.least.mean()) or self.last_s / problem.count
@@ -119,34 +121,34 @@ class _WindowSearch:
         self.take(run.engine.tolist(), sorted(range(problem.count), key=start.__getitem__))
 
     def copy(self) -> tuple[list[int], list[int]]:
-        """Return the engines and the order."""
+        """Return copies of the engines and the order."""
         return list(self.engine), list(self.order)
 
     def take(self, engine: list[int], order: list[int]) -> None:
-        """Go on from these engines and this order."""
+        """Continue from the given engines and order."""
         self.engine, self.order = list(engine), list(order)
         self._replay()
 
     def step(self, left: float) -> None:
-        """Make one stretch anew, and keep it where the run gets hardly longer by it.
+        """Reschedule one stretch, and accept it unless the run becomes much longer.
 
         Parameters
         ----------
         left
-            Part of the search that is left; the smaller, the less longer.
+            Remaining fraction of the search; the accepted increase shrinks with it.
         """
         random, n = self.random, len(self.order)
         length = int(random.integers(min(n, _SHORT), min(n, _LONG) + 1))
         at = int(np.clip(random.integers(-length // 2, n - length // 2), 0, n - length))
         stretch = self._stretch(at, length, float(random.choice(_SHUFFLE)))
         blur = self.mean_s * float(random.choice(_BLUR))
-        found = self._beam(stretch, blur, float(random.choice(_LOAD)))
+        placed = self._beam(stretch, blur, float(random.choice(_LOAD)))
         allowed = self.last_s + self.mean_s * _WORSE * left * float(random.exponential())
-        if found is None or found[1] > allowed:
+        if placed is None or placed[1] > allowed:
             return
         before = self.engine
         self.engine = list(before)
-        for i, e in zip(stretch.operators, found[0], strict=True):
+        for i, e in zip(stretch.operators, placed[0], strict=True):
             self.engine[i] = e
         if len(self.problem.limits) and excess(self.problem, np.array(self.engine)) > 0:
             self.engine = before
@@ -155,7 +157,7 @@ class _WindowSearch:
         self._replay()
 
     def _replay(self) -> None:
-        """Time everything forwards and backwards; put the order by starts."""
+        """Compute times forwards and backwards; sort the order by starts."""
         n, m = self.problem.count, self.problem.width
         engine, costs, delays = self.engine, self.costs, self.delays
         free, start, end = [0.0] * m, [0.0] * n, [0.0] * n
@@ -168,7 +170,7 @@ class _WindowSearch:
                     at = there
             start[i] = at
             end[i] = free[e] = at + costs[i][e]
-        # What starts at one moment stays in its order, makers before readers.
+        # Ties keep their order, with makers before readers.
         self.order.sort(key=start.__getitem__)
         busy, tail = [0.0] * m, [0.0] * n
         for i in reversed(self.order):
@@ -203,21 +205,21 @@ class _WindowSearch:
         return _Stretch(operators, before, after, tail)
 
     def _ends(self, operators: Iterator[int], seconds: list[float]) -> Floats:
-        """Return the seconds of the first operator of each engine, 0 without any."""
-        found: Floats = np.zeros(self.problem.width)
+        """Return the seconds of the first operator of each engine, 0 if it has none."""
+        first: Floats = np.zeros(self.problem.width)
         missing = self.problem.width
         seen = [False] * missing
         for i in operators:
             e = self.engine[i]
             if not seen[e]:
-                seen[e], found[e] = True, seconds[i]
+                seen[e], first[e] = True, seconds[i]
                 missing -= 1
                 if not missing:
                     break
-        return found
+        return first
 
     def _shuffled(self, operators: list[int], shuffle: float) -> list[int]:
-        """Return the operators by start, moved by chance, makers before readers."""
+        """Return the operators by randomly perturbed start, makers before readers."""
         chance: list[float] = self.random.standard_normal(len(operators)).tolist()
         key = {
             i: self.start[i] + shuffle * self.mean_s * c
@@ -227,22 +229,22 @@ class _WindowSearch:
         place = {i: k for k, i in enumerate(operators)}
         waiting = [(key[i], place[i], i) for i in operators if not missing[i]]
         heapq.heapify(waiting)
-        found: list[int] = []
+        shuffled: list[int] = []
         while waiting:
             i = heapq.heappop(waiting)[-1]
-            found.append(i)
+            shuffled.append(i)
             for _, r in self.outputs[i]:
                 if r in missing:
                     missing[r] -= 1
                     if not missing[r]:
                         heapq.heappush(waiting, (key[r], place[r], r))
-        return found
+        return shuffled
 
     def _beam(self, stretch: _Stretch, blur: float, load: float) -> tuple[list[int], float] | None:
-        """Return engines of a stretch, and when the run ends with them; None where none was found.
+        """Return the engines of a stretch and the resulting makespan; None if none was found.
 
-        Of partial stretches those are kept whose paths, the longest before all, and whose seconds
-        of work are least.
+        The beam retains partial stretches with the least score of paths, dominated by the longest,
+        and seconds of work.
         """
         problem, operators = self.problem, stretch.operators
         m, length, last = problem.width, len(operators), self.last_s
@@ -255,8 +257,7 @@ class _WindowSearch:
         left = float(self.least[operators].sum())
 
         def steep(seconds: Floats) -> Floats:
-            found: Floats = np.exp(np.clip((seconds - last) / blur, -_EARLY, _LATE))
-            return found
+            return np.exp(np.clip((seconds - last) / blur, -_EARLY, _LATE))
 
         for k, i in enumerate(operators):
             ready: Floats = free
@@ -271,9 +272,9 @@ class _WindowSearch:
             own = finish + stretch.tail[k]
             longest = np.maximum(top[:, None], own)
             left -= float(self.least[i])
-            whole = free + stretch.after
-            work = (whole.sum(axis=1, keepdims=True) - whole + finish + stretch.after + left) / m
-            waits = steep(whole)
+            busy = free + stretch.after
+            work = (busy.sum(axis=1, keepdims=True) - busy + finish + stretch.after + left) / m
+            waits = steep(busy)
             many = steep(own) + steep(path[:, :k]).sum(axis=1, keepdims=True)
             many += waits.sum(axis=1, keepdims=True) - waits + steep(finish + stretch.after)
             value: Floats = (0.5 * (longest + blur * np.log(many)) + load * work).ravel()
@@ -285,12 +286,12 @@ class _WindowSearch:
             pick = pick[np.isfinite(value[pick])]
             if not len(pick):
                 return None
-            rows, chosen = pick // m, pick % m
+            rows, engines = pick // m, pick % m
             every: Index = np.arange(len(pick), dtype=np.intp)
             end, path, engine, free = end[rows], path[rows], engine[rows], free[rows]
-            ends = finish[rows, chosen]
-            end[:, k], path[:, k], engine[:, k] = ends, own[rows, chosen], chosen
-            free[every, chosen] = ends
-            top = longest[rows, chosen]
+            ends = finish[rows, engines]
+            end[:, k], path[:, k], engine[:, k] = ends, own[rows, engines], engines
+            free[every, engines] = ends
+            top = longest[rows, engines]
         best = int(np.argmin(top))
         return engine[best].tolist(), float(top[best])

@@ -1,4 +1,4 @@
-"""The fewest bytes spilled and reloaded: a search that proves, and beams."""
+"""Fewest bytes spilled and reloaded: an exact search with proof, and beam search."""
 
 from perfmodel.schedule.exact.method import beam, search
 

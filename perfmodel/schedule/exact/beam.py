@@ -1,4 +1,4 @@
-"""A beam through the states: step after step the most promising few are kept."""
+"""Beam search over states: the most promising few are kept after each step."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.nodes import Bound, Successor
 from perfmodel.schedule.exact.search import Visit
 
-#: Successors between two looks at the clock.
+#: Successors generated between two checks of the clock.
 _LOOK = 500
 
 
 def widest(
     lattice: StateLattice, width: int, limit: int, deadline: Deadline, bound: Bound | None = None
 ) -> Visit | None:
-    """Return the end of the cheapest schedule below `limit` that a beam of a width finds.
+    """Return the end of the cheapest schedule below `limit` found by a beam of the given width.
 
-    States with the same number of executed steps compete; a bound guides them where there is one.
-    None where there is none below the limit, or no time.
+    States with the same number of executed steps compete; a bound, if given, guides their ranking.
+    None if no schedule below the limit is found in time.
     """
     node, resident, clean = lattice.start()
     layer = [Visit((node, resident, clean, 0, -1, 0, 0, 0), None)]

@@ -1,56 +1,58 @@
-"""What the search works on: a problem as bit masks, with the loads of inputs left out."""
+"""Bit-mask representation of the problem for the search, without the loads of inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from perfmodel.schedule.masks import bits
+from perfmodel.schedule.masks import bits, closures, mask_of
 from perfmodel.schedule.problem import Problem
 
 
+@dataclass(eq=False)
 class BitmaskProblem:
     """Steps and buffers as bit masks; bit i of a mask is step i or buffer i of this core.
 
-    Parameters
+    Attributes
     ----------
     names
-        Steps of the problem that each step here stands for, one after the other.
+        Steps of the problem that each step of the core represents, in execution order.
     buffers
-        Index in the problem of each buffer here.
+        Index in the problem of each buffer of the core.
     reads, writes
-        Mask of buffers of each step, which stand in a topological order.
+        Mask of the buffers of each step; the steps are in topological order.
     growth
-        Bytes that each step needs beside what is resident before it.
+        Bytes that each step needs in addition to the buffers resident before it.
     sizes
-        Bytes of each buffer.
+        Size of each buffer in bytes.
     stored
         Mask of the buffers that are evicted without a store.
     inputs
-        Mask of the buffers that lie off chip at the start: their first load costs nothing.
-    held
+        Mask of the buffers that are off chip at the start; their first load is free.
+    resident
         Mask of the buffers on chip at the start.
     merged
-        Buffers of the problem that are not here, and those of the problem that took their place.
+        Buffers of the problem absent from the core, each with the buffer that replaces it.
+    steps, full
+        Number of steps, and the mask of all steps.
+    readers, maker
+        Mask of the readers of each buffer; step that writes it, or -1.
+    before, ancestors, descendants
+        Masks of the direct predecessors of each step, and of all steps before and after it.
     """
 
-    def __init__(
-        self,
-        names: Sequence[tuple[int, ...]],
-        buffers: Sequence[int],
-        reads: Sequence[int],
-        writes: Sequence[int],
-        growth: Sequence[int],
-        sizes: Sequence[int],
-        stored: int,
-        inputs: int,
-        held: int = 0,
-        merged: Mapping[int, int] | None = None,
-    ) -> None:
-        self.names, self.buffers = tuple(names), tuple(buffers)
-        self.reads, self.writes, self.growth = tuple(reads), tuple(writes), tuple(growth)
-        self.sizes, self.stored, self.inputs, self.held = tuple(sizes), stored, inputs, held
-        self.merged = dict(merged or {})
+    names: Sequence[tuple[int, ...]]
+    buffers: Sequence[int]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    growth: tuple[int, ...]
+    sizes: tuple[int, ...]
+    stored: int
+    inputs: int
+    resident: int
+    merged: Mapping[int, int]
+
+    def __post_init__(self) -> None:
         self.steps = len(self.reads)
         self.full = (1 << self.steps) - 1
         readers, maker = [0] * len(self.sizes), [-1] * len(self.sizes)
@@ -60,22 +62,15 @@ class BitmaskProblem:
             for t in bits(self.writes[s]):
                 maker[t] = s
         self.readers, self.maker = tuple(readers), tuple(maker)
-        before, ancestors, descendants = [0] * self.steps, [0] * self.steps, [0] * self.steps
-        for s in range(self.steps):
-            for t in bits(self.reads[s]):
-                if maker[t] >= 0:
-                    before[s] |= 1 << maker[t]
-                    ancestors[s] |= ancestors[maker[t]] | 1 << maker[t]
-        for s in range(self.steps - 1, -1, -1):
-            for p in bits(before[s]):
-                descendants[p] |= descendants[s] | 1 << s
-        self.before, self.ancestors = tuple(before), tuple(ancestors)
-        self.descendants = tuple(descendants)
-        #: Sums of sizes met so far, by mask.
+        self.before = tuple(
+            mask_of({maker[t] for t in bits(reads) if maker[t] >= 0}) for reads in self.reads
+        )
+        self.ancestors, self.descendants = closures(self.before)
+        #: Memoised sums of sizes, by mask.
         self.known_bytes = {0: 0}
 
     def bytes_of(self, mask: int) -> int:
-        """Return the sum of the sizes of the buffers of a mask."""
+        """Return the total size of the buffers of a mask."""
         known = self.known_bytes.get(mask)
         if known is None:
             sizes = self.sizes
@@ -84,26 +79,77 @@ class BitmaskProblem:
         return known
 
     def live(self, done: int) -> int:
-        """Return the buffers that are there after the steps `done` and still have a reader."""
+        """Return the live buffers after the steps `done`: present, with a reader left."""
         mask = 0
         for t, readers in enumerate(self.readers):
             if readers & ~done and (self.maker[t] < 0 or done >> self.maker[t] & 1):
                 mask |= 1 << t
         return mask
 
+    def part(
+        self,
+        names: Sequence[tuple[int, ...]],
+        steps: Sequence[int],
+        used: int,
+        *,
+        inputs: int,
+        resident: int,
+        waits: Mapping[int, Sequence[int]],
+    ) -> BitmaskProblem:
+        """Return the core of a subset of the steps and buffers.
+
+        Parameters
+        ----------
+        names
+            Steps of the problem behind each step of the new core.
+        steps
+            Steps of this core, in the order of the new one.
+        used
+            Mask of the buffers in the new core.
+        inputs, resident
+            Masks of buffers, as the attributes.
+        waits
+            Step -> steps that must follow it, enforced by a buffer of zero bytes.
+        """
+        buffers = list(bits(used))
+        place = {t: i for i, t in enumerate(buffers)}
+
+        def local(mask: int) -> int:
+            return mask_of(place[t] for t in bits(mask & used))
+
+        reads = {s: local(self.reads[s]) for s in steps}
+        writes = {s: local(self.writes[s]) for s in steps}
+        for i, (s, readers) in enumerate(waits.items(), start=len(buffers)):
+            writes[s] |= 1 << i
+            for r in readers:
+                reads[r] |= 1 << i
+        links = len(waits)
+        return BitmaskProblem(
+            names,
+            [*(self.buffers[t] for t in buffers), *[-1] * links],
+            tuple(reads.values()),
+            tuple(writes.values()),
+            tuple(self.growth[s] for s in steps),
+            (*(self.sizes[t] for t in buffers), *[0] * links),
+            local(self.stored | inputs) | ((1 << links) - 1) << len(buffers),
+            local(inputs),
+            local(resident),
+            self.merged,
+        )
+
 
 def compiled(problem: Problem) -> BitmaskProblem:
-    """Return the core of a problem, without steps whose best place is known.
+    """Return the core of a problem, without the steps whose best position is known.
 
-    The load of an input, a step that reads nothing and writes one stored buffer, is best done just
-    before the first step that reads it: it is left out and its buffer begins off chip. A step that
-    reads one buffer, is its only reader, needs no more place and leaves what is no larger and no
-    dearer to evict (an activation in place) is best run right after the step that wrote it: the two
-    are one.
+    The load of an input, a step that reads nothing and writes one stored buffer, is best placed
+    just before the first step that reads it: it is left out and its buffer starts off chip. A step
+    that reads one buffer, is its only reader, needs no additional space and writes a buffer that is
+    no larger and no more expensive to evict (an in-place activation) is best run right after the
+    step that wrote its input: the two are merged.
     """
     inputs, runs = 0, dict[int, _StepChain]()
     sizes = [b.size_bytes for b in problem.buffers]
-    stored = sum(1 << t for t, b in enumerate(problem.buffers) if b.stored)
+    stored = mask_of(t for t, b in enumerate(problem.buffers) if b.stored)
     last: dict[int, int] = {}
     merged: dict[int, int] = {}
 
@@ -111,26 +157,25 @@ def compiled(problem: Problem) -> BitmaskProblem:
         return sizes[t] if stored >> t & 1 else 2 * sizes[t]
 
     for s, step in enumerate(problem.steps):
-        lone = not step.reads and len(step.writes) == 1 and not step.scratch_bytes
-        if lone and stored >> step.writes[0] & 1:
+        if s in problem.input_loads:
             inputs |= 1 << step.writes[0]
             continue
         reads = set(step.reads)
         t = min(reads, default=-1)
         if len(reads) == 1 and problem.readers[t] == (s,) and t in last:
             run = runs[last[t]]
-            kept = [w for w in step.writes if problem.readers[w]]
+            outputs = [w for w in step.writes if problem.readers[w]]
             here = sum(sizes[w] for w in bits(run.writes))
             if (
                 problem.growth_bytes[s] <= run.growth - here
-                and sum(sizes[w] for w in kept) <= sizes[t]
-                and sum(price(w) for w in kept) <= price(t)
+                and sum(sizes[w] for w in outputs) <= sizes[t]
+                and sum(price(w) for w in outputs) <= price(t)
             ):
                 run.names.append(s)
                 run.writes = run.writes & ~(1 << t) | problem.writes_mask[s]
                 last.update(dict.fromkeys(step.writes, last[t]))
-                if kept:
-                    merged[t] = kept[0]
+                if outputs:
+                    merged[t] = outputs[0]
                 continue
         runs[s] = _StepChain(
             [s], problem.reads_mask[s], problem.writes_mask[s], problem.growth_bytes[s]
@@ -140,19 +185,20 @@ def compiled(problem: Problem) -> BitmaskProblem:
     return BitmaskProblem(
         [tuple(run.names) for run in steps],
         range(len(problem.buffers)),
-        [run.reads for run in steps],
-        [run.writes for run in steps],
-        [run.growth for run in steps],
-        sizes,
+        tuple(run.reads for run in steps),
+        tuple(run.writes for run in steps),
+        tuple(run.growth for run in steps),
+        tuple(sizes),
         stored,
         inputs,
-        merged=merged,
+        0,
+        merged,
     )
 
 
 @dataclass(slots=True)
 class _StepChain:
-    """Steps that run one after the other, while they are gathered."""
+    """Accumulator for steps that run consecutively and are merged into one."""
 
     names: list[int]
     reads: int

@@ -1,4 +1,4 @@
-"""The bound of steps that fill the memory: whatever else is live is off chip when they run."""
+"""Lower bound from steps that fill the memory: other live buffers are off chip while they run."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from perfmodel.schedule.exact.nodes import ExecutedSet, Row
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.masks import bits
 
-#: Sets of steps that may have run before an operator, at most, for it to be of use.
+#: Maximum number of sets of steps executed before an operator for the bound to be usable.
 _MOST_SETS = 500
 
-#: Operators with the least room to spare that are looked at.
+#: Number of operators examined, those with the least free memory first.
 _MOST_OPERATORS = 12
 
-#: Expansions for what follows one of those sets: at first, and where it matters.
+#: Expansions of the search for the remaining cost of a set: at first, and where it matters.
 _GLANCE, _EXPANSIONS = 100, 3000
 
 
 class FullOperator:
-    """The bound of one step `v` that leaves `slack` bytes beside its working set.
+    """Lower bound from one step `v` that leaves `slack` bytes in addition to its working set.
 
-    ``D`` runs over the sets of steps that may have run before `v`. When `v` runs after ``D``, what
-    is live then and not read by `v` is off chip but for `slack` bytes: each such buffer is off chip
-    already, or its eviction is still to be paid; if a step in between reads it, it comes back and
-    leaves once more. After that at least ``rest(D)`` is to be paid, the least cost from the state
-    where everything live lies off chip, with copies. The bound is the least sum over all ``D``.
+    ``D`` ranges over the sets of steps that may have run before `v`. When `v` runs after ``D``, all
+    but `slack` bytes of the live buffers that `v` does not read are off chip: each such buffer is
+    off chip already, or its eviction is still to be paid; if a step in between reads it, it returns
+    and is evicted once more. After `v` at least ``rest(D)`` is to be paid, the least cost from the
+    state where all live buffers are off chip with copies. The bound is the minimum sum over all
+    ``D``.
     """
 
     def __init__(self, lattice: StateLattice, step: int, sets: list[int]) -> None:
@@ -34,7 +35,7 @@ class FullOperator:
         self.lattice, self.core, self.step, self.sets = lattice, core, step, sets
         self.slack = lattice.capacity - core.growth[step] - core.bytes_of(core.reads[step])
         self.others = [core.live(done) & ~core.reads[step] for done in sets]
-        self.rest = [0] * len(sets)
+        self.remaining = [0] * len(sets)
         self.limit = 1 << 62
         self._settled = [False] * len(sets)
         self._sizes = core.known_bytes
@@ -42,34 +43,34 @@ class FullOperator:
         self._rows: dict[ExecutedSet, list[Row]] = {}
 
     def forced(self, twice: int, once: int) -> int:
-        """Return what leaves at least, of bytes that cost twice and once their size to evict."""
-        kept = min(twice, self.slack)
-        return 2 * (twice - kept) + max(0, once - (self.slack - kept))
+        """Return the least eviction cost given the bytes that cost twice and once their size."""
+        fitting = min(twice, self.slack)
+        return 2 * (twice - fitting) + max(0, once - (self.slack - fitting))
 
     def at_start(self, i: int) -> int:
-        """Return the least eviction cost before the step if the set `i` has run, from the start."""
+        """Return the least eviction cost before `v` from the start if the set `i` has run."""
         core, others = self.core, self.others[i]
         here = core.live(0)
-        made = others & ~here
-        held = others & core.held
-        once = core.bytes_of(made & core.stored) + core.bytes_of(held & core.stored)
-        twice = core.bytes_of(made & ~core.stored) + core.bytes_of(held & ~core.stored)
+        ahead = others & ~here
+        resident = others & core.resident
+        once = core.bytes_of(ahead & core.stored) + core.bytes_of(resident & core.stored)
+        twice = core.bytes_of(ahead & ~core.stored) + core.bytes_of(resident & ~core.stored)
         return self.forced(twice, once)
 
     def restrict(self, limit: int) -> None:
-        """Be interested in costs below `limit` only."""
+        """Restrict the bound to costs below `limit`."""
         self.limit = limit
         self._rows.clear()
 
     def solve(self, limit: int, deadline: Deadline, expansions: int = _EXPANSIONS) -> None:
-        """Find what follows each set by a search each; only costs below `limit` are of interest."""
+        """Compute ``rest(D)`` for each set by a search, for costs below `limit` only."""
         self.restrict(limit)
         reads = self.core.reads[self.step]
         for i in range(len(self.sets) - 1, -1, -1):
             left = limit - self.at_start(i)
-            if not self._settled[i] and self.rest[i] < left and not deadline.passed():
+            if not self._settled[i] and self.remaining[i] < left and not deadline.passed():
                 start = (self.lattice.node(self.sets[i]), reads, reads)
-                found = cheapest(
+                cheapest_way = cheapest(
                     self.lattice,
                     left,
                     deadline,
@@ -77,41 +78,48 @@ class FullOperator:
                     first=self.step,
                     expansions=expansions,
                 )
-                self.rest[i] = max(self.rest[i], int(found.bound))
-                self._settled[i] = found.feasible
+                self.remaining[i] = max(self.remaining[i], int(cheapest_way.bound))
+                self._settled[i] = cheapest_way.feasible
 
     def _rows_at(self, node: ExecutedSet) -> list[Row]:
-        """Return a row for each set that contains the node's, the promising first.
+        """Return one row per set that contains the node's, the most promising first.
 
-        A row has the least it can give, what follows, bytes not made yet that cost twice and once
-        their size, the buffers that must leave, and those of them that are read before.
+        A row has its least value, the remaining cost, the bytes not yet produced that cost twice
+        and once their size, the buffers that must be evicted, and those among them that are read
+        before.
         """
         core, done, limit = self.core, node.done, self.limit
         first = self._reads_of(core.ancestors[self.step] & ~done)
         optional = ~core.ancestors[self.step] & ~done
         rows: list[Row] = []
-        for after, others, rest in zip(self.sets, self.others, self.rest, strict=True):
-            if done & ~after or rest >= limit:
+        for after, others, remaining in zip(self.sets, self.others, self.remaining, strict=True):
+            if done & ~after or remaining >= limit:
                 continue
-            made, here = others & ~node.live, others & node.live
-            twice, once = core.bytes_of(made & ~core.stored), core.bytes_of(made & core.stored)
-            least = rest + self.forced(twice, once)
+            ahead, here = others & ~node.live, others & node.live
+            twice, once = core.bytes_of(ahead & ~core.stored), core.bytes_of(ahead & core.stored)
+            least = remaining + self.forced(twice, once)
             if least < limit:
                 read = here & (first | self._reads_of(after & optional))
-                rows.append((least, rest, twice, once, here, read))
+                rows.append((least, remaining, twice, once, here, read))
         rows.sort()
-        kept: list[Row] = []
+        undominated: list[Row] = []
         for row in rows:
-            _, rest, twice, once, others, read = row
-            for _, r, a, b, o, q in kept:
-                if r <= rest and a <= twice and b <= once and not o & ~others and not q & ~read:
+            _, remaining, twice, once, others, read = row
+            for _, r, a, b, o, q in undominated:
+                if (
+                    r <= remaining
+                    and a <= twice
+                    and b <= once
+                    and not o & ~others
+                    and not q & ~read
+                ):
                     break
             else:
-                kept.append(row)
-        return kept
+                undominated.append(row)
+        return undominated
 
     def _reads_of(self, steps: int) -> int:
-        """Return what any of some steps reads."""
+        """Return the mask of the buffers read by any of the given steps."""
         known = self._known_reads.get(steps)
         if known is None:
             known = 0
@@ -121,38 +129,38 @@ class FullOperator:
         return known
 
     def __call__(self, node: ExecutedSet, resident: int, clean: int) -> int:
-        """Return the bound at a state, the limit at most; 0 once the step has run."""
+        """Return the bound at a state, at most the limit; 0 once `v` has run."""
         ways = self.ways(node, resident, clean, self.limit)
         if ways is None:
             return 0
         return ways[0][0] if ways else self.limit
 
     def ways(self, node: ExecutedSet, resident: int, clean: int, room: int) -> list[Row] | None:
-        """Return what the sets give at a state, below `room`; None once the step has run."""
+        """Return the rows of the sets at a state that cost below `room`; None once `v` has run."""
         if node.done >> self.step & 1:
             return None
         rows = self._rows.get(node)
         if rows is None:
             rows = self._rows[node] = self._rows_at(node)
         sizes, bytes_of, slack = self._sizes, self.core.bytes_of, self.slack
-        spoilt, pure, absent = resident & ~clean, resident & clean, ~resident
+        dirty, copied, absent = resident & ~clean, resident & clean, ~resident
         ways: list[Row] = []
-        for least, rest, twice, once, others, read in rows:
+        for least, remaining, twice, once, others, read in rows:
             if least >= room:
                 break
-            mask = others & spoilt
+            mask = others & dirty
             if mask:
                 twice += sizes[mask] if mask in sizes else bytes_of(mask)
-            mask = others & pure | read & absent
+            mask = others & copied | read & absent
             if mask:
                 once += sizes[mask] if mask in sizes else bytes_of(mask)
-            total = rest
+            total = remaining
             if twice >= slack:
                 total += 2 * (twice - slack) + once
             elif twice + once > slack:
                 total += twice + once - slack
             if total < room:
-                ways.append((total, rest, twice, once, others, read))
+                ways.append((total, remaining, twice, once, others, read))
         if len(ways) > 1:
             ways.sort()
         return ways
@@ -161,10 +169,10 @@ class FullOperator:
 def full_operator_bound(
     lattice: StateLattice, limit: int, deadline: Deadline
 ) -> FullOperator | None:
-    """Return the bound of the operator that says most at the start, or None where none does.
+    """Return the bound of the operator with the largest bound at the start, or None.
 
-    The states of interchangeable steps stand for all their labellings, this bound for one of them:
-    there is none then.
+    The states of interchangeable steps represent all their labellings, but this bound holds for one
+    labelling only: with such steps the result is None.
     """
     core = lattice.core
     if lattice.tokens or core.steps < 4:
@@ -189,7 +197,7 @@ def full_operator_bound(
 
 
 def _sets_before(core: BitmaskProblem, step: int, deadline: Deadline) -> list[int] | None:
-    """Return the sets of steps that may have run when `step` runs; None where there are many."""
+    """Return the sets of steps that may precede `step`; None if there are too many."""
     first = core.ancestors[step]
     free = core.full & ~first & ~core.descendants[step] & ~(1 << step)
     seen, todo = {first}, [first]

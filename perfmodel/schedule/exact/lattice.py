@@ -1,35 +1,36 @@
-"""The graph of states: which steps may run next, what leaves for them, what they cost."""
+"""State graph of the search: ready steps, the evictions they require, and their cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.exact.nodes import Bound, ExecutedSet, ReadyStep, Row, Successor
 from perfmodel.schedule.exact.tokens import Tokens
-from perfmodel.schedule.masks import bits
+from perfmodel.schedule.masks import bits, mask_of
 
-#: Sets to evict that are kept for the next time, and tried at once.
+#: Maximum number of memoised eviction sets, and of sets tried per step.
 _MOST_KEPT, _MOST_SETS = 1_000_000, 2_000
 
 
 class StateLattice:
     """States of a core under a capacity: (executed, resident, clean).
 
-    Whatever is live and not resident has a copy off chip, and its reload is paid when it leaves.
-    So a load is free, and a state with less resident is no worse. A buffer is clean when a copy is
-    off chip: to evict it costs its size, and twice that otherwise.
+    A live buffer that is not resident has a copy off chip, and its reload is charged at eviction.
+    Hence a load is free, and a state with fewer resident buffers is no worse. A buffer is clean if
+    a copy is off chip: its eviction costs its size, otherwise twice its size.
 
     Parameters
     ----------
     merge
-        Keep one state for all labellings of interchangeable steps.
+        Represent all labellings of interchangeable steps by one state.
     """
 
     def __init__(self, core: BitmaskProblem, capacity: int, *, merge: bool = True) -> None:
         self.core, self.capacity = core, capacity
         self.tokens = Tokens(core, merge=merge)
-        #: Set where more sets might leave than were tried: what is not there may exist.
+        #: Set if more eviction sets exist than were tried: the absence of a path is then no proof.
         self.truncated = False
         self._kept = 0
         self._nodes: dict[int, ExecutedSet] = {}
@@ -39,7 +40,7 @@ class StateLattice:
         ]
 
     def node(self, done: int, live: int = -1) -> ExecutedSet:
-        """Return the node of a (canonical) set of executed steps; `live` where it is known."""
+        """Return the node of a (canonical) set of executed steps; `live` if already known."""
         node = self._nodes.get(done)
         if node is None:
             live = self.core.live(done) if live < 0 else live
@@ -49,12 +50,12 @@ class StateLattice:
         return node
 
     def start(self) -> tuple[ExecutedSet, int, int]:
-        """Return the node, the resident and the clean buffers before the first step."""
+        """Return the initial node and the masks of resident and clean buffers."""
         core = self.core
-        return self.node(0), core.held, core.held & core.stored
+        return self.node(0), core.resident, core.resident & core.stored
 
     def moves(self, node: ExecutedSet) -> tuple[ReadyStep, ...]:
-        """Return the steps that may run."""
+        """Return the steps that are ready at a node."""
         if node.moves is None:
             node.moves = tuple(self._moves(node))
         return node.moves
@@ -65,50 +66,41 @@ class StateLattice:
         for s, bit, before in self._steps:
             if done & bit or before & ~done:
                 continue
-            takes: tuple[tuple[int, int], ...] = ()
-            reads = core.reads[s]
-            if tokens:
-                if not tokens.representative(s, done):
-                    continue
-                found = tokens.takes(core, s, done)
-                if found is None:
-                    continue
-                takes = found
-                reads &= ~tokens.buffers_mask
+            takes = tokens.takes(core, s, done)
+            if takes is None or not tokens.representative(s, done):
+                continue
+            reads = core.reads[s] & ~tokens.buffers_mask
             after = done | bit
-            dead = 0
-            for t in bits(reads | core.writes[s]):
-                if not core.readers[t] & ~after:
-                    dead |= 1 << t
-            kept = core.writes[s] & ~dead
-            kept_bytes = core.bytes_of(kept)
+            dead = mask_of(t for t in bits(reads | core.writes[s]) if not core.readers[t] & ~after)
+            outputs = core.writes[s] & ~dead
+            output_bytes = core.bytes_of(outputs)
             if tokens:
                 child = self.node(tokens.done(after))
             else:
-                child = self.node(after, node.live & ~dead | kept)
+                child = self.node(after, node.live & ~dead | outputs)
             moves.append(
                 ReadyStep(
                     s,
                     reads,
                     core.growth[s],
                     ~dead,
-                    kept,
+                    outputs,
                     child,
-                    kept_bytes,
-                    kept_bytes + core.bytes_of(kept & ~core.stored),
+                    output_bytes,
+                    output_bytes + core.bytes_of(outputs & ~core.stored),
                     tuple(bits(reads & dead)),
                     takes,
-                    tokens.alone(core, s, done),
+                    tokens.exclusive(core, s, done),
                 )
             )
         return moves
 
     def evictions(self, candidates: int, over: int, clean: int) -> list[tuple[int, int]]:
-        """Return the smallest sets of `candidates` that free `over` bytes or more.
+        """Return the minimal sets of `candidates` that free `over` bytes or more.
 
-        Each stands after its bytes, those with fewer first. No set contains another: one that is
-        smallest needs its smallest member. Of equal copies of a type, the first go. Where there are
-        very many, some are left out, and `truncated` is set.
+        Entries are (bytes, mask), ascending in bytes. No set contains another: a minimal set needs
+        its smallest member. Among equal copies of a type the first are evicted. If there are very
+        many sets, some are omitted and `truncated` is set.
         """
         tokens = self.tokens.buffers_mask & candidates
         key = (candidates, clean & tokens, over)
@@ -126,20 +118,20 @@ class StateLattice:
                 kinds.append((-core.sizes[t], alike, t))
         kinds.sort()
         items = [(-size, alike, 1 << t) for size, alike, t in kinds]
-        rest = [0] * (len(items) + 1)
+        suffix_bytes = [0] * (len(items) + 1)
         for i in range(len(items) - 1, -1, -1):
-            rest[i] = rest[i + 1] + items[i][0]
+            suffix_bytes[i] = suffix_bytes[i + 1] + items[i][0]
         sets: list[tuple[int, int]] = []
 
-        def extend(i: int, left: int, chosen: int) -> None:
+        def extend(i: int, left: int, evicted: int) -> None:
             skipped = 0
-            while rest[i] >= left and len(sets) < _MOST_SETS:
+            while suffix_bytes[i] >= left and len(sets) < _MOST_SETS:
                 size, alike, bit = items[i]
                 if not alike or alike != skipped:
                     if size >= left:
-                        sets.append((over - left + size, chosen | bit))
+                        sets.append((over - left + size, evicted | bit))
                     else:
-                        extend(i + 1, left - size, chosen | bit)
+                        extend(i + 1, left - size, evicted | bit)
                 skipped = alike
                 i += 1
 
@@ -162,73 +154,100 @@ class StateLattice:
         limit: int,
         bound: Bound | None = None,
     ) -> list[Successor]:
-        """Return what can follow a state, if its cost and the bound of the rest are below `limit`.
+        """Return the successors of a state whose cost plus remaining bound is below `limit`.
 
-        A step that fits, evicts nothing, leaves no more on chip than one buffer it frees, and no
-        dearer to evict, runs at once: in a schedule that runs it later what it writes can take the
-        place of that buffer until then.
+        A step that fits, evicts nothing, and leaves no more bytes on chip than one buffer it frees,
+        at no higher eviction cost, runs at once: in a schedule that runs it later, its output can
+        occupy the place of that buffer until then.
         """
-        core, capacity, bytes_of = self.core, self.capacity, self.core.bytes_of
-        stored = core.stored
+        capacity, bytes_of, stored = self.capacity, self.core.bytes_of, self.core.stored
         used = bytes_of(resident)
-        found: list[Successor] = []
+        successors: list[Successor] = []
         rows: list[Row] | None = None
         for move in node.moves or self.moves(node):
-            reads, alive, child, kept = move.reads, move.alive, move.child, move.kept
+            reads, alive, child, outputs = move.reads, move.alive, move.child, move.outputs
             for taken in self._takes(move.takes, resident, clean) if move.takes else (0,):
                 if taken:
                     reads, alive = move.reads | taken, move.alive & ~taken
                 missing = reads & ~resident
-                after = (resident | missing) & alive | kept
-                pure = (clean | missing) & alive | kept & stored
+                after = (resident | missing) & alive | outputs
+                clean_after = (clean | missing) & alive | outputs & stored
                 if bound:
-                    rows = bound.ways(child, after, pure, limit - cost)
+                    rows = bound.ways(child, after, clean_after, limit - cost)
                 total = used + move.growth
                 if missing:
                     total += bytes_of(missing)
-                if total <= capacity:
-                    at_once = not missing & alive and self._at_once(move, taken, resident, clean)
-                    if rows is None or rows:
-                        least = rows[0][0] if rows else 0
-                        if child.pools:
-                            after, pure = _labelled(child, after, pure)
-                        way = (child, after, pure, cost, move.step, 0, taken, least)
-                        if at_once:
-                            return [way]
-                        found.append(way)
-                    elif at_once:
+                at_once = (
+                    total <= capacity
+                    and not missing & alive
+                    and self._at_once(move, taken, resident, clean)
+                )
+                if rows is not None and not rows:
+                    if at_once:
                         return []
                     continue
-                if rows is not None and not rows:
+                if total > capacity:
+                    way = (child, after, clean_after, cost, move.step, 0, taken, 0)
+                    leaving, over = resident & ~reads, total - capacity
+                    slack = bound.slack if bound else 0
+                    successors += self._evicting(way, leaving, clean, over, limit, rows, slack)
                     continue
-                least = 0
-                spoilt = after & ~pure
-                leaving = resident & ~reads
-                if rows:
-                    leaving &= self._may_leave(rows, leaving, clean, limit - cost)
-                for freed, gone in self.evictions(leaving, total - capacity, clean):
-                    price = cost + 2 * freed
-                    copied = clean & gone
-                    if copied:
-                        price -= bytes_of(copied)
-                    if price >= limit:
-                        if cost + freed >= limit:
-                            break
-                        continue
-                    if rows and bound:
-                        least = _least(rows, gone, spoilt, bytes_of, bound.slack, limit - price)
-                        if price + least >= limit:
-                            continue
-                    now, there = after & ~gone, pure & ~gone
-                    if child.pools:
-                        now, there = _labelled(child, now, there)
-                    found.append((child, now, there, price, move.step, gone, taken, least))
-        return found
+                if child.pools:
+                    after, clean_after = _labelled(child, after, clean_after)
+                least = rows[0][0] if rows else 0
+                way = (child, after, clean_after, cost, move.step, 0, taken, least)
+                if at_once:
+                    return [way]
+                successors.append(way)
+        return successors
+
+    def _evicting(
+        self,
+        way: Successor,
+        leaving: int,
+        clean: int,
+        over: int,
+        limit: int,
+        rows: list[Row] | None,
+        slack: int,
+    ) -> Iterator[Successor]:
+        """Yield one successor per minimal set of evictions before a step that does not fit.
+
+        Parameters
+        ----------
+        way
+            The successor without any eviction.
+        leaving
+            Mask of the eviction candidates, of which at least `over` bytes must be freed.
+        rows, slack
+            Rows of the bound, and the bytes that need not be evicted according to it.
+        """
+        child, after, clean_after, cost, step, _, taken, least = way
+        bytes_of, dirty = self.core.bytes_of, after & ~clean_after
+        if rows:
+            leaving &= self._may_leave(rows, leaving, clean, limit - cost)
+        for freed, gone in self.evictions(leaving, over, clean):
+            price = cost + 2 * freed
+            copied = clean & gone
+            if copied:
+                price -= bytes_of(copied)
+            if price >= limit:
+                if cost + freed >= limit:
+                    break
+                continue
+            if rows:
+                least = _least(rows, gone, dirty, bytes_of, slack, limit - price)
+                if price + least >= limit:
+                    continue
+            now, there = after & ~gone, clean_after & ~gone
+            if child.pools:
+                now, there = _labelled(child, now, there)
+            yield child, now, there, price, step, gone, taken, least
 
     def _may_leave(self, rows: list[Row], resident: int, clean: int, room: int) -> int:
-        """Return the buffers that can leave now at a cost below `room` in the end.
+        """Return the buffers that can be evicted now at a final cost below `room`.
 
-        What need not leave later costs its eviction on top of a row.
+        Evicting a buffer that a row does not require adds its eviction cost to that row.
         """
         sizes, may = self.core.sizes, 0
         for least, _, _, _, others, _ in rows:
@@ -240,22 +259,22 @@ class StateLattice:
         return may
 
     def _at_once(self, move: ReadyStep, taken: int, resident: int, clean: int) -> bool:
-        """Tell whether a step that fits and loads nothing that stays is best run now."""
-        if taken and (not move.alone or taken & ~(resident & ~clean)):
+        """Return whether a step that fits and leaves no loaded buffer behind is best run now."""
+        if taken and (not move.exclusive or taken & ~(resident & ~clean)):
             return False
-        if not move.kept:
+        if not move.outputs:
             return True
         sizes = self.core.sizes
         for t in move.freed:
-            if resident >> t & 1 and move.kept_bytes <= sizes[t]:
+            if resident >> t & 1 and move.output_bytes <= sizes[t]:
                 price = sizes[t] if clean >> t & 1 else 2 * sizes[t]
-                if move.kept_spill <= price:
+                if move.eviction_cost <= price:
                     return True
         return False
 
     @staticmethod
     def _takes(takes: tuple[tuple[int, int], ...], resident: int, clean: int) -> list[int]:
-        """Return the choices of outputs that a step consumes: of each type so many, by place."""
+        """Return the choices of outputs to consume: a fixed number per type, by location."""
         choices = [0]
         for waiting, count in takes:
             places = [waiting & ~resident, waiting & resident & clean, waiting & resident & ~clean]
@@ -274,46 +293,42 @@ class StateLattice:
 
 
 def _lowest(mask: int, count: int) -> int:
-    chosen = 0
-    for _ in range(count):
-        low = mask & -mask
-        chosen |= low
-        mask ^= low
-    return chosen
+    """Return the lowest `count` set bits of a mask."""
+    return mask_of(islice(bits(mask), count))
 
 
 def _least(
-    rows: list[Row], gone: int, spoilt: int, bytes_of: Callable[[int], int], slack: int, limit: int
+    rows: list[Row], gone: int, dirty: int, bytes_of: Callable[[int], int], slack: int, limit: int
 ) -> int:
-    """Return the least of the ways on (or `limit`) when `gone` leaves."""
+    """Return the least cost of the rows (or `limit`) if `gone` is evicted."""
     best = limit
-    for least, rest, twice, once, others, read in rows:
-        # What leaves now and need not have left makes nothing cheaper later.
+    for least, remaining, twice, once, others, read in rows:
+        # Evicting a buffer now that the row does not require reduces no later cost.
         if least - 2 * bytes_of(gone & others) >= best:
             continue
-        mask = gone & others & spoilt
+        mask = gone & others & dirty
         if mask:
             twice -= bytes_of(mask)
-        mask = gone & others & ~spoilt
+        mask = gone & others & ~dirty
         if mask:
             once -= bytes_of(mask)
         mask = gone & read
         if mask:
             once += bytes_of(mask)
         if twice >= slack:
-            rest += 2 * (twice - slack) + once
+            remaining += 2 * (twice - slack) + once
         elif twice + once > slack:
-            rest += twice + once - slack
-        best = min(best, rest)
+            remaining += twice + once - slack
+        best = min(best, remaining)
     return best
 
 
 def _labelled(node: ExecutedSet, resident: int, clean: int) -> tuple[int, int]:
-    """Return resident and clean buffers with the copies of each type in their canonical places."""
+    """Return resident and clean buffers with the copies of each type in canonical positions."""
     for mask, last in node.pools:
         here = resident & mask
-        held = here.bit_count()
-        spoilt = (here & ~clean).bit_count()
-        resident = resident & ~mask | last[held]
-        clean = clean & ~mask | last[held] & ~last[spoilt]
+        count = here.bit_count()
+        dirty = (here & ~clean).bit_count()
+        resident = resident & ~mask | last[count]
+        clean = clean & ~mask | last[count] & ~last[dirty]
     return resident, clean

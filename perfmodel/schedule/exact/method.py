@@ -1,4 +1,4 @@
-"""The two methods: a beam, and a search that proves."""
+"""Entry points of the two methods: beam search, and exact search with proof."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, replay
 
-#: Expansions with which every segment is tried before any gets more.
+#: Expansions spent on every segment before any segment gets more.
 _TRIAL = 1500
 
-#: Steps of a segment up to which all of them are searched at first, and again soon. An expansion of
-#: more costs milliseconds, and a few of them tell what is spilled.
+#: Largest segment of which all steps are searched at first, and again soon. On longer ones an
+#: expansion costs milliseconds, and a few of their steps suffice to show what is spilled.
 _SHORT = 150
 
-#: Share of a longer segment's time for bounds from a few of its steps, before all of them.
+#: Share of the time of a longer segment for bounds from a subset of its steps.
 _SOME = 0.8
 
 
 def search(
     problem: Problem, capacity_bytes: int, deadline: Deadline, incumbent: Script | None = None
 ) -> Certified[Script]:
-    """Find the order and the evictions that spill and reload the fewest bytes, and prove it.
+    """Find the order and evictions that spill and reload the fewest bytes, and prove it.
 
-    The problem is cut where every schedule passes through one state. Each segment is a shortest
-    path over (executed, resident, clean) sets: best first, with smallest sets of evictions,
-    states that another can turn into left out, interchangeable steps merged, and a bound from
-    steps that fill the memory; schedules of beams say what is too dear.
+    The problem is cut where every schedule passes through one state. Each segment is a
+    shortest-path problem over (executed, resident, clean) sets, solved best-first with minimal
+    eviction sets, dominance pruning, merging of interchangeable steps, and a lower bound from steps
+    that fill the memory; beam schedules provide the incumbent.
 
     Parameters
     ----------
     incumbent
-        A script that fits, to be bettered.
+        A feasible script to start from.
 
     Returns
     -------
     Certified
-        Proved, or with the bound reached at the deadline; without a script where a step does not
-        fit by itself.
+        Proved, or with the bound reached at the deadline; without a script if a step does not fit
+        even with nothing else resident.
 
     Notes
     -----
@@ -80,7 +80,7 @@ def beam(
     Returns
     -------
     Certified
-        Never dearer than the greedy orders; its bound is 0.
+        Never more expensive than the greedy orders; its bound is 0.
     """
     if problem.largest_working_set_bytes > capacity_bytes:
         return nothing("beam")
@@ -95,7 +95,7 @@ def beam(
 def _seeds(
     problem: Problem, capacity_bytes: int, parts: Sequence[SegmentSearch], incumbent: Script | None
 ) -> Script:
-    """Give the segments the schedules of quick orders; return the best of them as it is."""
+    """Seed the segments with schedules of fast orders; return the best complete one."""
     scripts = [incumbent] if incumbent else []
     for _, order in orders(problem):
         for way in (order, sunk(problem, order)):
@@ -112,7 +112,7 @@ def _seeds(
 def _player(
     problem: Problem, capacity_bytes: int, parts: Sequence[SegmentSearch], part: SegmentSearch
 ) -> Callable[[Sequence[int]], Walk | None]:
-    """Return what makes a schedule of a segment from an order of it, by Belady's replacement."""
+    """Return a function from an order of a segment to its schedule under Belady's replacement."""
 
     def played(order: Sequence[int]) -> Walk | None:
         walks = [

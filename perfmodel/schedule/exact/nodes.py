@@ -1,71 +1,53 @@
-"""What a search moves through: sets of executed steps, the steps that may run, bounds."""
+"""Nodes of the search: sets of executed steps with their ready steps, and bounds."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
+@dataclass(slots=True, eq=False)
 class ReadyStep:
-    """A step that may run at a node.
+    """A step that is ready at a node.
 
     Attributes
     ----------
     reads
-        What it reads, but for what it consumes of interchangeable copies.
+        Mask of the buffers read, except for consumed outputs of interchangeable copies.
     alive
-        Everything but the buffers that vanish after it.
-    kept, kept_bytes, kept_spill
-        What it writes and something reads, its bytes, the cost of evicting it.
+        Mask of all buffers except those that the step frees.
+    outputs, output_bytes, eviction_cost
+        Mask of the outputs that have readers, their bytes, and the cost of evicting them.
     freed
-        Buffers of which it is the last reader.
+        Buffers of which the step is the last reader.
     takes
-        For each type that it reads, the waiting copies and how many it consumes.
-    alone
-        No other step can consume them before.
+        For each type read, the waiting copies and the number consumed.
+    exclusive
+        Whether no other step can consume these copies before.
     """
 
-    __slots__ = (
-        "alive",
-        "alone",
-        "child",
-        "freed",
-        "growth",
-        "kept",
-        "kept_bytes",
-        "kept_spill",
-        "reads",
-        "step",
-        "takes",
-    )
-
-    def __init__(
-        self,
-        step: int,
-        reads: int,
-        growth: int,
-        alive: int,
-        kept: int,
-        child: ExecutedSet,
-        kept_bytes: int,
-        kept_spill: int,
-        freed: tuple[int, ...],
-        takes: tuple[tuple[int, int], ...],
-        alone: bool,
-    ) -> None:
-        self.step, self.reads, self.growth, self.alive = step, reads, growth, alive
-        self.kept, self.kept_bytes, self.kept_spill = kept, kept_bytes, kept_spill
-        self.child, self.freed, self.takes, self.alone = child, freed, takes, alone
+    step: int
+    reads: int
+    growth: int
+    alive: int
+    outputs: int
+    child: ExecutedSet
+    output_bytes: int
+    eviction_cost: int
+    freed: tuple[int, ...]
+    takes: tuple[tuple[int, int], ...]
+    exclusive: bool
 
 
 class ExecutedSet:
-    """A set of executed steps, with what all states of that set have in common.
+    """A set of executed steps, with the data common to all states of that set.
 
     Attributes
     ----------
     live
-        Buffers that are there and have a reader left.
+        Buffers that have been written and have a reader left.
     pools
-        Of each type of interchangeable copies, its buffers, and the last k that wait to be read.
+        For each type of interchangeable copies, its buffers, and the last k that wait for a reader.
     """
 
     __slots__ = ("done", "live", "moves", "pools")
@@ -76,22 +58,22 @@ class ExecutedSet:
         self.pools: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
-#: Node, resident, clean, cost so far; the step that led there, what it evicted, what it took; what
-#: is still to pay at least.
+#: Node, resident, clean, cost so far; the last step, its evictions, the outputs it consumed; and
+#: a lower bound on the remaining cost.
 Successor = tuple[ExecutedSet, int, int, int, int, int, int, int]
 
-#: A way on that a bound knows of: what it costs at least if nothing more leaves now, what of it
-#: comes later, bytes that must leave and cost twice and once their size, the buffers that must
-#: leave, and those of them that come back and leave again if they leave now.
+#: A continuation in a bound: its least cost if no further buffer is evicted now, the part of it
+#: that comes later, bytes that must be evicted at twice and once their size, the buffers that must
+#: be evicted, and those among them that return and are evicted again if they are evicted now.
 Row = tuple[int, int, int, int, int, int]
 
 
 class Bound(Protocol):
-    """A bound from below on what is still to pay."""
+    """Lower bound on the remaining cost."""
 
     @property
     def slack(self) -> int:
-        """Bytes that need not leave."""
+        """Bytes that need not be evicted."""
         ...
 
     def __call__(self, node: ExecutedSet, resident: int, clean: int) -> int:
@@ -99,5 +81,5 @@ class Bound(Protocol):
         ...
 
     def ways(self, node: ExecutedSet, resident: int, clean: int, room: int) -> list[Row] | None:
-        """Return the ways on that cost less than `room`, cheapest first; None for no bound."""
+        """Return the continuations below `room`, cheapest first; None for no bound."""
         ...

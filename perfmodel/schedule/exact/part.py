@@ -1,4 +1,4 @@
-"""A segment of a problem, and what is known of it: its best schedule and a bound."""
+"""A segment of a problem with its best known schedule and lower bound."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from perfmodel.schedule.exact.nodes import Bound
 from perfmodel.schedule.exact.scripts import Walk, walked
 from perfmodel.schedule.exact.search import cheapest
 
-#: Widths of the beams of a segment that the trial leaves open.
+#: Beam widths for a segment that the trial does not solve.
 _WIDTHS = (20, 200)
 
-#: Parts of the best known cost that are tried, or shown to be out of reach, first.
+#: Fractions of the best known cost searched first, to find or rule out cheaper schedules.
 _PARTS = (0.75, 0.9)
 
-#: States of one search, at most: some 500 bytes each.
+#: Maximum number of states of one search, about 500 bytes each.
 _STATES = 3_000_000
 
 #: Share of a segment's time for its bound and its beams.
@@ -25,12 +25,12 @@ _SHARE = 0.3
 
 
 class SegmentSearch:
-    """A segment with the best that is known of it.
+    """A segment with its incumbent and lower bound.
 
     Parameters
     ----------
     ceiling
-        Only schedules that cost less are of interest.
+        Only schedules that cost less than this are of interest.
     """
 
     def __init__(self, core: BitmaskProblem, capacity: int, ceiling: int = 1 << 62) -> None:
@@ -41,21 +41,21 @@ class SegmentSearch:
 
     @property
     def limit(self) -> int:
-        """Cost of the best schedule known, or the ceiling if that is less."""
+        """Cost of the incumbent, or the ceiling if that is lower."""
         return min(self.walk.cost, self.ceiling) if self.walk else self.ceiling
 
     @property
     def proved(self) -> bool:
-        """Whether nothing costs less than the limit."""
+        """Whether no schedule costs less than the limit."""
         return self.bound_bytes >= self.limit
 
     def offer(self, walk: Walk | None) -> None:
-        """Take a schedule that is better."""
+        """Replace the incumbent by a cheaper schedule."""
         if walk is not None and walk.cost < self.limit:
             self.walk = walk
 
     def widen(self, width: int, deadline: Deadline, bound: Bound | None = None) -> None:
-        """Look with a beam."""
+        """Improve the incumbent by a beam search."""
         end = widest(self.lattice, width, self.limit, deadline, bound)
         if end is not None:
             self.offer(walked(self.lattice, end))
@@ -68,19 +68,19 @@ class SegmentSearch:
         expansions: int = 1 << 62,
         limit: int | None = None,
     ) -> None:
-        """Search for what costs less than `limit`, by default than the best known."""
+        """Search for schedules cheaper than `limit`, by default cheaper than the incumbent."""
         limit = self.limit if limit is None else limit
-        found = cheapest(
+        answer = cheapest(
             self.lattice, limit, deadline, bound=bound, expansions=expansions, states=_STATES
         )
-        self.expanded += found.work["expanded"]
-        self.stored += found.work["stored"]
-        if found.solution is not None:
-            self.offer(walked(self.lattice, found.solution))
-        self.bound_bytes = max(self.bound_bytes, min(int(found.bound), self.limit))
+        self.expanded += answer.work["expanded"]
+        self.stored += answer.work["stored"]
+        if answer.solution is not None:
+            self.offer(walked(self.lattice, answer.solution))
+        self.bound_bytes = max(self.bound_bytes, min(int(answer.bound), self.limit))
 
     def settle(self, deadline: Deadline) -> None:
-        """Bound, beams, search."""
+        """Solve the segment in the time left: bound, then beams, then exact search."""
         early = deadline.within(_SHARE * deadline.left())
         bound = full_operator_bound(self.lattice, self.limit, early)
         for width in _WIDTHS:
@@ -89,8 +89,8 @@ class SegmentSearch:
         if bound:
             bound.solve(self.limit, early)
             self.bound_bytes = max(self.bound_bytes, bound(*self.lattice.start()))
-        # A search for what costs less than a part of the best known keeps few states, and says soon
-        # how good that is.
+        # A search below a fraction of the incumbent stores few states, and soon shows the quality
+        # of the incumbent.
         for part in _PARTS:
             limit = int(part * self.limit) + 1
             if self.bound_bytes < limit and not self.proved and not deadline.passed():

@@ -1,19 +1,19 @@
-"""Bounds of a segment from a few of its steps, more of them where too little was counted.
+"""Lower bounds of a segment from a subset of its steps, refined where costs were missed.
 
-A search of hundreds of steps stores what happens everywhere; bytes are spilled in a few places. The
-steps at which the best schedule evicts, and those that write and read what is evicted, are a small
-problem that bounds the whole (`perfmodel.schedule.exact.relaxed`) and mostly falls apart. Its best
-order, completed, is a schedule of all steps: a better one, or one that shows where bytes move that
-the small problem left out. Their steps join it. (The loop is that of counterexample-guided
-abstraction refinement: Clarke, Grumberg, Jha, Lu and Veith 2000.)
+A search over hundreds of steps stores states for all of them, while spills occur in few places. The
+steps at which the best schedule evicts, and those that write and read the evicted buffers, form a
+small relaxed problem that bounds the full one (`perfmodel.schedule.exact.relaxed`) and mostly
+decomposes. Its best order, completed, is a schedule of all steps: either a better one, or one that
+shows the bytes moved that the relaxation missed. The steps involved join it. (The loop is that of
+counterexample-guided abstraction refinement: Clarke, Grumberg, Jha, Lu and Veith 2000.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from perfmodel.optimise.certified import Certified, nothing
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.exact.part import SegmentSearch
@@ -22,19 +22,19 @@ from perfmodel.schedule.exact.scripts import Walk
 from perfmodel.schedule.exact.segments import segments
 from perfmodel.schedule.masks import bits
 
-#: Bound and schedule of cores seen before, by what these depend on.
+#: Bound and schedule of cores solved before, keyed by their shape.
 _Known: TypeAlias = dict[tuple[object, ...], tuple[int, Walk | None]]
 
-#: Expansions with which every segment of a small problem is tried before any gets more.
+#: Expansions spent on every segment of a relaxed problem before any gets more.
 _TRIAL = 1500
 
-#: Share of the time left that one small problem may take.
+#: Share of the remaining time for one relaxed problem.
 _SHARE = 0.25
 
 #: Expansions for the best evictions of one order.
 _REPLACED = 3000
 
-#: Steps that join at once, at least, if there are so many.
+#: Minimum number of steps that join at once, if there are as many.
 _FEWEST = 4
 
 
@@ -46,16 +46,16 @@ def refine(
     *,
     quick: bool = False,
 ) -> None:
-    """Raise the bound of a segment, and better its schedule, until they meet or time is up.
+    """Raise the lower bound of a segment and improve its schedule until they meet or time is up.
 
     Parameters
     ----------
     part
         A segment with a schedule.
     played
-        Returns a schedule of the segment with its steps in a given order.
+        Function from an order of the segment's steps to a schedule.
     quick
-        Stop at the first small problem that a short search leaves open.
+        Stop at the first relaxed problem that a short search does not solve.
     """
     core = part.core
     if part.walk is None:
@@ -68,19 +68,19 @@ def refine(
         if not joining:
             if not refused or share == 1.0:
                 return
-            # What was too much for a share of the time gets all of it.
+            # A relaxation that was too large for a share of the time gets all of it.
             joining, refused, share = refused, 0, 1.0
         small, allowed = relaxed(core, keep | joining), deadline.within(share * deadline.left())
-        found = _solved(part, small, capacity, allowed, floor, known, quick=quick)
-        if found.order is not None and not part.proved:
-            walks = _played(part, found.order, capacity, deadline, played)
+        solved = _solved(part, small, capacity, allowed, floor, known, quick=quick)
+        if solved.solution is not None and not part.proved:
+            walks = _played(part, solved.solution, capacity, deadline, played)
             best = min(walks, key=lambda walk: walk.cost, default=best)
-        if found.complete:
-            keep, floor = keep | joining, found.bound
+        if solved.proved:
+            keep, floor = keep | joining, int(solved.bound)
         elif quick:
             return
         elif not many:
-            # Too much for the time: other steps instead. If it was the first, fewer.
+            # Too large for the time: try other steps. If it was the first, fewer of them.
             refused |= joining
         many = False
 
@@ -92,11 +92,11 @@ def _played(
     deadline: Deadline,
     played: Callable[[Sequence[int]], Walk | None],
 ) -> list[Walk]:
-    """Return schedules of a segment, offered to it, with some of its steps in a given order."""
+    """Offer a segment the schedules with some steps in a given order, and return them."""
     walks = list[Walk]()
     assert part.walk is not None
-    for rest in (part.walk.steps, range(part.core.steps)):
-        order = completed(part.core, some, rest)
+    for background in (part.walk.steps, range(part.core.steps)):
+        order = completed(part.core, some, background)
         walk = played(order)
         limit = part.limit if walk is None else walk.cost
         least = replaced(part.core, order, capacity, limit, deadline, _REPLACED)
@@ -104,15 +104,6 @@ def _played(
     for walk in walks:
         part.offer(walk)
     return walks
-
-
-@dataclass(frozen=True, slots=True)
-class _SubproblemResult:
-    """What a small problem ended with: an order of its steps, and whether it is the best."""
-
-    order: list[int] | None
-    bound: int
-    complete: bool
 
 
 def _solved(
@@ -124,11 +115,17 @@ def _solved(
     known: _Known,
     *,
     quick: bool,
-) -> _SubproblemResult:
-    """Bound a segment by a core of some of its steps, of which no schedule costs below `floor`."""
+) -> Certified[list[int]]:
+    """Bound a segment by a core of a subset of its steps, whose cost is at least `floor`.
+
+    Returns
+    -------
+    Certified
+        The best known order of these steps.
+    """
     small = [SegmentSearch(c, capacity, part.limit) for c in segments(core)]
     for s in small:
-        # Cells of one kind, and what was there before others joined, are solved once.
+        # Repeated cells, and parts that the joining steps do not touch, are solved once.
         s.bound_bytes, s.walk = known.get(_shape(s.core), (0, None))
         if not s.proved:
             s.look(deadline, expansions=_TRIAL)
@@ -145,17 +142,15 @@ def _solved(
     part.stored += sum(s.stored for s in small)
     bound = max(floor, sum(s.bound_bytes for s in small))
     part.bound_bytes = max(part.bound_bytes, min(part.limit, bound))
-    order: list[int] | None = []
-    for s in small:
-        if s.walk is None:
-            order = None
-            break
-        order += [s.core.names[k][0] for k in s.walk.steps]
-    return _SubproblemResult(order, bound, all(s.proved for s in small))
+    walks = [(s.core, s.walk) for s in small if s.walk is not None]
+    if len(walks) < len(small):
+        return nothing(bound=bound)
+    order = [core.names[k][0] for core, walk in walks for k in walk.steps]
+    return Certified(order, sum(walk.cost for _, walk in walks), bound)
 
 
 def _shape(core: BitmaskProblem) -> tuple[object, ...]:
-    """Return what schedules of a core depend on: all but what steps and buffers are called."""
+    """Return the part of a core that its schedules depend on: everything except names."""
     return (
         core.reads,
         core.writes,
@@ -163,17 +158,17 @@ def _shape(core: BitmaskProblem) -> tuple[object, ...]:
         core.sizes,
         core.stored,
         core.inputs,
-        core.held,
+        core.resident,
     )
 
 
 def _groups(core: BitmaskProblem, walk: Walk, *, beside: bool = False) -> list[int]:
-    """Return the steps at which each buffer leaves, that write it and that read it, dearest first.
+    """Return, for each evicted buffer, the steps that evict, write and read it, costliest first.
 
     Parameters
     ----------
     beside
-        The same for what is live when something leaves, and stays.
+        Return the same for buffers that are live at an eviction and remain resident.
     """
     steps: dict[int, int] = {}
     cost: dict[int, int] = {}
@@ -189,12 +184,12 @@ def _groups(core: BitmaskProblem, walk: Walk, *, beside: bool = False) -> list[i
 
 
 def _steps_of(core: BitmaskProblem, walk: Walk) -> list[int]:
-    """Return the steps of buffers that leave, and then of those that stay beside them."""
+    """Return the steps of evicted buffers, then those of the buffers that remain resident."""
     return [*_groups(core, walk), *_groups(core, walk, beside=True)]
 
 
 def _together(groups: Sequence[int], known: int, fewest: int) -> int:
-    """Return the steps of the first groups that are not known, `fewest` or more if there are."""
+    """Return the unknown steps of the first groups, at least `fewest` if there are as many."""
     joining = 0
     for group in groups:
         joining |= group & ~known

@@ -1,4 +1,4 @@
-"""Between paths through the states of segments and scripts of the problem."""
+"""Conversion between paths through the states of segments and scripts of the problem."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.search import Visit
 from perfmodel.schedule.exact.tokens import TokenType
-from perfmodel.schedule.masks import bits
+from perfmodel.schedule.masks import bits, mask_of
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A schedule of a core: its steps in their order, and what leaves before each (a mask)."""
+    """A schedule of a core: its steps in order, and the mask of buffers evicted before each."""
 
     cost: int
     steps: tuple[int, ...]
@@ -26,7 +26,7 @@ class Walk:
 
 @dataclass(slots=True)
 class _Copy:
-    """A run of one of several interchangeable steps, whose number is found at the end."""
+    """A run of one of several interchangeable steps, whose number is assigned at the end."""
 
     kind: TokenType
     at: int
@@ -35,7 +35,7 @@ class _Copy:
 
 
 def walked(lattice: StateLattice, end: Visit) -> Walk:
-    """Return the schedule of a path; interchangeable steps get the numbers that fit together."""
+    """Return the schedule of a path; interchangeable steps get consistent numbers."""
     tokens, path = lattice.tokens, end.path()
     kind_of = {s: kind for kind in tokens.types for s in kind.steps}
     waiting: dict[tuple[int, str], list[_Copy]] = {}
@@ -51,7 +51,7 @@ def walked(lattice: StateLattice, end: Visit) -> Walk:
     for before, visit in pairwise(path):
         at = len(steps)
         gone.append(visit.gone & ~tokens.buffers_mask)
-        # What is consumed is chosen before anything moves, by where it lies.
+        # Consumed outputs are selected by their location before any buffer moves.
         taken = [waiting[place(t, before)].pop() for t in bits(visit.taken)]
         for t in bits(visit.gone & tokens.buffers_mask):
             copy = waiting[place(t, before)].pop()
@@ -79,7 +79,7 @@ def walked(lattice: StateLattice, end: Visit) -> Walk:
 
 
 def joined(problem: Problem, walks: Sequence[tuple[BitmaskProblem, Walk]]) -> Script:
-    """Return the script of schedules of the segments, one after the other.
+    """Return the script that joins the schedules of consecutive segments.
 
     Inputs are loaded just before the first step that reads them.
     """
@@ -111,9 +111,9 @@ def joined(problem: Problem, walks: Sequence[tuple[BitmaskProblem, Walk]]) -> Sc
 
 
 def split(script: Script, cores: Sequence[BitmaskProblem], capacity: int) -> list[Walk | None]:
-    """Return the schedules of the segments that a script amounts to, at most as dear.
+    """Return the schedules of the segments that correspond to a script, at no higher cost.
 
-    None for a segment in which steps that are one here are too far apart in the script.
+    None for a segment in which the script separates steps that are merged in the core.
     """
     first = {core.names[s][0]: (i, s) for i, core in enumerate(cores) for s in range(core.steps)}
     runs = [_Replay(core, capacity) for core in cores]
@@ -128,17 +128,18 @@ def split(script: Script, cores: Sequence[BitmaskProblem], capacity: int) -> lis
 
 
 class _Replay:
-    """A script run in a core."""
+    """Replay of a script in a core."""
 
     def __init__(self, core: BitmaskProblem, capacity: int) -> None:
         self.core, self.capacity = core, capacity
         self.place = {t: k for k, t in enumerate(core.buffers)}
-        self.resident, self.clean, self.done = core.held, core.held & core.stored, 0
+        self.resident, self.clean, self.done = core.resident, core.resident & core.stored, 0
         self.cost, self.fits = 0, True
         self.steps: list[int] = []
         self.gone: list[int] = []
 
     def run(self, step: int, evicted: set[int]) -> None:
+        """Replay one step of the core after the given evictions."""
         core, reads = self.core, self.core.reads[step]
         gone = 0
         for t in evicted:
@@ -149,12 +150,12 @@ class _Replay:
         self.cost += core.bytes_of(gone) + core.bytes_of(gone & ~self.clean)
         self.resident &= ~gone
         missing = reads & ~self.resident
-        held = core.bytes_of(self.resident | reads) + core.growth[step]
-        self.fits &= held <= self.capacity and not core.before[step] & ~self.done
+        on_chip = core.bytes_of(self.resident | reads) + core.growth[step]
+        self.fits &= on_chip <= self.capacity and not core.before[step] & ~self.done
         self.done |= 1 << step
         self.clean |= missing | core.writes[step] & core.stored
         there = self.resident | reads | core.writes[step]
-        self.resident = sum(1 << t for t in bits(there) if core.readers[t] & ~self.done)
+        self.resident = mask_of(t for t in bits(there) if core.readers[t] & ~self.done)
         self.clean &= self.resident
         self.steps.append(step)
         self.gone.append(gone)

@@ -1,4 +1,4 @@
-"""Uniform-cost search over states, with what dominance and bounds let it leave out."""
+"""Uniform-cost search over states, pruned by dominance and lower bounds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.nodes import Bound, ExecutedSet, Successor
 
-#: Expanded states of a node that a later one is held against.
+#: Expanded states of a node that a later state is compared with.
 _DOMINATORS = 64
 
 
 class Visit:
-    """A state on the way: where it came from and by what."""
+    """A state on a path, with its predecessor and the step that led to it."""
 
     __slots__ = ("clean", "cost", "gone", "node", "origin", "resident", "step", "taken")
 
@@ -24,7 +24,7 @@ class Visit:
         self.origin = origin
 
     def path(self) -> list[Visit]:
-        """Return the states from the first to this one."""
+        """Return the states of the path, the first one first."""
         path: list[Visit] = []
         at: Visit | None = self
         while at is not None:
@@ -47,23 +47,23 @@ def cheapest(
     expansions: int = 1 << 62,
     states: int = 1 << 62,
 ) -> Certified[Visit]:
-    """Find the cheapest way from a state to the end.
+    """Find the cheapest path from a state to the end.
 
     Parameters
     ----------
     limit
-        Only schedules that cost less are of interest.
+        Only schedules that cost less than this are of interest.
     first
         The step that must come first, or -1.
     expansions, states
-        Where to stop with the bound reached.
+        Maximum expansions and stored states; beyond them the search stops with its bound.
 
     Returns
     -------
     Certified
-        The last state of the cheapest schedule, where there is one below the limit. The bound is
-        of all schedules: the limit where there is none, but where too much might leave to try it
-        all. Its work has the states that were ``expanded`` and ``stored``.
+        The last state of the cheapest schedule, if one is below the limit. The bound holds for all
+        schedules: it is the limit if none is below it, unless some eviction sets were not tried.
+        The work has the numbers of states ``expanded`` and ``stored``.
     """
     node, resident, clean = start or lattice.start()
     search = _StateSearch(lattice, limit, deadline, bound, first, expansions, states)
@@ -71,6 +71,8 @@ def cheapest(
 
 
 class _StateSearch(BestFirst[_Node, Visit]):
+    """Best-first search over states with dominance, limits on effort and a cost ceiling."""
+
     def __init__(
         self,
         lattice: StateLattice,
@@ -85,14 +87,14 @@ class _StateSearch(BestFirst[_Node, Visit]):
         self.lattice, self.limit, self.bound, self.first = lattice, limit, bound, first
         self.full, self.bytes_of = lattice.core.full, lattice.core.bytes_of
         self.states, self.stored = states, 1
-        #: What was not tried costs as much at least.
+        #: Lower bound on the cost of paths that were not tried.
         self.ceiling = 1 << 62
-        #: Least cost of each state met; and states that were expanded, with their cost.
+        #: Least cost of each state reached; and states that were expanded, with their cost.
         self.known: dict[ExecutedSet, dict[tuple[int, int], int]] = {}
         self.expanded: dict[ExecutedSet, list[tuple[int, int, int]]] = {}
 
     def from_state(self, node: ExecutedSet, resident: int, clean: int) -> Certified[Visit]:
-        """Search from a state that costs nothing."""
+        """Search from a state, with cost counted from there."""
         floor = self.bound(node, resident, clean) if self.bound else 0
         self.known[node] = {(resident, clean): 0}
         answer = self.run((None, (node, resident, clean, 0, -1, 0, 0, 0)), floor)
@@ -102,7 +104,7 @@ class _StateSearch(BestFirst[_Node, Visit]):
         )
 
     def settled(self, node: _Node) -> bool:
-        """Tell whether a state is the end, was reached for less, or another can turn into it."""
+        """Return whether a state is final, superseded by a cheaper visit, or dominated."""
         origin, way = node
         at, resident, clean, cost, _, _, _, _ = way
         if self.known[at][resident, clean] != cost:
@@ -117,11 +119,11 @@ class _StateSearch(BestFirst[_Node, Visit]):
         return False
 
     def stopped(self) -> bool:
-        """Tell whether to stop with the bound reached."""
+        """Return whether to stop with the bound reached."""
         return self.stored >= self.states or super().stopped()
 
     def expand(self, node: _Node, bound: float) -> list[tuple[float, _Node]]:
-        """Return the states after a step that are new, or cheaper than before."""
+        """Return the successor states that are new, or cheaper than before."""
         origin, way = node
         visit, limit, lattice = Visit(way, origin), self.limit, self.lattice
         lattice.truncated = False
@@ -134,11 +136,11 @@ class _StateSearch(BestFirst[_Node, Visit]):
             ways = [w for w in ways if w[4] == self.first]
         children: list[tuple[float, _Node]] = []
         for way in ways:
-            child, after, pure, paid, _, _, _, least = way
+            child, after, clean_after, paid, _, _, _, least = way
             known = self.known.get(child)
             if known is None:
                 known = self.known[child] = {}
-            key = (after, pure)
+            key = (after, clean_after)
             if known.get(key, limit) <= paid:
                 continue
             known[key] = paid
@@ -149,21 +151,22 @@ class _StateSearch(BestFirst[_Node, Visit]):
     def _dominated(
         self, before: list[tuple[int, int, int]], resident: int, clean: int, cost: int
     ) -> bool:
-        """Tell whether an expanded state can turn into this one for no more than its cost.
+        """Return whether an expanded state can turn into this one at no more than its cost.
 
-        It evicts what it has and this one has not, and stores what is clean here and not there.
+        It evicts the buffers resident in it but not in this state, and stores those clean in this
+        state but not in it.
         """
         bytes_of = self.bytes_of
-        for other, pure, paid in before:
+        for other, other_clean, paid in before:
             left = cost - paid
             extra = other & ~resident
             if extra:
-                left -= bytes_of(extra) + bytes_of(extra & ~pure)
+                left -= bytes_of(extra) + bytes_of(extra & ~other_clean)
                 if left < 0:
                     continue
-            spoilt = other & resident & clean & ~pure
-            if spoilt:
-                left -= bytes_of(spoilt)
+            to_store = other & resident & clean & ~other_clean
+            if to_store:
+                left -= bytes_of(to_store)
             if left >= 0:
                 return True
         return False

@@ -1,4 +1,4 @@
-"""Orders in which what is needed late is made late."""
+"""Orders in which outputs are produced as late as possible."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from perfmodel.schedule.problem import Problem
 
 
 def sunk(problem: Problem, order: Sequence[int]) -> tuple[int, ...]:
-    """Return an order with every step that would take more place than it frees put off.
+    """Return an order in which every step that would allocate more than it frees is deferred.
 
     Such a step (a projection of values, the load of an input) runs just before the first step that
-    reads what it writes.
+    reads its output.
     """
     sizes = [b.size_bytes for b in problem.buffers]
     left = [len(readers) for readers in problem.readers]

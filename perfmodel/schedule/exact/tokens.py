@@ -1,12 +1,12 @@
-"""Interchangeable steps: copies of one type, of which it only matters how many are where.
+"""Interchangeable steps: copies of one type, of which only counts per location matter.
 
-A step is private when all that it writes is read by one and the same step. Two private steps that
-read the same buffers from outside and as many outputs of each type, need and write as much, are of
-one type. (Heads of an attention layer: queries and keys are one type, values another, products of
-queries and keys a third.) What a private step has read is gone and what it wrote serves one reader,
-so the steps of one type, each with all that leads to it, may change places: whichever of their
-outputs a reader consumes, relabelling gives a schedule of the problem as it stands, of the same
-cost. A search therefore needs one state for all the labellings of it.
+A step is private if all its outputs are read by one and the same step. Two private steps have the
+same type if they read the same external buffers and as many outputs of each type, and need and
+write as many bytes. (Heads of an attention layer: queries and keys are one type, values another,
+products of queries and keys a third.) The inputs of a private step are freed and its output serves
+one reader, so that the steps of one type, each with all steps that lead to it, may be permuted:
+whichever output a reader consumes, relabelling yields a schedule of the original problem of the
+same cost. A search therefore needs one state for all labellings.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perfmodel.schedule.exact.core import BitmaskProblem
-from perfmodel.schedule.masks import bits
+from perfmodel.schedule.masks import bits, mask_of
 
 
 @dataclass(frozen=True, slots=True)
 class TokenType:
-    """Copies of a step, each with its one output.
+    """Copies of a step, each with a single output.
 
     Attributes
     ----------
     steps, buffers
         The copies and, in the same order, their outputs.
     readers
-        The one reader of each output.
+        The only reader of each output.
     """
 
     steps: tuple[int, ...]
@@ -38,7 +38,7 @@ class TokenType:
 
 
 def token_types(core: BitmaskProblem) -> tuple[TokenType, ...]:
-    """Return the types of more than one copy, readers before what they read."""
+    """Return the types with more than one copy, readers before their inputs."""
     kind: dict[int, int] = {}
     known: dict[tuple[object, ...], int] = {}
     for s in range(core.steps):
@@ -75,13 +75,13 @@ def _type(core: BitmaskProblem, steps: Sequence[int]) -> TokenType:
         tuple(steps),
         buffers,
         tuple(core.readers[t].bit_length() - 1 for t in buffers),
-        sum(1 << s for s in steps),
-        sum(1 << t for t in buffers),
+        mask_of(steps),
+        mask_of(buffers),
     )
 
 
 class Tokens:
-    """The canonical labelling of states: the first copies are done, those off chip come first."""
+    """Canonical labelling of states: the first copies are done, those off chip come first."""
 
     def __init__(self, core: BitmaskProblem, *, merge: bool = True) -> None:
         self.types = token_types(core) if merge else ()
@@ -96,16 +96,16 @@ class Tokens:
         """Return the canonical set of executed steps."""
         for kind in self.types:
             many = (done & kind.steps_mask).bit_count()
-            rest = done & ~kind.steps_mask
-            consumed, others = 0, list[int]()
+            others = done & ~kind.steps_mask
+            consumed, waiting = 0, list[int]()
             for step, reader in zip(kind.steps, kind.readers, strict=True):
-                if rest >> reader & 1:
+                if others >> reader & 1:
                     consumed |= 1 << step
                 else:
-                    others.append(step)
-            for step in others[: many - consumed.bit_count()]:
+                    waiting.append(step)
+            for step in waiting[: many - consumed.bit_count()]:
                 consumed |= 1 << step
-            done = rest | consumed
+            done = others | consumed
         return done
 
     def pools(self, done: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
@@ -126,7 +126,7 @@ class Tokens:
         return tuple(pools)
 
     def representative(self, step: int, done: int) -> bool:
-        """Tell whether `step` is the copy that stands for all that are not done."""
+        """Return whether `step` is the copy that represents all copies not yet executed."""
         for kind in self.types:
             if kind.steps_mask >> step & 1:
                 return next(s for s in kind.steps if not done >> s & 1) == step
@@ -135,26 +135,26 @@ class Tokens:
     def takes(
         self, core: BitmaskProblem, step: int, done: int
     ) -> tuple[tuple[int, int], ...] | None:
-        """Return, for each type that a step reads, the waiting outputs and how many it takes.
+        """Return, for each type that a step reads, the waiting outputs and the number consumed.
 
-        None where fewer wait.
+        None if fewer are waiting.
         """
-        found: list[tuple[int, int]] = []
+        takes: list[tuple[int, int]] = []
         for kind in self.types:
             count = (core.reads[step] & kind.buffers_mask).bit_count()
             if count:
-                waiting = sum(
-                    1 << b
+                waiting = mask_of(
+                    b
                     for s, b, r in zip(kind.steps, kind.buffers, kind.readers, strict=True)
                     if done >> s & 1 and not done >> r & 1
                 )
                 if waiting.bit_count() < count:
                     return None
-                found.append((waiting, count))
-        return tuple(found)
+                takes.append((waiting, count))
+        return tuple(takes)
 
-    def alone(self, core: BitmaskProblem, step: int, done: int) -> bool:
-        """Tell whether no other step can take before `step` what `step` takes (copies apart)."""
+    def exclusive(self, core: BitmaskProblem, step: int, done: int) -> bool:
+        """Return whether only `step` and its copies can consume its inputs before it runs."""
         own = 1 << step
         for kind in self.types:
             if kind.steps_mask >> step & 1:

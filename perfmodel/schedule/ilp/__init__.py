@@ -1,4 +1,4 @@
-"""Schedules by integer programming: evictions of an order, and order and evictions together."""
+"""Integer programmes of scheduling: evictions of a fixed order, and order with evictions."""
 
 from perfmodel.schedule.ilp.full import full, full_lp, full_size
 from perfmodel.schedule.ilp.method import ilp

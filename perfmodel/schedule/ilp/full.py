@@ -1,4 +1,4 @@
-"""Order, retention and spills in one integer programme: a certificate on small graphs."""
+"""Order, retention and spills in one integer programme: optimality proofs on small graphs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from perfmodel.optimise.matrix import Floats
 from perfmodel.optimise.programme import LinearSum, MilpModel, total
 from perfmodel.schedule.ilp.retention import retention
 from perfmodel.schedule.ilp.symmetry import interchangeable
+from perfmodel.schedule.masks import mask_of
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, outcome_of
 
@@ -25,25 +26,25 @@ def full(
 ) -> Certified[Script]:
     """Return the schedule with the fewest bytes spilled and reloaded, with its proof or a bound.
 
-    Time has a slot for each step. ``d[s, k]`` says that step s has run by slot k, between the slot
-    before which its ancestors and the one after which its descendants leave no room (ASAP, ALAP);
-    ``r[t, k]`` that buffer t lies on chip in slot k, ``l[t, k]`` that it is reloaded before it,
-    ``y[t]`` that it is ever stored. The memory holds what is resident and what the step of the slot
-    adds. (COSMA, arXiv:2311.18246, section 4, with cumulative order variables; bounds of such
-    programmes are weak on branchy graphs, hence small graphs.) Loads of inputs have no slots: to
-    load just before the first reader is never worse. Branches that can be swapped keep their order.
+    Time has one slot per step. ``d[s, k]`` is 1 if step s has run by slot k, for slots between the
+    earliest that its ancestors allow and the latest that its descendants allow (ASAP, ALAP); ``r[t,
+    k]`` if buffer t is on chip in slot k, ``l[t, k]`` if it is reloaded before it, ``y[t]`` if it
+    is ever stored. The resident buffers and the growth of the slot's step fit the memory. (COSMA,
+    arXiv:2311.18246, section 4, with cumulative order variables; the relaxation of such programmes
+    is weak on branchy graphs, hence small graphs.) Loads of inputs have no slots: loading just
+    before the first reader is never worse. Interchangeable branches keep their natural order.
 
     Parameters
     ----------
     deadline
-        When to stop; the outcome then has the best script so far and a bound.
+        Time at which to stop; the outcome then has the best script so far and a bound.
     incumbent
         A known script, which the programme starts from.
 
     Returns
     -------
     Certified
-        Without a script where a step does not fit by itself, or where none was found in time.
+        Without a script if a step does not fit at all, or none was found in time.
     """
     limit = deadline or Deadline()
     if problem.largest_working_set_bytes > capacity_bytes:
@@ -60,7 +61,8 @@ def full(
     if solved.solution is not None:
         order = programme.order(solved.solution)
         if problem.is_order(order):
-            # The evictions of the very order; also mends what only just broke a row.
+            # Optimal evictions for this order; also repairs constraints violated within the
+            # tolerance.
             best = best.or_better(retention(problem, order, capacity_bytes, limit))
     size = {"columns": programme.model.size, "rows": len(programme.model.rows)}
     counts = {**solved.work, **size}
@@ -68,11 +70,11 @@ def full(
 
 
 def full_lp(problem: Problem, capacity_bytes: int, path: str | Path) -> None:
-    """Write the programme of `full` as an LP file, in the names of steps and buffers.
+    """Write the programme of `full` as an LP file, with the names of steps and buffers.
 
     ``done_s_by_3``: s has run by slot 3; ``here_x_in_3``, ``reload_x_in_3``, ``store_x``. The
-    objective is in units of the greatest common divisor of the sizes, and has the first loads of
-    inputs in it, which are compulsory.
+    objective is in units of the greatest common divisor of the sizes, and includes the first loads
+    of inputs, which are compulsory.
     """
     if problem.largest_working_set_bytes > capacity_bytes:
         raise ValueError("a step does not fit by itself")
@@ -80,57 +82,49 @@ def full_lp(problem: Problem, capacity_bytes: int, path: str | Path) -> None:
 
 
 def full_size(problem: Problem) -> int:
-    """Return about how many columns the programme of `full` has."""
+    """Return the approximate number of columns of the programme of `full`."""
     slots = _Slots(problem)
     width = [late - early for early, late in zip(slots.asap, slots.alap, strict=True)]
-    stays = 0
+    residencies = 0
     for t, readers in enumerate(problem.readers):
         if readers:
             first = slots.first(problem.maker[t])
-            stays += 2 * (max(slots.alap[slots.index[r]] for r in readers) - first + 1)
-    return sum(width) + stays
+            residencies += 2 * (max(slots.alap[slots.index[r]] for r in readers) - first + 1)
+    return sum(width) + residencies
 
 
 class _Slots:
-    """Steps that take a slot, and the slots they may take.
+    """Steps that occupy a slot, and their feasible slots.
 
     Attributes
     ----------
     steps
-        Those steps, in natural order; ``index`` is the inverse.
+        Steps with a slot, in natural order; ``index`` is the inverse.
     asap, alap
-        First and last slot of each.
+        First and last feasible slot of each.
     """
 
     def __init__(self, problem: Problem) -> None:
-        buffers = problem.buffers
-        self.loads = {
-            s
-            for s, step in enumerate(problem.steps)
-            if not step.reads
-            and len(step.writes) == 1
-            and not step.scratch_bytes
-            and buffers[step.writes[0]].stored
-        }
+        self.loads = problem.input_loads
         self.steps = [s for s in range(len(problem.steps)) if s not in self.loads]
         self.index = {s: i for i, s in enumerate(self.steps)}
-        taking = sum(1 << s for s in self.steps)
+        taking = mask_of(self.steps)
         n = len(self.steps)
         self.asap = [(problem.ancestors[s] & taking).bit_count() for s in self.steps]
         self.alap = [n - 1 - (problem.descendants[s] & taking).bit_count() for s in self.steps]
 
     def first(self, maker: int) -> int:
-        """Return the first slot in which what a step writes can lie on chip."""
+        """Return the first slot in which the outputs of a step can be on chip."""
         return 0 if maker in self.loads else self.asap[self.index[maker]] + 1
 
 
 class FullScheduleMilp:
-    """The programme of `full`, and the way there and back.
+    """The programme of `full`, with the conversions from and to scripts.
 
     Attributes
     ----------
     unit
-        Bytes of one unit of the objective.
+        Bytes per unit of the objective.
     """
 
     def __init__(self, problem: Problem, capacity_bytes: int) -> None:
@@ -139,7 +133,7 @@ class FullScheduleMilp:
         sizes = [b.size_bytes for b in problem.buffers]
         self.unit = math.gcd(*(s for s in sizes if s)) if any(sizes) else 1
         self._sizes = [size // self.unit for size in sizes]
-        # In whole units of memory, so that no tolerance of the solver reaches the next one.
+        # In whole units of memory, so that the solver's tolerance is smaller than one unit.
         self._grain = math.gcd(self.unit, *(s for s in problem.growth_bytes if s))
         self.model = MilpModel(problem.name)
         self._variables()
@@ -163,7 +157,7 @@ class FullScheduleMilp:
             uses = [slots.index[r] for r in readers]
             first = slots.first(problem.maker[t]) if uses else 0
             last = max((slots.alap[i] for i in uses), default=-1)
-            # A buffer just written is there; one that came with a load costs nothing at first.
+            # A buffer just written is resident; the first reload of a loaded input is free.
             once = problem.maker[t] in slots.loads
             soonest = max(first + (not once), min((slots.asap[i] for i in uses), default=0))
             self._here.append({k: variable(f"here_{name}_in_{k}") for k in range(first, last + 1)})
@@ -174,20 +168,20 @@ class FullScheduleMilp:
                 self._store[t] = variable(f"store_{name}", cost=cost)
 
     def _by(self, i: int, k: int) -> LinearSum:
-        """Return 1 where step i has run by slot k."""
+        """Return an expression equal to 1 if step i has run by slot k."""
         if self.slots.asap[i] <= k < self.slots.alap[i]:
             return self._done[i][k]
         return LinearSum({}, float(k >= self.slots.alap[i]))
 
     def _at(self, i: int, k: int) -> LinearSum:
-        """Return 1 where step i runs in slot k."""
+        """Return an expression equal to 1 if step i runs in slot k."""
         return self._by(i, k) - self._by(i, k - 1)
 
     def _order(self) -> None:
-        """One more step has run after each slot, for good, and after those before it.
+        """Require one more executed step after each slot, permanently and after its predecessors.
 
         ``sum over s of d[s, k] = k + 1``, ``d[s, k] <= d[s, k + 1]``, and ``d[s, k] <= d[p, k -
-        1]`` for each p that s needs; of branches alike ``d[two, k] <= d[one, k]``.
+        1]`` for each predecessor p of s; for interchangeable branches ``d[two, k] <= d[one, k]``.
         """
         slots, problem, require = self.slots, self.problem, self.model.require
         steps = range(len(slots.steps))
@@ -211,44 +205,44 @@ class FullScheduleMilp:
     def _readers(self, t: int) -> list[int]:
         return [self.slots.index[r] for r in self.problem.readers[t]]
 
-    def _made(self, t: int, k: int, of: Callable[[int, int], LinearSum]) -> LinearSum:
-        """Return whether what writes a buffer has run; never for a load, which has no slot."""
+    def _written(self, t: int, k: int, of: Callable[[int, int], LinearSum]) -> LinearSum:
+        """Return whether the maker of a buffer has run; 0 for a load, which has no slot."""
         maker = self.problem.maker[t]
         return LinearSum({}) if maker in self.slots.loads else of(self.slots.index[maker], k)
 
     def _stay(self, t: int) -> None:
-        """A buffer lies here since it did before, was just written or is reloaded; read, it does.
+        """Require a cause for residency (retention, write or reload), and residency when read.
 
         ``r[t, k] <= r[t, k - 1] + l[t, k] + [maker runs in k - 1]``, ``r[t, k] >= [i runs in k]``.
         """
         here, reload, none = self._here[t], self._reload[t], LinearSum({})
         for k, there in here.items():
-            made = self._made(t, k - 1, self._at)
-            before = here.get(k - 1, none) + reload.get(k, none) + made
+            written = self._written(t, k - 1, self._at)
+            before = here.get(k - 1, none) + reload.get(k, none) + written
             self.model.require("stays", before - there, low=0.0)
             for i in self._readers(t):
                 self.model.require("read", there - self._at(i, k), low=0.0)
 
     def _reloads(self, t: int) -> None:
-        """A reload is for a step that reads it, comes after the writing, and has a store.
+        """Require that a reload serves a reader of that slot, follows the write, and has a store.
 
         ``l[t, k] <= sum of [i runs in k]``, ``l[t, k] <= [maker has run by k - 2]``, ``l[t, k] <=
-        y[t]``; of inputs one reload is compulsory: ``sum over k of l[t, k] >= 1``.
+        y[t]``; for inputs one reload is compulsory: ``sum over k of l[t, k] >= 1``.
         """
         require, reloads = self.model.require, self._reload[t]
         loaded = self.problem.maker[t] in self.slots.loads
         if loaded and reloads:
-            # Taken off again in `free`.
+            # Subtracted again in `free`.
             require("loaded", total(reloads.values()), low=1.0)
         for k, reload in reloads.items():
             require("wanted", total(self._at(i, k) for i in self._readers(t)) - reload, low=0.0)
             if not loaded:
-                require("written", self._made(t, k - 2, self._by) - reload, low=0.0)
+                require("written", self._written(t, k - 2, self._by) - reload, low=0.0)
             if t in self._store:
                 require("stored", self._store[t] - reload, low=0.0)
 
     def _memory(self, capacity: int) -> None:
-        """What is resident and what the step of a slot adds fit together.
+        """Require that the resident buffers and the growth of the slot's step fit together.
 
         ``sum of size[t] r[t, k] + sum of growth[s] [s runs in k] <= capacity`` in every slot k.
         """
@@ -263,7 +257,7 @@ class FullScheduleMilp:
 
     @property
     def free(self) -> int:
-        """Units that first loads of inputs cost in the objective although they are compulsory."""
+        """Cost in the objective of the first loads of inputs, which are compulsory, in units."""
         read = [t for t, readers in enumerate(self.problem.readers) if readers]
         return sum(self._sizes[t] for t in read if self.problem.maker[t] in self.slots.loads)
 
@@ -286,9 +280,9 @@ class FullScheduleMilp:
         return tuple(order)
 
     def start(self, order: Sequence[int], capacity_bytes: int, deadline: Deadline) -> Floats | None:
-        """Return the variables of an order with its best evictions, alike branches in their order.
+        """Return the variables of an order with its best evictions, branches in natural order.
 
-        None where no script of that order is known.
+        None if no script of that order is known.
         """
         to: dict[int, int] = {}
         place = {s: k for k, s in enumerate(order)}

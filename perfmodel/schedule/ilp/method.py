@@ -1,4 +1,4 @@
-"""The method `ilp`: good orders with their best evictions, then the whole programme."""
+"""The method `ilp`: known orders with their best evictions, then the full programme."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfmodel.schedule.ilp.retention import retention
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
-#: Columns above which the whole programme is not tried: it does not even leave its root in seconds.
+#: Columns above which the full programme is not tried: its root is not solved within seconds.
 LARGEST = 4000
 
 
@@ -25,25 +25,25 @@ def ilp(
     more_orders: Iterable[Sequence[int]] = (),
     largest: int = LARGEST,
 ) -> Certified[Script]:
-    """Return the cheapest schedule that integer programming finds.
+    """Return the cheapest schedule found by integer programming.
 
     The greedy orders and `more_orders` get their best evictions (`retention`); from the cheapest of
-    them starts the programme of order and evictions together (`full`), where the graph is small.
+    them starts the programme of order and evictions together (`full`), if the graph is small.
 
     Parameters
     ----------
     deadline
-        When to stop with the best so far.
+        Time at which to stop with the best script so far.
     more_orders
         Further orders to try, from beams or from the user.
     largest
-        Columns up to which `full` is tried.
+        Maximum number of columns for which `full` is tried.
 
     Returns
     -------
     Certified
-        Never dearer than `greedy`, from whose scripts it starts. Without a script where a step does
-        not fit by itself.
+        Never more expensive than `greedy`, from whose scripts it starts. Without a script if a step
+        does not fit at all.
     """
     limit = deadline or Deadline()
     best: Certified[Script] = nothing("ilp")

@@ -1,4 +1,4 @@
-"""The cheapest evictions for a given order: an integer programme over the gaps between uses."""
+"""Cheapest evictions for a given order: an integer programme over the gaps between uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from perfmodel.schedule.script import Script, replay
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """A buffer between two uses: it may leave just after position `first` until `last`."""
+    """A buffer between two uses: off chip at most from just after `first` until `last`."""
 
     buffer: int
     first: int
@@ -28,9 +28,9 @@ class _Gap:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Evicted bytes among `gaps` (a bit mask) must reach `demand`; `room` is left for the rest.
+    """Covering constraint: bytes evicted among `gaps` (a bit mask) must reach `demand`.
 
-    This is so while step `step` runs.
+    It holds while step `step` runs; `room` is the space left for the other live buffers.
     """
 
     gaps: int
@@ -49,30 +49,30 @@ def retention(
 ) -> Certified[Script]:
     """Return the script of an order with the fewest bytes spilled and reloaded.
 
-    A variable says that a buffer is away between two consecutive uses; it costs a reload, and a
-    store the first time unless a copy exists. Where the buffers alive at a step exceed what is
-    left beside its working set, enough must be away: one row per step, rows that another implies
-    dropped, parts that share nothing solved apart. (The retention half of COSMA, arXiv:2311.18246,
-    written over gaps in place of time steps; Belady's rule is not optimal here, since sizes differ
-    and a store is paid once.)
+    A variable is 1 if a buffer is off chip between two consecutive uses; it costs a reload, and a
+    store the first time unless a copy exists. If the buffers live at a step exceed the space left
+    by its working set, enough of them must be off chip: one row per step, with implied rows dropped
+    and independent parts solved separately. (The retention half of COSMA, arXiv:2311.18246, over
+    gaps instead of time steps; Belady's rule is not optimal here, since sizes differ and a store is
+    paid once.)
 
     Parameters
     ----------
     order
-        Every step once.
+        Every step exactly once.
     capacity_bytes
-        What the memory holds.
+        Capacity of the memory.
     deadline
-        When to stop with the best script so far.
+        Time at which to stop with the best script so far.
     incumbent
-        A known script of the same order; Belady's where there is none.
+        A known script of the same order; Belady's by default.
 
     Returns
     -------
     Certified
-        Of all orders it proves nothing but a cost of zero. Of this one, ``work`` says
-        ``order_bound_bytes`` and whether the script is the best (``order_optimal`` is 1).
-        Without a script where a step does not fit by itself.
+        The bound over all orders is trivial (it proves only a cost of zero). For this order,
+        ``work`` has ``order_bound_bytes`` and ``order_optimal`` (1 if the script is optimal).
+        Without a script if a step does not fit at all.
     """
     limit = deadline or Deadline()
     start = incumbent or belady(problem, order, capacity_bytes)
@@ -80,7 +80,7 @@ def retention(
         return nothing("retention")
     known = replay(problem, start, capacity_bytes).cost_bytes
     gaps, rows = _rows(problem, order, capacity_bytes)
-    away: set[int] = set()
+    off_chip: set[int] = set()
     bound, optimal, nodes, parts = 0, True, 0, _parts(problem, gaps, rows)
     for part in parts:
         before = _away(gaps, start, part)
@@ -89,8 +89,8 @@ def retention(
         bound += solved.integral_bound() * programme.unit
         nodes += solved.work.get("nodes", 0)
         if solved.solution is not None:
-            away |= {g for g, x in programme.out.items() if x.at(solved.solution) > 0.5}
-    script = _script(order, gaps, away)
+            off_chip |= {g for g, x in programme.out.items() if x.at(solved.solution) > 0.5}
+    script = _script(order, gaps, off_chip)
     try:
         cost = replay(problem, script, capacity_bytes).cost_bytes
     except ValueError:  # within the solver's tolerance, but not within the memory
@@ -113,7 +113,7 @@ def retention(
 def retention_lp(
     problem: Problem, order: Sequence[int], capacity_bytes: int, path: str | Path
 ) -> None:
-    """Write the programme of `retention` as an LP file, in the names of steps and buffers.
+    """Write the programme of `retention` as an LP file, with the names of steps and buffers.
 
     ``away_x_5_9``: x leaves before position 5 and is back before position 9. The objective is in
     units of the greatest common divisor of the sizes.
@@ -121,7 +121,7 @@ def retention_lp(
     Raises
     ------
     ValueError
-        Everything fits, so that there is nothing to decide; or a step does not fit by itself.
+        Everything fits, so that there is nothing to decide; or a step does not fit at all.
     """
     if problem.largest_working_set_bytes > capacity_bytes:
         raise ValueError("a step does not fit by itself")
@@ -134,7 +134,7 @@ def retention_lp(
 def _rows(
     problem: Problem, order: Sequence[int], capacity_bytes: int
 ) -> tuple[list[_Gap], list[_Row]]:
-    """Return the gaps of an order, and the steps at which not all can be kept."""
+    """Return the gaps of an order, and one row per step at which the live buffers do not fit."""
     sizes = [b.size_bytes for b in problem.buffers]
     place = {s: k for k, s in enumerate(order)}
     gaps: list[_Gap] = []
@@ -170,7 +170,7 @@ def _rows(
 
 
 def _implies(one: _Row, other: _Row) -> bool:
-    """Tell whether keeping one row keeps the other."""
+    """Return whether satisfying one row implies the other."""
     fewer = one.gaps & ~other.gaps == 0 and one.demand >= other.demand
     return fewer or (other.gaps & ~one.gaps == 0 and one.room <= other.room)
 
@@ -196,17 +196,17 @@ def _parts(problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> list[list[_R
 
 
 class _RetentionMilp:
-    """The programme of some rows, and the way there and back.
+    """The programme of a group of rows, with the conversions from and to scripts.
 
     Attributes
     ----------
     out
-        Gap -> whether its buffer is spent off chip.
+        Gap -> variable equal to 1 if its buffer is off chip.
     stores
-        Of each buffer that is stored once, whichever of its gaps it is off chip for: the variable
-        that says so, and those gaps.
+        For each buffer that is stored at most once, whichever gaps it is off chip for: the variable
+        of the store, and those gaps.
     unit
-        Bytes of one unit of the objective.
+        Bytes per unit of the objective.
     """
 
     def __init__(self, problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> None:
@@ -226,35 +226,35 @@ class _RetentionMilp:
             self.out[g] = self.model.variable(name, cost=sizes[g] * (1 + twice))
         self._fits(problem, rows, sizes)
         self.stores: list[tuple[LinearSum, list[int]]] = []
-        for t, mine in of_buffer.items():
-            if len(mine) > 1 and not problem.buffers[t].stored:
-                self._stored(f"store_{problem.buffers[t].name}_{t}", mine, sizes[mine[0]])
+        for t, group in of_buffer.items():
+            if len(group) > 1 and not problem.buffers[t].stored:
+                self._stored(f"store_{problem.buffers[t].name}_{t}", group, sizes[group[0]])
 
     def _fits(self, problem: Problem, rows: list[_Row], sizes: dict[int, int]) -> None:
-        """Enough is off chip while a step runs: ``sum of size[g] out[g] >= demand``.
+        """Require enough bytes off chip while a step runs: ``sum of size[g] out[g] >= demand``.
 
-        More than the demand helps no further, and says less in the relaxation: the sizes are cut.
+        Sizes are truncated to the demand, which strengthens the relaxation without loss.
         """
         for row in rows:
             demand = -(-row.demand // self.unit)
             evicted = total(min(sizes[g], demand) * self.out[g] for g in bits(row.gaps))
             self.model.require(f"fits_{problem.steps[row.step].name}", evicted, low=demand)
 
-    def _stored(self, name: str, mine: list[int], cost: int) -> None:
-        """A buffer is stored where it is off chip in any of its gaps: ``store >= out[g]``."""
+    def _stored(self, name: str, group: list[int], cost: int) -> None:
+        """Require a store if a buffer is off chip in any of its gaps: ``store >= out[g]``."""
         store = self.model.variable(name, cost=cost)
-        for g in mine:
+        for g in group:
             self.model.require(name, store - self.out[g], low=0.0)
-        self.stores.append((store, mine))
+        self.stores.append((store, group))
 
     def start(self, spent: set[int]) -> Floats:
-        """Return the variables where some gaps are spent off chip."""
-        stores = [store for store, mine in self.stores if spent.intersection(mine)]
+        """Return the variables with the buffers of the given gaps off chip."""
+        stores = [store for store, group in self.stores if spent.intersection(group)]
         return self.model.point([*stores, *(self.out[g] for g in spent)])
 
 
 def _gaps_of(rows: list[_Row]) -> int:
-    """Return the gaps of some rows as a bit mask."""
+    """Return the union of the gaps of some rows as a bit mask."""
     used = 0
     for row in rows:
         used |= row.gaps
@@ -262,7 +262,7 @@ def _gaps_of(rows: list[_Row]) -> int:
 
 
 def _away(gaps: list[_Gap], script: Script, rows: list[_Row]) -> set[int]:
-    """Return the gaps of some rows in which a script has the buffer away."""
+    """Return the gaps of some rows during which a script has the buffer off chip."""
     evicted: dict[int, list[int]] = {}
     for k, out in enumerate(script.evictions):
         for t in out:
@@ -274,8 +274,8 @@ def _away(gaps: list[_Gap], script: Script, rows: list[_Row]) -> set[int]:
     }
 
 
-def _script(order: Sequence[int], gaps: list[_Gap], away: set[int]) -> Script:
+def _script(order: Sequence[int], gaps: list[_Gap], off_chip: set[int]) -> Script:
     evictions: list[list[int]] = [[] for _ in order]
-    for g in sorted(away):
+    for g in sorted(off_chip):
         evictions[gaps[g].first + 1].append(gaps[g].buffer)
     return Script(tuple(order), tuple(map(tuple, evictions)))

@@ -1,4 +1,4 @@
-"""Branches that can change places: steps of the same kind between the same neighbours."""
+"""Interchangeable branches: chains of equal steps between the same neighbours."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from perfmodel.schedule.problem import Problem
 def interchangeable(problem: Problem) -> list[list[tuple[int, ...]]]:
     """Return groups of private chains of steps that any schedule may swap.
 
-    A private chain is a step and, as long as its only successor has no other predecessor, that one
-    too. Two chains are alike where they read the same buffers, write buffers of the same sizes, and
-    end at the same readers; to swap them step by step changes no cost, so one order of their first
-    steps is as good as any other.
+    A private chain is a step, extended by its only successor as long as that one has no other
+    predecessor. Two chains are alike if they read the same buffers, write buffers of the same
+    sizes, and end at the same readers; swapping them step by step changes no cost, so that one
+    order of their first steps is as good as any other.
 
     Returns
     -------
     list of list of tuple of int
-        The steps of each chain; two chains or more a group, in natural order.
+        Steps of each chain; at least two chains per group, in natural order.
     """
     groups: dict[tuple[object, ...], list[tuple[int, ...]]] = {}
     inside: set[int] = set()
@@ -34,7 +34,7 @@ def interchangeable(problem: Problem) -> list[list[tuple[int, ...]]]:
 
 
 def _signature(problem: Problem, chain: list[int]) -> tuple[object, ...]:
-    """Return all of a chain that a schedule can notice, without its own numbers."""
+    """Return the properties of a chain that affect a schedule, independent of its step numbers."""
     place = {t: (i, j) for i, s in enumerate(chain) for j, t in enumerate(problem.steps[s].writes)}
     parts: list[object] = []
     for i, s in enumerate(chain):

@@ -1,4 +1,4 @@
-"""Why there is no schedule, or no proof, and what would help: as data, levers tried."""
+"""Explanations of infeasible or unproved schedules as data, with remedies that were tried."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Other problems made of one: steps fused, outputs in place, tensors narrowed."""
+"""Transformations of a problem: fused steps, in-place outputs, narrower tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from perfmodel.schedule.problem import Buffer, Problem, Step
 def sums(problem: Problem) -> frozenset[int]:
     """Return the steps that look like sums: two or more inputs, all of the size of the output.
 
-    A problem does not know what its steps compute; whoever does names the pointwise ones.
+    A problem does not record the operations of its steps; a caller that knows them passes the
+    pointwise ones explicitly.
     """
     sizes = [b.size_bytes for b in problem.buffers]
     return frozenset(
@@ -24,7 +25,7 @@ def sums(problem: Problem) -> frozenset[int]:
 
 
 def fusable(problem: Problem, pointwise: frozenset[int]) -> list[tuple[int, int]]:
-    """Return the pairs of a step and a pointwise one that alone reads all that it writes."""
+    """Return pairs of a step and a pointwise step that is the only reader of its outputs."""
     pairs: list[tuple[int, int]] = []
     for s, step in enumerate(problem.steps):
         if step.load or not step.reads or len(step.writes) != 1:
@@ -38,31 +39,31 @@ def fusable(problem: Problem, pointwise: frozenset[int]) -> list[tuple[int, int]
 
 
 def apart(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the pairs of which no earlier one has a step; what they share waits for a next time.
+    """Return the pairs that share no step with an earlier pair; the others are left for later.
 
-    So pair after pair gives what all of them at once give.
+    Applying disjoint pairs one after the other or all at once is then equivalent.
     """
     taken: set[int] = set()
-    chosen: list[tuple[int, int]] = []
+    disjoint: list[tuple[int, int]] = []
     for pair in pairs:
         if taken.isdisjoint(pair):
-            chosen.append(pair)
+            disjoint.append(pair)
         taken.update(pair)
-    return chosen
+    return disjoint
 
 
 def fused(problem: Problem, *pairs: tuple[int, int]) -> Problem:
-    """Return the problem with steps run inside the only readers of their outputs.
+    """Return the problem with steps fused into the only readers of their outputs.
 
     Parameters
     ----------
     *pairs
-        A step and its reader; no step is in two of them.
+        A step and its reader; no step is in two pairs.
 
     Raises
     ------
     ValueError
-        Something else reads what a step makes.
+        Another step reads an output of the first step.
     """
     inside: dict[int, Step] = {}
     gone: set[int] = set()
@@ -82,13 +83,13 @@ def fused(problem: Problem, *pairs: tuple[int, int]) -> Problem:
             stream_bytes=one.stream_bytes + two.stream_bytes,
         )
     firsts = {first for first, _ in pairs}
-    kept = [t for t in range(len(problem.buffers)) if t not in gone]
-    to = {t: i for i, t in enumerate(kept)}
+    buffers = [t for t in range(len(problem.buffers)) if t not in gone]
+    to = {t: i for i, t in enumerate(buffers)}
     steps = (inside.get(s, step) for s, step in enumerate(problem.steps) if s not in firsts)
     return Problem(
         problem.name,
         tuple(_renamed(step, to) for step in steps),
-        tuple(problem.buffers[t] for t in kept),
+        tuple(problem.buffers[t] for t in buffers),
     )
 
 
@@ -102,7 +103,7 @@ def _renamed(step: Step, to: dict[int, int]) -> Step:
 
 
 def in_place_source(problem: Problem, s: int) -> int:
-    """Return a buffer that the output of a pointwise step could be written over, or -1."""
+    """Return a buffer that the output of a pointwise step could overwrite, or -1."""
     step = problem.steps[s]
     if step.takes_over >= 0 or not step.writes:
         return -1
@@ -119,26 +120,26 @@ def in_place_source(problem: Problem, s: int) -> int:
 
 def in_place(problem: Problem, steps: Iterable[int]) -> Problem:
     """Return the problem with the first output of some steps written over an input."""
-    made = list(problem.steps)
+    changed = list(problem.steps)
     for s in steps:
         source = in_place_source(problem, s)
         if source < 0:
-            raise ValueError(f"'{made[s].name}' has no input to write over")
-        made[s] = replace(made[s], takes_over=source)
-    return replace(problem, steps=tuple(made))
+            raise ValueError(f"'{changed[s].name}' has no input to write over")
+        changed[s] = replace(changed[s], takes_over=source)
+    return replace(problem, steps=tuple(changed))
 
 
 def narrowed(problem: Problem, divisor: int = 2) -> Problem:
-    """Return the problem with every buffer so many times smaller, rounded up to bytes."""
+    """Return the problem with every buffer smaller by a divisor, rounded up to bytes."""
     buffers = (Buffer(b.name, -(-b.size_bytes // divisor), b.stored) for b in problem.buffers)
     return replace(problem, buffers=tuple(buffers))
 
 
 def without_scratch(problem: Problem, steps: Iterable[int]) -> Problem:
-    """Return the problem with nothing on chip beside the buffers while some steps run."""
+    """Return the problem without scratch memory for some steps."""
     gone = set(steps)
-    made = (
+    changed = (
         replace(step, scratch_bytes=0) if s in gone else step
         for s, step in enumerate(problem.steps)
     )
-    return replace(problem, steps=tuple(made))
+    return replace(problem, steps=tuple(changed))

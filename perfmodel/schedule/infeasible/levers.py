@@ -1,11 +1,12 @@
-"""What would make an infeasible schedule feasible: each lever is tried on the problem itself."""
+"""Levers: changes that make an infeasible schedule feasible, each tried on the problem."""
 
 from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TypeAlias
 
 from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
@@ -24,19 +25,19 @@ from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
 from perfmodel.units import binary
 
-#: Most names that a sentence lists.
+#: Maximum number of names listed in a sentence.
 _NAMES = 4
 
-#: Columns up to which the whole integer programme is tried.
+#: Maximum number of columns for which the full integer programme is tried.
 _COLUMNS = 1500
 
-#: Most parts that a tensor is cut into.
-_PARTS = 256
+#: Numbers of parts into which a tensor may be split.
+_PARTS = (2, 4, 8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True, slots=True)
 class DemandTerm:
-    """A part of a demand."""
+    """One term of a demand: name and amount."""
 
     name: str
     amount: float
@@ -44,26 +45,31 @@ class DemandTerm:
 
 @dataclass(frozen=True, slots=True)
 class Lever:
-    """A change that helps.
+    """A change that reduces a demand.
 
     Attributes
     ----------
     statement
-        What to do.
+        Description of the change.
     saves
-        By how much the demand falls, in the unit of the whole; 0 where it does not apply.
+        Reduction of the demand, in its unit; 0 if not applicable.
     enough
-        It makes the answer feasible by itself.
+        Whether the change makes the answer feasible without any other.
     """
 
     statement: str
     saves: float
     enough: bool
 
+    @classmethod
+    def more_memory(cls, gap_bytes: int) -> Lever:
+        """Return the lever of additional memory for the whole gap."""
+        return cls(f"{binary(gap_bytes)} more", float(gap_bytes), True)
+
 
 @dataclass(frozen=True, slots=True)
 class InfeasibleInstance:
-    """A problem, the capacity that it does not fit, and its steps that work element by element."""
+    """A problem, the capacity that it does not fit, and its pointwise steps."""
 
     problem: Problem
     capacity: int
@@ -76,20 +82,29 @@ class InfeasibleInstance:
         return sorted(over, key=lambda s: -sets[s])
 
     def fused(self, *pairs: tuple[int, int]) -> InfeasibleInstance:
-        """Return it with pairs of steps fused; see `perfmodel.schedule.infeasible.changes`."""
-        # What was fused into once is no longer pointwise: two convolutions are not one.
+        """Return the instance with pairs of steps fused, as `changes.fused` does."""
+        # A fused step is no longer pointwise: two convolutions cannot be fused into one.
         firsts = sorted(first for first, _ in pairs)
         left = self.pointwise.difference(*pairs)
-        alone = frozenset(s - bisect(firsts, s) for s in left)
-        return InfeasibleInstance(fused(self.problem, *pairs), self.capacity, alone)
+        pointwise = frozenset(s - bisect(firsts, s) for s in left)
+        return replace(self, problem=fused(self.problem, *pairs), pointwise=pointwise)
 
 
-#: Makes another case and says what it did; None where there is nothing to change.
-Change = Callable[[InfeasibleInstance], tuple[InfeasibleInstance, str] | None]
+def _instance(
+    problem: Problem, capacity_bytes: int, pointwise: frozenset[int] | None
+) -> InfeasibleInstance:
+    return InfeasibleInstance(
+        problem, capacity_bytes, sums(problem) if pointwise is None else pointwise
+    )
+
+
+#: Changed instance and description of the change; None if there is nothing to change.
+Changed: TypeAlias = tuple[InfeasibleInstance, str] | None
+Change: TypeAlias = Callable[[InfeasibleInstance], Changed]
 
 
 def label(items: Sequence[Buffer] | Sequence[Step], i: int) -> str:
-    """Return the name of a step or buffer, with its number where others have the same name."""
+    """Return the name of a step or buffer, with its index if the name is not unique."""
     name = items[i].name
     return name if sum(item.name == name for item in items) == 1 else f"{name}[{i}]"
 
@@ -97,36 +112,33 @@ def label(items: Sequence[Buffer] | Sequence[Step], i: int) -> str:
 def fewer_bytes(
     problem: Problem, capacity_bytes: int, pointwise: frozenset[int] | None = None
 ) -> tuple[Lever, ...]:
-    """Return what brings the largest working set down to a capacity, or nearer to it.
+    """Return levers that bring the largest working set down to a capacity, or closer to it.
 
     Parameters
     ----------
     pointwise
-        Steps that work element by element, which can be fused into the step before them or write
-        over an input; by default those that look like sums.
+        Steps that compute elementwise, which can be fused into the step before them or overwrite an
+        input; by default those that look like sums.
     """
-    case = InfeasibleInstance(
-        problem, capacity_bytes, sums(problem) if pointwise is None else pointwise
-    )
+    case = _instance(problem, capacity_bytes, pointwise)
     demand = problem.largest_working_set_bytes
     gap = demand - capacity_bytes
-    levers = [Lever(f"{binary(gap)} more", float(gap), True)]
+    levers = [Lever.more_memory(gap)]
     tried: list[Change] = []
     for change in (_fuse, _write_over, _stream_scratch, _halve):
-        made = change(case)
-        if made is None:
+        changed = change(case)
+        if changed is None:
             continue
         tried.append(change)
-        less = made[0].problem.largest_working_set_bytes
+        less = changed[0].problem.largest_working_set_bytes
         if less < demand:
-            levers.append(Lever(made[1], float(demand - less), less <= capacity_bytes))
+            levers.append(Lever(changed[1], float(demand - less), less <= capacity_bytes))
     for one, two in combinations(tried, 2):
         both = _both(case, one, two)
-        if both is not None and both[0].problem.largest_working_set_bytes <= capacity_bytes:
-            saves = demand - both[0].problem.largest_working_set_bytes
-            alone = [v for v in levers[1:] if v.enough]
-            if not any(v.statement in both[1] for v in alone):
-                levers.append(Lever(both[1], float(saves), True))
+        if both is None or (less := both[0].problem.largest_working_set_bytes) > capacity_bytes:
+            continue
+        if not any(v.enough and v.statement in both[1] for v in levers[1:]):
+            levers.append(Lever(both[1], float(demand - less), True))
     cut = _in_parts(case)
     if cut is not None:
         levers.append(cut)
@@ -140,34 +152,32 @@ def lower_peak(
     pointwise: frozenset[int] | None = None,
     deadline: Deadline | None = None,
 ) -> tuple[Lever, ...]:
-    """Return what makes an order fit without spills, or what spills would cost.
+    """Return levers that make an order fit without spills, or the cost of spills.
 
     Parameters
     ----------
     deadline
-        When to stop trying them; a second each at most.
+        Time at which to stop trying levers, each of which gets at most a second.
     """
     from perfmodel.schedule.peak import minimum_peak
 
-    case = InfeasibleInstance(
-        problem, capacity_bytes, sums(problem) if pointwise is None else pointwise
-    )
+    case = _instance(problem, capacity_bytes, pointwise)
     gap = demand_bytes - capacity_bytes
-    levers = [Lever(f"{binary(gap)} more", float(gap), True)]
+    levers = [Lever.more_memory(gap)]
     spilled = greedy(problem, capacity_bytes)
     if spilled.solution is not None:
-        said = f"spill and reload {binary(spilled.value)} at most"
-        levers.append(Lever(said, float(gap), True))
+        statement = f"spill and reload {binary(spilled.value)} at most"
+        levers.append(Lever(statement, float(gap), True))
     deadline = deadline or Deadline()
     for change in (_fuse_all, _write_over_all, _halve):
         if deadline.passed():
             break
-        made = change(case)
-        if made is None:
+        changed = change(case)
+        if changed is None:
             continue
-        less = minimum_peak(made[0].problem, deadline.within(1.0)).value
+        less = minimum_peak(changed[0].problem, deadline.within(1.0)).value
         if less < demand_bytes:
-            levers.append(Lever(made[1], float(demand_bytes - less), less <= capacity_bytes))
+            levers.append(Lever(changed[1], float(demand_bytes - less), less <= capacity_bytes))
     return _sorted(levers)
 
 
@@ -179,11 +189,11 @@ def pack_anyway(
     alignment: int,
     deadline: Deadline,
 ) -> tuple[Lever, ...]:
-    """Return what gives the blocks of a script addresses."""
+    """Return levers that let the blocks of a script be packed."""
     from perfmodel.schedule.addresses import layout
     from perfmodel.schedule.ilp import retention
 
-    levers = [Lever(f"{binary(gap_bytes)} more", float(gap_bytes), True)]
+    levers = [Lever.more_memory(gap_bytes)]
 
     def packs(tried: Script, step: int) -> bool:
         trace = replay(problem, tried, capacity_bytes)
@@ -205,11 +215,11 @@ def pack_anyway(
         less = max(least, less - gap_bytes)
         again = retention(problem, script.order, less, deadline)
         if again.solution is not None and packs(again.solution, alignment):
-            said = (
+            statement = (
                 f"schedule the same order for {binary(less)}: {binary(again.value - cost)} "
                 "more spilled and reloaded"
             )
-            levers.append(Lever(said, float(gap_bytes), True))
+            levers.append(Lever(statement, float(gap_bytes), True))
             break
     return _sorted(levers)
 
@@ -217,7 +227,7 @@ def pack_anyway(
 def prove_anyway(
     problem: Problem, capacity_bytes: int, outcome: Certified[Script], deadline: Deadline
 ) -> tuple[Lever, ...]:
-    """Return what would settle whether a schedule is the cheapest."""
+    """Return levers that would settle whether a schedule is the cheapest."""
     from perfmodel.schedule.exact import search
     from perfmodel.schedule.ilp import full, full_size, retention
     from perfmodel.schedule.peak import minimum_peak
@@ -226,47 +236,37 @@ def prove_anyway(
     levers: list[Lever] = []
     peak = minimum_peak(problem, deadline.within(deadline.left() / 2)).value
     if peak > capacity_bytes:
-        said = f"{binary(peak - capacity_bytes)} more: nothing is spilled then"
-        levers.append(Lever(said, open_bytes, True))
+        statement = f"{binary(peak - capacity_bytes)} more: nothing is spilled then"
+        levers.append(Lever(statement, open_bytes, True))
     assert outcome.solution is not None
     order = outcome.solution.order
-    kept = retention(problem, order, capacity_bytes, deadline, incumbent=outcome.solution)
-    if kept.value < outcome.value:
-        said = f"the same order with the best evictions: {binary(kept.value)}"
-        saves = float(outcome.value - kept.value)
-        levers.append(Lever(said, saves, kept.value == outcome.bound))
-    elif kept.work["order_optimal"]:
+    evicted = retention(problem, order, capacity_bytes, deadline, incumbent=outcome.solution)
+    if evicted.value < outcome.value:
+        statement = f"the same order with the best evictions: {binary(evicted.value)}"
+        saves = float(outcome.value - evicted.value)
+        levers.append(Lever(statement, saves, evicted.value == outcome.bound))
+    elif evicted.work["order_optimal"]:
         levers.append(Lever("another order: this one's evictions are the best it has", 0.0, False))
-    tries: list[tuple[str, Callable[[Deadline], Certified[Script]]]] = []
+    tries: dict[str, Callable[[Deadline], Certified[Script]]] = {}
     if outcome.method != "exact":
-        tries.append(
-            (
-                "method exact",
-                lambda limit: search(problem, capacity_bytes, limit, outcome.solution),
-            )
-        )
+        tries["exact"] = lambda limit: search(problem, capacity_bytes, limit, outcome.solution)
     if full_size(problem) <= _COLUMNS:
-        tries.append(
-            (
-                "method ilp",
-                lambda limit: full(problem, capacity_bytes, limit, outcome.solution),
-            )
-        )
-    for name, attempt in tries:
+        tries["ilp"] = lambda limit: full(problem, capacity_bytes, limit, outcome.solution)
+    for name, attempt in tries.items():
         if deadline.passed():
             break
-        found = attempt(deadline.within(deadline.left() / 2))
-        if found.proved:
-            said = f"{name}, which proves {binary(found.value)}"
-            levers.append(Lever(said, open_bytes, True))
+        answer = attempt(deadline.within(deadline.left() / 2))
+        if answer.proved:
+            statement = f"method {name}, which proves {binary(answer.value)}"
+            levers.append(Lever(statement, open_bytes, True))
             break
-        better = [f"finds {binary(found.value)}"] * (found.value < outcome.value)
-        better += [f"proves no less than {binary(found.bound)}"] * (found.bound > outcome.bound)
-        if better and found.solution is not None:
-            closes = max(0, outcome.value - found.value)
-            closes += max(0, found.bound - outcome.bound)
-            said = f"{name}, which soon {' and '.join(better)}"
-            levers.append(Lever(said, float(closes), False))
+        better = [f"finds {binary(answer.value)}"] * (answer.value < outcome.value)
+        better += [f"proves no less than {binary(answer.bound)}"] * (answer.bound > outcome.bound)
+        if better and answer.solution is not None:
+            closes = max(0, outcome.value - answer.value)
+            closes += max(0, answer.bound - outcome.bound)
+            statement = f"method {name}, which soon {' and '.join(better)}"
+            levers.append(Lever(statement, float(closes), False))
     levers.append(Lever("more time", 0.0, False))
     return _sorted(levers)
 
@@ -277,15 +277,13 @@ def _sorted(levers: Sequence[Lever]) -> tuple[Lever, ...]:
 
 def _list(names: Sequence[str]) -> str:
     shown = list(dict.fromkeys(names))
-    rest = len(shown) - _NAMES
-    if rest > 0:
-        return ", ".join(shown[:_NAMES]) + f" and {rest} more"
+    more = len(shown) - _NAMES
+    if more > 0:
+        return ", ".join(shown[:_NAMES]) + f" and {more} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _both(
-    case: InfeasibleInstance, one: Change, two: Change
-) -> tuple[InfeasibleInstance, str] | None:
+def _both(case: InfeasibleInstance, one: Change, two: Change) -> Changed:
     first = one(case)
     second = None if first is None else two(first[0])
     if first is None or second is None:
@@ -297,9 +295,9 @@ def _pair(problem: Problem, first: int, second: int) -> str:
     return f"{label(problem.steps, first)} with {label(problem.steps, second)}"
 
 
-def _fuse(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
-    """Fuse each step that is too large with a neighbour, where that makes it smaller."""
-    said: list[str] = []
+def _fuse(case: InfeasibleInstance) -> Changed:
+    """Fuse each step that is too large with a neighbour, if that makes it smaller."""
+    pairs: list[str] = []
     while over := case.over():
         sets = case.problem.working_set_bytes
         best: tuple[int, int, int] | None = None
@@ -311,90 +309,85 @@ def _fuse(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
                 best = (both, first, second)
         if best is None:
             break
-        said.append(_pair(case.problem, *best[1:]))
+        pairs.append(_pair(case.problem, *best[1:]))
         case = case.fused(best[1:])
-    return (case, f"fuse {_list(said)}") if said else None
+    return (case, f"fuse {_list(pairs)}") if pairs else None
 
 
-def _fuse_all(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
-    said: list[str] = []
+def _fuse_all(case: InfeasibleInstance) -> Changed:
+    names: list[str] = []
     while pairs := apart(fusable(case.problem, case.pointwise)):
-        said += [_pair(case.problem, *pair) for pair in pairs]
+        names += [_pair(case.problem, *pair) for pair in pairs]
         case = case.fused(*pairs)
-    return (case, f"fuse {_list(said)}") if said else None
+    return (case, f"fuse {_list(names)}") if names else None
 
 
-def _write_over(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
-    """Let each step that is too large write over an input that nothing else reads."""
+def _write_over(case: InfeasibleInstance) -> Changed:
+    """Let each step that is too large overwrite an input without other readers."""
     return _written_over(case, case.over())
 
 
-def _write_over_all(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
+def _write_over_all(case: InfeasibleInstance) -> Changed:
     return _written_over(case, range(len(case.problem.steps)))
 
 
-def _written_over(
-    case: InfeasibleInstance, steps: Sequence[int]
-) -> tuple[InfeasibleInstance, str] | None:
+def _written_over(case: InfeasibleInstance, steps: Sequence[int]) -> Changed:
     problem = case.problem
     source = {s: in_place_source(problem, s) for s in steps if s in case.pointwise}
     able = [s for s, t in source.items() if t >= 0]
     if not able:
         return None
-    said = [f"{label(problem.steps, s)} over {label(problem.buffers, source[s])}" for s in able]
-    made = InfeasibleInstance(in_place(problem, able), case.capacity, case.pointwise)
-    return made, f"write in place: {_list(said)}"
+    names = [f"{label(problem.steps, s)} over {label(problem.buffers, source[s])}" for s in able]
+    changed = replace(case, problem=in_place(problem, able))
+    return changed, f"write in place: {_list(names)}"
 
 
-def _stream_scratch(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
+def _stream_scratch(case: InfeasibleInstance) -> Changed:
     problem = case.problem
     able = [s for s in case.over() if problem.steps[s].scratch_bytes]
     if not able:
         return None
-    said = _list([label(problem.steps, s) for s in able])
-    made = InfeasibleInstance(without_scratch(problem, able), case.capacity, case.pointwise)
-    return made, f"stream the weights and workspace of {said}"
+    names = _list([label(problem.steps, s) for s in able])
+    changed = replace(case, problem=without_scratch(problem, able))
+    return changed, f"stream the weights and workspace of {names}"
 
 
-def _halve(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
-    made = InfeasibleInstance(narrowed(case.problem), case.capacity, case.pointwise)
-    return made, "half the bits of every activation (as from 8 to 4)"
+def _halve(case: InfeasibleInstance) -> Changed:
+    changed = replace(case, problem=narrowed(case.problem))
+    return changed, "half the bits of every activation (as from 8 to 4)"
 
 
 def _in_parts(case: InfeasibleInstance) -> Lever | None:
     """Stream the largest tensors of each step that is too large through the memory in parts."""
     problem, capacity_bytes = case.problem, case.capacity
     sizes = [b.size_bytes for b in problem.buffers]
-    said: list[str] = []
+    names: list[str] = []
     traffic = after = 0
     for s in case.over():
         step, needed = problem.steps[s], problem.working_set_bytes[s]
         fixed = {step.takes_over, step.writes[0]} if step.takes_over >= 0 else set[int]()
         streams = [t for t in dict.fromkeys((*step.reads, *step.writes)) if t not in fixed]
         streams.sort(key=lambda t: -sizes[t])
-        found: tuple[int, list[int]] | None = None
-        for count in range(1, len(streams) + 1):
-            chosen = streams[:count]
-            whole = sum(sizes[t] for t in chosen)
-            parts = 2
-            while parts <= _PARTS:
-                left = needed - whole + sum(-(-sizes[t] // parts) for t in chosen)
-                if left <= capacity_bytes:
-                    found = (parts, chosen)
-                    after = max(after, left)
-                    break
-                parts *= 2
-            if found:
-                break
-        if found is None:
+        # Fewest tensors first, then fewest parts.
+        ways = (
+            (left, parts, streamed)
+            for count in range(1, len(streams) + 1)
+            for streamed in [streams[:count]]
+            for parts in _PARTS
+            for left in [needed - sum(sizes[t] - -(-sizes[t] // parts) for t in streamed)]
+            if left <= capacity_bytes
+        )
+        left, parts, streamed = next(ways, (0, 0, list[int]()))
+        if not parts:
             return None
-        names = " and ".join(label(problem.buffers, t) for t in found[1])
-        said.append(f"{names} of {label(problem.steps, s)} in {found[0]} parts")
-        traffic += sum(sizes[t] for t in found[1])
-    rest = max((w for w in problem.working_set_bytes if w <= capacity_bytes), default=0)
-    saves = problem.largest_working_set_bytes - max(after, rest)
+        after = max(after, left)
+        tensors = " and ".join(label(problem.buffers, t) for t in streamed)
+        names.append(f"{tensors} of {label(problem.steps, s)} in {parts} parts")
+        traffic += sum(sizes[t] for t in streamed)
+    others = max((w for w in problem.working_set_bytes if w <= capacity_bytes), default=0)
+    saves = problem.largest_working_set_bytes - max(after, others)
     statement = (
-        f"tile rows, beside the halo: stream {_list(said)}, for up to {binary(traffic)} "
+        f"tile rows, beside the halo: stream {_list(names)}, for up to {binary(traffic)} "
         "off-chip traffic"
     )
     return Lever(statement, float(saves), True)

@@ -1,4 +1,4 @@
-"""Infeasible and unproved, as data: how much is asked, how much is there, of what, what helps."""
+"""Infeasible and unproved answers as data: demand, bound, terms of the gap, and levers."""
 
 from __future__ import annotations
 
@@ -22,34 +22,33 @@ from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, Trace, replay
 from perfmodel.units import binary, sizes
 
-#: Most terms that the text lists.
+#: Maximum number of terms listed in the text.
 _TERMS = 10
 
 
 @dataclass(frozen=True)
 class ShortfallExplanation:
-    """A gap: where it lies and what would help.
+    """A gap, the terms that it consists of, and levers that would close it.
 
     Attributes
     ----------
     statement
-        One sentence.
-    gap
-        The difference.
+        Explanation in one sentence.
+    answer
+        The best known answer, with its lower bound.
     terms
-        Where it lies.
+        Terms of the gap or demand.
     levers
-        What would help.
+        Changes that would help.
     unit
-        Of all amounts: ``B``, ``s``, ``J``.
+        Unit of all amounts: ``B``, ``s``, ``J``.
     """
 
     numbers: ClassVar[tuple[str, ...]]
     title: ClassVar[str]
 
     statement: str
-    bound: float
-    gap: float
+    answer: Certified[Any]
     terms: tuple[DemandTerm, ...] = ()
     levers: tuple[Lever, ...] = ()
     unit: str = "B"
@@ -58,7 +57,7 @@ class ShortfallExplanation:
         return binary(value) if self.unit == "B" else f"{value:.4g} {self.unit}"
 
     def text(self) -> str:
-        """Return it as lines for people."""
+        """Return the explanation as lines of text."""
         lines = [self.statement]
         shown = [term for term in self.terms if term.amount]
         if len(shown) > _TERMS:
@@ -79,7 +78,7 @@ class ShortfallExplanation:
         return self.text()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the explanation as plain data."""
         return {
             "statement": self.statement,
             "unit": self.unit,
@@ -91,24 +90,20 @@ class ShortfallExplanation:
 
 @dataclass(frozen=True, kw_only=True)
 class Infeasible(ShortfallExplanation):
-    """Why there is no answer, and what would give one.
+    """Explanation of the lack of an answer, with changes that would make one feasible.
 
-    What there is falls short of what is asked by the gap. The terms add up to the demand, and each
-    lever was tried: those that are enough come first.
+    The terms add up to the demand, and each lever was tried: those that suffice come first.
 
     Attributes
     ----------
-    demand
-        What is asked.
-    proved
-        False where the demand is that of the best answer found, and a better one may exist.
+    bound
+        Available amount; the demand exceeds it by the gap.
     """
 
     numbers = ("demand", "bound", "gap", "proved")
     title = "what would help"
 
-    demand: float
-    proved: bool = True
+    bound: float
 
     @classmethod
     def of(
@@ -121,47 +116,62 @@ class Infeasible(ShortfallExplanation):
         *,
         proved: bool = True,
     ) -> Infeasible:
-        """Return it with the gap between demand and bound."""
-        gap = float(demand - bound)
-        return cls(
-            statement,
-            float(bound),
-            gap,
-            tuple(terms),
-            tuple(levers),
-            demand=float(demand),
-            proved=proved,
-        )
+        """Return an explanation for a demand, a lower bound over all answers if `proved`."""
+        answer = Certified(tuple(terms), float(demand), float(demand) if proved else 0.0)
+        return cls(statement, answer, tuple(terms), tuple(levers), bound=float(bound))
+
+    @property
+    def demand(self) -> float:
+        """Required amount."""
+        return self.answer.value
+
+    @property
+    def gap(self) -> float:
+        """Demand in excess of the available amount."""
+        return self.demand - self.bound
+
+    @property
+    def proved(self) -> bool:
+        """False if the demand is that of the best known answer, and a better one may exist."""
+        return self.answer.proved
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Unproved(ShortfallExplanation):
-    """Why an answer is not known to be the best.
+    """Explanation of the lack of a proof that an answer is optimal.
 
-    What it costs exceeds what no answer goes below by the gap. The terms are where the open cost
-    lies, and a lever is enough where it would close the gap for sure.
-
-    Attributes
-    ----------
-    best
-        What the answer costs.
+    The terms are the parts of the cost that are open, and a lever is enough if it is certain to
+    close the gap.
     """
 
     numbers = ("best", "bound", "gap")
     title = "what would close it"
 
-    best: float
+    @property
+    def best(self) -> float:
+        """Cost of the answer."""
+        return float(self.answer.value)
+
+    @property
+    def bound(self) -> float:
+        """Lower bound on the cost of any answer."""
+        return float(self.answer.bound)
+
+    @property
+    def gap(self) -> float:
+        """Difference between cost and bound."""
+        return self.best - self.bound
 
 
 def over_working_set(
     problem: Problem, capacity_bytes: int, *, pointwise: frozenset[int] | None = None
 ) -> Infeasible:
-    """Say why no schedule fits: a step needs more at once than there is.
+    """Explain why no schedule fits: the working set of a step exceeds the capacity.
 
     Parameters
     ----------
     pointwise
-        Steps that work element by element, for the levers; by default those that look like sums.
+        Steps that compute elementwise, for the levers; by default those that look like sums.
 
     Raises
     ------
@@ -189,47 +199,43 @@ def over_working_set(
 def over_peak(
     problem: Problem,
     capacity_bytes: int,
-    demand_bytes: int,
-    order: Sequence[int] | None = None,
+    peak: Certified[tuple[int, ...]],
     *,
-    proved: bool = True,
     pointwise: frozenset[int] | None = None,
     deadline: Deadline | None = None,
 ) -> Infeasible:
-    """Say why nothing fits without spills: every order needs more at once than there is.
+    """Explain why nothing fits without spills: the peak of every order exceeds the capacity.
 
     Parameters
     ----------
-    demand_bytes
-        The least peak (`perfmodel.schedule.peak.minimum_peak`), or its bound.
-    order
-        An order of that peak, whose fullest moment gives the terms; by default the natural one.
-    proved
-        Whether no order needs less.
+    peak
+        Least peak (`perfmodel.schedule.peak.minimum_peak`). The terms are those at the peak of its
+        order; without an order, of the natural one.
     pointwise
         As in `over_working_set`.
     deadline
-        When to stop trying levers.
+        Time at which to stop trying levers.
     """
-    gap = demand_bytes - capacity_bytes
+    demand = int(peak.value)
+    gap = demand - capacity_bytes
     if gap <= 0:
-        raise ValueError(f"an order that needs {demand_bytes} bytes fits into {capacity_bytes}")
-    steps = tuple(order) if order is not None else tuple(range(len(problem.steps)))
+        raise ValueError(f"an order that needs {demand} bytes fits into {capacity_bytes}")
+    steps = peak.solution or tuple(range(len(problem.steps)))
     script = Script(steps, ((),) * len(steps))
     trace = replay(problem, script)
     terms: tuple[DemandTerm, ...] = ()
     where = ""
-    if trace.peak_bytes == demand_bytes:
+    if trace.peak_bytes == demand:
         k = trace.held_bytes.index(trace.peak_bytes)
         terms = _at_moment(problem, script, trace, k)
         where = f", at '{label(problem.steps, steps[k])}'"
-    needs, there = sizes(demand_bytes, capacity_bytes)
+    needs, there = sizes(demand, capacity_bytes)
     statement = (
-        f"without spills {'every' if proved else 'the best known'} order needs at least "
+        f"without spills {'every' if peak.proved else 'the best known'} order needs at least "
         f"{needs} on chip at once{where}, of {there}: {binary(gap)} too much"
     )
-    levers = lower_peak(problem, capacity_bytes, demand_bytes, pointwise, deadline)
-    return Infeasible.of(statement, demand_bytes, capacity_bytes, terms, levers, proved=proved)
+    levers = lower_peak(problem, capacity_bytes, demand, pointwise, deadline)
+    return Infeasible.of(statement, demand, capacity_bytes, terms, levers, proved=peak.proved)
 
 
 def unpacked(
@@ -241,16 +247,16 @@ def unpacked(
     alignment: int = 1,
     deadline: Deadline | None = None,
 ) -> Infeasible:
-    """Say why the blocks of a schedule have no addresses, although they fit at each moment.
+    """Explain why the blocks of a schedule cannot be packed, although they fit at each moment.
 
     Parameters
     ----------
     layout
         The packing that failed (`perfmodel.schedule.addresses.layout`).
     alignment
-        Of the addresses.
+        Alignment of the addresses in bytes.
     deadline
-        When to stop trying levers.
+        Time at which to stop trying levers.
     """
     if layout.packed:
         raise ValueError("the blocks are packed")
@@ -281,41 +287,40 @@ def unproved(
     outcome: Certified[Script],
     deadline: Deadline | None = None,
 ) -> Unproved:
-    """Say why a schedule is not known to be the cheapest, and what would settle it.
+    """Explain why a schedule is not proved to be the cheapest, and what would settle it.
 
     Parameters
     ----------
     outcome
-        With a script, not proved.
+        An outcome with a script, not proved.
     deadline
-        When to stop trying levers; two seconds where it is left out.
+        Time at which to stop trying levers; two seconds from now by default.
     """
     if outcome.solution is None or outcome.proved:
         raise ValueError("only a script that is not proved can be explained")
     best, bound = outcome.value, outcome.bound
     share = f" ({100.0 * (best - bound) / best:.1f} %)" if best else ""
-    found, least = sizes(best, bound)
+    spent, least = sizes(best, bound)
     statement = (
-        f"the best found spills and reloads {found}; it is proved that none does with less "
+        f"the best found spills and reloads {spent}; it is proved that none does with less "
         f"than {least}: {binary(best - bound)}{share} are open"
     )
     trace = replay(problem, outcome.solution, capacity_bytes)
-    moved: dict[int, int] = {}
+    traffic: dict[int, int] = {}
     for stay in trace.intervals:
         amount = problem.buffers[stay.buffer].size_bytes * (stay.spilled + stay.reloaded)
-        moved[stay.buffer] = moved.get(stay.buffer, 0) + amount
+        traffic[stay.buffer] = traffic.get(stay.buffer, 0) + amount
     terms = tuple(
         DemandTerm(label(problem.buffers, t), float(amount))
-        for t, amount in sorted(moved.items(), key=lambda pair: -pair[1])
+        for t, amount in sorted(traffic.items(), key=lambda pair: -pair[1])
         if amount
     )
     levers = prove_anyway(problem, capacity_bytes, outcome, deadline or Deadline(2.0))
-    gap = float(best - bound)
-    return Unproved(statement, float(bound), gap, terms, levers, best=float(best))
+    return Unproved(statement, outcome, terms, levers)
 
 
 def _of_step(problem: Problem, s: int) -> tuple[DemandTerm, ...]:
-    """Return the bytes that a step alone has on chip; they add up to its working set."""
+    """Return the bytes that a step has on chip with nothing else; they sum to its working set."""
     step = problem.steps[s]
     sizes = [b.size_bytes for b in problem.buffers]
     terms = [(t, "read", sizes[t]) for t in dict.fromkeys(step.reads)]
@@ -325,25 +330,25 @@ def _of_step(problem: Problem, s: int) -> tuple[DemandTerm, ...]:
         shared = min(sizes[t], sizes[step.takes_over])
         over = f"written over {label(problem.buffers, step.takes_over)}"
         terms = [
-            (t, over, sizes[t] - shared) if (u, said) == (t, "written") else (u, said, n)
-            for u, said, n in terms
+            (t, over, sizes[t] - shared) if (u, role) == (t, "written") else (u, role, n)
+            for u, role, n in terms
         ]
-    found = [DemandTerm(f"{label(problem.buffers, t)} ({said})", float(n)) for t, said, n in terms]
+    parts = [DemandTerm(f"{label(problem.buffers, t)} ({role})", float(n)) for t, role, n in terms]
     if step.scratch_bytes:
-        found.append(DemandTerm(f"{label(problem.steps, s)} (scratch)", float(step.scratch_bytes)))
-    return tuple(sorted(found, key=lambda term: -term.amount))
+        parts.append(DemandTerm(f"{label(problem.steps, s)} (scratch)", float(step.scratch_bytes)))
+    return tuple(sorted(parts, key=lambda term: -term.amount))
 
 
 def _at_moment(problem: Problem, script: Script, trace: Trace, k: int) -> tuple[DemandTerm, ...]:
-    """Return the bytes on chip at a position of an order."""
+    """Return the terms of the bytes on chip at a position of an order."""
     s = script.order[k]
-    mine = {*problem.steps[s].reads, *problem.steps[s].writes}
-    held = [
+    operands = {*problem.steps[s].reads, *problem.steps[s].writes}
+    waiting = [
         DemandTerm(
             f"{label(problem.buffers, i.buffer)} (kept)",
             float(problem.buffers[i.buffer].size_bytes),
         )
         for i in trace.intervals
-        if i.first <= k <= i.last and i.buffer not in mine
+        if i.first <= k <= i.last and i.buffer not in operands
     ]
-    return tuple(sorted((*_of_step(problem, s), *held), key=lambda term: -term.amount))
+    return tuple(sorted((*_of_step(problem, s), *waiting), key=lambda term: -term.amount))

@@ -1,10 +1,16 @@
-"""Latency and energy of schedules whose transfers go on beside compute."""
+"""Latency and energy of schedules whose transfers overlap compute."""
 
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.schedule.latency.face import ScheduleEnergyModel, energy, latency, tradeoff
-from perfmodel.schedule.latency.model import Dma, PlanActivity, Timeline, TimelineActivity
+from perfmodel.schedule.latency.face import energy, latency, tradeoff
+from perfmodel.schedule.latency.model import (
+    Dma,
+    PlanActivity,
+    ScheduleEnergyModel,
+    Timeline,
+    TimelineActivity,
+)
 from perfmodel.schedule.latency.prefetch import prefetch
 from perfmodel.schedule.latency.simulate import simulate
 

@@ -1,4 +1,4 @@
-"""What no timing can beat: the engine, the channels, and what must come before and after a step."""
+"""Lower bounds on the makespan: engine, channels, and critical path with transfers."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def lower_bound(facts: SimulationTables, noncompulsory_bytes: float = 0) -> float:
-    """Return seconds that every plan takes at least.
+    """Return a lower bound on the seconds of any plan.
 
     Parameters
     ----------
     facts
-        The problem with its durations.
+        Simulation tables of the problem, with its durations.
     noncompulsory_bytes
-        Bytes that every plan spills and reloads at least (a bound of the byte objective).
+        Lower bound on the bytes that any plan spills and reloads.
 
     Returns
     -------
     float
-        The largest of: all compute, after the least that must come in before the first step and
-        before the least that must go out after the last; all compulsory transfers of a channel,
-        the spilled and reloaded bytes added at the higher speed; and for each step what must come
-        in before it (or run before it), then it and all that follow it, then the last store; or
-        the stores of all that comes after it; and all compute and the reads that memory leaves no
-        room to hide (`hidden_reads_s`).
+        The largest of:
+
+        - all compute, after the least input time of the first step and before the least output
+          time of the last one;
+        - all compulsory transfers of a channel, plus the spilled and reloaded bytes at the higher
+          bandwidth;
+        - for each step, the inputs (or compute) required before it, then the step and all its
+          descendants, then the last store, or the stores of all its descendants;
+        - all compute, plus the reads that memory leaves no room to hide (`hidden_reads_s`).
     """
     problem, dma = facts.problem, facts.dma
     steps = problem.steps
@@ -42,7 +45,7 @@ def lower_bound(facts: SimulationTables, noncompulsory_bytes: float = 0) -> floa
     if dma.channels == 1:
         best = reads + writes + extra
     else:
-        # Each channel carries its own, and together they carry the extra bytes.
+        # Each channel carries its own transfers, and both together the additional bytes.
         best = max(reads, writes, (reads + writes + extra) / 2)
     runs = [s for s, step in enumerate(steps) if not step.load]
     if not runs:
@@ -58,7 +61,7 @@ def lower_bound(facts: SimulationTables, noncompulsory_bytes: float = 0) -> floa
     compute: Floats = seconds + below @ seconds
     out: Floats = stores + below @ stores
     first = min(float(inputs[s]) for s in runs if not above[s][~loads].any())
-    # Whatever follows a step ends with one that nothing follows.
+    # The last descendant of any step has no successors.
     last = [s for s in runs if not problem.descendants[s]]
     ends: Floats = np.full(n, np.inf)
     for s in last:
@@ -66,7 +69,7 @@ def lower_bound(facts: SimulationTables, noncompulsory_bytes: float = 0) -> floa
         follows[s] = True
         ends = np.where(follows, np.minimum(ends, stores[s]), ends)
     best = max(best, first + sum(facts.seconds) + min(float(stores[s]) for s in last))
-    # Whatever is spilled is reloaded, so that of the bytes of both half are reloads at least.
+    # Every spilled buffer is reloaded, so that at least half of these bytes are reloads.
     shown = sum(crowded_reads_s(facts)) + noncompulsory_bytes / 2 / dma.read_bytes_per_s
     best = max(best, sum(facts.seconds) + shown - sum(hidden_reads_s(facts)))
     start = [0.0] * n
@@ -90,10 +93,11 @@ def _matrix(masks: Sequence[int]) -> Floats:
 
 
 def hidden_reads_s(facts: SimulationTables) -> list[float]:
-    """Return the seconds of reading that the run of each step can hide at most.
+    """Return an upper bound on the seconds of reading that the run of each step can hide.
 
-    What comes in meanwhile is not what the step reads, so that it lies on chip beside the step's
-    working set until the step has ended: no more bytes come in than the memory has left.
+    Data read meanwhile is not an input of the step, so that it is on chip together with the step's
+    working set until the step ends: it cannot exceed the free capacity. Per step
+    ``min(seconds, max(0, capacity - working set) / read_bytes_per_s)``.
     """
     problem, speed = facts.problem, facts.dma.read_bytes_per_s
     return [
@@ -103,10 +107,10 @@ def hidden_reads_s(facts: SimulationTables) -> list[float]:
 
 
 def crowded_reads_s(facts: SimulationTables) -> list[float]:
-    """Return the seconds that each step's own reads take, latency aside, where they need room.
+    """Return the seconds of each step's own reads that need free space, without latency.
 
-    Not counted: inputs that nobody reads, several inputs in one load (one may be dropped at once),
-    and weights that pass through less scratch than they have bytes.
+    Excluded are inputs without readers, several inputs in one load (one may be dropped at once),
+    and weights that stream through scratch smaller than their size.
     """
     problem, speed = facts.problem, facts.dma.read_bytes_per_s
     seconds: list[float] = []
@@ -121,9 +125,9 @@ def crowded_reads_s(facts: SimulationTables) -> list[float]:
 
 
 def tail_s(facts: SimulationTables, among: int) -> float:
-    """Return the least time that goes by after the last of some steps, all others being done.
+    """Return the least time after the end of the last of some steps, all others being done.
 
-    The last one has no successor among them; what it owes is stored after it.
+    The last step has no successor among them; its outputs are stored after it.
     """
     problem = facts.problem
     return min(

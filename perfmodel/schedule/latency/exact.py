@@ -1,4 +1,4 @@
-"""The least makespan of small problems: branch and bound over plans, with dominance."""
+"""Least makespan of small problems: branch and bound over plans, with dominance."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from perfmodel.schedule.latency.bounds import (
 from perfmodel.schedule.latency.model import PlanActivity
 from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 
-# States kept for each combination of what is done.
-KEPT = 64
+# Maximum number of states stored for each combination of activities done.
+PROFILES = 64
 
 
 def exact(
@@ -32,24 +32,24 @@ def exact(
 ) -> Certified[tuple[PlanActivity, ...]]:
     """Search all plans: every order, every eviction, every sequence of transfers.
 
-    The answer is a plan better than the one to beat, or none; its bound is of both.
+    The answer is a plan better than the incumbent, or none; its bound holds for both.
 
     Parameters
     ----------
     facts
-        The problem, capacity and channels.
+        Simulation tables: problem, capacity and channels.
     beat_s
-        Makespan of a plan that is known.
+        Makespan of the incumbent.
     deadline, most_nodes
-        When to stop.
+        Limits at which the search stops.
 
     Notes
     -----
-    Without loss: a buffer is dropped as soon as its copy is under way and its last use before has
-    begun; nothing is dropped twice without a use between, nor what was loaded before its first use
-    where its reload asks for as much time and space; space that a state frees earlier, data that is
-    there earlier and channels that are free earlier never hurt, so that of two states with the same
-    things done, on chip and stored, one may make the other useless.
+    Without loss of generality: a buffer is dropped as soon as its store is in progress and its last
+    use before has begun; no buffer is dropped twice without a use in between, nor an input before
+    its first use if its reload takes as much time and space. Earlier space, data or channels never
+    hurt, so that of two states with the same activities done, and the same buffers on chip and
+    stored, one may dominate the other.
     """
     search = _LatencyBranchAndBound(facts, beat_s, deadline or Deadline(), most_nodes)
     answer = search.run((Simulation(facts), ()), lower_bound(facts))
@@ -60,7 +60,7 @@ _Node: TypeAlias = tuple[Simulation, tuple[PlanActivity, ...]]
 
 
 class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
-    """Depth first, the most promising first."""
+    """Depth-first search over plans, the most promising successor first."""
 
     depth_first = True
 
@@ -75,8 +75,8 @@ class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
         self.tails: dict[int, float] = {}
         self.hidden = hidden_reads_s(facts)
         self.crowded = crowded_reads_s(facts)
-        # After a step has begun: all compute that needs it and the last store; after it has ended:
-        # the stores of what needs it.
+        # After the start of a step: all compute that depends on it and the last store; after its
+        # end: the stores of its descendants.
         self.after_s: list[float] = []
         self.out_s: list[float] = []
         for s, step in enumerate(steps):
@@ -84,12 +84,12 @@ class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
             mask = facts.problem.descendants[s] | 1 << s
             compute = facts.seconds[s] + sum(facts.seconds[d] for d in later)
             self.after_s.append(compute + tail_s(facts, mask))
-            made = [t for d in later for t in steps[d].writes] + list(step.writes)
-            self.out_s.append(sum(facts.store_s[t] for t in made if t in facts.owed))
+            outputs = [t for d in later for t in steps[d].writes] + list(step.writes)
+            self.out_s.append(sum(facts.store_s[t] for t in outputs if t in facts.owed))
         self.seen: dict[tuple[object, ...], list[_Profile]] = {}
 
     def expand(self, node: _Node, bound: float) -> list[tuple[float, _Node]]:
-        """Return what one activity more leads to, the most promising last."""
+        """Return the states after one more activity, the most promising last."""
         sim, moves = node
         if sim.finished:
             self.incumbent.offer(moves, sim.end_s)
@@ -142,13 +142,13 @@ class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
         return bool(sim.issued >> self.facts.problem.maker[t] & 1)
 
     def _drops(self, sim: Simulation, move: PlanActivity) -> Iterator[tuple[PlanActivity, ...]]:
-        """Yield what may be dropped just after an activity: only then does it become possible."""
+        """Yield the drops that an activity makes possible, to be done just after it."""
         facts, i = self.facts, move.index
         if move.what == "run":
             step = facts.problem.steps[i]
             touched = (*facts.reads[i], *step.writes)
         elif move.what == "load":
-            # Where a reload asks for no less, the load might as well come when that does.
+            # If a reload takes as many resources, the load might as well come at its time.
             step = facts.problem.steps[i]
             dearer = len(step.writes) > 1 or step.scratch_bytes or step.stream_bytes
             touched = step.writes if dearer else ()
@@ -165,7 +165,7 @@ class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
             yield from combinations(able, count)
 
     def _bound(self, sim: Simulation) -> float:
-        """Return a time before which no plan that goes on from a state ends."""
+        """Return a lower bound on the end of all plans that continue from a state."""
         facts, now = self.facts, sim.now
         maker, steps = facts.problem.maker, facts.problem.steps
         left = self.everything & ~sim.issued
@@ -177,11 +177,11 @@ class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
         compute = reads = hidden = crowded = 0.0
         path = sim.end_s
         ends: dict[int, float] = {}
-        rest = left
-        while rest:
-            low = rest & -rest
+        remaining = left
+        while remaining:
+            low = remaining & -remaining
             s = low.bit_length() - 1
-            rest ^= low
+            remaining ^= low
             if s not in sim.fetched:
                 crowded += self.crowded[s]
             if steps[s].load:
@@ -212,7 +212,7 @@ class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
                 reads += facts.reload_s[t]
                 crowded += facts.sizes[t] / facts.dma.read_bytes_per_s
         writes = sum(facts.store_s[t] for t in facts.owed if t not in sim.copied)
-        # Reads that neither the step that runs nor those to come can hide.
+        # Reads that neither the running step nor later ones can hide.
         shown = max(0.0, crowded - hidden - max(0.0, engine - reading))
         path = max(path, engine + compute + max(shown, self.tails[runs]))
         if facts.dma.channels == 1:
@@ -224,17 +224,17 @@ class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
         stored = frozenset(sim.copied)
         streamed = frozenset(s for s in sim.fetched if not sim.issued >> s & 1)
         profile = _Profile(sim, sorted(resident), sorted(stored), sorted(streamed))
-        kept = self.seen.setdefault((sim.issued, resident, stored, streamed), [])
-        if any(other.beats(profile) for other in kept):
+        profiles = self.seen.setdefault((sim.issued, resident, stored, streamed), [])
+        if any(other.beats(profile) for other in profiles):
             return True
-        kept[:] = [other for other in kept if not profile.beats(other)]
-        if len(kept) < KEPT:
-            kept.append(profile)
+        profiles[:] = [other for other in profiles if not profile.beats(other)]
+        if len(profiles) < PROFILES:
+            profiles.append(profile)
         return False
 
 
 class _Profile:
-    """What of a state matters for what comes: times not before the last beginning, and space."""
+    """State as relevant to its future: times, not before the last start, and free space."""
 
     __slots__ = ("free", "now", "space", "times")
 
@@ -256,7 +256,7 @@ class _Profile:
         self.space = sim.releases
 
     def beats(self, other: _Profile) -> bool:
-        """Tell whether whatever follows the other may follow this one, no later."""
+        """Return whether every continuation of `other` is possible from this state, no later."""
         if self.now > other.now or any(a > b for a, b in zip(self.times, other.times, strict=True)):
             return False
         return all(

@@ -1,4 +1,4 @@
-"""The fastest and the most frugal schedules, and what fewest bytes cost in time."""
+"""Schedules of least latency and least energy, and their tradeoff with fewest bytes."""
 
 from __future__ import annotations
 
@@ -14,48 +14,54 @@ from perfmodel.schedule.latency.exact import exact
 from perfmodel.schedule.latency.improve import (
     RULES,
     Candidate,
-    Price,
     candidate,
     evicted,
     improve,
     known_plan,
     polish,
+    price_of,
     script_of,
     with_loads,
 )
-from perfmodel.schedule.latency.model import Dma, PlanActivity, Timeline
+from perfmodel.schedule.latency.model import (
+    SECONDS,
+    Dma,
+    PlanActivity,
+    ScheduleEnergyModel,
+    Timeline,
+)
 from perfmodel.schedule.latency.simulate import SimulationTables, simulate
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, replay
 
-# Up to so many steps the search over all plans is tried, for so many states without a deadline.
+# Maximum number of steps for the search over all plans, and number of states without a deadline.
 SMALL = 24
 NODES = 20_000
-# Tries of the local search without a deadline.
+# Number of local search tries without a deadline.
 TRIES = 400
-# With a deadline so many times as many states and tries: the clock is what stops them.
+# Factor on states and tries with a deadline, so that the clock is the effective limit.
 TIMED = 100
-# Of the time left, for each thing that others come after; for the first beam, which is quick.
+# Share of the remaining time for each phase but the last, and for the first beam, which is quick.
 SHARE = 0.5
 BEAM_SHARE = 0.2
-# Of the beam for few bytes that the search begins with where no schedule is given.
+# Width of the beam for few bytes that starts the search if no schedule is given.
 WIDTH = 20
-# Equal but for rounding: the same seconds are added up in different orders.
+# Relative tolerance for round-off: the same durations are summed in different orders.
 ROUNDING = 1 + 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class TimedPlan:
-    """A schedule and when everything in it happens.
+    """A schedule with its timed plan.
 
     Attributes
     ----------
     script
         Order and evictions.
     moves
-        The plan: what begins after what.
+        The plan: activities in the order of their starts.
     timeline
-        As `simulate` times it.
+        Timeline of the plan, by `simulate`.
     """
 
     script: Script
@@ -64,47 +70,17 @@ class TimedPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleEnergyModel:
-    """Energy of transfers and of time.
-
-    Attributes
-    ----------
-    read_j_per_byte, write_j_per_byte
-        Of what crosses the off-chip boundary.
-    static_w
-        Power that is drawn as long as the schedule lasts.
-    fixed_j
-        Energy that no schedule changes: arithmetic and on-chip accesses.
-    """
-
-    read_j_per_byte: float
-    write_j_per_byte: float
-    static_w: float = 0.0
-    fixed_j: float = 0.0
-
-    def __post_init__(self) -> None:
-        values = (self.read_j_per_byte, self.write_j_per_byte, self.static_w, self.fixed_j)
-        if not all(0 <= v < math.inf for v in values):
-            raise ValueError("energies and powers are finite and not negative")
-
-    @property
-    def price(self) -> Price:
-        """What a second and a byte cost, in joules."""
-        return Price(self.static_w, self.read_j_per_byte, self.write_j_per_byte)
-
-
-@dataclass(frozen=True, slots=True)
 class Tradeoff:
-    """The schedule of fewest bytes beside the fastest one.
+    """The schedule of fewest bytes and the fastest one.
 
     Attributes
     ----------
     fewest_bytes, fastest
         Both schedules, timed by the same rules.
     fewest_noncompulsory_bytes, fastest_noncompulsory_bytes
-        What each spills and reloads.
+        Bytes that each spills and reloads.
     bytes_proved
-        No schedule spills and reloads less than the first.
+        Whether no schedule spills and reloads fewer bytes than the first.
     """
 
     fewest_bytes: Certified[TimedPlan]
@@ -115,12 +91,12 @@ class Tradeoff:
 
     @property
     def gap_s(self) -> float:
-        """Seconds that fewest bytes take more than the fastest schedule."""
+        """Additional seconds of the schedule of fewest bytes over the fastest one."""
         return self.fewest_bytes.value - self.fastest.value
 
     @property
     def gap_bytes(self) -> int:
-        """Bytes that the fastest schedule moves more."""
+        """Additional bytes of the fastest schedule over the one of fewest bytes."""
         return self.fastest_noncompulsory_bytes - self.fewest_noncompulsory_bytes
 
 
@@ -135,48 +111,48 @@ def latency(
     bound_bytes: float = 0,
     seed: int = 0,
 ) -> Certified[TimedPlan]:
-    """Return a schedule of little makespan, with compute and transfers overlapped.
+    """Return a schedule of low makespan, with compute and transfers overlapped.
 
     Parameters
     ----------
     problem
-        Steps with ``seconds`` (compute) and ``stream_bytes`` (weights that come in).
+        Steps with ``seconds`` (compute) and ``stream_bytes`` (weights read from off chip).
     capacity_bytes
-        What the memory on chip holds.
+        Capacity of the on-chip memory.
     dma
-        The channels off chip.
+        Off-chip channels.
     deadline
-        When to stop; without one a fixed number of tries and states is spent.
+        Time at which to stop; without one a fixed number of tries and states is spent.
     scripts
-        Schedules to begin with, such as those of fewest bytes: the result is never slower than any.
-        Without any, a beam over orders and evictions of few bytes gives one.
+        Schedules to start from, such as those of fewest bytes: the result is never slower than any.
+        By default a beam over orders and evictions of few bytes provides one.
     plans
-        Plans to begin with, such as that for a smaller memory or slower channels, which fits here
-        and is no slower; the result is never slower than any. What does not fit is passed over.
+        Plans to start from, such as that for a smaller memory or slower channels, which fits here
+        and is no slower; the result is never slower than any. Plans that do not fit are ignored.
     bound_bytes
-        Bytes that every schedule spills and reloads at least; raises the bound.
+        Lower bound on the bytes that any schedule spills and reloads; strengthens the bound.
     seed
-        Of the local search.
+        Seed of the local search.
 
     Returns
     -------
     Certified
-        The value is the makespan; proved, it is the least over all orders, evictions and sequences
-        of transfers. The method is ``given``, ``beam``, ``greedy``, ``local search`` or ``exact``.
-        Without a plan where a step does not fit by itself.
+        The value is the makespan; if proved, it is the least over all orders, evictions and
+        sequences of transfers. The method is ``given``, ``beam``, ``greedy``, ``local search`` or
+        ``exact``. Without a plan if a step does not fit with nothing else resident.
 
     Notes
     -----
-    Candidates are timed as `perfmodel.schedule.latency.prefetch` has it: reads begin in the order
-    of need, as early as space allows. The best one goes through a local search over orders and
-    evictions; on small problems a branch and bound over all plans, in any order of transfers, ends
-    with the least makespan there is. The model is that of `perfmodel.schedule.latency.simulate`.
+    Candidates are timed by the rules of `perfmodel.schedule.latency.prefetch`: reads begin in the
+    order of need, as early as space allows. The best one is improved by a local search over orders
+    and evictions; on small problems a branch and bound over all plans, with any order of transfers,
+    returns the least makespan. The model is that of `perfmodel.schedule.latency.simulate`.
     """
     deadline = deadline or Deadline()
     facts = SimulationTables(problem, capacity_bytes, dma)
     bound = lower_bound(facts, bound_bytes)
-    known = [c for c in (known_plan(facts, moves, Price()) for moves in plans) if c is not None]
-    best, method, tries = _best(facts, scripts, known, Price(), deadline, bound, seed)
+    known = [c for c in (known_plan(facts, moves, SECONDS) for moves in plans) if c is not None]
+    best, method, tries = _best(facts, scripts, known, SECONDS, deadline, bound, seed)
     if best is None:
         return nothing(method, bound)
     answer = Certified(best.moves, best.makespan_s, bound, method, {"tries": tries, "states": 0})
@@ -198,11 +174,9 @@ def energy(
     bound_bytes: float = 0,
     seed: int = 0,
 ) -> Certified[TimedPlan]:
-    """Return a schedule of little energy: bytes off chip, and static power while it lasts.
+    """Return a schedule of low energy: off-chip transfers, plus static power times duration.
 
-    ``energy_j = read bytes x read_j_per_byte + written bytes x write_j_per_byte + static_w x
-    makespan + fixed_j``, over the candidates and the local search of `latency`; parameters are as
-    there.
+    Searches the candidates and the neighbourhood of `latency`, with the same parameters.
     """
     deadline = deadline or Deadline()
     facts = SimulationTables(problem, capacity_bytes, dma)
@@ -211,18 +185,13 @@ def energy(
         s.stream_bytes for s, streamed in zip(problem.steps, facts.streams, strict=True) if streamed
     )
     written = sum(facts.sizes[t] for t in facts.owed)
-    bound = (
-        power.fixed_j
-        + power.static_w * least_s
-        + power.read_j_per_byte * read
-        + power.write_j_per_byte * written
-        + min(power.read_j_per_byte, power.write_j_per_byte) * bound_bytes
-    )
-    best, method, _ = _best(facts, scripts, (), power.price, deadline, bound - power.fixed_j, seed)
+    spilled_j = min(power.read_j_per_byte, power.write_j_per_byte) * bound_bytes
+    bound = power.joules(least_s, read, written) + spilled_j
+    best, method, _ = _best(facts, scripts, (), power, deadline, bound, seed)
     if best is None:
         return nothing(method, bound)
     plan = _timed_plan(facts, best.moves)
-    joules = power.price.of(facts, plan.timeline.makespan_s, best.moves) + power.fixed_j
+    joules = price_of(facts, power, plan.timeline.makespan_s, best.moves)
     return Certified(plan, joules, bound, method)
 
 
@@ -234,17 +203,17 @@ def tradeoff(
     *,
     fewest: Certified[Script] | None = None,
 ) -> Tradeoff | None:
-    """Return the schedule of fewest bytes beside the fastest one.
+    """Return the schedule of fewest bytes and the fastest one.
 
     Parameters
     ----------
     fewest
-        The outcome for bytes, where it is known; else it is sought, for half of the time.
+        The outcome for bytes, if known; by default half of the time is spent on it.
 
     Returns
     -------
     Tradeoff or None
-        None where a step does not fit by itself.
+        None if a step does not fit with nothing else resident.
     """
     deadline = deadline or Deadline()
     if fewest is None:
@@ -255,7 +224,7 @@ def tradeoff(
     if fewest.solution is None:
         return None
     facts = SimulationTables(problem, capacity_bytes, dma)
-    of_bytes = candidate(facts, fewest.solution, Price())
+    of_bytes = candidate(facts, fewest.solution, SECONDS)
     if of_bytes is None:
         return None
     fastest = latency(
@@ -280,7 +249,7 @@ def tradeoff(
 def _timed_plan(facts: SimulationTables, moves: tuple[PlanActivity, ...]) -> TimedPlan:
     timeline = simulate(facts.problem, moves, facts.capacity_bytes, facts.dma)
     script = script_of(moves)
-    replay(facts.problem, script, facts.capacity_bytes)  # the plan is a schedule like any other
+    replay(facts.problem, script, facts.capacity_bytes)  # raises if it is invalid
     return TimedPlan(script, moves, timeline)
 
 
@@ -288,19 +257,19 @@ def _best(
     facts: SimulationTables,
     scripts: Iterable[Script],
     known: Iterable[Candidate],
-    price: Price,
+    price: ScheduleEnergyModel,
     deadline: Deadline,
     bound: float,
     seed: int,
 ) -> tuple[Candidate | None, str, int]:
-    """Return the cheapest candidate after the local search, what found it, and the tries."""
+    """Return the cheapest candidate after local search, the method that found it, and the tries."""
     problem, capacity = facts.problem, facts.capacity_bytes
     best = min(known, key=lambda c: c.price, default=None)
     method = "given"
     for name, script in _scripts(problem, capacity, scripts, deadline):
-        found = candidate(facts, script, price)
-        if found is not None and (best is None or found.price < best.price):
-            best, method = found, name
+        better = candidate(facts, script, price)
+        if better is not None and (best is None or better.price < best.price):
+            best, method = better, name
         if best is not None and name != "given" and deadline.passed():
             break
     if best is None:
@@ -310,7 +279,7 @@ def _best(
         tries = TRIES * _patience(deadline)
         better = improve(facts, best, price, deadline.within(SHARE * deadline.left()), tries, seed)
         if len(problem.steps) <= SMALL:
-            deadline = deadline.within(SHARE * deadline.left())  # the rest is for the proof
+            deadline = deadline.within(SHARE * deadline.left())  # the remainder is for the proof
         better = polish(facts, better, price, deadline, tries, seed)
         if better.price < best.price:
             best, method = better, "local search"
@@ -322,20 +291,20 @@ def _patience(deadline: Deadline) -> int:
 
 
 def _scripts(
-    problem: Problem, capacity: int, given: Iterable[Script], deadline: Deadline
+    problem: Problem, capacity: int, known: Iterable[Script], deadline: Deadline
 ) -> Iterable[tuple[str, Script]]:
     none = True
-    for script in given:
+    for script in known:
         none = False
         yield "given", script
     if none and not deadline.passed():
-        # Few bytes are a good beginning.
+        # A schedule of few bytes is a good start.
         from perfmodel.schedule.exact import beam
 
         allowed = deadline.within(BEAM_SHARE * deadline.left())
-        found = beam(problem, capacity, WIDTH, allowed)
-        if found.solution is not None:
-            yield "beam", found.solution
+        better = beam(problem, capacity, WIDTH, allowed)
+        if better.solution is not None:
+            yield "beam", better.solution
     for _, order in orders(problem):
         late = with_loads(problem, [s for s in order if not problem.steps[s].load])
         for rule in RULES:

@@ -1,4 +1,4 @@
-"""Better scripts by local search: steps moved, other buffers evicted, the plan timed each time."""
+"""Local search over scripts: steps moved, evictions changed, with the plan timed each time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.latency.model import PlanActivity
+from perfmodel.schedule.latency.model import SECONDS, PlanActivity, ScheduleEnergyModel
 from perfmodel.schedule.latency.prefetch import timed
 from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 from perfmodel.schedule.problem import Problem
@@ -21,30 +21,8 @@ RULES: tuple[Rule, ...] = ("far", "copied", "small")
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """What a plan costs: a price per second, a byte read and a byte written.
-
-    Bytes that any plan moves are part of it, so that a price in joules is an energy.
-    """
-
-    per_s: float = 1.0
-    per_read_byte: float = 0.0
-    per_written_byte: float = 0.0
-
-    def of(
-        self, facts: SimulationTables, makespan_s: float, moves: Iterable[PlanActivity]
-    ) -> float:
-        """Return the price of a plan."""
-        if not (self.per_read_byte or self.per_written_byte):
-            return self.per_s * makespan_s
-        read, written = moved_bytes(facts, moves)
-        bytes_price = self.per_read_byte * read + self.per_written_byte * written
-        return self.per_s * makespan_s + bytes_price
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A script, its plan and what it costs."""
+    """A script with its plan, makespan and price."""
 
     script: Script
     moves: tuple[PlanActivity, ...]
@@ -52,8 +30,19 @@ class Candidate:
     price: float
 
 
+def price_of(
+    facts: SimulationTables,
+    price: ScheduleEnergyModel,
+    makespan_s: float,
+    moves: Iterable[PlanActivity],
+) -> float:
+    """Return the price of a plan in seconds or joules."""
+    read_and_written = (0, 0) if price is SECONDS else moved_bytes(facts, moves)
+    return price.joules(makespan_s, *read_and_written)
+
+
 def moved_bytes(facts: SimulationTables, moves: Iterable[PlanActivity]) -> tuple[int, int]:
-    """Return the bytes that a plan reads and writes off chip."""
+    """Return the bytes that a plan reads from and writes to off-chip memory."""
     read = written = 0
     for move in moves:
         match move.what:
@@ -70,29 +59,31 @@ def moved_bytes(facts: SimulationTables, moves: Iterable[PlanActivity]) -> tuple
     return read, written
 
 
-def candidate(facts: SimulationTables, script: Script, price: Price) -> Candidate | None:
-    """Return a script with the plan that the rules of `prefetch` give it."""
-    found = timed(facts, script)
-    if found is None:
+def candidate(
+    facts: SimulationTables, script: Script, price: ScheduleEnergyModel
+) -> Candidate | None:
+    """Return a script with its plan by the rules of `prefetch`; None if stores deadlock."""
+    timing = timed(facts, script)
+    if timing is None:
         return None
-    makespan, moves = found
-    return Candidate(script, moves, makespan, price.of(facts, makespan, moves))
+    makespan, moves = timing
+    return Candidate(script, moves, makespan, price_of(facts, price, makespan, moves))
 
 
 def known_plan(
-    facts: SimulationTables, moves: tuple[PlanActivity, ...], price: Price
+    facts: SimulationTables, moves: tuple[PlanActivity, ...], price: ScheduleEnergyModel
 ) -> Candidate | None:
-    """Return a plan as a candidate, or None where it does not fit or is none."""
+    """Return a plan as a candidate, or None if it is invalid or does not fit."""
     end = _end(facts, moves, math.inf)
     if end == math.inf:
         return None
-    return Candidate(script_of(moves), moves, end, price.of(facts, end, moves))
+    return Candidate(script_of(moves), moves, end, price_of(facts, price, end, moves))
 
 
 def script_of(moves: Iterable[PlanActivity]) -> Script:
     """Return the order and evictions of a plan.
 
-    Reloads come later in a script than in a plan, never earlier, so that the script fits where the
+    Reloads come later in a script than in a plan, never earlier, so that the script fits if the
     plan does.
     """
     order: list[int] = []
@@ -117,15 +108,15 @@ def evicted(
     rule: Rule = "far",
     preferred: Set[Gap] = frozenset(),
 ) -> Script | None:
-    """Return an order with buffers evicted where it does not fit.
+    """Return a script of an order, with buffers evicted whenever it does not fit.
 
     Parameters
     ----------
     rule
-        What goes first: ``far``, what is read again last (Belady); ``copied``, what has a copy off
-        chip; ``small``, the smallest buffer that is enough, or else the largest.
+        Eviction rule: ``far``, the buffer with the farthest next use (Belady); ``copied``, one with
+        a copy off chip; ``small``, the smallest sufficient buffer, else the largest.
     preferred
-        Buffers, with the reads still to come, that go before all others.
+        Buffers, each with its number of remaining reads, to evict before all others.
     """
     sizes = [b.size_bytes for b in problem.buffers]
     uses: list[list[int]] = [[] for _ in sizes]
@@ -134,12 +125,12 @@ def evicted(
             uses[t].append(k)
     copied = [b.stored for b in problem.buffers]
     resident: set[int] = set()
-    held = 0
+    occupied = 0
     evictions: list[tuple[int, ...]] = []
     for s in order:
         step = problem.steps[s]
         missing = [t for t in dict.fromkeys(step.reads) if t not in resident]
-        over = held + sum(sizes[t] for t in missing) + problem.growth_bytes[s] - capacity_bytes
+        over = occupied + sum(sizes[t] for t in missing) + problem.growth_bytes[s] - capacity_bytes
         out: list[int] = []
         if over > 0:
             others = resident.difference(step.reads)
@@ -173,24 +164,24 @@ def evicted(
         for t in dict.fromkeys(step.reads):
             uses[t].pop()
         resident = {t for t in resident if uses[t]}
-        held = sum(sizes[t] for t in resident)
+        occupied = sum(sizes[t] for t in resident)
     return Script(tuple(order), tuple(evictions))
 
 
 def improve(
     facts: SimulationTables,
     start: Candidate,
-    price: Price,
+    price: ScheduleEnergyModel,
     deadline: Deadline,
     most_tries: int,
     seed: int = 0,
 ) -> Candidate:
-    """Return the cheapest plan that moving single steps about has led to.
+    """Return the cheapest plan found by moving single steps or changing evictions.
 
-    A random step goes to a random place among those that its predecessors and successors leave it
-    (mostly near), or another buffer is to be evicted; evictions are decided anew, those of the
-    plan at hand preferred or by one of three rules; and the plan is kept if it costs no more. The
-    sequence of tries depends on the seed only.
+    A random step moves to a random position between its predecessors and successors (mostly a near
+    one), or another buffer becomes a preferred eviction; evictions are then chosen again, with
+    those of the current plan preferred or by one of three rules; the plan is accepted if it costs
+    no more. The sequence of tries depends on the seed only.
     """
     problem = facts.problem
     rng = random.Random(seed)
@@ -212,9 +203,9 @@ def improve(
         script = evicted(problem, with_loads(problem, tried), facts.capacity_bytes, rule, wanted)
         if script is None or script == here.script:
             continue
-        found = candidate(facts, script, price)
-        if found is not None and found.price <= here.price:
-            here, order, gaps = found, tried, gaps_of(problem, script)
+        timed_plan = candidate(facts, script, price)
+        if timed_plan is not None and timed_plan.price <= here.price:
+            here, order, gaps = timed_plan, tried, gaps_of(problem, script)
             if here.price < best.price:
                 best = here
     return best
@@ -223,15 +214,15 @@ def improve(
 def polish(
     facts: SimulationTables,
     start: Candidate,
-    price: Price,
+    price: ScheduleEnergyModel,
     deadline: Deadline,
     most_tries: int,
     seed: int = 0,
 ) -> Candidate:
-    """Return the cheapest plan that moving single activities of a plan has led to.
+    """Return the cheapest plan found by moving single activities of a plan.
 
-    A random activity, mostly a transfer or a drop, begins earlier or later among the others; the
-    plan is kept if it is one and costs no more.
+    A random activity, mostly a transfer or a drop, moves earlier or later in the sequence; the plan
+    is accepted if it is valid and costs no more.
     """
     rng = random.Random(seed)
     here = list(start.moves)
@@ -253,11 +244,11 @@ def polish(
         return start
     moves = tuple(here)
     script = script_of(moves)
-    return Candidate(script, moves, makespan, price.of(facts, makespan, moves))
+    return Candidate(script, moves, makespan, price_of(facts, price, makespan, moves))
 
 
 def _end(facts: SimulationTables, moves: Iterable[PlanActivity], most: float) -> float:
-    """Return the makespan of a plan, or infinity where it is none or takes longer."""
+    """Return the makespan of a plan, or infinity if it is invalid or longer than `most`."""
     simulation = Simulation(facts)
     try:
         for move in moves:
@@ -270,22 +261,22 @@ def _end(facts: SimulationTables, moves: Iterable[PlanActivity], most: float) ->
 
 
 def _moved(problem: Problem, order: list[int], rng: random.Random) -> list[int]:
-    """Return an order with one step elsewhere, mostly near."""
+    """Return an order with one step moved, mostly to a near position."""
     k = rng.randrange(len(order))
     s = order[k]
-    rest = order[:k] + order[k + 1 :]
-    first = max((i + 1 for i, r in enumerate(rest) if problem.ancestors[s] >> r & 1), default=0)
+    others = order[:k] + order[k + 1 :]
+    first = max((i + 1 for i, r in enumerate(others) if problem.ancestors[s] >> r & 1), default=0)
     last = min(
-        (i for i, r in enumerate(rest) if problem.descendants[s] >> r & 1), default=len(rest)
+        (i for i, r in enumerate(others) if problem.descendants[s] >> r & 1), default=len(others)
     )
     if rng.random() < 0.7:
         first, last = max(first, k - 4), min(last, k + 4)
     at = rng.randint(first, last)
-    return [*rest[:at], s, *rest[at:]]
+    return [*others[:at], s, *others[at:]]
 
 
 def _some_gap(problem: Problem, gaps: set[Gap], rng: random.Random) -> Gap:
-    """Return one of the gaps, or a new one."""
+    """Return one of the gaps, or a random new one."""
     if gaps and rng.random() < 0.5:
         return rng.choice(sorted(gaps))
     t = rng.randrange(len(problem.buffers))
@@ -293,7 +284,7 @@ def _some_gap(problem: Problem, gaps: set[Gap], rng: random.Random) -> Gap:
 
 
 def gaps_of(problem: Problem, script: Script) -> set[Gap]:
-    """Return what a script evicts: buffers, each with the number of its reads still to come."""
+    """Return the evictions of a script: buffers, each with its number of remaining reads."""
     left = [len(r) for r in problem.readers]
     gaps: set[Gap] = set()
     for s, out in zip(script.order, script.evictions, strict=True):

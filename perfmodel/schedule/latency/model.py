@@ -1,11 +1,11 @@
-"""What moves and runs when off-chip transfers go on beside compute: the words of the model."""
+"""Data model of schedules with overlapped transfers: channels, energy, plan and timeline."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from perfmodel.schedule.problem import Problem
 
@@ -19,18 +19,19 @@ class Dma:
     Attributes
     ----------
     read_bytes_per_s, write_bytes_per_s
-        Speeds on to the chip and off it; infinity is allowed.
+        Bandwidths to and from the chip; infinity is allowed.
     latency_s
-        Time that each transfer takes whatever its size.
+        Fixed time of each transfer, independent of its size.
     channels
-        1: reads and writes take turns; 2: one channel reads while another writes.
+        1: reads and writes share one channel; 2: one channel each for reads and writes.
     double_buffered
-        Whether what a step streams (its weights) may come in while earlier steps still run.
+        Whether the streamed data of a step (its weights) may arrive while earlier steps still run.
 
     Raises
     ------
     ValueError
-        A speed that is not positive, a negative latency, or another number of channels.
+        A bandwidth that is not positive, a negative latency, or a number of channels other than 1,
+        2.
     """
 
     read_bytes_per_s: float
@@ -48,12 +49,49 @@ class Dma:
             raise ValueError(f"one channel, or one each way: {self.channels} were asked for")
 
     def read_s(self, size_bytes: int) -> float:
-        """Return the seconds that a read takes; nothing to read takes none."""
+        """Return ``latency_s + size_bytes / read_bytes_per_s`` in seconds; 0 for zero bytes."""
         return self.latency_s + size_bytes / self.read_bytes_per_s if size_bytes else 0.0
 
     def write_s(self, size_bytes: int) -> float:
-        """Return the seconds that a write takes; nothing to write takes none."""
+        """Return ``latency_s + size_bytes / write_bytes_per_s`` in seconds; 0 for zero bytes."""
         return self.latency_s + size_bytes / self.write_bytes_per_s if size_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleEnergyModel:
+    """Energy of transfers and of time.
+
+    ``energy_j = read bytes x read_j_per_byte + written bytes x write_j_per_byte + static_w x
+    seconds + fixed_j``
+
+    Attributes
+    ----------
+    read_j_per_byte, write_j_per_byte
+        Energy per byte across the off-chip boundary.
+    static_w
+        Static power over the duration of the schedule, in watts.
+    fixed_j
+        Energy independent of the schedule: arithmetic and on-chip accesses.
+    """
+
+    read_j_per_byte: float
+    write_j_per_byte: float
+    static_w: float = 0.0
+    fixed_j: float = 0.0
+
+    def __post_init__(self) -> None:
+        values = (self.read_j_per_byte, self.write_j_per_byte, self.static_w, self.fixed_j)
+        if not all(0 <= v < math.inf for v in values):
+            raise ValueError("energies and powers are finite and not negative")
+
+    def joules(self, seconds: float, read_bytes: float, written_bytes: float) -> float:
+        """Return the energy of a schedule in joules, by the formula of the class."""
+        transfers = self.read_j_per_byte * read_bytes + self.write_j_per_byte * written_bytes
+        return self.fixed_j + transfers + self.static_w * seconds
+
+
+#: Price with which the "energy" of a schedule is its duration in seconds.
+SECONDS: Final = ScheduleEnergyModel(0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +101,11 @@ class PlanActivity:
     Attributes
     ----------
     what
-        ``run`` a step on the engine; ``load`` the network input of a load step; ``stream`` what a
-        step needs from off chip (its weights); ``store`` a buffer off chip; ``drop`` one that has
-        a copy there; ``reload`` one that was dropped.
+        ``run`` a step on the engine; ``load`` the network input of a load step; ``stream`` the
+        off-chip data of a step (its weights); ``store`` a buffer off chip; ``drop`` a buffer that
+        has a copy off chip; ``reload`` a dropped buffer.
     index
-        The step (``run``, ``load``, ``stream``) or the buffer (the others).
+        Index of the step (``run``, ``load``, ``stream``) or of the buffer (the others).
     """
 
     what: What
@@ -76,12 +114,12 @@ class PlanActivity:
 
 @dataclass(frozen=True, slots=True)
 class TimelineActivity:
-    """When an activity took place.
+    """An activity with its start and end.
 
     Attributes
     ----------
     where
-        ``compute``, ``dma`` (one channel), ``dma read`` or ``dma write`` (two).
+        Resource: ``compute``, ``dma`` (one channel), ``dma read`` or ``dma write`` (two).
     """
 
     what: What
@@ -95,16 +133,16 @@ class TimelineActivity:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What a plan does over time.
+    """Timed activities of a plan.
 
     Attributes
     ----------
     rows
-        Activities in the order in which they begin.
+        Activities in order of their starts.
     makespan_s
-        From the first transfer to the end of the last step or store.
+        Time from the first transfer to the end of the last step or store.
     peak_bytes
-        Most bytes on chip at any time.
+        Peak of the bytes on chip.
     """
 
     rows: tuple[TimelineActivity, ...]
@@ -113,26 +151,26 @@ class Timeline:
 
     @property
     def compute_s(self) -> float:
-        """Seconds that the engine works."""
+        """Busy seconds of the engine."""
         return sum(r.end_s - r.start_s for r in self.rows if r.where == "compute")
 
     @property
     def dma_s(self) -> float:
-        """Seconds that the channels work, added up."""
+        """Busy seconds of the channels, summed."""
         return sum(r.end_s - r.start_s for r in self.rows if r.where != "compute")
 
     @property
     def exposed_s(self) -> float:
-        """Seconds of the makespan in which the engine waits."""
+        """Seconds of the makespan in which the engine is idle."""
         return self.makespan_s - self.compute_s
 
     @property
     def offchip_bytes(self) -> int:
-        """Bytes moved either way: compulsory ones, spills and reloads."""
+        """Bytes transferred in both directions: compulsory ones, spills and reloads."""
         return sum(r.bytes for r in self.rows)
 
     def noncompulsory_bytes(self, problem: Problem) -> int:
-        """Bytes of it that are spilled or reloaded: what a byte-optimal schedule minimises."""
+        """Return the bytes spilled or reloaded, the metric of a byte-optimal schedule."""
         must = owed(problem)
         return sum(
             r.bytes
@@ -142,28 +180,14 @@ class Timeline:
 
     def to_json(self) -> Mapping[str, Any]:
         """Return the timeline as plain lists and numbers."""
-        return {
-            "makespan_s": self.makespan_s,
-            "compute_s": self.compute_s,
-            "dma_s": self.dma_s,
-            "offchip_bytes": self.offchip_bytes,
-            "peak_bytes": self.peak_bytes,
-            "rows": [
-                {
-                    "what": r.what,
-                    "name": r.name,
-                    "where": r.where,
-                    "start_s": r.start_s,
-                    "end_s": r.end_s,
-                    "bytes": r.bytes,
-                }
-                for r in self.rows
-            ],
-        }
+        names = ("makespan_s", "compute_s", "dma_s", "offchip_bytes", "peak_bytes")
+        columns = ("what", "name", "where", "start_s", "end_s", "bytes")
+        rows = [{name: getattr(row, name) for name in columns} for row in self.rows]
+        return {**{name: getattr(self, name) for name in names}, "rows": rows}
 
 
 def owed(problem: Problem) -> frozenset[int]:
-    """Return the buffers that have to be stored once: outputs, not what was loaded."""
+    """Return the buffers that must be stored once: outputs that were not loaded."""
     loaded = {t for s in problem.steps if s.load for t in s.writes}
     return frozenset(
         t

@@ -1,4 +1,4 @@
-"""From a script to a plan: transfers as early as space allows, in the order of need."""
+"""Conversion of a script into a plan: transfers as early as space allows, in order of need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfmodel.schedule.script import Script
 
 @dataclass(slots=True)
 class _Fetch:
-    """A read, the position of the step that needs it, and the space that it takes till then."""
+    """A read, the position of the step that needs it, and the space it occupies until then."""
 
     need: int
     move: PlanActivity
@@ -30,42 +30,44 @@ def prefetch(
     problem
         Steps with ``seconds`` and ``stream_bytes``.
     script
-        Order and evictions; when the transfers take place is decided here.
+        Order and evictions; the times of transfers are decided here.
 
     Returns
     -------
     tuple of Move or None
-        None where outputs that wait for their store block every step.
+        None if outputs that wait for their store block every step.
 
     Notes
     -----
     Reads (inputs, streams, reloads) begin in the order in which steps need them, each as soon as
-    the channel is free and the steps before the one that needs it have room for it. Stores of
-    evicted buffers are ordered among the reads by the step that needs the space. Stores of outputs
-    come as soon as there is nothing more urgent, or (tried too) only when nothing else can go on.
+    the channel is free and the steps before its reader leave enough space. Stores of evicted
+    buffers are ordered among the reads by the step that needs their space. Stores of outputs run
+    whenever nothing is more urgent, or (the alternative rule) only when nothing else can proceed.
     """
-    found = timed(SimulationTables(problem, capacity_bytes, dma), script)
-    return found[1] if found else None
+    plan = timed(SimulationTables(problem, capacity_bytes, dma), script)
+    return plan[1] if plan else None
 
 
 def timed(facts: SimulationTables, script: Script) -> tuple[float, tuple[PlanActivity, ...]] | None:
     """Return the least makespan of a script by the rules of `prefetch`, and its plan."""
     best: tuple[float, tuple[PlanActivity, ...]] | None = None
     for lazy in (False, True) if facts.owed else (False,):
-        found = _PrefetchPlanner(facts, script, lazy).build()
-        if found is not None and (best is None or found[0] < best[0]):
-            best = found
+        plan = _PrefetchPlanner(facts, script, lazy).build()
+        if plan is not None and (best is None or plan[0] < best[0]):
+            best = plan
     return best
 
 
 class _PrefetchPlanner:
+    """Planner of the transfers of a script, with eager or lazy stores of outputs."""
+
     def __init__(self, facts: SimulationTables, script: Script, lazy_stores: bool) -> None:
         self.facts = facts
         self.lazy_stores = lazy_stores
         steps = facts.problem.steps
         self.runs = [s for s in script.order if not steps[s].load]
         self.count = len(self.runs)
-        # Evictions before a load are evictions before the next step that runs.
+        # Evictions before a load are moved to the next step that runs.
         evicted: list[set[int]] = [set() for _ in range(self.count + 1)]
         at = 0
         for s, out in zip(script.order, script.evictions, strict=True):
@@ -74,9 +76,9 @@ class _PrefetchPlanner:
         self.sim = Simulation(facts)
         self.moves: list[PlanActivity] = []
         self.next = 0
-        self.held = [0] * self.count
+        self.occupied = [0] * self.count
         self.fetches: list[_Fetch] = []
-        self.stores: dict[int, int] = {}  # buffer -> position of the step that needs its place
+        self.stores: dict[int, int] = {}  # buffer -> position of the step needing its space
         self.drops: dict[int, list[int]] = {}  # buffer -> positions of the last use before
         self._plan_stays(evicted)
         self.fetches.sort(key=lambda f: f.need)
@@ -89,21 +91,21 @@ class _PrefetchPlanner:
             for t in facts.reads[s]:
                 uses[t].append(k)
             written = sum(facts.sizes[t] for t in steps[s].writes)
-            self.held[k] += facts.problem.growth_bytes[s] - written
+            self.occupied[k] += facts.problem.growth_bytes[s] - written
             if facts.streams[s]:
                 self.fetches.append(_Fetch(k, PlanActivity("stream", s), steps[s].scratch_bytes))
         outs: dict[int, list[int]] = {}
         for k, some in enumerate(evicted):
             for t in some:
                 outs.setdefault(t, []).append(k)
-        made = {t: k for k, s in enumerate(self.runs) for t in steps[s].writes}
+        available = {t: k for k, s in enumerate(self.runs) for t in steps[s].writes}
         for s, step in enumerate(steps):
             if step.load:
                 needs = [uses[t][0] for t in step.writes if uses[t]]
                 first = min(needs, default=self.count)
                 self.fetches.append(_Fetch(first, PlanActivity("load", s), facts.growth[s]))
-                made.update(dict.fromkeys(step.writes, first))
-        for t, begin in made.items():
+                available.update(dict.fromkeys(step.writes, first))
+        for t, begin in available.items():
             if t in facts.owed:
                 self.stores[t] = self.count
             start = begin
@@ -113,7 +115,7 @@ class _PrefetchPlanner:
                 cut = [k for k in cuts if last < k <= use]
                 if cut and (last > begin or use > begin):
                     self._stay(t, start, last)
-                    if t not in facts.given:
+                    if t not in facts.stored_before:
                         self.stores[t] = min(self.stores.get(t, self.count), cut[0])
                     self.drops.setdefault(t, []).append(last)
                     self.fetches.append(_Fetch(use, PlanActivity("reload", t), facts.sizes[t]))
@@ -123,9 +125,10 @@ class _PrefetchPlanner:
 
     def _stay(self, t: int, first: int, last: int) -> None:
         for k in range(first, min(last + 1, self.count)):
-            self.held[k] += self.facts.sizes[t]
+            self.occupied[k] += self.facts.sizes[t]
 
     def build(self) -> tuple[float, tuple[PlanActivity, ...]] | None:
+        """Return the makespan and the plan; None if stores deadlock."""
         sim = self.sim
         while self.next < self.count or self.fetched < len(self.fetches) or self.stores:
             best: tuple[float, int, int, PlanActivity] | None = None
@@ -159,12 +162,12 @@ class _PrefetchPlanner:
         )
 
     def _fits(self, fetch: _Fetch) -> bool:
-        """Tell whether the next read can begin and the steps before its reader have room for it."""
+        """Return whether the next read fits, with space left for the steps before its reader."""
         move, t = fetch.move, fetch.move.index
         if move.what == "reload" and (t in self.sim.ready or t not in self.sim.copied):
             return False
         room = self.facts.capacity_bytes - fetch.size
-        return all(self.held[k] <= room for k in range(self.next, min(fetch.need, self.count)))
+        return all(self.occupied[k] <= room for k in range(self.next, min(fetch.need, self.count)))
 
     def _issue(self, move: PlanActivity) -> None:
         self.sim.issue(move)
@@ -182,10 +185,10 @@ class _PrefetchPlanner:
             fetch = self.fetches[self.fetched]
             self.fetched += 1
             for k in range(self.next, min(fetch.need, self.count)):
-                self.held[k] += fetch.size
+                self.occupied[k] += fetch.size
 
     def _keep(self, t: int) -> None:
-        """Forget an eviction whose store had not begun when the buffer was read again."""
+        """Cancel an eviction whose store had not begun when the buffer was read again."""
         due = self.drops.get(t)
         if not due or due[0] >= self.next:
             return

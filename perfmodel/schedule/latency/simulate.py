@@ -1,25 +1,25 @@
-"""The model of latency: a plan is a sequence of activities, each begun as early as may be.
+"""Definition of latency: a plan is a sequence of activities, each begun as early as possible.
 
-A plan names activities in the order in which they begin. Each begins when
+A plan lists activities in the order of their starts. Each begins when
 
-- the one before it in the plan has begun;
-- what it runs on is free: the engine for a ``run``, a DMA channel for the others (and for a
-  ``stream`` that is not double buffered the engine as well);
-- its data is there: for a ``run`` all that it reads (made, loaded or reloaded) and what it streams;
-  for a ``store`` what it writes out; for a ``reload`` the copy off chip, whose store has ended;
-- its space is free: a ``run`` takes the bytes of what it writes and of its scratch (in one place
-  with what it takes over, whose store has ended if it is an output or a store had begun), a
-  ``load`` those of what it writes and of its scratch, a ``reload`` those of its buffer, a
-  ``stream`` the scratch of its step, which then holds it until the step has ended.
+- its predecessor in the plan has begun;
+- its resource is free: the engine for a ``run``, a DMA channel for the others (and for a
+  ``stream`` without double buffering the engine as well);
+- its data is available: for a ``run`` its inputs (computed, loaded or reloaded) and its streamed
+  data; for a ``store`` the buffer to write; for a ``reload`` the copy off chip, after its store;
+- its space is free: a ``run`` needs the bytes of its outputs and scratch (sharing the place of the
+  buffer it takes over, whose store has ended if it is an output or a store had begun), a ``load``
+  those of its output and scratch, a ``reload`` those of its buffer, a ``stream`` the scratch of
+  its step, which then holds it until the step has ended.
 
-Space is given back when a step ends (its scratch, and buffers that nobody reads any more, unless
-they are outputs whose store has not ended), and when what was dropped is stored and no longer read.
-A ``drop`` takes no time: what reads the buffer afterwards needs a ``reload`` first.
+Space is released when a step ends (its scratch, and buffers without remaining readers, unless they
+are outputs whose store has not ended), and when a dropped buffer is stored and no longer read. A
+``drop`` takes no time: later readers of the buffer need a ``reload`` first.
 
-Every way of timing the activities has a plan that is no slower: list them as they begin. And with a
-faster engine or channel, or more space, every activity of a plan begins no later: what was free,
-there and begun at a time still is. So the least makespan over plans is that over all timings, and
-it never grows with bandwidth or capacity.
+Every feasible timing of the activities has a plan that is no slower: list them in the order of
+their starts. With a faster engine or channel, or more space, every activity of a plan begins no
+later, since every condition of its start is met no later. Hence the least makespan over plans is
+the least over all timings, and it is monotone in bandwidth and capacity.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from perfmodel.schedule.problem import Problem
 
 
 class SimulationTables:
-    """What a simulation looks up: sizes, readers, durations."""
+    """Precomputed tables of a simulation: sizes, readers, durations."""
 
     def __init__(self, problem: Problem, capacity_bytes: int, dma: Dma) -> None:
         self.problem = problem
@@ -44,11 +44,11 @@ class SimulationTables:
         self.reads = [tuple(dict.fromkeys(s.reads)) for s in steps]
         self.readers = [len(r) for r in problem.readers]
         self.owed = owed(problem)
-        self.given = frozenset(
+        self.stored_before = frozenset(
             t for t, b in enumerate(problem.buffers) if b.stored and t not in self.owed
         )
         self.streams = [bool(s.stream_bytes) and not s.load for s in steps]
-        # What a streamed step takes for itself: its scratch is taken by the stream.
+        # Bytes that a run allocates: the scratch of a streamed step is allocated by the stream.
         self.growth = [
             grown - (s.scratch_bytes if self.streams[i] else 0)
             for i, (s, grown) in enumerate(zip(steps, problem.growth_bytes, strict=True))
@@ -57,7 +57,7 @@ class SimulationTables:
         self.load_bytes = [
             sum(self.sizes[t] for t in s.writes) + s.stream_bytes if s.load else 0 for s in steps
         ]
-        # Seconds of the read that a step brings with it.
+        # Seconds of the read that belongs to a step (load or stream).
         self.fetch_s = [
             dma.read_s(n if s.load else s.stream_bytes)
             for s, n in zip(steps, self.load_bytes, strict=True)
@@ -72,18 +72,18 @@ class SimulationTables:
 
 
 class Simulation:
-    """The state of the machine after the activities that have begun so far.
+    """State of the machine after the activities begun so far.
 
     Attributes
     ----------
     now
-        When the last activity began; none that follows begins earlier.
+        Start of the last activity; later ones begin no earlier.
     engine, reading, writing
-        When the engine and the channels are free.
+        Times at which the engine and the channels are free.
     ready
-        When each buffer on chip can be read; absent ones have no entry.
+        Time at which each buffer on chip can be read; absent ones have no entry.
     copied
-        When the copy off chip of each buffer exists, where one exists or is under way.
+        Time at which the copy off chip of each buffer is complete, if it exists or is in progress.
     """
 
     __slots__ = (
@@ -109,8 +109,8 @@ class Simulation:
         self.free = self.least_free = facts.capacity_bytes
         self.releases: list[tuple[float, int]] = []
         self.ready: dict[int, float] = {}
-        self.used: dict[int, float] = {}  # when the last step that read or made it ends
-        self.copied: dict[int, float] = dict.fromkeys(facts.given, 0.0)
+        self.used: dict[int, float] = {}  # end of the last step that reads or writes the buffer
+        self.copied: dict[int, float] = dict.fromkeys(facts.stored_before, 0.0)
         self.fetched: dict[int, float] = {}
         self.left = list(facts.readers)
         self.issued = 0  # bit mask of steps run or loaded
@@ -130,12 +130,13 @@ class Simulation:
         return new
 
     def begin(self, move: PlanActivity) -> float:
-        """Return when an activity would begin if it came next; infinity where space never comes.
+        """Return the start of an activity if it came next; infinity if space is never available.
 
         Raises
         ------
         ValueError
-            It cannot come next at all: done already, or its data is neither there nor on the way.
+            It cannot come next at all: it is done already, or its data is neither present nor in
+            transit.
         """
         facts, t = self.facts, move.index
         if move.what == "run":
@@ -173,8 +174,8 @@ class Simulation:
             return self._room(start, step.scratch_bytes)
         name = facts.problem.buffers[t].name
         if move.what == "reload":
-            made = self.issued >> facts.problem.maker[t] & 1
-            if t in self.ready or t not in self.copied or not (made and self.left[t]):
+            produced = self.issued >> facts.problem.maker[t] & 1
+            if t in self.ready or t not in self.copied or not (produced and self.left[t]):
                 raise ValueError(f"'{name}' is not to be reloaded")
             start = max(self.now, self.reading, self.copied[t])
             return self._room(start, facts.sizes[t])
@@ -199,12 +200,12 @@ class Simulation:
         return start if free >= needed else math.inf
 
     def issue(self, move: PlanActivity) -> tuple[float, float]:
-        """Begin an activity and return when it begins and ends.
+        """Begin an activity and return its start and end.
 
         Raises
         ------
         ValueError
-            It cannot come next, or its space never comes free.
+            It cannot come next, or its space is never available.
         """
         start = self.begin(move)
         if start == math.inf:
@@ -280,16 +281,16 @@ class Simulation:
                 self._vanish(w, self.facts.sizes[w])
 
     def _vanish(self, t: int, size: int) -> None:
-        """Give back the place of a buffer that nobody reads any more, once it is stored if owed."""
+        """Release the space of a buffer without remaining readers, after its store if required."""
         if t in self.facts.owed and t not in self.copied:
-            return  # its store will
+            return  # released by its store
         del self.ready[t]
-        # Not while a store still reads it.
+        # Not before a pending store has read it.
         self._release(max(self.used[t], self.copied.get(t, 0.0)), size)
 
     @property
     def finished(self) -> bool:
-        """Whether every step has begun and every output's store too."""
+        """Whether every step and the store of every output have begun."""
         facts = self.facts
         return self.issued == (1 << len(facts.problem.steps)) - 1 and all(
             t in self.copied for t in facts.owed
@@ -297,25 +298,25 @@ class Simulation:
 
     @property
     def end_s(self) -> float:
-        """When all that has begun ends."""
+        """Time at which all begun activities end."""
         return max(self.engine, self.reading, self.writing)
 
 
 def simulate(
     problem: Problem, moves: Iterable[PlanActivity], capacity_bytes: int, dma: Dma
 ) -> Timeline:
-    """Run a plan and say when everything happens. This is the definition of latency.
+    """Simulate a plan and return the times of all activities. This is the definition of latency.
 
     Parameters
     ----------
     problem
         Steps with ``seconds`` and ``stream_bytes``.
     moves
-        The plan: activities in the order in which they begin.
+        The plan: activities in the order of their starts.
     capacity_bytes
-        What the memory on chip holds.
+        Capacity of the on-chip memory.
     dma
-        The channels off chip.
+        Off-chip channels.
 
     Returns
     -------
@@ -324,7 +325,7 @@ def simulate(
     Raises
     ------
     ValueError
-        An activity cannot begin where the plan has it, or the plan leaves out a step or a store.
+        An activity cannot begin at its place in the plan, or a step or a store is missing.
     """
     simulation = Simulation(SimulationTables(problem, capacity_bytes, dma))
     rows: list[TimelineActivity] = []

@@ -1,4 +1,4 @@
-"""Minimum peak memory, exactly: the order of steps that needs the least on chip."""
+"""Exact minimum peak memory: the order of steps that needs the fewest bytes on chip."""
 
 from typing import TYPE_CHECKING
 

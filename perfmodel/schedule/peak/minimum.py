@@ -1,4 +1,4 @@
-"""The least memory that any order of a problem needs, exactly."""
+"""Exact minimum peak memory over all orders of a problem."""
 
 from __future__ import annotations
 
@@ -13,77 +13,78 @@ from perfmodel.schedule.peak.tree import tree_order
 from perfmodel.schedule.peak.valley import valleys
 from perfmodel.schedule.problem import Problem
 
-# Of the time left, for the proof of a region; and the executed sets of a search for an order only.
+# Share of the remaining time for the proof of one region; maximum number of executed sets of a
+# search for an order only.
 SHARE = 0.6
 FEW_SETS = 50_000
 
 
 def peak_of(problem: Problem, order: Sequence[int]) -> int:
-    """Return the most bytes on chip while an order runs without evictions.
+    """Return the peak of the bytes on chip while an order runs without evictions.
 
     Raises
     ------
     ValueError
-        The order does not run every step once, each after what it reads.
+        The order does not run every step once, each after the makers of its inputs.
     """
     if not problem.is_order(order):
         raise ValueError("the order does not run every step once, each after what it reads")
     waiting = [len(r) for r in problem.readers]
-    held = peak = 0
+    on_chip = peak = 0
     for s in order:
         step = problem.steps[s]
-        peak = max(peak, held + problem.growth_bytes[s])
-        held += sum(problem.buffers[t].size_bytes for t in step.writes if waiting[t])
+        peak = max(peak, on_chip + problem.growth_bytes[s])
+        on_chip += sum(problem.buffers[t].size_bytes for t in step.writes if waiting[t])
         for t in dict.fromkeys(step.reads):
             waiting[t] -= 1
             if not waiting[t]:
-                held -= problem.buffers[t].size_bytes
+                on_chip -= problem.buffers[t].size_bytes
     return peak
 
 
 def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Certified[tuple[int, ...]]:
-    """Return the order that needs the least memory, with a proof or a bound.
+    """Return the order of least peak memory, with a proof or a lower bound.
 
     Parameters
     ----------
     problem
-        Steps and buffers; ``stored`` plays no part, for nothing is evicted.
+        Steps and buffers; ``stored`` is ignored, since nothing is evicted.
     deadline
-        When to stop; None for never.
+        Time at which to stop; None for no limit.
 
     Returns
     -------
     Certified
-        An order, and the most bytes on chip while it runs, nothing being evicted. Where time or
-        memory ran out, the best order known and what no order can go below.
+        An order, and its peak in bytes without evictions. If time or memory ran out, the best known
+        order and a lower bound over all orders.
 
     Notes
     -----
     The problem is cut at articulation steps and at minimum cuts (`perfmodel.schedule.peak.valley`).
     A piece that is a tree is solved by hills and valleys (`perfmodel.schedule.peak.tree`); others
-    are searched best-first over executed sets from both ends (`perfmodel.schedule.peak.search`). In
-    general the problem is NP-hard (Sethi 1975); on series-parallel graphs whose edges carry data of
-    their own it is polynomial (Kayaaslan, Lambert, Marchal and Uçar 2018).
+    by bidirectional best-first search over executed sets (`perfmodel.schedule.peak.search`). The
+    general problem is NP-hard (Sethi 1975); on series-parallel graphs with a separate datum on each
+    edge it is polynomial (Kayaaslan, Lambert, Marchal and Uçar 2018).
     """
     deadline = deadline or Deadline()
     bound = problem.largest_working_set_bytes
     sets = expansions = 0
     cutter = Cutter(problem)
     parts: list[Region] = []
-    found: list[tuple[list[int], int]] = []
-    for whole in cutter.forced():
-        solved = tree_order(problem, whole)
+    best: list[tuple[list[int], int]] = []
+    for region in cutter.forced():
+        solved = tree_order(problem, region)
         if solved is not None:
             bound = max(bound, solved[1])
-            parts.append(whole)
-            found.append(solved)
+            parts.append(region)
+            best.append(solved)
             continue
-        split = cutter.split(whole, valleys(whole, 0, whole.full))
+        split = cutter.split(region, valleys(region, 0, region.full))
         parts += split
-        found += map(natural, split)
-    # The hardest first: what another part needs anyway need not be avoided in this one.
-    for k in sorted(range(len(parts)), key=lambda k: -found[k][1]):
-        if found[k][1] <= bound:
+        best += map(natural, split)
+    # The hardest part first: its peak is a floor for the others, which then need less proof.
+    for k in sorted(range(len(parts)), key=lambda k: -best[k][1]):
+        if best[k][1] <= bound:
             continue
         search = PeakSearch(parts[k], bound)
         order = search.run(deadline.within(SHARE * deadline.left()))
@@ -91,25 +92,25 @@ def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Certifie
         sets += search.sets
         expansions += search.expansions
         if order is not None:
-            found[k] = order, search.bound_bytes
+            best[k] = order, search.bound_bytes
         else:
-            bound = halved(parts[k], found, k, bound, deadline)
-    joined = [part.steps[s] for part, (order, _) in zip(parts, found, strict=True) for s in order]
+            bound = halved(parts[k], best, k, bound, deadline)
+    joined = [part.steps[s] for part, (order, _) in zip(parts, best, strict=True) for s in order]
     counts = {"parts": len(parts), "sets": sets, "expansions": expansions}
     candidates = [tuple(joined), *(o for _, o in orders(problem))]
-    peak, best = min((peak_of(problem, o), o) for o in candidates)
-    return Certified(best, peak, bound, "minimum peak", counts)
+    peak, order = min((peak_of(problem, o), o) for o in candidates)
+    return Certified(order, peak, bound, "minimum peak", counts)
 
 
 def halved(
-    part: Region, found: list[tuple[list[int], int]], k: int, bound: int, deadline: Deadline
+    part: Region, best: list[tuple[list[int], int]], k: int, bound: int, deadline: Deadline
 ) -> int:
-    """Better the order of a region that was not solved, and return its bound.
+    """Improve the order of a region that was not solved, and return its lower bound.
 
-    A search that need not avoid what lies below half way ends sooner, with an order below it or
-    with the proof that there is none.
+    A search with the floor at the midpoint of bound and peak ends sooner, with an order below the
+    midpoint or with the proof that there is none.
     """
-    low, high = bound, found[k][1]
+    low, high = bound, best[k][1]
     while low < high and not deadline.passed():
         middle = (low + high) // 2
         search = PeakSearch(part, middle, FEW_SETS)
@@ -117,19 +118,19 @@ def halved(
         if search.bound_bytes > middle:
             bound = low = max(bound, search.bound_bytes)
         if order is not None and search.bound_bytes < high:
-            found[k] = order, search.bound_bytes
+            best[k] = order, search.bound_bytes
             high = search.bound_bytes
         elif order is None and search.bound_bytes <= middle:
-            low = middle + 1  # not proved: only given up
+            low = middle + 1  # abandoned, not proved
     return bound
 
 
 def natural(part: Region) -> tuple[list[int], int]:
-    """Return the steps of a region as they are numbered, and the peak of that order."""
+    """Return the steps of a region in their numbering order, and the peak of that order."""
     peak = executed = 0
-    held = part.bytes_of(0)
+    on_chip = part.bytes_of(0)
     for s, growth in enumerate(part.growth):
-        peak = max(peak, held + growth)
+        peak = max(peak, on_chip + growth)
         executed |= 1 << s
-        held += part.gain[s] - sum(size for size, mask in part.reads[s] if not mask & ~executed)
+        on_chip += part.gain[s] - sum(size for size, mask in part.reads[s] if not mask & ~executed)
     return list(range(len(part.steps))), peak

@@ -1,4 +1,4 @@
-"""Part of a problem between two sets of executed steps, with its own short bit masks."""
+"""Part of a problem between two sets of executed steps, with its own compact bit masks."""
 
 from __future__ import annotations
 
@@ -6,70 +6,70 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from perfmodel.schedule.masks import bits
+from perfmodel.schedule.masks import bits, closures, mask_of, union
 from perfmodel.schedule.problem import Problem
 
 
 @dataclass(slots=True)
 class Region:
-    """Steps that may be ordered among themselves, numbered from 0 in a topological order.
+    """Steps to be ordered among themselves, numbered from 0 in a topological order.
 
-    Bytes on chip between two steps depend on the executed set alone. A buffer made before the
-    region is there at the start; one read after it, or never read within, never leaves.
+    Bytes on chip between two steps depend on the executed set only. A buffer made before the region
+    is present at the start; one read after it, or never read within it, is never freed.
 
     Attributes
     ----------
     steps
-        Number of each step in the problem.
+        Step numbers in the problem.
     first
-        Bit mask of the problem's steps that have run before.
+        Bit mask of the problem's steps executed before the region.
     growth
-        Bytes that a step needs beside what is on chip before it.
+        Bytes that each step needs in addition to those on chip before it.
     gain
-        Bytes that a step leaves on chip.
+        Bytes of the outputs of each step that stay on chip for later readers.
     before
-        Bit mask of the steps that must precede each.
+        Bit mask of the steps that must precede each step.
     after
-        Bit mask of the steps that must follow each.
+        Bit mask of the steps that must follow each step.
     reads
-        For each step the ``(bytes, mask of readers)`` of what it may free: buffers all of whose
-        remaining readers are in the region.
+        For each step the ``(bytes, mask of readers)`` of the buffers it may free: those with all
+        remaining readers in the region.
     buffers
-        ``(bytes, maker or -1, mask of readers, whether it never leaves)``.
+        ``(bytes, maker or -1, mask of readers, True if never freed)`` of each buffer.
     """
 
     steps: tuple[int, ...]
     first: int
     growth: tuple[int, ...]
     gain: tuple[int, ...]
-    before: list[int]
-    after: list[int]
+    before: Sequence[int]
+    after: Sequence[int]
     reads: tuple[tuple[tuple[int, int], ...], ...]
     buffers: tuple[tuple[int, int, int, bool], ...]
 
     @property
     def full(self) -> int:
-        """Bit mask of all steps."""
+        """Bit mask of all steps of the region."""
         return (1 << len(self.steps)) - 1
 
     def bytes_of(self, executed: int) -> int:
-        """Bytes on chip when just the steps of a bit mask have run."""
-        held = 0
-        for size, maker, readers, kept in self.buffers:
-            if (maker < 0 or executed >> maker & 1) and (kept or readers & ~executed):
-                held += size
-        return held
+        """Return the bytes on chip when exactly the steps of a bit mask have run."""
+        return sum(
+            size
+            for size, maker, readers, permanent in self.buffers
+            if (maker < 0 or executed >> maker & 1) and (permanent or readers & ~executed)
+        )
 
 
 class Cutter:
-    """Cuts a problem into regions between executed sets that some best order goes through.
+    """Decomposition of a problem into regions between executed sets on some optimal order.
 
     Attributes
     ----------
     before, after
-        Bit masks of the steps that come before and after each in some best order.
+        Bit masks of the steps before and after each step in some optimal order.
     order
-        All steps, each after what comes before it.
+        All steps in an order consistent with `before`.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -88,37 +88,35 @@ class Cutter:
                     self.order.append(p)
 
     def _delay_loads(self) -> int:
-        """Let what reads nothing come late; return the mask of the steps that do.
+        """Postpone steps without reads; return the mask of the postponed steps.
 
         A step without reads (the load of an input) frees nothing, so that no order gets worse when
         it is moved to just before its first reader, unless it needs more than that reader while it
-        runs: all that precedes every one of its readers may precede it.
+        runs: every step that precedes all of its readers may precede it too.
         """
         problem, growth = self.problem, self.problem.growth_bytes
-        late = sum(1 << s for s, step in enumerate(problem.steps) if not step.reads)
+        late = mask_of(s for s, step in enumerate(problem.steps) if not step.reads)
         for s in bits(late):
             heirs = problem.successors[s]
-            kept = sum(
+            output_bytes = sum(
                 problem.buffers[t].size_bytes for t in problem.steps[s].writes if problem.readers[t]
             )
-            if not heirs or growth[s] > kept + min(growth[r] for r in heirs):
+            if not heirs or growth[s] > output_bytes + min(growth[r] for r in heirs):
                 late ^= 1 << s
         for s in bits(late):
             common = ~late
             for r in problem.successors[s]:
                 common &= problem.ancestors[r]
-            mask = 0
-            for p in bits(common):
-                mask |= problem.ancestors[p] | 1 << p
-            self.before[s] = mask
+            mask = self.before[s] = union(problem.ancestors[p] | 1 << p for p in bits(common))
             for p in bits(mask):
                 self.after[p] |= 1 << s
         return late
 
     def forced(self) -> list[Region]:
-        """Return the regions between sets that every order goes through.
+        """Return the regions between sets that every order passes through.
 
-        They lie before and after articulation steps, which come before or after every other step.
+        They end before and after articulation steps, which are ordered relative to every other
+        step.
         """
         everything = (1 << len(self.order)) - 1
         cuts = {0, everything}
@@ -128,19 +126,19 @@ class Cutter:
         return [self.region(a, b) for a, b in pairwise(sorted(cuts, key=int.bit_count))]
 
     def split(self, region: Region, cuts: Sequence[int]) -> list[Region]:
-        """Return the parts of a region between executed sets of its own steps, ascending."""
+        """Split a region at executed sets of its own steps, given in ascending order."""
         first = region.first
         parts: list[Region] = []
         done = 0
         for cut in (*cuts, region.full):
             if cut & ~done:
-                last = first | sum(1 << region.steps[k] for k in bits(cut & ~done))
+                last = first | mask_of(region.steps[k] for k in bits(cut & ~done))
                 parts.append(self.region(first, last))
                 first, done = last, cut
         return parts
 
     def region(self, first: int, last: int) -> Region:
-        """Return the steps between two executed sets, the smaller first."""
+        """Return the region between two executed sets, the smaller first."""
         problem = self.problem
         inside = last & ~first
         members = [s for s in self.order if inside >> s & 1]
@@ -157,29 +155,27 @@ class Cutter:
             if not readers:
                 continue
             own = [local[r] for r in readers if r in local]
-            kept = len(own) < len(readers)
+            permanent = len(own) < len(readers)
             source = local.get(maker, -1)
             if source < 0 and not own:
                 passing += buffer.size_bytes
                 continue
             if source >= 0:
                 gain[source] += buffer.size_bytes
-            mask = sum(1 << r for r in own)
-            buffers.append((buffer.size_bytes, source, mask, kept))
-            if not kept:
+            mask = mask_of(own)
+            buffers.append((buffer.size_bytes, source, mask, permanent))
+            if not permanent:
                 for r in own:
                     reads[r].append((buffer.size_bytes, mask))
         buffers.append((passing, -1, 0, True))
-        before, after = [0] * len(members), [0] * len(members)
-        for k, s in enumerate(members):
-            # A load may wait for more than the problem says; it has no predecessors.
-            for p in problem.predecessors[s] or bits(self.before[s] & inside):
-                if p in local:
-                    before[k] |= before[local[p]] | 1 << local[p]
-        for k, s in reversed(list(enumerate(members))):
-            for p in problem.predecessors[s] or bits(self.before[s] & inside):
-                if p in local:
-                    after[local[p]] |= after[k] | 1 << k
+        # A postponed load waits for steps that the problem does not require before it.
+        before, after = closures(
+            [
+                mask_of(local[p] for p in waits if p in local)
+                for s in members
+                for waits in [problem.predecessors[s] or bits(self.before[s] & inside)]
+            ]
+        )
         return Region(
             steps=tuple(members),
             first=first,

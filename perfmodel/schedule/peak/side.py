@@ -1,28 +1,30 @@
-"""One direction of the search for the least peak: what moves, and what is gone to for good."""
+"""One direction of the search for the least peak: expansion, eager steps, and permanent roots."""
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.peak.region import Region
 from perfmodel.schedule.peak.valley import valleys
 
-# Readers left of a buffer up to which they are looked at again when one of them has run: beyond,
-# looking costs more than it finds. It changes how much is run at once, not what is found.
+# Maximum remaining readers of a buffer for which they are re-examined when one of them has run:
+# beyond it the check costs more than it saves. It affects how many steps run at once, not the
+# result.
 FEW = 4
 
 
 class PeakSearchDirection:
-    """A search over executed sets: from none on, or (backward) from all back.
+    """A search over executed sets, from the empty set, or (backward) from the full set.
 
     Attributes
     ----------
     root, end
-        Executed sets where orders begin and end in this direction; the root moves on, and the end
-        follows the root of the other side.
+        Executed sets at which orders begin and end in this direction; the root advances, and the
+        end follows the root of the other side.
     known
-        The least peak at which each stored set was reached.
+        Least peak at which each stored set was reached.
     """
 
     def __init__(self, region: Region, backward: bool) -> None:
@@ -34,15 +36,15 @@ class PeakSearchDirection:
         self.parent: dict[int, tuple[int, tuple[int, ...]]] = {}
         self.known: dict[int, int] = {}
         # Sets within the threshold: (-steps moved, set, bytes, steps that would add nothing but
-        # need more, steps that may be ready); and the others, each with its peak before.
+        # exceed the peak, steps that may be ready); and the others, each preceded by its peak.
         self.open: list[tuple[int, int, int, int, int]] = []
         self.later: list[tuple[int, int, int, int, int, int]] = []
-        # What each step waits for in this direction, and what waits for it.
+        # Predecessors and successors of each step in this direction.
         self.waits = region.after if backward else region.before
         self.opens = region.before if backward else region.after
         self.direct = [direct(mask, self.opens, backward) for mask in self.opens]
-        # What one step alone reads needs no look at the others.
-        self.alone = [
+        # A buffer with a single reader needs no check of other readers.
+        self.private = [
             sum(size for size, mask in reads if mask == 1 << s)
             for s, reads in enumerate(region.reads)
         ]
@@ -50,13 +52,16 @@ class PeakSearchDirection:
             tuple((size, mask) for size, mask in reads if mask != 1 << s)
             for s, reads in enumerate(region.reads)
         ]
+        # Lazy steps wait until just before a successor: their mask; for each step, the lazy steps
+        # that it pulls along, and the steps to examine once it (`awake`) or one of its neighbours
+        # (`near`) has moved.
         self.lazy = 0
         self.pulls = [0] * len(region.steps)
         self.near = [0] * len(region.steps)
         self.awake = [0] * len(region.steps)
 
     def restart(self, threshold: int) -> None:
-        """Begin at the root."""
+        """Restart the search at the root."""
         self.known, self.parent = {}, {}
         self.open, self.later = [], []
         self._set_lazy()
@@ -64,22 +69,27 @@ class PeakSearchDirection:
         self._store(-1, 0, self.root, self.root_bytes, full, full, threshold, threshold)
 
     def follow(self, other: PeakSearchDirection, threshold: int) -> None:
-        """Begin again if the other side has gone for good to a set: orders now end there.
+        """Restart if the root of the other side has advanced: orders now end there.
 
-        What was run at once on the way to the old end may lie beyond the new one.
+        Steps run at once on the way to the old end may lie outside the new one.
         """
         if self.end != other.root:
             self.end = other.root
             self.restart(threshold)
 
     def _set_lazy(self) -> None:
-        """Find the steps that may wait until just before one that waits for them.
+        """Determine the steps that may wait until just before one of their successors.
 
         Forward, such a step never frees more than it leaves, and needs no more while it runs than
-        the first of its successors does after it: moved to just before that one, it makes nothing
-        worse. Backward the same holds of a step that never leaves more than it frees.
+        the first of its successors does after it: moving it to just before that one makes no order
+        worse. Backward the same holds for a step that never leaves more than it frees.
         """
-        region, gain, growth, alone = self.region, self.region.gain, self.region.growth, self.alone
+        region, gain, growth, private = (
+            self.region,
+            self.region.gain,
+            self.region.growth,
+            self.private,
+        )
         span = self.root ^ self.end
         lazy = 0
         for s in bits(span):
@@ -87,10 +97,10 @@ class PeakSearchDirection:
             if not heirs:
                 continue
             if self.backward:
-                rise = 0 if gain[s] <= alone[s] else -1
-                limit = min(growth[p] - gain[p] + alone[p] for p in bits(heirs))
+                rise = 0 if gain[s] <= private[s] else -1
+                limit = min(growth[p] - gain[p] + private[p] for p in bits(heirs))
             else:
-                rise = gain[s] - alone[s] - sum(size for size, _ in self.shared[s])
+                rise = gain[s] - private[s] - sum(size for size, _ in self.shared[s])
                 limit = rise + min(growth[p] for p in bits(heirs))
             if rise >= 0 and growth[s] <= limit:
                 lazy |= 1 << s
@@ -105,19 +115,20 @@ class PeakSearchDirection:
         for s in bits(span & ~lazy):
             for p in bits(pulls[s]):
                 pulled_by[p] |= 1 << s
-        # Steps that move together with each, and those that may follow when it has moved.
+        # Steps that move together with each step, and those that may follow once it has moved.
         self.awake = [pulled_by[s] if lazy >> s & 1 else 1 << s for s in steps]
         for s in bits(span):
             self.near[s] = self._awake(self.direct[s] & span)
 
     def _awake(self, mask: int) -> int:
+        """Return the steps to examine after a change at the steps of a mask."""
         moving = 0
         for s in bits(mask):
             moving |= self.awake[s]
         return moving
 
     def has_open(self, threshold: int) -> bool:
-        """Tell whether a set within the threshold waits; take over those that now are."""
+        """Return whether a set is within the threshold, after promoting those that now are."""
         while self.later and self.later[0][0] <= threshold:
             peak, *entry = heapq.heappop(self.later)
             if self.known.get(entry[1]) == peak:
@@ -131,8 +142,8 @@ class PeakSearchDirection:
         return self.later[0][0]
 
     def expand(self, threshold: int, other: PeakSearchDirection) -> int | None:
-        """Expand the set that is farthest; return a set that the other side knows, if it is one."""
-        _, state, held, shed, may = heapq.heappop(self.open)
+        """Expand the most advanced set; return a set that both sides have reached, or None."""
+        _, state, on_chip, shed, may = heapq.heappop(self.open)
         if state == self.end or other.known.get(state, threshold + 1) <= threshold:
             return state
         root = self.root
@@ -140,78 +151,83 @@ class PeakSearchDirection:
         missing = state & ~self.end if self.backward else self.end & ~state
         moves: list[int] = []
         ready = 0
-        rest = may & missing & ~self.lazy
-        while rest:
-            low = rest & -rest
-            rest ^= low
+        candidates = may & missing & ~self.lazy
+        while candidates:
+            low = candidates & -candidates
+            candidates ^= low
             s = low.bit_length() - 1
             need = waits[s] & missing
             if not need & ~pulls[s]:
                 ready |= low
                 moves.append(need | low)
-        for moved in moves:
-            during, after = self._effect(state, held, moved)
+        for moving in moves:
+            during, after = self._effect(state, on_chip, moving)
             peak = during if during > threshold else threshold
-            if self.known.get(state ^ moved, peak + 1) <= peak:
+            if self.known.get(state ^ moving, peak + 1) <= peak:
                 continue
-            heirs, touched = self._touched(state, moved)
+            heirs, touched = self._touched(state, moving)
             self._store(
-                state, moved, state ^ moved, after, shed | touched, ready | heirs, peak, threshold
+                state, moving, state ^ moving, after, shed | touched, ready | heirs, peak, threshold
             )
             if self.root != root:
                 break
         return None
 
-    def _effect(self, state: int, held: int, moved: int) -> tuple[int, int]:
-        """Return the most bytes on chip while some steps move, and the bytes after."""
-        gain, growth, alone, shared = self.region.gain, self.region.growth, self.alone, self.shared
+    def _effect(self, state: int, on_chip: int, moving: int) -> tuple[int, int]:
+        """Return the peak of the bytes on chip while some steps move, and the bytes after."""
+        gain, growth, private, shared = (
+            self.region.gain,
+            self.region.growth,
+            self.private,
+            self.shared,
+        )
         most = 0
         if self.backward:
-            while moved:
-                s = moved.bit_length() - 1
-                held += alone[s] - gain[s]
+            while moving:
+                s = moving.bit_length() - 1
+                on_chip += private[s] - gain[s]
                 for size, mask in shared[s]:
                     if not mask & ~state:
-                        held += size
-                if held + growth[s] > most:
-                    most = held + growth[s]
+                        on_chip += size
+                if on_chip + growth[s] > most:
+                    most = on_chip + growth[s]
                 state ^= 1 << s
-                moved ^= 1 << s
-            return most, held
-        while moved:
-            low = moved & -moved
+                moving ^= 1 << s
+            return most, on_chip
+        while moving:
+            low = moving & -moving
             s = low.bit_length() - 1
-            moved ^= low
-            if held + growth[s] > most:
-                most = held + growth[s]
+            moving ^= low
+            if on_chip + growth[s] > most:
+                most = on_chip + growth[s]
             state |= low
-            held += gain[s] - alone[s]
+            on_chip += gain[s] - private[s]
             for size, mask in shared[s]:
                 if not mask & ~state:
-                    held -= size
-        return most, held
+                    on_chip -= size
+        return most, on_chip
 
-    def _touched(self, state: int, moved: int) -> tuple[int, int]:
-        """Return the steps that may move because some move from a set, and also those adding less.
+    def _touched(self, state: int, moving: int) -> tuple[int, int]:
+        """Return the steps enabled by a move from a set, including those that now add fewer bytes.
 
-        Of the readers of a buffer those whose turn to free it may have come (or, backward, who no
-        longer bring it back). Forward, a buffer with more readers left is let be: less is run at
-        once then, nothing is lost.
+        Among the readers of a buffer these are the ones that may now be the last to free it (or,
+        backward, that no longer bring it back). Forward, a buffer with many readers left is
+        skipped: fewer steps run at once, with no effect on the result.
         """
         heirs = touched = 0
-        rest = moved
-        while rest:
-            low = rest & -rest
-            rest ^= low
+        remaining = moving
+        while remaining:
+            low = remaining & -remaining
+            remaining ^= low
             s = low.bit_length() - 1
             heirs |= self.near[s]
             for _, readers in self.shared[s]:
                 left = readers & ~state
                 if self.backward:
                     if not left:
-                        touched |= self._awake(readers & ~moved)
-                elif (left & ~moved).bit_count() <= FEW:
-                    touched |= self._awake(left & ~moved)
+                        touched |= self._awake(readers & ~moving)
+                elif (left & ~moving).bit_count() <= FEW:
+                    touched |= self._awake(left & ~moving)
         return heirs, heirs | touched
 
     def _store(
@@ -219,19 +235,19 @@ class PeakSearchDirection:
         origin: int,
         moves: int,
         state: int,
-        held: int,
+        on_chip: int,
         todo: int,
         may: int,
         peak: int,
         threshold: int,
     ) -> None:
-        """Store a set reached from another, once all has moved that fits and adds nothing.
+        """Store a set reached from another, after all steps that fit and add nothing have moved.
 
-        Only the steps of `todo` may be of that kind, and only those of `may` can move.
+        Only steps of `todo` can be of that kind, and only those of `may` can be ready.
         """
         known, waits, pulls = self.known, self.waits, self.pulls
         trail = [moves]
-        shed = 0  # steps that would add nothing but need more than the peak
+        shed = 0  # steps that would add nothing but exceed the peak
         missing = state & ~self.end if self.backward else self.end & ~state
         todo &= missing & ~self.lazy
         while todo:
@@ -241,18 +257,18 @@ class PeakSearchDirection:
             need = waits[s] & missing
             if need & ~pulls[s]:
                 continue
-            moved = need | low
-            during, after = self._effect(state, held, moved)
-            if after > held:
+            moving = need | low
+            during, after = self._effect(state, on_chip, moving)
+            if after > on_chip:
                 continue
             if during > peak:
                 shed |= low
                 continue
-            heirs, touched = self._touched(state, moved)
-            state ^= moved
-            held = after
-            trail.append(moved)
-            missing &= ~moved
+            heirs, touched = self._touched(state, moving)
+            state ^= moving
+            on_chip = after
+            trail.append(moving)
+            missing &= ~moving
             todo = (todo | shed | touched) & missing & ~self.lazy
             may |= heirs
             shed = 0
@@ -262,20 +278,20 @@ class PeakSearchDirection:
         self.parent[state] = (origin, tuple(trail))
         progress = state.bit_count() if self.backward else -state.bit_count()
         if peak <= threshold:
-            self._open(progress, state, held, shed, may, threshold)
+            self._open(progress, state, on_chip, shed, may, threshold)
         else:
-            heapq.heappush(self.later, (peak, progress, state, held, shed, may))
+            heapq.heappush(self.later, (peak, progress, state, on_chip, shed, may))
 
     def _open(
-        self, progress: int, state: int, held: int, shed: int, may: int, threshold: int
+        self, progress: int, state: int, on_chip: int, shed: int, may: int, threshold: int
     ) -> None:
-        if held <= self.root_bytes and state != self.root:
+        if on_chip <= self.root_bytes and state != self.root:
             self._settle(state, threshold)
         else:
-            heapq.heappush(self.open, (progress, state, held, shed, may))
+            heapq.heappush(self.open, (progress, state, on_chip, shed, may))
 
     def _settle(self, state: int, threshold: int) -> None:
-        """Go for good to the set between the root and this one that holds the least."""
+        """Make the set with the fewest bytes between the root and this one the permanent root."""
         first, last = (state, self.root) if self.backward else (self.root, state)
         chain = [v for v in valleys(self.region, first, last) if v != self.root]
         target = chain[0] if self.backward else chain[-1]
@@ -292,23 +308,23 @@ class PeakSearchDirection:
             pieces.append(moves)
         steps: list[int] = []
         for piece in reversed(pieces):
-            for moved in piece:
-                some = list(bits(moved))
+            for moving in piece:
+                some = list(bits(moving))
                 steps += reversed(some) if self.backward else some
         return steps
 
     def path(self, state: int) -> list[int]:
-        """Return the steps between the beginning of this side and a set, as they run."""
+        """Return the steps between the start of this side and a set, in execution order."""
         steps = [*self.settled, *self._trail(state)]
         return steps[::-1] if self.backward else steps
 
 
-def direct(mask: int, opens: list[int], backward: bool) -> int:
-    """Return what waits for a step and for nothing else that waits for it."""
-    found = 0
+def direct(mask: int, opens: Sequence[int], backward: bool) -> int:
+    """Return the nearest steps of a mask: those that wait for no other step of it."""
+    nearest = 0
     while mask:
-        # The nearest one waits for none of the others.
+        # The nearest one depends on none of the others.
         s = mask.bit_length() - 1 if backward else (mask & -mask).bit_length() - 1
-        found |= 1 << s
+        nearest |= 1 << s
         mask &= ~(opens[s] | 1 << s)
-    return found
+    return nearest

@@ -1,4 +1,4 @@
-"""The order of a tree that needs the least memory, by hills and valleys."""
+"""Order of a tree with the least peak memory, by hills and valleys (Liu 1987)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perfmodel.schedule.problem import Problem
 
 @dataclass(slots=True)
 class _Segment:
-    """Steps run in one go: up to a hill, down to a valley, both above where they begin."""
+    """Steps run consecutively: up to a hill, then down to a valley, both relative to the start."""
 
     hill: int
     valley: int
@@ -18,30 +18,30 @@ class _Segment:
 
 
 def tree_order(problem: Problem, region: Region) -> tuple[list[int], int] | None:
-    """Return the best order of a region whose steps feed one step each, and its peak.
+    """Return the best order of a region in which each step feeds one step, and its peak.
 
     Returns
     -------
     tuple of list of int and int, or None
-        None where the region is no such tree (or several), or frees what was made before it.
+        None if the region is not such a tree (or forest), or frees buffers made before it.
 
     Notes
     -----
     J. W. H. Liu, An application of generalized tree pebbling to sparse matrix factorization, SIAM
-    J. Alg. Disc. Meth. 8 (1987): the best order of a subtree falls into segments, each from a
-    valley over the highest hill ahead to the lowest valley behind it; those of several subtrees are
-    merged by the descent from hill to valley, largest first.
+    J. Alg. Disc. Meth. 8 (1987): the best order of a subtree splits into segments, each from a
+    valley over the highest hill ahead to the lowest valley behind it; segments of several subtrees
+    are merged in order of the descent from hill to valley, largest first.
     """
     n = len(region.steps)
     local = {s: k for k, s in enumerate(region.steps)}
     parent = [-1] * n
-    # Not by `region.after`: what an input may wait for without loss is no need.
+    # Not by `region.after`, which includes waits that are harmless but not required.
     for k, s in enumerate(region.steps):
         heirs = [local[r] for r in problem.successors[s] if r in local]
         if len(heirs) > 1:
             return None
         parent[k] = heirs[0] if heirs else -1
-    # What was made before the region and is read in it joins the steps that read it.
+    # Buffers made before the region are attributed to the steps that read them.
     if any(maker < 0 and readers for _, maker, readers, _ in region.buffers):
         return None
     children: list[list[int]] = [[] for _ in range(n)]
@@ -55,16 +55,16 @@ def tree_order(problem: Problem, region: Region) -> tuple[list[int], int] | None
         segments.append(_Segment(region.growth[s], region.gain[s] - freed, [s]))
         profiles[s] = _canonical(segments)
     order: list[int] = []
-    held = peak = region.bytes_of(0)
+    on_chip = peak = region.bytes_of(0)
     for segment in _merged([profiles[s] for s in range(n) if parent[s] < 0]):
         order += segment.steps
-        peak = max(peak, held + segment.hill)
-        held += segment.valley
+        peak = max(peak, on_chip + segment.hill)
+        on_chip += segment.valley
     return order, peak
 
 
 def _merged(profiles: list[list[_Segment]]) -> list[_Segment]:
-    """Return the segments of several subtrees in the best order; each keeps its own."""
+    """Merge the segments of several subtrees into the best order, preserving each one's order."""
     if len(profiles) == 1:
         return profiles[0]
     both = [segment for profile in profiles for segment in profile]
@@ -72,7 +72,7 @@ def _merged(profiles: list[list[_Segment]]) -> list[_Segment]:
 
 
 def _canonical(segments: list[_Segment]) -> list[_Segment]:
-    """Join segments until hills fall and valleys rise from each to the next."""
+    """Join segments until hills decrease and valleys increase from each to the next."""
     joined: list[_Segment] = []
     for segment in segments:
         joined.append(segment)

@@ -1,4 +1,4 @@
-"""Executed sets that hold the least on chip: minimum cuts between two sets."""
+"""Executed sets with the fewest bytes on chip: minimum cuts between two sets."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from perfmodel.schedule.peak.region import Region
 
 
 def valleys(region: Region, first: int, last: int) -> list[int]:
-    """Return a chain of executed sets between two, each holding as little as any in between does.
+    """Return a chain of executed sets between two, each holding as few bytes as any set in between.
 
-    Some order with the least peak goes through all of them: bytes on chip are submodular, so an
-    order that runs first what lies in such a set, then the rest, each in its old sequence, never
+    Some order with the least peak passes through all of them: bytes on chip are submodular, so that
+    an order that runs first the steps of such a set, then the rest, each in its old sequence, never
     holds more than the old one did.
 
     Parameters
     ----------
     first, last
-        Bit masks; the smaller is within the larger.
+        Bit masks; the smaller is a subset of the larger.
 
     Returns
     -------
     list of int
-        From the smallest to the largest; `first` and `last` are among them only if they hold as
-        little.
+        From the smallest to the largest; `first` and `last` are included only if they hold as few
+        bytes.
 
     Notes
     -----
     A buffer is an arc from its maker to all its readers. All minimum cuts follow from one maximum
-    flow (Picard and Queyranne 1980): they are the sets closed in the residual graph, and a
-    topological order of its strong components makes a chain of them.
+    flow (Picard and Queyranne 1980): they are the closed sets of the residual graph, and a
+    topological order of its strong components yields a chain of them.
     """
     flow = _Flow(region, first, last)
     flow.run()
@@ -50,22 +50,22 @@ class _Flow:
         self.arcs: list[list[int]] = [[], []] + [[] for _ in self.members]
         endless = float("inf")
         for s in self.members:
-            rest = region.before[s] & inside
-            while rest:
-                p = rest.bit_length() - 1  # the last one: it has some of the others before it
-                rest &= ~(region.before[p] | 1 << p)
+            ancestors = region.before[s] & inside
+            while ancestors:
+                p = ancestors.bit_length() - 1  # the last one: it has some of the others before it
+                ancestors &= ~(region.before[p] | 1 << p)
                 self.arc(self.number[s], self.number[p], endless)
-        for size, maker, readers, kept in region.buffers:
+        for size, maker, readers, permanent in region.buffers:
             if maker >= 0 and not (last >> maker) & 1:
                 continue
             left = readers & ~first
-            if not left and not kept:
+            if not left and not permanent:
                 continue
             node = len(self.arcs)
             self.arcs.append([])
             made_before = maker < 0 or first >> maker & 1
             self.arc(0 if made_before else self.number[maker], node, size)
-            if kept or left & ~last:
+            if permanent or left & ~last:
                 self.arc(node, 1, endless)
                 continue
             for r in bits(left):
@@ -80,6 +80,7 @@ class _Flow:
         self.room.append(0)
 
     def run(self) -> None:
+        """Compute the maximum flow by Dinic's algorithm."""
         arcs, head, room = self.arcs, self.head, self.room
         while True:
             level = [-1] * len(arcs)
@@ -126,10 +127,10 @@ class _Flow:
     def chain(self) -> list[int]:
         """Return the executed sets of a chain of minimum cuts."""
         barred = self.reaching_sink()
-        found: list[int] = []
+        valleys: list[int] = []
         executed = self.first
         begun = False
-        # A component comes after all that it reaches: every beginning of the list is closed.
+        # A component comes after all that it reaches, so that every prefix of the list is closed.
         for component in self.components():
             if barred[component[0]]:
                 continue
@@ -138,28 +139,28 @@ class _Flow:
                 if 2 <= node < 2 + len(self.members):
                     grown |= 1 << self.members[node - 2]
             if begun and grown != executed:
-                found.append(grown)
+                valleys.append(grown)
             if not begun and 0 in component:
                 begun = True
-                found.append(grown)
+                valleys.append(grown)
             executed = grown
-        return found
+        return valleys
 
     def reaching_sink(self) -> list[bool]:
-        """Tell which nodes reach the sink in the residual graph."""
-        found = [False] * len(self.arcs)
-        found[1] = True
+        """Return for each node whether it reaches the sink in the residual graph."""
+        reaching = [False] * len(self.arcs)
+        reaching[1] = True
         stack = [1]
         while stack:
             for a in self.arcs[stack.pop()]:
                 v = self.head[a]
-                if self.room[a ^ 1] > 0 and not found[v]:
-                    found[v] = True
+                if self.room[a ^ 1] > 0 and not reaching[v]:
+                    reaching[v] = True
                     stack.append(v)
-        return found
+        return reaching
 
     def components(self) -> list[list[int]]:
-        """Return the strong components of the residual graph, what the source reaches first."""
+        """Return the strong components of the residual graph, those the source reaches first."""
         arcs, head, room = self.arcs, self.head, self.room
         n = len(arcs)
         index, low = [-1] * n, [0] * n

@@ -1,7 +1,7 @@
-"""Where weights and KV cache live: memories of several levels, percentages of layers, caches.
+"""Placement of weights and KV cache over several memory levels, with pinned or cached experts.
 
-`place` chooses a memory for every tensor so that reading them all takes the least time (or
-energy); `popularity` holds what is known of caches and experts.
+`place` chooses a memory for every tensor so that reading all of them takes the least time (or
+energy); `popularity` models the visits to experts and the hit rates of caches.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The programme of a placement: its linear relaxation, and with whole copies."""
+"""Integer programme of a placement, and its linear relaxation."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from perfmodel.optimise.programme import MilpModel
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: A bound of the solver is taken to be this much lower, relative: its own tolerance.
+#: Relative amount subtracted from a bound of the solver: its own tolerance.
 SLACK: Final = 1e-9
 
 
 def fits(counts: Ints, sizes: Floats, capacities: Floats) -> bool:
-    """Tell whether every level holds what lies in it (to a part in 10**12: sums of floats)."""
+    """Return whether every level holds its contents (to a part in 10**12: sums of floats)."""
     return bool(np.all(sizes @ counts <= capacities * (1.0 + 1e-12)))
 
 
 class _PlacementMilp:
-    """Copies of items in levels as the variables of a programme, all near 1 in size."""
+    """Programme over the copies of items in levels, with variables scaled to about 1."""
 
     def __init__(self, sizes: Floats, copies: Ints, costs: Floats) -> None:
         self.copies, self.shape = copies, costs.shape
@@ -36,20 +36,21 @@ class _PlacementMilp:
         self.price, self.size = price / self.high, sizes[self.at[0]] / self.unit
 
     def model(self, capacities: Floats) -> MilpModel:
-        """Place each item as often as it is there, and fill no level beyond its capacity.
+        """Return the programme: each copy of an item has a level, and no level overflows.
 
-        ``sum over l of copies[i, l] = copies[i]`` and ``sum over i of size[i] copies[i, l] <=
+        With ``x[i, l]`` copies of item i in level l, minimise ``sum(cost[i, l] * x[i, l])`` subject
+        to ``sum over l of x[i, l] = copies[i]`` and ``sum over i of size[i] * x[i, l] <=
         capacity[l]``.
         """
-        (item, level), many = self.at, self.copies[self.at[0]]
+        (item, level), most = self.at, self.copies[self.at[0]]
         model = MilpModel("placement")
-        x = model.variables("copies", many.shape, cost=self.price, high=many, integer=True)
-        model.require_all("placed", (x, 1.0, item), low=self.copies, high=self.copies)
-        model.require_all("fits", (x, self.size, level), high=capacities)
+        counts = model.variables("copies", most.shape, cost=self.price, high=most, integer=True)
+        model.require_all("placed", (counts, 1.0, item), low=self.copies, high=self.copies)
+        model.require_all("fits", (counts, self.size, level), high=capacities)
         return model
 
     def certified(self, solved: Solved) -> Certified[Floats]:
-        """Return copies, ``(items, levels)``, in the units of the question."""
+        """Return copies, ``(items, levels)``, in unscaled units."""
         if solved.solution is None:
             return nothing(bound=self.lowered(solved.bound))
         table = np.zeros(self.shape)
@@ -57,19 +58,19 @@ class _PlacementMilp:
         return Certified(table, solved.value * self.high, self.lowered(solved.bound))
 
     def lowered(self, bound: float) -> float:
-        """Return a bound of the solver without its tolerance; 0 where it has none."""
+        """Return a bound of the solver minus its tolerance; 0 without a bound."""
         return 0.0 if bound == -math.inf else bound * self.high * (1.0 - SLACK)
 
 
 def relaxed_counts(
     sizes: Floats, copies: Ints, costs: Floats, capacities: Floats
 ) -> Certified[Floats]:
-    """Return the linear relaxation, ``(items, levels)``; an infinite bound where nothing fits.
+    """Return the linear relaxation, ``(items, levels)``; an infinite bound if infeasible.
 
     Parameters
     ----------
     sizes, copies, costs, capacities
-        As `perfmodel.schedule.place.solve.assign_items` takes them.
+        As for `perfmodel.schedule.place.solve.assign_items`.
     """
     if not np.isfinite(costs).any(axis=1).all():
         return nothing(bound=math.inf)
@@ -85,19 +86,19 @@ def integer_counts(
     deadline: Deadline,
     known: Ints | None = None,
 ) -> Certified[Ints]:
-    """Return copies in levels with a bound; the bound is the cost where the search ended.
+    """Return integer copies in levels with a bound, equal to the cost if the search completed.
 
-    A solver satisfies rows to a tolerance; a placement that is over by it is searched again with
-    the capacities that much smaller, and then nothing is called proved.
+    A solver satisfies rows to a tolerance; a placement that exceeds a capacity by it is searched
+    again with correspondingly smaller capacities, and is then not called proved.
 
     Parameters
     ----------
     sizes, copies, costs, capacities
-        As `perfmodel.schedule.place.solve.assign_items` takes them.
+        As for `perfmodel.schedule.place.solve.assign_items`.
     deadline
-        When to stop.
+        Time at which to stop.
     known
-        A placement that fits.
+        A feasible placement.
     """
     programme = _PlacementMilp(sizes, copies, costs)
     tight: Floats = capacities / programme.unit

@@ -1,4 +1,4 @@
-"""Items: the tensors of a workload that must lie somewhere, with how often a run reads them."""
+"""Items to place: the tensors of a workload, with the bytes that a run reads of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.popularity import Popularity, touched_probabilities
 from perfmodel.workload.graph import Graph, Tensor
 
-#: What is placed as one piece: a tensor, or what a layer has (its experts one by one either way).
+#: Granularity of placement: a tensor, or a layer (experts are placed individually in both).
 By: TypeAlias = Literal["tensor", "layer"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -26,32 +26,32 @@ class ItemTensor:
 
     tensor: str
     size_bytes: float
-    #: Index of the expert, where the item is one expert's share of a tensor; else -1.
+    #: Index of the expert, if the item is one expert's share of a tensor; else -1.
     expert: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Tensors that are alike: one of each layer, say; each copy is placed as a whole.
+    """Tensors that are alike, e.g. one of each layer; each copy is placed as a unit.
 
     Attributes
     ----------
     name
-        Name for people: of the tensor, of the block, or of the expert.
+        Label: name of the tensor, block, or expert.
     role
         ``weight`` or ``kv``.
     size_bytes
         Bytes of one copy.
     read_bytes
-        Bytes of one copy that a run moves, expected: reads, and for a KV cache writes too.
+        Expected bytes of one copy that a run moves: reads, and for a KV cache writes too.
     copies
-        How many there are.
+        Number of copies.
     first
-        Number of the first copy among those of its tensor (the layer it belongs to).
+        Index of the first copy among those of its tensor (its layer).
     parts
-        The tensors of one copy.
+        Tensors of one copy.
     touched
-        Probability that a step touches it (an expert); 1 for what every step reads.
+        Probability that a step touches it (an expert); 1 if every step reads it.
     """
 
     name: str
@@ -65,13 +65,13 @@ class Item:
 
     @property
     def reads(self) -> float:
-        """How often a run reads the whole of it, on average."""
+        """Expected number of complete reads per run."""
         return self.read_bytes / self.size_bytes if self.size_bytes else 0.0
 
 
 @dataclass(slots=True)
 class _TensorUsage:
-    """What a walk over the graph gathers of a tensor."""
+    """Usage of a tensor, accumulated over the graph."""
 
     tensor: Tensor
     copies: int
@@ -98,19 +98,19 @@ def items_of(
     Parameters
     ----------
     prediction
-        One point.
+        Prediction of a single configuration.
     by
-        ``tensor``, or ``layer``: what one execution of a block reads is one piece, experts apart.
+        ``tensor``, or ``layer``: all tensors read by one execution of a block, without experts.
     popularity
-        How unevenly routers choose: the exponent of a Zipf law over the experts of a layer, a
-        `Geometric` law, or a weight for each of them. By default all are alike.
+        Distribution of router choices: the exponent of a Zipf law over the experts of a layer, a
+        `Geometric` law, or a weight for each of them. By default uniform.
 
     Raises
     ------
     InputError
-        A popularity that is none, or of another number of experts.
+        The popularity is invalid, or for another number of experts.
     """
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    job = prediction.job
     usages = _walk(job.lowered.graph, job.workload)
     bits = {
         name: first_number(job.precision.bits(_slot(job, f.tensor))) for name, f in usages.items()
@@ -143,40 +143,26 @@ def items_of(
 
 
 def _experts(name: str, each: float, chance: Floats, runs: float, f: _TensorUsage) -> list[Item]:
-    """One item an expert, or one for all of them where all are alike."""
+    """Return one item per expert, or one for all of them if they are alike."""
     size = each / f.experts
     alike = bool(np.all(chance == chance[0]))
-    if alike:
-        parts = (ItemTensor(name, size, 0),)
-        return [
-            Item(
-                f"{name}[*]",
-                "weight",
-                size,
-                size * float(chance[0]) * runs,
-                f.copies * f.experts,
-                0,
-                parts,
-                float(chance[0]),
-            )
-        ]
     return [
         Item(
-            f"{name}[{e}]",
+            f"{name}[{'*' if alike else expert}]",
             "weight",
             size,
-            size * float(p) * runs,
-            f.copies,
+            size * float(touched) * runs,
+            f.copies * (f.experts if alike else 1),
             0,
-            (ItemTensor(name, size, e),),
-            float(p),
+            (ItemTensor(name, size, expert),),
+            float(touched),
         )
-        for e, p in enumerate(chance)
+        for expert, touched in enumerate(chance[:1] if alike else chance)
     ]
 
 
 def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
-    """Join the items of one layer where they have as many copies."""
+    """Join the items of one layer that have equally many copies."""
     by_copies: dict[tuple[int, float], list[Item]] = {}
     for item in group:
         by_copies.setdefault((item.copies, item.touched), []).append(item)
@@ -184,11 +170,11 @@ def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
     for (copies, touched), same in by_copies.items():
         head = same[0].name
         expert = head[head.index("[") :] if head.endswith("]") else ""
-        what = f"expert{expert}" if expert else ("kv" if role == "kv" else "weights")
+        part = f"expert{expert}" if expert else ("kv" if role == "kv" else "weights")
         tied = "" if len(by_copies) == 1 else f" x{copies}"
         out.append(
             Item(
-                f"{block}.{what}{tied}",
+                f"{block}.{part}{tied}",
                 role,
                 sum(i.size_bytes for i in same),
                 sum(i.read_bytes for i in same),
@@ -219,7 +205,7 @@ def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
                 f = usages.get(tensor.name)
                 if f is None:
                     f = usages[tensor.name] = _TensorUsage(
-                        tensor, _whole(own, tensor.name), block.name
+                        tensor, _copies(own, tensor.name), block.name
                     )
                     f.phase, f.layer = block.phase, block.layer
                 f.elements = number(tensor.elements)
@@ -239,7 +225,7 @@ def _tokens(experts: int, per_token: int, share: float) -> float:
 
 
 def _last_phase(usages: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
-    """Keep the caches of the last phase, which hold the most; what earlier ones move is theirs."""
+    """Keep the caches of the last phase, which are largest, with the traffic of all phases."""
     phases: dict[str, dict[str, list[str]]] = {}
     for name, f in usages.items():
         if f.tensor.role != "weight":
@@ -256,12 +242,11 @@ def _last_phase(usages: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
     return usages
 
 
-def _whole(copies: float, name: str) -> int:
+def _copies(copies: float, name: str) -> int:
     if copies != int(copies) or copies < 1:
         raise input_error(f"'{name}' is stored {copies:g} times", expected="a whole number")
     return int(copies)
 
 
 def _slot(job: Any, tensor: Tensor) -> str:
-    lowered: Any = job.lowered
-    return str(lowered._slot(tensor))
+    return str(job.lowered.slots.of(tensor))

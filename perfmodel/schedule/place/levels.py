@@ -1,4 +1,4 @@
-"""Levels: the memories that may hold weights or KV cache, as an engine reads them."""
+"""Levels: memories that may hold weights or KV cache, with their bandwidth to an engine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from perfmodel.settings import FaultList
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Level="PlacementLevel")
 
-#: Kinds of memory in which nothing can be pinned; `levels_of` takes them by name only.
+#: Kinds of memory to which nothing can be pinned; `levels_of` includes them by name only.
 UNPINNABLE = frozenset({"register_file", "cache"})
-#: Kinds of memory that hold no KV cache unless it is asked for: a token's keys and values are
-#: written in every step, and specs state how fast such memories are read, not written.
+#: Kinds of memory that hold no KV cache unless requested: keys and values of a token are written
+#: in every step, and specs state the read bandwidth of such memories, not the write bandwidth.
 WRITE_ONCE = frozenset({"flash", "nand", "ufs", "emmc", "sd", "nvme", "storage", "disk"})
 
 
@@ -33,11 +33,11 @@ class PlacementLevel:
     name
         Name of the memory.
     capacity_bytes
-        What weights and KV cache may take of it.
+        Capacity available to weights and KV cache.
     bandwidth_bytes_per_s
-        At which an engine reads what lies here: the slowest memory on the way.
+        Bandwidth of reads by an engine: that of the slowest memory on the path.
     energy_j_per_byte
-        Of a byte read from here, all memories on the way; ``None`` where one does not say.
+        Energy per byte read, over all memories on the path; ``None`` if one does not state it.
     holds
         Roles of the tensors it may hold: ``weight``, ``kv``.
     """
@@ -62,7 +62,7 @@ class PlacementLevel:
         Raises
         ------
         InputError
-            A text without its unit, or a number that is not above zero.
+            A text has no unit, or a number is not positive.
         """
         faults = FaultList()
 
@@ -91,30 +91,30 @@ def levels_of(
 ) -> tuple[PlacementLevel, ...]:
     """Return the levels of a prediction's machine, fastest first.
 
-    Bandwidths are those that the prediction itself draws (sustained shares, the laws of flash and
-    storage). From main memory the activations' peak is taken off, as `Prediction.placement` does.
+    Bandwidths are those of the prediction (sustained shares, laws of flash and storage). The peak
+    of activations is subtracted from main memory, as in `Prediction.placement`.
 
     Parameters
     ----------
     prediction
-        One point.
+        Prediction of a single configuration.
     names
-        Memories to use, by name or role; by default all that feed the engine but caches and
-        register files, which cannot be told to keep anything.
+        Memories to use, by name or role; by default all that feed the engine except caches and
+        register files, whose contents cannot be controlled.
     capacities
-        Name -> bytes (or a text with a unit) that weights and KV cache may take of it, in place of
-        what the spec leaves.
+        Capacity for weights and KV cache, by memory, in bytes or as a text with a unit; replaces
+        the capacity left by the spec.
     extra
-        Levels that the device does not have: the memory of a host behind a link.
+        Levels that are not part of the device: the memory of a host behind a link.
     kv
-        Levels that may hold the KV cache; by default those that are not flash, storage or disk.
+        Levels that may hold the KV cache; by default all except flash, storage and disk.
 
     Raises
     ------
     InputError
-        Unknown names, capacities that are none.
+        A name is unknown, or a capacity is invalid.
     """
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    setting = prediction.setting
     machine = prediction.machine
     memories = {memory.name: memory for memory in machine.hierarchy(setting.engine_name)}
     extra_names = {level.name for level in extra}
@@ -160,8 +160,8 @@ def _own_levels(
     names: Iterable[str],
     sizes: Mapping[str, float],
 ) -> list[PlacementLevel]:
-    """Return levels of the device itself; `sizes` are capacities that replace the spec's."""
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    """Return the levels of the device itself; `sizes` replace the capacities of the spec."""
+    setting = prediction.setting
     rates = {name: first_number(bandwidth(setting, name)) for name in memories}
     energies = {name: setting.fact(f"memories.{name}.energy_per_byte") for name in memories}
     joules = {name: None if e is None else first_number(e) for name, e in energies.items()}
@@ -186,7 +186,7 @@ def _paths(
     rates: Mapping[str, float],
     energies: Mapping[str, float | None],
 ) -> dict[str, tuple[float, float | None]]:
-    """Return memory -> slowest bandwidth on its best way to the engine, joules per byte of it."""
+    """Return the bandwidth and joules per byte of each memory on its best path to the engine."""
     paths: dict[str, tuple[float, float | None]] = {}
 
     def way(name: str, seen: frozenset[str]) -> tuple[float, float | None]:

@@ -1,4 +1,4 @@
-"""Place weights and KV cache in the memories of a device."""
+"""Entry point of ``place``: weights and KV cache in the memories of a device."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from perfmodel.workload.workload import Workload
 Method: TypeAlias = Literal["exact", "lp", "greedy"]
 Objective: TypeAlias = Literal["latency_s", "energy_j"]
 
-#: Words of the options that take a word.
+#: Accepted values of the options that are words.
 _WORDS: Final = {
     "method": ("exact", "lp", "greedy"),
     "objective": ("latency_s", "energy_j"),
@@ -129,7 +129,7 @@ def place(
 
 @dataclass(frozen=True, kw_only=True)
 class PlacementQuestion(PredictionQuestion):
-    """The parameters of `place`."""
+    """Parameters of `place`."""
 
     objective: Objective
     levels: Iterable[str] | None
@@ -145,7 +145,7 @@ class PlacementQuestion(PredictionQuestion):
     time_limit_s: float | None
 
     def answer(self) -> PlacementResult:
-        """Return the result of `place`; it raises the same errors."""
+        """Return the result of `place`, with the same errors."""
         faults = gathered()
         wrong = self._option_faults()
         faults += wrong
@@ -160,7 +160,7 @@ class PlacementQuestion(PredictionQuestion):
         kv_names = None if self.kv_levels is None else list(self.kv_levels)
         usable = faults.trying(levels_of, prediction, names, self.capacities, extra, kv_names)
         items = faults.trying(items_of, prediction, by=self.by, popularity=popularity)
-        # Names are looked for among all levels where those to use are at fault.
+        # If the selected levels are invalid, names are checked against all levels.
         known = levels_of(prediction, extra=extra) if usable is None else usable
         faults += self._name_faults(items, [level.name for level in known])
         prices = None
@@ -171,8 +171,8 @@ class PlacementQuestion(PredictionQuestion):
         assert items is not None
         assert prices is not None
         if not usable or not items:
-            what = "memory to place them in" if items else "weight or KV cache"
-            raise input_error(f"there is no {what}", file=subject.workload.origin)
+            missing = "memory to place them in" if items else "weight or KV cache"
+            raise input_error(f"there is no {missing}", file=subject.workload.origin)
         resolved = replace(
             self,
             workload=subject.workload,
@@ -200,7 +200,7 @@ class PlacementQuestion(PredictionQuestion):
         return placed(unplaced, prices, self.pinned or {}, self.cached, deadline)
 
     def at_context(self, context: int) -> PlacementResult:
-        """Return the answer to the same question at another context."""
+        """Return the result for another context length."""
         options: dict[str, Any] = vars(self) | {
             "workload": workload_of(self.workload, {"context": context})
         }
@@ -220,7 +220,7 @@ class PlacementQuestion(PredictionQuestion):
         return faults
 
     def _name_faults(self, items: Sequence[Item] | None, levels: Sequence[str]) -> list[Fault]:
-        """Return faults of names that no item and no level has."""
+        """Return faults of names that match no item or level."""
         faults: list[Fault] = []
 
         def check_level(level: str, path: str) -> None:
@@ -237,12 +237,12 @@ class PlacementQuestion(PredictionQuestion):
 
 
 def predicted_one(question: PredictionQuestion, verb: str) -> tuple[PredictionInputs, Prediction]:
-    """Return the prediction of one point, and its inputs, for a question that `verb` names.
+    """Return the inputs and the prediction of a single configuration, for the function `verb`.
 
     Raises
     ------
     InputError
-        As `predict`; dimensions that are arrays.
+        As for `predict`; dimensions are arrays.
     """
     subject = question.resolved()
     prediction = predict(**subject._asdict())
@@ -254,9 +254,9 @@ def predicted_one(question: PredictionQuestion, verb: str) -> tuple[PredictionIn
 def read_levels(
     extra: str | Iterable[str | PlacementLevel], faults: FaultList, path: str = "extra"
 ) -> tuple[PlacementLevel, ...]:
-    """Return memories beside a device's from texts ``NAME=CAPACITY,BANDWIDTH``.
+    """Return memories that are not part of a device, from texts ``NAME=CAPACITY,BANDWIDTH``.
 
-    One that is at fault is a level nevertheless, so that its name is known.
+    An invalid one still becomes a level, so that its name is known.
     """
     levels: dict[str, PlacementLevel] = {}
     for item in [extra] if isinstance(extra, str) else extra:
@@ -301,12 +301,12 @@ def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) ->
     return low
 
 
-#: Tokens beyond which nobody asks (also where the cache does not grow).
+#: Maximum number of tokens tried (also if the cache does not grow).
 _LONGEST = 2**26
 
 
 def _prices(levels: Sequence[PlacementLevel], objective: str) -> list[float]:
-    """Return seconds, or joule, of a byte from each level."""
+    """Return seconds or joules per byte from each level."""
     if objective == "latency_s":
         return [1.0 / level.bandwidth_bytes_per_s for level in levels]
     silent = [level.name for level in levels if level.energy_j_per_byte is None]

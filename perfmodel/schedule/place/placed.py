@@ -1,4 +1,4 @@
-"""Solve a placement, and say where everything lies or why nothing fits."""
+"""Solution of a placement: levels of all items, or the reasons for infeasibility."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class PlacementKnapsack(NamedTuple):
-    """What `assign_items` takes: sizes and copies of items, their costs in levels, capacities."""
+    """Arguments of `assign_items`: sizes and copies of items, costs per level, capacities."""
 
     sizes: Floats
     copies: Ints
@@ -41,23 +41,23 @@ def placed(
     cached: str | None,
     deadline: Deadline,
 ) -> PlacementResult:
-    """Return a result with every item in a level, at the least sum of reads times prices.
+    """Return a result with every item in a level, minimising reads times prices.
 
     Parameters
     ----------
     unplaced
-        The result with its items and levels, still without rows.
+        The result with its items and levels, without rows.
     prices
         Seconds or joules per byte that is read from each level.
     pinned
-        Name of an item, or the beginning of names -> the level where it must lie.
+        Required level by name of an item, or prefix of names.
     cached
-        Level whose spare room caches the experts.
+        Level whose free space caches the experts.
 
     Raises
     ------
     InputError
-        Nothing lies outside the level that caches.
+        No items are outside the caching level.
     """
     items, levels = unplaced.items, unplaced.levels
     costs: Floats = np.array(
@@ -94,13 +94,13 @@ def placed(
 
 
 def items_named(items: Sequence[Item], stem: str) -> list[int]:
-    """Return the positions of items of a name, else of those whose names begin with it."""
+    """Return the indices of items with a name, else of those whose names begin with it."""
     rows = [i for i, item in enumerate(items) if item.name == stem]
     return rows or [i for i, item in enumerate(items) if item.name.startswith(stem)]
 
 
 def _rows(result: PlacementResult, counts: Ints) -> Iterator[tuple[int, int, PlacementRow]]:
-    """Yield item, level and row of all copies of an item that lie in the same level."""
+    """Yield item, level and row for the copies of each item in each level."""
     for i, item in enumerate(result.items):
         first = item.first
         for j, level in enumerate(result.levels):
@@ -144,7 +144,7 @@ def _with_cache(
     prices: Sequence[float],
     deadline: Deadline,
 ) -> PlacementResult:
-    """Place the experts in the outermost level; the spare room of another level caches them."""
+    """Place the experts in the outermost level, cached in the free space of another level."""
     sizes, copies, costs, capacities = knapsack
     levels = unplaced.levels
     chances: Floats = np.array([item.touched for item in unplaced.items], dtype=np.float64)
@@ -182,7 +182,7 @@ def _with_cache(
             )
         value += row.read_bytes * price
         rows.append(row)
-    # No policy serves more random visits than pinning the most visited experts for good.
+    # For random visits no policy serves more than permanently pinning the most visited experts.
     least = assign_items(*knapsack, method="lp").bound
     return replace(
         unplaced,
@@ -205,7 +205,7 @@ def _infeasible(unplaced: PlacementResult, assigned: Certified[Ints]) -> Placeme
 
 
 def _violations(result: PlacementResult, *, proved: bool) -> tuple[Violation, ...]:
-    """Return what has no place: of each role, and all together."""
+    """Return the overflow of each role, and of all roles together."""
     violations: list[Violation] = []
     for role in ("kv", "weight", ""):
         items = [item for item in result.items if not role or item.role == role]
@@ -218,7 +218,7 @@ def _violations(result: PlacementResult, *, proved: bool) -> tuple[Violation, ..
         if demand <= bound:
             continue
         names = " and ".join(level.name for level in homes) or "no level"
-        what = {"kv": "the KV cache", "weight": "weights"}.get(role, "weights and KV cache")
+        contents = {"kv": "the KV cache", "weight": "weights"}.get(role, "weights and KV cache")
         violations.append(
             Violation(
                 f"levels.{names.replace(' and ', '+')}.capacity",
@@ -226,7 +226,7 @@ def _violations(result: PlacementResult, *, proved: bool) -> tuple[Violation, ..
                 bound,
                 demand - bound,
                 _levers(result, role, demand - bound),
-                f"{what} take {show(demand, 'bytes')}, and {names} may hold "
+                f"{contents} take {show(demand, 'bytes')}, and {names} may hold "
                 f"{show(bound, 'bytes')}: {show(demand - bound, 'bytes')} too much "
                 f"(largest piece {show(largest, 'bytes')})",
             )
@@ -253,7 +253,7 @@ def _stored_bytes(items: Sequence[Item], role: str = "") -> float:
 
 
 def _levers(result: PlacementResult, role: str, excess: float) -> tuple[str, ...]:
-    """Return what would free so many bytes of a role (of both where it is empty)."""
+    """Return changes that would free the excess bytes of a role (of both if it is empty)."""
     levers: list[str] = []
     prediction = result.prediction
     kv = _stored_bytes(result.items, "kv")
@@ -266,7 +266,7 @@ def _levers(result: PlacementResult, role: str, excess: float) -> tuple[str, ...
                 levers.append(f"{name} of at most {int(float(value) * share)}")
                 break
     if role != "kv" and weights > excess:
-        bits = first_number(prediction._job.precision.weights.bits)  # pyright: ignore[reportPrivateUsage]
+        bits = first_number(prediction.job.precision.weights.bits)
         levers.append(f"weights of at most {bits * (weights - excess) / weights:.3g} bits")
     levers.append(f"{show(excess, 'bytes')} more of a level")
     return tuple(levers)

@@ -1,4 +1,4 @@
-"""From a placement to a plan of its graph."""
+"""Conversion of a placement into a plan of its graph."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def to_plan(result: PlacementResult) -> Plan:
     if not result.feasible:
         raise InputError([str(v) for v in result.violations])
     prediction = result.prediction
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
-    main = prediction._setting.levels[-1]  # pyright: ignore[reportPrivateUsage]
+    job = prediction.job
+    main = prediction.setting.levels[-1]
     graph = job.lowered.graph.unroll(job.workload.parameters)
     device = job.machine.device.name
     order = [op.name for _, op in graph.walk()]
     kernels = lower(graph, job.model.fusion).kernels
     kernel = {op.name: k.head.name for k in kernels if len(k.operators) > 1 for op in k.operators}
     peak = float(prediction.activation_bytes)
-    # Main memory first: it is the one that activations are in.
+    # Main memory comes first, since activations are in it.
     levels = sorted(result.levels, key=lambda level: level.name != main)
     return Plan(
         graph=graph.content_hash(),
@@ -64,7 +64,7 @@ def to_plan(result: PlacementResult) -> Plan:
 
 
 def _stored(result: PlacementResult, graph: Graph, last: int) -> Iterator[Residency]:
-    """Yield weights and caches, which lie in their memories during the whole run."""
+    """Yield the residencies of weights and caches, over the full run."""
     device = result.prediction.machine.device.name
     for (tensor, memory), size in _stored_bytes(result).items():
         stem, _, index = tensor.rpartition("#")
@@ -86,14 +86,14 @@ def _activations(
     kernel: Mapping[str, str],
     main: str,
 ) -> Iterator[Residency]:
-    """Yield activations in main memory; what only its own kernel reads stays inside it.
+    """Yield activations in main memory; those internal to a kernel are omitted.
 
     Parameters
     ----------
     kernel
-        Operator -> head of its kernel, where that has several operators.
+        Head of the kernel of each operator, for kernels with several operators.
     """
-    job = result.prediction._job  # pyright: ignore[reportPrivateUsage]
+    job = result.prediction.job
     crossing = {n for k in kernels for n in (*k.reads, *k.writes)} | {*graph.inputs, *graph.outputs}
     users: dict[str, set[str]] = {}
     first: dict[str, int] = dict.fromkeys(graph.inputs, 0)
@@ -112,7 +112,7 @@ def _activations(
         if inside and alias.get(name, name) not in crossing:
             continue
         tensor = graph.tensors[name]
-        size = 0.0  # a view is another name of what it shows, and takes no room of its own
+        size = 0.0  # a view is an alias and needs no memory
         if name not in alias:
             elements = evaluate(tensor.elements, job.workload.parameters)
             size = first_number(elements * job.precision.bits(tensor.slot) / 8.0)
@@ -127,8 +127,8 @@ def _activations(
 
 
 def _stored_bytes(result: PlacementResult) -> dict[tuple[str, str], float]:
-    """Return (``tensor#copy``, memory) -> bytes of it that lie there."""
-    graph = result.prediction._job.lowered.graph  # pyright: ignore[reportPrivateUsage]
+    """Return the bytes of each (``tensor#copy``, memory)."""
+    graph = result.prediction.job.lowered.graph
     number = result.prediction.workload.number
     times = {n: int(float(number(t))) for n, t in graph.stored_weights().items()}
     sizes: dict[tuple[str, str], float] = {}
@@ -137,7 +137,7 @@ def _stored_bytes(result: PlacementResult) -> dict[tuple[str, str], float]:
         for level, count in zip(result.levels, counts, strict=True):
             for copy in range(start, start + count):
                 for part in item.parts:
-                    # Experts that are alike go round the layers.
+                    # Experts that are alike are distributed cyclically over the layers.
                     layers = times.get(part.tensor, item.copies) if part.expert >= 0 else 0
                     index = copy % layers if layers else copy
                     key = (f"{part.tensor}#{index}", level.name)

@@ -1,7 +1,7 @@
-"""How often experts are visited, and how many of the visits a cache serves.
+"""Probabilities of expert visits, and hit rates of a cache.
 
-The independent reference model: each step visits expert ``i`` with probability ``p_i``, whatever
-was visited before. What a router repeats beyond that, a cache serves in addition.
+Independent reference model: each step visits expert ``i`` with probability ``p_i``, independent of
+earlier visits. Repetitions by a router beyond that increase the hit rate of a cache further.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Floats = npt.NDArray[np.float64]
 class Geometric:
     """Popularity that falls by a constant factor from each expert to the next.
 
-    Within one text routers leave most experts of a layer alone, which no Zipf law does; this one
-    describes what caches of such a text serve.
+    Within one text routers leave most experts of a layer unused, unlike under any Zipf law; this
+    law describes the hit rates of caches for such a text: ``weight[i] = exp(-rate i)``.
 
     Attributes
     ----------
@@ -35,11 +35,11 @@ class Geometric:
     rate: float
 
     def weights(self, count: int) -> Floats:
-        """Return a weight for each expert, ``(count,)``."""
+        """Return the unnormalised weight of each expert, ``(count,)``."""
         return np.asarray(np.exp(-self.rate * np.arange(count, dtype=np.float64)))
 
 
-#: How unevenly routers choose: exponent of a Zipf law, a law, or a weight for each expert; or a
+#: Distribution of router choices: exponent of a Zipf law, a law, or a weight for each expert; or a
 #: text of one of these (`popularity_of`).
 Popularity: TypeAlias = float | Geometric | Sequence[float] | str
 
@@ -47,14 +47,14 @@ Popularity: TypeAlias = float | Geometric | Sequence[float] | str
 def popularity_of(
     popularity: Popularity | None,
 ) -> float | Geometric | Sequence[float] | None:
-    """Return a popularity, read where it is a text.
+    """Return a popularity, parsed if it is a text.
 
-    An exponent, ``geometric:RATE``, or weights separated by commas.
+    A text is an exponent, ``geometric:RATE``, or weights separated by commas.
 
     Raises
     ------
     InputError
-        The text is none of these.
+        The text has none of these forms.
     """
     if not isinstance(popularity, str):
         return popularity
@@ -75,7 +75,7 @@ def popularity_of(
 
 
 def zipf(count: int, exponent: float) -> Floats:
-    """Return the weights ``i ** -exponent`` of a Zipf law, summing to 1; ``(count,)``."""
+    """Return the weights ``i ** -exponent`` of a Zipf law, normalised to 1; ``(count,)``."""
     weights = np.asarray(np.arange(1, count + 1, dtype=np.float64) ** -exponent)
     return np.asarray(weights / weights.sum())
 
@@ -85,21 +85,21 @@ def visit_probabilities(
 ) -> Floats:
     """Return the probability that a token visits each expert; they sum to `per_token`.
 
-    In proportion to the popularity, and 1 at most: what the most popular would have beyond that
-    goes to the others, in proportion again.
+    Proportional to the popularity, and at most 1: the excess of the most popular experts is
+    redistributed to the others in proportion.
 
     Parameters
     ----------
     experts, per_token
-        How many there are, and how many a token visits.
+        Number of experts, and number that a token visits.
     popularity
-        Exponent of a Zipf law, a law, or a weight for each expert; by default all are alike.
+        Exponent of a Zipf law, a law, or a weight for each expert; by default uniform.
 
     Raises
     ------
     InputError
-        A text that is none of these; weights that are negative, not as many as experts, or fewer
-        above zero than visits.
+        The text is invalid; or weights are negative, not one per expert, or fewer of them positive
+        than visits.
     """
     popularity = popularity_of(popularity)
     if popularity is None:
@@ -125,7 +125,7 @@ def visit_probabilities(
         )
     full = np.zeros(experts, dtype=bool)
     chance = np.zeros(experts)
-    # Each round fills one expert at least.
+    # Each round saturates at least one expert.
     for _ in range(experts):
         weight = float(weights[~full].sum())
         left = k - int(full.sum())
@@ -142,7 +142,7 @@ def _weights(popularity: Sequence[float]) -> Floats:
     try:
         return np.asarray(popularity, dtype=np.float64)
     except (TypeError, ValueError):
-        return np.zeros(0)  # not a weight for each, whatever it is
+        return np.zeros(0)  # not one weight per expert
 
 
 def touched_probabilities(
@@ -150,8 +150,8 @@ def touched_probabilities(
 ) -> Floats:
     """Return the probability that a step of `tokens` tokens touches each expert; ``(experts,)``.
 
-    ``1 - (1 - p)**tokens``: tokens choose independently. All alike, they sum to what the workload's
-    own graph says.
+    ``1 - (1 - p)**tokens``: tokens choose independently. With uniform popularity they sum to the
+    number stated by the workload's graph.
     """
     chance = visit_probabilities(experts, per_token, popularity)
     if math.isinf(tokens):
@@ -160,20 +160,20 @@ def touched_probabilities(
 
 
 def cycle_hit_rates(chances: Floats, sizes: Floats, copies: Floats, capacity: float) -> Floats:
-    """Return the share of the visits that one LRU cache serves when layers take turns.
+    """Return the share of the visits that one LRU cache serves for layers in cyclic order.
 
-    A token goes through the layers in a fixed order, so an expert can be asked for again after a
-    whole token at the earliest: a cache that does not hold what one token visits serves nothing at
-    all (it drops what it will need soonest), and beyond that a visit is a hit where the expert was
-    visited by one of the last ``n`` tokens. With ``n`` tokens' visits in the cache, and those of a
-    further token for a part ``f`` of the layers::
+    A token passes the layers in a fixed order, so that an expert is visited again after a full
+    token at the earliest: a cache smaller than the visits of one token serves none (it evicts what
+    is needed soonest); otherwise a visit is a hit if the expert was visited by one of the last
+    ``n`` tokens. With the visits of ``n`` tokens in the cache, and those of a further token for a
+    fraction ``f`` of the layers::
 
-        held(n) = sum(copies * size * (1 - (1 - p) ** n))
+        cached_bytes(n) = sum(copies * size * (1 - (1 - p) ** n))
         hit = 1 - (1 - p) ** n       for 1 - f of the visits, and n + 1 for the others
 
     Che's approximation in steps of a token (Che, Tung and Wang, "Hierarchical web caching
     systems", IEEE JSAC 20(7), 2002; Fricker, Robert and Roberts, "A versatile and accurate
-    approximation for LRU cache performance", ITC 24, 2012): an item is there if it was visited
+    approximation for LRU cache performance", ITC 24, 2012): an item is cached if it was visited
     within the last ``n`` steps, where ``n`` fills the cache.
 
     Parameters
@@ -181,11 +181,11 @@ def cycle_hit_rates(chances: Floats, sizes: Floats, copies: Floats, capacity: fl
     chances
         Probability that a token visits an expert, ``(n,)``.
     sizes
-        Bytes of it, ``(n,)``.
+        Bytes of each expert, ``(n,)``.
     copies
-        Layers that have such an expert, ``(n,)``.
+        Number of layers with such an expert, ``(n,)``.
     capacity
-        Bytes of the cache.
+        Capacity of the cache in bytes.
 
     Returns
     -------
@@ -197,17 +197,17 @@ def cycle_hit_rates(chances: Floats, sizes: Floats, copies: Floats, capacity: fl
         return np.asarray(np.where(seen, 1.0, 0.0))
     missed = 1.0 - chances
 
-    def held(tokens: float) -> float:
+    def cached_bytes(tokens: float) -> float:
         return float(np.sum(weight * (1.0 - missed**tokens)))
 
-    # Doubling, then bisection, over whole tokens: the most whose visits all have room.
+    # Doubling, then bisection, over whole tokens: the maximum whose visits all fit.
     low, high = 0, 1
-    while held(high) <= capacity:
+    while cached_bytes(high) <= capacity:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if held(middle) <= capacity else (low, middle)
-    share = (capacity - held(low)) / (held(low + 1) - held(low))
-    # What an incomplete token leaves behind is dropped before its layer comes again.
+        low, high = (middle, high) if cached_bytes(middle) <= capacity else (low, middle)
+    share = (capacity - cached_bytes(low)) / (cached_bytes(low + 1) - cached_bytes(low))
+    # The visits of an incomplete token are evicted before its layer comes again.
     share = share if low else 0.0
     return np.asarray((1.0 - share) * (1.0 - missed**low) + share * (1.0 - missed ** (low + 1)))

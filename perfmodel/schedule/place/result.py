@@ -1,4 +1,4 @@
-"""What `place` returns."""
+"""Result of `place`: rows of items in levels, read times, and the plan."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class PlacementRow:
     Attributes
     ----------
     name, role
-        Of the item: tensor, block or expert; ``weight`` or ``kv``.
+        Name and role of the item: tensor, block or expert; ``weight`` or ``kv``.
     level
-        Where they lie.
+        Level that contains them.
     copies, first
-        How many of its copies, and the number of the first.
+        Number of copies, and index of the first.
     stored_bytes
         Bytes of these copies.
     reads
-        How often a run reads each, on average.
+        Expected number of reads of each copy per run.
     read_bytes, read_s
-        Bytes that a run moves of them, and the seconds that takes.
+        Bytes of them that a run moves, and the seconds of that.
     energy_j
-        Joule of moving them; NaN where the device does not say.
+        Joules of moving them; NaN if the device states no energy.
     cached_in, hit_fraction
-        Level that caches them, and the share of the visits that it serves.
+        Level that caches them, and share of the visits that it serves.
     """
 
     name: str
@@ -61,26 +61,27 @@ class PlacementRow:
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
-    """Where weights and KV cache lie, and what reading them costs, as `Certified`.
+    """Locations of weights and KV cache, and the cost of reading them, as `Certified`.
 
-    The solution is copies of items in levels; what gave it is ``greedy``, ``lp`` or ``exact``.
+    The solution consists of copies of items in levels; the method is ``greedy``, ``lp`` or
+    ``exact``.
 
     Attributes
     ----------
     prediction
-        The prediction that sizes, reads and bandwidths are from.
+        Prediction that provides sizes, reads and bandwidths.
     levels
-        Memories that were used, fastest first.
+        Memories considered, fastest first.
     items
-        What was placed.
+        Items to place.
     objective
-        ``latency_s`` or ``energy_j``: what was minimised.
+        Objective that is minimised: ``latency_s`` or ``energy_j``.
     violations
-        Why nothing fits: demand, bound, gap and levers.
+        Reasons for infeasibility: demand, bound, gap and levers.
     counts
         Copies of each item in each level.
     cache_bytes
-        Level -> bytes of it that cache what lies further out.
+        Bytes of each level that cache items of outer levels.
 
     Its plot: ``levels()``.
     """
@@ -98,22 +99,22 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
 
     @property
     def rows(self) -> tuple[PlacementRow, ...]:
-        """Copies of items in levels; empty where nothing fits."""
+        """Copies of items in levels; empty if nothing fits."""
         return self.solution or ()
 
     @property
     def read_s(self) -> float:
-        """Seconds in which a run moves all of it, one level after the other."""
+        """Seconds in which a run moves all items, one level after the other."""
         return sum(row.read_s for row in self.rows)
 
     @property
     def energy_j(self) -> float:
-        """Joule of moving all of it; NaN where a level does not say."""
+        """Joules of moving all items; NaN if a level states no energy."""
         return sum(row.energy_j for row in self.rows)
 
     @property
     def used_bytes(self) -> dict[str, float]:
-        """Level -> bytes that lie there; what a level caches of others is not counted."""
+        """Bytes stored in each level, without copies cached from other levels."""
         used = dict.fromkeys((level.name for level in self.levels), 0.0)
         for row in self.rows:
             used[row.level] += row.stored_bytes
@@ -121,7 +122,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
 
     @property
     def level_s(self) -> dict[str, float]:
-        """Level -> seconds of a run in which it is read."""
+        """Seconds per run in which each level is read."""
         seconds = dict.fromkeys((level.name for level in self.levels), 0.0)
         by_name = {level.name: level for level in self.levels}
         for row in self.rows:
@@ -137,13 +138,13 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
 
     @property
     def assumed_s(self) -> float | None:
-        """Seconds of the same reads where `predict` assumes all of it to lie.
+        """Seconds of the same reads from the memories that `predict` assumes.
 
         Weights in the memory that stores them, the KV cache in main memory, whether or not they fit
-        there. ``None`` where these are not among the levels.
+        there. ``None`` if these are not among the levels.
         """
         rates = {level.name: level.bandwidth_bytes_per_s for level in self.levels}
-        setting = self.prediction._setting  # pyright: ignore[reportPrivateUsage]
+        setting = self.prediction.setting
         homes = {"weight": setting.weights_memory, "kv": setting.levels[-1]}
         total = 0.0
         for item in self.items:
@@ -154,7 +155,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
         return total
 
     def context_limit(self) -> int:
-        """Return the longest context at which everything has a place; 0 where none has.
+        """Return the longest context at which everything has a place; 0 if there is none.
 
         Raises
         ------
@@ -168,7 +169,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
 
     @cached_property
     def table(self) -> Table:
-        """The rows as columns."""
+        """The rows as a table."""
         texts = ("name", "role", "level", "cached_in")
         columns: dict[str, Any] = {}
         for name in PlacementRow.__slots__:
@@ -179,10 +180,10 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
         return Table(columns)
 
     def to_plan(self) -> Plan:
-        """Return it as a plan of the workload's graph, repetitions written out, in its own order.
+        """Return the placement as a plan of the workload's unrolled graph, in its own order.
 
-        Every weight and cache has a residency in each memory that holds some of it, for the whole
-        run; activations lie in main memory while they live.
+        Every weight and cache has a residency in each memory that holds some of it, for the full
+        run; activations are in main memory while they are live.
 
         Raises
         ------
@@ -194,7 +195,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
         return to_plan(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return all results as a dictionary for JSON."""
         workload, machine = self.prediction.workload, self.prediction.machine
         return plain(
             {
@@ -230,7 +231,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
 
     @property
     def headline(self) -> str:
-        """What was placed, and the least seconds or joules of a run, or that nothing fits."""
+        """Workload, and the least seconds or joules per run, or that nothing fits."""
         prediction = self.prediction
         head = f"{prediction.workload.name} on {prediction.device}, {prediction.precision}"
         if not self.feasible:
@@ -240,7 +241,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
         return f"{head}: {show(self.value, unit)} a run ({self.method}, {least})"
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return what each memory holds, and the seconds in which it is read."""
+        """Return the contents of each memory, and the seconds in which it is read."""
         if not self.feasible:
             return []
         seconds, used = self.level_s, self.used_bytes
@@ -259,7 +260,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
         return out
 
     def cautions(self) -> list[str]:
-        """Return why nothing fits, or what the same reads take where `predict` assumes them."""
+        """Return why nothing fits, or the read times under the assumptions of `predict`."""
         if not self.feasible:
             return [str(violation) for violation in self.violations]
         assumed = self.assumed_s

@@ -1,9 +1,9 @@
-"""Items to levels: greedy by density, LP rounding, exact.
+"""Assignment of items to levels: greedy by density, LP rounding, or exact.
 
-A multiple-choice, multiple-capacity knapsack: each copy of an item lies in one level, what lies in
-a level fits in it, and the sum of the costs is least. Copies that are alike are one integer
-variable a level, so that 80 equal layers cost no more than one (Martello and Toth, "Knapsack
-problems", Wiley 1990, chapters 5 to 7).
+A multiple-choice, multiple-capacity knapsack: each copy of an item is in one level, the contents of
+each level fit, and the sum of the costs is minimal. Copies that are alike are one integer variable
+per level, so that 80 equal layers cost no more than one (Martello and Toth, "Knapsack problems",
+Wiley 1990, chapters 5 to 7).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from perfmodel.schedule.place.integer import fits, integer_counts, relaxed_count
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Largest difference from the bound, relative, at which a placement counts as proved.
+#: Relative gap up to which a placement counts as proved.
 PROVED: Final = 2e-9
-#: Seconds of a search where nobody says.
+#: Default time limit of a search in seconds.
 LIMIT: Final = 10.0
 
 
@@ -36,7 +36,7 @@ def assign_items(
     method: str = "exact",
     deadline: Deadline | None = None,
 ) -> Certified[Ints]:
-    """Return where the copies of each item lie: how many in each level, ``(items, levels)``.
+    """Return the number of copies of each item in each level, ``(items, levels)``.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ def assign_items(
     copies
         Copies of each item, ``(n,)``.
     costs
-        Of one copy in each level, ``(n, levels)``; infinite where it may not lie.
+        Cost of one copy in each level, ``(n, levels)``; infinite if it is not allowed there.
     capacities
-        Bytes of each level, ``(levels,)``; may be infinite.
+        Capacity of each level in bytes, ``(levels,)``; may be infinite.
     method
-        ``greedy``: densest first into the best level with room; ``lp``: the linear relaxation
+        ``greedy``: densest first into the best level with room; ``lp``: the linear relaxation,
         rounded; ``exact``: an integer programme, stopped at the deadline with its bound.
     deadline
-        When ``exact`` stops; 10 s from now where left out.
+        Time at which ``exact`` stops; by default in 10 s.
     """
     relaxed = relaxed_counts(sizes, copies, costs, capacities)
     bound = relaxed.bound
@@ -72,7 +72,7 @@ def assign_items(
 
 
 def _certified(counts: Ints | None, costs: Floats, bound: float, method: str) -> Certified[Ints]:
-    """Return a placement with its cost, which is the bound where the two all but meet."""
+    """Return a placement with its cost, used as bound if the gap is within the tolerance."""
     if counts is None:
         return nothing(method, bound)
     cost = total_cost(counts, costs)
@@ -80,15 +80,15 @@ def _certified(counts: Ints | None, costs: Floats, bound: float, method: str) ->
 
 
 def total_cost(counts: Ints, costs: Floats) -> float:
-    """Return the cost of a placement; a level that holds nothing costs nothing."""
+    """Return the cost of a placement; an empty level costs nothing."""
     return float(np.sum(np.where(counts > 0, counts * np.where(counts > 0, costs, 0.0), 0.0)))
 
 
 def greedy_counts(sizes: Floats, copies: Ints, costs: Floats, capacities: Floats) -> Ints | None:
-    """Return copies in levels by density, ``(n, levels)``; None where something finds no room.
+    """Return copies in levels by density, ``(n, levels)``; None if an item does not fit.
 
-    Items go in the order of what their best level saves over their worst, a byte; those that may
-    lie in one level only go first, so that nothing takes their place.
+    Items are ordered by the saving per byte of their best level over their worst; those restricted
+    to one level go first, so that no other item takes their place.
     """
     n, levels = costs.shape
     allowed = np.isfinite(costs)
@@ -100,7 +100,7 @@ def greedy_counts(sizes: Floats, copies: Ints, costs: Floats, capacities: Floats
     choices = allowed.sum(axis=1)
     left = capacities.copy()
     counts = np.zeros((n, levels), dtype=np.int64)
-    # Forced first, then the densest; of equals the larger, while there is room for it.
+    # Restricted items first, then the densest; among equals the larger, while there is room for it.
     for i in np.lexsort((-sizes, -density, choices > 1)):
         remaining = int(copies[i])
         for level in np.argsort(costs[i], kind="stable"):
@@ -119,7 +119,7 @@ def greedy_counts(sizes: Floats, copies: Ints, costs: Floats, capacities: Floats
 def _rounded(
     relaxed: Floats, sizes: Floats, copies: Ints, costs: Floats, capacities: Floats
 ) -> Ints | None:
-    """Return whole copies: what the relaxation has whole stays, the rest goes where there is room.
+    """Return integer copies: integers of the relaxation remain, others go where they fit.
 
     A basic solution splits no more items than there are levels.
     """

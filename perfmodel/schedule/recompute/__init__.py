@@ -1,4 +1,4 @@
-"""Running a step again instead of keeping or spilling what it made."""
+"""Recomputation: running a step again instead of keeping or spilling its output."""
 
 from perfmodel.schedule.recompute.method import recompute
 from perfmodel.schedule.recompute.repeated import Recomputation

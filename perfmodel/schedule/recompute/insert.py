@@ -1,4 +1,4 @@
-"""Repetitions inserted into a given schedule, one after the other, while the cost falls."""
+"""Greedy insertion of recomputed steps into a given schedule while the cost falls."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from perfmodel.schedule.problem import Problem, Step
 from perfmodel.schedule.recompute.repeated import Recomputation, replay_again
 from perfmodel.schedule.script import Script
 
-#: Steps in a row that are tried again for one buffer.
+#: Maximum length of the chain of steps recomputed for one buffer.
 _DEPTH = 4
 
 
 def bettered(
     problem: Problem, capacity: int, again_bytes: Sequence[int], script: Script, deadline: Deadline
 ) -> Recomputation:
-    """Insert steps that run again, one chance after the other, while the cost falls.
+    """Insert recomputed steps, one opportunity after the other, while the cost falls.
 
-    Each order with repetitions gets its own best evictions: what a repeated step makes is a buffer
-    of its own there.
+    Each order with repetitions gets its own optimal evictions, in a problem in which the output of
+    a repeated step is a separate buffer.
     """
     best = replay_again(problem, script.order, script.evictions, capacity, again_bytes)
     improved = True
@@ -57,7 +57,7 @@ def _evicted(
     again_bytes: Sequence[int],
     deadline: Deadline,
 ) -> Recomputation | None:
-    """Return an order with repetitions under its best evictions, or None where it does not fit."""
+    """Return an order with repetitions under its best evictions, or None if it does not fit."""
     from perfmodel.schedule.ilp import retention
 
     versions, origin = _versions(problem, order)
@@ -69,18 +69,18 @@ def _evicted(
     evictions = [tuple(origin[v] for v in out) for out in script.evictions]
     try:
         return replay_again(problem, order, evictions, capacity, again_bytes)
-    except ValueError:  # a place is taken over that a repetition reads once more
+    except ValueError:  # a repetition reads a buffer that was overwritten
         return None
 
 
 def _versions(problem: Problem, order: Sequence[int]) -> tuple[Problem, list[int]]:
-    """Return the problem in which every run of a step makes buffers of its own.
+    """Return the problem in which every run of a step writes separate buffers.
 
     Returns
     -------
     problem : Problem
     origin : list of int
-        The buffer that each of its buffers is a version of.
+        Original buffer of each buffer of that problem.
     """
     current: dict[int, int] = {}
     origin: list[int] = []
@@ -111,9 +111,9 @@ def _versions(problem: Problem, order: Sequence[int]) -> tuple[Problem, list[int
 
 
 def _chances(problem: Problem, order: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield orders in which one buffer is made again before a step that reads it."""
-    last = [-1] * len(problem.buffers)  # where each buffer was last made or read
-    left = [0] * len(problem.buffers)  # readings still to come
+    """Yield orders in which one buffer is recomputed before a step that reads it."""
+    last = [-1] * len(problem.buffers)  # position of the last write or read of each buffer
+    left = [0] * len(problem.buffers)  # remaining reads of each buffer
     for s in order:
         for t in problem.steps[s].reads:
             left[t] += 1
@@ -130,10 +130,10 @@ def _chances(problem: Problem, order: tuple[int, ...]) -> Iterator[tuple[int, ..
 
 
 def _chains(problem: Problem, t: int, left: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return ways to make a buffer again: its step alone, or after those of inputs that are gone.
+    """Return ways to recompute a buffer: by its step only, or after steps for its freed inputs.
 
-    What other steps still read is there or comes back from off chip; the rest is kept for longer,
-    or made again too.
+    Inputs that other steps still read are on chip or reloaded; the others are kept for longer, or
+    recomputed too.
     """
     chains: dict[tuple[int, ...], None] = {}
     for depth in range(_DEPTH):

@@ -1,9 +1,9 @@
-"""Running a step again instead of keeping or spilling what it made.
+"""Recomputation (rematerialisation) in addition to spills.
 
-Rematerialisation as in Checkmate (Jain et al., MLSys 2020, arXiv:1910.02653), beside spills: a
-buffer that was dropped comes back from off chip, for its bytes, or by running its step again, for
-what that costs. Exact on small graphs by a uniform-cost search; on large ones reloads of a given
-schedule are replaced where that pays.
+As in Checkmate (Jain et al., MLSys 2020, arXiv:1910.02653), with spills as an alternative: a
+dropped buffer returns from off chip, at the cost of its bytes, or by running its step again, at the
+cost of that step. Exact on small graphs by a uniform-cost search; on large ones reloads of a given
+schedule are replaced where that reduces the cost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from perfmodel.schedule.recompute.repeated import Recomputation
 from perfmodel.schedule.recompute.search import RecomputationSearch
 from perfmodel.schedule.script import Script
 
-#: Steps up to which the search is tried.
+#: Largest number of steps for which the search is tried.
 _SMALL = 14
 
 
@@ -31,22 +31,23 @@ def recompute(
     *,
     exact: bool | None = None,
 ) -> Recomputation | None:
-    """Return a schedule of few bytes in which steps may run again.
+    """Return a schedule of low cost in which steps may run again.
 
     Parameters
     ----------
     again_bytes
-        What running each step again costs, in bytes of traffic: its time times the bandwidth, or
-        its energy over that of a byte. Loads of a network's input never run again.
+        Cost of running each step again, in bytes of traffic: its time times the bandwidth, or its
+        energy divided by that of a byte. Loads of a network input never run again.
     script
-        A schedule to better; by default the one of the fewest bytes.
+        A schedule to improve; by default the one of the fewest bytes.
     exact
-        Whether to search every schedule; by default where there are few steps.
+        Whether to search all schedules; by default for small numbers of steps.
 
     Returns
     -------
     Recomputation or None
-        None where a step does not fit by itself. Proved on small graphs, in time.
+        None if a step does not fit even with nothing else resident. Proved on small graphs if the
+        search ends in time.
     """
     deadline = deadline or Deadline()
     if problem.largest_working_set_bytes > capacity_bytes:

@@ -1,4 +1,4 @@
-"""A schedule in which steps run several times, and its replay."""
+"""A schedule in which steps may run several times, and its replay."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Recomputation(Result):
     Attributes
     ----------
     order
-        Steps, some more than once.
+        Steps in execution order, some of them more than once.
     evictions
-        Buffers that leave before each step of the order; stored only where they are reloaded.
+        Buffers evicted before each step of the order; stored only if reloaded later.
     again_cost_bytes
-        What running steps again costs, in bytes of traffic.
+        Cost of recomputed steps, in bytes of traffic.
     again
-        The steps that run again, as often as they do.
+        Recomputed steps, one entry per repetition.
     bound_bytes
-        No schedule costs less.
+        Lower bound on the cost of any schedule.
     """
 
     noun = "recomputation"
@@ -50,24 +50,25 @@ class Recomputation(Result):
 
     @property
     def proved(self) -> bool:
-        """Whether no schedule costs less."""
+        """Whether the cost equals the lower bound."""
         return self.bound_bytes >= self.cost_bytes
 
     @property
     def cost_bytes(self) -> int:
-        """Bytes spilled and reloaded, and what runs again as bytes."""
+        """Bytes spilled and reloaded, plus the cost of recomputed steps in bytes."""
         return self.spill_bytes + self.reload_bytes + self.again_cost_bytes
 
     @property
     def headline(self) -> str:
-        """What it costs, and how many steps run again."""
+        """Cost, and number of recomputed steps."""
         return f"{self.cost_bytes} B, {len(self.again)} of {len(self.order)} steps again"
 
 
 def again_growth(problem: Problem, s: int, resident: int) -> int | None:
-    """Return the bytes that a step needs beside those resident, which may be some of its output.
+    """Return the bytes that a step needs in addition to those resident.
 
-    None where it would take over a place for an output that already has one.
+    Outputs of an earlier run that are still resident need no further bytes. None if it would take
+    over a place for an output that already has one.
     """
     step = problem.steps[s]
     sizes = problem.buffers
@@ -86,21 +87,21 @@ def replay_again(
     capacity_bytes: int,
     again_bytes: Sequence[int],
 ) -> Recomputation:
-    """Run a schedule with repetitions and count.
+    """Replay a schedule with repetitions and count the bytes.
 
-    A buffer stays from the step that makes it until the last one that reads it before it is made
-    again or the schedule ends, unless evicted; what is read later and not made again until then
-    is stored when it is evicted and reloaded before that step.
+    A buffer stays from the step that writes it until its last read before it is written again or
+    the schedule ends, unless evicted; a buffer that is read later without being recomputed first is
+    stored when it is evicted and reloaded before that step.
 
     Parameters
     ----------
     again_bytes
-        What running each step a second time costs.
+        Cost of running each step a second time.
 
     Raises
     ------
     ValueError
-        A step reads what is nowhere, does not fit, or never runs.
+        A step reads a buffer that does not exist, does not fit, or never runs.
     """
     memory = _ReplayedMemory(problem, order)
     peak = 0
@@ -129,26 +130,26 @@ def replay_again(
 
 
 class _ReplayedMemory:
-    """The buffers on chip while a schedule with repetitions runs; `resident` has a bit for each."""
+    """Buffers on chip while a schedule with repetitions is replayed, as the mask `resident`."""
 
     def __init__(self, problem: Problem, order: Sequence[int]) -> None:
         self.problem = problem
         self.sizes = [buffer.size_bytes for buffer in problem.buffers]
-        #: Of each buffer, the positions at which it is read (True) or written (False), ascending.
+        #: Positions at which each buffer is read (True) or written (False), ascending.
         self.uses: list[list[tuple[int, bool]]] = [[] for _ in self.sizes]
         for k, s in enumerate(order):
             for t in dict.fromkeys(problem.steps[s].reads):
                 self.uses[t].append((k, True))
             for t in problem.steps[s].writes:
                 self.uses[t].append((k, False))
-        #: The first use of each buffer that may still be ahead.
+        #: Index of the first use of each buffer that may still be ahead.
         self.next_use = [0] * len(self.sizes)
         self.copied = {t for t, buffer in enumerate(problem.buffers) if buffer.stored}
         self.inputs = {t for t in self.copied if problem.maker[t] < 0}
         self.resident = self.spilled_bytes = self.reloaded_bytes = 0
 
     def wanted(self, t: int, k: int) -> bool:
-        """Tell whether a buffer is read at or after a position before it is made again."""
+        """Return whether a buffer is read at or after a position before it is written again."""
         uses, i = self.uses[t], self.next_use[t]
         while i < len(uses) and uses[i][0] < k:
             i += 1
@@ -156,7 +157,7 @@ class _ReplayedMemory:
         return i < len(uses) and uses[i][1]
 
     def evict(self, t: int, k: int) -> None:
-        """Drop a buffer before a position, and store it where it is read again."""
+        """Evict a buffer before a position, and store it if it is read again."""
         if not self.resident >> t & 1:
             raise ValueError(f"'{self.problem.buffers[t].name}' is evicted at {k} but not there")
         self.resident &= ~(1 << t)
@@ -165,7 +166,7 @@ class _ReplayedMemory:
             self.copied.add(t)
 
     def read(self, t: int, s: int, ran: Container[int]) -> None:
-        """Reload a buffer for a step where it is not there."""
+        """Reload a buffer for a step if it is not resident."""
         if self.resident >> t & 1:
             return
         if t not in self.copied or (t not in self.inputs and self.problem.maker[t] not in ran):
@@ -175,7 +176,7 @@ class _ReplayedMemory:
         self.resident |= 1 << t
 
     def run(self, s: int, k: int, capacity_bytes: int) -> int:
-        """Run a step at a position and return the bytes on chip meanwhile."""
+        """Run a step at a position and return the bytes on chip while it runs."""
         step = self.problem.steps[s]
         growth = again_growth(self.problem, s, self.resident)
         if growth is None:

@@ -1,4 +1,4 @@
-"""Every schedule with repetitions, cheapest first: what proves one on small graphs."""
+"""Uniform-cost search over all schedules with repetitions: the proof on small graphs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from perfmodel.optimise.best_first import BestFirst, Incumbent
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.masks import bits
+from perfmodel.schedule.masks import bits, mask_of, union
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute.repeated import Recomputation, again_growth, replay_again
 
@@ -33,28 +33,29 @@ class RecomputationSearch(BestFirst[_State, _State]):
         self.problem, self.capacity, self.again, self.best = problem, capacity, again_bytes, best
         self.sizes = [b.size_bytes for b in problem.buffers]
         self.all = (1 << len(problem.steps)) - 1
-        self.stored = sum(1 << t for t, b in enumerate(problem.buffers) if b.stored)
-        # What reads a buffer, or reads what is made of it: while one is not done, it may be wanted.
+        self.stored = mask_of(t for t, b in enumerate(problem.buffers) if b.stored)
+        # All transitive readers of a buffer: while one of them is not done, the buffer may be
+        # needed.
         self.below = [
-            sum(1 << s for s in readers) | _union(problem.descendants[s] for s in readers)
+            mask_of(readers) | union(problem.descendants[s] for s in readers)
             for readers in problem.readers
         ]
-        #: Of each state met, its least cost, and the state and the move that led there for it.
+        #: For each state reached, its least cost, and the state and move that led to it.
         self.costs: dict[_State, int] = {_START: 0}
         self.parents: dict[_State, tuple[_State, _Move]] = {}
 
     def best_schedule(self) -> Recomputation:
-        """Return the best schedule, with a bound."""
+        """Return the best schedule, with its lower bound."""
         answer = self.run(_START)
         best = self.best if answer.solution is None else self._read(answer.solution)
         return replace(best, bound_bytes=int(answer.bound))
 
     def settled(self, node: _State) -> bool:
-        """Tell whether every step is done."""
+        """Return whether every step is done."""
         return node[0] == self.all and self.incumbent.offer(node, self.costs[node])
 
     def expand(self, node: _State, bound: float) -> Iterator[tuple[float, _State]]:
-        """Yield the states after a step that are new, or cheaper than before."""
+        """Yield the successor states that are new, or cheaper than before."""
         cost = self.costs[node]
         if bound > cost:
             return
@@ -94,21 +95,21 @@ class RecomputationSearch(BestFirst[_State, _State]):
     def _after(
         self, state: _State, s: int, there: int, out: tuple[int, ...], spent: int
     ) -> Iterator[tuple[int, _State, _Move]]:
-        """Yield what follows when some of what leaves is stored and the rest dropped."""
+        """Yield the successors for each choice of which evicted buffers are stored or dropped."""
         done, _, copies = state
         problem, step = self.problem, self.problem.steps[s]
         have = copies | self.stored
         done |= 1 << s
-        left = there & ~sum(1 << t for t in out)
+        left = there & ~mask_of(out)
         if step.takes_over >= 0:
             left &= ~(1 << step.takes_over)
         left |= problem.writes_mask[s]
-        left = sum(1 << t for t in bits(left) if self.below[t] & ~done)
+        left = mask_of(t for t in bits(left) if self.below[t] & ~done)
         new = [t for t in out if not have >> t & 1 and self.below[t] & ~done]
         for n in range(len(new) + 1):
             for copied in itertools.combinations(new, n):
-                after = copies | sum(1 << t for t in copied)
-                after = sum(1 << t for t in bits(after) if self.below[t] & ~done)
+                after = copies | mask_of(copied)
+                after = mask_of(t for t in bits(after) if self.below[t] & ~done)
                 price = spent + sum(self.sizes[t] for t in copied)
                 yield price, (done, left, after), (s, out)
 
@@ -126,33 +127,26 @@ class RecomputationSearch(BestFirst[_State, _State]):
 def _there(
     problem: Problem, order: Sequence[int], evictions: Sequence[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
-    """Return the evictions without those of buffers that have vanished by then."""
+    """Return the evictions without buffers that have been freed by then."""
     result: list[tuple[int, ...]] = []
     for k, out in enumerate(evictions):
-        present: list[int] = []
-        for t in out:
-            later = False
-            for s in order[k:]:
-                if t in problem.steps[s].reads:
-                    later = True
-                    break
-                if t in problem.steps[s].writes:
-                    break
-            if later:
-                present.append(t)
-        result.append(tuple(present))
+        # The next step that touches the buffer reads it.
+        touching = {
+            t: next(
+                (t in problem.steps[s].reads for s in order[k:] if t in _touched(problem, s)), False
+            )
+            for t in out
+        }
+        result.append(tuple(t for t, read in touching.items() if read))
     return result
 
 
-def _union(masks: Iterator[int]) -> int:
-    result = 0
-    for mask in masks:
-        result |= mask
-    return result
+def _touched(problem: Problem, s: int) -> tuple[int, ...]:
+    return problem.steps[s].reads + problem.steps[s].writes
 
 
 def _minimal(items: list[int], sizes: list[int], over: int) -> Iterator[tuple[int, ...]]:
-    """Yield the sets that free at least `over` bytes, none of them with a part that does."""
+    """Yield the minimal sets of items that free at least `over` bytes."""
     if over <= 0:
         yield ()
         return

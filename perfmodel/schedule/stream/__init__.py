@@ -1,4 +1,4 @@
-"""Pipelines of input and computing: layers, experts and slices of experts streamed as they run.
+"""Streaming pipelines: weights of layers and experts are loaded while earlier layers compute.
 
 `pipeline` is the event model of one channel, one engine and a buffer; `stream` applies it to a
 workload on a device.

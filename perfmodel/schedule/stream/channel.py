@@ -1,4 +1,4 @@
-"""Channels: how long it takes to bring bytes from where they lie."""
+"""Channels that weights are streamed from, and the seconds of a load."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.storage import batch_time
 from perfmodel.prediction import Prediction
 
-#: Kinds of storage that are read by commands: what few requests cost is known of them.
+#: Kinds of storage read by commands, whose cost for few requests is modelled.
 _COMMANDS = frozenset({"ufs", "emmc", "sd", "nvme"})
 
 
 @dataclass(frozen=True, slots=True)
 class StreamChannel:
-    """Where weights are streamed from.
+    """Memory that weights are streamed from.
 
     Attributes
     ----------
     name
-        Of the memory.
+        Name of the memory.
     bandwidth_bytes_per_s
-        Of a long read.
+        Bandwidth of a long read.
     latency_s
-        Before the first byte of a load.
+        Latency before the first byte of a load.
     block_bytes, depth, command_s, command_rate, lane_bytes_per_s, pipelined
-        Of storage behind a command queue (`perfmodel.kinds.storage`): a load that cannot fill the
-        queue is slower; 0 bytes per block for other memories.
+        Parameters of storage behind a command queue (`perfmodel.kinds.storage`): a load that cannot
+        fill the queue is slower; 0 bytes per block for other memories.
     interface_bytes_per_s
-        Of such a storage's interface.
+        Bandwidth of the interface of such storage.
     energy_j_per_byte
-        NaN where nothing says.
+        Energy per byte read; NaN if not stated.
     """
 
     name: str
@@ -50,14 +50,17 @@ class StreamChannel:
     energy_j_per_byte: float = float("nan")
 
     def seconds(self, size_bytes: float, pieces: float = 0.0) -> float:
-        """Return the seconds of a load that must be complete before anything goes on.
+        """Return the seconds of a load that must be complete before its data is used.
+
+        ``latency_s + size_bytes / bandwidth_bytes_per_s`` for memories without blocks; for storage
+        the batch time of its read requests (`perfmodel.kinds.storage`).
 
         Parameters
         ----------
         size_bytes
-            Bytes of it.
+            Size of the load in bytes.
         pieces
-            Requests that it is read in, where known; else as many as blocks.
+            Number of read requests, if known; by default the number of blocks.
         """
         if size_bytes <= 0.0:
             return 0.0
@@ -86,7 +89,7 @@ def channel_of(prediction: Prediction, name: str) -> StreamChannel:
     InputError
         No such memory feeds the engine.
     """
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    setting = prediction.setting
     machine = prediction.machine
     memories = {m.name: m for m in machine.hierarchy(setting.engine_name)}
     faults = not_among(f"no memory '{name}' feeds the engine", name, memories, "source")

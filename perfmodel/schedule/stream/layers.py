@@ -1,9 +1,9 @@
-"""The layers of a prediction as a pipeline sees them: seconds on the engine, bytes to bring."""
+"""Layers of a prediction for the pipeline: seconds on the engine, and bytes to load."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,26 +20,26 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PipelineLayer:
-    """One block of operators, run `count` times; or one kernel, outside of repeated blocks.
+    """A block of operators that runs `count` times, or a single kernel outside repeated blocks.
 
     Attributes
     ----------
     name
-        Of the block, or of the kernel.
+        Name of the block or kernel.
     count
-        How often a run goes through it.
+        Number of executions per run.
     before_s, after_s
-        Seconds on the engine before and after the experts; all of them before where it has none.
+        Seconds on the engine before and after the experts; all of them before if it has none.
     tensors
-        Weight -> bytes that a pass reads of it, experts aside.
+        Bytes of each weight that one execution reads, without experts.
     expert_s, expert_bytes
-        Seconds and bytes of all experts that a pass visits.
+        Seconds and bytes of all experts that one execution visits.
     expert_parts
         The same by matrix: (seconds until the next one, bytes) of each grouped product.
     expert_tensors
-        Weights that the experts are in.
+        Names of the weights that contain the experts.
     experts, visited
-        How many experts it has, and how many a pass visits, on average.
+        Number of experts, and expected number of them visited by one execution.
     """
 
     name: str
@@ -56,23 +56,23 @@ class PipelineLayer:
 
     @property
     def engine_s(self) -> float:
-        """Seconds on the engine of one pass."""
+        """Seconds on the engine per execution."""
         return self.before_s + self.expert_s + self.after_s
 
 
 def layers_of(prediction: Prediction, source: str) -> tuple[PipelineLayer, ...]:
-    """Return the layers of one run, in their order; what the runtime does once comes first.
+    """Return the layers of one run in execution order, preceded by one-time work of the runtime.
 
     Parameters
     ----------
     prediction
-        One point.
+        Prediction of a single configuration.
     source
         Memory that weights are streamed from: its time is left out, and weights are read from main
-        memory in its place, into which they were streamed.
+        memory instead, into which they were streamed.
     """
-    table, _ = prediction._opened  # pyright: ignore[reportPrivateUsage]
-    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    table, _ = prediction.opened
+    job = prediction.job
     seconds = _engine_seconds(prediction, source)
     kernels = job.lowered.kernels
     starts = [
@@ -112,7 +112,7 @@ def layers_of(prediction: Prediction, source: str) -> tuple[PipelineLayer, ...]:
 def _with_weights(
     layer: PipelineLayer, operators: Iterable[Any], job: Any, parts: Sequence[float] = ()
 ) -> PipelineLayer:
-    """Return the layer with what it reads of weights, and of its experts."""
+    """Return the layer with the bytes that it reads of weights and of its experts."""
     tensors: dict[str, float] = {}
     experts, visited = 0, 0.0
     expert_bytes: list[float] = []
@@ -123,7 +123,7 @@ def _with_weights(
             tensor = job.lowered.graph.tensors[access.tensor]
             if tensor.role != "weight" or access.mode != "read":
                 continue
-            bits = first_number(job.precision.bits(str(job.lowered._slot(tensor))))
+            bits = first_number(job.precision.bits(str(job.lowered.slots.of(tensor))))
             read = first_number(job.workload.number(access.elements))
             if op.kind == "moe" and tensor.tag == "expert" and "experts" in about:
                 experts = int(about["experts"])
@@ -132,25 +132,21 @@ def _with_weights(
                 where.append(tensor.name)
             else:
                 tensors[tensor.name] = tensors.get(tensor.name, 0.0) + read * bits / 8.0
-    return PipelineLayer(
-        layer.name,
-        layer.count,
-        layer.before_s,
-        layer.after_s,
-        tensors,
-        layer.expert_s,
-        sum(expert_bytes),
-        tuple(zip(parts, expert_bytes, strict=True)),
-        tuple(where),
-        experts,
-        visited,
+    return replace(
+        layer,
+        tensors=tensors,
+        expert_bytes=sum(expert_bytes),
+        expert_parts=tuple(zip(parts, expert_bytes, strict=True)),
+        expert_tensors=tuple(where),
+        experts=experts,
+        visited=visited,
     )
 
 
 def _engine_seconds(prediction: Prediction, source: str) -> Floats:
-    """Return seconds of each row without those of the memory that is streamed from."""
-    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    """Return the seconds of each row without those of the memory that is streamed from."""
+    table, terms = prediction.opened
+    setting = prediction.setting
     n = len(table.rows)
 
     def column(values: object) -> Floats:

@@ -1,4 +1,4 @@
-"""The loads of several runs, in the order in which the channel brings them."""
+"""Sequence of the loads of several runs, in the order of the channel."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from perfmodel.schedule.stream.channel import StreamChannel
 from perfmodel.schedule.stream.layers import PipelineLayer
 from perfmodel.schedule.stream.pipeline import Load
 
-#: Which layers are resident: evenly between those that are streamed, or the first ones.
+#: Distribution of resident layers: evenly among the streamed ones, or the first ones.
 Spread: TypeAlias = Literal["even", "first"]
 
 
 class ResidentWeights:
-    """The weights in main memory, by tensor.
+    """Weights resident in main memory, by tensor.
 
     Parameters
     ----------
     placement
-        Where every layer lies, and what is cached.
+        Placement of every layer, and contents of the cache.
     main
         Name of main memory.
     hit_fraction
-        Share of the visits of experts that main memory serves, where it is known.
+        Share of the expert visits served by main memory, if known.
     """
 
     def __init__(self, placement: PlacementResult, main: str, hit_fraction: float | None) -> None:
@@ -52,18 +52,18 @@ class ResidentWeights:
         }
 
     def has(self, tensor: str, copy: int, spread: str) -> bool:
-        """Tell whether a layer's own copy of a tensor is in main memory."""
+        """Return whether a layer's copy of a tensor is in main memory."""
         resident, copies = self.copies[tensor]
         if copies == 1 or resident in (0, copies):
             return resident > 0
         i = copy % copies
         if spread == "first":
             return i < resident
-        # Evenly: as often as a line of that slope passes a whole number.
+        # Evenly spread: copies at which a line of slope resident / copies passes an integer.
         return (i + 1) * resident // copies > i * resident // copies
 
     def hit(self, layer: PipelineLayer) -> float:
-        """Return the share of the visits of a layer's experts that main memory serves."""
+        """Return the share of the visits to a layer's experts served by main memory."""
         if not layer.experts:
             return 1.0
         if self.hit_fraction is not None:
@@ -71,7 +71,7 @@ class ResidentWeights:
         return float(np.mean([self.hits[name] for name in layer.expert_tensors]))
 
     def overall_hit(self, layers: Sequence[PipelineLayer]) -> float:
-        """Return the share over all layers, each as often as it is visited."""
+        """Return the hit fraction over all layers, weighted by their visits."""
         weight = sum(layer.count * layer.visited for layer in layers)
         hits = sum(layer.count * layer.visited * self.hit(layer) for layer in layers)
         return hits / weight if weight else 1.0
@@ -86,22 +86,22 @@ def _cached_share(placement: PlacementResult, name: str) -> float:
 
 @dataclass(slots=True)
 class LoadSequence:
-    """Loads of all runs, one after the other.
+    """Loads of all runs in sequence.
 
     Attributes
     ----------
     channel, resident
-        Where loads come from, and what needs none.
+        Channel that loads come from, and weights that need no load.
     largest_bytes
-        Bytes at which loads outside of repeated layers are cut.
+        Maximum bytes of one load outside repeated layers; larger ones are split.
     depth, spread, accuracy, grouped
-        As `stream` takes them.
+        Parameters of `stream`.
     random
-        Draws the experts that are missing.
+        Random generator that draws the missing experts.
     items, last
-        The loads, and the index of the last of each run.
+        The loads, and the index of the last load of each run.
     router
-        Index of the last router; -1 before there is one.
+        Index of the last router; -1 before the first one.
     """
 
     channel: StreamChannel
@@ -117,7 +117,7 @@ class LoadSequence:
     router: int = -1
 
     def add_run(self, name: str, layers: Sequence[PipelineLayer]) -> None:
-        """Add the loads of all layers."""
+        """Append the loads of all layers."""
         for layer in layers:
             for copy in range(layer.count):
                 label = f"{name}/{layer.name}" + (f"@{copy}" if layer.count > 1 else "")
@@ -129,7 +129,7 @@ class LoadSequence:
                 if layer.visited:
                     self._add_routed(label, layer, size)
                 else:
-                    # What is larger than a layer (a classifier) comes in pieces of that size.
+                    # A load larger than a layer (a classifier) is split into pieces of that size.
                     cuts = max(1, math.ceil(size / self.largest_bytes - 1e-9))
                     self.items += [self._load(label, layer.engine_s / cuts, size / cuts)] * cuts
         self.last.append(len(self.items) - 1)
@@ -140,7 +140,7 @@ class LoadSequence:
         return Load(name, self.channel.seconds(size), compute_s, size, after, requests=requests)
 
     def _add_routed(self, name: str, layer: PipelineLayer, size: float) -> None:
-        """Add a layer with experts: its own weights, then the experts that its router names."""
+        """Append a layer with experts: its own weights, then the experts selected by its router."""
         router = len(self.items)
         self.items.append(self._load(name, layer.before_s, size))
         least = int(layer.visited)
@@ -157,9 +157,9 @@ class LoadSequence:
     def _add_experts(
         self, name: str, layer: PipelineLayer, router: int, missing: int, guessed: int, wrong: int
     ) -> None:
-        """Add experts that are computed one at a time: guesses, those that are there, the others.
+        """Append experts that run one at a time: guessed ones, resident ones, then the others.
 
-        A guess is loaded ahead, and computed on when its layer has come so far.
+        A guess is loaded ahead, and used when its layer is reached.
         """
         right: list[bool] = [True] * guessed + [False] * wrong
         self.random.shuffle(right)
@@ -172,7 +172,7 @@ class LoadSequence:
     def _add_together(
         self, name: str, layer: PipelineLayer, needed: Sequence[bool], after: int
     ) -> None:
-        """Add experts that are requested together, as many as the buffer holds at once."""
+        """Append experts that are requested together, as many as the buffer holds at once."""
         if not needed:
             return
         size, work = layer.expert_bytes / layer.visited, layer.expert_s / layer.visited
@@ -186,7 +186,7 @@ class LoadSequence:
     def _add_matrices(
         self, name: str, layer: PipelineLayer, router: int, missing: int, guessed: int, wrong: int
     ) -> None:
-        """Add experts that are computed matrix by matrix, each when all experts have theirs."""
+        """Append experts computed matrix by matrix, each matrix when all experts have theirs."""
         for kind, count in (("guess", guessed), ("wrong", wrong)):
             for k, (_, size) in enumerate(layer.expert_parts if count else ()):
                 size_bytes = count * size / layer.visited

@@ -1,10 +1,10 @@
-"""The event model: one channel loads, one engine computes, a buffer is between them.
+"""Event model of streaming: one channel loads, one engine computes, with a buffer in between.
 
-What is loaded takes its place in the buffer from the moment its load begins until its computation
-has ended (and that of whatever builds on it). With two places this is double buffering. The
-recurrences are those of a flow shop of two machines with a buffer (Papadimitriou and Kanellakis,
-"Flowshop scheduling with limited temporary storage", JACM 27(3), 1980), here with the place of a
-job taken on both machines.
+Each load occupies its place in the buffer from its start until its computation (and that of all
+items that build on it) has ended. With two places this is double buffering. The recurrences are
+those of a two-machine flow shop with a buffer (Papadimitriou and Kanellakis, "Flowshop scheduling
+with limited temporary storage", JACM 27(3), 1980), here with the place of a job occupied on both
+machines.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Something that must be loaded before it can be computed on.
+    """An item that must be loaded before the computation that uses it.
 
     Attributes
     ----------
     name
-        For people.
+        Label of the item.
     io_s, compute_s
-        Seconds on the channel and on the engine. What takes no time on the channel is there
-        already, and takes no place in the buffer.
+        Seconds on the channel and on the engine. An item without time on the channel is resident
+        and occupies no place in the buffer.
     size_bytes
-        Bytes of the buffer that it takes.
+        Bytes that it occupies in the buffer.
     after
-        Index of an item: only when that one is computed is it known that this one is needed.
+        Index of an item whose computation determines that this one is needed.
     parent
         Index of an item that it builds on (the lower bits of the same weights): loaded before it,
         and kept until this one is computed.
     requests
-        How many wait for it. What nobody waits for (a wrong guess) takes its time on the channel
-        and its place, and the engine goes on without it.
+        Number of computations that wait for it. An item with none (a wrong guess) occupies the
+        channel and its place, but the engine does not wait for it.
     """
 
     name: str
@@ -59,18 +59,18 @@ class Load:
 
 @dataclass(frozen=True, repr=False)
 class StreamTimeline(Result):
-    """When what was loaded and computed.
+    """Times of all loads and computations.
 
     Attributes
     ----------
     items, order
-        What was asked for: items, and their indices in the order of loading and computing.
+        The items, and their indices in the order of loading and computing.
     io_start, io_end, compute_start, compute_end : ndarray of shape (items,)
         Seconds from the beginning, by item.
     freed : ndarray of shape (items,)
-        When its place in the buffer becomes free.
+        Time at which the place of each item in the buffer is released.
     peak_places
-        Most of the buffer that was taken at once: bytes, or places where slots were counted.
+        Peak occupancy of the buffer: bytes, or places if slots are counted.
     """
 
     noun = "pipeline"
@@ -92,26 +92,26 @@ class StreamTimeline(Result):
 
     @property
     def compute_s(self) -> float:
-        """Seconds in which the engine computes."""
+        """Busy seconds of the engine."""
         return sum(item.compute_s for item in self.items)
 
     @property
     def io_s(self) -> float:
-        """Seconds in which the channel loads."""
+        """Busy seconds of the channel."""
         return sum(item.io_s for item in self.items)
 
     @property
     def bubble_s(self) -> float:
-        """Seconds in which the engine waits, the first load included."""
+        """Idle seconds of the engine, including the first load."""
         return max(0.0, self.makespan_s - self.compute_s)
 
     @property
     def hidden_fraction(self) -> float:
-        """Share of the loading that computing hides; 1 where there is nothing to load."""
+        """Share of the loading time hidden by computing; 1 if there is nothing to load."""
         return 1.0 - self.bubble_s / self.io_s if self.io_s else 1.0
 
     def bubbles(self) -> list[tuple[float, float]]:
-        """Return (start, end) of each time in which the engine waits."""
+        """Return (start, end) of each interval in which the engine is idle."""
         out: list[tuple[float, float]] = []
         at = 0.0
         for i in self.order:
@@ -125,13 +125,13 @@ class StreamTimeline(Result):
 
     @property
     def headline(self) -> str:
-        """How many items, how long they take, and how much of that is waiting."""
+        """Number of items, makespan, and idle time."""
         times = [show(seconds, "time") for seconds in (self.makespan_s, self.bubble_s)]
         return f"{len(self.items)} items in {times[0]}, {times[1]} of it bubbles"
 
     @cached_property
     def table(self) -> Table:
-        """One row for each item, in the order of loading."""
+        """One row per item, in the order of loading."""
         order = list(self.order)
         return Table(
             {
@@ -145,7 +145,7 @@ class StreamTimeline(Result):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON, one entry for each item in the order of loading."""
+        """Return the timeline as a dictionary for JSON, one entry per item."""
         names = ("makespan_s", "compute_s", "io_s", "bubble_s")
         totals = {name: getattr(self, name) for name in names}
         columns = [name for name in self.table if name != "size_bytes"]
@@ -153,42 +153,52 @@ class StreamTimeline(Result):
 
 
 class State:
-    """What is known after some items: one step of the event model for all that use it."""
+    """State after some items; `add` is one step of the event model."""
 
-    __slots__ = ("capacity", "channel", "ends", "engine", "held", "items", "kept", "sizes", "used")
+    __slots__ = (
+        "capacity",
+        "channel",
+        "dependents",
+        "ends",
+        "engine",
+        "items",
+        "places",
+        "sizes",
+        "used",
+    )
 
     def __init__(self, items: Sequence[Load], sizes: Sequence[float], capacity: float) -> None:
         self.items, self.sizes, self.capacity = items, sizes, capacity
         self.channel = self.engine = 0.0
-        #: Item -> end of its computation.
+        #: End of the computation of each item.
         self.ends: dict[int, float] = {}
-        #: (when its place is free, size), of what still holds one; sorted.
-        self.held: list[tuple[float, float]] = []
-        #: What others still build on: item -> how many of them are not done with.
-        self.kept: dict[int, int] = {}
+        #: (release time, size) of the occupied places; sorted.
+        self.places: list[tuple[float, float]] = []
+        #: Number of unfinished items that build on each item.
+        self.dependents: dict[int, int] = {}
         self.used = 0.0
 
     def copy(self) -> State:
-        """Return the same state, apart."""
-        timeline = object.__new__(State)
-        timeline.items, timeline.sizes, timeline.capacity = self.items, self.sizes, self.capacity
-        timeline.channel, timeline.engine, timeline.used = self.channel, self.engine, self.used
-        timeline.ends, timeline.held, timeline.kept = (
+        """Return an independent copy of the state."""
+        clone = object.__new__(State)
+        clone.items, clone.sizes, clone.capacity = self.items, self.sizes, self.capacity
+        clone.channel, clone.engine, clone.used = self.channel, self.engine, self.used
+        clone.ends, clone.places, clone.dependents = (
             dict(self.ends),
-            list(self.held),
-            dict(self.kept),
+            list(self.places),
+            dict(self.dependents),
         )
-        return timeline
+        return clone
 
     def add(self, i: int, children: Sequence[int]) -> tuple[float, float, float, float] | None:
-        """Load and compute the next item; return the ends of both, or None where it never fits.
+        """Load and compute the next item; return its times, or None if it can never fit.
 
         Parameters
         ----------
         i
             Index of the item.
         children
-            How many items build on each.
+            Number of items that build on each item.
 
         Returns
         -------
@@ -200,14 +210,14 @@ class State:
         if item.after >= 0:
             start = max(start, self.ends[item.after])
         if item.io_s > 0.0:
-            # Places that were freed by now, then those that must be waited for.
-            while self.held and self.held[0][0] <= start:
-                self.used -= self.held.pop(0)[1]
+            # Places released by now, then those that must be waited for.
+            while self.places and self.places[0][0] <= start:
+                self.used -= self.places.pop(0)[1]
             while self.used + size > self.capacity * (1.0 + 1e-12):
-                if not self.held:
+                if not self.places:
                     return None
-                start = max(start, self.held[0][0])
-                self.used -= self.held.pop(0)[1]
+                start = max(start, self.places[0][0])
+                self.used -= self.places.pop(0)[1]
             self.channel = start + item.io_s
             end = self.channel
         else:
@@ -221,32 +231,32 @@ class State:
         if item.io_s > 0.0:
             self.used += size
         if children[i]:
-            self.kept[i] = children[i]
+            self.dependents[i] = children[i]
         else:
             self._release(i, done)
         return start, end, begin, done
 
     def _release(self, i: int, when: float) -> None:
-        """Free the place of an item, and of what only it still built on."""
+        """Release the place of an item, and of its ancestors without further dependents."""
         if self.items[i].io_s > 0.0:
-            insort(self.held, (when, self.sizes[i]))
+            insort(self.places, (when, self.sizes[i]))
         above = self.items[i].parent
         if above >= 0:
-            self.kept[above] -= 1
-            if not self.kept[above]:
-                del self.kept[above]
+            self.dependents[above] -= 1
+            if not self.dependents[above]:
+                del self.dependents[above]
                 self._release(above, when)
 
 
 def place_sizes(
     items: Sequence[Load], slots: int | None, buffer_bytes: float | None
 ) -> tuple[list[float], float]:
-    """Return what each item takes of the buffer, and how much there is.
+    """Return the size of each item in the buffer, and the capacity of the buffer.
 
     Raises
     ------
     ValueError
-        Both limits at once, or less than one slot.
+        Both limits are given, or less than one slot.
     """
     if slots is not None and buffer_bytes is not None:
         raise ValueError("a buffer has slots or bytes, not both")
@@ -259,7 +269,7 @@ def place_sizes(
 
 
 def descendants(items: Sequence[Load]) -> list[int]:
-    """Return how many items build directly on each."""
+    """Return the number of items that build directly on each item."""
     counts = [0] * len(items)
     for item in items:
         if item.parent >= 0:
@@ -274,22 +284,21 @@ def pipeline(
     slots: int | None = None,
     buffer_bytes: float | None = None,
 ) -> StreamTimeline:
-    """Return when each item is loaded and computed, each as early as it can in a given order.
+    """Return the earliest times of all loads and computations in a given order.
 
     Parameters
     ----------
     items
-        What to load and compute on.
+        Items to load and compute.
     order
-        Indices in the order of loading and computing; as given where left out.
+        Indices in the order of loading and computing; by default that of `items`.
     slots, buffer_bytes
-        Places of the buffer, or its bytes; without either it is never full.
+        Capacity of the buffer in places or in bytes; unlimited by default.
 
     Raises
     ------
     ValueError
-        The order is no permutation, puts an item before one that it waits for or builds on, or an
-        item never finds room.
+        The order is not a permutation or violates a dependence, or an item never fits.
     """
     order = list(range(len(items))) if order is None else list(order)
     if sorted(order) != list(range(len(items))):

@@ -1,4 +1,4 @@
-"""What `stream` returns."""
+"""Result of `stream`: rate, times, memory and energy of a workload with streamed weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.cost.capacity import Violation
+from perfmodel.optimise.certified import Certified
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.stream.channel import StreamChannel
@@ -26,31 +27,31 @@ class StreamResult(Result):
     Attributes
     ----------
     prediction
-        The prediction that bytes and seconds on the engine are from.
+        Prediction that provides bytes and seconds on the engine.
     channel
-        Where weights come from.
+        Channel that weights come from.
     layers
-        What a run goes through.
+        Layers of a run.
     placement
-        What stays in main memory beside the buffer, and what is streamed.
+        Weights resident in main memory in addition to the buffer, and streamed ones.
     depth, buffer_bytes
-        Loads that the buffer holds, and its bytes.
+        Capacity of the buffer in loads and in bytes.
     runs
-        Runs that were simulated; the first of them warms up.
+        Number of simulated runs; the first one warms up.
     timeline
         All loads and computations of these runs.
     run_s
-        Seconds of a run in the steady state.
+        Seconds per run in the steady state.
     io_s, compute_s
-        Seconds of a run on the channel and on the engine.
+        Seconds per run on the channel and on the engine.
     streamed_bytes
-        That a run brings over the channel.
+        Bytes per run over the channel.
     hit_fraction
-        Share of the visits of experts that main memory serves; 1 without experts.
+        Share of the expert visits served by main memory; 1 without experts.
     wasted_bytes
-        That a run brings on wrong guesses.
+        Bytes per run loaded for wrong guesses.
     violations
-        Why it cannot run so: demand, bound, gap and levers.
+        Reasons for infeasibility: demand, bound, gap and levers.
 
     Its plot: ``timeline()``.
     """
@@ -63,40 +64,49 @@ class StreamResult(Result):
     placement: PlacementResult
     depth: int
     buffer_bytes: float
-    runs: int
-    timeline: StreamTimeline | None
-    run_s: float
-    io_s: float
-    compute_s: float
-    streamed_bytes: float
-    hit_fraction: float
+    runs: int = 0
+    timeline: StreamTimeline | None = None
+    run_s: float = math.inf
+    io_s: float = 0.0
+    compute_s: float = 0.0
+    streamed_bytes: float = 0.0
+    hit_fraction: float = 0.0
     wasted_bytes: float = 0.0
     violations: tuple[Violation, ...] = ()
 
     @property
     def feasible(self) -> bool:
-        """Whether buffer, caches and what must stay have room."""
+        """Whether buffer, caches and weights that must be resident fit."""
         return not self.violations
 
     @property
     def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        """Whether feasibility is known: a placement fits, or it is proved that none fits."""
         return self.feasible or self.placement.feasible or self.placement.proved
 
     @property
     def bubble_s(self) -> float:
-        """Seconds of a run in which the engine waits for weights."""
+        """Seconds per run in which the engine waits for weights."""
         return max(0.0, self.run_s - self.compute_s)
 
     @property
     def serial_s(self) -> float:
-        """Seconds of a run without any overlap."""
+        """Seconds per run without any overlap."""
         return self.io_s + self.compute_s
 
     @property
     def bound_s(self) -> float:
-        """Seconds that no order and no buffer undercut: the busier of channel and engine."""
+        """Lower bound on the seconds per run: those of the busier of channel and engine."""
         return max(self.io_s, self.compute_s)
+
+    @property
+    def answer(self) -> Certified[StreamTimeline]:
+        """Seconds per run with their lower bound, as `Certified`.
+
+        Runs count from the end of the first, so that loads ahead of that time may bring them
+        slightly below `bound_s`.
+        """
+        return Certified(self.timeline, self.run_s, min(self.bound_s, self.run_s), "pipeline")
 
     @property
     def hidden_fraction(self) -> float:
@@ -105,37 +115,39 @@ class StreamResult(Result):
 
     @property
     def resident_bytes(self) -> float:
-        """Weights and caches that stay in main memory, caches of experts included."""
+        """Bytes of weights and caches resident in main memory, including caches of experts."""
         used, name = self.placement.used_bytes, self.channel.name
         cached = sum(self.placement.cache_bytes.values())
         return sum(v for level, v in used.items() if level != name) + cached
 
     @property
     def working_set_bytes(self) -> float:
-        """What main memory must hold: what stays, the buffer, and activations."""
+        """Bytes required in main memory: resident weights and caches, buffer, and activations."""
         return self.resident_bytes + self.buffer_bytes + float(self.prediction.activation_bytes)
 
     @property
     def items_per_s(self) -> float:
-        """Tokens (frames, runs) a second."""
+        """Items (tokens, frames, runs) per second."""
         return float(self.prediction.workload.items()) / self.run_s
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Tokens a second; ``None`` for a workload that yields none."""
+        """Tokens per second; ``None`` for a workload that produces none."""
         return self.items_per_s if self.prediction.workload.unit == "tokens" else None
 
     @property
     def energy_j(self) -> float:
-        """Joule of a run on the channel; NaN where the device does not say."""
+        """Joules per run on the channel; NaN if the device states no energy."""
         return self.streamed_bytes * self.channel.energy_j_per_byte
 
     @property
     def device_energy_j(self) -> float:
-        """Joule of a run within the device's boundary, what is read from the channel included.
+        """Joules per run within the device's boundary, including reads from the channel.
 
-        Its mean power while it computes, its idle power while it waits for loads. NaN where the
-        device states no power at idle: a device that streams mostly waits.
+        ``power_w * compute_s + idle_w * max(run_s - compute_s, 0) + energy_j``
+
+        Mean power while the device computes, idle power while it waits for loads. NaN if no idle
+        power is stated, since a device that streams is mostly waiting.
         """
         p = self.prediction
         idle = p.machine.facts.get("power.idle")
@@ -147,13 +159,13 @@ class StreamResult(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row for each item of the timeline, in the order of loading."""
+        """One row per item of the timeline, in the order of loading."""
         none = np.zeros(0)
         line = self.timeline or StreamTimeline((), (), none, none, none, none, none, 0.0)
         return line.table
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return all results as a dictionary for JSON."""
         p = self.prediction
         out: dict[str, Any] = {
             "workload": p.workload.name,
@@ -198,17 +210,17 @@ class StreamResult(Result):
 
     @property
     def headline(self) -> str:
-        """What runs where, and where its weights come from."""
+        """Workload, device, precision, and source of the weights."""
         p = self.prediction
         head = f"{p.workload.name} on {p.device}, {p.precision}, from {self.channel.name}"
         return head if self.feasible else f"{head}: does not fit"
 
     def cautions(self) -> list[str]:
-        """Return why it cannot run so."""
+        """Return the reasons for infeasibility."""
         return [str(violation) for violation in self.violations]
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return rate, seconds on engine and channel, what is hidden, memory and energy."""
+        """Return rate, seconds on engine and channel, hidden share, memory and energy."""
         if not self.feasible:
             return []
         share = 100 * self.bubble_s / self.run_s

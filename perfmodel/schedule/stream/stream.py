@@ -1,4 +1,4 @@
-"""Stream a workload's weights from an outer memory while it runs."""
+"""Entry point of ``stream``: execution with weights streamed from an outer memory."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def stream(
 
 @dataclass(frozen=True, kw_only=True)
 class StreamQuestion(PredictionQuestion):
-    """The parameters of `stream`."""
+    """Parameters of `stream`."""
 
     source: str | PlacementLevel | None
     memory: str | float | None
@@ -129,7 +129,7 @@ class StreamQuestion(PredictionQuestion):
     seed: int
 
     def answer(self) -> StreamResult:
-        """Return the result of `stream`; it raises the same errors."""
+        """Return the result of `stream`, with the same errors."""
         faults = gathered()
         faults += self._option_faults()
         source = self.source
@@ -146,17 +146,17 @@ class StreamQuestion(PredictionQuestion):
         faults.settle()
         assert opened is not None
         channel, extra = opened
-        setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+        setting = prediction.setting
         main, home = setting.levels[-1], setting.weights_memory
-        # What `predict` reads the weights from is left out of the engine's time, whatever the
-        # source.
+        # The memory that `predict` reads weights from is excluded from the engine's time, whatever
+        # the source.
         layers = layers_of(prediction, channel.name if home == main else home)
         largest = self._largest_load(layers)
         sizes = None if self.memory is None else {main: self.memory}
         (inner,) = levels_of(prediction, [main], sizes)
         capacity, kv = inner.capacity_bytes, float(prediction.kv_bytes)
         everything = float(prediction.weight_bytes) + kv
-        # Where everything is resident, nothing passes through a buffer.
+        # If everything is resident, nothing passes through a buffer.
         buffer = 0.0 if self.keep and everything <= capacity else self.depth * largest
         room = max(capacity - buffer, 0.0)
         placement = self._placement(
@@ -166,20 +166,7 @@ class StreamQuestion(PredictionQuestion):
         if buffer > capacity:
             violations = (self._too_large(main, buffer, capacity, largest), *violations)
         unrun = StreamResult(
-            prediction,
-            channel,
-            layers,
-            placement,
-            self.depth,
-            buffer,
-            0,
-            None,
-            float("inf"),
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-            violations=violations,
+            prediction, channel, layers, placement, self.depth, buffer, violations=violations
         )
         return unrun if violations else self._run(unrun, main, largest)
 
@@ -207,7 +194,7 @@ class StreamQuestion(PredictionQuestion):
         return faults
 
     def _largest_load(self, layers: Sequence[PipelineLayer]) -> float:
-        """Return the bytes of the largest load of the layers that repeat, else of any."""
+        """Return the bytes of the largest load of the repeated layers, else of any layer."""
 
         def load_bytes(layer: PipelineLayer) -> float:
             expert = layer.expert_bytes / layer.visited if layer.visited else 0.0
@@ -226,8 +213,8 @@ class StreamQuestion(PredictionQuestion):
         extra: Sequence[PlacementLevel],
         capacity_bytes: float,
     ) -> PlacementResult:
-        """Return what is resident in so many bytes of main memory; the channel has the others."""
-        # What is streamed passes through main memory: it is never better off outside.
+        """Return the placement for a capacity of main memory, with the rest in the channel."""
+        # Streamed weights pass through main memory, so that the channel is never the better level.
         most = main.bandwidth_bytes_per_s * (1.0 - 1e-6)
         return place(
             subject.workload,
@@ -296,7 +283,7 @@ class StreamQuestion(PredictionQuestion):
 def _channel(
     prediction: Prediction, source: str | PlacementLevel | None
 ) -> tuple[StreamChannel, tuple[PlacementLevel, ...]]:
-    """Return the channel, and its level where the device does not have it."""
+    """Return the channel, and its level if it is not part of the device."""
     if isinstance(source, PlacementLevel):
         energy = source.energy_j_per_byte
         channel = StreamChannel(
@@ -305,7 +292,7 @@ def _channel(
             energy_j_per_byte=float("nan") if energy is None else energy,
         )
         return channel, (source,)
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    setting = prediction.setting
     main, name = setting.levels[-1], setting.weights_memory
     if source is not None:
         name = prediction.machine.resolve(f"memories.{source}.capacity").split(".")[1]

@@ -1,11 +1,12 @@
-"""When operators alone do not fit: patches, depth-first execution, streamed operators."""
+"""Execution of operators larger than memory: patches, depth-first order, streamed tiles."""
 
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
 from perfmodel.schedule.tiling.choose import layer_by_layer, patch_plan
+from perfmodel.schedule.tiling.evaluation import run_stage
 from perfmodel.schedule.tiling.layers import FeatureMapNetwork, network
-from perfmodel.schedule.tiling.patches import Patches, PatchStageCost, run_stage
+from perfmodel.schedule.tiling.patches import Patches, PatchStageCost
 from perfmodel.schedule.tiling.streamed import StepTiling, streamed
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""Which stretches of a network run in patches, in which grid and mode: exact over the choices.
+"""Optimal patch plan of a network: stretches, grids and modes, by a shortest path over cuts.
 
-Between two cuts of a network (where one map alone is live) a stretch runs layer by layer or in
-patches; what a stretch costs depends on nothing outside it but where its input and output lie.
-So the best plan is a shortest path over cuts, with the place of the live map as state.
+Between two cuts of a network (positions with a single live map) a stretch runs layer by layer or in
+patches; its cost depends on nothing outside it but the location of its input and output. Hence the
+optimal plan is a shortest path over cuts, with the location of the live map as state.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.tiling.fan import Fan, has_one_source
+from perfmodel.schedule.tiling.evaluation import PatchEvaluation, run_stage
 from perfmodel.schedule.tiling.layers import FeatureMapNetwork
 from perfmodel.schedule.tiling.patches import (
     MODES,
@@ -22,68 +23,70 @@ from perfmodel.schedule.tiling.patches import (
     Patches,
     PatchStageCost,
     Weights,
-    keeps,
-    run_stage,
 )
 from perfmodel.schedule.tiling.regions import AxisParts, axis_parts
 
-#: What a plan makes least of; ties go to less recomputation, then to fewer readings of weights.
+#: Objective of a plan; ties go to less recomputation, then to fewer reads of weights.
 Objective = Literal["peak", "macs", "offchip"]
 
-#: Share of the time for plans with every map on chip, where maps off chip are looked at after.
+#: Share of the time for plans with every map on chip, if maps off chip are considered afterwards.
 _INSIDE = 0.5
 _PARTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16)
 
 
-@dataclass(frozen=True)
-class PatchPlan:
-    """Stretches in execution order.
+@dataclass(frozen=True, kw_only=True)
+class PatchPlan(Certified[tuple[PatchStageCost, ...]]):
+    """Stretches in execution order, as `Certified`.
 
-    Attributes
-    ----------
-    stages
-        What runs, with what it costs.
-    proved
-        No plan over the given grids and modes is better; not where time ran out.
+    The solution consists of stages with their costs; the value is that of the objective: bytes or
+    multiply-accumulates. The bound holds for all plans over the given grids and modes; if time ran
+    out it is trivial.
     """
 
     network: FeatureMapNetwork
-    stages: tuple[PatchStageCost, ...]
-    proved: bool = True
+
+    @property
+    def stages(self) -> tuple[PatchStageCost, ...]:
+        """Stretches in execution order."""
+        return self.solution or ()
+
+    def worth(self, value: int, *, proved: bool = True) -> PatchPlan:
+        """Return the plan with its value by another objective."""
+        return replace(self, value=value, bound=value if proved else -math.inf)
 
     @property
     def peak_bytes(self) -> int:
-        """Most activation bytes on chip at once."""
+        """Peak of the activation bytes on chip."""
         return max(s.peak_bytes for s in self.stages)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates, those that are done again included."""
+        """Multiply-accumulates, including recomputation."""
         return sum(s.macs for s in self.stages)
 
     @property
     def extra_macs(self) -> int:
-        """Multiply-accumulates beyond those of layer by layer."""
+        """Multiply-accumulates in addition to those of layer-by-layer execution."""
         return sum(s.extra_macs for s in self.stages)
 
     @property
     def map_bytes(self) -> int:
-        """Activations that cross the boundary of the chip: the network's inputs and what is cut."""
+        """Activation bytes across the chip boundary: network inputs, and off-chip maps at cuts."""
         return sum(s.map_bytes for s in self.stages)
 
     @property
     def input_bytes(self) -> int:
-        """The network's inputs, once: the least of `map_bytes`."""
+        """Bytes of the network inputs, once each: the minimum of `map_bytes`."""
         return sum(m.size_bytes() for m in self.network.maps if m.external)
 
     @property
     def weight_bytes(self) -> int:
-        """Weights read, once a patch."""
+        """Bytes of weights read, once per patch."""
         return sum(s.weight_bytes for s in self.stages)
 
     @property
     def offchip_bytes(self) -> int:
-        """All that crosses the boundary of the chip, as of a schedule: maps, outputs, weights."""
+        """Total bytes across the chip boundary, as for a schedule: maps, outputs, weights."""
         stored = {
             self.network.layers[s.patches.end - 1].writes
             for s in self.stages
@@ -94,33 +97,34 @@ class PatchPlan:
 
     @property
     def compulsory_bytes(self) -> int:
-        """Inputs, outputs and weights, each once: no schedule moves less."""
+        """Bytes of inputs, outputs and weights, once each: a lower bound for any schedule."""
         maps = self.network.maps
         outputs = sum(maps[t].size_bytes() for t in self.network.outputs)
         return self.input_bytes + outputs + layer_by_layer(self.network).weight_bytes
 
     @property
     def held_bytes(self) -> tuple[int, ...]:
-        """For each layer, the most activation bytes on chip while it runs."""
+        """Peak of the activation bytes on chip while each layer runs."""
         return tuple(layer for s in self.stages for layer in s.held_bytes)
 
 
 def layer_by_layer(
     network: FeatureMapNetwork, *, in_place_depthwise: bool = False, weights: Weights = "outside"
 ) -> PatchPlan:
-    """Return the plan without patches: every layer whole, in the network's order."""
+    """Return the plan without patches: every layer over full maps, in the network's order."""
     every = Patches(0, len(network.layers), _ones(network), weights=weights)
-    return PatchPlan(network, (run_stage(network, every, in_place_depthwise=in_place_depthwise),))
+    stage = run_stage(network, every, in_place_depthwise=in_place_depthwise)
+    return PatchPlan((stage,), 0, 0, network=network)
 
 
 def default_grids(extents: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Return grids of near-square patches and of strips of rows for an output."""
+    """Return the default grids of an output: near-square patches, and strips of rows."""
     grids: dict[tuple[int, ...], None] = {}
     for parts in _PARTS:
         if parts <= extents[0]:
             grids[tuple(min(parts, n) for n in extents)] = None
             grids[(parts, *(1 for _ in extents[1:]))] = None
-    if extents[0] > _PARTS[-1]:  # a row at a time
+    if extents[0] > _PARTS[-1]:  # one row per patch
         grids[(extents[0], *(1 for _ in extents[1:]))] = None
     return tuple(grids)
 
@@ -145,32 +149,32 @@ def patch_plan(
     ----------
     objective
         ``peak``: least peak memory; ``macs``: least recomputation within the capacity, with no
-        intermediate map off chip; ``offchip``: least activation bytes across the chip's boundary
+        intermediate map off chip; ``offchip``: fewest activation bytes across the chip boundary
         within the capacity.
     capacity_bytes
-        What the on-chip memory holds of activations; needed for all but ``peak``.
+        Capacity of the on-chip memory for activations; required for all objectives but ``peak``.
     grids
-        Patches along each axis; by default `default_grids` of each stretch's output.
+        Numbers of patches along each axis; by default `default_grids` of each stretch's output.
     most_patched
-        Stretches that may run in patches; MCUNetV2 allows one.
+        Maximum number of stretches in patches; MCUNetV2 allows one.
     count_weights
-        Weights lie off chip, and ``offchip`` counts their readings.
+        Count reads of weights in ``offchip``, with weights stored off chip.
     weights_inside
-        Weights pass through this memory: a filter at a time, read again for every patch, or those
-        of a stretch for all of its patches, read once, whichever is better.
+        Include weights in this memory: either one filter at a time, read again for every patch, or
+        all weights of a stretch for all of its patches, read once, whichever is better.
     time_limit_s
-        Seconds of the wall clock after which the best so far is returned, not proved; None for
-        none.
+        Wall-clock limit in seconds after which the best plan so far is returned, not proved; None
+        for no limit.
 
     Returns
     -------
     PatchPlan or None
-        None where no plan fits the capacity, or none was found before time ran out.
+        None if no plan fits the capacity, or none was found in time.
 
     Raises
     ------
     ValueError
-        No capacity, or an objective that is none.
+        The capacity is missing, or the objective is unknown.
     """
     if objective not in ("peak", "macs", "offchip"):
         raise ValueError(f"objective '{objective}' is none of peak, macs, offchip")
@@ -197,17 +201,18 @@ def patch_plan(
     inside = chooser.within(on_chip, share=_INSIDE)
     if inside is not None and not (inside.extra_macs or count_weights or chooser.skips):
         left = inside.map_bytes - inside.input_bytes
-        if not left and inside.proved:
-            return inside
+        if not left and not chooser.stopped:
+            return inside.worth(chooser.across(inside))
     outside = chooser.within(_Goal(capacity_bytes, offchip=True))
     if not chooser.stopped:
         return outside
-    plans = [replace(plan, proved=False) for plan in (outside, inside) if plan is not None]
-    return min(plans, key=chooser.across, default=None)
+    plans = [plan for plan in (outside, inside) if plan is not None]
+    best = min(plans, key=chooser.across, default=None)
+    return None if best is None else best.worth(chooser.across(best), proved=False)
 
 
 def _least_peak(chooser: _Chooser, capacity_bytes: int | None) -> PatchPlan | None:
-    """Return the plan of least peak memory, and of least recomputation with it."""
+    """Return the plan of least peak memory, with the least recomputation among these."""
     weights: Weights = "streamed" if "streamed" in chooser.weights else "outside"
     best = layer_by_layer(chooser.network, in_place_depthwise=chooser.depthwise, weights=weights)
     if capacity_bytes is not None and best.peak_bytes > capacity_bytes:
@@ -215,14 +220,16 @@ def _least_peak(chooser: _Chooser, capacity_bytes: int | None) -> PatchPlan | No
         if fitting is None:
             return None
         best = fitting
-    while True:  # each round finds the least recomputation under a smaller peak, until none fits
+    while True:  # least recomputation under ever smaller peaks, until none fits
         better = chooser.within(_Goal(best.peak_bytes - 1, peak=True))
         best = better or best
         if chooser.stopped:
-            return replace(best, proved=False)
+            return best.worth(best.peak_bytes, proved=False)
         if better is None:
             least = chooser.within(_Goal(best.peak_bytes))
-            return least if least is not None and least.proved else replace(best, proved=False)
+            complete = least is not None and not chooser.stopped
+            best = least if least is not None and complete else best
+            return best.worth(best.peak_bytes, proved=complete)
 
 
 def _ones(network: FeatureMapNetwork) -> tuple[int, ...]:
@@ -230,7 +237,7 @@ def _ones(network: FeatureMapNetwork) -> tuple[int, ...]:
 
 
 def _skips(network: FeatureMapNetwork) -> bool:
-    """Tell whether there are positions that nothing reads, which patches need not compute."""
+    """Return whether some positions are never read, so that patches need not compute them."""
     maps = network.maps
     for axis in range(len(maps[0].extents)):
         for end in network.cuts[1:]:
@@ -243,7 +250,7 @@ def _skips(network: FeatureMapNetwork) -> bool:
 
 
 class _Cost(NamedTuple):
-    """What is made least, in this order: bytes off chip (or the peak), then work, then weights."""
+    """Cost of a plan, compared lexicographically: bytes off chip (or peak), work, weights."""
 
     first: int
     extra_macs: int
@@ -251,16 +258,16 @@ class _Cost(NamedTuple):
 
 
 class _Goal(NamedTuple):
-    """What a plan must keep to, and what comes first.
+    """Constraints and priorities of a plan.
 
     Attributes
     ----------
     capacity
-        Bytes on chip.
+        Capacity on chip in bytes.
     offchip
-        Whether maps may lie off chip, where fewest bytes across the boundary come first.
+        Whether maps may be off chip, with fewest bytes across the boundary as first objective.
     peak
-        Whether the smaller peak goes before recomputation, stretch by stretch.
+        Whether a smaller peak takes precedence over recomputation, stretch by stretch.
     """
 
     capacity: int
@@ -269,14 +276,14 @@ class _Goal(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Where the live map of a cut lies, and how many stretches before it run in patches."""
+    """State at a cut: location of the live map, and number of stretches in patches before it."""
 
     on_chip: bool
     patched: int
 
 
 class _Prefix(NamedTuple):
-    """The best stages up to a cut."""
+    """Best stages up to a cut, with their cost."""
 
     cost: _Cost
     stages: tuple[PatchStageCost, ...]
@@ -284,7 +291,7 @@ class _Prefix(NamedTuple):
 
 @dataclass
 class _Chooser:
-    """The ways to run each stretch, evaluated once, and the shortest path over cuts."""
+    """Shortest path over cuts, with the options of each stretch evaluated once."""
 
     network: FeatureMapNetwork
     grids: tuple[tuple[int, ...], ...] | None
@@ -295,31 +302,26 @@ class _Chooser:
     count_weights: bool
     weights: tuple[Weights, ...]
     deadline: Deadline
-    #: The last call of `within` left ways out, since time ran out.
+    #: Whether the last call of `within` omitted options because time ran out.
     stopped: bool = False
-    runs: dict[Patches, PatchStageCost] = field(default_factory=dict[Patches, PatchStageCost])
-    peaks: dict[Patches, int] = field(default_factory=dict[Patches, int])
-    parts: dict[tuple[int, int, int, bool], dict[int, AxisParts]] = field(
-        default_factory=dict[tuple[int, int, int, bool], dict[int, AxisParts]]
-    )
-    fans: dict[tuple[int, tuple[int, ...], Mode], Fan] = field(
-        default_factory=dict[tuple[int, tuple[int, ...], Mode], Fan]
-    )
 
     def __post_init__(self) -> None:
         self.allowed = self.deadline
+        self.runs: dict[Patches, PatchStageCost] = {}
+        self.peaks: dict[Patches, int] = {}
+        self.parts: dict[tuple[int, int, int, bool], dict[int, AxisParts]] = {}
+        self.evaluations: dict[tuple[int, tuple[int, ...], Mode], PatchEvaluation] = {}
         self.skips = _skips(self.network)
-        self.fanned = has_one_source(self.network)
 
     def within(self, goal: _Goal, *, share: float = 1.0) -> PatchPlan | None:
         """Return the plan of least cost under a capacity.
 
-        When time runs out, what is left of the network runs layer by layer, cut by cut.
+        After the deadline the remaining layers run layer by layer, cut by cut.
 
         Parameters
         ----------
         share
-            Of the time left.
+            Fraction of the remaining time.
         """
         self.stopped = False
         self.allowed = self.deadline
@@ -339,15 +341,17 @@ class _Chooser:
                     self._extend(best, i, j, inside, outside, goal)
         if not best[-1]:
             return None
-        _, stages = min(best[-1].values(), key=lambda prefix: prefix.cost)
-        return PatchPlan(self.network, stages, not self.stopped)
+        cost, stages = min(best[-1].values(), key=lambda prefix: prefix.cost)
+        value = cost.first if goal.offchip or goal.peak else cost.extra_macs
+        bound = -math.inf if self.stopped else value
+        return PatchPlan(stages, value, bound, network=self.network)
 
     def across(self, plan: PatchPlan) -> int:
-        """Return the bytes that a plan moves across the chip's boundary."""
+        """Return the bytes that a plan moves across the chip boundary."""
         return plan.map_bytes + (plan.weight_bytes if self.count_weights else 0)
 
     def _late(self) -> bool:
-        """Tell whether time has run out, for a way that is left out then."""
+        """Return whether time has run out, and record that an option is omitted."""
         self.stopped = self.stopped or self.allowed.passed()
         return self.stopped
 
@@ -360,7 +364,7 @@ class _Chooser:
         outside: bool,
         goal: _Goal,
     ) -> None:
-        """Try every way to run the stretch between two cuts after the best of what is before."""
+        """Try every option for the stretch between two cuts after the best prefix per state."""
         prefixes = {state: prefix for state, prefix in best[i].items() if state.on_chip == inside}
         if not prefixes:
             return
@@ -391,28 +395,28 @@ class _Chooser:
         return _Cost(across if offchip else 0, stage.extra_macs, weights)
 
     def _ends_bytes(self, stretch: Patches) -> int:
-        """Return the bytes of the maps at the ends that lie on chip: no way has a lower peak."""
-        network, maps = self.network, self.network.maps
-        layers = network.layers[stretch.start : stretch.end]
-        sources = {t for layer in layers for t in layer.reads if network.maker[t] < stretch.start}
-        entering = sum(maps[t].size_bytes() for t in sources) if stretch.input_on_chip else 0
-        leaving = maps[layers[-1].writes].size_bytes() if stretch.output_on_chip else 0
-        return entering + leaving
+        """Return the bytes of the end maps on chip: a lower bound on the peak of any option."""
+        network, ends = self.network, list[int]()
+        if stretch.input_on_chip:
+            ends += network.sources(stretch.start, stretch.end)
+        if stretch.output_on_chip:
+            ends.append(network.layers[stretch.end - 1].writes)
+        return sum(network.maps[t].size_bytes() for t in ends)
 
     def _ways(self, stretch: Patches, goal: _Goal) -> list[PatchStageCost]:
-        """Return the best way to run a stretch that fits: the least peak, or the least cost."""
+        """Return the best feasible options of a stretch: the least peak, or the least cost."""
         start, end = stretch.start, stretch.end
         uncut = replace(stretch, clipped=True, weights=self.weights[-1])
         stage = self._run(uncut)
         fits = stage.peak_bytes <= goal.capacity
-        # Layer by layer computes nothing twice and loads everything once.
+        # Layer-by-layer execution recomputes nothing and loads everything once.
         if fits and not self.skips and not goal.peak:
             return [stage]
         too_large = self._ends_bytes(stretch) > goal.capacity
         if too_large or not self.most_patched or self.network.leaves_inside(start, end):
             return [stage] if fits else []
         out = self.network.maps[self.network.gridded(end)].extents
-        # Cost, peak where it is known, and the way.
+        # Cost, peak if known, and the option.
         tries = [(self._spent(stage, goal.offchip), stage.peak_bytes, uncut)]
         for grid in default_grids(out) if self.grids is None else self.grids:
             if math.prod(grid) == 1 or any(g > n for g, n in zip(grid, out, strict=True)):
@@ -432,38 +436,36 @@ class _Chooser:
         return []
 
     def _price(self, patches: Patches, offchip: bool) -> _Cost:
-        """Return what a way costs, without its memory; as `_spent` of its stage."""
-        if not self.fanned:
-            return self._spent(self._run(patches), offchip)
-        across, macs, weights = self._fan(patches).price(
-            patches.start, patches.input_on_chip, patches.output_on_chip, patches.weights
-        )
+        """Return the cost of an option without its memory; equal to `_spent` of its stage."""
+        across, macs, weights = self._evaluation(patches).price(patches)
         across += weights if self.count_weights else 0
         return _Cost(across if offchip else 0, macs, weights)
 
     def _peak(self, patches: Patches) -> int:
-        if patches.count == 1 or not self.fanned:
+        if patches.count == 1:
             return self._run(patches).peak_bytes
         if patches not in self.peaks:
-            self.peaks[patches] = self._fan(patches).peak(
-                patches.start, patches.input_on_chip, patches.output_on_chip, patches.weights
-            )
+            self.peaks[patches] = self._evaluation(patches).peak(patches)
         return self.peaks[patches]
 
-    def _fan(self, patches: Patches) -> Fan:
+    def _evaluation(self, patches: Patches) -> PatchEvaluation:
+        """Return the evaluation of all stretches with one end; for one patch, of one stretch."""
+        longest = patches if patches.count == 1 else replace(patches, start=0)
         key = (patches.end, patches.grid, patches.mode)
-        if key not in self.fans:
-            longest = replace(patches, start=0)
-            axes = [self._parts(longest, axis) for axis in range(len(patches.grid))]
-            self.fans[key] = Fan(self.network, longest, axes, self.depthwise)
-        return self.fans[key]
+        if longest is not patches and key in self.evaluations:
+            return self.evaluations[key]
+        axes = [self._parts(longest, axis) for axis in range(len(patches.grid))]
+        evaluation = PatchEvaluation(self.network, longest, axes, self.depthwise)
+        if longest is not patches:
+            self.evaluations[key] = evaluation
+        return evaluation
 
     def _parts(self, patches: Patches, axis: int) -> dict[int, AxisParts]:
-        """Return the regions along an axis; they do not depend on where the stretch begins.
+        """Return the regions along an axis, which do not depend on the start of the stretch.
 
-        Every reader of the one map that is live at the beginning comes after it.
+        Every reader of the single map that is live at the start comes after it.
         """
-        end, parts, cached = patches.end, patches.grid[axis], keeps(patches)[axis]
+        end, parts, cached = patches.end, patches.grid[axis], patches.cached_axes[axis]
         key = (end, axis, parts, cached)
         if key not in self.parts:
             self.parts[key] = axis_parts(
@@ -473,13 +475,5 @@ class _Chooser:
 
     def _run(self, patches: Patches) -> PatchStageCost:
         if patches not in self.runs:
-            layers = self.network.layers[patches.start : patches.end]
-            touched = {t for layer in layers for t in (*layer.reads, layer.writes)}
-            axes = [
-                {t: parts for t, parts in self._parts(patches, axis).items() if t in touched}
-                for axis in range(len(patches.grid))
-            ]
-            self.runs[patches] = run_stage(
-                self.network, patches, in_place_depthwise=self.depthwise, axes=axes
-            )
+            self.runs[patches] = self._evaluation(patches).stage(patches)
         return self.runs[patches]

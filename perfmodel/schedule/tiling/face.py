@@ -1,7 +1,8 @@
-"""Find which layers run in patches: the function ``patches`` and its result."""
+"""Entry point of ``patches`` and its result: layers that run in patches."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -27,20 +28,20 @@ from perfmodel.workload.workload import Workload
 
 _OBJECTIVES = ("offchip", "macs", "peak")
 _SPATIAL = frozenset({"conv", "depthwise", "pool"})
-#: Axes that are not positions: batch and channels.
+#: Number of axes that are not spatial: batch and channels.
 _FLAT = 2
 
 
 @dataclass(frozen=True, repr=False)
 class PatchResult(Result):
-    """The best plan of patches beside layer by layer.
+    """The best patch plan, compared with layer-by-layer execution.
 
     Attributes
     ----------
     plan
-        None where nothing fits; `infeasible` says why.
+        None if nothing fits; `infeasible` then has the reason.
     plain
-        Every layer whole, in the network's order.
+        Plan without patches, in the network's order.
 
     Its plot: ``memory()``.
     """
@@ -56,17 +57,17 @@ class PatchResult(Result):
 
     @property
     def feasible(self) -> bool:
-        """Whether a plan fits."""
+        """Whether some plan fits."""
         return self.plan is not None
 
     @property
     def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        """Whether feasibility is known: a plan fits, or it is proved that none fits."""
         return self.infeasible is None or self.infeasible.proved
 
     @cached_property
     def table(self) -> Table:
-        """One row for each stretch of layers: from, to, grid, mode, peak, MACs, bytes off chip."""
+        """One row per stretch of layers: from, to, grid, mode, peak, MACs, bytes off chip."""
         stages = () if self.plan is None else self.plan.stages
         layers = self.plain.network.layers
         return Table(
@@ -84,7 +85,7 @@ class PatchResult(Result):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
+        """Return all results as a dictionary for JSON."""
         out: dict[str, Any] = {
             "workload": self.workload,
             "device": self.at.where.device,
@@ -106,7 +107,7 @@ class PatchResult(Result):
 
     @property
     def headline(self) -> str:
-        """What was looked for."""
+        """Name of the workload, precision, and objective."""
         return f"{self.workload}: {self.at.precision}, patches for least {self.objective}"
 
     def glance(self) -> list[tuple[str, str]]:
@@ -124,28 +125,32 @@ class PatchResult(Result):
         return out
 
     def sections(self) -> list[str | Table]:
-        """Return the stretches of layers, or why nothing fits."""
+        """Return the stretches of layers, or the reason why nothing fits."""
         below: list[str | Table] = [] if self.plan is None else [self.table]
         return below if self.infeasible is None else [*below, self.infeasible.text()]
 
 
-#: Seconds by default, and the share of them for the plan itself: the rest is for what is missing.
+#: Default limit in seconds.
 _LIMIT_S = 60.0
 _SHARE = 0.75
-#: Of all the time: what is left is for cutting short.
+#: Share of the time for the search; the remainder is for stopping it.
 _ALL = 0.95
 
 
+#: Metrics of a plan in its JSON.
+_NUMBERS = (
+    "peak_bytes",
+    "macs",
+    "extra_macs",
+    "map_bytes",
+    "weight_bytes",
+    "offchip_bytes",
+    "compulsory_bytes",
+)
+
+
 def _numbers(plan: PatchPlan) -> dict[str, Any]:
-    return {
-        "peak_bytes": plan.peak_bytes,
-        "macs": plan.macs,
-        "extra_macs": plan.extra_macs,
-        "map_bytes": plan.map_bytes,
-        "weight_bytes": plan.weight_bytes,
-        "offchip_bytes": plan.offchip_bytes,
-        "compulsory_bytes": plan.compulsory_bytes,
-    }
+    return {name: getattr(plan, name) for name in _NUMBERS}
 
 
 def _line(plan: PatchPlan) -> str:
@@ -218,7 +223,7 @@ def patches(
 
 @dataclass(frozen=True, kw_only=True)
 class PatchQuestion(ScheduledQuestion):
-    """The parameters of `patches`."""
+    """Parameters of `patches`."""
 
     capacity: str | float | None
     objective: Objective
@@ -227,7 +232,7 @@ class PatchQuestion(ScheduledQuestion):
     in_place_depthwise: bool
 
     def answer(self) -> PatchResult:
-        """Return the result of `patches`; it raises the same errors."""
+        """Return the result of `patches`, with the same errors."""
         limit = self.time_limit_s
         deadline = Deadline(None if limit is None else _ALL * limit)
         faults = gathered()
@@ -267,8 +272,8 @@ class PatchQuestion(ScheduledQuestion):
             least = planned("peak", time_limit_s=left)
             assert least is not None
             assert capacity is not None
-            if least.peak_bytes <= capacity:  # time ran out before a plan was reached
-                plan = replace(least, proved=False)
+            if least.peak_bytes <= capacity:  # time ran out before a plan was found
+                plan = replace(least, bound=-math.inf)
             else:
                 why = _why(least, capacity, late=late)
         plain = layer_by_layer(net, in_place_depthwise=self.in_place_depthwise)
@@ -293,7 +298,7 @@ class PatchQuestion(ScheduledQuestion):
 
 
 def _image_faults(workload: Workload) -> list[Fault]:
-    """Return what keeps a workload from running in patches."""
+    """Return the properties of a workload that prevent patches, as faults."""
     graph, expected = workload.graph(), "a network of images"
     if graph.schedulable_only:
         message = f"'{workload.name}' has no shapes: it holds sizes only"
@@ -310,16 +315,16 @@ def _image_faults(workload: Workload) -> list[Fault]:
 
 
 def _why(least: PatchPlan, capacity: int, *, late: bool) -> Infeasible:
-    """Say what is missing; with maps off chip less may be, of which `late` leaves no proof."""
+    """Explain the shortfall; with maps off chip or after a timeout (`late`) it is not proved."""
     worst = max(least.stages, key=lambda stage: stage.peak_bytes)
     name = least.network.layers[worst.patches.end - 1].name
     gap = least.peak_bytes - capacity
-    what = "any plan of patches with its maps on chip needs"
+    subject = "any plan of patches with its maps on chip needs"
     if not least.proved:
-        what = "was found before time ran out"
+        subject = "was found before time ran out"
     needed, there = sizes(least.peak_bytes, capacity)
     statement = (
-        f"the least that {what} is {needed} (the stretch up to '{name}'), "
+        f"the least that {subject} is {needed} (the stretch up to '{name}'), "
         f"of {there}: {binary(gap)} too much"
     )
     if late and least.proved:

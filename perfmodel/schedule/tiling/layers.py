@@ -1,9 +1,9 @@
-"""A network as layers over feature maps: what a patch of an output needs of each input.
+"""A network as layers over feature maps, with the region of each input that a patch needs.
 
-An operator that computes each element of its output from a window of its input (convolution,
-depthwise convolution, pooling) or from the same place (elementwise, concatenation of channels) can
-run on a patch; every other needs the whole of what it reads. Elementwise operators that alone read
-what one operator makes run with it, as runtimes fuse them.
+Operators that compute each output element from a window of their input (convolution, depthwise
+convolution, pooling) or from the same position (elementwise, concatenation of channels) can run on
+a patch; all others need their complete inputs. Elementwise operators that are the only readers of
+another operator's output run together with it, as runtimes fuse them.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _POINTWISE = frozenset({"elementwise", "quantise"})
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one position of the output reads along one axis of the input.
+    """Positions along one axis of the input that one output position reads.
 
     Attributes
     ----------
     kernel, stride, dilation
-        Of the taps.
+        Kernel size, stride and dilation of the taps.
     before
-        Padding at the low end; the high end follows from the extents.
+        Padding at the low end; that at the high end follows from the extents.
     every
-        Any position reads the axis from end to end.
+        Whether any position reads the full axis.
     """
 
     kernel: int = 1
@@ -56,11 +56,11 @@ class FeatureMap:
     Attributes
     ----------
     extents
-        Of the spatial axes; ones where it has none.
+        Extents of the spatial axes; ones if it has none.
     bits
-        Of all channels at one position.
+        Bits of all channels at one position.
     external
-        The network's input, which lies off chip.
+        Whether the map is a network input, which is off chip.
     """
 
     name: str
@@ -69,34 +69,34 @@ class FeatureMap:
     external: bool = False
 
     def size_bytes(self, positions: int | None = None) -> int:
-        """Return the bytes of `positions`, by default of all."""
+        """Return the bytes of `positions`, by default of all positions."""
         count = math.prod(self.extents) if positions is None else positions
         return -(-count * self.bits // 8)
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureMapLayer:
-    """An operator with the elementwise ones that ride on it.
+    """An operator with the elementwise operators fused into it.
 
     Attributes
     ----------
     reads
-        Feature maps, each once.
+        Feature maps read, without repetition.
     windows
-        For each read, a window an axis.
+        One window per axis, for each read.
     writes
-        The feature map that it makes.
+        Feature map computed by the layer.
     macs
-        Multiply-accumulates of one output position, all channels.
+        Multiply-accumulates per output position, over all channels.
     weight_bytes
-        Weights that it reads.
+        Bytes of its weights.
     over
-        Positions in `reads` of maps that it reads element by element: its output may take over the
-        place of one of them that nothing reads later.
+        Indices in `reads` of maps that are read elementwise: the output may take over the place of
+        one of them that has no later reader.
     depthwise
-        Each channel is made from the same channel alone.
+        Whether each channel depends on the same input channel only.
     channels
-        Of the output.
+        Number of output channels.
     members
         Names of its operators.
     """
@@ -125,7 +125,7 @@ class FeatureMapNetwork:
 
     @cached_property
     def maker(self) -> tuple[int, ...]:
-        """Layer that makes each map; -1 for the network's inputs."""
+        """Layer that computes each map; -1 for network inputs."""
         maker = [-1] * len(self.maps)
         for i, layer in enumerate(self.layers):
             maker[layer.writes] = i
@@ -133,7 +133,7 @@ class FeatureMapNetwork:
 
     @cached_property
     def last(self) -> tuple[int, ...]:
-        """Last layer that reads each map; beyond the last layer for what leaves the network."""
+        """Last layer that reads each map; past the last layer for network outputs."""
         last = list(self.maker)
         for i, layer in enumerate(self.layers):
             for t in layer.reads:
@@ -144,7 +144,7 @@ class FeatureMapNetwork:
 
     @cached_property
     def first(self) -> tuple[int, ...]:
-        """First layer that reads each map; beyond the last where none does."""
+        """First layer that reads each map; past the last layer if there is none."""
         first = [len(self.layers)] * len(self.maps)
         for i in range(len(self.layers) - 1, -1, -1):
             for t in self.layers[i].reads:
@@ -153,15 +153,15 @@ class FeatureMapNetwork:
 
     @cached_property
     def cuts(self) -> tuple[int, ...]:
-        """Numbers of layers between which at most one map stays on chip; 0 and all among them."""
+        """Cuts: layer indices with at most one live map before them, including both ends."""
         end = len(self.layers)
         return tuple(k for k in range(end + 1) if k in (0, end) or len(self.live(k)) == 1)
 
     def gridded(self, end: int) -> int:
-        """Return the map that the patches of a stretch divide: its output.
+        """Return the map that the patches of a stretch divide: normally its output.
 
-        Where it ends in a reduction to one position (global pooling) that alone reads a map, it is
-        that map: each patch of it is added to the result and dropped.
+        If the stretch ends in a reduction to one position (global pooling) that is the only reader
+        of a map, it is that map: each of its patches is accumulated into the result and dropped.
         """
         layer = self.layers[end - 1]
         t = layer.reads[0] if layer.reads else layer.writes
@@ -173,17 +173,23 @@ class FeatureMapNetwork:
         return layer.writes
 
     def leaves_inside(self, start: int, end: int) -> bool:
-        """Tell whether a stretch makes a network output before its last layer; it stays whole."""
+        """Return whether a stretch computes a network output before its last layer (no patches)."""
         return any(self.layers[i].writes in self.outputs for i in range(start, end - 1))
 
     @cached_property
-    def entering(self) -> dict[int, int]:
-        """The map that is live at each cut but the last; the network's first input at 0."""
-        first = min(t for t, maker in enumerate(self.maker) if maker < 0)
-        return {k: self.live(k)[0] if k else first for k in self.cuts[:-1]}
+    def _sources(self) -> dict[tuple[int, int], tuple[int, ...]]:
+        return {}
+
+    def sources(self, start: int, end: int) -> tuple[int, ...]:
+        """Return the maps that layers ``start .. end - 1`` read but do not compute."""
+        if (start, end) not in self._sources:
+            reads = dict.fromkeys(t for layer in self.layers[start:end] for t in layer.reads)
+            entering = tuple(t for t in reads if self.maker[t] < start)
+            self._sources[start, end] = entering
+        return self._sources[start, end]
 
     def live(self, k: int) -> tuple[int, ...]:
-        """Return the maps that are on chip between layers ``k - 1`` and ``k``."""
+        """Return the maps that are live between layers ``k - 1`` and ``k``."""
         return tuple(
             t
             for t, (maker, last) in enumerate(zip(self.maker, self.last, strict=True))
@@ -192,7 +198,7 @@ class FeatureMapNetwork:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates when everything is computed once."""
+        """Multiply-accumulates without recomputation."""
         return sum(layer.macs * math.prod(self.maps[layer.writes].extents) for layer in self.layers)
 
 
@@ -203,22 +209,22 @@ def network(
     *,
     fuse_adds: bool = True,
 ) -> FeatureMapNetwork:
-    """Return the layers of a workload, repetitions written out.
+    """Return the layers of a workload, with repetitions unrolled.
 
     Parameters
     ----------
     workload
-        Every free dimension bound to one number.
+        Workload or graph with every free dimension bound to one number.
     fuse_adds
-        An elementwise operator with further operands (the addition of a residual block) runs with
-        the layer before it, onto the other operand where nothing reads that one later.
+        Let an elementwise operator with further operands (the addition of a residual block) run
+        with the layer before it, in place of another operand that has no later reader.
     values
-        Numbers for free dimensions of a graph.
+        Values of the free dimensions of a graph.
 
     Raises
     ------
     InputError
-        Dimensions that are arrays or not bound.
+        Dimensions are arrays or unbound.
     """
     if isinstance(workload, Workload):
         if workload.shape:
@@ -233,6 +239,8 @@ def network(
 
 
 class _TilingGraphReader:
+    """Reader of a graph into layers over feature maps, with elementwise operators fused."""
+
     def __init__(
         self, graph: Graph, values: dict[str, Any], precision: Precision, fuse_adds: bool
     ) -> None:
@@ -252,7 +260,7 @@ class _TilingGraphReader:
         self.layers: list[FeatureMapLayer] = []
 
     def read(self) -> FeatureMapNetwork:
-        """Return the network."""
+        """Return the network read from the graph."""
         operators = [op for _, op in self.graph.walk() if op.kind != "view"]
         counts: dict[str, int] = {}
         for op in operators:
@@ -306,7 +314,7 @@ class _TilingGraphReader:
         )
 
     def _replaceable(self, source: str, target: str) -> bool:
-        """Tell whether an elementwise operator's output fits the place of an input."""
+        """Return whether an elementwise operator's output fits the place of an input."""
         at = self.index.get(source, -1)
         if at < 0 or self.maps[at].external or self._extents(source) != self._extents(target):
             return False
@@ -315,7 +323,7 @@ class _TilingGraphReader:
     def _rides(
         self, op: Operator, sources: Sequence[str], target: str, counts: Mapping[str, int]
     ) -> bool:
-        """Tell whether an elementwise operator runs with the layer before it."""
+        """Return whether an elementwise operator runs with the layer before it."""
         if op.kind not in _POINTWISE or not self.layers or not sources:
             return False
         if len(sources) > 1 and not self.fuse_adds:
@@ -326,7 +334,7 @@ class _TilingGraphReader:
         return all(n in self.index for n in sources)
 
     def _ride(self, op: Operator, sources: Sequence[str], target: str, weight_bytes: int) -> None:
-        """Let an elementwise operator join the layer that makes what it alone reads."""
+        """Fuse an elementwise operator into the layer of which it is the only reader."""
         layer = self.layers[-1]
         at, source = layer.writes, self.maps[layer.writes].name
         shape = self._extents(target)
@@ -390,7 +398,7 @@ class _TilingGraphReader:
         return every
 
     def _reshaped(self, op: Operator, source: str) -> bool:
-        """Tell whether an operator sees a tensor, or leaves it, in another shape."""
+        """Return whether an operator reads or writes a tensor in another shape."""
         tensors, alias = self.graph.tensors, self.alias
         return any(
             tensors[n].shape != tensors[alias.get(n, n)].shape
@@ -401,7 +409,7 @@ class _TilingGraphReader:
     def _slid(
         self, attributes: Mapping[str, Any], extents: tuple[int, ...], shape: tuple[int, ...]
     ) -> tuple[Window, ...] | None:
-        """Return the windows of a convolution or pool, or None where nothing states them."""
+        """Return the windows of a convolution or pool, or None if they are not stated."""
         if attributes.get("transposed") or not {"kernel", "stride", "padding"} <= attributes.keys():
             return None
         padding = attributes["padding"]
@@ -412,15 +420,15 @@ class _TilingGraphReader:
             before = padding[i] if isinstance(padding[i], int) else padding[i][0]
             reach = dilation * (kernel - 1) + 1
             total = (outputs - 1) * stride + reach - have
-            if before >= total + stride and before > 0:  # more than the output has room for
+            if before >= total + stride and before > 0:  # more than the output extent allows
                 return None
             if total > 0 and not any(isinstance(n, tuple) or n for n in padding):
-                before = total // 2  # padding that a file leaves to the operator ("same")
+                before = total // 2  # implicit padding of the operator ("same")
             windows.append(Window(kernel, stride, dilation, int(before)))
         return tuple(windows)
 
     def _joins_channels(self, op: Operator, shape: tuple[int, ...]) -> bool:
-        """Tell whether a copy stacks the channels of maps of one size."""
+        """Return whether a copy concatenates the channels of maps of one size."""
         names = [self.alias.get(n, n) for n in op.reads]
         total = sum(self._channels(n) for n in names)
         target = self.alias.get(op.writes[0], op.writes[0])

@@ -1,9 +1,9 @@
-"""Regions of each map along one axis that a part of the last layer's output needs and makes."""
+"""Regions of each map along one axis that are needed and computed for a part of the output."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,48 +17,50 @@ _FAR = np.int64(2**62)
 
 @dataclass(frozen=True)
 class AxisParts:
-    """Regions of one map along one axis, for each part of the output.
+    """Regions of one map along one axis, one for each part of the output.
 
     Attributes
     ----------
     low, high
-        What the part needs, shape ``(parts,)``.
+        Interval that the part needs, shape ``(parts,)``.
     fresh
-        Where what the part itself computes begins; before it lies what earlier parts left.
+        Start of the positions that the part computes itself; earlier ones come from earlier parts.
     """
 
     low: Ints
     fresh: Ints
     high: Ints
 
-    @cached_property
-    def needed(self) -> Ints:
-        """Positions that each part needs."""
-        return self.high - self.low
+    @staticmethod
+    @cache
+    def complete(extent: int) -> AxisParts:
+        """Return the single part that covers a full map."""
+        zero = np.zeros(1, dtype=np.int64)
+        return AxisParts(zero, zero, zero + extent)
 
     @cached_property
     def computed(self) -> Ints:
-        """Positions that each part computes or loads."""
+        """Number of positions that each part computes or loads."""
         return self.high - self.fresh
 
     @cached_property
     def overlap(self) -> int:
-        """Most positions that a part takes from earlier ones."""
+        """Maximum number of positions that a part reuses from earlier ones."""
         return int(np.max(self.fresh - self.low, initial=0))
 
     @cached_property
     def span(self) -> int:
-        """Positions from the first to the last that any part needs."""
+        """Number of positions from the first to the last that any part needs."""
         return int(self.high.max() - self.low.min())
 
     @cached_property
     def most(self) -> int:
-        """Most positions that a part computes or loads."""
+        """Maximum number of positions that a part computes or loads."""
         return int(self.computed.max())
 
     @cached_property
     def total(self) -> int:
-        """Positions that all parts compute or load together."""
+        """Total number of positions that all parts compute or load."""
         return int(self.computed.sum())
 
 
@@ -77,9 +79,9 @@ def axis_parts(
     Parameters
     ----------
     parts
-        Near-equal parts of the last layer's output.
+        Number of near-equal parts of the last layer's output.
     cached
-        Whether positions that an earlier part computed are still there.
+        Whether positions computed by an earlier part are still available.
     clipped
         Whether regions end at the borders of the maps.
     """
@@ -90,12 +92,12 @@ def axis_parts(
     edges = np.arange(parts + 1, dtype=np.int64) * maps[divided].extents[axis] // parts
     low[divided], high[divided] = edges[:-1], edges[1:]
     result: dict[int, AxisParts] = {}
-    if divided != out:  # every patch adds to the one position of the output
+    if divided != out:  # every patch adds to the single output position
         zero = np.zeros(parts, dtype=np.int64)
         result[out] = AxisParts(zero, zero, zero + 1)
 
     def close(t: int) -> AxisParts:
-        """Turn the union of what the readers of a map need into its regions."""
+        """Convert the union of the readers' needs of a map into its regions."""
         first, last = low[t], high[t]
         before = np.concatenate((first[:1], np.maximum.accumulate(last)[:-1]))
         empty = last <= first
@@ -107,7 +109,7 @@ def axis_parts(
     sources = [divided] if not start <= network.maker[divided] < end else []
     for i in range(end - 1, start - 1, -1):
         layer = layers[i]
-        if layer.writes not in low or layer.writes in result:  # nothing in the stretch reads it
+        if layer.writes not in low or layer.writes in result:  # without readers in the stretch
             continue
         own = close(layer.writes)
         for t, windows in zip(layer.reads, layer.windows, strict=True):

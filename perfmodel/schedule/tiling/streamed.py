@@ -1,8 +1,8 @@
-"""Operators larger than the memory, run in tiles: a schedule exists for any capacity.
+"""Tiled execution of operators larger than the memory, so that small capacities are feasible.
 
-What a tiled operator touches lies off chip and crosses the boundary as often as its best tile
-needs: the exact staircase of its loop nest; once where it has none (elementwise operators, pools,
-norms: a row at a time). The others keep their buffers on chip as before.
+Tensors of a tiled operator are off chip and cross the boundary as often as its best tile requires:
+the exact staircase of its loop nest, or once if it has none (elementwise operators, pools, norms:
+one row at a time). The other operators keep their buffers on chip as before.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from perfmodel.workload.symbols import evaluate
 
 @dataclass(frozen=True)
 class StepTiling:
-    """How one step runs in tiles.
+    """Tiled execution of one step.
 
     Attributes
     ----------
     scratch_bytes
-        On chip while it runs: its tiles.
+        Bytes of its tiles on chip while it runs.
     buffer_bytes
-        Buffer that it touches -> bytes that cross the boundary for it.
+        Bytes that cross the boundary, for each buffer that it touches.
     weight_bytes
-        Readings of its weights beyond the first.
+        Bytes of reads of its weights in addition to the first.
     """
 
     scratch_bytes: int
@@ -50,14 +50,14 @@ class Streamed:
     Attributes
     ----------
     problem
-        Steps in tiles hold nothing but their tiles; a buffer that passes from one of them to
-        another stands for no bytes, to keep their order.
+        Tiled steps hold only their tiles on chip; a buffer passed between two of them is replaced
+        by one of zero bytes, which preserves their order.
     tilings
-        Step of the original problem -> how it runs in tiles.
+        Tiled execution by step of the original problem.
     step
-        For each step of the new problem, that of the original one; -1 for a load from off chip.
+        Original step of each step of the new problem; -1 for a load from off chip.
     extra_bytes
-        Bytes beyond the compulsory that any schedule of the new problem adds to its own.
+        Non-compulsory bytes that any schedule of the new problem adds to its own.
     """
 
     problem: Problem
@@ -74,21 +74,21 @@ def streamed(
     *,
     partial_bytes: float = 4.0,
 ) -> Streamed | None:
-    """Return the problem with every step that does not fit the memory run in tiles.
+    """Return the problem with every step that does not fit the memory tiled.
 
     Parameters
     ----------
     values
-        Numbers of the workload's free dimensions.
+        Values of the workload's free dimensions.
     conventions
-        What a tile may do; double-buffered by default.
+        Tiling conventions; double-buffered by default.
     partial_bytes
-        Bytes of an output element while it is summed up.
+        Bytes of a partial sum of an output element.
 
     Returns
     -------
     Streamed or None
-        None where not even the smallest tile of a step fits.
+        None if even the smallest tile of a step does not fit.
     """
     problem = scheduled.problem
     large = [
@@ -109,6 +109,8 @@ def streamed(
 
 
 class _Tiler:
+    """Tiler of the steps that exceed the capacity, by the best tile of each loop nest."""
+
     def __init__(
         self,
         scheduled: Scheduled,
@@ -125,7 +127,7 @@ class _Tiler:
         table = lower(scheduled.graph).bind(values, nests=True)
         self.nests: Nests | None = table.nests
         self.rows: dict[str, list[int]] = {}
-        # What one nest of an operator makes for another (scores of attention).
+        # Intermediate tensors between the nests of one operator (attention scores).
         self.inner = {
             o.tensor
             for op in self.operators.values()
@@ -138,7 +140,7 @@ class _Tiler:
                 self.rows.setdefault(name, []).append(at)
 
     def tiling(self, s: int) -> StepTiling | None:
-        """Return how a step runs in tiles, or None where its smallest tiles do not fit."""
+        """Return the tiling of a step, or None if its smallest tiles do not fit."""
         problem = self.scheduled.problem
         step = problem.steps[s]
         members = [self.operators[name] for name in self.scheduled.members[s]]
@@ -181,7 +183,7 @@ class _Tiler:
         output = next(o.tensor for o in nest.operands if o.role == "output")
         y = self._buffer(output)
         if y < 0 and output not in self.inner and step.writes:
-            y = step.writes[0]  # riders make of it what the step writes
+            y = step.writes[0]  # fused operators turn it into the step's output
         return self._buffer(factors[0].tensor), self._buffer(factors[-1].tensor), y
 
     def _buffer(self, name: str) -> int:
@@ -209,17 +211,17 @@ class _Tiler:
 
 
 def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
-    """Return the problem in which the tiled steps hold nothing but their tiles.
+    """Return the problem in which the tiled steps hold only their tiles.
 
-    A buffer that one of them reads is stored when it is made; a buffer that one of them makes is
-    loaded by whole for the steps that are not tiled.
+    A buffer that a tiled step reads is stored when it is written; a buffer that a tiled step writes
+    is loaded completely for the steps that are not tiled.
     """
     buffers: list[Buffer] = []
     steps: list[Step] = []
     origin: list[int] = []
     extra = sum(tiling.weight_bytes for tiling in tilings.values())
-    place: dict[int, int] = {}  # where a step that is not tiled finds a buffer
-    token: dict[int, int] = {}  # what says to the others that it has been made
+    place: dict[int, int] = {}  # new index of a buffer for steps that are not tiled
+    token: dict[int, int] = {}  # zero-byte buffer that signals its completion
 
     def new(buffer: Buffer) -> int:
         buffers.append(buffer)
@@ -257,7 +259,7 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
                 token[t] = new(Buffer(f"{buffer.name} made", 0, stored=True))
                 writes.append(token[t])
                 extra += 0 if buffer.stored else buffer.size_bytes
-                if step.load:  # the first reading of an input is compulsory
+                if step.load:  # the first read of an input is compulsory
                     extra -= buffer.size_bytes if t not in place else 0
         over = -1
         if tiling is None and step.takes_over >= 0 and step.takes_over in place:
@@ -278,7 +280,7 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
 
 
 def in_tiles(scheduled: Scheduled, streamed: Streamed) -> Scheduled:
-    """Return the scheduled graph with the tiled problem; what tiles move streams past the steps."""
+    """Return the scheduled graph with the tiled problem; tile traffic counts as streamed."""
     problem = scheduled.problem
     steps = list(streamed.problem.steps)
     for k, s in enumerate(streamed.step):

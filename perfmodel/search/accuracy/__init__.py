@@ -1,7 +1,7 @@
-"""What a choice of formats, sparsity and channels costs in output error.
+"""Accuracy models: the loss in output error from formats, sparsity and channel pruning.
 
-Every source gives losses on one footing, is named wherever its numbers are shown, and has no unit
-unless it was calibrated with measurements.
+All sources return losses in one form and are named wherever their numbers appear. A loss has no
+unit unless it is calibrated with measurements.
 """
 
 from perfmodel.search.accuracy.additive import AdditivityReport, additivity

@@ -1,4 +1,4 @@
-"""Whether losses of layers add up: single changes beside joint ones, measured."""
+"""Test of additivity: measured joint changes of layers against the sum of their single changes."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from perfmodel.search.accuracy.option import LayerOption, describe
 
 @dataclass(frozen=True, slots=True)
 class AdditivityReport:
-    """Measured joint changes beside sums of measured single changes.
+    """Comparison of measured joint changes with sums of measured single changes.
 
     Attributes
     ----------
     name
-        Of what was tested.
+        Name of the tested model or callable.
     base
-        Measured figure of the configuration that changes start from.
+        Measured figure of the base configuration.
     singles
         (Layer, option) -> measured change.
     choices
         Joint configurations, shape ``(joints, layers)``.
     measured, summed
-        Their change as measured, and the sum of their single changes, shape ``(joints,)``.
+        Measured joint change, and sum of the single changes, shape ``(joints,)``.
     correlation, rank_correlation
-        Pearson's and Spearman's between both; NaN where either does not vary.
+        Pearson and Spearman correlation between both; NaN if either is constant.
     relative_error
-        Median of ``|summed - measured| / |measured|`` over joints that changed anything.
+        Median of ``|summed - measured| / |measured|`` over joints with a change.
     worst_relative_error
-        Largest of the same.
+        Maximum of the same.
     model_rank_correlation
-        Spearman's between the model's loss and what was measured, over all configurations; ``None``
-        where a callable was tested.
+        Spearman correlation between the model's loss and the measured figure, over all
+        configurations; ``None`` for a callable.
     evaluations
-        How many configurations were evaluated.
+        Number of evaluated configurations.
     """
 
     name: str
@@ -63,7 +63,7 @@ class AdditivityReport:
     evaluations: int
 
     def __str__(self) -> str:
-        """Return the verdict in words."""
+        """Return the comparison in one sentence."""
         text = (
             f"{self.name}: {len(self.measured)} joint changes against the sums of "
             f"{len(self.singles)} single ones ({self.evaluations} evaluations): correlation "
@@ -85,27 +85,27 @@ def additivity(
     joints: int = 20,
     seed: int = 0,
 ) -> AdditivityReport:
-    """Measure whether changes of layers add up.
+    """Measure whether the effects of changes in several layers add up.
 
     Parameters
     ----------
     model_or_callable
-        A model whose ranking is compared as well; or the callable to evaluate with.
+        A model whose ranking is also compared, or the callable to evaluate with.
     layers, options
-        The space. Changes start from the option of each layer that leaves it as it is, or from its
-        first.
+        The space. The base configuration has the unchanged option of each layer, or else its first
+        option.
     evaluate
-        Configuration -> measured figure (an error or an accuracy); the callable where left out.
+        Configuration -> measured figure (an error or an accuracy); by default the callable.
     pairs
-        Layers to change together, every other option of both drawn once for each entry. Where left
-        out, `joints` random configurations of two changed layers up to all of them.
+        Pairs of layers to change together, with one random other option of each per entry. By
+        default `joints` random configurations that change two or more layers.
     seed
-        Of the draw.
+        Seed of the random draws.
 
     Raises
     ------
     InputError
-        With every fault of the question; no callable to evaluate with; figures not finite.
+        For all faults of the question; no callable to evaluate with; figures that are not finite.
     """
     model = cast("AccuracyModel", model_or_callable) if _is_model(model_or_callable) else None
     if evaluate is None and model is None:
@@ -155,7 +155,7 @@ def additivity(
 
 
 class _MeasuredChoices:
-    """Measured figures of configurations, each evaluated once."""
+    """Cache of measured figures, so that each configuration is evaluated once."""
 
     def __init__(
         self,
@@ -190,6 +190,7 @@ def _joint(
     joints: int,
     draw: np.random.Generator,
 ) -> npt.NDArray[np.intp]:
+    """Return the joint configurations: given pairs of layers, or random sets of changed layers."""
     free = [i for i, offered in enumerate(options) if len(offered) > 1]
     place = {layer: i for i, layer in enumerate(layers)}
     rows: list[list[int]] = []
@@ -209,7 +210,7 @@ def _joint(
 
 
 def _ranks(values: Array) -> Array:
-    """Return ranks; equal values share their mean."""
+    """Return ranks; ties receive their mean rank."""
     ordered = np.sort(values)
     low, high = (np.searchsorted(ordered, values, side=s) for s in ("left", "right"))
     return np.asarray((low + high + 1) / 2, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Measured accuracies of architectures, from a file: what each loses beside the best of them."""
+"""Measured accuracies of architectures from a file, as percentage points below the best one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.search.accuracy.model import Floats
 
-#: Columns that may hold an architecture.
+#: Accepted names of the architecture column.
 _NAMED: Final = ("architecture", "arch", "arch_str", "genotype", "cell")
 
 
 class _Space(Protocol):
+    """Interface of a space of architectures."""
+
     @property
     def name(self) -> str: ...
 
@@ -33,14 +35,14 @@ class _Space(Protocol):
 
 @dataclass(frozen=True)
 class ArchitectureLosses:
-    """Losses of the architectures of a file: see `architectures`.
+    """Losses of the architectures in a file: see `architectures`.
 
     Attributes
     ----------
     best
-        Accuracy of the best of them, per cent.
+        Highest accuracy in the file, per cent.
     losses
-        Canonical choice -> points below the best.
+        Canonical choice -> percentage points below the best.
     """
 
     name: str
@@ -50,7 +52,7 @@ class ArchitectureLosses:
     unit: str = "points of accuracy"
 
     def __call__(self, choices: Any) -> Floats:
-        """Return the loss of choices ``(n, decisions)``; infinite where the file has none."""
+        """Return the loss of choices ``(n, decisions)``; infinite for those not in the file."""
         rows = np.asarray(choices)
         return np.array(
             [self.losses.get(self.space.canonical(row), math.inf) for row in rows.tolist()],
@@ -61,29 +63,29 @@ class ArchitectureLosses:
 def architectures(
     path: str | Path, space: _Space, *, accuracy: str = "accuracy", architecture: str = ""
 ) -> ArchitectureLosses:
-    """Return a model from measured accuracies of architectures.
+    """Return a loss model from measured accuracies of architectures.
 
     Parameters
     ----------
     path
-        CSV, plain or ``.gz``: one row an architecture. Several rows of one network (some strings
-        name the same) are averaged.
+        CSV, plain or ``.gz``, with one row per architecture. Rows that describe the same network
+        (under different strings) are averaged.
     space
-        That the architectures belong to.
+        Space of the architectures.
     accuracy
-        Column of accuracies in per cent; where none is above 1, they are taken for fractions.
+        Column of accuracies in per cent; read as fractions if none is above 1.
     architecture
-        Column of architectures in the space's own notation; by default the one of
-        ``architecture``, ``arch``, ``arch_str``, ``genotype``, ``cell`` that is there.
+        Column of architectures in the space's own notation; by default the first column present of
+        ``architecture``, ``arch``, ``arch_str``, ``genotype``, ``cell``.
 
     Notes
     -----
-    What the file does not hold loses infinitely much, so that it is never chosen by its accuracy.
+    Architectures that are not in the file have infinite loss, so a search never selects them.
 
     Raises
     ------
     InputError
-        With every fault of the file, each with its line and column.
+        For all faults of the file, each with its line and column.
     """
     faults: list[Fault] = []
     rows = read_rows(path, noun="architecture", faults=faults)

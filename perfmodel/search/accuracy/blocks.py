@@ -1,4 +1,4 @@
-"""Blocks that share an exponent, and blocks of blocks: microscaling, block floats, K layouts."""
+"""Quantisation of blocks with shared exponents or scales: microscaling, block floats, K layouts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from perfmodel.search.accuracy.scales import affine, half, symmetric
 
 
 class _Nested(NamedTuple):
+    """Layout of the scales in a block of blocks."""
+
     inner: int  # elements that share a scale
     scale_bits: int
     minimum: bool
 
 
-#: ggml's K layouts (ggml-common.h): 256 weights hold smaller blocks with scales of few bits.
+#: ggml's K layouts (ggml-common.h): 256 weights in smaller blocks whose scales have few bits.
 NESTED: Final[dict[str, _Nested]] = {
     "q2_k": _Nested(16, 4, True),
     "q3_k": _Nested(16, 5, False),
@@ -26,8 +28,8 @@ NESTED: Final[dict[str, _Nested]] = {
     "q6_k": _Nested(16, 7, False),
 }
 
-#: Element of a microscaling format and the exponent of its largest normal number. Elements of
-#: mxint8 are k/64 (OCP MX v1.0, section 5.3.4), held here as whole numbers.
+#: Element grid of a microscaling format and the exponent of its largest normal number. Elements of
+#: mxint8 are k/64 (OCP MX v1.0, section 5.3.4), here represented as integers.
 MICROSCALING: Final[dict[str, tuple[Grid, int]]] = {
     "mxfp8": (FLOATS["fp8_e4m3"], 8),
     "mxfp6": (FLOATS["fp6_e2m3"], 2),
@@ -37,16 +39,16 @@ MICROSCALING: Final[dict[str, tuple[Grid, int]]] = {
 
 
 def _exponent(rows: Array) -> Array:
-    """Return the exponent of each row's largest magnitude, as a column; low for a row of zeros."""
+    """Return the exponent of each row's largest magnitude, as a column; -127 for a row of zeros."""
     largest = np.abs(rows).max(axis=1, keepdims=True)
     return np.where(largest > 0, np.frexp(largest)[1] - 1, -127)
 
 
 def microscaling(rows: Array, name: str) -> Array:
-    """Return rows (blocks of 32) in a microscaling format.
+    """Return rows (blocks of 32) rounded to a microscaling format, shapes ``(blocks, elements)``.
 
     The scale is ``2^(floor(log2 max) - emax)`` and elements saturate: OCP Microscaling Formats (MX)
-    v1.0, 2023, section 6.3. Shapes ``(blocks, elements)``.
+    v1.0, 2023, section 6.3.
     """
     grid, emax = MICROSCALING[name]
     shared = np.clip(_exponent(rows) - emax, -127, 127)
@@ -54,10 +56,12 @@ def microscaling(rows: Array, name: str) -> Array:
 
 
 def block_float(rows: Array, bits: int) -> Array:
-    """Return rows that share an exponent, with a sign and ``bits - 1`` bits of magnitude each.
+    """Return rows rounded to a block float: shared exponent, sign and magnitude bits per element.
 
-    Wilkinson, "Rounding Errors in Algebraic Processes", 1963; Rouhani et al., "Pushing the Limits
-    of Narrow Precision Inferencing", NeurIPS 2020. Shapes ``(blocks, elements)``.
+    There are ``bits - 1`` magnitude bits; with e = floor(log2 max), the step is
+    ``2^(e - bits + 2)``. Wilkinson, "Rounding Errors in Algebraic Processes", 1963; Rouhani et
+    al., "Pushing the Limits of Narrow Precision Inferencing", NeurIPS 2020. Shapes
+    ``(blocks, elements)``.
     """
     shared = np.clip(_exponent(rows), -127, 127) - (bits - 2)
     top = 2.0 ** (bits - 1) - 1
@@ -65,7 +69,7 @@ def block_float(rows: Array, bits: int) -> Array:
 
 
 def scaled_blocks(rows: Array, largest: float, *, clip: str) -> Array:
-    """Return rows (blocks of 16) as NVFP4: fp4 elements under an fp8 scale per block.
+    """Return rows (blocks of 16) rounded to NVFP4: fp4 elements with one fp8 scale per block.
 
     Parameters
     ----------
@@ -85,17 +89,17 @@ def scaled_blocks(rows: Array, largest: float, *, clip: str) -> Array:
 
 
 def nested(blocks: Array, name: str, bits: int, *, clip: str) -> Array:
-    """Return blocks of 256 in a K layout of ggml: scales and minima are themselves quantised.
+    """Return blocks of 256 rounded to a K layout of ggml, with quantised scales and minima.
 
-    The layout is ggml's, the choice of scales this module's (ggml weighs elements by magnitude).
-    Shapes ``(blocks, 256)``.
+    The layout is ggml's; the selection of scales is this module's (ggml weights elements by
+    magnitude). Shapes ``(blocks, 256)``.
     """
     layout = NESTED[name]
     count, size = blocks.shape
     rows = blocks.reshape(-1, layout.inner)
     if layout.minimum:
         levels = 2**bits - 1
-        scale, low = affine(np.pad(rows, ((0, 0), (0, 1))), levels, clip=clip, whole=False)
+        scale, low = affine(np.pad(rows, ((0, 0), (0, 1))), levels, clip=clip, zero_point=False)
         low = -_shared(np.maximum(-low, 0.0).reshape(count, -1), layout.scale_bits)
         grid: Integers = Integers(0.0, levels)
     else:
@@ -109,7 +113,7 @@ def nested(blocks: Array, name: str, bits: int, *, clip: str) -> Array:
 
 
 def _shared(values: Array, bits: int) -> Array:
-    """Return values of each row as whole multiples of one fp16 number per row."""
+    """Return values of each row as integer multiples of one fp16 number per row."""
     top = 2.0**bits - 1
     unit = half(values.max(axis=1, keepdims=True) / top)
     return np.clip(np.rint(values / np.where(unit > 0, unit, 1.0)), 0, top) * unit

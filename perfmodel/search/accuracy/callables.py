@@ -1,4 +1,4 @@
-"""A user's own measure of a configuration."""
+"""Accuracy model that calls a user's function of a configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfmodel.search.accuracy.predictor import Better
 
 @dataclass(frozen=True, slots=True)
 class UserModel:
-    """A callable on configurations; nothing is known of how layers add: see `user`."""
+    """A user's callable on configurations, not separable by layer: see `user`."""
 
     evaluate: Callable[[Configuration], float]
     name: str
@@ -24,14 +24,14 @@ class UserModel:
     separable: bool = False
 
     def loss(self, configuration: Configuration) -> float:
-        """Return the loss of a configuration: its figure, negative where higher is better."""
+        """Return the loss of a configuration: its figure, negated if higher is better."""
         value = float(self.evaluate(configuration))
         return -value if self.better == "higher" else value
 
     def table(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> AccuracyTable:
-        """Refuse: a callable has no table.
+        """Raise an error: a callable has no table.
 
         Raises
         ------
@@ -56,16 +56,16 @@ def user(
     name: str = "",
     better: Better = "higher",
 ) -> UserModel:
-    """Return a model that asks a callable.
+    """Return a model that evaluates a callable.
 
     Parameters
     ----------
     callable
         Configuration (layer -> option) -> figure.
     unit, better
-        Of the figure.
+        Unit of the figure, and its direction.
     name
-        As results show it; the callable's where left out.
+        Name in results; by default that of the callable.
     """
     own = getattr(callable, "__name__", type(callable).__name__)
     return UserModel(callable, name or f"user callable {own}", unit, better)

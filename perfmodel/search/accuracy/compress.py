@@ -1,4 +1,4 @@
-"""What an option makes of a weight tensor: channels go, then weights, and the rest is quantised."""
+"""Compressed weights under an option: channel pruning, weight pruning, then quantisation."""
 
 from __future__ import annotations
 
@@ -9,53 +9,54 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Array
 from perfmodel.search.accuracy.option import LayerOption
-from perfmodel.search.accuracy.prune import channel_norms, kept_channels, prune
+from perfmodel.search.accuracy.prune import channel_norms, largest_channels, prune
 from perfmodel.search.accuracy.quantise import Clip, fake_quantise
 
 
 def compress(
     weights: npt.ArrayLike, option: LayerOption, axis: int = 0, *, norm: int = 2, clip: Clip = "mse"
 ) -> Array:
-    """Return the weights as an option leaves them, in the shape they had.
+    """Return the weights after compression by an option, in their original shape.
 
     Parameters
     ----------
     weights
         Any shape.
     option
-        Channels of the least norm become zero (`kept`), then of the channels that stay the weights
-        of the least magnitude (`sparsity`); what is left is quantised and zeros stay zero.
+        Channels of smallest norm become zero (`channels`), then the weights of smallest magnitude
+        in the remaining channels (`sparsity`); the others are quantised, and zeros remain zero.
     axis
         Axis of the output channels.
     norm
-        1 or 2: by which channels are ranked.
+        Norm that ranks the channels, 1 or 2.
     clip
         As for `perfmodel.search.accuracy.fake_quantise`.
     """
     dense = np.asarray(weights, dtype=np.float64)
     out = np.zeros_like(dense)
     part, index = dense, (slice(None),) * dense.ndim
-    if option.kept < 1.0:
-        stay = kept_channels(channel_norms(dense, axis, norm), option.kept)
-        index = (*index[: axis % dense.ndim], stay)
+    if option.channels < 1.0:
+        remaining = largest_channels(channel_norms(dense, axis, norm), option.channels)
+        index = (*index[: axis % dense.ndim], remaining)
         part = dense[index]
-    kept = part if option.sparsity is None else prune(part, option.sparsity, axis)
+    pruned = part if option.sparsity is None else prune(part, option.sparsity, axis)
+    out[index] = pruned
     if option.weights is not None:
-        made = fake_quantise(kept, option.weights, axis=axis, clip=clip)
+        quantised = fake_quantise(pruned, option.weights, axis=axis, clip=clip)
         if option.sparsity is not None:
-            made = np.where(kept != 0, made, 0.0)
+            quantised = np.where(pruned != 0, quantised, 0.0)
             if option.weights.element_bits == 1:
-                # Two levels were fitted to zeros as well; what stays has the mean of what stays.
-                made *= _fuller(kept, axis)
-        kept = made
-    out[index] = kept
+                # The levels were fitted to zeros too; rescale to the mean of nonzero weights.
+                quantised *= _over_nonzero(pruned, axis)
+        out[index] = quantised
     return out
 
 
-def _fuller(kept: Array, axis: int) -> Array:
-    others = tuple(i for i in range(kept.ndim) if i != axis % kept.ndim)
-    count = np.count_nonzero(kept, axis=others, keepdims=True)
-    return (kept.size / kept.shape[axis]) / np.maximum(count, 1)
+def _over_nonzero(weights: Array, axis: int) -> Array:
+    """Return the ratio of all to nonzero weights, per output channel."""
+    others = tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
+    count = np.count_nonzero(weights, axis=others, keepdims=True)
+    return (weights.size / weights.shape[axis]) / np.maximum(count, 1)
 
 
 def noise_ratio(
@@ -65,12 +66,12 @@ def noise_ratio(
     norm: int = 2,
     clip: Clip = "mse",
 ) -> float:
-    """Return ``||C(W) - W||^2 / ||W||^2`` over tensors; 0 where all are zero.
+    """Return ``||C(W) - W||^2 / ||W||^2`` over tensors, where C compresses; 0 if all are zero.
 
     Parameters
     ----------
     tensors
-        Weights, and the axis of their output channels.
+        (weights, axis of the output channels) pairs.
     """
     power = sum(float(np.vdot(w, w)) for w, _ in tensors)
     error = sum(squared_error(w, option, axis, norm=norm, clip=clip) for w, axis in tensors)
@@ -80,8 +81,8 @@ def noise_ratio(
 def squared_error(
     weights: Array, option: LayerOption, axis: int, *, norm: int = 2, clip: Clip = "mse"
 ) -> float:
-    """Return ``||C(W) - W||^2`` of an option: pruning and quantisation in one figure."""
-    if option.weights is None and option.sparsity is None and option.kept == 1.0:
+    """Return ``||C(W) - W||^2`` of an option, which combines pruning and quantisation error."""
+    if option.weights is None and option.sparsity is None and option.channels == 1.0:
         return 0.0
     error = compress(weights, option, axis, norm=norm, clip=clip) - weights
     return float(np.vdot(error, error))

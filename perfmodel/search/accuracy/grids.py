@@ -1,4 +1,4 @@
-"""Numbers that a format can hold: small floats and integers, rounded half to even."""
+"""Representable numbers of a format: small floats and integers, rounded half to even."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from perfmodel.arrays import Array
 
 
 class Minifloat(NamedTuple):
-    """A floating-point format with gradual underflow; too large a number saturates.
+    """A floating-point format with gradual underflow and saturation on overflow.
 
     Attributes
     ----------
     mantissa
-        Stored bits of the mantissa.
+        Number of stored mantissa bits.
     least, most
-        Exponents of the smallest and of the largest normal number.
+        Exponents of the smallest and largest normal number.
     top
         Largest finite value.
     """
@@ -29,7 +29,7 @@ class Minifloat(NamedTuple):
 
     @property
     def reach(self) -> float:
-        """Largest magnitude on either side."""
+        """Largest representable magnitude."""
         return self.top
 
     def nearest(self, values: Array) -> Array:
@@ -40,7 +40,7 @@ class Minifloat(NamedTuple):
         values
             Any shape.
         """
-        # frexp's fraction lies in [0.5, 1), so the exponent of the leading bit is one less.
+        # frexp's fraction is in [0.5, 1), so the exponent of the leading bit is one less.
         exponent = np.maximum(np.frexp(values)[1] - 1, self.least) - self.mantissa
         return np.clip(
             np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent), -self.top, self.top
@@ -48,24 +48,24 @@ class Minifloat(NamedTuple):
 
 
 class Integers(NamedTuple):
-    """Whole numbers from `low` to `top`, both included."""
+    """Integers from `low` to `top`, inclusive."""
 
     low: float
     top: float
 
     @property
     def reach(self) -> float:
-        """Largest magnitude on either side."""
+        """Largest representable magnitude."""
         return max(-self.low, self.top)
 
     def nearest(self, values: Array) -> Array:
-        """Return the nearest whole number in range, ties to even (any shape)."""
+        """Return the nearest integer in range, ties to even (any shape)."""
         return np.clip(np.rint(values), self.low, self.top)
 
 
 Grid = Minifloat | Integers
 
-#: By the format's name. fp32 and narrower by IEEE 754-2019; fp8 by OCP OFP8 v1.0 (E4M3 has no
+#: Floats by format name. fp32 and narrower by IEEE 754-2019; fp8 by OCP OFP8 v1.0 (E4M3 has no
 #: infinity: 448); fp6 as E3M2 (Xia et al., "FP6-LLM", 2024), in mxfp6 as E2M3 (the better of the
 #: two in Rouhani et al., "Microscaling Data Formats for Deep Learning", 2023); fp4 as E2M1.
 FLOATS: Final[dict[str, Minifloat]] = {

@@ -1,4 +1,4 @@
-"""What an accuracy model is, and the table of losses that it gives."""
+"""Accuracy models: the interface, a base class for separable ones, and the table of losses."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.settings import FaultList
 
 Floats: TypeAlias = Array
-#: Layer -> its option.
+#: Layer -> selected option.
 Configuration: TypeAlias = Mapping[str, LayerOption]
 
 
 class AccuracyTable(NamedTuple):
-    """Loss that each option of each layer adds.
+    """Additive losses of the options of each layer.
+
+    loss(choice) = constant + sum over layers of unary[i][c_i]
+    + sum over pairs of pairs[i, j][c_i, c_j], in the unit of the model's loss.
 
     Attributes
     ----------
     unary
         One array per layer, shape ``(options,)``.
     pairs
-        ``(layer, other)``, the first the lower -> what both options together add beside their own,
-        shape ``(options of layer, options of other)``.
+        ``(layer, other)`` with layer < other -> interaction term of both options, shape
+        ``(options of layer, options of other)``.
     constant
-        What is added whatever is chosen.
+        Term that is independent of the choice.
     """
 
     unary: tuple[Floats, ...]
@@ -37,12 +40,12 @@ class AccuracyTable(NamedTuple):
     constant: float = 0.0
 
     def loss(self, choices: Sequence[int] | np.ndarray) -> Floats:
-        """Return the loss of choices.
+        """Return the loss of one choice or many.
 
         Parameters
         ----------
         choices
-            Index of an option for each layer, shape ``(layers,)`` or ``(configurations, layers)``.
+            Option index of each layer, shape ``(layers,)`` or ``(configurations, layers)``.
 
         Returns
         -------
@@ -59,20 +62,20 @@ class AccuracyTable(NamedTuple):
 
 
 class AccuracyModel(Protocol):
-    """Where the loss of a configuration comes from; always named.
+    """Source of the loss of a configuration, always named.
 
     Attributes
     ----------
     name
         Shown with every result: ``sqnr of net.onnx``.
     unit
-        Of `predicted`: empty for a unitless sensitivity, ``points of top-1`` once calibrated.
+        Unit of `predicted`: empty for a unitless sensitivity, ``points of top-1`` once calibrated.
     measured_error
-        Root-mean-square error of `predicted`, in its unit, where it was measured.
+        Root-mean-square error of `predicted`, in its unit, if measured.
     error_note
-        How the error was found; empty without one.
+        Method by which the error was measured; empty without one.
     separable
-        Whether `table` can be made: a user's callable is not separable.
+        Whether `table` is available: a user's callable is not separable.
     """
 
     @property
@@ -97,7 +100,7 @@ class AccuracyModel(Protocol):
         ...
 
     def predicted(self, loss: Floats) -> Floats:
-        """Return losses in the model's unit, of the same shape."""
+        """Return losses converted to the model's unit, in the same shape."""
         ...
 
 
@@ -107,14 +110,14 @@ def losses_of(
     wanting: tuple[str, str],
     faults: list[Fault],
 ) -> list[float]:
-    """Return the loss of each option of a layer from those that are known.
+    """Return the loss of each option of a layer, from the known losses.
 
     Parameters
     ----------
     wanting
-        What is said before and after the text of an option that is not among them.
+        Text of the fault before and after the name of an unknown option.
     faults
-        Where that is added.
+        List to which faults are appended.
     """
     (before, after), texts = wanting, [describe(option) for option in options]
     faults += [
@@ -131,7 +134,7 @@ def losses_of(
 
 
 class SeparableModel(ABC):
-    """A model that knows the loss of every option of every layer by itself."""
+    """Base class of models with an independent loss for each option of each layer."""
 
     name: str
     unit: str = ""
@@ -152,7 +155,7 @@ class SeparableModel(ABC):
         Raises
         ------
         InputError
-            Layers and options that the model knows nothing of; every one of them.
+            For all layers and options that the model does not know.
         """
         faults = FaultList(options_fit(layers, options))
         faults += unknown_layers(layers, self.known, self.name)
@@ -168,7 +171,7 @@ class SeparableModel(ABC):
     def question_faults(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> list[Fault]:
-        """Return what else is wrong with layers and options together."""
+        """Return further faults of the combination of layers and options."""
         del layers, options
         return []
 
@@ -176,27 +179,27 @@ class SeparableModel(ABC):
     def losses(
         self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
     ) -> Sequence[float]:
-        """Return the loss of each option of a layer; what is not known is added to the faults."""
+        """Return the loss of each option of a layer; append a fault for each unknown one."""
 
     def pair_tables(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> dict[tuple[int, int], Floats]:
-        """Return what pairs of layers add; see `AccuracyTable.pairs`."""
+        """Return the interaction terms of pairs of layers; see `AccuracyTable.pairs`."""
         del layers, options
         return {}
 
     @property
     def offset(self) -> float:
-        """What is added to every loss."""
+        """Constant term of every loss."""
         return 0.0
 
     def predicted(self, loss: Floats) -> Floats:
-        """Return the losses as they are: a sensitivity without a unit."""
+        """Return the losses unchanged: a sensitivity without a unit."""
         return loss
 
 
 def unknown_layers(layers: Iterable[str], known: Iterable[str], where: str) -> list[Fault]:
-    """Return a fault for each layer that a source does not have."""
+    """Return a fault for each layer that is not known."""
     names = list(known)
     have = set(names)
     shown = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
@@ -211,12 +214,12 @@ def unknown_layers(layers: Iterable[str], known: Iterable[str], where: str) -> l
 
 
 def options_fit(layers: Sequence[str], options: Sequence[Sequence[LayerOption]]) -> list[Fault]:
-    """Return faults of a question: as many lists of options as layers, none empty."""
+    """Return faults unless there is one non-empty list of options per layer."""
     if len(layers) != len(options):
         message = f"{len(layers)} layers and {len(options)} lists of options"
         return [Fault(message, path="accuracy", expected="a list of options for each layer")]
     return [
         Fault(f"layer '{layer}' has no options", path="accuracy", expected="at least one")
-        for layer, given in zip(layers, options, strict=True)
-        if not given
+        for layer, offered in zip(layers, options, strict=True)
+        if not offered
     ]

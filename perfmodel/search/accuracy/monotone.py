@@ -1,4 +1,4 @@
-"""A monotone map from loss to accuracy, calibrated with a few evaluations."""
+"""Calibration of a loss to accuracy by a monotone map through a few evaluations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from perfmodel.search.accuracy.predictor import Better
 
 
 def isotonic(values: npt.ArrayLike, *, falling: bool = False) -> Array:
-    """Return the nearest monotone sequence in least squares, shape ``(count,)``.
+    """Return the closest monotone sequence in least squares, shape ``(count,)``.
 
-    Pooling of adjacent violators: Ayer et al., Annals of Mathematical Statistics 1955.
+    Pool-adjacent-violators algorithm: Ayer et al., Annals of Mathematical Statistics 1955.
     """
     regression: Any = import_module("scipy.optimize").isotonic_regression
     return regression(np.asarray(values, dtype=np.float64), increasing=not falling).x
@@ -29,15 +29,15 @@ def isotonic(values: npt.ArrayLike, *, falling: bool = False) -> Array:
 
 @dataclass(frozen=True)
 class MonotoneMap:
-    """A monotone curve through points; flat beyond its ends.
+    """A monotone curve through points, constant outside their range.
 
     Attributes
     ----------
     x, y
-        Points, x rising, y monotone.
+        Points with ascending x and monotone y.
     floor
-        Added to a loss before its logarithm is taken, which is the curve's abscissa; losses of
-        formats span decades. ``None``: the abscissa is the loss itself.
+        Offset of the abscissa ``log(loss + floor)``, used because losses of formats span decades.
+        ``None``: the abscissa is the loss.
     """
 
     x: tuple[float, ...]
@@ -45,7 +45,7 @@ class MonotoneMap:
     floor: float | None = None
 
     def __call__(self, loss: npt.ArrayLike) -> Floats:
-        """Return the curve at losses, of the same shape.
+        """Return the curve's values at losses, in the same shape.
 
         Monotone piecewise cubic: Fritsch and Butland, SIAM J. Sci. Stat. Comput. 1984.
         """
@@ -56,7 +56,7 @@ class MonotoneMap:
         at = np.clip(at, x[0], x[-1])
         piece = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
         ends = np.sort([y[piece], y[piece + 1]], axis=0)
-        # Rounding must not carry a value over its neighbours.
+        # Rounding errors must not break monotonicity.
         return np.clip(self._curve(at), *ends)
 
     @cached_property
@@ -71,10 +71,10 @@ def _abscissa(loss: Array, floor: float | None) -> Array:
 
 
 def monotone_map(losses: npt.ArrayLike, values: npt.ArrayLike, *, falling: bool) -> MonotoneMap:
-    """Return the monotone curve nearest to points.
+    """Return the monotone curve closest to points, shapes ``(points,)``.
 
-    Points of one loss are averaged, violators pooled (`isotonic`); a pool is flat from its first
-    loss to its last. Monotone data are met exactly. Shapes ``(points,)``.
+    Points with equal loss are averaged and violators are pooled (`isotonic`); a pool is constant
+    from its first loss to its last. Monotone data are interpolated exactly.
     """
     loss = np.asarray(losses, dtype=np.float64)
     value = np.asarray(values, dtype=np.float64)
@@ -82,14 +82,14 @@ def monotone_map(losses: npt.ArrayLike, values: npt.ArrayLike, *, falling: bool)
     floor = float(positive.min()) / 16.0 if loss.min() >= 0 and positive.size else None
     order = np.argsort(loss, kind="stable")
     x, value = _abscissa(loss[order], floor), value[order]
-    # Losses that differ by rounding are one: no curve is steep enough to tell them apart.
+    # Losses that differ by rounding errors count as one.
     gap = np.diff(x, prepend=x[0]) > 1e-9 * max(float(x[-1] - x[0]), 1e-300)
     group = np.cumsum(gap)
     count = np.bincount(group)
     x, y = (np.bincount(group, weights=part) / count for part in (x, value))
     y = isotonic(y, falling=falling)
     edges = np.ones(len(x), dtype=bool)
-    if len(x) > 2:  # inside of a pool nothing is known but its level
+    if len(x) > 2:  # interior points of a pool carry no information but its level
         edges[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
     return MonotoneMap(tuple(x[edges].tolist()), tuple(y[edges].tolist()), floor)
 
@@ -101,11 +101,11 @@ class Calibrated:
     Attributes
     ----------
     curve
-        The map.
+        Map from loss to figure.
     losses, values
-        The points that it was calibrated with, shape ``(k,)``.
+        Calibration points, shape ``(k,)``.
     top
-        The best of the values where higher is better, from which losses count; else None.
+        The best value if higher is better, from which losses count; else None.
     """
 
     model: AccuracyModel
@@ -119,22 +119,22 @@ class Calibrated:
 
     @property
     def name(self) -> str:
-        """Of the model underneath, and that it is calibrated."""
+        """Name of the underlying model, and the number of calibration points."""
         return f"{self.model.name}, calibrated with {len(self.values)} evaluations"
 
     @property
     def separable(self) -> bool:
-        """As the model underneath."""
+        """Whether the underlying model is separable."""
         return self.model.separable
 
     def table(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> AccuracyTable:
-        """Return the losses of the model underneath: the map is monotone, so they rank alike."""
+        """Return the table of the underlying model: a monotone map preserves its ranking."""
         return self.model.table(layers, options)
 
     def predicted(self, loss: Floats) -> Floats:
-        """Return the figure at losses, in `unit`."""
+        """Return the predicted figure at losses, in `unit`."""
         return self.curve(loss)
 
 
@@ -158,20 +158,20 @@ def calibrated(
     evaluate
         Configuration (layer -> option) -> figure, in `unit`; called `k` times.
     k
-        Evaluations: from the least loss to the most, spread evenly over the loss (its logarithm
-        where it is positive).
+        Number of evaluations, spread evenly over the range of the loss (of its logarithm if
+        positive).
     layers, options
-        The space.
+        Layers, and the options of each.
     unit, better
-        Of the figure.
+        Unit of the figure, and its direction.
     seed
-        Of the configurations that are drawn.
+        Seed of the sampled configurations.
 
     Returns
     -------
     Calibrated
-        Its error is the root mean square over points of what the map without a point predicts
-        there; at the ends that is the nearest point's figure.
+        Its error is the leave-one-out root mean square over the points; an end point is predicted
+        by the nearest remaining point's figure.
 
     Raises
     ------
@@ -180,13 +180,13 @@ def calibrated(
     """
     if k < 3:
         raise input_error(f"{k} evaluations", path="k", expected="three or more")
-    made = model.table(layers, options)
-    choices = spread_choices(made, k, seed)
-    losses = made.loss(choices)
+    table = model.table(layers, options)
+    choices = spread_choices(table, k, seed)
+    losses = table.loss(choices)
     figures: list[float] = []
     for row in choices:
         named = zip(layers, options, row.tolist(), strict=True)
-        figures.append(float(evaluate({name: given[int(c)] for name, given, c in named})))
+        figures.append(float(evaluate({name: offered[int(c)] for name, offered, c in named})))
     values = np.array(figures)
     if not np.isfinite(values).all():
         bad = int(np.flatnonzero(~np.isfinite(values))[0])
@@ -198,8 +198,8 @@ def calibrated(
     falling = better == "higher"
     misses: list[float] = []
     for i in range(len(values)):
-        rest = np.arange(len(values)) != i
-        curve = monotone_map(losses[rest], values[rest], falling=falling)
+        others = np.arange(len(values)) != i
+        curve = monotone_map(losses[others], values[others], falling=falling)
         misses.append(float(curve(losses[i]) - values[i]))
     return Calibrated(
         model,
@@ -214,7 +214,7 @@ def calibrated(
 
 
 def spread_choices(table: AccuracyTable, k: int, seed: int) -> npt.NDArray[np.intp]:
-    """Return `k` or fewer different choices whose losses span the range evenly, least first.
+    """Return at most `k` distinct choices whose losses span the range evenly, ascending.
 
     Shape ``(choices, layers)``.
     """
@@ -231,12 +231,12 @@ def spread_choices(table: AccuracyTable, k: int, seed: int) -> npt.NDArray[np.in
     losses = table.loss(drawn)
     floor = float(losses[losses > 0].min(initial=np.inf)) / 16.0
     spread = _abscissa(losses, floor if losses.min() >= 0 and np.isfinite(floor) else None)
-    chosen: list[int] = []
+    picks: list[int] = []
     for goal in np.linspace(float(spread.min()), float(spread.max()), k).tolist():
         distance = np.abs(spread - float(goal))
-        for known in chosen:
+        for known in picks:
             distance[np.isclose(spread, spread[known], rtol=1e-9, atol=1e-12)] = np.inf
         pick = int(np.argmin(distance))
         if np.isfinite(distance[pick]):
-            chosen.append(pick)
-    return drawn[sorted(chosen, key=lambda i: float(losses[i]))]
+            picks.append(pick)
+    return drawn[sorted(picks, key=lambda i: float(losses[i]))]

@@ -1,4 +1,4 @@
-"""Quantisation and pruning noise of real weights, added up over layers."""
+"""Quantisation and pruning noise of real weights and activations, summed over layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Format
 from perfmodel.search.accuracy.compress import noise_ratio
 from perfmodel.search.accuracy.model import Floats, SeparableModel, unknown_layers
@@ -17,11 +17,12 @@ from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.search.accuracy.quantise import Clip, simulated
 from perfmodel.search.accuracy.ranges import Ranges, activation_noise, read_ranges
 from perfmodel.search.accuracy.weights import LayerWeights, Source, Weights, read_weights
+from perfmodel.settings import FaultList
 
 
 @dataclass(frozen=True)
 class Noise(SeparableModel):
-    """Noise-to-signal ratios from weights and samples of activations: see `sqnr`."""
+    """Noise-to-signal ratios from weights and activation samples: see `sqnr`."""
 
     name: str
     weights: Weights
@@ -35,18 +36,18 @@ class Noise(SeparableModel):
 
     @property
     def known(self) -> Collection[str]:
-        """Layers by the names of their weight tensors, and by other names."""
+        """Names of the layers: weight tensors, then aliases."""
         return self.weights.names
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Layers by the names of their weight tensors."""
+        """Names of the layers' weight tensors."""
         return tuple(self.weights.layers)
 
     def question_faults(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> list[Fault]:
-        """Return formats that are not simulated."""
+        """Return a fault for each format that cannot be simulated."""
         formats = {
             f.name: f
             for own in options
@@ -67,7 +68,7 @@ class Noise(SeparableModel):
     def losses(
         self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
     ) -> Sequence[float]:
-        """Return noise-to-signal ratios that each option adds to the output's."""
+        """Return the contribution of each option to the output's noise-to-signal ratio."""
         own = self.weights.find(layer)
         assert own is not None
         texts = list(map(describe, options))
@@ -75,7 +76,7 @@ class Noise(SeparableModel):
         for option, text in zip(options, texts, strict=True):
             if (layer, text) in self._ratios:
                 continue
-            if not arrays:  # read once for all options, and let go after
+            if not arrays:  # read once for all options, and freed afterwards
                 arrays = [(weight.read(), weight.axis) for weight in own.weights]
             change = option._replace(activations=None)
             total = own.uses * noise_ratio(arrays, change, norm=self.norm, clip=self.clip)
@@ -93,12 +94,13 @@ class Noise(SeparableModel):
     def _activations(
         self, name: str, layer: LayerWeights, format: Format, faults: list[Fault]
     ) -> float:
+        """Return the summed activation noise of a layer's inputs in a format, or append a fault."""
         known = self.ranges.samples if self.ranges is not None else {}
         total = 0.0
         for tensor in layer.inputs or ("",):
             values = known.get(tensor, known.get(name, known.get(layer.name)))
             if values is None and format.family == "float" and format.element_bits >= 16:
-                values = Ranges.of_range(-8.0, 8.0, 1.0)  # relative steps: any range will do
+                values = Ranges.of_range(-8.0, 8.0, 1.0)  # relative steps: any range is valid
             if values is None:
                 at = f"'{tensor}', which it reads" if tensor else "that name"
                 faults.append(
@@ -113,7 +115,7 @@ class Noise(SeparableModel):
         return total
 
     def sqnr_db(self, loss: Floats) -> Floats:
-        """Return the signal to quantisation-noise ratio of the output, decibels."""
+        """Return the output's signal-to-quantisation-noise ratio, dB: ``-10 log10(loss)``."""
         return -10.0 * np.log10(loss)
 
 
@@ -132,11 +134,10 @@ def sqnr(
         An ``.onnx`` or ``.safetensors`` file (or a ``.safetensors.index.json``), or layer -> array
         with output channels first. A layer is named by its weight tensor or its operator.
     calibration
-        CSV or NPZ of activations (`read_ranges`), or what `record_ranges` returned. Needed where
-        an option has activations below 16-bit floats.
+        CSV or NPZ of activations (`read_ranges`), or the result of `record_ranges`. Required if
+        an option has activations narrower than 16-bit floats.
     gains
-        Layer -> what its relative noise is multiplied with on the way to the output; one where
-        left out. `measured_gains` finds them.
+        Layer -> factor of its relative noise at the output, 1 by default; see `measured_gains`.
     clip
         As for `fake_quantise`.
 
@@ -144,38 +145,38 @@ def sqnr(
     -----
     The output's noise-to-signal ratio is the sum over layers of those of weights and activations,
     ``1/s = sum(1/s_w + 1/s_a)``: Lin, Talathi and Annapureddy, "Fixed Point Quantization of Deep
-    Convolutional Networks", ICML 2016. To first order a layer hands on relative noise as it is, and
-    noises of independent layers add. A layer's is ``||C(W) - W||^2 / ||W||^2``, exact for inputs
-    that are uncorrelated and of one variance; C prunes and quantises.
+    Convolutional Networks", ICML 2016. To first order a layer propagates relative noise unchanged,
+    and independent noises add. The weight noise of a layer is ``||C(W) - W||^2 / ||W||^2``, where C
+    prunes and quantises; this is exact for uncorrelated inputs of equal variance.
     """
     weights = read_weights(path)
     ranges = None if calibration is None else read_ranges(calibration)
     factors = dict(gains or {})
-    faults = unknown_layers(factors, weights.names, "the weights")
+    faults = FaultList(unknown_layers(factors, weights.names, "the weights"))
     faults += [
         Fault(f"gain {g} of '{name}'", path="gains", expected="a finite number, not below zero")
         for name, g in factors.items()
         if not (0.0 <= g < np.inf)
     ]
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     return Noise(f"sqnr of {weights.file}", weights, ranges, factors, clip=clip)
 
 
 def pruning(
     path: Source, calibration: str | Path | Ranges | None = None, *, norm: int = 2
 ) -> Noise:
-    """Return a model of pruning error from real weights: energy removed over total energy.
+    """Return a model of pruning error from real weights: removed energy over total energy.
 
-    The same scale as `sqnr`, and with a format in the option the same figure: what is removed and
-    what is rounded are one error. To prune by magnitude is to remove the least energy.
+    On the scale of `sqnr`, and equal to it for an option with a format: removal and rounding are
+    one error. Pruning by magnitude removes the least energy.
 
     Parameters
     ----------
     path, calibration
         As for `sqnr`.
     norm
-        1 or 2: by which the channels are ranked of which `kept` stay (Li et al., ICLR 2017).
+        Norm, 1 or 2, that ranks channels where `LayerOption.channels` prunes them (Li et al.,
+        ICLR 2017).
     """
     if norm not in {1, 2}:
         raise input_error(f"norm {norm}", path="norm", expected="1 or 2")

@@ -1,4 +1,4 @@
-"""An ONNX network with compressed weights, and what its outputs differ by when it runs."""
+"""Output noise of an ONNX network with compressed weights, measured by running it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Array
-from perfmodel.errors import InputError
 from perfmodel.formats import format_named
 from perfmodel.search.accuracy.compress import compress, noise_ratio
 from perfmodel.search.accuracy.model import Configuration, unknown_layers
@@ -18,10 +17,11 @@ from perfmodel.search.accuracy.onnx_session import refusals, session
 from perfmodel.search.accuracy.onnx_weights import layers_of, load, weighted_nodes
 from perfmodel.search.accuracy.option import LayerOption
 from perfmodel.search.accuracy.quantise import Clip
+from perfmodel.settings import FaultList
 
 
 class Rewriter:
-    """Writes a network with compressed weights, again and again from one reading.
+    """Writer of a network with compressed weights, for many configurations from one reading.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ class Rewriter:
     Attributes
     ----------
     weights
-        The file's layers.
+        Layers of the file.
 
     Raises
     ------
     InputError
-        The file is no ONNX, or has no weights.
+        The file is not ONNX, or has no weights.
     """
 
     def __init__(self, path: str | Path, *, norm: int = 2, clip: Clip = "mse") -> None:
@@ -50,26 +50,25 @@ class Rewriter:
         self._clip: Clip = clip
 
     def __call__(self, configuration: Configuration) -> bytes:
-        """Return the bytes of a file in which layers have the weights that their options leave.
+        """Return the bytes of an ONNX file with the weights compressed by a configuration.
 
         Parameters
         ----------
         configuration
-            Layer (by weight tensor or operator) -> option. Formats of activations change nothing
-            here. Where an operator and its weight tensor are both named, the operator's holds.
+            Layer (by weight tensor or operator) -> option; activation formats are ignored. If an
+            operator and its weight tensor are both named, the operator's option applies.
 
         Raises
         ------
         InputError
             Layers that the file does not have.
         """
-        faults = unknown_layers(configuration, self.weights.names, self.file)
-        if faults:
-            raise InputError(faults)
+        faults = FaultList(unknown_layers(configuration, self.weights.names, self.file))
+        faults.settle()
         helper: Any = import_module("onnx.numpy_helper")
         stored: Any = self._model.graph.initializer
         before, replaced = len(stored), list[tuple[Any, int, str]]()
-        made: dict[tuple[str, LayerOption, int], str] = {}
+        compressed_names: dict[tuple[str, LayerOption, int], str] = {}
         for node, weights, places, kinds, _ in self._operands:
             names = [name for name in (node.name, *node.output) if name in configuration]
             own = configuration[names[0]] if names else None
@@ -78,16 +77,18 @@ class Rewriter:
                 if option is None:
                     continue
                 key = weight.name, option._replace(activations=None), weight.axis
-                if key not in made:
-                    made[key] = f"{weight.name}__compressed_{len(made)}"
+                if key not in compressed_names:
+                    compressed_names[key] = f"{weight.name}__compressed_{len(compressed_names)}"
                     values = compress(
                         weight.read(), key[1], weight.axis, norm=self._norm, clip=self._clip
                     )
                     stored.append(
-                        helper.from_array(np.ascontiguousarray(values.astype(kind)), made[key])
+                        helper.from_array(
+                            np.ascontiguousarray(values.astype(kind)), compressed_names[key]
+                        )
                     )
                 replaced.append((node, place, node.input[place]))
-                node.input[place] = made[key]
+                node.input[place] = compressed_names[key]
         content: bytes = self._model.SerializeToString()
         for node, place, name in replaced:
             node.input[place] = name
@@ -98,23 +99,23 @@ class Rewriter:
 def rewritten(
     path: str | Path, configuration: Configuration, *, norm: int = 2, clip: Clip = "mse"
 ) -> bytes:
-    """Return a network with weights as a configuration leaves them, as a file's bytes.
+    """Return the bytes of an ONNX file with the weights compressed by a configuration.
 
-    Parameters and errors as for `Rewriter`, which is quicker for many configurations.
+    Parameters and errors as for `Rewriter`, which is faster for many configurations.
     """
     return Rewriter(path, norm=norm, clip=clip)(configuration)
 
 
 def _outputs(content: bytes, feeds: Sequence[Mapping[str, Any]], file: str) -> list[Array]:
     runner = session(content, file)
-    found: list[Array] = []
+    outputs: list[Array] = []
     with refusals(file):
         for feed in feeds:
             for values in runner.run(None, dict(feed)):
                 array = np.asarray(values)
                 if array.dtype.kind == "f":
-                    found.append(array.astype(np.float64).ravel())
-    return found
+                    outputs.append(array.astype(np.float64).ravel())
+    return outputs
 
 
 def _ratio(exact: Sequence[Array], other: Sequence[Array]) -> float:
@@ -133,12 +134,12 @@ def output_noise(
 ) -> float:
     """Return the noise-to-signal ratio of a network's outputs, run with compressed weights.
 
-    ``sum ||y' - y||^2 / sum ||y||^2`` over inputs and floating-point outputs; what `sqnr` predicts
-    for options of weights. Parameters as for `rewritten` and `record_ranges`.
+    ``sum ||y' - y||^2 / sum ||y||^2`` over inputs and floating-point outputs, the quantity that
+    `sqnr` predicts for weight options. Parameters as for `rewritten` and `record_ranges`.
     """
-    write, given = Rewriter(path, norm=norm, clip=clip), list(feeds)
-    exact = _outputs(write({}), given, str(path))
-    return _ratio(exact, _outputs(write(configuration), given, str(path)))
+    write, inputs = Rewriter(path, norm=norm, clip=clip), list(feeds)
+    exact = _outputs(write({}), inputs, str(path))
+    return _ratio(exact, _outputs(write(configuration), inputs, str(path)))
 
 
 def measured_gains(
@@ -148,36 +149,35 @@ def measured_gains(
     option: LayerOption | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """Return how much of each layer's relative noise arrives at the outputs: ``gains=`` of `sqnr`.
+    """Return the gain of each layer's relative noise at the outputs: ``gains=`` of `sqnr`.
 
     Parameters
     ----------
     path, feeds
-        A network and inputs of its runs: one more than there are layers.
+        A network, and the inputs of its runs; there is one run more than layers.
     option
-        What is done to each layer in turn; weights in ``int8`` where left out.
+        Option applied to each layer in turn; by default ``int8`` weights.
     layers
-        By weight tensor or operator; every weight tensor where left out.
+        Layers by weight tensor or operator; by default every weight tensor.
 
     Returns
     -------
     dict
-        Layer -> measured noise-to-signal ratio of the outputs over the layer's own. One is what
-        `sqnr` assumes: residual branches and layers before a bottleneck have less.
+        Layer -> measured noise-to-signal ratio of the outputs over the layer's own. `sqnr` assumes
+        1; residual branches and layers before a bottleneck have less.
 
     Raises
     ------
     InputError
-        As `rewritten`; onnxruntime is not installed or refuses.
+        As `rewritten`; onnxruntime is not installed or rejects the network.
     """
-    write, given, file = Rewriter(path), list(feeds), str(path)
+    write, inputs, file = Rewriter(path), list(feeds), str(path)
     change = option or LayerOption(weights=format_named("int8"))
     weights = write.weights
     names = list(layers) if layers is not None else list(weights.layers)
-    faults = unknown_layers(names, weights.names, file)
-    if faults:
-        raise InputError(faults)
-    exact = _outputs(write({}), given, file)
+    faults = FaultList(unknown_layers(names, weights.names, file))
+    faults.settle()
+    exact = _outputs(write({}), inputs, file)
     gains: dict[str, float] = {}
     for name in names:
         layer = weights.find(name)
@@ -185,5 +185,5 @@ def measured_gains(
             continue
         own = layer.uses * noise_ratio([(w.read(), w.axis) for w in layer.weights], change)
         if own > 0:
-            gains[name] = _ratio(exact, _outputs(write({name: change}), given, file)) / own
+            gains[name] = _ratio(exact, _outputs(write({name: change}), inputs, file)) / own
     return gains

@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU, silent, its errors told as bad input."""
+"""onnxruntime sessions on the CPU, without log output, with errors raised as `InputError`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from perfmodel.errors import InputError, input_error
 
 @contextmanager
 def refusals(file: str) -> Generator[None]:
-    """Turn what onnxruntime raises into bad input: its errors have no base of their own."""
+    """Convert errors of onnxruntime to `InputError`; they have no common base class."""
     try:
         yield
     except InputError:
@@ -35,7 +35,7 @@ def session(content: bytes, file: str = "") -> Any:
     Raises
     ------
     InputError
-        onnxruntime is not installed, or refuses the network.
+        onnxruntime is not installed, or rejects the network.
     """
     try:
         runtime: Any = import_module("onnxruntime")

@@ -1,4 +1,4 @@
-"""Weights inside an ONNX file: which tensor an operator multiplies, and its output channels."""
+"""Weights of an ONNX file: the constant tensor of each operator, and its output-channel axis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perfmodel.errors import input_error
 from perfmodel.search.accuracy.weights import LayerWeights, Weight, Weights
 from perfmodel.workload.importers.onnx.read import read_onnx
 
-#: Operator -> which inputs are its weights.
+#: Operator -> positions of the inputs that may be weights.
 _OPERANDS: Final[dict[str, tuple[int, ...]]] = {
     "Conv": (1,),
     "FusedConv": (1,),
@@ -35,7 +35,7 @@ _DEEPEST: Final = 16
 
 
 class OnnxConstant(NamedTuple):
-    """A constant: its numbers, the tensor that holds them, and the type that operators see."""
+    """A constant: the name of its stored tensor, its values, and the type that operators see."""
 
     name: str
     values: Array
@@ -43,7 +43,7 @@ class OnnxConstant(NamedTuple):
 
 
 class OnnxWeightedNode(NamedTuple):
-    """A node, its weights, which inputs they are, their element types, and what they multiply."""
+    """A node, its weights, their input positions and element types, and its activation input."""
 
     node: Any
     weights: tuple[Weight, ...]
@@ -53,33 +53,34 @@ class OnnxWeightedNode(NamedTuple):
 
 
 class OnnxConstantResolver:
-    """Values that the file holds, through casts, transpositions and dequantisation."""
+    """Resolver of constants in a file, through casts, transpositions and dequantisation."""
 
     def __init__(self, model: Any) -> None:
         self._helper: Any = import_module("onnx.numpy_helper")
         self._found: dict[str, OnnxConstant | None] = {}
-        self.held: dict[str, Any] = {}
+        self.tensors: dict[str, Any] = {}
         self.makers: dict[str, Any] = {}
         for graph in _graphs(model.graph):
             for tensor in graph.initializer:
-                self.held.setdefault(tensor.name, tensor)
+                self.tensors.setdefault(tensor.name, tensor)
             for node in graph.node:
                 for output in node.output:
                     self.makers.setdefault(output, node)
                 if node.op_type == "Constant":
                     for attribute in node.attribute:
                         if attribute.name == "value":
-                            self.held.setdefault(node.output[0], attribute.t)
+                            self.tensors.setdefault(node.output[0], attribute.t)
 
     def find(self, name: str, depth: int = 0) -> OnnxConstant | None:
-        """Return the constant behind a name, if it is one."""
+        """Return the constant with a name, or None if the value is not constant."""
         if name not in self._found:
             self._found[name] = self._find(name, depth)
         return self._found[name]
 
     def _find(self, name: str, depth: int) -> OnnxConstant | None:
-        if name in self.held:
-            values: Any = self._helper.to_array(self.held[name])
+        """Return the constant with a name, evaluated through the nodes that produce it."""
+        if name in self.tensors:
+            values: Any = self._helper.to_array(self.tensors[name])
             if values.dtype.kind in "OSU":
                 return None
             return OnnxConstant(name, np.asarray(values, dtype=np.float64), values.dtype)
@@ -92,12 +93,12 @@ class OnnxConstantResolver:
         if inner is None or node.op_type == "Identity":
             return inner
         values = inner.values
-        given = _attributes(node)
+        attributes = _attributes(node)
         if node.op_type == "Cast":
             onnx: Any = import_module("onnx.helper")
-            return inner._replace(kind=onnx.tensor_dtype_to_np_dtype(given["to"]))
+            return inner._replace(kind=onnx.tensor_dtype_to_np_dtype(attributes["to"]))
         if node.op_type == "Transpose":
-            return inner._replace(values=values.transpose(given.get("perm")))
+            return inner._replace(values=values.transpose(attributes.get("perm")))
         others = [self.find(i, depth + 1) if i else None for i in node.input[1:]]
         if not others or others[0] is None:
             return None
@@ -105,7 +106,9 @@ class OnnxConstantResolver:
             shape = [int(n) for n in others[0].values]
             shape = [values.shape[i] if n == 0 else n for i, n in enumerate(shape)]
             return inner._replace(values=values.reshape(shape))
-        return _dequantised(inner, others, int(given.get("axis", 1)), given.get("block_size", 0))
+        return _dequantised(
+            inner, others, int(attributes.get("axis", 1)), attributes.get("block_size", 0)
+        )
 
 
 def _dequantised(
@@ -124,7 +127,7 @@ def _dequantised(
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """Yield a graph and those inside its nodes."""
+    """Yield a graph and all subgraphs of its nodes."""
     waiting = [graph]
     while waiting:
         current = waiting.pop()
@@ -144,7 +147,7 @@ def _attributes(node: Any) -> dict[str, Any]:
 def weighted_nodes(model: Any) -> list[OnnxWeightedNode]:
     """Return the nodes that multiply by constants, in the order of the file."""
     constants = OnnxConstantResolver(model)
-    found: list[OnnxWeightedNode] = []
+    nodes: list[OnnxWeightedNode] = []
     for graph in _graphs(model.graph):
         for node in graph.node:
             wanted = _OPERANDS.get(node.op_type, ())
@@ -163,7 +166,7 @@ def weighted_nodes(model: Any) -> list[OnnxWeightedNode]:
                 kinds.append(constant.kind)
             if weights:
                 others = [i for i in node.input if i and constants.find(i) is None]
-                found.append(
+                nodes.append(
                     OnnxWeightedNode(
                         node,
                         tuple(weights),
@@ -172,38 +175,39 @@ def weighted_nodes(model: Any) -> list[OnnxWeightedNode]:
                         others[0] if others else "",
                     )
                 )
-    return found
+    return nodes
 
 
 def _output_axis(node: Any, place: int, axes: int) -> int:
+    """Return the axis of the output channels in a node's weight tensor."""
     op = node.op_type
-    given = _attributes(node)
+    attributes = _attributes(node)
     if op in {"Conv", "FusedConv", "Gather"}:
         return 0
     if op in {"ConvTranspose", *_RECURRENT}:
         return 1
     if op in {"Gemm", "FusedGemm"}:
-        turned = bool(given.get("transB" if place else "transA", 0))
+        turned = bool(attributes.get("transB" if place else "transA", 0))
         return (0 if turned else 1) if place else (1 if turned else 0)
     if op == "Einsum":
-        equation = given["equation"].decode().replace(" ", "")
+        equation = attributes["equation"].decode().replace(" ", "")
         terms, _, result = equation.partition("->")
         letters = terms.split(",")[place]
-        kept = [i for i, letter in enumerate(letters) if letter in result and letter != "."]
-        return kept[-1] if kept else axes - 1
-    turned = bool(given.get("transB" if place else "transA", 0))
+        output_axes = [i for i, letter in enumerate(letters) if letter in result and letter != "."]
+        return output_axes[-1] if output_axes else axes - 1
+    turned = bool(attributes.get("transB" if place else "transA", 0))
     last = (axes - 2) if turned else (axes - 1)
     return last if place else (axes - 1 if turned else axes - 2)
 
 
 def read_onnx_weights(path: Path) -> Weights:
-    """Read the weights of an ONNX file; layers by tensor, operator, or what the operator writes.
+    """Read the weights of an ONNX file; layers are named by tensor, operator or operator output.
 
     Raises
     ------
     InputError
-        As `perfmodel.workload.importers.onnx.read.read_onnx`; data in another file that is not
-        there; no operator with constant weights.
+        As `perfmodel.workload.importers.onnx.read.read_onnx`; a missing external data file; no
+        operator with constant weights.
     """
     return layers_of(weighted_nodes(load(path)), path)
 
@@ -214,7 +218,7 @@ def layers_of(operands: list[OnnxWeightedNode], path: Path) -> Weights:
     Raises
     ------
     InputError
-        There is none.
+        There are none.
     """
     if not operands:
         raise input_error(
@@ -240,18 +244,18 @@ def layers_of(operands: list[OnnxWeightedNode], path: Path) -> Weights:
 
 
 def load(path: Path) -> Any:
-    """Return the model with its weights.
+    """Return the ONNX model with its weights.
 
     Raises
     ------
     InputError
-        It is no sound ONNX file, or weights in another file cannot be read.
+        The file is not valid ONNX, or external weights cannot be read.
     """
     read_onnx(path)
     onnx: Any = import_module("onnx")
     try:
         return onnx.load(str(path))
-    except Exception as error:  # onnx raises errors of its own, of no common base
+    except Exception as error:  # the errors of onnx have no common base class
         reason = (str(error).splitlines() or ["cannot be read"])[0]
         raise input_error(
             f"weights in another file cannot be read: {reason}",

@@ -1,16 +1,17 @@
-"""One option of a layer, and how it is written: ``w=int4,a=int8,2:4,kept=0.5``."""
+"""A compression option of a layer, and its text form: ``w=int4,a=int8,2:4,kept=0.5``."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Format, Sparsity, format_named, parse_precision, parse_sparsity
+from perfmodel.former import former_attributes, former_parameters
 from perfmodel.settings import FaultList
 
-#: The text of an option that changes nothing.
+#: Text of the option that changes nothing.
 AS_IS: Final = "as_is"
 _EXPECTED: Final = "w=int4, a=int8, w4a8, 2:4, s0.9, kept=0.5 or several with commas; or as_is"
 _WIDTHS: Final = re.compile(r"w\d+(?:\.\d+)?(?:g\d+)?(?:a\d+)?", re.ASCII)
@@ -18,26 +19,31 @@ _SPARSE: Final = re.compile(r"\d+:\d+|s[\d.]+", re.ASCII)
 
 
 class LayerOption(NamedTuple):
-    """What may be done to a layer.
+    """One compression of a layer.
 
     Attributes
     ----------
     weights, activations
-        Formats of the layer's weights and of its input; ``None``: as they are.
+        Formats of the layer's weights and of its input; ``None``: unchanged.
     sparsity
-        Zeros among the weights that stay.
-    kept
-        Fraction of output channels that stay, above 0 and at most 1.
+        Sparsity of the remaining weights.
+    channels
+        Fraction of output channels that remain, in (0, 1]; written ``kept=0.5``.
     """
 
     weights: Format | None = None
     activations: Format | None = None
     sparsity: Sparsity | None = None
-    kept: float = 1.0
+    channels: float = 1.0
+
+
+if not TYPE_CHECKING:
+    LayerOption.__new__ = former_parameters(kept="channels")(LayerOption.__new__)
+    LayerOption.__getattr__ = former_attributes(kept="channels")
 
 
 def describe(option: LayerOption) -> str:
-    """Return the option's text, which `parse_option` reads; two options are one if it is one."""
+    """Return the canonical text of an option, which `parse_option` reads back."""
     parts: list[str] = []
     if option.weights is not None:
         parts.append(f"w={option.weights.name}")
@@ -46,13 +52,13 @@ def describe(option: LayerOption) -> str:
     if option.sparsity is not None:
         pattern, density = option.sparsity.pattern, option.sparsity.density
         parts.append(pattern if ":" in pattern else f"s{round(1.0 - density, 12):g}")
-    if option.kept != 1.0:
-        parts.append(f"kept={option.kept:.12g}")
+    if option.channels != 1.0:
+        parts.append(f"kept={option.channels:.12g}")
     return ",".join(parts) or AS_IS
 
 
 def canonical(value: LayerOption | str) -> str:
-    """Return the text of an option, which may be written in other ways; see `parse_option`."""
+    """Return the canonical text of an option or of any text that `parse_option` accepts."""
     return describe(value if isinstance(value, LayerOption) else parse_option(value))
 
 
@@ -62,14 +68,14 @@ def parse_option(text: str) -> LayerOption:
     Parameters
     ----------
     text
-        Parts with commas (or ``+``) between: ``w=FORMAT``, ``a=FORMAT``, a bare format (of the
+        Parts separated by commas (or ``+``): ``w=FORMAT``, ``a=FORMAT``, a bare format (of the
         weights), widths (``w4a8``), ``n:m`` or ``s0.9`` (fraction of zeros), ``kept=0.5``
         (fraction of output channels); or ``as_is``.
 
     Raises
     ------
     InputError
-        With every fault.
+        For all faults of the text.
     """
     parts: dict[str, object] = {}
     faults = FaultList()
@@ -85,6 +91,7 @@ def parse_option(text: str) -> LayerOption:
 
 
 def _part(word: str) -> dict[str, object]:
+    """Return the fields of `LayerOption` that one part of an option's text sets."""
     key, mark, value = (piece.strip() for piece in word.partition("="))
     if mark and key in {"w", "weights"}:
         return {"weights": format_named(value)}
@@ -92,11 +99,11 @@ def _part(word: str) -> dict[str, object]:
         return {"activations": format_named(value)}
     if mark and key == "kept":
         try:
-            kept = float(value)
+            share = float(value)
         except ValueError:
-            kept = math.nan
-        if 0.0 < kept <= 1.0:
-            return {"kept": kept}
+            share = math.nan
+        if 0.0 < share <= 1.0:
+            return {"channels": share}
     elif not mark and _SPARSE.fullmatch(word):
         return {"sparsity": parse_sparsity(word)}
     elif not mark and _WIDTHS.fullmatch(word):

@@ -1,4 +1,4 @@
-"""A model with pairwise terms laid on it."""
+"""Accuracy model with added pairwise interaction terms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import input_error
 from perfmodel.measurements import read_columns
 from perfmodel.search.accuracy.model import AccuracyModel, AccuracyTable, Floats
 from perfmodel.search.accuracy.option import LayerOption, canonical
@@ -17,7 +17,7 @@ from perfmodel.search.accuracy.read import PairKey
 from perfmodel.search.accuracy.sensitivities import pair_arrays
 from perfmodel.settings import FaultList
 
-#: (layer, other) -> (option, other's option) -> what both together add beside their own losses.
+#: (layer, other) -> (option, other's option) -> interaction term of both options.
 Pairs: TypeAlias = Mapping[
     tuple[str, str], Mapping[tuple[LayerOption | str, LayerOption | str], float]
 ]
@@ -26,44 +26,44 @@ _COLUMNS = ("layer", "option", "other_layer", "other_option", "sensitivity")
 
 @dataclass(frozen=True, slots=True)
 class Pairwise:
-    """See `pairwise`."""
+    """A model with added pairwise terms: see `pairwise`."""
 
     model: AccuracyModel
     pairs: Mapping[PairKey, float]
 
     @property
     def name(self) -> str:
-        """Of the model underneath, and how many terms were added."""
+        """Name of the underlying model, and the number of terms."""
         return f"{self.model.name} with {len(self.pairs)} pairwise terms"
 
     @property
     def unit(self) -> str:
-        """Of the model underneath."""
+        """Unit of the underlying model."""
         return self.model.unit
 
     @property
     def measured_error(self) -> float | None:
-        """None: the model's own was measured without these terms."""
+        """None: the error of the underlying model was measured without these terms."""
         return None
 
     @property
     def error_note(self) -> str:
-        """Why there is no error."""
+        """Reason for the missing error."""
         if self.model.measured_error is None:
             return ""
         return "the error of the model underneath was measured without the pairwise terms"
 
     @property
     def separable(self) -> bool:
-        """As the model underneath."""
+        """Whether the underlying model is separable."""
         return self.model.separable
 
     def table(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> AccuracyTable:
-        """Return the model's losses with the pairwise terms added.
+        """Return the underlying losses with the pairwise terms added.
 
-        Terms of layers or options that are not asked for are left out.
+        Terms of other layers or options are ignored.
         """
         table = self.model.table(layers, options)
         pairs = dict(table.pairs)
@@ -72,7 +72,7 @@ class Pairwise:
         return table._replace(pairs=pairs)
 
     def predicted(self, loss: Floats) -> Floats:
-        """Return losses in the unit of the model underneath."""
+        """Return losses in the unit of the underlying model."""
         return self.model.predicted(loss)
 
 
@@ -86,13 +86,13 @@ def pairwise(model: AccuracyModel, pairs: Pairs | str | Path) -> Pairwise:
     pairs
         ``(layer, other) -> (option, other's option) -> number``, options as text or `LayerOption`;
         or a CSV file with ``layer``, ``option``, ``other_layer``, ``other_option`` and
-        ``sensitivity``. In the unit of the model's loss; negative where two changes hide each
-        other.
+        ``sensitivity``. In the unit of the model's loss; negative if the two changes compensate
+        each other.
 
     Raises
     ------
     InputError
-        With every fault.
+        For all faults of the pairs.
     """
     if not isinstance(pairs, Mapping):
         return Pairwise(model, _csv(Path(pairs)))
@@ -118,7 +118,7 @@ def _add(pairs: dict[PairKey, float], key: PairKey, value: float) -> None:
 
 
 def _csv(file: Path) -> dict[PairKey, float]:
-    faults: list[Fault] = []
+    faults = FaultList()
     rows = read_columns(file, "pair", _COLUMNS, (), faults)
     pairs: dict[PairKey, float] = {}
     for row in rows:
@@ -130,6 +130,5 @@ def _csv(file: Path) -> dict[PairKey, float]:
         if option is not None and other_option is not None and value is not None:
             key = (row.get("layer"), option, row.get("other_layer"), other_option)
             rows.trying(row, "layer", faults, _add, pairs, key, value)
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     return pairs

@@ -1,4 +1,4 @@
-"""A predictor of accuracy fitted to measured configurations."""
+"""Accuracy predictor fitted to measured configurations by ridge regression."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from perfmodel.search.accuracy.option import LayerOption, canonical
 from perfmodel.search.accuracy.sensitivities import pair_arrays
 from perfmodel.settings import FaultList
 
-#: Which way a measured figure is better.
+#: Direction in which a measured figure is better.
 Better = Literal["higher", "lower"]
 _RIDGES: Final = np.logspace(-6, 3, 37)
 
@@ -28,16 +28,15 @@ class Fitted(SeparableModel):
     Attributes
     ----------
     constant
-        Of the loss.
+        Intercept of the loss.
     effects, joint
-        Loss of an option of a layer, and of options of two layers together.
+        Loss of an option of a layer, and of a pair of options of two layers.
     ridge
-        Penalty that was used.
+        Penalty of the fit.
     residuals
         Leave-one-out residuals in `unit`, shape ``(configurations,)``.
     top
-        The best accuracy it was fitted to where higher is better, from which losses count; else
-        None.
+        The best accuracy of the fit if higher is better, from which losses count; else None.
     """
 
     name: str
@@ -59,13 +58,13 @@ class Fitted(SeparableModel):
 
     @property
     def offset(self) -> float:
-        """The constant."""
+        """Intercept of the loss."""
         return self.constant
 
     def question_faults(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> list[Fault]:
-        """Return layers of the fit that are not asked for: their effect would be missing."""
+        """Return a fault for each fitted layer without options: its effect would be missing."""
         return [
             Fault(
                 f"layer '{layer}' of {self.name} is left out",
@@ -79,7 +78,7 @@ class Fitted(SeparableModel):
     def losses(
         self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
     ) -> Sequence[float]:
-        """Return the fitted effects as losses; more is worse."""
+        """Return the fitted effects as losses; higher is worse."""
         wanting = ("no configuration had", f"for layer '{layer}'")
         return losses_of(options, self.effects[layer], wanting, faults)
 
@@ -95,7 +94,7 @@ class Fitted(SeparableModel):
         return pair_arrays(terms, layers, options)
 
     def predicted(self, loss: Floats) -> Floats:
-        """Return what the fit predicts, in `unit`: ``-loss`` where higher is better."""
+        """Return the predicted figure in `unit`: ``-loss`` if higher is better."""
         return -loss if self.better == "higher" else loss
 
 
@@ -108,34 +107,35 @@ def fitted(
     unit: str = "points of top-1",
     better: Better = "higher",
 ) -> Fitted:
-    """Fit a predictor to pairs of configuration and accuracy.
+    """Fit a predictor to configurations and their measured accuracies.
 
-    Ridge regression on which option each layer has (one-hot), with an intercept that is not
-    penalised (Hoerl and Kennard, Technometrics 1970).
+    Ridge regression on the one-hot options of all layers, with an unpenalised intercept (Hoerl and
+    Kennard, Technometrics 1970).
 
     Parameters
     ----------
     configurations
-        Layer -> option, each of the same layers.
+        Layer -> option; all with the same layers.
     accuracies
         Measured figures in `unit`, shape ``(configurations,)``.
     pairs
-        Layers whose options also act together.
+        Pairs of layers with interaction terms.
     ridge
-        Penalty; the one of least leave-one-out error of a series where left out.
+        Penalty; by default the one of a series with the smallest leave-one-out error.
     unit, better
-        Of the figures.
+        Unit of the figures, and their direction.
 
     Raises
     ------
     InputError
-        With every fault: too few configurations, layers that differ, numbers that are not finite.
+        For all faults: too few configurations, layers that differ, numbers that are not finite.
 
     Notes
     -----
-    The error is the root mean square of leave-one-out residuals, ``e_i / (1 - h_ii)`` with the hat
-    matrix's diagonal, which for a fixed penalty is exactly what refits without each give (Golub,
-    Heath and Wahba, Technometrics 1979). A penalty chosen by it makes it a little low.
+    The error is the root mean square of leave-one-out residuals ``e_i / (1 - h_ii)``, where h is
+    the hat matrix. For a fixed penalty these equal the residuals of refits without each row
+    (Golub, Heath and Wahba, Technometrics 1979). If the penalty minimises this error, the estimate
+    is slightly optimistic.
     """
     values = np.asarray(accuracies, dtype=np.float64)
     texts = _texts(configurations, values, pairs)
@@ -149,12 +149,12 @@ def fitted(
             columns[one, a, other, b] = columns[one, a] * columns[other, b]
     design = np.column_stack(list(columns.values()))
     centre, mean = design.mean(axis=0), float(values.mean())
-    left, size, right = np.linalg.svd(design - centre, full_matrices=False)
+    u, singular, vt = np.linalg.svd(design - centre, full_matrices=False)
     trials = [ridge] if ridge is not None else list(_RIDGES)
-    residuals = [_left_out(left, size, values - mean, penalty) for penalty in trials]
+    residuals = [_left_out_residuals(u, singular, values - mean, penalty) for penalty in trials]
     best = int(np.argmin([float(np.mean(r**2)) for r in residuals]))
     penalty, left_out = float(trials[best]), residuals[best]
-    weights = right.T @ (size / (size**2 + penalty) * (left.T @ (values - mean)))
+    weights = vt.T @ (_inverse(singular, penalty) * (u.T @ (values - mean)))
     sign = -1.0 if better == "higher" else 1.0
     effects: dict[str, dict[str, float]] = {layer: {} for layer in layers}
     joint: dict[tuple[str, str], dict[tuple[str, str], float]] = {pair: {} for pair in pairs}
@@ -180,12 +180,29 @@ def fitted(
     )
 
 
-def _left_out(left: Array, size: Array, values: Array, penalty: float) -> Array:
-    # A singular value of zero stands for a direction in which the options never differed.
-    alive = size > 1e-10 * max(float(size.max(initial=0.0)), 1e-300)
-    shrink = np.where(alive, size**2 / np.where(alive, size**2 + penalty, 1.0), 0.0)
-    leverage = 1.0 / len(values) + (left**2) @ shrink
-    residual = values - left @ (shrink * (left.T @ values))
+def _inverse(singular: Array, penalty: float) -> Array:
+    """Return ``s / (s^2 + penalty)`` of each singular value s, and 0 where s is zero.
+
+    The centred one-hot columns of a layer add up to zero, so that the design is rank-deficient:
+    without a penalty this gives the weights of least norm.
+    """
+    nonzero = singular > 1e-10 * float(singular.max(initial=0.0))
+    return np.where(nonzero, singular / np.where(nonzero, singular**2 + penalty, 1.0), 0.0)
+
+
+def _left_out_residuals(u: Array, singular: Array, values: Array, penalty: float) -> Array:
+    """Return the residual of each configuration under a fit without it: ``e_i / (1 - h_ii)``.
+
+    Parameters
+    ----------
+    u, singular
+        Left singular vectors and singular values of the centred design.
+    values
+        Centred figures, shape ``(configurations,)``.
+    """
+    shrink = singular * _inverse(singular, penalty)
+    leverage = 1.0 / len(values) + (u**2) @ shrink
+    residual = values - u @ (shrink * (u.T @ values))
     return residual / np.maximum(1.0 - leverage, 1e-12)
 
 
@@ -194,6 +211,7 @@ def _texts(
     values: Array,
     pairs: Sequence[tuple[str, str]],
 ) -> list[dict[str, str]]:
+    """Return the configurations as layer -> canonical text, or raise all their faults."""
     faults = FaultList()
     if values.shape != (len(configurations),) or len(configurations) < 3:
         faults.append(

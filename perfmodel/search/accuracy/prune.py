@@ -1,4 +1,4 @@
-"""Weights that go: the least in magnitude, of a tensor, of each group of m, or whole channels."""
+"""Magnitude pruning: of whole tensors, of n:m groups, and of output channels by norm."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Array
 from perfmodel.formats.sparsity import Sparsity
+from perfmodel.former import former_parameters
 
 
 def prune(weights: npt.ArrayLike, sparsity: Sparsity, axis: int | None = 0) -> Array:
-    """Return the weights with the least in magnitude set to zero.
+    """Return the weights with those of smallest magnitude set to zero.
 
     Parameters
     ----------
     weights
         Any shape.
     sparsity
-        ``unstructured``: the largest ``round(density * size)`` of the whole tensor stay (Han et
-        al., NeurIPS 2015). ``n:m``: the n largest of every m along the input channels (Mishra et
-        al., "Accelerating Sparse Deep Neural Networks", 2021); a last group that is short keeps its
-        n largest. Of equal magnitudes the earlier stays.
+        ``unstructured``: the largest ``round(density * size)`` of the whole tensor remain (Han et
+        al., NeurIPS 2015). ``n:m``: the n largest of every m along the input channels remain
+        (Mishra et al., "Accelerating Sparse Deep Neural Networks", 2021), also in a shorter last
+        group. Of equal magnitudes the earlier remains.
     axis
         Axis of the output channels; ``None``: groups run along the last axis.
     """
@@ -37,17 +38,17 @@ def prune(weights: npt.ArrayLike, sparsity: Sparsity, axis: int | None = 0) -> A
         return np.where(mask.reshape(dense.shape), dense, 0.0)
     n, m = (int(part) for part in sparsity.pattern.split(":"))
     inner = _input_axis(dense, axis)
-    moved = np.moveaxis(dense, inner, -1)
-    short = -moved.shape[-1] % m
-    padded = np.pad(moved, [(0, 0)] * (moved.ndim - 1) + [(0, short)])
+    inputs_last = np.moveaxis(dense, inner, -1)
+    short = -inputs_last.shape[-1] % m
+    padded = np.pad(inputs_last, [(0, 0)] * (inputs_last.ndim - 1) + [(0, short)])
     size = np.abs(padded).reshape(-1, m)
-    if short:  # what pads a group is never among its largest
+    if short:  # padding is never among the largest of a group
         size.reshape(padded.shape)[..., -short:] = -1.0
     order = np.argsort(-size, axis=1, kind="stable")[:, :n]
     mask = np.zeros(size.shape, dtype=bool)
     np.put_along_axis(mask, order, True, axis=1)
-    kept = np.where(mask.reshape(padded.shape), padded, 0.0)[..., : moved.shape[-1]]
-    return np.moveaxis(kept, -1, inner)
+    pruned = np.where(mask.reshape(padded.shape), padded, 0.0)[..., : inputs_last.shape[-1]]
+    return np.moveaxis(pruned, -1, inner)
 
 
 def _input_axis(dense: npt.NDArray[Any], axis: int | None) -> int:
@@ -74,28 +75,29 @@ def channel_norms(weights: npt.ArrayLike, axis: int = 0, norm: int = 2) -> Array
     return rows.sum(axis=1) if norm == 1 else np.sqrt((rows**2).sum(axis=1))
 
 
-def kept_channels(norms: Array, kept: float) -> npt.NDArray[np.intp]:
-    """Return the indices, rising, of the channels that stay: those of the largest norms.
+def largest_channels(norms: Array, share: float) -> npt.NDArray[np.intp]:
+    """Return the ascending indices of the channels of largest norm.
 
-    ``round(kept * channels)`` of them and at least one; of equal norms the earlier stays.
+    These are ``max(1, round(share * channels))`` channels; of equal norms the earlier remains.
     """
-    count = max(1, round(kept * len(norms)))
+    count = max(1, round(share * len(norms)))
     return np.sort(np.argsort(-norms, kind="stable")[:count])
 
 
-def prune_channels(weights: npt.ArrayLike, kept: float, axis: int = 0, *, norm: int = 2) -> Array:
-    """Return the weights with the output channels of the least norm set to zero.
+@former_parameters(kept="share")
+def prune_channels(weights: npt.ArrayLike, share: float, axis: int = 0, *, norm: int = 2) -> Array:
+    """Return the weights with the output channels of smallest norm set to zero.
 
     Parameters
     ----------
     weights, axis, norm
         As for `channel_norms`, which ranks the channels.
-    kept
-        Fraction of channels that stay, 0 to 1.
+    share
+        Fraction of channels that remain, 0 to 1.
     """
     dense = np.asarray(weights, dtype=np.float64)
-    stay = kept_channels(channel_norms(dense, axis, norm), kept)
+    remaining = largest_channels(channel_norms(dense, axis, norm), share)
     out = np.zeros_like(dense)
-    index = (slice(None),) * (axis % dense.ndim) + (stay,)
+    index = (slice(None),) * (axis % dense.ndim) + (remaining,)
     out[index] = dense[index]
     return out

@@ -1,4 +1,4 @@
-"""Weights as a format holds them: quantised and back, and the noise that this adds."""
+"""Simulated quantisation: weights rounded to a format and back, and the resulting noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault
 from perfmodel.formats import Format
 from perfmodel.search.accuracy.blocks import (
     MICROSCALING,
@@ -22,23 +22,24 @@ from perfmodel.search.accuracy.blocks import (
 )
 from perfmodel.search.accuracy.grids import FLOATS, Grid, Integers
 from perfmodel.search.accuracy.scales import affine, binary, symmetric, ternary
+from perfmodel.settings import FaultList
 
 Clip = Literal["max", "mse"]
 
-#: Floats that take a scale per channel, as a range this small is used in practice (Micikevicius et
+#: Floats with a scale per channel, as their small range requires in practice (Micikevicius et
 #: al., "FP8 Formats for Deep Learning", 2022, section 4); wider ones are plain casts.
 _SCALED: Final = frozenset({"fp8_e4m3", "fp8_e5m2", "fp6", "fp4"})
-#: Groups with a stored minimum in place of a zero point (ggml-common.h).
+#: Groups with a stored minimum instead of a zero point (ggml-common.h).
 _MINIMUM: Final = frozenset({"q4_1", "q5_1"})
 _GGUF: Final = re.compile(r"q\d_[01k](?:_[ms])?")
-#: Elements of rows handled at once: temporaries stay in the caches.
+#: Elements processed at once, so that temporaries fit in the caches.
 _CHUNK: Final = 1 << 18
 
 
 def fake_quantise(
     weights: npt.ArrayLike, format: Format, *, axis: int | None = 0, clip: Clip = "mse"
 ) -> Array:
-    """Return the values that weights have after quantisation to a format and back.
+    """Return weights quantised to a format and dequantised.
 
     Parameters
     ----------
@@ -46,16 +47,16 @@ def fake_quantise(
         Any shape, finite.
     format
         Integers: symmetric two's complement with a scale per channel; one bit is ``-a, a``. `uint8`
-        and groups with zero bits: a whole zero point. Groups: consecutive elements of a channel,
+        and groups with zero bits: an integer zero point. Groups: consecutive elements of a channel,
         scales in fp16. ``ternary``: the best three levels ``-a, 0, a``. Floats of 8 bits and less:
-        rounded to their grid under a scale per channel, larger ones cast. Block floats and
-        microscaling: a power of two per block. Layouts of ggml: of a mixture, its base.
+        rounded to their grid with a scale per channel; wider ones are cast. Block floats and
+        microscaling: a power of two per block. ggml layouts: for a mixture, its base layout.
     axis
-        Axis of the output channels, each of which has scales of its own; ``None``: one scale for
-        all. Groups and blocks run over the other axes in order (the input channels first).
+        Axis of the output channels, each with its own scales; ``None``: one scale for the whole
+        tensor. Groups and blocks run over the other axes in order (input channels first).
     clip
-        ``mse``: the scale of least squared error, which may clip; ``max``: nothing is clipped. The
-        scales of microscaling and block floats are what their definitions say.
+        ``mse``: the scale of least squared error, which may clip; ``max``: no clipping.
+        Microscaling and block floats have the scales of their definitions.
 
     Returns
     -------
@@ -68,11 +69,10 @@ def fake_quantise(
         A codebook, whose tables are not simulated; an array of bits; weights that are not finite.
     """
     dense = np.asarray(weights, dtype=np.float64)
-    faults = [*_format_faults(format)]
+    faults = FaultList(_format_faults(format))
     if not np.isfinite(dense).all():
         faults.append(Fault("weights hold NaN or infinity", expected="finite numbers"))
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     if not dense.size:
         return dense.copy()
     name = _base(format)
@@ -83,10 +83,10 @@ def fake_quantise(
     if axis is None or dense.ndim < 2:
         shape, rows = dense.shape, dense.reshape(1, -1)
     else:
-        moved = np.moveaxis(dense, axis, 0)
-        shape, rows = moved.shape, moved.reshape(moved.shape[0], -1)
-    made = _rows(rows, format, name, clip).reshape(shape)
-    return made if axis is None or dense.ndim < 2 else np.moveaxis(made, 0, axis)
+        channels_first = np.moveaxis(dense, axis, 0)
+        shape, rows = channels_first.shape, channels_first.reshape(channels_first.shape[0], -1)
+    quantised = _rows(rows, format, name, clip).reshape(shape)
+    return quantised if axis is None or dense.ndim < 2 else np.moveaxis(quantised, 0, axis)
 
 
 def noise(
@@ -102,7 +102,7 @@ def noise(
 
 
 def simulated(format: Format) -> bool:
-    """Tell whether `fake_quantise` knows the format."""
+    """Return whether `fake_quantise` supports a format."""
     return not _format_faults(format)
 
 
@@ -122,24 +122,24 @@ def _format_faults(format: Format) -> list[Fault]:
         *FLOATS,
         *MICROSCALING,
     }
-    whole = format.family == "ternary" or float(format.element_bits).is_integer()
-    if not known or not whole or format.name == "bool":
+    integral = format.family == "ternary" or float(format.element_bits).is_integer()
+    if not known or not integral or format.name == "bool":
         return [Fault(f"'{format.name}' is not simulated", "format", expected=expected)]
     return []
 
 
 def _rows(rows: Array, format: Format, name: str, clip: Clip) -> Array:
-    """Quantise ``(channels, elements)``; groups and blocks become rows of their own."""
+    """Quantise ``(channels, elements)``; each group or block becomes a row."""
     if not format.group:
         return _chunks(rows, _plain(format, name, clip))
     short = -rows.shape[1] % format.group
-    # A zero is exact under any scale and zero point, so it adds no error to the last group. A
-    # stored minimum and the mean of one bit would see it: there the edge is repeated.
+    # Zero padding is exact with any scale and zero point, so it adds no error to the last group.
+    # It would change a stored minimum and the mean of one bit: these repeat the edge instead.
     edge = name in _MINIMUM or (format.family == "int" and format.element_bits == 1)
     mode = "edge" if edge else "constant"
     padded = np.pad(rows, ((0, 0), (0, short)), mode=mode) if short else rows
-    made = _chunks(padded.reshape(-1, format.group), _grouped(format, name, clip, rows))
-    return made.reshape(padded.shape)[:, : rows.shape[1]]
+    quantised = _chunks(padded.reshape(-1, format.group), _grouped(format, name, clip, rows))
+    return quantised.reshape(padded.shape)[:, : rows.shape[1]]
 
 
 def _chunks(rows: Array, function: Callable[[Array], Array]) -> Array:
@@ -165,6 +165,7 @@ def _affine(rows: Array, bits: int, clip: Clip, **how: bool) -> Array:
 
 
 def _plain(format: Format, name: str, clip: Clip) -> Callable[[Array], Array]:
+    """Return the quantiser of rows without groups."""
     bits = int(format.element_bits)
     if format.family == "ternary":
         return ternary
@@ -178,6 +179,7 @@ def _plain(format: Format, name: str, clip: Clip) -> Callable[[Array], Array]:
 
 
 def _grouped(format: Format, name: str, clip: Clip, rows: Array) -> Callable[[Array], Array]:
+    """Return the quantiser of rows that are groups or blocks."""
     bits = int(format.element_bits)
     if name in MICROSCALING:
         return lambda part: microscaling(part, name)
@@ -192,7 +194,7 @@ def _grouped(format: Format, name: str, clip: Clip, rows: Array) -> Callable[[Ar
     if layout in NESTED:
         return lambda part: nested(part, layout, bits, clip=clip)
     if layout in _MINIMUM:
-        return lambda part: _affine(part, bits, clip, whole=False, stored=True)
+        return lambda part: _affine(part, bits, clip, zero_point=False, stored=True)
     if format.zero_bits and not _GGUF.fullmatch(name):
         return lambda part: _affine(part, bits, clip, stored=True)
     return binary if bits == 1 else lambda part: _scaled(part, _integers(bits), clip, stored=True)

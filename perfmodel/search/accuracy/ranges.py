@@ -1,4 +1,4 @@
-"""Activations of a network: ranges or samples of values, from a file or recorded in a run."""
+"""Activation ranges and samples of a network, from a file or recorded in a run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Array
 from perfmodel.atomic import replacing
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Format
 from perfmodel.measurements import read_columns
 from perfmodel.regular import open_file
 from perfmodel.search.accuracy.quantise import fake_quantise
+from perfmodel.settings import FaultList
 
 _COLUMNS: Final = ("tensor", "low", "high", "rms")
 _POINTS: Final = 4096
-#: Values that lie together in a sample, so that groups and blocks see neighbours.
+#: Consecutive values per sample, so that groups and blocks contain neighbours.
 _RUN: Final = 64
 
 
 class Ranges:
-    """Samples of activations by the name of the tensor (or of the layer that reads it).
+    """Activation samples by the name of the tensor (or of the layer that reads it).
 
     Attributes
     ----------
@@ -45,34 +46,34 @@ class Ranges:
 
     @classmethod
     def of_range(cls, low: float, high: float, rms: float | None = None) -> Array:
-        """Return values that stand for a range, shape ``(4096,)``.
+        """Return synthetic values for a range, shape ``(4096,)``.
 
-        Uniform between its ends; with a root mean square, normal (half-normal where nothing is
-        negative) and clipped to the range, both ends among them.
+        Uniform over the range; with a root mean square, normal (half-normal if low >= 0) and
+        clipped to the range, with both ends included.
         """
         share = (np.arange(_POINTS) + 0.5) / _POINTS
         if rms is None:
             return low + (high - low) * share
         half = low >= 0
         normal = NormalDist()
-        made = np.array([normal.inv_cdf(0.5 + p / 2 if half else p) for p in share]) * rms
-        made = np.clip(made, low, high)
-        made[0], made[-1] = low, high
-        return made
+        values = np.array([normal.inv_cdf(0.5 + p / 2 if half else p) for p in share]) * rms
+        values = np.clip(values, low, high)
+        values[0], values[-1] = low, high
+        return values
 
     def save(self, path: str | Path) -> None:
-        """Write an NPZ file that `read_ranges` reads."""
+        """Write an NPZ file for `read_ranges`."""
         with replacing(path) as temporary, temporary.open("wb") as stream:
-            # Without `allow_pickle`, which NumPy 2.0 would store as one more array.
+            # Without `allow_pickle`, which NumPy 2.0 would store as another array.
             arrays: dict[str, Any] = dict(self.samples)
             np.savez(stream, **arrays)
 
 
 def activation_noise(values: npt.ArrayLike, format: Format) -> float:
-    """Return the noise-to-signal ratio of activations in a format; zero where all are zero.
+    """Return the noise-to-signal ratio of activations in a format; zero if all are zero.
 
-    Integers have a scale and a whole zero point per tensor (Jacob et al., CVPR 2018), which for
-    values that are not negative uses every code; other formats as for weights, one scale for all.
+    Integers have a scale and an integer zero point per tensor (Jacob et al., CVPR 2018), so
+    non-negative values use every code; other formats are as for weights, with one scale.
     """
     dense = np.asarray(values, dtype=np.float64).ravel()
     if format.family == "int" and not format.group and format.element_bits <= 16:
@@ -88,13 +89,13 @@ def read_ranges(path: str | Path | Ranges) -> Ranges:
     Parameters
     ----------
     path
-        CSV with ``tensor``, ``low``, ``high`` and, where known, ``rms``. Or NPZ with an array of
-        sample values per tensor; an array of two numbers is a range. Ranges come back as they are.
+        CSV with ``tensor``, ``low``, ``high`` and optionally ``rms``; or NPZ with an array of
+        sample values per tensor, where two numbers are a range. `Ranges` are returned unchanged.
 
     Raises
     ------
     InputError
-        With every fault.
+        For all faults of the file.
     """
     if isinstance(path, Ranges):
         return path
@@ -107,12 +108,12 @@ def _npz(file: Path) -> Ranges:
         with open_file(file) as stream, np.load(stream, allow_pickle=False) as data:
             arrays: dict[str, Any] = {name: data[name] for name in data.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
-        told = getattr(error, "strerror", None)
-        reason = told.lower() if told else "is no NPZ file of numbers"
+        system_error = getattr(error, "strerror", None)
+        reason = system_error.lower() if system_error else "is no NPZ file of numbers"
         raise input_error(
             reason, file=str(file), expected="a file that numpy.savez wrote"
         ) from None
-    faults: list[Fault] = []
+    faults = FaultList()
     samples: dict[str, Array] = {}
     for name, values in arrays.items():
         if values.dtype.kind not in "fiu" or not values.size or not np.isfinite(values).all():
@@ -131,13 +132,12 @@ def _npz(file: Path) -> Ranges:
         samples[name] = Ranges.of_range(flat[0], flat[1]) if flat.size == 2 else flat
     if not arrays:
         faults.append(Fault("holds no tensors", file=str(file), expected="sample values"))
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     return Ranges(samples)
 
 
 def _csv(file: Path) -> Ranges:
-    faults: list[Fault] = []
+    faults = FaultList()
     rows = read_columns(file, "tensor", _COLUMNS[:3], _COLUMNS[3:], faults)
     samples: dict[str, Array] = {}
     for row in rows:
@@ -153,31 +153,30 @@ def _csv(file: Path) -> Ranges:
             faults.append(rows.fault(row, "high", f"{high:g} is below {low:g}", "low, then high"))
             continue
         samples[name] = Ranges.of_range(low, high, rms)
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     return Ranges(samples)
 
 
 def record_ranges(
     path: str | Path, feeds: Iterable[Mapping[str, Any]], *, samples: int = 4096, seed: int = 0
 ) -> Ranges:
-    """Run an ONNX network on inputs and keep samples of what its weighted operators read.
+    """Run an ONNX network and record samples of the activations that weighted operators read.
 
     Parameters
     ----------
     path
-        The file.
+        ONNX file.
     feeds
-        Inputs of each run, name -> array, as onnxruntime takes them.
+        Inputs of each run, name -> array, as for onnxruntime.
     samples
-        Values kept of a tensor, over all runs; runs of 64 neighbours, drawn at random.
+        Recorded values per tensor over all runs, in random sequences of 64 neighbours.
     seed
-        Of the draw.
+        Seed of the random draws.
 
     Raises
     ------
     InputError
-        The file is no ONNX, onnxruntime is not installed, or it refuses the inputs.
+        The file is not ONNX, onnxruntime is not installed, or it rejects the inputs.
     """
     from perfmodel.search.accuracy.onnx_session import refusals, session
     from perfmodel.search.accuracy.onnx_weights import load, weighted_nodes
@@ -193,13 +192,13 @@ def record_ranges(
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in have)
     parts: dict[str, list[Array]] = {name: [] for name in wanted}
     draw = np.random.default_rng(seed)
-    runner, given = session(model.SerializeToString(), str(file)), list(feeds)
+    runner, inputs = session(model.SerializeToString(), str(file)), list(feeds)
     with refusals(str(file)):
-        for feed in given:
+        for feed in inputs:
             for name, values in zip(wanted, runner.run(wanted, dict(feed)), strict=True):
-                share = -(-samples // len(given))
+                share = -(-samples // len(inputs))
                 parts[name].append(_drawn(np.asarray(values, np.float64).ravel(), share, draw))
-    return Ranges({name: np.concatenate(kept) for name, kept in parts.items() if kept})
+    return Ranges({name: np.concatenate(drawn) for name, drawn in parts.items() if drawn})
 
 
 def _drawn(values: Array, count: int, draw: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""Sensitivities from CSV, YAML, JSON or a mapping: every fault at once, with its place."""
+"""Reader of sensitivities from CSV, YAML, JSON or a mapping, which reports all faults at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.search.accuracy.option import LayerOption, canonical, describe, parse_option
 from perfmodel.specfile import Marks, read
 
-#: Layer, its option, other layer, its option.
+#: (layer, its option, other layer, its option).
 PairKey: TypeAlias = tuple[str, str, str, str]
 _CHOICE: Final = ("weights", "activations", "sparsity", "kept")
 _TOP: Final = ("sensitivities", "pairs", "unit", "source", "note")
@@ -23,7 +23,7 @@ _PAIR: Final = ("layers", "options", "sensitivity")
 
 
 class Sensitivities(NamedTuple):
-    """What a file holds; options by their canonical text."""
+    """Sensitivities of a file, with options as canonical text."""
 
     losses: dict[str, dict[str, float]]
     pairs: dict[PairKey, float]
@@ -31,12 +31,12 @@ class Sensitivities(NamedTuple):
 
 
 def read_sensitivities(path: Path) -> Sensitivities:
-    """Read a file; `perfmodel.search.accuracy.table` says of what form.
+    """Read a file in one of the forms of `perfmodel.search.accuracy.table`.
 
     Raises
     ------
     InputError
-        With every fault.
+        For all faults of the file.
     """
     if path.suffix.lower() in {".yaml", ".yml", ".json"}:
         data, marks = read(path)
@@ -46,13 +46,13 @@ def read_sensitivities(path: Path) -> Sensitivities:
 
 def from_mapping(source: Mapping[Any, Any]) -> Sensitivities:
     """Return sensitivities from ``layer -> option (text or `LayerOption`) -> number``."""
-    return _Tree(Marks(), "").read({layer: _texts(given) for layer, given in source.items()})
+    return _Tree(Marks(), "").read({layer: _texts(options) for layer, options in source.items()})
 
 
-def _texts(given: Any) -> Any:
-    if not isinstance(given, Mapping):
-        return given
-    options = cast("Mapping[Any, Any]", given)
+def _texts(data: Any) -> Any:
+    if not isinstance(data, Mapping):
+        return data
+    options = cast("Mapping[Any, Any]", data)
     return {describe(k) if isinstance(k, LayerOption) else k: v for k, v in options.items()}
 
 
@@ -70,6 +70,7 @@ def _read_csv(path: Path) -> Sensitivities:
 
 
 def _long(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
+    """Read a table with one row per sensitivity."""
     faults += rows.unknown(("layer", "option", *_CHOICE, "sensitivity"))
     for row in rows:
         marks = {
@@ -87,6 +88,7 @@ def _long(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Faul
 
 
 def _wide(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
+    """Read a table with one row per layer and one column per option."""
     options = [name for name in rows.columns if name != "layer"]
     if not options:
         expected = "a column 'sensitivity', or one for each option"
@@ -106,6 +108,7 @@ def _add(
     losses: dict[str, dict[str, float]],
     faults: list[Fault],
 ) -> None:
+    """Add one sensitivity from a row, or its faults."""
     layer = row.get("layer")
     if not layer:
         faults.append(rows.fault(row, "layer", "a layer without a name", "a name"))
@@ -121,7 +124,7 @@ def _add(
 
 
 class _Tree:
-    """Mappings to sensitivities; keeps the faults."""
+    """Reader of nested mappings, which collects faults."""
 
     def __init__(self, marks: Marks, file: str) -> None:
         self.marks, self.file = marks, file
@@ -138,7 +141,7 @@ class _Tree:
                     )
         start: tuple[str, ...] = ("sensitivities",) if full else ()
         layers = self._mapping(top["sensitivities"], start) if full else top
-        losses = {layer: self._layer(given, (*start, layer)) for layer, given in layers.items()}
+        losses = {layer: self._layer(options, (*start, layer)) for layer, options in layers.items()}
         if not losses and not self.faults:
             self._fault(start, "no layers", "layer: {option: number}")
         pairs = self._pairs(top.get("pairs"), losses) if full else {}
@@ -156,32 +159,30 @@ class _Tree:
         return {}
 
     def _layer(self, data: Any, path: tuple[str, ...]) -> dict[str, float]:
-        found: dict[str, float] = {}
+        losses: dict[str, float] = {}
         for text, value in self._mapping(data, path).items():
             place = (*path, text)
             key = self._option(text, place)
-            if key in found:
+            if key in losses:
                 self._fault(place, f"'{key}' stands there twice", "each option once", key=True)
             number = self._number(value, place)
             if key and number is not None:
-                found[key] = number
-        return found
+                losses[key] = number
+        return losses
 
     def _pairs(self, data: Any, losses: Mapping[str, Any]) -> dict[PairKey, float]:
-        found: dict[PairKey, float] = {}
+        pairs: dict[PairKey, float] = {}
         if data is not None and not isinstance(data, list):
             self._fault(("pairs",), "is no list", "a list of {layers, options, sensitivity}")
-            return found
+            return pairs
         for i, entry in enumerate(cast("list[Any]", data or [])):
             path = ("pairs", i)
-            given: Any = entry
-            if not isinstance(given, Mapping) or set(cast("Mapping[str, Any]", given)) != set(
-                _PAIR
-            ):
+            pair: Any = entry
+            if not isinstance(pair, Mapping) or set(cast("Mapping[str, Any]", pair)) != set(_PAIR):
                 self._fault(path, "is no pair", "the keys " + ", ".join(_PAIR))
                 continue
-            layers, options = (self._two(given[k], (*path, k)) for k in ("layers", "options"))
-            value = self._number(given["sensitivity"], (*path, "sensitivity"))
+            layers, options = (self._two(pair[k], (*path, k)) for k in ("layers", "options"))
+            value = self._number(pair["sensitivity"], (*path, "sensitivity"))
             if layers is None or options is None or value is None:
                 continue
             for k, layer in enumerate(layers):
@@ -191,10 +192,10 @@ class _Tree:
                     )
             texts = [self._option(t, (*path, "options", k)) for k, t in enumerate(options)]
             key = (layers[0], texts[0], layers[1], texts[1])
-            if key in found or (*key[2:], *key[:2]) in found or layers[0] == layers[1]:
+            if key in pairs or (*key[2:], *key[:2]) in pairs or layers[0] == layers[1]:
                 self._fault(path, "a pair that stands there twice, or of one layer", "each once")
-            found[key] = value
-        return found
+            pairs[key] = value
+        return pairs
 
     def _two(self, data: Any, path: tuple[str | int, ...]) -> tuple[str, str] | None:
         if isinstance(data, list | tuple) and len(cast("list[Any]", data)) == 2:

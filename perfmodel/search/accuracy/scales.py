@@ -1,4 +1,4 @@
-"""Scales of a row of numbers: by its largest magnitude, or with the least squared error."""
+"""Quantisation scales of rows: from the largest magnitude, or of least squared error."""
 
 from __future__ import annotations
 
@@ -10,63 +10,66 @@ import numpy as np
 from perfmodel.arrays import Array
 from perfmodel.search.accuracy.grids import FLOATS, Grid, Integers
 
-#: Steps of the scale in an octave, and octaves below the largest magnitude that are tried.
+#: Number of candidate scales per octave (a factor of two).
 _STEPS: Final = 16
+#: Number of octaves of candidates below the scale of the largest magnitude.
 _OCTAVES: Final = 9
-#: Clipping pays in no format as fine as this.
+#: Largest code of a grid from which on clipping is not tried: it would not reduce the error.
 _FINE: Final = 2.0**11
 
 
 def half(scale: Array) -> Array:
-    """Return scales as fp16 holds them, which is how files store those of groups."""
+    """Return scales rounded to fp16, the format in which files store group scales."""
     return FLOATS["fp16"].nearest(scale)
 
 
 def symmetric(rows: Array, grid: Grid, *, clip: str = "mse", stored: bool = False) -> Array:
-    """Return a scale for each row, shape ``(rows,)``; zero for a row of zeros.
+    """Return the scale of each row, shape ``(rows,)``; zero for a row of zeros.
 
     Parameters
     ----------
     rows
         Shape ``(rows, elements)``.
     grid
-        Numbers that a scale of one allows.
+        Representable numbers at scale 1.
     clip
-        ``max``: nothing is clipped. ``mse``: the candidate with the least squared error, of a
-        geometric series (16 an octave) and of those that let the largest element be exact.
+        ``max``: no clipping. ``mse``: the candidate of least squared error, from a geometric
+        series (16 per octave) and the scales at which the largest element is exact.
     stored
-        Whether scales are stored in fp16.
+        Whether scales are rounded to fp16.
 
     Notes
     -----
-    The series of one bit more holds half of each candidate, so more bits never have more error.
-    A row's search ends where what clipping alone costs exceeds the best found: it only grows.
+    The series for one more bit contains half of each candidate, so more bits never increase the
+    error. The search of a row ends when the clipping error alone exceeds the best total error, as
+    it only grows with smaller scales.
     """
     largest = np.abs(rows).max(axis=1, initial=0.0)
     tight = largest / grid.top
     if clip == "max" or grid.top >= _FINE:
         return half(tight) if stored else tight
     best = np.full(len(rows), np.inf)
-    chosen = tight.copy()
-    alive = np.flatnonzero(largest > 0)
-    part = rows[alive]
+    best_scale = tight.copy()
+    active = np.flatnonzero(largest > 0)
+    active_rows = rows[active]
     for step, candidate in enumerate(_candidates(np.abs(rows).mean(axis=1), largest, grid)):
-        if not alive.size:
+        if not active.size:
             break
-        scale = half(candidate[alive]) if stored else candidate[alive]
-        error = _error(part, scale, grid)
-        better = error < best[alive]
-        best[alive[better]], chosen[alive[better]] = error[better], scale[better]
+        scale = half(candidate[active]) if stored else candidate[active]
+        error = _squared_error(active_rows, scale, grid)
+        better = error < best[active]
+        best[active[better]], best_scale[active[better]] = error[better], scale[better]
         if step % 4 == 3:
-            beyond = np.maximum(np.abs(part) - grid.reach * scale[:, None], 0.0)
-            keep = np.einsum("ij,ij->i", beyond, beyond) < best[alive]
+            clipped = np.maximum(np.abs(active_rows) - grid.reach * scale[:, None], 0.0)
+            keep = np.einsum("ij,ij->i", clipped, clipped) < best[active]
             if not keep.all():
-                alive, part = alive[keep], part[keep]
-    return chosen
+                active, active_rows = active[keep], active_rows[keep]
+    return best_scale
 
 
 def _candidates(mean: Array, largest: Array, grid: Grid) -> Iterator[Array]:
-    # Extras first: the order must fall from there on, or a row's search would end too early.
+    """Yield candidate scales for rows: exact ones, then a descending geometric series."""
+    # Extras first: the rest must be descending, or the search of a row would end too early.
     if isinstance(grid, Integers):
         octave = grid.top + 1.0
         yield mean * 2.0 / octave
@@ -82,7 +85,8 @@ def _candidates(mean: Array, largest: Array, grid: Grid) -> Iterator[Array]:
         yield largest * (2.0 ** (-step / _STEPS) / octave)
 
 
-def _error(rows: Array, scale: Array, grid: Grid) -> Array:
+def _squared_error(rows: Array, scale: Array, grid: Grid) -> Array:
+    """Return sum over x of ``(scale * nearest(x / scale) - x)^2`` of each row."""
     column = np.where(scale > 0, scale, 1.0)[:, None]
     error = grid.nearest(rows / column)
     error *= scale[:, None]
@@ -91,36 +95,36 @@ def _error(rows: Array, scale: Array, grid: Grid) -> Array:
 
 
 def affine(
-    rows: Array, levels: int, *, clip: str = "mse", whole: bool = True, stored: bool = False
+    rows: Array, levels: int, *, clip: str = "mse", zero_point: bool = True, stored: bool = False
 ) -> tuple[Array, Array]:
-    """Return scale and lowest value of each row, both of shape ``(rows,)``.
+    """Return scale and lowest representable value of each row, both of shape ``(rows,)``.
 
     Parameters
     ----------
     rows
         Shape ``(rows, elements)``.
     levels
-        Codes run from 0 to `levels`.
+        Largest code; codes start at 0.
     clip
         As in `symmetric`; both ends shrink by the same factor.
-    whole
-        Whether zero must be a code (a zero point that is a whole number, as in AWQ and GPTQ files)
-        rather than the lowest value free (a minimum, as in ggml's ``_1`` and K layouts).
+    zero_point
+        Whether zero must be a code (an integer zero point, as in AWQ and GPTQ files); otherwise
+        the lowest value is arbitrary (a minimum, as in ggml's ``_1`` and K layouts).
     stored
-        Whether scales and minima are stored in fp16.
+        Whether scales and minima are rounded to fp16.
     """
     low, high = rows.min(axis=1), rows.max(axis=1)
-    if whole:
+    if zero_point:
         low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
     factors = 2.0 ** (-np.arange(2 * _STEPS + 1) / _STEPS) if clip == "mse" else np.ones(1)
     best = np.full(len(rows), np.inf)
-    chosen, lowest = np.zeros(len(rows)), np.zeros(len(rows))
+    best_scale, lowest = np.zeros(len(rows)), np.zeros(len(rows))
     for factor in factors:
         scale = (high - low) * (factor / levels)
         scale = half(scale) if stored else scale
-        start = low + (1.0 - factor) * (high - low) / 2.0 if not whole else low * factor
+        start = low + (1.0 - factor) * (high - low) / 2.0 if not zero_point else low * factor
         safe = np.where(scale > 0, scale, 1.0)
-        if whole:
+        if zero_point:
             start = -np.clip(np.rint(-start / safe), 0, levels) * scale
         elif stored:
             start = half(start)
@@ -129,30 +133,30 @@ def affine(
         total = np.einsum("ij,ij->i", error, error)
         better = total < best
         best = np.where(better, total, best)
-        chosen, lowest = np.where(better, scale, chosen), np.where(better, start, lowest)
-    return chosen, lowest
+        best_scale, lowest = np.where(better, scale, best_scale), np.where(better, start, lowest)
+    return best_scale, lowest
 
 
 def binary(rows: Array) -> Array:
-    """Return signs times the mean magnitude of each row.
+    """Return the sign of each element times the mean magnitude of its row.
 
-    The least squared error of two levels ``-a`` and ``a`` (Rastegari et al., "XNOR-Net", ECCV
+    Of all levels ``-a, a`` these have the least squared error (Rastegari et al., "XNOR-Net", ECCV
     2016). Shapes ``(rows, elements)``.
     """
     return np.where(rows < 0, -1.0, 1.0) * np.abs(rows).mean(axis=1, keepdims=True)
 
 
 def ternary(rows: Array, *, rule: str = "exact") -> Array:
-    """Return each row in three levels ``-a, 0, a``.
+    """Return each row rounded to three levels ``-a, 0, a``.
 
     Parameters
     ----------
     rows
         Shape ``(rows, elements)``.
     rule
-        ``exact``: the least squared error, ``max over k of (sum of the k largest)^2 / k``. ``twn``:
-        the threshold ``0.7 mean |w|`` of Li, Zhang and Liu, "Ternary Weight Networks", 2016, which
-        is near it for normal and uniform weights.
+        ``exact``: least squared error, from ``max over k of (sum of the k largest)^2 / k``.
+        ``twn``: the threshold ``0.7 mean |w|`` of Li, Zhang and Liu, "Ternary Weight Networks",
+        2016, which is close to it for normal and uniform weights.
     """
     size = np.abs(rows)
     if rule == "twn":

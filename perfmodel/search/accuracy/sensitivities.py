@@ -1,4 +1,4 @@
-"""A table of sensitivities: layer x option, from a file or a mapping."""
+"""Accuracy model from a table of sensitivities (layer x option), from a file or a mapping."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from perfmodel.search.accuracy.read import PairKey, Sensitivities, from_mapping,
 
 @dataclass(frozen=True)
 class SensitivityTable(SeparableModel):
-    """Sensitivities as given: see `table`."""
+    """A table of sensitivities: see `table`."""
 
     name: str
     sensitivities: Sensitivities
@@ -30,7 +30,7 @@ class SensitivityTable(SeparableModel):
     def losses(
         self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
     ) -> Sequence[float]:
-        """Return losses; an option that changes nothing costs nothing where none is given."""
+        """Return the losses; the unchanged layer costs 0 unless listed."""
         known = {AS_IS: 0.0, **self.sensitivities.losses[layer]}
         wanting = ("no sensitivity of", f"for layer '{layer}' in {self.name}")
         return losses_of(options, known, wanting, faults)
@@ -43,21 +43,21 @@ class SensitivityTable(SeparableModel):
 
 
 def table(source: str | Path | Mapping[str, Mapping[str, float]]) -> SensitivityTable:
-    """Return a model from sensitivities a layer x option.
+    """Return a model from a sensitivity for each option of each layer.
 
     Parameters
     ----------
     source
         A mapping layer -> option -> number; or a file. CSV, long: ``layer``, ``option`` (or any of
         ``weights``, ``activations``, ``sparsity``, ``kept``) and ``sensitivity``. CSV, wide:
-        ``layer`` and a column an option (``int8``, ``w4a8``, ``w=int4,kept=0.5``). YAML or JSON:
-        ``layer: {option: number}``; or that under ``sensitivities:``, beside ``unit:`` and
+        ``layer`` and one column per option (``int8``, ``w4a8``, ``w=int4,kept=0.5``). YAML or JSON:
+        ``layer: {option: number}``; or this under ``sensitivities:``, with ``unit:`` and
         ``pairs:``, a list of ``{layers: [a, b], options: [x, y], sensitivity: number}``.
 
     Raises
     ------
     InputError
-        With every fault of the file, each with its line and column.
+        For all faults of the file, each with its line and column.
     """
     if isinstance(source, Mapping):
         read, name = from_mapping(source), "table"
@@ -71,19 +71,19 @@ def pair_arrays(
     layers: Sequence[str],
     options: Sequence[Sequence[LayerOption]],
 ) -> dict[tuple[int, int], Floats]:
-    """Return pairwise terms as arrays over the options; zero where none is given.
+    """Return pairwise terms as arrays over the options; unlisted terms are zero.
 
-    Terms of layers that are not asked for are left out, as are pairs of nothing but zeros.
+    Terms of other layers and pairs without a matching option are omitted.
     """
     place = {layer: i for i, layer in enumerate(layers)}
-    texts = [[describe(option) for option in given] for given in options]
-    found: dict[tuple[int, int], Floats] = {}
+    texts = [[describe(option) for option in offered] for offered in options]
+    arrays: dict[tuple[int, int], Floats] = {}
     for (one, first, other, second), value in pairs.items():
         if one not in place or other not in place:
             continue
         (i, a), (j, b) = sorted([(place[one], first), (place[other], second)])
         hits = np.outer([t == a for t in texts[i]], [t == b for t in texts[j]])
         if hits.any():
-            terms = found.setdefault((i, j), np.zeros(hits.shape))
+            terms = arrays.setdefault((i, j), np.zeros(hits.shape))
             terms += hits * value
-    return found
+    return arrays

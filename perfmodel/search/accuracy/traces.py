@@ -1,4 +1,4 @@
-"""HAWQ: what a layer's quantisation adds to the loss, by the trace of its Hessian."""
+"""HAWQ: loss from quantisation of a layer, by the trace of its Hessian."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from perfmodel.search.accuracy.model import SeparableModel, unknown_layers
 from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.search.accuracy.quantise import simulated
 from perfmodel.search.accuracy.weights import Source, Weights, read_weights
+from perfmodel.settings import FaultList
 from perfmodel.specfile import Marks, read
 from perfmodel.units import is_number
 
@@ -26,9 +27,9 @@ _TRACE: Final = ("trace", "Hutchinson_trace")
 
 @dataclass(frozen=True)
 class Traces(SeparableModel):
-    """Traces of layers times the squared change of their weights: see `hawq`.
+    """Hessian traces of layers times the squared change of their weights: see `hawq`.
 
-    Formats of activations add nothing.
+    Formats of activations add no loss.
     """
 
     name: str
@@ -52,11 +53,13 @@ class Traces(SeparableModel):
     def question_faults(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> list[Fault]:
-        """Return layers of which neither a change nor the weights are known."""
+        """Return a fault for each layer with neither a stored change nor weights."""
         if self.weights is None:
             return []
-        asked = [name for name in layers if name in self.traces and not self.deltas.get(name)]
-        return unknown_layers(asked, self.weights.names, self.weights.file)
+        without_change = [
+            name for name in layers if name in self.traces and not self.deltas.get(name)
+        ]
+        return unknown_layers(without_change, self.weights.names, self.weights.file)
 
     def losses(
         self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
@@ -65,7 +68,7 @@ class Traces(SeparableModel):
         return [self.traces[layer] * self._change(layer, option, faults) for option in options]
 
     def _change(self, layer: str, option: LayerOption, faults: list[Fault]) -> float:
-        """Return the squared change of a layer's weights."""
+        """Return the squared change ``||C(W) - W||^2`` of a layer's weights."""
         change = option._replace(activations=None)
         text = describe(change)
         if (layer, text) in self._errors:
@@ -101,42 +104,41 @@ def hawq(
     layers: Sequence[str] | None = None,
     weights: Source | None = None,
 ) -> Traces:
-    """Return a model of HAWQ traces.
+    """Return an accuracy model from HAWQ traces.
 
     Parameters
     ----------
     path
-        JSON as HAWQ's notebook holds its data (``models: {name: {Hutchinson_trace: [...],
-        delta_weights_4bit_square: [...], ...}}``); CSV with ``layer``, ``trace`` and, where known,
-        ``delta_weights_4bit_square`` and the like; or a mapping layer -> trace.
+        JSON in the form of HAWQ's notebook (``models: {name: {Hutchinson_trace: [...],
+        delta_weights_4bit_square: [...], ...}}``); CSV with ``layer``, ``trace`` and optionally
+        columns such as ``delta_weights_4bit_square``; or a mapping layer -> trace.
     model
-        Which of a file's models; may be left out where there is one.
+        Name of the model in the file; optional if there is only one.
     layers
-        Names of a JSON file's layers, in order; ``"0"``, ``"1"`` ... where left out.
+        Names of a JSON file's layers, in order; by default ``"0"``, ``"1"``, ...
     weights
-        Where to find the layers' weights (as for `sqnr`): needed for options whose squared change
-        the file does not hold.
+        Source of the layers' weights (as for `sqnr`), required for options whose squared change is
+        not in the file.
 
     Raises
     ------
     InputError
-        With every fault of the file.
+        For all faults of the file.
 
     Notes
     -----
-    The loss that quantisation adds is the average trace of the layer's Hessian times ``||Q(W) -
-    W||^2``: Dong et al., "HAWQ-V2", NeurIPS 2020 (arXiv 2019); Yao et al., "HAWQ-V3", ICML 2021.
-    Of weights only: activations are not in it.
+    The loss from quantisation is the average trace of the layer's Hessian times ``||Q(W) - W||^2``:
+    Dong et al., "HAWQ-V2", NeurIPS 2020 (arXiv 2019); Yao et al., "HAWQ-V3", ICML 2021. It covers
+    weights only, not activations.
     """
     source = read_weights(weights) if weights is not None else None
     if isinstance(path, Mapping):
-        faults = [
+        faults = FaultList(
             Fault(f"trace {trace!r}", str(layer), expected="a finite number")
             for layer, trace in path.items()
             if not np.isfinite(trace)
-        ]
-        if faults:
-            raise InputError(faults)
+        )
+        faults.settle()
         traces = {layer: float(trace) for layer, trace in path.items()}
         return Traces("hawq traces (weights only)", traces, {}, source)
     file = Path(path)
@@ -144,12 +146,13 @@ def hawq(
         traces, deltas = _csv(file)
         return Traces(f"hawq traces of {file.name} (weights only)", traces, deltas, source)
     data, marks = read(file)
-    chosen, name = _model(data, marks, str(file), model)
-    traces, deltas = _columns(chosen, marks, str(file), ("models", name), layers)
+    columns, name = _model(data, marks, str(file), model)
+    traces, deltas = _columns(columns, marks, str(file), ("models", name), layers)
     return Traces(f"hawq traces of {name} in {file.name} (weights only)", traces, deltas, source)
 
 
 def _model(data: Any, marks: Marks, file: str, model: str | None) -> tuple[dict[str, Any], str]:
+    """Return the columns of one model in a JSON file, and its name."""
     models: Any = cast("dict[str, Any]", data).get("models") if isinstance(data, dict) else None
     if not isinstance(models, dict) or not models:
         line, column = marks.at(())
@@ -173,34 +176,35 @@ def _model(data: Any, marks: Marks, file: str, model: str | None) -> tuple[dict[
             expected="model= one of " + ", ".join(named),
             suggestion=nearest(model or "", named),
         )
-    chosen = named[model]
-    if not isinstance(chosen, dict):
+    columns = named[model]
+    if not isinstance(columns, dict):
         line, column = marks.at(("models", model))
         raise input_error("is no model", f"models.{model}", file, line, column, "columns")
-    return cast("dict[str, Any]", chosen), model
+    return cast("dict[str, Any]", columns), model
 
 
 def _columns(
-    chosen: dict[str, Any],
+    data: dict[str, Any],
     marks: Marks,
     file: str,
     path: tuple[str, str],
     layers: Sequence[str] | None,
 ) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
-    faults: list[Fault] = []
+    """Return the traces and squared weight changes of a model's layers."""
+    faults = FaultList()
 
     def fault(key: str, message: str, expected: str) -> None:
         line, column = marks.at((*path, key))
         faults.append(Fault(message, ".".join((*path, key)), file, line, column, expected))
 
-    key = next((name for name in _TRACE if name in chosen), "")
+    key = next((name for name in _TRACE if name in data), "")
     if not key:
         fault(_TRACE[1], "no traces", "a list under Hutchinson_trace")
         raise InputError(faults)
-    wanted = {key: 0} | {k: int(m[1]) for k in chosen if (m := _DELTA.fullmatch(k))}
+    wanted = {key: 0} | {k: int(m[1]) for k in data if (m := _DELTA.fullmatch(k))}
     columns: dict[str, list[float]] = {}
     for name in wanted:
-        values = chosen[name]
+        values = data[name]
         if not isinstance(values, list) or not all(is_number(v) for v in cast("list[Any]", values)):
             fault(name, "is no list of numbers", "a number for each layer")
             continue
@@ -219,8 +223,7 @@ def _columns(
                 expected="a name of its own for each layer",
             )
         )
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     traces = dict(zip(names, columns[key], strict=True))
     deltas = {
         name: {bits: columns[c][i] for c, bits in wanted.items() if bits}
@@ -230,7 +233,7 @@ def _columns(
 
 
 def _csv(file: Path) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
-    faults: list[Fault] = []
+    faults = FaultList()
     deltas = [f"delta_weights_{bits}bit_square" for bits in range(1, 17)]
     rows = read_columns(file, "layer", ("layer", "trace"), deltas, faults)
     bits = {c: int(m[1]) for c in rows.columns if (m := _DELTA.fullmatch(c))}
@@ -244,6 +247,5 @@ def _csv(file: Path) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
         traces[layer] = rows.required(row, "trace", faults) or 0.0
         numbers = {b: rows.number(row, c, faults, above_zero=False) for c, b in bits.items()}
         changes[layer] = {b: number for b, number in numbers.items() if number is not None}
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     return traces, changes

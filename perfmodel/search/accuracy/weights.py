@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import Fault, input_error
+from perfmodel.settings import FaultList
 from perfmodel.workload.importers.safetensors.header import (
     INDEX,
     StoredTensor,
@@ -28,11 +29,11 @@ class Weight(NamedTuple):
     Attributes
     ----------
     name
-        Of the tensor.
+        Name of the tensor.
     axis
         Axis of the output channels.
     values
-        The numbers, or where they lie.
+        Values, or their location in a file.
     """
 
     name: str
@@ -40,21 +41,21 @@ class Weight(NamedTuple):
     values: Array | StoredTensor
 
     def read(self) -> Array:
-        """Return the numbers, in float64."""
+        """Return the values in float64."""
         return self.values.read() if isinstance(self.values, StoredTensor) else self.values
 
 
 class LayerWeights(NamedTuple):
-    """What takes one option: the weights of an operator, or one tensor wherever it is used.
+    """Weights that share one option: those of an operator, or one tensor in all its uses.
 
     Attributes
     ----------
     weights
-        Its tensors (a recurrent cell has two).
+        Weight tensors (a recurrent cell has two).
     inputs
-        Activations that they are multiplied with, one a use.
+        Activations that they are multiplied by, one per use.
     uses
-        Operators that use it: each adds its noise.
+        Number of operators that use them; each adds its noise.
     """
 
     name: str
@@ -64,16 +65,16 @@ class LayerWeights(NamedTuple):
 
 
 class Weights:
-    """Layers by every name they go by.
+    """Layers by all their names.
 
     Attributes
     ----------
     file
         Name for messages.
     layers
-        Layer by the name of its weight tensor.
+        Name of the weight tensor -> layer.
     aliases
-        Layer by other names: of the operator, of what it writes, without ``.weight``.
+        Other name -> layer: the operator, its output, or the tensor without ``.weight``.
     """
 
     __slots__ = ("aliases", "file", "layers")
@@ -89,12 +90,12 @@ class Weights:
         self.aliases = dict(aliases or {})
 
     def find(self, name: str) -> LayerWeights | None:
-        """Return the layer of this name."""
+        """Return the layer with a name, or None."""
         return self.layers.get(name) or self.aliases.get(name)
 
     @property
     def names(self) -> list[str]:
-        """Every name, weight tensors first."""
+        """All names, weight tensors first."""
         return [*self.layers, *self.aliases]
 
 
@@ -110,17 +111,16 @@ def read_weights(source: Source) -> Weights:
     Raises
     ------
     InputError
-        What cannot be read, or holds no weights; every fault at once.
+        For all faults: sources that cannot be read or contain no weights.
     """
     if isinstance(source, Mapping):
         arrays = {name: np.asarray(w, dtype=np.float64) for name, w in source.items()}
-        faults = [
+        faults = FaultList(
             Fault(f"'{name}' has no channels", path="weights", expected="an array with axes")
             for name, w in arrays.items()
             if w.ndim < 1
-        ]
-        if faults:
-            raise InputError(faults)
+        )
+        faults.settle()
         return Weights("weights", [LayerWeights(n, (Weight(n, 0, w),)) for n, w in arrays.items()])
     path = Path(source)
     if path.suffix == ".safetensors":

@@ -1,4 +1,4 @@
-"""An oracle inside other people's loops: Optuna, pymoo, Ray Tune, plain functions, torch, jax."""
+"""Adapters of an oracle to search loops: Optuna, pymoo, Ray Tune, plain functions, torch, jax."""
 
 from perfmodel.search.adapters.expected import expected_cost
 from perfmodel.search.adapters.optuna_trials import OptunaObjective, optuna_objective

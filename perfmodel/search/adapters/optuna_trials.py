@@ -1,4 +1,4 @@
-"""An objective for Optuna studies, define-by-run."""
+"""Objective function for Optuna studies, in define-by-run style."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class OptunaObjective:
         For ``optuna.create_study(directions=...)``.
     """
 
-    #: For the samplers of Optuna before version 5 (``constraints_func=``).
+    #: Constraint function for samplers of Optuna before version 5 (``constraints_func=``).
     constraints = staticmethod(constraints_of)
 
     def __init__(self, question: EvolutionProblem) -> None:
@@ -30,15 +30,15 @@ class OptunaObjective:
         self.directions = ["maximize" if o.maximize else "minimize" for o in question.objectives]
 
     def __call__(self, trial: Any) -> float | tuple[float, ...]:
-        """Suggest a member, note its constraints and columns with the trial, return its values.
+        """Suggest a member, store its constraints and columns in the trial, return its values.
 
-        The columns become user attributes. A member that does not fit the device, or whose values
-        are no finite numbers, has a constraint of its own exceeded; where a value is no finite
-        number, the trial fails (Optuna's NaN).
+        The columns become user attributes. A member that does not fit the device, or has values
+        that are not finite, violates a separate constraint; if a value is NaN, Optuna marks the
+        trial as failed.
         """
         row = [
-            held.index(trial.suggest_categorical(name, held))
-            for name, held in zip(self.names, self.labels, strict=True)
+            options.index(trial.suggest_categorical(name, options))
+            for name, options in zip(self.names, self.labels, strict=True)
         ]
         columns = self.question.ask(np.array([row], dtype=np.intp))
         judged = self.question.judge(columns)
@@ -51,7 +51,8 @@ class OptunaObjective:
     def choice(self, params: Mapping[str, Any]) -> tuple[int, ...]:
         """Return the choice of a trial's ``params``."""
         return tuple(
-            held.index(params[name]) for name, held in zip(self.names, self.labels, strict=True)
+            options.index(params[name])
+            for name, options in zip(self.names, self.labels, strict=True)
         )
 
 
@@ -62,7 +63,7 @@ def optuna_objective(
     *,
     extra: Mapping[str, Callable[[Index], Any]] | None = None,
 ) -> OptunaObjective:
-    """Return an objective function for Optuna; needs no Optuna to be made.
+    """Return an objective function for Optuna, which is not required at construction.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def optuna_objective(
     Raises
     ------
     InputError
-        Unknown columns and bad conditions, all at once.
+        For all unknown columns and invalid conditions at once.
     """
-    asked = objectives or oracle.metrics
-    return OptunaObjective(EvolutionProblem(oracle, oracle.space, asked, constraints, extra))
+    names = objectives or oracle.metrics
+    return OptunaObjective(EvolutionProblem(oracle, oracle.space, names, constraints, extra))

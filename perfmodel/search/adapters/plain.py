@@ -1,4 +1,4 @@
-"""Plain functions over an oracle, for loops that know nothing of it."""
+"""Plain functions of an oracle, for search loops without knowledge of it."""
 
 from __future__ import annotations
 
@@ -9,57 +9,58 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest, no_such
 from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
+from perfmodel.settings import FaultList
 
 
 def profiler(oracle: Any, metric: str = "") -> Callable[[Any], Any]:
-    """Return ``profile(sample)``: what a search loop would else measure.
+    """Return ``profile(sample)``, which replaces the measurement in a search loop.
 
     Parameters
     ----------
     oracle
         An `Oracle`.
     metric
-        The one that is told; by default all of them.
+        Metric to return; by default all metrics.
 
     Returns
     -------
     callable
-        Sample (a choice, or the space's own notation) -> the metric's number; a dictionary of
-        metrics and ``feasible`` where there is no `metric` and the oracle has several, a number
-        where it has one.
+        Sample (a choice, or the space's own notation) -> value of the metric. Without `metric`, the
+        result is a value if the oracle has one metric, else a dictionary of metrics and
+        ``feasible``.
 
     Raises
     ------
     InputError
-        The oracle does not tell that metric.
+        The oracle does not have the metric.
     """
     known = (*oracle.metrics, "feasible")
     if metric and metric not in known:
         raise InputError(no_such(f"the oracle does not tell '{metric}'", metric, known, "metric"))
-    chosen = metric or (oracle.metrics[0] if len(oracle.metrics) == 1 else "")
+    name = metric or (oracle.metrics[0] if len(oracle.metrics) == 1 else "")
 
     def profile(sample: Any) -> float | dict[str, float]:
-        found: dict[str, float] = oracle(sample)
-        return found[chosen] if chosen else found
+        metrics: dict[str, float] = oracle(sample)
+        return metrics[name] if name else metrics
 
     return profile
 
 
 class RayTrainable:
-    """``config -> dict`` for Ray Tune, and for whatever else samples configurations.
+    """``config -> dict`` for Ray Tune, and for other tools that sample configurations.
 
     Attributes
     ----------
     options
-        Decision -> labels of its options: ``{n: tune.choice(o) for n, o in options.items()}`` is
-        the search space.
+        Decision -> labels of its options; the search space is
+        ``{n: tune.choice(o) for n, o in options.items()}``.
     """
 
     def __init__(self, question: EvolutionProblem) -> None:
         self.question = question
         self.options: dict[str, list[Any]] = {
-            d.name: held
-            for d, held in zip(question.space.decisions, labels(question.space), strict=True)
+            d.name: options
+            for d, options in zip(question.space.decisions, labels(question.space), strict=True)
         }
 
     def __call__(self, config: Mapping[str, Any]) -> dict[str, float]:
@@ -68,29 +69,28 @@ class RayTrainable:
         Raises
         ------
         InputError
-            Every decision that is missing, and every label that is none of its options.
+            For all missing decisions and all labels that are not options.
         """
         row: list[int] = []
-        faults: list[Fault] = []
-        for name, held in self.options.items():
-            if name in config and config[name] in held:
-                row.append(held.index(config[name]))
+        faults = FaultList()
+        for name, options in self.options.items():
+            if name in config and config[name] in options:
+                row.append(options.index(config[name]))
                 continue
             message = f"{config[name]!r} is no option" if name in config else "is not decided"
-            faults.append(Fault(message, path=name, expected=f"one of {held!r}"))
+            faults.append(Fault(message, path=name, expected=f"one of {options!r}"))
         faults += [
             Fault("is no decision", path=str(name), suggestion=nearest(name, self.options))
             for name in config
             if name not in self.options
         ]
-        if faults:
-            raise InputError(faults)
+        faults.settle()
         columns = self.question.ask(np.array([row], dtype=np.intp))
         judged = self.question.judge(columns)
-        found = {name: float(column[0]) for name, column in columns.items()}
-        found["satisfied"] = float(judged.good[0])
-        found["violation"] = float(judged.excess[0])
-        return found
+        row_columns = {name: float(column[0]) for name, column in columns.items()}
+        row_columns["satisfied"] = float(judged.good[0])
+        row_columns["violation"] = float(judged.excess[0])
+        return row_columns
 
 
 def ray_tune_trainable(
@@ -99,7 +99,7 @@ def ray_tune_trainable(
     *,
     extra: Mapping[str, Callable[[Index], Any]] | None = None,
 ) -> RayTrainable:
-    """Return a trainable for Ray Tune; needs no Ray to be made, and pickles as the oracle does.
+    """Return a trainable for Ray Tune, which is not required at construction; it can be pickled.
 
     Parameters
     ----------
@@ -111,6 +111,6 @@ def ray_tune_trainable(
     Raises
     ------
     InputError
-        Unknown columns and bad conditions, all at once.
+        For all unknown columns and invalid conditions at once.
     """
     return RayTrainable(EvolutionProblem(oracle, oracle.space, oracle.metrics, constraints, extra))

@@ -1,4 +1,4 @@
-"""A vectorised problem for pymoo."""
+"""Vectorised problem for pymoo."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def pymoo_problem(
     *,
     extra: Mapping[str, Callable[[Index], Any]] | None = None,
 ) -> Any:
-    """Return a ``pymoo.core.problem.Problem`` that asks the oracle once a generation.
+    """Return a ``pymoo.core.problem.Problem`` that calls the oracle once per generation.
 
-    Variables are option indices, rounded where an algorithm proposes fractions. Objectives are
-    minimised (those to be maximised are negated); inequality constraints are the given ones, then
-    whether a member fits the device.
+    Variables are option indices, rounded if an algorithm proposes fractions. Objectives are
+    minimised (those to be maximised are negated). Inequality constraints are the given ones,
+    followed by one for members that do not fit the device.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def pymoo_problem(
     Raises
     ------
     InputError
-        pymoo is not installed; unknown columns and bad conditions, all at once.
+        pymoo is not installed; unknown columns and invalid conditions, all at once.
     """
-    asked = objectives or oracle.metrics
-    question = EvolutionProblem(oracle, oracle.space, asked, constraints, extra)
+    names = objectives or oracle.metrics
+    question = EvolutionProblem(oracle, oracle.space, names, constraints, extra)
     return oracle_problem(question)

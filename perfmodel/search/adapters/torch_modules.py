@@ -1,4 +1,4 @@
-"""A torch module as a workload, and what it costs: its operators as they run on an example."""
+"""Workload and cost of a torch module, from its operators in a run on example inputs."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import Any
 from perfmodel.catalog import need
 from perfmodel.hardware.device import Device
 from perfmodel.predict import predict
-from perfmodel.search.adapters.torch_operators import Recorder
+from perfmodel.search.adapters.torch_operators import DispatchRecorder
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.importers.torch_export.load import workload_of_program
 from perfmodel.workload.workload import Workload
 
 
 def torch_workload(module: Any, *inputs: Any) -> Workload:
-    """Return the workload of a torch module: it is run once, on an example.
+    """Return the workload of a torch module by running it once on example inputs.
 
-    Operators are recorded as torch dispatches them, so that functions between modules (residual
-    sums, reshapes) count as well; modules give them their names. Sizes are those of the example.
-    The module runs in evaluation mode, without gradients, and is left as it was.
+    Operators are recorded at dispatch, so that functions between modules (residual sums, reshapes)
+    are included; they are named after their modules. Sizes are those of the example. The module
+    runs in evaluation mode, without gradients, and is left unchanged.
 
     Parameters
     ----------
     module
         A ``torch.nn.Module``, on any device.
     inputs
-        What it is called with.
+        Arguments of the call.
 
     Returns
     -------
     Workload
-        Its `Workload.not_priced` lists operators that no cost stands for.
+        Its `Workload.not_priced` lists operators without a cost model.
 
     Raises
     ------
@@ -39,10 +40,10 @@ def torch_workload(module: Any, *inputs: Any) -> Workload:
         torch is not installed.
     """
     torch: Any = need("torch")
-    recorder = Recorder(torch, module)
+    recorder = DispatchRecorder(torch, module)
     training = [m for m in module.modules() if m.training]
     module.eval()
-    # The fused encoder layer would hide what it is made of.
+    # The fused encoder layer would hide its operators.
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -52,12 +53,13 @@ def torch_workload(module: Any, *inputs: Any) -> Workload:
         torch.backends.mha.set_fastpath_enabled(fused)
         for each in training:
             each.training = True
-    graph = recorder.built(outputs)
-    return Workload(type(module).__name__, Recorded(graph), {}, ("runs", 1), origin="torch")
+    name = type(module).__name__
+    graph = workload_of_program(recorder.finish(outputs), "", name).graph()
+    return Workload(name, Recorded(graph), {}, ("runs", 1), origin="torch")
 
 
 class Recorded:
-    """The graph of a module that ran."""
+    """Builder that returns the graph of a recorded module."""
 
     __slots__ = ("graph",)
 
@@ -65,7 +67,7 @@ class Recorded:
         self.graph = graph
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
-        """Return the graph; no runtime makes another of it."""
+        """Return the graph, which is the same for every runtime."""
         del semantics
         return self.graph
 
@@ -76,33 +78,33 @@ class Recorded:
 def torch_cost(
     device: Device | str, metrics: Sequence[str] = ("latency_s",), **options: Any
 ) -> Callable[..., dict[str, float]]:
-    """Return ``cost(module, *inputs)``: metric -> number, and ``feasible`` (1 or 0).
+    """Return ``cost(module, *inputs)``: metric -> value, and ``feasible`` (1 or 0).
 
     Parameters
     ----------
     device
-        A device, its name or the path of its file.
+        A device, its name or the path of its spec file.
     metrics
         Attributes of a prediction.
     options
-        As for `predict`: ``precision``, ``runtime`` ...
+        As for `predict`: ``precision``, ``runtime``, ...
 
     Raises
     ------
     InputError
-        Unknown device or metric; of `cost`, what `torch_workload` and `predict` raise.
+        Unknown device or metric; `cost` raises the errors of `torch_workload` and `predict`.
     """
     from perfmodel.hardware.library import hardware
-    from perfmodel.search.oracle.reader import METRICS, checked_metrics
+    from perfmodel.search.oracle.metrics import METRICS, checked_metrics
 
-    found = device if isinstance(device, Device) else hardware(device)
-    asked = checked_metrics([metrics] if isinstance(metrics, str) else metrics, ())
-    assert set(asked) <= set(METRICS)
+    spec = device if isinstance(device, Device) else hardware(device)
+    names = checked_metrics([metrics] if isinstance(metrics, str) else metrics, ())
+    assert set(names) <= set(METRICS)
 
     def cost(module: Any, *inputs: Any) -> dict[str, float]:
-        prediction = predict(torch_workload(module, *inputs), found, **options)
-        told = {name: getattr(prediction, name) for name in asked}
-        out = {n: float("nan") if v is None else float(v) for n, v in told.items()}
+        prediction = predict(torch_workload(module, *inputs), spec, **options)
+        values = {name: getattr(prediction, name) for name in names}
+        out = {n: float("nan") if v is None else float(v) for n, v in values.items()}
         out["feasible"] = float(prediction.feasible)
         return out
 

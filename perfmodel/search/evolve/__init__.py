@@ -1,4 +1,4 @@
-"""Evolution and its likes over a space of choices: `evolve` gives an `Evolution`."""
+"""Evolutionary and sampling-based search over a space of choices: `evolve` returns `Evolution`."""
 
 from perfmodel.search.evolve.run import evolve
 

@@ -1,4 +1,4 @@
-"""Methods of pymoo and Optuna (extra ``search``)."""
+"""Search methods of pymoo (NSGA-II, NSGA-III) and Optuna, from the extra ``search``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perfmodel.search.evolve.archive import Choice
 from perfmodel.search.evolve.proposals import EvolutionContext, Proposals, fresh
 from perfmodel.search.evolve.question import EvolutionProblem, Floats, Judged
 
-#: Samplers of Optuna by name; those of several objectives unless said otherwise.
+#: Samplers of Optuna by name; in each case the multi-objective one unless stated otherwise.
 SAMPLERS = {
     "tpe": "TPESampler",
     "nsga2": "NSGAIISampler",
@@ -27,8 +27,8 @@ _INSTEAD = "method='regularised' or 'random'"
 
 
 def oracle_problem(question: EvolutionProblem) -> Any:
-    """Return a problem of pymoo; see `perfmodel.search.adapters.pymoo_problem`."""
-    # A hint on standard output otherwise.
+    """Return a pymoo problem; see `perfmodel.search.adapters.pymoo_problem`."""
+    # Otherwise pymoo prints a hint on standard output.
     need("pymoo.config", _INSTEAD).Config.warnings["not_compiled"] = False
     base: Any = need("pymoo.core.problem", _INSTEAD).Problem
     last = np.array(question.sizes) - 1
@@ -55,11 +55,11 @@ def oracle_problem(question: EvolutionProblem) -> Any:
 
 
 def nsga(search: EvolutionContext) -> Proposals:
-    """Propose as NSGA-II (Deb et al. 2002) or NSGA-III (Deb and Jain 2014) of pymoo does.
+    """Propose choices by pymoo's NSGA-II (Deb et al. 2002) or NSGA-III (Deb and Jain 2014).
 
-    Chromosomes are option indices: uniform crossover, and a mutation that gives each decision
-    another option with probability one over their number. What was asked about before, or is the
-    same network as such, is not proposed.
+    Chromosomes are option indices, with uniform crossover and a mutation that changes each of n
+    decisions with probability 1 / n. A choice is not proposed again if it, or another choice that
+    describes the same network, was already evaluated.
     """
     question = search.archive.question
     problem = oracle_problem(question)
@@ -80,23 +80,27 @@ def nsga(search: EvolutionContext) -> Proposals:
         rows = members.get("X").astype(int).tolist()
         judged = yield [search.moves.canonical(row) for row in rows]
         if scale is None:
-            # NSGA-III takes ranges below 1e-6 for none, and joules may be that small.
+            # NSGA-III treats ranges below 1e-6 as zero, and energies in joules may be that small.
             scale = _ranges(judged)
-        told = static(problem, F=judged.objectives / scale, G=judged.violations)
-        # NSGA-III sets filters of warnings for good.
+        scaled = static(problem, F=judged.objectives / scale, G=judged.violations)
+        # NSGA-III changes the warning filters permanently.
         with warnings.catch_warnings():
-            evaluator().eval(told, members)
+            evaluator().eval(scaled, members)
             algorithm.tell(infills=members)
 
 
 def _ranges(judged: Judged) -> Floats:
-    """Return the range of each objective, of the good ones if there are any; 1 where it is 0."""
+    """Return the range of each objective over feasible choices, or over all if none is feasible.
+
+    A range of 0 is returned as 1.
+    """
     values = judged.objectives[judged.good] if judged.good.any() else judged.objectives
     ranges = np.ptp(values, axis=0)
     return np.where(ranges > 0, ranges, 1.0)
 
 
 def _algorithm(search: EvolutionContext, objectives: int) -> Any:
+    """Return the pymoo algorithm for a method and a number of objectives."""
     operators = _operators(search)
     if search.method == "nsga2":
         return need("pymoo.algorithms.moo.nsga2", _INSTEAD).NSGA2(
@@ -108,7 +112,7 @@ def _algorithm(search: EvolutionContext, objectives: int) -> Any:
             path="objectives",
             expected="2 or more, or method='nsga2'",
         )
-    # As many even directions (Das and Dennis 1998) as the population has room for.
+    # As many uniformly spaced directions (Das and Dennis 1998) as fit the population.
     parts = 1
     while comb(parts + objectives, objectives - 1) <= search.population:
         parts += 1
@@ -127,9 +131,9 @@ def _algorithm(search: EvolutionContext, objectives: int) -> Any:
 
 
 def _tournament(search: EvolutionContext) -> Any:
-    """Return NSGA-III's selection: the lesser violation of two, else either.
+    """Return NSGA-III's tournament: the smaller violation of two wins, ties are drawn at random.
 
-    pymoo 0.6.2 draws ties between infeasible members from a generator without a seed.
+    pymoo 0.6.2 breaks ties between infeasible members with an unseeded generator.
     """
     rng = np.random.default_rng([search.seed, 3])
 
@@ -146,9 +150,9 @@ def _tournament(search: EvolutionContext) -> Any:
 
 
 def _operators(search: EvolutionContext) -> dict[str, Any]:
-    """Return pymoo's operators on option indices, with a generator of random numbers of their own.
+    """Return pymoo's operators on option indices, with their own random generator.
 
-    Their own because older versions of pymoo hand none to operators.
+    Older versions of pymoo do not pass a generator to operators.
     """
     rng = np.random.default_rng([search.seed, 1])
     moves, archive = search.moves, search.archive
@@ -160,11 +164,11 @@ def _operators(search: EvolutionContext) -> dict[str, Any]:
     class Sample(sampling_base):
         def _do(self, problem: Any, n_samples: int, *args: Any, **kwargs: Any) -> Any:
             del problem, args, kwargs
-            # More than are needed, since some are the same network.
-            found: dict[Choice, list[int]] = {}
+            # Oversample, since some samples describe the same network.
+            distinct: dict[Choice, list[int]] = {}
             for row in moves.sample(4 * n_samples, rng).tolist():
-                found.setdefault(moves.canonical(row), row)
-            return np.array(list(found.values())[:n_samples], dtype=int)
+                distinct.setdefault(moves.canonical(row), row)
+            return np.array(list(distinct.values())[:n_samples], dtype=int)
 
     class Cross(crossover_base):
         def __init__(self) -> None:
@@ -183,12 +187,12 @@ def _operators(search: EvolutionContext) -> dict[str, Any]:
 
     class Known(duplicates_base):
         def _do(self, pop: Any, other: Any, is_duplicate: Any) -> Any:
-            held = set[Choice]() if other is None else {_key(moves, each) for each in other}
+            others = set[Choice]() if other is None else {_key(moves, each) for each in other}
             for i, each in enumerate(pop):
                 choice = _key(moves, each)
-                is_duplicate[i] = choice in archive or choice in held
+                is_duplicate[i] = choice in archive or choice in others
                 if other is None:
-                    held.add(choice)
+                    others.add(choice)
             return is_duplicate
 
     return {
@@ -207,12 +211,12 @@ def _key(moves: Any, individual: Any) -> Choice:
 
 
 def optuna_parts() -> Any:
-    """Return Optuna, its log kept to warnings.
+    """Return the Optuna module, with its log level raised to warnings.
 
     Raises
     ------
     InputError
-        It is not installed.
+        Optuna is not installed.
     """
     optuna = need("optuna", _INSTEAD)
     if optuna.logging.get_verbosity() < optuna.logging.WARNING:
@@ -221,12 +225,12 @@ def optuna_parts() -> Any:
 
 
 def constraints_of(trial: Any) -> list[float]:
-    """Return what `tell_constraints` noted; for samplers of Optuna before version 5."""
+    """Return the violations stored by `tell_constraints`, for Optuna before version 5."""
     return list(trial.user_attrs.get("constraints", ()))
 
 
 def tell_constraints(trial: Any, violations: list[float]) -> None:
-    """Note by how much a trial exceeds each constraint, as this version of Optuna takes it."""
+    """Store the violation of each constraint in a trial, in the form this Optuna expects."""
     if hasattr(trial, "set_constraint"):
         for i, value in enumerate(violations):
             trial.set_constraint(str(i), value)
@@ -235,12 +239,12 @@ def tell_constraints(trial: Any, violations: list[float]) -> None:
 
 
 def optuna_sampler(optuna: Any, name: str, seed: int, population: int) -> Any:
-    """Return a sampler by the name of `SAMPLERS`.
+    """Return the Optuna sampler with a name of `SAMPLERS`.
 
     Raises
     ------
     InputError
-        There is none of that name.
+        No sampler has that name.
     """
     if name not in SAMPLERS:
         raise InputError(no_such(f"unknown sampler '{name}'", name, SAMPLERS, "sampler"))
@@ -257,10 +261,10 @@ def optuna_sampler(optuna: Any, name: str, seed: int, population: int) -> Any:
 
 
 def optuna_method(search: EvolutionContext) -> Proposals:
-    """Propose what a sampler of Optuna suggests, a generation at a time.
+    """Propose the suggestions of an Optuna sampler, one generation at a time.
 
-    With a storage, trials are written there under a study named by the fingerprint, and a study
-    that is there is gone on with: its trials count.
+    With a storage, trials are written to a study named by the fingerprint. An existing study is
+    continued: its trials count as evaluations.
     """
     optuna = optuna_parts()
     if not search.storage:
@@ -270,7 +274,7 @@ def optuna_method(search: EvolutionContext) -> Proposals:
     try:
         yield from _optuna_generations(search, optuna, storage)
     finally:
-        # Connections of a database stay open until its engine lets them go.
+        # Database connections otherwise stay open until the engine is disposed of.
         storage.remove_session()
         engine = getattr(getattr(storage, "_backend", storage), "engine", None)
         if engine is not None:
@@ -278,6 +282,7 @@ def optuna_method(search: EvolutionContext) -> Proposals:
 
 
 def _optuna_generations(search: EvolutionContext, optuna: Any, storage: Any) -> Proposals:
+    """Propose generations of an Optuna study, after its earlier trials."""
     question = search.archive.question
     objectives = question.objectives
     sampler = optuna_sampler(optuna, search.sampler, search.seed, search.population)
@@ -291,56 +296,58 @@ def _optuna_generations(search: EvolutionContext, optuna: Any, storage: Any) -> 
     names = [d.name for d in question.space.decisions]
     before = _taken_up(optuna, study, search, names)
     if before:
-        # What was drawn before must not be drawn again.
+        # A new seed, so that earlier samples are not drawn again.
         study.sampler = optuna_sampler(
             optuna, search.sampler, search.seed + len(study.trials), search.population
         )
         yield before
     rng = np.random.default_rng([search.seed, 2])
     while True:
-        asked: dict[Choice, Any] = {}
-        while len(asked) < search.population:
+        trials: dict[Choice, Any] = {}
+        while len(trials) < search.population:
             trial = study.ask()
             choice = search.moves.canonical(_suggested(trial, names, question.sizes))
-            if choice in search.archive or choice in asked:
-                # Known already: something new near it is tried in its place.
+            if choice in search.archive or choice in trials:
+                # Already evaluated: try a new neighbour instead.
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                near = _near(search, choice, asked, rng)
+                near = _near(search, choice, trials, rng)
                 if near is None:
                     break
                 study.enqueue_trial(dict(zip(names, near, strict=True)))
                 trial, choice = study.ask(), near
                 _suggested(trial, names, question.sizes)
-            asked[choice] = trial
-        if not asked:
+            trials[choice] = trial
+        if not trials:
             return
-        judged = yield list(asked)
-        for i, trial in enumerate(asked.values()):
+        judged = yield list(trials)
+        for i, trial in enumerate(trials.values()):
             tell_constraints(trial, judged.violations[i].tolist())
             study.tell(trial, judged.objectives[i].tolist())
 
 
 def _near(
-    search: EvolutionContext, choice: Choice, asked: Container[Choice], rng: np.random.Generator
+    search: EvolutionContext, choice: Choice, trials: Container[Choice], rng: np.random.Generator
 ) -> Choice | None:
-    made = choice
+    """Return an unseen choice near another one, or any unseen one; None if none remains."""
+    neighbour = choice
     for _ in range(50):
-        made = search.moves.canonical(search.moves.mutate(made, rng))
-        if made not in search.archive and made not in asked:
-            return made
-    rest = fresh(search, search.population, rng)
-    return next((c for c in rest if c not in asked), None)
+        neighbour = search.moves.canonical(search.moves.mutate(neighbour, rng))
+        if neighbour not in search.archive and neighbour not in trials:
+            return neighbour
+    random = fresh(search, search.population, rng)
+    return next((c for c in random if c not in trials), None)
 
 
 def _taken_up(optuna: Any, study: Any, search: EvolutionContext, names: list[str]) -> list[Choice]:
+    """Return the completed trials of a study as choices; running trials are marked as failed."""
     states = optuna.trial.TrialState
-    found: dict[Choice, None] = {}
+    choices: dict[Choice, None] = {}
     for trial in study.trials:
         if trial.state == states.COMPLETE:
-            found.setdefault(search.moves.canonical([trial.params[name] for name in names]))
+            choices.setdefault(search.moves.canonical([trial.params[name] for name in names]))
         elif trial.state == states.RUNNING:
             study.tell(trial.number, state=states.FAIL)
-    return list(found)
+    return list(choices)
 
 
 def _suggested(trial: Any, names: list[str], sizes: tuple[int, ...]) -> list[int]:

@@ -1,13 +1,14 @@
-"""Methods that need no package: what to ask about next.
+"""Search methods that need no package: random search and regularised (aging) evolution.
 
-A method is a generator: it yields new choices, canonical and each once, and is sent what became of
-them; it ends where it finds nothing new.
+A method is a generator of `Proposals`: it yields batches of new canonical choices, each once, is
+sent their objectives and violations (`Judged`), and returns when it finds nothing new.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -19,75 +20,69 @@ from perfmodel.search.evolve.question import Judged
 
 Proposals: TypeAlias = Generator[list[Choice], Judged, None]
 
-#: Draws a new choice is given before the space is taken to have none left.
+#: Number of attempts to draw a new choice before the space counts as exhausted.
 _TRIES = 200
 
 
+@dataclass(frozen=True, kw_only=True)
 class EvolutionContext:
-    """What a method works with.
+    """State and settings of a search that its method reads.
 
     Attributes
     ----------
     population
-        Choices a generation.
+        Choices per generation.
     tournament
-        Members drawn from a population, of whom the best is changed (`regularised`).
+        Sample size; the best member of the sample is mutated (`regularised`).
     sampler, storage
-        Of Optuna.
+        Optuna sampler and storage URL.
     fingerprint
         Hash of question, method and seed.
     """
 
-    def __init__(
-        self,
-        archive: Archive,
-        moves: Moves,
-        *,
-        population: int,
-        seed: int,
-        tournament: int,
-        sampler: str,
-        storage: str,
-        fingerprint: str,
-        method: str,
-    ) -> None:
-        self.archive, self.moves = archive, moves
-        self.population, self.seed, self.tournament = population, seed, tournament
-        self.sampler, self.storage = sampler, storage
-        self.fingerprint, self.method = fingerprint, method
+    archive: Archive
+    moves: Moves
+    population: int
+    seed: int
+    tournament: int
+    sampler: str
+    storage: str
+    fingerprint: str
+    method: str
 
 
 def fresh(search: EvolutionContext, n: int, rng: np.random.Generator) -> list[Choice]:
-    """Return up to `n` random choices that were not asked about."""
-    found: dict[Choice, None] = {}
+    """Return up to `n` random choices that have not been evaluated."""
+    choices: dict[Choice, None] = {}
     for _ in range(_TRIES):
-        for row in search.moves.sample(n - len(found), rng).tolist():
+        for row in search.moves.sample(n - len(choices), rng).tolist():
             choice = search.moves.canonical(row)
             if choice not in search.archive:
-                found.setdefault(choice)
-        if len(found) >= n:
-            return list(found)
+                choices.setdefault(choice)
+        if len(choices) >= n:
+            return list(choices)
     for choice in search.moves.left(search.archive, rng):
-        found.setdefault(choice)
-        if len(found) >= n:
+        choices.setdefault(choice)
+        if len(choices) >= n:
             break
-    return list(found)
+    return list(choices)
 
 
 def at_random(search: EvolutionContext) -> Proposals:
-    """Propose random choices, each option of a decision equally likely, none twice."""
+    """Propose uniform random choices without repetition."""
     rng = np.random.default_rng(search.seed)
     while batch := fresh(search, search.population, rng):
         yield batch
 
 
 def regularised(search: EvolutionContext) -> Proposals:
-    """Propose as aging evolution does (Real et al. 2019, arXiv:1802.01548, algorithm 1).
+    """Propose choices by aging evolution (Real et al. 2019, arXiv:1802.01548, algorithm 1).
 
-    The best of a random sample of the population is mutated, the child joins, the oldest member
-    dies. The best of a sample: the least violation of the constraints first; then, of those that no
-    other one dominates, the least Chebyshev distance to the best values of the sample under random
-    weights (Knowles 2006), which spreads the population over the front.
+    The best of a random sample of the population is mutated, its child joins the population, and
+    the oldest member is removed. The best of a sample has the smallest constraint violation; among
+    feasible members it is the non-dominated one with the smallest weighted Chebyshev distance
+    max_i w_i (f_i - min f_i) / (max f_i - min f_i), with random weights w that sum to 1
+    (Knowles 2006), which spreads the population over the front.
     """
     rng = np.random.default_rng(search.seed)
     first = fresh(search, search.population, rng)
@@ -122,6 +117,7 @@ def _child(
     alive: deque[tuple[Choice, list[float], float]],
     rng: np.random.Generator,
 ) -> Choice | None:
+    """Return an unseen mutation of the best of a random sample; None if there is none."""
     for _ in range(_TRIES):
         drawn = rng.choice(len(alive), size=min(search.tournament, len(alive)), replace=False)
         sample = [alive[i] for i in drawn.tolist()]
@@ -133,6 +129,7 @@ def _child(
 
 
 def _best(sample: list[tuple[Choice, list[float], float]], rng: np.random.Generator) -> int:
+    """Return the index of the best member of a sample; see `regularised`."""
     excess = np.array([e for _, _, e in sample])
     least = np.flatnonzero(excess == excess.min())
     if len(least) == 1 or excess[least[0]] > 0:
@@ -147,7 +144,7 @@ def _best(sample: list[tuple[Choice, list[float], float]], rng: np.random.Genera
     return int(least[np.argmin(np.where(first, weighted, np.inf))])
 
 
-#: Methods by name; those of packages stand in `perfmodel.search.evolve.packages`.
+#: Methods by name; those that need packages are in `perfmodel.search.evolve.packages`.
 PLAIN: dict[str, Callable[[EvolutionContext], Proposals]] = {
     "random": at_random,
     "regularised": regularised,

@@ -1,4 +1,4 @@
-"""What is asked of choices: objectives and constraints over columns of numbers."""
+"""Objectives and constraints of an evolutionary search, over columns of numbers."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import dimension_of, more_is_better
-from perfmodel.errors import Fault, InputError, no_such
+from perfmodel.errors import Fault, no_such
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.settings import FaultList
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Index: TypeAlias = npt.NDArray[np.intp]
 
-#: Column that tells whether a member fits the device: 1 or 0.
+#: Column that is 1 if a member fits the device, else 0.
 FEASIBLE = "feasible"
 
-#: Violation of what cannot be told by how much (a NaN, a member that does not fit).
+#: Violation where its size is unknown (a NaN, a member that does not fit).
 _FULL = 1.0
 
 
 class Objective(NamedTuple):
-    """A column and which way it is better."""
+    """A column and its direction of optimisation."""
 
     name: str
     maximize: bool
 
 
 class Judged(NamedTuple):
-    """Choices under objectives and constraints.
+    """Objectives and constraint violations of evaluated choices.
 
     Attributes
     ----------
     objectives
-        ``(choices, objectives)``, all to be minimised; 0 where one is no finite number.
+        ``(choices, objectives)``, all to be minimised; 0 where one is not finite.
     violations
-        ``(choices, constraints + 1)``: at most 0 where a constraint holds, else by how much it is
-        exceeded relative to the larger side. The last one is 0 where a member fits the device and
-        its objectives are finite.
+        ``(choices, constraints + 1)``: at most 0 where a constraint holds, else the excess
+        relative to the larger side. The last column is 0 where a member fits the device and its
+        objectives are finite.
     good
-        ``(choices,)``: all of them hold.
+        ``(choices,)``: whether all constraints hold.
     """
 
     objectives: Floats
@@ -53,33 +53,33 @@ class Judged(NamedTuple):
 
     @property
     def excess(self) -> Floats:
-        """Sum of what is exceeded, ``(choices,)``; 0 where nothing is."""
+        """Sum of all violations, shape ``(choices,)``; 0 where none is violated."""
         return np.maximum(self.violations, 0.0).sum(axis=1)
 
 
 class EvolutionProblem:
-    """Objectives and constraints over what an oracle and further functions tell of choices.
+    """Objectives and constraints of a search, over columns of an oracle and of further functions.
 
     Parameters
     ----------
     oracle
-        Something with ``batch(choices) -> column -> (choices,)``, such as an `Oracle`, or a
-        function of that kind. Choices are integers ``(choices, decisions)``.
+        Object with ``batch(choices) -> column -> (choices,)``, for example an `Oracle`, or a
+        function with that signature. Choices are integers ``(choices, decisions)``.
     space
-        What has `decisions`.
+        Space with `decisions`.
     objectives
-        Columns, or ``(column, "min")`` and ``(column, "max")``; a column alone is maximised where
+        Columns, or ``(column, "min")`` and ``(column, "max")``; a bare column is maximised if
         `perfmodel.columns.more_is_better` says so.
     constraints
-        Conditions such as ``latency_s <= 5 ms``. Members that do not fit the device are refused
-        without being asked for.
+        Conditions, for example ``latency_s <= 5 ms``. Members that do not fit the device are
+        always rejected.
     extra
         Further columns: name -> function of choices ``(n, decisions)`` that returns ``(n,)``.
 
     Raises
     ------
     InputError
-        Every unknown column and bad condition at once.
+        For all unknown columns and invalid conditions at once.
     """
 
     def __init__(
@@ -96,34 +96,38 @@ class EvolutionProblem:
         self._ask: Callable[[Index], Mapping[str, Any]] = getattr(oracle, "batch", oracle)
         metrics = getattr(oracle, "metrics", None)
         if metrics is None:
-            # A function tells its columns only when it is asked.
+            # The columns of a function are known only from its result.
             metrics = list(self._ask(np.zeros((1, len(self.sizes)), dtype=np.intp)))
-        told = [name for name in metrics if name != FEASIBLE]
-        self.columns: tuple[str, ...] = (*told, *(n for n in self.extra if n not in told), FEASIBLE)
+        known = [name for name in metrics if name != FEASIBLE]
+        self.columns: tuple[str, ...] = (
+            *known,
+            *(n for n in self.extra if n not in known),
+            FEASIBLE,
+        )
         faults = FaultList(
             Fault("is a metric of the oracle already", path=f"extra.{n}", expected="a new name")
             for n in self.extra
-            if n in told or n == FEASIBLE
+            if n in known or n == FEASIBLE
         )
         self.objectives = self._objectives(objectives, faults)
         self.constraints = self._constraints(constraints, faults)
         faults.settle()
 
     def ask(self, choices: Index) -> dict[str, Floats]:
-        """Return column -> ``(choices,)``; one call of the oracle and of each function.
+        """Return column -> values ``(choices,)``, with one call of the oracle and each function.
 
         Raises
         ------
         InputError
-            A function returns another number of numbers.
+            A function returns the wrong number of values.
         """
         n = len(choices)
-        found = dict(self._ask(choices))
-        found |= {name: function(choices) for name, function in self.extra.items()}
-        faults: list[Fault] = []
+        answers = dict(self._ask(choices))
+        answers |= {name: function(choices) for name, function in self.extra.items()}
+        faults = FaultList()
         out: dict[str, Floats] = {}
         for name in self.columns:
-            column = np.asarray(found.get(name, 1.0 if name == FEASIBLE else np.nan), dtype=float)
+            column = np.asarray(answers.get(name, 1.0 if name == FEASIBLE else np.nan), dtype=float)
             if column.shape not in ((), (n,)):
                 faults.append(
                     Fault(
@@ -134,12 +138,11 @@ class EvolutionProblem:
                 )
             else:
                 out[name] = np.broadcast_to(column, (n,)).astype(float)
-        if faults:
-            raise InputError(faults)
+        faults.settle()
         return out
 
     def judge(self, columns: Mapping[str, Floats]) -> Judged:
-        """Return objectives and violations of choices whose columns are known."""
+        """Return objectives and violations of choices from their columns."""
         values = np.stack([columns[o.name] for o in self.objectives], axis=1)
         signs = np.array([-1.0 if o.maximize else 1.0 for o in self.objectives])
         finite: Any = np.isfinite(values).all(axis=1)
@@ -161,7 +164,7 @@ class EvolutionProblem:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of what decides the numbers; a function counts by its name only."""
+        """Hash of everything that determines the results; functions count by name only."""
         text = repr(
             (
                 getattr(self.oracle, "content_hash", _name(self.oracle)),
@@ -174,48 +177,51 @@ class EvolutionProblem:
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _objectives(self, given: Any, faults: list[Fault]) -> tuple[Objective, ...]:
+    def _objectives(self, stated: Any, faults: list[Fault]) -> tuple[Objective, ...]:
+        """Return the objectives with their directions, or append their faults."""
         known = [name for name in self.columns if name != FEASIBLE]
-        listed: list[Any] = [given] if isinstance(given, str) else [*given]
-        found: list[Objective] = []
+        listed: list[Any] = [stated] if isinstance(stated, str) else [*stated]
+        objectives: list[Objective] = []
         for i, item in enumerate(listed):
             if isinstance(item, str):
-                name, way = item, "max" if more_is_better(item) else "min"
+                name, direction = item, "max" if more_is_better(item) else "min"
             elif isinstance(item, Sequence) and len(cast("Sequence[Any]", item)) == 2:
-                name, way = (str(part) for part in cast("Sequence[Any]", item))
+                name, direction = (str(part) for part in cast("Sequence[Any]", item))
             else:
                 faults.append(
                     Fault(
-                        f"{item!r} is no objective",
+                        f"{item!r} is not an objective",
                         path=f"objectives[{i}]",
                         expected='a column, or (column, "min" or "max")',
                     )
                 )
                 continue
-            if way not in ("min", "max"):
+            if direction not in ("min", "max"):
                 faults.append(
                     Fault(
-                        f"{way!r} is no direction", path=f"objectives[{i}]", expected="min or max"
+                        f"{direction!r} is not a direction",
+                        path=f"objectives[{i}]",
+                        expected="min or max",
                     )
                 )
             if name not in known:
                 faults.append(
                     no_such(f"there is no column '{name}'", name, known, f"objectives[{i}]")
                 )
-            found.append(Objective(name, way == "max"))
+            objectives.append(Objective(name, direction == "max"))
         if not listed:
             faults.append(
                 Fault(
                     "no objective", path="objectives", expected="one or more of " + ", ".join(known)
                 )
             )
-        names = [o.name for o in found]
+        names = [o.name for o in objectives]
         faults += [
-            Fault(f"'{n}' stands twice", path="objectives", expected="each column once")
+            Fault(f"'{n}' is listed twice", path="objectives", expected="each column once")
             for n in dict.fromkeys(names)
             if names.count(n) > 1
         ]
-        return tuple(found)
+        return tuple(objectives)
 
     def _constraints(self, texts: Sequence[Any], faults: FaultList) -> tuple[Expression, ...]:
         dimensions = {name: dimension_of(name) for name in self.columns}
@@ -231,19 +237,19 @@ class EvolutionProblem:
 
 
 def labels(space: Any) -> list[list[Any]]:
-    """Return one list of labels a decision: its options, or texts where those are no plain values.
+    """Return the option labels of each decision: plain values, else texts.
 
-    Options that would look the same are told apart by their index.
+    Options with equal texts are distinguished by their index.
     """
-    found: list[list[Any]] = []
+    rows: list[list[Any]] = []
     for decision in space.decisions:
         plain = all(isinstance(o, str | int | float | bool) for o in decision.options)
-        made: list[Any] = list(decision.options) if plain else [str(o) for o in decision.options]
-        if len({repr(m) for m in made}) < len(made) or len(set(made)) < len(made):
-            made = [f"{i}: {text}" for i, text in enumerate(made)]
-        found.append(made)
-    return found
+        texts: list[Any] = list(decision.options) if plain else [str(o) for o in decision.options]
+        if len({repr(m) for m in texts}) < len(texts) or len(set(texts)) < len(texts):
+            texts = [f"{i}: {text}" for i, text in enumerate(texts)]
+        rows.append(texts)
+    return rows
 
 
-def _name(given: Any) -> str:
-    return str(getattr(given, "__qualname__", type(given).__qualname__))
+def _name(source: Any) -> str:
+    return str(getattr(source, "__qualname__", type(source).__qualname__))

@@ -1,4 +1,4 @@
-"""What a search found: the front, every evaluation, hypervolume as it grew."""
+"""Result of an evolutionary search: Pareto front, all evaluations, growth of the hypervolume."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from perfmodel.table.text import as_text
 
 
 class Evolution(Result):
-    """The result of `perfmodel.search.evolve.evolve`.
+    """Result of `perfmodel.search.evolve.evolve`.
 
     Attributes
     ----------
     front
-        Table of the choices that keep the constraints and that no other one found dominates, by the
-        first objective ascending: ``choice`` (as text), objectives, and what else was asked.
+        Table of the evaluated choices that satisfy the constraints and are not dominated, by the
+        first objective ascending: ``choice`` (as text), objectives, and all other columns.
     choices
-        Their option indices, ``(front, decisions)``.
+        Option indices of the front, ``(front, decisions)``.
     table
-        All evaluations in order: columns as `front`, and ``satisfied``.
+        All evaluations in order: the columns of `front`, and ``satisfied``.
     evaluated
-        Their option indices, ``(evaluations, decisions)``.
+        Option indices of all evaluations, ``(evaluations, decisions)``.
     evaluations
-        Choices that were asked about, each counted once.
+        Number of evaluated choices, each counted once.
     asked
-        Those of them whose numbers did not come from a state file.
+        Number of evaluations that did not come from a state file.
     hypervolume
-        Table: ``evaluations`` and the ``hypervolume`` dominated after so many, up to `reference`.
+        Table: ``evaluations`` and the ``hypervolume`` dominated after that many, up to `reference`.
     reference
-        Objective -> the worse end of what is counted: what was given, else the worst value among
-        the evaluations that keep the constraints.
+        Objective -> the worse end of the hypervolume: as passed, else the worst value among
+        the evaluations that satisfy the constraints.
     method, seed, population
-        As asked.
+        Arguments of the search.
     stopped
-        Why it ended: ``evaluations``, ``callback``, ``time limit``, or ``no new choices``.
+        Reason for the end: ``evaluations``, ``callback``, ``time limit``, or ``no new choices``.
     """
 
     noun = "evolution"
@@ -63,7 +63,7 @@ class Evolution(Result):
         self.constraints = tuple(c.text for c in question.constraints)
         self.space_name: str = question.space.name
         self.evaluated: Index = archive.table()
-        self.evaluations, self.asked = len(archive), archive.asked
+        self.evaluations, self.new_evaluations = len(archive), archive.new_evaluations
         judged = archive.judged()
         self._values: Floats = np.where(judged.good[:, None], judged.objectives, np.nan)
         self._excess: Floats = judged.excess
@@ -75,15 +75,15 @@ class Evolution(Result):
             "satisfied": judged.good,
         }
         columns[FEASIBLE] = columns[FEASIBLE] > 0
-        # A front asks for its rows by objectives first.
+        # In the front the objectives come first.
         order = dict.fromkeys(["choice", *(o.name for o in self.objectives), *columns])
         self.table = Table({name: columns[name] for name in order})
         self._reference = dict(reference or {})
 
     @cached_property
     def _front(self) -> Index:
-        chosen = np.flatnonzero(front(self._values))
-        return chosen[np.lexsort(self._values[chosen].T[::-1])]
+        rows = np.flatnonzero(front(self._values))
+        return rows[np.lexsort(self._values[rows].T[::-1])]
 
     @cached_property
     def front(self) -> Table:
@@ -97,23 +97,25 @@ class Evolution(Result):
 
     @property
     def best(self) -> Row | None:
-        """First row of the front: the best in the first objective; None where nothing qualifies."""
+        """First row of the front: the best in the first objective; None if the front is empty."""
         return self.front[0] if len(self._front) else None
 
     @property
     def closest(self) -> Row:
-        """The evaluation that exceeds the constraints least, all taken together."""
+        """The evaluation with the smallest total violation of the constraints."""
         return self.table[int(np.argmin(self._excess))]
 
     @cached_property
     def reference(self) -> dict[str, float]:
         """See `Evolution`."""
-        kept = self._values[~np.isnan(self._values).any(axis=1)]
-        found: dict[str, float] = {}
-        for i, o in enumerate(self.objectives):
-            worst = float(kept[:, i].max()) if len(kept) else 0.0
-            found[o.name] = self._reference.get(o.name, -worst if o.maximize else worst)
-        return found
+        satisfying = self._values[~np.isnan(self._values).any(axis=1)]
+        corner: dict[str, float] = {}
+        for i, objective in enumerate(self.objectives):
+            worst = float(satisfying[:, i].max()) if len(satisfying) else 0.0
+            corner[objective.name] = self._reference.get(
+                objective.name, -worst if objective.maximize else worst
+            )
+        return corner
 
     @cached_property
     def hypervolume(self) -> Table:
@@ -123,15 +125,15 @@ class Evolution(Result):
         )
         counts = list(range(self.population, self.evaluations, self.population))
         counts.append(self.evaluations)
-        held = self._values[:0]
+        undominated = self._values[:0]
         volumes: list[float] = []
         start = 0
         for count in counts:
-            held = np.concatenate([held, self._values[start:count]])
-            held = held[front(held)]
-            volumes.append(hypervolume(held, corner))
+            undominated = np.concatenate([undominated, self._values[start:count]])
+            undominated = undominated[front(undominated)]
+            volumes.append(hypervolume(undominated, corner))
             start = count
-        # Rounding must not make it seem to shrink.
+        # Rounding errors must not make the hypervolume decrease.
         grown = np.maximum.accumulate(np.array(volumes, dtype=float))
         return Table({"evaluations": np.array(counts), "hypervolume": grown})
 
@@ -155,17 +157,17 @@ class Evolution(Result):
 
     @property
     def feasible(self) -> bool:
-        """Whether any evaluation keeps the constraints."""
+        """Whether any evaluation satisfies the constraints."""
         return bool(len(self._front))
 
     @property
     def decided(self) -> bool:
-        """Whether any was found: that none exists is never proved."""
+        """Whether a feasible choice is known; evolution never proves that none exists."""
         return self.feasible
 
     @property
     def headline(self) -> str:
-        """What was searched, how, and how many are on the front."""
+        """The method, the space, the objectives, and the size of the front."""
         names = ", ".join(f"{o.name} ({'max' if o.maximize else 'min'})" for o in self.objectives)
         under = f" under {' and '.join(self.constraints)}" if self.constraints else ""
         count = f"{len(self._front)} on the front" if len(self._front) else "none qualifies"

@@ -1,4 +1,4 @@
-"""Evolution over a space of choices: propose, evaluate, judge, propose again."""
+"""Evolutionary search over a space of choices: propose, evaluate, judge, repeat."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from perfmodel.settings import FaultList
 #: Methods by name; those of `perfmodel.search.evolve.packages` need the extra ``search``.
 METHODS: Mapping[str, Callable[[EvolutionContext], Proposals]] = {**PACKAGES, **PLAIN}
 
-#: Least values of parameters that count something.
+#: Smallest allowed values of integer parameters.
 _LEAST = {"population": 2, "generations": 1, "evaluations": 1, "tournament": 1, "seed": 0}
 
-#: Evaluations where neither their number nor that of generations is stated.
+#: Number of evaluations if neither evaluations nor generations are given.
 _EVALUATIONS = 2000
 
-#: Choices asked about at once where time is limited.
+#: Batch size under a time limit.
 _PART = 10
 
-#: Part of what is known by which it must have grown before it is written again.
+#: Relative growth of the known evaluations that triggers a new state file.
 _GROWTH = 0.05
 
 
 class Progress(NamedTuple):
-    """Where a search stands.
+    """Progress of a search.
 
     Attributes
     ----------
     evaluations
-        Choices asked about so far.
+        Choices evaluated so far.
     front
         Choices on the front so far.
     satisfied
-        Choices so far that keep the constraints.
+        Choices so far that satisfy the constraints.
     """
 
     evaluations: int
@@ -80,65 +80,65 @@ def evolve(
     storage: str = "",
     deadline: Deadline | None = None,
 ) -> Evolution:
-    """Search a space for choices that no other one beats.
+    """Search a space for its Pareto-optimal choices.
 
     Parameters
     ----------
     oracle
-        An `Oracle`, or a function ``choices (n, decisions) -> {column: (n,)}``. Where it tells
-        ``feasible``, members that do not fit are refused.
+        An `Oracle`, or a function ``choices (n, decisions) -> {column: (n,)}``. If it returns
+        ``feasible``, members that do not fit are rejected.
     space
-        What has a ``name`` and ``decisions`` with ``name`` and ``options``; its ``canonical`` and
-        ``mutate`` are used where it has them.
+        Space with a ``name`` and ``decisions``, each with ``name`` and ``options``; its
+        ``canonical`` and ``mutate`` are used if it has them.
     objectives
-        Columns of the oracle or of `extra`, or ``(column, "min")``, ``(column, "max")``. Rates,
-        ``utilization`` and ``accuracy`` alone are maximised, all else is minimised.
+        Columns of the oracle or of `extra`, or ``(column, "min")``, ``(column, "max")``. Of bare
+        columns, rates, ``utilization`` and ``accuracy`` are maximised, all others minimised.
     constraints
         Conditions on columns: ``"latency_s <= 5 ms"``.
     method
         ``nsga2``, ``nsga3`` (pymoo), ``optuna``, ``regularised`` (aging evolution), ``random``.
     population
-        Choices a generation.
+        Choices per generation.
     generations, evaluations
-        Ends after so many generations of `population` evaluations, or after so many evaluations:
-        choices that are asked about, each counted once; 2,000 where neither is said.
+        Limits on generations of `population` evaluations and on evaluations, each choice counted
+        once; 2,000 evaluations if neither is given.
     seed
         The same arguments and seed give the same result.
     extra
         Further columns, such as ``{"accuracy_drop": function}`` of choices ``(n, decisions)``.
     canonical
-        Choices of the same network are asked about once. False where `extra` tells them apart.
+        Evaluate choices that describe the same network once. False if `extra` distinguishes them.
     state
-        JSON file to resume from and to write to (now and then, and however it ends). What is known
-        there is not asked again, and the result is what it would have been without interruption. A
-        finished search goes on from there when more evaluations are asked for.
+        JSON file to resume from and to write to, periodically and whenever the search ends. Stored
+        evaluations are not repeated, and the result equals that of an uninterrupted search. A
+        finished search continues from the file if more evaluations are requested.
     reference
-        Objective -> the worse end that hypervolume is measured to (see `Evolution.reference`).
+        Objective -> the worse end of the hypervolume (see `Evolution.reference`).
     callback
-        Called with a `Progress` after each generation that was not known before; ends the search
-        when it returns True.
+        Called with a `Progress` after each generation that is not from the state file; the search
+        ends when it returns True.
     log
-        One line a generation on standard error.
+        One line per generation on standard error.
     tournament
         Sample size of ``regularised``.
     sampler, storage
-        Of ``optuna``: one of ``tpe``, ``nsga2``, ``nsga3``, ``random``; URL of a database that
-        trials are kept in, taken up again where it holds this search.
+        Settings of ``optuna``: one of ``tpe``, ``nsga2``, ``nsga3``, ``random``; URL of a database
+        for the trials, resumed from if it contains this search.
     deadline
-        When to stop with what is known. A generation is then asked about in parts, and an oracle
-        may raise `OutOfTimeError`, after which its last part is left out.
+        Time at which to stop with the results so far. Generations are then evaluated in parts, and
+        an oracle may raise `OutOfTimeError`, after which its last part is dropped.
 
     Returns
     -------
     Evolution
-        Where no choice keeps the constraints, its front is empty and `Evolution.closest` tells
-        what came nearest.
+        If no choice satisfies the constraints, its front is empty and `Evolution.closest` is the
+        evaluation with the smallest violation.
 
     Raises
     ------
     InputError
-        Unknown names, bad conditions and numbers, a package that is missing, a state file of
-        another search: every fault at once.
+        Unknown names, invalid conditions and numbers, a missing package, a state file of another
+        search: all faults at once.
     """
     return EvolutionQuestion(**vars()).answer()
 
@@ -168,7 +168,7 @@ class EvolutionQuestion:
     deadline: Deadline | None
 
     def answer(self) -> Evolution:
-        """Return the result of `evolve`; it raises the same errors."""
+        """Return the result of `evolve`, with the same errors."""
         problem = self._problem()
         method, population = self.method, self.population
         options: list[Any] = [method, self.seed, population, self.canonical]
@@ -186,8 +186,8 @@ class EvolutionQuestion:
         stored = {} if self.state is None else read_state(self.state, problem, header)
         archive = Archive(problem, stored)
         context = EvolutionContext(
-            archive,
-            Moves(self.space, canonical=self.canonical),
+            archive=archive,
+            moves=Moves(self.space, canonical=self.canonical),
             population=population,
             seed=self.seed,
             tournament=self.tournament,
@@ -213,7 +213,7 @@ class EvolutionQuestion:
         header: dict[str, Any],
         stored: Sized,
     ) -> str:
-        """Evaluate proposals until something ends the search, and return what did."""
+        """Evaluate proposals until the search ends, and return the reason."""
         limit = self._limit()
         watch = _Watch(archive, self.population, self.callback, log=self.log)
         written = len(stored)
@@ -240,13 +240,13 @@ class EvolutionQuestion:
                 self._save(archive, header, stored)
 
     def _save(self, archive: Archive, header: dict[str, Any], stored: Sized) -> int:
-        """Write the state file, where there is one, and return how many choices it has."""
+        """Write the state file, if any, and return the number of stored choices."""
         if self.state is not None:
             archive.save(self.state, header)
         return len(stored)
 
     def _problem(self) -> EvolutionProblem:
-        """Return what is minimised under what, or raise every fault of the parameters."""
+        """Return objectives and constraints, or raise all faults of the parameters."""
         faults = self._option_faults()
         if self.state is not None:
             faults += output_faults(self.state, (".json",), "state")
@@ -293,7 +293,7 @@ class EvolutionQuestion:
         return faults
 
     def _limit(self) -> int:
-        """Return the number of evaluations after which the search ends."""
+        """Return the maximum number of evaluations."""
         limits = [] if self.evaluations is None else [int(self.evaluations)]
         if self.generations is not None:
             limits.append(int(self.generations) * int(self.population))
@@ -301,10 +301,9 @@ class EvolutionQuestion:
 
 
 def _evaluated(archive: Archive, batch: list[Choice], deadline: Deadline | None) -> bool:
-    """Evaluate choices, and tell whether there was time for all of them.
+    """Evaluate choices, and return whether the time sufficed for all of them.
 
-    Parts have the same size whatever the time, which decides how far a search comes and nothing
-    else.
+    The part size does not depend on the time, so a deadline only decides how far a search gets.
     """
     if deadline is None:
         archive.add(batch)
@@ -320,7 +319,7 @@ def _evaluated(archive: Archive, batch: list[Choice], deadline: Deadline | None)
 
 
 class _Watch:
-    """Reports to callback and log once per generation that was not known before."""
+    """Reporter to callback and log, once per generation that is not from the state file."""
 
     def __init__(
         self,
@@ -337,9 +336,12 @@ class _Watch:
 
     def __call__(self) -> bool:
         archive = self.archive
-        if len(archive) < self.reported + self.population or archive.asked == self.evaluated:
+        if (
+            len(archive) < self.reported + self.population
+            or archive.new_evaluations == self.evaluated
+        ):
             return False
-        self.reported, self.evaluated = len(archive), archive.asked
+        self.reported, self.evaluated = len(archive), archive.new_evaluations
         if self.callback is None and not self.log:
             return False
         judged = archive.judged()

@@ -1,4 +1,4 @@
-"""Exact choices under limits: one option for every decision, proved best of the tables given."""
+"""Exact choice of one option per decision under limits, with a proof of optimality over tables."""
 
 from typing import TYPE_CHECKING
 

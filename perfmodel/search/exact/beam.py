@@ -1,8 +1,14 @@
-"""A good choice, quickly: a beam over the decisions that the relaxation leaves open.
+"""Beam search over the core of a choice problem, for a good incumbent.
 
-Pisinger's core of a multiple-choice knapsack (A minimal algorithm for the multiple-choice knapsack
-problem, European Journal of Operational Research 83, 1995): at the best prices most decisions have
-one option that is clearly the cheapest, and only the others are worth a search.
+The core is that of a multiple-choice knapsack (Pisinger, A minimal algorithm for the
+multiple-choice knapsack problem, European Journal of Operational Research 83, 1995): at the optimal
+prices most decisions have one option that is clearly the cheapest, and only the others need search.
+
+A partial choice that has fixed the options x_j of the decisions j <= i is dropped if its Lagrangian
+bound at some vector of prices w >= 0 reaches the incumbent::
+
+    constant + sum_{j <= i} cost[j, x_j] + (sum_{j <= i} weights[j, x_j] - room) . w
+             + sum_{j > i} min_k (cost[j, k] + weights[j, k] . w)
 """
 
 from __future__ import annotations
@@ -17,75 +23,77 @@ from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 from perfmodel.search.exact.relaxation import Relaxation, undecided
 
+#: Number of price vectors at which each partial choice is bounded: the optimal one, and others that
+#: are optimal for randomly shifted rooms (`perfmodel.search.exact.pool`).
 PRICES = 24
 
 
-def beam(
-    p: Reduced, at: Relaxation, incumbent: ChoiceIncumbent, *, core: int, width: int, seed: int
-) -> None:
-    """Improve an incumbent.
+def beam(p: Reduced, at: Relaxation, incumbent: ChoiceIncumbent, *, core: int, width: int) -> None:
+    """Improve an incumbent by beam search.
 
     Parameters
     ----------
     core
-        Decisions that are searched; the others take the cheapest option at the best prices.
+        Number of decisions to search; the others take the cheapest option at the optimal prices.
     width
-        Partial choices that are kept at each decision.
+        Beam width: number of partial choices after each decision.
     """
     order = np.argsort(undecided(p, at), kind="stable")
-    open_, rest = order[:core], order[core:]
-    room: Floats = p.room - p.weights[rest, at.local[rest]].sum(axis=0)
+    open_, settled = order[:core], order[core:]
+    room: Floats = p.room - p.weights[settled, at.local[settled]].sum(axis=0)
     part = replace(
         p,
         count=p.count[open_],
         cost=p.cost[open_],
         weights=p.weights[open_],
         room=room,
-        constant=p.constant + float(p.cost[rest, at.local[rest]].sum()),
+        constant=p.constant + float(p.cost[settled, at.local[settled]].sum()),
         factors=(),
     )
-    found = _search(part, at.prices, incumbent.value, width, seed)
-    if len(found):
-        local: Ints = np.repeat(at.local[None], len(found), axis=0)
-        local[:, open_] = found
+    local_options = _search(part, at.prices, incumbent, width)
+    if len(local_options):
+        local: Ints = np.repeat(at.local[None], len(local_options), axis=0)
+        local[:, open_] = local_options
         incumbent.offer_all(p.choices(local))
 
 
-def _search(p: Reduced, prices: Floats, value: float, width: int, seed: int) -> Ints:
-    """Return the choices that were best when found, the last one the best, shape (some, n)."""
-    pool = make_pool(p, prices, PRICES, seed)
+def _search(p: Reduced, prices: Floats, incumbent: ChoiceIncumbent, width: int) -> Ints:
+    """Return the successive best choices of the search, the last one the best, shape (N, n)."""
+    pool, value = make_pool(p, prices, PRICES, incumbent.random()), incumbent.value
     n = len(p.count)
     rows = np.arange(n)[:, None]
     least = p.cost[rows, pool.cheapest]
 
-    def left(of: Floats) -> Floats:
-        """Sums over the decisions from each on."""
-        end = np.zeros((1, *of.shape[1:]))
-        return np.concatenate((np.cumsum(of[::-1], axis=0)[::-1], end))
+    def suffix_sums(values: Floats) -> Floats:
+        """Return the sums over decisions i, i + 1, ... for each i, with a zero row at the end."""
+        end = np.zeros((1, *values.shape[1:]))
+        return np.concatenate((np.cumsum(values[::-1], axis=0)[::-1], end))
 
-    use_left = left(pool.use.transpose(1, 0, 2))
-    cost_left = left(least)
-    priced_left: Floats = cost_left + (use_left * pool.prices).sum(axis=2)
+    open_use = suffix_sums(pool.use.transpose(1, 0, 2))
+    open_cost = suffix_sums(least)
+    open_priced: Floats = open_cost + (open_use * pool.prices).sum(axis=2)
     cost: Floats = np.array([p.constant])
     use: Floats = np.zeros((1, len(p.room)))
-    made: Ints = np.zeros((1, 0), dtype=np.int64)
+    partial: Ints = np.zeros((1, 0), dtype=np.int64)
     best: list[Ints] = []
     for i in range(n):
         k = int(p.count[i])
         cost = (cost[:, None] + p.cost[i, :k]).ravel()
         use = (use[:, None] + p.weights[i, :k]).reshape(len(cost), -1)
-        made = np.column_stack((np.repeat(made, k, axis=0), np.tile(np.arange(k), len(made))))
-        fits = np.all(use[:, None] + use_left[i + 1] <= p.room, axis=2)
-        ends = np.where(fits, cost[:, None] + cost_left[i + 1], np.inf)
+        partial = np.column_stack(
+            (np.repeat(partial, k, axis=0), np.tile(np.arange(k), len(partial)))
+        )
+        fits = np.all(use[:, None] + open_use[i + 1] <= p.room, axis=2)
+        ends = np.where(fits, cost[:, None] + open_cost[i + 1], np.inf)
         state, price = np.unravel_index(int(ends.argmin()), ends.shape)
         if ends[state, price] < value:
             value = float(ends[state, price])
-            best.append(np.concatenate((made[state], pool.cheapest[i + 1 :, price])))
-        bound = (cost[:, None] + (use - p.room) @ pool.prices.T + priced_left[i + 1]).max(axis=1)
+            best.append(np.concatenate((partial[state], pool.cheapest[i + 1 :, price])))
+        bound = (cost[:, None] + (use - p.room) @ pool.prices.T + open_priced[i + 1]).max(axis=1)
         keep = np.flatnonzero(bound < value)
         if len(keep) > width:
             keep = keep[np.argpartition(bound[keep], width)[:width]]
-        cost, use, made = cost[keep], use[keep], made[keep]
+        cost, use, partial = cost[keep], use[keep], partial[keep]
         if not len(keep):
             break
     return np.array(best, dtype=np.int64).reshape(len(best), n)

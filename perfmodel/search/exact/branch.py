@@ -1,8 +1,8 @@
-"""Branch and bound for problems without shared tables: many nodes at once, bounds from a pool.
+"""Branch and bound for separable problems, over blocks of nodes with bounds from a price pool.
 
-A node fixes some decisions. For every price of the pool it carries the Lagrangian bound, to which
-fixing an option adds a number from a table; so trying every option of twenty decisions costs a few
-thousand additions, and the decision that leaves the least to search is branched on (strong
+A node fixes some decisions and stores the Lagrangian bound for every price of the pool. Fixing an
+option adds a tabulated number to each bound, so trying all options of twenty decisions costs a few
+thousand additions. The branching decision is the one with the smallest estimated subtree (strong
 branching: Applegate, Bixby, Chvátal and Cook, 1995).
 """
 
@@ -14,25 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfmodel.optimise.certified import Certified
-from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact.incumbent import ChoiceIncumbent, ChoiceSearch
 from perfmodel.search.exact.pool import Pool, make_pool
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 
-#: Prices in the pool, and how many of them the choice of a decision looks at.
+#: Number of prices in the pool, and of those used to select a decision.
 PRICES, LOOKED = 96, 40
-#: Decisions tried at a node, and nodes taken at once.
+#: Number of decisions tried at a node, and of nodes expanded at once.
 TRIED, NODES = 32, 64
-#: How fast the tree under a node is taken to shrink as its bound rises to the incumbent's value.
+#: Decay rate of the estimated subtree size as a node's bound approaches the incumbent's value.
 DECAY = 8.0
 
 
 @dataclass(eq=False)
 class _Nodes:
+    """A block of N nodes: bounds at P prices, fixed options of n decisions, use of R rows."""
+
     bounds: Floats  # (N, P)
     fixed: NDArray[np.int16]  # (N, n), -1 for open
-    use: Floats  # (N, R), of what is fixed
+    use: Floats  # (N, R), of the fixed options
 
     def some(self, at: Ints | slice) -> _Nodes:
         return _Nodes(self.bounds[at], self.fixed[at], self.use[at])
@@ -42,54 +43,41 @@ def branch(
     p: Reduced,
     prices: Floats,
     incumbent: ChoiceIncumbent,
-    deadline: Deadline,
     *,
-    gap: float = 0.0,
     nodes: int = 200_000,
-    seed: int = 0,
 ) -> Certified[tuple[int, ...]]:
-    """Search until nothing is better than the incumbent, or for some nodes.
+    """Search until the incumbent is proved optimal or the node limit is reached.
 
     Parameters
     ----------
     prices : ndarray, shape (R,)
-        Those of the relaxation.
-    gap
-        Relative to the incumbent's value: what it would have to be better by.
+        Optimal prices of the relaxation.
     """
-    pool = make_pool(p, prices, PRICES, seed)
-    return _ChoiceBranchAndBound(p, pool, incumbent, deadline, nodes, gap).certified()
+    pool = make_pool(p, prices, PRICES, incumbent.random())
+    return _ChoiceBranchAndBound(p, pool, incumbent, nodes).certified()
 
 
 class _ChoiceBranchAndBound(ChoiceSearch[_Nodes]):
-    def __init__(
-        self,
-        p: Reduced,
-        pool: Pool,
-        incumbent: ChoiceIncumbent,
-        deadline: Deadline,
-        most_nodes: int,
-        gap: float,
-    ) -> None:
+    """Branch and bound over blocks of nodes; see `branch`."""
+
+    def __init__(self, p: Reduced, pool: Pool, incumbent: ChoiceIncumbent, most_nodes: int) -> None:
         finite = np.where(np.isfinite(p.cost), p.cost, -np.inf)
         ceiling = float(finite.max(axis=1).sum()) + max(1e-6 * p.size, 1e-300)
-        super().__init__(
-            p, incumbent, deadline, most_nodes, gap, constant=p.constant, ceiling=ceiling
-        )
+        super().__init__(p, incumbent, most_nodes, constant=p.constant, ceiling=ceiling)
         self.pool = pool
         self.root = float(pool.bounds.max())
-        # How far the second option is above the first, (P, n): what is near nothing is undecided.
+        # Cost of the second-best option over the best, (P, n): small values are undecided.
         self.second: Floats = np.ascontiguousarray(np.partition(pool.rises, 1, axis=1)[:, 1].T)
         self.worth: Floats = pool.prices @ p.room
 
     def certified(self) -> Certified[tuple[int, ...]]:
-        """Search all choices."""
+        """Search all choices, and return the incumbent with its bound."""
         n, rows = len(self.p.count), len(self.p.room)
         fixed = np.full((1, n), -1, dtype=np.int16)
         return self.run(_Nodes(self.pool.bounds[None], fixed, np.zeros((1, rows))), self.root)
 
     def expand(self, node: _Nodes, bound: float) -> list[tuple[float, _Nodes]]:
-        """Return the nodes that are left for later, and what follows the best."""
+        """Return the nodes deferred for later and the children of the best nodes."""
         del bound
         best = node.bounds.max(axis=1)
         order = np.flatnonzero(best < self.cut())
@@ -100,27 +88,28 @@ class _ChoiceBranchAndBound(ChoiceSearch[_Nodes]):
         blocks += [] if below is None else [below]
         return [(float(block.bounds.max(axis=1).min()), block) for block in blocks]
 
-    def _below(self, held: _Nodes) -> _Nodes | None:
+    def _below(self, nodes: _Nodes) -> _Nodes | None:
+        """Return the children of nodes at their branching decisions; None if all are pruned."""
         p, pool = self.p, self.pool
-        best = held.bounds.max(axis=1)
-        is_open = held.fixed < 0
-        # The prices that matter to these nodes: near the best of one of them.
+        best = nodes.bounds.max(axis=1)
+        is_open = nodes.fixed < 0
+        # Use the prices that give these nodes bounds close to their best.
         reach = max(self.cut() - self.root, 1e-300)
-        near = np.exp((held.bounds - best[:, None]) * (10.0 / reach)).sum(axis=0)
+        near = np.exp((nodes.bounds - best[:, None]) * (10.0 / reach)).sum(axis=0)
         looked = min(LOOKED, len(near))
         some = np.argpartition(near, len(near) - looked)[len(near) - looked :]
-        self._complete(held, is_open, some)
+        self._complete(nodes, is_open, some)
         left = np.flatnonzero(is_open.any(axis=1) & (best < self.cut()))
         if not len(left):
             return None
-        held, is_open = held.some(left), is_open[left]
+        nodes, is_open = nodes.some(left), is_open[left]
         cut, line = self.cut(), np.arange(len(left))
-        far = np.where(is_open, self.second[held.bounds.argmax(axis=1)], np.inf)
+        far = np.where(is_open, self.second[nodes.bounds.argmax(axis=1)], np.inf)
         tried = min(TRIED, far.shape[1])
         decisions: Ints = np.argpartition(far, tried - 1, axis=1)[:, :tried]
         rises = np.ascontiguousarray(pool.rises[:, :, some])
         tops: Floats = rises[decisions]
-        tops += held.bounds[:, some][:, None, None, :]
+        tops += nodes.bounds[:, some][:, None, None, :]
         risen: Floats = tops.max(axis=3)
         with np.errstate(over="ignore", under="ignore"):
             size = np.where(risen < cut, np.exp((self.root - risen) * (DECAY / reach)), 0.0)
@@ -132,26 +121,26 @@ class _ChoiceBranchAndBound(ChoiceSearch[_Nodes]):
         if not len(parent):
             return None
         at = decision[parent]
-        fixed = held.fixed[parent]
+        fixed = nodes.fixed[parent]
         fixed[np.arange(len(parent)), at] = option
         return _Nodes(
-            held.bounds[parent] + pool.rises[at, option],
+            nodes.bounds[parent] + pool.rises[at, option],
             fixed,
-            held.use[parent] + p.weights[at, option],
+            nodes.use[parent] + p.weights[at, option],
         )
 
-    def _complete(self, held: _Nodes, is_open: NDArray[np.bool_], some: Ints) -> None:
-        """Offer the best completion: each open decision's cheapest option at one of the prices."""
+    def _complete(self, nodes: _Nodes, is_open: NDArray[np.bool_], some: Ints) -> None:
+        """Offer the best completion: open decisions take their cheapest options at one price."""
         p, pool = self.p, self.pool
-        use: Floats = held.use + np.matmul(is_open.astype(np.float64)[None], pool.use[some])
+        use: Floats = nodes.use + np.matmul(is_open.astype(np.float64)[None], pool.use[some])
         fits = np.all(use <= p.room, axis=2)
         if not fits.any():
             return
-        value: Floats = held.bounds[:, some].T + self.worth[some][:, None]
+        value: Floats = nodes.bounds[:, some].T + self.worth[some][:, None]
         value -= np.matmul(use, pool.prices[some][:, :, None])[:, :, 0]
         value[~fits] = np.inf
         price, node = np.unravel_index(int(value.argmin()), value.shape)
         if value[price, node] + p.constant < self.incumbent.value:
             cheapest = pool.cheapest[:, some[price]]
-            local = np.where(is_open[node], cheapest, held.fixed[node])
+            local = np.where(is_open[node], cheapest, nodes.fixed[node])
             self.choices.offer_all(p.choices(local[None].astype(np.int64)))

@@ -1,4 +1,4 @@
-"""The best choice so far, judged by the problem itself, and the search that betters it."""
+"""Incumbent of a choice problem, evaluated by the problem itself, and the search to improve it."""
 
 from __future__ import annotations
 
@@ -16,34 +16,43 @@ from perfmodel.search.exact.result import ChoiceSolution
 
 N = TypeVar("N")
 
-#: How near value and bound have to be, relative to the value, to count as met: what sums are
-#: rounded by, and what HiGHS's bound is off by, which lets columns be 1e-6 beside whole numbers.
+#: Relative tolerance at which value and bound count as equal: rounding of sums, and accuracy of
+#: HiGHS's bound, whose columns may deviate from integers by 1e-6.
 ROUNDING, PROGRAMME = 1e-9, 1e-7
 
 
 class ChoiceIncumbent(Incumbent[tuple[int, ...]]):
-    """The best choice that was offered and keeps every limit.
+    """Best feasible choice offered so far.
 
     Parameters
     ----------
     problem
-        What values and limits are taken from, not from what a method believes.
+        Problem that evaluates values and limits, independently of the search method.
+    deadline
+        Time limit.
+    gap
+        Relative gap: a choice must improve the value by this fraction to matter.
+    seed
+        Seed of the prices that searches sample.
     """
 
-    def __init__(self, problem: ChoiceProblem) -> None:
+    def __init__(
+        self, problem: ChoiceProblem, deadline: Deadline, gap: float = 0.0, seed: int = 0
+    ) -> None:
         super().__init__()
-        self.problem = problem
+        self.problem, self.deadline, self.gap = problem, deadline, gap
+        self.random = lambda: np.random.default_rng(seed)
         self.work = {"nodes": 0, "decisions": 0, "options": 0}
         self.prices = (math.nan,) * len(problem.limits)
 
     def price(self, reduced: Reduced, prices: Floats) -> None:
-        """Take the prices of a reduced problem's rows, shape (R,), as those of the limits."""
+        """Store the prices of a reduced problem's rows, shape (R,), as prices of the limits."""
         each = np.zeros(len(self.problem.limits))
         np.add.at(each, reduced.limit, prices / reduced.scale)
         self.prices = tuple(each.tolist())
 
     def certified(self, bound: float, method: str) -> ChoiceSolution:
-        """Return the best choice with a bound; infinite where there is none at all."""
+        """Return the incumbent with a bound; the value is infinite if there is no incumbent."""
         bound, work = min(bound, self.value), dict(self.work)
         if self.solution is None:
             return ChoiceSolution(None, self.value, bound, method, work)
@@ -61,7 +70,7 @@ class ChoiceIncumbent(Incumbent[tuple[int, ...]]):
         )
 
     def offer_all(self, choices: Ints) -> bool:
-        """Take the best of some choices, shape (N, decisions); tell whether it is a new best."""
+        """Offer the best of some choices, shape (N, decisions); return whether it is a new best."""
         if not len(choices):
             return False
         values = np.where(self.problem.feasibles(choices), self.problem.values(choices), math.inf)
@@ -70,16 +79,14 @@ class ChoiceIncumbent(Incumbent[tuple[int, ...]]):
 
 
 class ChoiceSearch(BestFirst[N, tuple[int, ...]]):
-    """Depth first over blocks of partial choices, the best of a block first.
+    """Depth-first search over blocks of partial choices, the best of a block first.
 
     Parameters
     ----------
-    gap
-        Relative to the incumbent's value: what a choice would have to be better by.
     constant
-        What the bounds of nodes leave out.
+        Constant term of the objective, which the bounds of nodes omit.
     ceiling
-        No choice costs as much, the constant apart.
+        Strict upper bound on the objective of any choice, without the constant.
     """
 
     depth_first = True
@@ -88,26 +95,24 @@ class ChoiceSearch(BestFirst[N, tuple[int, ...]]):
         self,
         p: Reduced,
         incumbent: ChoiceIncumbent,
-        deadline: Deadline,
         most_nodes: int,
-        gap: float,
         *,
         constant: float = 0.0,
         ceiling: float = math.inf,
     ) -> None:
-        super().__init__(incumbent, deadline, most_nodes)
-        self.choices, self.p, self.gap, self.tiny = incumbent, p, gap, 1e-12 * p.size
+        super().__init__(incumbent, incumbent.deadline, most_nodes)
+        self.choices, self.p, self.gap, self.tiny = incumbent, p, incumbent.gap, 1e-12 * p.size
         self.constant, self.ceiling = constant, ceiling
 
     def cut(self) -> float:
-        """Return the bound from which on a node is of no use."""
+        """Return the bound from which a node is pruned."""
         value = self.incumbent.value
         if value == math.inf:
             return self.ceiling
         return value - self.constant - max(self.tiny, self.gap * abs(value))
 
     def answer(self, bound: float) -> Certified[tuple[int, ...]]:
-        """Return the best choice with its bound, proved where nothing is left but the gap."""
+        """Return the incumbent with its bound; proved if only the gap remains open."""
         value = self.incumbent.value
         if bound == math.inf:
             bound = value - self.gap * abs(value) if value < math.inf else value

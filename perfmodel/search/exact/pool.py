@@ -1,9 +1,8 @@
-"""Prices for many sub-problems at once: a pool that bounds every node of a search by looking up.
+"""Pool of Lagrangian prices that bounds every node of a search by table lookup.
 
-A node of the search has some decisions fixed, so what is left of the room is another, and with it
-the best prices. Instead of solving each node's relaxation, all nodes share prices that are best for
-rooms shifted in random directions: with any of them the relaxation is a lower bound, and a decision
-fixed adds a number from a table to it.
+A node with fixed decisions has less remaining room, and hence other optimal prices. Instead of
+solving the relaxation of each node, all nodes share prices that are optimal for randomly shifted
+rooms. The relaxation is a lower bound at any price, and fixing a decision adds a tabulated number.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import numpy as np
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 
-#: Largest shift of the rooms, in standard deviations of what an option uses. Deep in the search a
-#: few decisions make up for all that are fixed, so prices far from the best ones count.
+#: Largest shift of the rooms, in standard deviations of an option's use. Deep in the search a few
+#: open decisions compensate for all fixed ones, so distant prices matter.
 FAR = 60.0
 
 
@@ -24,17 +23,20 @@ FAR = 60.0
 class Pool:
     """Prices and their tables; P prices, n decisions, K options, R rows.
 
+    The Lagrangian bound at price vector w is
+    sum over i of min over k of (cost[i, k] + weights[i, k] . w) - room . w.
+
     Attributes
     ----------
     prices : ndarray, shape (P, R)
     bounds : ndarray, shape (P,)
-        Of the whole problem, without its constant.
+        Lagrangian bounds of the whole problem, without its constant.
     rises : ndarray, shape (n, K, P)
-        By how much an option raises each bound; infinite beyond a decision's options.
+        Increase of each bound by an option; infinite beyond a decision's options.
     cheapest : ndarray of int, shape (n, P)
-        The option that raises it by nothing.
+        Option with zero increase.
     use : ndarray, shape (P, n, R)
-        What that one uses.
+        Use of each row by the cheapest option.
     """
 
     prices: Floats
@@ -44,11 +46,10 @@ class Pool:
     use: Floats
 
 
-def make_pool(p: Reduced, prices: Floats, size: int, seed: int) -> Pool:
-    """Return a pool around the best prices of a problem without shared tables."""
-    rng = np.random.default_rng(seed)
+def make_pool(p: Reduced, prices: Floats, size: int, rng: np.random.Generator) -> Pool:
+    """Return a pool around the optimal prices of a problem without shared tables."""
     rows = len(p.room)
-    held = prices[None]
+    priced = prices[None]
     if rows and size > 1:
         inside = p.valid[:, :, None]
         mean = p.weights.sum(axis=1, keepdims=True) / p.count[:, None, None]
@@ -57,12 +58,12 @@ def make_pool(p: Reduced, prices: Floats, size: int, seed: int) -> Pool:
         ways: Floats = rng.normal(size=(size - 1, rows))
         ways /= np.sqrt((ways**2).sum(axis=1, keepdims=True))
         shifts: Floats = ways * spread * rng.uniform(0.2, FAR, (size - 1, 1))
-        held = np.concatenate((held, smooth_duals(p, prices, p.room + shifts)))
-    return tables(p, held)
+        priced = np.concatenate((priced, smooth_duals(p, prices, p.room + shifts)))
+    return tables(p, priced)
 
 
 def tables(p: Reduced, prices: Floats) -> Pool:
-    """Return the tables of some prices."""
+    """Return the pool of given prices, shape (P, R)."""
     n = len(p.cost)
     count = len(prices)
     cost: Floats = p.cost[:, :, None] + p.weights @ prices.T
@@ -81,17 +82,17 @@ def tables(p: Reduced, prices: Floats) -> Pool:
 def smooth_duals(
     p: Reduced, prices: Floats, rooms: Floats, *, soft: float = 0.02, steps: int = 6
 ) -> Floats:
-    """Return near-best prices for many rooms: Newton's method on the smoothed Lagrangian.
+    """Return near-optimal prices for many rooms, by Newton's method on the smoothed Lagrangian.
 
     Parameters
     ----------
     prices : ndarray, shape (R,)
-        Where to begin.
+        Starting point.
     rooms : ndarray, shape (P, R)
     soft
-        How soft the minimum is, in standard deviations of the costs.
+        Smoothing width of the minimum, in standard deviations of the costs.
     steps
-        Of Newton's method.
+        Number of Newton steps.
 
     Returns
     -------
@@ -99,9 +100,10 @@ def smooth_duals(
 
     Notes
     -----
-    The minimum over options becomes a soft minimum, whose second derivative is the covariance of
-    use (Nesterov, Smooth minimization of non-smooth functions, Mathematical Programming 103, 2005).
-    Nothing rests on how well it converges: all prices give bounds.
+    The minimum over options is replaced by a soft minimum, whose second derivative is the negated
+    covariance of use over the width (Nesterov, Smooth minimization of non-smooth functions,
+    Mathematical Programming 103, 2005). Correctness does not depend on convergence: all prices
+    give valid bounds.
     """
     rows = len(prices)
     finite = np.isfinite(p.cost)

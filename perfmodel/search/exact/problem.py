@@ -1,9 +1,9 @@
-"""One option for every decision, under limits: the problem as tables of numbers.
+"""Choice problem: one option for every decision, under limits, as tables of numbers.
 
-Minimise a sum of tables while the largest of some other sums stays below a bound. Bits a layer
-under a latency, channels under a peak of memory, engines under an area are all of this form; a
-multiple-choice knapsack (Kellerer, Pferschy and Pisinger, Knapsack Problems, 2004, chapter 11) is
-the case in which every table belongs to one decision.
+Minimise a sum of tables, subject to upper bounds on the maximum of other sums. Bits per layer under
+a latency limit, channels under a memory peak and engines under an area limit have this form. The
+case in which every table belongs to one decision is the multiple-choice knapsack (Kellerer,
+Pferschy and Pisinger, Knapsack Problems, 2004, chapter 11).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Ints = NDArray[np.int64]
 
 
 class Term(NamedTuple):
-    """A table over the options of some decisions.
+    """A table over the options of zero or more decisions.
 
     Attributes
     ----------
     decisions
-        0, 1, 2 or more different decisions, ascending.
+        Indices of distinct decisions, ascending; may be empty.
     values : ndarray
-        An axis a decision, as long as it has options. ``+inf`` forbids the combination, wherever
-        the table stands.
+        One axis per decision, with one entry per option. ``+inf`` forbids the combination, in the
+        objective as well as in limits.
     """
 
     decisions: tuple[int, ...]
@@ -42,14 +42,14 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """A constant and tables that are added up.
+    """A sum of a constant and tables.
 
     Attributes
     ----------
     constant
-        Added whatever is chosen.
+        Term that is independent of the choice.
     terms
-        Several may be over the same decisions.
+        Tables; several may depend on the same decisions.
     """
 
     constant: float = 0.0
@@ -57,7 +57,7 @@ class Sum:
 
     @classmethod
     def of(cls, tables: Sequence[ArrayLike], constant: float = 0.0) -> Sum:
-        """Return the sum with one table a decision: ``tables[i][option of i]``."""
+        """Return the sum with one table per decision, ``tables[i][option of i]``."""
         return cls(
             constant,
             tuple(Term((i,), np.asarray(t, dtype=np.float64)) for i, t in enumerate(tables)),
@@ -66,16 +66,16 @@ class Sum:
 
 @dataclass(frozen=True, eq=False)
 class Limit:
-    """The largest of some sums must not exceed a bound.
+    """An upper bound on the maximum of some sums.
 
     Attributes
     ----------
     name
-        For messages and for `front`; no two limits share one.
+        Unique name, for messages and for `front`.
     sums
-        One for what adds up (latency, bytes); one per step for a peak.
+        A single sum for an additive quantity (latency, bytes); one per step for a peak.
     bound
-        In the unit of the sums; infinite for no limit.
+        Bound in the unit of the sums; infinite for no limit.
     """
 
     name: str
@@ -84,20 +84,20 @@ class Limit:
 
 
 class PackedSum:
-    """A sum as arrays: the tables of single decisions in one block, the others one by one."""
+    """A sum as arrays: all single-decision tables in one block, the others separately."""
 
-    def __init__(self, whole: Sum, options: Sequence[int]) -> None:
-        self.constant = float(whole.constant)
+    def __init__(self, tables: Sum, options: Sequence[int]) -> None:
+        self.constant = float(tables.constant)
         single: list[Term] = []
         shared: dict[tuple[int, ...], Floats] = {}
-        for term in whole.terms:
+        for term in tables.terms:
             if len(term.decisions) == 1:
                 single.append(term)
             elif not term.decisions:
                 self.constant += float(term.values)
             else:
-                held = shared.get(term.decisions)
-                shared[term.decisions] = term.values if held is None else held + term.values
+                earlier = shared.get(term.decisions)
+                shared[term.decisions] = term.values if earlier is None else earlier + term.values
         self.shared = shared
         places = [term.decisions[0] for term in single]
         width = max([options[i] for i in places], default=0)
@@ -124,7 +124,7 @@ class PackedSum:
 
     @cached_property
     def size(self) -> float:
-        """Magnitude that rounding errors of the sum are relative to."""
+        """Magnitude of the sum, as the reference of rounding errors."""
         total = abs(self.constant)
         for values in (self.block, *self.shared.values()):
             finite = np.where(np.isfinite(values), np.abs(values), 0.0)
@@ -135,23 +135,23 @@ class PackedSum:
 
 @dataclass(frozen=True, eq=False)
 class ChoiceProblem:
-    """Choose one option for every decision.
+    """Selection of one option for every decision.
 
     Attributes
     ----------
     options
-        How many options each decision has, 1 at least.
+        Number of options of each decision, at least 1.
     objective
-        To be small.
+        Sum to minimise.
     limits
-        What must hold besides.
+        Upper bounds to satisfy.
     names
-        Of the decisions, for messages; empty for none.
+        Names of the decisions, for messages; may be empty.
 
     Raises
     ------
     InputError
-        Every table, bound and name that does not fit, at once.
+        For all inconsistent tables, bounds and names at once.
 
     Examples
     --------
@@ -172,16 +172,16 @@ class ChoiceProblem:
             raise InputError(faults)
 
     def name(self, decision: int) -> str:
-        """Return what messages call a decision."""
+        """Return the name of a decision in messages."""
         return self.names[decision] if self.names else f"decision {decision}"
 
     def limit(self, name: str) -> int:
-        """Return the place of a limit.
+        """Return the index of a limit.
 
         Raises
         ------
         InputError
-            There is none of that name.
+            No limit has that name.
         """
         names = [limit.name for limit in self.limits]
         if name in names:
@@ -218,12 +218,12 @@ class ChoiceProblem:
         Raises
         ------
         InputError
-            An option that a decision does not have, or another shape.
+            An option that a decision does not have, or an array of another shape.
         """
         return self.packed.at(self._choices(choices))
 
     def usages(self, choices: ArrayLike) -> Floats:
-        """Return what many choices use of each limit: the largest of its sums.
+        """Return the usage of each limit by many choices: the maximum of its sums.
 
         Parameters
         ----------
@@ -233,10 +233,10 @@ class ChoiceProblem:
         -------
         ndarray, shape (n, limits)
         """
-        held = self._choices(choices)
-        out: Floats = np.zeros((len(held), len(self.limits)))
+        rows = self._choices(choices)
+        out: Floats = np.zeros((len(rows), len(self.limits)))
         for i, sums in enumerate(self.packed_limits):
-            out[:, i] = np.max([s.at(held) for s in sums], axis=0)
+            out[:, i] = np.max([s.at(rows) for s in sums], axis=0)
         return out
 
     def value(self, choice: Sequence[int]) -> float:
@@ -244,13 +244,13 @@ class ChoiceProblem:
         return float(self.values([tuple(choice)])[0])
 
     def usage(self, choice: Sequence[int]) -> tuple[float, ...]:
-        """Return what one choice uses of each limit."""
+        """Return the usage of each limit by one choice."""
         return tuple(self.usages([tuple(choice)])[0].tolist())
 
     def slack(self, tolerance: float = 1e-9) -> Floats:
-        """Return how far over each bound still counts as kept, shape (limits,).
+        """Return the tolerated excess over each bound, shape (limits,).
 
-        `tolerance` of the bound, or of the rounding of the sums where that is larger.
+        The maximum of `tolerance` times the bound and of the rounding error of the sums.
         """
         out: Floats = np.zeros(len(self.limits))
         for i, (limit, sums) in enumerate(zip(self.limits, self.packed_limits, strict=True)):
@@ -259,17 +259,17 @@ class ChoiceProblem:
         return out
 
     def feasibles(self, choices: ArrayLike, tolerance: float = 1e-9) -> NDArray[np.bool_]:
-        """Tell which of many choices are allowed and keep every limit, shape (n,)."""
-        held = self._choices(choices)
-        good: NDArray[np.bool_] = np.isfinite(self.packed.at(held))
+        """Return which of many choices are allowed and satisfy every limit, shape (n,)."""
+        rows = self._choices(choices)
+        good: NDArray[np.bool_] = np.isfinite(self.packed.at(rows))
         if self.limits:
-            used = self.usages(held)
+            used = self.usages(rows)
             bounds = np.array([limit.bound for limit in self.limits]) + self.slack(tolerance)
             good &= np.all(np.isfinite(used) & (used <= bounds), axis=1)
         return good
 
     def feasible(self, choice: Sequence[int], tolerance: float = 1e-9) -> bool:
-        """Tell whether one choice is allowed and keeps every limit.
+        """Return whether one choice is allowed and satisfies every limit.
 
         Parameters
         ----------
@@ -279,16 +279,17 @@ class ChoiceProblem:
         return bool(self.feasibles([tuple(choice)], tolerance)[0])
 
     def _choices(self, choices: ArrayLike) -> Ints:
-        held = np.asarray(choices)
+        """Return choices as an integer array, or raise an error if they are invalid."""
+        rows = np.asarray(choices)
         n = len(self.options)
-        if held.size == 0:
-            held = held.reshape(len(held), n).astype(np.int64)
-        if held.ndim != 2 or held.shape[1] != n or held.dtype.kind not in "iu":
+        if rows.size == 0:
+            rows = rows.reshape(len(rows), n).astype(np.int64)
+        if rows.ndim != 2 or rows.shape[1] != n or rows.dtype.kind not in "iu":
             raise input_error(
-                f"choices of shape {held.shape} and type {held.dtype}",
+                f"choices of shape {rows.shape} and type {rows.dtype}",
                 expected=f"integers of shape (n, {n})",
             )
-        out: Ints = held.astype(np.int64)
+        out: Ints = rows.astype(np.int64)
         off = np.flatnonzero(np.any((out < 0) | (out >= np.array(self.options)), axis=0))
         if off.size:
             raise InputError(
@@ -303,53 +304,53 @@ class ChoiceProblem:
 
 
 def _faults(problem: ChoiceProblem) -> list[Fault]:
-    found: list[Fault] = []
+    faults: list[Fault] = []
     options = problem.options
     for i, count in enumerate(options):
         if count < 1:
-            found.append(Fault(f"{count} options", f"options.{i}", expected="1 at least"))
+            faults.append(Fault(f"{count} options", f"options.{i}", expected="1 at least"))
     if problem.names and len(problem.names) != len(options):
-        found.append(
+        faults.append(
             Fault(f"{len(problem.names)} names", "names", expected=f"{len(options)}, or none")
         )
-    found += _sum_faults(problem.objective, options, "objective")
+    faults += _sum_faults(problem.objective, options, "objective")
     seen: set[str] = set()
     for limit in problem.limits:
         path = f"limits.{limit.name}"
         if limit.name in seen:
-            found.append(Fault("a second limit of that name", path))
+            faults.append(Fault("a second limit of that name", path))
         seen.add(limit.name)
         if math.isnan(limit.bound):
-            found.append(Fault("the bound is not a number", path))
+            faults.append(Fault("the bound is not a number", path))
         if not limit.sums:
-            found.append(Fault("no sum to limit", path, expected="one sum at least"))
+            faults.append(Fault("no sum to limit", path, expected="one sum at least"))
         for k, part in enumerate(limit.sums):
-            found += _sum_faults(part, options, f"{path}.sums.{k}")
-    return found
+            faults += _sum_faults(part, options, f"{path}.sums.{k}")
+    return faults
 
 
-def _sum_faults(whole: Sum, options: tuple[int, ...], path: str) -> list[Fault]:
-    found: list[Fault] = []
-    if not math.isfinite(whole.constant):
-        found.append(Fault("the constant is not finite", path))
+def _sum_faults(tables: Sum, options: tuple[int, ...], path: str) -> list[Fault]:
+    faults: list[Fault] = []
+    if not math.isfinite(tables.constant):
+        faults.append(Fault("the constant is not finite", path))
     n = len(options)
-    for k, (decisions, values) in enumerate(whole.terms):
+    for k, (decisions, values) in enumerate(tables.terms):
         place = f"{path}.terms.{k}"
         rising = all(a < b for a, b in itertools.pairwise(decisions))
         if not rising or (decisions and not 0 <= decisions[0] <= decisions[-1] < n):
-            found.append(
+            faults.append(
                 Fault(f"decisions {decisions}", place, expected=f"ascending, of 0 to {n - 1}")
             )
         elif values.shape != tuple(options[i] for i in decisions):
             shape = tuple(options[i] for i in decisions)
-            found.append(Fault(f"a table of shape {values.shape}", place, expected=f"{shape}"))
-    if not found and whole.terms:
-        # All tables at once: one look at each would take longer than to solve a large problem.
-        flat = np.concatenate([t.values.reshape(-1) for t in whole.terms])
+            faults.append(Fault(f"a table of shape {values.shape}", place, expected=f"{shape}"))
+    if not faults and tables.terms:
+        # All tables at once: separate checks would take longer than solving a large problem.
+        flat = np.concatenate([t.values.reshape(-1) for t in tables.terms])
         if np.any(np.isnan(flat) | (flat == -np.inf)):
-            found += [
+            faults += [
                 Fault("a table holds NaN or -inf", f"{path}.terms.{k}", expected="numbers or +inf")
-                for k, t in enumerate(whole.terms)
+                for k, t in enumerate(tables.terms)
                 if np.any(np.isnan(t.values) | (t.values == -np.inf))
             ]
-    return found
+    return faults

@@ -1,8 +1,9 @@
-"""The problem as a linear programme with whole columns.
+"""Choice problem as an integer linear programme.
 
-A column an option, one of each decision to be chosen; a table over several decisions gets a column
-a combination, whose sums over all but one decision are that decision's columns (the local polytope:
-Wainwright and Jordan, Graphical Models, Exponential Families, and Variational Inference, 2008).
+There is one 0/1 column per option, exactly one of which is selected per decision. A table over
+several decisions has one column per combination, whose sums over all but one decision equal that
+decision's columns (the local polytope: Wainwright and Jordan, Graphical Models, Exponential
+Families, and Variational Inference, 2008).
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ import math
 
 import numpy as np
 
-from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.matrix import Solved
 from perfmodel.optimise.programme import Index, MilpModel
 from perfmodel.search.exact.incumbent import ChoiceIncumbent
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Factor, Reduced
 
-#: Size to which the objective is brought: HiGHS takes a gap of 1e-6 for none.
+#: Scale of the objective: HiGHS treats an absolute gap of 1e-6 as zero.
 SIZE = 1e5
 
 
 class ChoiceMilp:
-    """A reduced problem as a programme.
+    """Integer programme of a reduced problem.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ChoiceMilp:
         self.x = self.model.variables(
             "option", self.decision.shape, cost=p.cost[at] * scale, integer=True
         )
-        #: Of each decision one option: ``sum over k of x[i, k] = 1``.
+        #: One option per decision: ``sum over k of x[i, k] = 1``.
         self.model.require_all(
             "one", (self.x, 1.0, self.decision), low=np.ones(len(p.count)), high=1.0
         )
@@ -53,9 +53,9 @@ class ChoiceMilp:
         self._limits(np.concatenate([x for x, _ in used]), np.concatenate([w for _, w in used]))
 
     def _combinations(self, f: Factor) -> tuple[Index, Floats]:
-        """Add the columns of a table, and return them with what they use.
+        """Add the columns y of a table, and return them with their use of each row.
 
-        Those that have option k of decision i are taken as often as it: ``sum of y = x[i, k]``.
+        For option k of decision i the combinations satisfy ``sum of y = x[i, k]``.
         """
         places = np.argwhere(np.isfinite(f.cost))
         spots = tuple(places.T)
@@ -68,14 +68,14 @@ class ChoiceMilp:
         return y, f.weights[spots]
 
     def _limits(self, columns: Index, weights: Floats) -> None:
-        """What is taken uses no more of a row than there is: ``sum of w[c, r] x[c] <= room[r]``."""
+        """Add the limit rows ``sum of w[c, r] x[c] <= room[r]``."""
         self.first = len(self.model.rows)
         column, row = np.nonzero(weights)
         terms = columns[column], weights[column, row], row
         self.model.require_all("limit", terms, high=self.p.room)
 
     def local(self, values: Floats) -> Ints:
-        """Return the choice of a solution: of each decision the largest column."""
+        """Return the choice of a solution: the largest column of each decision."""
         out: Ints = np.zeros(len(self.p.count), dtype=np.int64)
         # Ascending by value, so that the largest of each decision is written last.
         order = np.argsort(values[self.x], kind="stable")
@@ -83,45 +83,45 @@ class ChoiceMilp:
         return out
 
     def prices(self, solved: Solved) -> Floats:
-        """Return the duals of the limits' rows, 0 at least, shape (rows,)."""
+        """Return the non-negative duals of the limit rows, shape (rows,)."""
         return np.maximum(-solved.prices[self.first :], 0.0)
 
     def forbid(self, local: Ints) -> None:
-        """Take one choice out: ``sum of x[i, local[i]] <= n - 1``."""
+        """Exclude one choice: ``sum of x[i, local[i]] <= n - 1``."""
         columns = self.x[local[self.decision] == self.option]
         self.model.require_all("forbidden", (columns[None], 1.0), high=len(local) - 1.0)
 
 
-def by_programme(p: Reduced, incumbent: ChoiceIncumbent, deadline: Deadline, gap: float) -> float:
-    """Improve an incumbent with a solver; return a lower bound.
+def by_programme(p: Reduced, incumbent: ChoiceIncumbent) -> float:
+    """Improve an incumbent with a MILP solver, and return a lower bound.
 
-    A solution may exceed a row by the solver's tolerance. Such a choice is cut off and the rest
-    solved again, so that what is proved is proved of the limits as they are.
+    A solution may exceed a row by the solver's tolerance. Such a choice is cut off and the
+    programme solved again, so that the proof holds for the exact limits.
 
     Returns
     -------
     float
-        Infinite where no choice is left that is better than the incumbent.
+        Infinite if no remaining choice is better than the incumbent.
     """
     spread = float(np.where(np.isfinite(p.cost), p.cost, 0.0).max(initial=0.0)) - float(
         p.cost.min(initial=0.0)
     )
-    for f in p.factors:
-        spread += float(np.ptp(f.cost[np.isfinite(f.cost)]))
+    for factor in p.factors:
+        spread += float(np.ptp(factor.cost[np.isfinite(factor.cost)]))
     lines = ChoiceMilp(p, SIZE / (spread * max(1, len(p.count)) or 1.0))
     bound = -math.inf
     while True:
-        solved = lines.model.solve(deadline, gap=gap)
+        solved = lines.model.solve(incumbent.deadline, gap=incumbent.gap)
         incumbent.work["nodes"] += solved.work.get("nodes", 0)
         if solved.status == "infeasible":
             return math.inf
-        # Choices that were cut off do not count, so a later bound may be better.
+        # Excluded choices are infeasible, so a later bound may be better.
         bound = max(bound, solved.bound / lines.scale + p.constant)
         if solved.solution is None:
             return bound
         local = lines.local(solved.solution)
         choice = p.choices(local[None])
         incumbent.offer_all(choice)
-        if incumbent.problem.feasible(choice[0].tolist()) or deadline.passed():
+        if incumbent.problem.feasible(choice[0].tolist()) or incumbent.deadline.passed():
             return bound
         lines.forbid(local)

@@ -1,9 +1,10 @@
-"""A problem made small before it is solved: what cannot matter is taken out, exactly.
+"""Exact presolve of a choice problem: removal of options, decisions and rows without effect.
 
-Forbidden and dominated options go, decisions with one option left are folded into the constants,
-rows that can never be exceeded or that another row implies are dropped. An option is dominated
-where another of the same decision is at least as good in the objective and in every row, whatever
-the other decisions do (Kellerer, Pferschy and Pisinger, Knapsack Problems, 2004, section 11.2).
+Forbidden and dominated options are removed, decisions with a single option are folded into the
+constants, and rows that cannot be exceeded or are implied by another row are dropped. An option is
+dominated if another option of the same decision is at least as good in the objective and in every
+row, for all choices of the other decisions (Kellerer, Pferschy and Pisinger, Knapsack Problems,
+2004, section 11.2).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 
 class NoChoice(Exception):
-    """A reduction found that no choice keeps the limits."""
+    """Raised when a reduction proves that no choice satisfies the limits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +32,10 @@ class Factor:
     Attributes
     ----------
     scope
-        Places of the decisions in `Reduced`, ascending.
-    cost : ndarray, an axis a decision
+        Indices of the decisions in `Reduced`, ascending.
+    cost : ndarray, one axis per decision
         Infinite where forbidden.
-    weights : ndarray, an axis a decision and one over the rows
+    weights : ndarray, one axis per decision and one over the rows
         0 where forbidden.
     """
 
@@ -45,32 +46,34 @@ class Factor:
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """What is left to decide: n decisions of at most K options, R rows.
+    """A reduced problem: n decisions of at most K options, R rows.
+
+    Minimise the sum of costs, subject to sum of weights <= room in every row.
 
     Attributes
     ----------
     count : ndarray of int, shape (n,)
-        Options of each decision, 2 at least.
+        Number of options of each decision, at least 2.
     cost : ndarray, shape (n, K)
         Infinite beyond `count`.
     weights : ndarray, shape (n, K, R)
-        What an option uses of each row, 0 at least and 0 for some option; scaled.
+        Scaled use of each row by an option, at least 0, and 0 for some option of each decision.
     factors
         Tables over several decisions.
     room : ndarray, shape (R,)
-        Bounds less what is fixed, plus the slack of rounding; scaled.
+        Bounds minus the use of fixed options, plus the rounding tolerance; scaled.
     scale : ndarray, shape (R,)
-        A row's unit in the problem's own.
+        Unit of each scaled row, in the unit of the problem.
     limit : ndarray of int, shape (R,)
-        Which limit of the problem a row is of.
+        Index of the problem's limit that a row belongs to.
     constant
-        Objective of what is fixed.
+        Objective of the fixed options.
     members, leader : ndarray of int, shape (M,)
-        Decisions of the problem that are still open, and the place here that decides each.
+        Open decisions of the problem, and the reduced decision that determines each.
     option : ndarray of int, shape (M, K)
-        Options of the problem that the options here stand for.
+        Options of the problem for each reduced option.
     base : ndarray of int, shape (decisions of the problem,)
-        A choice of the problem, right where fixed.
+        Choice of the problem, valid for the fixed decisions.
     """
 
     count: Ints
@@ -88,28 +91,28 @@ class Reduced:
 
     @property
     def valid(self) -> Mask:
-        """Which places of the padded tables are options, shape (n, K)."""
+        """Mask of the valid options in the padded tables, shape (n, K)."""
         places: Ints = np.arange(self.cost.shape[1], dtype=np.int64)
         return places < self.count[:, None]
 
     @property
     def size(self) -> float:
-        """Magnitude of the objective, for rounding."""
+        """Magnitude of the objective, as the reference of rounding errors."""
         finite = np.where(np.isfinite(self.cost), np.abs(self.cost), 0.0)
         total = abs(self.constant) + float(finite.max(axis=1, initial=0.0).sum())
-        for f in self.factors:
-            total += float(np.abs(f.cost[np.isfinite(f.cost)]).max(initial=0.0))
+        for factor in self.factors:
+            total += float(np.abs(factor.cost[np.isfinite(factor.cost)]).max(initial=0.0))
         return total
 
     def choices(self, local: Ints) -> Ints:
-        """Return choices of the problem for rows of options here, shape (N, n)."""
+        """Return choices of the problem for rows of reduced options, shape (N, n)."""
         out: Ints = np.repeat(self.base[None], len(local), axis=0)
         if len(self.members):
             out[:, self.members] = self.option[np.arange(len(self.members)), local[:, self.leader]]
         return out
 
     def keeping(self, keep: Mask) -> Reduced:
-        """Return the problem with some options only.
+        """Return the problem restricted to a subset of options.
 
         Parameters
         ----------
@@ -118,64 +121,56 @@ class Reduced:
         Raises
         ------
         NoChoice
-            A decision loses its last option.
+            A decision has no option left.
         """
         return _tidy(_restricted(self, keep & self.valid))
 
 
 def reduce_problem(problem: ChoiceProblem, deadline: Deadline | None = None) -> Reduced:
-    """Return what is left of a problem.
+    """Return the reduced form of a problem.
+
+    Every sum of a limit with a bound is a row. Tables have the objective and the rows on their
+    last axis, in this order.
 
     Raises
     ------
     NoChoice
-        No choice keeps the limits, as the reductions show.
+        The reductions prove that no choice satisfies the limits.
     OutOfTimeError
-        The deadline passed before.
+        The deadline passed before the reduction was complete.
     """
     options = np.array(problem.options, dtype=np.int64)
     n, width = len(options), int(options.max(initial=1))
-    rows = [
-        (i, s)
-        for i, (limit, sums) in enumerate(zip(problem.limits, problem.packed_limits, strict=True))
-        for s in sums
-        if limit.bound < math.inf
-    ]
-    every = [(0, problem.packed)] + [
-        (r + 1, s) for r, (_, s) in enumerate(rows)
-    ]  # what is forbidden in a sum without a bound is forbidden all the same
-    every += [
-        (-1, s)
-        for limit, sums in zip(problem.limits, problem.packed_limits, strict=True)
-        if limit.bound == math.inf
-        for s in sums
-    ]
+    sums = [(i, packed) for i, each in enumerate(problem.packed_limits) for packed in each]
+    rows = [(i, packed) for i, packed in sums if problem.limits[i].bound < math.inf]
+    placed = [(0, problem.packed), *((r, packed) for r, (_, packed) in enumerate(rows, start=1))]
+    # A forbidden entry applies even in a sum without a bound, which has no position.
+    placed += [(-1, packed) for i, packed in sums if problem.limits[i].bound == math.inf]
     block: Floats = np.zeros((n, width, len(rows) + 1))
     block[np.arange(width) >= options[:, None], 0] = np.inf
     shared: dict[tuple[int, ...], Floats] = {}
     constants: Floats = np.zeros(len(rows) + 1)
-    for place, packed in every:
+    for position, packed in placed:
         if deadline is not None:
             deadline.check("the problem was being reduced")
         if not math.isfinite(packed.constant):
             raise NoChoice
-        if place >= 0:
-            constants[place] += packed.constant
+        if position >= 0:
+            constants[position] += packed.constant
         if len(packed.owner):
-            wide = packed.block.shape[1]
-            _add(block[:, :wide], packed.owner, packed.block, place)
+            _add(block[:, : packed.block.shape[1]], packed.owner, packed.block, position)
         for scope, values in packed.shared.items():
-            held = shared.setdefault(scope, np.zeros((*values.shape, len(rows) + 1)))
-            _add(held[None], np.zeros(1, dtype=np.int64), values[None], place)
-    slack = problem.slack()
+            merged = shared.setdefault(scope, np.zeros((*values.shape, len(rows) + 1)))
+            _add(merged[None], np.zeros(1, dtype=np.int64), values[None], position)
     limit: Ints = np.array([i for i, _ in rows], dtype=np.int64)
-    bounds: Floats = np.array([problem.limits[i].bound for i, _ in rows]) + slack[limit]
+    bounds: Floats = np.array([problem.limits[i].bound for i, _ in rows]) + problem.slack()[limit]
     start = Reduced(
         count=options,
         cost=block[:, :, 0].copy(),
         weights=block[:, :, 1:].copy(),
         factors=tuple(
-            Factor(scope, t[..., 0].copy(), t[..., 1:].copy()) for scope, t in shared.items()
+            Factor(scope, table[..., 0].copy(), table[..., 1:].copy())
+            for scope, table in shared.items()
         ),
         room=bounds - constants[1:],
         scale=np.ones(len(rows)),
@@ -189,160 +184,171 @@ def reduce_problem(problem: ChoiceProblem, deadline: Deadline | None = None) -> 
     return _scaled(_tidy(_restricted(start, start.valid)))
 
 
-def _add(block: Floats, owner: Ints, values: Floats, place: int) -> None:
-    """Add tables of a sum at a place of the last axis; what is forbidden goes to the objective."""
+def _add(block: Floats, owner: Ints, values: Floats, position: int) -> None:
+    """Add tables to one position of the last axis; forbidden entries go to the objective."""
     allowed = np.isfinite(values)
-    at = block[owner]
-    if place > 0:
-        at[..., place] += np.where(allowed, values, 0.0)
-        # Beyond the options of a decision the block is infinite already, so that adds nothing.
-        at[..., 0] += np.where(allowed, 0.0, np.inf)
-    elif place == 0:
-        at[..., 0] += values
-    else:
-        at[..., 0] += np.where(allowed, 0.0, np.inf)
-    block[owner] = at
+    sums = block[owner]
+    # Beyond the options of a decision the block is already infinite, so adding has no effect.
+    sums[..., 0] += values if position == 0 else np.where(allowed, 0.0, np.inf)
+    if position > 0:
+        sums[..., position] += np.where(allowed, values, 0.0)
+    block[owner] = sums
 
 
-def _restricted(p: Reduced, keep: Mask) -> Reduced:
-    """Keep some options; decisions with one left are folded into the rest."""
+class _TableSums:
+    """Accumulator of tables: those over one decision are added to its costs and weights.
+
+    Parameters
+    ----------
+    place
+        New index of each remaining decision.
+    """
+
+    def __init__(self, cost: Floats, weights: Floats, place: Ints) -> None:
+        self.cost, self.weights, self.place = cost, weights, place
+        self.factors: dict[tuple[int, ...], Factor] = {}
+
+    def add(self, factor: Factor) -> None:
+        """Add a table over one decision or several."""
+        cost, weights = factor.cost, factor.weights
+        if len(factor.scope) == 1:
+            (decision,) = factor.scope
+            self.cost[decision, : len(cost)] += cost
+            self.weights[decision, : len(cost)] += weights
+            return
+        scope = tuple(self.place[list(factor.scope)].tolist())
+        earlier = self.factors.get(scope)
+        if earlier is not None:
+            cost, weights = cost + earlier.cost, weights + earlier.weights
+        self.factors[scope] = Factor(scope, cost, weights)
+
+
+def _restricted(reduced: Reduced, keep: Mask) -> Reduced:
+    """Restrict the options, and fold decisions with a single option into the constants."""
     count: Ints = keep.sum(axis=1, dtype=np.int64)
     if np.any(count == 0):
         raise NoChoice
-    n = len(count)
     width = int(count.max(initial=1))
+    # The remaining options of each decision come first, in their order.
     order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
-    line = np.arange(n)[:, None]
+    line = np.arange(len(count))[:, None]
     inside = np.arange(width) < count[:, None]
-    cost: Floats = np.where(inside, p.cost[line, order], np.inf)
-    weights: Floats = np.where(inside[:, :, None], p.weights[line, order], 0.0)
-    option = p.option[np.arange(len(p.members))[:, None], order[p.leader]]
-    fixed = count == 1
-    gone = np.flatnonzero(fixed)
-    constant = p.constant + float(cost[gone, 0].sum())
-    room: Floats = p.room - weights[gone, 0].sum(axis=0)
-    base = p.base.copy()
-    ends = fixed[p.leader]
-    base[p.members[ends]] = option[ends, 0]
-    place = np.cumsum(~fixed) - 1
-    factors: dict[tuple[int, ...], Factor] = {}
-    for f in p.factors:
-        pick = np.ix_(*(order[i, : count[i]] for i in f.scope))
-        table, use = f.cost[pick], f.weights[pick]
-        stays = tuple(i for i in f.scope if not fixed[i])
-        table = table.reshape([count[i] for i in stays])
-        use = use.reshape([*(count[i] for i in stays), len(room)])
-        if not stays:
-            constant += float(table)
-            room = room - use
-        elif len(stays) == 1:
-            i, k = stays[0], int(count[stays[0]])
-            cost[i, :k] += table
-            weights[i, :k] += use
+    cost: Floats = np.where(inside, reduced.cost[line, order], np.inf)
+    weights: Floats = np.where(inside[:, :, None], reduced.weights[line, order], 0.0)
+    fixed, remaining = count == 1, count > 1
+    constant = reduced.constant + float(cost[fixed, 0].sum())
+    room: Floats = reduced.room - weights[fixed, 0].sum(axis=0)
+    place = np.cumsum(remaining) - 1
+    tables = _TableSums(cost, weights, place)
+    for factor in reduced.factors:
+        table = _without_fixed(factor, order, count)
+        if table.scope:
+            tables.add(table)
         else:
-            scope = tuple(int(place[i]) for i in stays)
-            held = factors.get(scope)
-            if held is not None:
-                table, use = table + held.cost, use + held.weights
-            factors[scope] = Factor(scope, table, use)
+            constant += float(table.cost)
+            room = room - table.weights
     if not math.isfinite(constant):
         raise NoChoice
-    left = ~fixed
+    members, leader = reduced.members, reduced.leader
+    option = reduced.option[np.arange(len(members))[:, None], order[leader]]
+    closed, undecided = fixed[leader], remaining[leader]
+    base = reduced.base.copy()
+    base[members[closed]] = option[closed, 0]
     return replace(
-        p,
-        count=count[left],
-        cost=cost[left],
-        weights=weights[left],
+        reduced,
+        count=count[remaining],
+        cost=cost[remaining],
+        weights=weights[remaining],
         constant=constant,
-        factors=tuple(factors.values()),
+        factors=tuple(tables.factors.values()),
         room=room,
         base=base,
-        members=p.members[~ends],
-        leader=place[p.leader[~ends]],
-        option=option[~ends],
+        members=members[undecided],
+        leader=place[leader[undecided]],
+        option=option[undecided],
     )
 
 
-def _tidy(p: Reduced) -> Reduced:
-    """Reduce until nothing changes."""
+def _without_fixed(factor: Factor, order: Ints, count: Ints) -> Factor:
+    """Return a table over the remaining options, without the axes of fixed decisions."""
+    entries = np.ix_(*(order[i, : count[i]] for i in factor.scope))
+    scope = tuple(i for i in factor.scope if count[i] > 1)
+    shape = [count[i] for i in scope]
+    weights = factor.weights[entries].reshape([*shape, factor.weights.shape[-1]])
+    return Factor(scope, factor.cost[entries].reshape(shape), weights)
+
+
+def _tidy(reduced: Reduced) -> Reduced:
+    """Apply the reductions until a fixed point."""
     while True:
-        p = _needed_rows(_shifted(p))
-        keep = np.isfinite(p.cost)
-        for f in p.factors:
-            for axis, i in enumerate(f.scope):
-                others = tuple(a for a in range(len(f.scope)) if a != axis)
-                keep[i, : p.count[i]] &= np.isfinite(f.cost).any(axis=others)
-        keep &= ~_dominated(p)
-        if not np.array_equal(keep, p.valid) or np.any(p.count == 1):
-            p = _restricted(p, keep)
+        reduced = _needed_rows(_shifted(reduced))
+        keep = np.isfinite(reduced.cost)
+        for factor in reduced.factors:
+            for axis, i in enumerate(factor.scope):
+                others = tuple(a for a in range(len(factor.scope)) if a != axis)
+                keep[i, : reduced.count[i]] &= np.isfinite(factor.cost).any(axis=others)
+        keep &= ~_dominated(reduced)
+        if not np.array_equal(keep, reduced.valid) or np.any(reduced.count == 1):
+            reduced = _restricted(reduced, keep)
             continue
-        same = next((f for f in p.factors if _one_to_one(f)), None)
+        same = next((factor for factor in reduced.factors if _one_to_one(factor)), None)
         if same is None:
-            return p
-        p = _merged(p, same)
+            return reduced
+        reduced = _merged(reduced, same)
 
 
-def _one_to_one(f: Factor) -> bool:
-    """Tell whether a table over two decisions leaves each option one partner."""
-    if len(f.scope) != 2:
+def _one_to_one(factor: Factor) -> bool:
+    """Return whether a table over two decisions allows each option exactly one partner."""
+    if len(factor.scope) != 2:
         return False
-    allowed = np.isfinite(f.cost)
+    allowed = np.isfinite(factor.cost)
     return bool(np.all(allowed.sum(axis=0) == 1) and np.all(allowed.sum(axis=1) == 1))
 
 
-def _merged(p: Reduced, same: Factor) -> Reduced:
-    """Let the first decision of a one-to-one table decide the second."""
-    a, b = same.scope
-    k = int(p.count[a])
+def _merged(reduced: Reduced, same: Factor) -> Reduced:
+    """Merge the second decision of a one-to-one table into the first."""
+    first, second = same.scope
+    k = int(reduced.count[first])
+    # Option of the second decision that each option of the first allows.
     partner = np.isfinite(same.cost).argmax(axis=1)
-    cost, weights, option = p.cost.copy(), p.weights.copy(), p.option.copy()
+    cost, weights, option = reduced.cost.copy(), reduced.weights.copy(), reduced.option.copy()
     rows = np.arange(k)
-    cost[a, :k] += cost[b, partner] + same.cost[rows, partner]
-    weights[a, :k] += weights[b, partner] + same.weights[rows, partner]
-    follows = p.leader == b
+    cost[first, :k] += cost[second, partner] + same.cost[rows, partner]
+    weights[first, :k] += weights[second, partner] + same.weights[rows, partner]
+    follows = reduced.leader == second
     option[follows, :k] = option[np.ix_(follows, partner)]
-    leader = np.where(follows, a, p.leader)
-    leader -= leader > b
-    factors: dict[tuple[int, ...], Factor] = {}
-    for f in p.factors:
-        if f is same:
-            continue
-        if b in f.scope:
-            f = _renamed(f, a, b, partner)
-        if len(f.scope) == 1:
-            cost[a, :k] += f.cost
-            weights[a, :k] += f.weights
-            continue
-        scope = tuple(i - (i > b) for i in f.scope)
-        held = factors.get(scope)
-        table, use = f.cost, f.weights
-        if held is not None:
-            table, use = table + held.cost, use + held.weights
-        factors[scope] = Factor(scope, table, use)
-    left = np.arange(len(p.count)) != b
+    leader = np.where(follows, first, reduced.leader)
+    leader -= leader > second
+    numbers = np.arange(len(reduced.count))
+    remaining = numbers != second
+    tables = _TableSums(cost, weights, numbers - (numbers > second))
+    for factor in reduced.factors:
+        if factor is not same:
+            concerned = second in factor.scope
+            tables.add(_substituted(factor, first, second, partner) if concerned else factor)
     return replace(
-        p,
-        count=p.count[left],
-        cost=cost[left],
-        weights=weights[left],
-        factors=tuple(factors.values()),
+        reduced,
+        count=reduced.count[remaining],
+        cost=cost[remaining],
+        weights=weights[remaining],
+        factors=tuple(tables.factors.values()),
         leader=leader,
         option=option,
     )
 
 
-def _renamed(f: Factor, a: int, b: int, partner: Ints) -> Factor:
-    """Return a table with a in the place of b, whose option is that of a's."""
-    axis = f.scope.index(b)
-    cost, weights = np.take(f.cost, partner, axis), np.take(f.weights, partner, axis)
-    if a in f.scope:
-        other = f.scope.index(a)
-        # The diagonal goes to the end: before the rows in the weights.
+def _substituted(factor: Factor, first: int, second: int, partner: Ints) -> Factor:
+    """Return a table over `first` instead of `second`, whose option is the first's partner."""
+    axis = factor.scope.index(second)
+    cost, weights = np.take(factor.cost, partner, axis), np.take(factor.weights, partner, axis)
+    if first in factor.scope:
+        other = factor.scope.index(first)
+        # np.diagonal appends its axis, in the weights after the rows axis.
         cost = np.diagonal(cost, 0, other, axis)
         weights = np.moveaxis(np.diagonal(weights, 0, other, axis), -1, -2)
-        scope = (*(i for i in f.scope if i not in (a, b)), a)
+        scope = (*(i for i in factor.scope if i not in (first, second)), first)
     else:
-        scope = tuple(a if i == b else i for i in f.scope)
+        scope = tuple(first if i == second else i for i in factor.scope)
     order = np.argsort(scope)
     return Factor(
         tuple(sorted(scope)),
@@ -351,118 +357,121 @@ def _renamed(f: Factor, a: int, b: int, partner: Ints) -> Factor:
     )
 
 
-def _shifted(p: Reduced) -> Reduced:
-    """Take the least use of every decision out of the rows."""
-    if not len(p.count):
-        return p
-    outside = ~p.valid
-    least: Floats = np.where(outside[:, :, None], np.inf, p.weights).min(axis=1)
-    weights: Floats = np.where(outside[:, :, None], 0.0, p.weights - least[:, None, :])
-    return replace(p, weights=weights, room=p.room - least.sum(axis=0))
+def _shifted(reduced: Reduced) -> Reduced:
+    """Move the minimum use of every decision from the weights to the rooms."""
+    if not len(reduced.count):
+        return reduced
+    outside = ~reduced.valid
+    least: Floats = np.where(outside[:, :, None], np.inf, reduced.weights).min(axis=1)
+    weights: Floats = np.where(outside[:, :, None], 0.0, reduced.weights - least[:, None, :])
+    return replace(reduced, weights=weights, room=reduced.room - least.sum(axis=0))
 
 
-def _needed_rows(p: Reduced) -> Reduced:
-    """Drop rows that nothing exceeds, and those that another row of the same limit implies."""
-    if not len(p.room):
-        return p
-    most: Floats = p.weights.max(axis=1, initial=0.0).sum(axis=0)
-    least: Floats = np.zeros(len(p.room))
-    for f in p.factors:
-        axes = tuple(range(len(f.scope)))
-        most = most + f.weights.max(axis=axes)
-        least = least + f.weights.min(axis=axes)
-    tiny = 1e-13 * np.maximum(most - least, np.abs(p.room))
-    if np.any(least > p.room + tiny):
+def _needed_rows(reduced: Reduced) -> Reduced:
+    """Drop rows that cannot be exceeded, and those that another row of the same limit implies.
+
+    Bounds on the use of a row are the sums of the extremes of its tables.
+    """
+    if not len(reduced.room):
+        return reduced
+    most: Floats = reduced.weights.max(axis=1, initial=0.0).sum(axis=0)
+    least: Floats = np.zeros(len(reduced.room))
+    for factor in reduced.factors:
+        axes = tuple(range(len(factor.scope)))
+        most = most + factor.weights.max(axis=axes)
+        least = least + factor.weights.min(axis=axes)
+    tiny = 1e-13 * np.maximum(most - least, np.abs(reduced.room))
+    if np.any(least > reduced.room + tiny):
         raise NoChoice
-    keep = most > p.room
-    for s in np.flatnonzero(keep).tolist():
-        if not keep[s]:
-            continue
-        others = np.flatnonzero(keep & (p.limit == p.limit[s]))
-        others = others[others != s]
-        if not len(others):
-            continue
-        apart: Floats = (p.weights[:, :, others] - p.weights[:, :, [s]]).max(axis=1)
-        over: Floats = apart.sum(axis=0)
-        for f in p.factors:
-            gap = f.weights[..., others] - f.weights[..., [s]]
-            over = over + gap.max(axis=tuple(range(len(f.scope))))
-        keep[others[over <= p.room[others] - p.room[s]]] = False
+    keep = most > reduced.room
+    for row in np.flatnonzero(keep).tolist():
+        if keep[row]:
+            others = np.flatnonzero(keep & (reduced.limit == reduced.limit[row]))
+            others = others[others != row]
+            if len(others):
+                keep[others[_implied(reduced, row, others)]] = False
     if np.all(keep):
-        return p
+        return reduced
     return replace(
-        p,
-        weights=p.weights[:, :, keep],
-        room=p.room[keep],
-        scale=p.scale[keep],
-        limit=p.limit[keep],
-        factors=tuple(replace(f, weights=f.weights[..., keep]) for f in p.factors),
+        reduced,
+        weights=reduced.weights[:, :, keep],
+        room=reduced.room[keep],
+        scale=reduced.scale[keep],
+        limit=reduced.limit[keep],
+        factors=tuple(replace(f, weights=f.weights[..., keep]) for f in reduced.factors),
     )
 
 
-def _dominated(p: Reduced) -> Mask:
-    """Tell which options others make superfluous, shape (n, K); of equals the first stays."""
-    n, width = p.cost.shape
-    out: Mask = np.zeros((n, width), dtype=np.bool_)
-    rows = len(p.room)
-    shared = {i for f in p.factors for i in f.scope}
-    worse: dict[int, Floats] = {}
-    for f in p.factors:
-        for axis, i in enumerate(f.scope):
-            gain = _advantage(f, axis)
-            worse[i] = worse[i] + gain if i in worse else gain
-    single = np.array([i not in shared for i in range(n)], dtype=np.bool_)
-    for a in range(width):
-        for b in range(width):
-            if a == b:
-                continue
-            # Does a make b superfluous?
-            better: Mask = single & (p.cost[:, a] <= p.cost[:, b]) & np.isfinite(p.cost[:, b])
-            for r in range(rows):
-                better &= p.weights[:, a, r] <= p.weights[:, b, r]
-            if a > b:
-                equal = (p.cost[:, a] == p.cost[:, b]) & np.all(
-                    p.weights[:, a] == p.weights[:, b], axis=1
-                )
-                better &= ~equal
-            out[:, b] |= better
-    for i, gain in worse.items():
-        k = int(p.count[i])
+def _implied(reduced: Reduced, row: int, others: Ints) -> Mask:
+    """Return which other rows one row implies.
+
+    It implies another if ``max(use_other - use_row) <= room_other - room_row`` over all choices,
+    where the sum of the maxima of the tables bounds the maximum.
+    """
+    gap: Floats = reduced.weights[:, :, others] - reduced.weights[:, :, [row]]
+    excess: Floats = gap.max(axis=1).sum(axis=0)
+    for factor in reduced.factors:
+        table_gap = factor.weights[..., others] - factor.weights[..., [row]]
+        excess = excess + table_gap.max(axis=tuple(range(len(factor.scope))))
+    return excess <= reduced.room[others] - reduced.room[row]
+
+
+def _dominated(reduced: Reduced) -> Mask:
+    """Return the mask of dominated options, shape (n, K); of equal options the first remains.
+
+    Option a dominates option b of the same decision if, in the objective and in every row,
+    ``own_a - own_b + sum over tables of max(table_a - table_b) <= 0``, where the maximum is over
+    the options of the table's other decisions.
+    """
+    excess: dict[int, Floats] = {}
+    for factor in reduced.factors:
+        for axis, i in enumerate(factor.scope):
+            excess[i] = excess.get(i, 0.0) + _excess(factor, axis)
+    # Axes (n, a, b): whether a dominates b.
+    cost, weights = reduced.cost, reduced.weights
+    better: Mask = (cost[:, :, None] <= cost[:, None]) & np.isfinite(cost)[:, None]
+    for use in np.moveaxis(weights, 2, 0):
+        better &= use[:, :, None] <= use[:, None]
+    for i, in_tables in excess.items():
+        k = int(reduced.count[i])
         with np.errstate(invalid="ignore"):
-            own: Floats = p.cost[i, :k, None] - p.cost[i, None, :k]
-        total = gain.copy()
+            own: Floats = cost[i, :k, None] - cost[i, None, :k]
+        total = in_tables.copy()
         total[:, :, 0] += np.where(np.isnan(own), 0.0, own)
-        total[:, :, 1:] += p.weights[i, :k, None] - p.weights[i, None, :k]
-        better = np.all(total <= 0.0, axis=2)
-        np.fill_diagonal(better, False)
-        mutual = better & better.T & (np.arange(k)[:, None] > np.arange(k))
-        out[i, :k] |= (better & ~mutual).any(axis=0)
-    return out
+        total[:, :, 1:] += weights[i, :k, None] - weights[i, None, :k]
+        better[i] = False
+        better[i, :k, :k] = np.all(total <= 0.0, axis=2)
+    # Of two equal options only the first dominates, and none dominates itself.
+    alike = better & better.transpose(0, 2, 1)
+    better &= ~(alike & np.tri(better.shape[1], dtype=np.bool_))
+    return np.logical_or.reduce(better, axis=1)
 
 
-def _advantage(f: Factor, axis: int) -> Floats:
-    """Return how much worse a is than b at most, shape (a, b, 1 + rows)."""
-    cost = np.moveaxis(f.cost, axis, 0).reshape(f.cost.shape[axis], -1)
-    use = np.moveaxis(f.weights, axis, 0).reshape(*cost.shape, f.weights.shape[-1])
+def _excess(factor: Factor, axis: int) -> Floats:
+    """Return the maximum excess of option a over option b, shape (a, b, 1 + rows).
+
+    The maximum is over the options of the other decisions that are allowed with option b.
+    """
+    cost = np.moveaxis(factor.cost, axis, 0).reshape(factor.cost.shape[axis], -1)
+    use = np.moveaxis(factor.weights, axis, 0).reshape(*cost.shape, factor.weights.shape[-1])
     forbidden = np.isinf(cost)
     with np.errstate(invalid="ignore"):
         gap: Floats = cost[:, None] - cost[None]
-    free = forbidden[None] | np.zeros_like(gap, dtype=np.bool_)
-    gap = np.where(free, -np.inf, gap)
-    over: Floats = np.where(free[..., None], -np.inf, use[:, None] - use[None])
-    return np.concatenate((gap.max(axis=2)[..., None], over.max(axis=2)), axis=2)
+    gap = np.where(forbidden, -np.inf, gap)
+    use_gap: Floats = np.where(forbidden[..., None], -np.inf, use[:, None] - use[None])
+    return np.concatenate((gap.max(axis=2)[..., None], use_gap.max(axis=2)), axis=2)
 
 
-def _scaled(p: Reduced) -> Reduced:
-    """Give every row a size near one, so that a solver's absolute tolerances mean the same."""
-    size: Floats = p.weights.max(axis=(0, 1), initial=0.0)
-    for f in p.factors:
-        size = np.maximum(size, np.abs(f.weights).max(axis=tuple(range(len(f.scope)))))
+def _scaled(reduced: Reduced) -> Reduced:
+    """Scale every row to a maximum weight of 1, as the solver's tolerances are absolute."""
+    size: Floats = reduced.weights.max(axis=(0, 1), initial=0.0)
+    for factor in reduced.factors:
+        size = np.maximum(size, np.abs(factor.weights).max(axis=tuple(range(len(factor.scope)))))
     size = np.where(size > 0.0, size, 1.0)
     return replace(
-        p,
-        weights=p.weights / size,
-        room=p.room / size,
-        scale=p.scale * size,
-        factors=tuple(replace(f, weights=f.weights / size) for f in p.factors),
+        reduced,
+        weights=reduced.weights / size,
+        room=reduced.room / size,
+        scale=reduced.scale * size,
+        factors=tuple(replace(factor, weights=factor.weights / size) for factor in reduced.factors),
     )

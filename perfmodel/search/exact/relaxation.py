@@ -1,9 +1,10 @@
-"""The linear relaxation of a problem without shared tables, and the bounds that follow from it.
+"""Linear relaxation of a separable choice problem, its optimal prices and Lagrangian bounds.
 
-With a price for every row the decisions fall apart: each takes the option of least cost plus priced
-use, and that sum less the priced room bounds the objective from below (Fisher, The Lagrangian
-relaxation method for solving integer programming problems, Management Science 27, 1981). The best
-prices are the duals of the linear relaxation.
+Given a price for every row, the decisions are independent: each takes the option of minimum cost
+plus priced use. The sum of these minima minus the priced room is a lower bound on the objective,
+sum_i min_k (cost[i, k] + weights[i, k] . w) - room . w for w >= 0 (Fisher, The Lagrangian
+relaxation method for solving integer programming problems, Management Science 27, 1981). The
+optimal prices are the duals of the linear relaxation.
 """
 
 from __future__ import annotations
@@ -18,26 +19,26 @@ from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.programme import ChoiceMilp
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 
-#: Columns up to which the linear programme is solved as it is.
+#: Largest number of columns of a linear programme that is solved directly.
 WHOLE = 6000
-#: Decisions in a part of a larger one.
+#: Number of decisions in a sub-problem of a larger one.
 PART = 600
 
 
 @dataclass(frozen=True, eq=False)
 class Relaxation:
-    """Prices and what they prove.
+    """Prices and the bounds that follow from them.
 
     Attributes
     ----------
     prices : ndarray, shape (R,)
-        0 at least; in the scale of the reduced rows.
+        Non-negative prices, in the scale of the reduced rows.
     bound
-        No choice has a smaller objective (the constant included).
+        Lower bound on the objective of any choice, including the constant.
     penalties : ndarray, shape (n, K)
-        By how much the bound rises where an option is forced; infinite beyond a decision's options.
+        Increase of the bound if an option is forced; infinite beyond a decision's options.
     local : ndarray of int, shape (n,)
-        The cheapest options at these prices; of equals those of the linear programme.
+        Cheapest options at these prices; ties are resolved as in the linear programme.
     """
 
     prices: Floats
@@ -47,7 +48,7 @@ class Relaxation:
 
 
 def priced(p: Reduced, prices: Floats) -> Relaxation:
-    """Return what some prices prove."""
+    """Return the Lagrangian bound and penalties at given prices."""
     cost: Floats = p.cost + p.weights @ prices
     least = cost.min(axis=1, initial=np.inf)
     bound = p.constant + float(least.sum()) - float(prices @ p.room)
@@ -56,12 +57,12 @@ def priced(p: Reduced, prices: Floats) -> Relaxation:
 
 
 def relax(p: Reduced, deadline: Deadline) -> Relaxation:
-    """Return the best prices: those of the linear relaxation, or near them where it is large.
+    """Return the relaxation at optimal prices, or at near-optimal ones for a large problem.
 
     Raises
     ------
     NoChoice
-        Not even the relaxation has a solution.
+        The relaxation is infeasible.
     """
     if not len(p.room):
         return priced(p, np.zeros(0))
@@ -72,31 +73,32 @@ def relax(p: Reduced, deadline: Deadline) -> Relaxation:
 
 
 def linear_prices(p: Reduced, deadline: Deadline) -> Floats:
-    """Return the duals of the limits' rows in the linear relaxation, shape (R,).
+    """Return the duals of the limit rows in the linear relaxation, shape (R,).
 
     Raises
     ------
     NoChoice
-        It has no solution.
+        The relaxation is infeasible.
     """
     return _duals(p, deadline)[0]
 
 
 def undecided(p: Reduced, at: Relaxation) -> Floats:
-    """Return by what share the prices would have to change for a decision to change, shape (n,).
+    """Return the relative price change that would change each decision, shape (n,).
 
-    Small decisions have small penalties without being any nearer to a change.
+    The ratio accounts for size: small decisions have small penalties without being close to a
+    change.
     """
     n = len(p.count)
     own = p.weights[np.arange(n), at.local][:, None]
-    moved: Floats = np.abs(p.weights - own) @ at.prices
-    ratio = np.where(at.penalties > 0.0, at.penalties / np.maximum(moved, 1e-300), 0.0)
+    priced_use: Floats = np.abs(p.weights - own) @ at.prices
+    ratio = np.where(at.penalties > 0.0, at.penalties / np.maximum(priced_use, 1e-300), 0.0)
     ratio[np.arange(n), at.local] = np.inf
     return ratio.min(axis=1)
 
 
 def _duals(p: Reduced, deadline: Deadline) -> tuple[Floats, Ints]:
-    """Return the prices of the linear programme and its options, of each decision the largest."""
+    """Return the duals of the linear programme, and its largest option of each decision."""
     lines = ChoiceMilp(p)
     solved = lines.model.solve(deadline, relaxed=True)
     if solved.status == "infeasible":
@@ -108,11 +110,11 @@ def _duals(p: Reduced, deadline: Deadline) -> tuple[Floats, Ints]:
 
 
 def _sifted(p: Reduced, deadline: Deadline) -> Relaxation:
-    """Begin near the best prices, then solve the decisions they leave open, until nothing moves."""
+    """Solve the undecided decisions at near-optimal prices, repeatedly, until the bound settles."""
     n = len(p.count)
     best = priced(p, np.zeros(len(p.room)))
     prices = best.prices
-    # Softer minima first: Newton's method converges only near the best prices of each.
+    # From soft to sharp minima: Newton's method converges only near the optimum of each.
     for soft in 3.0 ** -np.arange(12.0):
         prices = smooth_duals(p, prices, p.room[None], soft=float(soft), steps=4)[0]
         then = priced(p, prices)
@@ -129,10 +131,10 @@ def _sifted(p: Reduced, deadline: Deadline) -> Relaxation:
         now = priced(p, prices)
         near = undecided(p, now)
         open_ = np.sort(np.argpartition(near, min(part, n - 1))[:part])
-        held = np.ones(n, dtype=np.bool_)
-        held[open_] = False
-        rest = np.flatnonzero(held)
-        room: Floats = p.room - p.weights[rest, now.local[rest]].sum(axis=0)
+        settled_mask = np.ones(n, dtype=np.bool_)
+        settled_mask[open_] = False
+        fixed = np.flatnonzero(settled_mask)
+        room: Floats = p.room - p.weights[fixed, now.local[fixed]].sum(axis=0)
         try:
             prices, local = _duals(_part(p, open_, room), deadline)
         except NoChoice:
@@ -143,10 +145,10 @@ def _sifted(p: Reduced, deadline: Deadline) -> Relaxation:
         then = priced(p, prices)
         then.local[open_] = local
         gain = then.bound - best.bound
-        # With many ties only the linear programme's own options are near to what fits.
+        # With many ties only the linear programme's own options are close to feasible.
         if gain >= -1e-9 * abs(best.bound):
             best = then
-        # The part's linear programme costs as much as a solution of the whole one.
+        # The solution of the part is optimal for the whole problem if its bound has settled.
         if abs(gain) <= 1e-12 * max(abs(best.bound), 1e-300) or np.array_equal(prices, now.prices):
             break
         if gain < 0.0:

@@ -1,4 +1,4 @@
-"""What a solver of choices answers."""
+"""Results of the exact choice solver: solution, certificate, and explanation of infeasibility."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from perfmodel.optimise.certified import Certified
 
 @dataclass(frozen=True)
 class Opening:
-    """The least bound of one limit that opens an infeasible problem, all others kept.
+    """Smallest bound of one limit that makes an infeasible problem feasible, others unchanged.
 
     Attributes
     ----------
     limit
-        Name.
+        Name of the limit.
     bound
-        As it stands.
+        Current bound.
     least
-        The least that opens the problem; None where no bound of this limit does, or where none was
-        found in time.
+        Smallest bound that makes the problem feasible; None if no bound of this limit does, or none
+        was found in time.
     proved
-        Whether that is proved: that no smaller bound will do, or that none does.
+        Whether it is proved that no smaller bound suffices, or that none does.
     choice
-        A choice that `least` allows.
+        A choice that is feasible at `least`.
     """
 
     limit: str
@@ -37,18 +37,18 @@ class Opening:
 
 @dataclass(frozen=True)
 class ChoiceInfeasibility:
-    """Why a problem has no choice.
+    """Explanation of an infeasible problem.
 
     Attributes
     ----------
     together
-        Names of limits that cannot be kept together, while any of them left out lets the others be
-        kept (a smallest set in that sense, not the one with the fewest); empty where combinations
-        are forbidden so that nothing is left even without limits.
+        Names of an irreducible set of conflicting limits: without any one of them, the others can
+        be satisfied. The set need not be the smallest. Empty if forbidden combinations alone make
+        the problem infeasible.
     openings
-        For each limit, how far it would have to be relaxed alone.
+        For each limit, the relaxation of this limit alone that would suffice.
     proved
-        Whether `together` is proved to be infeasible and without a limit too many.
+        Whether `together` is proved to be infeasible and irreducible.
     """
 
     together: tuple[str, ...]
@@ -58,23 +58,24 @@ class ChoiceInfeasibility:
 
 @dataclass(frozen=True)
 class ChoiceSolution(Certified[tuple[int, ...]]):
-    """An option for every decision, as `Certified`, and what is known about it.
+    """An option for every decision, with its certificate and further results.
 
-    Proved is what meets its bound within rounding: 1e-9 of the value, 1e-7 where HiGHS gave the
-    bound.
+    It counts as proved if value and bound agree within rounding: 1e-9 of the value, or 1e-7 for a
+    bound from HiGHS.
 
     Attributes
     ----------
     work
-        ``nodes`` looked at; ``decisions`` and ``options`` left after reduction.
+        Number of explored ``nodes``; ``decisions`` and ``options`` after reduction.
     usage
-        What the choice uses of each limit.
+        Usage of each limit by the choice.
     prices
-        For each limit the objective that one unit less of its bound costs, in the relaxation that
-        gave the bound (linear or Lagrangian) and near its present bounds; the true problem moves in
-        steps. 0 for a limit that does not bind; NaN where no relaxation was solved.
+        Shadow price of each limit: increase of the objective per unit of tightening, in the
+        relaxation that provides the bound (linear or Lagrangian), near the current bounds; the
+        integer problem changes in steps. 0 for a limit that does not bind; NaN if no relaxation
+        was solved.
     infeasibility
-        Why there is no choice, where that is proved and asked for.
+        Explanation, if the problem is proved infeasible and an explanation was requested.
     """
 
     usage: tuple[float, ...] = ()

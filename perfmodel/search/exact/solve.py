@@ -1,4 +1,4 @@
-"""Solve a problem of choices: reduce it, then the method that its shape asks for."""
+"""Entry point of the exact choice solver: presolve, then the method for the problem's structure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, not_among
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.exact.explain import explain as why
 from perfmodel.search.exact.incumbent import ChoiceIncumbent
@@ -32,40 +32,31 @@ def solve(
     seed: int = 0,
     explain: bool = True,
 ) -> ChoiceSolution:
-    """Choose an option for every decision.
+    """Minimise the objective of a choice problem, with a certificate.
 
     Parameters
     ----------
     method
-        ``auto``: branch and bound where every table belongs to one decision, dynamic programming
-        over a tree decomposition where tables join several, HiGHS for what these leave;
-        ``milp``: HiGHS always.
+        ``auto``: branch and bound if every table belongs to one decision, dynamic programming over
+        a tree decomposition if tables span several, HiGHS for problems that these leave open;
+        ``milp``: always HiGHS.
     seconds
-        By the clock; then the best so far comes back with its bound. None for as long as it takes.
+        Wall-clock limit, after which the incumbent is returned with its bound. None for no limit.
     gap
-        Distance of value and bound, relative to the value, at which to stop.
+        Gap between value and bound, relative to the value, at which to stop.
     seed
-        Of the prices that branch and bound samples: it changes how long a proof takes and which of
-        equal choices is found.
+        Seed of the prices that branch and bound samples: it affects the time of a proof, and which
+        of several optimal choices is returned.
     explain
-        Whether to find out why an infeasible problem is, which takes several solutions more.
+        Whether to explain infeasibility, which needs several further solutions.
 
     Raises
     ------
     InputError
-        An unknown method, a negative gap or time.
+        For an unknown method, or a negative gap or time.
     """
-    faults: list[Fault] = []
     known = get_args(Method)
-    if method not in known:
-        faults.append(
-            Fault(
-                f"no method is called '{method}'",
-                "method",
-                expected=", ".join(known),
-                suggestion=nearest(method, known),
-            )
-        )
+    faults = list(not_among(f"no method is called '{method}'", method, known, "method"))
     if not gap >= 0.0:
         faults.append(Fault(f"a gap of {gap}", "gap", expected="0 at least"))
     if seconds is not None and not seconds >= 0.0:
@@ -73,20 +64,21 @@ def solve(
     if faults:
         raise InputError(faults)
     deadline = Deadline(seconds)
-    found = _solve(problem, method, deadline, gap, seed)
-    if found.status != "infeasible" or not explain:
-        return found
+    answer = _solve(problem, method, deadline, gap, seed)
+    if answer.status != "infeasible" or not explain:
+        return answer
 
     def again(changed: ChoiceProblem, wide: float, until: Deadline) -> ChoiceSolution:
         return _solve(changed, method, until, wide, seed)
 
-    return replace(found, infeasibility=why(problem, deadline, again))
+    return replace(answer, infeasibility=why(problem, deadline, again))
 
 
 def _solve(
     problem: ChoiceProblem, method: Method, deadline: Deadline, gap: float, seed: int
 ) -> ChoiceSolution:
-    incumbent = ChoiceIncumbent(problem)
+    """Reduce a problem and solve it with the method for its structure."""
+    incumbent = ChoiceIncumbent(problem, deadline, gap, seed)
     try:
         reduced = reduce_problem(problem, deadline)
     except NoChoice:
@@ -100,9 +92,9 @@ def _solve(
         return incumbent.certified(incumbent.value, "reduction")
     if method == "auto":
         solver = coupled if reduced.factors else knapsack
-        return solver(reduced, incumbent, deadline, gap, seed)
+        return solver(reduced, incumbent)
     try:
         incumbent.price(reduced, linear_prices(reduced, deadline))
     except NoChoice:
         return incumbent.certified(math.inf, "relaxation")
-    return incumbent.certified(by_programme(reduced, incumbent, deadline, gap), "milp")
+    return incumbent.certified(by_programme(reduced, incumbent), "milp")

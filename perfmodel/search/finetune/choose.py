@@ -1,15 +1,18 @@
-"""The parts to train that are worth the most within a memory, exactly.
+"""Exact selection of the layer parts to train: the largest total gain within a memory limit.
 
-A mixed-integer programme: one part a layer, no row of the step's memory above the limit. HiGHS
-solves it and proves its answer, or leaves a bound.
+A mixed-integer linear programme with at most one part per layer, in which no row of the step's
+memory exceeds the limit. Its objective is the negated gain, so a lower bound of the programme is an
+upper bound of the gain.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
+from perfmodel.optimise.certified import Certified, nothing
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.programme import MilpModel
 from perfmodel.search.finetune.memory import Floats, LayerUpdate, Scheme, TrainingMemoryModel
@@ -20,20 +23,20 @@ def best(
     gains: Mapping[tuple[int, LayerUpdate], float],
     limit_bytes: float,
     deadline: Deadline,
-) -> tuple[dict[int, LayerUpdate] | None, float, bool]:
-    """Return what to train, a bound on what anything within the limit is worth, and a proof.
+) -> Certified[Scheme]:
+    """Return the optimal scheme with its certificate; the value is the negated total gain.
 
     Parameters
     ----------
     gains
-        (layer, part) -> what training it is worth.
+        (layer, part) -> gain from training it.
     limit_bytes
-        Most bytes at any time of the step.
+        Largest memory use at any time of the step, in bytes.
     deadline
-        When to stop; to train nothing is within every limit that the forward pass is within.
+        Time limit. The empty scheme is a valid answer whenever the forward pass fits.
     """
     if (memory.constant > limit_bytes).any():
-        return None, 0.0, True
+        return nothing("forward pass", math.inf)
     worth: Floats = np.array([gains.get(choice, 0.0) for choice in memory.choices])
     most = float(worth.max()) or 1.0
     model = _programme(memory, -worth / most, limit_bytes)
@@ -44,23 +47,30 @@ def best(
     best_of: dict[int, float] = {}
     for (layer, _), gain in zip(memory.choices, worth.tolist(), strict=True):
         best_of[layer] = max(best_of.get(layer, 0.0), gain)
-    every = sum(best_of.values())
-    proved = solved.proved or -solved.value * most >= every * (1.0 - 1e-9)
-    return scheme, min(-solved.bound * most, every), proved
+    return Certified(
+        scheme,
+        -sum(gains.get(choice, 0.0) for choice in scheme.items()),
+        max(solved.bound * most, -sum(best_of.values())),
+        solved.method,
+        solved.work,
+        # The solver's optimality holds within its own tolerance.
+        tolerance=1e-6 if solved.met else 1e-9,
+        scale=most,
+    )
 
 
 def _programme(memory: TrainingMemoryModel, cost: Floats, limit_bytes: float) -> MilpModel:
-    """Return the programme over the columns of a step's memory.
+    """Return the integer programme over the columns of a step's memory.
 
-    No row of it exceeds the limit, ``constant[r] + sum of matrix[r, c] x[c] <= limit``; of a layer
-    one part is trained at most, ``sum of x[layer, part] <= 1``; and what choices imply is at least
-    the share of each, ``x[c] >= factor x[base]``.
+    With x the columns: memory rows obey ``constant[r] + sum of matrix[r, c] x[c] <= limit``, each
+    layer has at most one part, ``sum of x[layer, part] <= 1``, and an implied column is at least
+    its factor times each of its causes, ``x[c] >= factor x[base]``.
     """
     model = MilpModel("training")
     x = model.variables("train", cost.shape, cost=cost, integer=True)
     x = np.append(x, model.variables("implied", (memory.width - len(x),)))
     row, column = np.nonzero(memory.matrix)
-    # In parts of the limit, so that a row is no larger than the others.
+    # Relative to the limit, so that these rows have the scale of the others.
     scale = max(limit_bytes, 1.0)
     bytes_ = x[column], memory.matrix[row, column] / scale, row
     model.require_all("memory", bytes_, high=(limit_bytes - memory.constant) / scale)
@@ -81,7 +91,7 @@ def _from_the_end(
     limit_bytes: float,
     deadline: Deadline,
 ) -> Scheme:
-    """Return all of the most worth if it fits, or as much of it, the last layers first."""
+    """Return the parts of largest gain if they fit, else a greedy scheme from the last layer."""
     offered: dict[int, list[LayerUpdate]] = {}
     for layer, part in memory.choices:
         offered.setdefault(layer, []).append(part)

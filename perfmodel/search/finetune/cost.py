@@ -1,9 +1,9 @@
-"""Seconds and joule of a training step, from the rows of `predict`.
+"""Time (s), multiply-accumulates and mean power (W) of a training step, from `predict`.
 
-The whole training graph (`perfmodel.workload.training.backward`) is predicted once; a choice of
-trained parts then takes its rows: the forward pass, the gradients that flow as far as the first
-trained layer, and of each trained layer its own. Backward kernels are priced as the kernels of the
-same class that the runtime has for inference.
+The full training graph (`perfmodel.workload.training.backward`) is predicted once. A scheme selects
+its rows: the forward pass, the activation gradients down to the first trained layer, and the weight
+gradients and updates of the trained layers. Backward kernels are priced as the runtime's inference
+kernels of the same class.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class TrainingKernel:
     Attributes
     ----------
     needs
-        Layers (by index) of which one must be trained for it to run.
+        Layers (by index), at least one of which must be trained for the kernel to run.
     share_of
-        Layer whose trained share it is proportional to; -1 for none.
+        Layer whose trained share scales the cost; -1 for none.
     of_bias
-        Whether it is of that layer's bias.
+        Whether it belongs to the bias of that layer.
     updates
-        Whether it is the update, not the gradient.
+        Whether it is the weight update rather than the gradient.
     """
 
     seconds: float
@@ -50,14 +50,14 @@ class TrainingKernel:
 
 @dataclass(frozen=True)
 class TrainingStepCosts:
-    """What a step costs on a machine.
+    """Costs of a training step on a machine.
 
     Attributes
     ----------
     forward
         Prediction of the forward pass.
     power_w
-        Mean power while training; NaN where the device says nothing.
+        Mean power while training; NaN if the device states none.
     """
 
     forward: Prediction
@@ -66,7 +66,11 @@ class TrainingStepCosts:
     layers: tuple[TrainableLayer, ...]
 
     def of(self, scheme: Scheme) -> tuple[float, float]:
-        """Return seconds and multiply-accumulates of the backward pass and the update."""
+        """Return seconds and multiply-accumulates of the backward pass and the update.
+
+        Each is the sum of share * cost over the kernels that run. The share is 1 for activation
+        gradients, and the trained share of the layer for its weight gradient and update.
+        """
         seconds = macs = 0.0
         trained = {layer for layer, part in scheme.items() if part.bias or part.share or part.rank}
         for row in self.rows:
@@ -81,10 +85,10 @@ class TrainingStepCosts:
 
 
 def _share(part: LayerUpdate | None, layer: TrainableLayer, row: TrainingKernel) -> float:
-    """Return how much of the row of a whole weight or bias a part takes.
+    """Return the fraction of a full weight or bias row that a part needs.
 
-    Matrices beside a weight take three times their own size a token: their products forward, those
-    of their gradients, and those that the gradients pass through (Hu et al. 2022).
+    LoRA matrices cost three times their own size per token: their forward product, the gradients of
+    the matrices, and the gradients of their inputs (Hu et al. 2022).
     """
     if part is None:
         return 0.0
@@ -98,7 +102,7 @@ def _share(part: LayerUpdate | None, layer: TrainableLayer, row: TrainingKernel)
 def costs_of(
     workload: Workload, machine: Machine, precision: Precision, step: TrainingStep, optimizer: str
 ) -> TrainingStepCosts:
-    """Return what a step costs on a machine, whatever is trained of it."""
+    """Return the costs of a training step on a machine, for any scheme."""
     forward = predict(workload, machine, precision=precision)
     graph = backward(workload.graph(), values=workload.parameters, optimizer=optimizer)
     training = Workload(f"{workload.name}_training", lambda _: graph, workload.parameters)
@@ -121,7 +125,7 @@ def costs_of(
 
 
 class _TrainingKernelClassifier:
-    """Says of what a kernel of the training graph is."""
+    """Assigns each kernel of the training graph to the layers that require it."""
 
     def __init__(self, step: TrainingStep, graph: Graph) -> None:
         self.above = step.above()
@@ -141,7 +145,7 @@ class _TrainingKernelClassifier:
         del graph
 
     def row(self, name: str, seconds: float, macs: float) -> TrainingKernel | None:
-        """Return a row, or None for one that belongs to no layer that may be trained."""
+        """Return the kernel's costs, or None if it belongs to no trainable layer."""
         if name.endswith(".update"):
             updated = self.by_weight.get(name.removesuffix(".update"))
             if updated is None:

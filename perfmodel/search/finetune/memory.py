@@ -1,8 +1,9 @@
-"""Memory over a training step as linear functions of what is trained.
+"""Memory of a training step in bytes, as a linear function of the trained parts.
 
-There is one row per kernel of the forward pass and two per kernel of the backward pass. The bytes
-of a row are a number (activations that the forward pass needs anyway) plus what each choice adds.
-Evaluating a choice and looking for the best one read the same matrix.
+There is one row per kernel of the forward pass and two per kernel of the backward pass:
+rows = constant + matrix @ x, in bytes, where the constant is the activations that the forward pass
+needs anyway and x are the 0/1 choices and the columns they imply. Evaluation of one scheme and the
+search for the best one use the same matrix.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LayerUpdate:
-    """The part of a layer that is trained.
+    """The trained part of a layer.
 
     Attributes
     ----------
     share
-        Of the input channels of the weight, whole channels counted; 0 for none.
+        Fraction of the weight's input channels, rounded down to whole channels; 0 for none.
     bias
-        Whether its bias is.
+        Whether the bias is trained.
     rank
-        Of matrices beside the weight (LoRA, Hu et al. 2022, arXiv:2106.09685); 0 for none.
+        Rank of LoRA matrices (Hu et al. 2022, arXiv:2106.09685); 0 for none.
     """
 
     share: float = 0.0
@@ -44,37 +45,40 @@ class LayerUpdate:
         return f"{self.share:g}" if self.bias else "weight"
 
     def channels(self, of: int) -> int:
-        """Return how many of the input channels are trained."""
+        """Return the number of trained input channels."""
         return int(of * self.share)
 
     def added(self, layer: TrainableLayer) -> float:
-        """Return the parameters of the matrices beside a layer's weight."""
+        """Return the parameters of the LoRA matrices of a layer.
+
+        rank * (input channels + weights / input channels)
+        """
         return self.rank * (layer.channels + layer.weights / layer.channels)
 
 
-#: Layer (its index) -> what of it is trained; a layer that is not named is frozen.
+#: Layer (its index) -> trained part; layers that are not listed are frozen.
 Scheme = Mapping[int, LayerUpdate]
 
 
 @dataclass(frozen=True)
 class TrainingMemoryModel:
-    """Bytes of a step as a matrix.
+    """Memory of a training step as a matrix, in bytes.
 
     Attributes
     ----------
     choices
-        (layer, part) of the first columns: whether it is chosen, 0 or 1.
+        (layer, part) of the first columns, each 0 or 1.
     constant
-        Of each row, whatever is trained: forward rows; backward rows while gradients of weights are
-        made; backward rows while those of inputs are, and added to what has arrived of them.
+        Bytes of each row for any scheme, in three groups: forward rows; backward rows while weight
+        gradients are computed; backward rows while input gradients are computed and accumulated.
     matrix
-        Bytes of each row that a column adds.
+        Bytes that each column adds to each row.
     kept_bytes, trained_bytes, gradient_bytes
-        Of each column by itself: what is kept of the forward pass, trained weights with the state
-        of their optimiser, and their gradients. The memory holds the gradients of one layer at a
-        time where updates are immediate.
+        Bytes of each column: forward activations stored for the backward pass, trained weights with
+        their optimiser state, and weight gradients. With immediate updates, memory contains the
+        weight gradients of one layer at a time.
     lower
-        Column -> (column, factor) pairs: it is at least factor times each of them.
+        Column -> (column, factor) pairs: its value is at least factor times each of them.
     """
 
     step: TrainingStep
@@ -93,7 +97,7 @@ class TrainingMemoryModel:
         return self.matrix.shape[1]
 
     def values(self, scheme: Scheme) -> Floats:
-        """Return the columns' values of a scheme."""
+        """Return the column values x of a scheme."""
         out = np.zeros(self.width)
         for layer, part in scheme.items():
             out[self.at[layer, part]] = 1.0
@@ -102,12 +106,12 @@ class TrainingMemoryModel:
         return out
 
     def rows(self, scheme: Scheme) -> Floats:
-        """Return the bytes of each row, forward ones first."""
+        """Return the bytes of each row, forward rows first."""
         rows: Floats = self.constant + self.matrix @ self.values(scheme)
         return rows
 
     def peak_bytes(self, scheme: Scheme) -> float:
-        """Return the most bytes at any time."""
+        """Return the peak memory in bytes."""
         return float(self.rows(scheme).max())
 
 
@@ -119,19 +123,19 @@ def memory_of(
     late: bool = False,
     resident: bool = False,
 ) -> TrainingMemoryModel:
-    """Return the memory of a step.
+    """Return the memory model of a training step.
 
     Parameters
     ----------
     parts
-        Layer -> what of it may be trained.
+        Layer -> parts that may be trained.
     states
-        Tensors of the optimiser for each trained weight.
+        Optimiser state tensors per trained weight.
     late
-        Gradients of weights stay until all are there; otherwise each is applied as it is made, and
-        its memory is free again.
+        Keep weight gradients until the backward pass ends; otherwise each is applied and freed
+        as soon as it is computed.
     resident
-        The memory holds all weights as well, trained or not: they have no other to lie in.
+        Whether the memory also contains all weights, trained or frozen, for lack of another.
     """
     builder = _MatrixBuilder(step, parts)
     builder.keep_activations()
@@ -140,16 +144,16 @@ def memory_of(
 
 
 class _MatrixBuilder:
-    """The columns of a matrix, and its entries so far; columns after those of choices are bounds.
+    """Columns and entries of the memory matrix; columns after the choices are implied values.
 
     Attributes
     ----------
     lower
-        Bounding column -> (column, factor) pairs: it is at least factor times each of them.
+        Implied column -> (column, factor) pairs: it is at least factor times each of them.
     entries
-        Row, column and bytes; those of the same place add up.
+        (row, column, bytes); entries with the same position are added.
     kept_bytes
-        Column -> bytes of the forward pass that the backward pass needs.
+        (column, bytes) of forward activations that the backward pass needs.
     gates
         Tensor -> the column that is 1 where its gradient is needed.
     """
@@ -170,17 +174,17 @@ class _MatrixBuilder:
                 self.gates[name] = self._bound(columns)
 
     def _bound(self, least: list[tuple[int, float]]) -> int:
-        """Add a column that is at least factor times each of others."""
+        """Add a column that is at least factor times each of the given columns."""
         column = len(self.choices) + len(self.lower)
         self.lower[column] = least
         return column
 
     def keep_activations(self) -> None:
-        """Add what the backward pass needs of the forward pass."""
+        """Add the forward activations that the backward pass needs."""
         step = self.step
-        # Tensor -> its bytes and the kernel that makes it.
+        # Tensor -> its bytes and the kernel that produces it.
         origin = {name: (live.size_bytes, live.first) for name, live in step.lives.items()}
-        # Tensor -> kernel that needs it -> columns and the shares of it that they need.
+        # Tensor -> kernel that needs it -> (column, share of the tensor).
         needs: dict[str, dict[int, list[tuple[int, float]]]] = {}
         for need in step.passing:
             gate = self.gates.get(need.wanted)
@@ -197,14 +201,14 @@ class _MatrixBuilder:
             if share > 0.0:
                 needs.setdefault(layer.source, {}).setdefault(layer.kernel, []).append((i, share))
             if part.rank:
-                # The product with the first of the two matrices, for the gradient of the second.
+                # The product with the first LoRA matrix, for the gradient of the second one.
                 rows = origin[layer.source][0] / layer.channels
                 self._keep_beside(layer.kernel, i, rows * part.rank)
         for name, kernels in needs.items():
             self._keep(name, *origin[name], kernels)
 
     def _keep_beside(self, kernel: int, column: int, size: float) -> None:
-        """Add what is of one kernel alone, from its forward until its backward pass."""
+        """Add data of one kernel, live from its forward to its backward pass."""
         n = self.step.kernels
         self.kept_bytes.append((column, size))
         self.entries += [(g * n + j, column, size) for g in range(3) for j in range(kernel, n)]
@@ -212,13 +216,13 @@ class _MatrixBuilder:
     def _keep(
         self, name: str, size: float, maker: int, kernels: Mapping[int, list[tuple[int, float]]]
     ) -> None:
-        """Add the rows in which a tensor is there for the backward pass alone."""
+        """Add the rows in which a tensor is live only for the backward pass."""
         n = self.step.kernels
         order = sorted(kernels)
         live = self.step.lives.get(name)
         last = live.last if live is not None else maker - 1
         gate = -1
-        # Backward, a need is over once its kernel is done; those of lower kernels remain.
+        # In the backward pass a need ends with its kernel; those of lower kernels remain.
         for position, kernel in enumerate(order):
             gate = self._bound([pair for k in order[: position + 1] for pair in kernels[k]])
             until = order[position + 1] if position + 1 < len(order) else n
@@ -227,14 +231,14 @@ class _MatrixBuilder:
         self.kept_bytes.append((gate, size))
 
     def add_gradients(self) -> None:
-        """Add gradients of activations, in the rows of the backward pass."""
+        """Add activation gradients to the rows of the backward pass."""
         step = self.step
         joined: dict[frozenset[int], int] = {}
         gradients, added = _gradients(step)
         for name, rows in gradients.items():
             size = step.lives[name].size_bytes * step.gradient_scale
             for row, tensors in rows.items():
-                # While gradients of weights are made, a share that was added to another is gone.
+                # While weight gradients are computed, an accumulated share is already freed.
                 left = tensors - added.get(name, {}).get(row, set())
                 for group, present in ((2, tensors), (1, left)):
                     gates = frozenset(self.gates[each] for each in present if each in self.gates)
@@ -245,7 +249,7 @@ class _MatrixBuilder:
                         self.entries.append((group * step.kernels + row, gate, size))
 
     def model(self, states: int, *, late: bool, resident: bool) -> TrainingMemoryModel:
-        """Return the matrix, with what is trained and its gradients; options as `memory_of`'s."""
+        """Return the matrix with trained weights and their gradients; options as in `memory_of`."""
         step, n = self.step, self.step.kernels
         width = len(self.choices) + len(self.lower)
         trained, gradient, there, activations = (np.zeros(width) for _ in range(4))
@@ -254,7 +258,7 @@ class _MatrixBuilder:
             size = _trained(step, index, part)
             trained[i] = size * (1 + states)
             gradient[i] = _gradient(step, index, part)
-            # What is trained in place is among the weights that are there already.
+            # Weights trained in place are already among the resident weights.
             there[i] = size if resident and not part.rank else 0.0
             rows = range(kernel + 1) if late else (kernel,)
             self.entries += [(n + j, i, float(gradient[i])) for j in rows]
@@ -285,12 +289,11 @@ class _MatrixBuilder:
 def _gradients(
     step: TrainingStep,
 ) -> tuple[dict[str, dict[int, set[str]]], dict[str, dict[int, set[str]]]]:
-    """Return buffer of a gradient -> kernel -> tensors whose gradient it holds there.
+    """Return gradient buffer -> kernel -> tensors whose gradient it contains at that kernel.
 
-    Beside it, buffer -> kernel -> those of them that are added to another buffer there.
-
-    A buffer is named after the tensor that it is made for. The terms of an addition share that of
-    their sum, from the addition down to where another reader adds its share.
+    The second result is buffer -> kernel -> those of them that are added to another buffer there.
+    A buffer is named after the tensor it is allocated for. The terms of an addition share the
+    buffer of their sum, from the addition down to the kernel where another reader adds its share.
     """
     own = {name: (max(live.first, 0), live.last) for name, live in step.lives.items()}
     buffer = {name: name for name in own}
@@ -317,17 +320,17 @@ def _gradients(
 
 
 def _trained(step: TrainingStep, index: int, part: LayerUpdate) -> float:
-    """Return bytes of what is trained of a layer."""
+    """Return the bytes of the trained weights of a layer."""
     layer = step.layers[index]
     bias = layer.bias_bytes if part.bias else 0.0
     if part.rank:
-        # In the format of the activations: the weight beside them may be packed (QLoRA).
+        # In the activations' format: the base weight may be packed (QLoRA).
         return part.added(layer) * step.activation_bits / 8.0 + bias
     return layer.weight_bytes * part.channels(layer.channels) / layer.channels + bias
 
 
 def _gradient(step: TrainingStep, index: int, part: LayerUpdate) -> float:
-    """Return bytes of the gradient of what is trained of a layer."""
+    """Return the bytes of the weight gradients of a layer."""
     layer = step.layers[index]
     bias = layer.bias_bytes * step.gradient_scale if part.bias else 0.0
     weights = layer.weights * part.channels(layer.channels) / layer.channels

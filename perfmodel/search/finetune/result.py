@@ -1,4 +1,4 @@
-"""What fine-tuning takes: what is trained, memory with its parts, time, energy."""
+"""Result of fine-tuning: trained parts, memory breakdown, time and energy of a step."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.cost.capacity import Violation
+from perfmodel.optimise.certified import Certified
 from perfmodel.search.finetune.cost import TrainingStepCosts
 from perfmodel.search.finetune.memory import Floats, LayerUpdate, Scheme, TrainingMemoryModel
 from perfmodel.search.finetune.step import TrainingStep
@@ -22,20 +23,19 @@ from perfmodel.units import show
 
 @dataclass(frozen=True, repr=False)
 class FineTuning(Result):
-    """A choice of trained parts and what a step of it takes.
+    """A selection of trained parts, with memory, time and energy of a training step.
 
     Attributes
     ----------
-    scheme
-        Layer (its index) -> what of it is trained.
     limit_bytes
-        Most that the memory may hold; None where none was asked for.
-    gain, bound
-        What the choice is worth, and what nothing within the limit exceeds.
-    searched, possible
-        Whether the choice was looked for, and whether any choice is within the limit.
+        Memory limit in bytes; None if there is none.
+    answer
+        Scheme, layer (its index) -> trained part. Its value is the negated gain, and its bound
+        holds for every scheme within the limit.
+    searched
+        Whether the scheme is the result of a search rather than an argument.
     notes
-        Defaults that were taken, such as the sequences that a language model is trained on.
+        Defaults that apply, for example the sequences that a language model is trained on.
     """
 
     noun = "finetuning"
@@ -43,70 +43,93 @@ class FineTuning(Result):
     step: TrainingStep
     memory: TrainingMemoryModel
     costs: TrainingStepCosts | None
-    scheme: Scheme
+    answer: Certified[Scheme]
     workload: str
     device: str
     optimizer: str
     states: int
     limit_bytes: float | None
-    gain: float
-    bound: float
-    proved: bool
     searched: bool
-    possible: bool = True
     flash_bytes: float | None = None
     flash_limit_bytes: float | None = None
     notes: tuple[str, ...] = ()
+
+    # the choice
+
+    @property
+    def possible(self) -> bool:
+        """Whether any scheme is within the limit."""
+        return self.answer.feasible
+
+    @property
+    def scheme(self) -> Scheme:
+        """Layer (its index) -> trained part."""
+        return self.answer.solution or {}
+
+    @property
+    def gain(self) -> float:
+        """Total gain of the scheme."""
+        return -self.answer.value if self.possible else 0.0
+
+    @property
+    def bound(self) -> float:
+        """Upper bound on the gain of any scheme within the limit."""
+        return -self.answer.bound if self.possible else 0.0
+
+    @property
+    def proved(self) -> bool:
+        """Whether the scheme is proved optimal, or the limit is proved infeasible."""
+        return self.answer.proved
 
     # memory
 
     @cached_property
     def rows_bytes(self) -> Floats:
-        """Bytes at each kernel: the forward pass, then the backward pass from its end."""
+        """Bytes at each kernel: forward pass, then backward pass in execution order."""
         rows = self.memory.rows(self.scheme)
         n = self.step.kernels
         return np.concatenate([rows[:n], np.maximum(rows[n : 2 * n], rows[2 * n :])[::-1]])
 
     @property
     def peak_bytes(self) -> float:
-        """Most bytes of SRAM at any time of the step."""
+        """Peak bytes of SRAM over the step."""
         return float(self.rows_bytes.max())
 
     @property
     def peak_at(self) -> str:
-        """When that is: ``forward`` or ``backward``, and the kernel's place in the order."""
+        """Time of the peak: ``forward`` or ``backward``, and the kernel's place in the order."""
         at, n = int(np.argmax(self.rows_bytes)), self.step.kernels
         return f"forward {at + 1} of {n}" if at < n else f"backward {at + 1 - n} of {n}"
 
     @property
     def inference_bytes(self) -> float:
-        """Peak of the forward pass alone: its activations, and the weights that lie with them."""
+        """Peak bytes of inference: activations, and the weights if in the same memory."""
         return float(self.memory.constant.max())
 
     @property
     def kept_bytes(self) -> float:
-        """What of the forward pass is kept for the backward pass."""
+        """Bytes of forward activations stored for the backward pass."""
         return float(self.memory.kept_bytes @ self.memory.values(self.scheme))
 
     @property
     def trained_bytes(self) -> float:
-        """Trained weights, which SRAM holds, without the state of their optimiser."""
+        """Bytes of trained weights in SRAM, without their optimiser state."""
         values = self.memory.values(self.scheme)
         return float(self.memory.trained_bytes @ values) / (1 + self.states)
 
     @property
     def state_bytes(self) -> float:
-        """State of the optimiser."""
+        """Bytes of optimiser state."""
         return self.trained_bytes * self.states
 
     @property
     def gradient_bytes(self) -> float:
-        """Gradients of all trained weights; no more than a layer's at a time are in memory."""
+        """Bytes of all weight gradients; with immediate updates, one layer at a time is live."""
         return float(self.memory.gradient_bytes @ self.memory.values(self.scheme))
 
     @property
     def extra_bytes(self) -> float:
-        """Beyond inference by rule: kept activations, trained weights, their optimiser's state."""
+        """Bytes beyond inference: stored activations + trained weights + optimiser state."""
         return self.kept_bytes + self.trained_bytes + self.state_bytes
 
     @property
@@ -146,7 +169,7 @@ class FineTuning(Result):
 
     @property
     def energy_j(self) -> float:
-        """Joule of a step: the mean power of training x its time; NaN where nothing is stated."""
+        """Energy of a step in J: mean training power (W) * latency (s); NaN if unknown."""
         return float("nan") if self.costs is None else self.costs.power_w * self.latency_s
 
     @property
@@ -159,7 +182,7 @@ class FineTuning(Result):
     # limits
 
     def _smaller_inference(self, limit: float) -> list[str]:
-        """Return what makes inference alone hold less."""
+        """Return suggestions that reduce the memory of inference."""
         if self.flash_bytes is None and self.step.frozen_bytes > limit:
             return ["fewer bits per weight (--precision)", "several devices (perfmodel split)"]
         graph = self.step.graph
@@ -169,7 +192,7 @@ class FineTuning(Result):
 
     @cached_property
     def violations(self) -> list[Violation]:
-        """Limits that the step exceeds, with what would help."""
+        """Limits that the step exceeds, with suggestions."""
         out: list[Violation] = []
         limit = self.limit_bytes
         need = self.peak_bytes
@@ -205,7 +228,7 @@ class FineTuning(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row per layer: the part that is trained, and what is kept for it."""
+        """One row per layer: its trained part and the bytes it requires."""
         layers = self.step.layers
         parts = [self.scheme.get(i) for i in range(len(layers))]
         own = [0.0 if p is None else self._own(i, p) for i, p in enumerate(parts)]
@@ -232,7 +255,7 @@ class FineTuning(Result):
         return float(self.memory.trained_bytes[self.memory.at[layer, part]])
 
     def explain(self) -> str:
-        """Return what the memory holds at its peak, and what the layers keep."""
+        """Return the memory breakdown at the peak, and the trained layers."""
         rows = [
             ("the forward pass at its own peak", self.inference_bytes),
             ("kept for the backward pass, all of it", self.kept_bytes),
@@ -256,7 +279,7 @@ class FineTuning(Result):
 
     @property
     def headline(self) -> str:
-        """How much of the network is trained, and where."""
+        """Number of trained layers and parameters, and the device."""
         where = f" on {self.device}" if self.device else ""
         return (
             f"{self.workload}{where}: {len(self.scheme)} of {len(self.step.layers)} "
@@ -264,18 +287,18 @@ class FineTuning(Result):
         ) + ("" if self.possible else ": does not fit")
 
     def sections(self) -> list[str]:
-        """Return which layers are trained, and how much of each."""
+        """Return the trained layers, grouped by trained part."""
         return ["\n".join(self._trained())] if self.possible and self.scheme else []
 
     def cautions(self) -> list[str]:
-        """Return what does not fit, and the notes."""
+        """Return the violated limits and the notes."""
         return [
             *(f"does not fit: {violation}" for violation in self.violations),
             *(f"note: {note}" for note in self.notes),
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON; what is unknown is null."""
+        """Return plain values, ready for JSON; unknown values are null."""
         out: dict[str, Any] = {
             "workload": self.workload,
             "device": self.device or None,
@@ -312,7 +335,7 @@ class FineTuning(Result):
         return plain(out)
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return the memory with its parts, and what a step takes."""
+        """Return the memory breakdown, and the time and energy of a step."""
         if not self.possible:
             return []
         limit = "" if self.limit_bytes is None else f" of {binary(self.limit_bytes)}"
@@ -346,7 +369,7 @@ def _few(names: list[str]) -> str:
 
 
 def binary(value: float) -> str:
-    """Return bytes with a binary prefix, as memories of microcontrollers are sized."""
+    """Return bytes with a binary prefix, as microcontroller memories are specified."""
     return binary_of(value, digits=4)
 
 
@@ -361,7 +384,7 @@ def _parameters(step: TrainingStep, index: int, part: LayerUpdate) -> float:
 def gains_of(
     memory: TrainingMemoryModel, gains: Mapping[tuple[int, LayerUpdate], float]
 ) -> dict[tuple[int, LayerUpdate], float]:
-    """Return what each choice is worth: its gain, or the parameters that it trains without any."""
+    """Return the gain of each choice; without gains, the number of parameters it trains."""
     if gains:
         return {choice: gains.get(choice, 0.0) for choice in memory.choices}
     return {(i, part): _parameters(memory.step, i, part) for i, part in memory.choices}

@@ -1,4 +1,4 @@
-"""Fine-tuning within a memory: what can be trained, or what a choice takes."""
+"""Fine-tuning within a memory limit: the best parts to train, or the memory of given parts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from perfmodel.errors import Fault, InputError, input_error, nearest, not_among
 from perfmodel.formats import Format, Precision, as_precision, format_named
 from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import read_rows
+from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.solvers import with_solver
 from perfmodel.prediction import stages
@@ -30,20 +31,20 @@ from perfmodel.workload.library import find
 from perfmodel.workload.training import OPTIMIZERS
 from perfmodel.workload.workload import Workload
 
-#: What of a layer may be trained where nothing else is asked for.
+#: Default parts of a layer that the search considers.
 PARTS = ("bias", "0.125", "0.25", "0.5", "1")
 
 
 def part_of(text: str, path: str = "parts") -> LayerUpdate:
-    """Return a part by its text.
+    """Parse a trained part.
 
-    ``bias``, ``all``, ``weight`` (without the bias), ``lora8``, or a share of the input channels
-    such as ``0.25`` or ``1/4``.
+    ``bias``, ``all``, ``weight`` (without the bias), ``lora8``, or a share of the input channels,
+    for example ``0.25`` or ``1/4``.
 
     Raises
     ------
     InputError
-        It is none of these.
+        The text is none of these.
     """
     word = text.strip().lower()
     if word == "bias":
@@ -88,7 +89,7 @@ def finetune(
     solver: str = "highs",
     time_limit_s: float = 20.0,
 ) -> FineTuning:
-    """Find what of a network can be trained within a memory, or what a given choice takes.
+    """Find the best parts of a network to train within a memory limit, or evaluate given parts.
 
     Parameters
     ----------
@@ -133,8 +134,8 @@ def finetune(
     Raises
     ------
     InputError
-        Every fault of the input at once; a phase that generates tokens, which nothing is trained
-        on. What does not fit is a result.
+        For all faults of the input at once, for example a phase that generates tokens, which
+        cannot be trained. A step that does not fit is a result, not an error.
 
     Examples
     --------
@@ -165,7 +166,7 @@ class FineTuningQuestion:
     time_limit_s: float
 
     def answer(self) -> FineTuning:
-        """Return the result of `finetune`; it raises the same errors."""
+        """Return the result of `finetune`, with the same errors."""
         faults = gathered()
         deadline = Deadline(max(0.0, self.time_limit_s))
         faults += self._option_faults()
@@ -201,25 +202,22 @@ class FineTuningQuestion:
         )
         gains = {} if wanted is not None or self.gains is None else _gains(Path(self.gains), memory)
         worth = gains_of(memory, gains)
-        bound, proved = None, True
-        if wanted is None:
-            scheme, bound, proved = best(memory, worth, float(min(sizes)), deadline)
-        gain = sum(worth[choice] for choice in (scheme or {}).items())
+        if scheme is None:
+            answer = best(memory, worth, float(min(sizes)), deadline)
+        else:
+            value = -sum(worth[choice] for choice in scheme.items())
+            answer = Certified(scheme, value, value, "stated")
         return FineTuning(
             step,
             memory,
             home.costs,
-            scheme or {},
+            answer,
             network.name,
             "" if machine is None else machine.device.name,
             self.optimizer,
             states,
             min(sizes, default=None),
-            gain,
-            gain if bound is None else bound,
-            proved,
             searched=wanted is None,
-            possible=scheme is not None,
             flash_bytes=home.flash_bytes,
             flash_limit_bytes=home.flash_limit_bytes,
             notes=notes,
@@ -242,7 +240,7 @@ class FineTuningQuestion:
         return [part for text in texts if (part := faults.trying(part_of, text)) is not None]
 
     def _subject(self) -> tuple[Workload, Precision, Machine | None, FusionRules]:
-        """Return the network, its formats, the machine where there is one, and its fusion."""
+        """Return the network, its formats, its machine (or None) and its fusion rules."""
         if self.device is None:
             faults = FaultList()
             network = faults.trying(_workload, self.workload, self.set)
@@ -252,18 +250,18 @@ class FineTuningQuestion:
             assert formats is not None
             return network, formats, None, FusionRules(True, False)
         inputs = resolve(self.workload, self.device, self.precision, self.runtime, self.set)
-        network, machine, formats, model = stages.resolve(*inputs[:4])
-        return network, formats, machine, model.fusion
+        resolved = stages.resolve(*inputs[:4])
+        return resolved.workload, resolved.precision, resolved.machine, resolved.model.fusion
 
 
 @dataclass(frozen=True)
 class _Home:
-    """The memories of a device for training: what they hold, and for what they have room.
+    """Memories of a device during training: contents and capacities in bytes.
 
     Attributes
     ----------
     resident
-        Main memory holds all weights; otherwise the frozen ones lie in another memory.
+        Whether main memory contains all weights; otherwise frozen weights are in another memory.
     """
 
     costs: TrainingStepCosts | None = None
@@ -274,7 +272,7 @@ class _Home:
 
     @classmethod
     def of(cls, costs: TrainingStepCosts, step: TrainingStep) -> _Home:
-        setting = costs.forward._setting  # pyright: ignore[reportPrivateUsage]
+        setting = costs.forward.setting
         main, weights = setting.levels[-1], setting.weights_memory
         capacity = float(usable(setting, main))
         if weights == main:
@@ -296,6 +294,7 @@ def _workload(workload: WorkloadLike, settings: Mapping[str, Any] | None) -> Wor
 def _patterns(
     train: Mapping[str, str] | str | None, faults: FaultList
 ) -> dict[str, LayerUpdate] | None:
+    """Return pattern -> trained part, or None if the parts are to be searched."""
     if train is None:
         return None
     pairs: dict[str, str] = {}
@@ -319,7 +318,7 @@ def _patterns(
 def _matched(step: TrainingStep, wanted: Mapping[str, LayerUpdate]) -> dict[int, LayerUpdate]:
     """Return the part of each layer, by the last pattern that matches its name."""
     names = [layer.name for layer in step.layers]
-    faults = [
+    faults = FaultList(
         Fault(
             f"no layer is named '{pattern}'",
             "train",
@@ -328,9 +327,8 @@ def _matched(step: TrainingStep, wanted: Mapping[str, LayerUpdate]) -> dict[int,
         )
         for pattern in wanted
         if not any(fnmatchcase(name, pattern) for name in names)
-    ]
-    if faults:
-        raise InputError(faults)
+    )
+    faults.settle()
     scheme: Scheme = {
         i: part
         for i, name in enumerate(names)
@@ -341,7 +339,7 @@ def _matched(step: TrainingStep, wanted: Mapping[str, LayerUpdate]) -> dict[int,
 
 
 def _offered(step: TrainingStep, parts: list[LayerUpdate]) -> dict[int, list[LayerUpdate]]:
-    """Return what may be trained of each layer, parts that are whole channels of it alone."""
+    """Return the trainable parts of each layer, of at least one channel and without duplicates."""
     offered: dict[int, list[LayerUpdate]] = {}
     for i, layer in enumerate(step.layers):
         seen: dict[int, LayerUpdate] = {}
@@ -358,8 +356,8 @@ def _offered(step: TrainingStep, parts: list[LayerUpdate]) -> dict[int, list[Lay
 
 
 def _gains(path: Path, memory: TrainingMemoryModel) -> dict[tuple[int, LayerUpdate], float]:
-    """Read what training a part of a layer is worth."""
-    faults: list[Fault] = []
+    """Read the gain of each (layer, part) from a CSV file."""
+    faults = FaultList()
     rows = read_rows(path, noun="gain")
     missing = rows.missing(("layer", "part", "gain"))
     if missing:
@@ -378,6 +376,5 @@ def _gains(path: Path, memory: TrainingMemoryModel) -> dict[tuple[int, LayerUpda
         gain = rows.number(row, "gain", faults)
         if part is not None and name in names and gain is not None:
             gains[names[name], part] = gain
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     return gains

@@ -1,4 +1,4 @@
-"""What a language model is trained on: whole sequences, not a token that follows a past."""
+"""Training sequences of language models: whole sequences rather than single generated tokens."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from perfmodel.settings import split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-#: Free dimensions of phases that go on from tokens before, or generate others.
+#: Free dimensions of phases that continue from earlier tokens or generate new ones.
 _GENERATES = frozenset({"context", "past", "generate"})
 
 
 def sequences(
     workload: WorkloadLike, settings: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
-    """Return settings in which a model that would generate by default reads whole sequences.
+    """Return settings with phase ``prefill`` for a model that generates tokens by default.
 
-    Those that name a phase, and those of a model without the phase ``prefill``, come back as they
-    are.
+    Settings that name a phase, and those of a model without a phase ``prefill``, are returned
+    unchanged.
     """
     if isinstance(workload, Workload) or "phase" in (settings or {}):
         return settings
@@ -31,17 +31,17 @@ def sequences(
             return settings
         find(workload, {**own, "phase": "prefill"})
     except InputError:
-        return settings  # whoever resolves it says why
+        return settings  # the fault is reported where the workload is resolved
     return {**(settings or {}), "phase": "prefill"}
 
 
 def sequence_notes(workload: Workload) -> tuple[str, ...]:
-    """Return what a network of tokens is trained on.
+    """Return a note on the length of the training sequences, if the network reads tokens.
 
     Raises
     ------
     InputError
-        It generates tokens, which nothing is trained on.
+        The phase generates tokens, which cannot be trained.
     """
     if _generates(workload):
         raise input_error(

@@ -1,18 +1,17 @@
-"""A training step as numbers: what is live when, what each choice of trained parts keeps.
+"""A training step as numbers: activation live ranges, and tensors that the backward pass needs.
 
-Rules of what the backward pass needs of the forward pass, as in TinyTL (Cai et al. 2020,
-arXiv:2007.11622) and "On-Device Training Under 256KB Memory" (Lin et al. 2022, arXiv:2206.15472):
-
-* a trained weight needs the input of its layer, of which a share of input channels that is trained
-  needs that share; a bias needs nothing;
-* a gradient that passes through a ReLU or a clamp needs one bit an element, through any other
-  function of one input the input itself, through a product of two activations the other one,
-  through a convolution by a frozen weight nothing;
+The backward pass needs of the forward pass, as in TinyTL (Cai et al. 2020, arXiv:2007.11622) and
+"On-Device Training Under 256KB Memory" (Lin et al. 2022, arXiv:2206.15472):
+* for a trained weight, the layer's input, or the trained share of its input channels; for a bias,
+  nothing;
+* for a gradient through a ReLU or a clamp, one bit per element; through any other unary function,
+  its input; through a product of two activations, the other operand; through a convolution with a
+  frozen weight, nothing;
 * below the first trained layer there is no gradient.
 
-Gradients have the lifetimes of the activations that they belong to, mirrored: of a tensor from the
-backward pass of its last reader to that of its maker. Both gradients of an addition are the one
-that comes in, in one buffer, until another share is added to it, in place.
+The live range of a gradient mirrors that of its activation: from the backward pass of the last
+reader to that of the producer. Both gradients of an addition share the buffer of the incoming
+gradient until another share is added to it, in place.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from perfmodel.errors import input_error
 from perfmodel.formats import Precision
 from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator
-from perfmodel.workload.lifetimes import held
+from perfmodel.workload.lifetimes import live_intervals
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
 
-#: A graph that is larger, its repetitions written out, is refused.
+#: Largest number of operators, with repetitions unrolled, that is accepted.
 MOST_OPERATORS = 2500
 
 _LINEAR = frozenset({"add", "sub", "neg", "cast"})
@@ -46,15 +45,15 @@ class TrainableLayer:
     Attributes
     ----------
     kernel
-        Position of its kernel.
+        Position of the kernel in the order of execution.
     source, result
-        The activation that it multiplies and the one that it makes.
+        Input activation and output activation.
     channels
-        Input channels of the weight: its parts are shares of them.
+        Input channels of the weight; trained parts are shares of them.
     weight, bias
         Names; the bias may be empty.
     weight_bytes, bias_bytes
-        As they are stored while they are trained.
+        Stored size during training.
     """
 
     name: str
@@ -74,9 +73,9 @@ class TrainableLayer:
 
 @dataclass(frozen=True, slots=True)
 class ActivationLifetime:
-    """An activation, and where the forward pass has it: from one kernel to another, inclusive.
+    """Live range of an activation in the forward pass: first to last kernel, inclusive.
 
-    `maker` is -1 for an input of the network.
+    `maker` is the kernel that produces it, -1 for an input of the network.
     """
 
     name: str
@@ -87,19 +86,19 @@ class ActivationLifetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Something that a gradient on its way needs.
+class BackwardNeed:
+    """A tensor or mask that the backward pass of a kernel needs.
 
     Attributes
     ----------
     tensor
-        Activation that is kept whole; empty for a mask.
+        Activation that is needed in full; empty for a mask.
     size_bytes
-        Of the mask; of the tensor else.
+        Size of the mask or the tensor.
     kernel
-        Where it is made for masks, and whose backward pass reads it.
+        Kernel whose backward pass reads it; a mask is also written by its forward pass.
     wanted
-        Tensor whose gradient must be wanted for it to be needed.
+        Tensor whose gradient requires it.
     """
 
     tensor: str
@@ -110,32 +109,32 @@ class Kept:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One training step of a network, before anything is chosen.
+    """One training step of a network, before trained parts are selected.
 
     Attributes
     ----------
     layers
-        In the order of execution.
+        Trainable layers, in the order of execution.
     lives
-        Activations by name.
+        Live ranges of activations by name.
     passing
-        What gradients need on their way.
+        Tensors and masks that activation gradients need.
     parents
-        Tensor -> tensors whose gradient follows from its own.
+        Tensor -> tensors whose gradients are computed from its gradient.
     additions
         (kernel, sum, terms) of additions of equal shapes whose sum leaves its kernel.
     readers
         Tensor -> kernels that read it, ascending.
     frozen_bytes
-        Of all weights, as they are stored.
+        Stored bytes of all weights.
     activation_bits, gradient_bits
-        Of an element of each.
+        Bits per element.
     """
 
     graph: Graph
     layers: tuple[TrainableLayer, ...]
     lives: Mapping[str, ActivationLifetime]
-    passing: tuple[Kept, ...]
+    passing: tuple[BackwardNeed, ...]
     parents: Mapping[str, tuple[str, ...]]
     additions: tuple[tuple[int, str, tuple[str, ...]], ...]
     readers: Mapping[str, tuple[int, ...]]
@@ -146,11 +145,11 @@ class TrainingStep:
 
     @property
     def gradient_scale(self) -> float:
-        """Bytes of a gradient over those of its activation."""
+        """Bytes of a gradient per byte of its activation."""
         return self.gradient_bits / self.activation_bits
 
     def above(self) -> dict[str, set[int]]:
-        """Return tensor -> layers (by index) that it depends on, those that make it included."""
+        """Return tensor -> layers (by index) that it depends on, including its producers."""
         above: dict[str, set[int]] = {}
         makers: dict[str, list[int]] = {}
         for i, layer in enumerate(self.layers):
@@ -166,6 +165,7 @@ def _above(
     makers: Mapping[str, list[int]],
     above: dict[str, set[int]],
 ) -> set[int]:
+    """Return the layers that a tensor depends on; store those of its ancestors in `above`."""
     todo = [name]
     while todo:
         top = todo[-1]
@@ -194,15 +194,15 @@ def step_of(
     Parameters
     ----------
     gradient_bits
-        Of an element of a gradient; those of the activations where left out.
+        Bits per gradient element; by default those of the activations.
     clamped
-        Whether every product is clamped to the range of its format, so that a gradient needs a mask
-        there; by default where activations are integers.
+        Whether every product is clamped to the range of its format, so that its gradient needs a
+        mask; by default if activations are integers.
 
     Raises
     ------
     InputError
-        Dimensions that are arrays; a network without weights; sizes alone.
+        Dimensions that are arrays; a network without weights; a workload with sizes only.
     """
     if workload.shape:
         message = f"'{workload.name}' has arrays as dimensions"
@@ -220,6 +220,8 @@ def step_of(
 
 
 class _TrainingStepBuilder:
+    """Builder of a training step from the kernels of the forward pass."""
+
     def __init__(
         self,
         workload: Workload,
@@ -237,15 +239,15 @@ class _TrainingStepBuilder:
         self.bits = bits
 
     def read(self, gradient_bits: float | None) -> TrainingStep:
-        """Return the step."""
+        """Return the training step."""
         lives: dict[str, ActivationLifetime] = {}
         makers = {n: i for i, kernel in enumerate(self.fused) for n in kernel.writes}
-        for name, (first, last) in held(self.flat, self.fused).items():
+        for name, (first, last) in live_intervals(self.flat, self.fused).items():
             lives[name] = ActivationLifetime(
                 name, self._bytes(name), first, last, makers.get(name, -1)
             )
         layers: list[TrainableLayer] = []
-        passing: list[Kept] = []
+        passing: list[BackwardNeed] = []
         parents: dict[str, tuple[str, ...]] = {}
         additions: list[tuple[int, str, tuple[str, ...]]] = []
         readers: dict[str, tuple[int, ...]] = {}
@@ -293,6 +295,7 @@ class _TrainingStepBuilder:
         return [n for n in names if self.flat.tensors[n].role == "activation"]
 
     def _layers(self, operator: Operator, at: int) -> list[TrainableLayer]:
+        """Return the trainable layer of an operator: one product of an activation and a weight."""
         if operator.kind not in _PRODUCTS or not operator.nests:
             return []
         multiplied = [o.tensor for o in operator.nests[0].operands if o.role != "output"]
@@ -327,9 +330,13 @@ class _TrainingStepBuilder:
         ]
 
     def _passes(
-        self, operator: Operator, at: int, passing: list[Kept], parents: dict[str, tuple[str, ...]]
+        self,
+        operator: Operator,
+        at: int,
+        passing: list[BackwardNeed],
+        parents: dict[str, tuple[str, ...]],
     ) -> None:
-        """Add what a gradient needs on its way through an operator, and where it goes."""
+        """Add the tensors that a gradient through an operator needs, and its parents."""
         if operator.kind == "view" or not operator.writes:
             return
         inputs, out = self._activations(operator), self._name(operator.writes[0])
@@ -339,31 +346,31 @@ class _TrainingStepBuilder:
             name = self._name(written)
             parents[name] = (*parents.get(name, ()), *inputs)
         function = str(dict(operator.attributes).get("function", ""))
-        mask = Kept("", self._elements(out) / 8.0, at, out)
+        mask = BackwardNeed("", self._elements(out) / 8.0, at, out)
         kind = operator.kind
         if kind in _MOVES or (kind == "elementwise" and function in _LINEAR):
             return
         if kind in _PRODUCTS:
-            # A clamp stands between a product and all else, so it is of its result.
+            # The clamp follows the product, so the mask has the size of the result.
             if self.clamped:
                 passing.append(mask)
             if len(inputs) > 1:
-                passing.extend(self._whole(n, at, out) for n in inputs)
+                passing.extend(self._need(n, at, out) for n in inputs)
         elif function in _BY_MASK:
-            # One clamp does for a product and the ReLU that rides on it.
+            # One mask covers both the clamp of a product and the ReLU fused into it.
             if not (self.clamped and self._follows_product(inputs)):
                 passing.append(mask)
         elif kind == "softmax" or function in _BY_OUTPUT:
-            passing.append(self._whole(out, at, out))
+            passing.append(self._need(out, at, out))
         elif kind == "attention":
-            passing.extend(self._whole(n, at, out) for n in (*inputs, out))
+            passing.extend(self._need(n, at, out) for n in (*inputs, out))
         elif function == "batch_norm":
-            return  # by its running averages it is a product with a frozen weight
+            return  # with running averages it is a product with a frozen weight
         else:
-            passing.extend(self._whole(n, at, out) for n in inputs)
+            passing.extend(self._need(n, at, out) for n in inputs)
 
-    def _whole(self, name: str, at: int, out: str) -> Kept:
-        return Kept(name, self._bytes(name), at, out)
+    def _need(self, name: str, at: int, out: str) -> BackwardNeed:
+        return BackwardNeed(name, self._bytes(name), at, out)
 
     def _follows_product(self, inputs: list[str]) -> bool:
         makers = {self._name(n): op.kind for _, op in self.flat.walk() for n in op.writes}

@@ -1,4 +1,4 @@
-"""What a member of a space costs: `Oracle`."""
+"""Costs of the members of a space: `Oracle`."""
 
 from perfmodel.search.oracle.oracle import Oracle
 

@@ -1,8 +1,8 @@
-"""Segments of very many forms: the same kernels on tensors of one size but for the operations.
+"""Tabulated segments of many forms: same kernels and tensor sizes, different operations.
 
-A NAS-Bench-201 cell has thousands of forms, of which few differ in more than which operation stands
-where. What they are is `perfmodel.search.oracle.forms`; here every distinct kernel is costed in all
-states.
+A NAS-Bench-201 cell has thousands of forms, most of which differ only in the placement of
+operations. `perfmodel.search.oracle.forms` enumerates them; this module costs each distinct kernel
+in all states of residency.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from perfmodel.arrays import Value, first_number
 from perfmodel.search.oracle.banks import Stretches
 from perfmodel.search.oracle.forms import SegmentForms
-from perfmodel.search.oracle.fragment import NetworkStretch
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Priced
+from perfmodel.search.oracle.stretch_graphs import NetworkStretch
 from perfmodel.workload.fuse import kernels
 from perfmodel.workload.nas_spaces import Choice
 
@@ -28,20 +28,20 @@ def stretches_of_forms(
     values: Mapping[str, Value],
     pricing: Pricing,
 ) -> Stretches:
-    """Return the forms of one segment, each a stretch.
+    """Return the forms of one segment as stretches.
 
     Parameters
     ----------
     forms
-        Of segments that are built alike.
+        Forms of segments with the same structure.
     build
-        Choice -> this segment of it.
+        Choice -> the segment under this choice, as a stretch.
     values
-        Free dimension -> number.
+        Free dimension -> value.
     """
     activation_bytes = 0.0
     priced: list[Priced] = []
-    # A kernel that a form does not have stores nothing.
+    # The last row stands for a missing kernel, which stores nothing.
     stored: list[tuple[float, ...]] = []
     for option, examples in groupby(forms.examples, key=lambda example: example[0]):
         steps = [step for _, step in examples]

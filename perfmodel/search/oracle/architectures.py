@@ -1,4 +1,4 @@
-"""Costs of a space of architectures: its segments compiled, and choices as rows of them."""
+"""Tabulated costs of a space of architectures: compiled segments, and choices as rows of them."""
 
 from __future__ import annotations
 
@@ -14,73 +14,73 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.alike import stretches_of_forms
 from perfmodel.search.oracle.banks import DenseBank, StretchBank
 from perfmodel.search.oracle.chain import NetworkSums, StretchChain, quantities
-from perfmodel.search.oracle.fragment import Fragment, stretches_of
 from perfmodel.search.oracle.parts import parts_of
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
+from perfmodel.search.oracle.stretches import as_arrays
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 
 _NOTHING: Mapping[str, float] = {}
 
-#: Networks added up at once.
+#: Networks summed at once.
 _CHUNK = 2000
 
-#: Combinations of free dimensions (resolutions) that are tabled.
+#: Largest number of combinations of free dimensions (resolutions) with a table.
 MOST_SETTINGS = 200
 
 
 class ArchitectureCosts:
-    """Sums over any networks of a space.
+    """Sums over the networks of a space of architectures.
 
     Parameters
     ----------
-    given
-        Numbers for free dimensions that no decision binds (``batch``).
+    numbers
+        Values of free dimensions that no decision binds (``batch``).
 
     Raises
     ------
     NotTabledError
-        The space or the device does not fall apart into segments.
+        The space or the device does not decompose into segments.
     OutOfTimeError
-        The deadline passed before.
+        The deadline passed before the tables were complete.
     """
 
     def __init__(
         self,
         space: ArchitectureSpace,
         pricing: Pricing,
-        given: Mapping[str, float] = _NOTHING,
+        numbers: Mapping[str, float] = _NOTHING,
         deadline: Deadline | None = None,
     ) -> None:
         self.space = space
-        self.settings, values = _settings(space, given)
+        self.settings, values = _settings(space, numbers)
         points = prod(len(space.decisions[i].options) for i in self.settings)
         self._setting_places = _places([len(space.decisions[i].options) for i in self.settings])
         last = len(space.segments) - 1
         check = partial(_check, deadline, last=last)
-        parts = parts_of(space, check)
+        parts = parts_of(space)
+        parts.prepare(check)
         self._columns: list[tuple[tuple[int, ...], Index, Index]] = []
         alike: dict[int, StretchBank] = {}
-        for s, segment in enumerate(space.segments):
-            check(s)
+        for position, segment in enumerate(space.segments):
+            check(position)
             sizes = [len(space.decisions[i].options) for i in segment.decisions]
-            index = parts.numbers(s)
+            index = parts.numbers[position]
             if index is None:
-                forms = parts.forms(s, pricing)
+                forms = parts.forms(position, pricing)
                 index = forms.index
-                stretches = stretches_of_forms(forms, partial(parts.stretch, s), values, pricing)
-                alike[s] = StretchBank(stretches, pricing)
+                stretches = stretches_of_forms(
+                    forms, partial(parts.stretch, position), values, pricing
+                )
+                alike[position] = StretchBank(stretches, pricing)
             self._columns.append((segment.decisions, _places(sizes), index))
-        fragments = parts.stretches.compiled(values, points, pricing, partial(check, last))
-        ends = _possible_ends(
-            fragments, [column for s, column in enumerate(self._columns) if s not in alike]
-        )
-        banks: list[StretchBank] = []
-        banks.append(DenseBank(stretches_of(fragments, points), pricing, ends))
-        start = len(fragments)
-        for s, bank in alike.items():
-            decisions, places, index = self._columns[s]
-            self._columns[s] = (decisions, places, index + start)
+        compiled = parts.compiler.compiled(values, points, pricing, partial(check, last))
+        ends: Index = self._columns[-1][2]
+        banks: list[StretchBank] = [DenseBank(as_arrays(compiled, points), pricing, ends.tolist())]
+        start = len(compiled)
+        for position, bank in alike.items():
+            decisions, places, index = self._columns[position]
+            self._columns[position] = (decisions, places, index + start)
             start += len(bank.stretches.shape)
             banks.append(bank)
         kinds = [priced for bank in reversed(banks) for priced in bank.stretches.priced]
@@ -95,7 +95,7 @@ class ArchitectureCosts:
         self.chain = StretchChain(banks, quantities(kinds), pricing.states)
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
-        """Add up one network that has one mode."""
+        """Return the sums of one network with a single mode."""
         choices = np.array([choice], dtype=np.intp)
         if not self.chain.dense:
             return self._sums(choices).one
@@ -104,11 +104,11 @@ class ArchitectureCosts:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Quantities that are summed."""
+        """Names of the summed quantities."""
         return self.chain.names
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
-        """Return sums that no network of allowed options is below, as one network's."""
+        """Return a lower bound on the sums of all networks of allowed options, as one network."""
         settings = _combined(self.settings, self._setting_places, allowed)
         stretches = [
             np.unique(index[_combined(decisions, places, allowed)])
@@ -117,7 +117,7 @@ class ArchitectureCosts:
         return self.chain.least(stretches, settings)
 
     def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
-        """Add up networks.
+        """Return the sums of networks.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class ArchitectureCosts:
         Raises
         ------
         OutOfTimeError
-            The deadline passed before.
+            The deadline passed before all networks were summed.
         """
         parts: list[NetworkSums] = []
         for i in range(0, max(1, len(choices)), _CHUNK):
@@ -140,7 +140,7 @@ class ArchitectureCosts:
         return self.chain.sums(*self._places(choices))
 
     def _places(self, choices: Index) -> tuple[Index, Index]:
-        """Return the stretch at each place of networks, and their settings."""
+        """Return the stretch at each place of networks, and the index of their setting."""
         stretches = self._flat[choices @ self._radix + self._offsets]
         return stretches, choices @ self._setting_radix
 
@@ -151,7 +151,7 @@ def _check(deadline: Deadline | None, at: int, last: int) -> None:
 
 
 def _places(sizes: Sequence[int]) -> Index:
-    """Return what turns option indices into one index, the last varying fastest."""
+    """Return the strides that map option indices to one index, the last varying fastest."""
     places = [prod(sizes[i + 1 :]) for i in range(len(sizes))]
     return np.array(places, dtype=np.intp)
 
@@ -165,9 +165,9 @@ def _combined(decisions: Sequence[int], places: Index, allowed: Sequence[Sequenc
 
 
 def _settings(
-    space: ArchitectureSpace, given: Mapping[str, float]
+    space: ArchitectureSpace, numbers: Mapping[str, float]
 ) -> tuple[tuple[int, ...], dict[str, Value]]:
-    """Return the decisions that bind free dimensions, and their numbers over all combinations."""
+    """Return the decisions that bind free dimensions, and the values of all combinations."""
     binds = space.binds
     sizes = [len(space.decisions[i].options) for i in binds]
     if prod(sizes) > MOST_SETTINGS:
@@ -176,9 +176,9 @@ def _settings(
     rows: list[Mapping[str, float]] = []
     for option in product(*(range(n) for n in sizes)):
         choice = list(base)
-        for i, chosen in zip(binds, option, strict=True):
-            choice[i] = chosen
-        rows.append({**space.parameters(tuple(choice)), **given})
+        for i, setting in zip(binds, option, strict=True):
+            choice[i] = setting
+        rows.append({**space.parameters(tuple(choice)), **numbers})
     if len(rows) == 1:
         return binds, dict(rows[0])
     return binds, {
@@ -187,16 +187,3 @@ def _settings(
         else rows[0][name]
         for name in rows[0]
     }
-
-
-def _possible_ends(
-    fragments: Sequence[Fragment], columns: Sequence[tuple[tuple[int, ...], Index, Index]]
-) -> set[int]:
-    """Return fragments that may stand last because all that follow may be empty."""
-    found: set[int] = set()
-    for _, _, index in reversed(columns):
-        mine: list[int] = index.tolist()
-        found |= set(mine)
-        if all(fragments[i].touched for i in mine):
-            break
-    return found

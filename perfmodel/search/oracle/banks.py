@@ -1,8 +1,8 @@
-"""Stretches of networks by their kernels, and what they cost in every context.
+"""Stretches of networks as arrays of kernels, with costs in every context.
 
-A context is how long the activation that leaves a stretch lives on, and the states of residency of
-what enters and what leaves it. Neighbours decide it (`perfmodel.search.oracle.chain`); the states
-of the activations inside follow from their needs.
+A context consists of the lifetime of the activation that leaves a stretch, and of the residency
+states of the activations that enter and leave it. It depends on the neighbouring stretches
+(`perfmodel.search.oracle.chain`); the states of internal activations follow from their needs.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import numpy.typing as npt
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, Priced
 
-#: Stretches times lengths up to which all are costed beforehand.
+#: Largest number of stretches times lengths that is costed in advance.
 EAGER = 1000
 
 
 class Context(NamedTuple):
-    """Where stretches stand, each an array of shape ``(networks,)``.
+    """Contexts of stretches, each an array of shape ``(networks,)``.
 
     Attributes
     ----------
     following
         Index in `StretchChain.lengths` of the number of kernels for which the leaving activation
-        lives on.
+        remains live.
     enters, leaves
-        States of the activations.
+        Residency states of the entering and the leaving activation.
     setting
-        Index of the setting (resolution); one number stands for all.
+        Index of the setting (resolution); a single number applies to all networks.
     """
 
     following: Index
@@ -43,24 +43,24 @@ class Context(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stretches:
-    """Stretches as arrays; several may have one shape.
+    """Stretches as arrays; several may share a shape.
 
     Attributes
     ----------
     priced
-        Costs of the distinct kernels, which are numbered through.
+        Costs of the distinct kernels, numbered consecutively.
     kernels : array of shape ``(stretches, steps)``
         Number of the kernel at each step; -1 for none.
     shape : array of shape ``(stretches,)``
-        What lives when, and which kernel touches what.
+        Index of the shape: live ranges, and the activations that each kernel accesses.
     touched : array of shape ``(shapes, steps, accesses)``
-        Activations that each kernel touches: 0 enters, 1 leaves, -1 is none.
+        Activations that each kernel accesses: 0 enters, 1 leaves, -1 is none.
     lengths : array of shape ``(stretches,)``
-        Kernels for which the entering activation lives on; 0 for a stretch without kernels.
+        Kernels for which the entering activation remains live; 0 for a stretch without kernels.
     needs
         Lengths of the leaving activation -> needs in bytes, as `needs_of` returns them.
     stored : array of shape ``(stretches, settings, 3)``
-        Bytes of weights, of caches, and of the activations that are live at once.
+        Bytes of weights, of caches, and peak bytes of live activations.
     """
 
     priced: Sequence[Priced]
@@ -73,7 +73,7 @@ class Stretches:
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Index:
-    """Return rows of one array, filled up with -1."""
+    """Return rows as one array, padded with -1."""
     out: Index = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.intp)
     for line, row in zip(out, rows, strict=True):
         line[: len(row)] = row
@@ -81,19 +81,19 @@ def padded(rows: Sequence[Sequence[int]]) -> Index:
 
 
 def touched_of(shapes: Sequence[Sequence[Sequence[int]]]) -> Index:
-    """Return `Stretches.touched` from the activations of each kernel of each shape."""
+    """Return `Stretches.touched` from the accessed activations of each kernel of each shape."""
     steps = max(map(len, shapes), default=0)
     flat = padded([row for shape in shapes for row in (*shape, *((),) * (steps - len(shape)))])
     return flat.reshape(len(shapes), steps, flat.shape[1])
 
 
 def live_at(first: Index, last: Index) -> npt.NDArray[np.float32]:
-    """Return 1 where an activation is live, ``(shapes, activations, steps)``.
+    """Return 1 where an activation is live, else 0, ``(shapes, activations, steps)``.
 
     Parameters
     ----------
     first, last : arrays of shape ``(shapes, activations)``
-        Kernels between which each activation lives; -1 is the kernel before.
+        First and last kernel of each live range; -1 is the kernel before the stretch.
     """
     steps = np.arange(int(last.max(initial=-1)) + 1)
     live: npt.NDArray[np.bool_] = (first[..., None] <= steps) & (steps <= last[..., None])
@@ -105,7 +105,7 @@ def peaks_of(
     last: Index,
     sizes: npt.NDArray[np.floating],
 ) -> Floats:
-    """Return the most bytes that are live at once, ``(shapes, settings)``; see `needs_of`."""
+    """Return the peak bytes of live activations, ``(shapes, settings)``; see `needs_of`."""
     live_bytes = sizes[..., None] * live_at(first, last)[:, None]
     return cast("Floats", live_bytes.sum(axis=2).max(axis=2, initial=0.0))
 
@@ -116,19 +116,19 @@ def needs_of(
     sizes: npt.NDArray[np.floating],
     lengths: Sequence[int],
 ) -> Floats:
-    """Return needs of activations ``(shapes, lengths, settings, activations)``.
+    """Return the needs of activations in bytes, ``(shapes, lengths, settings, activations)``.
 
-    A need is the most bytes that are live at once with an activation, itself among them, of those
-    that live no longer than it does.
+    The need of an activation is the maximum over its live range of the bytes of all live
+    activations whose lifetime is no longer than its own, itself included.
 
     Parameters
     ----------
     first, last
-        As for `live_at`. The second activation leaves the stretch.
+        As for `live_at`. Activation 1 leaves the stretch.
     sizes : array of shape ``(shapes, settings, activations)``
         Bytes of the activations.
     lengths
-        Numbers of kernels for which the leaving activation lives on.
+        Numbers of kernels for which the leaving activation remains live.
     """
     live = live_at(first, last)[:, None]
     live_bytes = sizes[..., None] * live
@@ -136,7 +136,7 @@ def needs_of(
     for k, length in enumerate(lengths):
         lives = last - first
         lives[:, 1] = length
-        # [shape, 1, one, other]: whether the other activation counts in the need of the one.
+        # [shape, 1, one, other]: whether the other activation counts towards the need of the one.
         counts = (lives[:, None] <= lives[:, :, None]) | np.eye(sizes.shape[-1], dtype=bool)
         beside = counts[:, None].astype(sizes.dtype) @ live_bytes
         out[:, k] = (beside * live).max(axis=-1, initial=0.0)
@@ -144,27 +144,27 @@ def needs_of(
 
 
 class StretchBank:
-    """Stretches whose costs are added up kernel by kernel when they are asked for."""
+    """Stretches whose costs are summed kernel by kernel on demand."""
 
     def __init__(self, stretches: Stretches, pricing: Pricing) -> None:
         self.stretches, self.pricing = stretches, pricing
 
     def prepare(self, lengths: Sequence[int], names: Sequence[str]) -> Floats:
-        """Table the costs of the kernels, in these quantities.
+        """Tabulate the costs of the kernels in the named quantities.
 
         Parameters
         ----------
         lengths
-            Kernels for which leaving activations may live on.
+            Possible lifetimes of leaving activations, in kernels.
 
         Returns
         -------
         array of shape ``(2, stretches, lengths, settings)``
-            Needs of the entering and of the leaving activation in the stretch.
+            Needs of the entering and of the leaving activation within the stretch.
         """
         stretches, pricing = self.stretches, self.pricing
         needs = stretches.needs(tuple(lengths))
-        # One more activation stands for none: its state is 0.
+        # One extra activation stands for none: its state is 0.
         self._state = np.pad(pricing.states.of(needs), [(0, 0)] * 3 + [(0, 1)])
         self._radix: Index = pricing.states.count ** np.arange(stretches.touched.shape[2])
         settings = stretches.stored.shape[1]
@@ -172,17 +172,17 @@ class StretchBank:
         parts: list[Floats] = []
         for priced in stretches.priced:
             values = priced.over(names).transpose(3, 1, 2, 0, 4)
-            _, rows, states, *rest = values.shape
+            _, rows, states, *tail = values.shape
             first += range(first[-1] + states, first[-1] + rows * states + 1, states)
-            parts.append(values.reshape(settings, rows * states, *rest))
-        # A kernel that is none costs nothing.
+            parts.append(values.reshape(settings, rows * states, *tail))
+        # The last entry stands for no kernel, which costs nothing.
         parts.append(np.zeros((settings, 1, pricing.modes, len(names))))
         self._first: Index = np.array(first, dtype=np.intp)
         self._costs: Floats = np.ascontiguousarray(np.concatenate(parts, axis=1))
         return np.moveaxis(needs[stretches.shape][..., :2], -1, 0)
 
     def costs(self, stretches: Index, context: Context) -> Floats:
-        """Return costs ``(networks, modes, quantities)``."""
+        """Return the costs of stretches in their contexts, ``(networks, modes, quantities)``."""
         setting, shape = context.setting, self.stretches.shape[stretches]
         state = self._state[shape, context.following, setting]
         state[:, 0] = context.enters
@@ -196,20 +196,20 @@ class StretchBank:
         return out
 
     def least(self, stretches: Index, settings: Index) -> Floats:
-        """Return the least of each quantity in any context, ``(modes, quantities)``."""
+        """Return the minimum of each quantity over all contexts, ``(modes, quantities)``."""
         lowest = np.minimum.reduceat(self._costs[settings].min(axis=0), self._first)
         return lowest[self.stretches.kernels[stretches]].sum(axis=1).min(axis=0)
 
 
 class DenseBank(StretchBank):
-    """Stretches that are costed in all states of a context at once, and looked up.
+    """Stretches whose costs are tabulated over all states of a context.
 
-    Few are costed beforehand; of many each when it is first asked for, which changes no number.
+    A small bank is tabulated in advance, a large one on demand; the results are the same.
 
     Parameters
     ----------
     ends
-        Which of them may end a network; only these stand where nothing follows.
+        Stretches that end a network: nothing follows them, and every other one has a successor.
     """
 
     def __init__(self, stretches: Stretches, pricing: Pricing, ends: Iterable[int]) -> None:
@@ -222,7 +222,7 @@ class DenseBank(StretchBank):
         full, (settings, states) = self.stretches.lengths > 0, (needs.shape[3], self._states)
         self._possible = self._ends[:, None] == (np.array(lengths) == 0)
         self._known = ~self._possible | ~full[:, None]
-        # Memory that nothing is written to is not taken.
+        # Untouched pages of np.zeros occupy no memory.
         self._table = np.zeros(
             (*needs.shape[1:3], states, states, settings, *self._costs.shape[2:])
         )
@@ -236,7 +236,7 @@ class DenseBank(StretchBank):
         return self.pricing.states.count
 
     def _fill(self, stretches: Index, following: Index) -> None:
-        """Cost what is not costed yet."""
+        """Tabulate the pairs that are not yet known."""
         pairs = np.stack([stretches, following], axis=1)[~self._known[stretches, following]]
         own, length = np.unique(pairs, axis=0).T
         self._known[own, length] = True

@@ -1,4 +1,4 @@
-"""Networks made of stretches in a row: the context of each stretch, and sums over them."""
+"""Networks as chains of stretches: the context of each stretch, and the sums over the chain."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from perfmodel.search.oracle.rows import (
     in_order,
 )
 
-#: What `NetworkSums.stored` holds, as predictions name it.
+#: Rows of `NetworkSums.stored`, under the names of predictions.
 STORED = ("weight_bytes", "kv_bytes", "activation_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSums:
-    """Sums over networks.
+    """Sums of quantities over networks.
 
     Attributes
     ----------
     names
-        Quantities of `values`.
+        Names of the quantities in `values`.
     values : array of shape ``(networks, modes, quantities)``
     stored : array of shape ``(3, networks)``
-        Bytes: see `STORED`.
+        Bytes, in the order of `STORED`.
     """
 
     names: tuple[str, ...]
@@ -41,12 +41,12 @@ class NetworkSums:
 
     @property
     def one(self) -> tuple[Floats, Floats]:
-        """Values ``(quantities,)`` and stored bytes ``(3,)`` of the only network and mode."""
+        """Values ``(quantities,)`` and stored bytes ``(3,)`` of a single network and mode."""
         return self.values[0, 0], self.stored[:, 0]
 
     @classmethod
     def joined(cls, parts: Sequence[NetworkSums]) -> NetworkSums:
-        """Return the networks of all parts, one after the other."""
+        """Return the networks of all parts, concatenated."""
         if len(parts) == 1:
             return parts[0]
         values = np.concatenate([part.values for part in parts])
@@ -54,14 +54,14 @@ class NetworkSums:
 
 
 class StretchChain:
-    """Sums over networks that are rows of stretches from some banks.
+    """Sums over networks that are chains of stretches from one or more banks.
 
     Parameters
     ----------
     banks
-        Their stretches are numbered through.
+        Banks; their stretches are numbered consecutively.
     names
-        Quantities, `quantities` of all that is in the banks.
+        Names of the summed quantities: `quantities` of all kernels in the banks.
     """
 
     def __init__(self, banks: Sequence[StretchBank], names: Sequence[str], states: States) -> None:
@@ -72,21 +72,24 @@ class StretchChain:
         self.length: Index = np.searchsorted(np.array(self.lengths), lengths)
         self.starts = np.cumsum([0, *(len(bank.stretches.lengths) for bank in banks)])
         needs = [bank.prepare(self.lengths, self.names) for bank in banks]
-        #: Needs of what enters where it is read, and of what leaves where it is made, by how many
-        #: kernels that lives on: ``(stretches, lengths, settings)``.
-        self.read, self.made = np.ascontiguousarray(np.concatenate(needs, axis=1))
+        #: Need of the entering activation at its reader, and of the leaving one at its producer, by
+        #: the number of kernels for which the latter remains live: ``(stretches, lengths,
+        #: settings)``, bytes.
+        self._need_at_reader, self._need_at_maker = np.ascontiguousarray(
+            np.concatenate(needs, axis=1)
+        )
         self._thresholds = np.asarray(states.thresholds)
         self.dense = len(self.banks) == 1 and isinstance(self.banks[0], DenseBank)
         stored = np.concatenate([bank.stretches.stored for bank in banks])
         self._stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
 
     def sums(self, stretches: Index, settings: Index) -> NetworkSums:
-        """Add up networks.
+        """Return the sums of networks.
 
         Parameters
         ----------
         stretches : array of shape ``(networks, places)``
-            Stretch at each place, numbered through the banks.
+            Stretch at each place, numbered over all banks.
         settings : array of shape ``(networks,)``
         """
         n, places = stretches.shape
@@ -98,14 +101,16 @@ class StretchChain:
             following[:, place], after[:, place] = length, later
             length = np.where(full[:, place], self.length[stretches[:, place]], length)
             later = np.where(full[:, place], place, later)
-        # One more column for what leaves the network, whose state does not matter.
+        # One extra column for the network's output, whose state has no effect.
         state = np.zeros((n, places + 1), dtype=np.intp)
         before = np.full(n, -1, dtype=np.intp)
         for place in range(places):
             own = stretches[:, place]
-            made = np.where(before >= 0, self.made[before, self.length[own], settings], 0.0)
-            read = self.read[own, following[:, place], settings]
-            state[:, place] = self.states.of(np.maximum(read, made))
+            need_at_maker = np.where(
+                before >= 0, self._need_at_maker[before, self.length[own], settings], 0.0
+            )
+            read = self._need_at_reader[own, following[:, place], settings]
+            state[:, place] = self.states.of(np.maximum(read, need_at_maker))
             before = np.where(full[:, place], own, before)
         leaves = state[np.arange(n)[:, None], after]
         values = sum(
@@ -122,7 +127,7 @@ class StretchChain:
         )
 
     def one(self, stretches: Index, setting: int) -> tuple[Floats, Floats]:
-        """Add up one network that has one mode and stretches of one dense bank.
+        """Return the sums of one network with a single mode, all from one dense bank.
 
         Returns
         -------
@@ -133,9 +138,9 @@ class StretchChain:
         length = self.length[own]
         following = np.zeros_like(length)
         following[:-1] = length[1:]
-        need = self.read[own, following, setting]
-        made = self.made[own[:-1], following[:-1], setting]
-        np.maximum(need[1:], made, out=need[1:])
+        need = self._need_at_reader[own, following, setting]
+        need_at_maker = self._need_at_maker[own[:-1], following[:-1], setting]
+        np.maximum(need[1:], need_at_maker, out=need[1:])
         state = cast("Index", self._thresholds.searchsorted(need))
         leaves: Index = np.zeros_like(state)
         leaves[:-1] = state[1:]
@@ -143,14 +148,14 @@ class StretchChain:
         return costs.sum(axis=0)[0], _over_places(self._stored[:, own, setting])
 
     def least(self, stretches: Sequence[Index], settings: Index) -> NetworkSums:
-        """Return sums that no network is below, as one network's.
+        """Return a lower bound on the sums of all networks, as one network.
 
         Parameters
         ----------
         stretches
-            Those that may stand at each place.
+            Allowed stretches at each place.
         settings
-            Settings that may hold.
+            Allowed settings.
         """
         values: list[Floats] = []
         stored: list[Floats] = []
@@ -164,7 +169,7 @@ class StretchChain:
         return NetworkSums(self.names, total, _over_places(np.stack(stored, axis=-1))[:, None])
 
     def _by_bank(self, stretches: Index) -> list[tuple[StretchBank, int, Index]]:
-        """Return the banks of stretches, the number of their first, and which are theirs."""
+        """Return (bank, number of its first stretch, positions of its stretches) for each bank."""
         bank = np.searchsorted(self.starts, stretches, side="right") - 1
         return [
             (self.banks[i], int(self.starts[i]), np.flatnonzero(bank == i))
@@ -172,6 +177,7 @@ class StretchChain:
         ]
 
     def _costs(self, stretches: Index, context: Context) -> Floats:
+        """Return the costs of stretches in their contexts, each from its bank."""
         if self.dense:
             return self.banks[0].costs(stretches, context)
         parts = self._by_bank(stretches)
@@ -190,19 +196,22 @@ class StretchChain:
 
 
 def _over_places(stored: Floats) -> Floats:
-    """Return the stored bytes of networks from those at their places, ``(3, ..., places)``."""
+    """Return the stored bytes of networks from those of their places, ``(3, ..., places)``.
+
+    Weights and caches add up over places; live activations take the maximum.
+    """
     out = stored.sum(axis=-1)
     out[2] = stored[2].max(axis=-1)
     return out
 
 
 def quantities(priced: Sequence[Priced]) -> tuple[str, ...]:
-    """Return the quantities of all rows, in the order in which predictions have them.
+    """Return the quantities of all kernels, in the order of predictions.
 
     Raises
     ------
     NotTabledError
-        The engine does not compute a format in any form, or is made for the network.
+        The engine does not support a format in any form, or is dedicated to the network.
     """
     if any(each.terms.unsupported for each in priced):
         raise NotTabledError("the engine does not compute a format in any form")

@@ -1,4 +1,4 @@
-"""Costs of the configurations of one network: its kernels tabled, its residency evaluated."""
+"""Tabulated costs of one network's configurations: kernels from tables, residency evaluated."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from perfmodel.cost.residency import residency_needs
 from perfmodel.formats import stored_bits
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.chain import NetworkSums
-from perfmodel.search.oracle.kernel_tables import KernelTable, Touching, kernel_table
-from perfmodel.search.oracle.pricing import Pricing
+from perfmodel.search.oracle.kernel_tables import DecisionIndex, KernelTable, kernel_table
+from perfmodel.search.oracle.pricing import Pricing, refuse_conversions
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, in_order
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
@@ -24,30 +24,30 @@ from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.program import PolynomialProgram
 from perfmodel.workload.symbols import Dim, free_parameters
 
-#: Rows times networks evaluated at once.
+#: Kernels times networks evaluated at once.
 _CHUNK = 200_000
 
 
 @dataclass(frozen=True, eq=False)
 class ConfiguredTensors:
-    """Tensors of one role, their elements and bits under every option.
+    """Tensors of one role, with their elements and their bits under every option.
 
     Attributes
     ----------
     names
-        Of the tensors.
+        Names of the tensors.
     program
-        Gives ``elements`` of each.
+        Program that computes ``elements`` of each tensor.
     bits
-        One array for each tensor: bits under every option of its decision, or one number.
+        One array per tensor: bits under every option of its decision, or a single number.
     decisions
-        Decision of each tensor's format, -1 for none.
+        Decision of each tensor's format; -1 for none.
     free
-        Free dimensions that the elements of each depend on.
+        Free dimensions that each tensor's elements depend on.
     defaults
-        Free dimension -> its number.
+        Free dimension -> default value.
     bound
-        Free dimension -> the decision that binds it, and the number under each option.
+        Free dimension -> (decision that binds it, value under each option).
     """
 
     names: tuple[str, ...]
@@ -59,7 +59,7 @@ class ConfiguredTensors:
     bound: Mapping[str, tuple[int, Floats]]
 
     def bytes_of(self, choices: Index, values: Mapping[str, Value]) -> Floats:
-        """Return bytes ``(tensors, networks)``."""
+        """Return bytes = elements * bits / 8, ``(tensors, networks)``."""
         n = len(choices)
         if not self.names:
             return np.zeros((0, n))
@@ -74,14 +74,15 @@ class ConfiguredTensors:
 
     @cached_property
     def tables(self) -> list[tuple[tuple[int, ...], Floats]]:
-        """The bytes of each tensor as a table over the decisions that they depend on, ascending."""
+        """Bytes of each tensor as a table over the decisions it depends on, ascending."""
         return [self._table(i) for i in range(len(self.names))]
 
     def _table(self, i: int) -> tuple[tuple[int, ...], Floats]:
+        """Return the bytes of one tensor as a table over the decisions it depends on."""
         numbers = dict(self.bound[name] for name in self.free[i] if name in self.bound)
         numeric = sorted(numbers)
         grid = np.meshgrid(*(numbers[d] for d in numeric), indexing="ij")
-        # What the tensor does not depend on stands at any of its numbers.
+        # Dimensions that the tensor does not depend on may have any of their values.
         values: dict[str, Value] = {
             **self.defaults,
             **{
@@ -101,7 +102,7 @@ class ConfiguredTensors:
         return tuple(order[k] for k in ascending), table
 
     def least(self, allowed: Sequence[Sequence[int]]) -> Floats:
-        """Return the least bytes of each tensor under allowed options of each decision."""
+        """Return the minimum bytes of each tensor over the allowed options of each decision."""
         return np.array(
             [
                 table[np.ix_(*(allowed[d] for d in decisions))].min()
@@ -111,19 +112,19 @@ class ConfiguredTensors:
 
 
 class ConfigurationCosts:
-    """Sums over any configurations of a space whose hardware is fixed.
+    """Sums over the configurations of a space with fixed hardware.
 
     Attributes
     ----------
     kernels
-        Tables of the kernels, in order.
+        Tables of the kernels, in order of execution.
     weights, caches, activations
-        What is stored, and what lives when.
+        Stored tensors by role, and the activations.
 
     Raises
     ------
     NotTabledError
-        A choice makes other kernels, or too many combinations touch one.
+        A choice changes the kernels, or one kernel depends on too many combinations.
     """
 
     def __init__(
@@ -136,12 +137,12 @@ class ConfigurationCosts:
         self.space, self.pricing = space, pricing
         fusion = pricing.job.model.fusion
         graph = space.plain(pricing.job.model.semantics)
-        touching = self.touching = Touching(space, graph)
-        if touching.activation:
+        index = self.index = DecisionIndex(space, graph)
+        if index.formats_activations:
             kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
             if not fusion.elementwise or (fusion.into and not kinds <= set(fusion.into)):
                 raise NotTabledError("conversions are kernels of their own under this runtime")
-        pricing.refuse_conversions(graph)
+        refuse_conversions(graph, pricing.layout)
         lowered = pricing.lowered(graph)
         self.defaults: dict[str, float] = {
             **{n: float(v) for n, v in graph.defaults.items()},
@@ -163,7 +164,7 @@ class ConfigurationCosts:
                 deadline.check(f"{i} of {len(lowered.kernels)} kernels had been priced")
             each = float(layers[i, 0])
             tables.append(
-                kernel_table(kernel, touching, pricing, self.defaults, each, anchored=anchored)
+                kernel_table(kernel, index, pricing, self.defaults, each, anchored=anchored)
             )
         self.names = in_order(name for kernel in tables for name in kernel.names)
         self.kernels: tuple[KernelTable, ...] = tuple(kernel.over(self.names) for kernel in tables)
@@ -180,11 +181,12 @@ class ConfigurationCosts:
         self._flatten(alias, place)
 
     def _stored(self, copies: Mapping[str, Dim]) -> ConfiguredTensors:
-        graph, space = self.touching.graph, self.space
+        """Return tensors with their numbers of copies, and their bits under every option."""
+        graph, space = self.index.graph, self.space
         bits: list[Floats] = []
         decisions: list[int] = []
         for name in copies:
-            decision = self.touching.format.get(name, -1)
+            decision = self.index.by_tensor.get(name, -1)
             decisions.append(decision)
             own = self.pricing.bits(graph.tensors[name])
             if decision < 0:
@@ -196,7 +198,7 @@ class ConfigurationCosts:
         free = tuple(free_parameters(each) for each in elements)
         bound = {
             name: (i, np.array(space.decisions[i].options, dtype=float))
-            for name, i in self.touching.parameter.items()
+            for name, i in self.index.by_dimension.items()
         }
         program = PolynomialProgram({"elements": elements})
         return ConfiguredTensors(
@@ -204,8 +206,8 @@ class ConfigurationCosts:
         )
 
     def _flatten(self, alias: Mapping[str, str], place: Mapping[str, int]) -> None:
-        """Lay all tables one after the other, and say where a choice finds its entries."""
-        n, c = len(self.space.decisions), self.pricing.states.count
+        """Concatenate all tables, with the strides from a choice to its entries."""
+        n, state_count = len(self.space.decisions), self.pricing.states.count
         rows = len(self.kernels)
         most = max((len(k.tensors) for k in self.kernels), default=0)
         radix = np.zeros((n, rows), dtype=np.intp)
@@ -213,15 +215,15 @@ class ConfigurationCosts:
         self._weight: Index = np.zeros((rows, most), dtype=np.intp)
         first: list[int] = [0]
         parts: list[Floats] = []
-        for r, kernel in enumerate(self.kernels):
+        for row, kernel in enumerate(self.kernels):
             states = kernel.values.shape[len(kernel.decisions)]
             step = states
             for i in reversed(kernel.decisions):
-                radix[i, r] = step
+                radix[i, row] = step
                 step *= len(self.space.decisions[i].options)
             for k, name in enumerate(kernel.tensors):
-                self._touched[r, k] = place[alias.get(name, name)]
-                self._weight[r, k] = c**k
+                self._touched[row, k] = place[alias.get(name, name)]
+                self._weight[row, k] = state_count**k
             parts.append(kernel.values.reshape(step, self.pricing.modes, len(self.names)))
             first.append(first[-1] + step)
         self._radix = radix
@@ -231,12 +233,12 @@ class ConfigurationCosts:
     # sums
 
     def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
-        """Add up networks; `choices` of shape ``(networks, decisions)``.
+        """Return the sums of networks; `choices` has shape ``(networks, decisions)``.
 
         Raises
         ------
         OutOfTimeError
-            The deadline passed before.
+            The deadline passed before all networks were summed.
         """
         size = max(1, _CHUNK // max(1, len(self.kernels)))
         parts: list[NetworkSums] = []
@@ -247,7 +249,7 @@ class ConfigurationCosts:
         return NetworkSums.joined(parts)
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
-        """Add up one network that has one mode."""
+        """Return the sums of one network with a single mode."""
         return self._sums(np.array([choice], dtype=np.intp)).one
 
     def _sums(self, choices: Index) -> NetworkSums:
@@ -262,13 +264,13 @@ class ConfigurationCosts:
         return NetworkSums(self.names, self._flat[index].sum(axis=1), np.stack(stored))
 
     def states(self, sizes: Floats) -> Index:
-        """Return states of activations ``(activations + 1, networks)``; the last is none."""
+        """Return the states of activations, ``(activations + 1, networks)``; the last is none."""
         need = residency_needs(self.lives, sizes)
         none = np.zeros((1, sizes.shape[1]), dtype=np.intp)
         return np.concatenate([self.pricing.states.of(need), none])
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
-        """Return sums that no network of allowed options is below, as one network's."""
+        """Return a lower bound on the sums of all networks of allowed options, as one network."""
         total = np.zeros((self.pricing.modes, len(self.names)))
         for kernel in self.kernels:
             values = kernel.values[np.ix_(*(allowed[i] for i in kernel.decisions))]
@@ -279,19 +281,19 @@ class ConfigurationCosts:
         return NetworkSums(self.names, total[None], np.array(stored)[:, None])
 
     def _values(self, choices: Index) -> dict[str, Value]:
-        """Return free dimensions that decisions bind, each of shape ``(networks,)``."""
+        """Return the free dimensions that decisions bind, each of shape ``(networks,)``."""
         return {
             name: np.array(self.space.decisions[i].options, dtype=float)[choices[:, i]]
-            for name, i in self.touching.parameter.items()
+            for name, i in self.index.by_dimension.items()
         }
 
 
 def _live(lives: Lifetimes) -> Floats:
-    """Return 1 where an activation is live at a step, ``(steps, activations)``, steps distinct."""
-    end = max((b for _, b in lives.intervals), default=0)
+    """Return 1 where an activation is live, else 0, ``(distinct steps, activations)``."""
+    end = max((last for _, last in lives.intervals), default=0)
     steps = np.zeros((end + 1, len(lives.names)))
-    for i, (a, b) in enumerate(lives.intervals):
-        steps[a : b + 1, i] = 1.0
+    for i, (first, last) in enumerate(lives.intervals):
+        steps[first : last + 1, i] = 1.0
     return np.unique(steps, axis=0) if len(lives.names) else np.zeros((1, 0))
 
 

@@ -1,4 +1,4 @@
-"""Where an oracle's numbers come from: tables where a space falls apart, predictions elsewhere."""
+"""Backends of an oracle: tables for spaces that decompose into rows, predictions for others."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import Any, Protocol
 import numpy as np
 
 from perfmodel.errors import InputError, input_error
-from perfmodel.formats import Precision, as_precision
+from perfmodel.formats import as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.search.constraints import RATES
 from perfmodel.search.oracle.chain import NetworkSums
-from perfmodel.search.oracle.pricing import Pricing
-from perfmodel.search.oracle.reader import (
+from perfmodel.search.oracle.metrics import (
     FEASIBLE,
-    RATES,
     MetricReader,
     checked_metrics,
     metric_faults,
     metric_of,
 )
+from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
+from perfmodel.settings import FaultList
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 
 
 class OracleCosts(Protocol):
-    """What an oracle asks."""
+    """Costs of the members of a space: the interface that an oracle calls."""
 
     metrics: tuple[str, ...]
     method: str
@@ -46,7 +46,7 @@ class OracleCosts(Protocol):
         Raises
         ------
         OutOfTimeError
-            The deadline passed before.
+            The deadline passed before all members were costed.
         """
         ...
 
@@ -55,38 +55,38 @@ class OracleCosts(Protocol):
         ...
 
     def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
-        """Return what no choice among allowed options is below."""
+        """Return a lower bound on each metric over the choices of allowed options."""
         ...
 
 
 class Summed(Protocol):
-    """Tables of a space whose rows add up."""
+    """Tables of a space whose rows are additive."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Quantities that are summed."""
+        """Names of the summed quantities."""
         ...
 
     @property
     def priced(self) -> tuple[str, ...]:
-        """What the energies of the kind cover, under any choice (`Terms.priced`)."""
+        """Formats that the kind's energies cover under any choice (`Terms.priced`)."""
         ...
 
     def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
-        """Add up networks, or raise `OutOfTimeError` where the deadline passes before."""
+        """Return the sums of networks, or raise `OutOfTimeError` if the deadline passes first."""
         ...
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
-        """Return values and stored bytes of one network that has one mode."""
+        """Return values and stored bytes of one network with a single mode."""
         ...
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
-        """Return sums that no network of allowed options is below, as one network's."""
+        """Return a lower bound on the sums of all networks of allowed options, as one network."""
         ...
 
 
 class TabulatedCosts:
-    """Metrics read off sums over tables; `perfmodel.search.oracle.costs.OracleCosts`."""
+    """`OracleCosts` that derive metrics from sums over tables."""
 
     method, reason = "tabled", ""
 
@@ -100,29 +100,29 @@ class TabulatedCosts:
     def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
         """See `OracleCosts`."""
         if len(choices) == 1 and self.reader.pricing.modes == 1 and not self._rates:
-            # An outer loop that asks for one at a time.
+            # Fast path for an outer loop that evaluates one choice at a time.
             return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
-        found = self.reader.read(self.tables.sums(choices, deadline))
+        metrics = self.reader.read(self.tables.sums(choices, deadline))
         if self._rates and self._items is not None:
-            times = self._items(choices) / self.reader.items
+            times = self._items(choices) / self.reader.items_per_run
             for name in self._rates:
-                found[name] = found[name] * times
-        return found
+                metrics[name] = metrics[name] * times
+        return metrics
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
         """See `OracleCosts`."""
         if self.reader.pricing.modes > 1 or self._rates:
-            found = self.metrics_of(np.array([choice], dtype=np.intp))
-            return {name: float(value[0]) for name, value in found.items()}
-        return self.reader.one(*self.tables.one(choice))
+            metrics = self.metrics_of(np.array([choice], dtype=np.intp))
+            return {name: float(value[0]) for name, value in metrics.items()}
+        return self.reader.read_one(*self.tables.one(choice))
 
     def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
         """See `OracleCosts`."""
         if not self.reader.affine:
             expected = "latency, energy, bytes, MACs, bit operations"
             raise input_error("a metric has no bound", path="metrics", expected=expected)
-        # What no lower bound exceeds may still be too much: 1 means that a member may fit.
-        return self.reader.least(self.tables.least(allowed))
+        # Demands are lower bounds too: feasible = 1 only means that a member may fit.
+        return self.reader.minima_over_settings(self.tables.least(allowed))
 
 
 def predicted_member(
@@ -132,7 +132,7 @@ def predicted_member(
     settings: Mapping[str, float],
     options: Mapping[str, Any],
 ) -> Prediction:
-    """Return the prediction of a member of a space, with the options and facts of its own."""
+    """Return the prediction of a member of a space, with its own options and device facts."""
     own: dict[str, Any] = space.options_of(choice) if hasattr(space, "options_of") else {}
     facts: dict[str, Any] = space.facts_of(choice) if hasattr(space, "facts_of") else {}
     varied: Any = device.vary(facts) if facts else device
@@ -140,7 +140,7 @@ def predicted_member(
 
 
 class Predicted:
-    """Every member predicted by itself; `perfmodel.search.oracle.costs.OracleCosts`."""
+    """`OracleCosts` that predict every member separately."""
 
     method = "predicted"
 
@@ -177,7 +177,7 @@ class Predicted:
         return {name: np.array([row[name] for row in rows], dtype=float) for name in names}
 
     def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
-        """Refuse: nothing is known of what was not predicted."""
+        """Raise an error: unpredicted members have no known bound."""
         raise input_error(
             f"no bounds: every member is predicted by itself ({self.reason})",
             path="lower_bound",
@@ -186,12 +186,12 @@ class Predicted:
 
 
 class Grouped:
-    """Hardware and precision decided too: costs of each of their combinations by itself.
+    """`OracleCosts` of each combination of hardware facts and whole-network precision.
 
     Attributes
     ----------
     outer
-        Decisions of facts and of the whole precision.
+        Decisions on facts and on the precision of the whole network.
     """
 
     method, reason = "tabled", ""
@@ -201,13 +201,11 @@ class Grouped:
         device: Device | Machine,
         space: ConfigurationSpace,
         metrics: tuple[str, ...],
-        precision: str | Precision | None,
-        settings: Mapping[str, float],
         options: Mapping[str, Any],
+        settings: Mapping[str, float],
         deadline: Deadline | None = None,
     ) -> None:
-        self._device, self._space = device, space
-        self._metrics, self._precision = metrics, precision
+        self._device, self._space, self._metrics = device, space, metrics
         self._settings, self._options = dict(settings), dict(options)
         outer = [i for i, d in enumerate(space.decisions) if d.role in {"fact", "precision"}]
         self.outer = outer
@@ -218,40 +216,35 @@ class Grouped:
         self.method, self.reason = first.method, first.reason
 
     def of(self, key: tuple[int, ...], deadline: Deadline | None = None) -> OracleCosts:
-        """Return the costs of one combination, made when it is first asked for.
+        """Return the costs of one combination, computed on first use.
 
         Raises
         ------
         OutOfTimeError
-            The deadline passed before they were made.
+            The deadline passed before they were complete.
         """
-        found = self._costs.get(key)
-        if found is None:
+        costs = self._costs.get(key)
+        if costs is None:
             decisions = self._space.decisions
             facts: dict[str, Any] = {}
-            precision = self._precision
+            options = dict(self._options)
             for i, option in zip(self.outer, key, strict=True):
                 value = decisions[i].options[option]
                 if decisions[i].role == "fact":
                     facts[decisions[i].members[0]] = value
                 else:
-                    precision = as_precision(value)
+                    options["precision"] = value
+            precision = options["precision"]
             inner = replace(
                 self._space,
                 decisions=tuple(decisions[i] for i in self._inner),
                 precision=None if precision is None else as_precision(precision),
             )
             device: Any = self._device.vary(facts) if facts else self._device
-            found = self._costs[key] = costs_of(
-                device,
-                inner,
-                self._metrics,
-                precision=precision,
-                settings=self._settings,
-                **self._options,
-                deadline=deadline,
+            costs = self._costs[key] = costs_of(
+                device, inner, self._metrics, options, self._settings, deadline
             )
-        return found
+        return costs
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
         """See `OracleCosts`."""
@@ -265,8 +258,8 @@ class Grouped:
         for k, key in enumerate(keys.tolist()):
             mine = np.reshape(where, -1) == k
             costs = self.of(tuple(key), deadline)
-            found = costs.metrics_of(choices[mine][:, self._inner], deadline)
-            for name, values in found.items():
+            metrics = costs.metrics_of(choices[mine][:, self._inner], deadline)
+            for name, values in metrics.items():
                 out.setdefault(name, np.zeros(len(choices)))[mine] = values
         return out
 
@@ -286,46 +279,45 @@ def costs_of(
     device: Device | Machine,
     space: Any,
     metrics: Sequence[str],
-    *,
-    precision: str | Precision | None,
-    runtime: str | Runtime | None,
-    engine: str | None,
-    model: str | None,
-    warm: bool,
+    options: Mapping[str, Any],
     settings: Mapping[str, float],
     deadline: Deadline | None = None,
 ) -> OracleCosts:
-    """Return the costs of a space on a device: tabled if they fall apart, else predicted.
+    """Return the costs of a space on a device, from tables if it decomposes, else predicted.
+
+    Parameters
+    ----------
+    options
+        ``precision``, ``runtime``, ``engine``, ``model`` and ``warm``, as for `predict`.
+    settings
+        Values of free dimensions.
 
     Raises
     ------
     InputError
-        Unknown names, every fault at once.
+        For all unknown names at once.
     OutOfTimeError
-        The deadline passed before the tables were made.
+        The deadline passed before the tables were complete.
     """
     zero = (0,) * len(space.decisions)
     plain = device.device if isinstance(device, Machine) else device
-    faults = metric_faults(metrics, [m.name for m in plain.memories])
+    faults = FaultList(metric_faults(metrics, [m.name for m in plain.memories]))
     try:
         sample = space.workload(zero, **settings)
     except InputError as error:
         faults += error.faults
         sample = space.workload(zero)
-    options: dict[str, Any] = {"runtime": runtime, "engine": engine, "model": model, "warm": warm}
     if isinstance(space, ConfigurationSpace):
-        precision = space.options_of(zero).get("precision", precision)
+        options = {**options, **space.options_of(zero)}
         if not faults and any(d.role in {"fact", "precision"} for d in space.decisions):
-            return Grouped(device, space, tuple(metrics), precision, settings, options, deadline)
-    options["precision"] = precision
+            return Grouped(device, space, tuple(metrics), options, settings, deadline)
     if not faults:
         _check(deadline)
     try:
         levels = predict(sample, device, **options).levels
     except InputError as error:
         raise InputError([*faults, *error.faults]) from None
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     names = checked_metrics(metrics, levels)
     _check(deadline)
     try:
@@ -344,7 +336,7 @@ def _check(deadline: Deadline | None) -> None:
 
 
 def _items(space: Any, settings: Mapping[str, float]) -> Callable[[Index], Floats] | None:
-    """Return what a run of each choice yields, where that is decided (a batch)."""
+    """Return a function of the items per run of each choice, if a decision sets them (a batch)."""
     if not isinstance(space, ConfigurationSpace) or not space.sized:
         return None
     return partial(space.items, **settings)

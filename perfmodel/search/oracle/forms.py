@@ -1,39 +1,44 @@
-"""The forms of segments that are built alike: what of them no number of a device decides.
+"""Forms of segments with the same structure, independent of any device.
 
-One graph a shape tells which kernel reads what and how long everything lives, and which kernels
-there are at all. Oracles of other devices, batches and images find that again.
+One graph per shape determines the kernels, their accesses and all live ranges. The result is cached
+for oracles of other devices, batch sizes and image sizes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
+from perfmodel.caches import cached
 from perfmodel.search.oracle.banks import needs_of, padded, peaks_of, touched_of
-from perfmodel.search.oracle.pricing import Pricing
+from perfmodel.search.oracle.pricing import refuse_conversions
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
-from perfmodel.workload.fuse import FusedKernel, kernels
-from perfmodel.workload.graph import Graph
+from perfmodel.workload.fuse import FusedKernel, FusionRules, kernels
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.layouts import BlockedChannelLayout
 from perfmodel.workload.nas_spaces import Choice, Kin
 
-#: What a kernel is, apart from where its tensors live.
+#: Cache size in bytes: the forms of a NAS-Bench-201 cell, with the needs of their activations.
+_FORMS_BYTES = 16 << 20
+
+#: Identity of a kernel, independent of the location of its tensors.
 Signature: TypeAlias = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentShape:
-    """Kernels of all segments of one shape, in units of the one size of their activations.
+    """Kernels of all segments of one shape, in units of their common activation size.
 
     Attributes
     ----------
     rows
-        Kernel -> (signature without the operation, place of its operation among those of the
-        segment or -1, activations that it touches). Activations: 0 enters, 1 leaves.
+        Kernel -> (signature without the operation, position of its operation in the segment or
+        -1, activations that it accesses). Activation 0 enters, 1 leaves.
     intervals
-        First and last kernel of each activation; -1 is the kernel before.
+        First and last kernel of each activation; -1 is the kernel before the segment.
     """
 
     rows: tuple[tuple[Signature, int, tuple[int, ...]], ...]
@@ -44,36 +49,66 @@ class SegmentShape:
 EMPTY_SHAPE = SegmentShape((), ((-1, -1), (-1, -1)))
 
 
+@dataclass(frozen=True, slots=True)
+class AlikeSegments:
+    """Segments with the same structure: they differ in sizes only, and share their forms.
+
+    Attributes
+    ----------
+    build, kin, count, operations
+        As in `Segment`.
+    folded
+        Whether batch normalisation is folded.
+    entering
+        Entering tensor, without name and shape.
+    elementwise, into, layout
+        Fusion and layout rules of the runtime (`FusionRules`, `BlockedChannelLayout`).
+    options
+        All choices of the segment's decisions.
+    graph_of
+        Choice -> graph of one of the segments, with numeric extents.
+    fusion
+        All fusion rules of the runtime; those above determine the forms.
+    """
+
+    build: Callable[..., Tensor]
+    kin: Callable[[Choice], Kin]
+    count: int
+    operations: frozenset[str]
+    folded: bool
+    entering: Tensor
+    elementwise: bool
+    into: tuple[str, ...]
+    layout: BlockedChannelLayout | None
+    options: tuple[Choice, ...] = field(compare=False, repr=False)
+    graph_of: Callable[[Choice], Graph] = field(compare=False, repr=False)
+    fusion: FusionRules = field(compare=False, repr=False)
+
+
 class SegmentForms:
-    """The forms of segments that are built alike: which choices share one.
+    """Distinct forms of segments with the same structure, and the form of each choice.
 
     Parameters
     ----------
-    options
-        Every choice of the segment's decisions.
-    kin
-        Choice -> its shape and its operations.
-    build
-        Choice -> the graph of one of the segments, with a number for every extent.
-    labelled
-        Kinds of operators whose operation is told apart (`Kin.kinds`).
+    alike
+        The segments.
 
     Attributes
     ----------
     index : array of shape ``(options,)``
-        Form of each choice.
+        Index of the form of each choice.
     shape : array of shape ``(forms,)``
-        Shape of each form.
+        Index of the shape of each form.
     spans : array of shape ``(shapes,)``
-        Kernels for which the entering activation lives on.
+        Kernels for which the entering activation remains live.
     peaks : array of shape ``(shapes, 1)``
-        Most activations that are live at once.
+        Largest number of activations that are live at once.
     touched : array of shape ``(shapes, kernels, activations)``
-        Activations that each kernel touches; -1 for none.
+        Activations that each kernel accesses; -1 for none.
     rows : array of shape ``(forms, kernels)``
-        What each kernel is, as an index into `examples`; -1 for none.
+        Each kernel as an index into `examples`; -1 for none.
     examples
-        Each kernel that is distinct: a choice that has it, and its place there.
+        Distinct kernels: a choice that contains the kernel, and its position there.
 
     Raises
     ------
@@ -81,19 +116,12 @@ class SegmentForms:
         See `shape_of`.
     """
 
-    def __init__(
-        self,
-        options: Sequence[Choice],
-        kin: Callable[[Choice], Kin],
-        build: Callable[[Choice], Graph],
-        labelled: frozenset[str],
-        pricing: Pricing,
-    ) -> None:
+    def __init__(self, alike: AlikeSegments) -> None:
         known: dict[Kin, int] = {}
         sample: list[Choice] = []
         index: list[int] = []
-        for option in options:
-            form = kin(option)
+        for option in alike.options:
+            form = alike.kin(option)
             at = known.setdefault(form, len(known))
             if at == len(sample):
                 sample.append(option)
@@ -104,9 +132,9 @@ class SegmentForms:
         for form, option in zip(known, sample, strict=True):
             if form.shape not in places:
                 places[form.shape] = len(places)
-                shapes.append(shape_of(build(option), pricing, labelled))
+                shapes.append(shape_of(alike.graph_of(option), alike))
         self.shape: Index = np.array([places[form.shape] for form in known], dtype=np.intp)
-        # What a shape does not have lives from kernel -1 to kernel -1: within it never.
+        # Missing activations get the interval -1 to -1, which is outside every kernel.
         ends = padded([np.ravel(s.intervals).tolist() for s in shapes])
         self._first, self._last = np.moveaxis(ends.reshape(len(shapes), -1, 2), -1, 0)
         self.spans: Index = self._last[:, 0] + 1
@@ -123,8 +151,8 @@ class SegmentForms:
         sample: Sequence[Choice],
         shapes: Sequence[SegmentShape],
     ) -> Index:
-        """Return what each kernel of each form is; distinct ones are appended to `examples`."""
-        # The same tensor twice takes the same state twice.
+        """Return each kernel of each form as an index; append distinct kernels to `examples`."""
+        # The number of tensors matters, as a tensor that is accessed twice has one state.
         signatures = [
             [((signature, len(tensors)), place) for signature, place, tensors in shape.rows]
             for shape in shapes
@@ -144,15 +172,15 @@ class SegmentForms:
         return rows
 
     def needs(self, lengths: tuple[int, ...]) -> Floats:
-        """Return needs in activations, as `needs_of` does.
+        """Return needs in units of the activation size, as `needs_of`.
 
         Parameters
         ----------
         lengths
-            Kernels for which the leaving activation lives on.
+            Kernels for which the leaving activation remains live.
         """
         if lengths not in self._needs:
-            # Many shapes differ in what their kernels are, and few in what lives beside what.
+            # Many shapes differ in their kernels, but few in their live ranges.
             ends = np.concatenate([self._first, self._last], axis=1)
             distinct, where = np.unique(ends, axis=0, return_inverse=True)
             first, last = np.split(distinct, 2, axis=1)
@@ -161,31 +189,33 @@ class SegmentForms:
         return self._needs[lengths]
 
 
-def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> SegmentShape:
-    """Return the shape of a segment's graph.
+@cached(_FORMS_BYTES)
+def forms_of(alike: AlikeSegments) -> SegmentForms:
+    """Return the forms of segments, cached across image sizes."""
+    return SegmentForms(alike)
 
-    Parameters
-    ----------
-    labelled
-        Kinds of operators whose operation is told apart (`Kin.kinds`).
+
+def shape_of(graph: Graph, alike: AlikeSegments) -> SegmentShape:
+    """Return the shape of a segment from its graph.
 
     Raises
     ------
     NotTabledError
-        Activations of several sizes, or an output that is not made by the last kernel.
+        Activations differ in size, or the output is not produced by the last kernel.
     """
-    (x,), (y,) = graph.inputs, graph.outputs
-    if x == y:
+    (entering,), (leaving,) = graph.inputs, graph.outputs
+    if entering == leaving:
         return EMPTY_SHAPE
-    pricing.refuse_conversions(graph)
-    size = graph.tensors[x].shape
-    made = kernels(graph, pricing.job.model.fusion)
-    place: dict[str, int] = {x: 0, y: 1}
+    refuse_conversions(graph, alike.layout)
+    labelled = alike.operations
+    size = graph.tensors[entering].shape
+    fused = kernels(graph, alike.fusion)
+    place: dict[str, int] = {entering: 0, leaving: 1}
     first: dict[int, int] = {0: -1}
     last: dict[int, int] = {}
     rows: list[tuple[Signature, int, tuple[int, ...]]] = []
     labels = [op.name for _, op in graph.walk() if op.kind in labelled]
-    for step, kernel in enumerate(made):
+    for step, kernel in enumerate(fused):
         touched: list[int] = []
         for side in (kernel.reads, kernel.writes):
             for name in side:
@@ -202,7 +232,7 @@ def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> Segmen
         if len(own) > 1:
             raise NotTabledError(f"a kernel of {graph.name} has two operations")
         rows.append((_signature(kernel, labelled), own[0] if own else -1, tuple(touched)))
-    if first.get(1) != len(made) - 1:
+    if first.get(1) != len(fused) - 1:
         raise NotTabledError(f"{graph.name} makes its output before its last kernel")
     return SegmentShape(tuple(rows), tuple((first[i], last[i]) for i in range(len(place))))
 

@@ -1,47 +1,59 @@
-"""One kernel of a network under every combination of the decisions that touch it."""
+"""Cost table of one kernel over every combination of the decisions that affect it.
+
+A kernel depends on few of a space's decisions: on the formats of its tensors, and on the free
+dimensions in its sizes. It is priced in a separate graph under every combination of their
+options; a configuration then costs the sum of one entry from the table of each kernel.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.search.oracle.fragment import beside, read_by, written_by
+from perfmodel.search.oracle.boundaries import (
+    AFTER,
+    BEFORE,
+    BESIDE,
+    END,
+    producer_block,
+    reader_block,
+    unconnected_product,
+)
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, NotTabledError, Priced, over
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Graph, Operator, Tensor
-from perfmodel.workload.rewrite import with_formats
+from perfmodel.workload.rewrite import format_groups, with_formats
 from perfmodel.workload.symbols import Dim, free_parameters
 
-#: Combinations of options of one kernel beyond which its space is predicted instead.
+#: Largest number of option combinations per kernel; beyond it the space is predicted.
 MOST_COMBINATIONS = 20_000
 
 _NUMERIC = frozenset({"channels", "parameter"})
-_BEFORE, _AFTER, _END = "(before)", "(after)", "(end)"
+_AUXILIARY = frozenset({BEFORE, AFTER, BESIDE})
 
 
 @dataclass(frozen=True, slots=True)
 class KernelTable:
-    """What a kernel costs.
+    """Costs of a kernel under every combination of options.
 
     Attributes
     ----------
     decisions
-        Those that touch it, ascending.
+        Decisions that affect the kernel, ascending.
     tensors
-        Activations whose states are its digits, by name.
+        Names of the activations whose states are the digits of the state index.
     names
-        Quantities.
+        Names of the quantities.
     values : array of shape ``(options of each decision ..., states ** tensors, modes, quantities)``
     priced
-        What the energies of the kind cover under any option (`Terms.priced`).
+        Formats that the kind's energies cover under any option (`Terms.priced`).
     """
 
     decisions: tuple[int, ...]
@@ -51,46 +63,59 @@ class KernelTable:
     priced: tuple[str, ...] = ()
 
     def over(self, names: Sequence[str]) -> KernelTable:
-        """Return the table of other quantities, 0 where it has none."""
+        """Return the table for other quantities, 0 where it has no values."""
         return replace(self, names=tuple(names), values=over(self.values, self.names, names))
 
 
-class Touching:
-    """Which decisions touch what."""
+class DecisionIndex:
+    """Decisions that affect each tensor, free dimension and kernel.
+
+    Attributes
+    ----------
+    by_tensor
+        Tensor -> the decision of its format.
+    by_dimension
+        Free dimension -> the decision that binds it.
+    formats_activations
+        Whether a decision sets the format of activations.
+    views
+        Output of a view -> the view (see `_with_views`).
+    """
 
     def __init__(self, space: ConfigurationSpace, graph: Graph) -> None:
-        from perfmodel.workload.rewrite import format_groups
-
         self.space, self.graph = space, graph
-        self.activation = False
-        self.views = views_of(graph)
-        #: Tensor -> the decision of its format.
-        self.format: dict[str, int] = {}
-        #: Free dimension -> the decision that binds it.
-        self.parameter: dict[str, int] = {}
+        self.formats_activations = False
+        self.views = {
+            name: operator
+            for _, operator in graph.walk()
+            if operator.kind == "view" and operator.reads
+            for name in operator.writes
+        }
+        self.by_tensor: dict[str, int] = {}
+        self.by_dimension: dict[str, int] = {}
         groups = {t: g.tensors for g in format_groups(graph) for t in g.tensors}
         for i, decision in enumerate(space.decisions):
             for member in decision.members:
                 if decision.role in {"weights", "kv"}:
-                    self.format[member] = i
+                    self.by_tensor[member] = i
                 elif decision.role == "activations":
-                    self.format = dict.fromkeys(groups[member], i) | self.format
-                    self.activation = True
+                    self.by_tensor = dict.fromkeys(groups[member], i) | self.by_tensor
+                    self.formats_activations = True
                 elif decision.role == "channels":
-                    self.parameter[space.width_names[member]] = i
+                    self.by_dimension[space.width_names[member]] = i
                 elif decision.role == "parameter":
-                    self.parameter[member] = i
+                    self.by_dimension[member] = i
 
-    def of(self, kernel: FusedKernel) -> list[int]:
-        """Return the decisions that touch a kernel."""
+    def by_kernel(self, kernel: FusedKernel) -> list[int]:
+        """Return the decisions that affect a kernel, ascending."""
         tensors = {access.tensor for op in kernel.operators for access in op.accesses}
-        touching = {self.format[name] for name in tensors if name in self.format}
-        touching |= {self.parameter[n] for n in _parameters(kernel) if n in self.parameter}
-        return sorted(touching)
+        decisions = {self.by_tensor[name] for name in tensors if name in self.by_tensor}
+        dimensions = _free_dimensions(kernel) & self.by_dimension.keys()
+        return sorted(decisions | {self.by_dimension[name] for name in dimensions})
 
 
-def _parameters(kernel: FusedKernel) -> frozenset[str]:
-    """Return the free dimensions that a kernel's numbers depend on."""
+def _free_dimensions(kernel: FusedKernel) -> frozenset[str]:
+    """Return the free dimensions that a kernel's sizes depend on."""
     dims: list[Dim] = [kernel.block.count, kernel.block.stored, kernel.macs, kernel.vector_ops]
     dims += [*kernel.reads.values(), *kernel.writes.values()]
     for operator in kernel.operators:
@@ -103,7 +128,7 @@ def _parameters(kernel: FusedKernel) -> frozenset[str]:
 
 def kernel_table(
     kernel: FusedKernel,
-    touching: Touching,
+    index: DecisionIndex,
     pricing: Pricing,
     defaults: Mapping[str, float],
     layers: float,
@@ -112,163 +137,148 @@ def kernel_table(
 ) -> KernelTable:
     """Cost a kernel under every combination of options, in all states.
 
+    The combinations of numeric options are priced at once, as columns of numbers; each combination
+    of formats is a separate graph.
+
     Parameters
     ----------
     defaults
-        Numbers for free dimensions that no decision binds.
+        Values of free dimensions that no decision binds.
     layers
-        Its share of what a layer costs (`OperatorTable.layers`).
+        Kernel's share of the per-layer cost (`OperatorTable.layers`).
     anchored
         Whether the network has loop nests (see `perfmodel.search.oracle.rows.price`).
 
     Raises
     ------
     NotTabledError
-        Too many combinations, or a choice that makes other kernels.
+        Too many combinations, or a choice that changes the kernels.
     """
-    space = touching.space
-    decisions = touching.of(kernel)
-    sizes = [len(space.decisions[i].options) for i in decisions]
-    if prod(sizes) > MOST_COMBINATIONS:
-        raise NotTabledError(f"{kernel.head.name} takes {prod(sizes)} combinations of options")
-    numeric = [i for i in decisions if space.decisions[i].role in _NUMERIC]
-    kinds = [i for i in decisions if i not in numeric]
-    values, points = _numbers(space, touching, numeric, defaults)
-    graph = _alone(touching.graph, kernel, touching.views, anchored=anchored)
-    cells: list[Priced] = []
+    decisions = index.by_kernel(kernel)
+    options = {i: index.space.decisions[i].options for i in decisions}
+    combinations = prod(map(len, options.values()))
+    if combinations > MOST_COMBINATIONS:
+        raise NotTabledError(f"{kernel.head.name} takes {combinations} combinations of options")
+    numeric = [i for i in decisions if index.space.decisions[i].role in _NUMERIC]
+    formats = [i for i in decisions if i not in numeric]
+    values, points = _dimension_values(index, numeric, defaults)
+    graph = _kernel_graph(kernel, index, anchored=anchored)
+    priced: list[Priced] = []
     tensors: tuple[str, ...] = ()
-    for options in product(*(range(len(space.decisions[i].options)) for i in kinds)):
-        made = _formatted(graph, touching, dict(zip(kinds, options, strict=True)))
-        counted = (
-            replace(b, count=kernel.block.count) if b.name not in _AROUND else b
-            for b in made.blocks
-        )
-        made = replace(made, blocks=tuple(counted))
-        priced, tensors = _priced(made, graph, kernel, values, points, layers, pricing)
-        cells.append(priced)
-    names = tuple(dict.fromkeys(name for cell in cells for name in cell.names))
-    if any(cell.terms.unsupported for cell in cells):
+    for selection in product(*(map(str, options[i]) for i in formats)):
+        formatted = _formatted(graph, kernel, index, dict(zip(formats, selection, strict=True)))
+        each, tensors = _priced(formatted, graph, kernel, values, points, layers, pricing)
+        priced.append(each)
+    if any(each.terms.unsupported for each in priced):
         raise NotTabledError("the engine does not compute a format in any form")
-    modes, _, states = cells[0].values.shape[:3]
-    stacked = np.stack([cell.over(names)[:, 0] for cell in cells]).transpose(0, 3, 2, 1, 4)
-    # Axes: kinds ..., numbers ...; then in the order of the decisions.
-    shape = [len(space.decisions[i].options) for i in (*kinds, *numeric)]
-    spread = stacked.reshape(*shape, states, modes, len(names))
-    order = [(*kinds, *numeric).index(i) for i in decisions]
-    last = len(order)
-    covered = tuple(dict.fromkeys(p for cell in cells for p in cell.terms.priced))
-    values = np.transpose(spread, [*order, last, last + 1, last + 2])
-    return KernelTable(tuple(decisions), tensors, names, values, covered)
+    names = tuple(dict.fromkeys(name for each in priced for name in each.names))
+    covered = tuple(dict.fromkeys(p for each in priced for p in each.terms.priced))
+    # (formats, modes, states, points, names) -> (formats, points, states, modes, names)
+    stacked = np.stack([each.over(names)[:, 0] for each in priced]).transpose(0, 3, 2, 1, 4)
+    # The axes of options are first (formats..., numeric...), then in the order of the decisions.
+    axes = [*formats, *numeric]
+    table = stacked.reshape(*(len(options[i]) for i in axes), *stacked.shape[2:])
+    order = [axes.index(i) for i in decisions]
+    table = np.transpose(table, [*order, *range(len(order), table.ndim)])
+    return KernelTable(tuple(decisions), tensors, names, table, covered)
 
 
-def _numbers(
-    space: ConfigurationSpace,
-    touching: Touching,
-    numeric: Sequence[int],
-    defaults: Mapping[str, float],
+def _dimension_values(
+    index: DecisionIndex, numeric: Sequence[int], defaults: Mapping[str, float]
 ) -> tuple[dict[str, Value], int]:
-    """Return free dimensions over every combination of numeric options, and how many."""
+    """Return free dimensions over all combinations of numeric options, and their number."""
     values: dict[str, Value] = dict(defaults)
-    rows = list(product(*(space.decisions[i].options for i in numeric)))
-    for name, i in touching.parameter.items():
+    rows = list(product(*(index.space.decisions[i].options for i in numeric)))
+    for name, i in index.by_dimension.items():
         if i in numeric:
             column = np.array([row[numeric.index(i)] for row in rows], dtype=float)
             values[name] = column if len(rows) > 1 else float(column[0])
     return values, len(rows)
 
 
-def _alone(
-    graph: Graph, kernel: FusedKernel, views: Mapping[str, Operator], *, anchored: bool
-) -> Graph:
-    """Return a graph of one kernel, between what makes its inputs and what reads its outputs.
+def _kernel_graph(kernel: FusedKernel, index: DecisionIndex, *, anchored: bool) -> Graph:
+    """Return the graph of one kernel and of the views that it reads through.
 
-    Parameters
-    ----------
-    views
-        Output of a view -> the view: those that the kernel reads through come along.
+    Auxiliary blocks stand for the remaining network (`perfmodel.search.oracle.boundaries`).
     """
-    operators = _with_views(kernel, views)
-    # Once, for now: what repeats would have to leave in the format in which it enters.
-    block = replace(kernel.block, operators=operators, count=1)
-    names = dict.fromkeys(a.tensor for op in operators for a in op.accesses)
-    names |= dict.fromkeys(
-        o.tensor
-        for op in operators
-        for n in op.nests
-        for o in n.operands
-        if o.tensor in graph.tensors
-    )
-    tensors: dict[str, Tensor] = {name: graph.tensors[name] for name in names}
+    graph = index.graph
+    operators = _with_views(kernel, index.views)
+    # Count 1 for now: a repeated block must leave its tensors in the format in which they enter.
+    blocks = [replace(kernel.block, operators=operators, count=1)]
+    accessed = [access.tensor for operator in operators for access in operator.accesses]
+    accessed += [
+        operand.tensor
+        for operator in operators
+        for nest in operator.nests
+        for operand in nest.operands
+        if operand.tensor in graph.tensors
+    ]
+    tensors: dict[str, Tensor] = {name: graph.tensors[name] for name in accessed}
     external = {*graph.inputs, *graph.outputs}
-    written = {n for op in operators for n in op.writes}
-    read = dict.fromkeys(n for op in operators for n in op.reads if n not in written)
+    written = {name for operator in operators for name in operator.writes}
+    read = dict.fromkeys(n for operator in operators for n in operator.reads if n not in written)
 
-    def inner(names: Iterable[str]) -> list[str]:
+    def internal_activations(names: Iterable[str]) -> list[str]:
         return [n for n in names if tensors[n].role == "activation" and n not in external]
 
-    blocks = [block]
-    # An operator each: what one operator writes would have to share a format.
-    if entering := inner(read):
-        blocks.insert(0, written_by(_BEFORE, tensors, entering))
-    if anchored and not any(op.nests for op in kernel.operators):
-        blocks.insert(0, beside(tensors))
-    ends = {f"{_END}{i}": name for i, name in enumerate(inner(kernel.writes))}
+    if entering := internal_activations(read):
+        blocks.insert(0, producer_block(BEFORE, tensors, entering))
+    if anchored and not any(operator.nests for operator in kernel.operators):
+        blocks.insert(0, unconnected_product(tensors))
+    leaving = internal_activations(kernel.writes)
+    ends = {f"{END}{i}": name for i, name in enumerate(leaving)}
     if ends:
-        blocks.append(read_by(_AFTER, tensors, ends))
-    inputs = tuple(n for n in read if n in graph.inputs)
-    outputs = (*(n for n in graph.outputs if n in written), *ends)
+        blocks.append(reader_block(AFTER, tensors, ends))
+    inputs = tuple(name for name in read if name in graph.inputs)
+    outputs = (*(name for name in graph.outputs if name in written), *ends)
     return replace(graph, tensors=tensors, blocks=tuple(blocks), inputs=inputs, outputs=outputs)
 
 
 def _with_views(kernel: FusedKernel, views: Mapping[str, Operator]) -> tuple[Operator, ...]:
-    """Return a kernel's operators, before each the views that it reads through."""
-    out: dict[str, Operator] = {}
+    """Return a kernel's operators, each after the views that it reads through."""
+    operators: dict[str, Operator] = {}
 
-    def add(name: str) -> None:
-        view = views.get(name)
-        if view is not None and view.name not in out:
-            add(view.reads[0])
-            out[view.name] = view
+    def add_view(output: str) -> None:
+        view = views.get(output)
+        if view is not None and view.name not in operators:
+            add_view(view.reads[0])
+            operators[view.name] = view
 
     for operator in kernel.operators:
         for name in operator.reads:
-            add(name)
-        out[operator.name] = operator
-    return tuple(out.values())
+            add_view(name)
+        operators[operator.name] = operator
+    return tuple(operators.values())
 
 
-def views_of(graph: Graph) -> dict[str, Operator]:
-    """Return output of a view -> the view."""
-    return {
-        name: operator
-        for _, operator in graph.walk()
-        if operator.kind == "view" and operator.reads
-        for name in operator.writes
-    }
+def _formatted(
+    graph: Graph, kernel: FusedKernel, index: DecisionIndex, formats: Mapping[int, str]
+) -> Graph:
+    """Return a kernel's graph in formats, as decision -> format, with its number of runs."""
 
-
-def _formatted(graph: Graph, touching: Touching, options: Mapping[int, int]) -> Graph:
-    """Return a kernel's graph with the formats of some options."""
-    decisions = touching.space.decisions
-
-    def of(*roles: str) -> dict[str, str]:
+    def formats_of(*roles: str) -> dict[str, str]:
         return {
-            name: str(decisions[i].options[options[i]])
-            for name, i in touching.format.items()
-            if i in options and name in graph.tensors and graph.tensors[name].role in roles
+            name: formats[decision]
+            for name, decision in index.by_tensor.items()
+            if decision in formats and name in graph.tensors and graph.tensors[name].role in roles
         }
 
-    return with_formats(
+    formatted = with_formats(
         graph,
-        of("weight"),
-        of("activation", "state"),
-        of("kv"),
-        precision=touching.space.precision,
+        formats_of("weight"),
+        formats_of("activation", "state"),
+        formats_of("kv"),
+        precision=index.space.precision,
     )
+    blocks = (
+        block if block.name in _AUXILIARY else replace(block, count=kernel.block.count)
+        for block in formatted.blocks
+    )
+    return replace(formatted, blocks=tuple(blocks))
 
 
 def _priced(
-    made: Graph,
+    formatted: Graph,
     graph: Graph,
     kernel: FusedKernel,
     values: Mapping[str, Value],
@@ -276,24 +286,20 @@ def _priced(
     layers: float,
     pricing: Pricing,
 ) -> tuple[Priced, tuple[str, ...]]:
-    lowered = pricing.lowered(made)
-    own = [i for i, k in enumerate(lowered.kernels) if k.block.name not in _AROUND]
+    """Return the costs of a kernel in given formats, and its activations with a state."""
+    kernels = pricing.lowered(formatted).kernels
+    own = [i for i, each in enumerate(kernels) if each.block.name not in _AUXILIARY]
     if len(own) != 1:
         raise NotTabledError(f"{kernel.head.name} falls into {len(own)} kernels under some choice")
-    table = pricing.bound(made, values, points)
+    table = pricing.bound(formatted, values, points)
     table = replace(table, layers=np.full((len(table.rows), 1), layers))
     priced = pricing.priced(table, own)
-    external = {*graph.inputs, *(n for n in graph.outputs if not n.startswith(_END))}
-    found = lowered.kernels[own[0]]
-    tensors = tuple(_states(made, found, external)) if table.accesses is not None else ()
-    return priced, tensors
-
-
-_AROUND = frozenset({_BEFORE, _AFTER, "(beside)"})
-
-
-def _states(graph: Graph, kernel: FusedKernel, external: set[Any]) -> Iterator[str]:
-    for side in (kernel.reads, kernel.writes):
-        for name in side:
-            if graph.tensors[name].role == "activation" and name not in external:
-                yield name
+    if table.accesses is None:
+        return priced, ()
+    external = {*graph.inputs, *(name for name in graph.outputs if not name.startswith(END))}
+    accessed = (*kernels[own[0]].reads, *kernels[own[0]].writes)
+    return priced, tuple(
+        name
+        for name in accessed
+        if formatted.tensors[name].role == "activation" and name not in external
+    )

@@ -1,4 +1,4 @@
-"""The oracle: what an architecture or a configuration of a space costs, for any outer loop."""
+"""The oracle: costs of the members of a space on a device, for any outer search loop."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.prediction import Prediction
 from perfmodel.search.grid import every_choice, near_choices
 from perfmodel.search.oracle.costs import OracleCosts, costs_of, predicted_member
-from perfmodel.search.oracle.reader import FEASIBLE
+from perfmodel.search.oracle.metrics import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
+from perfmodel.settings import FaultList
 from perfmodel.workload.nas_spaces.base import checked_choice
 from perfmodel.workload.workload import Workload
 
-#: Choices up to which a space is costed whole.
+#: Largest number of choices for which a space is tabulated in full.
 WHOLE = 40_000
 
 
 class OracleSpace(Protocol):
-    """What an oracle asks of a space.
+    """Interface of a space that an oracle reads.
 
-    `decisions` have a `name` and `options`; a *choice* is one option index a decision.
+    Each of `decisions` has a `name` and `options`; a *choice* is one option index per decision.
     """
 
     @property
@@ -43,15 +44,15 @@ class OracleSpace(Protocol):
 
     @property
     def decisions(self) -> Sequence[Any]:
-        """What is decided."""
+        """The decisions, in order."""
         ...
 
     def encode(self, native: Any) -> tuple[int, ...]:
-        """Return the choice that the space's own notation names."""
+        """Return the choice for a member in the space's own notation."""
         ...
 
     def checked(self, choice: Sequence[Any]) -> tuple[int, ...]:
-        """Return a choice as ints, or refuse it."""
+        """Return a choice as a tuple of ints, or raise an error if it is invalid."""
         ...
 
     def workload(self, choice: Sequence[int], **settings: Any) -> Workload:
@@ -60,38 +61,38 @@ class OracleSpace(Protocol):
 
 
 class Oracle:
-    """Costs of a space on a device, found once and looked up.
+    """Costs of the members of a space on a device, computed once and then looked up.
 
-    Equal to `perfmodel.predict.predict` on every member. Frozen, silent, deterministic, safe from
-    several threads, equal and hashed by content, pickled as its arguments. What does not fit is a
-    value: ``feasible`` is 0.
+    The result equals `perfmodel.predict.predict` for every member. Oracles are immutable, silent,
+    deterministic and thread-safe; they compare and hash by content and are pickled as their
+    arguments. A member that does not fit has ``feasible`` 0; it is not an error.
 
     Parameters
     ----------
     device
-        A device, its name or the path of its file.
+        A device, its name or the path of its spec file.
     space
         `pm.space(...)`: architectures, or configurations of a network.
     metrics
-        Attributes of a prediction, such as ``latency_s`` and ``energy_j``; ``traffic_bytes.dram``
-        for one memory.
+        Attributes of a prediction, for example ``latency_s`` and ``energy_j``;
+        ``traffic_bytes.dram`` for one memory.
     precision, runtime, engine, model, warm
         As for `predict`.
     settings
-        Numbers for free dimensions of the workloads (``batch=8``).
+        Values of free dimensions of the workloads (``batch=8``).
     deadline
-        When to give up making tables.
+        Time limit for the construction of tables.
 
     Attributes
     ----------
     method
         ``tabled``: sums of rows, each costed once in every state of residency; ``predicted``: every
-        member is predicted by itself, for the reason in `reason`.
+        member is predicted separately, for the reason in `reason`.
 
     Raises
     ------
     InputError
-        Unknown names, every fault at once.
+        For all unknown names at once.
     """
 
     def __init__(
@@ -122,13 +123,13 @@ class Oracle:
             "engine": engine,
             "model": model,
             "warm": warm,
-            "settings": dict(settings or {}),
         }
+        self._settings = dict(settings or {})
         self.space = space
         self.device: Device = machine.device if isinstance(machine, Machine) else machine
         self._sizes = tuple(len(d.options) for d in space.decisions)
         self.costs: OracleCosts = costs_of(
-            machine, space, names, **self._options, deadline=deadline
+            machine, space, names, self._options, self._settings, deadline
         )
         self.metrics: tuple[str, ...] = self.costs.metrics
         self.method, self.reason = self.costs.method, self.costs.reason
@@ -136,7 +137,7 @@ class Oracle:
         self._places = tuple(prod(self._sizes[i + 1 :]) for i in range(len(self._sizes)))
         if self.method == "tabled" and prod(self._sizes) <= WHOLE:
             with suppress(OutOfTimeError):
-                # Looking up saves adding up; without it the tables answer as well.
+                # The full table only saves summation; without it the row tables suffice.
                 self._table = self.costs.metrics_of(every_choice(self._sizes), deadline)
         if self._table is not None:
             columns = [column.tolist() for column in self._table.values()]
@@ -152,7 +153,7 @@ class Oracle:
     # asking
 
     def __call__(self, architecture: Any) -> dict[str, float]:
-        """Return metric -> number, and ``feasible`` (1 or 0), of one member.
+        """Return metric -> value, and ``feasible`` (1 or 0), of one member.
 
         Parameters
         ----------
@@ -162,7 +163,7 @@ class Oracle:
         Raises
         ------
         InputError
-            It is no member.
+            The argument is not a member of the space.
         """
         choice = self._choice(architecture)
         if self._table is not None:
@@ -178,30 +179,29 @@ class Oracle:
         Parameters
         ----------
         architecture
-            As `__call__` takes it.
+            As for `__call__`.
         """
         device, space, _ = self._arguments
-        options = {name: value for name, value in self._options.items() if name != "settings"}
         choice = self._choice(architecture)
-        return predicted_member(space, choice, device, self._options["settings"], options)
+        return predicted_member(space, choice, device, self._settings, self._options)
 
     def batch(self, architectures: Any, deadline: Deadline | None = None) -> dict[str, Floats]:
-        """Return metric -> array of shape ``(members,)``, and ``feasible``.
+        """Return metric -> array of shape ``(members,)``, and ``feasible``, of many members.
 
         Parameters
         ----------
         architectures
-            An integer array ``(members, decisions)`` of option indices, or a sequence of what
-            `__call__` takes.
+            An integer array ``(members, decisions)`` of option indices, or a sequence of arguments
+            of `__call__`.
         deadline
-            When to give up.
+            Time limit.
 
         Raises
         ------
         InputError
-            Every one that is no member.
+            For all entries that are not members.
         OutOfTimeError
-            The deadline passed before all of them were costed.
+            The deadline passed before all members were costed.
         """
         choices = self._choices(architectures)
         if not len(choices):
@@ -212,40 +212,40 @@ class Oracle:
         return self.costs.metrics_of(choices, deadline)
 
     def lower_bound(self, partial: Sequence[int | None]) -> dict[str, float]:
-        """Return for each metric what no completion of a partial choice is below.
+        """Return a lower bound on each metric over all completions of a partial choice.
 
         Parameters
         ----------
         partial
-            An option index a decision, ``None`` where it is open.
+            An option index per decision; ``None`` for an open decision.
 
         Raises
         ------
         InputError
-            Bounds are known of tabled costs of latency, energy, bytes, MACs and bit operations.
+            Bounds exist only for tabled costs of latency, energy, bytes, MACs and bit operations.
         """
         allowed = self._allowed(partial)
         return self.costs.lower_bound(allowed)
 
     def gradient(self, weights: Sequence[Any]) -> tuple[dict[str, float], dict[str, list[Floats]]]:
-        """Return expected metrics under probabilities of the options, and their slopes.
+        """Return expected metrics under option probabilities, and their derivatives.
 
-        The expectation is expanded around the most likely member: its own cost plus, for every
-        other option, its probability times what taking that option alone changes. It is the cost
-        itself where one member is certain, and exact where costs add. Staircases of the hardware
-        (channels, tiles) stand as they are: the probabilities are what is relaxed.
+        The expectation is expanded to first order around the most likely member c: E = f(c) +
+        sum over decisions i and options k of p[i, k] (f(c with c_i = k) - f(c)). It equals the cost
+        if one member is certain, and is exact for additive costs. Staircases of the hardware
+        (channels, tiles) are not smoothed; only the choice is relaxed.
 
         Parameters
         ----------
         weights
-            One array of probabilities a decision; they need not be normalised.
+            One array of probabilities per decision, not necessarily normalised.
 
         Returns
         -------
         values
-            Metric -> expected number.
+            Metric -> expected value.
         slopes
-            Metric -> one array a decision: derivative by each (normalised) probability.
+            Metric -> one array per decision: derivative by each normalised probability.
         """
         shares = self._shares(weights)
         likely = [int(np.argmax(share)) for share in shares]
@@ -274,10 +274,14 @@ class Oracle:
                 sorted(varied.items()),
                 getattr(space, "content_hash", None) or repr(space),
                 metrics,
-                sorted(self._options.items()),
+                sorted(self._all_options.items()),
             )
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def _all_options(self) -> dict[str, Any]:
+        return {**self._options, "settings": self._settings}
 
     def __hash__(self) -> int:
         return hash(self.content_hash)
@@ -286,7 +290,7 @@ class Oracle:
         return isinstance(other, Oracle) and other.content_hash == self.content_hash
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (*self._arguments, self._options)
+        return _restored, (*self._arguments, self._all_options)
 
     def __repr__(self) -> str:
         _, space, _ = self._arguments
@@ -296,6 +300,7 @@ class Oracle:
     # input
 
     def _choice(self, member: Any) -> tuple[int, ...]:
+        """Return a member as a choice; option indices take a fast path."""
         if type(member) is tuple:
             choice = cast("tuple[Any, ...]", member)
             if len(choice) == len(self._sizes):
@@ -312,6 +317,7 @@ class Oracle:
         return self.space.checked(items)
 
     def _choices(self, members: Any) -> Index:
+        """Return members as an index array ``(members, decisions)``, or raise all faults."""
         if isinstance(members, np.ndarray):
             array = cast("npt.NDArray[Any]", members)
             sizes = np.array(self._sizes)
@@ -330,15 +336,14 @@ class Oracle:
                 path="architectures",
                 expected="an integer array (members, decisions), or a sequence of members",
             )
-        faults: list[Fault] = []
+        faults = FaultList()
         rows: list[tuple[int, ...]] = []
         for i, member in enumerate(cast("Iterable[Any]", members)):
             try:
                 rows.append(self._choice(member))
             except InputError as error:
                 faults += [replace(f, path=f"[{i}].{f.path}".rstrip(".")) for f in error.faults]
-        if faults:
-            raise InputError(faults)
+        faults.settle()
         return np.array(rows, dtype=np.intp).reshape(-1, len(self._sizes))
 
     def _allowed(self, partial: Sequence[int | None]) -> list[list[int]]:
@@ -352,17 +357,18 @@ class Oracle:
         ]
 
     def _shares(self, weights: Sequence[Any]) -> list[Floats]:
-        faults: list[Fault] = []
+        """Return normalised probabilities, or raise all faults of the weights."""
+        faults = FaultList()
         shares: list[Floats] = []
-        expected = f"one array a decision: {len(self._sizes)}"
+        expected = f"one array per decision: {len(self._sizes)}"
         rows: Any = weights
         if isinstance(rows, str) or not isinstance(rows, Sequence | np.ndarray):
             raise input_error("no weights", path="weights", expected=expected)
         if len(weights) != len(self._sizes):
             raise input_error(f"{len(weights)} arrays of weights", expected=expected)
-        for i, (given, size) in enumerate(zip(weights, self._sizes, strict=True)):
+        for i, (stated, size) in enumerate(zip(weights, self._sizes, strict=True)):
             try:
-                share = np.asarray(given, dtype=float)
+                share = np.asarray(stated, dtype=float)
             except (TypeError, ValueError):
                 share = np.zeros(0)
             if share.shape != (size,) or not np.all(share >= 0) or not 0 < share.sum() < np.inf:
@@ -371,8 +377,7 @@ class Oracle:
                 faults.append(Fault("no probabilities", path=name, expected=expected))
             else:
                 shares.append(share / share.sum())
-        if faults:
-            raise InputError(faults)
+        faults.settle()
         return shares
 
 

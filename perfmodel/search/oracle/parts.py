@@ -1,4 +1,4 @@
-"""The parts of a space of architectures: what of its segments depends on no device."""
+"""Device-independent parts of a space of architectures: its segments as graphs and forms."""
 
 from __future__ import annotations
 
@@ -6,141 +6,141 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from perfmodel.search.oracle.forms import SegmentForms
-from perfmodel.search.oracle.fragment import NetworkStretch, StretchSet
+from perfmodel.caches import cached
+from perfmodel.search.oracle.forms import AlikeSegments, SegmentForms, forms_of
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Index, NotTabledError
+from perfmodel.search.oracle.stretch_graphs import NetworkStretch
+from perfmodel.search.oracle.stretches import StretchCompiler
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, Segment
 
-#: Options of one segment beyond which they are not compiled one by one.
+#: Largest number of options of a segment that are compiled individually.
 MOST_OPTIONS = 4000
 
-#: Stands for free extents where only the structure is looked at.
+#: Placeholder for free extents where only the structure matters.
 _EXTENT = 16
 
-#: Parts of the spaces that were asked last: an oracle of another device, or of another batch,
-#: finds them here.
-_SPACES: dict[tuple[Any, ...], SpaceParts] = {}
-#: Forms of segments by all that they depend on; spaces for images of another size share them.
-_FORMS: dict[tuple[Any, ...], SegmentForms] = {}
-_MOST_KNOWN = 16
+#: Cache size in bytes: a space of a thousand stretches, and their lowered table.
+_PARTS_BYTES = 16 << 20
 
 
 class SpaceParts:
-    """The segments of a space as stretches and as forms.
-
-    Parameters
-    ----------
-    check
-        Raises where there is no time left; it takes the place of the segment that is next.
+    """Segments of a space as stretches and as forms.
 
     Attributes
     ----------
-    stretches
-        The distinct stretches of all segments whose options are compiled one by one.
-
-    Raises
-    ------
-    NotTabledError
-        A segment has too many options.
+    numbers
+        Index of the stretch of each option of each segment; None for a segment with `forms`.
+    compiler
+        Compiler of the distinct stretches of all segments whose options are compiled individually.
     """
 
-    def __init__(self, space: ArchitectureSpace, check: Callable[[int], None]) -> None:
+    def __init__(self, space: ArchitectureSpace) -> None:
         self._space = space
-        self._numbers: list[Index | None] = []
         self._alike: dict[tuple[int, Choice], NetworkStretch] = {}
-        known: dict[object, int] = {}
+        self.numbers: list[Index | None] = []
+        self.compiler = StretchCompiler(space.name, ())
+
+    def prepare(self, check: Callable[[int], None]) -> None:
+        """Build the stretches, unless they exist already.
+
+        Parameters
+        ----------
+        check
+            Function of the next segment's index that raises when the time is over.
+
+        Raises
+        ------
+        NotTabledError
+            A segment has too many options, or the first or last segment may be empty, so that
+            another one would have the network's input or output.
+        """
+        if self.numbers:
+            return
+        space = self._space
+        place_of: dict[object, int] = {}
         stretches: list[NetworkStretch] = []
+        numbers: list[Index | None] = []
         last = len(space.segments) - 1
-        for s, segment in enumerate(space.segments):
-            check(s)
-            if segment.kin is not None and not space.binds and 0 < s < last:
-                self._numbers.append(None)
+        for position, segment in enumerate(space.segments):
+            check(position)
+            if segment.kin is not None and not space.binds and 0 < position < last:
+                numbers.append(None)
                 continue
-            sizes = self._sizes(segment)
+            sizes = _sizes(space, segment)
             if prod(sizes) > MOST_OPTIONS:
                 raise NotTabledError(f"segment {segment.name} has {prod(sizes)} forms")
-            numbers: list[int] = []
-            for option, x in _with_inputs(space, s, self._options(segment)):
-                check(s)
-                graph = _graph(space, segment, x, option)
-                key = (graph.blocks, *graph.tensors.values())
-                if key not in known:
-                    known[key] = len(stretches)
-                    stretches.append(NetworkStretch(graph, s == 0, s == last))
-                numbers.append(known[key])
-            self._numbers.append(np.array(numbers, dtype=np.intp))
-        self.stretches = StretchSet(space.name, stretches)
-
-    def _sizes(self, segment: Segment) -> list[int]:
-        return [len(self._space.decisions[i].options) for i in segment.decisions]
-
-    def _options(self, segment: Segment) -> list[Choice]:
-        return list(product(*(range(n) for n in self._sizes(segment))))
-
-    def numbers(self, s: int) -> Index | None:
-        """Return the stretch of each option of a segment; None where its options have `forms`."""
-        return self._numbers[s]
+            places: list[int] = []
+            for option, entering in _with_inputs(space, position, _options(sizes)):
+                check(position)
+                stretch = NetworkStretch(
+                    _graph(space, segment, entering, option), position == 0, position == last
+                )
+                if stretch.empty and (stretch.first or stretch.last):
+                    raise NotTabledError(f"segment {segment.name} at an end may be empty")
+                graph = stretch.graph
+                key = (stretch.first, stretch.last, graph.blocks, *graph.tensors.values())
+                if key not in place_of:
+                    place_of[key] = len(stretches)
+                    stretches.append(stretch)
+                places.append(place_of[key])
+            numbers.append(np.array(places, dtype=np.intp))
+        self.compiler, self.numbers = StretchCompiler(space.name, stretches), numbers
 
     def stretch(self, s: int, option: Choice) -> NetworkStretch:
-        """Return a segment under an option, for one whose options have `forms`."""
+        """Return a segment under an option, for a segment with `forms`."""
         if (s, option) not in self._alike:
-            x = _entering(self._space, s, [0] * len(self._space.decisions))
-            graph = _graph(self._space, self._space.segments[s], x, option)
+            entering = _entering(self._space, s, [0] * len(self._space.decisions))
+            graph = _graph(self._space, self._space.segments[s], entering, option)
             self._alike[s, option] = NetworkStretch(graph)
         return self._alike[s, option]
 
     def forms(self, s: int, pricing: Pricing) -> SegmentForms:
-        """Return the forms of a segment, which depend on what the runtime fuses and lays out."""
+        """Return the forms of a segment, which depend on the runtime's fusion and layout."""
         space, segment = self._space, self._space.segments[s]
         assert segment.kin is not None
-        x = _entering(space, s, [0] * len(space.decisions))
-        # Numbers for free extents: a shape is told by what reads what, and numbers are quicker.
-        x = replace(x, shape=tuple(d if isinstance(d, int | float) else _EXTENT for d in x.shape))
-        fusion = pricing.job.model.fusion
-        # Segments that are built alike differ in sizes, and their forms do not.
-        key = (
-            segment.build,
-            segment.kin,
-            segment.count,
-            segment.operations,
-            _folded(space),
-            replace(x, name="", shape=()),
-            fusion.elementwise,
-            fusion.into,
-            pricing.layout,
+        entering = _entering(space, s, [0] * len(space.decisions))
+        # Numeric extents: a shape depends on accesses only, and numbers are faster than symbols.
+        entering = replace(
+            entering,
+            shape=tuple(d if isinstance(d, int | float) else _EXTENT for d in entering.shape),
         )
-        if key not in _FORMS:
-            _forget(_FORMS)
-            _FORMS[key] = SegmentForms(
-                self._options(segment),
+        fusion = pricing.job.model.fusion
+        return forms_of(
+            AlikeSegments(
+                segment.build,
                 segment.kin,
-                lambda option: _graph(space, segment, x, option),
+                segment.count,
                 segment.operations,
-                pricing,
+                _folded(space),
+                replace(entering, name="", shape=()),
+                fusion.elementwise,
+                fusion.into,
+                pricing.layout,
+                tuple(_options(_sizes(space, segment))),
+                lambda option: _graph(space, segment, entering, option),
+                fusion,
             )
-        return _FORMS[key]
+        )
 
 
-def parts_of(space: ArchitectureSpace, check: Callable[[int], None]) -> SpaceParts:
-    """Return the parts of a space, found once; see `SpaceParts`."""
-    key = (type(space), space)
-    if key not in _SPACES:
-        _forget(_SPACES)
-        _SPACES[key] = SpaceParts(space, check)
-    return _SPACES[key]
+@cached(_PARTS_BYTES)
+def parts_of(space: ArchitectureSpace) -> SpaceParts:
+    """Return the parts of a space, cached across devices and batch sizes."""
+    return SpaceParts(space)
 
 
-def _forget(known: dict[Any, Any]) -> None:
-    """Make room for one more: the oldest go."""
-    while len(known) >= _MOST_KNOWN:
-        del known[next(iter(known))]
+def _sizes(space: ArchitectureSpace, segment: Segment) -> list[int]:
+    return [len(space.decisions[i].options) for i in segment.decisions]
+
+
+def _options(sizes: Sequence[int]) -> list[Choice]:
+    return list(product(*map(range, sizes)))
 
 
 def _folded(space: ArchitectureSpace) -> bool:
@@ -150,38 +150,38 @@ def _folded(space: ArchitectureSpace) -> bool:
 def _with_inputs(
     space: ArchitectureSpace, s: int, options: Sequence[Choice]
 ) -> list[tuple[Choice, Tensor]]:
-    """Return options of a segment, each with the tensor that enters it."""
+    """Return options of a segment, each with its entering tensor."""
     decisions = space.segments[s].decisions
     earlier = {i for segment in space.segments[:s] for i in segment.decisions}
     shared = [k for k, i in enumerate(decisions) if i in earlier]
-    found: dict[Choice, Tensor] = {}
+    entering: dict[Choice, Tensor] = {}
     out: list[tuple[Choice, Tensor]] = []
     for option in options:
         key = tuple(option[k] for k in shared)
-        if key not in found:
+        if key not in entering:
             choice = [0] * len(space.decisions)
             for k, i in enumerate(decisions):
                 choice[i] = option[k]
-            found[key] = _entering(space, s, choice)
-        out.append((option, found[key]))
+            entering[key] = _entering(space, s, choice)
+        out.append((option, entering[key]))
     return out
 
 
 def _entering(space: ArchitectureSpace, s: int, choice: Sequence[int]) -> Tensor:
     settings = space.settings
-    g = ImageBuilder(space.name, folded=_folded(space))
-    x = g.image(getattr(settings, "image_channels", 3))
+    builder = ImageBuilder(space.name, folded=_folded(space))
+    tensor = builder.image(getattr(settings, "image_channels", 3))
     for segment in space.segments[:s]:
-        with g.repeat(segment.count, segment.name):
-            x = segment.build(g, x, tuple(choice[i] for i in segment.decisions))
-    return x
+        with builder.repeat(segment.count, segment.name):
+            tensor = segment.build(builder, tensor, tuple(choice[i] for i in segment.decisions))
+    return tensor
 
 
 def _graph(space: ArchitectureSpace, segment: Segment, x: Tensor, option: Choice) -> Graph:
-    """Return a segment's own graph."""
-    g = ImageBuilder(f"{space.name}.{segment.name}", folded=_folded(space))
-    entering = g.input("image", x.shape, format=x.format)
-    with g.repeat(segment.count, segment.name):
-        y = segment.build(g, entering, option)
-    g.output(y)
-    return g.build()
+    """Return the graph of a segment under an option."""
+    builder = ImageBuilder(f"{space.name}.{segment.name}", folded=_folded(space))
+    entering = builder.input("image", x.shape, format=x.format)
+    with builder.repeat(segment.count, segment.name):
+        output = segment.build(builder, entering, option)
+    builder.output(output)
+    return builder.build()

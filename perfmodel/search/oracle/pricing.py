@@ -1,4 +1,4 @@
-"""What costs rows: a device under a runtime and a precision, resolved once as `predict` does."""
+"""Pricing of rows on a device under a runtime and a precision, resolved once as in `predict`."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from perfmodel.search.oracle.rows import (
     NotTabledError,
     Priced,
     States,
-    kept_share,
     price,
+    resident_share,
     states_of,
 )
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.layouts import BlockedChannelLayout, with_conversions
-from perfmodel.workload.lower import Lowered, OperatorTable
+from perfmodel.workload.lower import Lowered
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """A device, a runtime and a precision, ready to cost rows and to open sums over them.
+    """A device, a runtime and a precision, ready to cost rows and to convert sums to predictions.
 
     Attributes
     ----------
     job
-        A prediction of a sample workload, for what does not depend on the network.
+        Prediction job of a sample workload, for everything that is independent of the network.
     states
-        Capacities that decide where activations stay.
+        Capacities that determine the residency of activations.
     """
 
     job: PredictionJob
@@ -62,12 +63,13 @@ class Pricing:
         model: str | None = None,
         warm: bool = False,
     ) -> Pricing:
-        """Resolve categories as `perfmodel.predict.predict` does for such a workload.
+        """Resolve device, runtime and model as `perfmodel.predict.predict` does for a workload.
 
         Raises
         ------
         NotTabledError
-            Facts of the device vary, or the phases of a run are told apart.
+            Facts of the device vary, the phases of a run are distinguished, or the kind or runtime
+            has costs that depend on the whole network.
         """
         subject = stages.resolve(workload, device, precision, runtime, engine, model)
         modelled, facts = subject.model, subject.machine.facts
@@ -75,7 +77,7 @@ class Pricing:
             workload.graph(modelled.semantics), modelled.fusion, subject.precision
         )
         bare = modelled.bare
-        job = PredictionJob(*subject, lowered, warm=warm)
+        job = PredictionJob.of(subject, lowered, warm=warm)
         added = None if bare else modelled.execution
         if any(np.ndim(value) for value in facts.values()):
             raise NotTabledError("facts of the device vary")
@@ -101,8 +103,8 @@ class Pricing:
                 raise NotTabledError(reason)
         states = states_of(setting)
         settings = (setting,)
-        if kept_share(setting) and not bare:
-            settings = (replace(setting, stays=False), replace(setting, stays=True))
+        if resident_share(setting) and not bare:
+            settings = (replace(setting, resident=False), replace(setting, resident=True))
         footprints = (0.0,)
         if warm and not bare:
             footprints = _footprints(setting, states)
@@ -110,58 +112,45 @@ class Pricing:
 
     @property
     def setting(self) -> Setting:
-        """What cost functions read, with choices over the whole network left open."""
-        return replace(self.settings[0], stays=None)
+        """Setting of the cost functions, with network-wide choices left open."""
+        return replace(self.settings[0], resident=None)
 
     @property
     def per_run_s(self) -> float:
-        """Seconds of a run beside its rows."""
+        """Seconds per run in addition to the rows."""
         return float(once_a_run(self.setting))
 
     @property
     def ramped(self) -> bool:
-        """Whether some cache misses more and more of a larger network."""
+        """Whether the miss rate of some cache ramps up with the size of the network."""
         return len(self.footprints) > len(self.states.needs)
 
     @property
     def modes(self) -> int:
-        """Number of ways in which the whole network may run."""
+        """Number of modes in which the whole network may run: settings times footprints."""
         return len(self.settings) * len(self.footprints)
 
     @property
     def layout(self) -> BlockedChannelLayout | None:
-        """How the runtime lays out images in blocks; None where it does not."""
+        """Block layout that the runtime uses for images; None if it has none."""
         execution = self.job.model.execution
         if self.job.model.bare or execution is None or not execution.layout.block:
             return None
         return execution.layout
 
-    def refuse_conversions(self, graph: Graph) -> None:
-        """Refuse a graph, or a piece of one, in which layouts are converted.
-
-        Whether a tensor is converted depends on all that read it, which tables of pieces and
-        kernels do not see.
-
-        Raises
-        ------
-        NotTabledError
-        """
-        if self.layout is not None and with_conversions(graph, self.layout) is not graph:
-            raise NotTabledError("conversions of layouts are kernels of their own here")
-
     def lowered(self, graph: Graph) -> Lowered:
-        """Compile a graph as the runtime fuses it."""
+        """Lower a graph with the runtime's fusion."""
         return stages.lower(graph, self.job.model.fusion, self.job.precision)
 
     def bound(
         self, graph: Graph, values: Mapping[str, Value], points: int, *, accesses: bool = False
     ) -> OperatorTable:
-        """Return the table of a graph with numbers.
+        """Return the operator table of a graph with bound dimensions.
 
         Parameters
         ----------
         accesses
-            Also of a bare roofline each access by itself.
+            Whether to list individual accesses even for a bare roofline.
         """
         return stages.bind(self.lowered(graph), self.job.model, values, points, accesses=accesses)
 
@@ -170,21 +159,21 @@ class Pricing:
         return price(table, rows, self.job.model.kind, self.settings, self.states, self.footprints)
 
     def bits(self, tensor: Tensor) -> float:
-        """Return the stored bits of an element of a tensor."""
+        """Return the stored bits per element of a tensor."""
         slot = tensor.slot
         if not self.job.precision.weights.overrides and slot != "weight:vector":
             slot = slot if slot.startswith("=") else slot.partition(":")[0]
         return float(self.job.precision.bits(slot))
 
     def stored(self, copies: Mapping[Tensor, Dim], values: Mapping[str, Value]) -> Value:
-        """Return the stored bytes of tensors that have so many copies."""
+        """Return the stored bytes of tensors, each with its number of copies."""
         return sum(
             evaluate(times, values) * evaluate(tensor.elements, values) * (self.bits(tensor) / 8.0)
             for tensor, times in copies.items()
         )
 
-    def chosen(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Floats:
-        """Return the sums of each network, ``(networks, quantities)``, in the mode that it runs in.
+    def in_own_mode(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Floats:
+        """Return the sums of each network, ``(networks, quantities)``, in the mode it runs in.
 
         Parameters
         ----------
@@ -192,23 +181,25 @@ class Pricing:
         footprint : array of shape ``(networks,)``
             Weights, caches and activations in bytes, for warm runs.
         """
-        by_way = [self.in_way(way, sums, footprint) for way in range(len(self.settings))]
-        if len(by_way) == 1:
-            return by_way[0]
+        by_setting = [
+            self.under_setting(index, sums, footprint) for index in range(len(self.settings))
+        ]
+        if len(by_setting) == 1:
+            return by_setting[0]
         levels = {self.setting.levels[-1], self.setting.weights_memory}
         columns = [i for i, name in enumerate(names) if name in {f"traffic {x}" for x in levels}]
-        moved = [each[:, columns].sum(axis=1) for each in by_way]
-        # Activations stay where that moves less over the whole network.
-        return np.where((moved[1] < moved[0])[:, None], by_way[1], by_way[0])
+        traffic = [each[:, columns].sum(axis=1) for each in by_setting]
+        # Activations are kept resident if that moves fewer bytes over the whole network.
+        return np.where((traffic[1] < traffic[0])[:, None], by_setting[1], by_setting[0])
 
-    def in_way(self, way: int, sums: Floats, footprint: Floats) -> Floats:
-        """Return the sums of each network in one of the ways that it may run in.
+    def under_setting(self, setting_index: int, sums: Floats, footprint: Floats) -> Floats:
+        """Return the sums of each network under one of the settings.
 
-        Costs are linear in the footprint between those that are tabled (`_footprints`).
+        Costs are interpolated linearly between the tabulated footprints (`_footprints`).
         """
-        ways = len(self.settings)
+        setting_count = len(self.settings)
         if len(self.footprints) == 1 or sums.shape[1] == 1:
-            return sums[:, min(way, sums.shape[1] - 1)]
+            return sums[:, min(setting_index, sums.shape[1] - 1)]
         rows = np.arange(len(sums))
         known = np.array(self.footprints)
         above = np.minimum(np.searchsorted(known, footprint), len(known) - 1)
@@ -217,11 +208,13 @@ class Pricing:
         within = np.isfinite(high) & (high > low)
         gap = np.where(within, high, low + 1.0) - low
         share = np.where(within, (footprint - low) / gap, 1.0)
-        # Without a ramp there are only steps.
+        # Without a ramp costs only have steps.
         share = np.where((above == below) | (not self.ramped), 1.0, share)[:, None]
-        upper = sums[rows, above * ways + way]
+        upper = sums[rows, above * setting_count + setting_index]
         return np.where(
-            share == 1.0, upper, sums[rows, below * ways + way] * (1 - share) + upper * share
+            share == 1.0,
+            upper,
+            sums[rows, below * setting_count + setting_index] * (1 - share) + upper * share,
         )
 
     def opened(
@@ -231,17 +224,30 @@ class Pricing:
         shape: tuple[int, ...],
         rows: tuple[OperatorTable, Terms],
     ) -> Prediction:
-        """Return a prediction that has these sums over its network."""
+        """Return a prediction with the given sums over its network."""
         job = replace(self.job, workload=workload)
         return Prediction(job, totals, shape, self.setting, rows)
 
 
-def _footprints(setting: Setting, states: States) -> tuple[float, ...]:
-    """Return the footprints that warm runs are tabled at, ascending.
+def refuse_conversions(graph: Graph, layout: BlockedChannelLayout | None) -> None:
+    """Raise an error for a graph, or a part of one, that needs layout conversions.
 
-    Costs step where a cache no longer holds the network and bend at the ends of a ramp
-    (`perfmodel.hardware.memory.Memory.ramp_start`); in between they are linear. So both sides of
-    each step are tabled where there is a ramp, else one side.
+    A conversion depends on all readers of a tensor, which tables of parts and kernels cannot see.
+
+    Raises
+    ------
+    NotTabledError
+    """
+    if layout is not None and with_conversions(graph, layout) is not graph:
+        raise NotTabledError("conversions of layouts are kernels of their own here")
+
+
+def _footprints(setting: Setting, states: States) -> tuple[float, ...]:
+    """Return the footprints in bytes at which warm runs are tabulated, ascending.
+
+    Costs step where a cache no longer holds the network, bend at the ends of a ramp
+    (`perfmodel.hardware.memory.Memory.ramp_start`), and are linear in between. Both sides of each
+    step are tabulated if there is a ramp, otherwise one side.
     """
     ends = {
         float(setting.facts[path])

@@ -1,47 +1,49 @@
-"""Rows by themselves: what each costs in every state of residency of the tensors that it touches.
+"""Costs of single kernels (rows) in every state of residency of the activations they access.
 
-A kind of hardware costs a row from its own numbers and from which of its activations stay in which
-memory (`perfmodel.cost.residency`): the one thing that the rest of the network decides. A tensor
-stays where its *need*, a sum over the tensors live beside it, is within a capacity, so a need acts
-only through how many capacities it exceeds: its *state*. Costing a row in all states of its
-activations is costing it in every network.
+A kind of hardware costs a row from its own sizes and from the memory in which each of its
+activations resides (`perfmodel.cost.residency`), which is all that the rest of the network
+determines. An activation resides in a memory if its *need*, a sum over the tensors that are live
+with it, is within the capacity. A need therefore acts only through the number of capacities that it
+exceeds: its *state*. The costs of a row in all states of its activations cover every network that
+contains the row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value
+from perfmodel.cost.residency import usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import pair_bits
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.prediction.stages import compose, cost
 from perfmodel.workload.lifetimes import Lifetimes
-from perfmodel.workload.lower import Accesses, OperatorTable
+from perfmodel.workload.operator_table import Accesses, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-#: Points (states of all accesses x numbers) that a row may be costed at.
+#: Largest number of points (states of all accesses x values) per row.
 MOST_POINTS = 40_000
 
-#: One byte an element: needs are given as they are.
+#: Slot with one byte per element, so that needs are passed unchanged.
 _BYTE = "=int8"
 
 
 class NotTabledError(Exception):
-    """Costs that do not fall apart into rows, or into too many states: those are predicted."""
+    """Costs do not decompose into rows, or have too many states: the space is predicted instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """The capacities that decide where an activation stays.
+    """Capacities that determine where an activation resides.
 
     Attributes
     ----------
@@ -53,7 +55,7 @@ class States:
 
     @property
     def count(self) -> int:
-        """Number of states: within the least capacity, ... beyond all."""
+        """Number of states, from within the smallest capacity to above all."""
         return len(self.thresholds) + 1
 
     def of(self, need: Value) -> Index:
@@ -63,46 +65,44 @@ class States:
 
     @property
     def needs(self) -> Floats:
-        """A need of each state."""
+        """A representative need of each state, in bytes."""
         return np.array([*self.thresholds, np.inf])
 
 
 def states_of(setting: Setting) -> States:
-    """Return the states of a machine: capacities before main memory, and kept shares of them."""
-    found: set[float] = set()
-    if not setting.bare:
-        for level in setting.levels[:-1]:
-            size = setting.facts[f"memories.{level}.capacity"]
-            found.add(float(size) - float(setting.fact(f"memories.{level}.reserved", 0.0)))
-        keep = kept_share(setting)
-        if keep and len(setting.levels) > 1:
-            near = setting.levels[-2]
-            for level in {near, setting.levels[0]}:
-                size = float(setting.facts[f"memories.{level}.capacity"])
-                reserved = float(setting.fact(f"memories.{level}.reserved", 0.0))
-                found.add((size - reserved) * keep)
-    return States(tuple(sorted(found)))
+    """Return the states of a machine from the capacities before main memory.
+
+    Engines that keep activations in a share of a scratchpad add that share (`resident_share`).
+    """
+    near = () if setting.bare else setting.levels[:-1]
+    thresholds = {float(usable_capacity(setting, level)) for level in near}
+    share = resident_share(setting)
+    if share and near:
+        thresholds |= {
+            float(usable_capacity(setting, level)) * share for level in (near[-1], near[0])
+        }
+    return States(tuple(sorted(thresholds)))
 
 
-def kept_share(setting: Setting) -> float:
-    """Return the share of a scratchpad that activations may keep (0 where a kind has none)."""
+def resident_share(setting: Setting) -> float:
+    """Return the share of a scratchpad available to activations (0 if the kind has none)."""
     return float(setting.fact(f"engines.{setting.engine_name}.kept_share", 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """Rows in all states.
+    """Costs of rows in all states.
 
     Attributes
     ----------
     names
-        Quantities, keys of `perfmodel.cost.totals.network_totals`.
+        Names of the quantities, as keys of `perfmodel.cost.totals.network_totals`.
     values : array of shape ``(modes, rows, states ** accesses, settings, quantities)``
-        Of all executions of a row. The state of access ``k`` is digit ``k`` of the third index.
+        Totals over all executions of a row. The state of access ``k`` is digit ``k`` of axis 2.
     digits
-        Row -> its accesses that have a state, as indices into the table's accesses.
+        Row -> its accesses with a state, as indices into the table's accesses.
     terms
-        What the kind said, for its formats.
+        Cost terms of the kind, for its formats.
     """
 
     names: tuple[str, ...]
@@ -111,11 +111,11 @@ class Priced:
     terms: Terms
 
     def over(self, names: Sequence[str]) -> Floats:
-        """Return the values of some quantities; 0 where there are none."""
+        """Return the values for the named quantities; 0 for those without values."""
         return over(self.values, self.names, names)
 
     def part(self, start: int, stop: int) -> Priced:
-        """Return some of the rows."""
+        """Return a range of the rows."""
         return replace(self, values=self.values[:, start:stop], digits=self.digits[start:stop])
 
 
@@ -136,61 +136,22 @@ def price(
     rows
         Rows to cost, ascending.
     settings
-        One a way in which the whole network may run (`Setting.stays`).
+        One per setting in which the whole network may run (`Setting.resident`).
     footprints
-        Bytes of the whole network, one a mode beside `settings`, for warm runs.
+        Bytes of the whole network, for warm runs; modes are footprints x settings.
 
     Notes
     -----
-    A kind may treat a table without any matrix operator as another machine would; rows without one
-    are costed beside one that has (`_anchored`), as in the network that they are from.
+    A kind may treat a table without any matrix operator differently. Rows without one are therefore
+    costed together with a row that has one (`_anchored`), as in their network.
 
     Raises
     ------
     NotTabledError
-        A row touches so many activations that its states are too many.
+        A row accesses so many activations that it has too many states.
     """
     beside = _anchored(table, rows)
-    priced = _price(table, beside, kind, settings, states, footprints)
-    if len(beside) == len(rows):
-        return priced
-    own = [beside.index(row) for row in rows]
-    digits = tuple(priced.digits[i] for i in own)
-    return replace(priced, values=priced.values[:, own], digits=digits)
-
-
-def over(values: Floats, own: Sequence[str], names: Sequence[str]) -> Floats:
-    """Return values ``(..., quantities)`` of their own quantities as values of other ones."""
-    if tuple(own) == tuple(names):
-        return values
-    out = np.zeros((*values.shape[:-1], len(names)))
-    out[..., [list(names).index(name) for name in own]] = values
-    return out
-
-
-def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Return quantities, each once, in the order in which predictions have them."""
-    heads = ("traffic", "operations", "energy")
-    place = {head: i for i, head in enumerate(heads)}
-    return tuple(sorted(dict.fromkeys(names), key=lambda n: place.get(n.partition(" ")[0], -1)))
-
-
-def _anchored(table: OperatorTable, rows: Sequence[int]) -> Sequence[int]:
-    """Return rows, and one more with a loop nest where they have none and the table has."""
-    if table.nests is None or not len(table.nests) or np.isin(table.nests.row, rows).any():
-        return rows
-    return sorted([*rows, int(table.nests.row[-1])])
-
-
-def _price(
-    table: OperatorTable,
-    rows: Sequence[int],
-    kind: Kind,
-    settings: Sequence[Setting],
-    states: States,
-    footprints: Sequence[float],
-) -> Priced:
-    digits = _digits(table.accesses, rows)
+    digits = _digits(table.accesses, beside)
     most = max(map(len, digits), default=0)
     combos = states.count**most
     if combos * table.points > MOST_POINTS:
@@ -199,17 +160,41 @@ def _price(
     names: tuple[str, ...] = ()
     terms: Terms | None = None
     for footprint in footprints:
-        sub = _expanded(table, rows, digits, states, combos, footprint)
+        expanded = _expanded(table, beside, digits, states, combos, footprint)
         for setting in settings:
-            terms = compose(sub, cost(kind, sub, setting), setting)
-            names, own = _quantities(sub, terms, setting)
-            values.append(own.reshape(len(rows), combos, table.points, len(names)))
+            terms = compose(expanded, cost(kind, expanded, setting), setting)
+            names, each = _quantities(expanded, terms, setting)
+            values.append(each.reshape(len(beside), combos, table.points, len(names)))
     assert terms is not None
-    return Priced(names, np.stack(values), digits, terms)
+    own = [beside.index(row) for row in rows]
+    return Priced(names, np.stack(values)[:, own], tuple(digits[i] for i in own), terms)
+
+
+def over(values: Floats, own: Sequence[str], names: Sequence[str]) -> Floats:
+    """Return values of the quantities `own` as values of the quantities `names`, 0 for new ones."""
+    if tuple(own) == tuple(names):
+        return values
+    out = np.zeros((*values.shape[:-1], len(names)))
+    out[..., [list(names).index(name) for name in own]] = values
+    return out
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return quantities without duplicates, in the order of predictions."""
+    heads = ("traffic", "operations", "energy")
+    place = {head: i for i, head in enumerate(heads)}
+    return tuple(sorted(dict.fromkeys(names), key=lambda n: place.get(n.partition(" ")[0], -1)))
+
+
+def _anchored(table: OperatorTable, rows: Sequence[int]) -> Sequence[int]:
+    """Return rows, plus one with a loop nest if they have none but the table has."""
+    if table.nests is None or not len(table.nests) or np.isin(table.nests.row, rows).any():
+        return rows
+    return sorted([*rows, int(table.nests.row[-1])])
 
 
 def _digits(access: Accesses | None, rows: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Return the accesses of each row that have a state; none where nothing has one."""
+    """Return the accesses of each row that have a state; empty tuples if none has."""
     by_row: dict[int, list[int]] = {row: [] for row in rows}
     if access is not None:
         pairs = zip(access.row.tolist(), access.tensor.tolist(), strict=True)
@@ -219,41 +204,44 @@ def _digits(access: Accesses | None, rows: Sequence[int]) -> tuple[tuple[int, ..
     return tuple(map(tuple, by_row.values()))
 
 
+#: Columns of an operator table that every row has.
+_COLUMNS = ("count", "macs", "masked_macs", "vector_ops", "scores", "kernels", "layers")
+
+
 def _wide(values: Value, times: int, points: int) -> Floats:
-    """Return ``(n, points or 1)`` repeated for every state; what does not vary stays one column."""
+    """Return ``(n, points or 1)`` repeated for every state; constant columns stay single."""
     array = np.asarray(values, dtype=float)
     return np.tile(array, (1, times)) if points > 1 and array.shape[1] > 1 else array
 
 
 def _rows_of(table: OperatorTable, rows: Sequence[int], times: int) -> OperatorTable:
-    """Return some rows of a table, each point repeated `times` times, without accesses."""
+    """Return rows of a table with each point repeated `times` times, without accesses."""
     at = np.asarray(rows, dtype=np.intp)
     place = {row: i for i, row in enumerate(rows)}
 
     def column(values: Value) -> Floats:
         return _wide(np.asarray(values, dtype=float)[at], times, table.points)
 
-    moved: dict[str, tuple[Index, Value]] = {}
-    for slot, (where, elements) in table.moved.items():
-        mine = [i for i, row in enumerate(where.tolist()) if row in place]
-        if mine:
-            index = np.array([place[int(where[i])] for i in mine], dtype=np.intp)
-            moved[slot] = (index, _wide(np.asarray(elements)[mine], times, table.points))
-    return OperatorTable(
-        tuple(table.rows[i] for i in rows),
-        table.points * times,
-        column(table.count),
-        column(table.macs),
-        column(table.masked_macs),
-        column(table.vector_ops),
-        column(table.scores),
-        column(table.kernels),
-        column(table.layers),
-        moved,
-        {},
-        {},
-        executed_macs=None if table.executed_macs is None else column(table.executed_macs),
+    transfers: dict[str, tuple[Index, Value]] = {}
+    for slot, (where, elements) in table.transfers.items():
+        own = np.flatnonzero(np.isin(where, at))
+        if len(own):
+            index = np.array([place[row] for row in where[own].tolist()], dtype=np.intp)
+            transfers[slot] = (index, _wide(np.asarray(elements)[own], times, table.points))
+    executed = table.executed_macs
+    return replace(
+        table,
+        rows=tuple(table.rows[i] for i in rows),
+        points=table.points * times,
+        **{name: column(getattr(table, name)) for name in _COLUMNS},
+        transfers=transfers,
+        stored={},
+        live={},
+        accesses=None,
+        nests=None,
+        executed_macs=None if executed is None else column(executed),
         extents={name: column(values) for name, values in table.extents.items()},
+        structure={},
     )
 
 
@@ -265,7 +253,7 @@ def _expanded(
     combos: int,
     footprint: float,
 ) -> OperatorTable:
-    """Return rows of a table at every combination of states, points fastest."""
+    """Return rows of a table at every combination of states, with points varying fastest."""
     sub = _rows_of(table, rows, combos)
     access = table.accesses
     if access is None:
@@ -275,7 +263,7 @@ def _expanded(
     new = {old: i for i, old in enumerate(mine)}
     row = np.array([place[int(access.row[i])] for i in mine], dtype=np.intp)
     starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]]) if len(row) else row
-    # Every access has a tensor of its own, whose size is the need of its state.
+    # Every access gets its own tensor, whose size is the need of its state.
     tensor = np.asarray(access.tensor)[mine].copy()
     codes = np.repeat(np.arange(combos), table.points)
     sizes: list[Floats] = []
@@ -290,9 +278,16 @@ def _expanded(
     )
     needs = np.stack(sizes) if sizes else np.zeros((0, 1))
     elements = _wide(np.asarray(access.elements)[mine], combos, table.points)
-    slots = tuple(access.slots[i] for i in mine)
-    batched = access.batched[mine]
-    sub.accesses = Accesses(row, starts, slots, tensor, elements, needs, lifetimes, batched)
+    sub.accesses = Accesses(
+        row=row,
+        starts=starts,
+        slots=tuple(access.slots[i] for i in mine),
+        tensor=tensor,
+        batched=access.batched[mine],
+        lifetimes=lifetimes,
+        elements=elements,
+        sizes=needs,
+    )
     sub.live = {_BYTE: np.full((1, 1), footprint)}
     if table.nests is not None:
         sub.nests = _nests_of(table.nests, place, new, combos, table.points)
@@ -302,27 +297,28 @@ def _expanded(
 def _nests_of(
     nests: Nests, place: dict[int, int], new: dict[int, int], times: int, points: int
 ) -> Nests:
-    mine = np.flatnonzero(np.isin(nests.row, list(place)))
-    row = np.array([place[int(nests.row[i])] for i in mine], dtype=np.intp)
-    where = np.asarray(nests.access)[mine]
-    moved = np.array([[new.get(int(a), -1) for a in each] for each in where], dtype=np.intp)
-    numbers: dict[str, Any] = {
-        name: _wide(np.asarray(getattr(nests, name))[mine], times, points) for name in COLUMNS
-    }
-    kept = {
-        name: tuple(getattr(nests, name)[i] for i in mine)
-        for name in ("kind", "name", "slots", "causal")
-    }
-    others = {"stride": nests.stride[mine], "dilation": nests.dilation[mine]}
-    named = {f.name for f in fields(Nests)}
-    assert named == {*numbers, *kept, *others, "row", "access"}
-    return replace(nests, row=row, access=moved.reshape(-1, 3), **numbers, **kept, **others)
+    """Return the nests of selected rows, renumbered to the new rows and accesses."""
+    own = np.flatnonzero(np.isin(nests.row, list(place)))
+
+    def part(name: str) -> Any:
+        values = getattr(nests, name)
+        if isinstance(values, tuple):
+            return tuple(cast("tuple[Any, ...]", values)[i] for i in own)
+        columns = np.asarray(values)[own]
+        return _wide(columns, times, points) if name in COLUMNS else columns
+
+    selected = Nests(**{field.name: part(field.name) for field in fields(Nests)})
+    row = np.array([place[each] for each in selected.row.tolist()], dtype=np.intp)
+    access = np.array(
+        [[new.get(i, -1) for i in each] for each in selected.access.tolist()], dtype=np.intp
+    )
+    return replace(selected, row=row, access=access.reshape(-1, 3))
 
 
 def _quantities(
     table: OperatorTable, terms: Terms, setting: Setting
 ) -> tuple[tuple[str, ...], Floats]:
-    """Return names and values ``(rows, points, quantities)`` of what a network sums."""
+    """Return names and values ``(rows, points, quantities)`` of the summed quantities."""
     macs = table.macs
     if setting.causal_skips_masked:
         macs = macs - table.masked_macs
@@ -332,7 +328,7 @@ def _quantities(
         "bit_operations": macs * pair_bits(table, setting),
         "vector_ops": table.vector_ops,
     }
-    parts |= {f"traffic {level}": moved for level, moved in terms.traffic.items()}
+    parts |= {f"traffic {level}": size for level, size in terms.traffic.items()}
     parts |= {f"operations {name}": done for name, done in terms.operations.items()}
     parts |= {f"energy {name}": joule for name, joule in terms.energy.items()}
     shape = (len(table.rows), table.points)

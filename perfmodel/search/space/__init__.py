@@ -1,4 +1,4 @@
-"""Spaces of configurations: what is decided, and the workload of a choice."""
+"""Spaces of configurations: their decisions, and the workload of each choice."""
 
 from perfmodel.search.space.choices import configurations_of
 from perfmodel.search.space.configurations import ConfigurationSpace

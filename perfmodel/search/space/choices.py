@@ -1,12 +1,12 @@
-"""From the choices that a user names to decisions."""
+"""Construction of a configuration space: conversion of a user's choices to decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
-from perfmodel.errors import Fault, input_error, nearest
+from perfmodel.errors import Fault, input_error, nearest, not_among
 from perfmodel.formats import Precision, as_precision, fixed_format, parse_precision
 from perfmodel.formats.format import find
 from perfmodel.search.space.configurations import ConfigurationSpace
@@ -23,10 +23,10 @@ from perfmodel.workload.rewrite import (
 )
 from perfmodel.workload.workload import Workload
 
-#: Which layers decide together.
+#: Scope of one decision: a layer, a block, all layers of a kind, or the network.
 Share: TypeAlias = Literal["layer", "block", "kind", "network"]
 
-SHARES: tuple[Share, ...] = ("layer", "block", "kind", "network")
+SHARES: tuple[Share, ...] = get_args(Share)
 
 _WEIGHTS = ("weight_bits", "weight_format", "expert_bits", "sparsity")
 _ACTIVATIONS = ("activation_bits", "activation_format")
@@ -41,49 +41,41 @@ def configurations_of(
     share: Share = "layer",
     precision: str | Precision | None = None,
 ) -> ConfigurationSpace:
-    """Return the space of configurations that choices span.
+    """Return the space of configurations spanned by a user's choices.
 
     Parameters
     ----------
     workload
         The network.
     choices
-        What is decided -> its options:
+        Subject of a decision -> its options:
 
         ``weight_bits`` (numbers; 16 and 32 are floating point) or ``weight_format``, with
-        ``sparsity`` (fractions of zeros, ``2:4``): one decision a layer; ``expert_bits``: the same
-        for the experts of a layer, which may differ (``8:0.25/2:0.75``: a quarter of them in 8
+        ``sparsity`` (fractions of zeros, ``2:4``): one decision per layer; ``expert_bits``: the
+        same for the experts of a layer, which may differ (``8:0.25/2:0.75``: a quarter of them in 8
         bits, the others in 2);
         ``activation_bits`` or ``activation_format``: one per group of activations that share a
         format (`format_groups`); ``kv_bits`` or ``kv_format``: one for all caches;
-        ``channels``: fractions of a width, one decision a channel group (`channel_groups`), each
-        rounded to the nearest width that the group may have; ``precision``: for everything else;
+        ``channels``: fractions of a width, one decision per channel group (`channel_groups`), each
+        rounded to the nearest allowed width; ``precision``: for everything else;
         a parameter of the workload (``batch``); a fact of the device by its path.
 
         Options are a list, or a mapping from patterns of layer names (``layer1.*``, ``kind:conv``)
-        to lists, of which the last that fits holds; layers that none fits are left as they are.
+        to lists, of which the last match applies; layers without a match are unchanged.
     share
-        Which layers decide together: each by itself, those of a block, of a kind, or all.
+        Scope of one decision: each layer, each block, all layers of a kind, or all layers.
     precision
-        Of what is not decided.
+        Formats of everything without a decision.
 
     Raises
     ------
     InputError
-        Every unknown word, pattern that fits nothing and option that is none.
+        For all unknown words, patterns without a match and invalid options.
     """
     faults = FaultList()
     stated = None if precision is None else as_precision(precision)
     graph = workload.graph()
-    if share not in SHARES:
-        faults.append(
-            Fault(
-                f"no layers are shared by '{share}'",
-                path="share",
-                expected=f"one of {', '.join(SHARES)}",
-                suggestion=nearest(share, SHARES),
-            )
-        )
+    faults += not_among(f"no layers are shared by '{share}'", share, SHARES, "share")
     _check_words(workload, choices, faults)
     read = _Decisions(graph, choices, share, stated, faults)
     decisions = [
@@ -125,7 +117,7 @@ def _check_words(workload: Workload, choices: Mapping[str, Any], faults: list[Fa
 
 
 class _Decisions:
-    """Makes decisions, collecting every fault."""
+    """Builder of decisions, which collects all faults."""
 
     def __init__(
         self,
@@ -140,7 +132,7 @@ class _Decisions:
         self.layers = layers(graph)
 
     def weights(self) -> list[Decision]:
-        """Return decisions of weight formats and sparsity."""
+        """Return the decisions on weight formats and sparsity."""
         if not any(word in self.choices for word in _WEIGHTS):
             return []
         names = [layer.name for layer in self.layers]
@@ -185,24 +177,24 @@ class _Decisions:
                 f"{name}.weights",
                 options,
                 "weights",
-                tuple(w for layer in found for w in layer.weights),
-                tuple(layer.name for layer in found),
+                tuple(w for layer in members for w in layer.weights),
+                tuple(layer.name for layer in members),
             )
-            for (name, options), found in groups.items()
+            for (name, options), members in groups.items()
         ]
 
     def activations(self) -> list[Decision]:
-        """Return decisions of activation formats."""
+        """Return the decisions on activation formats."""
         word = next((w for w in _ACTIVATIONS if w in self.choices), "")
         if not word:
             return []
-        found = [g for g in format_groups(self.graph) if _decides(self.graph, g)]
-        readers = {g.name: [x for x in self.layers if x.input in g.tensors] for g in found}
-        names = [g.name for g in found]
-        kinds = [readers[g.name][0].kind if readers[g.name] else "" for g in found]
+        decided = [g for g in format_groups(self.graph) if _decides(self.graph, g)]
+        readers = {g.name: [x for x in self.layers if x.input in g.tensors] for g in decided}
+        names = [g.name for g in decided]
+        kinds = [readers[g.name][0].kind if readers[g.name] else "" for g in decided]
         options = self._options(word, names, kinds, _activation_format)
         groups: dict[tuple[str, tuple[str, ...]], list[FormatGroup]] = {}
-        for group, kind, own in zip(found, kinds, options, strict=True):
+        for group, kind, own in zip(decided, kinds, options, strict=True):
             if own is not None:
                 block = readers[group.name][0].block if readers[group.name] else group.name
                 key = (self._shared(group.name, block, kind), tuple(own))
@@ -219,7 +211,7 @@ class _Decisions:
         ]
 
     def kv(self) -> list[Decision]:
-        """Return the decision of the format of all caches."""
+        """Return the decision on the common format of all caches."""
         word = next((w for w in _KV if w in self.choices), "")
         if not word:
             return []
@@ -237,17 +229,19 @@ class _Decisions:
         return [] if own is None else [Decision("kv", tuple(own), "kv", caches)]
 
     def channels(self) -> list[Decision]:
-        """Return decisions of widths."""
+        """Return the decisions on widths of channel groups."""
         if "channels" not in self.choices:
             return []
-        found = [g for g in channel_groups(self.graph) if g.prunable]
+        prunable = [g for g in channel_groups(self.graph) if g.prunable]
         makers: dict[str, list[str]] = {}
-        for group in found:
+        for group in prunable:
             tensors = {tensor for tensor, _, _ in group.members}
             makers[group.name] = [x.name for x in self.layers if x.output in tensors]
-        options = self._options("channels", [g.name for g in found], [""] * len(found), _fraction)
+        options = self._options(
+            "channels", [g.name for g in prunable], [""] * len(prunable), _fraction
+        )
         out: list[Decision] = []
-        for group, own in zip(found, options, strict=True):
+        for group, own in zip(prunable, options, strict=True):
             if own is not None:
                 widths = dict.fromkeys(_width(group, fraction) for fraction in own)
                 out.append(
@@ -263,12 +257,12 @@ class _Decisions:
         return out
 
     def others(self, workload: Workload) -> list[Decision]:
-        """Return decisions of parameters, facts and the whole precision."""
+        """Return the decisions on parameters, facts and the overall precision."""
         out: list[Decision] = []
-        for word, given in self.choices.items():
+        for word, stated in self.choices.items():
             if word in _WORDS and word != "precision":
                 continue
-            options = self._list(given, f"choices.{word}")
+            options = self._list(stated, f"choices.{word}")
             role: Role = "precision" if word == "precision" else "parameter"
             if word != "precision" and word not in workload.parameters:
                 if not is_fact(word):
@@ -293,15 +287,15 @@ class _Decisions:
         kinds: Sequence[str],
         read: Callable[[Any], Any],
     ) -> list[list[Any] | None]:
-        """Return for each name its options; None where the choice does not speak of it."""
+        """Return the options for each name; None for names that the choice does not cover."""
         if word not in self.choices:
             return [None] * len(names)
-        given = self.choices[word]
+        stated = self.choices[word]
         path = f"choices.{word}"
-        if not isinstance(given, Mapping):
-            return [self._read(given, path, read)] * len(names)
+        if not isinstance(stated, Mapping):
+            return [self._read(stated, path, read)] * len(names)
         out: list[list[Any] | None] = [None] * len(names)
-        for pattern, options in cast("Mapping[str, Any]", given).items():
+        for pattern, options in cast("Mapping[str, Any]", stated).items():
             own = self._read(options, f"{path}.{pattern}", read)
             fits = [i for i, name in enumerate(names) if _fits(pattern, name, kinds[i])]
             if not fits:
@@ -318,20 +312,20 @@ class _Decisions:
                 out[i] = own
         return out
 
-    def _read(self, given: Any, path: str, read: Callable[[Any], Any]) -> list[Any]:
+    def _read(self, stated: Any, path: str, read: Callable[[Any], Any]) -> list[Any]:
         out: list[Any] = []
-        for i, option in enumerate(self._list(given, path)):
+        for i, option in enumerate(self._list(stated, path)):
             value = self.faults.trying_at(f"{path}[{i}]", read, option)
             if value is not None and value not in out:
                 out.append(value)
         return out
 
-    def _list(self, given: Any, path: str) -> list[Any]:
+    def _list(self, stated: Any, path: str) -> list[Any]:
         options: list[Any]
-        if isinstance(given, str) or not isinstance(given, Iterable):
-            options = [given]
+        if isinstance(stated, str) or not isinstance(stated, Iterable):
+            options = [stated]
         else:
-            options = list(cast("Iterable[Any]", given))
+            options = list(cast("Iterable[Any]", stated))
         if not options:
             self.faults.append(Fault("no options", path=path, expected="one at least"))
         return [o.item() if hasattr(o, "item") else o for o in options]
@@ -344,7 +338,7 @@ def _fits(pattern: str, name: str, kind: str) -> bool:
 
 
 def _decides(graph: Graph, group: FormatGroup) -> bool:
-    """Return whether the format of a group is the network's to choose."""
+    """Return whether the network is free to choose the format of a group."""
     if group.fixed or group.inputs or set(group.tensors) <= {*group.outputs}:
         return False
     return any(graph.tensors[name].role == "activation" for name in group.tensors)
@@ -366,7 +360,7 @@ def _activation_format(value: Any) -> str:
 
 
 def _format(value: Any, expected: str, widths: str) -> Precision:
-    """Return a precision of which weights or activations have the format, or so many bits."""
+    """Return a precision whose weights or activations have a format or a number of bits."""
     if isinstance(value, str) and not value.replace(".", "").isdigit():
         format = fixed_format(value)[0]
         return Precision(format, format, format)
@@ -374,7 +368,7 @@ def _format(value: Any, expected: str, widths: str) -> Precision:
 
 
 def _expert_format(value: Any) -> str:
-    """Read bits of all experts of a layer, or of shares of them: ``8:0.25/2:0.75``."""
+    """Parse bits of all experts of a layer, or of shares of them: ``8:0.25/2:0.75``."""
     if not isinstance(value, str) or ":" not in value:
         return _weight_format(value)
     expected = "bits, or shares of the experts that add up to 1, such as 8:0.25/2:0.75"

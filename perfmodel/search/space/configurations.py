@@ -1,4 +1,4 @@
-"""The configurations of one network: formats, sparsity, widths, parameters, and hardware."""
+"""Space of one network's configurations: formats, sparsity, widths, parameters and hardware."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
+from perfmodel.errors import Fault, input_error, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.search.space.decision import Decision
+from perfmodel.settings import FaultList
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces.base import ChoiceSpace
@@ -22,18 +23,18 @@ from perfmodel.workload.workload import Workload
 
 @dataclass(frozen=True)
 class ConfigurationSpace(ChoiceSpace):
-    """Choices for one network on one device; see `perfmodel.search.space.configurations_of`.
+    """Configurations of one network on one device; see `perfmodel.search.space.configurations_of`.
 
     Attributes
     ----------
     name
-        That of the workload.
+        Name of the workload.
     base
-        The workload as it is.
+        The unchanged workload.
     decisions
-        What is decided, in order.
+        Decisions, in order.
     precision
-        What everything undecided is stored in; ``None``: as `predict` takes it.
+        Formats of everything without a decision; ``None``: the default of `predict`.
     """
 
     name: str
@@ -44,37 +45,37 @@ class ConfigurationSpace(ChoiceSpace):
     # choices
 
     def encode(self, native: Any) -> tuple[int, ...]:
-        """Return the choice that a mapping of decisions to options names.
+        """Return the choice for a mapping of decisions to options.
 
         Parameters
         ----------
         native
-            Decision -> option; what is left out takes its first option.
+            Decision -> option; missing decisions take their first option.
 
         Raises
         ------
         InputError
-            Every unknown decision and option.
+            For all unknown decisions and options.
         """
         if not isinstance(native, Mapping):
             raise input_error(
                 f"{native!r} names no configuration", expected="decisions with options"
             )
-        given: dict[str, Any] = {str(k): v for k, v in native.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        stated: dict[str, Any] = {str(k): v for k, v in native.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         names = [d.name for d in self.decisions]
-        faults = [
+        faults = FaultList(
             Fault(
                 f"no decision is called '{name}'",
                 path=name,
                 suggestion=nearest(name, names),
                 expected=one_of(names[:8]),
             )
-            for name in given
+            for name in stated
             if name not in names
-        ]
+        )
         choice: list[int] = []
         for decision in self.decisions:
-            value = given.get(decision.name, decision.options[0])
+            value = stated.get(decision.name, decision.options[0])
             labels = [decision.label(i) for i in range(len(decision.options))]
             if value in decision.options:
                 choice.append(decision.options.index(value))
@@ -89,19 +90,18 @@ class ConfigurationSpace(ChoiceSpace):
                         suggestion=nearest(str(value), labels),
                     )
                 )
-        if faults:
-            raise InputError(faults)
+        faults.settle()
         return tuple(choice)
 
     def decode(self, choice: Sequence[int]) -> dict[str, Any]:
-        """Return decision -> option; `encode` reads it back."""
-        chosen = self.checked(choice)
-        return {d.name: d.options[i] for d, i in zip(self.decisions, chosen, strict=True)}
+        """Return decision -> option, the inverse of `encode`."""
+        options = self.checked(choice)
+        return {d.name: d.options[i] for d, i in zip(self.decisions, options, strict=True)}
 
-    # what a choice is
+    # meaning of a choice
 
     def by_role(self, choice: Sequence[int], role: str) -> dict[str, Any]:
-        """Return member -> option of the decisions of a role."""
+        """Return member -> option for all decisions of a role."""
         return {
             member: d.options[i]
             for d, i in zip(self.decisions, choice, strict=True)
@@ -115,40 +115,40 @@ class ConfigurationSpace(ChoiceSpace):
         Parameters
         ----------
         settings
-            Numbers for free dimensions.
+            Values of free dimensions.
 
         Raises
         ------
         InputError
-            A choice that is none, settings that the network does not have.
+            The choice is invalid, or the network does not have a setting.
         """
-        chosen = self.checked(choice)
-        base = self.base.bind({**self.by_role(chosen, "parameter"), **settings})
-        kv = self.by_role(chosen, "kv")
-        made = compressed(
+        options = self.checked(choice)
+        base = self.base.bind({**self.by_role(options, "parameter"), **settings})
+        kv = self.by_role(options, "kv")
+        network = compressed(
             base,
-            weights=self.by_role(chosen, "weights"),
-            activations=self.by_role(chosen, "activations"),
+            weights=self.by_role(options, "weights"),
+            activations=self.by_role(options, "activations"),
             kv=kv,
             free=self.free,
-            precision=self.precision_of(chosen),
+            precision=self.precision_of(options),
         )
-        widths = {self.width_names[g]: w for g, w in self.by_role(chosen, "channels").items()}
-        return made.bind(widths) if widths else made
+        widths = {self.width_names[g]: w for g, w in self.by_role(options, "channels").items()}
+        return network.bind(widths) if widths else network
 
     @property
     def sized(self) -> bool:
-        """Whether parameters of the workload are decided, such as the batch."""
+        """Whether there are decisions on parameters of the workload, for example the batch."""
         return any(d.role == "parameter" for d in self.decisions)
 
     def items(self, choices: npt.ArrayLike, **settings: Any) -> npt.NDArray[np.float64]:
-        """Return what a run of each choice yields (frames, tokens), ``(n,)``.
+        """Return the items per run of each choice (frames or tokens), ``(n,)``.
 
         Parameters
         ----------
         choices : array of shape ``(n, decisions)``
         settings
-            Numbers for free dimensions.
+            Values of free dimensions.
         """
         rows = np.asarray(choices, dtype=np.intp).reshape(-1, len(self.decisions))
         decided = {
@@ -157,42 +157,42 @@ class ConfigurationSpace(ChoiceSpace):
             if d.role == "parameter"
             for member in d.members
         }
-        found = self.base.bind({**decided, **settings}).items()
-        return np.broadcast_to(np.asarray(found, dtype=float), (len(rows),)).copy()
+        count = self.base.bind({**decided, **settings}).items()
+        return np.broadcast_to(np.asarray(count, dtype=float), (len(rows),)).copy()
 
     @cached_property
     def free(self) -> tuple[str, ...]:
-        """Channel groups whose widths are decided."""
+        """Channel groups with a decision on their width."""
         return tuple(m for d in self.decisions if d.role == "channels" for m in d.members)
 
     @cached_property
     def width_names(self) -> dict[str, str]:
-        """Channel group -> free dimension that is its width."""
+        """Channel group -> free dimension of its width."""
         from perfmodel.workload.rewrite.channels import width_names
 
         return width_names(self.free)
 
     def precision_of(self, choice: Sequence[int]) -> Precision | None:
-        """Return the precision of what no other decision is about."""
-        found = self.by_role(choice, "precision")
-        return as_precision(next(iter(found.values()))) if found else self.precision
+        """Return the precision of everything that no other decision covers."""
+        decided = self.by_role(choice, "precision")
+        return as_precision(next(iter(decided.values()))) if decided else self.precision
 
     def options_of(self, choice: Sequence[int]) -> dict[str, Any]:
-        """Return what `predict` is told beside workload and device."""
+        """Return the arguments of `predict` besides workload and device."""
         precision = self.precision_of(choice)
         return {} if precision is None else {"precision": precision}
 
     def facts_of(self, choice: Sequence[int]) -> dict[str, Any]:
-        """Return fact of the device -> its value."""
+        """Return fact of the device -> value."""
         return self.by_role(choice, "fact")
 
     def plain(self, semantics: ExecutionSemantics) -> Graph:
-        """Return the graph with free widths, formats as they are."""
+        """Return the graph with free widths and unchanged formats."""
         return compressed(self.base, free=self.free).graph(semantics)
 
     @property
     def content_hash(self) -> str:
-        """What tells spaces apart: the network, its numbers, and the decisions."""
+        """Text that identifies the space: the network, its parameters, and the decisions."""
         graph = self.base.graph().content_hash()
         return repr((graph, sorted(self.base.parameters.items()), self.decisions, self.precision))
 

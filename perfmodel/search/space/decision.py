@@ -1,12 +1,12 @@
-"""What may be decided of a network on a device."""
+"""Decisions of a configuration space."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-#: What a decision is about: formats and sparsity of weights; formats of activations; of KV caches;
-#: widths of a channel group; a parameter of the workload; a fact of the device; a whole precision.
+#: Subject of a decision: format and sparsity of weights; format of activations or of KV caches;
+#: width of a channel group; parameter of the workload; fact of the device; overall precision.
 Role: TypeAlias = Literal[
     "weights", "activations", "kv", "channels", "parameter", "fact", "precision"
 ]
@@ -14,7 +14,7 @@ Role: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision.
+    """One decision of a configuration space, with its options.
 
     Attributes
     ----------
@@ -23,13 +23,14 @@ class Decision:
     options
         Format texts (``int4+2:4``), widths, numbers.
     role
-        What it is about.
+        Subject of the decision.
     members
-        Weight tensors; activations; channel groups; the parameter, or the fact.
+        Names of the things that take the chosen option: of weight tensors, activations, KV caches
+        or channel groups, or of the one parameter or fact.
     layers
-        Layers that it governs, for accuracy and for the strip.
-    whole
-        Width of a channel group as it is; 0 for other decisions.
+        Layers that it affects, for accuracy models and for display.
+    full_width
+        Unpruned width of a channel group; 0 for other decisions.
     """
 
     name: str
@@ -37,9 +38,9 @@ class Decision:
     role: Role
     members: tuple[str, ...]
     layers: tuple[str, ...] = ()
-    whole: float = 0.0
+    full_width: float = 0.0
 
     def label(self, option: int) -> str:
-        """Return how an option is shown."""
+        """Return the text of an option."""
         value = self.options[option]
         return f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -1,7 +1,7 @@
-"""Architecture, sparsity and bits decided at once, as APQ does (Wang et al., arXiv:2006.08509).
+"""Joint space of architecture, sparsity and bits, as in APQ (Wang et al., arXiv:2006.08509).
 
-The decisions of a space of architectures (kernels, widths, depths: channels pruned as blocks) stand
-first, then storage formats of weights and activations of each stage.
+The decisions of a space of architectures (kernels, widths, depths: channels pruned as blocks) are
+followed by the storage formats of weights and activations of each stage.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from perfmodel.workload.workload import Workload
 
 
 class _Slot(NamedTuple):
-    """What a format is chosen for: the weights or the activations of a stage."""
+    """Format decision for the weights or the activations of a stage."""
 
     name: str
     options: tuple[str, ...]
@@ -33,19 +33,19 @@ class _Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class ProductSpace(ChoiceSpace):
-    """Architectures times formats; equal, hashed and pickled by its fields.
+    """Product of architectures and formats; compares, hashes and pickles by its fields.
 
     Attributes
     ----------
     architectures
         The space of architectures.
     weights, activations
-        Formats that each stage chooses from. A single one is fixed, and no decision.
+        Format options of each stage. A single format is fixed, and not a decision.
     stages
-        ``(name, segments)``; what is in no stage has the formats of `precision`.
+        ``(name, segments)``; segments in no stage have the formats of `precision`.
     precision
-        What is in no stage is stored in; empty where the oracle's precision says it. Conversions
-        are only left out against formats that it names.
+        Formats outside all stages; empty for the oracle's precision. A conversion between equal
+        formats at the edge of a stage is omitted only if they are stated here.
     """
 
     architectures: ArchitectureSpace
@@ -61,7 +61,7 @@ class ProductSpace(ChoiceSpace):
 
     @cached_property
     def decisions(self) -> tuple[ArchitectureDecision, ...]:
-        """Those of the architectures, then ``stage.weights`` and ``stage.activations``."""
+        """Decisions of the architectures, then ``stage.weights`` and ``stage.activations``."""
         return (
             *self.architectures.decisions,
             *(ArchitectureDecision(*slot) for slot in self._slots if len(slot.options) > 1),
@@ -79,50 +79,53 @@ class ProductSpace(ChoiceSpace):
     # choices
 
     def split(self, choice: Sequence[int]) -> tuple[Choice, dict[str, str]]:
-        """Return the architecture's choice, and ``stage.weights`` ... -> format."""
-        chosen = self.checked(choice)
+        """Return the architecture's choice, and a mapping ``stage.weights``, ... -> format."""
+        options = self.checked(choice)
         n = len(self.architectures.decisions)
-        rest = iter(chosen[n:])
+        formats_left = iter(options[n:])
         formats = {
-            slot.name: slot.options[next(rest) if len(slot.options) > 1 else 0]
+            slot.name: slot.options[next(formats_left) if len(slot.options) > 1 else 0]
             for slot in self._slots
         }
-        return chosen[:n], formats
+        return options[:n], formats
 
     def canonical(self, choice: Sequence[int]) -> Choice:
-        """Return the choice that stands for all of the same network in the same formats.
+        """Return the representative of all choices with the same network and formats.
 
-        A stage that an architecture leaves out has format 0.
+        A stage that is absent from the architecture has format 0.
         """
         architecture, _ = self.split(choice)
         architecture = self.architectures.canonical(architecture)
         here = _places(self, self.architectures.operators(architecture))
-        rest = self.checked(choice)[len(architecture) :]
+        formats = self.checked(choice)[len(architecture) :]
         slots = [s for s in self._slots if len(s.options) > 1]
         return architecture + tuple(
-            option if here[slot.name] else 0 for slot, option in zip(slots, rest, strict=True)
+            option if here[slot.name] else 0 for slot, option in zip(slots, formats, strict=True)
         )
 
     def encode(self, native: Any) -> Choice:
         """Return the choice of ``{"architecture": ..., "formats": {"stem.weights": "int4", ...}}``.
 
-        The architecture is in the notation of its space; a text is the same as JSON.
+        The architecture is in the notation of its space; a str is parsed as JSON.
 
         Raises
         ------
         InputError
-            Every fault of it at once.
+            For all faults at once.
         """
         try:
-            given: Any = json.loads(native) if isinstance(native, str) else native
+            stated: Any = json.loads(native) if isinstance(native, str) else native
         except ValueError:
-            given = None
+            stated = None
         expected = 'an object with "architecture" and "formats"'
-        if not isinstance(given, Mapping) or set(cast("Any", given)) != {"architecture", "formats"}:
+        if not isinstance(stated, Mapping) or set(cast("Any", stated)) != {
+            "architecture",
+            "formats",
+        }:
             raise input_error(f"{native!r} names no member", expected=expected)
         faults = FaultList()
-        architecture = faults.trying(self.architectures.encode, given["architecture"]) or ()
-        formats = cast("Mapping[str, Any]", given["formats"])
+        architecture = faults.trying(self.architectures.encode, stated["architecture"]) or ()
+        formats = cast("Mapping[str, Any]", stated["formats"])
         row: list[int] = []
         known = [s.name for s in self._slots]
         for name, options in self._slots:
@@ -152,7 +155,7 @@ class ProductSpace(ChoiceSpace):
     # networks
 
     def graph(self, choice: Sequence[int]) -> Graph:
-        """Return the graph of a choice, its formats fixed, with conversions between them."""
+        """Return the graph of a choice in its formats, with conversions between them."""
         return _graph(self, self.canonical(choice))
 
     def workload(self, choice: Sequence[int], **settings: Any) -> Workload:
@@ -161,31 +164,31 @@ class ProductSpace(ChoiceSpace):
         Parameters
         ----------
         settings
-            Numbers for its free dimensions.
+            Values of free dimensions.
 
         Raises
         ------
         InputError
-            A choice that is none of this space, unknown names, numbers that are no extents.
+            The choice is not in this space, a name is unknown, or a value is not an extent.
         """
-        chosen = self.canonical(choice)
-        architecture, _ = self.split(chosen)
+        options = self.canonical(choice)
+        architecture, _ = self.split(options)
         plain = self.architectures.workload(architecture)
-        label = "-".join(map(str, chosen[len(architecture) :]))
-        made = Workload(
+        label = "-".join(map(str, options[len(architecture) :]))
+        network = Workload(
             f"{plain.name}/{label}",
-            ProductBuild(self, chosen),
+            ProductBuild(self, options),
             plain.parameters,
             (plain.unit, plain.items()),
             precision=self.precision,
             origin=self.name,
             notes=plain.notes,
         )
-        return made.bind(settings) if settings else made
+        return network.bind(settings) if settings else network
 
 
 class ProductBuild:
-    """Builds the graph of one member, once a process."""
+    """Builder of the graph of one member, cached per process."""
 
     __slots__ = ("choice", "space")
 
@@ -193,7 +196,7 @@ class ProductBuild:
         self.space, self.choice = space, choice
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
-        """Return the graph; no runtime makes another of it."""
+        """Return the graph, which is the same for every runtime."""
         del semantics
         return _graph(self.space, self.choice)
 
@@ -205,40 +208,40 @@ class ProductBuild:
 def _graph(space: ProductSpace, choice: Choice) -> Graph:
     architecture, formats = space.split(choice)
     places = _places(space, space.architectures.operators(architecture))
-    chosen: dict[str, dict[str, str]] = {"weights": {}, "activations": {}}
+    by_role: dict[str, dict[str, str]] = {"weights": {}, "activations": {}}
     for slot, format in formats.items():
         role = slot.rpartition(".")[2]
-        chosen[role] |= dict.fromkeys(places[slot], format)
+        by_role[role] |= dict.fromkeys(places[slot], format)
     return with_formats(
         space.architectures.graph(architecture),
-        chosen["weights"],
-        chosen["activations"],
+        by_role["weights"],
+        by_role["activations"],
         precision=space.precision or None,
     )
 
 
 @cached(GRAPH_BYTES // 16)
 def _places(space: ProductSpace, architecture: Choice) -> Mapping[str, tuple[str, ...]]:
-    """Return ``stage.weights`` ... -> tensors of the graph whose format it decides.
+    """Return ``stage.weights``, ... -> tensors of the graph whose format it decides.
 
-    Activations that share a format have that of the stage that writes the first of them.
+    A group of activations with a common format belongs to the stage that writes its first one.
     """
     graph = space.architectures.graph(architecture)
     stage_of = {segment: name for name, segments in space.stages for segment in segments}
-    found: dict[str, list[str]] = {slot.name: [] for slot in space._slots}  # pyright: ignore[reportPrivateUsage]
+    places: dict[str, list[str]] = {slot.name: [] for slot in space._slots}  # pyright: ignore[reportPrivateUsage]
     writer: dict[str, str] = {}
     for block, operator in graph.walk():
         for name in operator.writes:
             writer.setdefault(name, block.name)
     for layer in layers(graph):
         slot = f"{stage_of.get(layer.block, '')}.weights"
-        if slot in found:
-            found[slot] += layer.weights
+        if slot in places:
+            places[slot] += layer.weights
     for group in format_groups(graph):
         slot = f"{stage_of.get(writer.get(group.name, ''), '')}.activations"
-        if slot in found and not group.fixed:
-            found[slot].append(group.name)
-    return {slot: tuple(names) for slot, names in found.items()}
+        if slot in places and not group.fixed:
+            places[slot].append(group.name)
+    return {slot: tuple(names) for slot, names in places.items()}
 
 
 def product_space(
@@ -249,26 +252,26 @@ def product_space(
     stages: Mapping[str, Sequence[str]] | None = None,
     precision: str = "",
 ) -> ProductSpace:
-    """Return the product of a space of architectures with formats a stage.
+    """Return the product of a space of architectures with formats for each stage.
 
     Parameters
     ----------
     architectures
-        ``space("fbnet")`` and its likes.
+        Space of architectures, for example ``space("fbnet")``.
     weights
-        Formats of weights that each stage chooses from: ``int8``, ``int4g32``, or with zeros left
-        out, ``int8+2:4`` and ``fp16+s0.5``. Empty: what the precision says.
+        Weight format options of each stage: ``int8``, ``int4g32``, or sparse, ``int8+2:4`` and
+        ``fp16+s0.5``. Empty: the formats of the precision.
     activations
-        Formats of activations, likewise; dense.
+        Activation format options of each stage, without sparsity.
     stages
-        Name -> segments of the architectures; by default each segment is a stage of its own.
+        Name -> segments of the architectures; by default each segment is a stage.
     precision
-        Formats of what is in no stage, such as the image.
+        Formats outside all stages, for example of the image.
 
     Raises
     ------
     InputError
-        Unknown formats and segments, segments of two stages: every fault at once.
+        For all faults at once: unknown formats and segments, segments in two stages.
     """
     known = [segment.name for segment in architectures.segments]
     faults = FaultList()

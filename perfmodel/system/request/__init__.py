@@ -1,4 +1,4 @@
-"""A whole request to a language model: a prompt read, then tokens generated one by one."""
+"""Complete requests to a language model: prefill of a prompt, then decode steps."""
 
 from perfmodel.system.request.request import request
 from perfmodel.system.request.result import Request

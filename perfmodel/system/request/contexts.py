@@ -1,8 +1,8 @@
-"""Sums of a cost over contexts that grow by one token, without costing every token.
+"""Sums of a cost over a growing context, without evaluating every context.
 
-A decode step's cost is piecewise linear in its context: an attention reads one token more, a window
-fills, a term takes over from another. Where a stretch of contexts is found to be linear its sum is
-that of an arithmetic series; everywhere else every context is costed.
+The cost of a decode step is piecewise linear in its context: attention reads one more token, a
+window fills up, another term becomes the maximum. The sum over a range of contexts on which the
+cost is found to be linear is that of an arithmetic series; elsewhere every context is evaluated.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Whole: TypeAlias = npt.NDArray[np.int64]
+Integers: TypeAlias = npt.NDArray[np.int64]
 #: Contexts, shape ``(n,)`` -> costs, shape ``(quantities, n)``.
 Costs: TypeAlias = Callable[[Floats], Floats]
 
-#: Contexts costed at a time, and stretches up to which every context is.
+#: Contexts evaluated per call, and range length up to which every context is evaluated.
 _AT_ONCE: Final = 2**15
 _EVERY: Final = 64
-#: How far inside a stretch, by its length, a linear cost is looked for: fractions that no tile
-#: divides.
+#: Relative positions inside a range at which linearity is tested: fractions that coincide with no
+#: tile boundary.
 _INSIDE: Final = (0.0371, 0.1459, 0.2361, 0.3820, 0.5279, 0.6180, 0.7639, 0.8541, 0.9629)
-#: Of the largest value of a stretch: what rounding leaves between a line and its points.
+#: Tolerance of the linearity test for round-off, relative to the largest value of the range.
 _ROUNDING: Final = 2e-13
 
 
@@ -34,16 +34,16 @@ class ContextSums:
     Parameters
     ----------
     costs
-        Costs of contexts, ``(n,) -> (quantities, n)``.
+        Cost function of contexts, ``(n,) -> (quantities, n)``.
     ranges
-        First and last context of every range that will be asked for; none above the other.
+        First and last context of every range to be queried; no first exceeds its last.
     every
-        Cost every context, however many.
+        Evaluate every context, regardless of their number.
 
     Attributes
     ----------
     evaluated
-        Contexts that were costed.
+        Number of evaluated contexts.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class ContextSums:
         self._before = np.concatenate([np.zeros((len(sums), 1)), np.cumsum(sums, axis=1)], axis=1)
 
     def between(self, first: int, last: int) -> Floats:
-        """Return the sums over a range that was named, both ends included, ``(quantities,)``."""
+        """Return the sums over a declared range, both ends included, ``(quantities,)``."""
         low = int(np.searchsorted(self._starts, first))
         high = int(np.searchsorted(self._starts, last, side="right"))
         return self._before[:, high] - self._before[:, low]
 
-    def _evaluate(self, contexts: Whole) -> Floats:
+    def _evaluate(self, contexts: Integers) -> Floats:
         self.evaluated += len(contexts)
         parts = [
             self._costs(contexts[i : i + _AT_ONCE].astype(float))
@@ -87,7 +87,7 @@ class ContextSums:
     def _pieces(
         self, first: int, last: int, *, every: bool
     ) -> list[tuple[int, int, Floats, Floats]]:
-        """Return stretches over which the costs are linear: start, length, first and last cost."""
+        """Return subranges with linear costs: start, length, first and last cost."""
         done: list[tuple[int, int, Floats, Floats]] = []
         open_: list[tuple[int, int]] = [(first, last)]
         while open_:
@@ -116,13 +116,13 @@ class ContextSums:
 
 
 def _inside(first: int, last: int) -> list[int]:
-    """Return contexts at which a stretch is tried: its ends, their neighbours, and between."""
+    """Return the contexts at which a range is tested: ends, their neighbours, interior points."""
     between = [first + round(share * (last - first)) for share in _INSIDE]
     return [first, first + 1, *between, last - 1, last]
 
 
 def merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ranges that do not touch each other, covering the same contexts."""
+    """Return disjoint, non-adjacent ranges that cover the same contexts."""
     separate: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
         if separate and first <= separate[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Predict a whole request: time to first token, time per token over the growing context, energy."""
+"""Entry point of ``request``: time to first token, time per output token, and energy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from perfmodel.workload.workload import Workload
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 
-#: Questions at a time.
+#: Maximum number of configurations per call.
 _MOST: Final = 1_000_000
 
 
@@ -89,14 +89,14 @@ def request(
 
 @dataclass(frozen=True, kw_only=True)
 class RequestQuestion(PredictionQuestion):
-    """The parameters of `request`."""
+    """Parameters of `request`."""
 
     prompt: Value
     generate: Value
     batch: Value
 
     def answer(self) -> Request:
-        """Return the result of `request`; it raises the same errors."""
+        """Return the result of `request`, with the same errors."""
         faults = gathered()
         named = {"prompt": self.prompt, "generate": self.generate, "batch": self.batch}
         sizes = checked_sizes(named, faults, integers=True, most=_MOST)
@@ -122,13 +122,10 @@ class RequestQuestion(PredictionQuestion):
         last = _cost(decode, batch=points(batches), context=points(ends))
         decoding, opening, evaluated = _decode_sums(decode, prompts, ends, batches)
         read = _latency_and_energy(reading, len(prompts))
-        # Of a single token no step is taken: its TPOT is what the next one would take.
+        # A single token needs no decode step: its TPOT is that of the next token.
         spent = np.where(steps > 0, decoding[1], 0.0)
-        both = [
-            [np.broadcast_to(value, len(prompts)) for value in (p.peak_memory_bytes, p.feasible)]
-            for p in (reading, last)
-        ]
-        (reading_bytes, reading_fits), (last_bytes, last_fits) = both
+        size = np.maximum(reading.peak_memory_bytes, last.peak_memory_bytes)
+        fits = np.logical_and(reading.feasible, last.feasible)
         columns = (
             prompts,
             generated,
@@ -140,13 +137,12 @@ class RequestQuestion(PredictionQuestion):
             read[1] + spent,
             read[1],
             spent,
-            np.maximum(reading_bytes, last_bytes),
-            np.logical_and(reading_fits, last_fits),
+            *(np.broadcast_to(value, len(prompts)) for value in (size, fits)),
         )
         return Request(*map(shaped, columns), prefill=reading, last=last, evaluated=evaluated)
 
     def _settings(self, faults: FaultList) -> dict[str, Any]:
-        """Return the settings without those that a request does not have, which are faults."""
+        """Return the settings without those that a request lacks, which are reported as faults."""
         settings = dict(self.set or {})
         for name in ("prompt", "generate", "batch", "context", "phase", "past"):
             if name in settings:
@@ -165,12 +161,12 @@ class RequestQuestion(PredictionQuestion):
     def _phase(
         self, phase: Literal["prefill", "decode"], settings: Mapping[str, Any]
     ) -> PredictionInputs:
-        """Return what is predicted in a phase.
+        """Return the inputs of the prediction of a phase.
 
         Raises
         ------
         InputError
-            Faults of the names and settings; a model without the phase.
+            Faults of names and settings, or a model without the phase.
         """
         if isinstance(self.workload, Workload):
             raise input_error(
@@ -197,9 +193,9 @@ class RequestQuestion(PredictionQuestion):
 def _decode_sums(
     decode: PredictionInputs, prompts: Integers, ends: Integers, batches: Integers
 ) -> tuple[Floats, Floats, int]:
-    """Return sums over the contexts of each question, seconds of its first step, and a count.
+    """Return sums over the contexts, seconds of the first step, and the number of evaluations.
 
-    Sums are seconds and joules, ``(2, questions)``; the count is of the contexts that were costed.
+    Sums are seconds and joules, ``(2, configurations)``; evaluations are counted in contexts.
     """
     sums, opening = np.zeros((2, len(prompts))), np.zeros(len(prompts))
     evaluated = 0

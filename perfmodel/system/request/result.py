@@ -1,4 +1,4 @@
-"""What a request takes: numbers, one row a question, and the arithmetic behind them."""
+"""Result of `request`: times, energy and memory, one row per configuration, with explanation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from perfmodel.arrays import Value
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
 from perfmodel.prediction.rows import spread_lines, spread_of
-from perfmodel.prediction.spread import SpreadResult
-from perfmodel.table import ShownPicture, Table, plain
+from perfmodel.system.phases import PhasesResult
+from perfmodel.table import ShownPicture, plain
 from perfmodel.units import show
 
 _COLUMNS = (
@@ -33,38 +33,40 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, repr=False)
-class Request(SpreadResult):
-    """A prompt read and tokens generated after it, without others beside it.
+class Request(PhasesResult):
+    """A prompt and the tokens generated after it, without concurrent requests.
 
-    Every number is a float, or an array of the questions' broadcast shape.
+    Every number is a float, or an array with the broadcast shape of the configurations.
 
     Attributes
     ----------
     prompt, generate, batch
-        Tokens in and out of each sequence, and sequences that run together.
+        Tokens in and out of each sequence, and number of sequences in the batch.
     ttft_s
-        Seconds until the first token: the prefill alone. A server's fixed time, its scheduler and
-        what waits in a queue are in `perfmodel.system.serving.serve`.
+        Seconds until the first token, consisting of the prefill only. Fixed server time, scheduling
+        and queueing are modelled in `perfmodel.system.serving.serve`.
     tpot_s
-        Mean seconds of each further token, over the context as it grows; of the next one where none
+        Mean seconds per further output token over the growing context; of the next token if none
         is generated.
     first_step_s, last_step_s
-        Seconds of the first further token and of the last.
+        Seconds of the first and of the last decode step.
     latency_s
         ``ttft_s + (generate - 1) * tpot_s``.
     energy_j, prefill_energy_j, decode_energy_j
-        Joule of the whole and of its two parts; NaN where the device states none.
+        Joules in total and of both phases; NaN if the device states none.
     peak_memory_bytes
-        Most bytes that weights, cache and activations take at a time.
+        Peak of the bytes of weights, cache and activations.
     fits
-        Whether the device holds it from the prompt to the last token.
+        Whether the device's memory suffices from the prompt to the last token.
     prefill, last
-        Predictions of the prompt and of the last step.
+        Predictions of the prefill and of the last decode step.
     evaluated
-        Contexts that were costed for the sum.
+        Number of contexts evaluated for the sum.
     """
 
     noun = "request"
+    columns = _COLUMNS
+    axes = ("prompt", "generate", "batch")
 
     prompt: Value
     generate: Value
@@ -84,32 +86,32 @@ class Request(SpreadResult):
 
     @property
     def latency_s(self) -> Value:
-        """Seconds from the prompt to the last token."""
+        """Seconds from the prompt to the last token: ``ttft_s + (generate - 1) * tpot_s``."""
         return self.ttft_s + (self.generate - 1) * self.tpot_s
 
     @property
     def decode_s(self) -> Value:
-        """Seconds of all tokens after the first."""
+        """Seconds of all tokens after the first: ``(generate - 1) * tpot_s``."""
         return (self.generate - 1) * self.tpot_s
 
     @property
     def prefill_tokens_per_s(self) -> Value:
-        """Tokens of prompts read a second."""
+        """Prompt tokens processed per second of the prefill."""
         return self.batch * self.prompt / self.ttft_s
 
     @property
     def decode_tokens_per_s(self) -> Value:
-        """Tokens a second while decoding, over the batch."""
+        """Output tokens per second while decoding, over the batch."""
         return self.batch / self.tpot_s
 
     @property
     def tokens_per_s(self) -> Value:
-        """Tokens generated a second of the whole request."""
+        """Output tokens per second over the full request."""
         return self.batch * self.generate / self.latency_s
 
     @property
     def feasible(self) -> Any:
-        """Whether the device holds it, as `fits`."""
+        """Whether the device's memory suffices, as `fits`."""
         return self.fits
 
     @cached_property
@@ -117,14 +119,14 @@ class Request(SpreadResult):
         return least(basis_of(each) for each in (self.prefill, self.last))
 
     def interval(self, metric: str = "latency_s", level: float = 0.9) -> Interval:
-        """Return a time with the ends between which a share of measurements would lie.
+        """Return a time with its prediction interval.
 
         Parameters
         ----------
         metric
             ``latency_s``, ``ttft_s`` or ``tpot_s``.
         level
-            The share, below 1.
+            Share of measurements that the interval covers, below 1.
         """
         read, step = (factors(p, "latency_s", level) for p in (self.prefill, self.last))
         parts = {
@@ -132,7 +134,7 @@ class Request(SpreadResult):
             "tpot_s": ((self.tpot_s, step),),
             "latency_s": ((self.ttft_s, read), (self.decode_s, step)),
         }[metric]
-        # What slows the one phase slows the other: ends go together.
+        # Deviations of both phases are assumed fully correlated, so that interval ends add.
         low, high = (
             sum(seconds * ends[i] for seconds, ends in parts if np.any(seconds)) for i in (0, 1)
         )
@@ -144,19 +146,19 @@ class Request(SpreadResult):
 
     @property
     def violations(self) -> tuple[str, ...]:
-        """What does not fit, in the last step or else in the prefill (one question)."""
+        """Memory violations of the last step, else of the prefill (single configuration)."""
         phase = self.last if not np.all(self.last.feasible) else self.prefill
         return tuple(map(str, phase.violations))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know about the model's file, facts that were set, and untrained contexts."""
+        """Notes on the model's file, on facts that were set, and on untrained contexts."""
         notes = (*self.prefill.notes, *self.prefill.machine.remarks)
         trained = self.last.workload.trained_context
         most = int(np.max(np.asarray(self.prompt) + self.generate))
         if not trained or most <= trained:
             return notes
-        # The file's own word of its longest context is said here once.
+        # The longest context stated by the file is reported once, here.
         notes = tuple(note for note in notes if str(trained) not in note)
         untrained = (
             f"prompt and answer together are {most} tokens, and the model is trained on "
@@ -164,21 +166,8 @@ class Request(SpreadResult):
         )
         return (*notes, untrained)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the questions; ``()`` for one."""
-        return np.shape(self.ttft_s)
-
-    @cached_property
-    def table(self) -> Table:
-        """One row for each question."""
-        columns = {
-            name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1) for name in _COLUMNS
-        }
-        return Table(columns, {}, ("prompt", "generate", "batch"))
-
     def to_dict(self) -> dict[str, Any]:
-        """Return names and numbers, ready for JSON; what is not known is None."""
+        """Return names and numbers as a dictionary for JSON; unknown values are None."""
         numbers = {
             name: getattr(self, name)
             for name in (
@@ -205,10 +194,8 @@ class Request(SpreadResult):
         )
 
     def pictures(self) -> list[ShownPicture]:
-        """Return both phases; of many questions also the times over what varies."""
-        axes = [
-            name for name in ("prompt", "generate", "batch") if np.size(getattr(self, name)) > 1
-        ]
+        """Return plots of both phases; for several configurations also the times over the axes."""
+        axes = [name for name in self.axes if np.size(getattr(self, name)) > 1]
         return [
             ShownPicture("phases", "Where the time goes, prompt and answer."),
             *(
@@ -219,20 +206,18 @@ class Request(SpreadResult):
         ]
 
     def explain(self, rows: int = 4) -> str:
-        """Return the arithmetic: how the parts add up, and the kernels of both phases.
+        """Return the derivation: the sum of the parts, and the kernels of both phases.
 
         Parameters
         ----------
         rows
-            Kernels of each phase that are opened.
+            Number of kernels of each phase that are explained.
 
         Raises
         ------
         ValueError
-            Many questions were asked: explain one.
+            There are several configurations.
         """
-        if self.shape:
-            raise ValueError("many questions were asked: explain one of them")
         steps = self.generate - 1
         times = {
             name: show(value, "time")
@@ -253,23 +238,15 @@ class Request(SpreadResult):
             f"{times['first']} for the first, {times['last']} for the last; "
             f"{self.evaluated} contexts were costed"
         )
-        lines = [
-            str(self),
-            "",
-            added,
-            mean,
-            "",
-            "prefill:",
-            self.prefill.explain(rows),
-            "",
-            "last decode step:",
-            self.last.explain(rows),
+        phases = [
+            f"{name}:\n{phase.explain(rows)}"
+            for name, phase in (("prefill", self.prefill), ("last decode step", self.last))
         ]
-        return "\n".join(lines)
+        return self.explained([f"{added}\n{mean}", *phases])
 
     @property
     def headline(self) -> str:
-        """What was predicted, under which formats and software."""
+        """Workload, device, formats and software of the prediction."""
         names = _heading(self)
         sizes = "" if self.shape else f" (prompt={self.prompt:g}, generate={self.generate:g}"
         if sizes:
@@ -280,7 +257,7 @@ class Request(SpreadResult):
         )
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return the numbers of one request."""
+        """Return the metrics of a single request."""
         if self.shape:
             return []
         first, last = show(self.first_step_s, "time"), show(self.last_step_s, "time")
@@ -304,16 +281,12 @@ class Request(SpreadResult):
         return [*out, ("memory", memory), ("bottleneck", bottleneck)]
 
     def cautions(self) -> list[str]:
-        """Return what does not fit, and the notes."""
+        """Return memory violations, and the notes."""
         lacking = () if self.shape or self.feasible else self.violations
         return [
             *(f"does not fit: {violation}" for violation in lacking),
             *(f"note: {note}" for note in self.notes),
         ]
-
-    def sections(self) -> list[Table]:
-        """Return the rows where several questions were asked."""
-        return [self.table] if self.shape else []
 
 
 def _heading(request: Request) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What requests see of a server: its times, what they are made of, and how far to trust them."""
+"""Result of `serve`: times seen by clients, their parts, and their prediction intervals."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from perfmodel.evidence import RATES, SERVED
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
 from perfmodel.prediction.rows import spread_lines, spread_of
-from perfmodel.prediction.spread import SpreadResult
-from perfmodel.table import ShownPicture, Table, plain
+from perfmodel.system.phases import PhasesResult
+from perfmodel.table import ShownPicture, plain
 from perfmodel.units import show
 
-#: Numbers of a load: attributes, columns of its table, and keys of its JSON.
+#: Metrics of a load: attributes, columns of its table, and keys of its JSON.
 _COLUMNS = (
     "ttft_s",
     "admitted_ttft_s",
@@ -37,42 +37,46 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, repr=False)
-class Served(SpreadResult):
+class Served(PhasesResult):
     """A server under a closed load: each of `concurrency` clients sends its next request at once.
 
-    Every number is a float, or an array of the inputs' broadcast shape.
+    Every number is a float, or an array with the broadcast shape of the inputs.
 
     Attributes
     ----------
     ttft_s, tpot_s
-        Time to first token and time per further output token, as a client sees them: from its
-        request to the first token, and from each token to the next.
+        Time to first token and time per further output token, as seen by a client: from the request
+        to the first token, and between consecutive tokens.
     waiting_s
-        Part of `ttft_s`: mean wait for a place in the running batch, which is zero while memory has
-        a place for every client. A closed load of `N` clients of which `B` run at a rate `X` of
-        requests per second has a residence of `N / X` (Little 1961); ``B / X`` of it is service.
+        Part of `ttft_s`: mean wait for admission to the running batch, zero while memory suffices
+        for all clients. A closed load of `N` clients of which `B` run at a rate `X` of requests per
+        second has a residence time of ``N / X`` (Little 1961), of which ``B / X`` is service:
+        ``waiting_s = (N - B) / X``.
     tokens_per_s
         Output tokens per second of the whole group of devices.
     step_s, prefill_s
-        A decode step of the running batch, and one prompt alone.
+        Seconds of a decode step of the running batch, and of one prompt without a batch.
     running
-        Sequences that run at a time in a group; less than asked for where the memory holds no more.
+        Sequences in the running batch of a group, limited by memory.
     concurrency
-        Clients of the whole server.
+        Clients of the full server.
     served
-        Requests of the whole server that run at a time; the other clients wait.
+        Requests of the full server that run at a time; the other clients wait.
     parts
-        Of `tpot_s`: ``kernels``, ``layers``, ``sequences``, ``exchange``, ``prefills``.
+        Parts of `tpot_s`: ``kernels``, ``layers``, ``sequences``, ``exchange``, ``prefills``.
     ttft_parts
-        Of `ttft_s`: ``waiting``, ``server`` (the engine's fixed time: tokenisation, scheduler),
-        ``prompts`` (its own prompt and those it queues behind), ``step`` (a decode step).
+        Parts of `ttft_s`: ``waiting``, ``server`` (fixed time of the engine: tokenisation,
+        scheduler), ``prompts`` (the own prompt and those queued before it), ``step`` (a decode
+        step).
     prompt, generate
         Tokens in and out of a request.
     decode, prefill
-        The predictions of one device that the times are made of.
+        Predictions of one device that the times are derived from.
     """
 
     noun = "served"
+    columns = _COLUMNS
+    axes = ("prompt", "generate", "concurrency")
     attributes = (*_COLUMNS, "parts", "ttft_parts", "notes")
 
     ttft_s: Value
@@ -99,7 +103,7 @@ class Served(SpreadResult):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the times count, and how many clients wait for a place (the fullest server)."""
+        """Scope of the times, and number of waiting clients (fullest server)."""
         counted = (
             "TTFT counts the server's fixed time, the prompts and a decode step, and the wait for "
             "a place; `request` counts the prefill of one prompt alone"
@@ -112,15 +116,14 @@ class Served(SpreadResult):
         if waiting <= 0.0:
             return (counted,)
         queue = (
-            f"concurrency {clients:,.7g}: {served:,.7g} run, for more the memory has no place, and "
-            f"{clients - served:,.7g} wait; a request waits {show(waiting, 'time')} for its turn "
-            "in the mean (Little's law)"
+            f"memory holds {served:,.7g} of {clients:,.7g} requests and {clients - served:,.7g} "
+            f"wait, on average {show(waiting, 'time')} each (Little's law)"
         )
         return (queue, counted)
 
     @property
     def admitted_ttft_s(self) -> Value:
-        """Time to first token from the request's place in the running batch: without its wait."""
+        """Time to first token from admission to the running batch, without the wait for it."""
         return self.ttft_parts["server"] + self.ttft_parts["prompts"] + self.ttft_parts["step"]
 
     @cached_property
@@ -131,14 +134,14 @@ class Served(SpreadResult):
         )
 
     def interval(self, metric: str = "tpot_s", level: float = 0.9) -> Interval:
-        """Return a time, or the rate, with the ends between which a share of measurements lies.
+        """Return a time, or the rate, with its prediction interval.
 
         Parameters
         ----------
         metric
             ``ttft_s``, ``admitted_ttft_s``, ``tpot_s`` or ``tokens_per_s``.
         level
-            The share, below 1.
+            Share of measurements that the interval covers, below 1.
         """
         value = getattr(self, metric)
         first = metric in ("ttft_s", "admitted_ttft_s")
@@ -154,18 +157,13 @@ class Served(SpreadResult):
         return ("ttft_s", "tpot_s", "tokens_per_s")
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the loads; ``()`` for one."""
-        return np.shape(self.ttft_s)
-
-    @property
     def headline(self) -> str:
-        """What is served, under which formats and software."""
+        """Workload, device, precision and runtime."""
         one = self.decode
         return f"{one.workload.name} on {one.device}, {one.precision}, runtime {one.runtime}"
 
     def glance(self) -> list[tuple[str, str]]:
-        """Return both times with their parts, and the rate, of one load."""
+        """Return both times with their parts, and the rate, of a single load."""
         if self.shape:
             return []
         *first, basis = spread_lines(self, "ttft_s")
@@ -183,7 +181,7 @@ class Served(SpreadResult):
         ]
 
     def pictures(self) -> list[ShownPicture]:
-        """Return the parts of both times; over several loads also the times and the rate."""
+        """Return plots of the parts of both times; over several loads also times and rate."""
         axes = {"ttft_s": "TTFT", "tpot_s": "TPOT", "tokens_per_s": "Output tokens per second"}
         return [
             ShownPicture("parts", "What both times are made of."),
@@ -195,20 +193,18 @@ class Served(SpreadResult):
         ]
 
     def explain(self, rows: int = 4) -> str:
-        """Return how the parts of both times add up, and the kernels of both phases.
+        """Return the parts of both times with their sums, and the kernels of both phases.
 
         Parameters
         ----------
         rows
-            Kernels of each phase that are opened.
+            Number of kernels of each phase that are explained.
 
         Raises
         ------
         ValueError
-            Many loads were asked for: explain one.
+            There are several loads.
         """
-        if self.shape:
-            raise ValueError("many loads were asked for: explain one of them")
         sums = [
             f"{name} = {' + '.join(parts)} = "
             f"{' + '.join(show(seconds, 'time') for seconds in parts.values())} = "
@@ -222,28 +218,16 @@ class Served(SpreadResult):
             f"{name} of one device:\n{each.explain(rows)}"
             for name, each in (("prompt", self.prefill), ("decode step", self.decode))
         ]
-        return "\n\n".join([str(self), "\n".join(sums), *phases])
+        return self.explained(["\n".join(sums), *phases])
 
     def cautions(self) -> list[str]:
-        """Return what does not fit, and the notes."""
+        """Return memory violations, and the notes."""
         lacking = (self.prefill if np.all(self.decode.feasible) else self.decode).violations
         return [
             *(f"does not fit: {violation}" for violation in lacking),
             *(f"note: {note}" for note in self.notes),
         ]
 
-    @cached_property
-    def table(self) -> Table:
-        """One row for each load."""
-        columns = {
-            name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1) for name in _COLUMNS
-        }
-        return Table(columns, {}, ("prompt", "generate", "concurrency"))
-
-    def sections(self) -> list[Table]:
-        """Return the rows where several loads were asked for."""
-        return [self.table] if self.shape else []
-
     def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, ready for JSON."""
+        """Return the metrics as a dictionary for JSON."""
         return super().to_dict() | plain(spread_of(self))

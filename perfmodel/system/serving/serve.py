@@ -1,4 +1,4 @@
-"""The times that clients of a server see: to the first token, per further token, their parts."""
+"""Entry point of ``serve``: latency seen by clients of a server, and its parts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from perfmodel.system.serving.shard import Parallel, shard, split_faults
 from perfmodel.system.sizes import checked_sizes
 from perfmodel.workload.transformer_structure import TransformerStructure
 
-#: Share of a device's memory that engines let weights and caches have: the default of vLLM's
-#: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is of what the weights leave (KvCacheConfig), which
-#: is a little more.
+#: Share of a device's memory available to weights and caches: the default of vLLM's
+#: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is a share of the memory left by the weights
+#: (KvCacheConfig), which is slightly more.
 MEMORY_SHARE = 0.9
-#: Tokens of prompts that engines read in a step by default, on GPUs of data centres.
+#: Default number of prompt tokens that engines process per step, on data centre GPUs.
 _STEP_TOKENS = 8192
 
 
@@ -114,7 +114,7 @@ def serve(
 
 @dataclass(frozen=True, kw_only=True)
 class ServingQuestion(PredictionQuestion):
-    """The parameters of `serve`."""
+    """Parameters of `serve`."""
 
     prompt: Value
     generate: Value
@@ -125,7 +125,7 @@ class ServingQuestion(PredictionQuestion):
     wide: bool
 
     def answer(self) -> Served:
-        """Return the result of `serve`; it raises the same errors."""
+        """Return the result of `serve`, with the same errors."""
         split = Parallel(self.tensor, self.data, self.expert)
         subject, structure = self._transformer(split)
         model = subject.workload
@@ -157,14 +157,14 @@ class ServingQuestion(PredictionQuestion):
         layers = overheads(machine, structure, split)
         sent = exchange(running * self.data)
         step = decode.latency_s + layers + sent
-        # Prompts are read in pieces that fill a step, so that its fixed costs are paid by the
-        # decoding.
+        # Prompts are processed in chunks that fill a step, so that the fixed costs of the step are
+        # already paid by decoding.
         prompt_s = _arithmetic(prefill) / together + exchange(self.prompt)
         others = constant("prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
         tpot = step + others
         prompts = prompt_s * (constant("prompt_share", 1.0) + constant("queued_share") * running)
         server = constant("first_token")
-        # Fewer clients than groups leave groups idle; they do not make further requests.
+        # With fewer clients than groups some groups are idle, without further requests.
         served = np.minimum(running * self.data, clients)
         service = server + prompts + tpot + (generate - 1.0) * tpot
         waiting = service * (clients / served - 1.0)
@@ -188,7 +188,7 @@ class ServingQuestion(PredictionQuestion):
         )
 
     def _transformer(self, split: Parallel) -> tuple[PredictionInputs, TransformerStructure]:
-        """Return what is served, and its structure."""
+        """Return the inputs of the prediction, and the structure of the model."""
         faults = gathered()
         sizes = {name: getattr(self, name) for name in ("prompt", "generate", "concurrency")}
         checked_sizes(sizes, faults)
@@ -216,21 +216,22 @@ class ServingQuestion(PredictionQuestion):
 
 
 def prompts_together(running: Value, prompt: Value, generate: Value) -> Value:
-    """Return the prompts that a step reads at once: those that arrive while it runs.
+    """Return the number of prompts that a step processes together: arrivals during a step.
 
     Each of `running` sequences is followed by another prompt after `generate` steps, so that
-    ``(running - 1) / generate`` of them arrive in a step. Where they are several they share one
-    reading of the weights, up to the tokens of a step.
+    ``(running - 1) / generate`` of them arrive per step. Several prompts share one read of the
+    weights, up to the token limit of a step.
     """
     arriving = np.minimum((np.asarray(running) - 1.0) / generate, _STEP_TOKENS / np.asarray(prompt))
     return np.maximum(np.floor(arriving), 1.0)
 
 
 def overheads(machine: Machine, structure: TransformerStructure, split: Parallel) -> Value:
-    """Return seconds of a step's layers beside what `predict` counts.
+    """Return the seconds of a step's layers in addition to those counted by `predict`.
 
-    Layers with experts, with latent attention, split over devices or groups of them cost more
-    kernels and more waiting than a plain one.
+    Layers with experts, with latent attention, or split over devices or groups have additional
+    kernels and synchronisation: for each of these features, the number of such layers times a
+    constant of the runtime in seconds per layer.
     """
     count = structure.layers
     dense = structure.experts.dense_layers if structure.experts is not None else count
@@ -245,10 +246,12 @@ def overheads(machine: Machine, structure: TransformerStructure, split: Parallel
 
 
 def exchanged_bytes(structure: TransformerStructure, split: Parallel, tokens: Value) -> Value:
-    """Return bytes that a device sends for a pass of some tokens: two all-reduces a layer.
+    """Return the bytes that a device sends for a pass of some tokens: two all-reduces per layer.
 
-    A ring sends ``2 (G - 1) / G`` of the message (Thakur et al. 2005, IJHPCA 19(1)); dealing tokens
-    out to experts and back moves as much. Activations have two bytes.
+    ``2 layers * tokens * width * 2 bytes * 2 (G - 1) / G``
+
+    A ring all-reduce over G devices sends ``2 (G - 1) / G`` of the message (Thakur et al. 2005,
+    IJHPCA 19(1)); the all-to-all exchange with experts moves as much. Activations have two bytes.
     """
     group = split.devices
     if group == 1:
@@ -258,7 +261,10 @@ def exchanged_bytes(structure: TransformerStructure, split: Parallel, tokens: Va
 
 
 def exchange_s(machine: Machine, sent_bytes: Value, split: Parallel) -> Value:
-    """Return seconds of an exchange over the fastest link of a device."""
+    """Return the seconds of an exchange over the fastest link of a device.
+
+    ``sent_bytes / (bandwidth * bandwidth_share)``, with the share that an all-reduce sustains.
+    """
     if split.devices == 1:
         return 0.0
     rates = [machine[f"links.{link.name}.bandwidth"] for link in machine.device.links]
@@ -270,18 +276,21 @@ def exchange_s(machine: Machine, sent_bytes: Value, split: Parallel) -> Value:
 
 
 def room(weights: Value, caches: Value, machine: Machine) -> Value:
-    """Return the sequences of a group whose caches fit beside the weights (bytes); at least 1."""
+    """Return the number of sequences whose caches fit in addition to the weights; at least 1.
+
+    ``floor((MEMORY_SHARE * capacity - weights) / caches)``, all in bytes, `caches` per sequence.
+    """
     capacity = machine[f"memories.{machine.main_memory}.capacity"] * MEMORY_SHARE
     return np.maximum(np.floor((capacity - weights) / caches), 1.0)
 
 
 def _arithmetic(prediction: Prediction) -> Value:
-    """Return seconds of a pass without the fixed costs of its layers and of its host."""
+    """Return the seconds of a pass without the fixed costs of its layers and of its host."""
     return prediction.latency_s - _layers(prediction) - prediction.once_a_run_s
 
 
 def _layers(prediction: Prediction) -> Value:
-    """Return seconds that repeated layers cost beside their kernels, as the kinds count them."""
+    """Return the seconds of repeated layers in addition to their kernels, by the hardware model."""
     machine, workload = prediction.machine, prediction.workload
     blocks = [block for block in workload.graph().blocks if block.layer]
     count = sum((workload.number(block.count) for block in blocks), 0.0)
@@ -295,6 +304,6 @@ def _constant(machine: Machine, name: str, default: float = 0.0) -> Value:
 
 
 def _plain(value: Value) -> Value:
-    """Return a float for an array of no dimension."""
+    """Return a float for an array without dimensions."""
     array = np.asarray(value, dtype=float)
     return array if array.ndim else float(array)

@@ -1,4 +1,4 @@
-"""What one device of a group holds and computes of a transformer."""
+"""Share of a transformer on one device of a group: its weights and its computation."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.transformer_structure import TransformerStructure
 from perfmodel.workload.workload import Workload
 
-#: Tags of weights that checkpoints in four bits leave in sixteen: all but the feed-forward part.
+#: Tags of weights left in 16 bits by 4-bit checkpoints: all but the feed-forward part.
 _WIDE = ("attn", "head", "embedding")
 
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """How a model is split over devices.
+    """Parallelism of a model over devices.
 
     Attributes
     ----------
     tensor
-        Devices over which heads, hidden features and the vocabulary are split.
+        Tensor parallelism: devices over which heads, hidden features and vocabulary are split.
     data
-        Groups of `tensor` devices with their own sequences (attention data parallel where experts
-        are split over all of them).
+        Data parallelism: groups of `tensor` devices with separate sequences (attention data
+        parallel if experts are split over all groups).
     expert
-        Devices over which the experts of a layer are dealt out, of the ``tensor * data``; the
-        features of each expert are split over the rest.
+        Expert parallelism: devices, out of ``tensor * data``, over which the experts of a layer are
+        distributed; the features of each expert are split over the remaining factor.
     """
 
     tensor: int = 1
@@ -42,12 +42,12 @@ class Parallel:
 
     @property
     def devices(self) -> int:
-        """Devices that share the experts: the whole group."""
+        """Number of devices that share the experts: the full group."""
         return self.tensor * self.data
 
 
 def split_faults(split: Parallel) -> list[Fault]:
-    """Return what is wrong with a split, whatever the model."""
+    """Return the faults of a split, independent of the model."""
     named = {"tensor": split.tensor, "data": split.data, "expert": split.expert}
     faults = [
         Fault(f"{count} is no number of devices", path=name, expected="a whole number above zero")
@@ -68,28 +68,28 @@ def shard(
     *,
     wide: bool = False,
 ) -> Workload:
-    """Return what one device computes, as a workload.
+    """Return the computation of one device as a workload.
 
     Parameters
     ----------
     network
-        A transformer, or its name in the library. Weights are stored as its file says.
+        A transformer, or its name in the library. Weights are stored as its file states.
     settings
-        Phase and free dimensions; ``batch`` counts the sequences of the device's own group.
+        Phase and free dimensions; ``batch`` is the number of sequences of the device's group.
     wide
-        Weights of attention, embedding and classifier are stored in bf16 whatever the precision.
+        Store weights of attention, embedding and classifier in bf16 regardless of the precision.
 
     Returns
     -------
     Workload
-        With the share of the structure that `TransformerStructure.share` returns. A device sees
-        ``batch`` tokens times the groups for its share of the experts: as many as its own batch for
-        all of its tokens' experts.
+        Workload with the share of the structure that `TransformerStructure.share` returns. A device
+        processes ``batch`` tokens times the number of groups for its share of the experts, which
+        equals its own batch for all experts of its tokens.
 
     Raises
     ------
     InputError
-        No transformer, or heads that do not divide.
+        The model is not a transformer, or heads do not divide evenly.
     """
     workload = find(network) if isinstance(network, str) else network
     structure = workload.structure
@@ -99,25 +99,11 @@ def shard(
     one: Any = structure.model_copy(update={"phase": phase})
     numbers = {name: value for name, value in settings.items() if name != "phase"}
     share = workload.restructured(_sharded(one, parallel), numbers)
-    if not wide:
-        return share
-    return Workload(
-        share.name,
-        _Wide(share),
-        share.parameters,
-        (share.unit, _tokens(share)),
-        precision=share.precision,
-        origin=share.origin,
-        notes=share.notes,
-    )
-
-
-def _tokens(workload: Workload) -> Any:
-    return workload._items  # pyright: ignore[reportPrivateUsage]
+    return share.rebuilt(_Wide(share)) if wide else share
 
 
 class _Wide:
-    """Builds a graph with some weights in bf16."""
+    """Graph builder that stores some weights in bf16."""
 
     __slots__ = ("workload",)
 

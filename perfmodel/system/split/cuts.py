@@ -1,9 +1,9 @@
-"""Cuts of a network, and what each costs on both sides and on the link: arrays over cuts.
+"""Cuts of a network, with their costs on both sides and on the link as arrays over cuts.
 
-A cut is the set of stages that the device runs; whatever one of them reads is made by one of them.
-Its latency at a rate is a line in ``1 / rate``: seconds of both parts, of conversions and of empty
-messages, plus bytes over the rate (Kang et al., "Neurosurgeon", ASPLOS 2017; for graphs Hu et al.,
-"Dynamic adaptive DNN surgery", INFOCOM 2019).
+A cut is a set of stages that the device runs, closed under predecessors: every input of a stage in
+the set is computed in it. Its latency is linear in ``1 / rate``: seconds of both parts, of
+conversions and of empty messages, plus bytes over the rate (Kang et al., "Neurosurgeon", ASPLOS
+2017; for graphs Hu et al., "Dynamic adaptive DNN surgery", INFOCOM 2019).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ Bools = npt.NDArray[np.bool_]
 
 #: Vector operations to convert an element: a scale and a rounding, or a scale and a shift.
 CONVERSION_OPS = 2.0
-#: Keys of totals that memories are compared with.
-_HELD = ("weight_bytes", "kv_bytes", "activation_bytes")
+#: Keys of totals that are compared with memory capacities.
+_TOTALS = ("weight_bytes", "kv_bytes", "activation_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitLink:
-    """The link as numbers; `down_bytes_per_s` is None where it follows the rate of the other way.
+    """Parameters of the link; `down_bytes_per_s` is None if it equals the rate upwards.
 
     Attributes
     ----------
     bits
-        Of an element on the link; None for the format that the device computes in.
+        Bits per element on the link; None for the format in which the device computes.
     input_bytes
-        Of everything that enters the network, as it is sent (a JPEG, say); None for its elements.
+        Bytes of all network inputs as they are sent (e.g. as JPEG); None for their elements.
     """
 
     efficiency: float = 1.0
@@ -53,12 +53,12 @@ class SplitLink:
     def size(
         self, flow: StageActivation, stages: Stages, device: SplitStageCosts, inputs: float
     ) -> float:
-        """Return bytes of a tensor on the link.
+        """Return the bytes of a tensor on the link.
 
         Parameters
         ----------
         inputs
-            Bytes of all inputs of the network in the device's formats.
+            Bytes of all network inputs in the device's formats.
         """
         own = device.bytes_of(stages.graph, flow.tensor, flow.elements)
         if flow.maker < 0 and self.input_bytes is not None:
@@ -66,31 +66,31 @@ class SplitLink:
         return own if flow.fixed or self.bits is None else flow.elements * self.bits / 8.0
 
     def converts(self, flow: StageActivation) -> bool:
-        """Whether a tensor is converted before it is sent, and back."""
+        """Return whether a tensor is converted before it is sent, and back."""
         sent_as_it_is = flow.maker < 0 and self.input_bytes is not None
         return self.bits is not None and not flow.fixed and not sent_as_it_is
 
 
 @dataclass(frozen=True)
 class CutTable:
-    """Cuts and what they cost; every array has the shape ``(cuts,)``.
+    """Cuts with their costs; every array has the shape ``(cuts,)``.
 
     Attributes
     ----------
     local
-        Whether the device runs a stage, ``(cuts, stages)``.
+        Whether the device runs each stage, ``(cuts, stages)``.
     device_s, server_s
-        Seconds of each part, conversions included.
+        Seconds of each part, including conversions.
     up_bytes, down_bytes
-        Over the link.
+        Bytes over the link in each direction.
     crossing
-        Tensors that go up, of each cut.
+        Names of the tensors sent upwards, for each cut.
     device_j, server_j
-        Joule of each part while it computes; NaN where unknown.
+        Joules of each part while it computes; NaN if unknown.
     device_bytes, server_bytes
-        What each side's memories must hold.
+        Bytes required in the memories of each side.
     fits
-        Whether they do.
+        Whether these bytes fit on both sides.
     """
 
     local: Bools
@@ -112,18 +112,18 @@ class CutTable:
 
     @property
     def split(self) -> Bools:
-        """Whether the server runs anything."""
+        """Whether the server runs any stage."""
         anywhere: Bools = np.logical_not(np.all(self.local, axis=1))
         return anywhere
 
 
 def prefixes(stages: Stages) -> list[int]:
-    """Return the cuts along the order of execution, as sets of bits: none, the first, ... all."""
+    """Return the cuts along the execution order as bit sets: none, the first stage, ..., all."""
     return [(1 << k) - 1 for k in range(stages.count + 1)]
 
 
 def every_cut(stages: Stages, most: int) -> list[int] | None:
-    """Return every cut as a set of bits, smallest first; None where there are more than `most`."""
+    """Return every cut as a bit set, smallest first; None if there are more than `most`."""
     before = [sum(1 << b for b in earlier_stages) for earlier_stages in stages.before()]
     after: list[list[int]] = [[] for _ in before]
     for stage, earlier_stages in enumerate(stages.before()):
@@ -160,12 +160,12 @@ def evaluate(
     channel: SplitLink,
     bits: Sequence[int],
 ) -> CutTable:
-    """Return what cuts cost, all at once.
+    """Return the costs of all given cuts.
 
     Parameters
     ----------
     bits
-        Each a set of bits: the stages that the device runs.
+        Cuts, each as the bit set of the stages that the device runs.
     """
     local: Bools = np.array([[bool(cut >> s & 1) for s in range(stages.count)] for cut in bits])
     ones = local.astype(np.float64)
@@ -176,8 +176,8 @@ def evaluate(
     device_s = device_s + device.once_s * local.any(axis=1)
     server_s = server_s + server.once_s * ~local.all(axis=1)
     stored = [
-        _held(stages, device, local, device=True),
-        _held(stages, server, ~local, device=False),
+        _totals(stages, device, local, device=True),
+        _totals(stages, server, ~local, device=False),
     ]
     good: Bools = np.ones(len(local), dtype=np.bool_)
     sizes: list[Floats] = []
@@ -205,10 +205,48 @@ def evaluate(
     )
 
 
+def latency_lines(cuts: CutTable, channel: SplitLink) -> tuple[Floats, Floats]:
+    """Return seconds of each cut at infinite rate, and bytes, as coefficients of its latency.
+
+    ``latency_s = level + slope / rate``
+    """
+    up, fixed, follows, messages = _on_link(cuts, channel)
+    return cuts.device_s + cuts.server_s + messages + fixed, up + follows
+
+
+def energy_lines(cuts: CutTable, channel: SplitLink, idle_w: float) -> tuple[Floats, Floats]:
+    """Return joules of the device at infinite rate, and the coefficient of ``1 / rate``.
+
+    ``energy_j = level + slope / rate``: its part, its radio, and idle power while it waits. NaN if
+    its energy is unknown. With a downlink at the rate upwards, the coefficients are::
+
+        level = device_j + idle_w (server_s + messages_s) + up_j_per_byte up + down_j_per_byte down
+        slope = ((idle_w + power_up_w) up + (idle_w + power_down_w) down) / efficiency
+    """
+    up, fixed, follows, messages = _on_link(cuts, channel)
+    known = not np.isnan(cuts.device_j).any()
+    down_w = idle_w + channel.power_down_w
+    joule = cuts.device_j + idle_w * (cuts.server_s + messages)
+    joule = joule if known else np.full(cuts.count, np.nan)
+    joule = joule + down_w * fixed
+    joule = joule + channel.up_j_per_byte * cuts.up_bytes
+    joule = joule + channel.down_j_per_byte * cuts.down_bytes
+    return joule, (idle_w + channel.power_up_w) * up + down_w * follows
+
+
+def _on_link(cuts: CutTable, channel: SplitLink) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return bytes up, seconds down at a fixed rate, bytes down otherwise, empty messages."""
+    up, down = cuts.up_bytes / channel.efficiency, cuts.down_bytes / channel.efficiency
+    messages = channel.latency_s * ((up > 0).astype(float) + (down > 0))
+    if channel.down_bytes_per_s is None:
+        return up, np.zeros(cuts.count), down, messages
+    return up, down / channel.down_bytes_per_s, np.zeros(cuts.count), messages
+
+
 def _crossings(
     stages: Stages, device: SplitStageCosts, channel: SplitLink, local: Bools
 ) -> tuple[Floats, Floats, Floats, tuple[tuple[str, ...], ...]]:
-    """Return bytes up and down, elements converted, and names of what goes up."""
+    """Return bytes up and down, converted elements, and names of the tensors sent upwards."""
     n = len(local)
     up, down, converted = np.zeros(n), np.zeros(n), np.zeros(n)
     names: list[list[str]] = [[] for _ in range(n)]
@@ -230,24 +268,26 @@ def _crossings(
 
 
 def input_bytes(stages: Stages, device: SplitStageCosts) -> float:
-    """Return bytes of all inputs of the network in the device's formats."""
+    """Return the bytes of all network inputs in the device's formats."""
     return sum(
         device.bytes_of(stages.graph, f.tensor, f.elements) for f in stages.flows if f.maker < 0
     )
 
 
 def _joule(side: SplitStageCosts, part: Floats, seconds: Floats) -> Floats:
-    """Return the joule of each part, as those of a run (`perfmodel.cost.energy`)."""
+    """Return the joules of each part, by the energy model of a run (`perfmodel.cost.energy`)."""
     totals: dict[str, Value] = {name: part @ each for name, each in side.totals.items()}
     spent = run_energy({"latency_s": seconds, **totals}, side.setting, side.priced).joule
     unknown: Floats = np.full(len(seconds), np.nan)
     return unknown if spent is None else np.asarray(spent, dtype=np.float64)
 
 
-def _held(stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool) -> dict[str, Value]:
-    """Return the totals that memories are compared with, of the part that a side runs.
+def _totals(
+    stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool
+) -> dict[str, Value]:
+    """Return the totals of one side's part that are compared with memory capacities.
 
-    What it received is there from its first stage on, what it sends until its last.
+    Received tensors are live from the first stage of the part, sent ones until its last stage.
     """
     n = len(local)
     out: dict[str, Value] = {}
@@ -268,7 +308,8 @@ def _held(stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool) 
         if flow.readers:
             here = local[:, flow.readers].any(axis=1)
             if flow.maker < 0:
-                # The device has the input; the server gets it with the rest.
+                # The device has the input from the start; the server receives it with the other
+                # tensors.
                 live += size * (here | device)
             else:
                 live += size * (here & ~local[:, flow.maker])
@@ -279,11 +320,11 @@ def _held(stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool) 
         peak = np.where(runs, np.maximum(peak, live), peak)
         for flow, size in (*read[stage], *((f, s) for f, s in written[stage] if not f.readers)):
             later = [r for r in flow.readers if r > stage]
-            mine = local[:, later].any(axis=1) if later else np.zeros(n, dtype=np.bool_)
-            crosses = ~local[:, flow.readers].all(axis=1) if flow.readers else mine
-            # The device keeps what it has still to send, each side what the run is to give.
+            needed = local[:, later].any(axis=1) if later else np.zeros(n, dtype=np.bool_)
+            crosses = ~local[:, flow.readers].all(axis=1) if flow.readers else needed
+            # The device keeps tensors until they are sent, each side the outputs of the run.
             sends = crosses if device else np.zeros(n, dtype=np.bool_)
-            live -= size * (runs & ~mine & ~sends & (not flow.wanted))
+            live -= size * (runs & ~needed & ~sends & (not flow.wanted))
     out["activation_bytes"] = peak
     return out
 
@@ -291,12 +332,12 @@ def _held(stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool) 
 def broken(
     cuts: CutTable, stages: Stages, device: SplitStageCosts, server: SplitStageCosts, at: int
 ) -> list[Violation]:
-    """Return the limits that a cut exceeds, of both sides."""
+    """Return the memory limits that a cut exceeds, on both sides."""
     local = cuts.local[at : at + 1]
     exceeded: list[Violation] = []
-    for side, mine, first in ((device, local, True), (server, ~local, False)):
-        if mine.any():
-            totals = _held(stages, side, mine, device=first)
-            one: Mapping[str, Value] = {key: totals[key] for key in _HELD}
+    for side, part, first in ((device, local, True), (server, ~local, False)):
+        if part.any():
+            totals = _totals(stages, side, part, device=first)
+            one: Mapping[str, Value] = {key: totals[key] for key in _TOTALS}
             exceeded += violations(one, side.setting, side.prediction.workload.parameters)
     return exceeded

@@ -1,4 +1,4 @@
-"""The lower envelope of lines: which is least, and exactly where that changes."""
+"""Lower envelope of lines: the minimal line in each interval, with exact breakpoints."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-#: Line, and from where to where (in x) it is the least.
+#: Line, and the interval of x in which it is minimal.
 Segment = tuple[int, float, float]
 
 
 def envelope(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> list[Segment]:
-    """Return the lines of ``min_k a[k] + b[k] x`` over ``x >= 0``, from 0 to infinity.
+    """Return the segments of ``min_k a[k] + b[k] x`` over ``x >= 0``, from 0 to infinity.
 
-    Of equal lines the first is named. The hull of the lines by slope, as in "convex hull trick":
-    each line leaves the stack once, so the time is that of sorting.
+    Of equal lines the first is used. Hull of the lines by slope ("convex hull trick"): each line
+    leaves the stack at most once, so that the time is that of sorting.
 
     Parameters
     ----------
     a, b
-        Values at 0 and slopes, both of shape ``(lines,)``; infinite `a` never takes part.
+        Values at 0 and slopes, both of shape ``(lines,)``; lines with infinite `a` are ignored.
 
     Returns
     -------
     list of (line, from, to)
-        Contiguous, the first from 0 and the last to infinity; empty where no line takes part.
+        Contiguous, the first from 0 and the last to infinity; empty without a finite line.
     """
     at = np.asarray(a, dtype=np.float64)
     slope = np.asarray(b, dtype=np.float64)
     usable = np.flatnonzero(np.isfinite(at) & np.isfinite(slope))
-    # Far out the flattest line wins, near 0 the lowest: slopes fall with x.
+    # The flattest line is minimal at infinity, the lowest near 0: slopes decrease with x.
     order = sorted(usable.tolist(), key=lambda k: (-slope[k], at[k], k))
     stack: list[tuple[int, float]] = []
     for k in order:
@@ -44,7 +44,7 @@ def envelope(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> list[S
                     break
                 stack.pop()
                 continue
-            # As plain floats: where slopes differ by next to nothing, lines meet at infinity.
+            # In plain floats: lines of nearly equal slopes intersect at infinity.
             start = float(at[k] - at[top]) / float(slope[top] - slope[k])
             if start > begin:
                 break
@@ -59,16 +59,16 @@ def envelope(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> list[S
 def parametric(
     solve: Callable[[float], tuple[float, float]], low: float, high: float
 ) -> Iterator[float]:
-    """Call a solver at every x that the lower envelope between two ends needs.
+    """Call a solver at every x that determines the lower envelope on an interval.
 
-    The method of Eisner and Severance (Journal of the ACM 23(4), 1976): where the lines that are
-    least at both ends meet, either nothing is lower, or a third line is found. As many calls as
-    twice the lines of the envelope.
+    Method of Eisner and Severance (Journal of the ACM 23(4), 1976): at the intersection of the
+    lines that are minimal at both ends, either no line is lower, or a third line is found. The
+    number of calls is about twice the number of lines of the envelope.
 
     Parameters
     ----------
     solve
-        x -> (a, b) of a line that is least there.
+        x -> (a, b) of a line that is minimal there.
     low, high
         Ends of the interval.
 
@@ -90,7 +90,33 @@ def parametric(
             continue
         between = solve(x)
         yield x
-        # Equal to what both lines have there, up to the dust of sums: nothing is lower.
+        # Equal to both lines there, up to round-off: no line is lower.
         value = one[0] + one[1] * x
         if between[0] + between[1] * x < value * (1 - 1e-12):
             todo += [(one, between), (between, two)]
+
+
+def least_of_maxima(constants: Floats, slopes: Floats) -> list[Segment]:
+    """Return the function with the least value ``max(constant, slope * x)`` at every x >= 0.
+
+    Two of them can only change order where the slope of one meets the constant of another.
+
+    Parameters
+    ----------
+    constants, slopes
+        Shape ``(functions,)``; a function with an infinite constant is left out.
+    """
+    fits = np.isfinite(constants)
+    finite, sent = np.unique(constants[fits]), np.unique(slopes[fits & (slopes > 0)])
+    points = np.unique((finite[:, None] / sent).reshape(-1)) if sent.size else np.zeros(0)
+    edges = np.concatenate([[0.0], points, [2.0 * points[-1] if points.size else 1.0]])
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    segments: list[Segment] = []
+    for begin, end, x in zip(edges[:-1], edges[1:], middles, strict=True):
+        least = int(np.argmin(np.maximum(constants, slopes * x)))
+        if segments and segments[-1][0] == least:
+            segments[-1] = (least, segments[-1][1], float(end))
+        else:
+            segments.append((least, float(begin), float(end)))
+    last, begin, _ = segments[-1]
+    return [*segments[:-1], (last, begin, np.inf)]

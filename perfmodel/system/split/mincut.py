@@ -1,10 +1,10 @@
-"""The least cut at a rate as a minimum cut of a flow network, for graphs of too many cuts to list.
+"""Optimal cut at one rate as a minimum s-t cut, for graphs with too many cuts to enumerate.
 
 After Hu et al., "Dynamic adaptive DNN surgery for inference acceleration on the edge" (INFOCOM
-2019): the source side of a minimum s-t cut is what the device runs. A stage costs its seconds on
-the device on an edge to the sink, and its seconds on the server on one from the source; a tensor is
-a node of its own, so that it is sent once however many read it; edges that cannot be cut keep what
-a stage of the device reads on the device.
+2019): the source side of a minimum s-t cut is the device's part. Each stage has an edge to the sink
+with its seconds on the device, and an edge from the source with its seconds on the server; a tensor
+is a separate node, so that it is sent once for any number of readers; edges of infinite capacity
+keep the inputs of the device's stages on the device.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from perfmodel.system.split.cuts import CONVERSION_OPS, SplitLink, input_bytes
 from perfmodel.system.split.stages import SplitStageCosts, Stages
 
-#: Seconds are counted in whole attoseconds: sums are exact, so that the flow ends.
+#: Seconds are converted to integer attoseconds: sums are exact, so that the algorithm terminates.
 _UNIT = 1e18
 
 
@@ -25,16 +25,16 @@ def least_cut(
     channel: SplitLink,
     seconds_per_byte: float,
 ) -> int:
-    """Return the stages that the device runs in a least cut, as a set of bits.
+    """Return the stages that the device runs in an optimal cut, as a bit set.
 
-    Least in the seconds of both parts and of what crosses. What is taken once whatever the cut (an
-    empty message each way, a runtime's own seconds of a run) moves no cut but the two that have
-    none of it, which the caller compares.
+    Minimises the seconds of both parts and of transfers. Constant terms (an empty message in each
+    direction, overheads of a runtime per run) affect only the comparison with the two cuts that
+    lack them, which is left to the caller.
 
     Parameters
     ----------
     seconds_per_byte
-        Of the way up; the way down has its own rate where `channel` says so.
+        Reciprocal rate upwards; the rate downwards is separate if `channel` states one.
     """
     import networkx as nx
 
@@ -58,18 +58,20 @@ def least_cut(
             wanted[flow.maker] += size * down + conversion
         source = "device" if flow.maker < 0 else flow.maker
         network.add_edge(
-            source, ("tensor", i), capacity=_whole(size * seconds_per_byte + conversion)
+            source, ("tensor", i), capacity=_attoseconds(size * seconds_per_byte + conversion)
         )
         for reader in flow.readers:
             network.add_edge(("tensor", i), reader)
             if flow.maker >= 0:
                 network.add_edge(reader, flow.maker)
     for stage in range(stages.count):
-        network.add_edge("device", stage, capacity=_whole(server.seconds[stage] + wanted[stage]))
-        network.add_edge(stage, "server", capacity=_whole(device.seconds[stage]))
+        network.add_edge(
+            "device", stage, capacity=_attoseconds(server.seconds[stage] + wanted[stage])
+        )
+        network.add_edge(stage, "server", capacity=_attoseconds(device.seconds[stage]))
     device_side = module.minimum_cut(network, "device", "server")[1][0]
     return sum(1 << node for node in device_side if isinstance(node, int))
 
 
-def _whole(seconds: float) -> int:
+def _attoseconds(seconds: float) -> int:
     return round(float(seconds) * _UNIT)

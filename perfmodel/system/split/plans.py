@@ -1,4 +1,4 @@
-"""A cut as a plan: which side runs each operator, and what crosses."""
+"""Conversion of a cut into a plan: side of each operator, and transfers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def plan_of(
     sizes: Mapping[str, float],
     precision: str,
 ) -> Plan:
-    """Return the plan of a cut; operators stand in the order of the graph.
+    """Return the plan of a cut, with operators in the order of the graph.
 
-    A view is where what it is another name of was made, and moves nothing.
+    A view is on the side that computes its source, and moves no data.
 
     Parameters
     ----------
     local
-        Whether the device runs a stage.
+        Whether the device runs each stage.
     names
-        Of the device and of the server.
+        Names of the device and of the server.
     sizes
-        Tensor -> bytes of it on the link, of those that cross.
+        Bytes on the link of each transferred tensor.
     """
     device, server = names
     stage = {op: s for s, members in enumerate(stages.members) for op in members}

@@ -1,4 +1,4 @@
-"""What a split says: the best cut at each rate, where it changes, and every cut beside it."""
+"""Result of `split`: the best cut at each rate, its breakpoints, and all other cuts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.capacity import Violation
-from perfmodel.system.split.cuts import CutTable, SplitLink, broken, input_bytes
-from perfmodel.system.split.envelope import Segment, envelope
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.system.split.cuts import (
+    CutTable,
+    SplitLink,
+    broken,
+    energy_lines,
+    input_bytes,
+    latency_lines,
+)
+from perfmodel.system.split.envelope import Segment, envelope, least_of_maxima
 from perfmodel.system.split.stages import SplitStageCosts, Stages
 from perfmodel.table import Result, Table, plain
 from perfmodel.table.text import aligned
@@ -24,10 +32,10 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-#: What may be minimised; `throughput` is maximised.
+#: Objectives of a split; `throughput` is maximised, the others minimised.
 OBJECTIVES = ("latency_s", "energy_j", "throughput")
 
-#: Figures of a cut that depend on the rate, and those that do not.
+#: Metrics of a cut that depend on the rate, and those that do not.
 _PER_RATE = ("latency_s", "energy_j", "period_s", "link_s")
 _PER_CUT = (
     "device_s",
@@ -42,7 +50,7 @@ _PER_CUT = (
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Rates over which one cut is the best; infinite where there is no end."""
+    """Range of rates over which one cut is the best; infinite if unbounded."""
 
     cut: int
     name: str
@@ -57,10 +65,10 @@ class Split(Result):
     Attributes
     ----------
     rates_bytes_per_s
-        Of the way up, headers included; shape ``(rates,)``.
+        Rates upwards, including headers; shape ``(rates,)``.
     complete
-        Whether `cuts` are all there are; otherwise the cuts along the order of execution, and those
-        that minimum cuts found at the rates where the best one changes.
+        Whether `cuts` contains all cuts; otherwise those along the execution order, and the minimum
+        cuts at the rates where the best one changes.
 
     Its plot: ``latency()``.
     """
@@ -76,56 +84,44 @@ class Split(Result):
     rates_bytes_per_s: Floats
     cuts: CutTable
     complete: bool
-    proved: bool
-
-    # lines in x = 1 / rate
-
-    def _lines(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return seconds at an infinite rate, bytes that divide it, and the same of joule."""
-        cuts, channel = self.cuts, self.channel
-        up, down = cuts.up_bytes / channel.efficiency, cuts.down_bytes / channel.efficiency
-        fixed = np.zeros(cuts.count)
-        follows = down
-        if channel.down_bytes_per_s is not None:
-            fixed, follows = down / channel.down_bytes_per_s, np.zeros(cuts.count)
-        messages = channel.latency_s * ((up > 0).astype(float) + (down > 0))
-        level = cuts.device_s + cuts.server_s + messages + fixed
-        slope = up + follows
-        idle = float(np.asarray(self.device.setting.facts.get("power.idle", 0.0)))
-        joule = cuts.device_j + idle * (cuts.server_s + messages)
-        if np.isnan(cuts.device_j).any():
-            joule = np.full(cuts.count, np.nan)
-        joule = joule + (idle + channel.power_down_w) * fixed
-        joule = joule + channel.up_j_per_byte * cuts.up_bytes
-        joule = joule + channel.down_j_per_byte * cuts.down_bytes
-        power = (idle + channel.power_up_w) * up + (idle + channel.power_down_w) * follows
-        return level, slope, joule, power
 
     @cached_property
     def latency_s(self) -> Floats:
         """Seconds of one run, shape ``(cuts, rates)``."""
-        level, slope, _, _ = self._lines()
-        return level[:, None] + slope[:, None] / self.rates_bytes_per_s
+        return self.latency_at(self.rates_bytes_per_s)
+
+    def latency_at(self, rates_bytes_per_s: Floats) -> Floats:
+        """Return the seconds of one run at other rates, shape ``(cuts, rates)``."""
+        level, slope = latency_lines(self.cuts, self.channel)
+        return level[:, None] + slope[:, None] / rates_bytes_per_s
 
     @cached_property
     def link_s(self) -> Floats:
-        """Seconds of it on the link, empty messages included; shape ``(cuts, rates)``."""
+        """Seconds of one run on the link, including empty messages; shape ``(cuts, rates)``."""
         return self.latency_s - (self.cuts.device_s + self.cuts.server_s)[:, None]
 
     @cached_property
     def energy_j(self) -> Floats:
-        """Joule of the device: its part, its radio, and waiting at idle power; ``(cuts, rates)``.
+        """Joules of the device: its part, its radio, and idle while waiting; ``(cuts, rates)``.
 
-        NaN where the device's spec says nothing of its energy.
+        NaN if the device states no energy.
         """
-        _, _, joule, power = self._lines()
-        return joule[:, None] + power[:, None] / self.rates_bytes_per_s
+        level, slope = self._energy_lines
+        return level[:, None] + slope[:, None] / self.rates_bytes_per_s
+
+    @cached_property
+    def _energy_lines(self) -> tuple[Floats, Floats]:
+        idle = self.device.setting.facts.get("power.idle", 0.0)
+        return energy_lines(self.cuts, self.channel, float(np.asarray(idle)))
 
     @cached_property
     def period_s(self) -> Floats:
-        """Seconds from one run to the next where runs overlap: the slowest of device, link, server.
+        """Seconds between overlapping runs: the slowest of device, link and server.
 
-        Shape ``(cuts, rates)``; the link carries both ways at once.
+        ``max(device_s, server_s, up_bytes / (efficiency rate), down_bytes / (efficiency rate))``,
+        with the rate of each direction.
+
+        Shape ``(cuts, rates)``; the link carries both directions at once.
         """
         cuts, channel = self.cuts, self.channel
         rates = self.rates_bytes_per_s * channel.efficiency
@@ -146,8 +142,27 @@ class Split(Result):
         return np.where(self.cuts.fits[:, None], values, np.inf)
 
     @cached_property
+    def _bounds(self) -> Floats:
+        """Lower bound over all cuts at each rate; minimum cuts count even if they do not fit."""
+        return (self._values if self.complete else self.latency_s).min(axis=0)
+
+    @property
+    def proved(self) -> bool:
+        """Whether no cut is better than the best of those listed, at any rate."""
+        least = np.min(self._values, axis=0)
+        return self.complete or bool(np.all(least * (1.0 - 1e-12) <= self._bounds))
+
+    def answer(self, rate: int = -1) -> Certified[int]:
+        """Return the index of the best cut at one rate (given by index), with its lower bound."""
+        cut, bound = int(self.best[rate]), float(self._bounds[rate])
+        method = "list" if self.complete else "min_cut"
+        if cut < 0:
+            return nothing(method, math.inf if self.complete else bound)
+        return Certified(cut, float(self._values[cut, rate]), bound, method)
+
+    @cached_property
     def best(self) -> Index:
-        """The best cut at each rate that fits both memories, shape ``(rates,)``; -1 where none."""
+        """Best cut at each rate that fits both memories, shape ``(rates,)``; -1 if none fits."""
         best = np.argmin(self._values, axis=0).astype(np.intp)
         return np.where(self.feasible, best, -1)
 
@@ -158,16 +173,16 @@ class Split(Result):
 
     @property
     def local(self) -> int:
-        """The cut that leaves everything to the device."""
+        """Index of the cut with everything on the device."""
         return int(np.flatnonzero(~self.cuts.split)[0])
 
     @property
     def remote(self) -> int:
-        """The cut that leaves everything to the server."""
+        """Index of the cut with everything on the server."""
         return int(np.flatnonzero(~self.cuts.local.any(axis=1))[0])
 
     def name(self, cut: int) -> str:
-        """Return a cut in words: the operators whose results go up."""
+        """Return the label of a cut: the operators whose results are sent upwards."""
         if cut < 0:
             return "none fits"
         if cut == self.local:
@@ -186,11 +201,11 @@ class Split(Result):
 
     @cached_property
     def ranges(self) -> list[Range]:
-        """The best cut from the lowest rate to the highest, and exactly where it changes.
+        """Best cut in each range of rates, with exact breakpoints, in ascending order.
 
-        For latency and energy the lower envelope of lines in ``1 / rate``. For throughput the
-        times are the larger of a number and bytes over the rate; they can only change order where
-        one's bytes over the rate equal the seconds of another.
+        For latency and energy from the lower envelope of lines in ``1 / rate``. For throughput each
+        period is the maximum of a constant and bytes over the rate; periods can only change order
+        where the bytes over the rate of one equal the seconds of another.
         """
         if not self.feasible or np.isnan(self._values[self.cuts.fits]).any():
             return []
@@ -206,9 +221,9 @@ class Split(Result):
         ]
 
     def _envelope(self) -> list[Segment]:
-        level, slope, joule, power = self._lines()
-        a, b = (level, slope) if self.objective == "latency_s" else (joule, power)
-        return envelope(np.where(self.cuts.fits, a, np.inf), b)
+        latency = self.objective == "latency_s"
+        lines = latency_lines(self.cuts, self.channel) if latency else self._energy_lines
+        return envelope(np.where(self.cuts.fits, lines[0], np.inf), lines[1])
 
     def _pipelined(self) -> list[Segment]:
         cuts, channel = self.cuts, self.channel
@@ -219,24 +234,11 @@ class Split(Result):
             slope = np.maximum(slope, cuts.down_bytes / rate)
         else:
             floor = np.maximum(floor, cuts.down_bytes / (channel.down_bytes_per_s * rate))
-        floor = np.where(cuts.fits, floor, np.inf)
-        finite, sent = np.unique(floor[cuts.fits]), np.unique(slope[cuts.fits & (slope > 0)])
-        points = np.unique((finite[:, None] / sent).reshape(-1)) if sent.size else np.zeros(0)
-        edges = np.concatenate([[0.0], points, [2.0 * points[-1] if points.size else 1.0]])
-        middles = 0.5 * (edges[1:] + edges[:-1])
-        out: list[Segment] = []
-        for begin, end, x in zip(edges[:-1], edges[1:], middles, strict=True):
-            cut = int(np.argmin(np.maximum(floor, slope * x)))
-            if out and out[-1][0] == cut:
-                out[-1] = (cut, out[-1][1], float(end))
-            else:
-                out.append((cut, float(begin), float(end)))
-        last, begin, _ = out[-1]
-        return [*out[:-1], (last, begin, math.inf)]
+        return least_of_maxima(np.where(cuts.fits, floor, np.inf), slope)
 
     @property
     def violations(self) -> list[Violation]:
-        """Limits that the cut nearest to fitting exceeds; empty where any cut fits."""
+        """Limits exceeded by the cut closest to fitting; empty if any cut fits."""
         if self.feasible:
             return []
         exceeded = [
@@ -247,7 +249,7 @@ class Split(Result):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know of the numbers."""
+        """Assumptions and limitations of the numbers."""
         notes: list[str] = []
         if np.isfinite(self.cuts.device_j).all():
             unsaid = ["its power at idle"] * ("power.idle" not in self.device.setting.facts)
@@ -276,7 +278,7 @@ class Split(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row a rate and a cut that is the best somewhere, or all on one side."""
+        """One row per rate and cut, for cuts that are best at some rate or all on one side."""
         shown = self.shown
         count = len(self.rates_bytes_per_s)
         rows = np.repeat(shown, count)
@@ -295,12 +297,12 @@ class Split(Result):
 
     @property
     def shown(self) -> list[int]:
-        """Cuts that are the best at some rate that was asked for, and all on either side."""
+        """Return the cuts that are best at some requested rate, and all on either side."""
         best = [int(k) for k in self.best if k >= 0]
         return list(dict.fromkeys([self.local, *sorted(best), self.remote]))
 
     def to_plan(self, rate: int = -1) -> Plan:
-        """Return the best cut at one rate, by its index, as a plan of the graph.
+        """Return the best cut at one rate (given by index) as a plan of the graph.
 
         Raises
         ------
@@ -330,12 +332,12 @@ class Split(Result):
         )
 
     def explain(self, rate: int = -1) -> str:
-        """Return the arithmetic behind the best cut at one rate, by its index.
+        """Return the derivation of the best cut at one rate (given by index).
 
         Raises
         ------
         IndexError
-            There is no such rate.
+            The index of the rate is out of range.
         """
         speed = float(self.rates_bytes_per_s[rate])
         k = int(self.best[rate])
@@ -374,7 +376,7 @@ class Split(Result):
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON; what is unknown or infinite is null."""
+        """Return all results as a dictionary for JSON; unknown or infinite values are null."""
         d, s = self.device.prediction, self.server.prediction
         best = self.best
         at = np.arange(len(best))
@@ -422,7 +424,7 @@ class Split(Result):
 
     @property
     def headline(self) -> str:
-        """Which network over which devices, and how many cuts there are."""
+        """Network, devices, and number of cuts."""
         d, s = self.device.prediction, self.server.prediction
         cuts = f"{self.cuts.count} cuts" if self.complete else f"{self.cuts.count} cuts listed"
         cuts += "" if self.feasible else ": no cut fits"
@@ -432,7 +434,7 @@ class Split(Result):
         )
 
     def _rows(self) -> list[tuple[str, ...]]:
-        """Return a row for each stretch of the asked rates with one best cut."""
+        """Return one row per range of the requested rates with the same best cut."""
         rows: list[tuple[str, ...]] = []
         rates, best = self.rates_bytes_per_s, self.best
         start = 0
@@ -461,7 +463,7 @@ class Split(Result):
     _COLUMNS = ("Mbit/s", "cut", "up", "latency", "device", "server", "device's energy", "runs/s")
 
     def sections(self) -> list[str]:
-        """Return a line for each stretch of rates with one best cut, and where that changes."""
+        """Return one line per range of rates with the same best cut, and the breakpoints."""
         if not self.feasible:
             return []
         lines = aligned([self._COLUMNS, *self._rows()])

@@ -1,4 +1,4 @@
-"""Where to cut a network between a device and a server, for every rate of the link between them."""
+"""Entry point of ``split``: best cut of a network between device and server at every rate."""
 
 from __future__ import annotations
 
@@ -17,24 +17,30 @@ from perfmodel.hardware.library import system as find_system
 from perfmodel.hardware.system import System, SystemLink
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.settings import FaultList, gathered
-from perfmodel.system.split.cuts import Floats, SplitLink, evaluate, every_cut, prefixes
+from perfmodel.system.split.cuts import (
+    Floats,
+    SplitLink,
+    evaluate,
+    every_cut,
+    latency_lines,
+    prefixes,
+)
 from perfmodel.system.split.envelope import parametric
 from perfmodel.system.split.mincut import least_cut
 from perfmodel.system.split.result import OBJECTIVES, Split
 from perfmodel.system.split.stages import SplitStageCosts, Stages, stages_of
 from perfmodel.units import show
 
-#: How the best cut is found: list every cut, minimum cuts, or the first while it is no more than
-#: `MOST_CUTS`.
+#: Methods: enumerate every cut, minimum cuts, or the first for at most `MOST_CUTS` cuts.
 METHODS = ("auto", "list", "min_cut")
-#: Cuts that are listed at most; a network with more parallel branches has minimum cuts.
+#: Maximum number of enumerated cuts; networks with more parallel branches use minimum cuts.
 MOST_CUTS = 20_000
-#: Points of a plot, at most: cuts x rates are in memory at once.
+#: Maximum number of points of a plot: cuts x rates are in memory at once.
 MOST_POINTS = 20_000_000
-#: Minimum cuts look for changes over the rates of the question and so much beyond both ends.
+#: Factor by which minimum cuts search for breakpoints beyond both ends of the requested rates.
 _WIDER = 1e3
 
-#: Stages, what they cost on the device and on the server, and the link.
+#: Stages, their costs on the device and on the server, and the link.
 _Sides: TypeAlias = tuple[Stages, SplitStageCosts, SplitStageCosts, SplitLink]
 
 _RANGE = re.compile(r"\s*([\d.eE+]+)\s*([A-Za-z/]*)\s*\.\.\s*([\d.eE+]+)\s*([A-Za-z/]+)\s*")
@@ -46,18 +52,18 @@ def rates_of(rate: Any, file: str = "") -> list[float]:
     Parameters
     ----------
     rate
-        One or several: numbers (bytes per second), texts with a unit, or an axis as sweeps read it.
-        ``"1..50 Mbit/s"`` is every whole number of that unit.
+        One or several: numbers (bytes per second), texts with a unit, or an axis as in sweeps.
+        ``"1..50 Mbit/s"`` is every integer multiple of that unit.
 
     Raises
     ------
     InputError
-        What is no bandwidth above zero.
+        A value is not a positive bandwidth.
     """
     text: Any = rate
     if isinstance(rate, str):
         if not re.search(r"[A-Za-z]/s", rate) and re.search(r"\d\s*$", rate):
-            # Whoever writes 10 for a link means 10 Mbit/s, never 10 bytes per second.
+            # A bare number in a text means Mbit/s: 10 bytes per second is never intended.
             meant = re.sub(r"\s*(,|$)", r" Mbit/s\1", rate.strip())
             raise input_error(
                 f"'{rate}' has no unit",
@@ -181,7 +187,7 @@ def split(
 
 @dataclass(frozen=True, kw_only=True)
 class SplitQuestion:
-    """The parameters of `split`."""
+    """Parameters of `split`."""
 
     workload: WorkloadLike
     device: DeviceLike | System | None
@@ -203,7 +209,7 @@ class SplitQuestion:
     method: str
 
     def answer(self) -> Split:
-        """Return the result of `split`; it raises the same errors."""
+        """Return the result of `split`, with the same errors."""
         faults = gathered()
         faults += self._option_faults()
         system = self._system(faults)
@@ -276,7 +282,7 @@ class SplitQuestion:
     def _sides(
         self, system: System | None, faults: FaultList
     ) -> tuple[PredictionInputs, PredictionInputs] | None:
-        """Return what device and server run; None where there is a fault."""
+        """Return the inputs of both sides; None if there is a fault."""
         near: dict[str, Any] = {
             "device": self.device,
             "precision": self.precision,
@@ -294,7 +300,7 @@ class SplitQuestion:
                 stated = {name: value for name, value in side.items() if value}
                 side |= dict(spec) | stated | {"device": spec.device}
         if near["device"] is None or far["device"] is None:
-            # The workload can be checked all the same.
+            # The workload can be validated in any case.
             device = near["device"] or far["device"]
             if device is not None:
                 faults.trying(resolve, self.workload, device, near["precision"], None, self.set)
@@ -312,7 +318,7 @@ class SplitQuestion:
                 option == "precision" and self.server_precision is not None
             )
             faults.append(replace(fault, path=f"server_{fault.path}") if server else fault)
-        # A fault of the workload or of a shared option counts once.
+        # A fault of the workload or of a shared option is reported once.
         faults[:] = dict.fromkeys(faults)
         return None if subject is None or other is None else (subject, other)
 
@@ -321,7 +327,7 @@ class SplitQuestion:
 
         def evaluated(bits: Iterable[int], *, complete: bool) -> Split:
             cuts = evaluate(*sides, list(dict.fromkeys(bits)))
-            return Split(self.objective, *sides, link, rates, cuts, complete, proved=True)
+            return Split(self.objective, *sides, link, rates, cuts, complete)
 
         stages = sides[0]
         listed = None if self.method == "min_cut" else every_cut(stages, MOST_CUTS)
@@ -335,22 +341,19 @@ class SplitQuestion:
         if self.method == "list":
             raise input_error(many, "method", expected="min_cut")
         if self.objective != "latency_s":
-            # Joules and periods of parts are no sums over stages that a minimum cut could take.
+            # Energy and period are not sums over stages, as minimum cuts require.
             if self.method == "min_cut":
                 message = f"minimum cuts are of latency, not of {self.objective}"
                 raise input_error(message, "method", expected="list")
             expected = "latency_s, whose best one minimum cuts find"
             raise input_error(many, "objective", expected=expected)
-        least = _least(sides, rates)
-        result = evaluated([*prefixes(stages), *least], complete=False)
-        fit = result.cuts.fits[-len(least) :] if least else result.cuts.fits
-        return result if bool(fit.all()) else replace(result, proved=False)
+        return evaluated([*prefixes(stages), *_least(sides, rates)], complete=False)
 
 
 def _amount(
     value: float | str | None, name: str, dimension: str, faults: FaultList
 ) -> float | None:
-    """Return a number in SI units, or a text with its unit, from zero."""
+    """Return a nonnegative number in SI units, from a number or a text with its unit."""
     if value is None:
         return None
     try:
@@ -366,16 +369,14 @@ def _amount(
 
 
 def _least(sides: _Sides, rates: Floats) -> list[int]:
-    """Return every cut that is the least at some rate, around those asked for."""
+    """Return every cut that is optimal at some rate around the requested ones."""
     stages, *_, channel = sides
     everything = (1 << stages.count) - 1
     lines: dict[int, tuple[float, float]] = {}
 
     def line(bits: int) -> tuple[float, float]:
         if bits not in lines:
-            cuts = evaluate(*sides, [bits])
-            split = Split("latency_s", *sides, "", rates, cuts, False, False)
-            level, slope, _, _ = split._lines()  # pyright: ignore[reportPrivateUsage]
+            level, slope = latency_lines(evaluate(*sides, [bits]), channel)
             lines[bits] = float(level[0]), float(slope[0])
         return lines[bits]
 

@@ -1,8 +1,8 @@
-"""A network as stages of which each runs whole on one side, and the tensors between them.
+"""Decomposition of a network into stages, each of which runs entirely on one side.
 
-A stage is what cannot be cut: a kernel of either side's runtime with the operators that ride on it,
-and operators that share a KV cache or a recurrent state. What a stage takes on a side is the sum of
-its rows there, so that what a part takes is the sum of its stages.
+A stage is an indivisible unit: a kernel of either side's runtime with its fused operators, and
+operators that share a KV cache or a recurrent state. The cost of a stage on a side is the sum of
+its rows there, so that the cost of a part is the sum over its stages.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from perfmodel.workload.workload import Workload
 
 Floats = npt.NDArray[np.float64]
 
-#: A graph that is larger, its repetitions written out, is refused.
+#: Maximum number of operators of a graph, with repetitions unrolled.
 MOST_OPERATORS = 2500
-#: Formats of indices and masks, which a link carries as they are.
+#: Formats of indices and masks, which the link carries unchanged.
 INDICES = frozenset({"int64", "int32", "bool"})
-#: Tensors that stay with those that write and read them.
+#: Roles of tensors that remain with the operators that access them.
 _CACHES = frozenset({"kv", "state"})
 
 
@@ -47,13 +47,13 @@ class StageActivation:
     Attributes
     ----------
     maker
-        Stage that makes it; -1 for an input of the network, which the device has.
+        Stage that computes it; -1 for a network input, which the device has.
     readers
-        Stages that read it, in order, its maker not among them.
+        Stages that read it, in order, except its maker.
     wanted
-        Whether it is an output of the network, which the device wants.
+        Whether it is a network output, which the device needs.
     fixed
-        Whether a link carries it in its own format: indices and masks.
+        Whether the link carries it in its own format: indices and masks.
     """
 
     tensor: str
@@ -66,7 +66,7 @@ class StageActivation:
 
 @dataclass(frozen=True)
 class Stages:
-    """Stages in an order of execution.
+    """Stages in execution order.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Stages:
     flows
         Activations that enter or leave a stage.
     weights, caches
-        Tensor -> (stages that touch it, elements).
+        Stages that access each tensor, and its number of elements.
     """
 
     graph: Graph
@@ -90,7 +90,7 @@ class Stages:
         return len(self.members)
 
     def before(self) -> list[set[int]]:
-        """Return the stages whose tensors each stage reads."""
+        """Return the stages whose outputs each stage reads."""
         earlier: list[set[int]] = [set() for _ in self.members]
         for flow in self.flows:
             for reader in flow.readers:
@@ -101,22 +101,22 @@ class Stages:
 
 @dataclass(frozen=True)
 class SplitStageCosts:
-    """What the stages take on one side.
+    """Costs of the stages on one side.
 
     Attributes
     ----------
     prediction
-        Of the whole network there.
+        Prediction of the full network on that side.
     seconds
-        Of each stage.
+        Seconds of each stage.
     totals
-        Key of the totals that energy follows from -> what each stage adds to it.
+        Contribution of each stage to the totals that energy is computed from, by key.
     once_s
-        Seconds of a run beside its rows, where the side runs anything.
-    activation_bits
-        Of a tensor's slot, by tensor.
+        Overhead in seconds per run, if the side runs any stage.
+    precision
+        Bits of each tensor's slot.
     vector_ops_per_s
-        Of conversions.
+        Rate of vector operations for conversions.
     """
 
     prediction: Prediction
@@ -129,11 +129,11 @@ class SplitStageCosts:
 
     @property
     def setting(self) -> Setting:
-        """What cost functions read."""
-        return self.prediction._setting  # pyright: ignore[reportPrivateUsage]
+        """Setting that cost functions read from."""
+        return self.prediction.setting
 
     def bytes_of(self, graph: Graph, tensor: str, elements: float) -> float:
-        """Return what a tensor occupies on this side."""
+        """Return the bytes of a tensor on this side."""
         bits = self.precision.bits(graph.tensors[tensor].slot)
         return elements * first_number(bits) / 8.0
 
@@ -146,14 +146,13 @@ def stages_of(
     Parameters
     ----------
     sides
-        The first has the network, which runs as that side's runtime runs it
+        Inputs of both sides; the network is that of the first, with the semantics of its runtime
         (`perfmodel.workload.families.ExecutionSemantics`).
 
     Raises
     ------
     InputError
-        Dimensions that are arrays; a network of sizes alone, or that computes nothing; unknown
-        names.
+        Dimensions are arrays, the network has sizes only or computes nothing, or a name is unknown.
     """
     workload = sides[0].workload
     if workload.shape:
@@ -178,18 +177,18 @@ def stages_of(
 def costs(
     subject: stages.ResolvedPrediction, lowered: Lowered, at: Mapping[str, int], count: int
 ) -> SplitStageCosts:
-    """Return what stages take on a machine: sums over its rows.
+    """Return the costs of stages on a machine as sums over its rows.
 
-    What a runtime adds of its own (conversions of layout or format) counts with the next operator
-    of the network.
+    Operators added by a runtime (conversions of layout or format) count with the next operator of
+    the network.
 
     Parameters
     ----------
     at
-        Operator -> its stage.
+        Stage of each operator.
     """
-    prediction = PredictionJob(*subject, lowered).run()
-    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    prediction = PredictionJob.of(subject, lowered).run()
+    table, terms = prediction.opened
     n = len(table.rows)
     stage = np.empty(n, dtype=np.intp)
     following = count - 1
@@ -206,7 +205,7 @@ def costs(
     totals = {f"operations {name}": summed(done) for name, done in terms.operations.items()}
     totals |= {f"traffic {name}": summed(size) for name, size in terms.traffic.items()}
     totals |= {f"energy {name}": summed(joule) for name, joule in terms.energy.items()}
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    setting = prediction.setting
     return SplitStageCosts(
         prediction,
         summed(terms.row_s),
@@ -226,7 +225,7 @@ def _column(values: Value, n: int) -> Floats:
 def _stages(
     graph: Graph, workload: Workload, lowered: Sequence[Lowered]
 ) -> tuple[Stages, dict[str, int]]:
-    """Return stages, and the stage of each operator that is no view."""
+    """Return the stages, and the stage of each operator that is not a view."""
     alias = aliases(graph)
     operators = [op for _, op in graph.walk() if op.kind != "view"]
     stage = _joined(graph, operators, alias, lowered)
@@ -265,7 +264,7 @@ def _joined(
     alias: Mapping[str, str],
     lowered: Sequence[Lowered],
 ) -> list[int]:
-    """Return the stage of each operator, by number in the order of execution.
+    """Return the stage of each operator, by index in execution order.
 
     Operators of one kernel of either side, and those that share a cache, are one stage.
     """
@@ -281,7 +280,7 @@ def _joined(
     for users in _users(graph, operators, alias, _CACHES).values():
         nx.add_path(joined, users)
     groups = {i: g for g, members in enumerate(nx.connected_components(joined)) for i in members}
-    # Operators that ride on kernels of both sides may close a circle: it is one stage.
+    # Fusion by both sides may form a cycle of stages, which is merged into one stage.
     between = nx.DiGraph()
     between.add_nodes_from(set(groups.values()))
     makers: dict[str, int] = {}
@@ -307,7 +306,7 @@ def _sorted(values: Iterable[int]) -> tuple[int, ...]:
 def _users(
     graph: Graph, operators: Sequence[Operator], alias: Mapping[str, str], roles: frozenset[str]
 ) -> dict[str, list[int]]:
-    """Return tensor of some roles -> operators that read or write it, in order."""
+    """Return the operators that access each tensor of the given roles, in order."""
     users: dict[str, list[int]] = {}
     for i, op in enumerate(operators):
         for name in dict.fromkeys(alias.get(n, n) for n in (*op.reads, *op.writes)):

@@ -1,1 +1,1 @@
-"""Readers of network files; each ends in a `Workload`."""
+"""Readers of network files, each of which returns a `Workload`."""

@@ -1,4 +1,4 @@
-"""Read a file, or one file of a zip archive: never more than a limit, and nothing is written."""
+"""Bounded reads of a file or of one member of a zip archive; nothing is written to disk."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from perfmodel import regular
 from perfmodel.errors import input_error
 from perfmodel.regular import open_file
 
-#: Files that an archive may list.
+#: Largest number of files in an archive.
 _ENTRIES: Final = 100_000
 _MOST: Final = 16 * 2**20
 
 
 def contents(path: Path, most: int = _MOST) -> bytes:
-    """Return what a file holds.
+    """Return the content of a file.
 
     Raises
     ------
     InputError
-        It cannot be read, or holds more than `most` bytes.
+        The file cannot be read or is larger than `most` bytes.
     """
     return regular.contents(path, most, wanted="a model without its weights")
 
@@ -31,21 +31,22 @@ def contents(path: Path, most: int = _MOST) -> bytes:
 def unpacked(
     path: Path, wanted: str | Callable[[str], bool], what: str, most: int = _MOST
 ) -> tuple[str, bytes]:
-    """Return the name and content of the first file that is wanted.
+    """Return the name and content of the first member that matches.
 
     Parameters
     ----------
     wanted
-        Its name, or what tells it by its name.
+        Name of the member, or a predicate on names.
     what
-        How a message calls it.
+        Name of the member in messages.
     most
-        Bytes that it may hold, unpacked.
+        Largest unpacked size in bytes.
 
     Raises
     ------
     InputError
-        It is no archive, lacks the file, or the file is damaged, encrypted or too large.
+        The file is no archive or lacks the member, or the member is damaged, encrypted or too
+        large.
     """
     file, expected = str(path), f"a zip archive with a '{what}'"
     try:
@@ -59,7 +60,7 @@ def unpacked(
                 raise input_error(f"holds no '{what}'", file=file, expected=expected)
             method = archive.getinfo(member).compress_type
             if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                # The others allocate what their own headers ask for.
+                # Other methods allocate as much memory as their headers ask for.
                 raise input_error(
                     f"'{what}' is packed by method {method}",
                     file=file,

@@ -1,4 +1,4 @@
-"""Numeric formats by what file formats call them: ``workloads/stored/element_types.yaml``."""
+"""Names and numbers of element types per file format: ``workloads/stored/element_types.yaml``."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ ELEMENT_TYPES: Final[Mapping[str, Any]] = shipped("workloads", "stored/element_t
 
 
 def numbered(kind: str) -> dict[int, str]:
-    """Return the numbers that a file format has for element types -> numeric formats."""
+    """Return the numeric format for each element-type number of a file format."""
     return {int(number): format for number, format in ELEMENT_TYPES[kind].items()}

@@ -1,7 +1,7 @@
-"""Hugging Face ``config.json`` to a workload, without transformers.
+"""Workloads from a Hugging Face ``config.json``, without the transformers package.
 
-A config names its architecture (``model_type``) and its sizes; `huggingface_models` says what each
-architecture makes of them. Keys that do not shape the graph are ignored.
+A config states an architecture (``model_type``) and its sizes; `huggingface_models` maps the keys
+of each architecture to a structure. Keys that do not affect the graph are ignored.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from perfmodel.arrays import Value
+from perfmodel.caches import GRAPH_BYTES, cached_by_files
 from perfmodel.errors import InputError, input_error, nearest, one_of
 from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import Marks, read
 from perfmodel.workload.families import family
 from perfmodel.workload.importers.huggingface_models import Config, architectures, structure_of
-from perfmodel.workload.importers.stored.held import stamp_of
 from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
-
-_FILES: dict[str, tuple[tuple[int, int], ModelEntry]] = {}
 
 
 def supported() -> list[str]:
@@ -35,30 +33,31 @@ def load_config(path: Path, settings: Mapping[str, Value] | None = None) -> Work
     Parameters
     ----------
     path
-        The file; its folder names the workload where the config does not.
+        The file; its folder names the workload if the config does not.
     settings
         As in `perfmodel.workload.library.find`: free dimensions, and fields of the structure.
 
     Raises
     ------
     InputError
-        Every fault of the file, or of the settings, with its place.
+        All faults of the file or of the settings, each with its location.
     """
-    stamp = stamp_of(path)
-    known = _FILES.get(str(path))
-    if known is None or known[0] != stamp:
-        data, marks = read(path, json_text=True)
-        known = _FILES[str(path)] = stamp, parse(data, marks, path)
-    return with_settings(known[1], settings) if settings else known[1].base
+    model = _model_of(path)
+    return with_settings(model, settings) if settings else model.base
+
+
+@cached_by_files(GRAPH_BYTES)
+def _model_of(path: Path) -> tuple[ModelEntry, list[Path]]:
+    return parse(*read(path, json_text=True), path), [path]
 
 
 def parse(data: Any, marks: Marks, path: Path) -> ModelEntry:
-    """Return the library entry of a config's data.
+    """Return the library entry described by a parsed config.
 
     Raises
     ------
     InputError
-        Every fault, with its place.
+        All faults, each with its location.
     """
     file = str(path)
     if not isinstance(data, dict):
@@ -66,11 +65,11 @@ def parse(data: Any, marks: Marks, path: Path) -> ModelEntry:
             "is not a mapping", file=file, line=1, column=1, expected="a config with a 'model_type'"
         )
     plain = cast("dict[str, Any]", data)
-    found = plain.get("model_type", _named_class(plain))
-    if not isinstance(found, str) or found not in architectures():
-        raise InputError(locate([_unknown_type(plain, found)], marks, file))
+    architecture = plain.get("model_type", _named_class(plain))
+    if not isinstance(architecture, str) or architecture not in architectures():
+        raise InputError(locate([_unknown_type(plain, architecture)], marks, file))
     config = Config(plain)
-    name, structure = structure_of(found, config)
+    name, structure = structure_of(architecture, config)
     kind = family(name)
     flaws = config.flaws or list(map(config.placed, structure_flaws(kind, structure)))
     if flaws:
@@ -88,7 +87,7 @@ def parse(data: Any, marks: Marks, path: Path) -> ModelEntry:
 
 
 def _longest(data: Mapping[str, Any]) -> int:
-    """Return the longest context that a config states, stretched by its rope scaling; else 0."""
+    """Return the longest context that a config states, after rope scaling; 0 if it states none."""
     inner = data.get("text_config")
     if isinstance(inner, Mapping):
         return _longest(cast("dict[str, Any]", inner))
@@ -103,7 +102,7 @@ def _longest(data: Mapping[str, Any]) -> int:
 
 
 def _named_class(data: Mapping[str, Any]) -> str | None:
-    """Return the architecture of a config that names its class alone, as SmallThinker's does."""
+    """Return the architecture of a config with only a class name, such as SmallThinker's."""
     classes = data.get("architectures")
     first = cast("list[Any]", classes)[0] if isinstance(classes, list) and classes else None
     if "model_type" in data or not isinstance(first, str):
@@ -112,17 +111,17 @@ def _named_class(data: Mapping[str, Any]) -> str | None:
     return name.lower() if name != first and name.lower() in architectures() else None
 
 
-def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
+def _unknown_type(data: Mapping[str, Any], architecture: Any) -> Flaw:
     expected = one_of(supported())
     if "model_type" not in data:
         written = nearest("model_type", [key for key in data if key not in ("model", "type")], 0.8)
         if written:
             return Flaw((written,), f"unknown key '{written}'", "", "model_type", on_key=True)
         return Flaw((), "missing key 'model_type'", expected, on_key=True)
-    if not isinstance(found, str):
-        return Flaw(("model_type",), f"{found!r} is not a text", expected)
-    meant = nearest(found, architectures())
-    message = f"no reader for the architecture '{found}'"
+    if not isinstance(architecture, str):
+        return Flaw(("model_type",), f"{architecture!r} is not a text", expected)
+    meant = nearest(architecture, architectures())
+    message = f"no reader for the architecture '{architecture}'"
     return Flaw(("model_type",), message, "" if meant else expected, meant)
 
 
@@ -136,11 +135,11 @@ def _name(data: Mapping[str, Any], path: Path) -> str:
 
 
 def _precision(data: Mapping[str, Any], config: Config) -> str:
-    """Return the precision that a quantised checkpoint fixes; empty for any other."""
-    found = data.get("quantization_config")
-    if not isinstance(found, Mapping):
+    """Return the precision that a quantised checkpoint fixes; empty for other checkpoints."""
+    stated = data.get("quantization_config")
+    if not isinstance(stated, Mapping):
         return ""
-    quantised = cast("Mapping[str, Any]", found)
+    quantised = cast("Mapping[str, Any]", stated)
     method, bits, group = (quantised.get(k) for k in ("quant_method", "bits", "group_size"))
     if method in ("gptq", "awq") and bits in (2, 3, 4, 8):
         grouped = f"g{group}" if isinstance(group, int) and group > 0 else ""

@@ -1,4 +1,4 @@
-"""Read an operator graph from JSON: nodes with shapes, or sizes alone for schedulers."""
+"""Operator graphs in JSON: nodes with shapes, or only output sizes for schedulers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, nearest
@@ -17,47 +17,21 @@ from perfmodel.specfile import read, validate
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue, Shape
-from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.node_pricer import NodePricer
+from perfmodel.workload.importers.onnx.traits import STRUCTURAL
 from perfmodel.workload.importers.operator_shapes import complete
 from perfmodel.workload.importers.operator_sizes import sizes_graph
 from perfmodel.workload.layer_forms import LayerBuilder
 from perfmodel.workload.workload import Workload
 
-#: A value that a node computes is called so by exporters: folded, it is no learned parameter.
+#: Exporters' names of values that a node computes; a folded one is not a learned parameter.
 _COMPUTED = re.compile(r"_output_\d+$")
-
-#: (operator, input) that hold a shape, an axis or a bound, never data.
-_STRUCTURAL: Mapping[str, Sequence[int]] = {
-    **dict.fromkeys(
-        (
-            "Reshape",
-            "Expand",
-            "Squeeze",
-            "Unsqueeze",
-            "Tile",
-            "Split",
-            "ReduceSum",
-            "ReduceMean",
-            "ReduceMax",
-            "TopK",
-            "Trilu",
-            "OneHot",
-        ),
-        (1,),
-    ),
-    **dict.fromkeys(("Clip", "Dropout"), (1, 2)),
-    **dict.fromkeys(("Pad", "Resize"), (1, 2, 3)),
-    "Slice": (1, 2, 3, 4),
-    "ConstantOfShape": (0,),
-}
 
 _LIMIT = 2**40
 
 
-class NodeEntry(BaseModel):
-    """A node of the file; its own count of multiply-accumulates is not read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, strict=True)
+class NodeEntry(BaseModel, frozen=True, extra="forbid", defer_build=True, strict=True):
+    """A node of the file; the multiply-accumulates that it states are not read."""
 
     name: str = ""
     op: str = Field(min_length=1)
@@ -71,10 +45,8 @@ class NodeEntry(BaseModel):
     macs: float | None = None
 
 
-class GraphEntry(BaseModel):
-    """The file: nodes in order of execution; its own totals are not read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, strict=True)
+class GraphEntry(BaseModel, frozen=True, extra="forbid", defer_build=True, strict=True):
+    """The whole file, nodes in order of execution; the totals that it states are not read."""
 
     model: str = ""
     inputs: dict[str, list[int]] = {}
@@ -86,7 +58,7 @@ class GraphEntry(BaseModel):
 
 
 class FixedBuild:
-    """Hands out a graph without free dimensions; pickles with it."""
+    """Picklable builder that returns a fixed graph without free dimensions."""
 
     __slots__ = ("graph",)
 
@@ -94,7 +66,7 @@ class FixedBuild:
         self.graph = graph
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
-        """Return the graph, the same under all semantics."""
+        """Return the graph, which is the same under all semantics."""
         return self.graph
 
 
@@ -104,21 +76,22 @@ def load_operator_graph(path: str | Path, settings: Mapping[str, Value] | None =
     Parameters
     ----------
     path
-        A file with ``nodes`` (operator type, tensors, shapes, attributes), priced from their
-        shapes, or one with ``operators`` and sizes, which can be scheduled and not predicted.
+        A file with ``nodes`` (operator type, tensors, shapes, attributes), which are priced from
+        their shapes, or one with ``operators`` and their output sizes, which can be scheduled but
+        not predicted.
     settings
-        Such a graph has no free dimensions, so anything here is a fault.
+        Must be empty: such a graph has no free dimensions.
 
     Raises
     ------
     InputError
-        Every fault of the file, with its place.
+        All faults of the file, each with its location.
     """
     file = Path(path)
     data, marks = read(file)
     only_sizes = isinstance(data, dict) and "operators" in data
-    made = (_scheduled if only_sizes else _priced)(cast("object", data), marks, file)
-    return made.bind(settings) if settings else made
+    workload = (_scheduled if only_sizes else _priced)(cast("object", data), marks, file)
+    return workload.bind(settings) if settings else workload
 
 
 def _scheduled(data: object, marks: Marks, file: Path) -> Workload:
@@ -141,7 +114,7 @@ def _priced(data: object, marks: Marks, file: Path) -> Workload:
 
 
 def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
-    """Return what the entries' types cannot say: order, cycles, counts, extents."""
+    """Return faults that the entry types cannot express: order, cycles, counts, extents."""
     flaws: list[Flaw] = []
 
     def fault(
@@ -153,8 +126,8 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
         if any(not 0 < d <= _LIMIT for d in shape):
             fault(("inputs", name), f"{shape} is no shape", f"extents from 1 to {_LIMIT}")
     shapes_of: dict[str, list[int] | None] = dict(entry.inputs)
-    made_at = {o: i for i, n in enumerate(entry.nodes) for o in n.outputs if o}
-    made: dict[str, int] = {}
+    producer_at = {o: i for i, n in enumerate(entry.nodes) for o in n.outputs if o}
+    maker: dict[str, int] = {}
     for i, node in enumerate(entry.nodes):
         place = ("nodes", i)
         for key, names, shapes in (
@@ -170,42 +143,42 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
         for j, name in enumerate(node.inputs):
             if name in node.weights or not name:
                 continue
-            if name in entry.inputs or name in made:
+            if name in entry.inputs or name in maker:
                 shape, read = shapes_of.get(name), _shape(node.in_shapes, j)
                 sound = shape and all(0 < d <= _LIMIT for d in shape)
                 if shape and sound and read and tuple(shape) != read:
                     message = f"'{name}' is read as {list(read)}"
                     fault((*place, "in_shapes", j), message, f"{shape}, as it is made")
                 continue
-            if name in made_at:
-                later = entry.nodes[made_at[name]].name or entry.nodes[made_at[name]].op
+            if name in producer_at:
+                later = entry.nodes[producer_at[name]].name or entry.nodes[producer_at[name]].op
                 fault(
                     (*place, "inputs", j),
                     f"'{name}' is read before '{later}' makes it",
                     "nodes in order of execution, without a cycle",
                 )
-            elif not _COMPUTED.search(name) and j not in _STRUCTURAL.get(node.op, ()):
+            elif not _COMPUTED.search(name) and j not in STRUCTURAL.get(node.op, ()):
                 fault(
                     (*place, "inputs", j),
                     f"nothing makes '{name}'",
                     "an input of the graph, an output of a node, or a name among 'weights'",
-                    nearest(name, [*entry.inputs, *made, *node.weights]),
+                    nearest(name, [*entry.inputs, *maker, *node.weights]),
                 )
         for j, name in enumerate(node.outputs):
-            if name and (name in made or name in entry.inputs):
+            if name and (name in maker or name in entry.inputs):
                 fault((*place, "outputs", j), f"'{name}' is made twice", "each name once")
-            made[name] = i
+            maker[name] = i
             shapes_of[name] = node.out_shapes[j] if j < len(node.out_shapes) else None
     for j, name in enumerate(entry.outputs or []):
-        if name not in made and name not in entry.inputs:
-            near = nearest(name, made)
+        if name not in maker and name not in entry.inputs:
+            near = nearest(name, maker)
             fault(("outputs", j), f"no node makes '{name}'", "an output of a node", near)
     return locate(flaws, marks, file)
 
 
 def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
     builder = LayerBuilder(name)
-    pricer = Pricer(builder)
+    pricer = NodePricer(builder)
     edges = _edges(entry)
     for input_name in entry.inputs:
         builder.inputs.append(pricer.tensor(edges[input_name]).name)
@@ -213,15 +186,15 @@ def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
     nodes = _nodes(entry, edges)
     sliced = complete(nodes)
     for node in nodes:
-        # Shapes are fixed here: what depends on no data is folded, and an Identity is no node.
+        # Shapes are fixed: a node without data inputs is folded, and an Identity is not dispatched.
         data = any(e.is_data for e in node.present)
         node.runs = data and node.op not in {"Identity", "Dropout"}
         pricer.dispatch(node)
         read_by_someone.update(e.name for e in node.present)
     outputs = entry.outputs
     if outputs is None:
-        made = [o for n in entry.nodes for o in n.outputs if o]
-        outputs = [o for o in made if o not in read_by_someone]
+        produced = [o for n in entry.nodes for o in n.outputs if o]
+        outputs = [o for o in produced if o not in read_by_someone]
     for output in outputs:
         tensor = edges[output].tensor
         if tensor is not None and tensor.name not in builder.outputs:
@@ -237,13 +210,13 @@ def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
 
 
 def _edges(entry: GraphEntry) -> dict[str, OnnxValue]:
-    """Return every value of the file; one whose extents the file did not know has no shape."""
+    """Return every value of the file; a value of unknown extents has no shape."""
     edges: dict[str, OnnxValue] = {n: OnnxValue(n, tuple(s)) for n, s in entry.inputs.items()}
-    made = {o for n in entry.nodes for o in n.outputs}
+    produced = {o for n in entry.nodes for o in n.outputs}
     for node in entry.nodes:
-        structural = _STRUCTURAL.get(node.op, ())
+        structural = STRUCTURAL.get(node.op, ())
         for i, name in enumerate(node.inputs):
-            if name and name not in edges and name not in made:
+            if name and name not in edges and name not in produced:
                 folded = _COMPUTED.search(name) or i in structural
                 kind = "constant" if folded else "weight"
                 edges[name] = OnnxValue(name, _shape(node.in_shapes, i), kind)
@@ -262,7 +235,10 @@ def _shape(shapes: Sequence[list[int] | None], index: int) -> Shape | None:
 
 
 def _computed_shape(node: NodeEntry, index: int) -> Shape | None:
-    """Return an output's shape; zeros, and no extents at all, stand for what nobody inferred."""
+    """Return an output's shape, or ``None`` if it has a zero extent or none at all (not inferred).
+
+    Only reductions and constants may be scalars.
+    """
     shape = _shape(node.out_shapes, index)
     scalar = node.op.startswith(("Reduce", "Arg", "Constant"))
     return None if shape is None or 0 in shape or not (shape or scalar) else shape

@@ -1,8 +1,8 @@
-"""Shapes that an operator-graph file leaves out, inferred from what it does say.
+"""Inference of shapes that an operator-graph file omits.
 
-An exporter that follows no values does not know how much of a tensor a slice takes where the bounds
-are computed (``channels // 2``). A convolution that reads the slice tells its channels; what
-another slice of the same tensor takes is the rest.
+An exporter that does not evaluate values does not know the extent of a slice with computed bounds
+(``channels // 2``). The weights of a convolution that reads the slice tell its channels; otherwise
+the slice has the channels of its source that the source's other slices do not cover.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, Onn
 
 
 def complete(nodes: Sequence[OnnxNode]) -> list[str]:
-    """Set shapes of outputs that the file does not say, where its other shapes tell them.
+    """Set missing output shapes that follow from the other shapes in the file.
 
     Parameters
     ----------
     nodes
-        In order of execution; their edges are shared, and changed.
+        Nodes in order of execution; the edges they share are updated in place.
 
     Returns
     -------
     list of str
-        What was assumed, for a reader of the result.
+        Labels of the slices whose shape was assumed.
     """
     readers: dict[str, list[OnnxNode]] = {}
     for node in nodes:
@@ -33,7 +33,7 @@ def complete(nodes: Sequence[OnnxNode]) -> list[str]:
             readers.setdefault(edge.name, []).append(node)
     assumed: list[str] = []
     for node in nodes:
-        missing = [edge for edge in node.made if edge.shape is None and edge.is_data]
+        missing = [edge for edge in node.written if edge.shape is None and edge.is_data]
         if not missing or any(e.is_data and e.shape is None for e in node.present):
             continue
         if node.op == "Slice":
@@ -45,7 +45,7 @@ def complete(nodes: Sequence[OnnxNode]) -> list[str]:
         with suppress(NotPricedError):
             infer(node, {}, [None] * len(node.outputs), [""] * len(node.outputs))
         if node.opened or not all(_fixed(edge.shape) for edge in missing):
-            # Such a graph has no free dimensions.
+            # An operator graph has no free dimensions, so an open extent means unknown.
             node.opened.clear()
             for edge in missing:
                 edge.shape = None
@@ -57,7 +57,7 @@ def _fixed(shape: Shape | None) -> bool:
 
 
 def _sliced(node: OnnxNode, readers: Mapping[str, Sequence[OnnxNode]]) -> Shape | None:
-    """Return what a slice of channels takes, from its reader or from its siblings."""
+    """Return the shape of a slice of channels, from its reader or from its sibling slices."""
     source = node.inputs[0]
     if source is None or source.shape is None or len(source.shape) < 3:
         return None
@@ -76,8 +76,8 @@ def _sliced(node: OnnxNode, readers: Mapping[str, Sequence[OnnxNode]]) -> Shape 
 
 
 def _channels(node: OnnxNode, readers: Mapping[str, Sequence[OnnxNode]]) -> int | None:
-    """Return the channels that a convolution expects of what a node makes."""
-    for reader in (r for edge in node.made for r in readers.get(edge.name, ())):
+    """Return the number of input channels of a convolution that reads the node's output."""
+    for reader in (r for edge in node.written for r in readers.get(edge.name, ())):
         weight: OnnxValue | None = reader.get(1)
         if reader.op != "Conv" or weight is None or not weight.shape or weight.is_data:
             continue

@@ -1,4 +1,4 @@
-"""Operator graphs that hold the size of each output and nothing else: for schedulers."""
+"""Operator lists that state only the output size of each operator, as graphs for schedulers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from perfmodel.errors import InputError, nearest, one_of
 from perfmodel.marks import Marks
@@ -32,10 +32,8 @@ UNITS = {
 _LIMIT = 2**60
 
 
-class SizeEntry(BaseModel):
-    """An operator: the positions of those it reads, and the size of its one output."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, strict=True)
+class SizeEntry(BaseModel, frozen=True, extra="forbid", defer_build=True, strict=True):
+    """One operator: positions of the operators that it reads, and the size of its single output."""
 
     name: str = ""
     inputs: list[int] = []
@@ -44,10 +42,8 @@ class SizeEntry(BaseModel):
     free_store: bool = False
 
 
-class SizesEntry(BaseModel):
-    """The file; what it says of known optima is not read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, strict=True)
+class SizesEntry(BaseModel, frozen=True, extra="forbid", defer_build=True, strict=True):
+    """The whole file; the known optima that it may state are not read."""
 
     name: str = ""
     unit: str = "B"
@@ -58,16 +54,16 @@ class SizesEntry(BaseModel):
 
 
 def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
-    """Return the graph of an operator list with sizes.
+    """Return the graph of a list of operators with output sizes.
 
-    Each operator writes one tensor of ``uint8``, as many elements as bytes. ``inplace`` becomes the
-    operator's, ``free_store`` (a spill costs no store, for the tensor exists off-chip or leaves)
-    an attribute.
+    Each operator writes one ``uint8`` tensor with one element per byte. ``inplace`` is passed to
+    the operator. ``free_store`` becomes an attribute: spilling the output costs no store, because
+    the tensor already exists off-chip or is written there anyway.
 
     Raises
     ------
     InputError
-        Every fault, with its place.
+        All faults of the file, each with its location.
     """
     entry = validate(SizesEntry, data, marks, file)
     flaws: list[Flaw] = []
@@ -106,7 +102,10 @@ def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
 
 
 def _order(inputs: list[list[int]]) -> list[int]:
-    """Return the file's own order where it is one, else the nearest topological order."""
+    """Return the file's order if it is topological, else the nearest topological order.
+
+    Kahn's algorithm with a heap: of all ready operators, the one listed first comes next.
+    """
     waiting = [set(sources) for sources in inputs]
     readers: dict[int, list[int]] = {}
     for i, sources in enumerate(waiting):
@@ -125,20 +124,20 @@ def _order(inputs: list[list[int]]) -> list[int]:
 
 def _build(entry: SizesEntry, unit: int, order: list[int]) -> Graph:
     builder = GraphBuilder(entry.name or "operators")
-    made: dict[int, Tensor] = {}
+    written: dict[int, Tensor] = {}
     read = {source for op in entry.operators for source in op.inputs}
     for i in order:
         op = entry.operators[i]
         name = op.name or f"operator_{i}"
         size = int(op.output_size * unit)
-        y = made[i] = builder.tensor(f"{name}.out", (size,), format="uint8")
+        y = written[i] = builder.tensor(f"{name}.out", (size,), format="uint8")
         builder.operator(
             name,
             "opaque",
-            [made[s] for s in dict.fromkeys(op.inputs)],
+            [written[s] for s in dict.fromkeys(op.inputs)],
             [y],
             pair=(y.slot, y.slot),
-            inplace=made[op.inplace] if op.inplace is not None else None,
+            inplace=written[op.inplace] if op.inplace is not None else None,
             attributes={"free_store": op.free_store, "index": i, "size": size},
         )
         if not op.inputs:

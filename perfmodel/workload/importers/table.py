@@ -1,4 +1,4 @@
-"""Which reader a model file goes to, by its name and, for ``.json``, by what it holds."""
+"""Table of the readers of model files, by suffix and, for ``.json``, by top-level keys."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ class ModelImporter:
     Attributes
     ----------
     what
-        What such a file is called in a message.
+        Name of the file type in messages.
     suffixes
-        How the names of its files end.
+        Suffixes of the file names.
     module, function
-        ``(path, settings) -> Workload``; imported when such a file is read.
+        Reader ``(path, settings) -> Workload``, imported when a file of this type is read.
     structured
-        Fields of a family's structure may be set as the file is read (``layers=16``).
+        Whether fields of a family's structure may be set when reading (``layers=16``).
     keys
-        Of a ``.json``: top-level keys by which it is told from others; none claims the rest.
+        Top-level keys of a ``.json`` that no other format has; a reader without keys accepts every
+        file that no other reader claims.
     """
 
     what: str
@@ -43,7 +44,7 @@ class ModelImporter:
     keys: tuple[str, ...] = ()
 
 
-#: In the order in which they are asked.
+#: In order of precedence.
 READERS: Final[Sequence[ModelImporter]] = (
     ModelImporter(
         "Hugging Face config.json",
@@ -91,14 +92,14 @@ IMPORTED: Final[tuple[str, ...]] = tuple(
 )
 
 
-#: What a file begins with: its name, at which byte, the bytes, and how such files are named.
+#: Magic bytes: name of the file type, offset, bytes, and its suffixes.
 _LETTERS: Final = (
     ("a GGUF file", 0, b"GGUF", (".gguf",)),
     ("a TensorFlow Lite file", 4, b"TFL3", (".tflite",)),
     ("a zip archive", 0, b"PK\x03\x04", (".keras", ".pt2")),
 )
 
-#: Formats that hold code, or weights without a graph, and what to do instead.
+#: Formats that contain code, or weights without a graph -> alternative for the message.
 _INSTEAD: Final = {
     **dict.fromkeys(
         (".pt", ".pth", ".bin"),
@@ -112,25 +113,27 @@ _INSTEAD: Final = {
 
 
 def shown_suffixes() -> str:
-    """Return the suffixes for a message, each once: ``.yaml, .safetensors, .json, .onnx``."""
-    told = [s for s in IMPORTED if not any(s != other and s.endswith(other) for other in IMPORTED)]
-    return ", ".join((".yaml", *told))
+    """Return the suffixes for a message, without duplicates: ``.yaml, .safetensors, .json``."""
+    distinct = [
+        s for s in IMPORTED if not any(s != other and s.endswith(other) for other in IMPORTED)
+    ]
+    return ", ".join((".yaml", *distinct))
 
 
 def is_imported(name: str | Path) -> bool:
-    """Whether a name is of a file that an importer reads."""
+    """Return whether an importer reads files of this name."""
     return str(name).endswith(IMPORTED)
 
 
 def reader_of(path: Path) -> ModelImporter | None:
-    """Return the reader of a file, or None where its name fits no reader."""
-    found = [reader for reader in READERS if path.name.endswith(reader.suffixes)]
-    keyed = [reader for reader in found if reader.keys]
-    if keyed and (held := _top_level(path)) is not None:
+    """Return the reader of a file, or ``None`` if its name matches no reader."""
+    readers = [reader for reader in READERS if path.name.endswith(reader.suffixes)]
+    keyed = [reader for reader in readers if reader.keys]
+    if keyed and (content := _top_level(path)) is not None:
         for reader in keyed:
-            if any(key in held for key in reader.keys):
+            if any(key in content for key in reader.keys):
                 return reader
-    return next((reader for reader in found if not reader.keys), None)
+    return next((reader for reader in readers if not reader.keys), None)
 
 
 def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
@@ -139,7 +142,7 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
     Raises
     ------
     InputError
-        A name that fits no reader; faults of the file.
+        The name matches no reader, or the file has faults.
     """
     reader = reader_of(path)
     if reader is None:
@@ -156,7 +159,7 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
 
 
 def instead(name: str) -> str:
-    """Return how a model file that no importer reads becomes one that is read; else ``""``."""
+    """Return advice to convert a model file that no importer reads; ``""`` if there is none."""
     return _INSTEAD.get(os.path.splitext(name)[1].lower(), "")
 
 
@@ -176,16 +179,16 @@ def _unread(path: Path) -> Fault:
 
 
 def _named_otherwise(path: Path, reader: ModelImporter) -> Fault | None:
-    """Return the fault of a file whose first bytes are those of another format than its name's."""
+    """Return the fault of a file whose first bytes and name belong to different formats."""
     try:
         with open_file(path) as file:
             start = file.read(8)
     except (OSError, InputError):
         return None
-    for what, at, letters, suffixes in _LETTERS:
-        if start[at:].startswith(letters) and not set(suffixes) & set(reader.suffixes):
+    for kind, offset, letters, suffixes in _LETTERS:
+        if start[offset:].startswith(letters) and not set(suffixes) & set(reader.suffixes):
             return Fault(
-                f"begins as {what} does and is named as {reader.what}",
+                f"begins as {kind} does and is named as {reader.what}",
                 file=str(path),
                 expected=f"a name ending in {' or '.join(suffixes)}",
             )
@@ -193,12 +196,12 @@ def _named_otherwise(path: Path, reader: ModelImporter) -> Fault | None:
 
 
 def load_object(model: object, settings: Mapping[str, Value]) -> Workload:
-    """Return the workload of a model in memory.
+    """Return the workload of a model object in memory.
 
     Raises
     ------
     InputError
-        It is of no kind that is known.
+        The object is of an unknown type.
     """
     if type(model).__module__.startswith("torch.export"):
         from perfmodel.workload.importers.torch_export import load_exported
@@ -211,7 +214,7 @@ def load_object(model: object, settings: Mapping[str, Value]) -> Workload:
 
 
 def _top_level(path: Path) -> Mapping[str, Any] | None:
-    """Return the mapping of a JSON file; None where it is none (its reader says why)."""
+    """Return the mapping in a JSON file, or ``None``: the reader then reports the fault."""
     try:
         data = json.loads(contents(path, MAX_BYTES).decode("utf-8"))
     except (InputError, ValueError, RecursionError):

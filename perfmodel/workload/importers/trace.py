@@ -1,4 +1,8 @@
-"""Write a network of another format as nodes for the ONNX walk, shapes known at every step."""
+"""Translate a network of another format into ONNX nodes, inferring each shape on the way.
+
+Keras, TensorFlow Lite and ``torch.export`` readers add nodes to a `Tracer`; the result is priced by
+the same walk as an ONNX file.
+"""
 
 from __future__ import annotations
 
@@ -23,27 +27,27 @@ from perfmodel.workload.importers.onnx.read import (
 )
 from perfmodel.workload.symbols import Dim, constant, product
 
-#: Operator set that the nodes are written in.
+#: ONNX operator set of the emitted nodes.
 _OPSET: Final = 23
 
-#: Nodes that a file may unfold to.
+#: Largest number of nodes that a file may unfold to.
 _MOST: Final = 10_000
 
 
 class TooLargeError(Exception):
-    """A file unfolds to more nodes than any network has."""
+    """A file unfolds to more than the largest number of nodes."""
 
 
 @dataclass
 class Tracer:
-    """Collects nodes, and infers what each writes with the rules that the walk will use.
+    """Collect ONNX nodes and infer the shape of each output with the rules of the ONNX walk.
 
     Attributes
     ----------
     edges
         Value -> shape, kind and format, as far as known.
     joined
-        Paddings that convolutions took in.
+        Number of explicit paddings that were merged into convolutions.
     """
 
     nodes: list[RawNode] = field(default_factory=list[RawNode])
@@ -55,7 +59,7 @@ class Tracer:
     joined: int = 0
 
     def name(self, wanted: str) -> str:
-        """Return a name that nothing has yet."""
+        """Return an unused name: `wanted`, with a suffix if it is taken."""
         while (n := self.taken.get(wanted, 0) + 1) > 1:
             self.taken[wanted] = n
             wanted = f"{wanted}_{n}"
@@ -63,15 +67,17 @@ class Tracer:
         return wanted
 
     def input(self, name: str, shape: Sequence[int | str | None], format: str = "fp32") -> str:
-        """Declare an input of the network; extents without a number are free."""
+        """Declare an input of the network; extents that are not numbers become free dimensions."""
         value = RawValue(self.name(name), tuple(shape), format)
         self.inputs.append(value)
         fixed = "" if format == "fp32" else format
-        self.edges[value.name] = OnnxValue(value.name, self.dimensions.shape(value), format=fixed)
+        self.edges[value.name] = OnnxValue(
+            value.name, self.dimensions.input_shape(value), format=fixed
+        )
         return value.name
 
     def weight(self, name: str, shape: Sequence[int], format: str = "fp32") -> str:
-        """Declare parameters, once for a name."""
+        """Declare parameters; a name that is already declared is left as it is."""
         if name not in self.stored:
             self.taken.setdefault(name, 1)
             self.stored[name] = RawTensor(tuple(shape), format)
@@ -80,7 +86,7 @@ class Tracer:
         return name
 
     def whole(self, name: str, values: Sequence[int]) -> str:
-        """Declare a list of whole numbers that a shape hangs on."""
+        """Declare a list of integers from which a shape is computed."""
         label = self.name(name)
         numbers = tuple(values)
         self.stored[label] = RawTensor((len(numbers),), "int64", numbers)
@@ -93,7 +99,7 @@ class Tracer:
         Raises
         ------
         NotPricedError
-            It is not known.
+            The shape is unknown.
         """
         return self.edges[name].known
 
@@ -107,41 +113,41 @@ class Tracer:
         outputs: int | Sequence[bool] = 1,
         **attributes: Any,
     ) -> list[str]:
-        """Add a node and return the names of its outputs (empty where one is left out).
+        """Add a node and return the names of its outputs, empty for an omitted output.
 
         Raises
         ------
         NotPricedError
-            Its attributes and the shapes of its inputs do not fit each other.
+            The attributes contradict the shapes of the inputs.
         TooLargeError
-            There are more nodes than a network has.
+            The network exceeds the largest number of nodes.
         """
         if len(self.nodes) >= _MOST:
             raise TooLargeError
         label = self.name(name or op)
         wanted = (True,) * outputs if isinstance(outputs, int) else tuple(outputs)
-        made = [
-            (label if i == 0 and len(wanted) == 1 else f"{label}.{i}") if there else ""
-            for i, there in enumerate(wanted)
+        names = [
+            (label if i == 0 and len(wanted) == 1 else f"{label}.{i}") if present else ""
+            for i, present in enumerate(wanted)
         ]
-        outputs_made = tuple(OnnxValue(n) if n else None for n in made)
+        results = tuple(OnnxValue(n) if n else None for n in names)
         read = tuple(self.edges.get(n) if n else None for n in inputs)
-        node = OnnxNode(op, label, read, outputs_made, attributes, domain)
-        infer(node, {"": _OPSET}, [None] * len(made), [""] * len(made))
-        for edge in node.made:
+        node = OnnxNode(op, label, read, results, attributes, domain)
+        infer(node, {"": _OPSET}, [None] * len(names), [""] * len(names))
+        for edge in node.written:
             if edge.shape is not None:
                 size = constant(product(*edge.shape))
                 if size is not None and size > LARGEST_EXTENT:
                     raise NotPricedError(f"it would make {size:g} elements")
         kinds = {e.kind for e in node.present}
         if kinds and "data" not in kinds:
-            for edge in node.made:
+            for edge in node.written:
                 edge.kind = "weight" if "weight" in kinds else "constant"
             with suppress(NotPricedError, *MALFORMED):  # its numbers are not needed
                 work_out(node)
-        self.edges |= {edge.name: edge for edge in node.made}
-        self.nodes.append(RawNode(op, domain, label, tuple(inputs), tuple(made), attributes))
-        return made
+        self.edges |= {edge.name: edge for edge in node.written}
+        self.nodes.append(RawNode(op, domain, label, tuple(inputs), tuple(names), attributes))
+        return names
 
     def view(
         self, x: str, axes: Sequence[tuple[int, Sequence[int]]], like: str = "", name: str = ""
@@ -152,7 +158,7 @@ class Tracer:
         return self.add("View", read, name=name or f"{x}.view", domain=DOMAIN, axes=entries)[0]
 
     def permuted(self, x: str, order: Sequence[int]) -> str:
-        """Add a change of the order of axes that costs nothing: another way to name them."""
+        """Add a free permutation of axes: a relabelling without movement of data."""
         return self.view(x, [(1, (axis,)) for axis in order], name=f"{x}.order")
 
     def unknown(
@@ -163,7 +169,7 @@ class Tracer:
         reason: str,
         name: str = "",
     ) -> list[str]:
-        """Add what has no price: it is listed, with the shapes that are known of it."""
+        """Add an operator without a price; it is listed with the shapes that are known."""
         return self.add(
             op,
             inputs,
@@ -175,7 +181,11 @@ class Tracer:
         )
 
     def model(self, outputs: Sequence[str], file: str, name: str = "") -> RawModel:
-        """Return the network; inputs that are only read in another order are declared in it."""
+        """Return the network.
+
+        Zero paddings are merged into convolutions, and an input that is read only through one
+        permutation is declared in the permuted order.
+        """
         self._join_pads(outputs)
         self._reorder(outputs)
         ends = self.inputs, list(dict.fromkeys(outputs))
@@ -183,7 +193,7 @@ class Tracer:
         return RawModel(graph, {"": _OPSET}, file, name=name)
 
     def _readers(self) -> dict[str, list[RawNode]]:
-        """Return value -> the nodes that read it, once for each time."""
+        """Return, for each value, the nodes that read it, once per read."""
         readers: dict[str, list[RawNode]] = {}
         for node in self.nodes:
             for name in node.inputs:
@@ -191,7 +201,7 @@ class Tracer:
         return readers
 
     def _join_pads(self, outputs: Sequence[str]) -> None:
-        """Let a convolution pad by itself where a layer before it pads by zeros for it alone."""
+        """Merge a zero padding into the convolution that is its only reader."""
         readers = self._readers()
         gone: set[int] = set()
         for node in self.nodes:
@@ -224,7 +234,7 @@ class Tracer:
                 continue
             if any(not isinstance(value.shape[a], int) for a in order[1:]) and order[0] != 0:
                 continue
-            named = self.dimensions.shape(value) or ()
+            named = self.dimensions.input_shape(value) or ()
             shape = tuple(
                 value.shape[a] if isinstance(value.shape[a], int) else str(named[a]) for a in order
             )
@@ -237,7 +247,7 @@ class Tracer:
 
 
 def _order(node: RawNode) -> tuple[int, ...] | None:
-    """Return the order that a view only brings axes into, ``None`` where it is something else."""
+    """Return the permutation that a view applies; ``None`` if it does anything else."""
     if node.op != "View" or node.domain != DOMAIN or len(node.inputs) != 1:
         return None
     axes: Any = node.attributes["axes"]

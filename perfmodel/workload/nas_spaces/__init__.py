@@ -32,7 +32,7 @@ __all__ = [
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Decision="ArchitectureDecision")
 
-#: Name of a space -> the module that holds it as ``build(**settings)``.
+#: Name of a space -> module with its ``build(**settings)``.
 _MODULES: Mapping[str, str] = {
     "nas_bench_201": "perfmodel.workload.nas_spaces.nas_bench_201",
     "fbnet": "perfmodel.workload.nas_spaces.fbnet",
@@ -54,7 +54,7 @@ def space(name: str, **settings: Any) -> ArchitectureSpace:
     name
         One of `names`.
     settings
-        Input size, classes and what else the space's module documents.
+        Input size, classes and the other settings that the space's module documents.
 
     Raises
     ------

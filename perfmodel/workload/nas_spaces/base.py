@@ -1,8 +1,8 @@
-"""What every space of architectures has: decisions, segments, and the workload of a choice.
+"""Spaces of architectures: decisions, segments, and the workload of a choice.
 
-A *choice* is a tuple of option indices, one a decision. A network is a row of *segments*, each a
-block of the graph of its own which the others meet in one tensor only: what a segment costs by
-itself depends on its own decisions and on no other, so costs may be tabled segment by segment.
+A *choice* is a tuple of option indices, one per decision. A network is a sequence of *segments*,
+each a separate block of the graph that shares one tensor with the next. The cost of a segment in
+isolation depends on its own decisions only, so costs can be tabulated per segment.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from perfmodel.workload.image import ImageBuilder, ImageStructure
 from perfmodel.workload.symbols import symbol
 from perfmodel.workload.workload import Workload
 
-#: Option indices, one a decision.
+#: Option indices, one per decision.
 Choice: TypeAlias = tuple[int, ...]
 
 Choices: TypeAlias = npt.NDArray[np.int64]
 
 
 class ArchitectureDecision(NamedTuple):
-    """What is decided, and the values it may take."""
+    """Name of a decision, and its options."""
 
     name: str
     options: tuple[Any, ...]
 
 
 class Kin(NamedTuple):
-    """What a form of a segment shares with others.
+    """Equivalence class of a segment's variants.
 
     Attributes
     ----------
     shape
-        Forms of equal shape have the same kernels on tensors of one size, but for what their
-        operations are.
+        Variants of equal shape have the same kernels on tensors of the same size, except for the
+        operations of those kernels.
     operations
-        Operations in the order of the graph: of its operators of the kinds `Segment.operations`.
+        Operations of the operators of kinds `Segment.operations`, in graph order.
     """
 
     shape: Hashable
@@ -59,24 +59,24 @@ class Kin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a network that is a block of its own.
+    """A part of a network that is a separate block of the graph.
 
     Attributes
     ----------
     name
         Name of its block in the graph.
     decisions
-        Indices of the decisions that decide what it is; empty for a stem or a head. Decisions that
-        only bind a free dimension (`ArchitectureSpace.binds`) are not among them.
+        Indices of the decisions on which it depends; empty for a stem or a head. Decisions that
+        only bind a free dimension (`ArchitectureSpace.binds`) are excluded.
     count
-        Times it stands in a row, each with weights of its own.
+        Number of consecutive repetitions, each with separate weights.
     build
-        ``(builder, tensor before it, option indices of its decisions) -> tensor after it``; the
-        tensor before it where it is empty.
+        ``(builder, input tensor, option indices of its decisions) -> output tensor``; an empty
+        segment returns its input.
     kin
-        For a segment of thousands of forms: option indices of its decisions -> what they share.
+        For a segment with thousands of variants: option indices of its decisions -> `Kin`.
     operations
-        Kinds of operators that `kin` tells apart.
+        Kinds of operators that `kin` distinguishes.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Segment:
 
 
 class SizedSettings(ImageStructure):
-    """What a space is set to whose networks take images of one size.
+    """Settings of a space whose networks accept images of one size.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class SizedSettings(ImageStructure):
 
 
 class ChoiceSpace:
-    """A space of choices: of each of its `decisions` one option."""
+    """A space of choices: one option for each of its `decisions`."""
 
     @property
     def _counts(self) -> list[int]:
@@ -117,11 +117,11 @@ class ChoiceSpace:
         return self.size
 
     def __iter__(self) -> Iterator[Choice]:
-        """Iterate over all choices, lazily; the last decision varies fastest."""
+        """Iterate lazily over all choices; the last decision varies fastest."""
         return iter(product(*map(range, self._counts)))
 
     def sample(self, n: int, seed: int = 0) -> Choices:
-        """Return `n` choices of shape ``(n, decisions)``, each option equally likely."""
+        """Return `n` choices of shape ``(n, decisions)``, drawn uniformly."""
         sizes = np.array(self._counts)
         return np.random.default_rng(seed).integers(0, sizes, (n, len(sizes)), dtype=np.int64)
 
@@ -131,25 +131,25 @@ class ChoiceSpace:
         Raises
         ------
         InputError
-            Every index that is none of its decision's, at once.
+            All indices that are out of range, at once.
         """
         return checked_choice(self, choice)
 
 
 @dataclass(frozen=True)
 class ArchitectureSpace(ChoiceSpace):
-    """A space of architectures; equal and hashed by name and settings, pickled as those.
+    """A space of architectures, identified and pickled by its name and settings.
 
     Attributes
     ----------
     name
-        As `space` knows it.
+        Name for `space`.
     settings
-        Input size, classes and what else shapes every network of the space.
+        Input size, classes and other properties of every network of the space.
     decisions
-        What a choice decides, in order.
+        The decisions, in order.
     segments
-        The parts of a network from input to output.
+        Parts of a network, from input to output.
     binds
         Indices of decisions that change no operator but bind free dimensions of the workload, such
         as the resolution (`parameters`).
@@ -161,64 +161,64 @@ class ArchitectureSpace(ChoiceSpace):
     segments: tuple[Segment, ...] = field(compare=False, repr=False)
     binds: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
-    # what a space of its own says
+    # Overridden by each space.
 
     @abstractmethod
     def encode(self, native: Any) -> Choice:
-        """Return the choice that the space's own notation names.
+        """Return the choice written in the space's own notation.
 
         Raises
         ------
         InputError
-            Every fault of it at once.
+            All faults at once.
         """
         raise NotImplementedError
 
     @abstractmethod
     def decode(self, choice: Sequence[int]) -> str:
-        """Return a choice in the space's own notation; `encode` reads it back."""
+        """Return a choice in the space's own notation, the inverse of `encode`."""
         raise NotImplementedError
 
     def normal(self, choice: Choice) -> Choice:
-        """Return the form that all choices of the same network share; see `canonical`."""
+        """Return the representative of all choices of the same network; see `canonical`."""
         return choice
 
     def label(self, choice: Choice) -> str:
-        """Return a short text that tells choices apart, for the names of workloads."""
+        """Return a short text that identifies a choice in names of workloads."""
         return "-".join(map(str, choice))
 
     def parameters(self, choice: Sequence[int]) -> dict[str, float]:
-        """Return the free dimensions of a choice's workload and their numbers."""
+        """Return the free dimensions of a choice's workload and their default numbers."""
         del choice
         s: Any = self.settings
         return {"batch": 1, "height": s.height, "width": s.width}
 
     def notes(self, choice: Choice) -> tuple[str, ...]:
-        """Return what a reader of a choice's predictions should know."""
+        """Return notes for the user about predictions of a choice."""
         del choice
         return ()
 
     def parameter_faults(self, values: Mapping[str, Value]) -> list[Fault]:
-        """Return the faults of numbers for free dimensions beyond their being extents."""
+        """Return faults of numbers for free dimensions other than invalid extents."""
         del values
         return []
 
-    # choices
+    # Choices.
 
     def faults(self, choice: Sequence[Any]) -> list[Fault]:
-        """Return what is wrong with a choice."""
+        """Return the faults of a choice."""
         return choice_faults(self, choice)
 
     def valid(self, choice: Sequence[Any]) -> bool:
-        """Return whether a choice has one option index a decision."""
+        """Return whether a choice has one option index per decision."""
         return not self.faults(choice)
 
     def canonical(self, choice: Sequence[int]) -> Choice:
-        """Return the choice that stands for all choices of the same network.
+        """Return the representative of all choices of the same network.
 
-        Decisions without effect, such as the kernel of a block that is left out, are 0. Two choices
-        have equal canonical tuples if and only if their networks have the same operators on the
-        same tensors.
+        Decisions without effect, such as the kernel of an omitted block, are 0. Two choices have
+        equal canonical tuples if and only if their networks have the same operators on the same
+        tensors.
 
         Raises
         ------
@@ -230,15 +230,16 @@ class ArchitectureSpace(ChoiceSpace):
     def canonical_rows(self, choices: npt.ArrayLike) -> Choices:
         """Return the canonical choices of rows ``(n, decisions)``."""
         rows: Any = np.asarray(choices)
-        made = [self.canonical(row) for row in rows.tolist()]
-        return np.array(made, dtype=np.int64).reshape(-1, len(self.decisions))
+        canonical = [self.canonical(row) for row in rows.tolist()]
+        return np.array(canonical, dtype=np.int64).reshape(-1, len(self.decisions))
 
     def mutate(self, choice: Sequence[int], rng: np.random.Generator) -> Choice:
-        """Return another network near a choice.
+        """Return a random network near a choice.
 
-        One decision takes another option, each other one does so with probability one over their
-        number (Cai et al. 2020 and others evolve architectures so); drawn again until the network
-        differs. Decisions without effect keep their options: a block that comes back is as it was.
+        One random decision changes its option, and each other decision does so with probability
+        ``1 / decisions`` (as in the evolutionary search of Cai et al. 2020 and others), repeated
+        until the network differs. Decisions without effect retain their options, so that a block
+        that was omitted for a while returns unchanged.
         """
         start = self.checked(choice)
         same = self.normal(start)
@@ -246,38 +247,38 @@ class ArchitectureSpace(ChoiceSpace):
         while True:
             flips = rng.random(n) < 1.0 / n
             flips[rng.integers(n)] = True
-            made = list(start)
+            mutated = list(start)
             for i in np.flatnonzero(flips).tolist():
                 options = len(self.decisions[i].options)
                 if options > 1:
-                    made[i] = (start[i] + int(rng.integers(1, options))) % options
-            if self.normal(tuple(made)) != same:
-                return tuple(made)
+                    mutated[i] = (start[i] + int(rng.integers(1, options))) % options
+            if self.normal(tuple(mutated)) != same:
+                return tuple(mutated)
 
     def crossover(self, a: Sequence[int], b: Sequence[int], rng: np.random.Generator) -> Choice:
-        """Return a choice that takes each decision from one of two parents, evenly."""
+        """Return a choice with each decision from either of two parents with equal probability."""
         pairs = zip(self.checked(a), self.checked(b), strict=True)
         takes = (rng.random(len(self.decisions)) < 0.5).tolist()
         return tuple(x if first else y for (x, y), first in zip(pairs, takes, strict=True))
 
     def neighbours(self, choice: Sequence[int]) -> tuple[Choice, ...]:
-        """Return the other networks that differ in one decision, canonical, each once."""
+        """Return the distinct other networks that differ in one decision, as canonical choices."""
         start = self.checked(choice)
-        found: dict[Choice, None] = {}
+        near: dict[Choice, None] = {}
         for i, decision in enumerate(self.decisions):
             for option in range(len(decision.options)):
                 if option != start[i]:
-                    found[self.normal((*start[:i], option, *start[i + 1 :]))] = None
-        found.pop(self.normal(start), None)
-        return tuple(found)
+                    near[self.normal((*start[:i], option, *start[i + 1 :]))] = None
+        near.pop(self.normal(start), None)
+        return tuple(near)
 
-    # networks
+    # Networks.
 
     def graph(self, choice: Sequence[int]) -> Graph:
-        """Return the graph of a choice, ``batch``, ``height`` and ``width`` free.
+        """Return the graph of a choice, with ``batch``, ``height`` and ``width`` free.
 
-        Each segment that is not empty is a block of that name. Networks that are the same are the
-        same object; those that differ in a resolution only share one in their workloads.
+        Each nonempty segment is a block of its name. Equal networks are the same object; networks
+        that differ only in resolution share one graph in their workloads.
         """
         return _graph(self, self.canonical(choice))
 
@@ -294,29 +295,29 @@ class ArchitectureSpace(ChoiceSpace):
         Raises
         ------
         InputError
-            A choice that is not of this space, unknown names, numbers that are no extents.
+            A choice that is not in this space, unknown names, invalid extents.
         """
         indices: Any = choice
         if isinstance(choice, str | Mapping) or is_index(choice):
             indices = self.encode(cast("Any", choice))
-        chosen = self.canonical(indices)
-        made = Workload(
-            f"{self.name}:{self.label(chosen)}",
-            ArchitectureBuild(self, self.operators(chosen)),
-            self.parameters(chosen),
+        canonical = self.canonical(indices)
+        workload = Workload(
+            f"{self.name}:{self.label(canonical)}",
+            ArchitectureBuild(self, self.operators(canonical)),
+            self.parameters(canonical),
             ("frames", symbol("batch")),
             origin=self.name,
-            notes=self.notes(chosen),
+            notes=self.notes(canonical),
         )
         if not settings:
-            return made
-        found = self.parameter_faults(settings)
-        if found:
-            raise InputError(found)
-        return made.bind(settings)
+            return workload
+        faults = self.parameter_faults(settings)
+        if faults:
+            raise InputError(faults)
+        return workload.bind(settings)
 
     def operators(self, choice: Choice) -> Choice:
-        """Return a choice with the decisions that only bind free dimensions at 0."""
+        """Return a choice with the decisions that only bind free dimensions set to 0."""
         if not self.binds:
             return choice
         return tuple(0 if i in self.binds else option for i, option in enumerate(choice))
@@ -326,7 +327,7 @@ class ArchitectureSpace(ChoiceSpace):
 
 
 def choice_faults(space: Any, choice: Any) -> list[Fault]:
-    """Return what is wrong with option indices, one for each of the `decisions` of a space."""
+    """Return the faults of option indices, one per decision of a space."""
     count = len(space.decisions)
     listed = isinstance(choice, Sequence) or (isinstance(choice, np.ndarray) and choice.ndim == 1)
     if isinstance(choice, str) or not listed:
@@ -350,7 +351,7 @@ def checked_choice(space: Any, choice: Any) -> Choice:
     Raises
     ------
     InputError
-        Every index that is none of its decision's, at once.
+        All indices that are out of range, at once.
     """
     faults = choice_faults(space, choice)
     if faults:
@@ -359,7 +360,7 @@ def checked_choice(space: Any, choice: Any) -> Choice:
 
 
 class ArchitectureBuild:
-    """Builds the graph of one architecture, once a process."""
+    """Builder of the graph of one architecture, cached per process."""
 
     __slots__ = ("choice", "space")
 
@@ -368,7 +369,7 @@ class ArchitectureBuild:
         self.choice = choice
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
-        """Return the graph; no runtime makes another of it."""
+        """Return the graph, which is the same under all semantics."""
         del semantics
         return _structure(self.space, self.choice)
 
@@ -377,27 +378,27 @@ class ArchitectureBuild:
 
 
 def is_index(value: Any) -> bool:
-    """Return whether a value is a whole number (of Python or NumPy), and no truth value."""
+    """Return whether a value is an integer (of Python or NumPy) other than a bool."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def preset(dataset: str, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the settings that a data set stands for.
+    """Return the settings of a data set.
 
     Raises
     ------
     InputError
-        It is none of those known.
+        The data set is unknown.
     """
-    found = known.get(dataset)
-    if found is None:
+    values = known.get(dataset)
+    if values is None:
         raise input_error(
             f"no data set is called {dataset!r}",
             path="dataset",
             expected=one_of(known),
             suggestion=nearest(str(dataset), known),
         )
-    return found
+    return values
 
 
 @cached(GRAPH_BYTES)

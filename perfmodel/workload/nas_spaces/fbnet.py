@@ -1,8 +1,8 @@
 """FBNet: 22 layers, each one of nine blocks (Wu et al. 2019, arXiv:1812.03443).
 
 Layers and strides follow HW-NAS-Bench (Li et al. 2021), which measured this space on 32 x 32 images
-of CIFAR-100 and on ImageNet; its strings, 22 numbers from 0 to 8, are those of the HELP files too.
-There, a skip that keeps size and channels is the tensor itself; one that does not is a 1x1
+of CIFAR-100 and on ImageNet; its architecture strings, 22 numbers from 0 to 8, are also used in the
+HELP files. A skip that preserves size and channels is the tensor itself; any other is a 1x1
 convolution with batch normalisation and ReLU.
 """
 
@@ -72,14 +72,14 @@ _Stride = Annotated[int, Field(ge=1, le=2)]
 
 
 class FbnetSettings(SizedSettings):
-    """Input, classes, and what the variants of the space differ in.
+    """Input, classes, and the properties in which the variants of the space differ.
 
     Attributes
     ----------
     stem_stride
-        Of the first convolution.
+        Stride of the first convolution.
     strides
-        Of the first layer of each of the seven stages.
+        Stride of the first layer of each of the seven stages.
     head
         Channels of the last 1x1 convolution.
     """
@@ -112,20 +112,20 @@ def _block(name: str) -> _FbnetBlock:
 
 @dataclass(frozen=True)
 class Fbnet(ArchitectureSpace):
-    """The space; choices are indices into `BLOCKS`, one per layer."""
+    """FBNet; choices are indices into `BLOCKS`, one per layer."""
 
     def encode(self, native: Any) -> Choice:
-        """Return the choice of ``7-8-1-...``, of 22 such numbers, or of 22 names of `BLOCKS`.
+        """Return the choice for ``7-8-1-...``, 22 such numbers, or 22 names of `BLOCKS`.
 
         Raises
         ------
         InputError
-            Every fault of it at once.
+            All faults at once.
         """
-        given = native.strip().split("-") if isinstance(native, str) else native
-        if not isinstance(given, Sequence):
+        blocks = native.strip().split("-") if isinstance(native, str) else native
+        if not isinstance(blocks, Sequence):
             raise input_error(f"{native!r} names no architecture", expected="22 blocks")
-        items = list(cast("Sequence[Any]", given))
+        items = list(cast("Sequence[Any]", blocks))
         faults: list[Fault] = []
         if len(items) != len(self.decisions):
             faults.append(Fault(f"{len(items)} blocks", expected=f"{len(self.decisions)}"))
@@ -142,21 +142,21 @@ class Fbnet(ArchitectureSpace):
         return "-".join(map(str, self.checked(choice)))
 
     def normal(self, choice: Choice) -> Choice:
-        """Return the choice with the skips of each run of equal layers at its end."""
+        """Return the choice with skips moved to the end of each run of equal layers."""
         if SKIP not in choice:
             return choice
-        made: list[int] = []
+        normal: list[int] = []
         run: list[int] = []
         for layer, option in zip(
             _layers(cast("FbnetSettings", self.settings)), choice, strict=True
         ):
             if not layer.keeps:
-                made += sorted(run, key=SKIP.__eq__)
-                made.append(option)
+                normal += sorted(run, key=SKIP.__eq__)
+                normal.append(option)
                 run = []
             else:
                 run.append(option)
-        return (*made, *sorted(run, key=SKIP.__eq__))
+        return (*normal, *sorted(run, key=SKIP.__eq__))
 
 
 def build(*, dataset: str = "cifar100", **settings: Any) -> Fbnet:
@@ -165,14 +165,14 @@ def build(*, dataset: str = "cifar100", **settings: Any) -> Fbnet:
     Parameters
     ----------
     dataset
-        One of `DATASETS`: what `settings` do not say.
+        One of `DATASETS`, the source of all fields that `settings` omit.
     settings
         Fields of `FbnetSettings`.
 
     Raises
     ------
     InputError
-        Every unknown or bad setting.
+        All unknown or invalid settings.
     """
     checked = validate(FbnetSettings, {**preset(dataset, DATASETS), **settings})
     layers = _layers(checked)
@@ -189,12 +189,12 @@ def build(*, dataset: str = "cifar100", **settings: Any) -> Fbnet:
 
 
 def _layers(settings: FbnetSettings) -> list[_FbnetLayer]:
-    inputs, made = STEM, list[_FbnetLayer]()
+    inputs, layers = STEM, list[_FbnetLayer]()
     for outputs, repeats, stride in zip(CHANNELS, LAYERS, settings.strides, strict=True):
         for i in range(repeats):
-            made.append(_FbnetLayer(inputs, outputs, 1 if i else stride))
+            layers.append(_FbnetLayer(inputs, outputs, 1 if i else stride))
             inputs = outputs
-    return made
+    return layers
 
 
 def _stem(stride: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
@@ -203,7 +203,7 @@ def _stem(stride: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
 
 
 def _layer(layer: _FbnetLayer, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
-    """Add one layer: expand, shuffle where grouped, depthwise, project, add."""
+    """Add one layer: expansion, shuffle if grouped, depthwise, projection, residual sum."""
     if choice[0] == SKIP:
         if layer.keeps:
             return x
@@ -233,8 +233,8 @@ def _head(channels: int, classes: int, g: ImageBuilder, x: Tensor, choice: Choic
     return g.linear(y, classes, name="fc", tag="head")
 
 
-def _option(given: Any, path: str, faults: list[Fault]) -> int:
-    text = str(int(given)) if is_index(given) else str(given).strip()
+def _option(block: Any, path: str, faults: list[Fault]) -> int:
+    text = str(int(block)) if is_index(block) else str(block).strip()
     if text in BLOCKS:
         return BLOCKS.index(text)
     if text.isdecimal() and len(text) == 1 and int(text) < len(BLOCKS):

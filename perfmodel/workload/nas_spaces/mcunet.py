@@ -1,10 +1,10 @@
-"""A space like MCUNet's TinyNAS (Lin et al. 2020, arXiv:2007.10319), for microcontrollers.
+"""A space similar to MCUNet's TinyNAS (Lin et al. 2020, arXiv:2007.10319), for microcontrollers.
 
-Outside, the width multiplier (0.2 to 1.0) and the resolution (48 to 224) of the paper's 108 search
-spaces; inside, inverted residuals with ReLU6 in six stages, the last of one block, as in the
-published MCUNet code: no squeeze and excitation, and by default no 1x1 convolution before the
-classifier (its weights alone would fill a microcontroller's flash). Networks are meant to run in
-int8; the precision is the prediction's.
+The outer decisions are the width multiplier (0.2 to 1.0) and the resolution (48 to 224) of the
+paper's 108 search spaces. Inside, there are six stages of inverted residuals with ReLU6, the last
+with one block, as in the published MCUNet code: no squeeze-excitation, and by default no 1x1
+convolution before the classifier (its weights would fill a microcontroller's flash). Networks are
+intended for int8; the precision is chosen with the prediction.
 """
 
 from __future__ import annotations
@@ -16,17 +16,12 @@ from typing import Any, Literal
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure
-from perfmodel.workload.nas_spaces.base import ArchitectureDecision, Choice, Segment
+from perfmodel.workload.nas_spaces.base import ArchitectureDecision, Choice
 from perfmodel.workload.nas_spaces.stages import (
-    DEPTHS,
-    EXPANDS,
-    KERNELS,
     Residual,
-    StagedBlockPosition,
     StagedSpace,
-    inverted_residual,
     rounded,
-    staged_decisions,
+    staged_space,
 )
 
 NAME = "mcunet"
@@ -50,10 +45,10 @@ class McunetSettings(ImageStructure):
     Attributes
     ----------
     channels
-        Widths of the stages at width multiplier 1: those of ProxylessNAS, from which MCUNet
-        starts, or of MobileNetV2.
+        Widths of the stages at width multiplier 1: those of ProxylessNAS, on which MCUNet is based,
+        or of MobileNetV2.
     mix
-        Whether a 1x1 convolution to 1280 channels stands before the last pooling.
+        Whether a 1x1 convolution to 1280 channels precedes the last pooling.
     """
 
     channels: Literal["proxyless", "mobilenet_v2"] = "proxyless"
@@ -71,58 +66,34 @@ def build(**settings: Any) -> StagedSpace:
     Raises
     ------
     InputError
-        Every unknown or bad setting.
+        All unknown or invalid settings.
     """
     checked = validate(McunetSettings, settings)
     channels = CHANNELS[checked.channels]
-    layout = staged_decisions(
-        [
-            ("w", ArchitectureDecision("width", WIDTHS)),
-            ("r", ArchitectureDecision("resolution", RESOLUTIONS)),
-        ],
-        BLOCKS,
-    )
-    segments = [Segment("stem", (0,), 1, partial(_stem, channels))]
-    for place in layout.places:
-        at = layout.depths[place.stage]
-        decided = (0, *((at,) if at >= 0 else ()), place.kernel, place.expand)
-        name = f"stage{place.stage + 1}.block{place.position + 1}"
-        build_block = partial(_block, place, channels[2 + place.stage])
-        segments.append(Segment(name, decided, 1, build_block))
-    segments.append(
-        Segment("head", (0,), 1, partial(_head, MIX if checked.mix else 0, checked.classes))
-    )
-    return StagedSpace(
+    stages = [
+        (most, Residual(outputs, stride, "relu6"))
+        for most, outputs, stride in zip(BLOCKS, channels[2:], STRIDES, strict=True)
+    ]
+    return staged_space(
         NAME,
         checked,
-        layout.decisions,
-        tuple(segments),
-        (1,),
-        layout.keys,
-        layout.depths,
-        layout.places,
+        {
+            "w": ArchitectureDecision("width", WIDTHS),
+            "r": ArchitectureDecision("resolution", RESOLUTIONS),
+        },
+        stages,
+        partial(_stem, channels),
+        partial(_head, MIX if checked.mix else 0, checked.classes),
     )
 
 
 def _stem(channels: tuple[int, ...], g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
-    """Add the first convolution and the first block, which adds no input."""
+    """Add the first convolution and the first block, which has no residual sum."""
     wide = WIDTHS[choice[0]]
     x = g.conv_norm(x, rounded(channels[0] * wide), 3, stride=2, activation="relu6", name="conv")
     inner = x.shape[1]
     y = g.conv_norm(x, inner, 3, groups=inner, activation="relu6", name="depthwise")
     return g.conv_norm(y, rounded(channels[1] * wide), 1, name="project")
-
-
-def _block(
-    place: StagedBlockPosition, outputs: int, g: ImageBuilder, x: Tensor, choice: Choice
-) -> Tensor:
-    width, *depth, kernel, expand = choice
-    if depth and place.position >= DEPTHS[depth[0]]:
-        return x
-    block = Residual(
-        rounded(outputs * WIDTHS[width]), 1 if place.position else STRIDES[place.stage], "relu6"
-    )
-    return inverted_residual(g, x, KERNELS[kernel], EXPANDS[expand], block)
 
 
 def _head(mix: int, classes: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:

@@ -1,9 +1,10 @@
 """NAS-Bench-201: networks of one searched cell (Dong and Yang 2020, arXiv:2001.00326).
 
 A cell has four nodes; the first is its input, the last its output, and each of the six edges
-between them carries one of five operations. A node is the sum of what its edges bring. The network:
-a 3x3 convolution to 16 channels, three stages of five cells at 16, 32 and 64 channels, between them
-a residual block of stride 2, a head of batch normalisation, ReLU, pooling and a linear layer.
+carries one of five operations. A node is the sum over its incoming edges. The network consists of
+a 3x3 convolution to 16 channels, three stages of five cells at 16, 32 and 64 channels with a
+residual block of stride 2 between them, and a head of batch normalisation, ReLU, pooling and a
+linear layer.
 """
 
 from __future__ import annotations
@@ -49,17 +50,17 @@ from perfmodel.workload.nas_spaces.cell import (
 
 NAME = "nas_bench_201"
 
-#: In the order of the paper's code, which the published index follows.
+#: In the order of the authors' code, on which the published index depends.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
-#: (node it comes from, node it leads to), in the order of the strings.
+#: (source node, target node), in the order of the architecture strings.
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
 CHANNELS = (16, 32, 64)
 CELLS = 5
 
-#: Input and classes of the data sets of NAS-Bench-201 and of the tasks that HW-NAS-Bench-360 adds
-#: (of which it measures `darcy` with a head of one number, as here).
+#: Input and classes of the data sets of NAS-Bench-201, and of the tasks that HW-NAS-Bench-360 adds
+#: (its `darcy` has a head of one output, as here).
 DATASETS: Mapping[str, Mapping[str, int]] = {
     "cifar10": {"height": 32, "width": 32, "image_channels": 3, "classes": 10},
     "cifar100": {"height": 32, "width": 32, "image_channels": 3, "classes": 100},
@@ -68,7 +69,7 @@ DATASETS: Mapping[str, Mapping[str, int]] = {
     "darcy": {"height": 88, "width": 88, "image_channels": 1, "classes": 1},
 }
 
-#: The published list of architectures is the product of the operations, shuffled with this seed.
+#: Seed with which the published list of architectures, the product of the operations, is shuffled.
 _SHUFFLE = 88
 
 
@@ -78,14 +79,14 @@ class NasBench201Settings(SizedSettings):
     Attributes
     ----------
     zeros
-        What becomes of edges without operation; see `perfmodel.workload.nas_spaces.cell.Zeros`.
+        Treatment of edges without operation; see `perfmodel.workload.nas_spaces.cell.Zeros`.
     """
 
     zeros: Zeros = "removed"
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield sizes that two halvings do not divide."""
+        """Yield sizes that are not divisible by 4, as the two reductions require."""
         for key in ("height", "width"):
             size = data.get(key)
             if type(size) is int and size > 0 and size % 4:
@@ -94,20 +95,20 @@ class NasBench201Settings(SizedSettings):
 
 @dataclass(frozen=True)
 class NasBench201(ArchitectureSpace):
-    """The space; choices are operations on `EDGES`."""
+    """NAS-Bench-201; choices are operations on `EDGES`."""
 
     @property
     def zeros(self) -> Zeros:
-        """What becomes of edges without operation."""
+        """Treatment of edges without operation."""
         return cast("NasBench201Settings", self.settings).zeros
 
     def encode(self, native: Any) -> Choice:
-        """Return the choice of an architecture string, of six operations, or of a published index.
+        """Return the choice for an architecture string, six operations, or a published index.
 
         Raises
         ------
         InputError
-            Every fault of it at once.
+            All faults at once.
         """
         if isinstance(native, str):
             return _parse(native)
@@ -135,7 +136,7 @@ class NasBench201(ArchitectureSpace):
         return _text(choice)
 
     def normal(self, choice: Choice) -> Choice:
-        """Return the least choice of the same network."""
+        """Return the lexicographically least choice of the same network."""
         return tuple(_canonical_table(self.zeros)[_rank(choice)].tolist())
 
     def canonical_rows(self, choices: npt.ArrayLike) -> Choices:
@@ -150,13 +151,13 @@ class NasBench201(ArchitectureSpace):
         return bool(resolve(self.checked(choice)).out)
 
     def notes(self, choice: Choice) -> tuple[str, ...]:
-        """Say that a cell's output is zero, where it is."""
+        """Return a note if the cell's output is zero."""
         if resolve(choice, self.zeros).out:
             return ()
         return ("the cell's output is zero: its network is costed as stem, reductions and head",)
 
     def parameter_faults(self, values: Mapping[str, Value]) -> list[Fault]:
-        """Return sizes that two halvings do not divide."""
+        """Return the faults of sizes that are not divisible by 4."""
         return [
             Fault(f"{value} cannot be halved twice", path=name, expected="a multiple of 4")
             for name, value in values.items()
@@ -174,14 +175,14 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
     Parameters
     ----------
     dataset
-        One of `DATASETS`: input and classes, which `settings` may replace.
+        One of `DATASETS`: input and classes, which `settings` may override.
     settings
         Fields of `SizedSettings`.
 
     Raises
     ------
     InputError
-        Every unknown or bad setting.
+        All unknown or invalid settings.
     """
     checked = validate(NasBench201Settings, {**preset(dataset, DATASETS), **settings})
     decisions = tuple(ArchitectureDecision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
@@ -206,7 +207,7 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
 
 
 def _odd(value: Any) -> bool:
-    """Return whether some number is no multiple of 4 (what is no number is another's fault)."""
+    """Return whether any number is not divisible by 4; other types are checked elsewhere."""
     if namespace(value) is not np:
         return False
     try:
@@ -224,7 +225,7 @@ def _stem(g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
 def _reduction(channels: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     """Add the residual block of stride 2 between two stages."""
     del choice
-    # Rounded up as the convolution rounds; sizes are even.
+    # Rounded up, as in the convolution; sizes are even.
     short = g.pool(x, 2, stride=2, ceil=True, name="shortcut.pool")
     short = g.conv(short, channels, 1, bias=False, name="shortcut.conv")
     y = g.elementwise("relu", x, name="a.relu")
@@ -243,11 +244,11 @@ def _head(classes: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
 
 
 def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -> Tensor:
-    """Add one cell; a cell without operators is `x` itself.
+    """Add one cell; a cell without operators returns `x`.
 
-    Convolutions from one node share its ReLU, and pools of one node are one, as in the graphs that
-    are exported from the published networks; so do products with zero. Where all runs as written
-    (``eager``) none is shared, and sums start from zero.
+    Convolutions of one node share its ReLU, and equal pools of a node are merged, as in graphs that
+    are exported from the published networks; so are products with zero. In ``eager`` execution
+    nothing is shared, and sums start from zero.
     """
     resolved = resolve(choice, zeros)
     values, shared = [x], zeros != "eager"
@@ -277,16 +278,16 @@ def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -
     for node, terms in enumerate((*resolved.values, resolved.out), 1):
         y: Tensor | None = None
         for term in terms:
-            made = apply(term, f"node{node}")
+            value = apply(term, f"node{node}")
             if y is not None:
-                y = g.elementwise("add", y, made, name=f"node{node}.add")
+                y = g.elementwise("add", y, value, name=f"node{node}.add")
             else:
-                y = made if shared else g.elementwise("add", made, name=f"node{node}.start")
+                y = value if shared else g.elementwise("add", value, name=f"node{node}.start")
         values.append(x if y is None else y)
     return values[-1]
 
 
-#: Terms whose convolutions are not told apart.
+#: Term -> the term that represents it if kernel sizes are not distinguished.
 _ALIKE = {
     CellTerm(operation, source): CellTerm(CONV_3X3 if operation == CONV_1X1 else operation, source)
     for operation in range(len(OPERATIONS))
@@ -294,12 +295,12 @@ _ALIKE = {
 }
 
 
-#: Each cell of the space is looked at by several.
+#: Cached, because several functions resolve each cell of the space.
 _resolved = lru_cache(maxsize=len(OPERATIONS) ** len(EDGES))(resolve)
 
 
 def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
-    """Return the shape of a cell, which of its convolutions is which apart, and its operations."""
+    """Return the equivalence class of a cell: its shape up to kernel sizes, and its operations."""
     resolved = _resolved(choice, zeros)
     sums = (*resolved.values, resolved.out)
     shape = tuple([tuple([_ALIKE[term] for term in terms]) for terms in sums])
@@ -321,14 +322,14 @@ def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
 def _cells(
     zeros: Zeros,
 ) -> tuple[Callable[[ImageBuilder, Tensor, Choice], Tensor], Callable[[Choice], Kin]]:
-    """Return what builds cells and what tells their forms apart.
+    """Return the builder of cells and the function that classifies them.
 
-    The same objects for all stages and images: what they share is found once.
+    The same objects serve all stages and images, so that their caches are shared.
     """
     return partial(cell, zeros=zeros), partial(cell_kin, zeros=zeros)
 
 
-# notation
+# Notation.
 
 _PLACES = len(OPERATIONS) ** np.arange(len(EDGES))[::-1]
 
@@ -342,7 +343,7 @@ def _rank(choice: Choice) -> int:
 
 @lru_cache(maxsize=4)
 def _canonical_table(zeros: Zeros) -> Choices:
-    """Return for each choice, in lexicographic order, the least one of the same network."""
+    """Return, per choice in lexicographic order, the least choice of the same network."""
     least: dict[Any, Choice] = {}
     rows = [
         least.setdefault(_resolved(choice, zeros), choice)
@@ -353,10 +354,10 @@ def _canonical_table(zeros: Zeros) -> Choices:
 
 @lru_cache(maxsize=1)
 def published_order() -> tuple[Choice, ...]:
-    """Return all choices by the index of the published benchmark.
+    """Return all choices in the order of the published benchmark's index.
 
-    Its authors list the product of the operations over the edges and shuffle it with Python's
-    generator and a fixed seed.
+    The authors list the product of the operations over the edges and shuffle it with Python's
+    random generator and a fixed seed.
     """
     order = list(product(range(len(OPERATIONS)), repeat=len(EDGES)))
     random.Random(_SHUFFLE).shuffle(order)
@@ -375,28 +376,29 @@ def _text(choice: Choice) -> str:
     return "+".join(nodes.values())
 
 
-def _option(given: Any, path: str, faults: list[Fault]) -> int:
-    if isinstance(given, str) and given in OPERATIONS:
-        return OPERATIONS.index(given)
+def _option(operation: Any, path: str, faults: list[Fault]) -> int:
+    if isinstance(operation, str) and operation in OPERATIONS:
+        return OPERATIONS.index(operation)
     faults.append(
         Fault(
-            f"{given!r} is no operation",
+            f"{operation!r} is no operation",
             path=path,
             expected=one_of(OPERATIONS),
-            suggestion=nearest(str(given), OPERATIONS),
+            suggestion=nearest(str(operation), OPERATIONS),
         )
     )
     return NONE
 
 
-def _operations(given: Sequence[Any]) -> Choice:
+def _operations(operations: Sequence[Any]) -> Choice:
     faults: list[Fault] = []
-    if len(given) != len(EDGES):
+    if len(operations) != len(EDGES):
         raise input_error(
-            f"{len(given)} operations", expected="6, for the edges 0-1 0-2 1-2 0-3 1-3 2-3"
+            f"{len(operations)} operations", expected="6, for the edges 0-1 0-2 1-2 0-3 1-3 2-3"
         )
     choice = tuple(
-        _option(name, f"edge_{a}_{b}", faults) for (a, b), name in zip(EDGES, given, strict=True)
+        _option(name, f"edge_{a}_{b}", faults)
+        for (a, b), name in zip(EDGES, operations, strict=True)
     )
     if faults:
         raise InputError(faults)

@@ -1,7 +1,7 @@
 """Once-for-all MobileNetV3 (Cai et al. 2020, arXiv:1908.09791): `StagedSpace` at 128 to 224 pixels.
 
-Widths, strides, activations, and which stages squeeze and excite are those of the published
-supernets ``ofa_mbv3_d234_e346_k357_w1.0`` and ``..._w1.2``.
+Widths, strides, activations and the squeeze-excitation stages are those of the published supernets
+``ofa_mbv3_d234_e346_k357_w1.0`` and ``..._w1.2``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from pydantic import Field
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure
-from perfmodel.workload.nas_spaces.base import ArchitectureDecision, Choice, Segment
+from perfmodel.workload.nas_spaces.base import ArchitectureDecision, Choice
 from perfmodel.workload.nas_spaces.stages import (
     DEPTHS,
-    EXPANDS,
-    KERNELS,
     Residual,
     StagedSpace,
     inverted_residual,
     rounded,
-    staged_decisions,
+    staged_space,
 )
 
 NAME = "ofa_mobilenet_v3"
@@ -59,60 +57,28 @@ def build(**settings: Any) -> StagedSpace:
     Raises
     ------
     InputError
-        Every unknown or bad setting.
+        All unknown or invalid settings.
     """
     checked = validate(OfaSettings, settings)
     wide = checked.width_multiplier
-    most = max(DEPTHS)
-    layout = staged_decisions(
-        [("r", ArchitectureDecision("resolution", RESOLUTIONS))], [most] * len(STAGES)
-    )
-    segments = [Segment("stem", (), 1, partial(_stem, rounded(STEM * wide)))]
-    for place in layout.places:
-        stage = STAGES[place.stage]
-        block = stage._replace(
-            outputs=rounded(stage.outputs * wide), stride=1 if place.position else stage.stride
-        )
-        segments.append(
-            Segment(
-                f"stage{place.stage + 1}.block{place.position + 1}",
-                (layout.depths[place.stage], place.kernel, place.expand),
-                1,
-                partial(_block, place.position, block),
-            )
-        )
-    segments.append(
-        Segment(
-            "head",
-            (),
-            1,
-            partial(_head, rounded(FINAL * wide), rounded(LAST * wide), checked.classes),
-        )
-    )
-    return StagedSpace(
+    stages = [
+        (max(DEPTHS), stage._replace(outputs=rounded(stage.outputs * wide))) for stage in STAGES
+    ]
+    return staged_space(
         NAME,
         checked,
-        layout.decisions,
-        tuple(segments),
-        (0,),
-        layout.keys,
-        layout.depths,
-        layout.places,
+        {"r": ArchitectureDecision("resolution", RESOLUTIONS)},
+        stages,
+        partial(_stem, rounded(STEM * wide)),
+        partial(_head, rounded(FINAL * wide), rounded(LAST * wide), checked.classes),
     )
 
 
 def _stem(channels: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
-    """Add the first convolution and the first block, which are the same in every network."""
+    """Add the first convolution and the first block, which are common to all networks."""
     del choice
     x = g.conv_norm(x, channels, 3, stride=2, activation="hard_swish", name="conv")
     return inverted_residual(g, x, 3, 1, Residual(channels, 1, "relu"))
-
-
-def _block(position: int, block: Residual, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
-    depth, kernel, expand = choice
-    if position >= DEPTHS[depth]:
-        return x
-    return inverted_residual(g, x, KERNELS[kernel], EXPANDS[expand], block)
 
 
 def _head(

@@ -1,31 +1,40 @@
-"""Spaces of inverted residuals in stages: depth a stage, kernel and expansion a block.
+"""Spaces of inverted residuals in stages: a depth per stage, a kernel and expansion per block.
 
-Once-for-all networks (Cai et al. 2020) and TinyNAS (Lin et al. 2020) share the form: a stage runs
-the first of its blocks, as many as its depth says; the first may stride and change the channels.
+Once-for-all networks (Cai et al. 2020) and TinyNAS (Lin et al. 2020) have this form. A stage of
+depth d runs the first d of its blocks; its first block may stride and change the channels.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.units import is_number
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.image import ImageBuilder
-from perfmodel.workload.nas_spaces.base import ArchitectureDecision, ArchitectureSpace, Choice
+from perfmodel.workload.image import ImageBuilder, ImageStructure
+from perfmodel.workload.nas_spaces.base import (
+    ArchitectureDecision,
+    ArchitectureSpace,
+    Choice,
+    Segment,
+)
 from perfmodel.workload.symbols import divisible
 
 KERNELS = (3, 5, 7)
 EXPANDS = (3, 4, 6)
 DEPTHS = (2, 3, 4)
 
+#: Function that appends a part of a network to a tensor.
+Builder: TypeAlias = Callable[[ImageBuilder, Tensor, Choice], Tensor]
+
 
 class StagedBlockPosition(NamedTuple):
-    """A block's place: its stage, its position there, and its two decisions' indices."""
+    """Location of a block: stage and position in it, and the indices of its two decisions."""
 
     stage: int
     position: int
@@ -33,30 +42,21 @@ class StagedBlockPosition(NamedTuple):
     expand: int
 
 
-class StagedSpaceLayout(NamedTuple):
-    """The decisions of a staged space, and the fields of `StagedSpace` that say where they are."""
-
-    decisions: tuple[ArchitectureDecision, ...]
-    keys: tuple[str, ...]
-    depths: tuple[int, ...]
-    places: tuple[StagedBlockPosition, ...]
-
-
 @dataclass(frozen=True)
 class StagedSpace(ArchitectureSpace):
-    """A space of stages.
+    """A space of stages of inverted residuals.
 
-    Its decisions are the outer ones (`keys`), a depth for each stage of more than one block, and
-    kernel and expansion for each block.
+    Its decisions are the outer ones (`keys`), one depth per stage of more than one block, and one
+    kernel and expansion per block.
 
     Attributes
     ----------
     keys
-        Names of the outer decisions in the notation (``r``), in the order of the decisions.
+        Names of the outer decisions in the notation (``r``), in decision order.
     depths
-        Index of the depth decision of each stage, -1 where it has one block.
+        Index of each stage's depth decision; -1 for a stage of one block.
     places
-        Its blocks in order.
+        The blocks in order.
     """
 
     keys: tuple[str, ...] = field(default=(), compare=False, repr=False)
@@ -65,7 +65,7 @@ class StagedSpace(ArchitectureSpace):
 
     @property
     def size(self) -> int:
-        """Number of architectures; blocks that a depth leaves out have no options."""
+        """Number of architectures; blocks that a depth omits have no options."""
         total = 1
         for i in range(len(self.keys)):
             total *= len(self.decisions[i].options)
@@ -75,7 +75,7 @@ class StagedSpace(ArchitectureSpace):
         return total
 
     def __iter__(self) -> Iterator[Choice]:
-        """Iterate over all canonical choices, lazily; the last decision varies fastest."""
+        """Iterate lazily over all canonical choices; the last decision varies fastest."""
         outer = [range(len(d.options)) for d in self.decisions[: len(self.keys)]]
         searched = [i for i in self.depths if i >= 0]
         for head in product(*outer):
@@ -98,12 +98,12 @@ class StagedSpace(ArchitectureSpace):
         return at < 0 or place.position < DEPTHS[choice[at]]
 
     def normal(self, choice: Choice) -> Choice:
-        """Return the choice with kernel and expansion of left-out blocks at 0."""
-        made = list(choice)
+        """Return the choice with kernel and expansion of omitted blocks set to 0."""
+        normal = list(choice)
         for place in self.places:
             if not self._runs(place, choice):
-                made[place.kernel] = made[place.expand] = 0
-        return tuple(made)
+                normal[place.kernel] = normal[place.expand] = 0
+        return tuple(normal)
 
     def parameters(self, choice: Sequence[int]) -> dict[str, float]:
         """Return the free dimensions; height and width are the resolution."""
@@ -111,12 +111,12 @@ class StagedSpace(ArchitectureSpace):
         side = self.decisions[at].options[choice[at]]
         return {"batch": 1, "height": side, "width": side}
 
-    # notation
+    # Notation.
 
     def decode(self, choice: Sequence[int]) -> str:
         """Return a choice as JSON: ``{"ks": [...], "e": [...], "d": [...], "r": 224}``."""
-        chosen = self.checked(choice)
-        values = [d.options[i] for d, i in zip(self.decisions, chosen, strict=True)]
+        checked = self.checked(choice)
+        values = [d.options[i] for d, i in zip(self.decisions, checked, strict=True)]
         entry: dict[str, Any] = {
             "ks": [values[p.kernel] for p in self.places],
             "e": [values[p.expand] for p in self.places],
@@ -125,15 +125,15 @@ class StagedSpace(ArchitectureSpace):
         return json.dumps(entry | {key: values[i] for i, key in enumerate(self.keys)})
 
     def encode(self, native: Any) -> Choice:
-        """Return the choice of such JSON, or of a mapping of that form.
+        """Return the choice written as such JSON, or as a mapping of that form.
 
-        In place of ``ks``, ``e`` and ``d`` it may have ``stages``: for each stage its blocks as
-        ``[kernel, expansion]``.
+        Instead of ``ks``, ``e`` and ``d`` it may have ``stages``: per stage, the list of its
+        blocks as ``[kernel, expansion]``.
 
         Raises
         ------
         InputError
-            Every fault of it at once.
+            All faults at once.
         """
         entry = self._entry(native)
         faults: list[Fault] = []
@@ -186,8 +186,8 @@ class StagedSpace(ArchitectureSpace):
         return cast("Mapping[str, Any]", native)
 
     def _listed(self, entry: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
-        """Return an entry with ``stages`` written as ``ks``, ``e`` and ``d``."""
-        made = {key: value for key, value in entry.items() if key != "stages"}
+        """Return an entry with ``stages`` converted to ``ks``, ``e`` and ``d``."""
+        others = {key: value for key, value in entry.items() if key != "stages"}
         stages: list[Any] = _items(entry["stages"])
         if len(stages) != len(self.depths):
             faults.append(
@@ -196,8 +196,8 @@ class StagedSpace(ArchitectureSpace):
         kernels, expands, depths = list[Any](), list[Any](), list[Any]()
         for stage, index in enumerate(self.depths):
             most = 1 if index < 0 else max(DEPTHS)
-            found: Any = stages[stage] if stage < len(stages) else None
-            blocks: list[Any] = _items(found)
+            listed: Any = stages[stage] if stage < len(stages) else None
+            blocks: list[Any] = _items(listed)
             least = 1 if index < 0 else min(DEPTHS)
             if not least <= len(blocks) <= most or any(len(_items(b)) != 2 for b in blocks):
                 if stage < len(stages):
@@ -215,26 +215,26 @@ class StagedSpace(ArchitectureSpace):
                 expands.append(expand)
             if index >= 0:
                 depths.append(len(blocks))
-        return made | {"ks": kernels, "e": expands, "d": depths}
+        return others | {"ks": kernels, "e": expands, "d": depths}
 
     def _options(
-        self, given: Any, key: str, indices: Sequence[int], faults: list[Fault]
+        self, entry: Any, key: str, indices: Sequence[int], faults: list[Fault]
     ) -> list[int]:
         outer = key in self.keys
-        values: list[Any] = _items(given) if isinstance(given, list | tuple) else [given]
-        if len(values) != len(indices) or (not outer and not isinstance(given, list | tuple)):
+        values: list[Any] = _items(entry) if isinstance(entry, list | tuple) else [entry]
+        if len(values) != len(indices) or (not outer and not isinstance(entry, list | tuple)):
             faults.append(
                 Fault(f"{len(values)} values", path=key, expected=f"{len(indices)} of them")
             )
             return []
-        made: list[int] = []
+        selected: list[int] = []
         for at, (index, value) in enumerate(zip(indices, values, strict=True)):
             options = self.decisions[index].options
             number = is_number(value)
             if number and value in options:
-                made.append(options.index(value))
+                selected.append(options.index(value))
                 continue
-            made.append(0)
+            selected.append(0)
             near = min(options, key=lambda o: abs(o - value)) if number else ""
             faults.append(
                 Fault(
@@ -244,43 +244,11 @@ class StagedSpace(ArchitectureSpace):
                     suggestion=str(near),
                 )
             )
-        return made
-
-
-def staged_decisions(
-    outer: Sequence[tuple[str, ArchitectureDecision]], stages: Sequence[int]
-) -> StagedSpaceLayout:
-    """Return the decisions of a staged space and where they are.
-
-    Parameters
-    ----------
-    outer
-        ``(key of the notation, decision)`` of what is decided once.
-    stages
-        Blocks of each stage, at most.
-    """
-    decisions = [decision for _, decision in outer]
-    depths: list[int] = []
-    for stage, most in enumerate(stages, 1):
-        depths.append(len(decisions) if most > 1 else -1)
-        if most > 1:
-            decisions.append(ArchitectureDecision(f"depth{stage}", DEPTHS))
-    places: list[StagedBlockPosition] = []
-    for stage, most in enumerate(stages):
-        for position in range(most):
-            at = len(decisions)
-            places.append(StagedBlockPosition(stage, position, at, at + 1))
-            name = f"{stage + 1}.{position + 1}"
-            decisions += [
-                ArchitectureDecision(f"kernel{name}", KERNELS),
-                ArchitectureDecision(f"expand{name}", EXPANDS),
-            ]
-    keys = tuple(key for key, _ in outer)
-    return StagedSpaceLayout(tuple(decisions), keys, tuple(depths), tuple(places))
+        return selected
 
 
 class Residual(NamedTuple):
-    """What an inverted residual is made of, beside kernel and expansion."""
+    """Properties of an inverted residual other than kernel and expansion."""
 
     outputs: int
     stride: int
@@ -288,12 +256,89 @@ class Residual(NamedTuple):
     squeeze_excite: bool = False
 
 
+def staged_space(
+    name: str,
+    settings: ImageStructure,
+    outer: Mapping[str, ArchitectureDecision],
+    stages: Sequence[tuple[int, Residual]],
+    stem: Builder,
+    head: Builder,
+) -> StagedSpace:
+    """Return a space of stages.
+
+    Parameters
+    ----------
+    outer
+        Key in the notation -> decision for the whole network: a width multiplier (``w``), which is
+        passed to stem and head, and the resolution (``r``).
+    stages
+        Largest number of blocks of each stage, and its first block; the others have stride 1.
+    """
+    keys, decisions = tuple(outer), [*outer.values()]
+    widths = outer["w"].options if "w" in outer else ()
+    scaled = (keys.index("w"),) if widths else ()
+    depths: list[int] = []
+    for stage, (most, _) in enumerate(stages, 1):
+        depths.append(len(decisions) if most > 1 else -1)
+        if most > 1:
+            decisions.append(ArchitectureDecision(f"depth{stage}", DEPTHS))
+    places: list[StagedBlockPosition] = []
+    segments = [Segment("stem", scaled, 1, stem)]
+    for stage, (most, first) in enumerate(stages):
+        for position in range(most):
+            place = StagedBlockPosition(stage, position, len(decisions), len(decisions) + 1)
+            places.append(place)
+            label = f"{stage + 1}.{position + 1}"
+            decisions += [
+                ArchitectureDecision(f"kernel{label}", KERNELS),
+                ArchitectureDecision(f"expand{label}", EXPANDS),
+            ]
+            depth = (depths[stage],) if most > 1 else ()
+            block = first._replace(stride=1) if position else first
+            segments.append(
+                Segment(
+                    f"stage{stage + 1}.block{position + 1}",
+                    (*scaled, *depth, place.kernel, place.expand),
+                    1,
+                    partial(_block, position, block, widths),
+                )
+            )
+    segments.append(Segment("head", scaled, 1, head))
+    return StagedSpace(
+        name,
+        settings,
+        tuple(decisions),
+        tuple(segments),
+        (keys.index("r"),),
+        keys,
+        tuple(depths),
+        tuple(places),
+    )
+
+
+def _block(
+    position: int,
+    block: Residual,
+    widths: Sequence[float],
+    g: ImageBuilder,
+    x: Tensor,
+    choice: Choice,
+) -> Tensor:
+    """Add a block if its stage is deep enough; any width multiplier is the first of the choice."""
+    *outer, kernel, expand = choice
+    if widths:
+        block = block._replace(outputs=rounded(block.outputs * widths[outer.pop(0)]))
+    if outer and position >= DEPTHS[outer[0]]:
+        return x
+    return inverted_residual(g, x, KERNELS[kernel], EXPANDS[expand], block)
+
+
 def inverted_residual(
     g: ImageBuilder, x: Tensor, kernel: int, expand: int, block: Residual
 ) -> Tensor:
-    """Add expansion, depthwise, squeeze and excitation, projection and the input where it fits.
+    """Add expansion, depthwise, squeeze-excitation and projection, plus the input if shapes match.
 
-    Channels in between are a multiple of 8, as those of a squeeze are (a quarter of them).
+    Inner channels are a multiple of 8, and so are those of the squeeze, a quarter of them.
     """
     inputs = int(cast("int", x.shape[1]))
     inner = rounded(inputs * expand)
@@ -312,7 +357,7 @@ def inverted_residual(
 
 
 def rounded(channels: float) -> int:
-    """Return channels as a multiple of 8, never a tenth below (Sandler et al. 2018)."""
+    """Return channels rounded to a multiple of 8, at least 90 % of them (Sandler et al. 2018)."""
     return int(cast("float", divisible(channels, 8)))
 
 

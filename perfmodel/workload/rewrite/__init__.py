@@ -1,4 +1,4 @@
-"""Graphs under a compression choice: formats a tensor, sparsity, channels; and what couples."""
+"""Graphs under a compression: formats per tensor, sparsity, channels; and coupling groups."""
 
 from typing import TYPE_CHECKING
 

@@ -1,10 +1,10 @@
-"""What the axes of a network's tensors are made of, found by unification.
+"""Factorisation of a network's tensor axes into variables, by unification.
 
-An axis is a sequence of segments (a concatenation has several), a segment a product of variables
-(a flattened image is channels x height x width). Operators say which axes, or products of axes, are
-the same; two sequences that must be the same are matched segment by segment, and a variable is cut
-where a boundary of the other falls inside. Only extents matter, not which channel stands where, so
-the order of a product is forgotten: a channel shuffle is two reshapes around a transpose.
+An axis is a sequence of segments (a concatenation has several), and a segment is a product of
+variables (a flattened image is channels x height x width). Operators state which axes, or products
+of axes, are equal; two equal sequences are matched segment by segment, and a variable is split if
+a boundary of the other sequence falls inside it. Only extents matter, not the order of channels, so
+the order of a product is ignored: a channel shuffle is two reshapes around a transposition.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from perfmodel.workload.symbols import Dim, product, simplify
 
 #: ``(tensor, axis)``, or ``(operator#nest, dimension)`` of a loop nest.
 Key: TypeAlias = tuple[str, int | str]
-#: Variables that are multiplied; empty for an extent of one.
+#: Variables whose product is the extent; empty for an extent of 1.
 Segment: TypeAlias = tuple[int, ...]
 Structure: TypeAlias = tuple[Segment, ...]
 
-#: Extents that count positions (images, rows, tokens): no channels, and never reported.
+#: Reason for freezing extents that count positions (images, rows, tokens); never reported.
 POSITION = "position"
 
 #: An extent of one.
@@ -34,10 +34,10 @@ def _multiplied(left: Structure, right: Structure) -> Structure:
 
 
 class Axes:
-    """Variables behind axes, and what is known of them.
+    """Variables of axes, their bindings, and the reasons for which they are frozen.
 
-    Extents are compared as numbers: those of a `probe`, in which free dimensions have numbers that
-    no two of them share.
+    Extents are compared as numbers: those of a `probe`, which assigns distinct numbers to the free
+    dimensions.
     """
 
     def __init__(self) -> None:
@@ -49,17 +49,17 @@ class Axes:
         self._bound: dict[int, Structure] = {}
         self._reasons: dict[int, str] = {}
 
-    # variables
+    # Variables.
 
     def new(self, size: float, default: float, dim: Dim | None = None) -> int:
-        """Return a new variable: its extent in the probe, by default, and as a dimension."""
+        """Return a new variable with its extent in the probe, by default, and as a dimension."""
         self._sizes.append(size)
         self._defaults.append(default)
         self._own.append(dim)
         return len(self._sizes) - 1
 
     def axis(self, key: Key, size: float, default: float, dim: Dim) -> None:
-        """Declare an axis with a variable of its own."""
+        """Declare an axis with a new variable."""
         self.structures[key] = ((self.new(size, default, dim),),)
         self.dims[key] = dim
 
@@ -80,12 +80,12 @@ class Axes:
     def _segment_size(self, segment: Segment) -> float:
         return math.prod((self._sizes[variable] for variable in segment), start=1.0)
 
-    # structures
+    # Structures.
 
     def of(self, key: Key) -> Structure:
-        """Return the structure of an axis in variables that nothing more is known of."""
-        found = self.structures[key] = self.resolved(self.structures[key])
-        return found
+        """Return the structure of an axis in unbound variables."""
+        structure = self.structures[key] = self.resolved(self.structures[key])
+        return structure
 
     def product(self, keys: Iterable[Key]) -> Structure:
         """Return the structure of a product of axes."""
@@ -96,7 +96,7 @@ class Axes:
         return reduce(_multiplied, map(self.resolved, structures), _ONE)
 
     def resolved(self, structure: Structure) -> Structure:
-        """Return a structure with what is known put in; extents of one vanish from products."""
+        """Return a structure with bound variables substituted; extents of 1 are dropped."""
         return tuple(
             part
             for segment in structure
@@ -109,33 +109,33 @@ class Axes:
         bound = self._bound.get(variable)
         if bound is None:
             return ((variable,),)
-        found = self._bound[variable] = self.resolved(bound)
-        return found
+        structure = self._bound[variable] = self.resolved(bound)
+        return structure
 
     def variables(self, key: Key) -> Iterator[int]:
         """Iterate over the variables of an axis."""
         for segment in self.of(key):
             yield from segment
 
-    # knowledge
+    # Constraints.
 
     def freeze(self, structure: Structure, reason: str) -> None:
-        """Note that an extent must stay as it is."""
+        """Mark an extent as fixed, with a reason."""
         for segment in self.resolved(structure):
             for variable in segment:
                 self._reasons.setdefault(variable, reason)
 
     def freeze_axes(self, keys: Iterable[Key], reason: str = POSITION) -> None:
-        """Note that axes must stay as they are."""
+        """Mark axes as fixed, with a reason."""
         for key in keys:
             self.freeze(self.structures[key], reason)
 
     def reason(self, variable: int) -> str:
-        """Return why a variable must stay as it is; empty where it need not."""
+        """Return the reason why a variable is fixed; empty if it is free."""
         return self._reasons.get(variable, "")
 
     def same(self, left: Structure, right: Structure, reason: str = "reshaped") -> bool:
-        """Make two structures the same; freeze both for the reason where they cannot be."""
+        """Unify two structures; if that is impossible, freeze both with the reason."""
         a, b = list(self.resolved(left)), list(self.resolved(right))
         if self.size(tuple(a)) != self.size(tuple(b)):
             self.freeze((*a, *b), reason)
@@ -153,7 +153,7 @@ class Axes:
         return True
 
     def same_axes(self, first: Key, *others: Key) -> None:
-        """Make axes the same."""
+        """Unify axes."""
         for other in others:
             self.same(self.structures[first], self.structures[other])
 
@@ -172,7 +172,7 @@ class Axes:
         elif len(y) == 1:
             self._bind(y[0], (tuple(x),))
         else:
-            # Factors of one extent are taken to be the same, in order.
+            # Factors of one extent are assumed to be equal in order of size.
             x.sort(key=self._sizes.__getitem__)
             y.sort(key=self._sizes.__getitem__)
             sizes = [[self._sizes[variable] for variable in side] for side in (x, y)]
@@ -184,7 +184,7 @@ class Axes:
         return True
 
     def _join(self, left: int, right: int) -> None:
-        """Make two variables one: the older, unless only the other knows its dimension."""
+        """Merge two variables into the older, unless only the newer one has a dimension."""
         a, b = sorted((left, right))
         if self._own[a] is None and self._own[b] is not None:
             a, b = b, a
@@ -198,11 +198,11 @@ class Axes:
             self.freeze(structure, reason)
 
     def _cut(self, segment: Segment, size: float) -> bool:
-        """Cut one variable of a segment so that its first part has the size."""
-        whole = self._segment_size(segment)
+        """Split one variable of a segment so that its first part has the given size."""
+        total = self._segment_size(segment)
         for variable in segment:
-            rest = whole / self._sizes[variable]
-            first = size / rest
+            others = total / self._sizes[variable]
+            first = size / others
             if first == int(first):
                 share = self._defaults[variable] / self._sizes[variable]
                 second = self._sizes[variable] - first
@@ -213,7 +213,7 @@ class Axes:
         return False
 
     def reshape(self, left: Sequence[Key], right: Sequence[Key], reason: str = "reshaped") -> bool:
-        """Make the axes of one tensor those of another with the same elements, in order."""
+        """Unify the axes of one tensor with those of a reshaped one, in order."""
         a, b = list(left), list(right)
         while a or b:
             run_a, run_b = a[:1], b[:1]
@@ -232,10 +232,10 @@ class Axes:
             self.same(self.product(run_a), self.product(run_b), reason)
         return True
 
-    # extents
+    # Extents.
 
     def extent(self, key: Key, changed: dict[int, Dim]) -> Dim:
-        """Return the extent of an axis where some variables have other extents."""
+        """Return the extent of an axis when some variables change."""
         if not any(variable in changed for variable in self.variables(key)):
             return self.dims[key]
         total: Dim = 0

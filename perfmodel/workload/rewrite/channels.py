@@ -1,4 +1,4 @@
-"""A graph with other widths."""
+"""Rewriting of a graph to other channel widths."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from perfmodel.workload.symbols import Dim, Poly, simplify
 
 
 def with_channels(graph: Graph, widths: Mapping[str, Dim]) -> Graph:
-    """Return the graph with other widths of some channel groups.
+    """Return the graph with other widths for some channel groups.
 
     Parameters
     ----------
     widths
-        Group name (`channel_groups`) -> width: a number of 1 or more that is a multiple of the
-        group's step, or a dimension (`perfmodel.workload.symbols.symbol`) to be bound later.
+        Group name (`channel_groups`) -> width: a positive multiple of the group's step, or a
+        dimension (`perfmodel.workload.symbols.symbol`) to be bound later.
 
     Returns
     -------
     Graph
-        Tensors, accesses, loop nests, scores and masks follow, and vector operations in proportion
-        to the elements that they are counted on. The same object where no width changes.
+        Tensors, accesses, loop nests, scores and masks are resized; vector operations scale with
+        the elements on which they are counted. The same object if no width changes.
 
     Raises
     ------
     InputError
-        Every unknown group, group that cannot be cut, and width that is none.
+        All unknown groups, groups that cannot be pruned, and invalid widths.
     """
     known = analysis(graph)
     changed = _changed(graph, known, widths)
@@ -44,7 +44,7 @@ def with_channels(graph: Graph, widths: Mapping[str, Dim]) -> Graph:
 
 
 def width_names(groups: Iterable[str]) -> dict[str, str]:
-    """Return group -> name of the free dimension that is its width."""
+    """Return group -> name of the free dimension for its width."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for group in groups:
@@ -59,11 +59,11 @@ def width_names(groups: Iterable[str]) -> dict[str, str]:
 
 
 def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[int, Dim]:
-    """Return variable -> its new extent, for the widths that are others."""
+    """Return variable -> its new extent, for the widths that change."""
     groups = {g.name: g for g in known.groups}
     faults: list[Fault] = []
     changed: dict[int, Dim] = {}
-    for name, given in widths.items():
+    for name, wanted in widths.items():
         group = groups.get(name)
         path = f"widths.{name}"
         if group is None:
@@ -72,13 +72,13 @@ def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[i
             expected = "the name of a channel group"
             faults.append(Fault(message, path, expected=expected, suggestion=near))
             continue
-        width = simplify(given)
+        width = simplify(wanted)
         variable = known.variables[name]
         if not isinstance(width, Poly):
             if width == group.size and not isinstance(known.relations.axes.dim(variable), Poly):
                 continue
-            whole = width == width and width > 0 and float(width).is_integer()
-            if not whole or width % group.step:
+            integral = width == width and width > 0 and float(width).is_integer()
+            if not integral or width % group.step:
                 expected = f"a multiple of {group.step}" if group.step > 1 else "1 or more"
                 faults.append(Fault(f"{width:g} is no width", path, expected=expected))
                 continue
@@ -94,7 +94,7 @@ def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[i
 
 
 class _ChannelRewriter:
-    """Rebuilds the parts of a graph that a change of extents touches."""
+    """Rewriter of the parts of a graph that a change of extents affects."""
 
     def __init__(self, graph: Graph, axes: Axes, changed: dict[int, Dim]) -> None:
         self.old = graph
@@ -130,27 +130,27 @@ class _ChannelRewriter:
         ):
             return operator
         accesses = tuple(self._access(operator, a) for a in operator.accesses)
-        made = replace(operator, nests=nests, accesses=accesses)
+        resized = replace(operator, nests=nests, accesses=accesses)
         if operator.kind == "attention":
             before, after = (n.size("g") * n.size("h") for n in (operator.nests[0], nests[0]))
             factors = [(before, after)]
             return replace(
-                made,
+                resized,
                 vector_ops=scaled(operator.vector_ops, factors),
                 scores=scaled(operator.scores, factors),
                 masked_macs=scaled(operator.masked_macs, factors),
             )
         return replace(
-            made, vector_ops=self._vector_ops(operator), attributes=self._attributes(made)
+            resized, vector_ops=self._vector_ops(operator), attributes=self._attributes(resized)
         )
 
     def _access(self, operator: Operator, access: Access) -> Access:
-        """Return an access with its elements in proportion to those of a tensor."""
+        """Return an access with its elements scaled with those of a tensor."""
         tensors = [access.tensor, *operator.writes]
         return replace(access, elements=self._proportional(access.elements, tensors))
 
     def _vector_ops(self, operator: Operator) -> Dim:
-        """Return the operations outside the nests: so many an element written, or read."""
+        """Return the operations outside the nests, scaled per element written or read."""
         activations = [
             name
             for name in (*operator.writes, *operator.reads)
@@ -159,10 +159,10 @@ class _ChannelRewriter:
         return self._proportional(operator.vector_ops, activations)
 
     def _proportional(self, amount: Dim, names: Sequence[str]) -> Dim:
-        """Return an amount scaled as the first of some tensors that it is a multiple of.
+        """Return an amount scaled with the first of some tensors of which it is a multiple.
 
-        Where it is a multiple of none (of the rows of a table only some are read) it follows the
-        axes of the first.
+        If it is a multiple of none (only some rows of a table are read), it scales with the axes of
+        the first.
         """
         if amount == 0 or not names:
             return amount

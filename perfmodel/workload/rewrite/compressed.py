@@ -1,4 +1,4 @@
-"""A workload under a compression choice."""
+"""Workloads under a compression choice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NONE: Mapping[str, Any] = {}
 
 
 class _Choice(NamedTuple):
-    """What is asked of a network, as `compressed` takes it."""
+    """Arguments of `compressed`."""
 
     weights: _Pairs
     activations: _Pairs
@@ -47,26 +47,26 @@ def compressed(
     conversion: bool = True,
     precision: str | Precision | None = None,
 ) -> Workload:
-    """Return the workload with formats and widths of its own; its parameters stay.
+    """Return the workload with other formats and widths; its parameters do not change.
 
     Parameters
     ----------
     weights, activations, kv, conversion, precision
-        As `with_formats` takes them.
+        See `with_formats`.
     widths
-        Channel group -> width: a number, or an array of shape ``(points,)``, which makes the width
-        a free dimension of the workload.
+        Channel group -> width: a number, or an array of shape ``(points,)``, which makes the
+        width a free dimension of the workload.
     free
-        Groups whose widths are free dimensions, or ``True`` for every prunable one; bound to
-        `widths` where that has them, else to what they are.
+        Groups whose widths are free dimensions, or ``True`` for all prunable ones; bound to
+        `widths` if given there, else to their current widths.
     unroll
-        Write repeated blocks out first, so that each layer chooses for itself: names are then those
-        of `Graph.unroll`. Without it the layers of one repeated block share a choice.
+        Whether to unroll repeated blocks first, so that each layer is a separate choice: names are
+        then those of `Graph.unroll`. Otherwise the layers of a repeated block share one choice.
 
     Raises
     ------
     InputError
-        As `with_channels` and `with_formats`; their faults together.
+        Faults of `with_channels` and of `with_formats`, together.
     """
     choice = _Choice(
         _pairs(weights),
@@ -88,7 +88,7 @@ def compressed(
         known = groups.get(group)
         settings[name] = widths.get(group, known.size if known else 1)
         faults += check_extent(f"widths.{group}", settings[name])
-    # A free width is kept by the name of its dimension: symbols do not travel between processes.
+    # A free width is stored by the name of its dimension, because symbols are local to a process.
     fixed = {
         name: w.item() if is_array(w) else w for name, w in widths.items() if name not in names
     }
@@ -99,17 +99,7 @@ def compressed(
         faults += error.faults
     if faults:
         raise InputError(faults)
-    unit, items = workload.unit, workload._items  # pyright: ignore[reportPrivateUsage]
-    return Workload(
-        workload.name,
-        build,
-        {**workload.parameters, **settings},
-        (unit, items),
-        precision=workload.precision,
-        origin=workload.origin,
-        notes=workload.notes,
-        trained_context=workload.trained_context,
-    )
+    return workload.rebuilt(build, {**workload.parameters, **settings})
 
 
 def _pairs(mapping: Mapping[str, str]) -> _Pairs:
@@ -117,9 +107,9 @@ def _pairs(mapping: Mapping[str, str]) -> _Pairs:
 
 
 class _Build:
-    """Builds the graph of a workload and rewrites it, once for each semantics.
+    """Builder that rewrites the graph of a workload, cached per semantics.
 
-    Picklable as the workload is; the graphs are left out.
+    Picklable if the workload is; the graphs are not pickled.
     """
 
     __slots__ = ("_graphs", "_plain", "base", "choice")
@@ -131,28 +121,28 @@ class _Build:
         self._plain: dict[ExecutionSemantics, Graph] = {}
 
     def with_widths(self, widths: _Pairs) -> _Build:
-        """Return the same choice with other widths; the unchanged graphs are shared."""
-        made = _Build(self.base, self.choice._replace(widths=widths))
-        made._plain = self._plain
-        return made
+        """Return the same choice with other widths, sharing the unmodified graphs."""
+        build = _Build(self.base, self.choice._replace(widths=widths))
+        build._plain = self._plain
+        return build
 
     def plain(self, semantics: ExecutionSemantics) -> Graph:
-        """Return the graph before the choice, written out where that is asked for."""
-        found = self._plain.get(semantics)
-        if found is None:
-            found = self.base.graph(semantics)
+        """Return the graph before the choice, unrolled if requested."""
+        graph = self._plain.get(semantics)
+        if graph is None:
+            graph = self.base.graph(semantics)
             if self.choice.unroll:
                 counts = tuple(sorted(_numbers(self.base.parameters).items()))
-                found = _unrolled(found, counts)
-            self._plain[semantics] = found
-        return found
+                graph = _unrolled(graph, counts)
+            self._plain[semantics] = graph
+        return graph
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the rewritten graph."""
-        found = self._graphs.get(semantics)
-        if found is None:
-            found = self._graphs[semantics] = _rewritten(self.plain(semantics), self.choice)
-        return found
+        graph = self._graphs.get(semantics)
+        if graph is None:
+            graph = self._graphs[semantics] = _rewritten(self.plain(semantics), self.choice)
+        return graph
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Build, (self.base, self.choice)
@@ -165,7 +155,7 @@ def _unrolled(graph: Graph, counts: tuple[tuple[str, float], ...]) -> Graph:
 
 @cached(GRAPH_BYTES, same=1)
 def _rewritten(graph: Graph, choice: _Choice) -> Graph:
-    """Return a graph under a choice: one object for one choice, so that it lowers once."""
+    """Return a graph under a choice, the same object for equal choices, so that it lowers once."""
     new: dict[str, Dim] = {n: symbol(w) if isinstance(w, str) else w for n, w in choice.widths}
     faults: list[Fault] = []
     cut = graph
@@ -190,5 +180,5 @@ def _rewritten(graph: Graph, choice: _Choice) -> Graph:
 
 
 def _numbers(parameters: Mapping[str, Value]) -> dict[str, float]:
-    """Return the parameters that are one number: the counts of blocks are among them."""
+    """Return the scalar parameters, which include the counts of blocks."""
     return {name: float(v) for name, v in parameters.items() if not np.ndim(v)}

@@ -1,4 +1,4 @@
-"""What couples: activations that share a storage format, and (in `groups`) widths."""
+"""Coupling of activations that share a storage format (`groups` couples widths)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.rewrite.layers import input_of, output_of
 from perfmodel.workload.unroll import carried
 
-#: Operators whose output may be in another format than their input: they accumulate, and bring
-#: what they accumulated to a scale of its own; or they convert by name.
+#: Operators whose output may have another format than their input: they accumulate and rescale
+#: the result, or they are conversions.
 REQUANTISES = frozenset({"gemm", "conv", "depthwise", "attention", "moe", "recurrent", "quantise"})
 
 
@@ -20,13 +20,13 @@ class FormatGroup(NamedTuple):
     Attributes
     ----------
     name
-        Name of the first of them.
+        Name of the first tensor.
     tensors
-        Their names, in the order in which they appear.
+        Names of the tensors, in order of appearance.
     inputs, outputs
-        Those that enter and leave the network.
+        Those that are inputs and outputs of the network.
     fixed
-        Format that the file itself gives them; empty where the precision decides.
+        Format fixed by the file; empty if the precision determines it.
     """
 
     name: str
@@ -37,7 +37,7 @@ class FormatGroup(NamedTuple):
 
 
 class Partition:
-    """Names joined into classes (union-find); a class is named by its first name."""
+    """Partition of names into classes (union-find); a class is named after its first name."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._parent = {name: name for name in names}
@@ -53,7 +53,7 @@ class Partition:
         return root
 
     def join(self, left: str, right: str) -> None:
-        """Make one class of two names' classes."""
+        """Merge the classes of two names."""
         a, b = self.find(left), self.find(right)
         if a != b:
             first, second = sorted((a, b), key=self._order.__getitem__)
@@ -61,20 +61,20 @@ class Partition:
 
     def classes(self) -> dict[str, list[str]]:
         """Return first name -> names of the class, in order."""
-        found: dict[str, list[str]] = {}
+        classes: dict[str, list[str]] = {}
         for name in self._parent:
-            found.setdefault(self.find(name), []).append(name)
-        return found
+            classes.setdefault(self.find(name), []).append(name)
+        return classes
 
 
 def format_groups(graph: Graph) -> tuple[FormatGroup, ...]:
-    """Return the groups of activations that share a format, in the order in which they appear.
+    """Return the groups of activations that share a format, in order of appearance.
 
-    Only matrix operators and conversions write another format than they read. Everything else
-    (residual sums, concatenations, pools, views, normalisations, softmax, scans) keeps it, and so
-    does a repeated block, whose output is its next input. Tensors of unequal fixed formats stand
-    apart; an embedding's indices have nothing to do with its rows. Recurrent state is kept as what
-    it is the state of. Network inputs and outputs are in groups like all others.
+    Only matrix operators and conversions write another format than they read. All other operators
+    (residual sums, concatenations, pools, views, normalisations, softmax, scans) preserve it, and
+    so does a repeated block, whose output is its next input. Tensors with different fixed formats
+    are in separate groups; an embedding's indices are not grouped with its rows. A recurrent state
+    has the format of the activation that it stores. Network inputs and outputs are grouped too.
     """
     order: dict[str, None] = {}
     for _, operator in graph.walk():

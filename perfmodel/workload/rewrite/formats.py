@@ -1,4 +1,4 @@
-"""A graph whose tensors are stored in formats of their own."""
+"""Rewriting of a graph to fixed storage formats of individual tensors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision, fixed_format
-from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Access, Graph, Operator, Tensor
 from perfmodel.workload.rewrite.coupling import REQUANTISES, FormatGroup, format_groups
 from perfmodel.workload.rewrite.layers import factors_of, input_of
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
 _NONE: Mapping[str, str] = {}
 
@@ -23,52 +23,52 @@ def with_formats(
     conversion: bool = True,
     precision: str | Precision | None = None,
 ) -> Graph:
-    """Return the graph with the formats of some tensors fixed.
+    """Return the graph with fixed formats for some tensors.
 
     Parameters
     ----------
     weights
-        Weight tensor -> format (``int4g128``; ``int8+2:4`` and ``fp16+s0.5`` leave zeros out).
+        Weight tensor -> format (``int4g128``; ``int8+2:4`` and ``fp16+s0.5`` omit zeros).
     activations
-        Activation -> format. A name stands for its whole group (`format_groups`).
+        Activation -> format; a name applies to its whole group (`format_groups`).
     kv
-        Format of every KV cache, or of each by name.
+        Format of all KV caches, or of each by name.
     conversion
-        Whether an operator that then writes another format than it reads gets a ``quantise``
-        operator behind it, `VECTOR_OPS` operations per element. It rides on the operator's kernel
-        where the runtime fuses elementwise operators. A boundary that the graph itself has already
-        (a quantised file) costs what it says there.
+        Whether an operator that, as a result, writes another format than it reads is followed by a
+        ``quantise`` operator, at `VECTOR_OPS` operations per element. It is part of the operator's
+        kernel if the runtime fuses elementwise operators. A boundary that exists in the graph
+        already (a quantised file) costs what is stated there.
     precision
-        What tensors without a name are stored in, to tell a boundary; by default they are taken to
-        differ from every format that is named.
+        Storage format of tensors without a name, needed to detect boundaries; by default it is
+        assumed to differ from all named formats.
 
     Returns
     -------
     Graph
-        The same object where nothing changes. Attention scores are stored as the attention's
-        output is. Everything that is not named keeps its slot: a precision still decides it, and
-        the bits of biases and the rate of elementwise arithmetic with it.
+        The same object if nothing changes. Attention scores are stored like the attention's output.
+        Tensors that are not named keep their slots: a precision still determines their formats, the
+        bits of biases, and the rate of elementwise arithmetic.
 
     Raises
     ------
     InputError
-        Every unknown tensor, unknown format, sparse activation, and group with two formats.
+        All unknown tensors, unknown formats, sparse activations, and groups with two formats.
     """
-    chosen = _chosen(graph, weights, activations, kv)
-    if all(graph.tensors[name].format == text for name, text in chosen.items()):
+    formats = _chosen(graph, weights, activations, kv)
+    if all(graph.tensors[name].format == text for name, text in formats.items()):
         return graph
-    made = {
-        name: replace(tensor, format=chosen.get(name, tensor.format))
+    rewritten = {
+        name: replace(tensor, format=formats.get(name, tensor.format))
         for name, tensor in graph.tensors.items()
     }
-    rewriting = _FormatRewriter(graph, made, as_precision(precision) if precision else None)
+    rewriting = _FormatRewriter(graph, rewritten, as_precision(precision) if precision else None)
     blocks = tuple(
         replace(
             block,
             operators=tuple(
-                made
+                rewritten
                 for operator in block.operators
-                for made in rewriting.operator(operator, conversion=conversion)
+                for rewritten in rewriting.operator(operator, conversion=conversion)
             ),
         )
         for block in graph.blocks
@@ -82,32 +82,32 @@ def _chosen(
     activations: Mapping[str, str],
     kv: str | Mapping[str, str],
 ) -> dict[str, str]:
-    """Return every tensor whose format is decided -> the format's own name."""
+    """Return tensor -> canonical name of its format, for all tensors whose format is fixed."""
     faults: list[Fault] = []
     if isinstance(kv, str):
         caches = [n for n, t in graph.tensors.items() if t.role == "kv"]
         kv = dict.fromkeys(caches, kv) if kv else _NONE
-    chosen: dict[str, str] = {}
+    formats: dict[str, str] = {}
     for path, role, named in (("weights", "weight", weights), ("kv", "kv", kv)):
         for name, text in named.items():
             _check(graph, name, (role,), path, faults)
             sparse = role == "weight"
-            chosen[name] = _canonical(text, f"{path}.{name}", faults, sparse=sparse)
+            formats[name] = _canonical(text, f"{path}.{name}", faults, sparse=sparse)
     if activations:
         groups = {t: g for g in format_groups(graph) for t in g.tensors}
-        said: dict[str, tuple[str, str]] = {}
+        first_names: dict[str, tuple[str, str]] = {}
         for name, text in activations.items():
             _check(graph, name, ("activation", "state"), "activations", faults)
             format = _canonical(text, f"activations.{name}", faults)
             group = groups.get(name, FormatGroup(name, (name,)))
-            other, first = said.setdefault(group.name, (format, name))
+            other, first = first_names.setdefault(group.name, (format, name))
             if other != format:
                 message = f"shares a format with '{first}', which is {other or 'not fixed'}"
                 faults.append(Fault(message, f"activations.{name}", expected="one format a group"))
-            chosen |= dict.fromkeys(group.tensors, format)
+            formats |= dict.fromkeys(group.tensors, format)
     if faults:
         raise InputError(faults)
-    return {name: text for name, text in chosen.items() if name in graph.tensors}
+    return {name: text for name, text in formats.items() if name in graph.tensors}
 
 
 def _check(graph: Graph, name: str, roles: tuple[str, ...], path: str, faults: list[Fault]) -> None:
@@ -115,14 +115,14 @@ def _check(graph: Graph, name: str, roles: tuple[str, ...], path: str, faults: l
     if tensor is not None and tensor.role in roles:
         return
     known = [n for n, t in graph.tensors.items() if t.role in roles]
-    what = {"weights": "weight tensor", "kv": "KV cache", "activations": "activation"}[path]
-    message, expected = f"'{graph.name}' has no {what} '{name}'", f"the name of a {what}"
+    noun = {"weights": "weight tensor", "kv": "KV cache", "activations": "activation"}[path]
+    message, expected = f"'{graph.name}' has no {noun} '{name}'", f"the name of a {noun}"
     near = nearest(name, known)
     faults.append(Fault(message, f"{path}.{name}", expected=expected, suggestion=near))
 
 
 def _canonical(text: str, path: str, faults: list[Fault], *, sparse: bool = False) -> str:
-    """Return a format by its own name, with its sparsity; empty stands for none."""
+    """Return a format's canonical name with its sparsity; empty for no fixed format."""
     clean = text.strip().lower()
     if not clean:
         return ""
@@ -139,7 +139,7 @@ def _canonical(text: str, path: str, faults: list[Fault], *, sparse: bool = Fals
 
 
 class _FormatRewriter:
-    """Renames what operators read and write where formats change."""
+    """Rewriter of the accesses of operators at which formats change."""
 
     def __init__(
         self, graph: Graph, tensors: dict[str, Tensor], precision: Precision | None
@@ -149,7 +149,7 @@ class _FormatRewriter:
         self.precision = precision
 
     def operator(self, operator: Operator, *, conversion: bool) -> Iterator[Operator]:
-        """Yield the operator with its slots, and the conversions of what it writes."""
+        """Yield the operator with its new slots, and the conversions of its outputs."""
         operator = self._scores(replace(operator, pair=self._pair(operator)))
         if not conversion or operator.kind not in REQUANTISES or not operator.nests:
             yield operator
@@ -165,7 +165,7 @@ class _FormatRewriter:
             yield self._conversion(operator, before, name)
 
     def _boundary(self, source: str, written: str) -> bool:
-        """Tell whether formats of input and output differ now and did not before."""
+        """Return whether input and output formats differ now but did not before."""
         if not source or self.graph.tensors[source].format != self.graph.tensors[written].format:
             return False
         return self._stored(source) != self._stored(written)
@@ -198,7 +198,7 @@ class _FormatRewriter:
         )
 
     def _function(self, raw: str, name: str) -> str:
-        """Return what a conversion does: round to integers, scale them, or change the float."""
+        """Return the function of a conversion: to integers, from integers, or between floats."""
         before, after = (
             not text or fixed_format(text)[0].is_float
             for text in (self._stored(raw), self._stored(name))
@@ -208,7 +208,7 @@ class _FormatRewriter:
         return "cast" if before else "dequantise"
 
     def _pair(self, operator: Operator) -> tuple[str, str]:
-        """Return the slots of the multiplied operands after the change."""
+        """Return the new slots of the multiplied operands."""
         reads = operator.reads
         x, w = factors_of(operator) if operator.nests else (*reads, "", "")[:2]
         return (self._slot(operator.pair[0], w, reads), self._slot(operator.pair[1], x, reads))
@@ -221,7 +221,7 @@ class _FormatRewriter:
         return now.pop() if len(now) == 1 else old
 
     def _scores(self, operator: Operator) -> Operator:
-        """Declare the scores of an attention where its output has a format."""
+        """Declare the scores of an attention if its output has a fixed format."""
         name = operator.scores_tensor
         written = [n for n in operator.writes if self.graph.tensors[n].role == "activation"]
         format = self.tensors[written[0]].format if written else ""

@@ -1,4 +1,4 @@
-"""Which channel dimensions must be cut together."""
+"""Groups of channel dimensions that must be pruned together."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from perfmodel.workload.rewrite.relations import Relations
 
 
 class ChannelGroup(NamedTuple):
-    """A width, and every axis that has it.
+    """A width, and all axes that have it.
 
     Attributes
     ----------
     name
-        Name of the operator that first makes it (of a tensor where none does).
+        Name of the first operator that computes it (of a tensor if there is none).
     size
-        The width at the graph's defaults.
+        Width at the graph's defaults.
     members
-        ``(tensor, axis, multiplicity)``: the axis holds `multiplicity` elements for each `step` of
-        the width, beside those of other groups where it is a concatenation.
+        ``(tensor, axis, multiplicity)``: the axis has `multiplicity` elements per `step` of the
+        width, in addition to those of other groups if it is a concatenation.
     prunable
-        Whether it may have another width.
+        Whether the width can change.
     reason
-        Why not.
+        Reason why it cannot; empty if it can.
     step
-        Widths are multiples of it: groups of a convolution, factors of a reshape.
+        Divisor of all valid widths: groups of a convolution, factors of a reshape.
     """
 
     name: str
@@ -44,12 +44,12 @@ class ChannelGroup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """Everything that is known of a graph's widths.
+    """Result of the analysis of a graph's widths.
 
     Attributes
     ----------
     variables
-        Group name -> the variable behind it, whose extent is ``width / step``.
+        Group name -> its variable, whose extent is ``width / step``.
     """
 
     relations: Relations
@@ -58,40 +58,40 @@ class Analysis:
 
 
 def channel_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
-    """Return the groups of channel dimensions that must be cut together, in execution order.
+    """Return the groups of channel dimensions that must be pruned together, in execution order.
 
     An axis of one group is a member of it; a concatenation is a member of several; a flattened
-    image is one with a multiplicity of its pixels. Residual sums, gates, depthwise convolutions and
-    normalisations tie axes together; the residual stream of a transformer is one group, the hidden
-    width of each feed-forward network another, the heads of each attention a third (a key head
-    goes with its query heads; the size of a head stays). What cannot be cut is listed with a
-    reason: network inputs and outputs, layouts that are not known.
+    image is a member with its pixels as multiplicity. Residual sums, gates, depthwise convolutions
+    and normalisations couple axes. The residual stream of a transformer is one group, the hidden
+    width of each feed-forward network another, the heads of each attention a third (a key head is
+    pruned with its query heads; head sizes do not change). Groups that cannot be pruned are listed
+    with a reason: network inputs and outputs, unknown layouts.
     """
     return analysis(graph).groups
 
 
 @cached(GRAPH_BYTES, same=1)
 def analysis(graph: Graph) -> Analysis:
-    """Return what is known of a graph's widths, found once."""
-    found = relations(graph)
-    _settle_products(found)
-    names = _names(found)
+    """Return the analysis of a graph's widths, cached."""
+    known = relations(graph)
+    _settle_products(known)
+    names = _names(known)
     groups: list[ChannelGroup] = []
     variables: dict[str, int] = {}
-    members = _members(found)
-    heads = {v for k in found.heads for v in found.axes.variables(k)}
+    members = _members(known)
+    heads = {v for k in known.heads for v in known.axes.variables(k)}
     for variable, name in names.items():
-        reason = found.axes.reason(variable)
-        held = members.get(variable, [])
-        step = 1 if variable in heads else _step(found, held)
-        size = round(found.axes.default(variable) * step)
-        groups.append(ChannelGroup(name, size, tuple(held), not reason, reason, step))
+        reason = known.axes.reason(variable)
+        positions = members.get(variable, [])
+        step = 1 if variable in heads else _step(known, positions)
+        size = round(known.axes.default(variable) * step)
+        groups.append(ChannelGroup(name, size, tuple(positions), not reason, reason, step))
         variables[name] = variable
-    return Analysis(found, tuple(groups), variables)
+    return Analysis(known, tuple(groups), variables)
 
 
 def _settle_products(r: Relations) -> None:
-    """Leave at most one free factor in a product: of heads and their size the heads."""
+    """Leave at most one free factor per product: the heads, if heads are multiplied by a size."""
     heads = {v for k in r.heads for v in r.axes.variables(k)}
     for key in r.channels:
         for segment in r.axes.of(key):
@@ -107,30 +107,30 @@ def _settle_products(r: Relations) -> None:
 
 
 def _names(r: Relations) -> dict[int, str]:
-    """Return the variables that are groups, with their names, in order of the operators."""
-    alone = {s[0] for key in r.channels for s in r.axes.of(key) if len(s) == 1}
+    """Return the variables that are groups with their names, in order of the operators."""
+    single = {s[0] for key in r.channels for s in r.axes.of(key) if len(s) == 1}
     reported: dict[int, str] = {}
     taken: set[str] = set()
     rank = {name: i for i, name in enumerate(dict.fromkeys(op.name for _, op in r.graph.walk()))}
-    makers = [(key, made) for key, made in r.channels.items() if made]
+    makers = [(key, maker) for key, maker in r.channels.items() if maker]
     ordered = sorted(makers, key=lambda pair: (rank[pair[1]], pair))
-    ordered += [(key, key[0]) for key, made in r.channels.items() if not made]
-    for key, made in ordered:
+    ordered += [(key, key[0]) for key, maker in r.channels.items() if not maker]
+    for key, maker in ordered:
         for variable in dict.fromkeys(r.axes.variables(key)):
             reason = r.axes.reason(variable)
-            if variable in reported or reason == POSITION or (reason and variable not in alone):
+            if variable in reported or reason == POSITION or (reason and variable not in single):
                 continue
-            name, n = made, 1
+            name, n = maker, 1
             while name in taken:
                 n += 1
-                name = f"{made}.{n}"
+                name = f"{maker}.{n}"
             taken.add(name)
             reported[variable] = name
     return reported
 
 
 def _members(r: Relations) -> dict[int, list[tuple[str, int, int]]]:
-    found: dict[int, list[tuple[str, int, int]]] = {}
+    positions: dict[int, list[tuple[str, int, int]]] = {}
     for name, tensor in r.graph.tensors.items():
         for axis in range(len(tensor.shape)):
             counts: dict[int, int] = {}
@@ -138,8 +138,8 @@ def _members(r: Relations) -> dict[int, list[tuple[str, int, int]]]:
                 for variable in dict.fromkeys(segment):
                     counts[variable] = counts.get(variable, 0) + _others(r, segment, variable)
             for variable, count in counts.items():
-                found.setdefault(variable, []).append((name, axis, count))
-    return found
+                positions.setdefault(variable, []).append((name, axis, count))
+    return positions
 
 
 def _others(r: Relations, segment: Segment, variable: int) -> int:
@@ -149,6 +149,6 @@ def _others(r: Relations, segment: Segment, variable: int) -> int:
 
 
 def _step(r: Relations, members: Iterable[tuple[str, int, int]]) -> int:
-    """Return the common factor of a width's multiplicities in activations."""
+    """Return the greatest common divisor of a width's multiplicities in activations."""
     counts = [n for name, _, n in members if r.graph.tensors[name].role != "weight"]
     return math.gcd(*counts) if counts else 1

@@ -1,4 +1,4 @@
-"""The layers of a network that a compression chooses for: matrix operators with stored weights."""
+"""Layers that a compression decides on: matrix operators with stored weights."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from perfmodel.workload.symbols import Dim, simplify
 
 
 class CompressibleLayer(NamedTuple):
-    """A matrix operator with weights of its own.
+    """A matrix operator with its own stored weights.
 
     Attributes
     ----------
     name
-        Name of the operator; of the first where several read the same weights.
+        Name of the operator; of the first one if several read the same weights.
     weight
-        Name of its weight tensor, or of each where it has several.
+        Name of the weight tensor, or names if there are several.
     input, output
-        Activations that it multiplies and makes; empty where it makes none.
+        Activations that it multiplies and writes; empty if there are none.
     kind
         Class of operator (``gemm``, ``conv``, ``depthwise``, ``moe``, ``recurrent``).
     block
         Name of its block.
     macs
-        Multiply-accumulates of one run with these weights, repetitions included.
+        Multiply-accumulates of one run with these weights, including repetitions.
     weight_elements
-        Stored weights, those of every repetition included; biases apart.
+        Stored weights including those of all repetitions, without biases.
     """
 
     name: str
@@ -40,29 +40,29 @@ class CompressibleLayer(NamedTuple):
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """Names of its weight tensors."""
+        """Names of the weight tensors."""
         return (self.weight,) if isinstance(self.weight, str) else self.weight
 
 
 def layers(graph: Graph) -> tuple[CompressibleLayer, ...]:
-    """Return the matrix operators with stored weights, in the order in which they run.
+    """Return the matrix operators with stored weights, in order of execution.
 
-    Weights that several operators read (tied ones, those of several phases) are one layer.
+    Weights that several operators read (tied, or shared between phases) form one layer.
     """
-    found: dict[tuple[str, ...], CompressibleLayer] = {}
+    by_weights: dict[tuple[str, ...], CompressibleLayer] = {}
     for block, operator in graph.walk():
         names = stored_operands(graph, operator)
         if not names:
             continue
         macs = simplify(block.count * operator.macs)
-        if names in found:
-            first = found[names]
-            found[names] = first._replace(macs=simplify(first.macs + macs))
+        if names in by_weights:
+            first = by_weights[names]
+            by_weights[names] = first._replace(macs=simplify(first.macs + macs))
             continue
         elements: Dim = 0
         for name in names:
             elements = elements + block.stored * graph.tensors[name].elements
-        found[names] = CompressibleLayer(
+        by_weights[names] = CompressibleLayer(
             operator.name,
             names[0] if len(names) == 1 else names,
             input_of(graph, operator),
@@ -72,27 +72,23 @@ def layers(graph: Graph) -> tuple[CompressibleLayer, ...]:
             macs,
             simplify(elements),
         )
-    return tuple(found.values())
+    return tuple(by_weights.values())
 
 
 def stored_operands(graph: Graph, operator: Operator) -> tuple[str, ...]:
-    """Return the stored weights that an operator multiplies by."""
-    names = dict.fromkeys(
-        o.tensor for nest in operator.nests for o in nest.operands if o.role != "output"
-    )
+    """Return the stored weights by which an operator multiplies."""
+    names = dict.fromkeys(o.tensor for nest in operator.nests for o in nest.multiplied)
     return tuple(n for n in names if n in graph.tensors and graph.tensors[n].role == "weight")
 
 
 def factors_of(operator: Operator) -> tuple[str, str]:
-    """Return the names of the input and of the second factor of an operator's first nest."""
-    factors = [o for o in operator.nests[0].operands if o.role != "output"]
-    if len(factors) == 2 and factors[0].role == "weight" and factors[1].role == "input":
-        factors = factors[::-1]
-    return factors[0].tensor, factors[-1].tensor
+    """Return the names of the input and of the second factor in an operator's first nest."""
+    first, second = operator.nests[0].factors
+    return first.tensor, second.tensor
 
 
 def input_of(graph: Graph, operator: Operator) -> str:
-    """Return the activation that a matrix operator multiplies; empty where there is none."""
+    """Return the activation that a matrix operator multiplies; empty if there is none."""
     for name in (*factors_of(operator), *operator.reads):
         if name in graph.tensors and graph.tensors[name].role == "activation":
             return name
@@ -100,5 +96,5 @@ def input_of(graph: Graph, operator: Operator) -> str:
 
 
 def output_of(graph: Graph, operator: Operator) -> str:
-    """Return the first activation that an operator writes; empty where there is none."""
+    """Return the first activation that an operator writes; empty if there is none."""
     return next((n for n in operator.writes if graph.tensors[n].role == "activation"), "")

@@ -1,4 +1,4 @@
-"""What every kind of operator says of the axes of a graph."""
+"""Table of the axis relations by kind of operator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from perfmodel.workload.rewrite import relations_moves as moves
 from perfmodel.workload.rewrite import relations_products as products
 from perfmodel.workload.rewrite.relations import Handler, Relations
 
-#: Kind of operator -> what relates its axes; all others are frozen.
+#: Kind of operator -> function that relates its axes; those of all other kinds are frozen.
 HANDLERS: Mapping[str, Handler] = {
     **dict.fromkeys(("elementwise", "norm", "softmax", "quantise"), moves.elementwise),
     **dict.fromkeys(("conv", "depthwise"), products.convolution),
@@ -27,5 +27,5 @@ HANDLERS: Mapping[str, Handler] = {
 
 
 def relations(graph: Graph) -> Relations:
-    """Return what a graph's operators say of its axes."""
+    """Return the axis relations of a graph's operators."""
     return Relations(graph, HANDLERS)

@@ -1,4 +1,4 @@
-"""Which axes an operator makes the same, operator by operator."""
+"""Relations between the axes of a graph, collected operator by operator."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from perfmodel.workload.graph import Graph, Operator, Tensor
-from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.rewrite.axes import Axes, Key
 from perfmodel.workload.symbols import Dim, Poly, evaluate
 from perfmodel.workload.unroll import carried
 
-#: What an operator of one kind says of the axes that it touches.
+#: Function that relates the axes of an operator of one kind.
 Handler: TypeAlias = Callable[["Relations", Operator], None]
 
 _PRIMES = (13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
 
 
 class Relations:
-    """The axes of a graph's tensors and nests, and everything that its operators say of them.
+    """Axes of a graph's tensors and nests, with all constraints from its operators.
 
     Attributes
     ----------
     axes
-        What is known.
+        The axes and the constraints on them.
     channels
-        Axes whose extent is a width of stored weights, in order, with the operator that makes them
-        (empty for one that only reads them).
+        Axes whose extent is a width of stored weights, in order, with the operator that computes
+        them (empty for an axis that is only read).
     heads
-        Axes that batch a product of two activations.
+        Axes that form the batch of a product of two activations.
     """
 
     def __init__(self, graph: Graph, handlers: Mapping[str, Handler]) -> None:
@@ -61,7 +60,7 @@ class Relations:
         if graph.not_priced:
             self._unpriced()
 
-    # what handlers use
+    # Helpers of the handlers.
 
     def declare(self, key: Key, dim: Dim) -> None:
         """Declare an axis of a tensor or a dimension of a nest."""
@@ -87,7 +86,7 @@ class Relations:
                 self.axes.freeze_axes(self.keys(name), reason)
 
     def same_tensors(self, left: str, right: str) -> None:
-        """Make the axes of two tensors of one shape the same."""
+        """Unify the axes of two tensors of one shape."""
         if self.sizes(left) == self.sizes(right):
             for a, b in zip(self.keys(left), self.keys(right), strict=True):
                 self.axes.same_axes(a, b)
@@ -95,18 +94,18 @@ class Relations:
             self.freeze((left, right), "shapes differ")
 
     def channel(self, key: Key, operator: str = "") -> None:
-        """Mark an axis as a width of stored weights, and who makes it."""
+        """Mark an axis as a width of stored weights, computed by an operator."""
         if operator or key not in self.channels:
             self.channels[key] = operator or self.channels.get(key, "")
 
-    def widths(self, operator: Operator, made: Key, *read: Key) -> None:
-        """Mark axes as widths of stored weights, and one of them as what an operator makes."""
+    def widths(self, operator: Operator, output: Key, *read: Key) -> None:
+        """Mark axes as widths of stored weights, with `output` as the operator's result."""
         for key in read:
             self.channel(key)
-        self.channel(made, operator.name)
+        self.channel(output, operator.name)
 
     def give_up(self, operator: Operator, reason: str) -> None:
-        """Freeze everything that an operator touches."""
+        """Freeze all axes that an operator touches."""
         self.freeze([a.tensor for a in operator.accesses], reason)
         for i, nest in enumerate(operator.nests):
             self.axes.freeze_axes([(nest_name(operator, i), d) for d, _ in nest.dims], reason)
@@ -116,11 +115,11 @@ class Relations:
         return self.graph.tensors[name]
 
     def activations(self, names: Sequence[str]) -> list[str]:
-        """Return those of some tensors that are activations."""
+        """Return the names of activations among some tensors."""
         return [n for n in names if self.graph.tensors[n].role == "activation"]
 
     def trailing(self, read: str, written: str) -> None:
-        """Make the axes of an input those of the output that it is broadcast to."""
+        """Unify the axes of an input with those of the output to which it broadcasts."""
         a, b = self.keys(read), self.keys(written)
         for left, right in zip(a[::-1], b[::-1], strict=False):
             if self.size(left) == self.size(right):
@@ -131,7 +130,7 @@ class Relations:
             self.axes.freeze_axes([left], "spread over another shape")
 
     def vectors(self, operator: Operator, written: str, axis: int) -> None:
-        """Make the last axis of biases and scales an axis of the output."""
+        """Unify the last axis of biases and scales with an axis of the output."""
         factors = {o.tensor for nest in operator.nests for o in nest.operands}
         target = self.keys(written)[axis]
         for name in operator.reads:
@@ -145,7 +144,7 @@ class Relations:
                 self.trailing(name, written)
 
     def alike(self, left: str, right: str) -> list[int]:
-        """Make the axes of equal extents in two tensors the same; return those of others."""
+        """Unify axes of equal extents in two tensors; return the positions of the others."""
         pairs = list(zip(self.keys(left), self.keys(right), strict=False))
         for a, b in pairs:
             if self.size(a) == self.size(b):
@@ -153,7 +152,7 @@ class Relations:
         return [i for i, (a, b) in enumerate(pairs) if self.size(a) != self.size(b)]
 
     def aligned(self, left: Sequence[Key], right: Sequence[Key]) -> None:
-        """Relate axes of a batch, the last ones to each other; those of one are spread."""
+        """Unify the trailing axes of two batches; an axis of extent 1 broadcasts."""
         for a, b in zip(left[::-1], right[::-1], strict=False):
             if self.size(a) == self.size(b):
                 self.axes.same_axes(a, b)
@@ -161,33 +160,33 @@ class Relations:
                 self.axes.freeze_axes([a, b], "batch of a product")
 
     def _unpriced(self) -> None:
-        """Freeze what reaches operators that nothing is known of."""
-        made = {n for _, op in self.graph.walk() for n in op.writes}
+        """Freeze the axes of tensors at operators without a price."""
+        written = {n for _, op in self.graph.walk() for n in op.writes}
         read = {n for _, op in self.graph.walk() for n in op.reads}
-        loose = self.activations(sorted((made ^ read) - {*self.graph.inputs}))
+        loose = self.activations(sorted((written ^ read) - {*self.graph.inputs}))
         self.freeze(loose, "an operator without a price")
 
-    # views, known whole
+    # Views.
 
     def view(self, operator: Operator) -> None:
-        """Relate a view and its source, once all views of a part are known."""
+        """Relate a view to its source, or all partial views of a source at once."""
         if not operator.reads or not operator.writes:
             self.freeze(operator.reads, "an operator without a price")
             return
         source = operator.reads[0]
         for name in operator.writes:
-            whole, part = self.sizes(source), self.sizes(name)
-            if math.prod(whole) == math.prod(part):
+            sizes, part = self.sizes(source), self.sizes(name)
+            if math.prod(sizes) == math.prod(part):
                 self.axes.reshape(self.keys(source), self.keys(name))
             elif source not in self._done:
                 self._done.add(source)
                 self.split(source, self._views[source])
 
     def split(self, source: str, parts: Sequence[str]) -> None:
-        """Relate a tensor and its parts along one axis; freeze them where they are not all."""
-        whole = self.sizes(source)
+        """Relate a tensor to its parts along one axis; freeze them if they do not cover it."""
+        extents = self.sizes(source)
         each = [self.sizes(name) for name in parts]
-        axis = joined_along(whole, each)
+        axis = joined_along(extents, each)
         if axis is not None:
             for name in parts:
                 for i, key in enumerate(self.keys(name)):
@@ -197,35 +196,35 @@ class Relations:
             self.axes.same(self.axes.structures[source, axis], joined)
             return
         for name, sizes in zip(parts, each, strict=True):
-            if len(sizes) != len(whole):
+            if len(sizes) != len(extents):
                 self.freeze((name, source), "a part of an axis")
                 continue
             for i in self.alike(source, name):
                 self.axes.freeze_axes([(name, i), (source, i)], "a part of an axis")
 
 
-def joined_along(whole: Sequence[float], parts: Sequence[list[float]]) -> int | None:
-    """Return the axis along which parts make up a whole; ``None`` where they do not."""
-    for axis, extent in enumerate(whole):
+def joined_along(extents: Sequence[float], parts: Sequence[list[float]]) -> int | None:
+    """Return the axis along which parts form the whole, or ``None`` if there is none."""
+    for axis, extent in enumerate(extents):
         if (
-            all(len(p) == len(whole) for p in parts)
+            all(len(p) == len(extents) for p in parts)
             and sum(p[axis] for p in parts) == extent
-            and all([*p[:axis], extent, *p[axis + 1 :]] == list(whole) for p in parts)
+            and all([*p[:axis], extent, *p[axis + 1 :]] == list(extents) for p in parts)
         ):
             return axis
     return None
 
 
 def nest_name(operator: Operator, index: int) -> str:
-    """Return the name under which the dimensions of an operator's nest are kept."""
+    """Return the name under which the dimensions of an operator's nest are stored."""
     return f"{operator.name}#{index}"
 
 
 def probe(graph: Graph) -> dict[str, float]:
-    """Return numbers for the free dimensions that no two extents share by chance.
+    """Return numbers for the free dimensions under which extents do not coincide by chance.
 
-    Where a free dimension is an extent by itself (batch, tokens, pixels) it is multiplied by a
-    prime; what scales extents (a width multiplier) keeps its default.
+    A free dimension that is itself an extent (batch, tokens, pixels) is multiplied by a prime; one
+    that scales extents (a width multiplier) has its default.
     """
     bare: dict[str, None] = {}
     for tensor in graph.tensors.values():
@@ -241,27 +240,30 @@ def probe(graph: Graph) -> dict[str, float]:
 
 
 def _parts_of(graph: Graph) -> dict[str, list[str]]:
-    """Return source -> its views that are a part of it."""
-    found: dict[str, list[str]] = {}
+    """Return source -> its partial views."""
+    parts: dict[str, list[str]] = {}
     for _, operator in graph.walk():
         if operator.kind == "view" and operator.reads:
             source = operator.reads[0]
             for name in operator.writes:
                 if graph.tensors[name].elements != graph.tensors[source].elements:
-                    found.setdefault(source, []).append(name)
-    return found
+                    parts.setdefault(source, []).append(name)
+    return parts
 
 
 def attributes_of(operator: Operator) -> dict[str, Any]:
-    """Return what an operator says of itself."""
+    """Return an operator's attributes as a dictionary."""
     return dict(operator.attributes)
 
 
+def relation_of(operator: Operator) -> str:
+    """Return the axis relation in the registry for an operator that a file names."""
+    from perfmodel.workload.importers.onnx import domains
+
+    attributes = attributes_of(operator)
+    return domains.relation_of(str(attributes.get("op") or attributes.get("function", "")))
+
+
 def _unknown(r: Relations, operator: Operator) -> None:
-    """Freeze everything that an operator touches."""
+    """Freeze all axes of an operator of unknown kind."""
     r.give_up(operator, f"unknown operator '{operator.kind}'")
-
-
-def output_operand(nest: LoopNest) -> str:
-    """Return the tensor that a nest writes."""
-    return next(o.tensor for o in nest.operands if o.role == "output")

@@ -1,4 +1,4 @@
-"""Which axes operators make the same that multiply nothing, and nests of any layout."""
+"""Axis relations of operators without products, and of nests in an arbitrary layout."""
 
 from __future__ import annotations
 
@@ -10,244 +10,276 @@ from perfmodel.workload.rewrite.relations import (
     attributes_of,
     joined_along,
     nest_name,
+    relation_of,
 )
 
 
-def generic(r: Relations, operator: Operator) -> None:
-    """Relate by the nests alone: an axis that one dimension indexes is that dimension."""
+def generic(relations: Relations, operator: Operator) -> None:
+    """Relate axes by the nests only: an axis indexed by one dimension is that dimension."""
+    axes = relations.axes
     seen: set[str] = set()
-    for i, nest in enumerate(operator.nests):
+    for index, nest in enumerate(operator.nests):
         for operand in nest.operands:
             name = operand.tensor
-            if name not in r.graph.tensors:
+            if name not in relations.graph.tensors:
                 continue
             seen.add(name)
-            keys = r.keys(name)
+            keys = relations.keys(name)
             if len(keys) != len(operand.axes):
-                r.freeze((name,), f"layout of '{operator.kind}'")
-                dims = [(nest_name(operator, i), d) for axis in operand.axes for d, _ in axis]
-                r.axes.freeze_axes(dims, f"layout of '{operator.kind}'")
+                relations.freeze((name,), f"layout of '{operator.kind}'")
+                dims = [
+                    (nest_name(operator, index), dim) for axis in operand.axes for dim, _ in axis
+                ]
+                axes.freeze_axes(dims, f"layout of '{operator.kind}'")
                 continue
             for key, axis in zip(keys, operand.axes, strict=True):
-                dims = [(nest_name(operator, i), d) for d, _ in axis]
-                if len(dims) == 1 and axis[0][1] == 1 and r.size(key) == r.size(dims[0]):
-                    r.axes.same_axes(key, dims[0])
-                    if r.tensor(name).role == "weight":
-                        r.channel(key)
+                dims = [(nest_name(operator, index), dim) for dim, _ in axis]
+                if (
+                    len(dims) == 1
+                    and axis[0][1] == 1
+                    and relations.size(key) == relations.size(dims[0])
+                ):
+                    axes.same_axes(key, dims[0])
+                    if relations.tensor(name).role == "weight":
+                        relations.channel(key)
                 else:
-                    r.axes.freeze_axes([key, *dims])
-    for name in r.activations(operator.writes)[:1]:
-        for access in operator.reads:
-            if access not in seen and r.tensor(access).role == "weight":
-                r.trailing(access, name)
-    rest = [a.tensor for a in operator.accesses if a.tensor not in seen]
-    for name in rest:
-        if r.tensor(name).role == "state":
+                    axes.freeze_axes([key, *dims])
+    for name in relations.activations(operator.writes)[:1]:
+        for vector in operator.reads:
+            if vector not in seen and relations.tensor(vector).role == "weight":
+                relations.trailing(vector, name)
+    others = [a.tensor for a in operator.accesses if a.tensor not in seen]
+    for name in others:
+        if relations.tensor(name).role == "state":
             source, _ = factors_of(operator)
-            _by_size(r, name, source)
-        elif r.tensor(name).role != "weight":
-            r.freeze((name,), f"layout of '{operator.kind}'")
+            _by_size(relations, name, source)
+        elif relations.tensor(name).role != "weight":
+            relations.freeze((name,), f"layout of '{operator.kind}'")
 
 
-def _by_size(r: Relations, name: str, other: str) -> None:
-    """Make the axes the same whose extents are found once in either tensor; freeze the others."""
-    mine, others = r.sizes(name), r.sizes(other)
-    for i, size in enumerate(mine):
+def _by_size(relations: Relations, name: str, other: str) -> None:
+    """Identify axes whose extent occurs once in each tensor; freeze the others."""
+    sizes, other_sizes = relations.sizes(name), relations.sizes(other)
+    for i, size in enumerate(sizes):
         if size == 1:
             continue
-        if mine.count(size) == 1 and others.count(size) == 1:
-            r.axes.same_axes((name, i), (other, others.index(size)))
+        if sizes.count(size) == 1 and other_sizes.count(size) == 1:
+            relations.axes.same_axes((name, i), (other, other_sizes.index(size)))
         else:
-            r.axes.freeze_axes([(name, i)], "layout of a copy")
+            relations.axes.freeze_axes([(name, i)], "layout of a copy")
 
 
-def elementwise(r: Relations, operator: Operator) -> None:
-    """Relate inputs to the output that they are broadcast to; vectors to its channels."""
-    written = r.activations(operator.writes)
+def elementwise(relations: Relations, operator: Operator) -> None:
+    """Relate inputs to the output to which they broadcast, and vectors to its channels."""
+    written = relations.activations(operator.writes)
     if not written:
         return
-    y = written[0]
+    output = written[0]
     for name in written[1:]:
-        if r.sizes(name) == r.sizes(y):
-            r.same_tensors(name, y)
-    function = str(attributes_of(operator).get("function", ""))
-    channel_axis = 1 if function in _BY_CHANNEL and len(r.keys(y)) > 1 else -1
+        if relations.sizes(name) == relations.sizes(output):
+            relations.same_tensors(name, output)
+    by_channel = relation_of(operator) == "by_channel"
+    channel_axis = 1 if by_channel and len(relations.keys(output)) > 1 else -1
     reads = [n for n in dict.fromkeys(operator.reads) if n not in operator.writes]
-    sources = r.activations(reads)
+    sources = relations.activations(reads)
     for name in reads:
-        vector = r.tensor(name).role == "weight" and r.tensor(name).tag == "vector"
-        if vector and (operator.kind == "norm" or function in _BY_CHANNEL) and r.keys(name):
-            *others, last = r.keys(name)
-            target = r.keys(y)[channel_axis]
-            if r.size(last) == r.size(target):
-                r.axes.same_axes(last, target)
+        vector = relations.tensor(name).role == "weight" and relations.tensor(name).tag == "vector"
+        if vector and (operator.kind == "norm" or by_channel) and relations.keys(name):
+            *others, last = relations.keys(name)
+            target = relations.keys(output)[channel_axis]
+            if relations.size(last) == relations.size(target):
+                relations.axes.same_axes(last, target)
             else:
                 others.append(last)
-            r.axes.freeze_axes(others, "scales of a vector")
-        elif len(sources) == 1 and name in sources and _gated(r, name, y):
+            relations.axes.freeze_axes(others, "scales of a vector")
+        elif len(sources) == 1 and name in sources and _gated(relations, name, output):
             continue
         else:
-            r.trailing(name, y)
+            relations.trailing(name, output)
 
 
-def _gated(r: Relations, x: str, y: str) -> bool:
-    """Relate an input whose last axis is several of the output's: gate and value side by side."""
-    a, b = r.sizes(x), r.sizes(y)
-    if not a or len(a) != len(b) or a[:-1] != b[:-1] or not b[-1]:
+def _gated(relations: Relations, source: str, output: str) -> bool:
+    """Relate an input whose last axis is 2 to 4 times the output's: gate and value in one."""
+    axes = relations.axes
+    source_sizes, output_sizes = relations.sizes(source), relations.sizes(output)
+    if (
+        not source_sizes
+        or len(source_sizes) != len(output_sizes)
+        or source_sizes[:-1] != output_sizes[:-1]
+        or not output_sizes[-1]
+    ):
         return False
-    times = a[-1] / b[-1]
+    times = source_sizes[-1] / output_sizes[-1]
     if times not in (2, 3, 4):
         return False
-    last = len(a) - 1
+    last = len(source_sizes) - 1
     for i in range(last):
-        r.axes.same_axes((x, i), (y, i))
-    r.axes.same(r.axes.structures[x, last], r.axes.structures[y, last] * int(times))
+        axes.same_axes((source, i), (output, i))
+    axes.same(
+        axes.structures[source, last],
+        axes.structures[output, last] * int(times),
+    )
     return True
 
 
-#: Normalisations whose vectors hold one number per channel of axis 1.
-_BY_CHANNEL = frozenset(
-    {"batch_norm", "group_norm", "GroupNormalization", "InstanceNormalization", "GroupNorm"}
-)
-
-
-def pool(r: Relations, operator: Operator) -> None:
-    """Relate a window or a reduction: every axis that keeps its extent."""
-    sources, written = r.activations(operator.reads), r.activations(operator.writes)
+def pool(relations: Relations, operator: Operator) -> None:
+    """Relate a window or a reduction: every axis whose extent is preserved."""
+    sources, written = relations.activations(operator.reads), relations.activations(operator.writes)
     if len(sources) != 1 or not written:
-        r.give_up(operator, "layout of a selection")
+        relations.give_up(operator, "layout of a selection")
         return
-    x = sources[0]
-    for y in written:
-        a, b = r.sizes(x), r.sizes(y)
-        if len(a) == len(b):
-            for i in r.alike(x, y):
-                r.axes.freeze_axes([(y, i), (x, i)] if b[i] != 1 else [(y, i)])
-        elif len(b) == 2 and len(a) > 3 and a[:2] == b:
-            r.axes.same_axes((x, 0), (y, 0))
-            r.axes.same_axes((x, 1), (y, 1))
+    source = sources[0]
+    for output in written:
+        source_sizes, output_sizes = relations.sizes(source), relations.sizes(output)
+        if len(source_sizes) == len(output_sizes):
+            for i in relations.alike(source, output):
+                relations.axes.freeze_axes(
+                    [(output, i), (source, i)] if output_sizes[i] != 1 else [(output, i)]
+                )
+        elif len(output_sizes) == 2 and len(source_sizes) > 3 and source_sizes[:2] == output_sizes:
+            relations.axes.same_axes((source, 0), (output, 0))
+            relations.axes.same_axes((source, 1), (output, 1))
         else:
-            _by_size(r, y, x)
+            _by_size(relations, output, source)
 
 
-def resize(r: Relations, operator: Operator) -> None:
-    """Relate a change of resolution: every axis that keeps its extent."""
-    written = r.activations(operator.writes)
-    sources = r.activations(operator.reads)
+def resize(relations: Relations, operator: Operator) -> None:
+    """Relate a change of resolution: every axis whose extent is preserved."""
+    written = relations.activations(operator.writes)
+    sources = relations.activations(operator.reads)
     if not written or not sources:
         return
-    y, (x, *others) = written[0], sources
-    for i in r.alike(x, y):
-        r.axes.freeze_axes([(x, i), (y, i)])
-    r.freeze(others, POSITION)
+    output, (source, *others) = written[0], sources
+    for i in relations.alike(source, output):
+        relations.axes.freeze_axes([(source, i), (output, i)])
+    relations.freeze(others, POSITION)
 
 
-def gather(r: Relations, operator: Operator) -> None:
-    """Relate rows of tables, or parts of an activation, to what is looked up."""
-    written = r.activations(operator.writes)
+def gather(relations: Relations, operator: Operator) -> None:
+    """Relate rows of tables, or parts of an activation, to the result of the lookup."""
+    written = relations.activations(operator.writes)
     if not written:
         return
-    y = written[0]
-    out = r.sizes(y)
+    output = written[0]
+    output_sizes = relations.sizes(output)
     for name in dict.fromkeys(operator.reads):
-        tensor, sizes = r.tensor(name), r.sizes(name)
+        tensor, sizes = relations.tensor(name), relations.sizes(name)
         table = tensor.role == "weight" and tensor.tag != "vector"
-        if sizes == out:
-            r.same_tensors(name, y)
+        if sizes == output_sizes:
+            relations.same_tensors(name, output)
             continue
         last = len(sizes) - 1
-        whole = table or (tensor.role == "activation" and not tensor.format and len(sizes) > 1)
-        if not whole and tensor.role == "activation":
-            r.alike(name, y)
+        full_rows = table or (tensor.role == "activation" and not tensor.format and len(sizes) > 1)
+        if not full_rows and tensor.role == "activation":
+            relations.alike(name, output)
             continue
         if not sizes:
             continue
-        for back, key in enumerate(reversed(r.keys(name))):
-            mine = len(out) - 1 - back
-            if back <= last and mine >= 0 and r.size(key) == out[mine] and (back == 0 or not table):
-                r.axes.same_axes(key, (y, mine))
+        for back, key in enumerate(reversed(relations.keys(name))):
+            position = len(output_sizes) - 1 - back
+            if (
+                back <= last
+                and position >= 0
+                and relations.size(key) == output_sizes[position]
+                and (back == 0 or not table)
+            ):
+                relations.axes.same_axes(key, (output, position))
                 if table and back == 0:
-                    r.widths(operator, (y, mine), key)
+                    relations.widths(operator, (output, position), key)
             else:
-                r.axes.freeze_axes([key], "rows of a table" if table else "a part of an axis")
+                relations.axes.freeze_axes(
+                    [key], "rows of a table" if table else "a part of an axis"
+                )
 
 
-def copy(r: Relations, operator: Operator) -> None:
-    """Relate a concatenation, a split, a transpose, or a part."""
+def copy(relations: Relations, operator: Operator) -> None:
+    """Relate a concatenation, split, transposition or slice."""
     written, sources = list(operator.writes), list(operator.reads)
     if not written or not sources:
-        r.freeze(written, "layout of a copy")
+        relations.freeze(written, "layout of a copy")
         return
-    y = written[0]
+    output = written[0]
     if len(written) > 1 and len(sources) > 1:
-        r.freeze([*written, *sources], "layout of a copy")
+        relations.freeze([*written, *sources], "layout of a copy")
     elif len(written) > 1:
-        r.split(sources[0], written)
+        relations.split(sources[0], written)
     elif len(sources) == 1:
-        _copy_one(r, operator, sources[0], y)
-    elif joined_along(r.sizes(y), list(map(r.sizes, sources))) is not None:
-        r.split(y, sources)
+        _copy_one(relations, operator, sources[0], output)
+    elif joined_along(relations.sizes(output), list(map(relations.sizes, sources))) is not None:
+        relations.split(output, sources)
     else:
         for name in sources:
-            _by_size(r, name, y)
+            _by_size(relations, name, output)
 
 
-def _copy_one(r: Relations, operator: Operator, x: str, y: str) -> None:
-    a, b = r.sizes(x), r.sizes(y)
-    op = str(attributes_of(operator).get("op", ""))
-    if op in {"DepthToSpace", "SpaceToDepth"} and len(a) == 4:
-        r.axes.same_axes((x, 0), (y, 0))
-        fine, coarse = (x, y) if op == "SpaceToDepth" else (y, x)
-        # The channels of the coarse image are those of the fine one times a block of pixels.
-        block = r.size((coarse, 1)) / r.size((fine, 1))
-        factor: Structure = ((r.axes.new(block, block),),)
-        r.axes.freeze(factor, "pixels of a block")
-        pixels = r.axes.times(factor, r.axes.structures[fine, 1])
-        r.axes.same(r.axes.structures[coarse, 1], pixels)
-        for name in (x, y):
-            r.axes.freeze_axes([(name, 2), (name, 3)])
+def _copy_one(relations: Relations, operator: Operator, source: str, output: str) -> None:
+    """Relate a copy of one tensor: an image in blocks, a transposition or a slice."""
+    axes = relations.axes
+    source_sizes, output_sizes = relations.sizes(source), relations.sizes(output)
+    relation = relation_of(operator)
+    if relation in {"to_space", "to_depth"} and len(source_sizes) == 4:
+        axes.same_axes((source, 0), (output, 0))
+        fine, coarse = (source, output) if relation == "to_depth" else (output, source)
+        # The channels of the coarse image are those of the fine one times the pixels of a block.
+        block = relations.size((coarse, 1)) / relations.size((fine, 1))
+        factor: Structure = ((axes.new(block, block),),)
+        axes.freeze(factor, "pixels of a block")
+        pixels = axes.times(factor, axes.structures[fine, 1])
+        axes.same(axes.structures[coarse, 1], pixels)
+        for name in (source, output):
+            axes.freeze_axes([(name, 2), (name, 3)])
         return
     order = attributes_of(operator).get("order", ())
-    if len(order) == len(a) == len(b) and [a[i] for i in order] == b:
-        for i, source in enumerate(order):
-            r.axes.same_axes((x, source), (y, i))
-    elif a == b:
-        r.same_tensors(x, y)
-    elif sorted(a) == sorted(b):
-        # Equal extents keep their order; where one of them is a width, nothing tells them apart.
-        for size in dict.fromkeys(a):
-            mine = [i for i, s in enumerate(a) if s == size]
-            for i, j in zip(mine, [i for i, s in enumerate(b) if s == size], strict=True):
-                if len(mine) == 1:
-                    r.axes.same_axes((x, i), (y, j))
+    if (
+        len(order) == len(source_sizes) == len(output_sizes)
+        and [source_sizes[i] for i in order] == output_sizes
+    ):
+        for i, origin in enumerate(order):
+            axes.same_axes((source, origin), (output, i))
+    elif source_sizes == output_sizes:
+        relations.same_tensors(source, output)
+    elif sorted(source_sizes) == sorted(output_sizes):
+        # Equal extents keep their order; if one of them is a width, they are ambiguous.
+        for size in dict.fromkeys(source_sizes):
+            positions = [i for i, s in enumerate(source_sizes) if s == size]
+            targets = [i for i, s in enumerate(output_sizes) if s == size]
+            for i, j in zip(positions, targets, strict=True):
+                if len(positions) == 1:
+                    axes.same_axes((source, i), (output, j))
                 else:
-                    r.axes.freeze_axes([(x, i), (y, j)], "an ambiguous transpose")
-    elif len(a) == len(b):
-        r.split(x, [y])
+                    axes.freeze_axes([(source, i), (output, j)], "an ambiguous transpose")
+    elif len(source_sizes) == len(output_sizes):
+        relations.split(source, [output])
     else:
-        _by_size(r, y, x)
-        lost = [i for i, size in enumerate(a) if b.count(size) != 1 or a.count(size) != 1]
-        r.axes.freeze_axes([(x, i) for i in lost if a[i] != 1])
+        _by_size(relations, output, source)
+        lost = [
+            i
+            for i, size in enumerate(source_sizes)
+            if output_sizes.count(size) != 1 or source_sizes.count(size) != 1
+        ]
+        axes.freeze_axes([(source, i) for i in lost if source_sizes[i] != 1])
 
 
-def scan(r: Relations, operator: Operator) -> None:
+def scan(relations: Relations, operator: Operator) -> None:
     """Relate a selective scan: channels of input, output, state, A and D."""
-    x, y = operator.reads[0], r.activations(operator.writes)[0]
-    r.same_tensors(x, y)
-    last = len(r.keys(x)) - 1
-    channels = r.size((x, last))
+    source, output = operator.reads[0], relations.activations(operator.writes)[0]
+    relations.same_tensors(source, output)
+    last = len(relations.keys(source)) - 1
+    channels = relations.size((source, last))
     for name in dict.fromkeys(a.tensor for a in operator.accesses):
-        if name in (x, y):
+        if name in (source, output):
             continue
-        tensor, sizes = r.tensor(name), r.sizes(name)
-        if tensor.role == "activation" and sizes == r.sizes(x):
-            r.same_tensors(name, x)
+        tensor, sizes = relations.tensor(name), relations.sizes(name)
+        if tensor.role == "activation" and sizes == relations.sizes(source):
+            relations.same_tensors(name, source)
         elif tensor.role in {"weight", "state"}:
             at = {"weight": 0, "state": 1}[tensor.role]
             if len(sizes) > at and sizes[at] == channels:
-                r.axes.same_axes((name, at), (x, last))
-                r.axes.freeze_axes([k for k in r.keys(name) if k[1] != at], "state of a scan")
+                relations.axes.same_axes((name, at), (source, last))
+                relations.axes.freeze_axes(
+                    [k for k in relations.keys(name) if k[1] != at], "state of a scan"
+                )
             else:
-                r.freeze((name,), "state of a scan")
+                relations.freeze((name,), "state of a scan")
         else:
-            r.freeze((name,), "projections of a scan")
+            relations.freeze((name,), "projections of a scan")

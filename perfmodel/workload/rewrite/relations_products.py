@@ -1,4 +1,11 @@
-"""Which axes matrix operators make the same."""
+"""Axis relations of matrix operators.
+
+Each function relates the axes of one kind of operator: those of its tensors (the source, the
+weights or other factor, and the output) among each other and with the dimensions of its loop nest,
+named in the nest by ``b`` (batch), ``g`` (groups), ``m`` (rows), ``n`` (columns or output
+channels), ``k`` (contracted) and ``c`` (input channels). A layout that the relations do not cover
+is frozen, with the reason: its extents stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -11,300 +18,336 @@ from perfmodel.workload.rewrite.relations import (
     Relations,
     attributes_of,
     nest_name,
-    output_operand,
+    relation_of,
 )
 from perfmodel.workload.rewrite.relations_moves import generic
 
-#: ONNX operators whose weights stand as ``(k, n)``; other layers keep ``(n, k)``.
-_UNTURNED = frozenset(
-    {
-        "MatMul",
-        "MatMulInteger",
-        "QLinearMatMul",
-        "FusedMatMul",
-        "MatMulIntegerToFloat",
-        "DynamicQuantizeMatMul",
-        "Attention",
-        "QAttention",
-    }
-)
 
-
-def convolution(r: Relations, operator: Operator) -> None:
-    """Relate a convolution: channels of one group times groups."""
-    said = attributes_of(operator)
-    x, w = factors_of(operator)
-    y = output_operand(operator.nests[0])
-    known = r.graph.tensors
-    if any(n not in known or len(known[n].shape) < 3 for n in (x, w, y)) or "groups" not in said:
-        generic(r, operator)
+def convolution(relations: Relations, operator: Operator) -> None:
+    """Relate a convolution: channels are the channels of one group times the groups."""
+    attributes = attributes_of(operator)
+    source, weights = factors_of(operator)
+    output = operator.nests[0].output.tensor
+    tensors = relations.graph.tensors
+    if (
+        any(
+            name not in tensors or len(tensors[name].shape) < 3
+            for name in (source, weights, output)
+        )
+        or "groups" not in attributes
+    ):
+        generic(relations, operator)
         return
-    axes = r.axes
-    head = nest_name(operator, 0)
-    names = [dim for dim, _ in operator.nests[0].dims]
-    transposed = bool(said.get("transposed"))
-    axes.same(axes.structures[x, 1], axes.product([(head, "g"), (head, "c")]))
-    axes.same(axes.structures[y, 1], axes.product([(head, "g"), (head, "n")]))
+    axes = relations.axes
+    loops = nest_name(operator, 0)
+    loop_dims = [dim for dim, _ in operator.nests[0].dims]
+    transposed = bool(attributes.get("transposed"))
+    axes.same(axes.structures[source, 1], axes.product([(loops, "g"), (loops, "c")]))
+    axes.same(axes.structures[output, 1], axes.product([(loops, "g"), (loops, "n")]))
     if operator.kind == "depthwise":
-        axes.freeze_axes([(head, "n")], "depthwise multiplier")
+        axes.freeze_axes([(loops, "n")], "depthwise multiplier")
     else:
-        axes.freeze_axes([(head, "g")], "groups of a convolution")
-    first, second = ((x, 1), (head, "n")) if transposed else ((y, 1), (head, "c"))
-    axes.same_axes((w, 0), first)
-    axes.same_axes((w, 1), second)
-    axes.same_axes((head, "b"), (x, 0), (y, 0))
-    axes.freeze_axes([(head, "b")])
-    over = x if transposed else y
-    for i, dim in enumerate(n for n in names if n.startswith("o")):
-        axes.same_axes((head, dim), (over, 2 + i))
-    for name in (x, w, y):
-        axes.freeze_axes(r.keys(name)[2:])
-    r.vectors(operator, y, 1)
-    for name in r.activations(operator.reads):
-        if name != x and r.sizes(name) == r.sizes(y):
-            r.same_tensors(name, y)
-        elif name not in (x, w):
-            r.freeze((name,), "layout of a convolution")
-    r.widths(operator, (y, 1), (x, 1), (w, 0), (w, 1))
+        axes.freeze_axes([(loops, "g")], "groups of a convolution")
+    output_channels, input_channels = (
+        ((source, 1), (loops, "n")) if transposed else ((output, 1), (loops, "c"))
+    )
+    axes.same_axes((weights, 0), output_channels)
+    axes.same_axes((weights, 1), input_channels)
+    axes.same_axes((loops, "b"), (source, 0), (output, 0))
+    axes.freeze_axes([(loops, "b")])
+    windowed = source if transposed else output
+    for i, dim in enumerate(name for name in loop_dims if name.startswith("o")):
+        axes.same_axes((loops, dim), (windowed, 2 + i))
+    for name in (source, weights, output):
+        axes.freeze_axes(relations.keys(name)[2:])
+    relations.vectors(operator, output, 1)
+    for name in relations.activations(operator.reads):
+        if name != source and relations.sizes(name) == relations.sizes(output):
+            relations.same_tensors(name, output)
+        elif name not in (source, weights):
+            relations.freeze((name,), "layout of a convolution")
+    relations.widths(operator, (output, 1), (source, 1), (weights, 0), (weights, 1))
 
 
-def matrices(r: Relations, operator: Operator) -> None:
-    """Relate a product ``(..., m, k) x (..., k, n)``, of an activation and weights or of two."""
+def matrices(relations: Relations, operator: Operator) -> None:
+    """Relate a product ``(..., m, k) x (..., k, n)`` of an activation with weights or another."""
     nest = operator.nests[0] if operator.nests else None
     if nest is None or [d for d, _ in nest.dims] != ["b", "m", "n", "k"] or len(operator.nests) > 1:
-        generic(r, operator)
+        generic(relations, operator)
         return
-    x, w = factors_of(operator)
-    y = output_operand(nest)
-    stored = r.tensor(w).role == "weight"
-    head = nest_name(operator, 0)
-    m, n, k = (r.size((head, d)) for d in "mnk")
-    at_x = _axis(r, x, k)
-    at_y = _axis(r, y, n)
-    sides = _sides(r, operator, w, n, k, stored=stored)
-    if at_x is None or at_y is None or sides is None:
-        r.give_up(operator, "layout of a product")
+    source, factor = factors_of(operator)
+    output = nest.output.tensor
+    has_weights = relations.tensor(factor).role == "weight"
+    loops = nest_name(operator, 0)
+    rows, columns, inner = (relations.size((loops, d)) for d in "mnk")
+    contracted = _axis(relations, source, inner)
+    column = _axis(relations, output, columns)
+    factor_axes = _sides(relations, operator, factor, columns, inner, has_weights=has_weights)
+    if contracted is None or column is None or factor_axes is None:
+        relations.give_up(operator, "layout of a product")
         return
-    axes = r.axes
-    axes.same_axes((head, "k"), (x, at_x))
-    axes.same_axes((head, "n"), (y, at_y))
-    side_n, side_k = sides
-    if side_n is not None:
-        axes.same_axes((head, "n"), (w, side_n))
-    if side_k is not None:
-        axes.same_axes((head, "k"), (w, side_k))
-    if stored:
-        _stored_rows(r, operator, x, y, (at_x, at_y))
-        sides_read = [(w, i) for i in (side_n, side_k) if i is not None]
-        r.widths(operator, (y, at_y), (x, at_x), *sides_read)
+    axes = relations.axes
+    axes.same_axes((loops, "k"), (source, contracted))
+    axes.same_axes((loops, "n"), (output, column))
+    factor_column, factor_inner = factor_axes
+    if factor_column is not None:
+        axes.same_axes((loops, "n"), (factor, factor_column))
+    if factor_inner is not None:
+        axes.same_axes((loops, "k"), (factor, factor_inner))
+    if has_weights:
+        _stored_rows(relations, operator, source, output, (contracted, column))
+        read = [(factor, i) for i in (factor_column, factor_inner) if i is not None]
+        relations.widths(operator, (output, column), (source, contracted), *read)
     else:
-        axes.freeze_axes([(head, "k")], "contracted between two activations")
-        _batched(r, operator, (x, at_x), (w, {side_n, side_k}), (y, at_y), m)
-    r.vectors(operator, y, at_y)
+        axes.freeze_axes([(loops, "k")], "contracted between two activations")
+        _batched(
+            relations,
+            operator,
+            (source, contracted),
+            (factor, {factor_column, factor_inner}),
+            (output, column),
+            rows,
+        )
+    relations.vectors(operator, output, column)
 
 
-def _axis(r: Relations, name: str, size: float) -> int | None:
-    """Return the axis of a product's operand: the last, or the one before."""
-    sizes = r.sizes(name)
+def _axis(relations: Relations, name: str, size: float) -> int | None:
+    """Return which of the last two axes of a product's operand has an extent."""
+    sizes = relations.sizes(name)
     return next((axis for axis in reversed(range(len(sizes))[-2:]) if sizes[axis] == size), None)
 
 
 def _sides(
-    r: Relations, operator: Operator, w: str, n: float, k: float, *, stored: bool
+    relations: Relations,
+    operator: Operator,
+    factor: str,
+    columns: float,
+    inner: float,
+    *,
+    has_weights: bool,
 ) -> tuple[int | None, int | None] | None:
-    """Return the axes of the second factor that are n and k."""
-    sizes = r.sizes(w)
+    """Return the axes of the second factor that are the columns and the contracted dimension.
+
+    A vector has one of the two. Stored weights may be transposed, as ``(n, k)``.
+    """
+    sizes = relations.sizes(factor)
     last = len(sizes) - 1
     if last < 0:
         return None
     if last == 0:
-        if sizes[0] not in (n, k):
+        if sizes[0] not in (columns, inner):
             return None
-        return (0, None) if sizes[0] == n and n != 1 else (None, 0)
-    turned = stored and str(attributes_of(operator).get("op", "")) not in _UNTURNED
+        return (0, None) if sizes[0] == columns and columns != 1 else (None, 0)
+    turned = has_weights and relation_of(operator) != "untransposed"
     orders = [(last, last - 1), (last - 1, last)]
-    for at_n, at_k in reversed(orders) if turned else orders:
-        if sizes[at_n] == n and sizes[at_k] == k:
-            return at_n, at_k
+    for column, contracted in reversed(orders) if turned else orders:
+        if sizes[column] == columns and sizes[contracted] == inner:
+            return column, contracted
     return None
 
 
-def _stored_rows(r: Relations, operator: Operator, x: str, y: str, at: tuple[int, int]) -> None:
+def _stored_rows(
+    relations: Relations,
+    operator: Operator,
+    source: str,
+    output: str,
+    product_axes: tuple[int, int],
+) -> None:
     """Relate the rows of a product with weights: all other axes, in order."""
-    axes, head = r.axes, nest_name(operator, 0)
-    rows: list[Key] = [(head, "b"), (head, "m")]
-    left = [key for key in r.keys(x) if key[1] != at[0]]
-    right = [key for key in r.keys(y) if key[1] != at[1]]
-    if list(map(r.size, left)) == list(map(r.size, right)):
-        for a, b in zip(left, right, strict=True):
-            axes.same_axes(a, b)
+    axes, loops = relations.axes, nest_name(operator, 0)
+    rows: list[Key] = [(loops, "b"), (loops, "m")]
+    source_rows = [key for key in relations.keys(source) if key[1] != product_axes[0]]
+    output_rows = [key for key in relations.keys(output) if key[1] != product_axes[1]]
+    if list(map(relations.size, source_rows)) == list(map(relations.size, output_rows)):
+        for source_row, output_row in zip(source_rows, output_rows, strict=True):
+            axes.same_axes(source_row, output_row)
     else:
-        axes.same(axes.product(left), axes.product(right), "rows of a product")
-    axes.same(axes.product(rows), axes.product(right), "rows of a product")
+        axes.same(axes.product(source_rows), axes.product(output_rows), "rows of a product")
+    axes.same(axes.product(rows), axes.product(output_rows), "rows of a product")
 
 
 def _batched(
-    r: Relations,
+    relations: Relations,
     operator: Operator,
-    a: tuple[str, int],
-    b: tuple[str, set[int | None]],
-    out: tuple[str, int],
-    m: float,
+    left: tuple[str, int],
+    right: tuple[str, set[int | None]],
+    result: tuple[str, int],
+    row_count: float,
 ) -> None:
-    """Relate rows and batch of a product of two activations."""
-    axes, head = r.axes, nest_name(operator, 0)
-    (x, at_x), (w, sides), (y, at_y) = a, b, out
-    rows = [key for key in r.keys(y) if key[1] != at_y]
-    lead: list[Key] = []
-    if rows and r.size(rows[-1]) == m:
-        axes.same_axes(rows[-1], (head, "m"))
-        lead = rows[:-1]
-        axes.same(axes.product([(head, "b")]), axes.product(lead), "batch of a product")
+    """Relate the rows and the batch of a product of two activations."""
+    axes, loops = relations.axes, nest_name(operator, 0)
+    (source, contracted), (factor, factor_axes), (output, column) = left, right, result
+    rows = [key for key in relations.keys(output) if key[1] != column]
+    batch: list[Key] = []
+    if rows and relations.size(rows[-1]) == row_count:
+        axes.same_axes(rows[-1], (loops, "m"))
+        batch = rows[:-1]
+        axes.same(axes.product([(loops, "b")]), axes.product(batch), "batch of a product")
     else:
-        axes.same(axes.product([(head, "b"), (head, "m")]), axes.product(rows), "rows of a product")
-    r.aligned([key for key in r.keys(x) if key[1] != at_x], rows)
-    r.aligned([key for key in r.keys(w) if key[1] not in sides], lead)
-    r.heads += lead[1:]
+        axes.same(
+            axes.product([(loops, "b"), (loops, "m")]), axes.product(rows), "rows of a product"
+        )
+    relations.aligned([key for key in relations.keys(source) if key[1] != contracted], rows)
+    relations.aligned([key for key in relations.keys(factor) if key[1] not in factor_axes], batch)
+    relations.heads += batch[1:]
 
 
-def experts(r: Relations, operator: Operator) -> None:
-    """Relate the grouped product of a mixture of experts: widths, not the experts."""
-    x, w = factors_of(operator)
-    y = output_operand(operator.nests[0])
-    if len(operator.nests) > 1 or len(r.keys(w)) != 3:
-        r.give_up(operator, "layout of experts")
+def experts(relations: Relations, operator: Operator) -> None:
+    """Relate the grouped product of a mixture of experts: widths, but not the experts."""
+    source, weights = factors_of(operator)
+    output = operator.nests[0].output.tensor
+    if len(operator.nests) > 1 or len(relations.keys(weights)) != 3:
+        relations.give_up(operator, "layout of experts")
         return
-    axes, head = r.axes, nest_name(operator, 0)
-    last_x, last_y = len(r.keys(x)) - 1, len(r.keys(y)) - 1
-    axes.same_axes((head, "k"), (x, last_x), (w, 1))
-    axes.same_axes((head, "n"), (w, 2), (y, last_y))
-    axes.freeze_axes([(w, 0)], "experts")
-    axes.same(axes.product([(head, "b"), (head, "m")]), axes.product(r.keys(y)[:-1]))
-    axes.freeze_axes([(head, "m"), (head, "b")])
-    if r.size((x, 0)) == r.size((y, 0)):
-        axes.same_axes((x, 0), (y, 0))
-    r.widths(operator, (y, last_y), (x, last_x), (w, 1), (w, 2))
+    axes, loops = relations.axes, nest_name(operator, 0)
+    source_width, output_width = len(relations.keys(source)) - 1, len(relations.keys(output)) - 1
+    axes.same_axes((loops, "k"), (source, source_width), (weights, 1))
+    axes.same_axes((loops, "n"), (weights, 2), (output, output_width))
+    axes.freeze_axes([(weights, 0)], "experts")
+    axes.same(axes.product([(loops, "b"), (loops, "m")]), axes.product(relations.keys(output)[:-1]))
+    axes.freeze_axes([(loops, "m"), (loops, "b")])
+    if relations.size((source, 0)) == relations.size((output, 0)):
+        axes.same_axes((source, 0), (output, 0))
+    relations.widths(
+        operator, (output, output_width), (source, source_width), (weights, 1), (weights, 2)
+    )
 
 
-def attention(r: Relations, operator: Operator) -> None:
-    """Relate heads: each KV head with the query heads that share it; their sizes stay.
+def attention(relations: Relations, operator: Operator) -> None:
+    """Relate heads, each KV head with the query heads that share it; head sizes do not change.
 
-    Queries, keys, values, cache and result may stand in any layout whose extents are products of
-    the dimensions of the two nests.
+    Queries, keys, values, cache and result may have any layout whose extents are products of the
+    dimensions of the two nests.
     """
     nests = operator.nests
-    if len(nests) != 2 or not {"b", "g", "h", "q", "s", "d"} <= {d for d, _ in nests[0].dims}:
-        r.give_up(operator, "attention layout")
+    if len(nests) != 2 or not {"b", "g", "h", "q", "s", "d"} <= {dim for dim, _ in nests[0].dims}:
+        relations.give_up(operator, "attention layout")
         return
-    axes = r.axes
-    one, two = nest_name(operator, 0), nest_name(operator, 1)
+    axes = relations.axes
+    # The first nest multiplies queries by keys, the second the scores by values.
+    scores, mixing = nest_name(operator, 0), nest_name(operator, 1)
     for dim in "bghqs":
-        axes.same_axes((one, dim), (two, dim))
-    axes.freeze_axes([(one, "b"), (one, "q"), (one, "s")])
-    axes.freeze_axes([(one, "d"), (two, "d")], "attention layout")
-    if r.size((one, "g")) != 1:
-        axes.freeze_axes([(one, "h")], "query heads of one key head")
-    g, h = axes.structures[one, "g"], axes.structures[one, "h"]
-    d, v = axes.structures[one, "d"], axes.structures[two, "d"]
-    heads = axes.times(g, h)
-    query, key, value = axes.times(heads, d), axes.times(g, d), axes.times(g, v)
-    result = axes.times(heads, v)
-    new: list[Structure] = [key, value, (*key, *value), (*query, *key, *value), query]
-    y = output_operand(nests[1])
+        axes.same_axes((scores, dim), (mixing, dim))
+    axes.freeze_axes([(scores, "b"), (scores, "q"), (scores, "s")])
+    axes.freeze_axes([(scores, "d"), (mixing, "d")], "attention layout")
+    if relations.size((scores, "g")) != 1:
+        axes.freeze_axes([(scores, "h")], "query heads of one key head")
+    key_heads, heads_per_key = axes.structures[scores, "g"], axes.structures[scores, "h"]
+    head_size, value_size = axes.structures[scores, "d"], axes.structures[mixing, "d"]
+    heads = axes.times(key_heads, heads_per_key)
+    query = axes.times(heads, head_size)
+    key = axes.times(key_heads, head_size)
+    value = axes.times(key_heads, value_size)
+    result = axes.times(heads, value_size)
+    key_value = (*key, *value)
+    fused = (*query, *key_value)
+    output = nests[1].output.tensor
     source = factors_of(operator)[0]
     factors = {o.tensor for nest in nests for o in nest.operands}
     for name in dict.fromkeys(a.tensor for a in operator.accesses):
-        tensor = r.tensor(name)
-        if name == y:
-            found = [result]
+        tensor = relations.tensor(name)
+        if name == output:
+            candidates = [result]
         elif name == source:
-            found = [query, new[3], new[2]]
+            candidates = [query, fused, key_value]
         elif tensor.role == "weight":
-            _fit(r, name, 0, [heads])
+            _fit(relations, name, 0, [heads])
             continue
         else:
-            found = new
-        _layout(r, operator, name, found, heads=(heads, g), own=name in factors)
-    r.heads += [(one, "g"), (one, "h")]
+            candidates = [key, value, key_value, fused, query]
+        _layout(
+            relations,
+            operator,
+            name,
+            candidates,
+            heads=(heads, key_heads),
+            in_nests=name in factors,
+        )
+    relations.heads += [(scores, "g"), (scores, "h")]
 
 
 def _layout(
-    r: Relations,
+    relations: Relations,
     operator: Operator,
     name: str,
-    found: Sequence[Structure],
+    candidates: Sequence[Structure],
     *,
     heads: tuple[Structure, Structure],
-    own: bool,
+    in_nests: bool,
 ) -> None:
-    """Relate a tensor of an attention, features last, or heads on an axis of their own."""
-    axes, head = r.axes, nest_name(operator, 0)
-    keys = r.keys(name)
+    """Relate a tensor of an attention, with heads in the last axis or in a separate one."""
+    axes, loops = relations.axes, nest_name(operator, 0)
+    keys = relations.keys(name)
     if len(keys) <= 3:
-        if not _fit(r, name, len(keys) - 1, found) and own:
-            # A head of another size (rotary parts ride apart): as many as there are heads.
+        if not _fit(relations, name, len(keys) - 1, candidates) and in_nests:
+            # A different head size (as with separate rotary parts): a multiple of the heads.
             group = heads[0]
-            each = r.size(keys[-1]) / axes.size(group)
-            if axes.size(group) > 1 and each == int(each):
-                size: Structure = ((axes.new(each, each),),)
+            size_per_head = relations.size(keys[-1]) / axes.size(group)
+            if axes.size(group) > 1 and size_per_head == int(size_per_head):
+                size: Structure = ((axes.new(size_per_head, size_per_head),),)
                 axes.freeze(size, "attention layout")
                 axes.same(axes.structures[keys[-1]], axes.times(group, size))
         axes.freeze_axes(keys[:-1])
         return
-    sizes = r.sizes(name)
-    wanted = [s for s in heads if axes.size(s) > 1]
+    sizes = relations.sizes(name)
+    split_heads = [structure for structure in heads if axes.size(structure) > 1]
     for axis in (1, 2):
-        match = [s for s in wanted if axes.size(s) == sizes[axis]]
-        if match:
-            axes.same(axes.structures[name, axis], match[0])
-            axes.freeze_axes([k for k in keys if k[1] != axis])
+        matching = [structure for structure in split_heads if axes.size(structure) == sizes[axis]]
+        if matching:
+            axes.same(axes.structures[name, axis], matching[0])
+            axes.freeze_axes([key for key in keys if key[1] != axis])
             return
-    if sizes[-1] != r.size((head, "s")) or wanted:
+    if sizes[-1] != relations.size((loops, "s")) or split_heads:
         axes.freeze_axes(keys, "attention layout")
 
 
-def _fit(r: Relations, name: str, axis: int, found: Sequence[Structure]) -> bool:
-    """Make an axis the first structure of its extent; freeze it where there is none."""
-    size = r.size((name, axis))
-    for structure in found:
-        if r.axes.size(structure) == size:
-            r.axes.same(r.axes.structures[name, axis], structure, "attention layout")
+def _fit(relations: Relations, name: str, axis: int, candidates: Sequence[Structure]) -> bool:
+    """Identify an axis with the first structure of its extent; freeze it if there is none."""
+    size = relations.size((name, axis))
+    for structure in candidates:
+        if relations.axes.size(structure) == size:
+            relations.axes.same(
+                relations.axes.structures[name, axis], structure, "attention layout"
+            )
             return True
-    r.axes.freeze_axes([(name, axis)], "attention layout")
+    relations.axes.freeze_axes([(name, axis)], "attention layout")
     return False
 
 
-def recurrent(r: Relations, operator: Operator) -> None:
+def recurrent(relations: Relations, operator: Operator) -> None:
     """Relate a recurrent cell in one nest over ``(batch, steps, features)``; freeze others."""
-    states = [a.tensor for a in operator.accesses if r.tensor(a.tensor).role == "state"]
-    x, w = factors_of(operator) if operator.nests else ("", "")
+    states = [a.tensor for a in operator.accesses if relations.tensor(a.tensor).role == "state"]
+    source, weights = factors_of(operator) if operator.nests else ("", "")
     dims = [{dim for dim, _ in nest.dims} for nest in operator.nests]
-    if dims != [set("tdmnk")] or len(r.keys(w)) != 3 or not states:
-        r.give_up(operator, "layout of a recurrent cell")
+    if dims != [set("tdmnk")] or len(relations.keys(weights)) != 3 or not states:
+        relations.give_up(operator, "layout of a recurrent cell")
         return
-    axes, head = r.axes, nest_name(operator, 0)
-    y = output_operand(operator.nests[0])
-    directions, features = r.size((w, 0)), r.size((x, 2))
-    hidden = r.size((y, 2)) / directions
-    gates = r.size((w, 2)) / hidden
+    axes, loops = relations.axes, nest_name(operator, 0)
+    output = operator.nests[0].output.tensor
+    directions, features = relations.size((weights, 0)), relations.size((source, 2))
+    hidden = relations.size((output, 2)) / directions
+    gates = relations.size((weights, 2)) / hidden
     cell: Structure = ((axes.new(hidden, hidden),),)
-    if gates not in (1, 3, 4) or features + hidden != r.size((w, 1)):
-        r.give_up(operator, "layout of a recurrent cell")
+    if gates not in (1, 3, 4) or features + hidden != relations.size((weights, 1)):
+        relations.give_up(operator, "layout of a recurrent cell")
         return
-    axes.freeze_axes([(w, 0), (head, "d")], "directions")
-    axes.same_axes((w, 0), (head, "d"))
-    out = axes.times(cell, axes.structures[w, 0])
-    axes.same(axes.structures[y, 2], out)
-    axes.same(axes.structures[head, "n"], cell * int(gates))
-    axes.same_axes((w, 2), (head, "n"))
-    axes.same(axes.structures[w, 1], (*axes.structures[x, 2], *cell))
-    axes.same_axes((head, "k"), (w, 1))
+    axes.freeze_axes([(weights, 0), (loops, "d")], "directions")
+    axes.same_axes((weights, 0), (loops, "d"))
+    all_directions = axes.times(cell, axes.structures[weights, 0])
+    axes.same(axes.structures[output, 2], all_directions)
+    axes.same(axes.structures[loops, "n"], cell * int(gates))
+    axes.same_axes((weights, 2), (loops, "n"))
+    axes.same(axes.structures[weights, 1], (*axes.structures[source, 2], *cell))
+    axes.same_axes((loops, "k"), (weights, 1))
     for name in states:
-        axes.same(axes.structures[name, 1], out * int(r.size((name, 1)) / r.size((y, 2))))
+        axes.same(
+            axes.structures[name, 1],
+            all_directions * int(relations.size((name, 1)) / relations.size((output, 2))),
+        )
     for name in operator.reads:
-        if r.tensor(name).role == "weight" and name != w:
-            axes.same_axes((name, len(r.keys(name)) - 1), (head, "n"))
+        if relations.tensor(name).role == "weight" and name != weights:
+            axes.same_axes((name, len(relations.keys(name)) - 1), (loops, "n"))
     for dim, axis in (("m", 0), ("t", 1)):
-        axes.same_axes((head, dim), (x, axis), (y, axis))
-        axes.freeze_axes([(head, dim)])
-    r.widths(operator, (y, 2), (x, 2), (w, 1), (w, 2))
+        axes.same_axes((loops, dim), (source, axis), (output, axis))
+        axes.freeze_axes([(loops, dim)])
+    relations.widths(operator, (output, 2), (source, 2), (weights, 1), (weights, 2))

@@ -8,7 +8,7 @@ from perfmodel.workload.symbols import Dim, Poly, poly, simplify
 
 
 def constant_ratio(amount: Dim, base: Dim) -> float | None:
-    """Return the number that an amount is times another; ``None`` where it is no fixed one."""
+    """Return ``amount / base`` if it is a fixed number, else ``None``."""
     if not isinstance(amount, Poly) and not isinstance(base, Poly):
         return amount / base if base else None
     left, right = poly(amount).terms, poly(base).terms
@@ -19,7 +19,7 @@ def constant_ratio(amount: Dim, base: Dim) -> float | None:
 
 
 def scaled(amount: Dim, factors: Iterable[tuple[Dim, Dim]]) -> Dim:
-    """Return an amount times ``after / before`` for each factor, products before quotients."""
+    """Return an amount times ``after / before`` per factor, with products before quotients."""
     divisor: Dim = 1
     for before, after in factors:
         if before != after:

@@ -51,7 +51,7 @@ def titan_xp() -> pm.Device:
 
 
 def predicted() -> dict[str, float]:
-    """Return claim -> tokens a second."""
+    """Return claim -> tokens per second."""
     layer_s = fitted_layer_s()
     sparse = _token_s("opt_6_7b", titan_xp(), CORE_SHARE)
     dense = _token_s("opt_6_7b", titan_xp(), 1.0)
@@ -67,7 +67,7 @@ def predicted() -> dict[str, float]:
 
 
 def fitted_layer_s() -> float:
-    """Return seconds a layer beside its kernels, from LLaMA-2-7B's 57.2 tokens a second."""
+    """Return seconds a layer beside its kernels, from LLaMA-2-7B's 57.2 tokens per second."""
     return (1.0 / 57.2 - _token_s("llama_2_7b", "a100", CORE_SHARE)) / 32
 
 

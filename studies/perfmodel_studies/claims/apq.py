@@ -72,12 +72,12 @@ def layer(row: TableRow) -> tuple[float, float]:
     )
     g.output(y)
     graph = g.build()
-    found = pm.predict(
+    prediction = pm.predict(
         pm.Workload("layer", lambda _: graph, {}),
         pm.hardware(DEVICE),
         precision=f"w=int{row.weight_bits},a=int{row.input_bits}",
     )
-    table, facts = found.table, found.machine.facts
+    table, facts = prediction.table, prediction.machine.facts
     at = int(np.argmax(np.asarray(table["macs"], dtype=float)))
     seconds = float(table["row_s"][at])
     joules = seconds * float(facts["power.idle"])
@@ -105,10 +105,10 @@ def predicted() -> dict[str, float]:
     out: dict[str, float] = {}
     for name, row in ROWS.items():
         out[f"{name}.ms"], out[f"{name}.mj"] = layer(row)
-    found = mixed("mobilenet_v2")
-    eight, four = found["eight"], found["four"]
-    out["mixed.latency_gain"] = eight.seconds / found["fastest"].seconds
-    out["mixed.energy_gain"] = eight.joules / found["least_energy"].joules
+    mixed_bits = mixed("mobilenet_v2")
+    eight, four = mixed_bits["eight"], mixed_bits["four"]
+    out["mixed.latency_gain"] = eight.seconds / mixed_bits["fastest"].seconds
+    out["mixed.energy_gain"] = eight.joules / mixed_bits["least_energy"].joules
     out["four_bits.latency_gain"] = eight.seconds / four.seconds
     out["four_bits.energy_gain"] = eight.joules / four.joules
     costs = bit_costs("mobilenet_v2", DEVICE, PAIRS)

@@ -69,8 +69,8 @@ def wall_s(
 ) -> float:
     """Return seconds of a token: attention, then experts, at once or matrix by matrix."""
     random = np.random.default_rng(0)
-    g, whole = geometry, geometry.expert_bytes
-    missing = min(1.0, mib * _MIB / (g.layers * experts * whole))
+    g, expert_bytes = geometry, geometry.expert_bytes
+    missing = min(1.0, mib * _MIB / (g.layers * experts * expert_bytes))
     weights = g.layers * (g.attention + g.expert * experts) + g.head
     before, each, head = (compute * part / weights for part in (g.attention, g.expert, g.head))
     items: list[Load] = []
@@ -79,7 +79,7 @@ def wall_s(
             count = int(random.binomial(experts, missing))
             start = len(items)
             items.append(Load("attention", 0.0, before))
-            seconds = channel.seconds(count * whole, 3.0 * count)
+            seconds = channel.seconds(count * expert_bytes, 3.0 * count)
             # One matrix of all experts at a time, as llama.cpp computes them.
             parts = 3 if overlapped else 1
             part = Load("matrix", seconds / parts, each * experts / parts, after=start)

@@ -62,25 +62,27 @@ def step(name: str, model: str, phase: str, *, joined: bool = False) -> Cost:
         Heads of attention as one matrix, as in the simulator of the published figures; keys and
         values of BitMoD then in fp16, and in as many clocks as weights.
     """
-    given = ACCELERATORS[name]
-    bits = (given.prompt_bits if phase == "prefill" else given.token_bits)[MODELS.index(model)]
-    device = pm.hardware(given.device)
+    accelerator = ACCELERATORS[name]
+    bits = (accelerator.prompt_bits if phase == "prefill" else accelerator.token_bits)[
+        MODELS.index(model)
+    ]
+    device = pm.hardware(accelerator.device)
     as_simulated = pm.runtime("ideal").model_copy(
         update={"semantics": Semantics(causal_skips_masked=False, head_on_every_token=True)}
     )
-    serial = given.device == "bitmod"
+    serial = accelerator.device == "bitmod"
     machine: pm.Machine = (heads_joined(device) if joined else device).machine(as_simulated)
     if joined and serial:
         machine = machine.vary({"engines.array.attention_bits": bits})
     sizes = {"prompt": PROMPT} if phase == "prefill" else {"context": PROMPT}
     cache_format = "int8" if serial and not joined else "fp16"
-    found = pm.predict(
+    prediction = pm.predict(
         pm.workload(model, phase=phase, batch=1, **sizes),
         machine,
         precision=_precision(bits, serial, cache_format),
         flash_attention=True,
     )
-    table, facts = found.table, found.machine.facts
+    table, facts = prediction.table, prediction.machine.facts
     kinds = np.array([str(kind) for kind in table["kind"]])
     count = np.asarray(table["count"], dtype=float) * np.isin(kinds, ("gemm", "attention"))
 

@@ -30,8 +30,8 @@ def predicted() -> dict[str, float]:
     """Return claim -> number, for those that no single prediction gives."""
     small = {model: _decode(model, "s") for model in MODELS}
     out = {
-        f"{model}_channel_gb": float(found.traffic_bytes["flash"]) / 1e9
-        for model, found in small.items()
+        f"{model}_channel_gb": float(prediction.traffic_bytes["flash"]) / 1e9
+        for model, prediction in small.items()
     }
     return (
         out
@@ -65,8 +65,8 @@ def _best_tiles() -> dict[str, float]:
         device = with_tiling(size, "best")
         for model in MODELS:
             workload = pm.workload(model, phase="decode", batch=1, context=1000)
-            found = pm.predict(workload, device, precision="w8a8")
-            out[f"best_tile_{model}_{size}"] = float(found.tokens_per_s)
+            prediction = pm.predict(workload, device, precision="w8a8")
+            out[f"best_tile_{model}_{size}"] = float(prediction.tokens_per_s)
     return out
 
 
@@ -84,25 +84,27 @@ def _tiles() -> dict[str, float]:
     }
 
 
-def _column(found: pm.Prediction, name: str) -> npt.NDArray[np.float64]:
-    return np.asarray(cast("Any", found.table[name]), dtype=np.float64)
+def _column(prediction: pm.Prediction, name: str) -> npt.NDArray[np.float64]:
+    return np.asarray(cast("Any", prediction.table[name]), dtype=np.float64)
 
 
-def _slicing(found: pm.Prediction) -> dict[str, float]:
+def _slicing(prediction: pm.Prediction) -> dict[str, float]:
     """Play the requests and pages of a token on one channel, with and without slices."""
-    count, weights = _column(found, "count"), _column(found, "flash_weight_bytes")
-    flash = geometry(found.machine)
-    requests = float(np.sum(count * _column(found, "flash_rounds"))) * _PART
-    streamed = float(np.sum(count * weights * (1.0 - _column(found, "in_flash_share")))) * _PART
+    count, weights = _column(prediction, "count"), _column(prediction, "flash_weight_bytes")
+    flash = geometry(prediction.machine)
+    requests = float(np.sum(count * _column(prediction, "flash_rounds"))) * _PART
+    streamed = (
+        float(np.sum(count * weights * (1.0 - _column(prediction, "in_flash_share")))) * _PART
+    )
     pages = round(streamed / float(flash.page) / float(flash.channels))
     sliced = _play(flash, 4096.0, 64, True, round(requests), pages)
-    whole = _play(flash, 4096.0, 1, False, round(requests), pages)
-    between = float(found.latency_s) - float(np.sum(count * _column(found, "flash_s")))
+    unsliced = _play(flash, 4096.0, 1, False, round(requests), pages)
+    between = float(prediction.latency_s) - float(np.sum(count * _column(prediction, "flash_s")))
     with_slices = sliced.seconds / _PART + between
-    without = whole.seconds / _PART + between
+    without = unsliced.seconds / _PART + between
     return {
         "read_slicing_speedup": without / with_slices,
-        "read_slicing_channel_use": whole.channel_busy / _PART / without,
+        "read_slicing_channel_use": unsliced.channel_busy / _PART / without,
         "channel_use": sliced.channel_busy / _PART / with_slices,
     }
 
@@ -122,15 +124,17 @@ def _play(
 def _untiled(small: dict[str, pm.Prediction]) -> dict[str, float]:
     """All weights multiplied in the dies; and tiles of other shapes."""
     flash = geometry(pm.hardware("cambricon_llm_s").machine())
-    speeds = {model: float(found.tokens_per_s) for model, found in small.items()}
-    alone: dict[str, float] = {}
-    for model, found in small.items():
-        weights, rounds = _column(found, "flash_weight_bytes"), _column(found, "round_s")
-        seconds = _column(found, "flash_s")
-        slower = float(_column(found, "count") @ (in_flash_time(flash, weights, rounds) - seconds))
-        alone[model] = 1.0 / (float(found.latency_s) + slower)
-    out = {f"in_flash_only_{m}": alone[m] for m in ("opt_6_7b", "opt_13b", "llama_2_7b")}
-    out["tiling_speedup"] = mean(speeds[m] / alone[m] for m in MODELS)
+    speeds = {model: float(prediction.tokens_per_s) for model, prediction in small.items()}
+    untiled: dict[str, float] = {}
+    for model, prediction in small.items():
+        weights, rounds = _column(prediction, "flash_weight_bytes"), _column(prediction, "round_s")
+        seconds = _column(prediction, "flash_s")
+        slower = float(
+            _column(prediction, "count") @ (in_flash_time(flash, weights, rounds) - seconds)
+        )
+        untiled[model] = 1.0 / (float(prediction.latency_s) + slower)
+    out = {f"in_flash_only_{m}": untiled[m] for m in ("opt_6_7b", "opt_13b", "llama_2_7b")}
+    out["tiling_speedup"] = mean(speeds[m] / untiled[m] for m in MODELS)
     for name, width in (("tile_128_by_4096", 4096.0), ("tile_4096_by_128", 128.0)):
         others = [
             float(_decode(m, "s", changes={"engines.npu.tile_columns": width}).tokens_per_s)
@@ -143,9 +147,9 @@ def _untiled(small: dict[str, pm.Prediction]) -> dict[str, float]:
 def _four_bits(small: dict[str, pm.Prediction]) -> dict[str, float]:
     large = {model: _decode(model, "l") for model in MODELS}
     out: dict[str, float] = {}
-    for size, whole in (("s", small), ("l", large)):
+    for size, eight_bits in (("s", small), ("l", large)):
         gains = [
-            float(_decode(m, size, "w4a16").tokens_per_s) / float(whole[m].tokens_per_s)
+            float(_decode(m, size, "w4a16").tokens_per_s) / float(eight_bits[m].tokens_per_s)
             for m in MODELS
         ]
         out[f"w4a16_gain_{size}"] = mean(gains) - 1.0

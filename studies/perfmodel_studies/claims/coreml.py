@@ -124,8 +124,8 @@ def fitted(without: str = "") -> Fit:
     def forward(constants: Mapping[str, float]) -> Vector:
         return np.array([latency(name, constants) for name in names])
 
-    kept = np.array([name != without for name in names])
-    return fit(forward, measured, CONSTANTS, rows=kept)
+    included = np.array([name != without for name in names])
+    return fit(forward, measured, CONSTANTS, rows=included)
 
 
 def predicted() -> dict[str, float]:

@@ -148,9 +148,9 @@ class CosmaComparison:
 
 def network(name: str) -> pm.Workload:
     """Return a network as it is compared."""
-    found = pm.workload(name, **dict(NETWORKS[name].settings))
-    graph = _apart(found.graph())
-    return pm.Workload(found.name, lambda _: graph, found.parameters)
+    workload = pm.workload(name, **dict(NETWORKS[name].settings))
+    graph = _apart(workload.graph())
+    return pm.Workload(workload.name, lambda _: graph, workload.parameters)
 
 
 def _apart(graph: Graph) -> Graph:
@@ -205,28 +205,28 @@ def solve(
     )
 
 
-def compare(name: str, memory: Memory, found: Schedule | None = None) -> CosmaComparison:
+def compare(name: str, memory: Memory, schedule: Schedule | None = None) -> CosmaComparison:
     """Return a schedule (by default that of `solve`) beside the four baselines."""
-    found = solve(name, memory) if found is None else found
+    schedule = solve(name, memory) if schedule is None else schedule
     capacity, p = memories(name).of(memory), problem(name)
-    alone = baselines(name, memory, addresses=False)
+    without_cosma = baselines(name, memory, addresses=False)
     return CosmaComparison(
         name,
         memory,
         capacity,
-        found.trace.cost_bytes,
-        found.lower_bound_bytes,
-        found.proved,
-        found.layout is not None and found.layout.packed,
+        schedule.trace.cost_bytes,
+        schedule.lower_bound_bytes,
+        schedule.proved,
+        schedule.layout is not None and schedule.layout.packed,
         {key: b.cost_bytes for key, b in baselines(name, memory).items()},
-        {key: b.cost_bytes for key, b in alone.items()},
-        {key: arena_height(p, _script(b)) <= capacity for key, b in alone.items()},
+        {key: b.cost_bytes for key, b in without_cosma.items()},
+        {key: arena_height(p, _script(b)) <= capacity for key, b in without_cosma.items()},
     )
 
 
-def _script(made: Baseline) -> Script:
-    assert made.outcome.solution is not None, "a baseline always has one"
-    return made.outcome.solution
+def _script(baseline: Baseline) -> Script:
+    assert baseline.outcome.solution is not None, "a baseline always has one"
+    return baseline.outcome.solution
 
 
 def baselines(

@@ -26,20 +26,20 @@ def layers(requests: int) -> list[list[list[int]]]:
     random = np.random.default_rng(0)
     out: list[list[list[int]]] = []
     for _ in range(LAYERS):
-        asked = np.zeros((EXPERTS, 3), dtype=int)
+        counts = np.zeros((EXPERTS, 3), dtype=int)
         for _ in range(requests):
             for expert in random.choice(EXPERTS, VISITS, replace=False):
-                asked[expert, random.choice(3, p=SHARES)] += 1
-        out.append(asked.tolist())
+                counts[expert, random.choice(3, p=SHARES)] += 1
+        out.append(counts.tolist())
     return out
 
 
 def seconds(
-    asked: list[list[list[int]]], work: float, order: Callable[[Sequence[Load]], Sequence[int]]
+    requested: list[list[list[int]]], work: float, order: Callable[[Sequence[Load]], Sequence[int]]
 ) -> tuple[float, float]:
     """Return (seconds, seconds of computing) of all layers under an order."""
     total = busy = 0.0
-    for layer in asked:
+    for layer in requested:
         items = bit_slices(layer, SLICES, 1.0, work)
         line = pipeline(items, order(items))
         total, busy = total + line.makespan_s, busy + line.compute_s
@@ -55,15 +55,17 @@ def predicted() -> dict[str, float]:
     """Return claim -> number."""
     out: dict[str, float] = {}
     for requests, share in COMPUTING.items():
-        asked = layers(requests)
+        requested = layers(requests)
         low, high = 1e-3, 10.0
         for _ in range(40):
             middle = (low * high) ** 0.5
-            total, busy = seconds(asked, middle, hottest_first)
+            total, busy = seconds(requested, middle, hottest_first)
             low, high = (middle, high) if busy / total < share else (low, middle)
-        hot, busy = seconds(asked, low, hottest_first)
-        loading = sum(item.io_s for layer in asked for item in bit_slices(layer, SLICES, 1.0, low))
-        out[f"over_natural_{requests}"] = seconds(asked, low, natural)[0] / hot
+        hot, busy = seconds(requested, low, hottest_first)
+        loading = sum(
+            item.io_s for layer in requested for item in bit_slices(layer, SLICES, 1.0, low)
+        )
+        out[f"over_natural_{requests}"] = seconds(requested, low, natural)[0] / hot
         out[f"over_serial_{requests}"] = (loading + busy) / hot
-        out[f"of_least_{requests}"] = seconds(asked, low, johnson)[0] / hot
+        out[f"of_least_{requests}"] = seconds(requested, low, johnson)[0] / hot
     return out

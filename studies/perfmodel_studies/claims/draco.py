@@ -53,7 +53,7 @@ def mobilenet(size: int, sharing: Sharing, group: int = 1) -> DracoUtilization:
     done = 0.0
     for kind, shape in layers:
         groups, filters, inputs, high, wide, kernel = map(float, shape)
-        found = run_sets(
+        run = run_sets(
             groups=groups,
             filters=filters,
             channels=inputs,
@@ -65,8 +65,8 @@ def mobilenet(size: int, sharing: Sharing, group: int = 1) -> DracoUtilization:
             width=float(size),
             sharing=kind,
         )
-        cycles.append(float(found.cycles))
-        shares.append(float(found.utilization))
+        cycles.append(float(run.cycles))
+        shares.append(float(run.utilization))
         done += groups * filters * inputs * high * wide * kernel**2
     total = sum(cycles)
     return DracoUtilization(total, done / (total * size * size), float(np.mean(shares)))
@@ -74,7 +74,7 @@ def mobilenet(size: int, sharing: Sharing, group: int = 1) -> DracoUtilization:
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     cases: list[tuple[str, int, Sharing]] = [
         ("array_64", 64, "within_group"),
         ("array_16", 16, "within_group"),
@@ -82,11 +82,11 @@ def predicted() -> dict[str, float]:
     ]
     for name, size, sharing in cases:
         outcome = mobilenet(size, sharing)
-        found[f"{name}.cycles"] = outcome.cycles
-        found[f"{name}.utilization_percent"] = 100 * outcome.utilization
-        found[f"{name}.mean_utilization_percent"] = 100 * outcome.mean_utilization
+        values[f"{name}.cycles"] = outcome.cycles
+        values[f"{name}.utilization_percent"] = 100 * outcome.utilization
+        values[f"{name}.mean_utilization_percent"] = 100 * outcome.mean_utilization
     for group in (2, 4, 8, 16, 32):
         outcome = mobilenet(64, "within_group", group)
-        found[f"array_64.group_{group}.cycles"] = outcome.cycles
-        found[f"array_64.group_{group}.mean_utilization_percent"] = 100 * outcome.mean_utilization
-    return found
+        values[f"array_64.group_{group}.cycles"] = outcome.cycles
+        values[f"array_64.group_{group}.mean_utilization_percent"] = 100 * outcome.mean_utilization
+    return values

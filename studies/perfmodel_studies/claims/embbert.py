@@ -13,8 +13,8 @@ def memory_bytes(precision: str, kept_format: str = "") -> int:
     """Return the bytes of all weights and of the least peak of activations."""
     settings = {"kept_format": kept_format} if kept_format else {}
     workload = pm.workload("embbert", **settings)
-    made = scheduled(workload, as_precision(precision), FusionRules(flash_attention=False))
-    return made.weight_bytes + int(minimum_peak(made.problem).value)
+    schedule = scheduled(workload, as_precision(precision), FusionRules(flash_attention=False))
+    return schedule.weight_bytes + int(minimum_peak(schedule.problem).value)
 
 
 def predicted() -> dict[str, float]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from perfmodel.hardware.technology import mac_area, power_law, sram_area
-from perfmodel.hardware.technology.tables import table
-from perfmodel.units import parse
-
-from perfmodel_studies.energy_tables import (
+from perfmodel.hardware.technology import (
     dram_streaming_energy,
+    mac_area,
     operation_energy,
+    power_law,
     sram_access_energy,
+    sram_area,
     wire_energy,
 )
+from perfmodel.hardware.technology.tables import table
+from perfmodel.units import parse
 
 _PICO, _MICRO2, _MILLI2 = 1e12, 1e12, 1e6
 

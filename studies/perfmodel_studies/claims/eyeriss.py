@@ -9,38 +9,38 @@ from perfmodel_studies.row_stationary.eyeriss import LayerResult, eyeriss_layers
 
 def eyeriss_claims() -> dict[str, float]:
     """Return claim -> number: milliseconds, milliwatts, megabytes of each layer, and totals."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for network in ("alexnet", "vgg16"):
         layers = eyeriss_layers(network)
-        found |= _layers(network, layers)
+        values |= _layers(network, layers)
         total = sum(r.total_s for r in layers.values())
-        found[f"{network}.processing_ms"] = 1e3 * sum(r.processing_s for r in layers.values())
-        found[f"{network}.power_mw"] = (
+        values[f"{network}.processing_ms"] = 1e3 * sum(r.processing_s for r in layers.values())
+        values[f"{network}.power_mw"] = (
             1e3 * sum(r.power_w * r.total_s for r in layers.values()) / total
         )
-        found[f"{network}.dram_mb"] = 1e-6 * sum(r.dram_bytes for r in layers.values())
-        found[f"{network}.buffer_mb"] = 1e-6 * sum(r.buffer_bytes for r in layers.values())
+        values[f"{network}.dram_mb"] = 1e-6 * sum(r.dram_bytes for r in layers.values())
+        values[f"{network}.buffer_mb"] = 1e-6 * sum(r.buffer_bytes for r in layers.values())
         images = 4 if network == "alexnet" else 3
-        found[f"{network}.frames_per_s"] = images / total
-        chosen = eyeriss_layers(network, "chosen")
-        found |= _layers(network, chosen, "chosen_")
-        found[f"{network}.chosen_processing_ms"] = 1e3 * sum(
-            r.processing_s for r in chosen.values()
+        values[f"{network}.frames_per_s"] = images / total
+        best_layers = eyeriss_layers(network, "chosen")
+        values |= _layers(network, best_layers, "chosen_")
+        values[f"{network}.chosen_processing_ms"] = 1e3 * sum(
+            r.processing_s for r in best_layers.values()
         )
-    return found
+    return values
 
 
 def _layers(
     network: Literal["alexnet", "vgg16"], layers: dict[str, LayerResult], how: str = ""
 ) -> dict[str, float]:
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name, result in layers.items():
         head = f"{network}.{_key(name)}"
-        found[f"{head}.{how}processing_ms"] = 1e3 * result.processing_s
-        found[f"{head}.{how}power_mw"] = 1e3 * result.power_w
-        found[f"{head}.{how}dram_mb"] = 1e-6 * result.dram_bytes
-        found[f"{head}.{how}buffer_mb"] = 1e-6 * result.buffer_bytes
-    return found
+        values[f"{head}.{how}processing_ms"] = 1e3 * result.processing_s
+        values[f"{head}.{how}power_mw"] = 1e3 * result.power_w
+        values[f"{head}.{how}dram_mb"] = 1e-6 * result.dram_bytes
+        values[f"{head}.{how}buffer_mb"] = 1e-6 * result.buffer_bytes
+    return values
 
 
 def _key(name: str) -> str:

@@ -40,10 +40,10 @@ def predicted() -> dict[str, float]:
         layers[name] = GroupedConvolution(
             *map(float, (1, IMAGES, filters, channels, 1, 1, size, size, 1, 1, 1, 1, size, size))
         )
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name, layer in layers.items():
         counts = choose(layer, array, COSTS).counts
-        moved = counts.dram_input + counts.dram_filter + counts.dram_output
-        found[f"{name.lower()}.dram_energy"] = float(COSTS.dram * moved) / 1e9
-        found[f"{name.lower()}.register_energy"] = float(4.0 * counts.macs) / 1e9
-    return found
+        dram_words = counts.dram_input + counts.dram_filter + counts.dram_output
+        values[f"{name.lower()}.dram_energy"] = float(COSTS.dram * dram_words) / 1e9
+        values[f"{name.lower()}.register_energy"] = float(4.0 * counts.macs) / 1e9
+    return values

@@ -47,8 +47,8 @@ def board(part: str = "xc7z020") -> pm.Machine:
         for i, (pe, simd) in enumerate(FOLDS, start=1)
     }
     engine = device.engines[0].model_copy(update={"design": Finn(style="finn", layers=folds)})
-    made = device.model_copy(update={"engines": (engine,)})
-    return made.machine("finn").vary({"engines.fabric.clock": CLOCK_HZ})
+    board_device = device.model_copy(update={"engines": (engine,)})
+    return board_device.machine("finn").vary({"engines.fabric.clock": CLOCK_HZ})
 
 
 def predicted() -> dict[str, float]:

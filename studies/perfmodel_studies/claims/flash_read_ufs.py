@@ -9,7 +9,7 @@ from perfmodel.kinds.storage import storage_bandwidth
 
 
 class UfsReadConstants(NamedTuple):
-    """Seconds, bytes a second, commands a second, and bytes a second of a lane."""
+    """Seconds, bytes per second, commands per second, and bytes per second of a lane."""
 
     latency: float
     bandwidth: float

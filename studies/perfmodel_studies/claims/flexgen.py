@@ -37,7 +37,7 @@ FITTED: Final = BlockRates(
     0.079e12,
 )
 GENERATED: Final = 32
-#: Bytes a second from a host over PCIe 4.0 x16: 31.5 GB/s less the headers of packets, as copies
+#: Bytes per second from a host over PCIe 4.0 x16: 31.5 GB/s less the headers of packets, as copies
 #: from pinned memory usually reach.
 LINK: Final = 25e9
 A100_MODELS: Final = ("opt_6_7b", "opt_13b", "opt_30b", "opt_66b")
@@ -67,7 +67,7 @@ def run(model: str, prompt: int, rates: BlockRates) -> BlockTimes:
 
 
 def offloaded(model: str) -> float:
-    """Return tokens a second with all weights on the host of an A100, a layer ahead."""
+    """Return tokens per second with all weights on the host of an A100, a layer ahead."""
     workload = pm.workload(model, phase="decode", batch=1, context=1000)
     host = PlacementLevel("host", 1e12, LINK)
     done = pm.stream(workload, "a100", precision="w8a8", source=host, keep=False, runs=3)

@@ -29,7 +29,7 @@ _ENGINE: Final = "engines.cpu."
 
 
 def predicted() -> dict[str, float]:
-    """Return claim -> clocks, quotient, share or frames a second."""
+    """Return claim -> clocks, quotient, share or frames per second."""
     facts = pm.hardware("gap8").machine().facts
     share = float(facts["runtime.kernels.conv.parallel_share"])
     fork = float(facts[_ENGINE + "fork_clocks"])
@@ -40,9 +40,6 @@ def predicted() -> dict[str, float]:
     lanes = float(facts[_ENGINE + "simd_macs"])
     ratios = [_classical(name) for name in _CLASSICAL]
     speed_up = fmean(r[0] for r in ratios)
-    frontnet = pm.predict(
-        pm.workload("frontnet_160x32"), pm.hardware("gap8"), runtime="dory", precision="int8"
-    )
     return {
         **eight,
         "product_vectorial": _ONE_CORE["product"] / lanes,
@@ -50,7 +47,6 @@ def predicted() -> dict[str, float]:
         "native_float": fmean(r[1] for r in ratios),
         "m4_slowdown": fmean(r[2] for r in ratios),
         "parallel_energy_cut": 1.0 - 1.0 / speed_up,
-        "frontnet_fps": 1.0 / float(frontnet.latency_s),
     }
 
 
@@ -61,8 +57,8 @@ def _classical(name: str) -> tuple[float, float, float]:
         machine = pm.hardware(device).machine(runtime)
         if units:
             machine = machine.vary({_ENGINE + "units": units})
-        found = pm.predict(pm.workload(name), machine, precision="fp32")
-        return float(found.latency_s * machine.facts[_ENGINE + "clock"])
+        prediction = pm.predict(pm.workload(name), machine, precision="fp32")
+        return float(prediction.latency_s * machine.facts[_ENGINE + "clock"])
 
     soft = clocks("gap8", "gap_flow", 1.0)
     native = clocks("pulp_open", "gap_flow", 1.0)

@@ -103,15 +103,15 @@ def fitted(core: str, *, caches: bool) -> tuple[list[Constant], Forward]:
     names = ("parallelism",) if caches else ALONE[core]
     known = {} if caches else {"parallelism": LAW[core]["parallelism"]}
 
-    def law(given: Mapping[str, float]) -> Vector:
-        return seconds(core, {**known, **given}, caches=caches)
+    def law(constants: Mapping[str, float]) -> Vector:
+        return seconds(core, {**known, **constants}, caches=caches)
 
     return [Constant(name, *_RANGE[name]) for name in names], law
 
 
-def speedup(core: str, found: Vector) -> dict[str, float]:
+def speedup(core: str, times: Vector) -> dict[str, float]:
     """Return workload -> speed-up over 4 GHz, and their geometric mean."""
-    values: Vector = counts(core).seconds / found
+    values: Vector = counts(core).seconds / times
     out: dict[str, float] = dict(zip(WORKLOADS, (float(v) for v in values), strict=True))
     out["geomean"] = float(np.exp(np.mean(np.log(values))))
     return out
@@ -123,13 +123,13 @@ def predicted() -> dict[str, float]:
     for core in CORES:
         for caches, name in ((True, "super_cache"), (False, "cryo_cache")):
             head = f"{core}_{name}_"
-            found = speedup(core, seconds(core, LAW[core], caches=caches))
-            out |= {head + w: value for w, value in found.items()}
+            speedups = speedup(core, seconds(core, LAW[core], caches=caches))
+            out |= {head + w: value for w, value in speedups.items()}
             if core == "in_order" and caches:
                 continue  # nothing was fitted
             start, law = fitted(core, caches=caches)
             tried = left_out(law, published(core, caches=caches), start, WORKLOADS)
-            found = speedup(core, tried.predicted)
-            out |= {f"left_out_{head}{w}": value for w, value in found.items()}
-    found = speedup("o3", seconds("o3", LAW["o3"], caches=True, clock=2e10))
-    return out | {f"o3_super_cache_20ghz_{w}": value for w, value in found.items()}
+            speedups = speedup(core, tried.predicted)
+            out |= {f"left_out_{head}{w}": value for w, value in speedups.items()}
+    speedups = speedup("o3", seconds("o3", LAW["o3"], caches=True, clock=2e10))
+    return out | {f"o3_super_cache_20ghz_{w}": value for w, value in speedups.items()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import numpy as np
 import perfmodel as pm
 from perfmodel.cost.ownership import Ownership, gpu_cluster
@@ -12,13 +10,6 @@ from perfmodel.kinds.hardwired import FIVE_NM, HardwiredPrice, hardwired_price, 
 
 #: Weights of four bits; keys and values of eight, which the paper does not say.
 PRECISION = "w=fp4,a=fp16,kv=fp8_e4m3"
-_TERMS = {"link": "link", "projection": "matrix", "attention": "attention", "stall": "stall"}
-
-
-def decode(context: float, batch: float) -> pm.Prediction:
-    """Return a decode step of gpt-oss-120b on the sixteen chips."""
-    net = pm.workload("gpt_oss_120b", phase="decode", batch=batch, context=context)
-    return pm.predict(net, pm.hardware("hnlpu"), precision=PRECISION)
 
 
 def price(model: str = "gpt_oss_120b", chips: float | None = None) -> HardwiredPrice:
@@ -31,9 +22,9 @@ def price(model: str = "gpt_oss_120b", chips: float | None = None) -> HardwiredP
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
     size = hardwired_size(pm.workload("gpt_oss_120b"), pm.hardware("hnlpu"), PRECISION)
-    full = decode(2048, 216)
     system_w = float(size.power_w)
-    speed = float(full.tokens_per_s)
+    full = pm.workload("gpt_oss_120b", phase="decode", batch=216, context=2048)
+    speed = float(pm.predict(full, pm.hardware("hnlpu"), precision=PRECISION).tokens_per_s)
     out = {
         "weights_mm2": 1e6 * float(size.metal_m2) / 16,
         "chip_mm2": 1e6 * float(size.chip_m2),
@@ -41,42 +32,31 @@ def predicted() -> dict[str, float]:
         "chips": float(size.chips),
         "chip_w": system_w / 16 / 1.4,
         "system_kw": 1e-3 * system_w,
-        "tokens_per_s": speed,
-        "tokens_per_kj": 1e3 * speed / float(full.power_w),
         "tokens_per_s_mm2": speed / (16e6 * float(size.chip_m2)),
-        "over_h100": speed / 45.0,
-        "over_wse3": speed / 2940.0,
     }
-    for context in (2048, 8192, 65536, 131072, 262144, 524288):
-        found = decode(context, 1)
-        table: Any = found.table
-        for name, term in _TERMS.items():
-            seconds = float(cast("float", np.sum(table["count"] * table[f"{term}_s"])))
-            out[f"share.{context // 1024}k.{name}"] = 100 * seconds / float(found.latency_s)
-    out["full_batch_64k_tokens_per_s"] = float(decode(65536, 216).tokens_per_s)
     return out | _costs(system_w)
 
 
 def _costs(system_w: float) -> dict[str, float]:
-    made = price(chips=16)
+    cost = price(chips=16)
     area = 827.08e-6
     naive = mask_cost_usd(np.array(FIVE_NM.mask_set_usd), 16, own_layers=130.0)
     out = {
         "yield_percent": 100 * float(murphy_yield(area, FIVE_NM.defects_per_m2)),
         "dies_per_wafer": float(dies_per_wafer(area)),
-        "die_usd": float(made.die_usd),
+        "die_usd": float(cost.die_usd),
         "naive_masks_musd": 1e-6 * float(naive.first_usd[1]),
         # Wires in place of cells, published, times what shared masks save.
-        "mask_gain": 14.3 / 0.95 * float(naive.first_usd[1] / made.masks.first_usd[1]),
-        "masks_first_saving_percent": 100 * float(1 - made.masks.first_usd[1] / naive.first_usd[1]),
-        "masks_again_saving_percent": 100 * float(1 - made.masks.again_usd[1] / naive.first_usd[1]),
+        "mask_gain": 14.3 / 0.95 * float(naive.first_usd[1] / cost.masks.first_usd[1]),
+        "masks_first_saving_percent": 100 * float(1 - cost.masks.first_usd[1] / naive.first_usd[1]),
+        "masks_again_saving_percent": 100 * float(1 - cost.masks.again_usd[1] / naive.first_usd[1]),
     }
     for i, name in enumerate(("low", "high")):
-        out[f"masks.{name}.shared_musd"] = 1e-6 * float(made.masks.shared_usd[i])
-        out[f"masks.{name}.each_musd"] = 1e-6 * float(made.masks.each_usd[i])
-        out[f"masks.{name}.again_musd"] = 1e-6 * float(made.masks.again_usd[i])
+        out[f"masks.{name}.shared_musd"] = 1e-6 * float(cost.masks.shared_usd[i])
+        out[f"masks.{name}.each_musd"] = 1e-6 * float(cost.masks.each_usd[i])
+        out[f"masks.{name}.again_musd"] = 1e-6 * float(cost.masks.again_usd[i])
     for systems, gpus, volume in ((1, 2000, "low"), (50, 100_000, "high")):
-        owned = made.ownership(systems, system_w)
+        owned = cost.ownership(systems, system_w)
         cluster = gpu_cluster(gpus)
         for i, name in enumerate(("optimistic", "pessimistic")):
             out |= _table(f"tco.{volume}.{name}", owned, i)
@@ -91,7 +71,7 @@ def _costs(system_w: float) -> dict[str, float]:
             out["tco_gain.low"], out["tco_gain.high"] = float(gains[1]), float(gains[0])
             out["carbon_gain"] = float(cluster.updated_kg) / float(owned.updated_kg)
             out["v1.tco_gain"], out["v1.carbon_gain"] = out["tco_gain.low"], out["carbon_gain"]
-    out["v1.nre_musd"] = 1e-6 * float(made.once_usd[1] + 16 * made.chip_usd[1])
+    out["v1.nre_musd"] = 1e-6 * float(cost.once_usd[1] + 16 * cost.chip_usd[1])
     for model in ("kimi_k2_5", "deepseek_v3", "llama_3_8b"):
         out[f"nre.{model}_musd"] = 1e-6 * float(price(model).once_usd[1])
     return out

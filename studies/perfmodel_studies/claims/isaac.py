@@ -7,10 +7,8 @@ from typing import Any
 import perfmodel as pm
 from perfmodel.kinds.in_memory import chip_area
 
-from perfmodel_studies.claims.cim import product
-
-#: Crossbars, and crossbars of a tile and of an in-situ multiply-accumulate unit.
-CROSSBARS, OF_A_TILE, OF_A_UNIT = 16128, 96, 8
+#: Crossbars, and crossbars of a tile.
+CROSSBARS, OF_A_TILE = 16128, 96
 
 
 def predicted() -> dict[str, float]:
@@ -18,21 +16,23 @@ def predicted() -> dict[str, float]:
     machine = pm.hardware("isaac").machine()
     # Every crossbar holds a copy of one full matrix; the host's link is no part of the peak.
     busy = machine.vary({"memories.host.bandwidth": 1e15, "memories.edram.bandwidth": 1e15})
-    found = pm.predict(product(128, 16, 16 * CROSSBARS), busy, precision="int16")
-    tops = 2e-12 * float(found.macs) / float(found.latency_s)
+    prediction = pm.predict(
+        pm.workload("gemm", m=16 * CROSSBARS, n=16, k=128), busy, precision="int16"
+    )
+    tops = 2e-12 * float(prediction.macs) / float(prediction.latency_s)
     area = {name: 1e6 * float(part) for name, part in chip_area(machine.facts, "arrays").items()}
     mm2 = sum(area.values())
     idle = machine.facts["power.idle"]
-    arrays_w = float(found.power_w) - idle
-    table: Any = found.table
+    arrays_w = float(prediction.power_w) - idle
+    table: Any = prediction.table
     converters = float(table["converters energy_j"].sum())
     return {
         "tops": tops,
-        "power_w": float(found.power_w),
+        "power_w": float(prediction.power_w),
         "tile_mw": 1e3 * arrays_w / CROSSBARS * OF_A_TILE,
         "area_mm2": mm2,
         "tile_mm2": (mm2 - area["chip"]) / CROSSBARS * OF_A_TILE,
         "gops_per_mm2": 1e3 * tops / mm2,
-        "gops_per_w": 1e3 * tops / float(found.power_w),
-        "converter_share_of_tile_power": converters / arrays_w / float(found.latency_s),
+        "gops_per_w": 1e3 * tops / float(prediction.power_w),
+        "converter_share_of_tile_power": converters / arrays_w / float(prediction.latency_s),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import perfmodel as pm
 from perfmodel.kinds.storage import storage_bandwidth
 
-#: Bytes a second that the paper measured: linear, scattered over 32 threads, bundled.
+#: Bytes per second that the paper measured: linear, scattered over 32 threads, bundled.
 LINEAR, SCATTERED, BUNDLED = 6.1e9, 1.25e9, 2.25e9
 #: Share of the neurons that are active, and of the others that the predictor names all the same.
 ACTIVE, NAMED = 0.03, 0.07
@@ -40,7 +40,7 @@ def predicted() -> dict[str, float]:
 
 
 def _commands(row: float) -> float:
-    """Return commands a second at which scattered rows are read as fast as was measured."""
+    """Return commands per second at which scattered rows are read as fast as was measured."""
     low, high = 1e3, 1e7
     for _ in range(100):
         middle = (low * high) ** 0.5

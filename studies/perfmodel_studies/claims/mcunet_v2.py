@@ -18,8 +18,8 @@ def predicted() -> dict[str, float]:
     first = run_stage(
         net, Patches(0, cut, (4, 4), input_on_chip=False, clipped=False), in_place_depthwise=True
     )
-    rest = run_stage(net, Patches(cut, end, (1, 1)), in_place_depthwise=True)
-    peak = max(first.peak_bytes, rest.peak_bytes)
+    remainder = run_stage(net, Patches(cut, end, (1, 1)), in_place_depthwise=True)
+    peak = max(first.peak_bytes, remainder.peak_bytes)
     return {
         "layer_by_layer_kib": plain.peak_bytes / 1024,
         "patched_kib": peak / 1024,

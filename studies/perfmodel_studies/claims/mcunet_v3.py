@@ -50,8 +50,8 @@ def scheme_of(step: TrainingStep, network: str, kib: int) -> dict[int, LayerUpda
     biases, weights, shares = SCHEMES[network][kib]
     last = len(step.layers) - 1
     share = dict(zip(weights, shares, strict=True))
-    found = {i: LayerUpdate(float(share.get(i, 0.0))) for i in range(last - biases, last)}
-    return found | {last: LayerUpdate(1.0)}
+    updates = {i: LayerUpdate(float(share.get(i, 0.0))) for i in range(last - biases, last)}
+    return updates | {last: LayerUpdate(1.0)}
 
 
 def extra_kib(step: TrainingStep, scheme: Scheme) -> float:

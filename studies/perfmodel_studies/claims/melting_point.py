@@ -17,8 +17,7 @@ from perfmodel.cost.thermal import (
     runs_until_limit,
     sustained_power,
 )
-
-from perfmodel_studies.energy_tables import dram_energy, operation_energy
+from perfmodel.hardware.technology import dram_energy, operation_energy
 
 #: Surface temperature that the paper saw, degrees Celsius.
 SURFACE_CELSIUS = 47.9

@@ -26,7 +26,7 @@ def predicted() -> dict[str, float]:
             ],
         }
     )
-    found = pm.predict(
+    prediction = pm.predict(
         pm.workload("bert_base", tokens=128), card, precision="fp32", runtime="generic"
     )
-    return {"bert_a10": 1e3 * float(found.latency_s)}
+    return {"bert_a10": 1e3 * float(prediction.latency_s)}

@@ -27,5 +27,5 @@ def predicted() -> dict[str, float]:
     return {
         "synetgy_bound": float(part["engines.fabric.peaks.int16"]) / 1e9,
         "synetgy_lut_share": 100.0 * SYNETGY_LUTS / float(part["engines.fabric.lut"]),
-        "svm_resources": 100.0 * max(float(found["share"]) for found in taken.values()),
+        "svm_resources": 100.0 * max(float(resource["share"]) for resource in taken.values()),
     }

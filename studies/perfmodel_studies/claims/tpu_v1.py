@@ -21,8 +21,10 @@ def predicted() -> dict[str, float]:
     machine = pm.hardware("tpu_v1").machine()
     out: dict[str, float] = {}
     for name, (layers, weights, batch) in NETWORKS.items():
-        found = pm.predict(square_layers(layers, round((weights / layers) ** 0.5), batch), machine)
-        out[f"{name}_tops"] = 2e-12 * float(found.macs) / float(found.latency_s)
+        prediction = pm.predict(
+            square_layers(layers, round((weights / layers) ** 0.5), batch), machine
+        )
+        out[f"{name}_tops"] = 2e-12 * float(prediction.macs) / float(prediction.latency_s)
     for claim, fact in (
         ("memory_4x", "memories.weight_memory.bandwidth"),
         ("clock_4x", "engines.mxu.clock"),

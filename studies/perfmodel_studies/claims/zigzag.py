@@ -13,7 +13,7 @@ ACCELERATORS = ("tpu_like", "edge_tpu_like", "meta_prototype_like", "ascend_like
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
     network = pm.workload("resnet18")
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name in ACCELERATORS:
         mapped = map_network(
             network,
@@ -24,6 +24,6 @@ def predicted() -> dict[str, float]:
             widths=Widths(1.0, 1.0, 1.0, 2.0),
             accounting="zigzag",
         )
-        found[f"{name}_uj"] = 1e6 * mapped.energy_j
-        found[f"{name}_kilocycles"] = mapped.latency_cycles / 1e3
-    return found
+        values[f"{name}_uj"] = 1e6 * mapped.energy_j
+        values[f"{name}_kilocycles"] = mapped.latency_cycles / 1e3
+    return values

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perfmodel_studies.contest.instance import MATMUL, Instance
-from perfmodel_studies.contest.operands import operand_bound
+from perfmodel_studies.contest.operands import operand_bound, reaches, read_outside
 from perfmodel_studies.contest.structure import DEPTH, TILE, Structure
 
 __all__ = ["cover_prices", "group_floor", "physical_bound"]
@@ -28,38 +29,18 @@ def physical_bound(instance: Instance) -> float:
     """
     busy = 0.0
     for op in instance.operations:
-        busy += op.base_cost * _across(instance, op.outputs[0]) * _down(instance, op.outputs[0])
-    moved = sum(instance.elements(t) for t in instance.graph_outputs)
-    for tensor, made in enumerate(instance.producer):
+        busy += op.base_cost * math.prod(instance.native_tiles(op.outputs[0]))
+    elements_moved = sum(instance.elements(t) for t in instance.graph_outputs)
+    for tensor, producer in enumerate(instance.producer):
         size = instance.elements(tensor)
-        readers = [i for i in instance.consumers[tensor] if _outside(instance, tensor, i)]
-        if not readers or (made >= 0 and size < instance.capacity):
+        readers = [i for i in instance.consumers[tensor] if read_outside(instance, tensor, i)]
+        if not readers or (producer >= 0 and size < instance.capacity):
             continue
         times = max(_times(instance, tensor, i) for i in readers) if size > instance.capacity else 1
-        moved += size * (times + (made >= 0))
-    return max(busy, moved / instance.bandwidth, operand_bound(instance) / instance.bandwidth)
-
-
-def _across(instance: Instance, tensor: int) -> int:
-    return _count(instance.widths[tensor], instance.native_width)
-
-
-def _down(instance: Instance, tensor: int) -> int:
-    return _count(instance.heights[tensor], instance.native_height)
-
-
-def _outside(instance: Instance, tensor: int, reader: int) -> bool:
-    """Tell whether a reader can never be in one subgraph with what makes the tensor."""
-    made = instance.producer[tensor]
-    if made < 0:
-        return True
-    ops = instance.operations
-    if ops[reader].kind != MATMUL or ops[made].kind == MATMUL:
-        return False
-    left, right = (side == tensor for side in ops[reader].inputs)
-    too_wide = instance.widths[tensor] > instance.native_width
-    too_high = instance.heights[tensor] > instance.native_height
-    return (left and too_wide) or (right and too_high)
+        elements_moved += size * (times + (producer >= 0))
+    return max(
+        busy, elements_moved / instance.bandwidth, operand_bound(instance) / instance.bandwidth
+    )
 
 
 def _times(instance: Instance, tensor: int, reader: int) -> int:
@@ -67,38 +48,12 @@ def _times(instance: Instance, tensor: int, reader: int) -> int:
     op = instance.operations[reader]
     if op.kind != MATMUL or instance.depth(reader) <= instance.native_depth:
         return 1
-    if _taken_over(instance, reader):
-        return 1
     out = op.outputs[0]
-    sides = [
-        n
-        for side, n in zip(op.inputs, (_across(instance, out), _down(instance, out)), strict=True)
-        if side == tensor
-    ]
-    return max(sides)
-
-
-def _taken_over(instance: Instance, made: int) -> bool:
-    """Tell whether a result can reach a product, or another size, inside a subgraph."""
-    seen, left = {made}, [made]
-    while left:
-        i = left.pop()
-        for tensor in instance.operations[i].outputs:
-            for j in instance.consumers[tensor]:
-                op = instance.operations[j]
-                if op.kind == MATMUL:
-                    if not _outside(instance, tensor, j):
-                        return True
-                elif _shape(instance, tensor) != _shape(instance, op.outputs[0]):
-                    return True
-                elif j not in seen:
-                    seen.add(j)
-                    left.append(j)
-    return False
-
-
-def _shape(instance: Instance, tensor: int) -> tuple[int, int]:
-    return instance.widths[tensor], instance.heights[tensor]
+    handed_on = any(instance.operations[j].kind == MATMUL for j in instance.consumers[out])
+    if handed_on or reaches(instance, reader):
+        return 1
+    tiles = instance.native_tiles(out)
+    return max(n for t, n in zip(op.inputs, tiles, strict=True) if t == tensor)
 
 
 def group_floor(instance: Instance, structure: Structure, retainable: frozenset[int]) -> float:
@@ -129,11 +84,11 @@ def group_floor(instance: Instance, structure: Structure, retainable: frozenset[
             if d.depth > instance.native_depth:
                 again = (1 if d.rows == TILE else rows) * (1 if d.columns == TILE else columns)
             times.setdefault(region.tensor, []).append(again)
-    moved = sum(
+    elements_moved = sum(
         instance.elements(t) * (again[0] if len(again) == 1 else 1) for t, again in times.items()
     )
-    moved += sum(instance.elements(t) for t in structure.outputs if t not in retainable)
-    return max(busy, moved / instance.bandwidth)
+    elements_moved += sum(instance.elements(t) for t in structure.outputs if t not in retainable)
+    return max(busy, elements_moved / instance.bandwidth)
 
 
 def _count(extent: int, native: int) -> int:
@@ -162,18 +117,20 @@ def cover_prices(
         [[m >> i & 1 for i in range(operations)] for m in masks], dtype=np.bool_
     ).reshape(len(masks), operations)
     cost: NDArray[np.float64] = np.array(latencies, dtype=np.float64)
-    alone: NDArray[np.float64] = np.full(operations, np.inf)
+    single_prices: NDArray[np.float64] = np.full(operations, np.inf)
     for i in range(operations):
-        alone[i] = cost[member[:, i]].min(initial=np.inf)
-    if not np.isfinite(alone).all():
+        single_prices[i] = cost[member[:, i]].min(initial=np.inf)
+    if not np.isfinite(single_prices).all():
         return np.zeros(operations)
-    weight: NDArray[np.float64] = np.where(alone > 0, alone, 1.0)
+    weight: NDArray[np.float64] = np.where(single_prices > 0, single_prices, 1.0)
     share: NDArray[np.float64] = cost / (member @ weight)
     price: NDArray[np.float64] = np.zeros(operations)
     for i in range(operations):
         price[i] = weight[i] * share[member[:, i]].min()
     slack: NDArray[np.float64] = cost - member @ price
-    for i in np.argsort(-alone):  # then raise one after the other as far as every group allows
+    for i in np.argsort(
+        -single_prices
+    ):  # then raise one after the other as far as every group allows
         room = slack[member[:, i]].min()
         if room > 0:
             price[i] += room

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -25,9 +25,7 @@ __all__ = [
     "RASTER",
     "ROW_SNAKE",
     "GranularityCosts",
-    "compare",
-    "costs",
-    "space",
+    "SubgraphCosts",
     "tile_order",
 ]
 
@@ -70,13 +68,11 @@ class GranularityCosts:
 
 def tile_order(rows: int, columns: int, order: str) -> list[int]:
     """Return the order of the tiles of a grid, as raster positions."""
-    grid = [[i * columns + j for j in range(columns)] for i in range(rows)]
-    if order == ROW_SNAKE:
-        return [t for i, row in enumerate(grid) for t in (row if i % 2 == 0 else row[::-1])]
-    if order == COLUMN_SNAKE:
-        turned = [[grid[i][j] for i in range(rows)] for j in range(columns)]
-        return [t for j, line in enumerate(turned) for t in (line if j % 2 == 0 else line[::-1])]
-    return [t for row in grid for t in row]
+    tiles: Whole = np.arange(rows * columns).reshape(rows, columns)
+    lines = (tiles.T if order == COLUMN_SNAKE else tiles).copy()
+    if order != RASTER:
+        lines[1::2] = lines[1::2, ::-1]
+    return [int(tile) for tile in lines.reshape(-1)]
 
 
 @lru_cache(maxsize=65536)
@@ -106,9 +102,9 @@ def _counts(rows: int, columns: int, order: str | tuple[int, ...]) -> tuple[int,
 def _lines(lines: int) -> list[tuple[bool, bool, bool, int]]:
     """Lines of tiles: the first or not, the last or not, of odd number or not, how many such."""
     inner = max(0, lines - 2)
-    found = [(True, lines == 1, False, 1), (False, False, True, inner - inner // 2)]
-    found += [(False, False, False, inner // 2)]
-    return found + [(False, True, lines % 2 == 0, 1)] * (lines > 1)
+    groups_of_lines = [(True, lines == 1, False, 1), (False, False, True, inner - inner // 2)]
+    groups_of_lines += [(False, False, False, inner // 2)]
+    return groups_of_lines + [(False, True, lines % 2 == 0, 1)] * (lines > 1)
 
 
 def _walked(rows: int, columns: int, order: tuple[int, ...]) -> tuple[int, ...]:
@@ -122,65 +118,31 @@ def _walked(rows: int, columns: int, order: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in np.bincount(number, minlength=_CLASSES))
 
 
-def costs(
-    instance: Instance,
-    structure: Structure,
-    widths: Whole,
-    heights: Whole,
-    depths: Whole,
-    order: str | Sequence[int] = RASTER,
-    resident: frozenset[int] = frozenset(),
-    retained: frozenset[int] = frozenset(),
-) -> GranularityCosts:
-    """Cost a subgraph.
+class SubgraphCosts:
+    """Costs of a subgraph in many granularities.
 
     Parameters
     ----------
     widths, heights, depths
         The granularities ``[w, h, k]``, arrays of one length, within what the structure allows.
-    order
-        One of `ORDERS`, or the tiles in their order (one granularity then).
     resident
         Tensors that the subgraph before left in fast memory, whole.
     retained
         Tensors that this one leaves there, whole.
     """
-    grid = _Grid(instance, structure, widths, heights, depths)
-    return grid.run([order], resident, retained)[0]
 
-
-def compare(
-    instance: Instance,
-    structure: Structure,
-    widths: Whole,
-    heights: Whole,
-    depths: Whole,
-    resident: frozenset[int],
-    retained: frozenset[int],
-) -> list[GranularityCosts]:
-    """Cost a subgraph in each of `ORDERS` (see `costs`)."""
-    grid = _Grid(instance, structure, widths, heights, depths)
-    return grid.run(ORDERS, resident, retained)
-
-
-def space(
-    instance: Instance,
-    structure: Structure,
-    widths: Whole,
-    heights: Whole,
-    depths: Whole,
-    resident: frozenset[int],
-    retained: frozenset[int],
-) -> Floats:
-    """Return the working sets alone (see `costs`)."""
-    grid = _Grid(instance, structure, widths, heights, depths)
-    return grid.working_set(grid.kept(resident), resident, retained)
-
-
-class _Grid:
     def __init__(
-        self, instance: Instance, structure: Structure, w: Whole, h: Whole, k: Whole
+        self,
+        instance: Instance,
+        structure: Structure,
+        widths: Whole,
+        heights: Whole,
+        depths: Whole,
+        resident: frozenset[int] = frozenset(),
+        retained: frozenset[int] = frozenset(),
     ) -> None:
+        w, h, k = widths, heights, depths
+        self.resident, self.retained = resident, retained
         self.instance, self.structure = instance, structure
         self.w, self.h, self.k = w, h, k
         self.columns: Whole = -(-structure.width // w)
@@ -209,29 +171,29 @@ class _Grid:
                 out.append(np.where(self.own[demand.depth] > 1, demand.depth + 1, 0))
         return out[0], out[1]
 
-    def kept(self, resident: frozenset[int]) -> list[_Load]:
+    @cached_property
+    def loads(self) -> list[_Load]:
         """Regions to load; alike ones of different tensors as one, with how many they are."""
         mine: dict[int, list[Demand]] = {}
         for s in self.structure.slices:
-            if s.tensor not in resident:
+            if s.tensor not in self.resident:
                 mine.setdefault(s.tensor, []).append(s.demand)
         alike: dict[Hashable, list[int]] = {}
-        found: list[_Load] = []
+        loads: list[_Load] = []
         for tensor, demands in mine.items():
             if len(demands) == 1:
-                shape = self.instance.widths[tensor], self.instance.heights[tensor]
-                alike.setdefault((demands[0], shape), []).append(tensor)
+                alike.setdefault((demands[0], self.instance.shape(tensor)), []).append(tensor)
             else:
-                found += self.overlapping(tensor, demands)
+                loads += self.overlapping(tensor, demands)
         for tensors in alike.values():
             number: Floats = np.full(len(self.w), float(len(tensors)))
-            found.append((tensors[0], mine[tensors[0]][0], number))
-        return found
+            loads.append((tensors[0], mine[tensors[0]][0], number))
+        return loads
 
     def overlapping(self, tensor: int, demands: list[Demand]) -> list[_Load]:
         """Regions of one tensor: 1 where no other of them covers a region, else 0."""
         shapes = [(self.codes(d), self.span(d)) for d in demands]
-        found: list[_Load] = []
+        loads: list[_Load] = []
         for a, demand in enumerate(demands):
             own: NDArray[np.bool_] = np.ones(len(self.w), dtype=np.bool_)
             (rows, columns), (begin, end) = shapes[a]
@@ -240,13 +202,13 @@ class _Grid:
                     continue
                 (by_rows, by_columns), (first, last) = shapes[b]
                 same = (rows == by_rows) & (columns == by_columns)
-                whole = (by_rows == 0) & (by_columns == 0)
-                covers = (same | whole) & (first <= begin) & (last >= end)
+                unsplit = (by_rows == 0) & (by_columns == 0)
+                covers = (same | unsplit) & (first <= begin) & (last >= end)
                 if b > a:  # of two that cover each other the first stays
                     covers &= ~(same & (first == begin) & (last == end))
                 own &= ~covers
-            found.append((tensor, demand, own.astype(np.float64)))
-        return found
+            loads.append((tensor, demand, own.astype(np.float64)))
+        return loads
 
     def axis(self, kind: str, rows: bool, tensor: int, sizes: Floats, step: Floats) -> Floats:
         """Extent of a region along an axis: an array over granularities x classes."""
@@ -276,15 +238,16 @@ class _Grid:
             ]
             key = (extents[0], extents[1], run.spread, int(d.during > 0))
             together[key] = together.get(key, 0.0) + op.base_cost
-        found: list[tuple[Floats, int, int]] = []
+        lengths: list[tuple[Floats, int, int]] = []
         for (rows, columns, spread, early), cost in together.items():
             passes: Floats = np.full(len(self.w), cost)
             passes = passes * -(-rows // self.h) if rows else passes
             passes = passes * -(-columns // self.w) if columns else passes
-            found.append((passes, spread, early))
-        return found
+            lengths.append((passes, spread, early))
+        return lengths
 
     def compute_at(self, runs: list[tuple[Floats, int, int]], q: Whole) -> Floats:
+        """Return the compute of step `q` of a tile, by granularity."""
         total: Floats = np.zeros(len(self.w))
         for passes, spread, early in runs:
             if spread:
@@ -293,36 +256,38 @@ class _Grid:
                 total += passes * (q == (0 if early else self.steps - 1))
         return total
 
-    def working_set(
-        self, loads: list[_Load], resident: frozenset[int], retained: frozenset[int]
-    ) -> Floats:
+    @property
+    def working_set(self) -> Floats:
+        """Elements of fast memory, by granularity."""
         tile_h: Floats = np.minimum(self.h, self.structure.height).astype(np.float64)[:, None]
         tile_w: Floats = np.minimum(self.w, self.structure.width).astype(np.float64)[:, None]
-        whole = sum(self.instance.elements(t) for t in resident | retained)
-        total: Floats = np.full(len(self.w), float(whole))
-        for tensor, d, number in loads:
+        resident_elements = sum(self.instance.elements(t) for t in self.resident | self.retained)
+        total: Floats = np.full(len(self.w), float(resident_elements))
+        for tensor, d, number in self.loads:
             step: Floats = np.minimum(self.k, d.depth).astype(np.float64)
             size = self.axis(d.rows, True, tensor, tile_h, step) * self.axis(
                 d.columns, False, tensor, tile_w, step
             )
             total = total + size[:, 0] * number
-        tiles = len([t for t in self.structure.outputs if t not in retained])
+        tiles = len([t for t in self.structure.outputs if t not in self.retained])
         return total + tiles * (tile_h * tile_w)[:, 0]
 
-    def run(
-        self,
-        orders: Sequence[str | Sequence[int]],
-        resident: frozenset[int],
-        retained: frozenset[int],
-    ) -> list[GranularityCosts]:
+    def ordered(self, *orders: str | Sequence[int]) -> list[GranularityCosts]:
+        """Cost the subgraph in each of some orders of its tiles.
+
+        Parameters
+        ----------
+        orders
+            Each one of `ORDERS`, or the tiles in their order (one granularity then).
+        """
         s = self.structure
         last_h = s.height - (self.rows - 1) * self.h
         last_w = s.width - (self.columns - 1) * self.w
         tile_h: Floats = np.where(_LAST_ROW, last_h[:, None], self.h[:, None]).astype(np.float64)
         tile_w: Floats = np.where(_LAST_COLUMN, last_w[:, None], self.w[:, None]).astype(np.float64)
-        loads, runs = self.kept(resident), self.runs()
-        moves = [_Move(self, tensor, d, number, tile_h, tile_w) for tensor, d, number in loads]
-        stored = len([t for t in s.outputs if t not in retained]) * tile_h * tile_w
+        runs = self.runs()
+        moves = [_Move(self, tensor, d, number, tile_h, tile_w) for tensor, d, number in self.loads]
+        stored = len([t for t in s.outputs if t not in self.retained]) * tile_h * tile_w
         sums: list[Floats] = [np.zeros_like(tile_h) for _ in range(4)]  # over the steps of a tile
         for q, length in self.intervals():
             busy: Floats = self.compute_at(runs, q)[:, None]
@@ -336,8 +301,8 @@ class _Grid:
                 sums, (np.maximum(busy, transfer), busy, moved_in, moved_out), strict=True
             ):
                 total += times * new
-        working = self.working_set(loads, resident, retained)
-        found: list[GranularityCosts] = []
+        working = self.working_set
+        of_granularities: list[GranularityCosts] = []
         for order in orders:
             key = order if isinstance(order, str) else tuple(order)
             count: Floats = np.array(
@@ -348,8 +313,8 @@ class _Grid:
                 dtype=np.float64,
             ).reshape(len(self.w), _CLASSES)
             latency, busy, moved_in, moved_out = ((count * t).sum(axis=1) for t in sums)
-            found.append(GranularityCosts(latency, working, busy, moved_in, moved_out))
-        return found
+            of_granularities.append(GranularityCosts(latency, working, busy, moved_in, moved_out))
+        return of_granularities
 
     def intervals(self) -> list[tuple[Whole, Whole]]:
         """Runs of steps that cost the same: the first of each, and how many."""
@@ -370,7 +335,7 @@ class _Move:
 
     def __init__(
         self,
-        grid: _Grid,
+        grid: SubgraphCosts,
         tensor: int,
         demand: Demand,
         number: Floats,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from perfmodel.errors import InputError
 
-from perfmodel_studies.contest.cost import RASTER, GranularityCosts, costs
+from perfmodel_studies.contest.cost import RASTER, GranularityCosts, SubgraphCosts
 from perfmodel_studies.contest.instance import Instance
 from perfmodel_studies.contest.solution import ContestSolution, SolutionSubgraph
 from perfmodel_studies.contest.structure import Structure, analyse
@@ -48,15 +48,14 @@ def evaluate(instance: Instance, solution: ContestSolution) -> Evaluation:
     InputError
         Naming every reason why the rules refuse it (see `check`).
     """
-    faults, found = _walk(instance, solution)
+    faults, walked = _walk(instance, solution)
     if faults:
         raise InputError(faults)
+    rows = [(c.latency, c.working_set, c.compute, c.read, c.written) for c in walked]
+    columns = [[float(value[0]) for value in row] for row in rows]
+    latencies, sets, compute, read, written = zip(*columns, strict=True)
     return Evaluation(
-        tuple(float(c.latency[0]) for c in found),
-        tuple(int(c.working_set[0]) for c in found),
-        tuple(float(c.compute[0]) for c in found),
-        tuple(int(c.read[0]) for c in found),
-        tuple(int(c.written[0]) for c in found),
+        latencies, tuple(map(int, sets)), compute, tuple(map(int, read)), tuple(map(int, written))
     )
 
 
@@ -77,8 +76,8 @@ def _walk(
     instance: Instance, solution: ContestSolution
 ) -> tuple[list[str], list[GranularityCosts]]:
     faults: list[str] = []
-    found: list[GranularityCosts] = []
-    stored = {t for t, made in enumerate(instance.producer) if made < 0}
+    subgraph_costs: list[GranularityCosts] = []
+    stored = {t for t, producer in enumerate(instance.producer) if producer < 0}
     resident: frozenset[int] = frozenset()
     run: set[int] = set()
     for number, part in enumerate(solution.parts):
@@ -102,7 +101,8 @@ def _walk(
         if not reasons:
             w, h, k = (np.array([g]) for g in part.granularity)
             order = part.tiles or RASTER
-            cost = costs(instance, structure, w, h, k, order, resident, retained)
+            grid = SubgraphCosts(instance, structure, w, h, k, resident, retained)
+            (cost,) = grid.ordered(order)
             if cost.working_set[0] > instance.capacity:
                 need, most = int(cost.working_set[0]), instance.capacity
                 reasons.append(f"its working set is {need}, the capacity {most}")
@@ -111,7 +111,7 @@ def _walk(
             ):
                 stated = solution.latencies[number]
                 reasons.append(f"latency {stated:.10g} is stated, it is {cost.latency[0]:.10g}")
-            found.append(cost)
+            subgraph_costs.append(cost)
         faults += [f"subgraph {number} {list(part.operations)}: {reason}" for reason in reasons]
         run.update(part.operations)
         stored.update(t for t in structure.outputs if t not in retained)
@@ -122,7 +122,7 @@ def _walk(
     lost = [t for t in instance.graph_outputs if t not in stored]
     if lost:
         faults.append(f"outputs {lost} of the graph never reach slow memory")
-    return faults, found
+    return faults, subgraph_costs
 
 
 def _form(instance: Instance, part: SolutionSubgraph) -> list[str]:

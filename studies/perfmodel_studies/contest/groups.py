@@ -13,7 +13,7 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.masks import bits
 
 from perfmodel_studies.contest.bound import group_floor
-from perfmodel_studies.contest.cost import ORDERS, Whole, compare, space
+from perfmodel_studies.contest.cost import ORDERS, SubgraphCosts, Whole
 from perfmodel_studies.contest.instance import Instance
 from perfmodel_studies.contest.structure import Structure, analyse
 
@@ -76,8 +76,8 @@ class Groups:
         self._near = self._neighbours()
         self.retainable = frozenset(
             t
-            for t, made in enumerate(instance.producer)
-            if made >= 0 and instance.consumers[t] and instance.elements(t) < instance.capacity
+            for t, producer in enumerate(instance.producer)
+            if producer >= 0 and instance.consumers[t] and instance.elements(t) < instance.capacity
         )
 
     def grow(self, deadline: Deadline, *, hopeful: bool = False, most: int | None = None) -> None:
@@ -123,8 +123,8 @@ class Groups:
     def _begin(self) -> None:
         for op in range(len(self.instance.operations)):
             group = self.look(1 << op)
-            alone = math.inf if isinstance(group, str) else group.choice.latency
-            self._alone.append(alone)
+            latency = math.inf if isinstance(group, str) else group.choice.latency
+            self._alone.append(latency)
             heapq.heappush(self._heap, (-math.inf, 1, 1 << op))
             self._seen.add(1 << op)
 
@@ -159,23 +159,24 @@ class Groups:
         if not len(w):
             return None
         best: tuple[float, float, int, int] | None = None
-        compared = compare(self.instance, structure, w, h, k, resident, retained)
-        for number, found in enumerate(compared):
-            moved = found.read + found.written
-            at = int(np.lexsort((moved, np.round(found.latency, 6)))[0])
-            new = (round(float(found.latency[at]), 6), float(moved[at]), number, at)
+        grid = SubgraphCosts(self.instance, structure, w, h, k, resident, retained)
+        compared = grid.ordered(*ORDERS)
+        for number, candidate in enumerate(compared):
+            transferred = candidate.read + candidate.written
+            at = int(np.lexsort((transferred, np.round(candidate.latency, 6)))[0])
+            new = (round(float(candidate.latency[at]), 6), float(transferred[at]), number, at)
             best = new if best is None or new < best else best
         assert best is not None
         number, at = best[2:]
-        chosen = (int(w[at]), int(h[at]), int(k[at]))
-        return SubgraphTiling(float(compared[number].latency[at]), chosen, ORDERS[number])
+        granularity = (int(w[at]), int(h[at]), int(k[at]))
+        return SubgraphTiling(float(compared[number].latency[at]), granularity, ORDERS[number])
 
     def _neighbours(self) -> list[int]:
         near = [0] * len(self.instance.operations)
-        for tensor, made in enumerate(self.instance.producer):
-            for reader in self.instance.consumers[tensor] if made >= 0 else ():
-                near[made] |= 1 << reader
-                near[reader] |= 1 << made
+        for tensor, producer in enumerate(self.instance.producer):
+            for reader in self.instance.consumers[tensor] if producer >= 0 else ():
+                near[producer] |= 1 << reader
+                near[reader] |= 1 << producer
         return near
 
     def _key(self, s: Structure, resident: frozenset[int], retained: frozenset[int]) -> Hashable:
@@ -187,17 +188,27 @@ class Groups:
                 d = c.demand
                 region = (d.rows, d.columns, d.depth, d.during)
                 regions.setdefault(c.tensor, []).append(region)
-        slices = sorted((x.widths[t], x.heights[t], *sorted(r)) for t, r in regions.items())
+        slices = sorted((*x.shape(t), *sorted(r)) for t, r in regions.items())
         runs: list[tuple[float | int | str, ...]] = []
         for e in s.executions:
             op, d = x.operations[e.operation], e.demand
             out = op.outputs[0]
-            shape = (x.widths[out], x.heights[out])
-            runs.append((op.base_cost, *shape, d.rows, d.columns, d.depth, d.during, e.spread))
-        kept = sum(x.elements(t) for t in resident | retained)
+            runs.append(
+                (op.base_cost, *x.shape(out), d.rows, d.columns, d.depth, d.during, e.spread)
+            )
+        resident_elements = sum(x.elements(t) for t in resident | retained)
         stored = len([t for t in s.outputs if t not in retained])
         least = (s.least_width, s.least_height, s.most_depth)
-        return tuple(slices), tuple(sorted(runs)), kept, stored, s.width, s.height, s.depths, least
+        return (
+            tuple(slices),
+            tuple(sorted(runs)),
+            resident_elements,
+            stored,
+            s.width,
+            s.height,
+            s.depths,
+            least,
+        )
 
 
 def granularities(
@@ -219,13 +230,14 @@ def granularities(
     k = _sides(s.most_depth, s.most_depth, 1, everything) if s.depths else np.array([1])
     grid = [g.reshape(-1) for g in np.meshgrid(w, h, k, indexing="ij")]
     fits: NDArray[np.bool_] = (
-        space(instance, s, grid[0], grid[1], grid[2], resident, retained) <= instance.capacity
+        SubgraphCosts(instance, s, *grid, resident=resident, retained=retained).working_set
+        <= instance.capacity
     ).reshape(len(w), len(h), len(k))
     if not everything:
         for axis in (2, 0, 1):  # largest first along each axis
             fits = fits & (np.cumsum(fits, axis=axis) <= 2)
-    chosen: Whole = np.flatnonzero(fits.reshape(-1))
-    return grid[0][chosen], grid[1][chosen], grid[2][chosen]
+    fitting: Whole = np.flatnonzero(fits.reshape(-1))
+    return grid[0][fitting], grid[1][fitting], grid[2][fitting]
 
 
 def _sides(native: int, extent: int, least: int, everything: bool) -> Whole:

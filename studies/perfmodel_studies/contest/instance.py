@@ -7,21 +7,26 @@ in the contest's units of time, the bandwidth in elements a unit of time.
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.specfile import Marks, read
+from perfmodel.errors import Fault, InputError
+from perfmodel.frozen import FrozenModel
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.specfile import Marks, read, validate
+from pydantic import ConfigDict, Field, StrictFloat, StrictInt
 
 __all__ = ["MATMUL", "POINTWISE", "ContestOperation", "Instance", "read_instance"]
 
 MATMUL, POINTWISE = "MatMul", "Pointwise"
-_LISTS = ("widths", "heights", "inputs", "outputs", "base_costs", "op_types", "native_granularity")
-_NUMBERS = ("fast_memory_capacity", "slow_memory_bandwidth")
+
+Positive: TypeAlias = Annotated[StrictInt, Field(gt=0)]
+PositiveNumber: TypeAlias = Annotated[StrictFloat, Field(gt=0)]
+Tensors: TypeAlias = Annotated[list[StrictInt], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,15 @@ class Instance:
     native_depth: int
     swapped: tuple[int, ...] = ()
 
+    def shape(self, tensor: int) -> tuple[int, int]:
+        """Return the columns and the rows of a tensor."""
+        return self.widths[tensor], self.heights[tensor]
+
+    def native_tiles(self, tensor: int) -> tuple[int, int]:
+        """Return how many native tiles lie along a tensor's rows and along its columns."""
+        width, height = self.shape(tensor)
+        return -(-width // self.native_width), -(-height // self.native_height)
+
     def elements(self, tensor: int) -> int:
         """Return the size of a tensor in elements."""
         return self.widths[tensor] * self.heights[tensor]
@@ -78,11 +92,11 @@ class Instance:
     @cached_property
     def producer(self) -> tuple[int, ...]:
         """The operation that makes each tensor, -1 for inputs of the graph."""
-        made = [-1] * len(self.widths)
+        producers = [-1] * len(self.widths)
         for i, op in enumerate(self.operations):
             for tensor in op.outputs:
-                made[tensor] = i
-        return tuple(made)
+                producers[tensor] = i
+        return tuple(producers)
 
     @cached_property
     def consumers(self) -> tuple[tuple[int, ...], ...]:
@@ -97,13 +111,31 @@ class Instance:
     def graph_outputs(self) -> tuple[int, ...]:
         """Tensors that are made and that nothing reads."""
         return tuple(
-            t for t, made in enumerate(self.producer) if made >= 0 and not self.consumers[t]
+            t for t, producer in enumerate(self.producer) if producer >= 0 and not self.consumers[t]
         )
 
     @cached_property
     def order(self) -> tuple[int, ...]:
         """Operations, each after what it reads, otherwise as they stand in the file."""
-        return _topological(self.operations, self.producer)
+        sorter = self.dependencies()
+        sorter.prepare()
+        ready: list[int] = []
+        out: list[int] = []
+        while sorter:
+            for i in sorter.get_ready():
+                heapq.heappush(ready, i)
+            out.append(heapq.heappop(ready))
+            sorter.done(out[-1])
+        return tuple(out)
+
+    def dependencies(self) -> TopologicalSorter[int]:
+        """Return a sorter of the operations, each after those that make what it reads."""
+        return TopologicalSorter(
+            {
+                i: {self.producer[t] for t in op.inputs} - {-1}
+                for i, op in enumerate(self.operations)
+            }
+        )
 
     @cached_property
     def rank(self) -> tuple[int, ...]:
@@ -126,30 +158,47 @@ class Instance:
         return tuple(masks)
 
 
-def _topological(
-    operations: tuple[ContestOperation, ...], producer: tuple[int, ...]
-) -> tuple[int, ...]:
-    waits = [0] * len(operations)
-    after: list[list[int]] = [[] for _ in operations]
-    for i, op in enumerate(operations):
-        for made in {producer[t] for t in op.inputs} - {-1}:
-            waits[i] += 1
-            after[made].append(i)
-    ready = [i for i, n in enumerate(waits) if not n]
-    heapq.heapify(ready)
-    out: list[int] = []
-    while ready:
-        i = heapq.heappop(ready)
-        out.append(i)
-        for j in after[i]:
-            waits[j] -= 1
-            if not waits[j]:
-                heapq.heappush(ready, j)
-    return tuple(out)
+class InstanceForm(FrozenModel):
+    """What a file of the contest states, by the contest's own names."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+    widths: list[Positive]
+    heights: list[Positive]
+    inputs: list[Tensors] = Field(min_length=1)
+    outputs: list[Tensors]
+    base_costs: list[Annotated[StrictFloat, Field(ge=0)]]
+    op_types: list[Literal["MatMul", "Pointwise"]]
+    fast_memory_capacity: PositiveNumber
+    slow_memory_bandwidth: PositiveNumber
+    native_granularity: list[Positive]
+
+    @staticmethod
+    def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield lists that do not go together, and tensors that there are not."""
+        lists: dict[str, list[Any]] = {k: v for k, v in data.items() if isinstance(v, list)}
+        pairs = [("heights", "widths")]
+        pairs += [(key, "inputs") for key in ("outputs", "base_costs", "op_types")]
+        for key, other in pairs:
+            if key in lists and other in lists and len(lists[key]) != len(lists[other]):
+                counts = f"{len(lists[key])} entries, '{other}' has {len(lists[other])}"
+                yield Flaw((key,), counts, "one for each")
+        native = lists.get("native_granularity")
+        if native is not None and len(native) not in (2, 3):
+            yield Flaw(("native_granularity",), f"{len(native)} values", "[w, h] or [w, h, k]")
+        count = len(lists.get("widths", []))
+        for key in ("inputs", "outputs"):
+            for i, entry in enumerate(lists.get(key, [])):
+                for j, tensor in enumerate(
+                    cast("list[Any]", entry) if isinstance(entry, list) else []
+                ):
+                    if isinstance(tensor, int) and not 0 <= tensor < count:
+                        yield Flaw((key, i, j), f"no tensor {tensor}", f"0 to {count - 1}")
 
 
 def read_instance(source: str | Path | Mapping[str, Any], name: str = "") -> Instance:
     """Read an instance from a JSON file, or from what such a file holds.
+
+    Operands of a product that fit only the other way round are taken so (`Instance.swapped`).
 
     Raises
     ------
@@ -157,169 +206,77 @@ def read_instance(source: str | Path | Mapping[str, Any], name: str = "") -> Ins
         With every fault and its place.
     """
     if isinstance(source, Mapping):
-        return _ContestInstanceReader(dict(source), Marks(), "").instance(name or "instance")
-    path = Path(source)
-    data, marks = read(path, json_text=True)
-    return _ContestInstanceReader(data, marks, str(path)).instance(name or path.stem)
+        data, marks, file = dict(source), Marks(), ""
+    else:
+        file = str(source)
+        data, marks = read(Path(source), json_text=True)
+    form = validate(InstanceForm, data, marks, file)
+    operations = tuple(
+        ContestOperation(kind, tuple(inputs), tuple(outputs), cost)
+        for kind, inputs, outputs, cost in zip(
+            form.op_types, form.inputs, form.outputs, form.base_costs, strict=True
+        )
+    )
+    width, height, *depth = form.native_granularity
+    instance = Instance(
+        name or (Path(file).stem if file else "instance"),
+        tuple(form.widths),
+        tuple(form.heights),
+        operations,
+        int(form.fast_memory_capacity),
+        form.slow_memory_bandwidth,
+        width,
+        height,
+        depth[0] if depth else max(width, height),
+    )
+    turned = tuple(
+        replace(op, inputs=op.inputs[::-1])
+        if not _fits(instance, op) and _fits(instance, replace(op, inputs=op.inputs[::-1]))
+        else op
+        for op in operations
+    )
+    swapped = tuple(i for i, op in enumerate(turned) if op is not operations[i])
+    instance = replace(instance, operations=turned, swapped=swapped)
+    faults: list[Fault] = []
+    for flaw in _graph_flaws(instance):
+        line, column = marks.at(flaw.path)
+        shown = ".".join(map(str, flaw.path))
+        faults.append(Fault(flaw.message, shown, file, line, column, flaw.expected))
+    if faults:
+        raise InputError(faults)
+    return instance
 
 
-def _fits_swapped(op: ContestOperation, widths: list[int], heights: list[int]) -> bool:
+def _fits(instance: Instance, op: ContestOperation) -> bool:
+    """Tell whether rows and columns of a product agree; true of all other operations."""
     if op.kind != MATMUL or len(op.inputs) != 2 or len(op.outputs) != 1:
-        return False
-    out = op.outputs[0]
-
-    def fits(left: int, right: int) -> bool:
-        inner = widths[left] == heights[right]
-        return inner and heights[out] == heights[left] and widths[out] == widths[right]
-
-    return not fits(*op.inputs) and fits(*op.inputs[::-1])
+        return True
+    (depth, rows), (columns, inner) = map(instance.shape, op.inputs)
+    return depth == inner and instance.shape(op.outputs[0]) == (columns, rows)
 
 
-class _ContestInstanceReader:
-    def __init__(self, data: Any, marks: Marks, file: str) -> None:
-        self.data: dict[str, Any] = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-        self.marks, self.file = marks, file
-        self.faults: list[Fault] = []
-        if not isinstance(data, dict):
-            self.fault((), "an instance is an object", "the keys " + ", ".join(_LISTS + _NUMBERS))
-
-    def fault(self, path: tuple[str | int, ...], message: str, expected: str = "") -> None:
-        line, column = self.marks.at(path)
-        shown = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-        self.faults.append(Fault(message, shown, self.file, line, column, expected))
-
-    def stop(self) -> None:
-        if self.faults:
-            raise InputError(self.faults)
-
-    def instance(self, name: str) -> Instance:
-        known = (*_LISTS, *_NUMBERS)
-        for key in self.data:
-            if key not in known:
-                meant = nearest(key, known)
-                self.fault((key,), f"unknown key '{key}'", f"'{meant}'" if meant else "")
-        for key in known:
-            if key not in self.data:
-                self.fault((), f"'{key}' is missing")
-            elif key in _LISTS and not isinstance(self.data[key], list):
-                self.fault((key,), f"'{key}' is no list", "a list")
-        self.stop()
-        self.same_length("heights", "widths")
-        for key in ("outputs", "base_costs", "op_types"):
-            self.same_length(key, "inputs")
-        self.stop()
-        widths, heights = self.whole("widths"), self.whole("heights")
-        listed = [self.operation(i, len(widths)) for i in range(len(self.data["inputs"]))]
-        capacity = self.number("fast_memory_capacity")
-        bandwidth = self.number("slow_memory_bandwidth")
-        native = self.whole("native_granularity")
-        if len(native) not in (2, 3):
-            self.fault(("native_granularity",), f"{len(native)} values", "[w, h] or [w, h, k]")
-        if not listed:
-            self.fault(("inputs",), "no operation")
-        self.stop()
-        swapped = [i for i, op in enumerate(listed) if _fits_swapped(op, widths, heights)]
-        for i in swapped:
-            listed[i] = replace(listed[i], inputs=listed[i].inputs[::-1])
-        operations = tuple(listed)
-        depth = native[2] if len(native) == 3 else max(native)
-        found = Instance(
-            name,
-            tuple(widths),
-            tuple(heights),
-            operations,
-            int(capacity),
-            bandwidth,
-            native[0],
-            native[1],
-            depth,
-            tuple(swapped),
-        )
-        self.graph(found)
-        self.stop()
-        return found
-
-    def same_length(self, key: str, other: str) -> None:
-        if len(self.data[key]) != len(self.data[other]):
-            self.fault(
-                (key,),
-                f"{len(self.data[key])} entries, '{other}' has {len(self.data[other])}",
-                "one for each",
+def _graph_flaws(instance: Instance) -> Iterator[Flaw]:
+    """Yield operations that are no product, tensors made twice, and a circle."""
+    producers: dict[int, int] = {}
+    for i, op in enumerate(instance.operations):
+        for j, tensor in enumerate(op.outputs):
+            if producers.setdefault(tensor, i) != i or op.outputs.count(tensor) > 1:
+                yield Flaw(("outputs", i, j), f"tensor {tensor} is made twice")
+        if op.kind != MATMUL:
+            if len(set(map(instance.shape, op.outputs))) > 1:
+                yield Flaw(("outputs", i), "outputs of different sizes", "one size")
+        elif len(op.inputs) != 2 or len(op.outputs) != 1:
+            counts = f"{len(op.inputs)} inputs and {len(op.outputs)} outputs"
+            yield Flaw(("inputs", i), f"a {MATMUL} of {counts}", "2 and 1")
+        elif not _fits(instance, op):
+            left, right, out = (
+                f"({instance.heights[t]} x {instance.widths[t]})" for t in (*op.inputs, *op.outputs)
             )
-
-    def whole(self, key: str) -> list[int]:
-        out: list[int] = []
-        for i, value in enumerate(self.data[key]):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                self.fault((key, i), f"{value!r}", "a whole number above 0")
-                value = 1
-            out.append(value)
-        return out
-
-    def number(self, key: str) -> float:
-        value = self.data[key]
-        good = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not good or not math.isfinite(value) or value <= 0:
-            self.fault((key,), f"{value!r}", "a number above 0")
-            return 1.0
-        return float(value)
-
-    def tensors(self, key: str, i: int, count: int) -> tuple[int, ...]:
-        given = self.data[key][i]
-        entries = cast("list[Any]", given) if isinstance(given, list) else []
-        if not entries:
-            self.fault((key, i), f"{given!r}", "a list of at least one tensor")
-        out: list[int] = []
-        for j, value in enumerate(entries):
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-                self.fault((key, i, j), f"no tensor {value!r}", f"0 to {count - 1}")
-            else:
-                out.append(value)
-        return tuple(out)
-
-    def operation(self, i: int, count: int) -> ContestOperation:
-        kind, cost = self.data["op_types"][i], self.data["base_costs"][i]
-        if kind not in (MATMUL, POINTWISE):
-            self.fault(("op_types", i), f"{kind!r}", f"'{MATMUL}' or '{POINTWISE}'")
-        good = isinstance(cost, (int, float)) and not isinstance(cost, bool)
-        if not good or not math.isfinite(cost) or cost < 0:
-            self.fault(("base_costs", i), f"{cost!r}", "a number of at least 0")
-            cost = 0.0
-        inputs, outputs = self.tensors("inputs", i, count), self.tensors("outputs", i, count)
-        return ContestOperation(str(kind), inputs, outputs, float(cost))
-
-    def graph(self, found: Instance) -> None:
-        made: dict[int, int] = {}
-        for i, op in enumerate(found.operations):
-            for j, tensor in enumerate(op.outputs):
-                if made.setdefault(tensor, i) != i or op.outputs.count(tensor) > 1:
-                    self.fault(("outputs", i, j), f"tensor {tensor} is made twice")
-            if op.kind == MATMUL:
-                self.product(i, op, found)
-            elif len({(found.widths[t], found.heights[t]) for t in op.outputs}) > 1:
-                self.fault(("outputs", i), "outputs of different sizes", "one size")
-        if not self.faults and len(found.order) < len(found.operations):
-            left = sorted(set(range(len(found.operations))) - set(found.order))
-            self.fault(("inputs", left[0]), f"a circle through operations {left}", "no circle")
-
-    def product(self, i: int, op: ContestOperation, found: Instance) -> None:
-        if len(op.inputs) != 2 or len(op.outputs) != 1:
-            self.fault(
-                ("inputs", i),
-                f"a {MATMUL} of {len(op.inputs)} inputs and {len(op.outputs)} outputs",
-                "2 and 1",
-            )
-            return
-        left, right, out = *op.inputs, op.outputs[0]
-        shapes = [f"{found.heights[t]} x {found.widths[t]}" for t in (left, right, out)]
-        fits = (
-            found.widths[left] == found.heights[right]
-            and found.heights[out] == found.heights[left]
-            and found.widths[out] == found.widths[right]
-        )
-        if not fits:
-            self.fault(
-                ("inputs", i),
-                f"({shapes[0]}) times ({shapes[1]}) is not ({shapes[2]})",
-                "rows x columns that fit",
-            )
+            message = f"{left} times {right} is not {out}"
+            yield Flaw(("inputs", i), message, "rows x columns that fit")
+    try:
+        instance.dependencies().prepare()
+    except CycleError as error:
+        circle = sorted(set(error.args[1]))
+        message = f"a circle through operations {circle}"
+        yield Flaw(("inputs", circle[0]), message, "no circle")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perfmodel_studies.contest.cost import costs
+from perfmodel_studies.contest.cost import RASTER, SubgraphCosts
 from perfmodel_studies.contest.instance import Instance
 from perfmodel_studies.contest.solution import ContestSolution, SolutionSubgraph
 from perfmodel_studies.contest.structure import Structure, analyse
@@ -22,11 +22,11 @@ def naive(instance: Instance) -> ContestSolution | None:
     latencies: list[float] = []
     for op in instance.order:
         structure = analyse(instance, frozenset([op]))
-        found = None if isinstance(structure, str) else _largest(instance, structure)
-        if found is None:
+        granularity = None if isinstance(structure, str) else _largest(instance, structure)
+        if granularity is None:
             return None
-        parts.append(SolutionSubgraph((op,), found[0]))
-        latencies.append(found[1])
+        parts.append(SolutionSubgraph((op,), granularity[0]))
+        latencies.append(granularity[1])
     return ContestSolution(tuple(parts), tuple(latencies))
 
 
@@ -36,9 +36,9 @@ def _largest(instance: Instance, s: Structure) -> tuple[tuple[int, int, int], fl
     k = s.most_depth if s.depths else 1
     deep = True
     while True:
-        found = costs(instance, s, np.array([w]), np.array([h]), np.array([k]))
-        if found.working_set[0] <= instance.capacity:
-            return (w, h, k), float(found.latency[0])
+        cost = SubgraphCosts(instance, s, *np.array([[w], [h], [k]])).ordered(RASTER)[0]
+        if cost.working_set[0] <= instance.capacity:
+            return (w, h, k), float(cost.latency[0])
         narrow, low = w // 2 < s.least_width, h // 2 < s.least_height
         if k > 1 and (deep or (narrow and low)):
             k //= 2

@@ -9,11 +9,11 @@ same slice.
 
 from __future__ import annotations
 
+import math
+
 from perfmodel_studies.contest.instance import MATMUL, Instance
 
-__all__ = ["operand_bound"]
-
-_LEFT, _RIGHT = 0, 1
+__all__ = ["operand_bound", "reaches", "read_outside"]
 
 
 def operand_bound(instance: Instance) -> float:
@@ -28,20 +28,22 @@ def operand_bound(instance: Instance) -> float:
         for op in instance.operations
         if op.kind == MATMUL
         for side, t in enumerate(op.inputs)
-        if instance.elements(t) > instance.capacity and _apart(instance, t, side)
+        if instance.elements(t) > instance.capacity and handed_over(instance, t, side)
     )
-    moved = float(sum(instance.elements(t) for t in written))
+    elements_moved = float(sum(instance.elements(t) for t in written))
     operands: set[int] = set()
     for i, op in enumerate(instance.operations):
         if op.kind == MATMUL:
             operands.update(op.inputs)
-            moved += min(_at_output(instance, i), _handing_over(instance, i), _inside(instance, i))
-    moved += sum(
+            elements_moved += min(
+                _at_output(instance, i), _handing_over(instance, i), _inside(instance, i)
+            )
+    elements_moved += sum(
         instance.elements(t)
-        for t, made in enumerate(instance.producer)
-        if made < 0 and instance.consumers[t] and t not in operands
+        for t, producer in enumerate(instance.producer)
+        if producer < 0 and instance.consumers[t] and t not in operands
     )
-    return moved
+    return elements_moved
 
 
 def _at_output(x: Instance, i: int) -> float:
@@ -50,7 +52,7 @@ def _at_output(x: Instance, i: int) -> float:
     if x.depth(i) <= x.native_depth:  # one step, whose slices may stay from tile to tile
         return 0.0
     out = op.outputs[0]
-    times = -(-x.widths[out] // x.native_width), -(-x.heights[out] // x.native_height)
+    times = x.native_tiles(out)
     total = 0.0
     for side, tensor in enumerate(op.inputs):
         if _never_there(x, i, side):
@@ -68,13 +70,13 @@ def _handing_over(x: Instance, i: int) -> float:
     op = x.operations[i]
     after = [j for j in x.consumers[op.outputs[0]] if x.operations[j].kind == MATMUL]
     if not after:
-        return float("inf") if not _reaches(x, i) else 0.0
+        return float("inf") if not reaches(x, i) else 0.0
     best = float("inf")
     for j in after:
         for side, tensor in enumerate(x.operations[j].inputs):
             if tensor == op.outputs[0]:
                 best = min(best, _passing(x, i, j, side))
-    return best if not _reaches(x, i) else 0.0
+    return best if not reaches(x, i) else 0.0
 
 
 def _passing(x: Instance, i: int, j: int, side: int) -> float:
@@ -84,7 +86,7 @@ def _passing(x: Instance, i: int, j: int, side: int) -> float:
     if x.depth(j) <= x.native_depth or not _never_there(x, i, 1 - side):
         return 0.0
     out = x.operations[j].outputs[0]
-    tiles = -(-x.widths[out] // x.native_width) * -(-x.heights[out] // x.native_height)
+    tiles = math.prod(x.native_tiles(out))
     readers = [k for k in x.consumers[passing] if x.operations[k].kind == MATMUL]
     times = tiles / len(readers)
     if all(_stays(x, k, passing, side) for k in readers):
@@ -103,20 +105,20 @@ def _stays(x: Instance, i: int, passing: int, side: int) -> bool:
 
 def _outside(x: Instance, tensor: int, side: int) -> bool:
     """Tell whether whole strips of a tensor can never be made inside a subgraph."""
-    made = x.producer[tensor]
-    if made < 0:
+    producer = x.producer[tensor]
+    if producer < 0:
         return True
-    op = x.operations[made]
+    op = x.operations[producer]
     if op.kind == MATMUL:  # the operand along the strip would be needed whole
         other = op.inputs[1 - side]
         return x.producer[other] < 0 and x.elements(other) > x.capacity
-    return _apart(x, tensor, side)
+    return handed_over(x, tensor, side)
 
 
 def _inside(x: Instance, i: int) -> float:
     """Whole strips for a product further in: one operand whole; infinite where it does not fit."""
     out = x.operations[i].outputs[0]
-    if _reaches(x, i):
+    if reaches(x, i):
         return 0.0
     for j in x.consumers[out]:
         if x.operations[j].kind == MATMUL:
@@ -128,26 +130,42 @@ def _inside(x: Instance, i: int) -> float:
     return float("inf")
 
 
-def _reaches(x: Instance, i: int) -> bool:
+def handed_over(x: Instance, tensor: int, side: int) -> bool:
+    """Tell whether a product reads a pointwise result that no subgraph with both can hold.
+
+    The strips of its left operand (`side` 0) are rows of the tensor, those of its right one
+    columns; neither may be longer than a native tile.
+    """
+    producer = x.producer[tensor]
+    if producer < 0 or x.operations[producer].kind == MATMUL:
+        return False
+    return x.native_tiles(tensor)[side] > 1
+
+
+def read_outside(x: Instance, tensor: int, reader: int) -> bool:
+    """Tell whether a reader can never be in one subgraph with the producer of the tensor."""
+    op = x.operations[reader]
+    return x.producer[tensor] < 0 or (
+        op.kind == MATMUL
+        and any(handed_over(x, t, side) for side, t in enumerate(op.inputs) if t == tensor)
+    )
+
+
+def reaches(x: Instance, i: int) -> bool:
     """Tell whether a result can reach a product, or another size, through pointwise operations."""
     seen: set[int] = set()
     left = [(i, t) for t in x.operations[i].outputs]
     while left:
-        made, tensor = left.pop()
+        operation, tensor = left.pop()
         for j in x.consumers[tensor]:
             op = x.operations[j]
             if op.kind == MATMUL:
-                if made == i:
-                    continue  # next to it: seen to by the places
-                wide = tensor == op.inputs[_LEFT] and x.widths[tensor] <= x.native_width
-                high = tensor == op.inputs[_RIGHT] and x.heights[tensor] <= x.native_height
-                if wide or high:
+                # A product next to it is seen to by the places.
+                if operation != i and not read_outside(x, tensor, j):
                     return True
-                continue
-            out = op.outputs[0]
-            if (x.widths[tensor], x.heights[tensor]) != (x.widths[out], x.heights[out]):
+            elif x.shape(tensor) != x.shape(op.outputs[0]):
                 return True
-            if j not in seen:
+            elif j not in seen:
                 seen.add(j)
                 left += [(j, t) for t in op.outputs]
     return False
@@ -161,33 +179,20 @@ def _never_there(x: Instance, i: int, side: int) -> bool:
     """
     tensor = x.operations[i].inputs[side]
     if x.elements(tensor) > x.capacity:
-        return x.producer[tensor] < 0 or _apart(x, tensor, side)
+        return x.producer[tensor] < 0 or handed_over(x, tensor, side)
     return x.producer[tensor] < 0 and len(x.consumers[tensor]) == 1 and _single_line(x, i)
 
 
 def _single_line(x: Instance, i: int) -> bool:
     """Tell whether what is made of a result has one reader each all the way."""
     while True:
-        made = x.operations[i].outputs
-        readers = {j for t in made for j in x.consumers[t]}
-        if len(made) > 1 or len(readers) > 1:
+        outputs = x.operations[i].outputs
+        readers = {j for t in outputs for j in x.consumers[t]}
+        if len(outputs) > 1 or len(readers) > 1:
             return False
         if not readers:
             return True
         (i,) = readers
-
-
-def _apart(x: Instance, tensor: int, side: int) -> bool:
-    """Tell whether what makes an operand is never in one subgraph with the product.
-
-    It is pointwise and would have to make a strip wider, or higher, than the native tile.
-    """
-    made = x.producer[tensor]
-    if made < 0 or x.operations[made].kind == MATMUL:
-        return False
-    if side == _LEFT:
-        return x.widths[tensor] > x.native_width
-    return x.heights[tensor] > x.native_height
 
 
 def _sharing(x: Instance, i: int, side: int) -> int:

@@ -162,8 +162,8 @@ def contest(
         pass
     best, exhausted, passes = hunt.best, hunt.exhausted, hunt.passes
     if best is None:
-        alone = [i for i in range(len(instance.operations)) if 1 << i not in groups.found]
-        raise InputError(f"operations {alone} fit at no granularity, nor in a subgraph found")
+        infeasible = [i for i in range(len(instance.operations)) if 1 << i not in groups.found]
+        raise InputError(f"operations {infeasible} fit at no granularity, nor in a subgraph found")
     bare = ContestSolution(best.parts)
     solution = ContestSolution(best.parts, evaluate(instance, bare).latencies)
     if groups.complete:
@@ -249,14 +249,14 @@ class _Hunt:
     ) -> bool:
         """Search once; tell whether no state was left out."""
         most = self.most * (1 - 1e-12)
-        found = search.beam(width, deadline, most, retain=retain, noise=noise)
-        return self.take(found) and noise is None
+        result = search.beam(width, deadline, most, retain=retain, noise=noise)
+        return self.take(result) and noise is None
 
-    def take(self, found: ContestSearchResult) -> bool:
+    def take(self, result: ContestSearchResult) -> bool:
         self.passes += 1
-        if found.stages:
-            self.best, self.most = _solution(found.stages), found.latency
-        return found.exhausted
+        if result.stages:
+            self.best, self.most = _solution(result.stages), result.latency
+        return result.exhausted
 
 
 def _solution(stages: tuple[PlacedSubgraph, ...]) -> ContestSolution:
@@ -267,8 +267,6 @@ def _solution(stages: tuple[PlacedSubgraph, ...]) -> ContestSolution:
         tiles: tuple[int, ...] = ()
         if stage.choice.order != RASTER and rows > 1 and columns > 1:
             tiles = tuple(tile_order(rows, columns, stage.choice.order))
-        elif stage.choice.order != RASTER:
-            tiles = ()
         retained = tuple(sorted(stage.retained))
         parts.append(SolutionSubgraph(s.operations, stage.choice.granularity, retained, tiles))
     return ContestSolution(tuple(parts))

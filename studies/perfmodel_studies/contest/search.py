@@ -71,14 +71,14 @@ class SubgraphSearch:
     def __init__(self, groups: Groups) -> None:
         self.groups = groups
         x = self.instance = groups.instance
-        made = [t for i in x.order for t in x.operations[i].outputs]
-        self.tensors = made
-        self.bit = {t: 1 << n for n, t in enumerate(made)}
+        tensors = [t for i in x.order for t in x.operations[i].outputs]
+        self.tensors = tensors
+        self.bit = {t: 1 << n for n, t in enumerate(tensors)}
         entries = [self._entry(g) for g in groups.found.values()]
-        self.storing: list[list[_Entry]] = [[] for _ in made]
-        self.making: list[list[_Entry]] = [[] for _ in made]
+        self.storing: list[list[_Entry]] = [[] for _ in tensors]
+        self.making: list[list[_Entry]] = [[] for _ in tensors]
         for entry in sorted(entries, key=lambda e: e.group.choice.latency):
-            for n in range(len(made)):
+            for n in range(len(tensors)):
                 if entry.stores >> n & 1:
                     self.storing[n].append(entry)
                 if entry.makes >> n & 1:
@@ -118,9 +118,9 @@ class SubgraphSearch:
         mask = entry.group.mask
         if mask not in self._kept:
             s, x = entry.group.structure, self.instance
-            kept = [t for t in s.inputs if t in self.groups.retainable]
-            sizes = range(1, (_MOST_RETAINED if len(kept) <= _FEW else 1) + 1)
-            sets = [frozenset(c) for n in sizes for c in itertools.combinations(kept, n)]
+            retained = [t for t in s.inputs if t in self.groups.retainable]
+            sizes = range(1, (_MOST_RETAINED if len(retained) <= _FEW else 1) + 1)
+            sets = [frozenset(c) for n in sizes for c in itertools.combinations(retained, n)]
             fit = [c for c in sets if sum(x.elements(t) for t in c) < x.capacity]
             self._kept[mask] = tuple(
                 (bits, c) for c in fit if self._made_together(bits := self._bits(c))
@@ -138,21 +138,21 @@ class SubgraphSearch:
 
     def closure(self, needed: int) -> int:
         """Bit mask of the operations that must still run to make these tensors."""
-        found = self._closures.get(needed)
-        if found is None:
+        operations = self._closures.get(needed)
+        if operations is None:
             top = needed.bit_length() - 1
             mine = self.instance.needed_operations[self.tensors[top]]
-            found = mine | self.closure(needed ^ (1 << top))
-            self._closures[needed] = found
-        return found
+            operations = mine | self.closure(needed ^ (1 << top))
+            self._closures[needed] = operations
+        return operations
 
     def rest(self, operations: int) -> float:
         """Return what the operations still cost at least."""
-        found = self._rest.get(operations)
-        if found is None:
-            found = sum(p for i, p in enumerate(self.price) if operations >> i & 1)
-            self._rest[operations] = found
-        return found
+        bound = self._rest.get(operations)
+        if bound is None:
+            bound = sum(p for i, p in enumerate(self.price) if operations >> i & 1)
+            self._rest[operations] = bound
+        return bound
 
     def beam(
         self,
@@ -181,7 +181,7 @@ class SubgraphSearch:
         layers: dict[int, dict[tuple[int, int], _Record]] = {}
         order: list[int] = []
         best: _Record | None = None
-        whole = True
+        complete = True
         self._put(layers, order, start, _Record(0.0, None, None))
         while order:
             layer = layers.pop(-heapq.heappop(order))
@@ -193,7 +193,7 @@ class SubgraphSearch:
                     left = max(states[0][0] - states[0][2].latency, 1.0)
                     states = [(v + noise.gauss(0, 0.1) * left, s, r) for v, s, r in states]
                 states = heapq.nsmallest(width, states, key=lambda e: e[:2])
-                whole = False
+                complete = False
             for value, state, record in states:
                 if deadline.passed():
                     return self._found(best, most, False)
@@ -215,7 +215,7 @@ class SubgraphSearch:
                     left_over = self.rest(self.closure(after[0] | after[1]))
                     if latency + left_over < most:
                         self._put(layers, order, after, new)
-        return self._found(best, most, whole)
+        return self._found(best, most, complete)
 
     def best_first(self, deadline: Deadline, most: float) -> ContestSearchResult:
         """Search state by state, the most promising first, with no layers (see `beam`).
@@ -245,13 +245,13 @@ class SubgraphSearch:
                     heapq.heappush(heap, (new.latency + left, next(ties), after, new))
         return self._found(None, most, not heap)
 
-    def _found(self, best: _Record | None, most: float, whole: bool) -> ContestSearchResult:
+    def _found(self, best: _Record | None, most: float, complete: bool) -> ContestSearchResult:
         stages: list[PlacedSubgraph] = []
         record = best
         while record is not None and record.stage is not None:
             stages.append(record.stage)
             record = record.before
-        return ContestSearchResult(most if best is None else best.latency, tuple(stages), whole)
+        return ContestSearchResult(most if best is None else best.latency, tuple(stages), complete)
 
     def _key(self, state: tuple[int, int]) -> int:
         return 2 * self.closure(state[0] | state[1]).bit_count() + (state[1] > 0)
@@ -295,7 +295,7 @@ class SubgraphSearch:
         state: tuple[int, int],
         entry: _Entry,
         retained: frozenset[int],
-        alone: bool,
+        single: bool,
         room: float,
     ) -> Iterator[tuple[tuple[int, int], PlacedSubgraph]]:
         needed, expected = state
@@ -303,7 +303,7 @@ class SubgraphSearch:
             return  # stores what nothing needs
         left = needed & ~(entry.stores & ~expected)
         group = entry.group
-        for bits, resident in self._residents(entry, alone):
+        for bits, resident in self._residents(entry, single):
             after = (left | (entry.reads & ~bits), bits)
             special = bool(resident or retained)
             least = group.floor if special else group.choice.latency
@@ -315,8 +315,8 @@ class SubgraphSearch:
             if choice is not None:
                 yield after, PlacedSubgraph(group, choice, resident, retained)
 
-    def _residents(self, entry: _Entry, alone: bool) -> Iterator[tuple[int, frozenset[int]]]:
-        if alone:
+    def _residents(self, entry: _Entry, single: bool) -> Iterator[tuple[int, frozenset[int]]]:
+        if single:
             yield 0, frozenset()
         if self.retain:
             yield from self._keeps(entry)

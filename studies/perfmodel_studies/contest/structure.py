@@ -106,16 +106,16 @@ def analyse(instance: Instance, operations: frozenset[int]) -> Structure | str:
         Why the rules do not allow it, where they do not.
     """
     inside = sorted(operations, key=lambda i: instance.rank[i])
-    made = {t for i in inside for t in instance.operations[i].outputs}
+    outputs_inside = {t for i in inside for t in instance.operations[i].outputs}
     read = {t for i in inside for t in instance.operations[i].inputs}
     if not _connected(instance, operations):
         return "its operations do not hang together through tensors made inside"
-    outputs = tuple(sorted(made - read))
-    sizes = {(instance.widths[t], instance.heights[t]) for t in outputs}
+    outputs = tuple(sorted(outputs_inside - read))
+    sizes = set(map(instance.shape, outputs))
     if len(sizes) > 1:
         return f"its outputs {list(outputs)} have different sizes"
     ((width, height),) = sizes
-    demands: dict[int, dict[Demand, None]] = {t: {} for t in made | read}
+    demands: dict[int, dict[Demand, None]] = {t: {} for t in outputs_inside | read}
     for tensor in outputs:
         demands[tensor][Demand(TILE, TILE, 0, 0)] = None
     executions: list[TileExecution] = []
@@ -131,20 +131,15 @@ def analyse(instance: Instance, operations: frozenset[int]) -> Structure | str:
                 demands[op.inputs[1]][right] = None
             continue
         out = op.outputs[0]
-        shape = instance.widths[out], instance.heights[out]
-        whole: dict[Demand, None] = {}
-        for demand in wanted:  # once a tile, so strips of a later sum are made whole
-            rows = ALL if demand.rows == DEPTH else demand.rows
-            columns = ALL if demand.columns == DEPTH else demand.columns
-            whole[Demand(rows, columns, 0, demand.during)] = None
-        for demand in whole:
+        shape = instance.shape(out)
+        for demand in dict.fromkeys(map(_unsplit, wanted)):
             if demand.columns == ALL:
                 least[0] = max(least[0], shape[0])
             if demand.rows == ALL:
                 least[1] = max(least[1], shape[1])
             executions.append(TileExecution(i, demand, 0))
             for tensor in op.inputs:
-                same = (instance.widths[tensor], instance.heights[tensor]) == shape
+                same = instance.shape(tensor) == shape
                 wide = demand if same else Demand(ALL, ALL, 0, demand.during)
                 demands[tensor][wide] = None
     if least[0] > instance.native_width or least[1] > instance.native_height:
@@ -152,13 +147,13 @@ def analyse(instance: Instance, operations: frozenset[int]) -> Structure | str:
             f"what is pointwise before a product makes strips of {least[0]} columns or {least[1]} "
             f"rows at once, more than {instance.native_width} x {instance.native_height}"
         )
-    inputs = tuple(sorted(read - made))
+    inputs = tuple(sorted(read - outputs_inside))
     sums = [instance.depth(i) for i in inside if instance.operations[i].kind == MATMUL]
     return Structure(
         operations=tuple(inside),
         inputs=inputs,
         outputs=outputs,
-        interior=tuple(sorted(made & read)),
+        interior=tuple(sorted(outputs_inside & read)),
         slices=tuple(Slice(t, d) for t in inputs for d in demands[t]),
         executions=tuple(executions),
         width=width,
@@ -168,6 +163,13 @@ def analyse(instance: Instance, operations: frozenset[int]) -> Structure | str:
         least_height=least[1],
         most_depth=min([instance.native_depth, *sums]),
     )
+
+
+def _unsplit(demand: Demand) -> Demand:
+    """Return the region that runs once per tile: strips of a later sum are complete."""
+    rows = ALL if demand.rows == DEPTH else demand.rows
+    columns = ALL if demand.columns == DEPTH else demand.columns
+    return Demand(rows, columns, 0, demand.during)
 
 
 def _product(i: int, demand: Demand, length: int) -> tuple[TileExecution, Demand, Demand]:

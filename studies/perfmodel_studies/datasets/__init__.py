@@ -5,7 +5,8 @@ from typing import Final
 
 __all__ = ["READERS"]
 
-#: Data set -> module with NAME, TITLE, PLACES and ``load(folder, devices) -> Cases``.
+#: Data set -> module, or ``module:object``, with NAME, TITLE, PLACES and
+#: ``load(folder, devices) -> Cases``.
 READERS: Final[Mapping[str, str]] = {
     # A heading states clusters of cores and their clocks, of which threads keep some busy, and the
     # networks of a run date its build: no device has the one, no form the other.
@@ -28,9 +29,9 @@ READERS: Final[Mapping[str, str]] = {
     # those of a device.
     "bigmoe_flash_streaming_runs": "perfmodel_studies.readers.streamed_experts",
     "hwnasbench360": "perfmodel_studies.readers.hwnasbench360",
-    "help_nasbench201": "perfmodel_studies.readers.help_latency.nasbench201",
-    "help_fbnet": "perfmodel_studies.readers.help_latency.fbnet",
-    "help_ofa": "perfmodel_studies.readers.help_latency.ofa",
+    "help_nasbench201": "perfmodel_studies.readers.help_latency.files:NAS_BENCH_201",
+    "help_fbnet": "perfmodel_studies.readers.help_latency.files:FBNET",
+    "help_ofa": "perfmodel_studies.readers.help_latency.files:OFA",
     # A collective is a command of its own, which the form of data sets cannot ask.
     "gpu_collectives": "perfmodel_studies.readers.gpu_kernels.collectives",
     # A sample of the rows, and a sparser one that constants were fitted on.

@@ -12,17 +12,17 @@ from perfmodel_studies.placement.blocks import (
     block_schedule,
 )
 from perfmodel_studies.placement.percent import LayerPlacement, percentages
-from perfmodel_studies.placement.policy import FoundPolicy, best_policy, held_bytes
+from perfmodel_studies.placement.policy import BlockPolicyAnswer, best_policy, needed_bytes
 
 __all__ = [
     "BlockModel",
     "BlockPolicy",
+    "BlockPolicyAnswer",
     "BlockRates",
     "BlockTimes",
-    "FoundPolicy",
     "LayerPlacement",
     "best_policy",
     "block_schedule",
-    "held_bytes",
+    "needed_bytes",
     "percentages",
 ]

@@ -90,7 +90,7 @@ class BlockPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BlockRates:
-    """Bytes a second of each transfer and operations a second of each kind of arithmetic.
+    """Bytes per second of each transfer and operations per second of each kind of arithmetic.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class BlockRates:
     from_disk, to_disk
         Between disk and host.
     matmul, attention
-        Operations a second of the GPU in matrices and in attention.
+        Operations per second of the GPU in matrices and in attention.
     host_attention
         Of the host's processor in attention: memory-bound there, so a bandwidth in disguise.
     decode_matmul, decode_attention
@@ -160,12 +160,12 @@ def block_schedule(
     weight = model.weight_bytes
     cache, hidden = model.kv_bytes * block, model.hidden_bytes * block
     away_w, away_c, away_h = w_host + w_disk, c_host + c_disk, h_host + h_disk
-    whole = prompt * hidden
+    activations = prompt * hidden
     prefill: dict[str, Value] = {
-        "to_device": (away_w * weight + away_h * whole) / rates.to_device,
-        "from_device": (away_c * (prompt + 1.0) * cache + away_h * whole) / rates.from_device,
-        "from_disk": (w_disk * weight + h_disk * whole) / rates.from_disk,
-        "to_disk": (c_disk * (prompt + 1.0) * cache + h_disk * whole) / rates.to_disk,
+        "to_device": (away_w * weight + away_h * activations) / rates.to_device,
+        "from_device": (away_c * (prompt + 1.0) * cache + away_h * activations) / rates.from_device,
+        "from_disk": (w_disk * weight + h_disk * activations) / rates.from_disk,
+        "to_disk": (c_disk * (prompt + 1.0) * cache + h_disk * activations) / rates.to_disk,
         "compute": block * prompt * model.token_flops / rates.matmul
         + block * prompt**2 * model.key_flops / rates.attention,
     }
@@ -174,13 +174,13 @@ def block_schedule(
     matmul = rates.matmul if rates.decode_matmul is None else rates.decode_matmul
     attention = rates.attention if rates.decode_attention is None else rates.decode_attention
     on_gpu = c_gpu if policy.attention_on_host else c_gpu + away_c
-    moved = 0.0 if policy.attention_on_host else away_c * keys * cache
+    cache_moved = 0.0 if policy.attention_on_host else away_c * keys * cache
     compute = block * model.token_flops / matmul + on_gpu * attended / attention
     if policy.attention_on_host:
         compute = compute + away_c * attended / rates.host_attention
     # What attention on the host needs of the disk it reads into the host's memory.
     decode: dict[str, Value] = {
-        "to_device": (away_w * weight + away_h * hidden + moved) / rates.to_device,
+        "to_device": (away_w * weight + away_h * hidden + cache_moved) / rates.to_device,
         "from_device": (away_h * hidden + (0.0 if policy.attention_on_host else away_c * cache))
         / rates.from_device,
         "from_disk": (w_disk * weight + h_disk * hidden + c_disk * keys * cache) / rates.from_disk,

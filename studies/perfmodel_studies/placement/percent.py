@@ -48,7 +48,7 @@ class LayerPlacement:
         """Return it ready for JSON."""
         return {
             "levels": list(self.levels),
-            "layers": {name: list(found) for name, found in self.layers.items()},
+            "layers": {name: list(places) for name, places in self.layers.items()},
             "stated": list(self.stated),
             "achieved": list(self.achieved),
             "errors": list(self.errors),

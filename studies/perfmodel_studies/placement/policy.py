@@ -1,7 +1,7 @@
 """The best shares of a block schedule under memories that fill: a linear programme a block.
 
 For a given block both the times of a layer and the bytes of each memory are linear in the shares,
-so the shares with the most tokens a second follow from a linear programme, as FlexGen searches
+so the shares with the most tokens per second follow from a linear programme, as FlexGen searches
 them (arXiv 2303.06865, section 4.3; memories as in A.3, attention scores aside). Whole layers come
 after.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,7 @@ from perfmodel_studies.placement.blocks import (
     block_schedule,
 )
 
-__all__ = ["FoundPolicy", "best_policy", "held_bytes"]
+__all__ = ["BlockPolicyAnswer", "best_policy", "needed_bytes"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,7 +34,7 @@ _SHARES: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPolicy:
+class BlockPolicyAnswer:
     """A block and its shares.
 
     Attributes
@@ -43,7 +43,7 @@ class FoundPolicy:
         With whole layers of weights.
     layers
         Layers whose weights are on GPU, host and disk.
-    held
+    needed_bytes
         Bytes that each of them holds, working memory included.
     bound_tokens_per_s
         Of the shares before layers were made whole: no shares of the blocks that were tried give
@@ -53,11 +53,11 @@ class FoundPolicy:
     policy: BlockPolicy
     times: BlockTimes
     layers: tuple[int, int, int]
-    held: tuple[float, float, float]
+    needed_bytes: tuple[float, float, float]
     bound_tokens_per_s: float
 
 
-def held_bytes(
+def needed_bytes(
     model: BlockModel, policy: BlockPolicy, prompt: float, generate: float
 ) -> tuple[float, float, float]:
     """Return what GPU, host and disk must hold, bytes.
@@ -68,8 +68,8 @@ def held_bytes(
     """
     shares: Floats = np.array([*policy.weights, *policy.kv, *policy.hidden], dtype=np.float64)
     matrix, fixed = _memory(model, float(policy.batch), float(policy.batches), prompt, generate)
-    held: Floats = matrix @ shares + fixed
-    return float(held[0]), float(held[1]), float(held[2])
+    needed: Floats = matrix @ shares + fixed
+    return float(needed[0]), float(needed[1]), float(needed[2])
 
 
 def best_policy(
@@ -81,8 +81,8 @@ def best_policy(
     *,
     batches: Iterable[tuple[int, int]] | None = None,
     attention_on_host: bool = True,
-) -> FoundPolicy | None:
-    """Return the block and shares with the most tokens a second; None where no block fits.
+) -> BlockPolicyAnswer | None:
+    """Return the block and shares with the most tokens per second; None where no block fits.
 
     Parameters
     ----------
@@ -118,74 +118,27 @@ def best_policy(
             faults.append(Fault(f"{value} is no rate", f"rates.{name}", expected="above 0"))
     if faults:
         raise InputError(faults)
-    best: FoundPolicy | None = None
+    best: BlockPolicyAnswer | None = None
     bound = 0.0
     for batch, count in _BLOCKS if batches is None else batches:
-        shares = _shares(
-            model, rates, capacities, prompt, generate, batch, count, attention_on_host
-        )
+        block = _Block(model, rates, prompt, generate, batch, count, attention_on_host)
+        shares = block.fastest_shares(capacities)
         if shares is None:
             continue
-        relaxed = _policy(shares, batch, count, attention_on_host)
-        bound = max(
-            bound, float(block_schedule(model, relaxed, rates, prompt, generate).tokens_per_s)
-        )
-        found = _whole(model, rates, capacities, prompt, generate, relaxed)
-        if found is not None and (
-            best is None or found.times.tokens_per_s > best.times.tokens_per_s
+        relaxed = block.policy(np.clip(shares, 0.0, 1.0))
+        bound = max(bound, float(block.times(relaxed).tokens_per_s))
+        answer = block.in_layers(relaxed, capacities)
+        if answer is not None and (
+            best is None or answer.times.tokens_per_s > best.times.tokens_per_s
         ):
-            best = found
+            best = answer
     if best is None:
         return None
-    return FoundPolicy(best.policy, best.times, best.layers, best.held, bound)
+    return replace(best, bound_tokens_per_s=bound)
 
 
 _BATCH: Final = sorted({2**i for i in range(9)} | {3 * 2**i for i in range(7)})
 _BLOCKS: Final = tuple((b, k) for b in _BATCH for k in (1, 2, 3, 4, 6, 8, 12, 16))
-
-
-def _policy(
-    shares: Floats,
-    batch: int,
-    count: int,
-    on_host: bool,
-    weights: tuple[float, float, float] | None = None,
-) -> BlockPolicy:
-    values = [float(v) for v in np.clip(shares, 0.0, 1.0)]
-    return BlockPolicy(
-        batch,
-        count,
-        weights or (values[0], values[1], values[2]),
-        (values[3], values[4], values[5]),
-        (values[6], values[7], values[8]),
-        on_host,
-    )
-
-
-def _whole(
-    model: BlockModel,
-    rates: BlockRates,
-    capacities: Sequence[float],
-    prompt: float,
-    generate: float,
-    relaxed: BlockPolicy,
-) -> FoundPolicy | None:
-    """Return the policy with whole layers: down to the slower memory, so that none overflows."""
-    layers = round(float(model.layers))
-    gpu = math.floor(float(relaxed.weights[0]) * layers + 1e-6)
-    host = math.floor(float(relaxed.weights[0] + relaxed.weights[1]) * layers + 1e-6) - gpu
-    policy = _policy(
-        np.array([*relaxed.weights, *relaxed.kv, *relaxed.hidden], dtype=np.float64),
-        int(relaxed.batch),
-        int(relaxed.batches),
-        relaxed.attention_on_host,
-        (gpu / layers, host / layers, (layers - gpu - host) / layers),
-    )
-    held = held_bytes(model, policy, prompt, generate)
-    if any(size > room * (1 + 1e-9) for size, room in zip(held, capacities, strict=True)):
-        return None
-    times = block_schedule(model, policy, rates, prompt, generate)
-    return FoundPolicy(policy, times, (gpu, host, layers - gpu - host), held, 0.0)
 
 
 def _memory(
@@ -211,59 +164,69 @@ def _memory(
     return matrix, np.array([2.0 * layer + one + working, layer + one, 0.0])
 
 
-def _shares(
-    model: BlockModel,
-    rates: BlockRates,
-    capacities: Sequence[float],
-    prompt: float,
-    generate: float,
-    batch: int,
-    count: int,
-    on_host: bool,
-) -> Floats | None:
-    """Return the nine shares with the least time of a block; None where none fits."""
-    from perfmodel.optimise.programme import MilpModel
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block whose shares are sought."""
 
-    # Times are linear in the shares: one evaluation with none, and one a share.
-    zero = _terms(model, rates, prompt, generate, np.zeros(_SHARES), batch, count, on_host)
-    columns = [
-        _terms(model, rates, prompt, generate, unit, batch, count, on_host) - zero
-        for unit in np.eye(_SHARES)
-    ]
-    terms: Floats = np.stack(columns, axis=1)
-    half = len(zero) // 2
-    clock: Floats = np.zeros((len(zero), 2))
-    clock[:half, 0] = clock[half:, 1] = -1.0
-    unit = float(np.max(np.abs(terms))) or 1.0
-    memory, fixed = _memory(model, batch, count, prompt, generate)
-    room: Floats = np.asarray(capacities, dtype=np.float64) - fixed
-    size = float(np.max(np.abs(memory)))
-    block = MilpModel("block")
-    share = block.variables("share", (_SHARES,))
-    seconds = block.variables("seconds", (2,), cost=(1.0, generate - 1.0), high=np.inf)
-    # Each part of a layer fits into its seconds: sum of terms[t, s] share[s] + zero[t] <= seconds.
-    each, both = np.tile(share, (len(zero), 1)), np.tile(seconds, (len(zero), 1))
-    block.require_all("parts", (each, terms / unit), (both, clock), high=-zero / unit)
-    # What lies in a memory fits, and each kind of tensor lies somewhere.
-    block.require_all("memory", (np.tile(share, (3, 1)), memory / size), high=room / size)
-    block.require_all("kinds", (share.reshape(3, 3), 1.0), low=1.0, high=1.0)
-    solved = block.solve()
-    return solved.solution[share] if solved.proved and solved.solution is not None else None
+    model: BlockModel
+    rates: BlockRates
+    prompt: float
+    generate: float
+    batch: int
+    batches: int
+    on_host: bool
 
+    def policy(self, shares: Floats) -> BlockPolicy:
+        """Return the policy of nine shares."""
+        weights, kv, hidden = (tuple(map(float, part)) for part in shares.reshape(3, 3))
+        return BlockPolicy(self.batch, self.batches, weights, kv, hidden, self.on_host)
 
-def _terms(
-    model: BlockModel,
-    rates: BlockRates,
-    prompt: float,
-    generate: float,
-    shares: Floats,
-    batch: int,
-    count: int,
-    on_host: bool,
-) -> Floats:
-    policy = BlockPolicy(
-        batch, count, tuple(shares[:3]), tuple(shares[3:6]), tuple(shares[6:]), on_host
-    )
-    times = block_schedule(model, policy, rates, prompt, generate)
-    found = [float(v) for v in (*times.prefill_terms.values(), *times.decode_terms.values())]
-    return np.array(found, dtype=np.float64)
+    def times(self, policy: BlockPolicy) -> BlockTimes:
+        """Return the seconds of the block under a policy."""
+        return block_schedule(self.model, policy, self.rates, self.prompt, self.generate)
+
+    def terms(self, shares: Floats) -> Floats:
+        """Return the seconds of each part of a layer: of the prompt, then of a later token."""
+        times = self.times(self.policy(shares))
+        return np.array([*times.prefill_terms.values(), *times.decode_terms.values()], dtype=float)
+
+    def in_layers(
+        self, relaxed: BlockPolicy, capacities: Sequence[float]
+    ) -> BlockPolicyAnswer | None:
+        """Return the policy with complete layers: rounded to the slower memory, if that fits."""
+        layers = round(float(self.model.layers))
+        gpu = math.floor(float(relaxed.weights[0]) * layers + 1e-6)
+        host = math.floor(float(relaxed.weights[0] + relaxed.weights[1]) * layers + 1e-6) - gpu
+        counts = gpu, host, layers - gpu - host
+        policy = replace(relaxed, weights=tuple(count / layers for count in counts))
+        needed = needed_bytes(self.model, policy, self.prompt, self.generate)
+        if any(size > room * (1 + 1e-9) for size, room in zip(needed, capacities, strict=True)):
+            return None
+        return BlockPolicyAnswer(policy, self.times(policy), counts, needed, 0.0)
+
+    def fastest_shares(self, capacities: Sequence[float]) -> Floats | None:
+        """Return the nine shares with the least time of a block; None where none fits."""
+        from perfmodel.optimise.programme import MilpModel
+
+        # Times are linear in the shares: one evaluation with none, and one a share.
+        zero = self.terms(np.zeros(_SHARES))
+        terms: Floats = np.stack([self.terms(unit) - zero for unit in np.eye(_SHARES)], axis=1)
+        half = len(zero) // 2
+        clock: Floats = np.zeros((len(zero), 2))
+        clock[:half, 0] = clock[half:, 1] = -1.0
+        unit = float(np.max(np.abs(terms))) or 1.0
+        memory, fixed = _memory(self.model, self.batch, self.batches, self.prompt, self.generate)
+        room: Floats = np.asarray(capacities, dtype=np.float64) - fixed
+        size = float(np.max(np.abs(memory)))
+        block = MilpModel("block")
+        share = block.variables("share", (_SHARES,))
+        seconds = block.variables("seconds", (2,), cost=(1.0, self.generate - 1.0), high=np.inf)
+        # Each part of a layer fits into its seconds:
+        # sum over s of terms[t, s] share[s] + zero[t] <= seconds.
+        each, both = np.tile(share, (len(zero), 1)), np.tile(seconds, (len(zero), 1))
+        block.require_all("parts", (each, terms / unit), (both, clock), high=-zero / unit)
+        # What lies in a memory fits, and each kind of tensor lies somewhere.
+        block.require_all("memory", (np.tile(share, (3, 1)), memory / size), high=room / size)
+        block.require_all("kinds", (share.reshape(3, 3), 1.0), low=1.0, high=1.0)
+        solved = block.solve()
+        return solved.solution[share] if solved.proved and solved.solution is not None else None

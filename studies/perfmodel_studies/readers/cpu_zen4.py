@@ -49,14 +49,14 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     if faults:
         raise InputError(faults)
     notes = folder.note(path)
-    chosen = list(rows)
+    selected = list(rows)
     if not folder.has_suffix(path):
         wanted = "1" if folder.suffix else "0"
         marked = rows.select(lambda row: row.get("heldout", "0") == wanted)
         if marked:
-            chosen = marked
+            selected = marked
             notes = () if folder.suffix else notes
-    cases = [_case(rows, row, folder, path.parent, devices, faults) for row in chosen]
+    cases = [_case(rows, row, folder, path.parent, devices, faults) for row in selected]
     if faults:
         raise InputError(faults)
     return Cases(NAME, cases, notes=notes)

@@ -63,7 +63,7 @@ class Networks:
         runs = [_cold_run(case, machine) for case, machine in zip(cases, machines, strict=True)]
         tables = [run.table for run in runs]
         self.network = np.repeat(np.arange(len(cases)), [len(t["count"]) for t in tables])
-        self.count, self.macs, cold, launch, whole = (
+        self.count, self.macs, cold, launch, per_run = (
             np.concatenate([_column(t, name) for t in tables])
             for name in ("count", "macs", "cold_weights_s", "launch_s", "row_s")
         )
@@ -72,7 +72,7 @@ class Networks:
         self._once = np.array([float(run.once_a_run_s) for run in runs])
         footprint = [run.weight_bytes + run.kv_bytes + run.activation_bytes for run in runs]
         self._footprint = np.array(footprint, dtype=np.float64)[self.network]
-        self._launch, self._body = launch, whole - cold - launch
+        self._launch, self._body = launch, per_run - cold - launch
         self._rate = _facts(machines, "memories.dram.bandwidth")[self.network]
         shares = _facts(machines, f"runtime.kernels.gemm.{_SHARE}")[self.network]
         self._hidden = _facts(machines, f"runtime.kernels.gemm.{_HIDDEN}")[self.network]
@@ -146,17 +146,17 @@ def _nodes(
     faults = rows.missing(_COLUMNS)
     if faults:
         raise InputError(faults)
-    found: dict[str, list[tuple[float, float]]] = {case.name: [] for case in cases}
+    nodes: dict[str, list[tuple[float, float]]] = {case.name: [] for case in cases}
     # Without either there is no product with weights.
     for row in rows.select(lambda row: "0" not in (row.get("macs"), row.get("param_bytes"))):
-        if row.get("model") not in found:
+        if row.get("model") not in nodes:
             continue
         macs, weights, seconds = (
             rows.number(row, name, faults, scale=scale)
             for name, scale in zip(_COLUMNS[1:], (1.0, 1.0, 1e-6), strict=True)
         )
         if macs and weights and seconds and macs < _ONCE * weights / 4.0:
-            found[row.get("model")].append((weights, seconds))
+            nodes[row.get("model")].append((weights, seconds))
     if faults:
         raise InputError(faults)
     once = (networks.macs > 0) & (networks.macs < _ONCE * networks.weights / 4.0)
@@ -166,7 +166,7 @@ def _nodes(
     for i, case in enumerate(cases):
         here = np.flatnonzero(once & (networks.network == i))
         here = here[np.argsort(networks.weights[here], kind="stable")]
-        there = sorted(found[case.name])
+        there = sorted(nodes[case.name])
         if len(here) != len(there):
             continue
         for row, (weights, seconds) in zip(here.tolist(), there, strict=True):

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import perfmodel as pm
-from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.errors import Fault
+from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import error_of, grouped, worst_of
+from perfmodel.evaluate.validate import compared, summarised
 from perfmodel.hardware import Fusion, Semantics
-from perfmodel.measurements import CsvRow, CsvTable, read_rows
+from perfmodel.measurements import CsvRow, CsvTable
 
 from perfmodel_studies.readers.genz_products import (
     CORRECTIONS,
@@ -94,7 +94,7 @@ def ours(question: GenzQuery) -> pm.Prediction:
     return pm.predict(question.workload, machine, precision=precision, model="roofline")
 
 
-def steps(question: GenzQuery, found: pm.Prediction) -> dict[str, float]:
+def steps(question: GenzQuery, prediction: pm.Prediction) -> dict[str, float]:
     """Return seconds after each correction, by its name, in the order of application.
 
     ``bandwidth_in_gib``: GenZ's "GB/s" are GiB/s. ``matrix_products_only``: no normalisations,
@@ -104,22 +104,24 @@ def steps(question: GenzQuery, found: pm.Prediction) -> dict[str, float]:
     nominal = HARDWARE[question.hardware][2]
     faster = device(question.hardware).machine(runtime())
     faster = faster.vary({"memories.main.bandwidth": nominal * GIB})
-    again = pm.predict(found.workload, faster, precision=found.precision, model="roofline")
+    again = pm.predict(
+        prediction.workload, faster, precision=prediction.precision, model="roofline"
+    )
     out = {"bandwidth_in_gib": float(again.latency_s)}
-    made = products(question)
-    out["matrix_products_only"] = seconds(made, question, nominal * GIB)
+    gemms = products(question)
+    out["matrix_products_only"] = seconds(gemms, question, nominal * GIB)
     for correction in CORRECTIONS:
-        made = correction(made, question)
-        out[correction.__name__] = seconds(made, question, nominal * GIB)
+        gemms = correction(gemms, question)
+        out[correction.__name__] = seconds(gemms, question, nominal * GIB)
     return out
 
 
 def fits(question: GenzQuery) -> bool:
     """Return whether GenZ finds room: weights of all products, keys and values; no activations."""
-    made = products(question)
+    gemms = products(question)
     for correction in CORRECTIONS:
-        made = correction(made, question)
-    return footprint(made, question) <= HARDWARE[question.hardware][1] * GIB
+        gemms = correction(gemms, question)
+    return footprint(gemms, question) <= HARDWARE[question.hardware][1] * GIB
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
@@ -131,16 +133,10 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         Errors of our bare roofline against GenZ's numbers. `details`: rows that match as they are,
         rows that match once corrected, what each correction changes, and what stays unexplained.
     """
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    asked = [(row, _question(rows, row, faults)) for row in rows]
-    golden = [rows.number(row, "pred_latency_ms", faults, scale=1e-3) for row, _ in asked]
-    if faults:
-        raise InputError(faults)
-    return _compared(asked, golden, folder.note(path))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        questions = [(row, _question(rows, row, faults)) for row in rows]
+        golden = [rows.number(row, "pred_latency_ms", faults, scale=1e-3) for row, _ in questions]
+    return _compared(questions, golden, note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,36 +178,35 @@ class _Answer:
     def row(self) -> dict[str, Any]:
         """Return the row as results list it."""
         assert self.reference is not None
-        return {
-            "name": self.name,
-            "device": self.question.hardware,
-            "group": self.question.phase,
-            "target": "latency_s",
-            "measured": self.reference,
-            "predicted": self.ours,
-            "error": self.ours / self.reference - 1.0,
-            "corrected": self.corrected,
-            "explained_by": [k for k, change in self.changes.items() if abs(change) > _MOVES],
-        }
+        return compared(
+            self.name,
+            self.question.hardware,
+            self.question.phase,
+            "latency_s",
+            self.reference,
+            self.ours,
+            corrected=self.corrected,
+            explained_by=[k for k, change in self.changes.items() if abs(change) > _MOVES],
+        )
 
 
 def _answer(row: CsvRow, question: GenzQuery, reference: float | None) -> _Answer:
-    found = ours(question)
+    answer = ours(question)
     name = " ".join(row.get(c) for c in _COLUMNS[:5])
     return _Answer(
         f"{name} {question.phase}",
         question,
         reference,
-        float(found.latency_s),
-        steps(question, found) if reference is not None else {},
-        bool(found.feasible),
+        float(answer.latency_s),
+        steps(question, answer) if reference is not None else {},
+        bool(answer.feasible),
         fits(question),
     )
 
 
 def _details(answers: Sequence[_Answer]) -> dict[str, Any]:
     compared = [a for a in answers if a.reference is not None]
-    rest = {a.name: abs(a.corrected / a.reference - 1.0) for a in compared if a.reference}
+    uncorrected = {a.name: abs(a.corrected / a.reference - 1.0) for a in compared if a.reference}
     as_they_are = [a for a in compared if abs(a.row()["error"]) <= TOLERANCE]
     changes: dict[str, list[float]] = {}
     for a in compared:
@@ -221,16 +216,16 @@ def _details(answers: Sequence[_Answer]) -> dict[str, Any]:
         "tolerance": TOLERANCE,
         "with_a_number": len(compared),
         "match_as_they_are": len(as_they_are),
-        "match_once_corrected": sum(r <= TOLERANCE for r in rest.values()),
-        "largest_rest": max(rest.values(), default=0.0),
-        "unexplained": [name for name, r in rest.items() if r > TOLERANCE],
+        "match_once_corrected": sum(r <= TOLERANCE for r in uncorrected.values()),
+        "largest_rest": max(uncorrected.values(), default=0.0),
+        "unexplained": [name for name, r in uncorrected.items() if r > TOLERANCE],
         "corrections": {
             step: {
-                "rows": sum(abs(c) > _MOVES for c in found),
-                "mean_change": sum(found) / len(found),
-                "largest_change": max(found, key=abs),
+                "rows": sum(abs(c) > _MOVES for c in changed),
+                "mean_change": sum(changed) / len(changed),
+                "largest_change": max(changed, key=abs),
             }
-            for step, found in changes.items()
+            for step, changed in changes.items()
         },
         "memory": {
             "both_fit": sum(a.fits and a.reference is not None for a in answers),
@@ -262,33 +257,27 @@ def _summary(details: dict[str, Any], rows: int) -> tuple[str, ...]:
 
 
 def _compared(
-    asked: Sequence[tuple[CsvRow, GenzQuery | str]],
+    questions: Sequence[tuple[CsvRow, GenzQuery | str]],
     golden: Sequence[float | None],
     notes: tuple[str, ...],
 ) -> ValidationResult:
     answers: list[_Answer] = []
     unpredicted: dict[str, list[str]] = {}
-    for (row, question), reference in zip(asked, golden, strict=True):
+    for (row, question), reference in zip(questions, golden, strict=True):
         if isinstance(question, str):
             unpredicted.setdefault(question, []).append(f"line {row.line}")
         else:
             answers.append(_answer(row, question, reference))
     rows = [a.row() for a in answers if a.reference is not None]
     details = _details(answers)
-    return ValidationResult(
+    return summarised(
         NAME,
-        len(asked),
-        len(answers) / len(asked),
-        {"latency_s": error_of(rows)},
-        "latency_s",
-        grouped(rows, lambda r: r["device"]),
-        grouped(rows, lambda r: r["group"]),
-        {},
-        tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in unpredicted.items()),
-        worst_of(rows),
-        tuple(rows),
-        (*notes, *_summary(details, len(answers))),
-        details,
+        rows,
+        len(questions),
+        unpredicted,
+        references={},
+        notes=(*notes, *_summary(details, len(answers))),
+        details=details,
     )
 
 

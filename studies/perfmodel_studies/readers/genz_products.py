@@ -46,7 +46,7 @@ MODELS: Final = {
     "mistralai/Mixtral-8x7B": "mixtral_8x7b",
 }
 
-#: GenZ's type -> our precision, bytes an element, and how many times the bf16 rate any hardware
+#: GenZ's type -> our precision, bytes per element, and how many times the bf16 rate any hardware
 #: computes it at (``System.compute_multiplier``).
 TYPES: Final = {
     "bf16": ("bf16", 2.0, 1.0),
@@ -117,7 +117,7 @@ def products(question: GenzQuery) -> list[GenzGemm]:
     def number(dim: Any) -> float:
         return float(workload.number(dim))
 
-    made: list[GenzGemm] = []
+    gemms: list[GenzGemm] = []
     for block in graph.blocks:
         for operator in block.operators:
             if not operator.nests:
@@ -133,7 +133,7 @@ def products(question: GenzQuery) -> list[GenzGemm]:
             if weights:  # experts: as many as the batch touches
                 sizes["weight"] = sum(number(a.elements) for a in weights)
             name = operator.name.rpartition(".")[2]
-            made.append(
+            gemms.append(
                 GenzGemm(
                     name,
                     number(block.count),
@@ -143,10 +143,10 @@ def products(question: GenzQuery) -> list[GenzGemm]:
                     sizes["output"],
                 )
             )
-    return made
+    return gemms
 
 
-def seconds(made: Sequence[GenzGemm], question: GenzQuery, bandwidth: float) -> float:
+def seconds(gemms: Sequence[GenzGemm], question: GenzQuery, bandwidth: float) -> float:
     """Return the sum over products of the larger of arithmetic and data, off and on chip.
 
     Parameters
@@ -158,34 +158,34 @@ def seconds(made: Sequence[GenzGemm], question: GenzQuery, bandwidth: float) -> 
     _, width, factor = TYPES[question.dtype]
     rate = tflops * 1e12 * factor / 2.0
     total = 0.0
-    for p in made:
+    for p in gemms:
         sizes = {"l": p.left, "r": p.right, "o": p.out}
-        away = sum(size for letter, size in sizes.items() if letter not in p.on_chip)
+        off_chip = sum(size for letter, size in sizes.items() if letter not in p.on_chip)
         near = sum(size for letter, size in sizes.items() if letter in p.on_chip)
-        data = width * (away / bandwidth + near / ON_CHIP)
+        data = width * (off_chip / bandwidth + near / ON_CHIP)
         total += p.count * max(p.macs / rate, data)
     return total
 
 
-def footprint(made: Sequence[GenzGemm], question: GenzQuery) -> float:
+def footprint(gemms: Sequence[GenzGemm], question: GenzQuery) -> float:
     """Return the bytes that GenZ wants in memory: weights of every product, keys and values.
 
     A decode step holds all experts, and no embedding table.
     """
     _, width, _ = TYPES[question.dtype]
-    held = sum(p.count * p.right for p in made)
+    stored = sum(p.count * p.right for p in gemms)
     experts = question.structure.experts
     if question.decode and experts is not None:
         unused = experts.count - experts.per_token
         each = 3 * experts.ffn_width * question.structure.width
-        held += question.structure.layers * unused * each
-    return width * held
+        stored += question.structure.layers * unused * each
+    return width * stored
 
 
 # Corrections: each turns our products into what GenZ makes of them.
 
 
-def attention_in_two(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
+def attention_in_two(gemms: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """Logits and their product with the values are two operators; scores cross on-chip memory.
 
     A decode step has such a pair for the prompt and one for what was generated.
@@ -195,7 +195,7 @@ def attention_in_two(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm
     parts = [question.tokens, question.generated] if question.decode else [question.tokens]
     q = float(b * s.heads * queries * s.head_size)
     out: list[GenzGemm] = []
-    for p in made:
+    for p in gemms:
         if p.name != "attention":
             out.append(p)
             continue
@@ -210,35 +210,35 @@ def attention_in_two(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm
     return out
 
 
-def joined_projections(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
+def joined_projections(gemms: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """Queries, keys and values come from one product, gate and up from another."""
-    return _joined(_joined(made, ("q_proj", "k_proj", "v_proj")), ("ffn_gate", "ffn_up"))
+    return _joined(_joined(gemms, ("q_proj", "k_proj", "v_proj")), ("ffn_gate", "ffn_up"))
 
 
-def _joined(made: list[GenzGemm], names: tuple[str, ...]) -> list[GenzGemm]:
-    parts = [p for p in made if p.name in names]
+def _joined(gemms: list[GenzGemm], names: tuple[str, ...]) -> list[GenzGemm]:
+    parts = [p for p in gemms if p.name in names]
     if len(parts) < 2:
-        return made
-    whole = replace(
+        return gemms
+    joined = replace(
         parts[0],
         name="+".join(names),
         macs=sum(p.macs for p in parts),
         right=sum(p.right for p in parts),
         out=sum(p.out for p in parts),
     )
-    place = made.index(parts[0])
-    rest = [p for p in made if p.name not in names]
-    return [*rest[:place], whole, *rest[place:]]
+    place = gemms.index(parts[0])
+    others = [p for p in gemms if p.name not in names]
+    return [*others[:place], joined, *others[place:]]
 
 
-def experts_touched(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
+def experts_touched(gemms: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """A decode step touches the experts of one token whatever the batch; a prefill touches all.
 
     The experts are one product whose activation is read once, not once an expert.
     """
     s = question.structure
     if s.experts is None:
-        return made
+        return gemms
     if question.decode:
         used, rows = s.experts.per_token, question.batch
     else:
@@ -246,7 +246,7 @@ def experts_touched(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]
         used, rows = s.experts.count, question.batch * share
     hidden = used * s.experts.ffn_width
     out: list[GenzGemm] = []
-    for p in made:
+    for p in gemms:
         wide = {"experts_up": 2 * hidden, "experts_down": hidden}.get(p.name)
         if wide is None:
             out.append(p)
@@ -264,21 +264,21 @@ def experts_touched(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]
     return out
 
 
-def activations_on_chip(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
+def activations_on_chip(gemms: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """In a decode step activations stay on chip, but for the router and the classifier."""
     if not question.decode:
-        return made
-    return [p if p.name in ("router", "head") else replace(p, on_chip="lo") for p in made]
+        return gemms
+    return [p if p.name in ("router", "head") else replace(p, on_chip="lo") for p in gemms]
 
 
-def dense_embedding(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
+def dense_embedding(gemms: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """In a prefill the embedding is a product with one-hot rows; in a decode step it is nothing."""
     if question.decode:
-        return made
+        return gemms
     s, rows = question.structure, float(question.batch * question.tokens)
     table = float(s.vocabulary * s.width)
     first = GenzGemm("embedding", 1.0, rows * table, rows * s.vocabulary, table, rows * s.width)
-    return [first, *made]
+    return [first, *gemms]
 
 
 Correction = Callable[[list[GenzGemm], GenzQuery], list[GenzGemm]]

@@ -85,7 +85,7 @@ class _UnroundedClocks:
         )
         period = (1.0 - _MARGIN) / self.clock
         softmax = base + self._levels * delay / period + self._in_dsp * multiplier
-        # Seconds times clocks a second: whole clocks again, so that equal designs are equal.
+        # Seconds times clocks per second: whole clocks again, so that equal designs are equal.
         layers: npt.NDArray[np.float64] = self._layers.points(constants) * self.clock
         return np.round(layers, 9) + softmax
 

@@ -18,7 +18,7 @@ import numpy as np
 import perfmodel as pm
 from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import error_of, grouped, worst_of
+from perfmodel.evaluate.validate import compared, error_of, summarised
 from perfmodel.measurements import CsvRow, CsvTable
 from perfmodel.schedule.stream import StreamChannel, channel_of
 from perfmodel.workload import TransformerStructure, describe
@@ -28,7 +28,7 @@ from perfmodel_studies.claims.big_moe_on_edge import QWEN, Geometry, hit_rate, w
 __all__ = ["NAME", "PLACES", "TITLE", "load"]
 
 NAME: Final = "bigmoe_flash_streaming_runs"
-TITLE: Final = "Mixtures of experts streamed from a phone's storage: seconds and bytes a token"
+TITLE: Final = "Mixtures of experts streamed from a phone's storage: seconds and bytes per token"
 PLACES: Final = (f"measured/{NAME}.csv", f"{NAME}.csv")
 #: The phone that all rows are of.
 DEVICE: Final = "ufs_4_phone"
@@ -85,32 +85,25 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
                 repeated += 1
                 continue
             seen.add(figures)
-            found = _run(rows, row, faults)
-            if isinstance(found, str):
-                failed.setdefault(found, []).append(row.get("run"))
-            elif found is not None:
-                runs.append(found)
+            run = _run(rows, row, faults)
+            if isinstance(run, str):
+                failed.setdefault(run, []).append(row.get("run"))
+            elif run is not None:
+                runs.append(run)
     out = _predicted(runs, devices) if runs and not faults else []
     primary = [r for r in out if r["target"] == "tpot_s"]
-    total = len(runs) + sum(map(len, failed.values()))
-    targets = [t for t in ("tpot_s", "read_bytes") if any(r["target"] == t for r in out)]
     notes = (
         "seconds of computing and bytes read are the run's own; lanes are four where it names none",
         f"{repeated} further rows repeat a run under another name",
     )
-    return ValidationResult(
+    return summarised(
         NAME,
-        total,
-        len(runs) / total if total else 0.0,
-        {t: error_of([r for r in out if r["target"] == t]) for t in targets},
-        "tpot_s",
-        grouped(primary, lambda r: r["device"]),
-        grouped(primary, lambda r: r["group"]),
-        {"roofline": error_of(primary, "roofline")} if primary else {},
-        tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
-        worst_of(primary),
-        tuple(out),
-        (*notes, *note),
+        out,
+        len(runs) + sum(map(len, failed.values())),
+        failed,
+        primary="tpot_s",
+        references={"roofline": error_of(primary, "roofline")} if primary else {},
+        notes=(*notes, *note),
     )
 
 
@@ -127,7 +120,7 @@ def _run(rows: CsvTable, row: CsvRow, faults: list[Any]) -> StreamedExpertsRun |
         return f"no model of the library is {model}"
     if read == 0.0:
         return "read through the page cache: what comes from storage is not counted"
-    said = re.search(r"_k(\d+)", name)
+    match = re.search(r"_k(\d+)", name)
     lanes = re.search(r"_l(\d+)", name)
     cache = re.search(r"_c(\d{4,})|qwen(\d)k_", name)
     mib: float | None = None
@@ -140,7 +133,7 @@ def _run(rows: CsvTable, row: CsvRow, faults: list[Any]) -> StreamedExpertsRun |
         name,
         model,
         geometry,
-        int(said[1]) if said else experts,
+        int(match[1]) if match else experts,
         wall,
         compute,
         read,
@@ -154,16 +147,16 @@ def _geometry(name: str, bits: float) -> tuple[Geometry, int]:
     """Return a model's geometry, and the experts that a token visits of a layer."""
     if name == "qwen3_30b_a3b":
         return QWEN, 8
-    found = describe(name).structure
-    assert isinstance(found, TransformerStructure)
-    assert found.experts is not None
-    width, each = float(found.width), 3.0 * found.width * found.experts.ffn_width
-    heads = float(found.heads * (found.head_dim or found.width // found.heads))
-    keys = float((found.kv_heads or found.heads) * (found.head_dim or 0))
+    structure = describe(name).structure
+    assert isinstance(structure, TransformerStructure)
+    assert structure.experts is not None
+    width, each = float(structure.width), 3.0 * structure.width * structure.experts.ffn_width
+    heads = float(structure.heads * (structure.head_dim or structure.width // structure.heads))
+    keys = float((structure.kv_heads or structure.heads) * (structure.head_dim or 0))
     attention = width * (2.0 * heads + 2.0 * keys)
-    head = width * float(found.vocabulary)
-    return Geometry(found.layers, each * bits / 8.0, attention, each, head), int(
-        found.experts.per_token
+    head = width * float(structure.vocabulary)
+    return Geometry(structure.layers, each * bits / 8.0, attention, each, head), int(
+        structure.experts.per_token
     )
 
 
@@ -183,9 +176,11 @@ def _predicted(
         floor = max(run.compute_s, bytes_ / channel.interface_bytes_per_s)
         out.append(_row(run, "tpot_s", run.wall_s, wall, floor))
         if run.cache_mib is not None and run.model == "qwen3-30b-a3b":
-            whole = run.geometry.layers * run.experts * run.geometry.expert_bytes
+            all_experts_bytes = run.geometry.layers * run.experts * run.geometry.expert_bytes
             hits = hit_rate(run.experts, run.cache_mib) if run.cache_mib else 0.0
-            out.append(_row(run, "read_bytes", bytes_, (1.0 - hits) * whole, whole))
+            out.append(
+                _row(run, "read_bytes", bytes_, (1.0 - hits) * all_experts_bytes, all_experts_bytes)
+            )
     return out
 
 
@@ -193,13 +188,12 @@ def _row(
     run: StreamedExpertsRun, target: str, measured: float, got: float, floor: float
 ) -> dict[str, Any]:
     kind = "overlapped" if run.overlapped else "in turns"
-    return {
-        "name": run.name,
-        "device": DEVICE,
-        "group": f"{run.model}, {kind}",
-        "target": target,
-        "measured": measured,
-        "predicted": float(np.asarray(got)),
-        "error": float(got) / measured - 1.0,
-        "roofline": floor,
-    }
+    return compared(
+        run.name,
+        DEVICE,
+        f"{run.model}, {kind}",
+        target,
+        measured,
+        float(np.asarray(got)),
+        roofline=floor,
+    )

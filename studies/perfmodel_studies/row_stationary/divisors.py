@@ -46,7 +46,7 @@ def least_dram(layer: GroupedConvolution, array: PeArray, channels: int) -> RowM
     """
     taps = int(folds(layer, array).kernel_columns)
     rows = folds(layer, array).kernel_rows
-    found: list[tuple[float, ...]] = []
+    candidates: list[tuple[float, ...]] = []
     for e in _heights(int(layer.out_rows)):
         sets = int(sets_that_fit(float(e), rows, array))
         for r in _divisors(channels):
@@ -59,15 +59,15 @@ def least_dram(layer: GroupedConvolution, array: PeArray, channels: int) -> RowM
                 p = max((d for d in _divisors(m // t) if d <= most), default=0)
                 if not p:
                     continue
-                found += [(n, m, e, p, q, r, t, 1) for n in _divisors(int(layer.images))]
-    grid = RowMapping(*np.array(found, dtype=float).T.reshape(8, -1))
+                candidates += [(n, m, e, p, q, r, t, 1) for n in _divisors(int(layer.images))]
+    grid = RowMapping(*np.array(candidates, dtype=float).T.reshape(8, -1))
     fits = buffer_demand(layer, grid) <= array.buffer_words
     if not np.any(fits):
         raise ValueError(f"no strip of {channels} channels a pass fits in the buffer")
     grid = RowMapping(*(np.asarray(v)[fits] for v in grid))
     costs = count(layer, grid, array)
-    moved = costs.dram_input + costs.dram_filter + costs.dram_output
-    order = np.lexsort((costs.cycles, costs.buffer_input + costs.buffer_sum, moved))
+    dram_words = costs.dram_input + costs.dram_filter + costs.dram_output
+    order = np.lexsort((costs.cycles, costs.buffer_input + costs.buffer_sum, dram_words))
     return RowMapping(*(float(np.asarray(v)[order[0]]) for v in grid))
 
 
@@ -81,7 +81,7 @@ def cheapest_of_all(
     """
     taps, rows = folds(layer, array).kernel_columns, folds(layer, array).kernel_rows
     deepest = int(min(array.input_words // taps, layer.channels))
-    found: list[np.ndarray[Any, Any]] = []
+    candidates: list[np.ndarray[Any, Any]] = []
     for e in range(1, int(layer.out_rows) + 1):
         sets = int(sets_that_fit(float(e), rows, array))
         for q in range(1, deepest + 1):
@@ -95,8 +95,8 @@ def cheapest_of_all(
             p, r, t, n = (axis.reshape(-1) for axis in np.meshgrid(*axes, indexing="ij"))
             there = (r * t <= sets) & ((t - 1) * p < layer.filters)
             one, p, r, t, n = np.ones(there.sum()), p[there], r[there], t[there], n[there]
-            found.append(np.stack([n, 0 * one, e * one, p, q * one, r, t, one]))
-    grid = RowMapping(*np.concatenate(found, axis=1))
+            candidates.append(np.stack([n, 0 * one, e * one, p, q * one, r, t, one]))
+    grid = RowMapping(*np.concatenate(candidates, axis=1))
     filters = filters_that_fit(layer, grid, array)
     grid = RowMapping(*(v[filters > 0] for v in grid._replace(filters=filters)))
     price = movement_cost(count(layer, grid, array), costs)

@@ -14,8 +14,7 @@ import perfmodel as pm
 from perfmodel.arrays import Value
 from perfmodel.kinds.spatial.choose import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import count
-from perfmodel.kinds.spatial.energy import AccessEnergy, energy_parts
-from perfmodel.kinds.spatial.rlc import compressed_words
+from perfmodel.kinds.spatial.energy import AccessEnergy, compressed_words, energy_parts
 from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping
 
 from perfmodel_studies.row_stationary.divisors import least_dram
@@ -185,16 +184,16 @@ def _result(chip: ChipLayer, basis: MappingBasis, facts: Mapping[str, Value]) ->
         mapping = RowMapping(*map(float, choose(chip.layer, array, costs).mapping))
     else:
         mapping = chip.mapping or least_dram(chip.layer, array, chip.channels_a_pass)
-    found = count(chip.layer, mapping, array)
+    counts = count(chip.layer, mapping, array)
     word = float(facts["word"])
-    inputs = compressed_words(found.dram_input, found.padded_input, chip.input_zeros)
-    outputs = compressed_words(found.dram_output, found.dram_output, chip.output_zeros)
+    inputs = compressed_words(counts.dram_input, counts.padded_input, chip.input_zeros)
+    outputs = compressed_words(counts.dram_output, counts.dram_output, chip.output_zeros)
     maps = float(inputs + outputs) * word
-    dram = maps + float(found.dram_filter) * word
-    processing = float(found.cycles / facts["clock"])
+    dram = maps + float(counts.dram_filter) * word
+    processing = float(counts.cycles / facts["clock"])
     total = max(processing + maps / facts["dram_bandwidth"], dram / facts["dram_bandwidth"])
     parts = energy_parts(
-        found, each, total * facts["clock"], kept=1.0 - chip.input_zeros, fill=dram / word
+        counts, each, total * facts["clock"], product_share=1.0 - chip.input_zeros, fill=dram / word
     )
     energy = {name: float(joule) for name, joule in parts.items()}
     energy["idle"] = float(facts["idle"] * total)
@@ -203,8 +202,8 @@ def _result(chip: ChipLayer, basis: MappingBasis, facts: Mapping[str, Value]) ->
         float(total),
         float(sum(energy.values()) / total),
         dram,
-        float(found.buffer_input + found.buffer_sum) * word,
-        float(found.active),
+        float(counts.buffer_input + counts.buffer_sum) * word,
+        float(counts.active),
         energy,
         mapping,
     )

@@ -96,9 +96,9 @@ def run_sets(
         options: list[Value] = []
         for deep in range(1, most + 1):
             across = fit.high / deep
-            whole = xp.floor(across) == across
-            found = ceil_div(channels, deep) * ceil_div(filters, across * fit.wide)
-            options.append(xp.where(whole, found, np.inf))
+            integral = xp.floor(across) == across
+            passes = ceil_div(channels, deep) * ceil_div(filters, across * fit.wide)
+            options.append(xp.where(integral, passes, np.inf))
         rounds = groups * xp.min(xp.stack(options), axis=0)
     cycles = each * rounds
     done = images * groups * filters * channels * out_rows * out_columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from perfmodel.optimise.deadline import Deadline
@@ -76,9 +76,9 @@ def best_order(
     root = johnson_makespan((items[j].io_s, items[j].compute_s) for j in needed)
     if not waits and len(needed) == n and capacity == math.inf:
         # Johnson's order is the least where nothing limits it.
-        found = johnson(items)
-        least = pipeline(items, found).makespan_s
-        return BestOrder(found, least, least, True, 0)
+        first_order = johnson(items)
+        least = pipeline(items, first_order).makespan_s
+        return BestOrder(first_order, least, least, True, 0)
     limit = deadline or Deadline()
     seen: dict[int, list[tuple[float, float, tuple[tuple[float, float], ...]]]] = {}
     nodes = 0
@@ -91,38 +91,43 @@ def best_order(
         mask, state, order = stack.pop()
         nodes += 1
         below: list[tuple[float, int, State, tuple[int, ...]]] = []
-        for i in range(n):
-            item = items[i]
-            done = mask >> i & 1
-            ready = item.parent < 0 or mask >> item.parent & 1
-            known = item.after < 0 or mask >> item.after & 1
-            if done or not ready or not known:
-                continue
-            made = state.copy()
-            if made.add(i, children) is None:
-                continue
+        for i, successor in _successors(items, mask, state, children):
             reached = mask | 1 << i
             if reached == (1 << n) - 1:
-                if made.engine < least * (1.0 - 1e-12):
-                    best, least = (*order, i), made.engine
+                if successor.engine < least * (1.0 - 1e-12):
+                    best, least = (*order, i), successor.engine
                 continue
-            rest = [(items[j].io_s, items[j].compute_s) for j in needed if not reached >> j & 1]
-            bound = johnson_makespan(rest, made.channel, made.engine)
+            remaining = [
+                (items[j].io_s, items[j].compute_s) for j in needed if not reached >> j & 1
+            ]
+            bound = johnson_makespan(remaining, successor.channel, successor.engine)
             if bound >= least * (1.0 - 1e-12):
                 continue
-            key = (made.channel, made.engine, _occupied(made))
+            key = (successor.channel, successor.engine, _occupied(successor))
             known_states = seen.setdefault(reached, [])
             if not waits and any(_dominates(other, key) for other in known_states):
                 continue
             known_states.append(key)
-            below.append((bound, i, made, (*order, i)))
+            below.append((bound, i, successor, (*order, i)))
         below.sort(key=lambda b: (-b[0], -b[1]))
-        stack += [(mask | 1 << i, made, longer) for _, i, made, longer in below]
+        stack += [(mask | 1 << i, successor, longer) for _, i, successor, longer in below]
     if best is None:
         raise ValueError("no order fits the buffer" if not stopped else "no order found in time")
     if stopped:
         return BestOrder(best, least, min(root, least), False, nodes)
     return BestOrder(best, least, least, True, nodes)
+
+
+def _successors(
+    items: Sequence[Load], mask: int, state: State, children: Sequence[int]
+) -> Iterator[tuple[int, State]]:
+    """Yield each item that may follow those of the mask and fits the buffer, and its state."""
+    for i, item in enumerate(items):
+        if mask >> i & 1 or any(j >= 0 and not mask >> j & 1 for j in (item.parent, item.after)):
+            continue
+        successor = state.copy()
+        if successor.add(i, children) is not None:
+            yield i, successor
 
 
 def _start(
@@ -132,22 +137,22 @@ def _start(
     least = math.inf
     for order in (tuple(range(len(items))), hottest_first(items), johnson(items)):
         try:
-            found = pipeline(items, order, slots=slots, buffer_bytes=buffer_bytes).makespan_s
+            makespan = pipeline(items, order, slots=slots, buffer_bytes=buffer_bytes).makespan_s
         except ValueError:
             continue
-        if found < least:
-            best, least = order, found
+        if makespan < least:
+            best, least = order, makespan
     return best, least
 
 
 def _occupied(state: State) -> tuple[tuple[float, float], ...]:
     """Return the buffer over time: (until, bytes or places taken), descending; kept ones last."""
-    kept = sum(state.sizes[i] for i in state.kept if state.items[i].io_s > 0.0)
+    occupied = sum(state.sizes[i] for i in state.dependents if state.items[i].io_s > 0.0)
     out: list[tuple[float, float]] = []
-    for when, size in reversed(state.held):
-        kept += size
+    for when, size in reversed(state.places):
+        occupied += size
         if when > state.channel:
-            out.append((when, kept))
+            out.append((when, occupied))
     return tuple(out)
 
 
@@ -162,7 +167,7 @@ def _dominates(
     for when, taken in a[2]:
         if when <= b[0]:
             continue
-        held = max((size for until, size in b[2] if until >= when), default=0.0)
-        if taken > held * (1.0 + 1e-12):
+        largest = max((size for until, size in b[2] if until >= when), default=0.0)
+        if taken > largest * (1.0 + 1e-12):
             return False
     return True

@@ -48,16 +48,16 @@ def chains(items: Sequence[Load]) -> list[list[int]]:
             if item.parent in child:
                 raise ValueError(f"two items build on '{items[item.parent].name}'")
             child[item.parent] = i
-    found: list[list[int]] = []
+    orders: list[list[int]] = []
     for i, item in enumerate(items):
         if item.parent < 0:
             chain = [i]
             while chain[-1] in child:
                 chain.append(child[chain[-1]])
-            found.append(chain)
-    if sum(map(len, found)) != len(items):
+            orders.append(chain)
+    if sum(map(len, orders)) != len(items):
         raise ValueError("items build on each other in a circle")
-    return found
+    return orders
 
 
 def hottest_first(items: Sequence[Load]) -> tuple[int, ...]:

@@ -43,19 +43,19 @@ def bit_slices(
     expert_s
         Seconds that a level of an expert takes whatever the number of requests (dequantising).
     """
-    asked: npt.NDArray[np.float64] = np.asarray(requests, dtype=np.float64)
-    experts, levels = asked.shape
+    requested: npt.NDArray[np.float64] = np.asarray(requests, dtype=np.float64)
+    experts, levels = requested.shape
     each = [float(request_s)] * levels if isinstance(request_s, int | float) else list(request_s)
     items: list[Load] = []
     for e in range(experts):
-        needed = np.flatnonzero(asked[e])
+        needed = np.flatnonzero(requested[e])
         if not len(needed):
             continue
         above = -1
-        held = resident[e] if e < len(resident) else 0
+        resident_bits = resident[e] if e < len(resident) else 0
         for k in range(int(needed[-1]) + 1):
-            count = float(asked[e, k])
-            size = 0.0 if k < held else float(slice_bytes[k])
+            count = float(requested[e, k])
+            size = 0.0 if k < resident_bits else float(slice_bytes[k])
             work = count * each[k] + (expert_s if count else 0.0)
             items.append(
                 Load(
@@ -64,7 +64,7 @@ def bit_slices(
                     work,
                     size,
                     parent=above,
-                    requests=float(asked[e, k:].sum()),
+                    requests=float(requested[e, k:].sum()),
                 )
             )
             above = len(items) - 1

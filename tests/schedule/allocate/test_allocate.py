@@ -180,7 +180,7 @@ def test_a_search_proves_what_loads_do_not(
 @pytest.mark.parametrize("seed", [20, 26, 39, 40, 45, 49])
 def test_a_window_proves_it_for_all(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the proof names, cut off at its times, has no packing: trying every byte agrees."""
-    monkeypatch.setattr("perfmodel.schedule.allocate.part._SOON", 2.0)
+    monkeypatch.setattr("perfmodel.schedule.allocate.subproblem._NODES_BEFORE_WINDOWS", 2.0)
     lives = brimful(random.Random(seed), 9, 40, 6)
     found = allocate(lives, 9, time_limit_s=None, node_limit=20_000)
     good(found)
@@ -292,7 +292,7 @@ def test_windows_of_aligned_buffers_prove_what_is_so(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every aligned offset of each buffer tried: longer searches than those of five buffers."""
-    monkeypatch.setattr("perfmodel.schedule.allocate.part._SOON", 2.0)
+    monkeypatch.setattr("perfmodel.schedule.allocate.subproblem._NODES_BEFORE_WINDOWS", 2.0)
     rng = random.Random(seed)
     lives = brimful(rng, rng.randint(3, 7), rng.randint(4, 9), 4)[:11]
     if seed % 2:

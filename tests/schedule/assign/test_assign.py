@@ -307,7 +307,7 @@ def test_bad_input_is_refused() -> None:
         AssignmentProblem.of(np.ones((2, 2)), [(0, 1)], latency_s=np.nan)
     with pytest.raises(InputError, match="no goal"):
         solve(AssignmentProblem.of([[1.0]]), "latency")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="no engines in parallel"):
+    with pytest.raises(InputError, match="run one after the other"):
         solve(AssignmentProblem.of([[1.0]]), "parallel", contiguous=True)
 
 
@@ -326,11 +326,11 @@ def test_the_programme_over_stretches_is_quick_to_grow() -> None:
     edges = [(i, i + 1) for i in range(n - 1)]
     problem = AssignmentProblem.of(random.uniform(1, 100, (n, m)), edges, latency_s=5.0)
     split = fixed_order(problem, bottleneck=True)
-    assert split is not None
-    assert interval_s(problem, split.engine) == pytest.approx(split.value_s, rel=1e-9)
+    assert split.solution is not None
+    assert interval_s(problem, split.solution) == pytest.approx(split.value, rel=1e-9)
     # Moving any boundary by one does not help.
-    for at in np.flatnonzero(np.diff(split.engine)):
-        for where, value in ((at, split.engine[at + 1]), (at + 1, split.engine[at])):
-            moved = split.engine.copy()
+    for at in np.flatnonzero(np.diff(split.solution)):
+        for where, value in ((at, split.solution[at + 1]), (at + 1, split.solution[at])):
+            moved = split.solution.copy()
             moved[where] = value
-            assert interval_s(problem, moved) >= split.value_s * (1 - 1e-12)
+            assert interval_s(problem, moved) >= split.value * (1 - 1e-12)

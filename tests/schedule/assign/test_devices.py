@@ -14,7 +14,7 @@ from perfmodel.predict import predict
 from perfmodel.schedule.assign import DeviceAssignment, assign
 from perfmodel.schedule.assign.network import network
 from perfmodel.schedule.assign.plans import to_plan
-from perfmodel.schedule.assign.riders import together
+from perfmodel.schedule.assign.riders import split_costs
 from perfmodel.schedule.assign.simulate import list_schedule, one_at_a_time
 from perfmodel.workload.library import find
 from tests.draws import draws
@@ -155,7 +155,7 @@ def test_a_fused_kernel_is_cut_where_an_engine_lacks_a_part() -> None:
 def test_parts_save_what_fusing_saves_and_no_more() -> None:
     whole = np.array([[5.0, 9.0, np.inf, 4.0]])
     seconds = np.array([[4.0, 8.0, 3.0, 6.0], [3.0, 0.5, 7.0, 2.0]])
-    made, apart = together(whole, seconds, [(0, 0, 1)])
+    made, apart = split_costs(whole, seconds, [(0, 0, 1)])
     # Fused saves 2 of 3; fused is no faster than both; cannot be fused; fused is faster than one.
     assert made[0].tolist() == seconds[0].tolist()
     assert made[1].tolist() == [1.0, 0.5, 7.0, 0.0]
@@ -320,7 +320,7 @@ def test_stretches_in_any_order_are_no_slower() -> None:
     assert free.proved
     assert free.interval_s == pytest.approx(min(fixed.interval_s, other.interval_s), rel=1e-12)
     assert free.interval_s < fixed.interval_s
-    with pytest.raises(InputError, match="only stretches"):
+    with pytest.raises(InputError, match="only to contiguous"):
         assign("resnet18", pair, any_order=True)
 
 
@@ -334,7 +334,7 @@ def test_faults_come_together() -> None:
         assign(pm.workload("resnet18", batch=np.array([1, 2])), "kv260")
     with pytest.raises(InputError, match="no link of edge_tpu or kv260"):
         assign("resnet18", ["edge_tpu", "kv260"], link="carrier pigeon", precision="int8")
-    with pytest.raises(InputError, match="there is no device"):
+    with pytest.raises(InputError, match="no device is given"):
         assign("resnet18", [])
 
 

@@ -13,7 +13,8 @@ from perfmodel.schedule.greedy import belady, greedy
 from perfmodel.schedule.latency import Dma, ScheduleEnergyModel, energy, latency, simulate, tradeoff
 from perfmodel.schedule.latency.bounds import lower_bound
 from perfmodel.schedule.latency.exact import exact
-from perfmodel.schedule.latency.improve import Price, candidate, improve, polish
+from perfmodel.schedule.latency.improve import candidate, improve, polish
+from perfmodel.schedule.latency.model import SECONDS
 from perfmodel.schedule.latency.simulate import SimulationTables
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
@@ -164,10 +165,10 @@ def test_search_betters_the_rules() -> None:
         assert least.bound == least.value
         script = belady(problem, range(7), capacity)
         assert script is not None
-        start = candidate(facts, script, Price())
+        start = candidate(facts, script, SECONDS)
         assert start is not None
-        better = improve(facts, start, Price(), Deadline(), 300)
-        best = polish(facts, better, Price(), Deadline(), 300)
+        better = improve(facts, start, SECONDS, Deadline(), 300)
+        best = polish(facts, better, SECONDS, Deadline(), 300)
         assert start.price >= better.price >= best.price >= least.value
         assert simulate(problem, best.moves, capacity, dma).makespan_s == best.makespan_s
         ratios.append(best.makespan_s / least.value)

@@ -184,7 +184,7 @@ def test_a_plan_holds_every_byte(popularity: float | None) -> None:
         "qwen3_30b_a3b", "ufs_4_phone", 64, capacities={"dram": "4 GB"}, popularity=popularity
     )
     plan = result.to_plan()
-    graph = result.prediction._job.lowered.graph.unroll(result.prediction.workload.parameters)
+    graph = result.prediction.job.lowered.graph.unroll(result.prediction.workload.parameters)
     assert plan.check(graph) == []
     held: dict[str, float] = dict.fromkeys(result.used_bytes, 0.0)
     for r in plan.residency:

@@ -14,7 +14,7 @@ from perfmodel_studies.placement import (
     BlockRates,
     best_policy,
     block_schedule,
-    held_bytes,
+    needed_bytes,
 )
 
 from perfmodel.errors import InputError
@@ -42,7 +42,7 @@ def test_no_grid_of_shares_is_better(
     best = 0.0
     for weights, kv, hidden in itertools.product(STEPS, STEPS, STEPS[::5]):
         policy = BlockPolicy(8, 2, weights, kv, hidden, on_host)
-        held = held_bytes(MODEL, policy, prompt, 16)
+        held = needed_bytes(MODEL, policy, prompt, 16)
         if all(size <= have for size, have in zip(held, room, strict=True)):
             times = block_schedule(MODEL, policy, RATES, prompt, 16)
             best = max(best, float(times.tokens_per_s))
@@ -51,7 +51,7 @@ def test_no_grid_of_shares_is_better(
     assert best <= found.bound_tokens_per_s * (1 + 1e-6)
     assert float(found.times.tokens_per_s) <= found.bound_tokens_per_s * (1 + 1e-6)
     assert sum(found.layers) == 8
-    for size, have in zip(found.held, room, strict=True):
+    for size, have in zip(found.needed_bytes, room, strict=True):
         assert size <= have * (1 + 1e-6)
     for shares in (found.policy.weights, found.policy.kv, found.policy.hidden):
         assert sum(shares) == pytest.approx(1.0, abs=1e-6)
@@ -73,7 +73,7 @@ def test_where_all_fits_nothing_moves() -> None:
     found = best_policy(MODEL, RATES, (1000 * GIB, 0.0, 0.0), 512, 32, batches=[(4, 1)])
     assert found is not None
     assert found.layers == (8, 0, 0)
-    assert found.held[1:] == (0.0, 0.0)
+    assert found.needed_bytes[1:] == (0.0, 0.0)
     times = block_schedule(MODEL, BlockPolicy(4, 1), RATES, 512, 32)
     assert float(found.times.tokens_per_s) == pytest.approx(float(times.tokens_per_s), rel=1e-6)
     assert found.bound_tokens_per_s == pytest.approx(float(times.tokens_per_s), rel=1e-6)
@@ -83,7 +83,7 @@ def test_bytes_of_a_policy_by_hand() -> None:
     """OPT-175B as FlexGen ran it at 512: half of the weights on the host, the cache on the disk."""
     model = BlockModel.dense(96, 12288, 4 * 12288)
     policy = BlockPolicy(32, 8, (0.0, 0.5, 0.5), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0), True)
-    gpu, host, disk = held_bytes(model, policy, 512, 32)
+    gpu, host, disk = needed_bytes(model, policy, 512, 32)
     weights = 96 * (8 * 12288**2 + 4 * 12288 * 4 * 12288)
     cache = 96 * 4 * 12288 * 256 * 544
     assert disk == pytest.approx(weights / 2 + cache, rel=1e-12)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perfmodel.schedule.tiling.layers import FeatureMap, FeatureMapLayer, FeatureMapNetwork, Window
-from perfmodel.schedule.tiling.patches import Patches, keeps
+from perfmodel.schedule.tiling.patches import Patches
 
 Pixel = tuple[int, ...]
 
@@ -105,7 +105,7 @@ def simulate(network: FeatureMapNetwork, patches: Patches) -> Counts:
         [n * g // parts for g in range(parts + 1)]
         for n, parts in zip(maps[out].extents, p.grid, strict=True)
     ]
-    kept_axes = keeps(p)
+    kept_axes = p.cached_axes
     fresh_of: list[dict[int, set[Pixel]]] = []
     need_of: list[dict[int, set[Pixel]]] = []
     done: dict[tuple[int, ...], dict[int, set[Pixel]]] = {}

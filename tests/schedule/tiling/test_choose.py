@@ -12,15 +12,13 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.schedule.tiling.choose import PatchPlan, default_grids, layer_by_layer, patch_plan
-from perfmodel.schedule.tiling.fan import Fan
+from perfmodel.schedule.tiling.evaluation import PatchEvaluation, run_stage
 from perfmodel.schedule.tiling.layers import FeatureMapNetwork, network
 from perfmodel.schedule.tiling.patches import (
     MODES,
     Patches,
     PatchStageCost,
     Weights,
-    keeps,
-    run_stage,
 )
 from perfmodel.schedule.tiling.regions import axis_parts
 from tests.draws import draws
@@ -130,19 +128,17 @@ def test_stretches_of_one_end_are_counted_as_one_by_one(seed: int) -> None:
             longest = Patches(0, end, grid, mode)
             axes = [
                 axis_parts(net, 0, end, a, g, cached=k)
-                for a, (g, k) in enumerate(zip(grid, keeps(longest), strict=True))
+                for a, (g, k) in enumerate(zip(grid, longest.cached_axes, strict=True))
             ]
-            fan = Fan(net, longest, axes, depthwise)
+            fan = PatchEvaluation(net, longest, axes, depthwise)
             for start, inside, outside, weights in itertools.product(
                 [c for c in net.cuts if c < end], (True, False), (True, False), get_args(Weights)
             ):
-                one = run_stage(
-                    net,
-                    Patches(start, end, grid, mode, inside, outside, weights=weights),
-                    in_place_depthwise=depthwise,
-                )
-                assert fan.peak(start, inside, outside, weights) == one.peak_bytes
-                assert fan.price(start, inside, outside, weights) == (
+                p = Patches(start, end, grid, mode, inside, outside, weights=weights)
+                one = run_stage(net, p, in_place_depthwise=depthwise)
+                assert fan.stage(p) == one
+                assert fan.peak(p) == one.peak_bytes
+                assert fan.price(p) == (
                     one.map_bytes,
                     one.extra_macs,
                     one.weight_bytes,

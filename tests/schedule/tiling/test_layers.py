@@ -11,8 +11,9 @@ from onnx import TensorProto, helper
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.schedule.tiling.choose import patch_plan
+from perfmodel.schedule.tiling.evaluation import run_stage
 from perfmodel.schedule.tiling.layers import FeatureMapNetwork, Window, network
-from perfmodel.schedule.tiling.patches import Patches, run_stage
+from perfmodel.schedule.tiling.patches import Patches
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.importers.onnx import load_onnx
 

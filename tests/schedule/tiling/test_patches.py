@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from perfmodel.schedule.tiling.evaluation import run_stage
 from perfmodel.schedule.tiling.layers import (
     FeatureMap,
     FeatureMapLayer,
@@ -16,7 +17,7 @@ from perfmodel.schedule.tiling.layers import (
     Window,
     network,
 )
-from perfmodel.schedule.tiling.patches import MODES, Mode, Patches, run_stage
+from perfmodel.schedule.tiling.patches import MODES, Mode, Patches
 from perfmodel.schedule.tiling.regions import axis_parts
 from perfmodel.workload.builder import GraphBuilder
 from tests.draws import draws
@@ -88,7 +89,11 @@ def test_the_halo_of_a_chain_of_three_by_three_grows_by_one_a_layer(layers: int)
     parts = axis_parts(net, 0, layers, 0, 6, cached=False)
     for depth in range(layers + 1):
         halo = layers - depth
-        assert parts[depth].needed.tolist() == [8 + halo, *[8 + 2 * halo] * 4, 8 + halo]
+        assert (parts[depth].high - parts[depth].low).tolist() == [
+            8 + halo,
+            *[8 + 2 * halo] * 4,
+            8 + halo,
+        ]
 
 
 def test_line_buffers_hold_two_rows_a_layer_and_compute_nothing_twice() -> None:
@@ -136,7 +141,7 @@ def test_what_a_global_pool_feeds_is_not_computed_by_halves() -> None:
     twice = run_stage(net, Patches(0, end, (2, 2)))
     made = net.layers[squeeze].reads[0]
     parts = axis_parts(net, 0, end, 0, 2, cached=False)
-    assert parts[made].needed.tolist() == [net.maps[made].extents[0]] * 2
+    assert (parts[made].high - parts[made].low).tolist() == [net.maps[made].extents[0]] * 2
     assert twice.extra_macs > 0
 
 

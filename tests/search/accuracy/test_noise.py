@@ -33,7 +33,7 @@ def _ratio(exact: np.ndarray, other: np.ndarray) -> float:
         _option("int3"),
         LayerOption(sparsity=Sparsity("unstructured", 0.8)),
         LayerOption(format_named("int6"), sparsity=Sparsity("2:4", 0.5)),
-        LayerOption(kept=0.9),
+        LayerOption(channels=0.9),
     ],
 )
 def test_a_layer_of_white_inputs_has_the_predicted_output_noise(option: LayerOption) -> None:
@@ -137,7 +137,7 @@ def test_gains_and_questions_that_cannot_be_answered() -> None:
 
 def test_pruning_ranks_channels_by_the_norm_it_says() -> None:
     weights = np.array([[3.0, 0, 0, 0], [1.0, 1, 1, 1]])
-    option = LayerOption(kept=0.5)
+    option = LayerOption(channels=0.5)
     by_two = accuracy.pruning({"l": weights}).table(["l"], [[option]]).unary[0][0]
     by_one = accuracy.pruning({"l": weights}, norm=1)
     assert by_two == pytest.approx(4 / 13)

@@ -41,6 +41,16 @@ def test_the_predictor_recovers_a_planted_linear_model() -> None:
     assert model.unit == "points of top-1"
 
 
+def test_without_a_penalty_the_weights_are_those_of_least_norm() -> None:
+    """The columns of a layer add up to one, so that only differences are determined."""
+    known = _drawn(30)
+    model = accuracy.fitted(known, [_planted(c) for c in known], ridge=0.0)
+    for layer, effects in model.effects.items():
+        losses = np.array([effects[describe(option)] for option in OPTIONS])
+        np.testing.assert_allclose(losses, PLANTED[layer] - np.mean(PLANTED[layer]), atol=1e-9)
+    assert model.measured_error < 1e-9
+
+
 @pytest.mark.parametrize("pairs", [(), (("a", "c"),)])
 def test_leave_one_out_is_what_refits_without_each_give(pairs: tuple[tuple[str, str], ...]) -> None:
     known = _drawn(25, seed=3)

@@ -45,7 +45,7 @@ def test_more_sparsity_never_has_less_error(weights: np.ndarray, zeros: list[flo
 @given(WEIGHTS, st.sampled_from([1, 2]))
 def test_fewer_channels_never_have_less_error(weights: np.ndarray, norm: int) -> None:
     errors = [
-        squared_error(weights, LayerOption(kept=kept), 0, norm=norm)
+        squared_error(weights, LayerOption(channels=kept), 0, norm=norm)
         for kept in (1.0, 0.7, 0.4, 0.1)
     ]
     assert errors == sorted(errors)
@@ -70,7 +70,7 @@ def test_channels_of_the_least_norm_go_and_the_norm_matters() -> None:
 
 def test_an_option_prunes_then_quantises_what_is_left_in_one_figure() -> None:
     weights = np.random.default_rng(2).normal(size=(8, 64))
-    option = LayerOption(format_named("int4"), sparsity=parse_sparsity("2:4"), kept=0.5)
+    option = LayerOption(format_named("int4"), sparsity=parse_sparsity("2:4"), channels=0.5)
     made = compress(weights, option, 0)
     stays = np.flatnonzero(made.any(axis=1))
     norms = np.linalg.norm(weights, axis=1)

@@ -215,8 +215,10 @@ def test_the_axis_is_that_of_the_output_when_the_network_runs(tmp_path: Path) ->
     for plain, again in zip(exact, run(write({})), strict=True):
         np.testing.assert_array_equal(plain, again)
     # With half the output channels gone, half the outputs along their axis are zero.
-    half = LayerOption(kept=0.5)
-    image, e, q = run(write({"second": half, "einsum": half, "seventh": LayerOption(kept=1 / 3)}))
+    half = LayerOption(channels=0.5)
+    image, e, q = run(
+        write({"second": half, "einsum": half, "seventh": LayerOption(channels=1 / 3)})
+    )
     assert sum(not image[:, c].any() for c in range(5)) == 3  # round(2.5) = 2 stay
     assert sum(not e[..., k].any() for k in range(4)) == 2
     assert sum(not q[:, k].any() for k in range(3)) == 2

@@ -151,16 +151,18 @@ def test_interrupted_and_resumed_equals_uninterrupted(
         evolve(cells, cells.space, TWO, evaluations=75, state=state, callback=stop, **asked)  # type: ignore[arg-type]
     assert len(json.loads(state.read_text())["choices"]) == 30
     resumed = evolve(cells, cells.space, TWO, evaluations=75, state=state, **asked)  # type: ignore[arg-type]
-    assert resumed.asked == 45  # the rest came from the file
+    assert resumed.new_evaluations == 45  # the rest came from the file
     assert resumed.table == straight.table
     assert resumed.front == straight.front
     assert np.array_equal(resumed.evaluated, straight.evaluated)
     assert resumed.hypervolume == straight.hypervolume
 
     # A finished search costs nothing again, and a longer one goes on from it.
-    assert evolve(cells, cells.space, TWO, evaluations=75, state=state, **asked).asked == 0  # type: ignore[arg-type]
+    assert (
+        evolve(cells, cells.space, TWO, evaluations=75, state=state, **asked).new_evaluations == 0
+    )  # type: ignore[arg-type]
     longer = evolve(cells, cells.space, TWO, evaluations=90, state=state, **asked)  # type: ignore[arg-type]
-    assert longer.asked == 15
+    assert longer.new_evaluations == 15
     assert np.array_equal(longer.evaluated[:75], straight.evaluated)
 
 
@@ -176,7 +178,7 @@ def test_numbers_that_are_none_survive_the_state_file(tmp_path: Path) -> None:
     names = ["latency_s", "energy_j"]
     kept = evolve(costs, toy(), names, method="random", evaluations=100, state=state)
     again = evolve(costs, toy(), names, method="random", evaluations=100, state=state)
-    assert again.asked == 0
+    assert again.new_evaluations == 0
     assert again.table == kept.table
     assert not np.isin(again.choices[:, 0], [0, 1]).any()
 

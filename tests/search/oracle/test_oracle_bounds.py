@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import perfmodel as pm
 from perfmodel.search.oracle import Oracle
-from perfmodel.search.oracle.reader import METRICS
+from perfmodel.search.oracle.metrics import METRICS
 from tests.draws import draws
 
 AFFINE = (

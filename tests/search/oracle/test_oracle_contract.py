@@ -10,7 +10,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.search.oracle import Oracle
-from perfmodel.search.oracle.reader import METRICS
+from perfmodel.search.oracle.metrics import METRICS
 
 AFFINE = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "macs")
 

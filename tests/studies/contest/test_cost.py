@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from perfmodel_studies.contest import evaluate, read_instance, read_solution
-from perfmodel_studies.contest.cost import ORDERS, costs, tile_order
+from perfmodel_studies.contest.cost import ORDERS, SubgraphCosts, tile_order
 from perfmodel_studies.contest.structure import Structure, analyse
 
 from tests.studies.contest.random_instances import random_instance
@@ -69,9 +69,9 @@ def test_costs_are_those_of_a_walk_through_every_step() -> None:
         resident = frozenset(t for t in s.inputs if rng.random() < 0.2)
         retained = frozenset(t for t in (*s.outputs, *s.interior) if rng.random() < 0.2)
         seen = walk(instance, chosen, (w, h, k), tiles, resident, retained)
-        found = costs(
-            instance, s, np.array([w]), np.array([h]), np.array([k]), tiles, resident, retained
-        )
+        sides = np.array([[w], [h], [k]])
+        grid = SubgraphCosts(instance, s, *sides, resident=resident, retained=retained)
+        (found,) = grid.ordered(tiles)
         about = (instance, chosen, (w, h, k), tiles, resident, retained)
         assert found.read[0] == seen.read, about
         assert found.written[0] == seen.written, about

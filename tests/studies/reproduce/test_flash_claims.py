@@ -29,8 +29,8 @@ def test_rows_name_the_rules_that_they_stand_on(
     workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
     found = predict(workload, hardware(f"cambricon_llm_{size}"), precision="w8a8")
     strict = predict(workload, with_tiling(size, "published"), precision="w8a8")
-    table, _ = found._opened
-    shares = shares_of(table, found._setting)
+    table, _ = found.opened
+    shares = shares_of(table, found.setting)
     assert shares is not None
     padded = float(np.min(shares.split.tile.fill)) < 1 - 1e-9
     narrowed = abs(strict.latency_s / found.latency_s - 1) > 1e-9

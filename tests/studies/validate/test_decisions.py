@@ -80,18 +80,18 @@ def test_shares_of_hypervolume_are_those_of_the_staircase(seed: int) -> None:
 def test_limits_by_hand() -> None:
     # As measured.
     found = limit_score(COST, COST, QUALITY, 4.0)
-    assert (found.chosen, found.regret, found.broken, found.tried) == (3, 0.0, False, 1)
+    assert (found.index, found.regret, found.broken, found.tried) == (3, 0.0, False, 1)
     # 3 is thought to cost 5: 1 is taken, 20 below the best.
     found = limit_score([1.0, 2.0, 2.5, 5.0, 8.0], COST, QUALITY, 4.0)
-    assert (found.chosen, found.regret, found.regret_met, found.broken) == (1, 20.0, 20.0, False)
+    assert (found.index, found.regret, found.regret_met, found.broken) == (1, 20.0, 20.0, False)
     # 3 is thought to cost 1: it breaks 2.5 by 60 %, and is better for it; then 4, then 1.
     found = limit_score([1.0, 2.0, 2.5, 1.0, 2.0], COST, QUALITY, 2.5)
-    assert (found.chosen, found.regret, found.broken) == (3, -20.0, True)
+    assert (found.index, found.regret, found.broken) == (3, -20.0, True)
     assert found.excess == pytest.approx(0.6)
     assert (found.regret_met, found.tried) == (0.0, 3)
     # No prediction meets it: the cheapest is tried first.
     found = limit_score(10 * COST, COST, QUALITY, 2.0)
-    assert (found.chosen, found.regret_met, found.tried) == (-1, 20.0, 1)
+    assert (found.index, found.regret_met, found.tried) == (-1, 20.0, 1)
 
 
 def test_scores_do_not_depend_on_the_order_of_alternatives() -> None:

@@ -14,7 +14,8 @@ from perfmodel.evaluate.case import ValidationCase
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
+from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
+from perfmodel.kinds.tensor_core.gemm import Processor, gemm_times
 from perfmodel.predict import predict
 
 HEADER = "hardware,model_or_op,shape,dtype,value,unit,source\n"
@@ -58,7 +59,7 @@ def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
         4096.0,
         8192.0,
         machine=machine,
-        constants=GemmConstants.of({k: v for k, v in stated.items() if "." not in k}),
+        constants=TensorCoreKernel.constants({k: v for k, v in stated.items() if "." not in k}),
         moved_bytes=2.0 * (64 * 8192 + 8192 * 4096 + 64 * 4096),
         left_bytes=2.0,
         right_bytes=2.0,

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perfmodel_studies.readers.help_latency import fbnet
 from perfmodel_studies.readers.help_latency.columns import columns_of
+from perfmodel_studies.readers.help_latency.files import FBNET, NAS_BENCH_201
 from perfmodel_studies.readers.help_latency.kernels import KernelCounts
-from perfmodel_studies.readers.help_latency.nasbench201 import refits
 from perfmodel_studies.readers.help_latency.rows import HelpLatencyEvaluator
 from perfmodel_studies.readers.help_latency.spaces import SPACES
 
@@ -116,7 +115,7 @@ def test_gpus_are_ranked_without_a_sample(data: Path, tmp_path: Path) -> None:
 @pytest.mark.data
 @pytest.mark.exhaustive
 def test_a_gpu_left_out_is_ranked_by_the_others(data: Path) -> None:
-    found = {r.target: r for r in refits(data_folder(data))}
+    found = {r.target: r for r in NAS_BENCH_201.refits(data_folder(data))}
     assert set(found) == {"gpu_latency_s", "server_cpu_latency_s", "phone_latency_s"}
     parts = trial(found["server_cpu_latency_s"])["parts"]
     assert all(part["spearman"] > 0.95 for part in parts.values())
@@ -126,7 +125,7 @@ def test_a_gpu_left_out_is_ranked_by_the_others(data: Path) -> None:
 @pytest.mark.exhaustive
 def test_a_server_left_out_is_ranked_by_the_others(data: Path) -> None:
     """FBNet on servers: what depthwise kernels, groups and plain filters cost carries over."""
-    found = {r.target: r for r in fbnet.refits(data_folder(data))}
+    found = {r.target: r for r in FBNET.refits(data_folder(data))}
     assert set(found) == {"server_cpu_latency_s", "phone_latency_s"}
     parts = trial(found["server_cpu_latency_s"])["parts"]
     least = {"gold_6240": 0.87, "silver_4114": 0.92, "silver_4210r": 0.94}

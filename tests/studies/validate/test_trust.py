@@ -10,7 +10,7 @@ import pytest
 from perfmodel.evaluate import ValidationResult, dataset_names, reproduce, validate
 from perfmodel.evaluate.result import errors
 from perfmodel.evaluate.trust import trust_page
-from perfmodel.evaluate.trust.page import peers
+from perfmodel.evaluate.trust.peers import peers
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "trust.md"
 FOUND = errors([1.1, 1.8, 3.0], [1.0, 2.0, 3.0])

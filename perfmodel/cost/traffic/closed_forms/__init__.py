@@ -1,4 +1,4 @@
-"""Tiled traffic in closed form, for arrays of dimensions: nothing is searched point by point."""
+"""Tiled traffic in closed form, vectorised over arrays of dimensions, widths and capacities."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
-"""Tiled traffic of attention in closed form: fused in its two loop orders, and unfused.
+"""Tiled traffic of attention in closed form: fused in both loop orders, and unfused.
 
-One problem is a head of keys and values with the `sharing` query heads that read it, so that
-``L = sharing x rows`` query rows meet `keys` keys. Fused, the scores never leave the buffer; a row
-in flight holds its query, its unscaled output and the softmax's running maximum and sum:
+One problem is a key-value head with the `sharing` query heads that read it: ``L = sharing x rows``
+query rows attend to `keys` keys. In the fused forms the scores never leave the buffer; a row in
+progress holds its query, its unscaled output and the softmax's running maximum and sum:
 
-| outer loop | in the buffer | traffic |
+| outer loop | footprint | traffic |
 |---|---|---|
 | queries | t rows, e keys, t scores | Q + O + (K + V) L/t |
 | keys | t keys, e rows, t scores | K + V + Q n + O + 2 (n - 1) L (accumulators + state) |
 
-(n = keys/t; quotients rounded up; e = 2 if streamed operands are held twice). Under a causal mask
-the keys after the last position of a block of queries are not read, and neither are the queries
-before the first key of a block of keys. The first form is FlashAttention-2's (Dao,
-arXiv:2307.08691), the second FlashAttention's (Dao et al., arXiv:2205.14135), here each with its
+(n = keys/t; quotients are rounded up; e = 2 if streamed operands are double-buffered). Under a
+causal mask, keys after the last position of a block of queries are not read, nor are queries before
+the first key of a block of keys. The first form is that of FlashAttention-2 (Dao,
+arXiv:2307.08691), the second that of FlashAttention (Dao et al., arXiv:2205.14135), each with its
 best tile.
 """
 
@@ -24,36 +24,37 @@ from typing import Any, NamedTuple
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.points import flat, pieces, rounded_down, where_not
+from perfmodel.cost.traffic.points import fill_unknown, flat, rounded_down, tile_count
 from perfmodel.cost.traffic.two_tile import SLACK, TINY
 
 #: Names of the codes in `AttentionTraffic.form`.
 FORMS = ("query outer", "key outer", "unfused")
-#: Bytes of the softmax's state of a row: maximum and sum in 32 bits.
+#: Bytes of the softmax state per row: maximum and sum, 32 bits each.
 STATE = 8.0
 CHUNK = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionTraffic:
-    """Bytes of all heads across the boundary; every field has the shape of the points.
+    """Traffic of all heads under the best tile; every field has the shape of the points.
 
     Attributes
     ----------
     total
-        Bytes in all; infinite where not one row and one key fit.
+        Bytes across the boundary; infinite where one row and one key do not fit.
     query, key, value, output
-        Its parts. `output` includes accumulators and softmax state written out and read back.
+        Parts of the total; `output` includes accumulators and softmax state written out and read
+        back.
     scores
-        Scores and probabilities written and read (unfused only).
+        Bytes of scores and probabilities written and read (unfused only).
     partial_reads
         Bytes of `output` and `scores` that are accumulators, softmax state or partial sums read
         back.
     tile_rows, tile_keys
-        Query rows (of all sharing heads together) and keys of a tile; of the streamed one, 1.
-        Not a number where unfused.
+        Query rows (of all sharing heads together) and keys per tile; 1 for the streamed operand.
+        NaN where unfused.
     form
-        The loop order: an index into `FORMS`.
+        Loop order, an index into `FORMS`.
     """
 
     total: Value
@@ -104,41 +105,41 @@ def attention_traffic(
     conventions: Conventions | None = None,
     relaxed: bool = False,
 ) -> AttentionTraffic:
-    """Return the bytes that attention moves across the edge of a buffer under its best tile.
+    """Return the traffic of attention across the boundary of a buffer under its best tile.
 
     Parameters
     ----------
     rows, keys
-        Query positions, and positions of the cache that they attend to; decode has one row.
+        Number of query positions, and of the key positions that they attend to; decode has one row.
     head, value_head
-        Sizes of a query or key head, and of a value head.
+        Size of a query or key head, and of a value head.
     capacity
         Bytes of the buffer. Every argument up to `score` may be an array; they broadcast.
     sharing
-        Query heads that read the same keys and values: 1 for multi-head attention, more for
-        grouped-query attention.
+        Number of query heads that read the same keys and values: 1 for multi-head attention, more
+        for grouped-query attention.
     heads
-        Key-value heads, times the batch: independent problems.
+        Number of key-value heads times the batch: independent problems.
     query, key, value, output, accumulator, score
-        Bytes of an element; `accumulator` of the output while it is summed, `score` of a score or
-        a probability.
+        Bytes per element; `accumulator` of an output partial sum, `score` of a score or a
+        probability.
     causal
-        Row i of the last `rows` positions reads keys up to itself. Fused forms skip the rest by
-        whole tiles; the unfused form computes and moves all scores.
+        Whether row i of the last `rows` positions reads only keys up to itself. Fused forms skip
+        masked pairs by whole tiles; the unfused form computes and transfers all scores.
     fused
-        False: two batched GEMMs, with the scores across the boundary between them.
+        If false, two batched GEMMs with the scores crossing the boundary between them.
     score_passes
-        Unfused: times that the scores are read and written again between the two GEMMs; 1 for a
-        softmax in one kernel.
+        Unfused only: number of times the scores are read and rewritten between the two GEMMs; 1
+        for a softmax in one kernel.
     conventions
         Buffering; attention has no halo, and its tiles are even.
     relaxed
-        Real tiles and counts: a slope everywhere, for gradients.
+        Whether tiles and counts are real numbers; differentiable.
 
     Returns
     -------
     AttentionTraffic
-        Bytes of all heads, and the tile.
+        Traffic of all heads in bytes, and the tile.
     """
     conventions = Conventions() if conventions is None else conventions
     columns = (
@@ -161,7 +162,7 @@ def attention_traffic(
     if fused:
         e = 2.0 if conventions.buffering == "double" else 1.0
         never = xp.zeros_like(problem.rows) > 0
-        best = where_not(
+        best = fill_unknown(
             xp,
             never,
             (*(0.0,) * 9, 0),
@@ -178,24 +179,24 @@ def attention_traffic(
 
 def _fused(xp: Any, a: _Attention, e: float, causal: bool, relaxed: bool) -> tuple[Value, ...]:
     """Return the fields of `AttentionTraffic` under the better loop order."""
-    room = a.capacity * (1 + SLACK)
+    available = a.capacity * (1 + SLACK)
     pair = a.head * a.key + a.value_head * a.value
     row = a.head * a.query + a.value_head * a.accumulator + STATE
     lines = a.sharing * a.rows
-    # Query outer: as many rows as fit beside the streamed keys. A single key does not stream.
+    # Query outer: as many rows as fit with the streamed keys. A single key does not stream.
     streamed = xp.where(a.keys > 1, e, 1.0)
-    most = rounded_down((room - streamed * pair) / (row + a.score), relaxed)
+    most = rounded_down((available - streamed * pair) / (row + a.score), relaxed)
     by_query = xp.where(a.keys > 1, most >= 1, most >= lines)
     most = xp.maximum(1.0, most)
     tile_rows, visits = (_causal_blocks if causal else _blocks)(xp, a, most, relaxed)
-    # Key outer: as many keys as fit beside the streamed rows.
-    tile_keys = rounded_down((room - e * row) / (pair + a.score + TINY), relaxed)
+    # Key outer: as many keys as fit with the streamed rows.
+    tile_keys = rounded_down((available - e * row) / (pair + a.score + TINY), relaxed)
     by_keys = (tile_keys >= 1) & ((lines > 1) | (e == 1.0))
     tile_keys = xp.minimum(a.keys, xp.maximum(1.0, tile_keys))
     again = _key_passes(xp, a, tile_keys, causal, relaxed) - lines
     state = a.value_head * a.accumulator + STATE
     fits = by_query | by_keys
-    # What either order moves beyond each operand once.
+    # Traffic of either order in excess of the compulsory traffic.
     more_keys = xp.where(by_query, (visits - a.keys) * pair, xp.inf)
     more_rows = xp.where(by_keys, again * (a.head * a.query + 2.0 * state), xp.inf)
     by_query = more_keys <= more_rows
@@ -213,18 +214,18 @@ def _fused(xp: Any, a: _Attention, e: float, causal: bool, relaxed: bool) -> tup
 
 
 def _blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[Value, Value]:
-    """Return the rows of a block and how many keys all blocks read."""
+    """Return the rows per block and the total number of keys that all blocks read."""
     lines = a.sharing * a.rows
     tile = xp.minimum(lines, most)
-    return tile, a.keys * pieces(lines, tile, relaxed)
+    return tile, a.keys * tile_count(lines, tile, relaxed)
 
 
 def _causal_blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[Value, Value]:
-    """Return the rows of a block and how many keys all blocks read under a causal mask.
+    """Return the rows per block and the total keys that all blocks read under a causal mask.
 
-    A block is some positions of some of the sharing heads. With n blocks of p positions the i-th
-    reads the keys up to its last position: ``n (keys - rows) + p n (n - 1) / 2 + rows`` in all.
-    Heads are taken in 1 to 4 pieces, or 1 to 4 or as many as fit at a time, on a leading axis.
+    A block consists of p positions of some of the sharing heads. Block i of n reads the keys up to
+    its last position, ``n (keys - rows) + p n (n - 1) / 2 + rows`` keys in total. Candidates on a
+    leading axis divide the heads into 1 to 4 pieces, or take 1 to 4 heads, or as many as fit.
     """
     few = xp.arange(1.0, 5.0)[:, None]
     most = most + xp.zeros_like(a.sharing)
@@ -235,21 +236,21 @@ def _causal_blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[
         heads = xp.concatenate([split, few + xp.zeros_like(most), most[None]])
         heads = xp.minimum(xp.minimum(heads, a.sharing), most)
     positions = xp.minimum(a.rows, rounded_down(most / heads, relaxed))
-    n = pieces(a.rows, positions, relaxed)
+    n = tile_count(a.rows, positions, relaxed)
     balanced = a.rows / n if relaxed else xp.ceil(a.rows / n)
     read = n * xp.maximum(a.keys - a.rows, 0.0) + balanced * n * (n - 1.0) / 2.0 + a.rows
-    read = read * pieces(a.sharing, heads, relaxed)
+    read = read * tile_count(a.sharing, heads, relaxed)
     best = (xp.argmin(read, axis=0), xp.arange(read.shape[1]))
     return (heads * balanced)[best], read[best]
 
 
 def _key_passes(xp: Any, a: _Attention, tile: Value, causal: bool, relaxed: bool) -> Value:
-    """Return how many rows all blocks of keys read together.
+    """Return the total number of query rows that all blocks of keys read.
 
-    Under a causal mask a block that starts at key s is read by the positions from
-    ``s - (keys - rows)`` on.
+    Under a causal mask, a block that starts at key s is read by the positions from
+    ``s - (keys - rows)`` onwards.
     """
-    n = pieces(a.keys, tile, relaxed)
+    n = tile_count(a.keys, tile, relaxed)
     if not causal:
         return a.sharing * a.rows * n
     past = xp.maximum(a.keys - a.rows, 0.0)
@@ -261,7 +262,7 @@ def _key_passes(xp: Any, a: _Attention, tile: Value, causal: bool, relaxed: bool
 def _unfused(
     xp: Any, a: _Attention, score_passes: Value, conventions: Conventions, relaxed: bool
 ) -> tuple[Value, ...]:
-    """Return the fields of `AttentionTraffic` of two GEMMs and the passes between them."""
+    """Return the fields of `AttentionTraffic` for two GEMMs and the softmax passes between them."""
     even = replace(conventions, allocation="even")
     lines = a.sharing * a.rows
     first = gemm_traffic(

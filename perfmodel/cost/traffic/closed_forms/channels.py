@@ -1,7 +1,7 @@
-"""The best tile of channels beside tiles of positions and taps, in each stationarity class.
+"""Optimal channel tiles for given tiles of positions and taps, in each stationarity class.
 
-Where the output or the input stays, the largest tile of one kind of channels that fits is best;
-where the weight stays, both kinds share the buffer: a two-tile problem.
+In the output- and the input-stationary class the largest feasible tile of output or input channels
+is optimal; in the weight-stationary class both share the buffer, a two-tile problem (`two_tile`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.points import pieces, rounded_down
+from perfmodel.cost.traffic.points import rounded_down, tile_count
 from perfmodel.cost.traffic.stationarity import (
     INPUT,
     WEIGHT,
@@ -21,12 +21,12 @@ from perfmodel.cost.traffic.stationarity import (
 )
 from perfmodel.cost.traffic.two_tile import TINY, relaxed_cost, side_candidates
 
-#: A real tile that fills the buffer exactly leaves room for one channel but for rounding.
+#: Lower limit of a feasible relaxed channel tile: 1, less a tolerance for rounding.
 ALMOST_ONE = 1 - 1e-9
 
 
 class ChannelTileOptimum(NamedTuple):
-    """Traffic of a class at its best channels: bytes (infinite where none fit) and the tile."""
+    """Traffic of a class in bytes (infinite where infeasible) with its optimal channel tiles."""
 
     cost: Value
     in_tile: Value
@@ -36,23 +36,28 @@ class ChannelTileOptimum(NamedTuple):
 def best_channels(
     problem: TilingProblem, at: SpatialTiles, stationary: int, window: int, corners: int
 ) -> ChannelTileOptimum:
-    """Return the traffic with the best channels.
+    """Return the traffic of a class with the best channel tiles.
 
     Parameters
     ----------
     window, corners
-        How far around the relaxed optimum channel tiles are tried where the weight stays, and in
-        how many pieces at most; see `two_tile.candidate_tiles`.
+        Half-width of the neighbourhood of the relaxed optimum, and maximum number of pieces of
+        large tiles, in the weight-stationary class; see `two_tile.candidate_tiles`.
     """
     if stationary == WEIGHT:
         return _both_kinds(problem, at, window, corners)
     line = (input_stationary if stationary == INPUT else output_stationary)(problem, at)
-    xp = namespace(line.fixed)
-    size = rounded_down((problem.room - line.fixed) / (line.slope + TINY), problem.relaxed)
+    xp = namespace(line.fixed_bytes)
+    size = rounded_down(
+        (problem.usable_capacity - line.fixed_bytes) / (line.bytes_per_channel + TINY),
+        problem.relaxed,
+    )
     size = xp.minimum(line.channels, size)
-    fits = (size >= (ALMOST_ONE if problem.relaxed else 1.0)) & line.loops
+    fits = (size >= (ALMOST_ONE if problem.relaxed else 1.0)) & line.has_loop
     size = xp.maximum(1.0, size)
-    cost = line.once + line.again * pieces(line.channels, size, problem.relaxed)
+    cost = line.fixed_traffic + line.traffic_per_tile * tile_count(
+        line.channels, size, problem.relaxed
+    )
     one = xp.ones_like(size)
     both = (size, one) if stationary == INPUT else (one, size)
     return ChannelTileOptimum(xp.where(fits, cost, xp.inf), *both)
@@ -67,7 +72,7 @@ def _both_kinds(
     if problem.relaxed:
         cost, x, y = relaxed_cost(channels)
         return ChannelTileOptimum(cost + once, x, y)
-    # The two sides have different shapes to broadcast, so that each is evaluated on its own.
+    # Both sides broadcast to different shapes, so that they are evaluated separately.
     cost, x, y = side_candidates(channels, window, corners)
     other, y_tiles, x_tiles = side_candidates(channels.mirrored(), window, corners)
     cost = xp.concatenate([cost, other])

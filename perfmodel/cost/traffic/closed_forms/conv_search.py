@@ -1,9 +1,18 @@
-"""The search of a convolution's closed form: tiles of positions on a grid, then close to the best.
+"""Grid and neighbourhood search for the best tile of a convolution, vectorised over points.
 
-Given a tile of positions, images and taps, the channels follow (`channels`). Positions are tried on
-a grid of useful tiles along both axes, spread evenly over the logarithm of their counts, with all
-taps inside and with taps cut; then the useful tiles close to several of the best, and the largest
-tile of an axis beside channels close to the best. The number of candidates is fixed.
+A tile consists of p x q positions of b images, r x s taps, c input and k output channels. With h(p)
+the input rows that p positions read, A, B and S the bytes per element of the input, the weight and
+a partial sum, and e = 2 for a double-buffered operand (1 for the stationary one), a tile is
+feasible if
+
+    e_I A h(p) h(q) b c + e_W B r s c k + e_O S p q b k <= capacity
+
+Each stationarity class is searched separately (`ClassSearch`). For given positions, taps and
+images, the channels follow in closed form (`channels`). Candidate positions are a grid of useful
+tiles along both axes, evenly spaced in the logarithm of their counts, with all taps and with cut
+taps; then the useful tiles near several of the best ones, and the largest tile of an axis that fits
+with channels near the best ones. The number of candidates is fixed, so that the search is one pass
+over arrays of points.
 """
 
 from __future__ import annotations
@@ -36,18 +45,28 @@ from perfmodel.cost.traffic.stationarity import (
 )
 from perfmodel.cost.traffic.two_tile import SLACK
 
-#: Tiles of positions along an axis on the first grid; half of them where taps are cut.
+#: Number of grid tiles of positions along an axis; half of it where taps are cut.
 GRID = 16
-#: Groups of rows of the grid, each with a best of its own.
+#: Number of groups of grid rows, each with a separate optimum.
 BLOCKS = 4
-#: Tiles whose neighbourhood is searched.
+#: Number of tiles whose neighbourhood is searched.
 SEEDS = 5
-#: How far above the best of the grid a seed may be.
+#: Maximum ratio of the cost of a seed to the best cost of the grid.
 PROMISING = 1.2
 
 
 class ConvolutionTileCandidates(NamedTuple):
-    """Candidates, or the best of them: bytes, the tile, and the number of what stays."""
+    """Tiles with their traffic; candidates on leading axes, or the best one of each point.
+
+    Attributes
+    ----------
+    cost
+        Bytes across the boundary; infinite where the tile does not fit.
+    rows, columns, row_taps, column_taps, images, in_tile, out_tile
+        Positions, taps, images and channels of the tile.
+    stationary
+        Number of the stationarity class.
+    """
 
     cost: Value
     rows: Value
@@ -60,7 +79,7 @@ class ConvolutionTileCandidates(NamedTuple):
     stationary: Value
 
     def best(self, groups: int = 1) -> ConvolutionTileCandidates:
-        """Return the best of each group of candidates; parts of the tile broadcast to the cost.
+        """Return the best candidate of each group; fields are broadcast to the shape of the cost.
 
         Groups are on the first axis, points on the last; a single group has no axis.
         """
@@ -72,12 +91,12 @@ class ConvolutionTileCandidates(NamedTuple):
         return self._make(xp.broadcast_to(column, shape)[at] for column in self)
 
     def each(self, function: Callable[[Value], Value]) -> ConvolutionTileCandidates:
-        """Return a function of each column."""
+        """Apply a function to each field."""
         return self._make(map(function, self))
 
 
 def better(*candidates: ConvolutionTileCandidates) -> ConvolutionTileCandidates:
-    """Return the best of all at each point."""
+    """Return the best of several candidates at each point."""
     xp = namespace(candidates[0].cost)
     return ConvolutionTileCandidates(*map(xp.stack, zip(*candidates, strict=True))).best()
 
@@ -89,12 +108,12 @@ def _joined(candidates: Sequence[ConvolutionTileCandidates]) -> ConvolutionTileC
 
 @dataclass(frozen=True, slots=True)
 class ClassSearch:
-    """The tiles of one stationarity class.
+    """Search over the tiles of one stationarity class.
 
     Attributes
     ----------
     problem
-        Flat arrays over points.
+        Tiling problem with flat arrays over points.
     stationary
         Number of the class.
     cuts
@@ -107,7 +126,7 @@ class ClassSearch:
 
     @property
     def both_axes(self) -> tuple[tuple[bool, ConvolutionAxis, ConvolutionAxis], ...]:
-        """Whether it is the rows, the axis, and the other one."""
+        """Both axes in turn, as (whether it is the row axis, the axis, the other axis)."""
         rows, columns = self.problem.rows, self.problem.columns
         return (True, rows, columns), (False, columns, rows)
 
@@ -121,29 +140,28 @@ class ClassSearch:
         corners: int = 0,
         groups: int = 1,
     ) -> ConvolutionTileCandidates:
-        """Return the best of some tiles, which broadcast, with their best channels.
+        """Return the best of some tiles, which broadcast, with optimal channels.
 
         Parameters
         ----------
         rows, columns, taps, images
-            Positions, taps of rows and of columns, images.
+            Positions along both axes, taps of rows and of columns, images.
         window, corners
-            As of `best_channels`.
+            The same as for `best_channels`.
         groups
-            One best for each group of tiles; groups are on the first axis, points on the last.
+            Number of groups with separate optima; groups are on the first axis, points on the last.
         """
-        p, xp = self.problem, namespace(self.problem.capacity)
+        problem = self.problem
         if self.stationary == WEIGHT:
-            images = xp.ones_like(images)
-        inside = taps if self.cuts else (None, None)
-        at = spatial_tiles(
-            p,
-            cut(p.rows, rows, inside[0], relaxed=p.relaxed),
-            cut(p.columns, columns, inside[1], relaxed=p.relaxed),
-            images,
+            images = namespace(problem.capacity).ones_like(images)
+        tiled_rows, tiled_columns = (
+            cut(axis, tile, axis_taps if self.cuts else None, relaxed=problem.relaxed)
+            for axis, tile, axis_taps in zip(
+                (problem.rows, problem.columns), (rows, columns), taps, strict=True
+            )
         )
-        best = best_channels(p, at, self.stationary, window, corners)
-        cost, *channels = best
+        spatial = spatial_tiles(problem, tiled_rows, tiled_columns, images)
+        cost, *channels = best_channels(problem, spatial, self.stationary, window, corners)
         return ConvolutionTileCandidates(
             cost, rows, columns, *taps, images, *channels, stationary=self.stationary
         ).best(groups)
@@ -157,33 +175,40 @@ class ClassSearch:
         in_tile: Value,
         out_tile: Value,
     ) -> tuple[Value, Value]:
-        """Return tiles of rows and columns: one is given, the other the largest beside channels."""
-        p, xp = self.problem, namespace(self.problem.capacity)
-        axis, other = (p.rows, p.columns) if from_rows else (p.columns, p.rows)
-        own_taps, other_taps = taps if from_rows else taps[::-1]
-        copies = [p.conventions.copies] * 3
+        """Return tiles of rows and columns that fill the buffer for given channels.
+
+        The tile of one axis is the largest feasible p (see the module docstring) for `other_tile`
+        positions of the other axis; it is the row axis if `from_rows`.
+        """
+        problem, widths = self.problem, self.problem.widths
+        axis, other = (problem.rows, problem.columns)[:: 1 if from_rows else -1]
+        own_taps, other_taps = taps[:: 1 if from_rows else -1]
+        copies = [problem.conventions.copies] * 3
         copies[self.stationary] = 1.0
         channels = in_tile * out_tile
-        room = p.room - copies[WEIGHT] * p.widths.weight * own_taps * other_taps * channels
+        available = (
+            problem.usable_capacity
+            - copies[WEIGHT] * widths.weight * own_taps * other_taps * channels
+        )
         other_rows = other.input_rows(other_tile, other_taps) * images * in_tile
-        by_row = copies[INPUT] * p.widths.input * other_rows
-        by_position = copies[OUTPUT] * p.widths.partial * out_tile * other_tile * images
-        size = axis.most_positions(own_taps, by_row, by_position, room)
-        size = xp.maximum(1.0, rounded_down(size, p.relaxed))
-        size = useful_positions(axis, size, p.relaxed)
+        by_row = copies[INPUT] * widths.input * other_rows
+        by_position = copies[OUTPUT] * widths.partial * out_tile * other_tile * images
+        size = axis.most_positions(own_taps, by_row, by_position, available)
+        size = namespace(size).maximum(1.0, rounded_down(size, problem.relaxed))
+        size = useful_positions(axis, size, problem.relaxed)
         return (size, other_tile) if from_rows else (other_tile, size)
 
     def refilled(
         self, from_rows: bool, at: ConvolutionTileCandidates, near_other: Value
     ) -> ConvolutionTileCandidates:
-        """Return the best with channels near those of `at` and one axis filled beside them."""
+        """Return the best tile with channels near those of `at` and one axis filled."""
         nest, images = self.problem.nest, at.images
         in_tile, out_tile = at.in_tile, at.out_tile
+        # In the weight-stationary class both kinds of channels vary, each over fewer tiles.
+        reach = 1 if self.stationary == WEIGHT else 2
         if self.stationary != OUTPUT:
-            reach = 2 if self.stationary == INPUT else 1
             in_tile = near_tiles(nest.in_channels, in_tile, reach)[:, None]
         if self.stationary != INPUT:
-            reach = 2 if self.stationary == OUTPUT else 1
             out_tile = near_tiles(nest.out_channels, out_tile, reach)[:, None]
         if self.stationary == WEIGHT:
             in_tile, out_tile = in_tile[:, :, None], out_tile[None]
@@ -192,9 +217,100 @@ class ClassSearch:
         tiles = self.filled(from_rows, near_other, taps, images, in_tile, out_tile)
         return self.evaluate(*tiles, taps, images)
 
+    def coarse(self, images: Value) -> ConvolutionTileCandidates:
+        """Return the best tile of each group of a grid: blocks of rows, and cuts of taps."""
+        uncut = replace(self, cuts=False).uncut_groups(images)
+        return _joined([*uncut, *self.cut_groups(images)] if self.cuts else uncut)
+
+    def grid(self, count: int) -> tuple[Value, Value]:
+        """Return grid tiles of rows and of columns, evenly spaced in their log counts."""
+        problem = self.problem
+        rows, columns = (
+            geometric_tiles(axis.extent, count, problem.relaxed)
+            for axis in (problem.rows, problem.columns)
+        )
+        return rows, columns
+
+    def uncut_groups(self, images: Value) -> list[ConvolutionTileCandidates]:
+        """Return the best tiles with all taps, of each block of rows and with one axis filled."""
+        rows, columns = self.grid(GRID)
+        blocks = (BLOCKS, -1, 1, 1, *rows.shape[1:])
+        taps = self.problem.rows.taps, self.problem.columns.taps
+        plain = self.evaluate(rows.reshape(blocks), columns[:, None], taps, images, -1, 2, BLOCKS)
+        groups = [plain]
+        for from_rows, _, _ in self.both_axes:
+            if self.stationary == WEIGHT:
+                # With the channels of the best tile of each block.
+                other = plain.columns if from_rows else plain.rows
+                images = namespace(images).ones_like(plain.images)
+                channels = plain.in_tile, plain.out_tile
+            else:
+                other = (columns if from_rows else rows).reshape(blocks)
+                channels = self.channel_tiles(GRID // 2)
+            tiles = self.filled(from_rows, other, taps, images, *channels)
+            groups.append(self.evaluate(*tiles, taps, images, -1, 2, BLOCKS))
+        return groups
+
+    def cut_groups(self, images: Value) -> list[ConvolutionTileCandidates]:
+        """Return the best tiles of each cut of the taps."""
+        problem, half = self.problem, GRID // 2
+        rows, columns = (tiles[:, None, None] for tiles in self.grid(half))
+        cuts = list(product(tap_cuts(problem.rows), tap_cuts(problem.columns)))[1:]
+        row_taps, column_taps = (
+            namespace(images).stack(tiles)[:, None, None, None] for tiles in zip(*cuts, strict=True)
+        )
+        taps = row_taps, column_taps
+        groups = [self.evaluate(rows, columns[:, 0], taps, images, -1, 2, len(cuts))]
+        if problem.conventions.slides and self.stationary == OUTPUT:
+            # With windows sliding along the taps, inputs cause little traffic and weights dominate.
+            for from_rows, _, _ in self.both_axes:
+                other = columns if from_rows else rows
+                tiles = self.filled(from_rows, other, taps, images, *self.channel_tiles(half))
+                groups.append(self.evaluate(*tiles, taps, images, -1, 2, len(cuts)))
+        return groups
+
+    def channel_tiles(self, count: int) -> tuple[Value, Value]:
+        """Return candidate channel tiles of a class; the other channels have a tile of 1."""
+        nest, relaxed = self.problem.nest, self.problem.relaxed
+        channels = nest.in_channels if self.stationary == INPUT else nest.out_channels
+        some = geometric_tiles(channels, count, relaxed)[:, None]
+        single = namespace(some).ones_like(some)
+        return (some, single) if self.stationary == INPUT else (single, some)
+
+    def close_to(
+        self, best: ConvolutionTileCandidates, many_images: bool
+    ) -> ConvolutionTileCandidates:
+        """Return the best tile in the neighbourhood of a tile of each point."""
+        problem = self.problem
+        # Channels of a weight-stationary tile are re-optimised, which is more expensive.
+        for reach in (1, 1) if self.stationary == WEIGHT else (2, 1):
+            rows = near_positions(problem.rows, best.rows, reach)
+            columns = near_positions(problem.columns, best.columns, reach)
+            batch = problem.nest.batch
+            images = near_tiles(batch, best.images, 1) if many_images else best.images[None]
+            taps = best.row_taps, best.column_taps
+            best = better(best, self.evaluate(rows[:, None, None], columns[:, None], taps, images))
+            close = [best]
+            for from_rows, _, other in self.both_axes:
+                tile = best.columns if from_rows else best.rows
+                close.append(self.refilled(from_rows, best, near_positions(other, tile, 1)))
+            if self.cuts:
+                row_taps, column_taps = best.row_taps, best.column_taps
+                taps = near_sizes(problem.rows.taps, row_taps, 2), column_taps
+                close.append(self.evaluate(rows[:, None], best.columns, taps, best.images))
+                taps = row_taps, near_sizes(problem.columns.taps, column_taps, 2)
+                close.append(self.evaluate(best.rows, columns[:, None], taps, best.images))
+            best = better(*close)
+        if self.stationary == WEIGHT:
+            rows = near_positions(problem.rows, best.rows, 1)[:, None]
+            columns = near_positions(problem.columns, best.columns, 1)
+            taps = best.row_taps, best.column_taps
+            best = better(best, self.evaluate(rows, columns, taps, best.images, 2, 2))
+        return best
+
 
 def search(problem: TilingProblem, *, cuts: bool, many_images: bool) -> ConvolutionTileCandidates:
-    """Return the best tile at each point: a coarse grid, then around the best of it.
+    """Return the best tile at each point: coarse grid, then neighbourhood of its best tiles.
 
     Parameters
     ----------
@@ -203,44 +319,41 @@ def search(problem: TilingProblem, *, cuts: bool, many_images: bool) -> Convolut
     many_images
         Whether any batch is more than 1.
     """
-    p, batch = problem, problem.nest.batch
-    xp = namespace(batch)
-    images = geometric_tiles(batch, 6, p.relaxed) if many_images else batch[None]
-    classes = [ClassSearch(p, stationary, cuts) for stationary in (OUTPUT, INPUT, WEIGHT)]
-    seeds = [_coarse(one, images) for one in classes]
+    batch, xp = problem.nest.batch, namespace(problem.nest.batch)
+    images = geometric_tiles(batch, 6, problem.relaxed) if many_images else batch[None]
+    classes = [ClassSearch(problem, stationary, cuts) for stationary in (OUTPUT, INPUT, WEIGHT)]
+    seeds = [each.coarse(images) for each in classes]
     best = [seed.best() for seed in seeds]
-    if not p.relaxed:
-        least = xp.min(xp.stack([one.cost for one in best]), axis=0)
-        limit = xp.where(least <= p.compulsory_bytes * (1 + SLACK), 0.0, least * PROMISING)
+    if not problem.relaxed:
+        least = xp.min(xp.stack([each.cost for each in best]), axis=0)
+        optimal = least <= problem.compulsory_bytes * (1 + SLACK)
+        limit = xp.where(optimal, 0.0, least * PROMISING)
         best = [
-            better(first, _around(one, seed, limit, many_images))
-            for one, seed, first in zip(classes, seeds, best, strict=True)
+            better(coarse_best, _around(each, seed, limit, many_images))
+            for each, seed, coarse_best in zip(classes, seeds, best, strict=True)
         ]
     return better(*best)
 
 
 def _around(
-    one: ClassSearch, seeds: ConvolutionTileCandidates, limit: Value, many_images: bool
+    one_class: ClassSearch, seeds: ConvolutionTileCandidates, limit: Value, many_images: bool
 ) -> ConvolutionTileCandidates:
-    """Return the best tile close to one of the few best seeds of each point, below a limit."""
+    """Return the best tile near the best seeds of each point, of seeds with cost below a limit."""
     xp = namespace(limit)
     few, points = min(SEEDS, len(seeds.cost)), len(limit)
-    cost = xp.where(_is_mirrored(one.problem, seeds), xp.inf, seeds.cost)
+    cost = xp.where(_is_mirrored(one_class.problem, seeds), xp.inf, seeds.cost)
     order = xp.argsort(cost, axis=0)[:few]
     seeds = seeds._replace(cost=cost).each(
         lambda column: xp.take_along_axis(column, order, axis=0).reshape(-1)
     )
-    # Seeds are like further points; without a slope to take they are left out where hopeless.
+    # Seeds are treated like further points; those without prospect are skipped unless relaxed.
     hopeful = xp.arange(few * points)
     if xp is np:
         hopeful = np.flatnonzero(seeds.cost <= np.tile(limit, few))
         if not len(hopeful):
             return seeds.each(lambda column: column[:points])
-    close = close_to(
-        replace(one, problem=one.problem.take(hopeful % points)),
-        seeds.each(lambda column: column[hopeful]),
-        many_images,
-    )
+    nearby = replace(one_class, problem=one_class.problem.take(hopeful % points))
+    close = nearby.close_to(seeds.each(lambda column: column[hopeful]), many_images)
     if xp is np:
         for column, values in zip(seeds, close, strict=True):
             column[hopeful] = values
@@ -248,92 +361,10 @@ def _around(
     return close.each(lambda column: column.reshape(few, points)).best()
 
 
-def _is_mirrored(p: TilingProblem, tile: ConvolutionTileCandidates) -> Value:
-    """Tell which tiles are another one's transpose: both axes alike, fewer rows than columns."""
+def _is_mirrored(problem: TilingProblem, tile: ConvolutionTileCandidates) -> Value:
+    """Return which tiles are redundant transposes: equal axes, fewer rows than columns."""
     alike = tile.cost == tile.cost
-    for down, across in zip(columns_of(p.rows), columns_of(p.columns), strict=True):
+    for down, across in zip(columns_of(problem.rows), columns_of(problem.columns), strict=True):
         alike = alike & (down == across)
     fewer = (tile.rows == tile.columns) & (tile.row_taps < tile.column_taps)
     return alike & ((tile.rows < tile.columns) | fewer)
-
-
-def _coarse(one: ClassSearch, images: Value) -> ConvolutionTileCandidates:
-    """Return the best tile of each group: blocks of rows with all taps, and each cut of taps."""
-    p, xp = one.problem, namespace(images)
-    rows, columns = (geometric_tiles(a.extent, GRID, p.relaxed) for a in (p.rows, p.columns))
-    blocks = (BLOCKS, -1, 1, 1, *rows.shape[1:])
-    taps = p.rows.taps, p.columns.taps
-    uncut = replace(one, cuts=False)
-    plain = uncut.evaluate(rows.reshape(blocks), columns[:, None], taps, images, -1, 2, BLOCKS)
-    groups = [plain]
-    for from_rows, _, _ in one.both_axes:
-        if one.stationary == WEIGHT:
-            # The best of each block, one axis filled beside its channels.
-            other = plain.columns if from_rows else plain.rows
-            some_images = xp.ones_like(plain.images)
-            channels = plain.in_tile, plain.out_tile
-        else:
-            # Tiles of channels, and one axis filled.
-            other, some_images = (columns if from_rows else rows).reshape(blocks), images
-            channels = _channels(one, GRID // 2)
-        tiles = uncut.filled(from_rows, other, taps, some_images, *channels)
-        groups.append(uncut.evaluate(*tiles, taps, some_images, -1, 2, BLOCKS))
-    if not one.cuts:
-        return _joined(groups)
-    half = GRID // 2
-    rows, columns = (geometric_tiles(a.extent, half, p.relaxed) for a in (p.rows, p.columns))
-    rows, columns = rows[:, None, None], columns[:, None, None]
-    both = list(product(tap_cuts(p.rows), tap_cuts(p.columns)))[1:]
-    row_taps, column_taps = (
-        xp.stack(some)[:, None, None, None] for some in zip(*both, strict=True)
-    )
-    taps = row_taps, column_taps
-    groups.append(one.evaluate(rows, columns[:, 0], taps, images, -1, 2, len(both)))
-    if p.conventions.slides and one.stationary == OUTPUT:
-        # Windows that slide along the taps: reads are few, so that weights decide.
-        for from_rows, _, _ in one.both_axes:
-            other = columns if from_rows else rows
-            tiles = one.filled(from_rows, other, taps, images, *_channels(one, half))
-            groups.append(one.evaluate(*tiles, taps, images, -1, 2, len(both)))
-    return _joined(groups)
-
-
-def _channels(one: ClassSearch, count: int) -> tuple[Value, Value]:
-    """Return some tiles of the channels along the line of a class, one of the others."""
-    nest, relaxed = one.problem.nest, one.problem.relaxed
-    channels = nest.in_channels if one.stationary == INPUT else nest.out_channels
-    some = geometric_tiles(channels, count, relaxed)[:, None]
-    single = namespace(some).ones_like(some)
-    return (some, single) if one.stationary == INPUT else (single, some)
-
-
-def close_to(
-    one: ClassSearch, best: ConvolutionTileCandidates, many_images: bool
-) -> ConvolutionTileCandidates:
-    """Return the best tile close to a tile of each point."""
-    p = one.problem
-    # Channels of a weight-stationary tile are solved for anew, at more cost.
-    for reach in (1, 1) if one.stationary == WEIGHT else (2, 1):
-        rows = near_positions(p.rows, best.rows, reach)
-        columns = near_positions(p.columns, best.columns, reach)
-        batch = p.nest.batch
-        images = near_tiles(batch, best.images, 1) if many_images else best.images[None]
-        taps = best.row_taps, best.column_taps
-        best = better(best, one.evaluate(rows[:, None, None], columns[:, None], taps, images))
-        close = [best]
-        for from_rows, _, other in one.both_axes:
-            tile = best.columns if from_rows else best.rows
-            close.append(one.refilled(from_rows, best, near_positions(other, tile, 1)))
-        if one.cuts:
-            row_taps, column_taps = best.row_taps, best.column_taps
-            taps = near_sizes(p.rows.taps, row_taps, 2), column_taps
-            close.append(one.evaluate(rows[:, None], best.columns, taps, best.images))
-            taps = row_taps, near_sizes(p.columns.taps, column_taps, 2)
-            close.append(one.evaluate(best.rows, columns[:, None], taps, best.images))
-        best = better(*close)
-    if one.stationary == WEIGHT:
-        rows = near_positions(p.rows, best.rows, 1)[:, None]
-        columns = near_positions(p.columns, best.columns, 1)
-        taps = best.row_taps, best.column_taps
-        best = better(best, one.evaluate(rows, columns, taps, best.images, 2, 2))
-    return best

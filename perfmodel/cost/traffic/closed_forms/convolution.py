@@ -1,7 +1,8 @@
-"""Tiled traffic of a convolution in closed form, for arrays of dimensions and capacities.
+"""Tiled traffic of a convolution in closed form, vectorised over dimensions and capacities.
 
-Every candidate is a tiling that fits, so that the traffic is never below the optimum; `conv_search`
-says which are tried. Convolutions of one tap, and those whose windows do not overlap, are GEMMs.
+Every candidate is a feasible tiling, so that the result is an upper bound of the optimum;
+`conv_search` defines the candidates. Convolutions with one tap, and those without overlapping
+windows, are GEMMs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from perfmodel.cost.traffic.axis import cut
 from perfmodel.cost.traffic.closed_forms.conv_search import ConvolutionTileCandidates, search
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.points import columns_of, flat, where_not
+from perfmodel.cost.traffic.points import columns_of, fill_unknown, flat
 from perfmodel.cost.traffic.stationarity import (
     ALL,
     STATIONARY,
@@ -31,32 +32,31 @@ __all__ = ["STATIONARY", "ConvolutionTraffic", "convolution_traffic"]
 
 #: Points evaluated at once.
 CHUNK = 256
-#: Finds the best tiles of problems, and what stays.
+#: Function that returns the best tile and stationary operand of each point of a problem.
 Search: TypeAlias = Callable[..., ConvolutionTileCandidates]
 
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionTraffic:
-    """Bytes of all groups across the boundary; every field has the shape of the points.
+    """Traffic of all groups under the best tile; every field has the shape of the points.
 
-    The tile is one of the flattened nest (`axis.flattened`): an axis whose windows do not overlap
-    counts images and positions in one, and its taps as input channels.
+    The tile refers to the flattened nest (`axis.flattened`): an axis without overlapping windows
+    merges images with positions, and counts its taps as input channels.
 
     Attributes
     ----------
     total
-        Bytes in all; infinite where not one useful tile fits.
+        Bytes across the boundary; infinite where no candidate fits.
     input, weight, output
-        Its parts. `output` includes partial sums written out and read back.
+        Parts of the total; `output` includes partial sums written out and read back.
     partial_reads
         Bytes of `output` that are partial sums read back.
     tile_rows, tile_columns, tile_kernel_rows, tile_kernel_columns, tile_batch
         Positions, taps and images of the tile.
     tile_out_channels, tile_in_channels
-        Its channels of one group.
+        Channels per group of the tile.
     stationary
-        Which operand stays in the innermost loop: an index into `STATIONARY`; ``all`` where every
-        operand is resident.
+        Stationary operand, an index into `STATIONARY`; ``all`` where every operand is resident.
     """
 
     total: Value
@@ -82,31 +82,31 @@ def convolution_traffic(
     *,
     relaxed: bool = False,
 ) -> ConvolutionTraffic:
-    """Return the bytes that a convolution moves across the edge of a buffer under its best tile.
+    """Return the traffic of a convolution across the boundary of a buffer under its best tile.
 
     Parameters
     ----------
     nest
-        Numbers or arrays; padding counts as input.
+        Loop nest; scalars or arrays. Padding counts as input.
     capacity
-        Bytes of the buffer; it broadcasts with the extents and widths.
+        Bytes of the buffer; broadcasts with the extents and widths.
     widths
-        Bytes of an element of each operand, and of a partial sum (held, written out, read back).
+        Bytes per element of each operand, and of a partial sum.
     conventions
         Buffering and halo; tiles are even.
     relaxed
-        Real tiles and counts, on the coarse grid alone: a slope everywhere, for gradients. Bytes
-        may be below the optimum, and a little above it.
+        Whether tiles and counts are real numbers, on the coarse grid only; differentiable. The
+        result may be below the optimum or slightly above it.
 
     Returns
     -------
     ConvolutionTraffic
-        Bytes and tiles.
+        Traffic of all groups in bytes, and the tile.
 
     Raises
     ------
     ValueError
-        The conventions ask for uneven tiles.
+        The conventions specify uneven tiles.
 
     Examples
     --------
@@ -125,12 +125,12 @@ def evaluate(
     relaxed: bool,
     uncut: Search,
 ) -> ConvolutionTraffic:
-    """Return the traffic of arguments that broadcast.
+    """Broadcast the arguments, search the best tile of each point, and return its traffic.
 
     Parameters
     ----------
     uncut
-        The search among tiles with all taps inside.
+        Search over the tiles that contain all taps.
     """
     if conventions.allocation == "uneven":
         raise ValueError("the closed form of a convolution has even tiles; take its staircase")
@@ -169,22 +169,22 @@ def evaluate(
         out_tile=tiled.out_channels,
         stationary=ALL,
     )
-    known = problem.resident_bytes <= problem.room
+    known = problem.resident_bytes <= problem.usable_capacity
     if xp is np:
         resident = resident._make(np.array(np.broadcast_to(a, tiled.batch.shape)) for a in resident)
         known = _answer_gemms(problem, known, resident)
-    tiles = ConvolutionTileCandidates(*where_not(xp, known, resident, columns, best, CHUNK))
+    tiles = ConvolutionTileCandidates(*fill_unknown(xp, known, resident, columns, best, CHUNK))
     return _traffic(problem, tiles, shape)
 
 
 def _with_cut_taps(
     problem: TilingProblem, uncut: ConvolutionTileCandidates, many_images: bool
 ) -> ConvolutionTileCandidates:
-    """Return the better of tiles with all taps and with taps cut, where that may be."""
+    """Improve `uncut` with tiles of cut taps, at the points where these can have less traffic."""
     least = np.full(len(uncut.cost), np.inf)
     rows, columns = problem.rows, problem.columns
     for axis, other in ((rows, columns), (columns, rows)):
-        # Tiles of one tap and of all others touch the least of all cuts, if windows keep nothing.
+        # Without sliding windows, cutting taps into 1 and all others fetches the fewest rows.
         touched = axis.touched_rows
         if not problem.conventions.slides:
             touched = axis.extent + axis.input_rows(axis.extent, axis.taps - 1.0)
@@ -202,16 +202,16 @@ def _with_cut_taps(
 
 
 def _answer_gemms(problem: TilingProblem, known: Value, answer: ConvolutionTileCandidates) -> Value:
-    """Write the tiles of the points that are GEMMs, and return the points that are known now."""
+    """Write the tiles of the points that are GEMMs into `answer`; return the updated `known`."""
     gemm = ~known & (problem.rows.taps == 1) & (problem.columns.taps == 1)
     if gemm.any():
-        # One axis has all positions, the other one.
+        # In a flattened GEMM one axis has all positions and the other has extent 1.
         some = problem.take(gemm)
         product = TileNest.product(
             some.nest.positions, some.nest.out_channels, some.nest.in_channels
         )
         best = gemm_traffic(
-            product, some.room, some.widths, some.conventions, relaxed=problem.relaxed
+            product, some.usable_capacity, some.widths, some.conventions, relaxed=problem.relaxed
         )
         tiles = ConvolutionTileCandidates(
             cost=best.total,
@@ -232,7 +232,7 @@ def _answer_gemms(problem: TilingProblem, known: Value, answer: ConvolutionTileC
 def _traffic(
     problem: TilingProblem, best: ConvolutionTileCandidates, shape: tuple[int, ...]
 ) -> ConvolutionTraffic:
-    """Return the bytes that a tile of each point moves in all groups."""
+    """Return the traffic of all groups for the tile of each point."""
     at = spatial_tiles(
         problem,
         cut(problem.rows, best.rows, best.row_taps, relaxed=problem.relaxed),

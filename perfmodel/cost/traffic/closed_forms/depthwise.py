@@ -1,11 +1,12 @@
-"""Tiled traffic of a depthwise convolution in closed form: twenty tiles of positions.
+"""Tiled traffic of a depthwise convolution in closed form from twenty candidate tiles.
 
-A group has one channel in and one out: all its taps stay, positions stream. A tile of p x q
-positions holds ``e A h(p) h(q) + e S p q`` bytes beside the taps (h the input rows and columns that
-it touches, A and S bytes of an element of the input and of a partial sum, e buffers), and only the
-halo is fetched more than once. Of the tiles that fill the buffer the best is close to that of the
-least halo in real numbers, or as long as the output: each axis takes ten sizes, and the other is
-filled. Where positions share no input along an axis, tiles are searched as for any convolution.
+A group has one input and one output channel: all its taps are stationary and positions stream. The
+footprint of a tile of p x q positions, besides the taps, is ``e A h(p) h(q) + e S p q`` bytes (h
+the input rows or columns that it reads, A and S the bytes per element of the input and of a partial
+sum, e the number of buffers), and only the halo is fetched more than once. The best tile that fills
+the buffer is close to the real tile with the least halo, or spans a whole output axis: each axis
+takes ten sizes, and the other axis is extended to fill the buffer. Nests with an axis without
+overlapping windows are searched like general convolutions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from perfmodel.cost.traffic.closed_forms.conv_search import (
     ClassSearch,
     ConvolutionTileCandidates,
     better,
-    close_to,
     search,
 )
 from perfmodel.cost.traffic.closed_forms.convolution import ConvolutionTraffic, evaluate
@@ -29,7 +29,8 @@ from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.stationarity import WEIGHT, TilingProblem
 from perfmodel.cost.traffic.two_tile import TINY
 
-#: Sizes of an axis that are tried: parts of the extent, about the best, and small.
+#: Candidate sizes along an axis: fractions of the extent, multiples of the real optimum, and small
+#: tiles.
 PARTS = (1.0, 1 / 2, 1 / 3)
 SQUARES = (1.0, 0.7, 0.85, 1.2, 1.45)
 SMALL = (1.0, 2.0)
@@ -43,50 +44,50 @@ def depthwise_traffic(
     *,
     relaxed: bool = False,
 ) -> ConvolutionTraffic:
-    """Return the bytes that a depthwise convolution moves across the edge of a buffer.
+    """Return the traffic of a depthwise convolution across the boundary of a buffer.
 
     Parameters
     ----------
     nest
-        One channel in and one out (other numbers are not read); `groups` are the channels.
+        Loop nest; `groups` are the channels. Its numbers of channels per group are taken as 1.
     capacity, widths, conventions, relaxed
         As for `convolution_traffic`.
 
     Returns
     -------
     ConvolutionTraffic
-        Bytes of all groups, and the tile.
+        Traffic of all groups in bytes, and the tile.
 
     Raises
     ------
     ValueError
-        The conventions ask for uneven tiles.
+        The conventions specify uneven tiles.
     """
     nest = replace(nest, out_channels=1, in_channels=1)
     return evaluate(nest, capacity, widths, conventions, relaxed, _search)
 
 
 def _search(problem: TilingProblem, *, cuts: bool, many_images: bool) -> ConvolutionTileCandidates:
-    """Return the best of twenty tiles; where an axis is flat, of a convolution's."""
+    """Return the best candidate at each point; points with a flat axis use the general search."""
     p, widths, copies = problem, problem.widths, problem.conventions.copies
     flat = np.flatnonzero(p.nest.in_channels > 1)
     spaced = bool(np.any((p.rows.dilation > 1) | (p.columns.dilation > 1)))
-    one = ClassSearch(p, WEIGHT, cuts)
+    one_class = ClassSearch(p, WEIGHT, cuts)
     taps = p.rows.taps, p.columns.taps
     row_side, column_side = _least_halo_sides(p)
     sides: list[ConvolutionTileCandidates] = []
-    for from_rows, axis, other in one.both_axes:
+    for from_rows, axis, other in one_class.both_axes:
         tile = _sizes(other, column_side if from_rows else row_side)
-        room = p.room - widths.weight * p.nest.taps
+        available = p.usable_capacity - widths.weight * p.nest.taps
         by_row = copies * widths.input * other.input_rows(tile, other.taps)
         by_position = copies * widths.partial * tile
-        size = axis.most_positions(axis.taps, by_row, by_position, room)
+        size = axis.most_positions(axis.taps, by_row, by_position, available)
         tile, size = _fitted(axis, tile, size, spaced)
         both = (size, tile) if from_rows else (tile, size)
-        sides.append(one.evaluate(*both, taps, np.ones_like(p.nest.batch), -1, 1))
+        sides.append(one_class.evaluate(*both, taps, np.ones_like(p.nest.batch), -1, 1))
     best = better(*sides)
     if spaced:
-        best = close_to(one, best, many_images=False)
+        best = one_class.close_to(best, many_images=False)
     if len(flat):
         as_convolution = search(p.take(flat), cuts=False, many_images=many_images)
         for column, values in zip(best, as_convolution, strict=True):
@@ -95,7 +96,7 @@ def _search(problem: TilingProblem, *, cuts: bool, many_images: bool) -> Convolu
 
 
 def _fitted(axis: ConvolutionAxis, tile: Value, size: Value, spaced: bool) -> tuple[Value, Value]:
-    """Return tiles within real sizes, each beside its tile of the other axis."""
+    """Return pairs of a tile of the other axis and an integer tile of at most `size`."""
     size = np.maximum(1.0, np.minimum(axis.extent, np.floor(size)))
     even = balanced(axis.extent, size)
     if not spaced:
@@ -110,26 +111,27 @@ def _fitted(axis: ConvolutionAxis, tile: Value, size: Value, spaced: bool) -> tu
 def _least_halo_sides(p: TilingProblem) -> tuple[Value, Value]:
     """Return the real sides of the tile that fills the buffer with the least halo; at least 1.
 
-    With h(p) = s p + c rows and columns alike, the halo is least where the sides are as c / s.
+    With ``h(p) = s p + c`` along each axis, the halo is least where the sides are in the ratio of
+    their ``c / s``.
     """
     (s0, c0), (s1, c1) = _slope_and_offset(p.rows), _slope_and_offset(p.columns)
     shape = np.sqrt((c0 * s1 + TINY) / (c1 * s0 + TINY))
     by_row = p.conventions.copies * p.widths.input
     a = p.conventions.copies * p.widths.partial + by_row * s0 * s1
     b = by_row * (s0 * c1 * shape + s1 * c0 / shape)
-    room = p.room - p.widths.weight * p.nest.taps - by_row * c0 * c1
-    side = (np.sqrt(np.maximum(0.0, b * b + 4.0 * a * room)) - b) / (2.0 * a + TINY)
+    available = p.usable_capacity - p.widths.weight * p.nest.taps - by_row * c0 * c1
+    side = (np.sqrt(np.maximum(0.0, b * b + 4.0 * a * available)) - b) / (2.0 * a + TINY)
     return np.maximum(1.0, side * shape), np.maximum(1.0, side / shape)
 
 
 def _slope_and_offset(axis: ConvolutionAxis) -> tuple[Value, Value]:
-    """Return s and c of the ``s p + c`` rows that many positions p touch."""
+    """Return s and c of the ``s p + c`` rows that p positions read, for p of at least d."""
     slope = np.minimum(axis.taps, axis.stride)
     return slope, axis.dilation * (axis.taps - slope)
 
 
 def _sizes(axis: ConvolutionAxis, best: Value) -> Value:
-    """Return ten useful tiles of an axis on a leading axis."""
+    """Return ten candidate tiles of an axis on a leading axis; more where it is dilated."""
     sizes = [
         *(np.ceil(axis.extent * part) for part in PARTS),
         *(np.floor(best * part) for part in SQUARES),

@@ -1,17 +1,18 @@
-"""Tiled traffic of a GEMM in closed form, for arrays of dimensions, widths and capacities.
+"""Tiled traffic of a GEMM in closed form, vectorised over dimensions, widths and capacities.
 
 Three stationarity classes cover every order of the tile loops, each a two-tile problem
-(`two_tile`). With ``a, b, c`` the bytes of input, weight and output, ``s`` those of the partial
+(`two_tile`). With ``a, b, c`` the bytes of input, weight and output, ``s`` the bytes of all partial
 sums, and e = 1 or 2 for single or double buffering:
 
-| innermost loop | stationary | tile | traffic | held |
+| innermost loop | stationary | tile | traffic (bytes) | footprint (bytes) |
 |---|---|---|---|---|
 | K | output | m, n, 1 | a N/n + b M/m + c | e A m + e B n + P m n |
 | N | input | m, 1, k | a + b M/m + c + 2 s (K/k - 1) | e P m + e B k + A m k |
 | M | weight | 1, n, k | a N/n + b + c + 2 s (K/k - 1) | e P n + e A k + B n k |
 
-(A, B, P bytes of an element; quotients rounded up.) Uneven allocation adds panels: an operand
-that keeps a whole row or column of tiles while the others keep one slice.
+(A, B, P are bytes per element of input, weight and partial sum; quotients are rounded up.) Uneven
+allocation adds panels: one operand retains a whole row or column of tiles while the others hold one
+slice.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from perfmodel.arrays import Value, namespace
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.points import (
     columns_of,
-    each,
+    fill_unknown,
     flat,
-    pieces,
+    map_columns,
     rounded_down,
-    where_not,
+    tile_count,
 )
 from perfmodel.cost.traffic.two_tile import (
     SLACK,
@@ -40,27 +41,27 @@ from perfmodel.cost.traffic.two_tile import (
 
 #: Names of the codes in `GemmTraffic.stationary`.
 STATIONARY = ("output", "input", "weight", "all", "row panel", "column panel", "depth panel")
-#: Points evaluated at once: 84 candidates of them fill a level-2 cache.
+#: Points evaluated at once: with 84 candidates each they fill a level-2 cache.
 CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class GemmTraffic:
-    """Bytes across the boundary under the best tile; every field has the shape of the points.
+    """Traffic of a GEMM under the best tile; every field has the shape of the points.
 
     Attributes
     ----------
     total
-        Bytes in all; infinite where not one useful tile fits.
+        Bytes across the boundary; infinite where no tile fits.
     input, weight, output
-        Its parts. `output` includes partial sums written out and read back.
+        Parts of the total; `output` includes partial sums written out and read back.
     partial_reads
         Bytes of `output` that are partial sums read back.
     tile_m, tile_n, tile_k
-        The tile, the smallest of its traffic in the dimension of the innermost loop.
+        Tile; along the innermost loop the smallest with this traffic.
     stationary
-        Which operand stays in the innermost loop, or what is resident: an index into `STATIONARY`;
-        ``all`` where nothing moves twice.
+        Stationary operand or resident panel, an index into `STATIONARY`; ``all`` where the traffic
+        is compulsory.
     """
 
     total: Value
@@ -75,7 +76,7 @@ class GemmTraffic:
 
 
 class _Product(NamedTuple):
-    """Dimensions, bytes of the buffer, and bytes of an element of each operand."""
+    """Dimensions of GEMMs, bytes of the buffer, and bytes per element of each operand."""
 
     m: Value
     n: Value
@@ -87,33 +88,33 @@ class _Product(NamedTuple):
     partial: Value
 
     @property
-    def room(self) -> Value:
-        """Bytes of the buffer, and what rounding needs."""
+    def usable_capacity(self) -> Value:
+        """Capacity in bytes, plus a slack for rounding errors."""
         return self.capacity * (1 + SLACK)
 
     @property
     def input_bytes(self) -> Value:
-        """Bytes of A once."""
+        """Size of A in bytes."""
         return self.m * self.k * self.input
 
     @property
     def weight_bytes(self) -> Value:
-        """Bytes of B once."""
+        """Size of B in bytes."""
         return self.k * self.n * self.weight
 
     @property
     def output_bytes(self) -> Value:
-        """Bytes of C once."""
+        """Size of C in bytes."""
         return self.m * self.n * self.output
 
     @property
     def partial_bytes(self) -> Value:
-        """Bytes of all partial sums, one way."""
+        """Size of all partial sums in bytes."""
         return self.m * self.n * self.partial
 
 
 class _PanelChoice(NamedTuple):
-    """A tile, what stays, and the bytes that it moves (infinite where it does not fit)."""
+    """Tile with its stationary operand and traffic in bytes (infinite where it does not fit)."""
 
     tile_m: Value
     tile_n: Value
@@ -131,28 +132,29 @@ def gemm_traffic(
     window: int = 2,
     relaxed: bool = False,
 ) -> GemmTraffic:
-    """Return the bytes that ``C[m, n] += A[m, k] B[k, n]`` moves across the edge of a buffer.
+    """Return the traffic of ``C[m, n] += A[m, k] B[k, n]`` across the boundary of a buffer.
 
     Parameters
     ----------
     nest
-        A product (`TileNest.product`), one of its groups; numbers or arrays.
+        GEMM (`TileNest.product`); scalars or arrays. Its groups are ignored.
     capacity
-        Bytes of the buffer; it broadcasts with the dimensions and widths.
+        Bytes of the buffer; broadcasts with the dimensions and widths.
     widths
-        Bytes of an element of A, B, C, and of a partial sum of C (held, written out, read back).
+        Bytes per element of A, B, C, and of a partial sum of C.
     conventions
         Buffering and allocation; a GEMM has no halo.
     window
-        How far around the relaxed optimum whole tiles are tried: 2 tries 84 of them, 4 tries 138.
+        Half-width of the neighbourhood of the relaxed optimum in which integer tiles are evaluated:
+        2 evaluates 84 tiles, 4 evaluates 138.
     relaxed
-        Real tiles and counts: a slope everywhere (for gradients), never above the whole tiles'
-        traffic under even allocation.
+        Whether tiles and counts are real: differentiable, and under even allocation a lower bound
+        of the traffic of integer tiles.
 
     Returns
     -------
     GemmTraffic
-        Bytes and tiles.
+        Traffic of one group in bytes, and the tile.
 
     Examples
     --------
@@ -163,7 +165,7 @@ def gemm_traffic(
     xp = namespace(*columns)
     arguments, shape = flat(xp, columns)
     product = _Product(*arguments)
-    best = where_not(
+    best = fill_unknown(
         xp,
         _is_resident(xp, product, conventions),
         (product.m, product.n, product.k, STATIONARY.index("all"), 0.0),
@@ -172,14 +174,14 @@ def gemm_traffic(
         CHUNK,
     )
     traffic = _traffic(xp, product, _PanelChoice(*best), relaxed)
-    return each(lambda column: column.reshape(shape), traffic)
+    return map_columns(lambda column: column.reshape(shape), traffic)
 
 
 def _class_problems(product: _Product, copies: float) -> list[tuple[TwoTile, Value, Value]]:
-    """Return the problem of the output-, input- and weight-stationary class.
+    """Return the output-, input- and weight-stationary class as two-tile problems.
 
-    Beside it what the class moves apart from the reloads of its two tiles, and the extent of its
-    innermost loop.
+    Each entry consists of the problem, the bytes of traffic that do not depend on its tiles, and
+    the extent of the innermost loop.
     """
     a, b, c = product.input_bytes, product.weight_bytes, product.output_bytes
     spill = 2.0 * product.partial_bytes
@@ -194,10 +196,11 @@ def _class_problems(product: _Product, copies: float) -> list[tuple[TwoTile, Val
 
 
 def _is_resident(xp: Any, product: _Product, conventions: Conventions) -> Value:
-    """Tell where nothing moves twice because enough is resident.
+    """Return where the traffic is compulsory because enough data is resident.
 
-    All operands; under uneven allocation one of them, beside a line of a second (along the
-    innermost loop) and an element of the third, none of which is doubled.
+    Under even allocation all operands must fit. Under uneven allocation one resident operand, a
+    line of a second along the innermost loop, and one element of the third suffice, all
+    single-buffered.
     """
     g = product
     a, b, p = g.input_bytes, g.weight_bytes, g.partial_bytes
@@ -213,17 +216,17 @@ def _is_resident(xp: Any, product: _Product, conventions: Conventions) -> Value:
         ):
             loops = (inner > 1) | (conventions.copies == 1)
             least = xp.where(loops, xp.minimum(least, beside_a_line), least)
-    return least <= g.room
+    return least <= g.usable_capacity
 
 
 def _search(
     xp: Any, product: _Product, conventions: Conventions, window: int, relaxed: bool
 ) -> _PanelChoice:
-    """Return the best tile and what stays; innermost loops have full tiles."""
+    """Return the best tile over all classes; it spans the whole extent of the innermost loop."""
     copies = conventions.copies
     problems, constants, inner = zip(*_class_problems(product, copies), strict=True)
     classes = stacked(problems)
-    # A loop of one step makes no tile stay: the class of another loop holds then.
+    # With one iteration of the innermost loop another class applies.
     fits = classes.feasible() & xp.stack([(extent > 1) | (copies == 1) for extent in inner])
     constant = xp.where(fits, xp.stack(constants), xp.inf)
     if relaxed:
@@ -231,7 +234,7 @@ def _search(
         cost, swapped = cost + constant, False
         best = xp.argmin(cost, axis=0)
     else:
-        # Axes: candidate, side, class, point; flat but for the points.
+        # Axes: candidate, side, class, point; all but the last are flattened.
         both = stacked([classes, classes.mirrored()])
         cost, x, y = side_candidates(both, window, 3 if window > 2 else 2)
         shape = (-1, *product.m.shape)
@@ -262,22 +265,22 @@ def _search(
 def _panels(xp: Any, product: _Product, copies: float, relaxed: bool) -> list[_PanelChoice]:
     """Return the best row, column and depth panel.
 
-    A row panel keeps all of m rows of A (or of C) while B streams through once for each panel; a
-    column panel the same of B (or C); a depth panel keeps k columns of A (or rows of B) while
-    partial sums stream. The streaming slice is one element, held `copies` times.
+    A row panel holds m complete rows of A (or of C) while B streams once per panel; a column panel
+    holds n complete columns of B (or of C) while A streams; a depth panel holds k columns of A (or
+    rows of B) while partial sums stream. The streaming slice is one element in `copies` buffers.
     """
     g = product
     a, b, c = g.input_bytes, g.weight_bytes, g.output_bytes
 
     def panel(extent: Value, stream: Value, *slopes: tuple[Value, Value]) -> tuple[Value, Value]:
-        # A slope holds with more than one step of the loop that it comes with.
+        # A footprint slope applies only if its innermost loop has more than one iteration.
         least = xp.minimum(
             *(xp.where((inner > 1) | (copies == 1), slope, xp.inf) for slope, inner in slopes)
         )
-        size = rounded_down((g.room - copies * stream) / (least + TINY), relaxed)
+        size = rounded_down((g.usable_capacity - copies * stream) / (least + TINY), relaxed)
         size = xp.minimum(extent, size)
         fits, size = size >= 1, xp.maximum(1.0, size)
-        return xp.where(fits, pieces(extent, size, relaxed), xp.inf), size
+        return xp.where(fits, tile_count(extent, size, relaxed), xp.inf), size
 
     rows, m = panel(
         g.m, g.weight, (g.input * g.k + g.partial, g.k), (g.partial * g.n + g.input, g.n)
@@ -297,14 +300,14 @@ def _panels(xp: Any, product: _Product, copies: float, relaxed: bool) -> list[_P
 
 
 def _traffic(xp: Any, product: _Product, best: _PanelChoice, relaxed: bool) -> GemmTraffic:
-    """Return the bytes that the tiles of `_search` move."""
+    """Return the traffic of the tiles of `_search`."""
     g, fits = product, best.traffic < xp.inf
-    repeats = pieces(g.k, best.tile_k, relaxed) - 1.0
+    repeats = tile_count(g.k, best.tile_k, relaxed) - 1.0
     reads = xp.where(fits, g.partial_bytes * repeats, xp.inf)
-    input = xp.where(fits, g.input_bytes * pieces(g.n, best.tile_n, relaxed), xp.inf)
-    weight = xp.where(fits, g.weight_bytes * pieces(g.m, best.tile_m, relaxed), xp.inf)
+    input = xp.where(fits, g.input_bytes * tile_count(g.n, best.tile_n, relaxed), xp.inf)
+    weight = xp.where(fits, g.weight_bytes * tile_count(g.m, best.tile_m, relaxed), xp.inf)
     output = g.output_bytes + 2.0 * reads
-    # The dimension of the innermost loop needs no more than one step at a time.
+    # Along the innermost loop a tile of 1 has the same traffic.
     return GemmTraffic(
         total=input + weight + output,
         input=input,

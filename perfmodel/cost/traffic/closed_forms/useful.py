@@ -1,4 +1,4 @@
-"""Useful tiles of extents, as candidates on a leading axis of arrays over points."""
+"""Candidate tile sizes along an extent, on a leading axis of arrays over points."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from perfmodel.cost.traffic.axis import ConvolutionAxis
 
 
 def balanced(extent: Value, tile: Value, relaxed: bool = False) -> Value:
-    """Return the smallest tile of as many pieces."""
+    """Return the smallest tile with the same tile count; the tile itself if relaxed."""
     xp = namespace(extent, tile)
     tile = xp.minimum(extent, tile)
     return tile if relaxed else xp.ceil(extent / xp.ceil(extent / tile))
 
 
 def geometric_tiles(extent: Value, count: int, relaxed: bool) -> Value:
-    """Return useful tiles, their counts spread over the logarithm."""
+    """Return useful tiles whose counts are spaced evenly on a logarithmic scale."""
     xp = namespace(extent)
     power = np.linspace(0.0, 1.0, count).reshape((-1,) + (1,) * np.ndim(extent))
     if relaxed:
@@ -25,21 +25,21 @@ def geometric_tiles(extent: Value, count: int, relaxed: bool) -> Value:
 
 
 def useful_positions(axis: ConvolutionAxis, tile: Value, relaxed: bool = False) -> Value:
-    """Return the smallest tile of as many pieces, but where a short last tile may fetch less."""
+    """Return balanced tiles; along dilated axes unchanged, as a short last tile may be better."""
     xp = namespace(axis.extent)
     even = balanced(axis.extent, tile, relaxed)
     return xp.where(axis.dilation > 1, xp.minimum(axis.extent, tile), even)
 
 
 def near_sizes(extent: Value, tile: Value, reach: int) -> Value:
-    """Return sizes close to `tile`."""
+    """Return the sizes within `reach` of `tile`, clipped to 1 and the extent."""
     xp = namespace(extent)
     steps = np.arange(-reach, reach + 1, dtype=float).reshape((-1,) + (1,) * np.ndim(tile))
     return xp.maximum(1.0, xp.minimum(extent, tile + steps))
 
 
 def near_tiles(extent: Value, tile: Value, reach: int) -> Value:
-    """Return useful tiles whose size or count is close to that of `tile`."""
+    """Return useful tiles whose size or count is within `reach` of that of `tile`."""
     xp = namespace(extent)
     sizes = near_sizes(extent, tile, reach)
     counts = near_sizes(extent, xp.ceil(extent / tile), reach)
@@ -48,7 +48,7 @@ def near_tiles(extent: Value, tile: Value, reach: int) -> Value:
 
 
 def near_positions(axis: ConvolutionAxis, tile: Value, reach: int) -> Value:
-    """Return tiles of an axis close to one; any close size where a short last one is good."""
+    """Return the tiles near a tile of an axis; along dilated axes unbalanced sizes as well."""
     xp = namespace(axis.extent)
     near = near_tiles(axis.extent, tile, reach)
     sizes = near_sizes(axis.extent, tile, reach)
@@ -57,7 +57,7 @@ def near_positions(axis: ConvolutionAxis, tile: Value, reach: int) -> Value:
 
 
 def tap_cuts(axis: ConvolutionAxis) -> list[Value]:
-    """Return tiles of taps: all; as many as a stride, or half of them; one."""
+    """Return three tiles of taps: all taps, one stride (or half of the taps), and one tap."""
     xp = namespace(axis.taps)
     half = xp.where(axis.stride > 1, axis.stride, xp.ceil(axis.taps / 2.0))
     return [axis.taps, xp.minimum(axis.taps, half), xp.ones_like(axis.taps)]

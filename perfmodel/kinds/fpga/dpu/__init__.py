@@ -1,12 +1,12 @@
-"""The style `dpu`: AMD's deep-learning processing units, cores that run a network layer by layer.
+"""The style `dpu`: AMD's deep-learning processing units, which run a network layer by layer.
 
-`spec` says what a core has, `cycles` how long its multipliers take for a layer, `style` puts time,
-traffic and resources together.
+`spec` has a core's parameters and the clocks of a layer, `style` combines time, traffic and
+resources.
 """
 
 from perfmodel.kinds.fpga.dpu.spec import Dpu
-from perfmodel.kinds.fpga.dpu.style import EQUATIONS, counts
+from perfmodel.kinds.fpga.dpu.style import counts
 
-__all__ = ["DESIGN", "EQUATIONS", "Dpu", "counts"]
+__all__ = ["DESIGN", "Dpu", "counts"]
 
 DESIGN = Dpu

@@ -1,4 +1,4 @@
-"""GGUF files (llama.cpp) as workloads: the header says the network and how it is stored."""
+"""Import of GGUF files (llama.cpp): the header defines the network and its storage formats."""
 
 from perfmodel.workload.importers.gguf.load import load_gguf
 

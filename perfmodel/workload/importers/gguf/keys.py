@@ -1,4 +1,4 @@
-"""Keys of one architecture in a GGUF header: read with their type checked, faults gathered."""
+"""Typed access to the keys of one architecture in a GGUF header, collecting faults."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any, Final, cast
 from perfmodel.errors import Fault, nearest
 from perfmodel.specfile import shipped
 from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
-from perfmodel.workload.importers.stored.held import whole_of
+from perfmodel.workload.importers.stored.file_tensor import whole_of
 from perfmodel.workload.layer_expressions import shown
 
 _LARGEST: Final = 10**7
 
 
 class Keys:
-    """What an architecture's reader asks of a header.
+    """Reader of the keys of a header for one architecture.
 
     Attributes
     ----------
     architecture
         ``general.architecture``.
     tensors
-        Tensor by name; experts that are a tensor each (files of 2023) as one of all of them too.
+        Tensor by name; experts stored as one tensor each (files of 2023) also as a joined one.
     faults
-        What is wrong; reading goes on.
+        Collected faults; reading continues after them.
     notes
-        What a user must know about what was read.
+        Remarks for the user on the imported file.
     fields
-        Field of the structure -> the key that it came from.
+        Field of the structure -> key that states it.
     """
 
     def __init__(self, header: Header, architecture: str) -> None:
@@ -39,16 +39,16 @@ class Keys:
         self.fields: dict[str, str] = {}
 
     def size(self, key: str, default: int | None = None, *, field: str = "", least: int = 1) -> int:
-        """Return a count; where it is at fault the fault is noted and 1 returned.
+        """Return a count, or record a fault and return 1 if it is invalid.
 
         Parameters
         ----------
         key
-            Without the architecture's prefix.
+            Key without the prefix of the architecture.
         default
-            What a missing key means; without one the key is required.
+            Value of a missing key; without a default the key is required.
         field
-            Field of the structure that it becomes, so that faults found there point here.
+            Corresponding field of the structure, so that its faults refer to this key.
         """
         full = f"{self.architecture}.{key}"
         if field:
@@ -72,7 +72,7 @@ class Keys:
         return value
 
     def flags(self, key: str, count: int) -> list[bool] | None:
-        """Return a yes or no for each layer, or None where the header has no such list."""
+        """Return a flag for each layer, or None if the header has no such list."""
         value = self.header.keys.get(f"{self.architecture}.{key}")
         if not isinstance(value, list):
             return None
@@ -84,20 +84,20 @@ class Keys:
         return list(map(bool, listed[:count]))
 
     def has(self, name: str) -> bool:
-        """Tell whether a tensor is there."""
+        """Return whether the file has a tensor."""
         return name in self.tensors
 
     def states(self, key: str) -> bool:
-        """Tell whether a key of the architecture is there."""
+        """Return whether the header has a key of the architecture."""
         return f"{self.architecture}.{key}" in self.header.keys
 
     def axis(self, name: str, axis: int, default: int = 0) -> int:
-        """Return an extent of a tensor, row length first; the default where there is none."""
-        found = self.tensors.get(name)
-        return found.shape[axis] if found is not None and axis < len(found.shape) else default
+        """Return an extent of a tensor (axis 0 is the row length), or the default if absent."""
+        tensor = self.tensors.get(name)
+        return tensor.shape[axis] if tensor is not None and axis < len(tensor.shape) else default
 
     def refuse(self, key: str, message: str, expected: str = "") -> None:
-        """Note that the value of a key cannot be used."""
+        """Record a fault for the value of a key."""
         path = f"{self.architecture}.{key}" if key else ""
         self.faults.append(Fault(message, path, self.header.file, expected=expected))
 
@@ -115,13 +115,15 @@ class Keys:
 
 
 def _joined(header: Header) -> dict[str, StoredAs]:
-    found = {t.name: t for t in header.tensors}
+    by_name = {t.name: t for t in header.tensors}
     for tensor in header.tensors:
-        whole = whole_of(tensor.name)
-        if whole:
-            count = found[whole].shape[-1] + 1 if whole in found else 1
-            found[whole] = tensor._replace(name=whole, shape=(*tensor.shape[:2], count))
-    return found
+        joined_name = whole_of(tensor.name)
+        if joined_name:
+            count = by_name[joined_name].shape[-1] + 1 if joined_name in by_name else 1
+            by_name[joined_name] = tensor._replace(
+                name=joined_name, shape=(*tensor.shape[:2], count)
+            )
+    return by_name
 
 
 def _shown(value: Any) -> str:

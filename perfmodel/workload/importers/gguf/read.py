@@ -1,8 +1,8 @@
-"""Header of a GGUF file: keys, values and where tensors lie; the tensors themselves are not read.
+"""Reader of GGUF headers: keys, values and tensor infos, without tensor data.
 
 The format is specified in ggml-org/ggml, ``docs/gguf.md``: magic, version, counts, key-value pairs,
-tensor infos, padding, data. Lengths that a file states are held against its size before anything is
-made of them.
+tensor infos, padding, data. Lengths stated in a file are checked against its size before any
+allocation.
 """
 
 from __future__ import annotations
@@ -22,43 +22,44 @@ _VERSIONS: Final = (2, 3)
 #: Number in the file -> code of `struct`; 7 is a bool, 8 a string, 9 an array.
 _SCALARS: Final = {**dict(enumerate("BbHhIifB")), 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-#: Arrays up to this length are kept (per-layer values); of longer ones (vocabularies) the length.
-_KEPT: Final = 4096
-#: Values of all arrays that are kept, and bytes of a text: a template of chats has a few thousand.
-_KEPT_IN_ALL: Final = 2**18
+#: Longest array that is stored (per-layer values); for longer ones (vocabularies) only the length.
+_LONGEST_STORED: Final = 4096
+#: Limit on the stored values of all arrays together.
+_MOST_STORED: Final = 2**18
+#: Limit on the bytes of a text (chat templates have a few thousand).
 _TEXT: Final = 2**24
-#: Keys and tensors of a file: a hundred times those of the largest.
+#: Limits on the keys and tensors of a file: a hundred times those of the largest known file.
 _MOST_PAIRS, _MOST_TENSORS = 2**16, 2**18
-#: Bytes that are looked at together where strings are gone past.
+#: Bytes read at once while skipping strings.
 _PIECE: Final = 2**18
-#: Strings of all arrays together: ten times the largest vocabulary with its merges.
+#: Limit on the strings in all arrays: ten times the largest vocabulary with its merges.
 _STRINGS: Final = 2**22
 _NAME: Final = 65_535
 _AXES: Final = 4
 _DEEPEST: Final = 3
-#: Least bytes of a key-value pair and of a tensor info.
+#: Minimum bytes of a key-value pair and of a tensor info.
 _LEAST_PAIR, _LEAST_TENSOR = 8 + 4 + 1, 8 + 4 + 8 + 4 + 8
 
 
 class LongArray(NamedTuple):
-    """An array of which the length alone was kept."""
+    """Length of an array whose values were not stored."""
 
     length: int
 
 
 class StoredAs(NamedTuple):
-    """A tensor of the file.
+    """Tensor info of a GGUF file.
 
     Attributes
     ----------
     name
-        As the file calls it.
+        Name in the file.
     shape
-        Row length first, as ggml counts axes.
+        Extents, row length first as in ggml.
     type
-        What it is stored in.
+        Element type.
     at
-        Byte of the header at which its entry begins.
+        Byte offset of its entry in the header.
     """
 
     name: str
@@ -73,24 +74,24 @@ class StoredAs(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Bytes of its data: whole blocks a row."""
+        """Bytes of its data: an integral number of blocks per row."""
         return self.elements // self.type.block * self.type.size
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says before its data.
+    """Header of a file: everything before its data.
 
     Attributes
     ----------
     keys
-        Key -> number, text, flag, list of up to 4096 such, or `LongArray`.
+        Key -> number, text, flag, list of up to 4096 of these, or `LongArray`.
     tensors
-        In the order of the file.
+        Tensor infos in the order of the file.
     big_endian
-        Whether its numbers are.
+        Whether its numbers are big-endian.
     lacks
-        Bytes of data that the file ends short of: it is cut off, or a header alone.
+        Missing bytes of data, if the file is truncated or only a header.
     """
 
     file: str
@@ -102,39 +103,39 @@ class Header:
 
 
 class _Broken(Exception):
-    """What cannot be read past."""
+    """A fault after which reading cannot continue."""
 
 
 class _GgufReader:
-    """Reads values one after the other; whoever reads past the end is told where."""
+    """Sequential reader of values; reading past the end raises a fault with the byte offset."""
 
     def __init__(self, data: FileBytes, file: str) -> None:
         self.data, self.file, self.size = data, file, len(data)
         self.at = 0
         self.order = "<"
         self.strings = 0
-        self.kept = 0
+        self.stored_values = 0
         self.faults: list[Fault] = []
 
     def left(self) -> int:
-        """Return bytes that follow."""
+        """Return the number of remaining bytes."""
         return self.size - self.at
 
     def broken(self, message: str, expected: str = "", at: int | None = None) -> _Broken:
-        """Note a fault at a byte."""
+        """Record a fatal fault at a byte offset and return the exception to raise."""
         self.fault(message, expected, at)
         return _Broken()
 
     def fault(
         self, message: str, expected: str = "", at: int | None = None, path: str = ""
     ) -> None:
-        """Note a fault that reading goes on after."""
+        """Record a fault after which reading continues."""
         place = f"byte {self.at if at is None else at}"
         where = f"{place}: {path}" if path else place
         self.faults.append(Fault(message, where, self.file, expected=expected))
 
     def number(self, code: str) -> Any:
-        """Return a number."""
+        """Read a number of a `struct` code."""
         size = struct.calcsize(code)
         if self.left() < size:
             raise self.broken("the header ends in the middle of a value", f"{size} more bytes")
@@ -143,7 +144,7 @@ class _GgufReader:
         return value
 
     def text(self, what: str, longest: int, *, strict: bool = True) -> str:
-        """Return a string; its length is held against what is left."""
+        """Read a string, checking its length against the remaining bytes."""
         start = self.at
         length = self.number("Q")
         most = min(longest, self.left())
@@ -159,7 +160,7 @@ class _GgufReader:
             return raw.decode(errors="replace")
 
     def value(self, kind: int, depth: int = 0) -> Any:
-        """Return a value of a type."""
+        """Read a value of a type."""
         start = self.at
         if kind in _SCALARS:
             number = self.number(_SCALARS[kind])
@@ -175,7 +176,7 @@ class _GgufReader:
         return self.array(depth)
 
     def array(self, depth: int) -> Any:
-        """Return an array, or its length where it is long."""
+        """Read an array, or only its length if it is long."""
         start = self.at
         kind, length = self.number("I"), self.number("Q")
         if kind not in _SCALARS and kind not in (_STRING, _ARRAY):
@@ -185,8 +186,12 @@ class _GgufReader:
         if length > self.left() // least:
             expected = f"at most {self.left() // least} in what is left of the file"
             raise self.broken(f"an array of {length} values", expected, start)
-        self.kept += length
-        long = length > _KEPT or self.kept > _KEPT_IN_ALL
+        # The elements of an array of arrays are read one by one, each stored or not by itself.
+        long = kind != _ARRAY and (
+            length > _LONGEST_STORED or self.stored_values + length > _MOST_STORED
+        )
+        if not long:
+            self.stored_values += length
         if code:
             begin, self.at = self.at, self.at + length * least
             if long:
@@ -195,12 +200,12 @@ class _GgufReader:
         self.strings += length
         if self.strings > _STRINGS:
             raise self.broken(f"{self.strings} texts in arrays", f"at most {_STRINGS}", start)
-        if kind == _STRING and long:
+        if long:
             return self.skipped(length)
         return [self.value(kind, depth + 1) for _ in range(length)]
 
     def skipped(self, length: int) -> LongArray:
-        """Go past strings."""
+        """Skip an array of strings."""
         unpack = struct.Struct(f"{self.order}Q").unpack_from
         at, size = self.at, self.size
         piece, begin = b"", at
@@ -224,7 +229,7 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     InputError
-        The file cannot be read, or is not sound; every fault that reading could go on after.
+        The file cannot be read or is malformed; lists every fault up to the first fatal one.
     """
     file = str(path)
     with open_file(path) as stream:
@@ -233,93 +238,97 @@ def read_header(path: Path) -> Header:
             raise input_error("is empty", file=file, expected="a GGUF file")
         reader = _GgufReader(data, file)
         try:
-            found = _header(reader)
+            header = _header(reader)
         except _Broken:
-            found = None
-        if reader.faults or found is None:
+            header = None
+        if reader.faults or header is None:
             raise InputError(reader.faults)
-        return found
+        return header
 
 
-def _header(r: _GgufReader) -> Header:
-    if r.data[:4] != _MAGIC:
-        raise r.broken("is no GGUF file", "the letters GGUF", 0)
-    r.at = 4
-    version = r.number("I")
+def _header(reader: _GgufReader) -> Header:
+    if reader.data[:4] != _MAGIC:
+        raise reader.broken("is no GGUF file", "the letters GGUF", 0)
+    reader.at = 4
+    version = reader.number("I")
     if version and not version & 0xFFFF:
-        r.order, r.at = ">", 4
-        version = r.number("I")
+        reader.order, reader.at = ">", 4
+        version = reader.number("I")
     if version not in _VERSIONS:
-        raise r.broken(f"version {version} of GGUF", "version 2 or 3", 4)
-    tensors, pairs = r.number("Q"), r.number("Q")
-    for count, least, most, what, at in (
+        raise reader.broken(f"version {version} of GGUF", "version 2 or 3", 4)
+    tensors, pairs = reader.number("Q"), reader.number("Q")
+    for count, least, most, noun, at in (
         (tensors, _LEAST_TENSOR, _MOST_TENSORS, "tensors", 8),
         (pairs, _LEAST_PAIR, _MOST_PAIRS, "keys", 16),
     ):
-        fitting = r.left() // least
+        fitting = reader.left() // least
         if count > fitting:
-            r.fault(f"{count} {what}", f"at most {fitting} in a file of {r.size} bytes", at)
+            reader.fault(
+                f"{count} {noun}", f"at most {fitting} in a file of {reader.size} bytes", at
+            )
         elif count > most:
-            r.fault(f"{count} {what}", f"at most {most}", at)
-    if r.faults:
+            reader.fault(f"{count} {noun}", f"at most {most}", at)
+    if reader.faults:
         raise _Broken
-    keys = _pairs(r, pairs)
-    infos = _tensors(r, tensors)
+    keys = _pairs(reader, pairs)
+    infos = _tensors(reader, tensors)
     alignment = keys.get("general.alignment", 32)
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
-        r.fault(f"{alignment!r} is no alignment", "a power of two", path="general.alignment")
+        reader.fault(f"{alignment!r} is no alignment", "a power of two", path="general.alignment")
         alignment = 32
-    ends = _offsets(r, infos, alignment)
-    begins = -(-r.at // alignment) * alignment
-    lacks = max(0, begins + ends - r.size) if infos else 0
-    return Header(r.file, version, keys, tuple(info for info, _ in infos), r.order == ">", lacks)
+    ends = _offsets(reader, infos, alignment)
+    begins = -(-reader.at // alignment) * alignment
+    lacks = max(0, begins + ends - reader.size) if infos else 0
+    return Header(
+        reader.file, version, keys, tuple(info for info, _ in infos), reader.order == ">", lacks
+    )
 
 
-def _pairs(r: _GgufReader, count: int) -> dict[str, Any]:
+def _pairs(reader: _GgufReader, count: int) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     for _ in range(count):
-        start = r.at
-        key = r.text("a key", _NAME)
+        start = reader.at
+        key = reader.text("a key", _NAME)
         if key in keys:
-            r.fault(f"'{key}' stands there twice", at=start)
-        keys[key] = r.value(r.number("I"))
+            reader.fault(f"'{key}' stands there twice", at=start)
+        keys[key] = reader.value(reader.number("I"))
     return keys
 
 
-def _tensors(r: _GgufReader, count: int) -> list[tuple[StoredAs, int]]:
-    found: list[tuple[StoredAs, int]] = []
+def _tensors(reader: _GgufReader, count: int) -> list[tuple[StoredAs, int]]:
+    tensors: list[tuple[StoredAs, int]] = []
     names: set[str] = set()
     for _ in range(count):
-        start = r.at
-        name = r.text("a name", _NAME)
-        axes = r.number("I")
+        start = reader.at
+        name = reader.text("a name", _NAME)
+        axes = reader.number("I")
         if not 1 <= axes <= _AXES:
-            raise r.broken(f"'{name}' has {axes} axes", f"1 to {_AXES}", start)
-        shape = tuple(r.number("Q") for _ in range(axes))
-        kind, offset = r.number("I"), r.number("Q")
+            raise reader.broken(f"'{name}' has {axes} axes", f"1 to {_AXES}", start)
+        shape = tuple(reader.number("Q") for _ in range(axes))
+        kind, offset = reader.number("I"), reader.number("Q")
         if name in names:
-            r.fault(f"'{name}' stands there twice", at=start)
+            reader.fault(f"'{name}' stands there twice", at=start)
         names.add(name)
         type_ = TYPES.get(kind)
         if type_ is None:
             expected = ", ".join(t.name for t in TYPES.values())
-            r.fault(f"'{name}' is of the unknown type {kind}", expected, start)
+            reader.fault(f"'{name}' is of the unknown type {kind}", expected, start)
         elif min(shape) < 1 or prod(shape) > 2**48:
-            r.fault(f"'{name}' has the shape {list(shape)}", "whole numbers from 1", start)
+            reader.fault(f"'{name}' has the shape {list(shape)}", "whole numbers from 1", start)
         elif shape[0] % type_.block:
             expected = f"a multiple of {type_.block}, a block of {type_.name}"
-            r.fault(f"rows of '{name}' have {shape[0]} elements", expected, start)
+            reader.fault(f"rows of '{name}' have {shape[0]} elements", expected, start)
         else:
-            found.append((StoredAs(name, shape, type_, start), offset))
-    return found
+            tensors.append((StoredAs(name, shape, type_, start), offset))
+    return tensors
 
 
-def _offsets(r: _GgufReader, infos: list[tuple[StoredAs, int]], alignment: int) -> int:
-    """Check that data follow each other, padded, as writers put them; return where they end."""
+def _offsets(reader: _GgufReader, infos: list[tuple[StoredAs, int]], alignment: int) -> int:
+    """Check that tensor data are contiguous up to padding; return the end of the last tensor."""
     begins = ends = 0
-    for info, offset in infos if not r.faults else ():
+    for info, offset in infos if not reader.faults else ():
         if offset != begins:
-            r.fault(f"'{info.name}' begins at {offset} of the data", f"{begins}", info.at)
+            reader.fault(f"'{info.name}' begins at {offset} of the data", f"{begins}", info.at)
             break
         ends = begins + info.bytes
         begins = -(-ends // alignment) * alignment

@@ -1,8 +1,8 @@
-"""What tensors of a GGUF file are stored in: ggml's types, their blocks, their names here.
+"""Element types of GGUF tensors: ggml's type numbers and blocks, with the corresponding formats.
 
-Sizes are those of the formats here, which are ``sizeof`` of the block structs of
-ggml-org/llama.cpp, ``ggml/src/ggml-common.h``; numbers are those of ``enum ggml_type`` in
-``ggml/include/ggml.h``.
+Type numbers are those of ``enum ggml_type`` in ggml-org/llama.cpp, ``ggml/include/ggml.h``. Block
+sizes follow from `perfmodel.formats` and equal ``sizeof`` of the block structs in
+``ggml/src/ggml-common.h``.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from perfmodel.workload.importers.element_types import numbered
 
 
 class GgmlType(NamedTuple):
-    """A type of tensor.
+    """Element type of a tensor.
 
     Attributes
     ----------
     name
-        As ggml spells it.
+        Name in ggml.
     block, size
-        Elements of a block, and its bytes.
+        Elements and bytes of a block.
     format
-        Name of the format here (`perfmodel.formats`).
+        Name of the format in `perfmodel.formats`.
     """
 
     name: str
@@ -34,20 +34,20 @@ class GgmlType(NamedTuple):
     format: str
 
 
-#: Number in the file -> format here.
+#: Type number in the file -> name of the format.
 _FORMATS: Final[Mapping[int, str]] = numbered("ggml")
 
 
 def _stored(format: str) -> GgmlType:
-    """Return a type by its format: ggml's blocks are groups with a scale, four of NVFP4."""
+    """Return the type of a format: a block is one group with its scale, or four for NVFP4."""
     known = format_named(format)
     block = 4 * known.group if format == "nvfp4" else known.group or 1
     short = re.sub("^(INT|FP)", lambda prefix: prefix[0][0], format.upper())
     return GgmlType(short, block, int(known.bits * block / 8), format)
 
 
-#: Number in the file -> type.
+#: Type number in the file -> type.
 TYPES: Final[Mapping[int, GgmlType]] = {n: _stored(format) for n, format in _FORMATS.items()}
 
-#: ``general.file_type`` -> the mixture's name here (``enum llama_ftype`` in ``include/llama.h``).
+#: ``general.file_type`` -> name of the mixture (``enum llama_ftype`` in ``include/llama.h``).
 FILE_TYPES: Final[Mapping[int, str]] = numbered("ggml_files")

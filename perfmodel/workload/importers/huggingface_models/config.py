@@ -1,4 +1,4 @@
-"""Reads the keys of a Hugging Face config; what is wrong is collected, and reading goes on."""
+"""Typed access to the keys of a Hugging Face config, collecting faults."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import shipped
 from perfmodel.workload.layer_expressions import shown
 
-#: Family and fields of its structure.
-Made: TypeAlias = tuple[str, dict[str, Any]]
+#: (family, fields of its structure).
+StructureFields: TypeAlias = tuple[str, dict[str, Any]]
 
 _LIMIT = 10**7
 _ACTIVATIONS = {
@@ -25,20 +25,20 @@ _ACTIVATIONS = {
 
 
 class Config:
-    """Reads keys of a config; what is wrong is collected, and reading goes on.
+    """Reader of the keys of a config; reading continues after faults.
 
     Attributes
     ----------
     flaws
-        What is wrong, by path.
+        Collected faults, with paths.
     notes
-        What a user must know about what was read.
+        Remarks for the user on the imported config.
     defaults
         Defaults of free dimensions that the config states.
     prefix
-        Goes before the names of fields: those of a part of the structure.
+        Prefix of field names, for a nested part of the structure.
     bad
-        Fields whose key is at fault.
+        Fields with an invalid key.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class Config:
 
     @property
     def classes(self) -> list[Any]:
-        """Names of classes that the config, or that around it, states."""
+        """Names in ``architectures`` of the outermost config."""
         return self._outer.sizes("architectures") or []
 
     def size(self, key: str, default: int | None = None, *, field: str = "", least: int = 1) -> int:
-        """Return a count; where it is at fault the fault is noted and 1 returned.
+        """Return a count, or record a fault and return 1 if it is invalid.
 
         Parameters
         ----------
         default
-            What a missing (or null) key means; without one the key is required.
+            Value of a missing (or null) key; without a default the key is required.
         field
-            Field of the structure that it becomes, so that faults found there point here.
+            Corresponding field of the structure, so that its faults refer to this key.
         """
         if field:
             self._fields[self.prefix + field] = (*self.path, key)
@@ -94,7 +94,7 @@ class Config:
         expected: str,
         known: Sequence[str] = (),
     ) -> Any:
-        """Return a value; where there is none, or it is at fault, the default."""
+        """Return a value, or the default if it is missing or invalid (recorded as a fault)."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -106,7 +106,7 @@ class Config:
         return value
 
     def flag(self, key: str, default: bool) -> bool:
-        """Return a yes or no."""
+        """Return a Boolean."""
         return self._checked(key, default, lambda v: type(v) is bool, "a flag", "true or false")
 
     def share(self, key: str, default: float) -> float:
@@ -118,11 +118,11 @@ class Config:
         return float(self._checked(key, default, good, "a share", "a number from 0 to 1"))
 
     def choice(self, key: str, known: Sequence[str], default: str) -> str:
-        """Return one of some words."""
+        """Return one of the known words."""
         return self._checked(key, default, known.__contains__, "supported", one_of(known), known)
 
     def activation(self, *keys: str, default: str) -> str:
-        """Return the activation function that the first of the keys names."""
+        """Return the activation function named by the first of the keys that has a value."""
         for key in keys:
             value = self.data.get(key)
             if value is None:
@@ -136,11 +136,11 @@ class Config:
         return default
 
     def sizes(self, key: str) -> list[Any] | None:
-        """Return a list, or none."""
+        """Return a list, or None if there is none."""
         return self._checked(key, None, lambda v: isinstance(v, list), "a list", "a list")
 
     def section(self, key: str) -> Config:
-        """Return the config of a part, such as ``text_config``; this one where there is none."""
+        """Return a nested config, such as ``text_config``, or this one if there is none."""
         value = self.data.get(key)
         if not isinstance(value, Mapping):
             return self
@@ -150,11 +150,11 @@ class Config:
         return inner
 
     def refuse(self, key: str, message: str, expected: str = "") -> None:
-        """Note that a value of a key is not supported."""
+        """Record a fault for an unsupported value of a key."""
         self.flaws.append(Flaw((*self.path, key), message, expected))
 
     def placed(self, flaw: Flaw) -> Flaw:
-        """Return a fault of the structure at the key of the config that it came from."""
+        """Return a fault of the structure with the path of the corresponding config key."""
         path = ".".join(map(str, flaw.path))
         return Flaw(self._fields.get(path, ()), flaw.message, flaw.expected, flaw.suggestion)
 

@@ -1,4 +1,4 @@
-"""Keras and QKeras: models as JSON, in ``.keras`` archives, and of TensorFlow.js layers."""
+"""Import of Keras and QKeras models: JSON, ``.keras`` archives and TensorFlow.js layers models."""
 
 from perfmodel.workload.importers.keras.load import load_keras
 

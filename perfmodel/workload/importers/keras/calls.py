@@ -1,4 +1,4 @@
-"""How often each layer is called and with what: ``inbound_nodes`` of Keras 2 and Keras 3."""
+"""Calls of layers with their arguments, from ``inbound_nodes`` of Keras 2 and Keras 3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TENSOR: Final = "__keras_tensor__"
 
 @dataclass(frozen=True, slots=True)
 class KerasCallOutput:
-    """An output of a call of a layer, and its shape where the file states it."""
+    """Reference to an output tensor of a layer call, with its shape if the file states it."""
 
     layer: str
     call: int
@@ -24,13 +24,13 @@ class KerasCallOutput:
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """Without the shape."""
+        """Layer, call and tensor, without the shape."""
         return self.layer, self.call, self.tensor
 
 
 @dataclass
 class KerasCallArguments:
-    """One call: tensors in order and by keyword, and other arguments."""
+    """Arguments of one call: tensors in order and by keyword, and constants."""
 
     arguments: list[KerasCallOutput] = field(default_factory=list[KerasCallOutput])
     keywords: dict[str, KerasCallOutput] = field(default_factory=dict[str, KerasCallOutput])
@@ -38,34 +38,36 @@ class KerasCallArguments:
 
     @property
     def all(self) -> list[KerasCallOutput]:
-        """Everything that it reads."""
+        """All tensors that the call reads."""
         return [*self.arguments, *self.keywords.values()]
 
 
 def references(value: object, names: Collection[str]) -> list[KerasCallOutput]:
-    """Return the outputs named by ``input_layers`` or ``output_layers``, however nested."""
-    return [r for r in _found(value) if r.layer in names]
+    """Return the outputs referenced by ``input_layers`` or ``output_layers``, at any nesting."""
+    return [r for r in _references_in(value) if r.layer in names]
 
 
-def _found(value: object, depth: int = 8) -> Iterator[KerasCallOutput]:
+def _references_in(value: object, depth: int = 8) -> Iterator[KerasCallOutput]:
     if depth == 0:
         return
-    one = _reference(value)
-    if one is not None:
-        yield one
+    reference = _reference(value)
+    if reference is not None:
+        yield reference
         return
     for item in (*listed(value), *mapped(value).values()):
-        yield from _found(item, depth - 1)
+        yield from _references_in(item, depth - 1)
 
 
 def _reference(value: object) -> KerasCallOutput | None:
-    """Return a reference: ``[name, call, tensor]``, or a tensor of Keras 3."""
+    """Return the reference ``[name, call, tensor]`` or the tensor of Keras 3, else None."""
     tensor = mapped(value)
     if tensor.get("class_name") == _TENSOR:
         config = mapped(tensor.get("config"))
-        found = _reference(config.get("keras_history"))
+        reference = _reference(config.get("keras_history"))
         dims = tuple(listed(config.get("shape")))
-        return replace(found, shape=dims) if found and dims and is_shape(dims) else found
+        return (
+            replace(reference, shape=dims) if reference and dims and is_shape(dims) else reference
+        )
     items = listed(value)[:3]
     return KerasCallOutput(*items) if list(map(type, items)) == [str, int, int] else None
 
@@ -73,7 +75,7 @@ def _reference(value: object) -> KerasCallOutput | None:
 def calls_of(
     entry: Fields, names: Mapping[str, Fields], flaws: list[Flaw]
 ) -> list[KerasCallArguments]:
-    """Return the calls of a layer; references to layers that are not there become flaws."""
+    """Return the calls of a layer; references to unknown layers become flaws."""
     nodes = entry.data.get("inbound_nodes", [])
     place = (*entry.place, "inbound_nodes")
     if not isinstance(nodes, list | None):
@@ -93,9 +95,9 @@ def calls_of(
 def _of_keras_3(node: Mapping[str, Any]) -> KerasCallArguments:
     call = KerasCallArguments()
     for argument in listed(node.get("args")):
-        found = list(_found(argument))
-        call.arguments += found
-        if not found:
+        references_of = list(_references_in(argument))
+        call.arguments += references_of
+        if not references_of:
             call.constants.append(argument)
     _keywords(call, mapped(node.get("kwargs")))
     return call
@@ -103,26 +105,26 @@ def _of_keras_3(node: Mapping[str, Any]) -> KerasCallArguments:
 
 def _of_keras_2(node: Sequence[Any]) -> KerasCallArguments:
     call = KerasCallArguments()
-    # A call of a single tensor may stand without a list around it.
+    # A call with a single tensor may lack the enclosing list.
     rows: Sequence[Any] = [node] if node and isinstance(node[0], str) else node
     for row in rows:
-        found = _reference(row)
-        if found is None:
+        reference = _reference(row)
+        if reference is None:
             continue
-        if found.layer == "_CONSTANT_VALUE":
-            call.constants.append(found.tensor)
+        if reference.layer == "_CONSTANT_VALUE":
+            call.constants.append(reference.tensor)
             continue
-        call.arguments.append(found)
+        call.arguments.append(reference)
         _keywords(call, mapped(row[3] if len(row) > 3 else None))
     return call
 
 
-def _keywords(call: KerasCallArguments, given: Mapping[str, Any]) -> None:
-    for name, value in given.items():
-        found = list(_found(value))
-        if len(found) == 1:
-            call.keywords[name] = found[0]
-        elif found:
-            call.arguments += found
+def _keywords(call: KerasCallArguments, keywords: Mapping[str, Any]) -> None:
+    for name, value in keywords.items():
+        references_of = list(_references_in(value))
+        if len(references_of) == 1:
+            call.keywords[name] = references_of[0]
+        elif references_of:
+            call.arguments += references_of
         elif value is not None:
             call.constants.append(value)

@@ -1,4 +1,4 @@
-"""Fields of a layer's configuration, each read with its place; bad ones become flaws."""
+"""Typed access to the fields of a layer's configuration; invalid fields raise located flaws."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ from typing import Any, Final, cast
 
 from perfmodel.errors import one_of
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.specfile import shipped
 
 Place = tuple[str | int, ...]
 
-#: The largest number that a size may be.
+#: Tables of layers, activations and quantisers by name.
+LAYERS: Final[Mapping[str, Any]] = shipped("workloads", "operators/keras.yaml")
+
+#: Largest valid size.
 _LARGEST: Final = 2**31 - 1
 
 
 def mapped(value: object) -> dict[str, Any]:
-    """Return a mapping; an empty one for anything else."""
+    """Return a mapping unchanged, and an empty one for any other value."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def listed(value: object) -> list[Any]:
-    """Return a list; an empty one for anything else."""
+    """Return a list unchanged, and an empty one for any other value."""
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def is_shape(extents: Sequence[object], least: int = 0) -> bool:
-    """Whether a list holds up to 8 extents, null where one is free."""
+    """Return whether a list is a shape: up to 8 extents, None for free ones."""
     return len(extents) <= 8 and all(
         d is None or (type(d) is int and least <= d <= _LARGEST) for d in extents
     )
 
 
 class LayerError(Exception):
-    """A layer cannot be read; carries the flaws."""
+    """Raised for a layer that cannot be read; contains the flaws."""
 
     def __init__(self, *flaws: Flaw) -> None:
         super().__init__()
@@ -45,9 +49,9 @@ class Fields:
     Parameters
     ----------
     data
-        The mapping of the file.
+        Mapping in the file.
     place
-        Where it stands.
+        Path of the mapping in the file, for error messages.
     """
 
     def __init__(self, data: Mapping[str, Any], place: Place) -> None:
@@ -55,7 +59,7 @@ class Fields:
         self.place = place
 
     def bad(self, key: str, expected: str) -> LayerError:
-        """Return the error of a field that is missing or of the wrong kind."""
+        """Return the error for a missing or invalid field."""
         if key not in self.data:
             return LayerError(Flaw(self.place, f"missing key '{key}'", expected, on_key=True))
         value = cast("object", self.data[key])
@@ -63,20 +67,20 @@ class Fields:
         return LayerError(Flaw((*self.place, key), f"{shown[:60]} is not valid", expected))
 
     def has(self, key: str) -> bool:
-        """Whether a field is there and no null."""
+        """Return whether a field has a value."""
         return self.data.get(key) is not None
 
-    def whole(self, key: str, default: int | None = None, least: int = 1) -> int:
-        """Return a whole number."""
+    def integer(self, key: str, default: int | None = None, least: int = 1) -> int:
+        """Return an integer field."""
         value = self.data.get(key)
         if value is None and default is not None:
             return default
-        if not _whole(value, least):
+        if not _is_integer(value, least):
             raise self.bad(key, f"a whole number from {least}")
         return int(cast("float", value))
 
     def number(self, key: str, default: float) -> float:
-        """Return a number."""
+        """Return a numeric field."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -84,35 +88,37 @@ class Fields:
             raise self.bad(key, "a number")
         return float(value)
 
-    def wholes(self, key: str, count: int, default: int | None = None, least: int = 1) -> list[int]:
-        """Return as many whole numbers as there are axes; a single one stands for all."""
+    def integers(
+        self, key: str, count: int, default: int | None = None, least: int = 1
+    ) -> list[int]:
+        """Return `count` integers, one per axis; a single one applies to all axes."""
         value: Any = self.data.get(key)
         if isinstance(value, list):
             items = cast("list[Any]", value)
             if len(items) == 1:
                 items = items * count
-            if len(items) != count or not all(_whole(v, least) for v in items):
+            if len(items) != count or not all(_is_integer(v, least) for v in items):
                 raise self.bad(key, f"{count} whole numbers from {least}")
             return list(map(int, items))
-        return [self.whole(key, default, least)] * count
+        return [self.integer(key, default, least)] * count
 
     def pairs(self, key: str, count: int, default: int | None = None) -> list[tuple[int, int]]:
-        """Return numbers before and after each axis: one for all, one per axis, or two per axis."""
+        """Return (before, after) per axis from one number, one per axis, or two per axis."""
         value: Any = self.data.get(key)
         rows = listed(value)
         if isinstance(value, list) and all(isinstance(v, list) for v in rows):
             if len(rows) != count or any(
-                len(r) != 2 or not all(_whole(v, 0) for v in r) for r in rows
+                len(r) != 2 or not all(_is_integer(v, 0) for v in r) for r in rows
             ):
                 raise self.bad(key, f"two numbers for each of {count} axes")
             return [(int(a), int(b)) for a, b in rows]
         if count == 1 and len(rows) == 2:
-            first, last = self.wholes(key, 2, least=0)
+            first, last = self.integers(key, 2, least=0)
             return [(first, last)]
-        return [(n, n) for n in self.wholes(key, count, default, 0)]
+        return [(n, n) for n in self.integers(key, count, default, 0)]
 
     def flag(self, key: str, default: bool) -> bool:
-        """Return true or false."""
+        """Return a Boolean field."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -121,7 +127,7 @@ class Fields:
         return bool(value)
 
     def text(self, key: str, default: str, choices: Sequence[str] = ()) -> str:
-        """Return a text."""
+        """Return a text field."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -130,27 +136,27 @@ class Fields:
         return value
 
     def axes(self, key: str, default: int, rank: int) -> list[int]:
-        """Return axes, counted from the front."""
+        """Return axes as non-negative indices."""
         value: Any = self.data.get(key)
         items = listed(value) or [default if value is None else value]
-        if not all(_whole(v, -rank) and v < rank for v in items):
+        if not all(_is_integer(v, -rank) and v < rank for v in items):
             raise self.bad(key, f"axes of {rank} dimensions")
         return [int(v) % rank for v in items]
 
     @property
     def config(self) -> Fields:
-        """The configuration of a layer's entry; empty where it has none."""
+        """Configuration of a layer's entry; empty if absent."""
         return Fields(mapped(self.data.get("config")), (*self.place, "config"))
 
     def inner(self, key: str) -> Fields:
-        """Return a mapping inside this one."""
+        """Return a nested mapping."""
         value = self.data.get(key)
         if not isinstance(value, dict):
             raise self.bad(key, "a mapping")
         return Fields(cast("dict[str, Any]", value), (*self.place, key))
 
 
-def _whole(value: object, least: int) -> bool:
+def _is_integer(value: object, least: int) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return float(value).is_integer() and least <= value <= _LARGEST

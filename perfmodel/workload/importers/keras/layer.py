@@ -1,13 +1,13 @@
-"""One call of a layer: its fields, what it reads, and the nodes that it is written as."""
+"""Translation context of one layer call: fields, inputs, weights and the nodes written for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from perfmodel.errors import nearest
-from perfmodel.workload.importers.keras.fields import Fields
+from perfmodel.workload.importers.keras.fields import LAYERS, Fields
 from perfmodel.workload.importers.keras.quantisers import format_of, is_quantiser, quantiser_name
 from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
 from perfmodel.workload.importers.onnx.registry import FUNCTIONS, called, plain
@@ -17,22 +17,22 @@ from perfmodel.workload.symbols import Dim, constant
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor of Keras.
+    """A Keras tensor in the written network.
 
     Attributes
     ----------
     name
-        Of the value in the network that is written.
+        Name of the value in the written network.
     first
-        It is kept with its channels before its spatial axes, and Keras has them last.
+        Whether it is stored with channels before the spatial axes while Keras has them last.
     """
 
     name: str
     first: bool = False
 
 
-Made: TypeAlias = "Value | list[Value]"
-Handler: TypeAlias = "Callable[[KerasLayerCall], Made]"
+LayerOutput: TypeAlias = "Value | list[Value]"
+Handler: TypeAlias = "Callable[[KerasLayerCall], LayerOutput]"
 
 
 @dataclass
@@ -42,20 +42,22 @@ class KerasLayerCall:
     Attributes
     ----------
     trace
-        Where the nodes go.
+        Network to which the nodes are written.
     class_name
-        Without the ``Q`` of QKeras.
+        Class of the layer without the ``Q`` of QKeras.
     name
-        Of the layer, with those of the models around it; weights are called by it, so that a
-        layer called twice has them once.
+        Name of the layer prefixed by the enclosing models; weights are named after it, so that a
+        layer called twice shares them.
     fields
-        Its configuration.
+        Configuration of the layer.
     inputs, keywords
-        What it is called with: tensors in order, and by keyword.
+        Positional and keyword tensors of the call.
     constants
         Other arguments of the call.
     quantised
-        A layer of QKeras.
+        Whether it is a layer of QKeras.
+    run
+        Translator of nested layers, for wrappers.
     """
 
     trace: Tracer
@@ -66,7 +68,7 @@ class KerasLayerCall:
     keywords: Mapping[str, Value] = field(default_factory=dict[str, Value])
     constants: Sequence[Any] = ()
     quantised: bool = False
-    run: Callable[[KerasLayerCall], Made] | None = None
+    run: Callable[[KerasLayerCall], LayerOutput] | None = None
 
     # values
 
@@ -78,18 +80,18 @@ class KerasLayerCall:
         return self.inputs[0]
 
     def shape(self, value: Value | None = None) -> Shape:
-        """Return a shape in Keras's order."""
+        """Return the shape of a value in Keras's order of axes."""
         value = value or self.x
         dims = self.trace.shape(value.name)
         return (dims[0], *dims[2:], dims[1]) if value.first else dims
 
     def size(self, axis: int = -1, value: Value | None = None) -> int:
-        """Return an extent that weights hang on.
+        """Return a fixed extent, as required for the shapes of weights.
 
         Raises
         ------
         NotPricedError
-            It is free.
+            The extent is free, or the axis does not exist.
         """
         shape = self.shape(value)
         if not -len(shape) <= axis < len(shape):
@@ -100,19 +102,19 @@ class KerasLayerCall:
         return int(number)
 
     def plain(self, value: Value | None = None) -> str:
-        """Return a value in Keras's order of axes."""
+        """Return the name of a value in Keras's order of axes, transposed if necessary."""
         value = value or self.x
         if not value.first:
             return value.name
         return self.trace.permuted(value.name, [0, *range(2, len(self.trace.shape(value.name))), 1])
 
     def front(self, value: Value | None = None) -> str:
-        """Return a value with its channels first, whatever the layer's ``data_format``."""
+        """Return the name of a value with channels first, for any ``data_format``."""
         value = value or self.x
         return self.turned(value) if self.last else self.plain(value)
 
     def turned(self, value: Value) -> str:
-        """Return a value with the channels first that Keras has last."""
+        """Return the name of a channels-last value transposed to channels first."""
         if value.first:
             return value.name
         rank = len(self.trace.shape(value.name))
@@ -120,13 +122,13 @@ class KerasLayerCall:
 
     @property
     def last(self) -> bool:
-        """Whether channels come last."""
+        """Whether the layer's ``data_format`` is ``channels_last``."""
         known = "channels_last", "channels_first"
         return self.fields.text("data_format", known[0], known) == known[0]
 
     @property
     def channels(self) -> int:
-        """Channels of the input."""
+        """Number of channels of the input."""
         return self.size(-1 if self.last else 1)
 
     def spatial(self, value: Value | None = None) -> list[Dim]:
@@ -135,36 +137,36 @@ class KerasLayerCall:
         return list(shape[1:-1] if self.last else shape[2:])
 
     def imaged(self, name: str) -> Value:
-        """Return a value with its channels first as Keras sees it."""
+        """Return a channels-first value, marked if Keras has its channels last."""
         return Value(name, self.last)
 
     # weights and nodes
 
     def weight(self, suffix: str, shape: Sequence[int], key: str = "") -> str:
-        """Declare parameters in the format of the quantiser at `key`."""
+        """Declare a weight in the format of the quantiser at `key` and return its name."""
         format = format_of(self.fields, key) if self.quantised and key else ""
         return self.trace.weight(f"{self.name}.{suffix}", shape, format or "fp32")
 
     def bias(self, *shape: int, name: str = "bias", key: str = "bias_quantizer") -> list[str]:
-        """Declare a bias where the layer has one."""
+        """Declare a bias if the layer has one; return a list of its name, or an empty one."""
         return [self.weight(name, shape, key)] if self.fields.flag("use_bias", True) else []
 
     def add(self, op: str, inputs: Sequence[str], suffix: str = "", **attributes: Any) -> str:
-        """Add a node with one output."""
+        """Add a node with one output and return the output's name."""
         name = f"{self.name}.{suffix}" if suffix else self.name
         return self.trace.add(op, inputs, name=name, **attributes)[0]
 
     def applied(self, op: str, **attributes: Any) -> Value:
-        """Add an operator of the input alone."""
+        """Add a unary operator on the input."""
         return Value(self.add(op, [self.x.name], **attributes), self.x.first)
 
     def quantise(self, x: str, key: str) -> str:
-        """Round to the format of the quantiser at `key`, where there is one."""
+        """Round to the format of the quantiser at `key`, if any."""
         format = format_of(self.fields, key)
         return self.rounded(x, format) if format else x
 
     def rounded(self, x: str, format: str) -> str:
-        """Round to a format."""
+        """Add a node that rounds to a format."""
         return self.add("Quant", [x], "quantise", domain="qonnx.custom_op.general", format=format)
 
     def activated(self, value: Value, key: str = "activation") -> Value:
@@ -192,37 +194,11 @@ class KerasLayerCall:
         return Value(self.add(op, [value.name], suffix, **attributes), value.first)
 
 
-#: Activations of Keras; functions of the registry by their names there, but for the first.
-ACTIVATIONS: Sequence[str] = (
-    "linear",
-    "relu",
-    "relu6",
-    "sigmoid",
-    "tanh",
-    "softmax",
-    "log_softmax",
-    "softplus",
-    "softsign",
-    "elu",
-    "selu",
-    "celu",
-    "gelu",
-    "swish",
-    "silu",
-    "exponential",
-    "mish",
-    "leaky_relu",
-    "hard_sigmoid",
-    "hard_swish",
-    "hard_silu",
-    "hard_tanh",
-    "soft_shrink",
-    "hard_shrink",
-)
+_ACTIVATIONS: Final[Sequence[str]] = LAYERS["activations"]
 
 
 def activation_name(fields: Fields, key: str) -> str:
-    """Return the activation at a key by its name in Keras."""
+    """Return the Keras name of the activation at a key."""
     value: Any = fields.data.get(key)
     if isinstance(value, dict):
         stated = cast("dict[str, Any]", value)
@@ -232,12 +208,12 @@ def activation_name(fields: Fields, key: str) -> str:
         return "linear"
     name = str(value).lower() if isinstance(value, str) else ""
     name = {"relu_6": "relu6", "leakyrelu": "leaky_relu"}.get(name, name)
-    if name not in ACTIVATIONS:
-        raise fields.bad(key, f"an activation such as {nearest(name, ACTIVATIONS) or 'relu'}")
+    if name not in _ACTIVATIONS:
+        raise fields.bad(key, f"an activation such as {nearest(name, _ACTIVATIONS) or 'relu'}")
     return name
 
 
 def class_of(name: str) -> tuple[str, bool]:
-    """Return the class of a layer without the ``Q`` of QKeras, and whether it had one."""
+    """Return the class of a layer without the ``Q`` of QKeras, and whether it had the prefix."""
     quantised = name.startswith("Q") and name[1:2].isupper()
     return name[1:] if quantised else name, quantised

@@ -1,4 +1,4 @@
-"""Find the model in a file: JSON of Keras 2 and 3, a ``.keras`` archive, TensorFlow.js layers."""
+"""Reader of model files: JSON of Keras 2 and 3, ``.keras`` archives, TensorFlow.js models."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ _CONFIG: Final = "config.json"
 
 
 class KerasModelFile(NamedTuple):
-    """A model and what stands beside it.
+    """A Keras model with the content and weight manifest of its file.
 
     Attributes
     ----------
     model
-        Its ``class_name`` and ``config``, with their place.
+        Its ``class_name`` and ``config``, with their path in the file.
+    content
+        Bytes of the JSON.
+    file
+        Name of the file, for error messages.
     manifest
         Groups of stored weights of a TensorFlow.js file.
     """
@@ -32,17 +36,17 @@ class KerasModelFile(NamedTuple):
     manifest: list[Any]
 
     def marks(self) -> Marks:
-        """Return the place of every value: read again, since only faults need them."""
+        """Return the location of every value, by reading the content again: only faults need it."""
         return read(self.content, self.file, json_text=True)[1]
 
 
 def find_model(path: Path) -> KerasModelFile:
-    """Read a file.
+    """Return the model of a file.
 
     Raises
     ------
     InputError
-        It cannot be read, is no JSON or archive, or holds no model of layers.
+        The file cannot be read, is not JSON or an archive, or has no layers model.
     """
     file = str(path)
     if path.name.endswith(".keras"):
@@ -53,7 +57,7 @@ def find_model(path: Path) -> KerasModelFile:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
-        data = read(content, file, json_text=True)[0]  # it says what is wrong, and where
+        data = read(content, file, json_text=True)[0]  # raises with the location of the fault
     expected = "a layers-model with 'class_name' and 'config'"
     root = model = mapped(data)
     if not isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""Which layer of a Keras model reads what: Sequential and Functional models, nested and shared."""
+"""Traversal of Keras models, Sequential or Functional, with nested and shared models."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from perfmodel.workload.importers.keras.calls import (
     references,
 )
 from perfmodel.workload.importers.keras.fields import (
+    LAYERS,
     Fields,
     LayerError,
     Place,
@@ -27,7 +28,7 @@ from perfmodel.workload.importers.keras.fields import (
 from perfmodel.workload.importers.keras.layer import (
     Handler,
     KerasLayerCall,
-    Made,
+    LayerOutput,
     Value,
     class_of,
 )
@@ -36,11 +37,13 @@ from perfmodel.workload.importers.onnx.pricing import MALFORMED
 from perfmodel.workload.importers.trace import Tracer
 from perfmodel.workload.symbols import Dim
 
-HANDLERS: Mapping[str, Handler] = {
-    **products.HANDLERS,
-    **pointwise.HANDLERS,
-    **shapes.HANDLERS,
-    **sequences.HANDLERS,
+#: Class of a layer -> function that translates it.
+HANDLERS: Final[Mapping[str, Handler]] = {
+    name: getattr(module, function.partition(".")[2])
+    for module in (products, pointwise, shapes, sequences)
+    for function, names in LAYERS["layers"].items()
+    if module.__name__.endswith(f".{function.partition('.')[0]}")
+    for name in names
 }
 
 _MODELS: Final = frozenset({"Sequential", "Functional", "Model"})
@@ -50,7 +53,7 @@ _FORMATS: Mapping[str, str] = ELEMENT_TYPES["names"]
 
 @dataclass
 class Models:
-    """Runs the models of a file, layer by layer, into a trace; faults are gathered."""
+    """Translator of the models of a file, layer by layer, into a trace; collects faults."""
 
     trace: Tracer = field(default_factory=Tracer)
     flaws: list[Flaw] = field(default_factory=list[Flaw])
@@ -63,14 +66,14 @@ class Models:
     def run(
         self, entry: Fields, inputs: list[Value] | None, prefix: str = ""
     ) -> list[Value | None]:
-        """Write a model, ``class_name`` and ``config``, and return what it makes.
+        """Translate a model (``class_name`` and ``config``) and return its outputs.
 
         Parameters
         ----------
         inputs
-            What a nested model is called with; ``None`` for a model with inputs of its own.
+            Arguments of a nested model; ``None`` for a model that declares its inputs.
         prefix
-            Names of the models around it.
+            Names of the enclosing models.
         """
         if self.depth >= _DEEPEST:
             self.fault(entry.place, f"models are nested deeper than {_DEEPEST}", "a flatter model")
@@ -93,8 +96,8 @@ class Models:
             self.depth -= 1
 
     def entries(self, layers: list[Any], place: Place) -> list[Fields] | None:
-        """Return the layers as fields, if each is a class and a configuration."""
-        found: list[Fields] = []
+        """Return the layers as fields, or None if any lacks a class or a configuration."""
+        fields: list[Fields] = []
         before = len(self.flaws)
         for i, layer in enumerate(layers):
             here = (*place, i)
@@ -107,8 +110,8 @@ class Models:
             elif not isinstance(data.get("config"), dict | list):
                 self.fault(here, "has no configuration", "a 'config'")
             else:
-                found.append(Fields(data, here))
-        return found if len(self.flaws) == before else None
+                fields.append(Fields(data, here))
+        return fields if len(self.flaws) == before else None
 
     # sequential
 
@@ -120,7 +123,7 @@ class Models:
         inputs: list[Value] | None,
         prefix: str,
     ) -> Value | None:
-        """Write layers one after the other."""
+        """Translate a chain of layers and return its output."""
         x: Value | None = inputs[0] if inputs else None
         if inputs is not None and x is None:
             return None
@@ -130,14 +133,14 @@ class Models:
             elif x is None and _is_model(entry):
                 x = self.run(entry, None, f"{prefix}{name_of(entry)}.")[0]
             else:
-                # A model without an input layer may state the shape that it was built with.
+                # A model without an input layer may state the input shape of its build.
                 built = mapped(model.data.get("build_config")).get("input_shape")
                 built = built or config.data.get("build_input_shape")
                 x = x or self.input(entry, prefix, built)
                 if x is None:
                     return None
-                made = self.call(entry, [x], {}, (), prefix, ())
-                x = made[0] if made else None
+                outputs = self.call(entry, [x], {}, (), prefix, ())
+                x = outputs[0] if outputs else None
             if x is None:
                 for later in entries[i + 1 :]:
                     self.check(later)
@@ -145,7 +148,7 @@ class Models:
         return x
 
     def input(self, entry: Fields, prefix: str, otherwise: object = None) -> Value | None:
-        """Declare an input of the network from the layer that states its shape."""
+        """Declare an input of the network, with the shape that a layer states."""
         config = entry.config.data
         shape: Any = config.get("batch_shape") or config.get("batch_input_shape") or otherwise
         extents = listed(shape)
@@ -174,7 +177,7 @@ class Models:
     def functional(
         self, config: Fields, entries: list[Fields], inputs: list[Value] | None, prefix: str
     ) -> list[Value | None]:
-        """Write what the outputs of a graph of layers wait for."""
+        """Translate a graph of layers and return its outputs."""
         by_name: dict[str, Fields] = {}
         for entry in entries:
             name = name_of(entry)
@@ -188,12 +191,12 @@ class Models:
             place = (*config.place, "output_layers")
             self.fault(place, "names no layer", "the layers that the model returns")
         called = {name: calls_of(entry, by_name, self.flaws) for name, entry in by_name.items()}
-        _skip_own(by_name, called, tails)
+        _insert_own_call(by_name, called, tails)
         done: dict[tuple[str, int], list[Value | None]] = {}
         if inputs is not None:
             if len(inputs) < len(heads):
-                said = f"is called with {len(inputs)} inputs"
-                self.fault(config.place, said, f"{len(heads)} inputs")
+                message = f"is called with {len(inputs)} inputs"
+                self.fault(config.place, message, f"{len(heads)} inputs")
             done |= {(h.layer, 0): [value] for h, value in zip(heads, inputs, strict=False)}
         if len(self.flaws) > before:
             return [None]
@@ -217,7 +220,7 @@ class Models:
         stated: Mapping[tuple[str, int, int], Sequence[int | None]],
         prefix: str,
     ) -> None:
-        """Run the layers that a value waits for, each call once."""
+        """Translate the calls that an output depends on, each once, in depth-first order."""
         stack: list[tuple[str, int, bool]] = [(wanted.layer, wanted.call, False)]
         waiting: set[tuple[str, int]] = set()
         while stack:
@@ -230,8 +233,8 @@ class Models:
                 done[key] = [self.input(entry, prefix)]
                 continue
             if not 0 <= index < len(calls):
-                said = f"is called {len(calls)} times; a layer reads call {index}"
-                self.fault(entry.place, said, "an index of 'inbound_nodes'")
+                message = f"is called {len(calls)} times; a layer reads call {index}"
+                self.fault(entry.place, message, "an index of 'inbound_nodes'")
                 done[key] = [None]
                 continue
             call = calls[index]
@@ -270,7 +273,7 @@ class Models:
         prefix: str,
         stated: Sequence[Sequence[int | None] | None],
     ) -> Sequence[Value | None]:
-        """Write one call of a layer or of a nested model."""
+        """Translate one call of a layer or of a nested model."""
         if _is_model(entry):
             return self.run(entry, inputs, f"{prefix}{name_of(entry)}.")
         kind = str(entry.data["class_name"]).rpartition(">")[2]
@@ -280,7 +283,7 @@ class Models:
         layer = KerasLayerCall(self.trace, name, label, entry.config, *called)
         shapes = self.shapes(layer, stated)
         try:
-            made = self.inner(layer)
+            outputs = self.inner(layer)
         except LayerError as error:
             self.flaws += error.flaws
             return [None]
@@ -293,16 +296,18 @@ class Models:
             reason = reason or "no layer of Keras or QKeras that has a price"
             names = [layer.plain(v) for v in inputs]
             return [Value(n) for n in self.trace.unknown(kind, names, shapes, reason, label)]
-        return made if isinstance(made, list) else [made]
+        return outputs if isinstance(outputs, list) else [outputs]
 
     def check(self, entry: Fields) -> None:
-        """Add the faults of a layer's own fields, where what it reads is at fault already.
+        """Add the faults of a layer's fields if its inputs could not be translated.
 
-        Only of layers whose fields mean the same whatever they read.
+        Limited to layers whose fields have a meaning independent of the inputs.
         """
         name, quantised = class_of(str(entry.data["class_name"]))
-        handler = products.HANDLERS.get(name)
+        handler = HANDLERS.get(name)
         if handler is None or not isinstance(entry.data["config"], dict):
+            return
+        if handler.__module__ != products.__name__:
             return
         trace = Tracer()
         axes = next((n for n in (1, 2, 3) if f"{n}D" in name), 0)
@@ -312,10 +317,10 @@ class Models:
         except LayerError as error:
             self.flaws += error.flaws
         except (NotPricedError, *MALFORMED):
-            pass  # it may fit what it reads in the network
+            pass  # may be valid with the actual input
 
-    def inner(self, layer: KerasLayerCall) -> Made:
-        """Write a layer by its class."""
+    def inner(self, layer: KerasLayerCall) -> LayerOutput:
+        """Translate a layer by the handler of its class."""
         return HANDLERS[layer.class_name](layer)
 
     def unplaced(self, entry: Fields, kind: str, reason: str) -> None:
@@ -339,7 +344,7 @@ class Models:
     def shapes(
         self, layer: KerasLayerCall, stated: Sequence[Sequence[int | None] | None]
     ) -> list[list[Dim] | None]:
-        """Return the shapes of a layer's outputs that the file states, free extents included."""
+        """Return the output shapes that the file states, with symbols for free extents."""
         extents = layer.fields.data.get("output_shape")
         if not any(stated) and layer.class_name == "Lambda" and isinstance(extents, list):
             rows = listed(cast("object", extents))
@@ -356,7 +361,7 @@ class Models:
         return known if known and known[0] is not None else []
 
     def free(self, layer: KerasLayerCall, axis: int) -> Dim | None:
-        """Return the extent of an input at an axis that the file leaves free."""
+        """Return the symbolic extent of an input at an axis that the file does not fix."""
         extents = (shape[axis] for shape in map(layer.shape, layer.inputs) if axis < len(shape))
         return next((extent for extent in extents if not isinstance(extent, int)), None)
 
@@ -376,14 +381,14 @@ def _is_model(entry: Fields) -> bool:
     )
 
 
-def _skip_own(
+def _insert_own_call(
     by_name: Mapping[str, Fields],
     called: Mapping[str, list[KerasCallArguments]],
     tails: Sequence[KerasCallOutput],
 ) -> None:
-    """Put a call before those of nested models whose calls the file counts from 1.
+    """Insert the missing first call of nested models whose calls the file counts from 1.
 
-    Keras 2 leaves out the call by which a model with an input of its own was built.
+    Keras 2 omits the call by which a model with an input layer was built.
     """
     read: dict[str, set[int]] = {}
     for reference in (*tails, *(r for calls in called.values() for c in calls for r in c.all)):

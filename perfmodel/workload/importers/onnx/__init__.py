@@ -1,4 +1,4 @@
-"""ONNX files: read without their weights, shapes inferred, operators priced."""
+"""ONNX files: parsed without their weights, shapes inferred, operators priced."""
 
 from perfmodel.workload.importers.onnx.load import load_onnx
 

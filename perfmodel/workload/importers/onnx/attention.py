@@ -1,11 +1,10 @@
-"""Attention operators of the standard and of onnxruntime: shapes and prices."""
+"""Shapes and prices of the attention operators of the ONNX standard and of onnxruntime."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, fixed
 from perfmodel.workload.importers.onnx.pricing import Pricer
@@ -13,11 +12,16 @@ from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.sequence import attended_pairs, attention_nests
 from perfmodel.workload.symbols import Dim, constant, product, simplify
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
 
 @dataclass(slots=True)
 class Heads:
-    """What an attention operator computes, whatever its layout."""
+    """Sizes of an attention operator, independent of the layout of its inputs.
+
+    `queries`, `new` and `past` are numbers of positions; `head` and `value` are the widths of a key
+    and of a value per head. `by_heads` marks inputs with a separate axis for heads.
+    """
 
     batch: Dim
     queries: Dim
@@ -34,18 +38,18 @@ class Heads:
 
     @property
     def keys(self) -> Dim:
-        """How many keys there are, kept ones included."""
+        """Number of keys, cached ones included."""
         return simplify(self.new + self.past)
 
 
 def _past(n: OnnxNode, index: int, rank: int = 4) -> Dim:
-    """Return how many keys an input keeps from before."""
-    kept = n.get(index)
-    return 0 if kept is None else _axes(kept, rank)[-2]
+    """Return the number of cached keys; 0 without a cache input."""
+    cache = n.get(index)
+    return 0 if cache is None else _axes(cache, rank)[-2]
 
 
 def _standard(n: OnnxNode) -> Heads:
-    """``Attention`` of the standard, from operator set 23."""
+    """Return the sizes of ``Attention`` in the standard, from operator set 23."""
     q, k, v = n.need(0), n.need(1), n.need(2)
     by_heads = len(q.known) == 4
     if by_heads:
@@ -54,20 +58,20 @@ def _standard(n: OnnxNode) -> Heads:
         value = _axes(v, 4)[3]
         counts = fixed(heads, "the heads"), fixed(kv_heads, "the key heads")
     else:
-        counts = n.whole("q_num_heads", 0), n.whole("kv_num_heads", 0)
+        counts = n.integer("q_num_heads", 0), n.integer("kv_num_heads", 0)
         if not all(counts):
             raise NotPricedError("attributes 'q_num_heads' and 'kv_num_heads' are missing")
         batch, queries, hidden = _axes(q, 3)
         new = _axes(k, 3)[1]
         head = simplify(hidden / counts[0])
         value = simplify(_axes(v, 3)[2] / counts[1])
-    causal = bool(n.whole("is_causal", 0))
+    causal = bool(n.integer("is_causal", 0))
     past = _past(n, 4)
     return Heads(batch, queries, new, past, *counts, head, value, causal, (q, k, v), by_heads)
 
 
 def _multi_head(n: OnnxNode) -> Heads:
-    """``MultiHeadAttention`` of onnxruntime."""
+    """Return the sizes of ``MultiHeadAttention`` in onnxruntime."""
     q = n.need(0)
     heads = _count(n, "num_heads")
     sources: tuple[OnnxValue, ...] = (q,)
@@ -86,12 +90,12 @@ def _multi_head(n: OnnxNode) -> Heads:
             sources = q, k, v
             new = k.known[2] if len(k.known) == 4 else _axes(k, 3)[1]
             value = v.known[3] if len(v.known) == 4 else simplify(_axes(v, 3)[2] / heads)
-    causal = bool(n.whole("unidirectional", 0))
+    causal = bool(n.integer("unidirectional", 0))
     return Heads(batch, queries, new, _past(n, 6), heads, heads, head, value, causal, sources)
 
 
 def _grouped(n: OnnxNode) -> Heads:
-    """``GroupQueryAttention`` of onnxruntime: causal, over a cache."""
+    """Return the sizes of ``GroupQueryAttention`` in onnxruntime: causal, with a cache."""
     q, k, v = n.need(0), n.get(1), n.get(2)
     heads, groups = _count(n, "num_heads"), _count(n, "kv_num_heads")
     batch, queries, hidden = _axes(q, 3)
@@ -99,23 +103,23 @@ def _grouped(n: OnnxNode) -> Heads:
     total = n.get(6)
     keys = total.number() if total is not None else None
     past = _past(n, 3) if keys is None else simplify(keys - queries)
-    window = n.whole("local_window_size", -1)
+    window = n.integer("local_window_size", -1)
     sources = (q,) if k is None or v is None else (q, k, v)
     sizes = batch, queries, queries, past, heads, groups, head, head
     return Heads(*sizes, True, sources, window=window if window > 0 else None)
 
 
 def _fused(n: OnnxNode) -> Heads:
-    """``Attention`` of onnxruntime: with the projection of its inputs."""
+    """Return the sizes of ``Attention`` in onnxruntime, which includes input projections."""
     x, w = n.need(0), n.need(1)
     heads = _count(n, "num_heads")
     batch, queries, _ = _axes(x, 3)
-    sizes = n.wholes("qkv_hidden_sizes")
+    sizes = n.integers("qkv_hidden_sizes")
     hidden: Dim = sizes[0] if sizes else simplify(w.known[-1] / 3)
     value: Dim = sizes[2] if sizes else hidden
     past = _past(n, _PAST.get(n.op, 4), 5)
     head, value = simplify(hidden / heads), simplify(value / heads)
-    causal = bool(n.whole("unidirectional", 0))
+    causal = bool(n.integer("unidirectional", 0))
     return Heads(batch, queries, queries, past, heads, heads, head, value, causal, (x,))
 
 
@@ -123,7 +127,7 @@ _PAST: Mapping[str, int] = {"Attention": 4, "QAttention": 8}
 
 
 def _count(n: OnnxNode, name: str) -> int:
-    count = n.whole(name, 0)
+    count = n.integer(name, 0)
     if count <= 0:
         raise NotPricedError(f"attribute '{name}' is missing")
     return count
@@ -136,7 +140,7 @@ def _axes(edge: OnnxValue, rank: int) -> tuple[Dim, ...]:
 
 
 def heads_of(n: OnnxNode) -> Heads:
-    """Return what an attention node computes."""
+    """Return the sizes of an attention node."""
     if n.op == "MultiHeadAttention":
         return _multi_head(n)
     if n.op == "GroupQueryAttention":
@@ -145,7 +149,7 @@ def heads_of(n: OnnxNode) -> Heads:
 
 
 def shapes(n: OnnxNode) -> None:
-    """Shape of the result, and of the keys and values kept for later."""
+    """Set the shapes of the result and of the cached keys and values."""
     h = heads_of(n)
     wide = product(h.heads, h.value)
     format = n.need(0).format
@@ -162,10 +166,12 @@ def shapes(n: OnnxNode) -> None:
 
 
 def price(p: Pricer, n: OnnxNode) -> None:
-    """Price scaled dot-product attention, after the projection where it has one.
+    """Price scaled dot-product attention, preceded by the projection of a fused operator.
 
-    Reads queries, all keys and values (kept ones included), and masks; writes the result and the
-    new keys and values.
+    The operator reads queries, all keys and values (cached ones included) and masks; it writes
+    the result and the new keys and values. With B batches, H heads, Q queries and K keys it scores
+    ``B * H * Q * K`` pairs. Of the pairs, a causal node masks those outside `attended_pairs`, at
+    ``head + value`` multiply-accumulates each.
     """
     h = heads_of(n)
     y = p.tensor(n.out)
@@ -178,7 +184,7 @@ def price(p: Pricer, n: OnnxNode) -> None:
     masks = p.reads(*(e for e in n.inputs[skip:] if e is not None and e.is_data))
     reads += [t for t in masks if t not in reads]
     writes: list[Tensor | tuple[Tensor, Dim]] = [y]
-    writes += [(p.tensor(e), product(simplify(e.elements / h.keys), h.new)) for e in n.made[1:3]]
+    writes += [(p.tensor(e), product(simplify(e.elements / h.keys), h.new)) for e in n.written[1:3]]
     pairs = product(h.batch, h.heads, h.queries, h.keys)
     masked: Dim = 0
     if h.causal and constant(h.queries) != 1:

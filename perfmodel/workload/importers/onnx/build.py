@@ -1,4 +1,4 @@
-"""From a walked ONNX model to a graph: branches chosen, quantisation folded, dead code left out."""
+"""Graph of a walked ONNX model: branches selected, quantisation folded, dead code removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT, Dimensions
 from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
-from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.node_pricer import NodePricer
 from perfmodel.workload.importers.onnx.quantised import fold_quantisation
 from perfmodel.workload.importers.onnx.read import RawModel
 from perfmodel.workload.importers.onnx.stated_formats import fold_formats
@@ -27,18 +27,23 @@ from perfmodel.workload.symbols import Dim, evaluate, product
 
 
 class OnnxBuild:
-    """Builds the graph of a model, once for each semantics.
+    """Builder of a model's graph, one per execution semantics.
 
     Parameters
     ----------
     model
         The file as read.
     bound
-        Free dimensions that the structure depends on, with their numbers.
+        Numbers of the free dimensions that the structure depends on.
     scalars
-        Network inputs of one number that are given.
+        Values of scalar network inputs.
     numbers
-        Numbers of the other free dimensions, to tell the costlier of two branches.
+        Numbers of the other free dimensions, used to compare the costs of branches.
+
+    Attributes
+    ----------
+    walked
+        A walk with default lengths that the first graph may consume.
     """
 
     def __init__(
@@ -55,31 +60,32 @@ class OnnxBuild:
         self.scalars = dict(scalars)
         self.numbers = dict(numbers)
         self.notes: list[str] = []
+        self.walked: Walked | None = None
         self._graphs: dict[ExecutionSemantics, Graph] = {}
 
     def walk(self, length: int = LENGTH_DEFAULT) -> Walked:
-        """Return shapes and constants of every value; `length` is the default of a length."""
+        """Return shapes and constants of every value; `length` is the default for free lengths."""
         dispatched = None
         if self.bound or self.scalars:
-            # A runtime folds by what the file says alone, not by numbers given here.
-            alone = Walker(self.model, Dimensions({}, length=length), {})
-            alone.certain = False
-            dispatched = alone.walk().dispatched
+            # A runtime folds on loading from the file only, without the numbers bound here.
+            unbound = Walker(self.model, Dimensions({}, length=length), {})
+            unbound.certain = False
+            dispatched = unbound.walk().dispatched
         dimensions = Dimensions(dict(self.bound), length=length)
         return Walker(self.model, dimensions, self.scalars, dispatched).walk()
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
-        """Return the graph under these semantics."""
+        """Return the graph under the given semantics."""
         graph = self._graphs.get(semantics)
         if graph is None:
             graph = self._graphs[semantics] = self.build(semantics)
         return graph
 
     def build(self, semantics: ExecutionSemantics) -> Graph:
-        """Build the graph."""
-        walked = self.walk()
+        """Build the graph under the given semantics."""
+        walked, self.walked = self.walked or self.walk(), None
         self.notes = list(walked.notes)
-        # Whichever branch is taken, what it is decided by is worked out before.
+        # The condition of a branch is computed whichever branch is taken.
         wanted = [*walked.outputs, *_conditions(walked.steps)]
         steps = self.choose(walked.steps, {**walked.defaults, **self.numbers})
         steps = fold_formats(steps, wanted)
@@ -89,7 +95,7 @@ class OnnxBuild:
         if not semantics.runs_dead_branches:
             steps = _alive(steps, wanted)
         builder = LayerBuilder(self.name)
-        pricer = Pricer(builder, channels_last=self.model.channels_last)
+        pricer = NodePricer(builder, channels_last=self.model.channels_last)
         for edge in walked.inputs:
             if edge.shape is not None:
                 builder.inputs.append(pricer.tensor(edge).name)
@@ -103,52 +109,55 @@ class OnnxBuild:
         return builder.build(walked.defaults)
 
     def choose(self, steps: list[Step], numbers: Mapping[str, float]) -> list[Step]:
-        """Write out the costlier branch wherever only the data decide."""
-        chosen: list[Step] = []
+        """Inline the costlier branch of every ``If`` whose condition depends on the data."""
+        written: list[Step] = []
         for step in steps:
             if isinstance(step, Repeat):
                 step.steps = self.choose(step.steps, numbers)
-                chosen.append(step)
+                written.append(step)
             elif isinstance(step, OnnxIfBranches):
                 sides = (
                     (self.choose(step.then_steps, numbers), step.then_outputs, "then"),
                     (self.choose(step.else_steps, numbers), step.else_outputs, "else"),
                 )
                 costs = [_cost(side, numbers) for side, _, _ in sides]
-                taken, outputs, which = sides[0] if costs[0] >= costs[1] else sides[1]
+                taken, outputs, branch = sides[0] if costs[0] >= costs[1] else sides[1]
                 if costs[0] != costs[1]:
                     self.notes.append(
                         f"the data decide If at {step.node.name}: the costlier branch "
-                        f"('{which}') is taken"
+                        f"('{branch}') is taken"
                     )
-                chosen += taken
-                for outer, inner in zip(step.node.made, outputs, strict=False):
+                written += taken
+                for outer, inner in zip(step.node.written, outputs, strict=False):
                     outer.shape, outer.format = inner.shape, inner.format
                     name = f"{step.node.name}.{outer.name}"
-                    chosen.append(OnnxNode("Identity", name, (inner,), (outer,)))
+                    written.append(OnnxNode("Identity", name, (inner,), (outer,)))
             else:
-                chosen.append(step)
-        return chosen
+                written.append(step)
+        return written
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the built graphs out: they are built again where they are needed."""
-        return {**self.__dict__, "_graphs": {}}
+        """Omit the walk and the graphs, which are rebuilt on demand."""
+        return {**self.__dict__, "walked": None, "_graphs": {}}
 
 
 def _cost(steps: list[Step], numbers: Mapping[str, float]) -> tuple[float, float]:
-    """Return multiply-accumulates and other work of a branch, by pricing it for a trial."""
+    """Return multiply-accumulates and other work of a branch, from a trial pricing.
+
+    Other work is the sum of vector operations and accessed elements. The edges are restored.
+    """
     edges = {id(e): e for s in steps for e in touched(s)}
     before = {i: (e.tensor, e.kind, e.tag, e.shape, e.format) for i, e in edges.items()}
     inputs = {id(s): s.inputs for s in steps if isinstance(s, OnnxNode)}
     builder = LayerBuilder("trial")
-    _price(Pricer(builder), steps, 1)
+    _price(NodePricer(builder), steps, 1)
     graph = builder.build()
     work: Dim = 0
     for block, operator in graph.walk():
-        moved: Dim = operator.vector_ops
+        traffic: Dim = operator.vector_ops
         for access in operator.accesses:
-            moved = moved + access.elements
-        work = work + block.count * moved
+            traffic = traffic + access.elements
+        work = work + block.count * traffic
     for i, edge in edges.items():
         edge.tensor, edge.kind, edge.tag, edge.shape, edge.format = before[i]
     for step in steps:
@@ -158,16 +167,16 @@ def _cost(steps: list[Step], numbers: Mapping[str, float]) -> tuple[float, float
 
 
 def _conditions(steps: list[Step]) -> list[OnnxValue]:
-    """Return what branches are decided by, wherever only the data decide."""
-    found: list[OnnxValue] = []
+    """Return the conditions of all branches that depend on the data."""
+    conditions: list[OnnxValue] = []
     for step in steps:
         if not isinstance(step, OnnxNode):
-            found += step.node.present if isinstance(step, OnnxIfBranches) else ()
-            found += _conditions(step.inside)
-    return found
+            conditions += step.node.present if isinstance(step, OnnxIfBranches) else ()
+            conditions += _conditions(step.inside)
+    return conditions
 
 
-def _price(pricer: Pricer, steps: list[Step], times: Dim) -> None:
+def _price(pricer: NodePricer, steps: list[Step], times: Dim) -> None:
     for step in steps:
         if isinstance(step, OnnxNode):
             if step.op == CALL:
@@ -183,11 +192,11 @@ def _price(pricer: Pricer, steps: list[Step], times: Dim) -> None:
 def _alive(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:
     """Return the steps that an output depends on."""
     read = {id(e) for e in outputs}
-    kept: list[Step] = []
+    alive: list[Step] = []
     for step in reversed(steps):
         node = isinstance(step, OnnxNode)
-        made, needed = (step.made, step.present) if node else (touched(step), touched(step))
-        if any(id(e) in read for e in made) or (node and not made):
-            read |= {id(e) for e in needed}
-            kept.append(step)
-    return kept[::-1]
+        writes, reads = (step.written, step.present) if node else (touched(step), touched(step))
+        if any(id(e) in read for e in writes) or (node and not writes):
+            read |= {id(e) for e in reads}
+            alive.append(step)
+    return alive[::-1]

@@ -1,4 +1,4 @@
-"""Free dimensions of a file: their names, defaults, and which of them are bound for good."""
+"""Free dimensions of a file: names, default numbers, and bindings that the structure needs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from perfmodel.workload.importers.onnx.node import Shape
 from perfmodel.workload.importers.onnx.read import RawValue
 from perfmodel.workload.symbols import Dim, simplify, symbol
 
-#: What exporters write where they know no name.
+#: Placeholders that exporters write for an extent without a name.
 _NAMELESS = re.compile(r"^(\?|-1|None|none|unk|Unknown|unknown|)$")
 _BATCH = re.compile(r"^(b|n|bs|batch|batch.?size|num.?batch\w*|nbatch)$", re.IGNORECASE)
 _TERM = re.compile(r"\s*([+*-])\s*")
 
-#: Defaults where neither the file nor the caller gives a number.
+#: Defaults if neither the file nor the caller states a number.
 IMAGE_DEFAULT = 224
 LENGTH_DEFAULT = 128
 
@@ -27,13 +27,17 @@ class Dimensions:
     Attributes
     ----------
     bound
-        Those bound for good: the structure of the graph depends on them.
+        Numbers of the dimensions that the structure of the graph depends on.
     defaults
-        Name -> number to take where the caller gives none.
+        Name -> number if the caller gives none.
     where
-        Name -> the input and axis it was first seen at.
+        Name -> the input and axis where it first appears.
+    known
+        Names of the dimensions registered by `input_shape`.
     length
         Default of an extent that is neither a batch nor a side of an image.
+    first
+        Shape of the network's first input, which the defaults of other inputs follow.
     """
 
     bound: dict[str, int] = field(default_factory=dict[str, int])
@@ -43,8 +47,11 @@ class Dimensions:
     length: int = LENGTH_DEFAULT
     first: tuple[int | str | None, ...] = ()
 
-    def shape(self, value: RawValue) -> Shape | None:
-        """Return the shape of a network input; extents without a name get one."""
+    def input_shape(self, value: RawValue) -> Shape | None:
+        """Return the shape of a network input, and register its free dimensions.
+
+        An extent without a name becomes a dimension named after its input and axis.
+        """
         if value.shape is None:
             return None
         dims: list[Dim] = []
@@ -66,9 +73,9 @@ class Dimensions:
         return tuple(dims)
 
     def default(self, name: str, axis: int, value: RawValue) -> float:
-        """Return the number to take for a free extent: of a batch, an image's side, a length.
+        """Return the default of a free extent: a batch, an image's side, or a length.
 
-        The first input decides; others follow it where they have as many axes.
+        The first input's layout decides; other inputs of the same rank use its extents.
         """
         shape = value.shape or ()
         first = self.first = self.first or shape
@@ -82,11 +89,14 @@ class Dimensions:
         return self.length
 
     def dim(self, name: str) -> Dim:
-        """Return a free dimension, or its number where it is bound for good."""
+        """Return a free dimension, or its number if it is bound."""
         return self.bound[name] if name in self.bound else symbol(name)
 
-    def declared(self, value: RawValue) -> Shape | None:
-        """Return a declared shape whose every extent is a number or a known name."""
+    def declared_shape(self, value: RawValue) -> Shape | None:
+        """Return the shape that a file declares for a computed value; registers no dimensions.
+
+        ``None`` if an extent is neither a number nor an expression of registered dimensions.
+        """
         if value.shape is None:
             return None
         dims: list[Dim] = []
@@ -104,7 +114,7 @@ class Dimensions:
         return tuple(dims)
 
     def expression(self, text: str) -> Dim | None:
-        """Return sums and products of known names and numbers (``past_length + 1``)."""
+        """Parse sums and products of known names and numbers (``past_length + 1``)."""
         parts = _TERM.split(text)
         if len(parts) < 3:
             return None
@@ -117,7 +127,7 @@ class Dimensions:
             else:
                 return None
         signs = parts[1::2]
-        # Products first, then sums from the left.
+        # Products bind tighter than sums.
         terms: list[Dim] = [values[0]]
         joins: list[str] = []
         for sign, value in zip(signs, values[1:], strict=True):

@@ -1,4 +1,4 @@
-"""Arithmetic on extents that may be free: signs, comparisons, divisions, bounds."""
+"""Arithmetic on symbolic extents: signs, comparisons, divisions, bounds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def symbols_of(dim: Dim) -> frozenset[str]:
 
 
 def floor_div(dim: Dim, divisor: int) -> Dim:
-    """Return ``floor(dim / divisor)``, exactly where every coefficient divides."""
+    """Return ``floor(dim / divisor)``; a polynomial if every coefficient is divisible."""
     value = simplify(dim)
     if isinstance(value, Poly) and all(c % divisor == 0 for c in value.terms.values()):
         return simplify(value / divisor)
@@ -32,16 +32,16 @@ def floor_div(dim: Dim, divisor: int) -> Dim:
 
 
 def sign(dim: Dim) -> int | None:
-    """Return the sign of a dimension, ``None`` where it depends; free dimensions are at least 1."""
+    """Return the sign of a dimension, or ``None`` if undecided; free dimensions are at least 1."""
     value = simplify(dim)
     if not isinstance(value, Poly):
         return (value > 0) - (value < 0)
     at_one = value.terms.get((), 0.0)
-    rest = [(m, c) for m, c in value.terms.items() if m]
+    variable = [(m, c) for m, c in value.terms.items() if m]
     for direction in (1, -1):
-        if all(c * direction > 0 for _, c in rest):
-            # A plain parameter counts at least 1, a function of some at least 0.
-            least = sum(c * direction for m, c in rest if not any(a.args for a, _ in m))
+        if all(c * direction > 0 for _, c in variable):
+            # A plain symbol is at least 1, a function of symbols at least 0.
+            least = sum(c * direction for m, c in variable if not any(a.args for a, _ in m))
             if least + at_one * direction > 0:
                 return direction
     return None
@@ -55,30 +55,30 @@ def compare(op: str, a: Dim, b: Dim) -> bool:
     UndecidedError
         The answer depends on a free dimension.
     """
-    which = sign(a - b)
-    if which is None:
+    direction = sign(a - b)
+    if direction is None:
         raise UndecidedError(f"whether {a} {op} {b} depends on a free dimension")
     return {
-        "Equal": which == 0,
-        "Less": which < 0,
-        "LessOrEqual": which <= 0,
-        "Greater": which > 0,
-        "GreaterOrEqual": which >= 0,
+        "Equal": direction == 0,
+        "Less": direction < 0,
+        "LessOrEqual": direction <= 0,
+        "Greater": direction > 0,
+        "GreaterOrEqual": direction >= 0,
     }[op]
 
 
-def divide(a: Dim, b: Dim, *, whole: bool) -> Dim:
-    """Return ``a / b``; for whole numbers towards zero, as ONNX divides.
+def divide(a: Dim, b: Dim, *, integral: bool) -> Dim:
+    """Return ``a / b``; integers truncate towards zero, as ONNX specifies.
 
     Raises
     ------
     UndecidedError
-        No closed form.
+        The quotient has no closed form.
     """
     divisor = constant(b)
     if divisor == 0:
-        raise (ContradictionError if whole else NotPricedError)("division by zero in a shape")
-    if not whole:
+        raise (ContradictionError if integral else NotPricedError)("division by zero in a shape")
+    if not integral:
         return simplify(a / b)
     if not isinstance(a, Poly) and not isinstance(b, Poly):
         quotient = abs(int(a)) // abs(int(b))
@@ -95,28 +95,28 @@ def divide(a: Dim, b: Dim, *, whole: bool) -> Dim:
 
 
 def modulo(a: Dim, b: Dim) -> Dim:
-    """Return what a division leaves, with the sign of the divisor."""
+    """Return the remainder of ``a / b``, with the sign of the divisor."""
     if not isinstance(a, Poly) and not isinstance(b, Poly):
         if b == 0:
             raise NotPricedError("division by zero in a shape")
         return a % b
-    return simplify(a - poly(b) * divide(a, b, whole=True))
+    return simplify(a - poly(b) * divide(a, b, integral=True))
 
 
 def smaller(a: Dim, b: Dim) -> Dim:
-    """Return the smaller of two, decided where possible."""
-    which = sign(a - b)
-    return minimum(a, b) if which is None else (a if which <= 0 else b)
+    """Return the smaller of two dimensions, a `minimum` atom if undecided."""
+    direction = sign(a - b)
+    return minimum(a, b) if direction is None else (a if direction <= 0 else b)
 
 
 def larger(a: Dim, b: Dim) -> Dim:
-    """Return the larger of two, decided where possible."""
-    which = sign(a - b)
-    return maximum(a, b) if which is None else (a if which >= 0 else b)
+    """Return the larger of two dimensions, a `maximum` atom if undecided."""
+    direction = sign(a - b)
+    return maximum(a, b) if direction is None else (a if direction >= 0 else b)
 
 
 def floor(value: Dim) -> Dim:
-    """Return the largest whole number not above a dimension with fractional coefficients."""
+    """Return the floor of a dimension that may have fractional coefficients."""
     number = simplify(value)
     if not isinstance(number, Poly):
         return math.floor(number)
@@ -126,5 +126,5 @@ def floor(value: Dim) -> Dim:
 
 
 def ceil(value: Dim) -> Dim:
-    """Return the smallest whole number not below a dimension."""
+    """Return the ceiling of a dimension that may have fractional coefficients."""
     return simplify(-poly(floor(simplify(-poly(value)))))

@@ -1,4 +1,4 @@
-"""A model's own functions written out where they are called, within a budget of nodes and bytes."""
+"""Inlining of a model's own functions, within a budget of nodes and bytes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any, Final, TypeAlias
 
 from perfmodel.errors import input_error
 
-#: Nodes of a model, its functions written out: work and memory grow with them.
+#: Largest number of nodes after inlining: work and memory grow with them.
 MOST_NODES: Final = 100_000
-#: Bytes of a model, its functions written out, beyond those of its file.
-_MOST_BYTES: Final = 2**26
-#: Functions that call one another in a row.
+_MIB: Final = 2**20
+#: Largest number of bytes that inlining may add to those of the file.
+_MOST_BYTES: Final = 64 * _MIB
+#: Deepest chain of nested function calls.
 _DEEPEST: Final = 100
 
 Key: TypeAlias = tuple[str, str, str]
@@ -21,7 +22,7 @@ Key: TypeAlias = tuple[str, str, str]
 
 @dataclass(slots=True)
 class _Size:
-    """What a function or a graph holds: its own nodes and bytes, and which functions it calls."""
+    """Size of a function or graph before inlining: its nodes, bytes, and calls per function."""
 
     nodes: int = 0
     bytes: int = 0
@@ -29,30 +30,31 @@ class _Size:
 
 
 def written_out(model: Any, file: str) -> Any:
-    """Return the model with its functions written out.
+    """Return the model with its functions inlined.
 
     Raises
     ------
     InputError
-        More nodes than can be read; functions that call themselves, or cannot be written out.
+        The inlined model is too large, or its functions are recursive or cannot be inlined.
     """
     functions = {_key(f, f.name): _size(f.node) for f in model.functions}
     main = _size(model.graph.node)
     nodes, size = _total(main, functions, file)
     if nodes > MOST_NODES:
-        of = "its functions written out are" if functions else "holds"
+        subject = "its functions written out are" if functions else "holds"
         raise input_error(
-            f"{of} {nodes:,} nodes",
+            f"{subject} {nodes:,} nodes",
             "functions" if functions else "graph",
             file,
             expected=f"at most {MOST_NODES:,}",
         )
-    if functions and size - main.bytes > _MOST_BYTES:
+    added_bytes = size - main.bytes
+    if functions and added_bytes > _MOST_BYTES:
         raise input_error(
-            f"its functions written out are {size >> 20:,} MiB",
+            f"its functions written out add {-(-added_bytes // _MIB):,} MiB",
             "functions",
             file,
-            expected=f"at most {_MOST_BYTES >> 20}",
+            expected=f"at most {_MOST_BYTES // _MIB} MiB",
         )
     if not functions:
         return model
@@ -69,7 +71,7 @@ def _key(proto: Any, name: str) -> Key:
 
 
 def _size(nodes: Iterable[Any]) -> _Size:
-    """Return the size of a body, graphs in its nodes included."""
+    """Return the size of a body, including the graphs in its nodes' attributes."""
     size = _Size()
     waiting = [nodes]
     while waiting:
@@ -84,7 +86,7 @@ def _size(nodes: Iterable[Any]) -> _Size:
 
 
 def _total(main: _Size, functions: Mapping[Key, _Size], file: str) -> tuple[int, int]:
-    """Return nodes and bytes of a model with every call written out, without writing them out."""
+    """Return nodes and bytes of the inlined model, computed before inlining it."""
     totals: dict[Key, tuple[int, int]] = {}
 
     def total(size: _Size, depth: int, path: str) -> tuple[int, int]:

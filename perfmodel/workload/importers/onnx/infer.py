@@ -1,4 +1,4 @@
-"""Infer what a node writes: own rules first, then the file's declarations, then onnx itself."""
+"""Shape inference of a node: built-in rules, then the file's declarations, then package onnx."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from perfmodel.workload.importers.onnx.node import (
 )
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, STANDARD
 from perfmodel.workload.importers.onnx.read import FORMATS
-from perfmodel.workload.symbols import constant
+from perfmodel.workload.symbols import Dim, constant
 
 
 def infer(
@@ -30,10 +30,10 @@ def infer(
     Raises
     ------
     NotPricedError
-        Nothing tells the shape of its first output.
+        The shape of the first output cannot be inferred.
     """
     reason = "nothing infers its shape"
-    known = False  # what an own rule leaves open, onnx would guess
+    known = False  # a rule applies: the onnx package could only guess
     try:
         rule = domain_of(node.domain).rule(node.op)
         if rule is not None:
@@ -44,7 +44,7 @@ def infer(
             node.contradiction = reason
     except MALFORMED as error:
         reason = f"it is malformed: {error}"
-    if [e for e in node.made if e.shape is None] and node.made[0].shape is None and not known:
+    if [e for e in node.written if e.shape is None] and node.written[0].shape is None and not known:
         _standard_inference(node, opsets)
     stated = [
         (edge, shape, format)
@@ -52,30 +52,38 @@ def infer(
         if edge is not None
     ]
     if node.opened and all(shape is not None for _, shape, _ in stated):
-        # The file knows better than a free dimension what the data decide.
+        # A declared shape takes precedence over a free dimension that depends on the data.
         node.opened.clear()
         for edge, shape, _ in stated:
             edge.shape = shape
     for edge, shape, format in stated:
         if edge.shape is None and shape is not None:
             edge.shape, edge.format = shape, format
-    if node.made and node.made[0].shape is None:
+    if node.written and node.written[0].shape is None:
         raise NotPricedError(reason)
 
 
 def _standard_inference(node: OnnxNode, opsets: Mapping[str, int]) -> None:
-    """Ask onnx for the outputs of one standard node whose inputs have fixed shapes."""
-    if node.domain not in STANDARD:
-        return
-    if not all(e.shape is not None and None not in map(constant, e.shape) for e in node.present):
+    """Infer the outputs of a standard node with the onnx package; free extents pass by name."""
+    if node.domain not in STANDARD or any(edge.shape is None for edge in node.present):
         return
     try:
         onnx: Any = import_module("onnx")
         inference: Any = import_module("onnx.shape_inference")
     except ImportError:
-        # The node is of a format that is read without that package.
+        # Files of other formats are read without the onnx package.
         return
     helper = onnx.helper
+    free: dict[str, Dim] = {}
+
+    def extent(dim: Dim) -> int | str:
+        number = constant(dim)
+        if number is not None:
+            return int(number)
+        name = next((n for n, d in free.items() if d == dim), f"free_{len(free)}")
+        free[name] = dim
+        return name
+
     try:
         opset = opsets.get("", opsets.get("ai.onnx", 1))
         schema = onnx.defs.get_schema(node.op, opset)
@@ -85,31 +93,27 @@ def _standard_inference(node: OnnxNode, opsets: Mapping[str, int]) -> None:
         inputs, outputs = (
             [e.name if e is not None else "" for e in ends] for ends in (node.inputs, node.outputs)
         )
-        proto = helper.make_node(node.op, inputs, outputs, **attributes)
-        types = {
-            e.name: helper.make_tensor_type_proto(_ELEMENTS.get(e.format, 1), _extents(e))
-            for e in node.present
-        }
-        data = {e.name: _content(helper, e) for e in node.present if e.numbers is not None}
-        made = inference.infer_node_outputs(
+        inferred = inference.infer_node_outputs(
             schema,
-            proto,
-            types,
-            {k: v for k, v in data.items() if v is not None},
+            helper.make_node(node.op, inputs, outputs, **attributes),
+            {
+                e.name: helper.make_tensor_type_proto(
+                    _ELEMENTS.get(e.format, 1), list(map(extent, e.known))
+                )
+                for e in node.present
+            },
+            {e.name: v for e in node.present if (v := _content(helper, e)) is not None},
             opset_imports=[helper.make_opsetid("", opset)],
         )
-    except Exception:  # onnx's C++ raises what it likes: there is no answer then
+    except Exception:  # onnx's C++ raises arbitrary exceptions; all mean that nothing is known
         return
-    for edge in node.made:
-        kind = made.get(edge.name)
-        if kind is None or not kind.HasField("tensor_type"):
-            continue
-        tensor = kind.tensor_type
-        if not tensor.HasField("shape"):
+    for edge in node.written:
+        tensor = getattr(inferred.get(edge.name), "tensor_type", None)
+        if tensor is None or not tensor.HasField("shape"):
             continue
         dims = tensor.shape.dim
-        if all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
-            edge.shape = tuple(int(d.dim_value) for d in dims)
+        if all(d.HasField("dim_value") or d.dim_param in free for d in dims):
+            edge.shape = tuple(free.get(d.dim_param, int(d.dim_value)) for d in dims)
             format = FORMATS.get(int(tensor.elem_type), "")
             edge.format = "" if format == "fp32" else format
 
@@ -117,14 +121,10 @@ def _standard_inference(node: OnnxNode, opsets: Mapping[str, int]) -> None:
 _ELEMENTS: Mapping[str, int] = {format: i for i, format in sorted(FORMATS.items(), reverse=True)}
 
 
-def _extents(edge: OnnxValue) -> list[int]:
-    return [int(constant(d) or 0) for d in edge.known]
-
-
 def _content(helper: Any, edge: OnnxValue) -> Any:
     numbers = list(map(constant, edge.numbers or ()))
-    if None in numbers:
+    if edge.numbers is None or None in numbers:
         return None
     kind = _ELEMENTS.get(edge.format, 1)
     values = [float(v) if kind in {1, 10, 11} else int(v) for v in numbers if v is not None]
-    return helper.make_tensor(edge.name, kind, _extents(edge), values)
+    return helper.make_tensor(edge.name, kind, list(edge.known), values)

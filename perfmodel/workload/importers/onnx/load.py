@@ -1,4 +1,4 @@
-"""ONNX files as workloads: no weights read, symbolic dimensions free."""
+"""Workloads from ONNX files: weights are not read, symbolic dimensions remain free."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OnnxWorkload(Workload):
     Attributes
     ----------
     structural
-        Free dimension -> why the structure of the graph needs its number: it takes no array.
+        Free dimension -> reason why the graph's structure depends on it; it accepts no array.
     """
 
     __slots__ = ("_extents", "_model", "structural")
@@ -41,38 +41,38 @@ class OnnxWorkload(Workload):
         name = model.name or Path(model.file).stem
         length = LENGTH_DEFAULT
         while True:
-            made = _resolved(model, name, settings, length)
-            faults = _too_small(made.walked.extents, made.parameters, model.file)
+            resolved = _resolved(model, name, settings, length)
+            faults = _too_small(resolved.walked.extents, resolved.parameters, model.file)
             if not faults:
                 break
-            # A length that nobody gave grows until every window fits.
+            # A default length doubles until every window fits.
             length *= 2
-            defaults = made.walked.defaults.items()
+            defaults = resolved.walked.defaults.items()
             free = any(n not in settings and d * 2 == length for n, d in defaults)
             if not free or length > _LONGEST_DEFAULT:
                 raise InputError(faults)
         self._model = model
-        self._extents: dict[Dim, str] = made.walked.extents
-        self.structural = made.structural
-        assumed = {n: d for n, d in made.walked.defaults.items() if n not in settings}
+        self._extents: dict[Dim, str] = resolved.walked.extents
+        self.structural = resolved.structural
+        assumed = {n: d for n, d in resolved.walked.defaults.items() if n not in settings}
         super().__init__(
             name,
-            made.build,
-            made.parameters,
-            _items(made.walked.inputs),
+            resolved.build,
+            resolved.parameters,
+            _items(resolved.walked.inputs),
             precision=model.precision
-            or stated_precision(model, made.build(PLAIN))
-            or _precision(made.build),
+            or stated_precision(model, resolved.build(PLAIN))
+            or _precision(resolved.build),
             origin=model.file,
             notes=(
                 *model.notes,
                 *(f"'{n}' is taken to be {value:g}" for n, value in assumed.items()),
-                *(f"'{n}' decides the structure: {why}" for n, why in made.structural.items()),
+                *(f"'{n}' decides the structure: {why}" for n, why in resolved.structural.items()),
             ),
         )
 
     def graph(self, semantics: ExecutionSemantics = PLAIN) -> Graph:
-        """Return the graph; what it says of itself joins the notes."""
+        """Return the graph, and append its notes to those of the workload."""
         graph = super().graph(semantics)
         build = self._build
         if isinstance(build, OnnxBuild):
@@ -80,15 +80,15 @@ class OnnxWorkload(Workload):
         return graph
 
     def bind(self, settings: Mapping[str, Value]) -> Workload:
-        """Return the workload with other numbers for free dimensions.
+        """Return the workload with other numbers for its free dimensions.
 
-        Those that the structure needs read the model anew.
+        Changing a dimension that the structure depends on walks the model again.
 
         Raises
         ------
         InputError
-            Unknown names, numbers that are no extents, an array where one number is needed, or an
-            input that leaves a window empty.
+            Unknown names, invalid extents, an array for a dimension that requires one number, or an
+            input too small for a window.
         """
         others = {
             k: v
@@ -97,10 +97,10 @@ class OnnxWorkload(Workload):
         }
         if any(k in self.structural or k not in self.parameters for k in others):
             return OnnxWorkload(self._model, {**self.parameters, **settings})
-        made = super().bind(others)
+        rebound = super().bind(others)
         copy = object.__new__(OnnxWorkload)
         for slot in Workload.__slots__:
-            setattr(copy, slot, getattr(made, slot))
+            setattr(copy, slot, getattr(rebound, slot))
         copy._model, copy._extents, copy.structural = self._model, self._extents, self.structural
         faults = _too_small(copy._extents, copy.parameters, self.origin)
         if faults:
@@ -108,7 +108,7 @@ class OnnxWorkload(Workload):
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the model as read, and the numbers."""
+        """Pickle the model as read and the parameters."""
         return OnnxWorkload, (self._model, dict(self.parameters))
 
 
@@ -118,17 +118,17 @@ def load_onnx(path: str | Path, settings: Mapping[str, Value] | None = None) -> 
     Parameters
     ----------
     path
-        The file; data in other files next to it is not needed.
+        Path of the file; external data files are not needed.
     settings
-        Free dimension -> number or array, by the name that the file gives it; one without a name is
-        called ``dim_<input>_<axis>``. An input that holds one number may be given by its name.
-        Without a number, a batch is 1, an image 224 wide and high, any other length 128: the notes
-        say which were assumed.
+        Free dimension -> number or array, by its name in the file; a dimension without a name is
+        called ``dim_<input>_<axis>``. A scalar input may be set by its name. Defaults are 1 for a
+        batch, 224 for the height and width of an image and 128 for any other length; the notes list
+        the defaults that were used.
 
     Raises
     ------
     InputError
-        The file is no ONNX, or no graph; or settings that it does not have. All faults at once.
+        The file is no ONNX file or has no graph, or the settings do not apply; all faults at once.
     """
     return OnnxWorkload(read_onnx(path), settings or {})
 
@@ -136,7 +136,7 @@ def load_onnx(path: str | Path, settings: Mapping[str, Value] | None = None) -> 
 def _too_small(
     extents: Mapping[Dim, str], parameters: Mapping[str, Value], file: str
 ) -> list[Fault]:
-    """Return the fault of an input so small that a window does not fit."""
+    """Return the fault of an input that is too small for a window."""
     for dim, label in extents.items():
         value = evaluate(dim, parameters)
         if not _plain(value):
@@ -150,7 +150,7 @@ def _too_small(
 
 
 class _Resolved(NamedTuple):
-    """A model with those free dimensions bound that its structure depends on."""
+    """A model with the dimensions bound that its structure depends on."""
 
     build: OnnxBuild
     walked: Walked
@@ -159,7 +159,7 @@ class _Resolved(NamedTuple):
 
 
 def _resolved(model: RawModel, name: str, settings: Mapping[str, Value], length: int) -> _Resolved:
-    """Bind to numbers the free dimensions that the structure turns out to depend on."""
+    """Bind the free dimensions that the structure depends on, walking until no new one appears."""
     settable = [v.name for v in model.graph.inputs if v.shape == ()]
     scalars = _scalars(model, {k: v for k, v in settings.items() if k in settable})
     structural: dict[str, str] = {}
@@ -167,7 +167,9 @@ def _resolved(model: RawModel, name: str, settings: Mapping[str, Value], length:
     while True:
         walked = OnnxBuild(model, name, bound, scalars, {}).walk(length)
         _unknown(walked, settings, settable, model.file)
-        wanted = {s: b for b in reversed(walked.blockers) for s in b.symbols if s not in bound}
+        wanted = {
+            s: b for b in reversed(walked.blockers) for s in sorted(b.symbols) if s not in bound
+        }
         if not wanted:
             break
         faults: list[Fault] = []
@@ -189,6 +191,7 @@ def _resolved(model: RawModel, name: str, settings: Mapping[str, Value], length:
     )
     numbers = {k: float(np.max(v)) for k, v in parameters.items() if _plain(v)}
     build = OnnxBuild(model, name, bound, scalars, numbers)
+    build.walked = walked if length == LENGTH_DEFAULT else None
     return _Resolved(build, walked, structural, parameters)
 
 
@@ -196,10 +199,10 @@ def _plain(value: Value) -> bool:
     return not is_array(value) or isinstance(value, np.ndarray | np.generic)
 
 
-def _scalars(model: RawModel, given: Mapping[str, Value]) -> dict[str, float]:
+def _scalars(model: RawModel, values: Mapping[str, Value]) -> dict[str, float]:
     faults: list[Fault] = []
     scalars: dict[str, float] = {}
-    for name, value in given.items():
+    for name, value in values.items():
         if isinstance(value, int | float):
             scalars[name] = value
         elif is_array(value) and np.ndim(value) == 0:
@@ -213,7 +216,7 @@ def _scalars(model: RawModel, given: Mapping[str, Value]) -> dict[str, float]:
 
 
 def _unknown(walked: Walked, settings: Mapping[str, Value], settable: list[str], file: str) -> None:
-    """Raise the faults of settings: names that the file does not have, numbers that are none."""
+    """Raise the faults of the settings: unknown names and invalid extents."""
     known = [*walked.defaults, *settable]
     faults: list[Fault] = []
     for name, value in settings.items():
@@ -243,7 +246,7 @@ def _items(inputs: list[OnnxValue]) -> tuple[str, Dim]:
 
 
 def _precision(build: OnnxBuild) -> str:
-    """Return the floating-point format that most of the file's numbers are in."""
+    """Return the floating-point format of most of the file's parameters."""
     formats: dict[str, float] = {}
     for tensor in build(PLAIN).tensors.values():
         if tensor.role == "weight" and tensor.format in {"", "fp32", "fp16", "bf16", "fp64"}:

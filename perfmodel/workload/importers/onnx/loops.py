@@ -1,4 +1,4 @@
-"""What a ``Loop`` or ``Scan`` says of how often its body runs."""
+"""Trip counts of ``Loop`` and ``Scan``: scanned axes, and conditions that never stop a loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from perfmodel.workload.importers.onnx.read import RawGraph, RawNode
 
 
 def scan_axes(raw: RawNode) -> tuple[int, ...] | None:
-    """Return the axis that a ``Scan`` cuts each scanned input along, ``None`` if malformed."""
+    """Return the axis of each scanned input that a ``Scan`` slices; ``None`` if malformed."""
     count = raw.attributes.get("num_scan_inputs")
     if not isinstance(count, int) or not 0 < count <= len(raw.inputs):
         return None
@@ -21,7 +21,7 @@ def scan_axes(raw: RawNode) -> tuple[int, ...] | None:
 
 
 def runs_through(raw: RawNode, inputs: tuple[OnnxValue | None, ...], body: RawGraph) -> bool:
-    """Whether a loop's condition is handed through, or constantly true."""
+    """Return whether a loop's condition is passed through unchanged or constantly true."""
     first = inputs[1] if len(inputs) > 1 else None
     if first is not None and not first.number():
         return False

@@ -1,4 +1,4 @@
-"""Nodes of a network file and the values on their edges, as every importer hands them on."""
+"""Nodes of a network file and the values on their edges: the exchange format of all importers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from perfmodel.errors import printable
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.symbols import Dim, constant, product, simplify, symbol
 
-#: Extents; ``None`` where nothing says them.
+#: Extents of a value.
 Shape = tuple[Dim, ...]
 
 
 @dataclass(slots=True)
 class OnnxValue:
-    """A value: what a node reads or writes.
+    """A value on an edge: output of a node, stored tensor or network input.
 
     Attributes
     ----------
@@ -24,18 +24,19 @@ class OnnxValue:
         ``data`` (computed from the input), ``weight`` (stored in the file, or derived from weights
         only) or ``constant`` (known when the graph is built: shapes, masks, folded constants).
     format
-        Fixed numeric format; empty where the precision decides (plain floating point).
+        Fixed numeric format; empty if the precision chooses it (plain floating point).
     numbers
-        The content, row by row, where it is small and known; entries may be free dimensions.
+        The content in row-major order if it is small and known; entries may be free dimensions.
     depends
-        Free dimensions that its numbers, or its shape, were lost to.
+        Free dimensions that prevented its numbers, or its shape, from being computed.
     tensor
-        Its tensor in the graph, once an operator touched it.
+        Its tensor in the graph, declared when an operator first uses it.
     live
-        Whether a runtime that knows the file alone, free dimensions free, learns its content only
-        when the network runs.
+        Whether a runtime that knows only the file, with free dimensions unbound, learns the content
+        only when the network runs.
     vague
-        Whether such a runtime does not know its shape either: bodies of an ``If`` make another one.
+        Whether such a runtime does not know the shape either, as when both branches of an ``If``
+        have different shapes.
     """
 
     name: str
@@ -51,19 +52,19 @@ class OnnxValue:
 
     @property
     def known(self) -> Shape:
-        """The shape.
+        """Shape of the value.
 
         Raises
         ------
         UnknownShapeError
-            It is not known.
+            The shape is unknown.
         """
         if self.shape is None:
             raise UnknownShapeError(f"the shape of '{self.name}' is not known")
         return self.shape
 
     def ranked(self, least: int) -> Shape:
-        """Return a shape of at least so many dimensions."""
+        """Return the shape if it has at least `least` dimensions."""
         if len(self.known) < least:
             raise ContradictionError(f"'{self.name}' has {len(self.known)} dimensions")
         return self.known
@@ -75,11 +76,11 @@ class OnnxValue:
 
     @property
     def is_data(self) -> bool:
-        """Whether it depends on the network's input."""
+        """Whether the value depends on the network's input."""
         return self.kind == "data"
 
     def number(self) -> Dim | None:
-        """Return the only number it holds, ``None`` where unknown."""
+        """Return the single number of the value; ``None`` if it is unknown or not a scalar."""
         return self.numbers[0] if self.numbers and len(self.numbers) == 1 else None
 
 
@@ -92,15 +93,15 @@ class OnnxNode:
     Attributes
     ----------
     bound
-        Numbers that free dimensions are bound to for good.
+        Numbers of the free dimensions that the structure depends on.
     opened
-        Free dimensions that this node brings in (how many are not zero, say), with defaults.
+        Free dimensions that the node introduces (the number of nonzeros, say), with defaults.
     failure
-        Why its outputs have no shape, where they have none.
+        Reason why the outputs have no shape; empty if they have one.
     contradiction
-        What the file says of it that cannot be: no runtime would run it.
+        Contradiction in the file that no runtime would accept; empty if there is none.
     runs
-        Whether a runtime dispatches it: neither folded nor left out when the file is loaded.
+        Whether a runtime dispatches the node, which loading neither folds nor removes.
     """
 
     op: str
@@ -117,20 +118,20 @@ class OnnxNode:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Name of the node in messages."""
         return f"{self.op} at {self.name}"
 
     def get(self, index: int) -> OnnxValue | None:
-        """Return an input, ``None`` where it is absent."""
+        """Return an input, or ``None`` if it is absent."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     def need(self, index: int) -> OnnxValue:
-        """Return an input that the operator requires.
+        """Return a required input.
 
         Raises
         ------
         NotPricedError
-            It is absent.
+            The input is absent.
         """
         edge = self.get(index)
         if edge is None:
@@ -138,22 +139,22 @@ class OnnxNode:
         return edge
 
     def shape(self, index: int, least: int = 0) -> Shape:
-        """Return the shape of an input that the operator requires, of at least so many axes.
+        """Return the shape of a required input with at least `least` axes.
 
         Raises
         ------
         NotPricedError
-            It is absent, or its shape is not known or has fewer axes.
+            The input is absent, or its shape is unknown or has fewer axes.
         """
         return self.need(index).ranked(least)
 
     def numbers(self, index: int, what: str) -> tuple[Dim, ...]:
-        """Return the numbers of an input that a shape hangs on.
+        """Return the numbers of an input that determines a shape.
 
         Raises
         ------
         UnknownShapeError
-            They are computed from data.
+            The numbers are computed from data.
         """
         edge = self.get(index)
         if edge is None:
@@ -163,7 +164,7 @@ class OnnxNode:
         return edge.numbers
 
     def number(self, index: int, what: str) -> Dim:
-        """Return the first of the numbers of an input."""
+        """Return the first number of an input that determines a shape."""
         return self.numbers(index, what)[0]
 
     @property
@@ -173,7 +174,7 @@ class OnnxNode:
         Raises
         ------
         NotPricedError
-            The node has none.
+            The node has no output.
         """
         first = next((o for o in self.outputs if o is not None), None)
         if first is None:
@@ -182,21 +183,21 @@ class OnnxNode:
 
     @property
     def present(self) -> list[OnnxValue]:
-        """The inputs that are there."""
+        """The inputs that are not absent."""
         return [e for e in self.inputs if e is not None]
 
     @property
-    def made(self) -> list[OnnxValue]:
-        """The outputs that are there."""
+    def written(self) -> list[OnnxValue]:
+        """The outputs that are not absent."""
         return [e for e in self.outputs if e is not None]
 
-    def whole(self, name: str, default: int) -> int:
-        """Return an attribute that is a whole number.
+    def integer(self, name: str, default: int) -> int:
+        """Return an integer attribute.
 
         Raises
         ------
         NotPricedError
-            It is something else.
+            The attribute is not an integer.
         """
         value = self.attributes.get(name, default)
         if type(value) is not int:
@@ -204,22 +205,22 @@ class OnnxNode:
         return value
 
     def axis(self, default: int, rank: int) -> int:
-        """Return attribute ``axis``, counted from the front.
+        """Return attribute ``axis`` as a non-negative index.
 
         Raises
         ------
         NotPricedError
-            There is no such axis.
+            The axis is out of range.
         """
-        return axis_of(self.whole("axis", default), rank)
+        return axis_of(self.integer("axis", default), rank)
 
-    def wholes(self, name: str) -> tuple[int, ...] | None:
-        """Return an attribute that is a list of whole numbers, ``None`` where it is absent.
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """Return an attribute that is a list of integers, or ``None`` if it is absent.
 
         Raises
         ------
         NotPricedError
-            It is something else.
+            The attribute is not a list of integers.
         """
         value: object = self.attributes.get(name)
         if value is None:
@@ -230,7 +231,7 @@ class OnnxNode:
         return cast("tuple[int, ...]", tuple(numbers))
 
     def open(self, index: int, axis: int, default: float = 1) -> Dim:
-        """Return an extent of an output that only running the network tells: a free dimension."""
+        """Return a new free dimension for an output extent that depends on the data."""
         edge = self.outputs[index] if index < len(self.outputs) else None
         name = printable(f"dim_{(edge or self).name}_{axis}")
         if name in self.bound:
@@ -239,7 +240,7 @@ class OnnxNode:
         return symbol(name)
 
     def text(self, name: str, default: str) -> str:
-        """Return an attribute that is text."""
+        """Return a text attribute."""
         value = self.attributes.get(name, default)
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
@@ -257,26 +258,26 @@ class ContradictionError(NotPricedError):
 
 
 class BeyondRangeError(ContradictionError):
-    """A number that no element type holds, whatever free dimensions are."""
+    """A number outside the range of every element type, whatever the free dimensions are."""
 
 
 def replaced(shape: Shape, axis: int, *dims: Dim) -> Shape:
-    """Return a shape with other extents, any number of them, in place of an axis."""
+    """Return a shape with an axis replaced by any number of extents."""
     return (*shape[:axis], *dims, *shape[axis + 1 :])
 
 
 def turned(shape: Shape) -> Shape:
-    """Return the shape of a stack of matrices, each transposed."""
+    """Return a shape with the last two axes exchanged."""
     return (*shape[:-2], shape[-1], shape[-2])
 
 
 def axis_of(axis: int, rank: int) -> int:
-    """Return an axis counted from the front.
+    """Return an axis as a non-negative index.
 
     Raises
     ------
     NotPricedError
-        There is no such axis.
+        The axis is out of range.
     """
     if not -rank <= axis < rank:
         raise ContradictionError(f"there is no axis {axis} in {rank} dimensions")
@@ -284,12 +285,12 @@ def axis_of(axis: int, rank: int) -> int:
 
 
 def fixed(dim: Dim, what: str) -> int:
-    """Return a dimension as a whole number.
+    """Return a dimension as an integer.
 
     Raises
     ------
     UnknownShapeError
-        It is free.
+        The dimension is free or fractional.
     """
     number = constant(dim)
     if number is None or number != int(number):

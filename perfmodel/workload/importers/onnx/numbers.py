@@ -1,4 +1,4 @@
-"""Arithmetic on the small constants that shapes are made of; entries may be free dimensions."""
+"""Constant folding of the small tensors that determine shapes; entries may be symbolic."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from perfmodel.workload.importers.onnx.extents import (
     modulo,
     smaller,
 )
+from perfmodel.workload.importers.onnx.movement import slice_bounds
 from perfmodel.workload.importers.onnx.node import (
     BeyondRangeError,
     ContradictionError,
@@ -29,23 +30,24 @@ from perfmodel.workload.importers.onnx.node import (
     OnnxValue,
     fixed,
 )
+from perfmodel.workload.importers.onnx.shapes import reduced_axes
 from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
 
 Numbers = npt.NDArray[np.object_]
 
-#: Elements of a constant that are worked out, and terms that one of them may have.
+#: Largest number of elements of a folded constant, and of terms in one element.
 MOST = 4096
 _MOST_TERMS = 256
-#: Elements of all constants that are worked out, then those of each that still is.
+#: Budget of elements over all folded constants, and largest size of one once it is exhausted.
 BUDGET = 2**21
 FEW = 16
-#: No whole number of the standard is larger.
+#: Largest integer of any element type in the standard.
 _LARGEST = 2**64 - 1
 _HIGHEST_POWER = 16
 
 
 def array(edge: OnnxValue | None) -> Numbers | None:
-    """Return the numbers of a value in its shape, ``None`` where unknown."""
+    """Return the numbers of a value as an array, or ``None`` if they are unknown."""
     if edge is None or edge.numbers is None or edge.shape is None:
         return None
     return _listed(edge.numbers).reshape(_extents(edge))
@@ -56,29 +58,29 @@ def _extents(edge: OnnxValue) -> list[int]:
 
 
 def work_out(node: OnnxNode, most: int = MOST) -> int:
-    """Fill in the numbers of a node's outputs where its inputs' are known; return how many.
+    """Compute the numbers of a node's outputs if its inputs' are known; return how many.
 
     Raises
     ------
     BeyondRangeError
-        A whole number that no element type holds.
+        An integer is outside the range of every element type.
     NotPricedError
-        Numbers that do not follow from what is known.
+        The numbers cannot be computed from what is known.
     """
     rule = _RULES.get(node.op)
     if rule is None or node.domain not in {"", "ai.onnx"}:
         return 0
-    for edge in node.made:
+    for edge in node.written:
         if edge.shape is None or None in map(constant, edge.shape):
             return 0
         if (constant(edge.elements) or 0) > most:
             return 0
-    made = rule(node)
-    if made is None:
+    computed = rule(node)
+    if computed is None:
         return 0
-    results = made if isinstance(made, list) else [made]
+    arrays = computed if isinstance(computed, list) else [computed]
     count = 0
-    for edge, result in zip(node.made, results, strict=False):
+    for edge, result in zip(node.written, arrays, strict=False):
         numbers = tuple(simplify(v) for v in np.asarray(result, dtype=object).ravel().tolist())
         if any(type(v) is int and abs(v) > _LARGEST for v in numbers):
             raise BeyondRangeError("a whole number beyond 64 bits")
@@ -97,14 +99,8 @@ _Result = Numbers | list[Numbers] | None
 _Rule = Callable[[OnnxNode], _Result]
 
 
-def _all(node: OnnxNode) -> list[Numbers] | None:
-    arrays = [array(e) for e in node.present]
-    known = [a for a in arrays if a is not None]
-    return known if len(known) == len(arrays) else None
-
-
 def _known(rule: Callable[[OnnxNode, Numbers], _Result]) -> _Rule:
-    """Apply a rule to the first input where its numbers are known."""
+    """Apply a rule to the first input if its numbers are known."""
 
     def known(node: OnnxNode) -> _Result:
         x = array(node.get(0))
@@ -113,29 +109,38 @@ def _known(rule: Callable[[OnnxNode, Numbers], _Result]) -> _Rule:
     return known
 
 
+def _all(rule: Callable[..., _Result]) -> _Rule:
+    """Apply a rule to all inputs if there are any and their numbers are known."""
+
+    def known(node: OnnxNode) -> _Result:
+        arrays = list(map(array, node.present))
+        return rule(node, *arrays) if arrays and all(a is not None for a in arrays) else None
+
+    return known
+
+
+def _mapped(function: Callable[[Any], Any], x: Numbers) -> Any:
+    return np.frompyfunc(function, 1, 1)(x)
+
+
 def _one(function: Callable[[Any], Any]) -> _Rule:
     """Apply a function to each element of the first input."""
     return _known(lambda node, x: _mapped(function, x))
 
 
-def _mapped(function: Callable[[Any], Any], x: Numbers) -> Numbers:
-    return np.asarray(np.frompyfunc(function, 1, 1)(x), dtype=object)
-
-
 def _two(function: Callable[[Any, Any], Any]) -> _Rule:
-    """Apply a function of two to broadcast inputs, from the left where there are more."""
+    """Apply a binary function to broadcast inputs, folding more than two from the left."""
 
-    def rule(node: OnnxNode) -> _Result:
-        arrays = _all(node)
-        if not arrays:
-            return None
-        return np.asarray(reduce(np.frompyfunc(function, 2, 1), arrays), dtype=object)
+    def rule(node: OnnxNode, *arrays: Numbers) -> _Result:
+        return reduce(np.frompyfunc(function, 2, 1), arrays)
 
-    return rule
+    return _all(rule)
 
 
 def _div(node: OnnxNode) -> _Result:
-    return _two(partial(divide, whole=not (node.out.format or "fp").startswith(("fp", "bf"))))(node)
+    return _two(partial(divide, integral=not (node.out.format or "fp").startswith(("fp", "bf"))))(
+        node
+    )
 
 
 @_known
@@ -146,14 +151,14 @@ def _cast(node: OnnxNode, x: Numbers) -> _Result:
     if to in {"", "fp16", "bf16", "fp32", "fp64"}:
         return x
 
-    def whole(v: Dim) -> Dim:
+    def integer(v: Dim) -> Dim:
         if isinstance(v, Poly):
             return floor(v)
         if not math.isfinite(v):
             raise UndecidedError(f"{v} is no whole number")
         return int(v)
 
-    return _mapped(whole, x)
+    return _mapped(integer, x)
 
 
 def _pow(a: Dim, b: Dim) -> Dim:
@@ -181,23 +186,15 @@ def _real(function: Callable[[float], float]) -> _Rule:
     return _one(one)
 
 
-def _where(node: OnnxNode) -> _Result:
-    arrays = _all(node)
-    if arrays is None or len(arrays) != 3:
-        return None
-    condition, yes, no = arrays
-    return np.where(condition.astype(bool), yes, no)
-
-
 def _shape(node: OnnxNode) -> _Result:
     dims = node.shape(0)
-    return _listed(dims[node.whole("start", 0) : node.whole("end", len(dims))])
+    return _listed(dims[node.integer("start", 0) : node.integer("end", len(dims))])
 
 
 def _listed(values: Sequence[Dim]) -> Numbers:
-    made: Numbers = np.empty(len(values), dtype=object)
-    made[:] = values
-    return made
+    listed: Numbers = np.empty(len(values), dtype=object)
+    listed[:] = values
+    return listed
 
 
 def _filled(node: OnnxNode) -> _Result:
@@ -205,16 +202,23 @@ def _filled(node: OnnxNode) -> _Result:
     return np.full(_extents(node.out), numbers[0], dtype=object)
 
 
-def _concat(node: OnnxNode) -> _Result:
-    arrays = _all(node)
-    return np.concatenate(arrays, axis=node.axis(0, arrays[0].ndim)) if arrays else None
+@_all
+def _where(node: OnnxNode, condition: Numbers, yes: Numbers, no: Numbers) -> _Result:
+    return np.where(condition.astype(bool), yes, no)
 
 
-@_known
-def _gather(node: OnnxNode, x: Numbers) -> _Result:
-    index = array(node.get(1))
-    if index is None:
-        return None
+@_all
+def _concat(node: OnnxNode, *arrays: Numbers) -> _Result:
+    return np.concatenate(arrays, axis=node.axis(0, arrays[0].ndim))
+
+
+@_all
+def _tile(node: OnnxNode, x: Numbers, repeats: Numbers) -> _Result:
+    return np.tile(x, [fixed(r, "a repetition") for r in repeats.tolist()])
+
+
+@_all
+def _gather(node: OnnxNode, x: Numbers, index: Numbers) -> _Result:
     where = _mapped(lambda v: fixed(v, "an index"), index)
     axis = node.axis(0, x.ndim)
     try:
@@ -225,8 +229,6 @@ def _gather(node: OnnxNode, x: Numbers) -> _Result:
 
 @_known
 def _slice(node: OnnxNode, x: Numbers) -> _Result:
-    from perfmodel.workload.importers.onnx.shapes_movement import slice_bounds
-
     cut = [slice(None)] * x.ndim
     for axis, start, end, step in slice_bounds(node):
         first, last = fixed(start, "a slice bound"), fixed(end, "a slice bound")
@@ -237,7 +239,7 @@ def _slice(node: OnnxNode, x: Numbers) -> _Result:
 @_known
 def _split(node: OnnxNode, x: Numbers) -> _Result:
     axis = node.axis(0, x.ndim)
-    at = np.cumsum([_extents(e)[axis] for e in node.made])[:-1]
+    at = np.cumsum([_extents(e)[axis] for e in node.written])[:-1]
     return list(np.split(x, at, axis=axis))
 
 
@@ -250,8 +252,6 @@ def _range(node: OnnxNode) -> _Result:
 
 def _reduce(function: Callable[[Any, Any], Any]) -> _Rule:
     def rule(node: OnnxNode, x: Numbers) -> _Result:
-        from perfmodel.workload.importers.onnx.shapes import reduced_axes
-
         if not x.size:
             return None
         call = np.frompyfunc(function, 2, 1)
@@ -264,17 +264,9 @@ def _reduce(function: Callable[[Any, Any], Any]) -> _Rule:
 
 @_known
 def _cumulative(node: OnnxNode, x: Numbers) -> _Result:
-    if x.ndim != 1 or node.attributes.get("exclusive") or node.whole("reverse", 0):
+    if x.ndim != 1 or node.attributes.get("exclusive") or node.integer("reverse", 0):
         return None
-    return np.asarray(np.frompyfunc(operator.add, 2, 1).accumulate(x), dtype=object)
-
-
-@_known
-def _tile(node: OnnxNode, x: Numbers) -> _Result:
-    repeats = array(node.get(1))
-    if repeats is None:
-        return None
-    return np.tile(x, [fixed(r, "a repetition") for r in repeats.tolist()])
+    return np.frompyfunc(operator.add, 2, 1).accumulate(x)
 
 
 @_known
@@ -321,7 +313,7 @@ _RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _RESHAPED),
     "Expand": _known(lambda node, x: np.broadcast_to(x, _extents(node.out))),
     "ConstantOfShape": _filled,
-    "Transpose": _known(lambda node, x: x.transpose(node.wholes("perm"))),
+    "Transpose": _known(lambda node, x: x.transpose(node.integers("perm"))),
     "Concat": _concat,
     "Gather": _gather,
     "Slice": _slice,

@@ -1,4 +1,4 @@
-"""Operators that other importers hand to the walk: views, linear layers, unknown ones."""
+"""Operators that other importers emit for the ONNX walk: views, linear layers, unknown layers."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Final, cast
 
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, Shape, turned
 from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.products import stacked
 from perfmodel.workload.importers.onnx.shapes import give
-from perfmodel.workload.importers.onnx.shapes_products import stacked
 from perfmodel.workload.symbols import product
 
-#: Domain of these operators: no file of ONNX uses it.
+#: Domain of these operators, which no ONNX file uses.
 DOMAIN: Final = "perfmodel"
 
-#: Domain of layers and operators that have no price; their shapes are stated, if anything is.
+#: Domain of layers and operators without a price; their shapes are stated if known.
 UNKNOWN: Final = "perfmodel.unknown"
 
 
-#: Domain of operators of the standard whose shapes and formats the file states.
+#: Domain of standard operators whose shapes and formats the file states.
 TYPED: Final = "perfmodel.typed"
 
 
 def viewed(node: OnnxNode) -> None:
-    """``View``: the axes of the input in another order, merged or split.
+    """Set the shape of ``View``: axes of the input permuted, merged or split.
 
-    ``axes`` has an entry per axis of the result: a number, and the axes whose extents multiply it;
-    those of the second input (read for its shape only) follow as negative numbers from -1.
+    ``axes`` has one entry per axis of the result: a factor and the input axes whose extents it
+    multiplies. Axes of the second input, which is read for its shape only, are numbered -1, -2, ...
     """
     x = node.shape(0)
     like: Shape = node.shape(1) if node.get(1) is not None else ()
@@ -40,13 +40,13 @@ def viewed(node: OnnxNode) -> None:
 
 
 def linear(node: OnnxNode) -> None:
-    """``Linear``: the last axis times a matrix, which is turned where ``transB`` says so."""
+    """Set the shape of ``Linear``: the last axis times a matrix, transposed if ``transB``."""
     w = node.shape(1, 2)
-    give(node, stacked(node.shape(0, 1), turned(w) if node.whole("transB", 0) else w))
+    give(node, stacked(node.shape(0, 1), turned(w) if node.integer("transB", 0) else w))
 
 
 def stated(node: OnnxNode) -> None:
-    """Shapes of what has no price are attributes, ``None`` where nothing tells."""
+    """Set the shapes stated in attribute ``shapes``; ``None`` leaves an output unknown."""
     shapes = cast("tuple[Shape | None, ...]", node.attributes.get("shapes", ()))
     formats = cast("tuple[str | None, ...]", node.attributes.get("formats", ()))
     for i, shape in enumerate(shapes):
@@ -55,6 +55,6 @@ def stated(node: OnnxNode) -> None:
 
 
 def price_unknown(p: Pricer, n: OnnxNode) -> None:
-    """Say why there is no price."""
+    """Raise the reason why the operator has no price."""
     del p
     raise NotPricedError(n.text("reason", "") or "nothing says what it computes")

@@ -1,55 +1,46 @@
-"""Turn the nodes of a network file into operators of a graph, one table entry per operator type."""
+"""Collection of a graph's tensors and operators while pricing the nodes of a network file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias, cast
 
-from perfmodel.errors import nearest, printable
-from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.errors import printable
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
+from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
 from perfmodel.workload.layer_forms import LayerBuilder
 from perfmodel.workload.nest import LoopNest
-from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
+from perfmodel.workload.symbols import Dim, constant, product, simplify
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
 Pricing = Callable[["Pricer", OnnxNode], None]
 
-#: Operators that make numbers of their own: never folded away.
-RANDOM = frozenset(
-    {
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Bernoulli",
-        "Multinomial",
-    }
-)
+#: Operations per element: a number, an entry of `VECTOR_OPS`, or a list of these to be summed.
+Operations: TypeAlias = float | str | Sequence[float | str]
 
-#: Domains of the standard's own operators.
+#: Domains of the standard operators.
 STANDARD = frozenset({"", "ai.onnx"})
 
-#: Axes of an image with its channels last, in the order of a graph.
+#: Axis order that moves the channels of an image from last to second.
 CHANNELS_SECOND = (0, 3, 1, 2)
 
-#: What rules raise on attributes and shapes that the standard does not allow.
+#: Exceptions of rules on attributes and shapes that the standard does not allow.
 MALFORMED = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
 
 
 @dataclass
 class Pricer:
-    """Collects operators for nodes whose shapes are known.
+    """Builder of tensors and operators for nodes of known shape.
 
     Attributes
     ----------
     builder
-        Where the operators go.
+        Builder of the graph.
     notes
-        What a reader of the result should know.
+        Notes for the user about the result.
     channels_last
-        Whether images of the file have their channels last; those of the graph have them second.
+        Whether images of the file have their channels last; in the graph they are second.
     """
 
     builder: LayerBuilder
@@ -57,73 +48,14 @@ class Pricer:
     channels_last: bool = False
     _copies: dict[str, int] = field(default_factory=dict[str, int])
 
-    def price(self, node: OnnxNode) -> None:
-        """Add the operators of one node; one that has no price is named in ``not_priced``."""
-        from perfmodel.workload.importers.onnx.domains import domain_of
-
-        try:
-            if self._fold(node):
-                return
-            pricing = domain_of(node.domain).price(node.op)
-            if pricing is None:
-                raise NotPricedError(_unknown(node))
-            if node.failure:
-                raise NotPricedError(node.failure)
-            pricing(self, node)
-        except NotPricedError as reason:
-            self._keep(node, str(reason))
-        except MALFORMED as error:
-            self._keep(node, f"it is malformed: {error}")
-
-    def dispatch(self, node: OnnxNode, times: Dim = 1) -> None:
-        """Add the operators of one node; count it where it runs and is no kernel."""
-        kernels, unknown = self.builder.kernels, len(self.builder.not_priced)
-        self.price(node)
-        none = kernels == self.builder.kernels and unknown == len(self.builder.not_priced)
-        if node.runs and none:
-            self.builder.views += times
-
-    def _keep(self, node: OnnxNode, reason: str) -> None:
-        """Name an operator without a price; what it stores still counts as stored."""
-        self.builder.not_priced.append(printable(f"{node.label}: {reason}"))
-        stored = [e for e in node.present if e.kind == "weight" and e.shape is not None]
-        if stored:
-            self.builder.operator(
-                node.name or node.op,
-                "view",
-                [(self.tensor(e), 0) for e in stored],
-                [],
-                attributes={"op": node.op, "not_priced": reason},
-            )
-
-    def _fold(self, node: OnnxNode) -> bool:
-        """Fold what depends on weights and constants only, as every runtime does on loading."""
-        if node.op in RANDOM or any(e.is_data for e in node.present) or not node.made:
-            return False
-        if node.present and all(e.kind == "data" for e in node.made):
-            return False  # a framework that folds nothing made of weights
-        if not node.present and not all(e.kind == "constant" for e in node.made):
-            return False
-        if any(isinstance(d, Poly) for e in node.made for d in e.shape or ()):
-            return False
-        weights = [e for e in node.present if e.kind == "weight"]
-        for edge in node.made:
-            if edge.kind == "data":
-                edge.kind = "weight" if weights else "constant"
-        if node.op == "Identity" and weights and node.out.tensor is None:
-            node.out.tensor = self.tensor(weights[0])
-        return True
-
-    # tensors
-
     def tensor(self, edge: OnnxValue) -> Tensor:
-        """Return the tensor of a value, declared at its first use."""
+        """Return the tensor of a value, declaring it on first use."""
         if edge.tensor is None:
             shape = edge.known
             if self.channels_last and edge.is_data and len(shape) == 4:
                 shape = tuple(shape[axis] for axis in CHANNELS_SECOND)
-            made = Tensor(self._name(edge.name), shape, *_role(edge), edge.format)
-            edge.tensor = self.builder.tensors[made.name] = made
+            tensor = Tensor(self._name(edge.name), shape, *_role(edge), edge.format)
+            edge.tensor = self.builder.tensors[tensor.name] = tensor
         return edge.tensor
 
     def _name(self, name: str) -> str:
@@ -140,10 +72,10 @@ class Pricer:
     def scratch(
         self, name: str, shape: Sequence[Dim], *, role: str = "activation", format: str = ""
     ) -> Tensor:
-        """Declare a tensor that the file does not name (states, scores)."""
-        made = Tensor(self._name(name), tuple(shape), role, "", format)
-        self.builder.tensors[made.name] = made
-        return made
+        """Declare a tensor that the file does not contain (a state, scores)."""
+        tensor = Tensor(self._name(name), tuple(shape), role, "", format)
+        self.builder.tensors[tensor.name] = tensor
+        return tensor
 
     def weight(self, edge: OnnxValue) -> Tensor:
         """Return the tensor of an operand that holds parameters unless it is computed."""
@@ -152,7 +84,7 @@ class Pricer:
         return self.tensor(edge)
 
     def vector(self, edge: OnnxValue | None) -> list[Tensor]:
-        """Return a bias or a scale as a tensor to read, tagged as the vector it is."""
+        """Return a bias or scale as a list of at most one tensor, tagged ``vector`` if stored."""
         if edge is None:
             return []
         if not edge.is_data and edge.tensor is None:
@@ -161,14 +93,14 @@ class Pricer:
         return [self.tensor(edge)]
 
     def reads(self, *edges: OnnxValue | None) -> list[Tensor]:
-        """Return tensors of what moves: neither absent inputs nor single constants."""
+        """Return the tensors that cause traffic, without absent inputs and single constants."""
         return [
             self.tensor(e)
             for e in edges
             if e is not None and (e.is_data or constant(e.elements) not in {0, 1})
         ]
 
-    # operators
+    # Operators.
 
     def add(
         self,
@@ -184,9 +116,9 @@ class Pricer:
         function: str = "",
         attributes: Mapping[str, object] | None = None,
     ) -> None:
-        """Add the operator of a node; it writes the node's outputs unless `writes` is given."""
+        """Add the operator of a node; without `writes` it writes all outputs of the node."""
         if writes is None:
-            writes = [self.tensor(e) for e in node.made]
+            writes = [self.tensor(e) for e in node.written]
         ops = simplify(ops + converted(node))
         taken = None
         if inplace is not None and inplace.is_data and inplace.shape == node.out.shape:
@@ -208,48 +140,50 @@ class Pricer:
         )
 
 
+def operations(count: Operations) -> float:
+    """Return the operations per element that a specification amounts to."""
+    if isinstance(count, list | tuple):
+        return sum(map(operations, count))
+    return VECTOR_OPS[count] if isinstance(count, str) else cast("float", count)
+
+
 def counted(
-    kind: str,
-    each: float = 0,
+    p: Pricer,
+    n: OnnxNode,
     *,
+    kind: str,
+    each: Operations = 0,
     of: Literal["input", "output"] = "input",
     reads: Literal["all", "first", "nothing"] = "first",
     inplace: bool = False,
     function: str = "",
-) -> Pricing:
-    """Return the price of an operator whose work is a number of operations per element.
+) -> None:
+    """Price an operator with a fixed number of operations per element.
 
     Parameters
     ----------
+    kind
+        Kind of the operator in the graph.
     each, of
-        Operations an element of the first input, or of the output.
+        Operations per element, and whether elements are those of the first input or the output;
+        see `operations`.
     reads
-        Inputs that it reads.
+        Inputs that are read.
     inplace
-        Whether its output may lie where its first input does.
+        Whether the output may overwrite the first input.
     function
-        What it says of itself.
+        Name of its function in the graph.
     """
-
-    def pricing(p: Pricer, n: OnnxNode) -> None:
-        x = n.out if reads == "nothing" else n.need(0)
-        others = n.present if reads == "all" else ()
-        tensors = [p.tensor(x)] if reads == "first" else p.reads(*others)
-        work = product(each, (x if of == "input" else n.out).elements) if each else 0
-        p.add(
-            n,
-            kind,
-            tensors,
-            ops=work,
-            inplace=x if inplace else None,
-            function=function,
-        )
-
-    return pricing
+    x = n.out if reads == "nothing" else n.need(0)
+    others = n.present if reads == "all" else ()
+    tensors = [p.tensor(x)] if reads == "first" else p.reads(*others)
+    elements = (x if of == "input" else n.out).elements
+    work = product(operations(each), elements) if each else 0
+    p.add(n, kind, tensors, ops=work, inplace=x if inplace else None, function=function)
 
 
 def converted(node: OnnxNode) -> Dim:
-    """Return operations of conversions that were folded into an operator."""
+    """Return the operations of conversions that were folded into an operator."""
     if not node.attributes.get("integer"):
         return 0
     per_output: float = len(node.attributes.get("fused", ()))
@@ -263,15 +197,3 @@ def _role(edge: OnnxValue) -> tuple[str, str]:
     if edge.kind == "constant":
         return "activation", "constant"
     return ("weight", edge.tag) if edge.kind == "weight" else ("activation", "")
-
-
-def _unknown(node: OnnxNode) -> str:
-    from perfmodel.workload.importers.onnx.domains import domain_of
-
-    found = domain_of(node.domain)
-    if found.unpriced:
-        return found.unpriced
-    meant = nearest(node.op, found.prices, cutoff=0.8)
-    spelled = node.domain in STANDARD or node.domain == "ai.onnx.ml"
-    hint = f"; did you mean '{meant}'?" if meant and spelled else ""
-    return f"unknown operator of domain '{node.domain or 'ai.onnx'}'{hint}"

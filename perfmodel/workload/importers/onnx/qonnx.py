@@ -1,10 +1,10 @@
-"""Quantisers of QONNX, FINN and Brevitas, which state a format and stand between float operators.
+"""Quantisers of QONNX, FINN and Brevitas, which state formats between floating-point operators.
 
-``Quant`` rounds to a whole number of a given width and scales it back, so the file computes in
-floating point throughout; the circuit or kernel that it describes stores and multiplies the whole
-numbers (Pappalardo et al., "QONNX: Representing Arbitrary-Precision Quantized Neural Networks",
-2022). A weight behind one is stored in its format, and what an operator writes to one is written
-in it; only a value that others read unrounded as well needs a rounding of its own.
+``Quant`` rounds to an integer of a given width and scales it back, so the file computes in
+floating point throughout. The circuit or kernel that it describes stores and multiplies the
+integers (Pappalardo et al., "QONNX: Representing Arbitrary-Precision Quantized Neural Networks",
+2022). A weight with a quantiser is stored in its format, and an operator followed by one writes
+its output in that format. An explicit rounding remains only if others read the unrounded value.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from math import ceil, log2
 from typing import Final
 
 from perfmodel.formats import find
-from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
 from perfmodel.workload.importers.onnx.pricing import Pricer
 from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.symbols import constant, product
+from perfmodel.workload.vector_functions import VECTOR_OPS
 
 DOMAINS: Final = frozenset(
     {
@@ -55,7 +55,7 @@ def _bits(node: OnnxNode, index: int) -> int | None:
 
 
 def stated_format(node: OnnxNode) -> str:
-    """Return the format that a quantiser states; empty where that is known only when it runs."""
+    """Return the format that a quantiser states; empty if it depends on data."""
     format = node.text("format", "")
     if node.op in {"Quant", "IntQuant"} and not format:
         bits = _bits(node, 3)
@@ -72,21 +72,21 @@ def stated_format(node: OnnxNode) -> str:
         format = _FLOATS.get((exponent or 0, mantissa or 0), "")
     elif node.op == "MultiThreshold":
         kind = node.text("out_dtype", "")
-        found = re.fullmatch(r"U?INT(\d{1,2})", kind)
+        width = re.fullmatch(r"U?INT(\d{1,2})", kind)
         named = {"BIPOLAR": "int1", "BINARY": "int1", "TERNARY": "ternary"}.get(kind, "")
-        format = f"int{found[1]}" if found else named
+        format = f"int{width[1]}" if width else named
     return format if find(format) is not None else ""
 
 
 def shaped(node: OnnxNode) -> None:
-    """Quantisers leave the shape; thresholds with ``data_layout`` too."""
+    """Set the shape of a quantiser's output to the input's, with or without ``data_layout``."""
     give(node, node.shape(0), format="")
 
 
 def thresholds(p: Pricer, n: OnnxNode) -> None:
-    """Price ``MultiThreshold``: how many of N sorted thresholds a value reaches.
+    """Price ``MultiThreshold``, which counts the sorted thresholds, of N, that a value reaches.
 
-    A search by halves compares ``ceil(log2(N + 1))`` times; circuits compare all at once.
+    Binary search compares ``ceil(log2(N + 1))`` times; circuits compare in parallel.
     """
     x, steps = n.need(0), n.need(1)
     if not steps.known:

@@ -1,4 +1,12 @@
-"""Fold quantise and dequantise nodes into the integer operators that they stand around."""
+"""Folding of quantise and dequantise nodes into the integer operators between them.
+
+A quantised ONNX file describes an integer operator as floating-point operators between
+conversions; a runtime executes it on the integers::
+
+    DequantizeLinear -> Conv -> Relu -> QuantizeLinear        becomes  Conv on integers
+    MatMulInteger -> Cast -> Mul (scales) -> Add (bias)       becomes  MatMulInteger
+    QuantizeLinear -> Clip (bounds of four bits)              becomes  QuantizeLinear to int4
+"""
 
 from __future__ import annotations
 
@@ -6,163 +14,117 @@ from contextlib import suppress
 
 from perfmodel.formats import find
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
-from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step, touched
-from perfmodel.workload.symbols import constant
-
-_PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "FusedGemm"})
-
-#: Operators that runtimes run on 8-bit values between a dequantise and a quantise.
-_OTHERS = frozenset(
-    {
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Relu",
-        "LeakyRelu",
-        "Clip",
-        "HardSwish",
-        "HardSigmoid",
-        "Sigmoid",
-        "Tanh",
-        "Softmax",
-        "AveragePool",
-        "GlobalAveragePool",
-        "ReduceMean",
-        "Where",
-        "Min",
-        "Max",
-        "PRelu",
-        "Resize",
-        "Gelu",
-        "Pow",
-        "Sqrt",
-        "Sum",
-        "Mean",
-    }
+from perfmodel.workload.importers.onnx.steps import Links, Step, fold_bodies
+from perfmodel.workload.importers.onnx.traits import (
+    JOINED,
+    MOVERS,
+    ON_INTEGERS,
+    ONE_OPERAND,
+    PRODUCTS,
+    VIEWS,
 )
-
-#: Views that a dequantise may stand behind as well as before.
-_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-
-#: Those that move values and change none: a dequantise may pass through to the other side.
-MOVERS = _VIEWS | {
-    "Transpose",
-    "Slice",
-    "Split",
-    "Gather",
-    "Expand",
-    "MaxPool",
-    "DepthToSpace",
-    "SpaceToDepth",
-    "Identity",
-    "Tile",
-    "Concat",
-    "Pad",
-    "GatherElements",
-}
-
-#: Activations that the clipping of a quantise swallows, or that join the requantisation.
-_FUSED = frozenset({"Relu", "Clip", "LeakyRelu"})
+from perfmodel.workload.symbols import constant
 
 
 def fold_quantisation(steps: list[Step], outputs: list[OnnxValue]) -> tuple[list[Step], int]:
-    """Return the steps with every folded pair gone, and how many operators became integer ones.
+    """Return the steps without the folded conversions, and the number of integer operators.
 
-    A product whose operands are dequantised reads the integers instead and writes the integers of
-    the quantise behind it. A weight that only a dequantise reads stays stored as it is. Everything
-    else keeps its explicit conversions.
+    A product with dequantised operands reads the integers instead, and writes the integers of a
+    quantise that follows it. A weight that only a dequantise reads stays stored in its format. All
+    other operators keep their explicit conversions.
     """
-    nested = 0
-    for step in steps:
-        if isinstance(step, Repeat):
-            read = [e for s in steps if isinstance(s, OnnxNode) for e in s.present]
-            step.steps, n = fold_quantisation(step.steps, [*outputs, *read])
-            nested += n
-        elif isinstance(step, OnnxIfBranches):
-            step.then_steps, n = fold_quantisation(step.then_steps, list(step.then_outputs))
-            step.else_steps, m = fold_quantisation(step.else_steps, list(step.else_outputs))
-            nested += n + m
-    folder = _Folder(steps, outputs)
-    folder.run()
-    return folder.steps, folder.count + nested
+    counts: list[int] = []
+
+    def fold(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:
+        fold_bodies(steps, outputs, fold)
+        folder = _QuantisationFolder(steps, outputs)
+        folder.fold_all()
+        counts.append(folder.count)
+        return folder.steps
+
+    return fold(steps, outputs), sum(counts)
 
 
-class _Folder:
+class _QuantisationFolder(Links):
+    """Folder of the conversions among the steps of one body.
+
+    Attributes
+    ----------
+    steps
+        The steps; after `fold_all` without the folded nodes.
+    count
+        Number of operators that run on integers.
+    folded
+        Identities of the nodes that were folded into others.
+    """
+
     def __init__(self, steps: list[Step], outputs: list[OnnxValue]) -> None:
+        super().__init__(steps, outputs)
         self.steps = steps
         self.count = 0
-        self.maker: dict[int, OnnxNode] = {}
-        self.readers: dict[int, list[OnnxNode]] = {}
-        self.kept: set[int] = {id(e) for e in outputs}
-        for step in steps:
-            if isinstance(step, OnnxNode):
-                for edge in step.made:
-                    self.maker[id(edge)] = step
-                for edge in step.present:
-                    self.readers.setdefault(id(edge), []).append(step)
-            else:
-                # What a body reads from outside stays as it is.
-                self.kept |= {id(e) for e in touched(step)}
-        self.gone: set[int] = set()
+        self.folded: set[int] = set()
 
-    def run(self) -> None:
+    def fold_all(self) -> None:
+        """Infer narrow formats, fold every node that allows it, and drop the folded nodes."""
         integer = {"DequantizeLinear", "MatMulInteger", "ConvInteger"}
         if not any(isinstance(step, OnnxNode) and step.op in integer for step in self.steps):
             return
         nodes = [step for step in self.steps if isinstance(step, OnnxNode)]
         for step in nodes:
             if step.op == "Clip":
-                self.narrow(step)
+                self.narrow_by_clip(step)
         for step in nodes:
-            if id(step) not in self.gone:
-                with suppress(NotPricedError):  # it lacks something, and stays as it is
-                    self.fold(step)
-        self.sweep()
+            if id(step) not in self.folded:
+                with suppress(NotPricedError):  # something is missing: leave the node unfolded
+                    self.fold_node(step)
+        self.drop_folded()
 
-    def fold(self, step: OnnxNode) -> None:
-        if step.op in _PRODUCTS:
-            self.product(step)
+    def fold_node(self, step: OnnxNode) -> None:
+        """Fold the conversions around one node."""
+        if step.op in PRODUCTS:
+            self.fold_product(step)
         elif step.op in {"MatMulInteger", "ConvInteger"}:
-            self.integer(step)
-        elif step.op in _OTHERS | MOVERS:
-            self.other(step)
+            self.fold_integer_product(step)
+        elif step.op in ON_INTEGERS | MOVERS:
+            self.fold_other(step)
 
-    def alone(self, edge: OnnxValue) -> bool:
-        """Whether one node reads a value, and nothing else does."""
-        return len(self.readers.get(id(edge), [])) == 1 and id(edge) not in self.kept
+    def narrow_by_clip(self, clip: OnnxNode) -> None:
+        """Infer the width of integers from the bounds of a clip (QCDQ: four bits in eight).
 
-    def narrow(self, clip: OnnxNode) -> None:
-        """Take a clip of integers for what it says of their width (QCDQ: four bits in eight).
-
-        Such files quantise to 8 bits and clip to fewer, since older operator sets have no others.
+        Such files quantise to 8 bits and clip to fewer, as older operator sets support no others.
         """
-        x, y = clip.need(0), clip.out
+        wide, narrow = clip.need(0), clip.out
         bits = _width(clip)
         format = f"int{bits}"
-        if not x.format.startswith(("int", "uint")) or bits is None or find(format) is None:
+        if not wide.format.startswith(("int", "uint")) or bits is None or find(format) is None:
             return
-        maker = self.maker.get(id(x))
-        if not x.is_data:
-            y.kind, y.format = "weight", format
-        elif maker is not None and maker.op == "QuantizeLinear" and self.readers[id(x)] == [clip]:
-            maker.outputs = (y,)
-            self.maker[id(y)] = maker
-            y.format = format
+        maker = self.maker.get(id(wide))
+        if not wide.is_data:
+            narrow.kind, narrow.format = "weight", format
+        elif (
+            maker is not None and maker.op == "QuantizeLinear" and self.readers[id(wide)] == [clip]
+        ):
+            maker.outputs = (narrow,)
+            self.maker[id(narrow)] = maker
+            narrow.format = format
         else:
             return
-        self.gone.add(id(clip))
+        self.folded.add(id(clip))
 
-    def source(self, edge: OnnxValue | None) -> OnnxValue | None:
-        """Return the integers behind a dequantised value, through views that nothing else reads."""
+    def only_reader(self, edge: OnnxValue) -> OnnxNode | None:
+        """Return the node that alone reads a value, if there is one."""
+        return self.readers[id(edge)][0] if self.exclusive(edge) else None
+
+    def integers_of(self, edge: OnnxValue | None) -> OnnxValue | None:
+        """Return the integers of a dequantised value, through views without other readers."""
         maker = self.maker.get(id(edge))
         if maker is None or edge is None:
             return None
-        if maker.op in _VIEWS and edge.is_data:
-            integers = self.source(maker.inputs[0]) if self.alone(edge) else None
+        if maker.op in VIEWS and edge.is_data:
+            integers = self.integers_of(maker.inputs[0]) if self.exclusive(edge) else None
             if integers is None:
                 return None
-            self.swap(maker, 0, integers)
+            self.replace_input(maker, 0, integers)
             edge.format = integers.format
             return edge
         if maker.op != "DequantizeLinear" or maker.need(0).shape is None:
@@ -170,11 +132,11 @@ class _Folder:
         integers = maker.need(0)
         block = maker.attributes.get("block_size", 0)
         if not integers.is_data and integers.tensor is None:
-            self.store(integers, block if isinstance(block, int) else 0)
+            self.store_integers(integers, block if isinstance(block, int) else 0)
         return integers
 
-    def store(self, edge: OnnxValue, block: int) -> None:
-        """Mark integers that a dequantise reads as the parameters they are."""
+    def store_integers(self, edge: OnnxValue, block: int) -> None:
+        """Mark the integers that a dequantise reads as parameters."""
         if len(edge.known):
             edge.kind = "weight"
         if edge.format == "uint8" and find(edge.format) is None:
@@ -183,62 +145,61 @@ class _Folder:
         if block > 0 and edge.format.startswith("int") and find(grouped) is not None:
             edge.format = grouped
 
-    def behind(self, node: OnnxNode) -> tuple[OnnxValue, list[OnnxNode]] | None:
-        """Return the integers that a quantise makes of a node's output, and the nodes between."""
+    def quantise_after(self, node: OnnxNode) -> tuple[OnnxValue, list[OnnxNode]] | None:
+        """Return the integers that a following quantise writes, and the nodes up to it."""
         between: list[OnnxNode] = []
         edge = node.out
         while True:
-            if not self.alone(edge) or len(node.made) != 1:
-                return None
-            (reader,) = self.readers[id(edge)]
-            if reader.need(0) is not edge:
+            reader = self.only_reader(edge)
+            if reader is None or len(node.written) != 1 or reader.need(0) is not edge:
                 return None
             if reader.op == "QuantizeLinear":
                 return reader.out, [*between, reader]
-            if reader.op not in _FUSED or between:
+            if reader.op not in JOINED or between:
                 return None
             between.append(reader)
             edge = reader.out
 
-    def product(self, node: OnnxNode) -> None:
-        first, narrow = self.source(node.get(0)), self.source(node.get(1))
-        if narrow is None or (first is None and narrow.is_data):
+    def fold_product(self, node: OnnxNode) -> None:
+        """Make a product read the integers; it runs on them if both operands are integers."""
+        first, second = self.integers_of(node.get(0)), self.integers_of(node.get(1))
+        if second is None or (first is None and second.is_data):
             return
-        for i, source in enumerate((first, narrow, self.source(node.get(2)))):
+        for i, source in enumerate((first, second, self.integers_of(node.get(2)))):
             if source is not None:
-                self.swap(node, i, source)
+                self.replace_input(node, i, source)
         if first is not None:
             self.count += 1
             self.requantise(node)
 
     def requantise(self, node: OnnxNode) -> None:
-        """Let a product write the integers of the quantise behind it."""
-        found = self.behind(node)
+        """Make a product write the integers of the quantise that follows it."""
+        quantise = self.quantise_after(node)
         passed: list[str] = []
-        if found is not None:
-            integers, between = found
+        if quantise is not None:
+            integers, between = quantise
             passed = [n.op for n in between if n.op != "QuantizeLinear"]
-            self.gone |= {id(n) for n in between}
+            self.folded |= {id(n) for n in between}
             node.outputs = (integers,)
             self.maker[id(integers)] = node
         node.attributes = {**node.attributes, "integer": True, "fused": tuple(passed)}
 
-    def integer(self, node: OnnxNode) -> None:
-        """Take the conversion and the scaling behind an integer product into it."""
+    def fold_integer_product(self, node: OnnxNode) -> None:
+        """Fold the conversion and the scaling that follow an integer product into it."""
         edge = node.out
         passed: list[OnnxNode] = []
         for op in ("Cast", "Mul", "Add"):
-            reader = self.readers[id(edge)][0] if self.alone(edge) else None
+            reader = self.only_reader(edge)
             if reader is None or reader.op != op:
                 break
-            scales = [self.scale(e) for e in reader.present if e is not edge and e.is_data]
+            scales = [self.scale_node(e) for e in reader.present if e is not edge and e.is_data]
             if None in scales:
                 break
-            self.gone |= {id(s) for s in scales if s is not None and s.op == "Mul"}
+            self.folded |= {id(s) for s in scales if s is not None and s.op == "Mul"}
             passed.append(reader)
             edge = reader.out
         if passed:
-            self.gone |= {id(n) for n in passed}
+            self.folded |= {id(n) for n in passed}
             vectors = [
                 e
                 for n in passed[1:]
@@ -255,74 +216,74 @@ class _Folder:
             node.inputs = (*(node.get(i) for i in range(4)), *vectors)
         self.count += 1
 
-    def scale(self, edge: OnnxValue) -> OnnxNode | None:
-        """Return the node that makes a scale which nothing else reads."""
+    def scale_node(self, edge: OnnxValue) -> OnnxNode | None:
+        """Return the node that computes a scale without other readers."""
         maker = self.maker.get(id(edge))
         if maker is None or len(edge.shape or ()) > 1:
             return None
-        plain = maker.op == "Mul" and self.alone(edge)
+        plain = maker.op == "Mul" and self.exclusive(edge)
         return maker if plain or maker.op == "DynamicQuantizeLinear" else None
 
-    def other(self, node: OnnxNode) -> None:
-        """Run another operator on integers where all it reads and writes is quantised."""
-        data = [e for e in node.present if self.matters(node, e)]
-        sources = {id(e): self.source(e) for e in data}
+    def fold_other(self, node: OnnxNode) -> None:
+        """Run an operator on integers if all of its data inputs and outputs are quantised."""
+        data = [e for e in node.present if self.has_values(node, e)]
+        sources = {id(e): self.integers_of(e) for e in data}
         if not data or None in sources.values():
             return
         quantises: list[OnnxNode] = []
-        for edge in node.made:
-            reader = self.readers[id(edge)][0] if self.alone(edge) else None
+        for edge in node.written:
+            reader = self.only_reader(edge)
             if reader is None or reader.op != "QuantizeLinear":
                 return
             quantises.append(reader)
         for i, edge in enumerate(node.inputs):
             source = sources.get(id(edge))
             if source is not None:
-                self.swap(node, i, source)
+                self.replace_input(node, i, source)
         node.outputs = tuple(quantise.out for quantise in quantises)
         for quantise in quantises:
             self.maker[id(quantise.out)] = node
-            self.gone.add(id(quantise))
+            self.folded.add(id(quantise))
         moves = node.op in MOVERS
         node.attributes = {**node.attributes, "integer": True, "requantised": not moves}
         self.count += not moves
 
-    def matters(self, node: OnnxNode, edge: OnnxValue) -> bool:
-        """Whether an input carries values (not a shape, an index or a bound)."""
+    def has_values(self, node: OnnxNode, edge: OnnxValue) -> bool:
+        """Return whether an input carries values (not a shape, an index or a bound)."""
         if edge is node.inputs[0]:
             return True
-        if node.op in _STRUCTURAL:
+        if node.op in ONE_OPERAND:
             return False
         return edge.format in {"", "fp32", "fp16"} and not (
             edge.kind == "constant" and edge.shape in {(), (1,)}
         )
 
-    def swap(self, node: OnnxNode, index: int, source: OnnxValue) -> None:
-        """Let a node read another value."""
+    def replace_input(self, node: OnnxNode, index: int, source: OnnxValue) -> None:
+        """Replace an input of a node."""
         old = node.inputs[index]
         node.inputs = (*node.inputs[:index], source, *node.inputs[index + 1 :])
         if old is not None:
             self.readers[id(old)] = [r for r in self.readers.get(id(old), []) if r is not node]
         self.readers.setdefault(id(source), []).append(node)
 
-    def sweep(self) -> None:
-        """Drop dequantises that nothing reads any more."""
+    def drop_folded(self) -> None:
+        """Drop dequantises without readers."""
         self.steps = [
             step
             for step in self.steps
             if not isinstance(step, OnnxNode)
             or (
-                id(step) not in self.gone
+                id(step) not in self.folded
                 and (
                     step.op != "DequantizeLinear"
-                    or any(self.readers.get(id(e)) or id(e) in self.kept for e in step.made)
+                    or any(self.readers.get(id(e)) or id(e) in self.protected for e in step.written)
                 )
             )
         ]
 
 
 def _width(clip: OnnxNode) -> int | None:
-    """Return the bits that the bounds of a clip need, of fewer than 8."""
+    """Return the width in bits, below 8, that the bounds of a clip require."""
     bounds = [e.number() if e is not None else None for e in (clip.get(1), clip.get(2))]
     low, high = (constant(b) if b is not None else None for b in bounds)
     if low is None or high is None or low > high:
@@ -331,7 +292,3 @@ def _width(clip: OnnxNode) -> int | None:
     return next(
         (bits for bits, span, below in spans if -below <= low and high < span - below), None
     )
-
-
-#: Operators of which only the first input carries values.
-_STRUCTURAL = (MOVERS - {"Concat"}) | {"Resize", "Clip", "ReduceMean", "AveragePool"}

@@ -1,4 +1,4 @@
-"""Read an ONNX file into light values: no weights, only small constants that shapes may need."""
+"""Parser of ONNX files to plain objects, with small constants for shapes and without weights."""
 
 from __future__ import annotations
 
@@ -16,39 +16,40 @@ from perfmodel.workload.importers.element_types import numbered
 from perfmodel.workload.importers.onnx.functions import written_out
 from perfmodel.workload.importers.onnx.signature import signature_faults
 
-#: Names that a graph may read: its own, then those of the graphs around it.
+#: Names visible in a graph: its own, then those of the enclosing graphs.
 Known: TypeAlias = tuple[set[str], ...]
 
 #: TensorProto element type -> numeric format.
 FORMATS: Mapping[int, str] = numbered("onnx")
 
-#: Type of an attribute -> its field, of one value and of lists.
+#: Attribute type -> its protobuf field, for single values and for lists.
 _SINGLE: Mapping[int, str] = {1: "f", 2: "i", 3: "s"}
 _LISTS: Mapping[int, str] = {6: "floats", 7: "ints", 8: "strings"}
 
-#: Elements of a constant that are kept, and the largest extent and size that a file may claim.
+#: Largest number of elements of a stored constant, and limits on the sizes that a file may claim.
 KEPT = 4096
-#: Elements of all constants that are kept, then those of each that still is (and of any floats).
+#: Budget of elements over all stored constants, and largest size of one once it is exhausted.
+#: Floating-point constants are never stored above that size.
 KEPT_IN_ALL = 2**21
 KEPT_SURELY = 16
 LARGEST_EXTENT = 2**40
 LARGEST_BYTES = 2**31
 _DEEPEST = 24
 
-#: What is told of a file that is all faults.
+#: Largest number of listed faults of a file, and of faults with a suggestion.
 _MOST_FAULTS: Final = 100
 _MOST_SUGGESTIONS: Final = 20
 
 
 @dataclass(slots=True)
 class RawTensor:
-    """A stored tensor: shape and format, and its numbers where they are few."""
+    """A stored tensor: shape, format, and numbers if they are few."""
 
     shape: tuple[int, ...]
     format: str
     numbers: tuple[int | float, ...] | None = None
     buffer: bool = False
-    """No parameter: statistics, masks, positions."""
+    """Whether the tensor is no parameter: statistics, masks, positions."""
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class RawValue:
 
 @dataclass(slots=True)
 class RawNode:
-    """A node by the names of what it reads and writes (empty where absent)."""
+    """A node by the names of its inputs and outputs (empty if absent)."""
 
     op: str
     domain: str
@@ -84,11 +85,11 @@ class RawGraph:
     outputs: list[str]
     declared: dict[str, RawValue]
     replaceable: frozenset[str] = frozenset()
-    """Stored tensors that are inputs as well: what runs may be given others, so none is folded."""
+    """Stored tensors that are inputs as well: a run may override them, so they are not folded."""
     results: frozenset[str] = field(init=False)
     """Names of the outputs."""
     computed: frozenset[str] = field(init=False)
-    """Names of what its nodes make."""
+    """Names of the values that its nodes compute."""
 
     def __post_init__(self) -> None:
         self.results = frozenset(self.outputs)
@@ -97,40 +98,40 @@ class RawGraph:
 
 @dataclass(slots=True)
 class RawModel:
-    """A file: its graph, the versions of its operator sets, and where it lies."""
+    """A file: its graph, the versions of its operator sets, and its path."""
 
     graph: RawGraph
     opsets: dict[str, int]
     file: str
     pinned: bool = False
-    """Whether plain fp32 is the file's own choice too, as beside integers."""
+    """Whether the file fixes plain fp32 too, as it does next to integers."""
     precision: str = ""
-    """The precision that the file is in; empty: told by its weights."""
+    """Precision of the file; empty for that of its weights."""
     channels_last: bool = False
-    """Whether images have their channels last; those of a graph have them second."""
+    """Whether images have their channels last; in the graph they are second."""
     notes: tuple[str, ...] = ()
-    """What a reader of the result should know of the file."""
+    """Notes for the user about the file."""
     name: str = ""
-    """What the file calls the network; that of the file where empty."""
+    """Name of the network in the file; empty for the file's own name."""
 
     @property
     def opset(self) -> int:
-        """Version of the standard's operators."""
+        """Version of the standard operator set."""
         return self.opsets.get("", self.opsets.get("ai.onnx", 1))
 
 
 def read_onnx(path: str | Path) -> RawModel:
-    """Read a file.
+    """Parse an ONNX file.
 
     Raises
     ------
     InputError
-        It cannot be read, is no ONNX, or is no well-formed graph; every fault at once.
+        The file cannot be read, is not ONNX, or contains no well-formed graph; all faults at once.
     """
     file = Path(path)
     try:
-        onnx = _module("onnx")
-        decode_error = _module("google.protobuf.message").DecodeError
+        onnx: Any = import_module("onnx")
+        decode_error: Any = import_module("google.protobuf.message").DecodeError
     except ImportError:
         raise input_error(
             "reading ONNX needs the package onnx",
@@ -140,7 +141,7 @@ def read_onnx(path: str | Path) -> RawModel:
     content = contents(file, LARGEST_BYTES, wanted="a model with its weights in another file")
     expected = "an ONNX model (protobuf)"
     try:
-        # Parsed as it stands: data in other files stays there.
+        # Parsing the bytes does not load external data files.
         model = onnx.ModelProto.FromString(content)
     except (decode_error, RuntimeError, ValueError):
         raise input_error("is truncated or no ONNX", file=str(file), expected=expected) from None
@@ -151,20 +152,16 @@ def read_onnx(path: str | Path) -> RawModel:
     return _OnnxReader(onnx, str(file)).model(model)
 
 
-def _module(name: str) -> Any:
-    return import_module(name)
-
-
 class _OnnxReader:
-    """Walks the protobuf and collects faults."""
+    """Conversion of the protobuf, collecting faults."""
 
     def __init__(self, onnx: Any, file: str) -> None:
         self.onnx = onnx
         self.file = file
         self.faults: list[Fault] = []
         self.opsets: dict[str, int] = {}
-        self.untold = 0
-        self.kept = 0
+        self.unlisted = 0
+        self.stored_numbers = 0
 
     def model(self, proto: Any) -> RawModel:
         garbled = [name for name in _names(proto.graph, _DEEPEST) if isinstance(name, bytes)]
@@ -181,8 +178,8 @@ class _OnnxReader:
         graph = self.graph(proto.graph, "graph", (), 0)
         if not opsets:
             self.fault("opset_import", "names no operator set", "a version of the standard's")
-        if self.untold:
-            message = f"{self.untold} further faults are not listed"
+        if self.unlisted:
+            message = f"{self.unlisted} further faults are not listed"
             self.faults.append(Fault(message, "graph", self.file))
         if self.faults:
             raise InputError(self.faults)
@@ -190,12 +187,12 @@ class _OnnxReader:
 
     def fault(self, path: str, message: str, expected: str, near: str = "") -> None:
         if len(self.faults) >= _MOST_FAULTS:
-            self.untold += 1
+            self.unlisted += 1
             return
         self.faults.append(Fault(message, path, self.file, expected=expected, suggestion=near))
 
     def near(self, name: str, *known: Iterable[str]) -> str:
-        """Return the known name nearest to one; the first faults suffice to show the pattern."""
+        """Return the nearest known name; only the first faults carry a suggestion."""
         if len(self.faults) >= _MOST_SUGGESTIONS:
             return ""
         return nearest(name, chain(*known))
@@ -221,7 +218,7 @@ class _OnnxReader:
         return RawGraph(str(proto.name), nodes, stored, inputs, outputs, declared, replaceable)
 
     def nodes(self, protos: Iterable[Any], path: str, known: Known, depth: int) -> list[RawNode]:
-        """Read nodes in an order that works; what they make becomes known."""
+        """Read nodes in topological order, adding their outputs to the known names."""
         rows = list(protos)
         order = self.order(rows, path, known)
         nodes: list[RawNode] = []
@@ -246,7 +243,7 @@ class _OnnxReader:
         return nodes
 
     def order(self, rows: Sequence[Any], path: str, known: Known) -> list[int]:
-        """Return an order in which each node reads what is there; the file's own where it is."""
+        """Return a topological order of the nodes; the file's own order if it is one."""
         makers: dict[str, int] = {}
         before = len(self.faults)
         for i, proto in enumerate(rows):
@@ -270,7 +267,7 @@ class _OnnxReader:
                     )
             needs.append({makers[n] for n in reads if n and n in makers and not _in(n, known)})
         if len(self.faults) > before:
-            return list(range(len(rows)))  # a cycle may only be what these faults make it look
+            return list(range(len(rows)))  # with these faults, a cycle may be spurious
         done: set[int] = set()
         order: list[int] = []
         stack: list[tuple[int, bool]] = [(i, False) for i in reversed(range(len(rows)))]
@@ -321,7 +318,7 @@ class _OnnxReader:
                     if size > LARGEST_EXTENT:
                         message = f"an extent of {size} is absurd"
                         self.fault(f"{path}.{name}", message, f"at most {LARGEST_EXTENT}")
-                    # Exporters write 0 and -1 for what they do not know.
+                    # Exporters write 0 and -1 for unknown extents.
                     shape.append(size if size > 0 else None)
                 else:
                     shape.append(printable(str(dim.dim_param).strip()) or None)
@@ -348,12 +345,12 @@ class _OnnxReader:
     def numbers(
         self, proto: Any, size: int, format: str, path: str
     ) -> tuple[int | float, ...] | None:
-        """Return the numbers of a small tensor, ``None`` for a large one or data left out.
+        """Return the numbers of a small tensor; ``None`` if it is large or stored externally.
 
-        Floating-point tensors are kept up to 16 elements only: scales of a resize, never weights.
+        Floating-point tensors are limited to 16 elements: scales of a resize, never weights.
         """
         external = proto.data_location == self.onnx.TensorProto.EXTERNAL
-        most = KEPT if self.kept < KEPT_IN_ALL else KEPT_SURELY
+        most = KEPT if self.stored_numbers < KEPT_IN_ALL else KEPT_SURELY
         few = size <= (min(most, KEPT_SURELY) if format.startswith(("fp", "bf")) else most)
         if external or format == "string":
             return None
@@ -368,7 +365,7 @@ class _OnnxReader:
             return None
         try:
             array = self.onnx.numpy_helper.to_array(proto)
-            self.kept += size
+            self.stored_numbers += size
             return tuple(array.ravel().tolist())
         except (ValueError, TypeError, IndexError) as error:
             self.fault(path, f"its data cannot be read: {error}", "as much data as its shape says")
@@ -396,7 +393,7 @@ def _listed(proto: Any) -> bool:
 
 
 def _names(graph: Any, depth: int) -> Iterable[object]:
-    """Yield every name of a graph; protobuf hands out as bytes what is not UTF-8."""
+    """Yield every name in a graph; protobuf returns names that are not UTF-8 as bytes."""
     for value in (*graph.input, *graph.output, *graph.value_info):
         yield value.name
         for dim in value.type.tensor_type.shape.dim:
@@ -412,7 +409,7 @@ def _names(graph: Any, depth: int) -> Iterable[object]:
 
 
 def _captured(proto: Any, depth: int) -> Iterable[str]:
-    """Yield the names that a node's subgraphs read (some of them from outside)."""
+    """Yield the names that a node's subgraphs read from outside the subgraph."""
     if depth <= 0:
         return
     for attribute in proto.attribute:

@@ -1,4 +1,4 @@
-"""What the standard says that a node has: how many inputs and outputs, and which attributes."""
+"""Check of a node against the standard: number of inputs and outputs, and its attributes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Signature(NamedTuple):
     inputs: tuple[int, int]
     outputs: tuple[int, int]
     needed: tuple[int, ...]
-    """Inputs that may not be left out."""
+    """Positions of inputs that may not be omitted."""
     attributes: Mapping[str, int]
     required: tuple[str, ...]
 
@@ -41,7 +41,7 @@ def _signature(op: str, domain: str, opset: int) -> _Signature | None:
     defs: Any = import_module("onnx.defs")
     try:
         schema = defs.get_schema(op, opset, "" if domain == "ai.onnx" else domain)
-    except Exception:  # onnx's C++ raises its own SchemaError: an operator of no such set
+    except Exception:  # onnx's C++ raises its own SchemaError for an unknown operator
         return None
     if schema.deprecated:
         return None
@@ -56,7 +56,7 @@ def _signature(op: str, domain: str, opset: int) -> _Signature | None:
 
 
 def signature_faults(proto: Any, opsets: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
-    """Yield what keeps a node from being one of its operator: message, expected, suggestion."""
+    """Yield each violation of an operator's signature as (message, expected, suggestion)."""
     domain = str(proto.domain)
     if domain not in _DESCRIBED:
         return
@@ -64,25 +64,25 @@ def signature_faults(proto: Any, opsets: Mapping[str, int]) -> Iterator[tuple[st
     signature = _signature(str(proto.op_type), domain, opset) if opset else None
     if signature is None:
         return
-    for count, (least, most), what in (
+    for count, (least, most), noun in (
         (len(proto.input), signature.inputs, "inputs"),
         (len(proto.output), signature.outputs, "outputs"),
     ):
         if not least <= count <= most:
             span = f"{least}" if least == most else f"{least} to {most}"
             span = span if most < 2**31 - 1 else f"at least {least}"
-            yield f"{count} {what}", span, ""
+            yield f"{count} {noun}", span, ""
     for i in signature.needed:
         if i < len(proto.input) and not proto.input[i]:
             yield f"input {i} is left out", "a value", ""
-    given: dict[str, int] = {str(a.name): int(a.type) for a in proto.attribute}
+    stated: dict[str, int] = {str(a.name): int(a.type) for a in proto.attribute}
     for name in signature.required:
-        if name not in given:
+        if name not in stated:
             yield f"attribute '{name}' is missing", _KINDS.get(signature.attributes[name], ""), ""
-    for name, kind in given.items():
+    for name, kind in stated.items():
         known = signature.attributes.get(name)
         if known is None:
-            if not name.startswith("_"):  # tools leave notes of their own
+            if not name.startswith("_"):  # tools store private annotations under such names
                 yield (
                     f"no attribute is named '{name}'",
                     one_of(sorted(signature.attributes))

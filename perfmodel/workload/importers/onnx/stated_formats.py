@@ -1,4 +1,4 @@
-"""Give weights and values the formats that quantisers of a file state, and drop the quantisers."""
+"""Transfer of the formats that a file's quantisers state to weights and values."""
 
 from __future__ import annotations
 
@@ -6,21 +6,9 @@ from perfmodel.formats import find
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
 from perfmodel.workload.importers.onnx.qonnx import DOMAINS, QUANTISERS, stated_format
-from perfmodel.workload.importers.onnx.quantised import MOVERS
 from perfmodel.workload.importers.onnx.read import RawModel
-from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step
-
-#: Operators that pass on values as they are, in whatever format.
-_PASSING = MOVERS | {
-    "GlobalMaxPool",
-    "ReduceMax",
-    "ReduceMin",
-    "View",
-    "Dropout",
-    "Relu",
-    "Upsample",
-    "Resize",
-}
+from perfmodel.workload.importers.onnx.steps import Links, Step, fold_bodies
+from perfmodel.workload.importers.onnx.traits import PASSING
 
 
 def _is_quantiser(step: Step) -> bool:
@@ -30,62 +18,57 @@ def _is_quantiser(step: Step) -> bool:
 def fold_formats(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:
     """Return the steps without the quantisers that only state a format.
 
-    What is left of them are roundings that a runtime has to do by themselves.
+    The quantisers that remain are roundings that a runtime performs explicitly.
     """
-    for step in steps:
-        if isinstance(step, Repeat):
-            step.steps = fold_formats(step.steps, [*outputs, *_read_by(steps)])
-        elif isinstance(step, OnnxIfBranches):
-            step.then_steps = fold_formats(step.then_steps, list(step.then_outputs))
-            step.else_steps = fold_formats(step.else_steps, list(step.else_outputs))
+    fold_bodies(steps, outputs, fold_formats)
     if not any(map(_is_quantiser, steps)):
         return steps
-    kept = {id(e) for e in outputs}
-    makers: dict[int, OnnxNode] = {}
-    readers: dict[int, int] = {}
-    for step in steps:
-        if isinstance(step, OnnxNode):
-            makers |= {id(e): step for e in step.made}
-            for edge in step.present:
-                readers[id(edge)] = readers.get(id(edge), 0) + 1
-        else:
-            kept |= {id(e) for e in _read_by([step])}
+    links = Links(steps, outputs)
     left: list[Step] = []
     for step in steps:
-        if not isinstance(step, OnnxNode) or not step.made or step.get(0) is None:
-            left.append(step)
-            continue
-        x, y = step.need(0), step.out
-        if not _is_quantiser(step):
-            passes = step.op in _PASSING and x.format and y.format == ""
-            if passes and (step.op != "Concat" or len({e.format for e in step.present}) == 1):
-                for edge in step.made:
-                    edge.format = edge.format or x.format
-            left.append(step)
-            continue
-        format = stated_format(step)
-        if format and not x.is_data and y.shape is not None:
-            if y.kind == "constant" and len(y.shape):
-                y.kind = "weight"
-            y.format = format
-            continue
-        maker = makers.get(id(x))
-        y.format = format
-        alone = readers.get(id(x)) == 1 and id(x) not in kept and x.format == ""
-        free = maker is not None and len(maker.made) == 1 and not _is_quantiser(maker)
-        if maker is not None and free and alone and format and step.op != "MultiThreshold":
-            maker.outputs = (y,)
-            makers[id(y)] = maker
-            continue
+        if isinstance(step, OnnxNode) and step.written and step.get(0) is not None:
+            if _is_quantiser(step):
+                if _is_folded(step, links):
+                    continue
+            else:
+                _pass_on(step)
         left.append(step)
     return left
 
 
-def stated_precision(model: RawModel, graph: Graph) -> str:
-    """Return the precision of a network whose products a file's quantisers all state, or ``""``.
+def _pass_on(node: OnnxNode) -> None:
+    """Copy the input's format to the outputs of a node that does not change values."""
+    x = node.need(0)
+    alike = node.op != "Concat" or len({e.format for e in node.present}) == 1
+    if node.op in PASSING and x.format and node.out.format == "" and alike:
+        for edge in node.written:
+            edge.format = edge.format or x.format
 
-    It stands for what no quantiser touches (the input, the result): the widest weights and the
-    widest activations.
+
+def _is_folded(quantiser: OnnxNode, links: Links) -> bool:
+    """Set the format that a quantiser states; return whether the quantiser can be dropped."""
+    x, y, format = quantiser.need(0), quantiser.out, stated_format(quantiser)
+    if format and not x.is_data and y.shape is not None:
+        if y.kind == "constant" and len(y.shape):
+            y.kind = "weight"
+        y.format = format
+        return True
+    y.format = format
+    maker = links.maker.get(id(x))
+    if maker is None or len(maker.written) != 1 or _is_quantiser(maker):
+        return False
+    if not (format and links.exclusive(x)) or x.format or quantiser.op == "MultiThreshold":
+        return False
+    maker.outputs = (y,)
+    links.maker[id(y)] = maker
+    return True
+
+
+def stated_precision(model: RawModel, graph: Graph) -> str:
+    """Return the precision of a network whose weights all have stated formats, or ``""``.
+
+    It applies to values without a quantiser (the input, the result), and consists of the widest
+    weight format and the widest activation format.
     """
     if not any(node.domain in DOMAINS for node in model.graph.nodes):
         return ""
@@ -99,15 +82,3 @@ def stated_precision(model: RawModel, graph: Graph) -> str:
                 widest[role] = max(widest[role], int(format.element_bits))
     weight, activation = widest.values()
     return f"w{weight}a{activation}" if weight and activation else ""
-
-
-def _read_by(steps: list[Step]) -> list[OnnxValue]:
-    found: list[OnnxValue] = []
-    for step in steps:
-        if isinstance(step, OnnxNode):
-            found += step.present
-            continue
-        found += _read_by(step.inside)
-        if isinstance(step, OnnxIfBranches):
-            found += [*step.then_outputs, *step.else_outputs, *step.node.present]
-    return found

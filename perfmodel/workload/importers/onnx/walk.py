@@ -1,9 +1,9 @@
-"""Walk an ONNX graph in order: shapes and constants of every value, subgraphs written out."""
+"""Walk of an ONNX graph in topological order: shapes, constants, and bodies of control flow."""
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from perfmodel.workload.importers.onnx.node import (
 )
 from perfmodel.workload.importers.onnx.numbers import BUDGET, FEW, MOST, work_out
 from perfmodel.workload.importers.onnx.own import TYPED
-from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
+from perfmodel.workload.importers.onnx.pricing import MALFORMED, STANDARD
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.importers.onnx.steps import (
     CALL,
@@ -35,35 +35,21 @@ from perfmodel.workload.importers.onnx.steps import (
     Step,
     Walked,
 )
+from perfmodel.workload.importers.onnx.traits import PARAMETERS, RANDOM, WINDOWED
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
-#: Faults of nodes that are told; what follows from them is more of the same.
+#: Largest number of listed faults; later ones tend to follow from the first.
 _MOST_FAULTS = 20
 
-#: A trip count that stands for "until the condition fails".
+#: Trip count that means "until the condition fails".
 _ENDLESS = 2**31 - 1
 
-
-#: Operators with windows, which need an input of some size.
-_WINDOWED = frozenset(
-    {
-        "Conv",
-        "ConvInteger",
-        "QLinearConv",
-        "MaxPool",
-        "AveragePool",
-        "LpPool",
-        "Conv2D",
-        "DepthwiseConv2D",
-        "Conv3D",
-    }
-)
 
 _BRANCHES = {"then_branch", "else_branch"}
 
 
 class Walker:
-    """Walks a model with some free dimensions bound to numbers for good."""
+    """Walk over a model, with some of its free dimensions bound to numbers."""
 
     def __init__(
         self,
@@ -81,9 +67,9 @@ class Walker:
         self.extents: dict[Dim, str] = {}
         self.mixed = model.pinned or _mixed(model.graph)
         self.faults: list[Fault] = []
-        #: Whether every node that is walked is sure to run.
+        #: Whether the nodes being walked are certain to run.
         self.certain = True
-        #: What is dispatched, as a walk of the file alone found it; ``None`` where this is one.
+        #: Dispatched nodes from a walk without bindings; ``None`` if this is that walk.
         self.dispatched = dispatched
         self.worked_out = 0
         self._running: set[int] = set()
@@ -94,7 +80,7 @@ class Walker:
         Raises
         ------
         InputError
-            Nodes whose attributes and shapes contradict each other.
+            The attributes and shapes of nodes contradict each other.
         """
         graph = self.model.graph
         scope: Scope = ChainMap()
@@ -106,7 +92,7 @@ class Walker:
                 + ", ".join(sorted(weights)[:4])
             )
         for value in graph.inputs:
-            shape = self.dimensions.shape(value)
+            shape = self.dimensions.input_shape(value)
             edge = OnnxValue(value.name, shape, format=self.format(value.format), live=True)
             if value.name in weights:
                 edge.kind = "weight"
@@ -136,20 +122,20 @@ class Walker:
         )
 
     def format(self, format: str) -> str:
-        """Return the fixed format of an element type; plain fp32 is the precision's to choose."""
+        """Return the fixed format of an element type; empty for fp32 that the precision sets."""
         return "" if format == "fp32" and not self.mixed else format
 
     def stored(self, name: str, raw: RawTensor) -> OnnxValue:
-        """Return a stored tensor as an edge.
+        """Return a stored tensor as a value.
 
-        Whole numbers of 32 bits and more are shapes and indices, not parameters.
+        Integers of 32 bits or more are shapes and indices, not parameters.
         """
         index = raw.format in {"int64", "int32", "bool", "string"}
         single = raw.shape == () or (raw.numbers is not None and len(raw.numbers) == 1)
         kind = "constant" if index or single or raw.buffer else "weight"
         return OnnxValue(name, raw.shape, kind, self.format(raw.format), raw.numbers)
 
-    # nodes
+    # Nodes.
 
     def graph(self, raw: RawGraph, scope: Scope) -> list[Step]:
         """Walk the nodes of a graph whose inputs are in the scope."""
@@ -169,15 +155,15 @@ class Walker:
             ):
                 steps += self.loop(node, inputs, scope)
             else:
-                made = self.node(node, inputs, raw)
-                for name, edge in zip(node.outputs, made.outputs, strict=True):
+                walked = self.node(node, inputs, raw)
+                for name, edge in zip(node.outputs, walked.outputs, strict=True):
                     if name and edge is not None:
                         scope[name] = edge
-                steps.append(made)
+                steps.append(walked)
         return steps
 
     def constant(self, raw: RawNode) -> OnnxValue:
-        """Return what a ``Constant`` holds."""
+        """Return the value of a ``Constant``."""
         for value in raw.attributes.values():
             if isinstance(value, RawTensor):
                 return self.stored(raw.outputs[0], value)
@@ -190,21 +176,21 @@ class Walker:
         return OnnxValue(raw.outputs[0], (), "constant")
 
     def node(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], graph: RawGraph) -> OnnxNode:
-        """Return a node with the shapes, formats and numbers of its outputs."""
+        """Return a node with shapes, formats and numbers of its outputs."""
         outputs = tuple(OnnxValue(name) if name else None for name in raw.outputs)
         node = OnnxNode(
             raw.op, raw.name, inputs, outputs, raw.attributes, raw.domain, self.dimensions.bound
         )
-        present = node.present
+        present, written = node.present, node.written
         lost = frozenset[str]().union(*(e.depends for e in present))
         node.runs = self.runs(raw, node, graph)
         foldable = raw.domain != TYPED or not any(e.kind == "weight" for e in present)
         if raw.op not in RANDOM and foldable and not any(e.is_data for e in present):
             kind = "weight" if any(e.kind == "weight" for e in present) else "constant"
-            for edge in node.made:
+            for edge in written:
                 edge.kind = kind
         stated = [graph.declared.get(name) for name in raw.outputs]
-        declared = [self.dimensions.declared(value) if value else None for value in stated]
+        declared = [self.dimensions.declared_shape(value) if value else None for value in stated]
         formats = [self.format(value.format) if value else "" for value in stated]
         try:
             infer(node, self.model.opsets, declared, formats)
@@ -213,25 +199,25 @@ class Walker:
             self.block(node, str(reason), lost)
         if node.contradiction:
             self.contradicts(node, node.contradiction)
-        for edge in node.made:
+        for edge in written:
             edge.format = self.format(edge.format)
             if any(isinstance(d, Poly) for d in edge.shape or ()):
-                # As large as the input says, so no runtime can fold it on loading.
+                # The size depends on the input, so no runtime can fold the value on loading.
                 edge.kind = "data"
         if node.op in {"Shape", "Size"}:
-            for edge in node.made:
+            for edge in written:
                 edge.kind = "constant"
-        if not any(e.is_data for e in node.made):
+        if not any(e.is_data for e in written):
             self.numbers(node, lost)
         self.defaults.update(node.opened)
         self.watch(node)
         return node
 
     def contradicts(self, node: OnnxNode, reason: str, *, surely: bool = False) -> None:
-        """Note the fault of a node that no runtime would run.
+        """Record the fault of a node that no runtime would run.
 
-        With numbers bound to free dimensions, a default may be what does not fit; `surely` where
-        whatever number is not.
+        Under bindings, the contradiction may be due to a default and is not recorded, unless
+        it holds for any number (`surely`).
         """
         fixed = surely or not (self.dimensions.bound or self.scalars)
         if self.certain and fixed and len(self.faults) < _MOST_FAULTS:
@@ -239,12 +225,12 @@ class Walker:
             self.faults.append(Fault(reason, node.label, self.model.file, expected=expected))
 
     def runs(self, raw: RawNode, node: OnnxNode, graph: RawGraph) -> bool:
-        """Tell whether a runtime dispatches a node."""
+        """Return whether a runtime dispatches a node."""
         known = self.dispatched is not None
         return self.noted(raw, known or is_dispatched(raw, node, graph, self.format))
 
     def noted(self, raw: RawNode, runs: bool) -> bool:
-        """Tell whether a node runs: as the walk of the file alone said, or as said here."""
+        """Return and record whether a node runs; the walk without bindings takes precedence."""
         if self.dispatched is not None:
             return id(raw) in self.dispatched
         if runs:
@@ -252,16 +238,16 @@ class Walker:
         return runs
 
     def enters(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...]) -> list[Step]:
-        """Return the step that stands for entering the body of control flow, where it runs.
+        """Return the step of entering the body of control flow, or nothing if it is inlined.
 
-        An ``If`` whose condition is known on loading is written out.
+        An ``If`` whose condition is known on loading is inlined.
         """
         first = inputs[0] if inputs else None
         live = raw.op != "If" or first is None or first.live
         return [OnnxNode(CALL, raw.name, (), (), runs=True)] if self.noted(raw, live) else []
 
     def numbers(self, node: OnnxNode, lost: frozenset[str]) -> None:
-        """Work out constants; what is lost to a free dimension is remembered."""
+        """Compute a node's constants; on failure, record the free dimensions that prevent it."""
         try:
             self.worked_out += work_out(node, MOST if self.worked_out < BUDGET else FEW)
         except ContradictionError as error:
@@ -269,35 +255,35 @@ class Walker:
             self.contradicts(node, str(error), surely=isinstance(error, BeyondRangeError))
         except (NotPricedError, *MALFORMED):
             lost = lost | free_in(node)
-        for edge in node.made:
+        for edge in node.written:
             if edge.numbers is None:
                 edge.depends = lost
 
     def watch(self, node: OnnxNode) -> None:
-        """Remember extents that a small input would leave empty."""
-        if node.op in _WINDOWED and node.made and node.out.is_data and node.out.shape is not None:
+        """Record extents that a too small input would make empty."""
+        if node.op in WINDOWED and node.written and node.out.is_data and node.out.shape is not None:
             shape = node.out.shape
             for dim in shape[1:-1] if node.domain in FORMATS else shape[2:]:
                 if (constant(dim) or 0) < 1:
                     self.extents.setdefault(dim, node.label)
 
     def block(self, node: OnnxNode, reason: str, lost: frozenset[str]) -> None:
-        """Note a node that has no shape; one that only lacks numbers may get them."""
+        """Record a node without a shape that numbers for free dimensions could determine."""
         symbols = lost | free_in(node)
         if any(e.shape is None and not e.depends for e in node.present):
-            # An input that nothing can tell: numbers for free dimensions would not help.
+            # An input is unknown for other reasons: numbers for free dimensions would not help.
             return
-        for edge in node.made:
+        for edge in node.written:
             edge.depends = symbols
         if symbols:
             self.blockers.append(Blocker(node.label, reason, symbols))
 
-    # subgraphs
+    # Subgraphs.
 
     def choice(
         self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], scope: Scope
     ) -> list[Step]:
-        """Walk the branch that a known condition selects, or both."""
+        """Walk the branch that a known condition selects, or else both."""
         condition = inputs[0] if inputs else None
         known = condition.number() if condition is not None else None
         if known is not None:
@@ -328,47 +314,55 @@ class Walker:
         return [*self.enters(raw, inputs), choice]
 
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[OnnxValue, ...]]:
-        """Walk a branch in a scope of its own."""
+        """Walk a branch in a child scope."""
         inner = scope.new_child()
         steps = self.perhaps(body, inner)
         return steps, tuple(inner[n] for n in body.outputs if n in inner)
 
     def perhaps(self, body: RawGraph, scope: Scope) -> list[Step]:
-        """Walk what may run, or not, or more than once."""
+        """Walk a body that may run any number of times."""
         certain, self.certain = self.certain, False
         steps = self.graph(body, scope)
         self.certain = certain
         return steps
 
+    def scanned(
+        self, raw: RawNode, inputs: tuple[OnnxValue | None, ...]
+    ) -> tuple[Dim, list[OnnxValue | None], list[Step]]:
+        """Return the trip count of a ``Scan``, the inputs of its body, and the slicing nodes."""
+        axes = scan_axes(raw) or ()
+        states = len(inputs) - len(axes)
+        count: Dim = 1
+        sources = list(inputs[:states])
+        cuts: list[Step] = []
+        for source, axis in zip(inputs[states:], axes, strict=False):
+            piece = None
+            shape = source.shape or () if source is not None else ()
+            if source is not None and -len(shape) <= axis < len(shape):
+                at = axis % len(shape)
+                count = shape[at]
+                name, each = f"{source.name}.slice", replaced(shape, at)
+                piece = OnnxValue(name, each, source.kind, source.format, live=True)
+                cuts.append(OnnxNode("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
+            sources.append(piece)
+        return count, sources, cuts
+
     def loop(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], scope: Scope) -> list[Step]:
-        """Walk the body of a ``Loop`` or ``Scan`` once, to run as often as the node says."""
+        """Walk the body of a ``Loop`` or ``Scan`` once, as a repeated step."""
         body = raw.graphs["body"]
         inner = scope.new_child()
         scan = raw.op == "Scan"
         before: list[Step] = []
         if scan:
-            axes = scan_axes(raw) or ()
-            states = len(inputs) - len(axes)
-            count: Dim = 1
-            given = list(inputs[:states])
-            for source, axis in zip(inputs[states:], axes, strict=False):
-                piece = None
-                shape = source.shape or () if source is not None else ()
-                if source is not None and -len(shape) <= axis < len(shape):
-                    at = axis % len(shape)
-                    count = shape[at]
-                    name = f"{source.name}.slice"
-                    each = replaced(shape, at)
-                    piece = OnnxValue(name, each, source.kind, source.format, live=True)
-                    before.append(OnnxNode("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
-                given.append(piece)
+            states = len(inputs) - len(scan_axes(raw) or ())
+            count, sources, before = self.scanned(raw, inputs)
         else:
             states = max(len(inputs) - 2, 0)
             count = self.trips(raw, inputs, body)
             counter = OnnxValue(f"{raw.name}.iteration", (), format="int64", live=True)
             condition = OnnxValue(f"{raw.name}.condition", (), format="bool", live=True)
-            given = [counter, condition, *inputs[2:]]
-        for value, source in zip_longest(body.inputs, given[: len(body.inputs)]):
+            sources = [counter, condition, *inputs[2:]]
+        for value, source in zip_longest(body.inputs, sources[: len(body.inputs)]):
             inner[value.name] = self.carried(value.name, source)
         steps = self.perhaps(body, inner)
         results = [inner.get(n, OnnxValue(n)) for n in body.outputs[not scan :]]
@@ -387,7 +381,7 @@ class Walker:
         return [*before, Repeat(raw.name, count, steps), *after]
 
     def carried(self, name: str, source: OnnxValue | None) -> OnnxValue:
-        """Return what the body sees of an outer value that changes from run to run."""
+        """Return the body's view of an outer value that changes between iterations."""
         if source is None:
             return OnnxValue(name, live=True)
         if source.is_data:
@@ -395,7 +389,7 @@ class Walker:
         return OnnxValue(name, source.shape, "data", source.format, live=True)
 
     def trips(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], body: RawGraph) -> Dim:
-        """Return how often a ``Loop`` runs; a free dimension where only the data tell."""
+        """Return the trip count of a ``Loop``; a free dimension if it depends on the data."""
         limit = inputs[0] if inputs else None
         number = limit.number() if limit is not None else None
         if number is not None and (constant(number) or 0) >= _ENDLESS:
@@ -418,37 +412,27 @@ def free_in(node: OnnxNode) -> frozenset[str]:
     return frozenset[str]().union(*map(symbols_of, dims))
 
 
-#: Inputs that only ever hold parameters, by operator.
-_PARAMETERS: Mapping[str, Sequence[int]] = {
-    **dict.fromkeys(
-        ("Conv", "ConvTranspose", "InstanceNormalization", "LayerNormalization"), (1, 2)
-    ),
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2, 3)),
-    "BatchNormalization": (1, 2, 3, 4),
-    "PRelu": (1,),
-    "Gemm": (2,),
-}
-
-
 def parameters_among_inputs(graph: RawGraph) -> set[str]:
-    """Return inputs that can only be parameters: a file without weights declares them so."""
+    """Return inputs that must be parameters, as in a file stored without its weights."""
     shaped = {
         v.name: v.shape
         for v in graph.inputs[1:]
         if v.shape is not None and all(isinstance(d, int) for d in v.shape)
     }
-    found: set[str] = set()
+    parameters: set[str] = set()
     has_weights = bool(graph.stored)
     for node in graph.nodes:
-        at = _PARAMETERS.get(node.op, ())
-        found |= {node.inputs[i] for i in at if i < len(node.inputs) and node.inputs[i] in shaped}
+        at = PARAMETERS.get(node.op, ())
+        parameters |= {
+            node.inputs[i] for i in at if i < len(node.inputs) and node.inputs[i] in shaped
+        }
         if node.op in {"Gemm", "MatMul"} and not has_weights:
-            found |= {n for n in node.inputs[1:2] if len(shaped.get(n) or ()) == 2}
-    return found
+            parameters |= {n for n in node.inputs[1:2] if len(shaped.get(n) or ()) == 2}
+    return parameters
 
 
 def _mixed(graph: RawGraph) -> bool:
-    """Whether the file holds other floating-point formats beside fp32."""
+    """Return whether the file uses floating-point formats other than fp32."""
     others = {"fp16", "bf16", "fp64"}
     tensors = [
         *graph.stored.values(),

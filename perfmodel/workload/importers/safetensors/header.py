@@ -1,6 +1,6 @@
-"""Tensors of a ``.safetensors`` file: the header is read here, the numbers where they are used.
+"""Reader of ``.safetensors`` headers; tensor data are read on demand.
 
-The format (huggingface/safetensors, README, "Format"): 8 bytes, the header's length N in little
+Format (huggingface/safetensors, README, "Format"): 8 bytes with the header's length N, little
 endian; N bytes of JSON, tensor -> ``dtype``, ``shape``, ``data_offsets`` (begin and end in the
 buffer); the buffer, row-major, little endian, without holes.
 """
@@ -21,23 +21,24 @@ from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.formats import format_named
 from perfmodel.regular import FileBytes, open_file
+from perfmodel.settings import FaultList
 from perfmodel.specfile import read
 from perfmodel.workload.importers.element_types import ELEMENT_TYPES
 
-#: How the name of the index of a file in shards ends.
+#: Suffix of the index of a sharded file.
 INDEX: Final = ".safetensors.index.json"
 
-#: The format's own limit.
+#: Header size limit of the format.
 _LONGEST: Final = 100_000_000
-#: No extent or offset is larger, and no tensor has more axes: products of them stay small.
+#: Limits on extents, offsets and number of axes, which bound the size of their products.
 _LARGEST, _AXES = 2**63, 64
-#: dtype of the file -> format here, and bytes of an element.
+#: dtype of the file -> name of the format, and bytes of an element.
 FORMATS: Final[Mapping[str, str]] = ELEMENT_TYPES["safetensors"]
 BYTES: Final = {dtype: format_named(format).bits // 8 for dtype, format in FORMATS.items()}
 
 
 class StoredTensor(NamedTuple):
-    """Where a tensor lies."""
+    """Location, dtype and shape of a tensor in a file."""
 
     file: str
     dtype: str
@@ -50,7 +51,7 @@ class StoredTensor(NamedTuple):
         return "F" in self.dtype
 
     def read(self) -> Array:
-        """Return the numbers, in float64."""
+        """Return the values as float64."""
         dtype, size = self.dtype, BYTES[self.dtype]
         count = prod(self.shape) * size
         with open_file(self.file) as stream:
@@ -69,7 +70,7 @@ class StoredTensor(NamedTuple):
 
 
 def _eight_bits(raw: npt.NDArray[np.uint8], mantissa: int) -> Array:
-    """Decode OFP8: a sign, an exponent of bias ``2^(e-1) - 1``, gradual underflow."""
+    """Decode OFP8: sign, exponent of e bits with bias ``2^(e-1) - 1``, gradual underflow."""
     code = np.arange(256)
     width = 7 - mantissa
     exponent = (code >> mantissa) & (2**width - 1)
@@ -78,7 +79,7 @@ def _eight_bits(raw: npt.NDArray[np.uint8], mantissa: int) -> Array:
     normal = np.ldexp(fraction + 2.0**mantissa, exponent - bias - mantissa)
     small = np.ldexp(1.0 * fraction, 1 - bias - mantissa)
     value = cast("Array", np.where(exponent > 0, normal, small))
-    if mantissa == 3:  # E4M3 has no infinity and one NaN a sign
+    if mantissa == 3:  # E4M3 has no infinity and one NaN per sign
         value[(code & 0x7F) == 0x7F] = np.nan
     else:
         special = exponent == 2**width - 1
@@ -92,7 +93,7 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
     Raises
     ------
     InputError
-        The file cannot be read, or its header is not sound; every fault at once.
+        The file cannot be read or its header is malformed; lists every fault.
     """
     file = Path(path)
     try:
@@ -109,12 +110,12 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
     doubles: list[str] = []
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for key, value in pairs:
-            if key in made:
+            if key in values:
                 doubles.append(key)
-            made[key] = value
-        return made
+            values[key] = value
+        return values
 
     try:
         header: Any = json.loads(head, object_pairs_hook=unique)
@@ -122,15 +123,17 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
         message = f"its header is no JSON: {str(error).splitlines()[0]}"
         raise input_error(message, file=str(file), expected="a sound file") from None
     faults = [Fault(f"'{key}' stands there twice", key, str(file)) for key in doubles]
-    found: dict[str, StoredTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     spans: list[tuple[int, int, str]] = []
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        made = _entry(name, entry, str(file), 8 + length, size, faults)
-        if made is not None:
-            found[name] = made
-            spans.append((made.start, made.start + prod(made.shape) * BYTES[made.dtype], name))
+        tensor = _entry(name, entry, str(file), 8 + length, size, faults)
+        if tensor is not None:
+            tensors[name] = tensor
+            spans.append(
+                (tensor.start, tensor.start + prod(tensor.shape) * BYTES[tensor.dtype], name)
+            )
     end = 8 + length
     for start, stop, name in sorted(spans):
         if start != end and not faults:
@@ -139,16 +142,17 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
         end = max(end, stop)
     if faults:
         raise InputError(faults)
-    return found
+    return tensors
 
 
 def read_index(path: str | Path) -> dict[str, StoredTensor]:
-    """Return the tensors of every file that an index names, beside it.
+    """Return the tensors of all files that an index lists, in the same folder.
 
     Raises
     ------
     InputError
-        What cannot be read, lies elsewhere or is not where the index says; every fault at once.
+        Files that cannot be read or are in other folders, and tensors missing from their file;
+        lists every fault.
     """
     path = Path(path)
     data, _ = read(path)
@@ -156,25 +160,20 @@ def read_index(path: str | Path) -> dict[str, StoredTensor]:
     named = cast("dict[str, str]", stated if isinstance(stated, dict) else {"": None})
     if set(map(type, named.values())) - {str}:
         raise input_error("has no weight_map", file=str(path), expected="tensor -> file")
-    faults: list[Fault] = []
-    found: dict[str, StoredTensor] = {}
+    faults = FaultList()
+    tensors: dict[str, StoredTensor] = {}
     for name in sorted(set(named.values())):
         if not name or Path(name).name != name:
+            message = f"'{name}' lies elsewhere"
             expected = "files beside the index"
-            faults.append(
-                Fault(f"'{name}' lies elsewhere", "weight_map", str(path), expected=expected)
-            )
+            faults.append(Fault(message, "weight_map", str(path), expected=expected))
             continue
-        try:
-            found |= read_header(path.with_name(name))
-        except InputError as error:
-            faults += error.faults
+        tensors |= faults.trying(read_header, path.with_name(name)) or {}
     for name, file in named.items() if not faults else ():
-        if name not in found or Path(found[name].file).name != file:
+        if name not in tensors or Path(tensors[name].file).name != file:
             faults.append(Fault(f"'{name}' is not in '{file}'", "weight_map", str(path)))
-    if faults:
-        raise InputError(faults)
-    return found
+    faults.settle()
+    return tensors
 
 
 def _entry(

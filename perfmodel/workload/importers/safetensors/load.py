@@ -1,4 +1,4 @@
-"""A safetensors file to a workload: by the config beside it, or by names and shapes alone."""
+"""Workload of a safetensors file: structure from its ``config.json`` or from names and shapes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from perfmodel.specfile import read
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.huggingface import parse
 from perfmodel.workload.importers.safetensors.header import INDEX, read_header, read_index
-from perfmodel.workload.importers.safetensors.infer import SHAPING, inferred
+from perfmodel.workload.importers.safetensors.infer import STRUCTURE_SETTINGS, inferred
 from perfmodel.workload.importers.safetensors.names import canonical, is_buffer, original
 from perfmodel.workload.importers.safetensors.packed import unpacked
-from perfmodel.workload.importers.stored.held import FileTensor, layer_of, sizes_of
+from perfmodel.workload.importers.stored.file_tensor import FileTensor, layer_of, sizes_of
 from perfmodel.workload.importers.stored.match import WeightFile, match
 from perfmodel.workload.importers.stored.rewrite import with_weights
 from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.symbols import constant
 from perfmodel.workload.workload import Workload
 
-#: Families whose tensors are held against the graph.
+#: Families whose graph is checked against the tensors of the file.
 _CHECKED: Final = frozenset({"transformer", "vit", "mamba"})
-#: Parts of checkpoints that the reader of the config leaves out, by how their names begin.
-_LEFT_OUT: Final = (
+#: Name prefixes of checkpoint parts that the config reader omits.
+_OMITTED: Final = (
     "vision_tower.",
     "vision_model.",
     "visual.",
@@ -44,113 +44,129 @@ def load_safetensors(path: Path, settings: Mapping[str, Value] | None = None) ->
     Parameters
     ----------
     path
-        The file. A ``config.json`` beside it says what the network is, and every tensor is held
-        against that; without one, the network is told from names and shapes where they tell it.
+        The file. A ``config.json`` in the same folder defines the network, and every tensor is
+        checked against it; without one, the network is inferred from names and shapes.
     settings
-        As in `perfmodel.workload.library.find`: free dimensions and ``phase``; without a config,
-        ``head_dim`` where no tensor tells it.
+        As in `perfmodel.workload.library.find`: free dimensions and ``phase``; without a config
+        also ``head_dim``, if no tensor determines it.
 
     Raises
     ------
     InputError
-        Every missing tensor, every one that does not fit or has no place, and faults of the files.
+        Lists every missing, mismatched or unexpected tensor, and all faults of the files.
     """
     path = Path(path)
     settings = dict(settings or {})
     tensors = read_index(path) if path.name.endswith(INDEX) else read_header(path)
     faults: list[Fault] = []
-    held = unpacked(tensors, faults)
+    stored = unpacked(tensors, faults)
     if faults:
         raise InputError(faults)
-    named, notes = _named(held)
+    named, notes = _named(stored)
     config = path.with_name("config.json")
     if config.is_file():
         data, marks = read(config, json_text=True)
-        made = parse(data, marks, config)
+        model = parse(data, marks, config)
     else:
-        made = inferred(path, named, {k: settings.pop(k) for k in SHAPING if k in settings})
-    model = _with_tensors(made, path, named, notes)
-    return with_settings(model, settings) if settings else model.base
+        model = inferred(
+            path, named, {k: settings.pop(k) for k in STRUCTURE_SETTINGS if k in settings}
+        )
+    stored_model = _with_tensors(model, path, named, notes)
+    return with_settings(stored_model, settings) if settings else stored_model.base
 
 
-def _named(held: Mapping[str, FileTensor]) -> tuple[dict[str, FileTensor], list[str]]:
-    """Return tensors by GGUF's names, and notes of what was left out."""
-    post_norms = any("post_feedforward_layernorm" in name for name in held)
+def _named(stored: Mapping[str, FileTensor]) -> tuple[dict[str, FileTensor], list[str]]:
+    """Return the tensors by GGUF name, and notes on omitted parts."""
+    post_norms = any("post_feedforward_layernorm" in name for name in stored)
     named: dict[str, FileTensor] = {}
-    left: dict[str, None] = {}
-    for name, tensor in held.items():
+    omitted: dict[str, None] = {}
+    for name, tensor in stored.items():
         if is_buffer(name):
             continue
-        prefix = next((p for p in _LEFT_OUT if name.startswith(p)), "")
+        prefix = next((p for p in _OMITTED if name.startswith(p)), "")
         if prefix:
-            left[f"{prefix}*"] = None
+            omitted[f"{prefix}*"] = None
             continue
-        new = canonical(name, post_norms=post_norms)
-        named[name if new in named else new] = tensor
-    notes = [f"left out: {', '.join(left)}"] if left else []
+        gguf_name = canonical(name, post_norms=post_norms)
+        named[name if gguf_name in named else gguf_name] = tensor
+    notes = [f"left out: {', '.join(omitted)}"] if omitted else []
     return named, notes
 
 
 def _with_tensors(
-    made: ModelEntry, path: Path, named: dict[str, FileTensor], notes: list[str]
+    model: ModelEntry, path: Path, named: dict[str, FileTensor], notes: list[str]
 ) -> ModelEntry:
-    """Return an entry with the weights as the tensors are stored."""
-    structure = made.structure
-    # What the config says of its quantisation, the tensors say better.
-    said = [note for note in made.base.notes if not note.startswith("quantisation ")]
-    precision = made.base.precision or _precision(named)
+    """Return an entry with its weights in the formats of the tensors."""
+    structure = model.structure
+    # The tensors are more precise on quantisation than the notes of the config.
+    config_notes = [note for note in model.base.notes if not note.startswith("quantisation ")]
+    precision = model.base.precision or _precision(named)
 
-    def written(notes: tuple[str, ...]) -> ModelEntry:
-        context = made.base.trained_context
-        sizes = made.name, made.family, structure, path, made.defaults
-        return entry(*sizes, precision=precision, notes=notes, trained_context=context)
+    def with_notes(notes: tuple[str, ...]) -> ModelEntry:
+        return entry(
+            model.name,
+            model.family,
+            structure,
+            path,
+            model.defaults,
+            precision=precision,
+            notes=notes,
+            trained_context=model.base.trained_context,
+        )
 
-    if made.family.name not in _CHECKED:
-        unread = f"tensors of a {made.family.name} are not held against the file"
-        return written((*said, unread))
-    graph = made.base.graph()
+    if model.family.name not in _CHECKED:
+        unchecked = (
+            f"the tensors of the file are not checked against the graph of a {model.family.name}"
+        )
+        return with_notes((*config_notes, unchecked))
+    graph = model.base.graph()
     output, table = named.get("output.weight"), named.get("token_embd.weight")
     tied = getattr(structure, "tied_embeddings", False)
     if tied and output and table and output.elements == table.elements:
-        notes.append(f"'{output.name}' is the embedding table once more: held once")
+        notes.append(f"'{output.name}' repeats the tied embedding table: counted once")
         del named["output.weight"]
     groups = _groups(graph, structure)
-    if any("multi-token" in note for note in made.base.notes):
+    if any("multi-token" in note for note in model.base.notes):
         for name in [n for n in named if layer_of(n) >= len(groups)]:
             del named[name]
     names = [tensor.name for tensor in named.values()]
     source = WeightFile(
-        str(path), made.name, named, lambda name: original(name, names), notes=notes
+        str(path), model.name, named, lambda name: original(name, names), notes=notes
     )
     matched = match(graph, groups, source)
     if source.faults:
         raise InputError(source.faults)
-    return with_weights(written((*said, *source.notes)), matched, groups, path)
+    return with_weights(with_notes((*config_notes, *source.notes)), matched, groups, path)
 
 
 def _groups(graph: Graph, structure: Any) -> list[str]:
-    """Return the name of the block of each layer: first dense layers, sliding windows."""
-    counts: dict[str, int] = {}
+    """Return the block name of each layer, in order.
+
+    With ``full_every`` = n, every n-th layer has full attention and the others a sliding window;
+    otherwise blocks follow one another as in the graph (for example dense layers before experts).
+    """
+    remaining: dict[str, int] = {}
     for block in graph.blocks:
         if block.layer:
-            counts.setdefault(block.name, int(constant(block.stored) or 0))
-    every = getattr(structure, "full_every", 0)
+            remaining.setdefault(block.name, int(constant(block.stored) or 0))
+    full_every = getattr(structure, "full_every", 0)
     groups: list[str] = []
-    for i in range(sum(counts.values())):
-        full = i % every == every - 1 if every else True
-        left = [name for name, count in counts.items() if count]
-        fitting = [name for name in left if every and name.startswith("sliding_") != full]
-        groups.append((fitting or left)[0])
-        counts[groups[-1]] -= 1
+    for layer in range(sum(remaining.values())):
+        full = layer % full_every == full_every - 1 if full_every else True
+        available = [name for name, count in remaining.items() if count]
+        fitting = [name for name in available if full_every and name.startswith("sliding_") != full]
+        groups.append((fitting or available)[0])
+        remaining[groups[-1]] -= 1
     return groups
 
 
 def _precision(named: Mapping[str, FileTensor]) -> str:
-    sizes = sizes_of(named.values())
-    if not sizes:
+    """Return a precision: weights in the format with most bytes, activations in a float format."""
+    bytes_by_format = sizes_of(named.values())
+    if not bytes_by_format:
         return ""
-    floats = [format for format in sizes if format in ("fp16", "bf16", "fp32")]
-    most = max(sizes, key=sizes.__getitem__)
-    wide = max(floats, key=sizes.__getitem__, default="fp16")
+    floats = [format for format in bytes_by_format if format in ("fp16", "bf16", "fp32")]
+    most = max(bytes_by_format, key=bytes_by_format.__getitem__)
+    wide = max(floats, key=bytes_by_format.__getitem__, default="fp16")
     activations = most if most in floats else "fp16" if wide == "fp32" else wide
     return f"w={most},a={activations},kv={activations}"

@@ -1,6 +1,6 @@
-"""Names that Hugging Face's model classes have for tensors, as GGUF's names.
+"""Mapping of tensor names from Hugging Face model classes to GGUF.
 
-The pairs stand in ``workloads/stored/modules.yaml``; they are those of ggml-org/llama.cpp,
+The pairs are in ``workloads/stored/modules.yaml`` and follow ggml-org/llama.cpp,
 ``gguf-py/gguf/tensor_mapping.py``, which converts such checkpoints.
 """
 
@@ -19,49 +19,49 @@ _LAYER: Final = re.compile(
     r"^(?:layers|layer|h|blocks|encoder\.layer|encoder\.layers)\.(\d{1,6})\.(.+)$", re.ASCII
 )
 _EXPERT: Final = re.compile(r"^(?:mlp|block_sparse_moe|feed_forward)\.experts\.(\d+)\.(\w+)$")
-#: Constants that a class stores and no run needs.
+#: Stored constants of a model class that are not weights.
 _BUFFERS: Final = re.compile(
     r"(?:^|\.)(?:(?:attn|attention)\.(?:masked_)?bias|rotary_emb\.inv_freq|position_ids|token_type_ids)$"
 )
 
 
 def is_buffer(name: str) -> bool:
-    """Tell whether a tensor is a constant of a class: a mask, positions."""
+    """Return whether a tensor is a stored constant of a class, such as a mask or positions."""
     return _BUFFERS.search(name) is not None
 
 
 def canonical(name: str, *, post_norms: bool = False) -> str:
-    """Return GGUF's name of a tensor; its own name where there is none.
+    """Return the GGUF name of a tensor, or its original name if there is none.
 
     Parameters
     ----------
     post_norms
-        The file has ``post_feedforward_layernorm``: what stands after attention is then a norm of
-        its output, as in Gemma 2.
+        Whether the file has ``post_feedforward_layernorm``: ``post_attention_layernorm`` is then a
+        norm of the attention output, as in Gemma 2.
     """
     bare = _PREFIX.sub("", name)
-    found = _LAYER.match(bare)
-    layer, rest = (f"blk.{int(found[1])}.", found[2]) if found else ("", bare)
-    if rest in _modules("complete"):
-        return f"{layer}{_modules('complete')[rest]}"
-    stem, _, kind = rest.rpartition(".")
+    in_layer = _LAYER.match(bare)
+    layer, inner = (f"blk.{int(in_layer[1])}.", in_layer[2]) if in_layer else ("", bare)
+    if inner in _modules("complete"):
+        return f"{layer}{_modules('complete')[inner]}"
+    stem, _, kind = inner.rpartition(".")
     kind = {"gamma": "weight", "beta": "bias"}.get(kind, kind)
-    expert = _EXPERT.match(stem) if found else None
+    expert = _EXPERT.match(stem) if in_layer else None
     if expert and expert[2] in _modules("experts"):
         return f"{layer}{_modules('experts')[expert[2]]}.{expert[1]}.{kind}"
     if post_norms and stem == "post_attention_layernorm":
         return f"{layer}post_attention_norm.{kind}"
-    new = _modules("inside" if found else "outside").get(stem)
+    new = _modules("inside" if in_layer else "outside").get(stem)
     return f"{layer}{new}.{kind}" if new else name
 
 
 def original(name: str, known: Iterable[str]) -> str:
-    """Return the name that a file of other tensors would have for a GGUF name.
+    """Return the name that a file would use for a GGUF name, for error messages.
 
     Parameters
     ----------
     known
-        Names of the file, which tell how its class calls things.
+        Names in the file, from which the naming scheme of its class is inferred.
     """
     layer, inside = "", name
     parts = name.split(".")
@@ -69,22 +69,24 @@ def original(name: str, known: Iterable[str]) -> str:
         layer, inside = parts[1], ".".join(parts[2:])
     stem, _, kind = inside.rpartition(".")
     prefixes: dict[str, None] = {}
-    spoken: dict[str, None] = {}
+    first_modules: dict[str, None] = {}
     for other in known:
         bare = _PREFIX.sub("", other)
-        found = _LAYER.match(bare)
-        if bool(found) == bool(layer):
-            head = other[: len(other) - len(found[2])] if found else other[: -len(bare) or None]
-            prefixes[re.sub(r"\d+\.$", f"{layer}.", head) if found else head] = None
-            spoken[(found[2] if found else bare).split(".")[0]] = None
+        in_layer = _LAYER.match(bare)
+        if bool(in_layer) == bool(layer):
+            head = (
+                other[: len(other) - len(in_layer[2])] if in_layer else other[: -len(bare) or None]
+            )
+            prefixes[re.sub(r"\d+\.$", f"{layer}.", head) if in_layer else head] = None
+            first_modules[(in_layer[2] if in_layer else bare).split(".")[0]] = None
     modules = _modules("inside" if layer else "outside")
     fitting = [old for old, new in modules.items() if new == stem]
-    alike = [old for old in fitting if old.split(".")[0] in spoken]
+    in_scheme = [old for old in fitting if old.split(".")[0] in first_modules]
     if not fitting:
         return name
-    return f"{next(iter(prefixes), '')}{(alike or fitting)[0]}.{kind}"
+    return f"{next(iter(prefixes), '')}{(in_scheme or fitting)[0]}.{kind}"
 
 
 def _modules(place: str) -> Mapping[str, str]:
-    """Return module -> GGUF's name, ``inside`` of layers or ``outside``, or of ``experts``."""
+    """Return module -> GGUF name, ``inside`` or ``outside`` of layers, or of ``experts``."""
     return shipped("workloads", "stored/modules.yaml")[place]

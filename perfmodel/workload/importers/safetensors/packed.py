@@ -1,4 +1,4 @@
-"""Tensors of a safetensors file as what they stand for: packed integers and scales joined.
+"""Logical weights of packed tensors in a safetensors file: packed integers joined with scales.
 
 GPTQ (AutoGPTQ, ``QuantLinear``): ``qweight`` int32 ``[in * bits / 32, out]``, ``qzeros``
 ``[in / group, out * bits / 32]``, ``scales`` ``[in / group, out]``. AWQ (AutoAWQ,
@@ -13,46 +13,46 @@ from math import prod
 
 from perfmodel.errors import Fault
 from perfmodel.workload.importers.safetensors.header import BYTES, FORMATS, StoredTensor
-from perfmodel.workload.importers.stored.held import FileTensor
+from perfmodel.workload.importers.stored.file_tensor import FileTensor
 
 
 def unpacked(tensors: Mapping[str, StoredTensor], faults: list[Fault]) -> dict[str, FileTensor]:
-    """Return tensors by the names of the weights that they are.
+    """Return the logical weights by name.
 
     Parameters
     ----------
     faults
-        Gets a fault for each group of packed tensors that does not fit together.
+        Receives a fault for each group of packed tensors with inconsistent shapes.
     """
-    found: dict[str, FileTensor] = {}
+    weights: dict[str, FileTensor] = {}
     joined: set[str] = set()
     for name, tensor in tensors.items():
         stem, _, kind = name.rpartition(".")
         if kind == "qweight":
-            made = _packed(stem, tensors, faults)
+            joined_weight = _packed(stem, tensors, faults)
             joined |= {f"{stem}.{part}" for part in ("qweight", "qzeros", "scales")}
-            if made is not None:
-                found[f"{stem}.weight"] = made
+            if joined_weight is not None:
+                weights[f"{stem}.weight"] = joined_weight
         elif name.endswith("_blocks") and tensor.dtype == "U8":
             weight = name.removesuffix("_blocks")
             scales = tensors.get(f"{weight}_scales")
             if scales is not None:
                 joined |= {name, f"{weight}_scales"}
                 size = prod(tensor.shape)
-                found[weight] = FileTensor(weight, 2 * size, "mxfp4", size + prod(scales.shape))
+                weights[weight] = FileTensor(weight, 2 * size, "mxfp4", size + prod(scales.shape))
     for name, tensor in tensors.items():
         if name not in joined:
             count = prod(tensor.shape)
-            found[name] = FileTensor(
+            weights[name] = FileTensor(
                 name, count, FORMATS[tensor.dtype], count * BYTES[tensor.dtype], name, tensor.shape
             )
-    return found
+    return weights
 
 
 def _packed(
     stem: str, tensors: Mapping[str, StoredTensor], faults: list[Fault]
 ) -> FileTensor | None:
-    """Return a weight of packed integers with its scales."""
+    """Return a GPTQ or AWQ weight with its scales and zero points."""
     weight = tensors[f"{stem}.qweight"]
     zeros, scales = tensors.get(f"{stem}.qzeros"), tensors.get(f"{stem}.scales")
 

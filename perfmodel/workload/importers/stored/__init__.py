@@ -1,1 +1,1 @@
-"""Weights as a file stores them: which tensor is which weight of a graph, and in which format."""
+"""Stored weights: match the tensors of a file with the weights of a graph, and set formats."""

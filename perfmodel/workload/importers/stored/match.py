@@ -1,8 +1,8 @@
-"""Which tensors of a file are which weights of a graph, held against each other one by one.
+"""Matching of the tensors of a weight file with the weights of a graph.
 
-Tensors go by the names that GGUF has for them (ggml-org/llama.cpp, ``gguf-py/gguf/constants.py``),
-which are the same for all architectures; files of another kind are read into these names first.
-Which weight is which tensor is told by ``workloads/stored/weights.yaml``.
+Tensors are identified by their GGUF names (ggml-org/llama.cpp, ``gguf-py/gguf/constants.py``),
+which are common to all architectures; other file formats are converted to these names first. The
+mapping from weights to tensors is declared in ``workloads/stored/weights.yaml``.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Final, NamedTuple, TypeAlias
 from perfmodel.errors import Fault, nearest
 from perfmodel.specfile import shipped
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.stored.held import FileTensor, layer_of, whole_of
+from perfmodel.workload.importers.stored.file_tensor import FileTensor, layer_of, whole_of
 from perfmodel.workload.symbols import constant
 
-#: Most of a file's bytes that may be in tensors without a place in the graph.
-_BESIDE: Final = 0.02
+#: Largest tolerated share of a file's bytes in tensors without a weight in the graph.
+_UNMATCHED_SHARE: Final = 0.02
 _SHOWN: Final = 20
 
-#: Formats by bytes: (format, share of the elements).
+#: (format, share of the elements) of each part.
 Parts: TypeAlias = tuple[tuple[str, float], ...]
 
 
 class WeightStorage(NamedTuple):
-    """How a weight of a graph is stored: its format, and its elements by the file."""
+    """Storage format of a weight of a graph, and its number of elements in the file."""
 
     format: str
     elements: int
@@ -35,39 +35,39 @@ class WeightStorage(NamedTuple):
 
 @dataclass
 class Matched:
-    """What the tensors of a file say of a graph.
+    """Weights of a graph with the tensors of a file that store them.
 
     Attributes
     ----------
-    whole
-        Weight outside the layers -> how it is stored.
+    outside
+        Weight outside the layers -> storage.
     layers
-        For each layer, weight of its group (without the group's name) -> how it is stored.
-    beside
-        Tensors that no weight of the graph stands for, by layer, or -1 outside the layers.
+        For each layer, weight of its group (without the group's name) -> storage.
+    unmatched
+        Tensors without a weight in the graph, by layer, or -1 outside the layers.
     """
 
-    whole: dict[str, WeightStorage] = field(default_factory=dict[str, WeightStorage])
+    outside: dict[str, WeightStorage] = field(default_factory=dict[str, WeightStorage])
     layers: list[dict[str, WeightStorage]] = field(default_factory=list[dict[str, WeightStorage]])
-    beside: dict[int, list[tuple[str, FileTensor]]] = field(
+    unmatched: dict[int, list[tuple[str, FileTensor]]] = field(
         default_factory=dict[int, list[tuple[str, FileTensor]]]
     )
 
 
 @dataclass
 class WeightFile:
-    """The tensors of a file, and what is found out about them.
+    """Tensors of a weight file, with the faults and notes of matching them.
 
     Attributes
     ----------
     file
-        Name for messages.
+        Name of the file, for messages.
     what
-        What the network is called in messages.
+        Name of the network, for messages.
     tensors
-        GGUF's name -> tensor.
+        GGUF name -> tensor.
     spelled
-        GGUF's name -> the name that such a file would have for it.
+        GGUF name -> corresponding name in the file's naming scheme.
     faults, notes
         Filled by `match`.
     """
@@ -81,90 +81,92 @@ class WeightFile:
 
 
 def match(graph: Graph, groups: Sequence[str], source: WeightFile) -> Matched:
-    """Hold a file's tensors against the weights of a graph; faults are noted in `source`.
+    """Match a file's tensors with the weights of a graph, recording faults in `source`.
 
     Parameters
     ----------
     graph
-        Of one phase; weights have the same names in all.
+        Graph of any phase; weights have the same names in all phases.
     groups
-        For each layer the name of its block.
+        Name of the block of each layer.
     """
-    matching = _Matching(graph, source)
-    found = matching.found
+    matcher = _TensorMatcher(graph, source)
+    matched = matcher.matches
     weights = [n for n, t in graph.tensors.items() if t.role == "weight"]
     named = set(groups)
     inside: dict[str, list[str]] = {g: [] for g in named}
     for name in weights:
-        group, _, rest = name.partition(".")
+        group, _, weight = name.partition(".")
         if group in named:
-            inside[group].append(rest)
+            inside[group].append(weight)
         else:
-            stored = matching.weight(name, name, "")
+            stored = matcher.weight(name, name, "")
             if stored is not None:
-                found.whole[name] = stored
+                matched.outside[name] = stored
     for i, group in enumerate(groups):
         layer: dict[str, WeightStorage] = {}
-        for rest in inside[group]:
-            stored = matching.weight(f"{group}.{rest}", rest, f"blk.{i}.")
+        for weight in inside[group]:
+            stored = matcher.weight(f"{group}.{weight}", weight, f"blk.{i}.")
             if stored is not None:
-                layer[rest] = stored
-        found.layers.append(layer)
-    matching.finish(len(groups))
-    return found
+                layer[weight] = stored
+        matched.layers.append(layer)
+    matcher.finish(len(groups))
+    return matched
 
 
-class _Matching:
+class _TensorMatcher:
     def __init__(self, graph: Graph, source: WeightFile) -> None:
         self.graph, self.source = graph, source
-        self.found = Matched()
+        self.matches = Matched()
         self.tensors = _with_experts_joined(source.tensors)
-        #: tensor -> elements that weights of the graph take of it
+        #: tensor -> number of its elements used by weights of the graph
         self.taken: dict[str, int] = {}
         self.missing: list[str] = []
 
-    def weight(self, name: str, rest: str, layer: str) -> WeightStorage | None:
-        """Return how a weight is stored."""
+    def weight(self, name: str, weight: str, layer: str) -> WeightStorage | None:
+        """Return the storage of a weight, or record that its tensor is missing."""
         size = constant(self.graph.tensors[name].elements)
         assert size is not None
         elements = int(size)
-        names = self._names(rest, layer)
+        names = self._names(weight, layer)
         if not names:
-            usual = next(iter(_options(rest)), [rest])
+            usual = next(iter(_options(weight)), [weight])
             self.missing.append(f"{layer}{usual[0]}")
             return None
-        held = [self.tensors[n] for n in names]
-        total = sum(t.elements for t in held)
-        # Heads may be normalised one by one or all at once; a norm may have no bias.
-        loose = rest.startswith(("q_norm", "k_norm")) or ("norm" in rest and 2 * total == elements)
+        stored = [self.tensors[n] for n in names]
+        total = sum(t.elements for t in stored)
+        # Norms of heads may be per head or joint, and a norm may lack a bias.
+        loose = weight.startswith(("q_norm", "k_norm")) or (
+            "norm" in weight and 2 * total == elements
+        )
         if len(names) > 1 or loose:
             if total != elements and not loose:
-                self._mismatch(held[0], elements, total)
+                self._mismatch(stored[0], elements, total)
             self.taken |= {n: self.tensors[n].elements for n in names}
-            return WeightStorage(_format(held), total if loose else elements)
+            return WeightStorage(_format(stored), total if loose else elements)
         self.taken[names[0]] = self.taken.get(names[0], 0) + elements
-        return WeightStorage(_format(held), elements)
+        return WeightStorage(_format(stored), elements)
 
-    def _names(self, rest: str, layer: str) -> list[str]:
-        """Return the tensors of a weight; a norm's bias is part of it."""
-        for option in _options(rest):
+    def _names(self, weight: str, layer: str) -> list[str]:
+        """Return the tensors of a weight; the bias of a norm is one of them."""
+        for option in _options(weight):
             names = [f"{layer}{name}" for name in option]
             if all(name in self.tensors for name in names):
                 bias = f"{names[0].removesuffix('.weight')}.bias"
-                if "norm" in rest and bias != names[0] and bias in self.tensors:
+                if "norm" in weight and bias != names[0] and bias in self.tensors:
                     names.append(bias)
                 return names
         return []
 
-    def _mismatch(self, tensor: FileTensor, expected: int, held: int) -> None:
+    def _mismatch(self, tensor: FileTensor, expected: int, elements: int) -> None:
         shape = f" of shape {list(tensor.shape)}" if tensor.shape else ""
-        message = f"'{tensor.name}'{shape} holds {held:,} elements"
+        message = f"'{tensor.name}'{shape} holds {elements:,} elements"
         wanted = f"{expected:,} for this {self.source.what}"
         fault = Fault(message, tensor.place, self.source.file, expected=wanted)
         self.source.faults.append(fault)
 
     def finish(self, layers: int) -> None:
-        """Note what is missing, what does not fit, and what is left over."""
+        """Record missing, mismatched and unmatched tensors."""
         for name, taken in self.taken.items():
             tensor = self.tensors[name]
             if taken != tensor.elements:
@@ -184,12 +186,12 @@ class _Matching:
             )
         if len(self.missing) > _SHOWN:
             faults.append(Fault(f"lacks {len(self.missing) - _SHOWN} more tensors", file=file))
-        self._beside(left, layers)
+        self._unmatched(left, layers)
 
-    def _beside(self, left: Mapping[str, FileTensor], layers: int) -> None:
+    def _unmatched(self, left: Mapping[str, FileTensor], layers: int) -> None:
         faults, file = self.source.faults, self.source.file
         total = sum(t.bytes for t in self.tensors.values())
-        if sum(t.bytes for t in left.values()) > _BESIDE * total or (faults and left):
+        if sum(t.bytes for t in left.values()) > _UNMATCHED_SHARE * total or (faults and left):
             expected = "tensors of the architecture as it is published"
             for t in sorted(left.values(), key=lambda t: -t.bytes)[:_SHOWN]:
                 where = f"stands for '{t.name}' of {t.bytes:,} bytes"
@@ -198,7 +200,7 @@ class _Matching:
         for name, tensor in left.items():
             number = layer_of(name)
             inside = number < layers
-            self.found.beside.setdefault(number if inside else -1, []).append((name, tensor))
+            self.matches.unmatched.setdefault(number if inside else -1, []).append((name, tensor))
         if left:
             kinds = sorted({_without_number(t.name) for t in left.values()})
             more = f" and {len(kinds) - 6} more" if len(kinds) > 6 else ""
@@ -212,7 +214,7 @@ def _without_number(name: str) -> str:
 
 
 def _options(weight: str) -> Sequence[Sequence[str]]:
-    """Return what a weight may be, each the tensors of a layer that it is; the usual ones first."""
+    """Return the alternative lists of tensors for a weight, the usual one first."""
     complete = names_of("complete").get(weight)
     if complete is not None:
         return complete
@@ -221,14 +223,17 @@ def _options(weight: str) -> Sequence[Sequence[str]]:
 
 
 def names_of(kind: str) -> Mapping[str, Sequence[Sequence[str]]]:
-    """Return weight -> options, each the tensors that it is, ``named`` or ``complete``."""
+    """Return weight -> alternative lists of tensors, without (``named``) or with their kind.
+
+    ``named`` omits the last part of the names (``weight`` or ``bias``), ``complete`` includes it.
+    """
     return shipped("workloads", "stored/weights.yaml")[kind]
 
 
-def _format(held: Sequence[FileTensor]) -> str:
-    """Return the format of a weight: that of its tensors, or a mixture by their elements."""
+def _format(tensors: Sequence[FileTensor]) -> str:
+    """Return the common format of a weight's tensors, or a mixture by their elements."""
     by_format: dict[str, int] = {}
-    for tensor in held:
+    for tensor in tensors:
         by_format[tensor.format] = by_format.get(tensor.format, 0) + tensor.elements
     if len(by_format) == 1:
         return next(iter(by_format))
@@ -237,14 +242,14 @@ def _format(held: Sequence[FileTensor]) -> str:
 
 
 def _with_experts_joined(tensors: Mapping[str, FileTensor]) -> dict[str, FileTensor]:
-    """Return the tensors; experts that are a tensor each as one of all of them."""
+    """Return the tensors with separately stored experts joined into one tensor."""
     joined: dict[str, FileTensor] = {}
     for name, tensor in tensors.items():
-        whole = whole_of(name)
-        if whole:
-            before = joined.get(whole)
+        joined_name = whole_of(name)
+        if joined_name:
+            before = joined.get(joined_name)
             if before is None or before.format == tensor.format:
-                joined[whole] = tensor._replace(
+                joined[joined_name] = tensor._replace(
                     elements=tensor.elements + (before.elements if before else 0),
                     bytes=tensor.bytes + (before.bytes if before else 0),
                     shape=(),

@@ -1,4 +1,4 @@
-"""A graph whose weights are stored as a file says: layers of different formats become blocks."""
+"""Rewriting of a graph to the weight formats of a file, splitting blocks of mixed layers."""
 
 from __future__ import annotations
 
@@ -9,80 +9,82 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.workload.families import ExecutionSemantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
-from perfmodel.workload.importers.stored.held import FileTensor
+from perfmodel.workload.importers.stored.file_tensor import FileTensor
 from perfmodel.workload.importers.stored.match import Matched, WeightStorage
 from perfmodel.workload.library import ModelEntry
 from perfmodel.workload.symbols import Dim, Poly, evaluate, poly, simplify
 from perfmodel.workload.unroll import carried
 from perfmodel.workload.workload import PLAIN, StructureBuild, Workload
 
-_OWN: Final = frozenset({"weight", "kv", "state"})
+#: Roles of stored tensors, of which every copy of a block has its own.
+_ROLES_PER_BLOCK: Final = frozenset({"weight", "kv", "state"})
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLayerGroup:
-    """Layers of one group whose weights are stored alike.
+    """Layers of one group with identical weight storage.
 
     Attributes
     ----------
     count
-        How many.
+        Number of layers.
     weights
-        Weight, without the group's name -> how it is stored.
-    beside
-        Tensors of one layer that no weight stands for: name, elements, format.
+        Weight (without the group's name) -> storage.
+    unmatched
+        Tensors of one layer without a weight in the graph: name, elements, format.
     """
 
     count: int
     weights: tuple[tuple[str, WeightStorage], ...]
-    beside: tuple[tuple[str, int, str], ...] = ()
+    unmatched: tuple[tuple[str, int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WeightStoragePlan:
-    """How the weights of a graph are stored.
+    """Storage of all weights of a graph.
 
     Attributes
     ----------
-    whole
+    outside
         Weights outside the layers.
     groups
-        Name of a block -> its layers, those that are stored alike together.
-    beside
-        Tensors outside the layers that no weight stands for.
+        Name of a block -> its layers, grouped by identical storage.
+    unmatched
+        Tensors outside the layers without a weight in the graph.
     """
 
-    whole: tuple[tuple[str, WeightStorage], ...]
+    outside: tuple[tuple[str, WeightStorage], ...]
     groups: tuple[tuple[str, tuple[StoredLayerGroup, ...]], ...]
-    beside: tuple[tuple[str, int, str], ...] = ()
+    unmatched: tuple[tuple[str, int, str], ...] = ()
 
 
 def groups_of(matched: Matched, names: Sequence[str]) -> WeightStoragePlan:
-    """Return how weights are stored, layers that are stored alike together."""
+    """Return the storage of the matched weights, with layers grouped by identical storage."""
     groups: dict[str, dict[Any, int]] = {}
     for i, (name, weights) in enumerate(zip(names, matched.layers, strict=True)):
-        key = tuple(weights.items()), _beside(matched.beside.get(i, ()))
+        key = tuple(weights.items()), _unmatched(matched.unmatched.get(i, ()))
         counts = groups.setdefault(name, {})
         counts[key] = counts.get(key, 0) + 1
     return WeightStoragePlan(
-        tuple(matched.whole.items()),
+        tuple(matched.outside.items()),
         tuple(
             (
                 name,
                 tuple(
-                    StoredLayerGroup(n, weights, beside) for (weights, beside), n in counts.items()
+                    StoredLayerGroup(n, weights, unmatched)
+                    for (weights, unmatched), n in counts.items()
                 ),
             )
             for name, counts in groups.items()
         ),
-        _beside(matched.beside.get(-1, ())),
+        _unmatched(matched.unmatched.get(-1, ())),
     )
 
 
-def _beside(tensors: Sequence[tuple[str, FileTensor]]) -> tuple[tuple[str, int, str], ...]:
-    """Return tensors of a layer by their names without its number."""
+def _unmatched(tensors: Sequence[tuple[str, FileTensor]]) -> tuple[tuple[str, int, str], ...]:
+    """Return (name without the layer number, elements, format) of unmatched tensors."""
     return tuple(
         (re.sub(r"^blk\.[^.]*\.", "", name), tensor.elements, tensor.format)
         for name, tensor in tensors
@@ -90,7 +92,7 @@ def _beside(tensors: Sequence[tuple[str, FileTensor]]) -> tuple[tuple[str, int, 
 
 
 class StoredBuild(StructureBuild):
-    """Builds the graph of a structure with the weights of a file; pickled without the graphs."""
+    """Graph builder of a structure with the weights of a file; pickled without cached graphs."""
 
     __slots__ = ("plan",)
 
@@ -100,42 +102,42 @@ class StoredBuild(StructureBuild):
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph under a runtime's semantics."""
-        found = self._graphs.get(semantics)
-        if found is None:
+        graph = self._graphs.get(semantics)
+        if graph is None:
             plain = StructureBuild(self.family, self.structure)(semantics)
-            found = self._graphs[semantics] = with_storage(plain, self.plan)
-        return found
+            graph = self._graphs[semantics] = with_storage(plain, self.plan)
+        return graph
 
     def of(self, structure: Any) -> StoredBuild:
-        """Return what builds the graph of a part of the network, its weights so stored.
+        """Return the builder for a part of the network, with the same weight formats.
 
         Parameters
         ----------
         structure
-            Of the same layers, perhaps narrower: what one of several devices computes.
+            Structure with the same layers, possibly narrower: the share of one of several devices.
         """
         part = StructureBuild(self.family, structure)
         if structure == self.structure:
             return StoredBuild(part, self.plan)
         fields: Any = self.structure
-        whole = StructureBuild(self.family, fields.model_copy(update={"phase": structure.phase}))
-        return StoredBuild(part, _narrowed(self.plan, whole(PLAIN), part(PLAIN)))
+        full = StructureBuild(self.family, fields.model_copy(update={"phase": structure.phase}))
+        return StoredBuild(part, _narrowed(self.plan, full(PLAIN), part(PLAIN)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredBuild, (StructureBuild(self.family, self.structure), self.plan)
 
 
-def _narrowed(plan: WeightStoragePlan, whole: Graph, part: Graph) -> WeightStoragePlan:
-    """Return how the weights of a narrower graph are stored: in the same formats."""
+def _narrowed(plan: WeightStoragePlan, full: Graph, part: Graph) -> WeightStoragePlan:
+    """Return the storage plan of a narrower graph: same formats, proportionally fewer elements."""
 
     def narrowed(name: str, stored: WeightStorage) -> WeightStorage:
-        before, after = (graph.tensors[name].elements for graph in (whole, part))
+        before, after = (graph.tensors[name].elements for graph in (full, part))
         share = float(evaluate(after, {})) / float(evaluate(before, {}))
         return stored._replace(elements=round(stored.elements * share))
 
     return replace(
         plan,
-        whole=tuple((name, narrowed(name, stored)) for name, stored in plan.whole),
+        outside=tuple((name, narrowed(name, stored)) for name, stored in plan.outside),
         groups=tuple(
             (
                 block,
@@ -156,9 +158,10 @@ def _narrowed(plan: WeightStoragePlan, whole: Graph, part: Graph) -> WeightStora
 
 
 @dataclass(frozen=True, slots=True)
-class OfTheFile:
-    """Puts a file's weights under a workload of its family, as phases and settings change it."""
+class StoredWeights:
+    """Function that applies a file's weight storage to a workload, after changes of settings."""
 
+    family: Family
     structure: Any
     plan: WeightStoragePlan
     file: str
@@ -169,66 +172,59 @@ class OfTheFile:
         Raises
         ------
         InputError
-            Its structure is not that of the file: only the phase may be another.
+            Its structure differs from the file's in more than the phase.
         """
-        build = base._build  # pyright: ignore[reportPrivateUsage]
-        assert isinstance(build, StructureBuild)
-        ours, theirs = build.structure.model_dump(), self.structure.model_dump()
+        wanted, stored = base.structure.model_dump(), self.structure.model_dump()
         expected = "another file, or a model of the library to change"
         faults = [
-            Fault(f"is {theirs[n]!r} by the tensors of the file", n, self.file, expected=expected)
-            for n in ours
-            if n != "phase" and ours[n] != theirs[n]
+            Fault(f"is {stored[n]!r} by the tensors of the file", n, self.file, expected=expected)
+            for n in wanted
+            if n != "phase" and wanted[n] != stored[n]
         ]
         if faults:
             raise InputError(faults)
-        unit, items = base.unit, base._items  # pyright: ignore[reportPrivateUsage]
-        return Workload(
-            base.name,
-            StoredBuild(build, self.plan),
-            base.parameters,
-            (unit, items),
-            precision=base.precision,
-            origin=base.origin,
-            notes=base.notes,
-            trained_context=base.trained_context,
-        )
+        return base.rebuilt(StoredBuild(StructureBuild(self.family, base.structure), self.plan))
 
 
 def with_weights(
-    made: ModelEntry, matched: Matched, names: Sequence[str], path: Path
+    model: ModelEntry, matched: Matched, names: Sequence[str], path: Path
 ) -> ModelEntry:
-    """Return a network with its weights stored as a file has them.
+    """Return a library entry with the weight storage of a file.
 
     Parameters
     ----------
     names
-        For each layer the name of its block.
+        Name of the block of each layer.
     """
-    of_the_file = OfTheFile(made.structure, groups_of(matched, names), str(path))
-    return replace(made, base=of_the_file(made.base), rewrite=of_the_file)
+    stored_weights = StoredWeights(
+        model.family, model.structure, groups_of(matched, names), str(path)
+    )
+    return replace(model, base=stored_weights(model.base), rewrite=stored_weights)
 
 
 def with_storage(graph: Graph, plan: WeightStoragePlan) -> Graph:
-    """Return a graph with its weights stored as a plan says.
+    """Return a graph with the weight storage of a plan.
 
-    A block of layers that are not all stored alike becomes one block for each way; their order
-    does not change what they cost.
+    A block of layers with different storage is split into one block per kind of storage. The
+    original order of the layers is not preserved, as it does not affect their cost.
     """
-    return _Storing(graph, plan).graph()
+    return _StorageRewriter(graph, plan).graph()
 
 
-class _Storing:
+class _StorageRewriter:
+    """Copy of a graph's blocks and tensors with the weight storage of a plan."""
+
     def __init__(self, graph: Graph, plan: WeightStoragePlan) -> None:
         self.old, self.plan = graph, plan
         self.groups = dict(plan.groups)
         self.tensors: dict[str, Tensor] = dict(graph.tensors)
-        #: What later blocks read in place of the activation that the original block left behind.
+        #: Output activation of an original block -> its replacement, for later blocks.
         self.current: dict[str, str] = {}
-        for name, stored in plan.whole:
+        for name, stored in plan.outside:
             self.tensors[name] = _stored(graph.tensors[name], name, stored)
 
     def graph(self) -> Graph:
+        """Return the graph with the storage of the plan, without unused tensors."""
         blocks: list[Block] = []
         for block in self.old.blocks:
             if block.layer and block.name in self.groups:
@@ -236,7 +232,7 @@ class _Storing:
             else:
                 operators = tuple(self._operator(o, self.current) for o in block.operators)
                 blocks.append(replace(block, operators=operators))
-        blocks = self._with_beside(blocks)
+        blocks = self._with_unmatched(blocks)
         used = {n for b in blocks for op in b.operators for n in (*op.reads, *op.writes)}
         used |= set(self.old.inputs)
         return replace(
@@ -247,9 +243,10 @@ class _Storing:
         )
 
     def _layers(self, block: Block, kinds: Sequence[StoredLayerGroup]) -> list[Block]:
+        """Return one copy of a block per kind of storage, chained by the activation they carry."""
         enters, leaves = carried(self.old, block)
         total = sum(kind.count for kind in kinds)
-        made: list[Block] = []
+        blocks: list[Block] = []
         before = self.current.get(enters, enters)
         for i, kind in enumerate(kinds):
             name = f"{block.name}_{i + 1}" if i else block.name
@@ -264,9 +261,9 @@ class _Storing:
                 )
                 for o in block.operators
             ]
-            if kind.beside:
-                operators = self._reading(operators, f"{name}.", kind.beside)
-            made.append(
+            if kind.unmatched:
+                operators = self._reading(operators, f"{name}.", kind.unmatched)
+            blocks.append(
                 replace(
                     block,
                     name=name,
@@ -277,24 +274,23 @@ class _Storing:
             )
             before = names.get(leaves, leaves)
         self.current[leaves] = before
-        return made
+        return blocks
 
     def _renamed(self, block: Block, name: str) -> dict[str, str]:
-        """Return the names of a copy's own tensors."""
+        """Return the new names of the tensors that a copy of a block does not share."""
         own: dict[str, str] = {}
         written = {n for op in block.operators for n in op.writes}
         for old in {name for op in block.operators for name in op.tensors}:
             tensor = self.old.tensors.get(old)
-            scores = tensor is None
-            mine = scores or old in written or tensor.role in _OWN
-            if mine and f"{block.name}." in old:
+            copied = tensor is None or old in written or tensor.role in _ROLES_PER_BLOCK
+            if copied and f"{block.name}." in old:
                 new = own[old] = old.replace(f"{block.name}.", f"{name}.", 1)
                 if tensor is not None and tensor.role != "weight":
                     self.tensors[new] = replace(tensor, name=new)
         return own
 
     def _operator(self, operator: Operator, names: Mapping[str, str]) -> Operator:
-        """Return an operator over renamed tensors, weights with their formats."""
+        """Return an operator over renamed tensors, with the storage formats of its weights."""
         accesses: list[Access] = []
         slots: dict[str, str] = {}
         for access in operator.accesses:
@@ -312,40 +308,41 @@ class _Storing:
         return replace(operator.renamed(names, names), accesses=tuple(accesses), pair=(left, right))
 
     def _reading(
-        self, operators: list[Operator], prefix: str, beside: Sequence[tuple[str, int, str]]
+        self, operators: list[Operator], prefix: str, unmatched: Sequence[tuple[str, int, str]]
     ) -> list[Operator]:
-        """Let the first operator without a product read tensors that no operator stands for."""
+        """Add reads of unmatched tensors to the first operator without a product."""
         at = next((i for i, o in enumerate(operators) if not o.nests and o.kind != "gather"), 0)
         extra: list[Access] = []
-        for name, elements, format in beside:
+        for name, elements, format in unmatched:
             full = f"{prefix}{name}"
             self.tensors[full] = Tensor(full, (elements,), "weight", "vector", format)
             extra.append(Access(full, "read", elements))
-        found = operators[at]
-        operators[at] = replace(found, accesses=(*found.accesses, *extra))
+        operator = operators[at]
+        operators[at] = replace(operator, accesses=(*operator.accesses, *extra))
         return operators
 
-    def _with_beside(self, blocks: list[Block]) -> list[Block]:
-        if not self.plan.beside:
+    def _with_unmatched(self, blocks: list[Block]) -> list[Block]:
+        """Read unmatched tensors outside the layers in the last such block of every phase."""
+        if not self.plan.unmatched:
             return blocks
-        made: list[Block] = []
+        blocks_with_reads: list[Block] = []
         phases: set[str] = set()
         for block in reversed(blocks):
             if not block.layer and block.phase not in phases:
                 phases.add(block.phase)
-                operators = self._reading(list(block.operators), "", self.plan.beside)
+                operators = self._reading(list(block.operators), "", self.plan.unmatched)
                 block = replace(block, operators=tuple(operators))
-            made.insert(0, block)
-        return made
+            blocks_with_reads.insert(0, block)
+        return blocks_with_reads
 
 
 def _stored(tensor: Tensor, name: str, stored: WeightStorage) -> Tensor:
-    """Return a weight as the file stores it."""
+    """Return a weight with the format and number of elements in the file."""
     same = simplify(tensor.elements) == stored.elements
     shape = tensor.shape if same else (stored.elements,)
     return replace(tensor, name=name, format=stored.format, shape=shape)
 
 
 def _part(count: Dim, part: int, total: int) -> Dim:
-    """Return the part of a block's count that some of its layers are."""
+    """Return the count of a block scaled by ``part / total``."""
     return simplify(Poly({m: c * part / total for m, c in poly(count).terms.items()}))

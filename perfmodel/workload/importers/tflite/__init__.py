@@ -1,4 +1,4 @@
-"""TensorFlow Lite files."""
+"""Reader of TensorFlow Lite files."""
 
 from perfmodel.workload.importers.tflite.load import load_tflite
 

@@ -1,10 +1,10 @@
-"""Read a flatbuffer whose every offset, length and count is checked.
+"""Reader of flatbuffers that checks every offset, length and count.
 
-The layout is that of flatbuffers' "Internals": a table begins with a signed offset back to its
-vtable, which holds the place of each field; offsets elsewhere point forward; strings and vectors
-begin with their length. The generated readers of the packages ``flatbuffers`` and ``tflite``
-follow offsets wherever they point, and raise a bare ``struct.error`` or return bytes of something
-else where a file is broken, so this one is separate: a fault names the byte and the field.
+The layout follows flatbuffers' "Internals": a table begins with a signed offset back to its
+vtable, which stores the offset of each field. All other offsets point forward; strings and vectors
+begin with their length. The generated readers of packages ``flatbuffers`` and ``tflite`` follow
+offsets unchecked, so a broken file raises a bare ``struct.error`` or returns unrelated bytes. This
+reader reports a fault with the byte and the field instead.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, Final, TypeVar
 from perfmodel.errors import Fault
 from perfmodel.regular import FileBytes
 
-#: How many faults are collected before reading stops: one broken offset may make many.
+#: Faults after which reading stops, because one broken offset may cause many.
 _MOST_FAULTS: Final = 20
 
-#: Scalars by their names in a schema, as `struct` writes them.
+#: Scalar types of a schema -> `struct` format.
 KINDS: Final = {
     "bool": "<?",
     "int8": "<b",
@@ -44,20 +44,20 @@ class Flatbuffer:
     Parameters
     ----------
     data
-        The whole file.
+        Content of the file.
     file
-        Its name, for messages.
+        Name of the file in messages.
     """
 
     def __init__(self, data: bytes | FileBytes, file: str) -> None:
         self.data = data
         self.file = file
         self.faults: list[Fault] = []
-        # No honest file says its bytes twice over, but many offsets may point to one vector.
+        # Offsets may alias one vector many times; valid files read few bytes more than once.
         self._budget = 4 * len(data) + 65536
 
     def fault(self, path: str, at: int, message: str, expected: str = "", near: str = "") -> None:
-        """Note a fault of the field `path` at byte `at`; one message a field."""
+        """Record a fault of field `path` at byte `at`."""
         if len(self.faults) < _MOST_FAULTS:
             self.faults.append(
                 Fault(f"{message} (byte {at})", path, self.file, 0, 0, expected, near)
@@ -65,11 +65,11 @@ class Flatbuffer:
 
     @property
     def stopped(self) -> bool:
-        """Whether so much is wrong that reading on tells nothing."""
+        """Whether reading should stop: too many faults, or the byte budget is exhausted."""
         return len(self.faults) >= _MOST_FAULTS or self._budget <= 0
 
     def number(self, kind: str, at: int, path: str) -> Any:
-        """Return a scalar; 0 and a fault where the file ends before it."""
+        """Return a scalar; 0 with a fault if it is outside the file."""
         form = KINDS[kind]
         if not 0 <= at <= len(self.data) - struct.calcsize(form):
             self.fault(path, at, "lies outside the file", f"a byte below {len(self.data)}")
@@ -77,12 +77,12 @@ class Flatbuffer:
         return struct.unpack(form, self.data[at : at + struct.calcsize(form)])[0]
 
     def numbers(self, kind: str, at: int, count: int) -> tuple[Any, ...]:
-        """Return scalars of a range that was checked."""
+        """Return scalars from a range that has been checked."""
         form = f"<{count}{KINDS[kind][1]}"
         return struct.unpack(form, self.data[at : at + struct.calcsize(form)])
 
     def spend(self, size: int, path: str, at: int) -> bool:
-        """Count bytes read; whether there are more left than honest files need."""
+        """Charge bytes to the budget; return whether any of it is left."""
         if self._budget <= 0:
             return False
         self._budget -= size
@@ -91,11 +91,11 @@ class Flatbuffer:
         return self._budget > 0
 
     def root(self, path: str) -> FlatbufferTable | None:
-        """Return the table that the file begins with."""
+        """Return the root table of the file."""
         return self.table(self.number("uint32", 0, path), path)
 
     def table(self, at: int, path: str) -> FlatbufferTable | None:
-        """Return the table at a byte, ``None`` and a fault where there can be none."""
+        """Return the table at a byte; ``None`` with a fault if it is invalid."""
         back = self.number("int32", at, path) if at >= 4 else 0
         vtable = at - back
         size = len(self.data)
@@ -121,7 +121,7 @@ class Flatbuffer:
 
 @dataclass(frozen=True, slots=True)
 class FlatbufferTable:
-    """A table: its fields by slot, the number of the field in the schema."""
+    """A table with its fields by slot, the number of a field in the schema."""
 
     buffer: Flatbuffer
     at: int
@@ -131,7 +131,7 @@ class FlatbufferTable:
     _inline: int
 
     def _field(self, slot: int, size: int, name: str) -> int:
-        """Return the byte of a field, 0 where the table leaves it out."""
+        """Return the byte of a field; 0 if the table omits it."""
         entry = 4 + 2 * slot
         if entry + 2 > self._length:
             return 0
@@ -146,21 +146,21 @@ class FlatbufferTable:
         return self.at + offset
 
     def fault(self, name: str, message: str, expected: str = "", near: str = "") -> None:
-        """Note a fault of a field, at the byte of this table."""
+        """Record a fault of a field, at the byte of this table."""
         path = f"{self.path}.{name}" if name else self.path
         self.buffer.fault(path, self.at, message, expected, near)
 
     def has(self, slot: int) -> bool:
-        """Whether the table holds a field."""
+        """Return whether the table contains a field."""
         return self._field(slot, 1, "") != 0
 
     def scalar(self, slot: int, kind: str, name: str, default: Any = 0) -> Any:
-        """Return a field that is one number."""
+        """Return a scalar field."""
         at = self._field(slot, struct.calcsize(KINDS[kind]), name)
         return self.buffer.number(kind, at, f"{self.path}.{name}") if at else default
 
     def _target(self, slot: int, name: str) -> int:
-        """Return the byte that an offset field points to, 0 where it is absent or broken."""
+        """Return the byte that an offset field points to; 0 if it is absent or broken."""
         at = self._field(slot, 4, name)
         if not at:
             return 0
@@ -173,12 +173,12 @@ class FlatbufferTable:
         return at + step
 
     def table(self, slot: int, name: str) -> FlatbufferTable | None:
-        """Return a field that is a table."""
+        """Return a field that is a table, or ``None``."""
         at = self._target(slot, name)
         return self.buffer.table(at, f"{self.path}.{name}") if at else None
 
     def span(self, slot: int, width: int, name: str) -> tuple[int, int]:
-        """Return where the elements of a vector begin, and how many it has: ``(0, 0)`` if none."""
+        """Return the byte and the number of a vector's elements; ``(0, 0)`` if it is absent."""
         at = self._target(slot, name)
         if not at:
             return 0, 0
@@ -191,7 +191,7 @@ class FlatbufferTable:
         return at + 4, count
 
     def vector(self, slot: int, kind: str, name: str) -> tuple[Any, ...]:
-        """Return a vector of numbers."""
+        """Return a vector of scalars."""
         width = struct.calcsize(KINDS[kind])
         at, count = self.span(slot, width, name)
         if not self.buffer.spend(count * width, f"{self.path}.{name}", at):
@@ -199,7 +199,7 @@ class FlatbufferTable:
         return self.buffer.numbers(kind, at, count)
 
     def text(self, slot: int, name: str) -> str:
-        """Return a string; a fault where it is not UTF-8."""
+        """Return a string; empty with a fault if it is not UTF-8."""
         at, count = self.span(slot, 1, name)
         if not self.buffer.spend(count, f"{self.path}.{name}", at):
             return ""
@@ -212,14 +212,14 @@ class FlatbufferTable:
     def each(
         self, slot: int, name: str, make: Callable[[FlatbufferTable], _Made]
     ) -> list[_Made | None]:
-        """Return what is made of each table of a vector, ``None`` for one that is broken."""
+        """Return ``make(table)`` for each table of a vector; ``None`` for a broken table."""
         start, count = self.span(slot, 4, name)
-        made: list[_Made | None] = []
+        entries: list[_Made | None] = []
         for i in range(count):
             if self.buffer.stopped:
                 break
             path = f"{self.path}.{name}[{i}]"
             at = start + 4 * i
             table = self.buffer.table(at + self.buffer.number("uint32", at, path), path)
-            made.append(None if table is None else make(table))
-        return made
+            entries.append(None if table is None else make(table))
+        return entries

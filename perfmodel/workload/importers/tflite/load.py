@@ -1,4 +1,4 @@
-"""TensorFlow Lite files as workloads: no weights read, extents of ``-1`` free."""
+"""Workloads from TensorFlow Lite files: weights are not read, extents of ``-1`` remain free."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from perfmodel.arrays import Value
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
+from perfmodel.workload.importers.tflite.operator_table import handler_of
 from perfmodel.workload.importers.tflite.read import TfliteModel, TfliteTensor, read_tflite
 from perfmodel.workload.importers.tflite.translate import translate
 from perfmodel.workload.workload import Workload
@@ -15,26 +16,26 @@ from perfmodel.workload.workload import Workload
 def load_tflite(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
     """Read a TensorFlow Lite file without its weights.
 
-    Its operators become nodes of the ONNX importer, with the shapes, formats and constants of the
-    file, and are priced as those are.
+    The operators become nodes of the ONNX importer, with the shapes, formats and constants of the
+    file, and are priced in the same way.
 
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
     settings
-        Free dimension -> number or array: ``batch``, and ``height`` and ``width`` of an image,
-        where the shape signature leaves them open; ``dim_<input>_<axis>`` elsewhere. Without a
-        number as for an ONNX file.
+        Free dimension -> number or array: ``batch``, and an image's ``height`` and ``width``, if
+        the shape signature leaves them open; otherwise ``dim_<input>_<axis>``. Defaults are as for
+        an ONNX file.
 
     Raises
     ------
     InputError
-        The file is no such model, or contradicts itself; or settings that it does not have. All
-        faults at once.
+        The file is no such model or contradicts itself, or the settings do not apply; all faults
+        at once.
     """
     model = read_tflite(path)
-    raw, notes = translate(model)
+    raw, notes = translate(model, handler_of)
     raw.pinned = any(t.scales or t.format == "fp16" for t in model.subgraphs[0].tensors)
     raw.channels_last = True
     raw.precision = _precision(model)
@@ -43,16 +44,16 @@ def load_tflite(path: str | Path, settings: Mapping[str, Value] | None = None) -
 
 
 def _precision(model: TfliteModel) -> str:
-    """Return what the products of the network are made of: widths of weights and activations."""
+    """Return the precision of the network: the most common weight and activation formats."""
     graph = model.subgraphs[0]
-    made = (graph.tensors[i] for operator in graph.operators for i in operator.outputs)
+    outputs = (graph.tensors[i] for operator in graph.operators for i in operator.outputs)
     weights = _most(t for t in graph.tensors if t.constant and len(t.shape) > 1)
-    values = _most(t for t in made if not t.constant)
+    values = _most(t for t in outputs if not t.constant)
     return weights if weights == values else f"w={weights},a={values}"
 
 
 def _most(tensors: Iterable[TfliteTensor]) -> str:
-    """Return the format that most numbers are in."""
+    """Return the format of most elements; ``fp32`` if there are none."""
     sizes: dict[str, int] = dict.fromkeys(
         ("int4", "int8", "uint8", "int16", "fp16", "fp32", "bf16"), 0
     )

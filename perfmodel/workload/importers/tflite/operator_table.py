@@ -1,10 +1,11 @@
-"""How each builtin operator is translated, by its name in the schema."""
+"""Table of the translations of builtin operators, by their names in the schema."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
+from perfmodel.specfile import shipped
 from perfmodel.workload.importers.onnx.read import RawValue
 from perfmodel.workload.importers.onnx.registry import (
     COPIES,
@@ -16,95 +17,76 @@ from perfmodel.workload.importers.onnx.registry import (
 )
 from perfmodel.workload.importers.tflite.schema import PADDINGS
 from perfmodel.workload.importers.tflite.slices import SLICES
-from perfmodel.workload.importers.tflite.translate import DOMAIN, Translator, sized
+from perfmodel.workload.importers.tflite.translate import Translator, priced_format
 
 Handler = Callable[[Translator], None]
-Attributes = Callable[[Translator], Mapping[str, object]]
 
-#: Operators that mean another thing than the registry by that name: ``WHERE`` returns positions.
+#: Operators that differ from the registry's of the same name: ``WHERE`` returns positions.
 _OTHERWISE: Final = frozenset({"WHERE"})
 
 
 def _node(
     op: str,
-    attributes: Attributes | None = None,
     *,
     own: bool = False,
+    attributes: Mapping[str, object] | None = None,
+    options: Mapping[str, str] | None = None,
+    window: str = "",
     inputs: Sequence[int] | None = None,
-    outputs: int | None = 1,
+    outputs: Literal["first", "all"] = "first",
     fused: bool = True,
 ) -> Handler:
-    """Return what writes an operator as one node, and its fused activation as a node behind it.
+    """Return a translation to one node, followed by the fused activation.
 
-    Parameters
-    ----------
-    own
-        Whether it is a node of this format's own meaning.
-    inputs, outputs
-        Inputs by their places, by default all; and how many outputs, ``None`` for all.
-    fused
-        Whether an activation among its options is one of its output.
+    ``workloads/tflite/nodes.yaml`` documents the arguments.
     """
 
     def handler(t: Translator) -> None:
         read = t.inputs if inputs is None else [t.input(i) for i in inputs]
-        source = t.activated() if fused else t.output
-        written = [source, *map(t.name, t.at.outputs[1:outputs])]
-        stated = attributes(t) if attributes else None
-        t.emit(op, read, written, stated, DOMAIN if own else "")
+        source = t.pre_activation_name() if fused else t.output
+        written = [source, *(t.outputs[1:] if outputs == "all" else ())]
+        stated = {name: int(t.options.get(key, 0)) for name, key in (options or {}).items()}
+        t.emit(op, read, written, {**(attributes or {}), **stated, **_window(t, window)}, own=own)
         if fused:
             t.activate(source)
 
     return handler
 
 
-def _always(**attributes: object) -> Attributes:
-    return lambda t: attributes
-
-
-def _options(*names: str) -> Attributes:
-    """Return options as attributes of their names; what an operator lacks is 0."""
-    return lambda t: {name: int(t.options.get(name, 0)) for name in names}
-
-
-def _window(axes: str) -> Attributes:
-    def window(t: Translator) -> dict[str, object]:
-        return {
-            "strides": tuple(t.options[f"stride_{a}"] for a in axes),
-            "dilations": tuple(t.options.get(f"dilation_{a}", 1) for a in axes),
-            "padding": PADDINGS[t.options["padding"]],
-        }
-
+def _window(t: Translator, axes: str) -> Mapping[str, object]:
+    if not axes:
+        return {}
+    window: dict[str, object] = {
+        "strides": tuple(t.options[f"stride_{a}"] for a in axes),
+        "dilations": tuple(t.options.get(f"dilation_{a}", 1) for a in axes),
+        "padding": PADDINGS[t.options["padding"]],
+    }
+    if "filter_h" in t.options:
+        window["kernel_shape"] = t.options["filter_h"], t.options["filter_w"]
     return window
 
 
-def _pool(t: Translator) -> Mapping[str, object]:
-    kernel = t.options["filter_h"], t.options["filter_w"]
-    return {**_window("hw")(t), "kernel_shape": kernel}
+def _cast(op: str, *, own: bool = True) -> Handler:
+    """Return the translation of a conversion to the format of the output."""
+
+    def handler(t: Translator) -> None:
+        _node(op, own=own, attributes={"to": priced_format(t.tensor(t.operator.outputs[0]))})(t)
+
+    return handler
 
 
-def _transposed(t: Translator) -> Mapping[str, object]:
-    return {"transA": int(t.options["adj_x"]), "transB": int(t.options["adj_y"])}
+def _arg(op: str) -> Handler:
+    """Return the translation of an argmax or argmin along a constant axis."""
 
+    def handler(t: Translator) -> None:
+        axis = (t.numbers(1) or (-1,))[0]
+        _node(op, attributes={"axis": axis, "keepdims": 0}, inputs=(0,))(t)
 
-def _block(t: Translator) -> Mapping[str, object]:
-    return {"blocksize": t.options["block_size"]}
-
-
-def _to(t: Translator) -> Mapping[str, object]:
-    return {"to": sized(t.tensor(t.at.outputs[0]))}
-
-
-def _keeping(t: Translator) -> Mapping[str, object]:
-    return {"keepdims": int(t.options["keep_dims"])}
-
-
-def _along(t: Translator) -> Mapping[str, object]:
-    return {"axis": (t.numbers(1) or (-1,))[0], "keepdims": 0}
+    return handler
 
 
 def _top(t: Translator) -> None:
-    t.emit("TopK", (t.input(0), t.stated(1)), t.outputs)
+    t.emit("TopK", (t.input(0), t.integer_input(1)), t.outputs)
 
 
 def _one_hot(t: Translator) -> None:
@@ -114,76 +96,62 @@ def _one_hot(t: Translator) -> None:
 
 def _gather(t: Translator) -> None:
     batched = bool(t.options["batch_dims"])
-    stated = _options("axis", "batch_dims") if batched else _options("axis")
-    _node("Gather", stated, own=batched)(t)
-
-
-def _cells(op: str) -> Handler:
-    def cells(t: Translator) -> None:
-        single = t.at.op in {"LSTM", "RNN"}
-        stated = {
-            "sequence": int(not single),
-            "time_major": int(t.options.get("time_major", False)),
-        }
-        _node(op, _always(**stated), own=True, fused=False)(t)
-
-    return cells
+    names = ("axis", "batch_dims") if batched else ("axis",)
+    _node("Gather", options=dict(zip(names, names, strict=True)), own=batched)(t)
 
 
 def _lstm(t: Translator) -> None:
-    """``LSTM``: of the basic kernel, with one matrix for all gates, or of the full one."""
+    """Translate ``LSTM`` of the basic kernel (one matrix for all gates) or of the full kernel."""
     basic = t.options["kernel_type"] == 1
-    handler = _node("BasicLSTM", _always(sequence=0), own=True, outputs=None, fused=False)
-    (handler if basic else _cells("SequenceLSTM"))(t)
+    attributes = {"sequence": 0} if basic else {"sequence": 0, "time_major": 0}
+    outputs = "all" if basic else "first"
+    op = "BasicLSTM" if basic else "SequenceLSTM"
+    _node(op, attributes=attributes, own=True, outputs=outputs, fused=False)(t)
 
 
-def _bidirectional(t: Translator) -> Mapping[str, object]:
-    return {"merge": int(t.options["merge_outputs"]), "time_major": int(t.options["time_major"])}
-
-
-# states
+# States.
 
 
 def _handle(t: Translator) -> None:
     key = f"{t.options['container']}/{t.options['shared_name']}".strip("/")
-    t.handles[t.at.outputs[0]] = key or t.output
+    t.handles[t.operator.outputs[0]] = key or t.output
 
 
 def _state(t: Translator) -> str:
-    return t.handles.get(t.at.inputs[0] if t.at.inputs else -1, t.input(0))
+    return t.handles.get(t.operator.inputs[0] if t.operator.inputs else -1, t.input(0))
 
 
 def _read_state(t: Translator) -> None:
     key = _state(t)
-    out = t.tensor(t.at.outputs[0])
+    out = t.tensor(t.operator.outputs[0])
     if key not in t.states:
         t.states[key] = t.fresh(f"{key}.state")
         t.more_inputs.append(RawValue(t.states[key], out.signature, out.format))
-    t.own("Copy", (t.states[key],), (out.name,))
+    t.emit("Copy", (t.states[key],), (out.name,), own=True)
 
 
 def _write_state(t: Translator) -> None:
     key = _state(t)
-    kept = t.fresh(f"{key}.next")
-    t.own("Assign", (t.input(1), t.states.get(key, "")), (kept,))
-    t.states[key] = kept
-    t.more_outputs.append(kept)
+    updated = t.fresh(f"{key}.next")
+    t.emit("Assign", (t.input(1), t.states.get(key, "")), (updated,), own=True)
+    t.states[key] = updated
+    t.more_outputs.append(updated)
 
 
-# subgraphs
+# Subgraphs.
 
 
 def _runs(t: Translator) -> None:
     numbers: list[int] = [v for k, v in t.options.items() if k.endswith("subgraph")]
     named = [f"'{t.model.subgraphs[n].name}'" for n in numbers if 0 <= n < len(t.model.subgraphs)]
     reason = "it runs the subgraphs " + " and ".join(named)
-    t.own(t.at.op, t.inputs, t.outputs, {"runs": reason})
+    t.emit(t.operator.op, t.inputs, t.outputs, {"reason": reason}, own=True)
 
 
 def _if(t: Translator) -> None:
-    """``IF``: both branches are walked, and the costlier one is priced where the data decide."""
+    """Translate ``IF`` with both branches; if the data decide, the costlier one is priced."""
     then_body, else_body = (
-        t.branch(t.options[f"{side}_subgraph"], t.at.inputs[1:], len(t.at.outputs))
+        t.branch(t.options[f"{side}_subgraph"], t.operator.inputs[1:], len(t.operator.outputs))
         for side in ("then", "else")
     )
     if then_body is None or else_body is None:
@@ -194,65 +162,23 @@ def _if(t: Translator) -> None:
 
 
 def _once(t: Translator) -> None:
-    """``CALL_ONCE`` sets states up before the first run: no part of any other."""
+    """Omit ``CALL_ONCE``, which initialises states before the first run only."""
 
 
-#: Operators that are written otherwise than those of `registry` by their names there.
+#: Translations of operators that the registry lacks or defines differently.
 HANDLERS: Final[Mapping[str, Handler]] = {
-    "BROADCAST_TO": _node("Expand"),
-    "SHAPE": _node("Shape"),
-    **{
-        name: _node(op, own=True)
-        for name, op in (
-            ("SQUARED_DIFFERENCE", "SquaredDifference"),
-            ("BATCH_TO_SPACE_ND", "BatchToSpace"),
-            ("SPACE_TO_BATCH_ND", "SpaceToBatch"),
-            ("REVERSE_V2", "Copy"),
-            ("BITCAST", "Copy"),
-            ("RFFT2D", "RFFT2D"),
-            ("COMPLEX_ABS", "ComplexAbs"),
-            ("REAL", "Real"),
-            ("IMAG", "Imag"),
-            ("L2_NORMALIZATION", "L2Normalization"),
-        )
-    },
-    "RESIZE_BILINEAR": _node("Resize", _always(mode="linear"), own=True),
-    "RESIZE_NEAREST_NEIGHBOR": _node("Resize", _always(mode="nearest"), own=True),
+    **{name: _node(**entry) for name, entry in shipped("workloads", "tflite/nodes.yaml").items()},
     **dict.fromkeys(
         ("RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"),
-        lambda t: t.function(t.at.op, t.input(0), t.output),
+        lambda t: t.emit_activation(t.operator.op, t.input(0), t.output),
     ),
-    "CONV_2D": _node("Conv2D", _window("hw"), own=True),
-    "DEPTHWISE_CONV_2D": _node("DepthwiseConv2D", _window("hw"), own=True),
-    "TRANSPOSE_CONV": _node("TransposeConv", _window("hw"), own=True),
-    "CONV_3D": _node("Conv3D", _window("dhw"), own=True),
-    "AVERAGE_POOL_2D": _node("AveragePool", _pool, own=True),
-    "MAX_POOL_2D": _node("MaxPool", _pool, own=True),
-    "L2_POOL_2D": _node("LpPool", _pool, own=True),
-    "FULLY_CONNECTED": _node("FullyConnected", _options("keep_num_dims"), own=True),
-    "BATCH_MATMUL": _node("BatchMatMul", _transposed, own=True),
-    "DEPTH_TO_SPACE": _node("DepthToSpace", _block, own=True),
-    "SPACE_TO_DEPTH": _node("SpaceToDepth", _block, own=True),
-    "SOFTMAX": _node("Softmax", _always(axis=-1), fused=False),
-    "LOG_SOFTMAX": _node("LogSoftmax", _always(axis=-1), fused=False),
-    "QUANTIZE": _node("Quantize", _to, own=True),
-    "FAKE_QUANT": _node("Quantize", _to, own=True),
-    "DEQUANTIZE": _node("Dequantize", _to, own=True),
-    "CAST": _node("Cast", _to),
-    "ARG_MAX": _node("ArgMax", _along, inputs=(0,)),
-    "ARG_MIN": _node("ArgMin", _along, inputs=(0,)),
-    "CONCATENATION": _node("Concat", _options("axis")),
+    **dict.fromkeys(("QUANTIZE", "FAKE_QUANT"), _cast("Quantize")),
+    "DEQUANTIZE": _cast("Dequantize"),
+    "CAST": _cast("Cast", own=False),
+    "ARG_MAX": _arg("ArgMax"),
+    "ARG_MIN": _arg("ArgMin"),
     "GATHER": _gather,
-    "EMBEDDING_LOOKUP": _node("Gather", _always(axis=0), inputs=(1, 0)),
-    "FILL": _node("ConstantOfShape", inputs=(0,)),
-    "SQUARE": _node("Mul", inputs=(0, 0)),
-    "SVDF": _node("SVDF", _options("rank"), own=True),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": _cells("SequenceLSTM"),
     "LSTM": _lstm,
-    "BIDIRECTIONAL_SEQUENCE_LSTM": _node(
-        "BidirectionalLSTM", _bidirectional, own=True, outputs=None, fused=False
-    ),
-    **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_RNN", "RNN"), _cells("SequenceRNN")),
     "TOPK_V2": _top,
     "ONE_HOT": _one_hot,
     "IF": _if,
@@ -266,12 +192,12 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 
 
 def handler_of(op: str) -> Handler | None:
-    """Return what writes a builtin operator; ``None`` for one that is not known."""
+    """Return the translation of a builtin operator; ``None`` for an unknown one."""
     if op in HANDLERS or op in _OTHERWISE:
         return HANDLERS.get(op)
     reduction = called(op, REDUCTIONS)
     if reduction is not None:
-        return _node(reduction.name, _keeping)
+        return _node(reduction.name, options={"keepdims": "keep_dims"})
     function = called(op.removeprefix("STABLEHLO_"), FUNCTIONS)
     same = function or called(op, NORMS, COPIES, LOOKUPS)
     return None if same is None else _node(same.name)

@@ -1,4 +1,4 @@
-"""Read a ``.tflite`` file into light values: no weights, only small constants."""
+"""Parser of ``.tflite`` files to plain objects, with small constants and without weights."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from perfmodel.workload.importers.tflite.schema import (
 
 _EXPECTED: Final = "a TensorFlow Lite model (flatbuffer with the identifier TFL3)"
 
-#: How numbers of a small constant are stored, where that is not what their format is called.
+#: Numeric format -> storage type, if the names differ.
 _STORED: Final = {"bool": "uint8", "fp32": "float32", "fp64": "float64"}
 
-#: Bytes from which a file is mapped rather than read.
+#: File size in bytes above which the file is mapped instead of read.
 _LARGE: Final = 2**26
 
-#: Options that are one of some names.
+#: Options that are an index into a list of names.
 _NAMED: Final = {"activation": ACTIVATIONS, "padding": PADDINGS}
 
-#: Operators that may make no tensor; of custom ones nothing is known.
+#: Builtin operators that may have no outputs; custom operators may have none either.
 _SILENT: Final = frozenset({"ASSIGN_VARIABLE", "CALL_ONCE", "IF", "WHILE", "CALL"})
 
-#: Operators between constants of float16 or a sparse form and those that use them.
+#: Operators that unpack constants stored in float16 or in sparse form.
 UNPACKED: Final = frozenset({"DEQUANTIZE", "DENSIFY"})
 
 
@@ -46,23 +46,23 @@ class TfliteTensor:
     Attributes
     ----------
     name
-        The file's, made unique in its subgraph.
+        Name in the file, made unique within its subgraph.
     shape
-        Extents as the file was converted with.
+        Extents at conversion.
     signature
-        The same with ``None`` for a free extent.
+        The extents, with ``None`` for a free one.
     format
         Numeric format.
     stored_bytes
-        Bytes of its content in the file; 0 where it is computed.
+        Bytes of its content in the file; 0 if it is computed.
     numbers
-        The content where it is small.
+        The content if it is small.
     scales
-        How many scales it is quantised with: 0, 1, or one per channel.
+        Number of quantisation scales: 0, 1, or one per channel.
     sparse
-        Whether only some of its elements are stored.
+        Whether it is stored in sparse form.
     variable
-        Whether it keeps its content from one run to the next.
+        Whether its content persists between runs.
     """
 
     name: str
@@ -85,7 +85,7 @@ class TfliteTensor:
 
 @dataclass(slots=True)
 class TfliteOperator:
-    """An operator: indices of its tensors (-1 where absent), and its options."""
+    """An operator: indices of its tensors (-1 for an absent one), and its options."""
 
     op: str = ""
     custom: bool = False
@@ -97,7 +97,7 @@ class TfliteOperator:
 
 @dataclass(slots=True)
 class TfliteSubgraph:
-    """A subgraph in the order in which it runs."""
+    """A subgraph with its operators in order of execution."""
 
     name: str
     tensors: list[TfliteTensor]
@@ -108,16 +108,16 @@ class TfliteSubgraph:
 
 @dataclass(slots=True)
 class TfliteModel:
-    """A file.
+    """The content of a file.
 
     Attributes
     ----------
     subgraphs
-        The first is the network; operators of control flow run the others.
+        The network, followed by the subgraphs that its control-flow operators run.
     buffer_bytes
-        Bytes of each buffer.
+        Size of each buffer.
     metadata
-        Names of what else the file carries.
+        Names of the metadata entries.
     """
 
     version: int
@@ -130,17 +130,17 @@ class TfliteModel:
 
 
 def read_tflite(path: str | Path) -> TfliteModel:
-    """Read a file.
+    """Parse a TensorFlow Lite file.
 
     Raises
     ------
     InputError
-        It cannot be read, is no TensorFlow Lite model, or contradicts itself; every fault at once,
-        each with the byte and the field.
+        The file cannot be read, is no TensorFlow Lite model, or contradicts itself; all faults at
+        once, each with the byte and the field.
     """
     file = Path(path)
     with open_file(file) as stream:
-        # Of a large file only what is looked at is brought in: not the weights.
+        # Mapping a large file avoids reading its weights.
         large = FileBytes(stream, str(file))
         data = large if len(large) > _LARGE else large[: len(large)]
         if len(data) < 8 or data[4:8] != IDENTIFIER:
@@ -150,7 +150,7 @@ def read_tflite(path: str | Path) -> TfliteModel:
 
 @dataclass(slots=True)
 class _Buffer:
-    """Where a buffer's bytes lie in the file."""
+    """Byte range of a buffer in the file."""
 
     at: int = 0
     size: int = 0
@@ -159,7 +159,7 @@ class _Buffer:
 
 @dataclass
 class _TfliteReader:
-    """Walks the tables and collects faults."""
+    """Conversion of the tables, collecting faults."""
 
     source: Flatbuffer
     buffers: list[_Buffer] = field(default_factory=list[_Buffer])
@@ -175,11 +175,11 @@ class _TfliteReader:
         self.buffers = [b or _Buffer() for b in root.each(4, "buffers", self.buffer)]
         codes = root.each(1, "operator_codes", self.code)
         self.codes = [code or ("CUSTOM", True, 0) for code in codes]
-        found = root.each(2, "subgraphs", self.subgraph)
-        subgraphs = [g for g in found if g is not None]
-        if not found:
+        graphs = root.each(2, "subgraphs", self.subgraph)
+        subgraphs = [g for g in graphs if g is not None]
+        if not graphs:
             root.fault("subgraphs", "holds no subgraph", "at least one")
-        elif subgraphs and subgraphs[0] is found[0] and not self.source.faults:
+        elif subgraphs and subgraphs[0] is graphs[0] and not self.source.faults:
             for name in ("operators", "outputs"):
                 if not getattr(subgraphs[0], name):
                     root.fault(f"subgraphs[0].{name}", "holds none", "at least one")
@@ -198,7 +198,7 @@ class _TfliteReader:
         )
 
     def buffer(self, table: FlatbufferTable) -> _Buffer:
-        """Read where a buffer lies: inside its table, or (files over 2 GiB) behind the tables."""
+        """Read a buffer's byte range: inside its table, or after the tables above 2 GiB."""
         at, count = table.span(0, 1, "data")
         offset, size = table.scalar(1, "uint64", "offset"), table.scalar(2, "uint64", "size")
         if count or offset <= 1:
@@ -210,7 +210,7 @@ class _TfliteReader:
         return _Buffer(offset, size, outside=True)
 
     def code(self, table: FlatbufferTable) -> tuple[str, bool, int]:
-        """Read an operator code: old files have one byte for it, new ones both numbers."""
+        """Read an operator code, stored in one byte by old files and in both fields by new ones."""
         number: int = max(
             table.scalar(0, "int8", "deprecated_builtin_code"),
             table.scalar(3, "int32", "builtin_code"),
@@ -218,7 +218,7 @@ class _TfliteReader:
         custom = table.text(1, "custom_code")
         version = table.scalar(2, "int32", "version", 1)
         if not 0 <= number < len(BUILTINS):
-            # A newer schema may have it: it is named, and not priced.
+            # A newer schema may define it: report the operator by number, without a price.
             return f"BUILTIN_{number}", False, version
         name: str = BUILTINS[number]
         return (custom or name, True, version) if name == "CUSTOM" else (name, False, version)
@@ -232,13 +232,13 @@ class _TfliteReader:
         inputs = self.indices(table, 1, "inputs", len(tensors))
         outputs = self.indices(table, 2, "outputs", len(tensors))
         if self.source.faults:
-            # What is read and made would be compared with tensors that are not there.
+            # Checking operators against broken tensors would produce spurious faults.
             return TfliteSubgraph("", tensors, inputs, outputs, [])
-        made = {*inputs, *(i for i, t in enumerate(tensors) if t.constant or t.variable)}
-        sound = table.each(3, "operators", lambda t: self.operator(t, tensors, made))
+        available = {*inputs, *(i for i, t in enumerate(tensors) if t.constant or t.variable)}
+        sound = table.each(3, "operators", lambda t: self.operator(t, tensors, available))
         operators = [operator for operator in sound if operator is not None]
         for i in outputs:
-            if i not in made and not self.source.faults:
+            if i not in available and not self.source.faults:
                 message = f"nothing makes '{tensors[i].name}'"
                 table.fault("outputs", message, "an output of an operator")
         return TfliteSubgraph(table.text(4, "name"), tensors, inputs, outputs, operators)
@@ -246,17 +246,17 @@ class _TfliteReader:
     def indices(
         self, table: FlatbufferTable, slot: int, name: str, count: int, least: int = 0
     ) -> tuple[int, ...]:
-        """Return tensor indices; those out of range become faults."""
-        found: tuple[int, ...] = table.vector(slot, "int32", name)
-        wrong = [i for i in found if not least <= i < count]
+        """Return tensor indices; any out of range is a fault."""
+        indices: tuple[int, ...] = table.vector(slot, "int32", name)
+        wrong = [i for i in indices if not least <= i < count]
         for index in wrong[:4]:
             table.fault(
                 name, f"there is no tensor {index}", f"an index from {least} to {count - 1}"
             )
-        return () if wrong else found
+        return () if wrong else indices
 
     def operator(
-        self, table: FlatbufferTable, tensors: list[TfliteTensor], made: set[int]
+        self, table: FlatbufferTable, tensors: list[TfliteTensor], available: set[int]
     ) -> TfliteOperator | None:
         index: int = table.scalar(0, "uint32", "opcode_index")
         if index >= len(self.codes):
@@ -267,25 +267,25 @@ class _TfliteReader:
         inputs = self.indices(table, 1, "inputs", len(tensors), -1)
         outputs = self.indices(table, 2, "outputs", len(tensors))
         for i in inputs:
-            if i < 0 or i in made:
+            if i < 0 or i in available:
                 continue
-            # An empty constant has no bytes anywhere.
+            # An empty constant has no buffer.
             tensors[i].constant = tensors[i].constant or not tensors[i].elements
             if tensors[i].elements:
                 message = f"{name} reads '{tensors[i].name}', which nothing made yet"
                 table.fault("inputs", message, "operators in the order in which they run")
-            made.add(i)
+            available.add(i)
         for i in outputs:
-            if i in made and not tensors[i].variable:
+            if i in available and not tensors[i].variable:
                 message = f"{name} makes '{tensors[i].name}', which is there already"
                 table.fault("outputs", message, "each tensor once")
         if not outputs and not custom and name not in _SILENT and not self.source.faults:
             table.fault("outputs", f"{name} makes nothing", "a tensor")
-        made.update(outputs)
+        available.update(outputs)
         return TfliteOperator(name, custom, version, inputs, outputs, self.options(table, name))
 
     def options(self, table: FlatbufferTable, op: str) -> dict[str, Any]:
-        """Read the options of an operator that has some; defaults where it says none."""
+        """Read the options of an operator; defaults for those that it omits."""
         if op not in OPTIONS:
             return {}
         number, fields = OPTIONS[op]
@@ -295,22 +295,22 @@ class _TfliteReader:
             message = f"{op} with options {stated}"
             table.fault("builtin_options_type", message, f"options {number}, or none")
             return {}
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, (slot, kind, default) in fields.items():
             if inner is None:
-                found[name] = default
+                values[name] = default
             elif kind == "vector":
-                found[name] = inner.vector(slot, "int32", name)
+                values[name] = inner.vector(slot, "int32", name)
             elif kind == "text":
-                found[name] = inner.text(slot, name)
+                values[name] = inner.text(slot, name)
             else:
-                found[name] = inner.scalar(slot, kind, name, default)
+                values[name] = inner.scalar(slot, kind, name, default)
             known = _NAMED.get(name)
-            if known is not None and not 0 <= found[name] < len(known):
-                message = f"{op} with {name} {found[name]}"
+            if known is not None and not 0 <= values[name] < len(known):
+                message = f"{op} with {name} {values[name]}"
                 table.fault(f"builtin_options.{name}", message, "from 0: " + ", ".join(known))
-                found[name] = 0
-        return found
+                values[name] = 0
+        return values
 
     def tensor(self, table: FlatbufferTable) -> TfliteTensor:
         shape: tuple[int, ...] = table.vector(0, "int32", "shape")
@@ -341,7 +341,7 @@ class _TfliteReader:
         buffer = self.buffers[index] if index < len(self.buffers) else _Buffer()
         format, size = FORMATS[kind], prod(shape)
         # Buffer 0 is empty by convention.
-        made = TfliteTensor(
+        tensor = TfliteTensor(
             name,
             shape,
             signature,
@@ -360,15 +360,15 @@ class _TfliteReader:
                 message = f"'{name}' has {buffer.size} bytes for {size} elements of {format}"
                 table.fault("buffer", message, f"{needed} bytes")
             else:
-                made.numbers = self.numbers(format, kind, buffer, size)
+                tensor.numbers = self.numbers(format, kind, buffer, size)
         elif size == 0:
-            made.numbers = ()
-        return made
+            tensor.numbers = ()
+        return tensor
 
     def numbers(
         self, format: str, kind: int, buffer: _Buffer, size: int
     ) -> tuple[int | float, ...] | None:
-        """Return the numbers of a small constant: shapes and axes, never weights."""
+        """Return the numbers of a small constant (shapes and axes, never weights)."""
         stored = _STORED.get(format, format)
         if stored not in KINDS or size > (16 if format.startswith("fp") else KEPT):
             return None
@@ -378,7 +378,7 @@ class _TfliteReader:
 
 
 def _unique(tensors: list[TfliteTensor]) -> None:
-    """Name tensors that the file calls the same, or nothing, by their place as well."""
+    """Make tensor names unique by appending the index to duplicate or empty ones."""
     taken: set[str] = set()
     for i, tensor in enumerate(tensors):
         tensor.name = tensor.name or f"tensor_{i}"

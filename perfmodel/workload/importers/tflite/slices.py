@@ -1,4 +1,4 @@
-"""How operators are translated that reshape, cut, join and pad: their bounds are constants."""
+"""Translation of reshaping, slicing, joining and padding operators, with constant bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from perfmodel.workload.importers.tflite.translate import Translator
 from perfmodel.workload.symbols import Dim
 
-#: What the ONNX standard reads as "to the end".
+#: End that the ONNX standard reads as "to the end".
 TO_THE_END: Final = 2**31 - 1
 
 _Bound = TypeVar("_Bound", int, Dim)
@@ -21,11 +21,10 @@ def masked(
     step: Sequence[int],
     rank: int,
 ) -> tuple[list[tuple[_Bound | int, _Bound | int, int, int]], list[int], list[int]]:
-    """Return cuts ``(first, last, axis, step)``, the axes that go after them, and those that come.
+    """Return slices ``(first, last, axis, step)``, axes to remove after them, and axes to insert.
 
-    A bit of a mask says of an entry that it cuts from the very begin, or to the very end; that it
-    stands for all axes that are left; that it adds an axis; or that it picks one position and takes
-    the axis away.
+    A mask bit marks an entry that starts at the first or ends at the last element, that covers all
+    remaining axes, that inserts an axis, or that picks one position and removes the axis.
     """
 
     def bit(name: str, i: int) -> bool:
@@ -72,7 +71,7 @@ def _squeeze(t: Translator) -> None:
 
 
 def _expand_dims(t: Translator) -> None:
-    t.emit("Unsqueeze", (t.input(0), t.stated(1)), (t.output,))
+    t.emit("Unsqueeze", (t.input(0), t.integer_input(1)), (t.output,))
 
 
 def _transpose(t: Translator) -> None:
@@ -91,18 +90,20 @@ def _slice(t: Translator) -> None:
     begin, size = t.numbers(1), t.numbers(2)
     out = (t.output,)
     if begin is None or size is None or len(begin) != len(size):
-        t.own("StridedSlice", t.inputs, out)
+        t.emit("StridedSlice", t.inputs, out, own=True)
         return
     ends = [TO_THE_END if s < 0 else b + s for b, s in zip(begin, size, strict=True)]
     t.emit("Slice", (t.input(0), t.constant(begin), t.constant(ends)), out)
 
 
 def _strided_slice(t: Translator) -> None:
-    """``STRIDED_SLICE``: a slice of the standard where its bounds are constants."""
+    """Translate ``STRIDED_SLICE``; with constant bounds it is a standard slice."""
     begin, end, step = (t.numbers(i) for i in (1, 2, 3))
     out = t.output
     if begin is None or end is None or step is None or not len(begin) == len(end) == len(step):
-        t.own("StridedSlice", t.inputs, (out,), {k: int(v) for k, v in t.options.items()})
+        t.emit(
+            "StridedSlice", t.inputs, (out,), {k: int(v) for k, v in t.options.items()}, own=True
+        )
         return
     cuts, gone, new = masked(t.options, begin, end, step, t.rank)
     after = [(op, axes) for op, axes in (("Squeeze", gone), ("Unsqueeze", new)) if axes]
@@ -110,23 +111,23 @@ def _strided_slice(t: Translator) -> None:
     bounds = [t.constant(bound) for bound in zip(*cuts, strict=True)] or [t.constant(())] * 4
     t.emit("Slice", (t.input(0), *bounds), (cut,))
     for i, (op, axes) in enumerate(after, 1):
-        made = out if i == len(after) else t.fresh("cut")
-        t.emit(op, (cut, t.constant(axes)), (made,))
-        cut = made
+        target = out if i == len(after) else t.fresh("cut")
+        t.emit(op, (cut, t.constant(axes)), (target,))
+        cut = target
 
 
 def _split(t: Translator) -> None:
-    stated = {"axis": (t.numbers(0) or (0,))[0], "num_outputs": len(t.at.outputs)}
+    stated = {"axis": (t.numbers(0) or (0,))[0], "num_outputs": len(t.operator.outputs)}
     t.emit("Split", (t.input(1),), t.outputs, stated)
 
 
 def _split_by(t: Translator) -> None:
     sizes, axis = t.numbers(1), (t.numbers(2) or (0,))[0]
     if sizes is not None and sizes.count(-1) == 1 and t.rank:
-        left = t.tensor(t.at.inputs[0]).shape[axis] - sum(sizes) - 1
+        left = t.tensor(t.operator.inputs[0]).shape[axis] - sum(sizes) - 1
         sizes = tuple(left if size == -1 else size for size in sizes)
-    at = t.input(1) if sizes is None else t.constant(sizes)
-    t.emit("Split", (t.input(0), at), t.outputs, {"axis": axis})
+    lengths = t.input(1) if sizes is None else t.constant(sizes)
+    t.emit("Split", (t.input(0), lengths), t.outputs, {"axis": axis})
 
 
 def _pack(t: Translator) -> None:
@@ -141,9 +142,9 @@ def _pack(t: Translator) -> None:
 
 def _unpack(t: Translator) -> None:
     axis = t.options["axis"]
-    parts = [t.fresh("part") for _ in t.at.outputs]
+    parts = [t.fresh("part") for _ in t.operator.outputs]
     t.emit("Split", (t.input(0),), parts, {"axis": axis, "num_outputs": len(parts)})
-    for part, index in zip(parts, t.at.outputs, strict=True):
+    for part, index in zip(parts, t.operator.outputs, strict=True):
         t.emit("Squeeze", (part, t.constant((axis,))), (t.name(index),))
 
 

@@ -1,4 +1,4 @@
-"""Write the calls of a program as nodes of the ONNX walk, shapes as the program states them."""
+"""Translation of a program's calls to nodes of the ONNX walk, with the shapes it states."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _OPSET: Final = 23
 
 
 class Emitter:
-    """Collects nodes for the calls of a program.
+    """Builder of nodes for the calls of a program.
 
     Attributes
     ----------
     program
-        What is written.
+        The program being translated.
     turned
-        Value -> the parameter of two axes that it is the transpose of.
+        Value -> the two-dimensional parameter whose transpose it is.
     call
-        The call at hand.
+        The call being translated.
     traced
-        Values with an extent that has no closed form: they keep the shape of the trace.
+        Values with an extent without closed form, which retain the shape of the trace.
     """
 
     def __init__(self, program: AtenProgram, file: str) -> None:
@@ -47,7 +47,7 @@ class Emitter:
                 self._store(name, buffer=kind is program.buffers)
 
     def _input(self, name: str) -> RawValue:
-        """Declare an input; a free extent is called after it, a leading one ``batch``."""
+        """Declare an input; the first free leading extent is ``batch``, others carry their axis."""
         meta = self.meta(name)
         shape: list[int | str | None] = []
         for axis, size in enumerate(meta.shape):
@@ -69,7 +69,7 @@ class Emitter:
                     for size in meta.shape
                 )
             except ExpressionError as error:
-                # The size that it was traced with stands for what has no closed form.
+                # An extent without closed form is replaced by its number in the trace.
                 if name in self.program.inputs:
                     faults.append(self._fault(f"an extent {error}", name, "a number or a symbol"))
                 self.shapes[name] = meta.hints
@@ -83,12 +83,12 @@ class Emitter:
         self.stored[name] = RawTensor(shape, meta.format, buffer=buffer)
 
     def meta(self, name: str) -> Meta:
-        """Return what is known of a tensor.
+        """Return the metadata of a tensor.
 
         Raises
         ------
         InputError
-            Nothing.
+            The program states no shape for it.
         """
         if name not in self.program.metas:
             message = "has no shape in 'tensor_values'"
@@ -98,31 +98,31 @@ class Emitter:
     def _fault(self, message: str, path: str, expected: str) -> Fault:
         return Fault(message, path, self.file, expected=expected)
 
-    # arguments
+    # Arguments.
 
     def tensor(self, *names: str) -> str:
-        """Return an argument that must be a tensor, by any of its names."""
+        """Return a required tensor argument, by any of its names."""
         name = self.optional(*names)
         if not name:
             raise NotPricedError(f"argument '{names[0]}' is no tensor")
         return name
 
     def optional(self, *names: str) -> str:
-        """Return an argument that is a tensor, empty where it is none."""
+        """Return an optional tensor argument, by any of its names; empty if it is absent."""
         values = (self.call.arguments.get(name) for name in names)
         return next((value.name for value in values if isinstance(value, Ref)), "")
 
     @property
     def tensors(self) -> list[str]:
-        """All arguments that are tensors, in order."""
-        found: list[str] = []
+        """Names of all tensor arguments, in order."""
+        names: list[str] = []
         for value in self.call.arguments.values():
             items = cast("list[Any]", value) if isinstance(value, list) else [value]
-            found += [item.name for item in items if isinstance(item, Ref)]
-        return found
+            names += [item.name for item in items if isinstance(item, Ref)]
+        return names
 
-    def wholes(self, name: str, count: int, default: int) -> tuple[int, ...]:
-        """Return a list of whole numbers, one number per axis."""
+    def integers(self, name: str, count: int, default: int) -> tuple[int, ...]:
+        """Return an argument that is a list of integers; a single one is repeated for each axis."""
         value = self.call.arguments.get(name)
         if value is None or value == []:
             return (default,) * count
@@ -133,15 +133,15 @@ class Emitter:
             raise NotPricedError(f"argument '{name}' is no list of {count} whole numbers")
         return tuple(items)
 
-    def whole(self, name: str, default: int) -> int:
-        """Return a whole number."""
-        return self.wholes(name, 1, default)[0]
+    def integer(self, name: str, default: int) -> int:
+        """Return an integer argument."""
+        return self.integers(name, 1, default)[0]
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """Return true or false."""
+        """Return a boolean argument."""
         return bool(self.call.arguments.get(name, default))
 
-    # nodes
+    # Nodes.
 
     def add(
         self,
@@ -153,26 +153,26 @@ class Emitter:
         name: str = "",
         **attributes: Any,
     ) -> None:
-        """Add a node that makes what a call makes, or `outputs`."""
-        made = tuple(self.call.outputs if outputs is None else outputs)
+        """Add a node that writes the outputs of the call, or `outputs`."""
+        results = tuple(self.call.outputs if outputs is None else outputs)
         for read in inputs:
             if read and read not in self.shapes:
                 raise NotPricedError(f"'{read}' is made by nothing")
-        metas = map(self.program.metas.get, made)
-        attributes["shapes"] = tuple(map(self.shapes.get, made))
+        metas = map(self.program.metas.get, results)
+        attributes["shapes"] = tuple(map(self.shapes.get, results))
         attributes["formats"] = tuple(meta.format if meta else None for meta in metas)
-        label = name or made[0] or self.call.name
-        self.nodes.append(RawNode(op, domain, label, tuple(inputs), made, attributes))
+        label = name or results[0] or self.call.name
+        self.nodes.append(RawNode(op, domain, label, tuple(inputs), results, attributes))
 
     def linear(self, x: str, w: str, bias: str = "", *, turned: bool) -> None:
-        """Add a product with a matrix; the transpose of a parameter is the parameter."""
+        """Add a product with a matrix; a transposed parameter is read directly."""
         if not turned and w in self.turned:
             w, turned = self.turned[w], True
         inputs = [x, w, bias] if bias else [x, w]
         self.add("Linear", inputs, transB=int(turned))
 
     def unknown(self, reason: str) -> None:
-        """List a call without a price."""
+        """Add the call as an operator without a price."""
         read = [name for name in self.tensors if name in self.shapes]
         self.add(self.call.op, read, domain=UNKNOWN, reason=reason)
 
@@ -182,14 +182,18 @@ class Emitter:
         Raises
         ------
         InputError
-            It returns what nothing makes.
+            No node writes an output of the program.
         """
         outputs = list(dict.fromkeys(self.program.outputs))
-        made = {*self.stored, *self.program.inputs, *(o for n in self.nodes for o in n.outputs)}
+        available = {
+            *self.stored,
+            *self.program.inputs,
+            *(o for n in self.nodes for o in n.outputs),
+        }
         faults = [
             self._fault(f"nothing makes '{o}'", "output_specs", "a tensor that an operator makes")
             for o in outputs
-            if o not in made
+            if o not in available
         ]
         if not outputs:
             message = "returns no tensor"

@@ -1,8 +1,8 @@
-"""A `torch.export.ExportedProgram` in memory as the records of `program`."""
+"""Conversion of a `torch.export.ExportedProgram` in memory to the records of `program`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from perfmodel.catalog import need
@@ -20,12 +20,12 @@ _TYPES: Mapping[str, str] = ELEMENT_TYPES["names"]
 
 
 def records(program: Any) -> AtenProgram:
-    """Return the records of a program; no tensor of it is read.
+    """Return the records of a program, without reading its tensors.
 
     Raises
     ------
     InputError
-        torch is not installed, or it is no exported program.
+        torch is not installed, or the object is no exported program.
     """
     torch: Any = need("torch")
     if not isinstance(program, torch.export.ExportedProgram):
@@ -33,36 +33,36 @@ def records(program: Any) -> AtenProgram:
             f"a {type(program).__name__} is no exported program",
             expected="torch.export.export(module, arguments)",
         )
-    made = AtenProgram()
+    result = AtenProgram()
     signature = program.graph_signature
-    made.parameters = dict(signature.inputs_to_parameters)
-    made.buffers = {
+    result.parameters = dict(signature.inputs_to_parameters)
+    result.buffers = {
         **dict(signature.inputs_to_buffers),
         **dict(signature.inputs_to_lifted_tensor_constants),
     }
     for node in program.graph.nodes:
         value = node.meta.get("val")
         if node.op == "placeholder" and _is_tensor(value):
-            made.metas[node.name] = _meta(value)
+            result.metas[node.name] = meta_of(value)
         elif node.op == "call_function":
-            _run(made, program.graph_module, node)
-    made.inputs = [n for n in signature.user_inputs if n in made.metas]
-    made.outputs = [n for n in signature.user_outputs if isinstance(n, str) and n in made.metas]
-    # A part of a result of several is a name of its own.
-    return made
+            _run(result, program.graph_module, node)
+    result.inputs = [n for n in signature.user_inputs if n in result.metas]
+    result.outputs = [n for n in signature.user_outputs if isinstance(n, str) and n in result.metas]
+    # Each part of a tuple result has a separate name.
+    return result
 
 
 def _is_tensor(value: Any) -> bool:
     return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, str)
 
 
-def _run(made: AtenProgram, module: Any, node: Any) -> None:
-    """Add a call, or the calls of the graph that it only wraps."""
-    named: Any = getattr(node.target, "name", None)  # a method of operators, a text elsewhere
+def _run(program: AtenProgram, module: Any, node: Any) -> None:
+    """Add a call, or the calls of the graph if it only wraps one."""
+    named: Any = getattr(node.target, "name", None)  # a method for operators, else a string
     name = str(named()) if callable(named) else str(node.target)
     graphs = [a for a in node.args if getattr(a, "op", "") == "get_attr"]
     if not name.endswith(WRAPPERS) or len(graphs) != 1:
-        _called(made, node, node.meta.get("val"))
+        _called(program, node, node.meta.get("val"))
         return
     inner = getattr(module, str(graphs[0].target))
     outer = _argument(node.args[node.args.index(graphs[0]) + 1 :])
@@ -78,23 +78,23 @@ def _run(made: AtenProgram, module: Any, node: Any) -> None:
         elif inside.op == "output":
             results = inside.args[0]
             leaving += _argument(results if isinstance(results, tuple | list) else [results])
-    made.inline(
+    program.inline(
         part,
         node.name,
         zip(entering, outer, strict=False),
         zip(leaving, wrapper.calls[0].outputs, strict=False),
     )
-    made.metas = wrapper.metas | made.metas
+    program.metas = wrapper.metas | program.metas
 
 
-def _called(made: AtenProgram, node: Any, value: Any) -> None:
+def _called(program: AtenProgram, node: Any, value: Any) -> None:
     target = str(node.target)
     if getattr(node.target, "__name__", "") == "getitem":
         return
     outputs: list[str] = []
     if _is_tensor(value):
         outputs = [node.name]
-        made.metas[node.name] = _meta(value)
+        program.metas[node.name] = meta_of(value)
     elif isinstance(value, tuple | list):
         parts = {
             u.args[1]: u.name for u in node.users if getattr(u.target, "__name__", "") == "getitem"
@@ -103,14 +103,9 @@ def _called(made: AtenProgram, node: Any, value: Any) -> None:
             name = parts.get(i, "" if i else f"{node.name}.0")
             outputs.append(name)
             if name and _is_tensor(item):
-                made.metas[name] = _meta(item)
-    schema = getattr(node.target, "_schema", None)
-    names = [a.name for a in schema.arguments] if schema is not None else []
-    arguments: dict[str, Any] = {
-        (names[i] if i < len(names) else str(i)): _argument(a) for i, a in enumerate(node.args)
-    }
-    arguments |= {k: _argument(v) for k, v in node.kwargs.items()}
-    made.calls.append(AtenCall(target, arguments, outputs, node.name))
+                program.metas[name] = meta_of(item)
+    arguments = named_arguments(node.target, node.args, node.kwargs, _argument)
+    program.calls.append(AtenCall(target, arguments, outputs, node.name))
 
 
 def _argument(value: Any) -> Any:
@@ -123,7 +118,24 @@ def _argument(value: Any) -> Any:
     return str(value)
 
 
-def _meta(value: Any) -> Meta:
+def named_arguments(
+    target: Any, args: Any, kwargs: Mapping[str, Any], read: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """Return the arguments of a call by their names in the schema, converted by `read`."""
+    schema = getattr(target, "_schema", None)
+    names = [a.name for a in schema.arguments] if schema is not None else []
+    arguments = {(names[i] if i < len(names) else str(i)): read(a) for i, a in enumerate(args)}
+    return arguments | {name: read(value) for name, value in kwargs.items()}
+
+
+def meta_of(value: Any) -> Meta:
+    """Return the shape, format and strides of a tensor.
+
+    Raises
+    ------
+    InputError
+        The element type has no numeric format.
+    """
     kind = str(value.dtype).removeprefix("torch.")
     if kind not in _TYPES:
         raise input_error(f"a tensor of {kind}", expected=one_of(_TYPES))
@@ -142,5 +154,5 @@ def _meta(value: Any) -> Meta:
 
 
 def _hint(size: Any) -> int:
-    found = size.node.hint
-    return int(found) if found is not None else 1
+    hint = size.node.hint
+    return int(hint) if hint is not None else 1

@@ -1,4 +1,4 @@
-"""Extents that torch.export writes as SymPy expressions, read without running them."""
+"""Parser of the SymPy expressions that torch.export writes for extents; nothing is evaluated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfmodel.workload.symbols import Dim, constant, product, simplify, symbol
 
 _LONGEST: Final = 4000
 
-#: Functions of any number of arguments.
+#: Functions of any number of arguments -> binary function to fold them with.
 _FOLDED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "Add": lambda a, b: a + b,
     "Mul": lambda a, b: a * b,
@@ -23,11 +23,11 @@ _FOLDED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 
 
 class ExpressionError(Exception):
-    """An expression that is not understood."""
+    """An expression that this parser does not support."""
 
 
 def symbol_of(text: str) -> str | None:
-    """Return the name of an expression that is a single symbol."""
+    """Return the name if an expression is a single symbol, else ``None``."""
     try:
         return _symbol(ast.parse(text[:_LONGEST], mode="eval").body)
     except (ExpressionError, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -40,14 +40,14 @@ def extent(text: str, names: Mapping[str, str]) -> Dim:
     Parameters
     ----------
     text
-        As SymPy's ``srepr`` writes it: ``Add(Symbol('s0', integer=True), Integer(1))``.
+        Expression as SymPy's ``srepr`` writes it: ``Add(Symbol('s0', integer=True), Integer(1))``.
     names
-        Symbol -> free dimension.
+        Name of a symbol -> name of the free dimension.
 
     Raises
     ------
     ExpressionError
-        It has functions that are not known.
+        The expression is malformed or contains an unknown function.
     """
     if len(text) > _LONGEST:
         raise ExpressionError("is too long")

@@ -1,4 +1,4 @@
-"""Programs of torch.export as workloads: files without torch, objects in memory with it."""
+"""Workloads from torch.export: files without torch, programs in memory with it."""
 
 from __future__ import annotations
 
@@ -11,43 +11,45 @@ from perfmodel.errors import input_error
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.pricing import MALFORMED
+from perfmodel.workload.importers.onnx.traits import SKIPPED
 from perfmodel.workload.importers.torch_export.emit import Emitter
-from perfmodel.workload.importers.torch_export.operators import SKIPPED, writer_of
+from perfmodel.workload.importers.torch_export.operators import writer_of
 from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram
 from perfmodel.workload.importers.torch_export.read import read_pt2
 from perfmodel.workload.workload import Workload
 
 
 def load_pt2(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
-    """Read a ``.pt2`` file, as ``torch.export.save`` writes it; its graph alone, without torch.
+    """Read the graph of a ``.pt2`` file, as written by ``torch.export.save``, without torch.
 
     Parameters
     ----------
     path
-        The archive. No weight is read, nothing is unpickled, no code runs.
+        Path of the archive. Weights are not read, nothing is unpickled and no code is run.
     settings
-        Free dimension -> number or array: ``batch`` for a leading extent that was exported as
-        dynamic, ``dim_<input>_<axis>`` for another.
+        Free dimension -> number or array: ``batch`` for a dynamic leading extent,
+        ``dim_<input>_<axis>`` for any other.
 
     Raises
     ------
     InputError
-        It is no such archive, or its graph is not well-formed; or settings that it does not have.
+        The file is no such archive, its graph is malformed, or the settings do not apply.
     """
     file = Path(path)
-    return _workload(read_pt2(file), str(file), file.stem, settings)
+    return workload_of_program(read_pt2(file), str(file), file.stem, settings)
 
 
 def load_exported(program: Any, settings: Mapping[str, Value] | None = None) -> Workload:
-    """Return the workload of a ``torch.export.ExportedProgram``; as `load_pt2`."""
+    """Return the workload of a ``torch.export.ExportedProgram``; settings as for `load_pt2`."""
     from perfmodel.workload.importers.torch_export.exported import records
 
-    return _workload(records(program), "exported program", "exported", settings)
+    return workload_of_program(records(program), "exported program", "exported", settings)
 
 
-def _workload(
-    program: AtenProgram, file: str, name: str, settings: Mapping[str, Value] | None
+def workload_of_program(
+    program: AtenProgram, file: str, name: str, settings: Mapping[str, Value] | None = None
 ) -> Workload:
+    """Return the workload of a program of ATen calls."""
     emitter = Emitter(program, file)
     for call in program.calls:
         _write(emitter, call)
@@ -55,7 +57,7 @@ def _workload(
 
 
 def _write(emitter: Emitter, call: AtenCall) -> None:
-    """Write one call; what makes no tensor is arithmetic on extents."""
+    """Translate one call; a call without tensor outputs is arithmetic on extents and skipped."""
     if call.op in SKIPPED or not any(name in emitter.shapes for name in call.outputs):
         return
     emitter.call = call

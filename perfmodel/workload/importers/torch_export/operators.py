@@ -1,4 +1,4 @@
-"""ATen operators, and what each is in the ONNX walk."""
+"""Translation of ATen operators to operators of the ONNX walk."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.read import RawTensor
 from perfmodel.workload.importers.onnx.registry import (
     COPIES,
+    FILLED,
     FUNCTIONS,
     LOOKUPS,
     NORMS,
     POOLS,
     REDUCTIONS,
+    TRANSFORMS,
+    VIEWS,
     called,
 )
 from perfmodel.workload.importers.torch_export.emit import Emitter
@@ -22,87 +25,9 @@ from perfmodel.workload.symbols import constant
 
 Writer = Callable[[Emitter], None]
 
-#: Checks and arithmetic on extents: nothing that a device computes.
-SKIPPED: Final = frozenset(
-    {
-        "_assert_tensor_metadata",
-        "_assert_scalar",
-        "_assert_async",
-        "sym_size",
-        "sym_numel",
-        "sym_stride",
-        "sym_constrain_range",
-        "sym_constrain_range_for_size",
-        "_local_scalar_dense",
-        "item",
-        "size",
-    }
-)
-
-#: Other names of the same elements, or what does nothing at inference.
-VIEWS: Final = (
-    "view",
-    "_unsafe_view",
-    "unsqueeze",
-    "squeeze",
-    "flatten",
-    "unflatten",
-    "expand",
-    "expand_as",
-    "permute",
-    "transpose",
-    "t",
-    "slice",
-    "select",
-    "narrow",
-    "split",
-    "split_with_sizes",
-    "chunk",
-    "unsafe_split",
-    "tensor_split",
-    "unbind",
-    "alias",
-    "detach",
-    "lift_fresh",
-    "lift_fresh_copy",
-    "dropout",
-    "alpha_dropout",
-    "feature_dropout",
-    "view_as",
-    "movedim",
-    "swapaxes",
-    "swapdims",
-    "numpy_T",
-    "mT",
-    "diagonal",
-    "unfold",
-    "as_strided",
-    "positive",
-    "native_dropout",
-)
-#: Tensors made from nothing but their shapes.
-MADE: Final = (
-    "arange",
-    "zeros",
-    "ones",
-    "full",
-    "new_zeros",
-    "new_ones",
-    "new_full",
-    "zeros_like",
-    "ones_like",
-    "full_like",
-    "empty",
-    "empty_like",
-    "new_empty",
-    "scalar_tensor",
-    "eye",
-    "linspace",
-)
-
 
 def _named(op: str, most: int | None = None, **attributes: Any) -> Writer:
-    """Return what writes an operator of the first tensors that it is called with."""
+    """Return the translation to operator `op` on the first `most` tensor arguments."""
     return lambda e: e.add(op, e.tensors[:most], **attributes)
 
 
@@ -118,7 +43,7 @@ def _view(e: Emitter) -> None:
 
 
 def _laid_out(e: Emitter) -> None:
-    """``reshape`` and ``contiguous``: a view of what lies row by row, else a copy."""
+    """Translate ``reshape`` and ``contiguous``: a view of a contiguous tensor, else a copy."""
     x = e.tensors[0]
     e.add("Reshape" if e.meta(x).contiguous else "Pad", [x])
 
@@ -130,7 +55,7 @@ def _cast(e: Emitter) -> None:
 
 
 def convolution(e: Emitter) -> None:
-    """Convolutions of one to three axes, transposed ones as well."""
+    """Translate convolutions over one to three axes, transposed ones included."""
     x, w = e.tensor("input", "self"), e.tensor("weight")
     axes = len(e.shapes[w]) - 2
     if axes < 1 or len(e.shapes[x]) != axes + 2:
@@ -138,29 +63,29 @@ def convolution(e: Emitter) -> None:
     transposed = e.call.op.startswith("conv_transpose") or e.flag("transposed")
     pads: tuple[int, ...] = (0,) * axes
     if not isinstance(e.call.arguments.get("padding"), str):
-        pads = e.wholes("padding", axes, 0)
+        pads = e.integers("padding", axes, 0)
     e.add(
         "ConvTranspose" if transposed else "Conv",
         [x, w, *filter(None, [e.optional("bias")])],
-        strides=e.wholes("stride", axes, 1),
-        dilations=e.wholes("dilation", axes, 1),
-        group=e.whole("groups", 1),
+        strides=e.integers("stride", axes, 1),
+        dilations=e.integers("dilation", axes, 1),
+        group=e.integer("groups", 1),
         pads=(*pads, *pads),
     )
 
 
 def linear(e: Emitter) -> None:
-    """``linear``: weights are stored turned."""
+    """Translate ``linear``, whose weights are stored transposed."""
     e.linear(e.tensor("input"), e.tensor("weight"), e.optional("bias"), turned=True)
 
 
 def addmm(e: Emitter) -> None:
-    """``addmm``: a bias and a product."""
+    """Translate ``addmm``: a product plus a bias."""
     e.linear(e.tensor("mat1"), e.tensor("mat2"), e.tensor("self"), turned=False)
 
 
 def matmul(e: Emitter) -> None:
-    """``mm``, ``bmm``, ``matmul``."""
+    """Translate ``mm``, ``bmm`` and ``matmul``."""
     a, b = e.tensor("self"), e.tensor("mat2", "other", "vec", "tensor")
     if b in e.turned:
         e.linear(a, b, turned=False)
@@ -169,17 +94,17 @@ def matmul(e: Emitter) -> None:
 
 
 def baddbmm(e: Emitter) -> None:
-    """``baddbmm``: stacks of products, added to."""
+    """Translate ``baddbmm``: a stack of products plus a tensor."""
     e.add("Linear", [e.tensor("batch1"), e.tensor("batch2"), e.tensor("self")])
 
 
 def einsum(e: Emitter) -> None:
-    """``einsum``."""
+    """Translate ``einsum``."""
     e.add("Einsum", e.tensors, equation=str(e.call.arguments.get("equation", "")))
 
 
 def attention(e: Emitter) -> None:
-    """Scaled dot-product attention, grouped and masked."""
+    """Translate scaled dot-product attention, grouped and masked."""
     q, k, v = e.tensor("query"), e.tensor("key"), e.tensor("value")
     heads: dict[str, Any] = {"q_num_heads": 1, "kv_num_heads": 1} if len(e.shapes[q]) == 3 else {}
     e.add(
@@ -192,7 +117,7 @@ def attention(e: Emitter) -> None:
 
 
 def embedding(e: Emitter) -> None:
-    """``embedding``: rows of a table."""
+    """Translate ``embedding``: a lookup of a table's rows."""
     e.add("Gather", [e.tensor("weight"), e.tensor("indices")], axis=0)
 
 
@@ -200,7 +125,7 @@ def _norm(op: str) -> Writer:
     def writer(e: Emitter) -> None:
         x = e.tensor("input", "self")
         vectors = filter(None, [e.optional("weight"), e.optional("bias")])
-        # Statistics of the training are folded into scale and shift, as any runtime does.
+        # Running statistics are folded into scale and shift, as in any runtime.
         e.add(op, [x, *vectors], outputs=e.call.outputs[:1])
 
     return writer
@@ -210,16 +135,16 @@ def _pool(op: str) -> Writer:
     def writer(e: Emitter) -> None:
         x = e.tensor("self", "input")
         axes = next(n for n in (1, 2, 3) if f"{n}d" in e.call.op)
-        kernel = e.wholes("kernel_size", axes, 1)
-        stride = e.wholes("stride", axes, 0)
-        pads = e.wholes("padding", axes, 0)
+        kernel = e.integers("kernel_size", axes, 1)
+        stride = e.integers("stride", axes, 0)
+        pads = e.integers("padding", axes, 0)
         e.add(
             op,
             [x],
             outputs=e.call.outputs[:1],
             kernel_shape=kernel,
             strides=stride if any(stride) else kernel,
-            dilations=e.wholes("dilation", axes, 1),
+            dilations=e.integers("dilation", axes, 1),
             pads=(*pads, *pads),
         )
 
@@ -256,10 +181,10 @@ _CELLS: Mapping[str, str] = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "r
 
 
 def recurrent(e: Emitter) -> None:
-    """``lstm``, ``gru``, ``rnn``: one operator a layer, the weights of both directions stacked."""
+    """Translate ``lstm``, ``gru`` and ``rnn``: one operator per layer, both directions stacked."""
     parameters: Any = e.call.arguments.get("params", ())
     names = [p.name for p in parameters if isinstance(p, Ref)]
-    layers, biased = e.whole("num_layers", 1), e.flag("has_biases", True)
+    layers, biased = e.integer("num_layers", 1), e.flag("has_biases", True)
     directions = 1 + e.flag("bidirectional")
     each = 4 if biased else 2
     if len(names) != layers * directions * each or not names:
@@ -287,7 +212,7 @@ def recurrent(e: Emitter) -> None:
 
 
 def _stacked(e: Emitter, names: list[str], directions: int) -> str:
-    """Declare weights of all directions, one or more of each, as one tensor."""
+    """Declare the weights of all directions, one or more each, as one stacked tensor."""
     meta = e.meta(names[0])
     first, *others = (d for d in meta.shape if isinstance(d, int))
     shape = directions, first * len(names) // directions, *others
@@ -297,60 +222,45 @@ def _stacked(e: Emitter, names: list[str], directions: int) -> str:
     return label
 
 
-#: Operators that are written otherwise than those of `registry` by their names there.
-_OPERATORS: Mapping[str, Writer] = {
-    **dict.fromkeys(VIEWS, _view),
-    **dict.fromkeys(MADE, _named("ConstantOfShape", 0)),
+def _resized(e: Emitter) -> None:
+    """Translate ``upsample``, whose name states the interpolation mode."""
+    modes = (mode for mode in ("nearest", "cubic") if mode in e.call.op)
+    e.add("Resize", e.tensors[:1], mode=next(modes, "linear"))
+
+
+#: Calls with arguments that differ from those of the registry's operator.
+_CALLS: Mapping[str, Writer] = {
     **dict.fromkeys(("reshape", "contiguous"), _laid_out),
-    **dict.fromkeys(("to", "_to_copy", "type_as", "float", "half"), _cast),
-    **dict.fromkeys(
-        (
-            "conv1d",
-            "conv2d",
-            "conv3d",
-            "convolution",
-            "conv_transpose1d",
-            "conv_transpose2d",
-            "conv_transpose3d",
-        ),
-        convolution,
-    ),
     "linear": linear,
     "addmm": addmm,
     "baddbmm": baddbmm,
-    "einsum": einsum,
-    **dict.fromkeys(("mm", "bmm", "matmul", "mv", "dot"), matmul),
-    **dict.fromkeys(
-        (
-            "scaled_dot_product_attention",
-            "_scaled_dot_product_flash_attention",
-            "_scaled_dot_product_flash_attention_for_cpu",
-            "_scaled_dot_product_efficient_attention",
-            "_scaled_dot_product_cudnn_attention",
-        ),
-        attention,
-    ),
     "embedding": embedding,
     "square": _named("Pow"),
-    **dict.fromkeys(("softmax", "_softmax"), _named("Softmax", 1)),
-    **dict.fromkeys(("log_softmax", "_log_softmax"), _named("LogSoftmax", 1)),
-    **{
-        f"upsample_{kind}": _named("Resize", 1, mode=mode)
-        for kind, mode in (
-            ("nearest1d", "nearest"),
-            ("nearest2d", "nearest"),
-            ("nearest3d", "nearest"),
-            ("linear1d", "linear"),
-            ("bilinear2d", "linear"),
-            ("trilinear3d", "linear"),
-            ("bicubic2d", "cubic"),
-        )
-    },
-    **dict.fromkeys(_CELLS, recurrent),
 }
 
-#: How operators of the registry are written, in the order in which their names are looked up.
+#: Operator of the registry -> translation of its calls.
+_WRITERS: Mapping[str, Writer] = {
+    "Reshape": _view,
+    "ConstantOfShape": _named("ConstantOfShape", 0),
+    "Cast": _cast,
+    "Conv": convolution,
+    "ConvTranspose": convolution,
+    "MatMul": matmul,
+    "Einsum": einsum,
+    "Attention": attention,
+    "Resize": _resized,
+    **dict.fromkeys(_CELLS.values(), recurrent),
+}
+
+
+def _written(op: str) -> Writer:
+    """Return the translation of calls to an operator; by default, all tensors in order."""
+    return _WRITERS.get(op) or _named(op)
+
+
+#: Groups of the registry and their translations, in order of lookup.
 _GROUPS: Final = (
+    *((group, _written) for group in (VIEWS, FILLED, TRANSFORMS)),
     (REDUCTIONS, _reduced),
     (NORMS, _norm),
     (POOLS, _pool),
@@ -361,9 +271,9 @@ _GROUPS: Final = (
 
 
 def writer_of(op: str) -> Writer | None:
-    """Return what writes an ATen operator; ``None`` for one that is not known."""
-    if op in _OPERATORS:
-        return _OPERATORS[op]
+    """Return the translation of an ATen operator; ``None`` for an unknown one."""
+    if op in _CALLS:
+        return _CALLS[op]
     for group, write in _GROUPS:
         match = called(op, group)
         if match is not None:

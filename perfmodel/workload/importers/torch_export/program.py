@@ -1,4 +1,4 @@
-"""A program of torch.export as light records: calls of ATen operators over typed tensors."""
+"""Records of a torch.export program: calls of ATen operators on typed tensors."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, Final, TypeAlias, cast
 
 from perfmodel.workload.importers.element_types import numbered
 
-#: Type of torch's schema -> numeric format.
+#: Type number in torch's schema -> numeric format.
 FORMATS: Final[Mapping[int, str]] = numbered("torch_export")
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor by its name."""
+    """A reference to a tensor by name."""
 
     name: str
 
 
-#: What an operator is called with: tensors, numbers, texts, lists of them.
+#: Argument of a call: a tensor reference, number, string, or list of these.
 Argument: TypeAlias = Any
 
 
@@ -30,9 +30,9 @@ class Meta:
     Attributes
     ----------
     hints
-        The shape with the numbers that the program was traced with.
+        Extents during tracing.
     strides
-        Of the trace.
+        Strides during tracing.
     """
 
     shape: tuple[int | str, ...]
@@ -42,7 +42,7 @@ class Meta:
 
     @property
     def contiguous(self) -> bool:
-        """Whether its elements lie row by row."""
+        """Whether the elements are contiguous in row-major order."""
         expected = 1
         for size, stride in zip(reversed(self.hints), reversed(self.strides), strict=False):
             if size != 1 and stride != expected:
@@ -53,7 +53,7 @@ class Meta:
 
 @dataclass(slots=True)
 class AtenCall:
-    """One operator: ``aten.conv2d.default``, its arguments by name, and what it makes."""
+    """One call of an operator (``aten.conv2d.default``): arguments by name, and outputs."""
 
     target: str
     arguments: dict[str, Argument]
@@ -63,13 +63,13 @@ class AtenCall:
 
     @property
     def op(self) -> str:
-        """The operator without namespace, overload and the mark of those that work in place."""
+        """Name of the operator without namespace, overload and the suffix of in-place variants."""
         parts = self.target.removeprefix("torch.ops.").split(".")
         name = parts[1] if len(parts) > 1 else parts[0]
         return name.rstrip("_") if not name.startswith("__") else name.strip("_")
 
 
-#: Operators that only run another graph under a setting: what is in it stands in their place.
+#: Operators that only run a subgraph under a setting; the subgraph is inlined.
 WRAPPERS: Final = (
     "wrap_with_set_grad_enabled",
     "wrap_with_autocast",
@@ -80,14 +80,14 @@ WRAPPERS: Final = (
 
 @dataclass(slots=True)
 class AtenProgram:
-    """A program.
+    """A program: its calls in order, and the metadata of its tensors.
 
     Attributes
     ----------
     parameters, buffers
         Value -> name in the module.
     inputs, outputs
-        Values that the user gives and gets.
+        Values that the user passes in, and values that are returned.
     """
 
     calls: list[AtenCall] = field(default_factory=list[AtenCall])
@@ -104,14 +104,14 @@ class AtenProgram:
         entering: Iterable[tuple[Argument, Argument]],
         leaving: Iterable[tuple[Argument, str]],
     ) -> None:
-        """Add the calls of a graph that a call only wraps, under the names of this one.
+        """Add the calls of a wrapped graph, renaming its values to those of this program.
 
         Parameters
         ----------
         inside
-            Goes before the names of values that are known inside alone.
+            Prefix for the names of values that are local to the graph.
         entering, leaving
-            Inner values and the outer ones that they are: what goes in, and what comes out.
+            Pairs of inner and outer values, for the inputs and for the outputs.
         """
         ends = [(i, o.name) for i, o in entering if isinstance(o, Ref)]
         names = {i.name: o for i, o in (*leaving, *ends) if isinstance(i, Ref) and o}

@@ -1,4 +1,4 @@
-"""Read the graph of a ``.pt2`` archive: JSON alone, no torch, no weights, no code."""
+"""Parser of the graph in a ``.pt2`` archive: JSON only, without torch, weights or code."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ _LARGEST: Final = 2**40
 
 
 def _is_graph(name: str) -> bool:
-    """Whether a file of the archive is its graph: ``NAME/models/model.json``, or an older name."""
+    """Return whether a member of the archive is its graph.
+
+    The name is ``NAME/models/model.json``, or that of an older version.
+    """
     return name == _OLDER or ("models/" in name and name.endswith(".json"))
 
 
 def read_pt2(path: Path) -> AtenProgram:
-    """Read a file that ``torch.export.save`` wrote.
+    """Read a file written by ``torch.export.save``.
 
     Raises
     ------
     InputError
-        It is no such archive, or its graph is not well-formed.
+        The file is no such archive, or its graph is malformed.
     """
     member, content = unpacked(path, _is_graph, "models/model.json", _MOST)
     file = f"{path}/{member}"
@@ -58,7 +61,7 @@ def parse(data: object, file: str) -> AtenProgram:
     Raises
     ------
     InputError
-        It is not well-formed; every fault with its path.
+        The graph is malformed; all faults, each with its path.
     """
     faults: list[Fault] = []
     program = AtenProgram()
@@ -70,7 +73,7 @@ def parse(data: object, file: str) -> AtenProgram:
         values = _mapping(graph["tensor_values"], "graph_module.graph.tensor_values")
         nodes = _list(graph["nodes"], "graph_module.graph.nodes")
         specs = _list(signature["input_specs"], "graph_module.signature.input_specs")
-        made = _list(signature["output_specs"], "graph_module.signature.output_specs")
+        results = _list(signature["output_specs"], "graph_module.signature.output_specs")
     except KeyError as error:
         message = f"lacks '{error.args[0]}'"
         raise input_error(message, "graph_module", file, expected=expected) from None
@@ -83,8 +86,8 @@ def parse(data: object, file: str) -> AtenProgram:
         except _Malformed as error:
             faults.append(Fault(str(error), error.path, file, expected=expected))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            said = f"lacks {error}" if isinstance(error, KeyError) else "is malformed"
-            faults.append(Fault(said, path, file, expected=expected))
+            message = f"lacks {error}" if isinstance(error, KeyError) else "is malformed"
+            faults.append(Fault(message, path, file, expected=expected))
         return None
 
     for name, value in values.items():
@@ -94,7 +97,7 @@ def parse(data: object, file: str) -> AtenProgram:
             program.metas[name] = meta
     for i, spec in enumerate(specs):
         trying(f"graph_module.signature.input_specs[{i}]", _input, spec, program)
-    for i, spec in enumerate(made):
+    for i, spec in enumerate(results):
         trying(f"graph_module.signature.output_specs[{i}]", _output, spec, program)
     for i, node in enumerate(nodes):
         trying(f"graph_module.graph.nodes[{i}]", _run, node, program, 8)
@@ -117,7 +120,7 @@ def _list(value: object, path: str) -> list[Any]:
     return cast("list[Any]", value)
 
 
-def _whole(value: object, path: str) -> int:
+def _extent(value: object, path: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST:
         raise _Malformed(path, f"{str(value)[:40]} is no extent")
     return value
@@ -126,7 +129,7 @@ def _whole(value: object, path: str) -> int:
 def _meta(value: object, path: str) -> Meta:
     data = _mapping(value, path)
     sizes = _list(data["sizes"], f"{path}.sizes")
-    hints = tuple(_whole(_number(size, 1), f"{path}.sizes") for size in sizes)
+    hints = tuple(_extent(_number(size, 1), f"{path}.sizes") for size in sizes)
     shape = tuple(
         hint if "as_int" in size else str(size["as_expr"]["expr_str"])
         for size, hint in zip(sizes, hints, strict=True)
@@ -139,7 +142,7 @@ def _meta(value: object, path: str) -> Meta:
 
 
 def _number(size: Mapping[str, Any], default: int) -> Any:
-    """Return an extent or a stride, the one that the program was traced with where it is free."""
+    """Return an extent or stride; the traced number if it is free."""
     if "as_int" in size:
         return size["as_int"]
     hint: Any = size["as_expr"].get("hint")
@@ -172,7 +175,7 @@ def _output(spec: object, program: AtenProgram, path: str) -> None:
 
 
 def _run(node: object, program: AtenProgram, depth: int, path: str) -> None:
-    """Add the call of a node, or those of the graph that it only wraps."""
+    """Add the call of a node, or the calls of the graph if it only wraps one."""
     data = _mapping(node, path)
     target = str(data.get("target"))
     wraps = target.endswith(WRAPPERS)
@@ -210,8 +213,8 @@ def _call(node: object, path: str) -> AtenCall:
         arguments[str(item.get("name") or i)] = _argument(item["arg"], f"{path}.inputs[{i}]")
     outputs: list[str] = []
     for item in _list(data["outputs"], f"{path}.outputs"):
-        made = _argument(item, f"{path}.outputs")
-        values = cast("list[Any]", made) if isinstance(made, list) else [made]
+        argument = _argument(item, f"{path}.outputs")
+        values = cast("list[Any]", argument) if isinstance(argument, list) else [argument]
         outputs += [value.name if isinstance(value, Ref) else "" for value in values]
     target = data["target"]
     if not isinstance(target, str):
@@ -219,7 +222,7 @@ def _call(node: object, path: str) -> AtenCall:
     return AtenCall(target, arguments, outputs, str(data.get("name") or ""), path)
 
 
-#: Arguments that stand for themselves.
+#: Argument kinds whose content is the argument.
 _PLAIN: Final = frozenset(
     {
         "as_name",
@@ -237,7 +240,7 @@ _PLAIN: Final = frozenset(
 
 
 def _argument(value: object, path: str, depth: int = 6) -> Any:
-    """Return an argument: a reference, a number, a text, a list of them, or None."""
+    """Return an argument: a reference, a number, a string, a list of these, or ``None``."""
     if depth == 0:
         raise _Malformed(path, "is nested too deeply")
     data: Mapping[str, Any] = _mapping(value, path)

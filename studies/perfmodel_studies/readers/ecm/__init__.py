@@ -1,1 +1,1 @@
-"""Streaming kernels and stencils on one core: measured clocks a line beside the caches' model."""
+"""Streaming kernels and stencils on one core: measured clocks per line beside the caches' model."""

@@ -53,10 +53,10 @@ _EXTRA: Final = ("replay", "line_out", "line_out_time", "store_line", "store_lin
 _PULL: Final = 0.005
 
 
-def constants(machine: pm.Machine, chosen: Sequence[str]) -> list[Constant]:
+def constants(machine: pm.Machine, names: Sequence[str]) -> list[Constant]:
     """Return constants that start from the machine's facts."""
     out: list[Constant] = []
-    for path in chosen:
+    for path in names:
         low, high = BOUNDS[path]
         start = float(np.clip(machine.facts[path], low * 1.001, high * 0.999))
         pull = _PULL if path.rpartition(".")[2] in _EXTRA else 0.0
@@ -65,12 +65,12 @@ def constants(machine: pm.Machine, chosen: Sequence[str]) -> list[Constant]:
 
 
 def measured_cycles(rows: Sequence[StreamRow], clock: float) -> Vector:
-    """Return clocks a line, of shape ``(rows,)``."""
+    """Return clocks per line, of shape ``(rows,)``."""
     return np.array([row.cycles or row.seconds_per_line * clock for row in rows])
 
 
 def forward(rows: Sequence[StreamRow], machine: pm.Machine, levels: Sequence[str]) -> Forward:
-    """Return constants -> clocks a line of all rows of one machine.
+    """Return constants -> clocks per line of all rows of one machine.
 
     Parameters
     ----------
@@ -103,23 +103,27 @@ def forward(rows: Sequence[StreamRow], machine: pm.Machine, levels: Sequence[str
     rows_safe = np.where(stencil > 0, row_bytes, 1.0)
     planes_safe = np.where(solid > 0, plane, 1.0)
 
-    def predicted(given: Mapping[str, float]) -> Vector:
-        facts: dict[str, Value] = {**machine.facts, **given, f"memories.{levels[0]}.vector": vector}
-        found = hierarchy(facts, machine.engine, levels)
-        assert found is not None
-        reads: list[Value] = [work.reads] * len(found.edges)
+    def predicted(values: Mapping[str, float]) -> Vector:
+        facts: dict[str, Value] = {
+            **machine.facts,
+            **values,
+            f"memories.{levels[0]}.vector": vector,
+        }
+        boundaries = hierarchy(facts, machine.engine, levels)
+        assert boundaries is not None
+        reads: list[Value] = [work.reads] * len(boundaries.edges)
         if stencil.any():
-            flat, deep = (grid_reads(k, found, rows_safe, planes_safe) for k in (two, three))
+            flat, deep = (grid_reads(k, boundaries, rows_safe, planes_safe) for k in (two, three))
             reads = [
                 stencil * (solid * b + (1.0 - solid) * a) + (1.0 - stencil) * work.reads
                 for a, b in zip(flat, deep, strict=True)
             ]
         at = [
             np.broadcast_to(v, size.shape)
-            for v in cycles_at_levels(work, found.core, found.edges, reads)
+            for v in cycles_at_levels(work, boundaries.core, boundaries.edges, reads)
         ]
-        swept = cycles_by_size(at, size, found.edges)
+        swept = cycles_by_size(at, size, boundaries.edges)
         cycles: Value = np.where(by_level, np.choose(level, at), np.asarray(swept, dtype=float))
-        return cycles + stencil * (found.row_start * found.core.line / rows_safe)
+        return cycles + stencil * (boundaries.row_start * boundaries.core.line / rows_safe)
 
     return predicted

@@ -70,9 +70,9 @@ class StreamRow:
     vector
         Bytes of a vector.
     cycles
-        Clocks a line of results; or `seconds_per_line`, the other is 0.
+        Clocks per line of results; or `seconds_per_line`, the other is 0.
     other
-        Clocks a line that kerncraft's model gives; 0 where there is none.
+        Clocks per line that kerncraft's model gives; 0 where there is none.
     """
 
     device: str
@@ -171,7 +171,7 @@ def stencil_rows(path: Path, faults: list[Fault]) -> list[StreamRow]:
 
 
 def _bench(path: Path, faults: list[Fault]) -> list[tuple[str, float, float]]:
-    """Return (kind, KiB, bytes a second) of the benchmark's bandwidths.
+    """Return (kind, KiB, bytes per second) of the benchmark's bandwidths.
 
     The file is three tables in one, of clocks, bandwidths and latencies, so it has no one header.
     """

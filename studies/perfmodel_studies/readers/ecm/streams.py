@@ -101,16 +101,21 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     result = evaluate(Cases(NAME, [case_of(row, devices) for row in rows], notes=notes))
     other = {f"{row.node} {row.name}": row.other for row in rows if row.other}
     cycles = {f"{row.node} {row.name}": row.cycles for row in rows}
-    told = [
-        {**found, "peer": found["measured"] * other[found["name"]] / cycles[found["name"]]}
-        for found in result.predictions
-        if found["name"] in other
+    compared = [
+        {
+            **prediction,
+            "peer": prediction["measured"] * other[prediction["name"]] / cycles[prediction["name"]],
+        }
+        for prediction in result.predictions
+        if prediction["name"] in other
     ]
-    if not told:
+    if not compared:
         return result
-    peer: list[dict[str, Any]] = [{**found, "predicted": found["peer"]} for found in told]
+    peer: list[dict[str, Any]] = [
+        {**prediction, "predicted": prediction["peer"]} for prediction in compared
+    ]
     beside: dict[str, Any] = {
-        "same_rows": {"this": grouped(told, _group), "kerncraft_ecm": grouped(peer, _group)},
+        "same_rows": {"this": grouped(compared, _group), "kerncraft_ecm": grouped(peer, _group)},
         "by_device_and_level": _table(result.predictions),
     }
     baselines = {**result.baselines, "kerncraft_ecm": error_of(peer)}
@@ -214,7 +219,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
 
 
 def _shared(
-    target: str, rows: Sequence[StreamRow], chosen: Sequence[str], devices: Sequence[str | Path]
+    target: str, rows: Sequence[StreamRow], names: Sequence[str], devices: Sequence[str | Path]
 ) -> Refit:
     mine = [[r for r in rows if r.node == n and r.kernel in KERNELS and r.vector] for n in SKYLAKE]
     ordered = [row for each in mine for row in each]
@@ -223,10 +228,10 @@ def _shared(
         forward(each, machine, LEVELS) for each, machine in zip(mine, machines, strict=True) if each
     ]
 
-    def both(given: Mapping[str, float]) -> Any:
-        return np.concatenate([part(given) for part in parts]) if parts else np.zeros(0)
+    def both(values: Mapping[str, float]) -> Any:
+        return np.concatenate([part(values) for part in parts]) if parts else np.zeros(0)
 
-    start: list[Constant] = constants(machines[0], chosen)
+    start: list[Constant] = constants(machines[0], names)
     return Refit(
         target, measured_cycles(ordered, 1.0), [row.device for row in ordered], start, both
     )

@@ -15,15 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
-from perfmodel.cost.collectives import COLLECTIVES, CollectiveCostConstants, collective_seconds
+from perfmodel.cost.collectives import COLLECTIVES, CollectiveKernel, collective_seconds
 from perfmodel.errors import InputError
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import baselines, error_of, grouped, worst_of
+from perfmodel.evaluate.validate import compared, summarised
 
 from perfmodel_studies.readers.gpu_kernels.devices import device_named, with_devices
-from perfmodel_studies.readers.gpu_kernels.rows import table
 
 NAME: Final = "gpu_collectives"
 TITLE: Final = "Collectives on two to eight GPUs: NCCL, vLLM's all-reduce in a graph and eager"
@@ -63,8 +62,8 @@ def runtime_of(operation: str, release: tuple[int, ...]) -> str:
     return "nccl" if release >= (2, 29) else "nccl_2_27"
 
 
-def measured_rows(path: Path) -> list[CollectiveMeasurement]:
-    """Return the rows of the file.
+def measured_rows(folder: DataFolder) -> tuple[list[CollectiveMeasurement], tuple[str, ...]]:
+    """Return the rows of the file, and a note of which file that was.
 
     Raises
     ------
@@ -73,12 +72,12 @@ def measured_rows(path: Path) -> list[CollectiveMeasurement]:
     """
     out: list[CollectiveMeasurement] = []
     columns = ("hardware", "model_or_op", "shape", "dtype", "value", "source")
-    with table(path, columns) as (rows, faults):
+    with measured_table(folder, NAME, PLACES, columns) as (rows, faults, note):
         for row in rows:
-            found, value = _SHAPE.search(row["shape"]), rows.number(row, "value", faults)
+            shape, value = _SHAPE.search(row["shape"]), rows.number(row, "value", faults)
             each = _BYTES.get(row["dtype"])
             which = _NAMES.get(row["model_or_op"].partition(" ")[0])
-            if found is None or each is None or which is None:
+            if shape is None or each is None or which is None:
                 faults.append(
                     rows.fault(
                         row,
@@ -87,11 +86,13 @@ def measured_rows(path: Path) -> list[CollectiveMeasurement]:
                         "all_reduce, message_size=1024 n=2, half",
                     )
                 )
-            if found is None or each is None or which is None or value is None:
+            if shape is None or each is None or which is None or value is None:
                 continue
-            told = _RELEASE.search(row["source"])
-            release = tuple(int(p) for p in told.group(1).split(".")) if told else (99,)
-            elements, n = map(float, found.groups())
+            version_match = _RELEASE.search(row["source"])
+            release = (
+                tuple(int(p) for p in version_match.group(1).split(".")) if version_match else (99,)
+            )
+            elements, n = map(float, shape.groups())
             runtime = runtime_of(row["model_or_op"], release)
             name = f"{row['model_or_op']} {row['shape']} {row['dtype']}"
             out.append(
@@ -99,57 +100,38 @@ def measured_rows(path: Path) -> list[CollectiveMeasurement]:
                     name, row["hardware"], which, runtime, elements * each, n, 1e-3 * value
                 )
             )
-    return out
+    return out, note
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict every row; the group is the collective and its runtime."""
-    path = folder.need(NAME, *PLACES)
-    measured = measured_rows(path)
+    measured, note = measured_rows(folder)
     rows: list[dict[str, Any]] = []
     failed: dict[str, list[str]] = {}
     for row in measured:
         try:
             device = device_named(row.hardware, devices)
-            found = pm.collective(
+            prediction = pm.collective(
                 row.collective, row.message_bytes, row.devices, device, runtime=row.runtime
             )
         except InputError as error:
             failed.setdefault(str(error.faults[0]), []).append(row.name)
             continue
-        predicted = float(found.latency_s)
-        link = device.machine("ideal").facts[f"links.{found.link}.bandwidth"]
+        predicted = float(prediction.latency_s)
+        link = device.machine("ideal").facts[f"links.{prediction.link}.bandwidth"]
         rows.append(
-            {
-                "name": row.name,
-                "device": device.name,
-                "group": f"{row.collective} {row.runtime}",
-                "target": "latency_s",
-                "measured": row.seconds,
-                "predicted": predicted,
-                "error": predicted / row.seconds - 1.0,
-                "roofline": float(found.wire_bytes / link),
-                "compute": None,
-            }
+            compared(
+                row.name,
+                device.name,
+                f"{row.collective} {row.runtime}",
+                "latency_s",
+                row.seconds,
+                predicted,
+                roofline=float(prediction.wire_bytes / link),
+                compute=None,
+            )
         )
-    missed = sum(len(names) for names in failed.values())
-    unpredicted = tuple(
-        {"reason": why, "rows": len(names), "first": names[0]} for why, names in failed.items()
-    )
-    return ValidationResult(
-        NAME,
-        len(measured),
-        (len(measured) - missed) / len(measured),
-        {"latency_s": error_of(rows)},
-        "latency_s",
-        grouped(rows, lambda r: r["device"]),
-        grouped(rows, lambda r: r["group"]),
-        baselines(rows),
-        unpredicted,
-        worst_of(rows),
-        tuple(rows),
-        (*_NOTES, *folder.note(path)),
-    )
+    return summarised(NAME, rows, len(measured), failed, notes=(*_NOTES, *note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +158,9 @@ def _columns(
 
     def link(device: pm.Device) -> tuple[float, bool]:
         facts = device.machine("ideal").facts
-        found = {each.kind: each.name for each in device.links}
-        kind = "nvlink" if "nvlink" in found else "pcie"
-        return float(facts[f"links.{found[kind]}.bandwidth"]), kind == "pcie"
+        links = {each.kind: each.name for each in device.links}
+        kind = "nvlink" if "nvlink" in links else "pcie"
+        return float(facts[f"links.{links[kind]}.bandwidth"]), kind == "pcie"
 
     links = {d.name: link(d) for _, d in some}
     memory = {
@@ -256,7 +238,7 @@ def forward(parts: Sequence[_CollectiveColumns], k: Mapping[str, float], rows: i
             c.message,
             c.devices,
             c.bandwidth,
-            CollectiveCostConstants.of(values),
+            CollectiveKernel.constants(values),
             pcie=c.pcie,
             memory_bandwidth=c.memory,
         )
@@ -265,7 +247,7 @@ def forward(parts: Sequence[_CollectiveColumns], k: Mapping[str, float], rows: i
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how all constants were fitted together, device left out."""
-    known = with_devices(measured_rows(folder.need(NAME, *PLACES)), devices)
+    known = with_devices(measured_rows(folder)[0], devices)
     parts = [_columns(name, known) for name in COLLECTIVES]
     parts = [part for part in parts if part.at.size]
     return [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["Finder", "device_named", "fact_columns", "with_devices"]
+__all__ = ["device_named", "fact_columns", "finder", "with_devices"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -72,27 +73,17 @@ def device_named(text: str, devices: Sequence[str | Path] = ()) -> pm.Device:
     raise InputError(Fault(f"no device is named '{text}'", suggestion=close))
 
 
-class Finder:
-    """The devices that rows name, each looked for once.
+def finder(devices: Sequence[str | Path] = ()) -> Callable[[str], pm.Device | str]:
+    """Return a function that finds a device by a name as written, or says why there is none."""
 
-    Parameters
-    ----------
-    devices
-        Folders with more specs.
-    """
+    @cache
+    def find(text: str) -> pm.Device | str:
+        try:
+            return device_named(text, devices)
+        except InputError as error:
+            return str(error.faults[0])
 
-    def __init__(self, devices: Sequence[str | Path] = ()) -> None:
-        self._devices = devices
-        self._found: dict[str, pm.Device | str] = {}
-
-    def __call__(self, text: str) -> pm.Device | str:
-        """Return the device that a measurement names, or why there is none."""
-        if text not in self._found:
-            try:
-                self._found[text] = device_named(text, self._devices)
-            except InputError as error:
-                self._found[text] = str(error.faults[0])
-        return self._found[text]
+    return find
 
 
 class _OfHardware(Protocol):
@@ -107,13 +98,13 @@ def with_devices(
     rows: Iterable[_Row], devices: Sequence[str | Path] = ()
 ) -> list[tuple[_Row, pm.Device]]:
     """Return the rows of devices that are known, each with its device."""
-    find = Finder(devices)
-    found = [(row, find(row.hardware)) for row in rows]
-    return [(row, device) for row, device in found if isinstance(device, pm.Device)]
+    find = finder(devices)
+    matched = [(row, find(row.hardware)) for row in rows]
+    return [(row, device) for row, device in matched if isinstance(device, pm.Device)]
 
 
 def fact_columns(
-    found: Sequence[pm.Device], paths: Mapping[str, str | Sequence[str]], default: float = np.nan
+    devices: Sequence[pm.Device], paths: Mapping[str, str | Sequence[str]], default: float = np.nan
 ) -> dict[str, Floats]:
     """Return facts of devices as columns, one entry a row.
 
@@ -128,10 +119,10 @@ def fact_columns(
         Where a device states none of them.
     """
     cache: dict[str, dict[str, float]] = {}
-    for device in found:
+    for device in devices:
         if device.name not in cache:
             cache[device.name] = {c: _fact(device, p, default) for c, p in paths.items()}
-    return {c: np.array([cache[d.name][c] for d in found]) for c in paths}
+    return {c: np.array([cache[d.name][c] for d in devices]) for c in paths}
 
 
 def _fact(device: pm.Device, paths: str | Sequence[str], default: float) -> float:

@@ -19,15 +19,15 @@ import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evidence import Subject
-from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
+from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
+from perfmodel.kinds.tensor_core.gemm import Processor, gemm_times
 
 from perfmodel_studies.batched import evaluate_together
-from perfmodel_studies.readers.gpu_kernels.devices import Finder, fact_columns, with_devices
-from perfmodel_studies.readers.gpu_kernels.rows import table
+from perfmodel_studies.readers.gpu_kernels.devices import fact_columns, finder, with_devices
 
 NAME: Final = "neusight_gpu_kernels"
 TITLE: Final = "Kernels of eager PyTorch in fp32 on GPUs (NeuSight): products, elementwise, norms"
@@ -78,8 +78,8 @@ class NeuSightMeasurement:
     @property
     def target(self) -> str:
         """Target that it counts for."""
-        found = {"linear": "linear_s", "bmm": "batched_s", "softmax": "softmax_s", "ln": "norm_s"}
-        return found.get(self.table, "elementwise_s")
+        targets = {"linear": "linear_s", "bmm": "batched_s", "softmax": "softmax_s", "ln": "norm_s"}
+        return targets.get(self.table, "elementwise_s")
 
     @property
     def workload(self) -> pm.Workload:
@@ -92,8 +92,10 @@ class NeuSightMeasurement:
         return pm.workload("elementwise", function=self.function, rows=b, width=m)
 
 
-def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[NeuSightMeasurement]:
-    """Return a sample of the file's rows, the same one always.
+def measured_rows(
+    folder: DataFolder, every: Mapping[str, int] = STRIDES
+) -> tuple[list[NeuSightMeasurement], tuple[str, ...]]:
+    """Return a sample of the file's rows, the same one always, and a note of which file it was.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Neu
     seen: dict[tuple[str, str], int] = {}
     out: list[NeuSightMeasurement] = []
     columns = ("device", "table", "op", "B", "M", "N", "K", "H", "latency_ms")
-    with table(path, columns) as (rows, faults):
+    with measured_table(folder, NAME, PLACES, columns) as (rows, faults, note):
         for row in rows:
             kind = row["table"]
             key = (row["device"], kind)
@@ -111,10 +113,10 @@ def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Neu
             if at % every.get(kind, 1):
                 continue
             wanted = ("B", "M", "N", "K") if kind in ("linear", "bmm") else ("B", "H")
-            found = [rows.number(row, column, faults) for column in (*wanted, "latency_ms")]
-            if any(v is None for v in found):
+            cells = [rows.number(row, column, faults) for column in (*wanted, "latency_ms")]
+            if any(v is None for v in cells):
                 continue
-            numbers = [float(v or 0.0) for v in found]
+            numbers = [float(v or 0.0) for v in cells]
             b, m, n, k, *_ = (*numbers[:-1], 1.0, 1.0)
             shape = " ".join(f"{c}={v:g}" for c, v in zip(wanted, numbers, strict=False))
             function = _STREAMS.get(row["op"], row["op"])
@@ -128,19 +130,18 @@ def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Neu
                     1e-3 * numbers[-1],
                 )
             )
-    return out
+    return out, note
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict the sample; the group is the table."""
-    path = folder.need(NAME, *PLACES)
-    device_of = Finder(devices)
-    cases = [_case(row, device_of) for row in measured_rows(path)]
-    return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
+    rows, note = measured_rows(folder)
+    find = finder(devices)
+    cases = [_case(row, find(row.hardware)) for row in rows]
+    return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *note)))
 
 
-def _case(row: NeuSightMeasurement, device_of: Finder) -> ValidationCase:
-    device = device_of(row.hardware)
+def _case(row: NeuSightMeasurement, device: pm.Device | str) -> ValidationCase:
     if isinstance(device, str):
         return ValidationCase(row.name, row.hardware, reason=device)
     work = row.workload
@@ -163,9 +164,9 @@ FACTS: Final = {
 }
 
 
-def processors(found: Sequence[pm.Device]) -> Processor:
+def processors(devices: Sequence[pm.Device]) -> Processor:
     """Return the GPUs of rows as columns."""
-    facts = fact_columns(found, FACTS)
+    facts = fact_columns(devices, FACTS)
     energy = facts.pop("energy")
     power = facts.pop("power")
     sustained = np.where(np.isnan(energy), np.inf, power / np.where(energy > 0, energy, np.nan))
@@ -192,23 +193,23 @@ STREAMING: Final = (
 def product_seconds(extents: Floats, machine: Processor, k: Mapping[str, float]) -> Floats:
     """Return the seconds of fp32 products ``(groups, m, n, k)``, shape ``(rows, 4)``."""
     b, m, n, depth = extents.T
-    moved = 4.0 * b * (m * depth + depth * n + m * n)
+    traffic = 4.0 * b * (m * depth + depth * n + m * n)
     return gemm_times(
         m,
         n,
         depth,
         machine=machine,
-        constants=GemmConstants.of(dict(k)),
-        moved_bytes=moved,
+        constants=TensorCoreKernel.constants(dict(k)),
+        moved_bytes=traffic,
         left_bytes=4.0,
         right_bytes=4.0,
         groups=b,
     ).total_s
 
 
-def streaming_seconds(moved: Floats, bandwidth: Floats, k: Mapping[str, float]) -> Floats:
+def streaming_seconds(traffic: Floats, bandwidth: Floats, k: Mapping[str, float]) -> Floats:
     """Return the seconds of streaming kernels that move some bytes."""
-    return k["launch"] + moved / (k["bandwidth_share"] * bandwidth)
+    return k["launch"] + traffic / (k["bandwidth_share"] * bandwidth)
 
 
 #: Functions of two tensors.
@@ -221,8 +222,8 @@ def refits(
     folder: DataFolder, devices: Sequence[str | Path] = (), every: Mapping[str, int] = FITTED
 ) -> Sequence[Refit]:
     """Return how the constants of each class were fitted, on a sparser sample, device left out."""
-    found = measured_rows(folder.need(NAME, *PLACES), every=every)
-    known = with_devices(found, devices)
+    measured = measured_rows(folder, every)[0]
+    known = with_devices(measured, devices)
     out: list[Refit] = []
     for target in dict.fromkeys(r.target for r, _ in known):
         some = [(r, d) for r, d in known if r.target == target]
@@ -234,9 +235,9 @@ def refits(
             constants = PRODUCTS
         else:
             passes = np.array([3.0 if r.function in _BINARY else 2.0 for r, _ in some])
-            moved = 4.0 * passes * np.array([r.extents[0] * r.extents[1] for r, _ in some])
+            traffic = 4.0 * passes * np.array([r.extents[0] * r.extents[1] for r, _ in some])
             bandwidth = fact_columns(gpus, FACTS)["bandwidth"]
-            forward = partial(streaming_seconds, moved, bandwidth)
+            forward = partial(streaming_seconds, traffic, bandwidth)
             constants = STREAMING
         subjects = [Subject(RUNTIME, d.name, "runs") for d in gpus]
         out.append(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase, subject_of
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evidence import Subject
 from perfmodel.kinds.tensor_core.gemm import Processor
@@ -25,8 +25,7 @@ from perfmodel.measurements import CsvRow
 from perfmodel.workload import family, from_family
 
 from perfmodel_studies.readers.gpu_kernels import neusight
-from perfmodel_studies.readers.gpu_kernels.devices import Finder, fact_columns
-from perfmodel_studies.readers.gpu_kernels.rows import table
+from perfmodel_studies.readers.gpu_kernels.devices import fact_columns, finder
 
 NAME: Final = "neusight_e2e"
 TITLE: Final = "Whole transformers in eager PyTorch fp32 on GPUs (NeuSight), sums of their kernels"
@@ -110,11 +109,13 @@ _SHAPE: Final = re.compile(r"seq=(\d+) batch=(\d+)")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the inference rows as cases; the group is the model."""
-    path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    with table(path, ("hardware", "model_or_op", "shape", "value")) as (rows, faults):
-        cases = [_case(row, rows.number(row, "value", faults), find) for row in rows]
-    return Cases(NAME, cases, notes=folder.note(path))
+    find = finder(devices)
+    columns = ("hardware", "model_or_op", "shape", "value")
+    with measured_table(folder, NAME, PLACES, columns) as (rows, faults, note):
+        cases = [
+            _case(row, rows.number(row, "value", faults), find(row["hardware"])) for row in rows
+        ]
+    return Cases(NAME, cases, notes=note)
 
 
 def workload(model: str, sequence: int, batch: int) -> pm.Workload:
@@ -129,23 +130,22 @@ def runtime_of(tags: Sequence[str]) -> str:
     return "torch_eager_rocm" if "amd" in tags else "torch_eager"
 
 
-def _case(row: CsvRow, value: float | None, find: Finder) -> ValidationCase:
+def _case(row: CsvRow, value: float | None, device: pm.Device | str) -> ValidationCase:
     model, *how = row["model_or_op"].split()
     name = f"{row['model_or_op']} {row['shape']}"
-    found = _SHAPE.search(row["shape"])
+    shape = _SHAPE.search(row["shape"])
     reason = ""
     if how != ["inf"]:
         reason = _UNPREDICTED.get(" ".join(how), "several devices: no parallel plan")
     elif model not in MODELS:
         reason = f"no network of the library is '{model}'"
-    elif found is None or value is None:
+    elif shape is None or value is None:
         reason = "no shape or no time"
-    device = find(row["hardware"])
     if isinstance(device, str):
         return ValidationCase(name, row["hardware"], reason=device)
-    if reason or found is None or value is None:
+    if reason or shape is None or value is None:
         return ValidationCase(name, device.name, reason=reason)
-    run = workload(model, int(found.group(1)), int(found.group(2)))
+    run = workload(model, int(shape.group(1)), int(shape.group(2)))
     return ValidationCase(
         name,
         device.name,
@@ -238,20 +238,17 @@ def network_seconds(
         shapes = [n.products if kind == "gemm" else n.batched for n in networks]
         counts = [n.product_counts if kind == "gemm" else n.batched_counts for n in networks]
         at = np.repeat(np.arange(len(networks)), [len(c) for c in counts])
-        each = Processor(*(np.asarray(getattr(machine, name))[at] for name in _PARTS))
+        each = Processor(*(np.asarray(part)[at] for part in machine))
         values: dict[str, Any] = _of(kind, k)
         share = values["peak_share"]
         values["peak_share"] = np.where(rocm[at], k["rocm peak_share"] * share, share)
         seconds = neusight.product_seconds(np.concatenate(shapes), each, values)
         np.add.at(total, at, seconds * np.concatenate(counts))
     for kind in ("elementwise", "norm", "softmax"):
-        launches, moved = np.array([n.streams[kind] for n in networks]).T
+        launches, traffic = np.array([n.streams[kind] for n in networks]).T
         values = _of(kind, k)
-        total += launches * values["launch"] + moved / (values["bandwidth_share"] * bandwidth)
+        total += launches * values["launch"] + traffic / (values["bandwidth_share"] * bandwidth)
     return total
-
-
-_PARTS: Final = tuple(Processor.__dataclass_fields__)
 
 
 def _of(kind: str, k: Mapping[str, float]) -> dict[str, float]:
@@ -282,9 +279,9 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     for case in load(folder, devices).cases:
         if isinstance(case.machine, pm.Device):
             run = case.questions[0].workload
-            given = run.parameters
-            tokens: Any = given["tokens"] if "tokens" in given else given["prompt"]
-            batch: Any = given["batch"]
+            values = run.parameters
+            tokens: Any = values["tokens"] if "tokens" in values else values["prompt"]
+            batch: Any = values["batch"]
             network = _network(run.name, int(tokens), int(batch))
             known.append((network, case.machine, case.questions[0].measured))
             subjects.append(subject_of(case, case.questions[0]))

@@ -90,7 +90,7 @@ def columns_of(space: str, names: Sequence[str]) -> tuple[list[Column], list[Ski
     """
     known = _devices()
     sums = {*known.sums["all"], *known.sums.get(space, ())}
-    found: list[Column] = []
+    columns: list[Column] = []
     skipped: list[Skipped] = []
     for name in names:
         head, _, tail = name.rpartition("_")
@@ -101,5 +101,5 @@ def columns_of(space: str, names: Sequence[str]) -> tuple[list[Column], list[Ski
         elif device not in known.devices:
             skipped.append(Skipped(name, "no device of the library is known by this column"))
         else:
-            found.append(Column(name, known.devices[device], int(tail) if batched else 1))
-    return found, skipped
+            columns.append(Column(name, known.devices[device], int(tail) if batched else 1))
+    return columns, skipped

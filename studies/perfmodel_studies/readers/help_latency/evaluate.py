@@ -17,7 +17,7 @@ from perfmodel.evaluate.calibration import scaled_rows
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.result import ValidationResult, errors
-from perfmodel.evaluate.validate import baselines, worst_of
+from perfmodel.evaluate.validate import baselines, compared, worst_of
 from perfmodel.evidence import Subject
 from perfmodel.measurements import CsvTable, read_rows
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choices
@@ -91,18 +91,18 @@ def latencies_of(
     faults: list[Fault] = []
     choices = choices_of(rows, kind, faults)
     others = {kind.column, "arch_idx"}
-    found, skipped = columns_of(kind.name, [c for c in rows.columns if c not in others])
-    measured = _seconds(rows, [column.name for column in found], faults)
+    columns, skipped = columns_of(kind.name, [c for c in rows.columns if c not in others])
+    measured = _seconds(rows, [column.name for column in columns], faults)
     if faults:
         raise InputError(faults)
     reads_input = connected(kind.build("eager"), choices)
     out: list[Latencies] = []
-    for column in found:
+    for column in columns:
         seconds = measured[column.name]
         # A converter leaves nothing of a network that does not read its input.
-        kept = reads_input if column.place.form == "compiled" else np.ones(len(seconds), np.bool_)
+        usable = reads_input if column.place.form == "compiled" else np.ones(len(seconds), np.bool_)
         device = pm.hardware(column.place.device, devices)
-        out.append(Latencies(column, device, choices[kept], seconds[kept]))
+        out.append(Latencies(column, device, choices[usable], seconds[usable]))
     return out, skipped, len(choices), folder.note(path)
 
 
@@ -129,11 +129,11 @@ def evaluate_space(
         `details` has, by column, rank correlations of the whole space, of operations, and errors
         after one and after ten measured networks.
     """
-    found, skipped, count, notes = latencies_of(folder, name, places, kind, devices)
+    latencies, skipped, count, notes = latencies_of(folder, name, places, kind, devices)
     rows: list[dict[str, Any]] = []
     columns: dict[str, Any] = {}
     predicted: dict[str, Vector] = {}
-    for item in found:
+    for item in latencies:
         seconds, macs = _costs(item, kind)
         predicted[item.column.name] = seconds
         # Before the roofline of the same networks, which finds them compiled.
@@ -147,23 +147,25 @@ def evaluate_space(
             "macs_spearman": errors(macs, item.seconds)["spearman"],
             **calibrated,
         }
-    told = [(len(i.seconds), np.abs(predicted[i.column.name] / i.seconds - 1.0)) for i in found]
-    total = count * (len(found) + len(skipped))
+    shares = [
+        (len(i.seconds), np.abs(predicted[i.column.name] / i.seconds - 1.0)) for i in latencies
+    ]
+    total = count * (len(latencies) + len(skipped))
     left = [{"reason": s.reason, "rows": count, "first": s.name} for s in skipped] + [
         {"reason": "the network does not read its input", "rows": count - n, "first": i.column.name}
-        for i, (n, _) in zip(found, told, strict=True)
+        for i, (n, _) in zip(latencies, shares, strict=True)
         if n < count
     ]
-    everything = np.concatenate([predicted[i.column.name] for i in found] or [np.zeros(0)])
-    measured = np.concatenate([i.seconds for i in found] or [np.zeros(0)])
+    everything = np.concatenate([predicted[i.column.name] for i in latencies] or [np.zeros(0)])
+    measured = np.concatenate([i.seconds for i in latencies] or [np.zeros(0)])
     return ValidationResult(
         name,
         total,
-        sum(n for n, _ in told) / total if total else 0.0,
+        sum(n for n, _ in shares) / total if total else 0.0,
         {"latency_s": errors(everything, measured)},
         "latency_s",
         {key: _short(value) for key, value in columns.items()},
-        dict(_by_group(found, predicted)),
+        dict(_by_group(latencies, predicted)),
         baselines(rows),
         tuple(left),
         worst_of(rows),
@@ -210,21 +212,20 @@ def _sampled(item: Latencies, kind: Space, seconds: Vector) -> list[dict[str, An
         bare = pm.predict(
             work, item.device, precision=PRECISION, runtime=place.runtime, model="roofline"
         )
-        told, found = float(item.seconds[i]), float(seconds[i])
+        measured_s, predicted_s = float(item.seconds[i]), float(seconds[i])
         floor = float(bare.latency_s)
         out.append(
-            {
-                "name": there.decode(item.choices[i].tolist()),
-                "device": item.column.name,
-                "group": place.group,
-                "target": "latency_s",
-                "measured": told,
-                "predicted": found,
-                "subject": item.subject,
-                "error": found / told - 1.0,
-                "roofline": floor,
-                "compute": float(bare.utilization) * floor,
-            }
+            compared(
+                there.decode(item.choices[i].tolist()),
+                item.column.name,
+                place.group,
+                "latency_s",
+                measured_s,
+                predicted_s,
+                subject=item.subject,
+                roofline=floor,
+                compute=float(bare.utilization) * floor,
+            )
         )
     return out
 
@@ -258,12 +259,20 @@ def _short(column: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_group(
-    found: Sequence[Latencies], predicted: dict[str, Vector]
+    latencies: Sequence[Latencies], predicted: dict[str, Vector]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield classes of machines and their errors; ranks are of single columns, not across them."""
-    groups = dict.fromkeys(item.column.place.group for item in found)
+    groups = dict.fromkeys(item.column.place.group for item in latencies)
     for group in groups:
-        some = [item for item in found if item.column.place.group == group]
+        some = [item for item in latencies if item.column.place.group == group]
         at = np.concatenate([predicted[item.column.name] for item in some])
-        told = errors(at, np.concatenate([item.seconds for item in some]))
-        yield group, {"rows": len(at), "mape": told["mape"], "bias": told["bias"], "kendall": None}
+        group_errors = errors(at, np.concatenate([item.seconds for item in some]))
+        yield (
+            group,
+            {
+                "rows": len(at),
+                "mape": group_errors["mape"],
+                "bias": group_errors["bias"],
+                "kendall": None,
+            },
+        )

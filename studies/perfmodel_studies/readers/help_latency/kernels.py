@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
+from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
+from perfmodel.kinds.tensor_core.gemm import Processor, gemm_times
 from perfmodel.kinds.tensor_core.products import candidates_of, products
 from perfmodel.kinds.tensor_core.streams import CLASSES
 
@@ -42,17 +43,17 @@ class KernelCounts:
         counts: list[tuple[int, int, float]] = []
         self.machine: Processor | None = None
         for i, workload in enumerate(workloads):
-            found = pm.predict(workload, device, precision="fp32", runtime=runtime, warm=True)
-            table, _ = found._opened  # pyright: ignore[reportPrivateUsage]
-            setting = found._setting  # pyright: ignore[reportPrivateUsage]
+            prediction = pm.predict(workload, device, precision="fp32", runtime=runtime, warm=True)
+            table, _ = prediction.opened
+            setting = prediction.setting
             base = ROOFLINE.cost(table, setting)
             rows = len(table.rows)
             count = np.broadcast_to(table.count, (rows, 1))[:, 0]
             main = setting.levels[-1]
-            moved = np.broadcast_to(base.traffic[main], (rows, 1))[:, 0]
+            traffic = np.broadcast_to(base.traffic[main], (rows, 1))[:, 0]
             matrix = np.broadcast_to(base.compute["matrix"], (rows, 1))[:, 0]
             keys: dict[int, tuple[Any, ...]] = {
-                j: (_class_of(row.kind, row.function), float(moved[j]), float(matrix[j]))
+                j: (_class_of(row.kind, row.function), float(traffic[j]), float(matrix[j]))
                 for j, row in enumerate(table.rows)
                 if row.kind in CLASSES
             }
@@ -100,7 +101,7 @@ class KernelCounts:
         m, n, k, groups, weights, others = numbers
         assert self.machine is not None
         tiles, splits = candidates_of(kind)
-        constants = GemmConstants.of(own)
+        constants = TensorCoreKernel.constants(own)
         return gemm_times(
             m,
             n,
@@ -116,8 +117,10 @@ class KernelCounts:
         ).total_s
 
     def _streams(self, numbers: Vector, own: Mapping[str, float]) -> Vector:
-        moved, matrix = numbers
-        drawn = own.get("passes", 1.0) * moved / (own.get("bandwidth_share", 1.0) * self.bandwidth)
+        traffic, matrix = numbers
+        drawn = (
+            own.get("passes", 1.0) * traffic / (own.get("bandwidth_share", 1.0) * self.bandwidth)
+        )
         work = np.maximum(drawn, matrix / own.get("peak_share", 1.0))
         return np.maximum(own["launch"] + work, own.get("host_floor", 0.0))
 

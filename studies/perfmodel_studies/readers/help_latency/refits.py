@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
-from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 
-from perfmodel_studies.readers.help_latency.evaluate import Latencies, latencies_of
+from perfmodel_studies.readers.help_latency.evaluate import Latencies
 from perfmodel_studies.readers.help_latency.kernels import KernelCounts
 from perfmodel_studies.readers.help_latency.rows import HelpLatencyEvaluator
-from perfmodel_studies.readers.help_latency.spaces import SPACES, Space
+from perfmodel_studies.readers.help_latency.spaces import Space
 
-__all__ = ["fbnet_refits", "refits_of"]
+__all__ = ["refits_of"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -70,77 +69,29 @@ _ONE_BY_ONE: Final = (
 )
 
 
-def refits_of(
-    folder: DataFolder, name: str, places: Sequence[str], devices: Sequence[str | Path] = ()
-) -> list[Refit]:
-    """Return how the constants were fitted on NAS-Bench-201, by class of machines.
+#: Constants and forward function of the columns of one class of machines.
+Builder: TypeAlias = Callable[[Sequence[Latencies], Space], tuple[list[Constant], Forward]]
 
-    Those are judged whose devices are two or more.
+
+def refits_of(latencies: Sequence[Latencies], kind: Space) -> list[Refit]:
+    """Return how the constants were fitted on a space, by class of machines.
+
+    Those classes are judged that have two or more devices.
     """
-    kind = SPACES["nas_bench_201"]
-    found, _, _, _ = latencies_of(folder, name, places, kind, devices)
     out: list[Refit] = []
-    for group, build in (("gpu", _gpus), ("server_cpu", _cores), ("phone", _cores)):
-        some = [item for item in found if item.column.place.group == group]
+    for group, build in _BUILDERS.get(kind.name, {}).items():
+        some = [item for item in latencies if item.column.place.group == group]
         if len({item.device.name for item in some}) > 1:
             constants, forward = build(some, kind)
-            measured = np.concatenate([item.seconds[item.sample] for item in some])
-            labels = [item.device.name for item in some for _ in item.sample]
-            parts = [item.column.name for item in some for _ in item.sample]
             out.append(
                 Refit(
                     f"{group}_latency_s",
-                    measured,
-                    labels,
+                    np.concatenate([item.seconds[item.sample] for item in some]),
+                    [item.device.name for item in some for _ in item.sample],
                     constants,
                     forward,
                     scale=0.05 if group == "gpu" else 0.1,
-                    parts=parts,
-                    subjects=[item.subject for item in some for _ in item.sample],
-                )
-            )
-    return out
-
-
-def fbnet_refits(
-    folder: DataFolder, name: str, places: Sequence[str], devices: Sequence[str | Path] = ()
-) -> list[Refit]:
-    """Return how the constants of depthwise kernels and what goes with them were fitted on FBNet.
-
-    All others are NAS-Bench-201's; a column was measured with another host and build, told by a
-    factor of its own, which is of no concern to another.
-    """
-    kind = SPACES["fbnet"]
-    found, _, _, _ = latencies_of(folder, name, places, kind, devices)
-    out: list[Refit] = []
-    for group, own in (("server_cpu", _FBNET), ("phone", _FBNET[:-1])):
-        some = [item for item in found if item.column.place.group == group]
-        if len({item.device.name for item in some}) > 1:
-            parts = [
-                HelpLatencyEvaluator(_works(i, kind), i.device, i.column.place.runtime)
-                for i in some
-            ]
-            factors = [f"{_HOST}{item.device.name}" for item in some]
-
-            def forward(
-                values: Mapping[str, float],
-                parts: Sequence[HelpLatencyEvaluator] = parts,
-                factors: Sequence[str] = factors,
-            ) -> Vector:
-                own = {k: v for k, v in values.items() if not k.startswith(_HOST)}
-                own[_GROUPED_LAYOUT] = own[_LAYOUT]
-                each = zip(factors, parts, strict=True)
-                return np.concatenate([values[name] * part(own) for name, part in each])
-
-            out.append(
-                Refit(
-                    f"{group}_latency_s",
-                    np.concatenate([i.seconds[i.sample] for i in some]),
-                    [i.device.name for i in some for _ in i.sample],
-                    [*own, *(Constant(name, 1.0, 0.1, 20.0, _FACTOR_PRIOR) for name in factors)],
-                    forward,
-                    scale=0.1,
-                    parts=[i.column.name for i in some for _ in i.sample],
+                    parts=[item.column.name for item in some for _ in item.sample],
                     subjects=[item.subject for item in some for _ in item.sample],
                 )
             )
@@ -192,3 +143,35 @@ def _cores(some: Sequence[Latencies], kind: Space) -> tuple[list[Constant], Forw
         return np.concatenate([part(values) for part in parts])
 
     return list(_ONE_BY_ONE), forward
+
+
+def _with_hosts(
+    own: Sequence[Constant], some: Sequence[Latencies], kind: Space
+) -> tuple[list[Constant], Forward]:
+    """Return constants of depthwise kernels and what goes with them, and a factor per column.
+
+    All others are NAS-Bench-201's; a column was measured with another host and build, which its
+    factor stands for.
+    """
+    parts = [
+        HelpLatencyEvaluator(_works(item, kind), item.device, item.column.place.runtime)
+        for item in some
+    ]
+    factors = [f"{_HOST}{item.device.name}" for item in some]
+
+    def forward(values: Mapping[str, float]) -> Vector:
+        shared = {k: v for k, v in values.items() if not k.startswith(_HOST)}
+        shared[_GROUPED_LAYOUT] = shared[_LAYOUT]
+        each = zip(factors, parts, strict=True)
+        return np.concatenate([values[name] * part(shared) for name, part in each])
+
+    return [*own, *(Constant(name, 1.0, 0.1, 20.0, _FACTOR_PRIOR) for name in factors)], forward
+
+
+_BUILDERS: Final[Mapping[str, Mapping[str, Builder]]] = {
+    "nas_bench_201": {"gpu": _gpus, "server_cpu": _cores, "phone": _cores},
+    "fbnet": {
+        "server_cpu": partial(_with_hosts, _FBNET),
+        "phone": partial(_with_hosts, _FBNET[:-1]),
+    },
+}

@@ -39,8 +39,8 @@ class HelpLatencyEvaluator:
             if path.startswith((_KERNELS, "runtime.per_operator", "runtime.efficiency."))
         }
         for i, work in enumerate(workloads):
-            found = pm.predict(work, device, precision="fp32", warm=True, runtime=runtime)
-            table, terms = found._opened  # pyright: ignore[reportPrivateUsage]
+            prediction = pm.predict(work, device, precision="fp32", warm=True, runtime=runtime)
+            table, terms = prediction.opened
             rows = len(table.rows)
             column: Callable[[Any], Vector] = lambda v, n=rows: np.broadcast_to(v, (n, 1))[:, 0]  # noqa: E731
             columns["network"].append(np.full(rows, i))
@@ -49,7 +49,7 @@ class HelpLatencyEvaluator:
             columns["vector"].append(column(terms.compute["vector"]))
             columns["memory"].append(np.max([column(v) for v in terms.memory.values()], axis=0))
             columns["narrow"].append(column(table.extents.get("narrow", 0.0)))
-            weights = weight_bytes(table, found._setting)  # pyright: ignore[reportPrivateUsage]
+            weights = weight_bytes(table, prediction.setting)
             columns["weights"].append(column(weights))
             kinds += [row.kind for row in table.rows]
         self.of = {name: np.concatenate(values) for name, values in columns.items()}

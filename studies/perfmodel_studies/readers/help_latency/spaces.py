@@ -75,15 +75,15 @@ def choices_of(rows: CsvTable, kind: Space, faults: list[Fault]) -> Choices:
     missing = rows.missing([kind.column])
     faults += missing
     there = kind.build("eager")
-    found: list[tuple[int, ...]] = []
+    choices: list[tuple[int, ...]] = []
     for row in () if missing else rows:
         try:
-            found.append(there.encode(kind.read(row.get(kind.column))))
+            choices.append(there.encode(kind.read(row.get(kind.column))))
         except InputError as error:
             faults += [rows.fault(row, kind.column, f.message, f.expected) for f in error.faults]
         except ValueError as error:
             faults.append(rows.fault(row, kind.column, f"no architecture: {error}", "JSON"))
-    return np.array(found, dtype=np.int64)
+    return np.array(choices, dtype=np.int64)
 
 
 def connected(there: ArchitectureSpace, choices: Choices) -> npt.NDArray[np.bool_]:

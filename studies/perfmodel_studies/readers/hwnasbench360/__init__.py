@@ -15,7 +15,7 @@ import numpy as np
 import perfmodel as pm
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import baselines, error_of, grouped, worst_of
+from perfmodel.evaluate.validate import compared, summarised
 from perfmodel.evidence import QUANTITIES, Subject
 from perfmodel.measurements import read_rows
 
@@ -70,17 +70,17 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     path = folder.need(NAME, *PLACES)
     rows: list[dict[str, Any]] = []
     decisions: dict[str, Any] = {}
-    left_out: dict[str, list[tuple[int, str]]] = {}
+    left_out: dict[str, list[str]] = {}
     bares: dict[tuple[str, str], pm.Oracle] = {}
     total = 0
     for bench in benches(read_rows(path)):
         total += len(bench.indices) + bench.disconnected
         if bench.disconnected:
-            told = (bench.disconnected, bench.name)
-            left_out.setdefault("the output does not depend on the input", []).append(told)
+            unread = left_out.setdefault("the output does not depend on the input", [])
+            unread += [bench.name] * bench.disconnected
         why = reason(bench)
         if why:
-            left_out.setdefault(why, []).append((len(bench.indices), bench.name))
+            left_out.setdefault(why, []).extend([bench.name] * len(bench.indices))
         if why or not len(bench.indices):
             continue
         key = (bench.device, bench.task)
@@ -92,7 +92,8 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         subject = Subject(FRAMEWORKS[bench.framework].runtime, name, "frames")
         rows += _rows(bench, costs, bares[key].batch(bench.choices), float(peak), subject)
         decisions[bench.name] = decided(bench, costs)
-    return _result(rows, total, left_out, (*_NOTES, *folder.note(path)), decisions)
+    notes = (*_NOTES, *folder.note(path))
+    return summarised(NAME, rows, total, left_out, notes=notes, details=decisions)
 
 
 def _rows(
@@ -110,58 +111,22 @@ def _rows(
             continue
         compute = 2.0 * bare["macs"] / peak
         columns = (bench.indices, measured, costs[target], bare[target], compute)
-        for index, told, predicted, floor, least in zip(
+        for index, seconds, predicted, floor, least in zip(
             *(c.tolist() for c in columns), strict=True
         ):
-            if not np.isfinite(told) or told <= 0:
+            if not np.isfinite(seconds) or seconds <= 0:
                 continue
             out.append(
-                {
-                    "name": f"{bench.task} {index}",
-                    "device": f"{bench.device} {bench.framework}",
-                    "group": f"{bench.framework} {bench.task}",
-                    "target": target,
-                    "measured": told,
-                    "predicted": predicted,
-                    "error": predicted / told - 1.0,
-                    "subject": subject._replace(quantity=QUANTITIES[target]),
-                    "roofline": floor,
-                    "compute": least if target == "latency_s" else None,
-                }
+                compared(
+                    f"{bench.task} {index}",
+                    f"{bench.device} {bench.framework}",
+                    f"{bench.framework} {bench.task}",
+                    target,
+                    seconds,
+                    predicted,
+                    subject=subject._replace(quantity=QUANTITIES[target]),
+                    roofline=floor,
+                    compute=least if target == "latency_s" else None,
+                )
             )
     return out
-
-
-def _result(
-    rows: list[dict[str, Any]],
-    total: int,
-    left_out: Mapping[str, list[tuple[int, str]]],
-    notes: tuple[str, ...],
-    decisions: Mapping[str, Any],
-) -> ValidationResult:
-    primary = [row for row in rows if row["target"] == TARGETS[0]]
-    targets = {
-        target: error_of(of)
-        for target in TARGETS
-        if (of := [row for row in rows if row["target"] == target]) or target == TARGETS[0]
-    }
-    counts = {why: sum(count for count, _ in told) for why, told in left_out.items()}
-    missed = sum(counts.values())
-    unpredicted = tuple(
-        {"reason": why, "rows": counts[why], "first": told[0][1]} for why, told in left_out.items()
-    )
-    return ValidationResult(
-        NAME,
-        total,
-        (total - missed) / total,
-        targets,
-        TARGETS[0],
-        grouped(primary, lambda row: row["device"]),
-        grouped(primary, lambda row: row["group"]),
-        baselines(primary),
-        unpredicted,
-        worst_of(primary),
-        tuple(rows),
-        notes,
-        decisions,
-    )

@@ -49,23 +49,23 @@ def decided(bench: Bench, costs: Mapping[str, Floats]) -> dict[str, Any]:
         measurements as the predicted front has cells, and ten more (``random``).
     """
     unseen = ~bench.fitted
-    kept = bench.select(unseen)
+    selected = bench.select(unseen)
     out: dict[str, Any] = {}
     for target in TARGETS:
-        measured: Floats = getattr(kept, target)
-        numbers = np.concatenate([measured, kept.quality])
+        measured: Floats = getattr(selected, target)
+        numbers = np.concatenate([measured, selected.quality])
         if not numbers.size or not np.isfinite(numbers).all():
             continue
         # Where no power is known, energy is taken to go with time.
         predicted = costs.get(target, costs["latency_s"])[unseen]
         macs = costs["macs"][unseen]
-        budget = front_score(predicted, measured, kept.quality).size + CALIBRATED
+        budget = front_score(predicted, measured, selected.quality).size + CALIBRATED
         out[target] = {
             "rows": len(measured),
             "errors": errors(predicted.tolist(), measured.tolist()),
-            **_scores(predicted, measured, kept.quality, absolute=target in costs),
-            "macs": _scores(macs, measured, kept.quality, absolute=False),
-            "random": _random(measured, kept.quality, budget),
+            **_scores(predicted, measured, selected.quality, absolute=target in costs),
+            "macs": _scores(macs, measured, selected.quality, absolute=False),
+            "random": _random(measured, selected.quality, budget),
         }
     return out
 

@@ -66,10 +66,10 @@ class Bench:
             on[::step] = True
         return on
 
-    def select(self, kept: Mask) -> Bench:
+    def select(self, mask: Mask) -> Bench:
         """Return the bench with some of its rows."""
         columns = ("indices", "choices", "latency_s", "energy_j", "quality")
-        return replace(self, **{name: getattr(self, name)[kept] for name in columns})
+        return replace(self, **{name: getattr(self, name)[mask] for name in columns})
 
 
 def benches(rows: CsvTable) -> list[Bench]:
@@ -85,7 +85,7 @@ def benches(rows: CsvTable) -> list[Bench]:
         raise InputError(faults)
     known = cast("NasBench201", space("nas_bench_201"))
     encoded: dict[str, tuple[int, ...]] = {}
-    found: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
+    by_bench: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
     for row in rows:
         text = row.get("arch_str")
         if text not in encoded:
@@ -113,24 +113,24 @@ def benches(rows: CsvTable) -> list[Bench]:
         quality = _optional(rows, row, "accuracy", faults, known_task.sign)
         if encoded[text] and index is not None and latency is not None:
             line = (int(index), encoded[text], latency, energy, quality)
-            found.setdefault((device, framework, task), []).append(line)
+            by_bench.setdefault((device, framework, task), []).append(line)
     if faults:
         raise InputError(faults)
-    return [_bench(known, *key, sorted(lines)) for key, lines in found.items()]
+    return [_bench(known, *key, sorted(lines)) for key, lines in by_bench.items()]
 
 
 def _optional(rows: CsvTable, row: CsvRow, column: str, faults: list[Fault], scale: float) -> float:
     if column not in rows.columns:
         return float("nan")
-    found = rows.number(row, column, faults, scale=scale, above_zero=False)
-    return float("nan") if found is None else found
+    number = rows.number(row, column, faults, scale=scale, above_zero=False)
+    return float("nan") if number is None else number
 
 
 def _bench(
     known: NasBench201, device: str, framework: str, task: str, lines: list[tuple[Any, ...]]
 ) -> Bench:
-    kept = [line for line in lines if known.connected(line[1])]
-    columns = list(zip(*kept, strict=True)) or [()] * 5
+    connected = [line for line in lines if known.connected(line[1])]
+    columns = list(zip(*connected, strict=True)) or [()] * 5
     return Bench(
         device,
         framework,
@@ -138,5 +138,5 @@ def _bench(
         np.array(columns[0], dtype=np.int64),
         np.array(columns[1], dtype=np.int64).reshape(-1, 6),
         *map(np.array, columns[2:]),
-        disconnected=len(lines) - len(kept),
+        disconnected=len(lines) - len(connected),
     )

@@ -55,7 +55,7 @@ def fpga_case(
     if latency_s is None:
         return ValidationCase(name, part, group=net, reason="no latency")
     system = row.get("system")
-    opened = next((found for mark, found in _OPEN.items() if has_words(system, mark)), None)
+    opened = next((design for mark, design in _OPEN.items() if has_words(system, mark)), None)
     if row.get("division") == "open" and opened is not None and part in opened[0]:
         machine = pm.hardware(opened[0][part], devices).machine()
         question = MeasuredQuantity("latency_s", "latency_s", latency_s, pm.workload(opened[1]))

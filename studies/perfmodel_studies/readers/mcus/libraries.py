@@ -46,8 +46,8 @@ def library_of(
             return "x_cube_ai_7_0"
         if version == "v1.0":
             return "x_cube_ai_7_3"
-        found = [name for mark, name in _ST if has_words(what, f"x-cube-ai {mark}")]
-        return found[0] if found else "x_cube_ai_9"
+        names = [name for mark, name in _ST if has_words(what, f"x-cube-ai {mark}")]
+        return names[0] if names else "x_cube_ai_9"
     if who == "plumerai" or has_words(what, "plumerai"):
         return "plumerai_2022" if version in ("v0.7", "v1.0") else "plumerai_2023"
     if who == "bosch" or has_words(what, "hale"):

@@ -73,13 +73,13 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """
     with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
         make = partial(_cases, devices)
-        made = [
+        cases = [
             case
             for row in rows
             if row.get("benchmark") != "sww"
             for case in make(rows, row, faults)
         ]
-    return Cases(NAME, made, notes=(_NOTE, *note))
+    return Cases(NAME, cases, notes=(_NOTE, *note))
 
 
 def _cases(
@@ -90,9 +90,9 @@ def _cases(
     yield case
     if case.machine is None:
         return
-    asked = {question.target for question in case.questions}
+    targets = {question.target for question in case.questions}
     for target, (column, _) in _OPTIONAL.items():
-        if row.get(column) and target not in asked:
+        if row.get(column) and target not in targets:
             yield ValidationCase(
                 f"{case.name} {target}",
                 case.device,
@@ -201,16 +201,16 @@ def _device(row: CsvRow) -> str:
 
 def _hertz(text: str) -> float | None:
     """Return the clock that a description writes as ``160 MHz``, ``1Ghz`` or ``277.5M``."""
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([GM])\s*(?:hz)?\s*", text, re.IGNORECASE)
-    if found is None:
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([GM])\s*(?:hz)?\s*", text, re.IGNORECASE)
+    if match is None:
         return None
-    return float(found[1]) * (1e9 if found[2].upper() == "G" else 1e6)
+    return float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6)
 
 
 def _supply(notes: str) -> float | None:
     """Return the volts that a description writes as ``Operating at 1.8V``, or of the core alone."""
-    found = re.search(r"(?:Operating at|Core VDD =) ([0-9.]+)\s*V", notes)
-    return float(found[1]) if found else None
+    match = re.search(r"(?:Operating at|Core VDD =) ([0-9.]+)\s*V", notes)
+    return float(match[1]) if match else None
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

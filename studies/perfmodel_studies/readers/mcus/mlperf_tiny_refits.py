@@ -30,20 +30,20 @@ _REFERENCE: Final = ("stm32l4r5", "m467", "psoc62")
 
 def latency(cases: Cases) -> Refit:
     """Return the refit of libraries that ran on several parts."""
-    found = [(case, q) for case, q in cases.asked("latency_s") if not _on_fpga(case)]
-    ran = {(str(case.runtime), _part(case)) for case, _ in found}
+    asked_for = [(case, q) for case, q in cases.asked("latency_s") if not _on_fpga(case)]
+    ran = {(str(case.runtime), _part(case)) for case, _ in asked_for}
     many = {name for name, _ in ran if sum(other == name for other, _ in ran) > 1}
-    found = [(case, q) for case, q in found if str(case.runtime) in many]
-    libraries = [str(case.runtime) for case, _ in found]
-    parts = [_part(case) for case, _ in found]
+    asked_for = [(case, q) for case, q in asked_for if str(case.runtime) in many]
+    libraries = [str(case.runtime) for case, _ in asked_for]
+    parts = [_part(case) for case, _ in asked_for]
     cores = [_CORES.get(part, part if part not in _REFERENCE else "") for part in parts]
-    known = {q.workload.name: counts(q.workload) for _, q in found}
-    done = np.array([known[q.workload.name][0] for _, q in found])
-    beside = np.array([known[q.workload.name][1] for _, q in found])
-    clock = np.array([_clock(case) for case, _ in found])
+    known = {q.workload.name: counts(q.workload) for _, q in asked_for}
+    done = np.array([known[q.workload.name][0] for _, q in asked_for])
+    beside = np.array([known[q.workload.name][1] for _, q in asked_for])
+    clock = np.array([_clock(case) for case, _ in asked_for])
     constants = _constants(libraries)
     groups = [f"{library} on {part}" for library, part in zip(libraries, parts, strict=True)]
-    measured = np.array([q.measured for _, q in found])
+    measured = np.array([q.measured for _, q in asked_for])
     return Refit(
         "latency_s",
         measured,
@@ -52,7 +52,7 @@ def latency(cases: Cases) -> Refit:
         lambda values: clocks(done, beside, libraries, cores, values) / clock,
         "library on a part",
         judged=_judged(libraries, parts),
-        subjects=[subject_of(case, q) for case, q in found],
+        subjects=[subject_of(case, q) for case, q in asked_for],
     )
 
 
@@ -60,14 +60,17 @@ def _on_fpga(case: ValidationCase) -> bool:
     return isinstance(case.machine, pm.Machine) and is_fpga(case.machine)
 
 
-def _part(case: ValidationCase) -> str:
+def _machine(case: ValidationCase) -> pm.Machine:
     assert isinstance(case.machine, pm.Machine)
-    return case.machine.device.name.removesuffix("_single_bank").removesuffix("_smps")
+    return case.machine
+
+
+def _part(case: ValidationCase) -> str:
+    return _machine(case).device.name.removesuffix("_single_bank").removesuffix("_smps")
 
 
 def _clock(case: ValidationCase) -> float:
-    assert isinstance(case.machine, pm.Machine)
-    return float(case.machine.facts["engines.cpu.clock"])
+    return float(_machine(case).facts["engines.cpu.clock"])
 
 
 def _judged(libraries: Sequence[str], parts: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -126,22 +129,22 @@ def power(cases: Cases) -> list[Refit]:
 
     A processor whose layers run in hardware stands apart: its power goes with the network.
     """
-    found = [
+    asked_for = [
         (case, q)
         for case, q in cases.asked("power_w")
         if "engines.cpu.clock_energy" in _facts(case)
     ]
-    cores = [(case, q) for case, q in found if case.runtime != "syntiant"]
-    others = [(case, q) for case, q in found if case.runtime == "syntiant"]
+    cores = [(case, q) for case, q in asked_for if case.runtime != "syntiant"]
+    others = [(case, q) for case, q in asked_for if case.runtime == "syntiant"]
     parts = (("power_w", cores), ("power_w, NDP9120", others))
     return [_power_of(target, rows) for target, rows in parts if rows]
 
 
-def _power_of(target: str, found: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> Refit:
-    names = [_facts_name(case) for case, _ in found]
-    scale = np.array([_scale(case) for case, _ in found])
-    leaks = np.array([_leakage(case) for case, _ in found])
-    measured = np.array([q.measured for _, q in found])
+def _power_of(target: str, pairs: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> Refit:
+    names = [_facts_name(case) for case, _ in pairs]
+    scale = np.array([_scale(case) for case, _ in pairs])
+    leaks = np.array([_leakage(case) for case, _ in pairs])
+    measured = np.array([q.measured for _, q in pairs])
     constants = [
         Constant(f"{name}.clock_energy", 2e-10, 1e-12, 1e-8) for name in dict.fromkeys(names)
     ]
@@ -149,18 +152,16 @@ def _power_of(target: str, found: Sequence[tuple[ValidationCase, MeasuredQuantit
     def forward(values: Mapping[str, float]) -> npt.NDArray[np.float64]:
         return np.array([values[f"{name}.clock_energy"] for name in names]) * scale + leaks
 
-    return Refit(target, measured, [case.group for case, _ in found], constants, forward, "network")
+    return Refit(target, measured, [case.group for case, _ in pairs], constants, forward, "network")
 
 
 def _facts(case: ValidationCase) -> dict[str, float]:
-    assert isinstance(case.machine, pm.Machine)
-    return dict(case.machine.facts)
+    return dict(_machine(case).facts)
 
 
 def _facts_name(case: ValidationCase) -> str:
     """Return the device and the software of a case: kernels differ in what a clock draws."""
-    assert isinstance(case.machine, pm.Machine)
-    return f"{case.machine.device.name}, {case.runtime}"
+    return f"{_machine(case).device.name}, {case.runtime}"
 
 
 def _ratio(facts: Mapping[str, float]) -> float:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import perfmodel as pm
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
-from perfmodel.measurements import CsvRow, CsvTable, read_rows
+from perfmodel.measurements import CsvRow, CsvTable
 
 from perfmodel_studies.readers.ncnn_bench.headings import Cores, clusters, cores_at_work
 from perfmodel_studies.readers.ncnn_bench.refits import BUILDS, refits_of
@@ -75,29 +75,23 @@ _OTHERS: Final = (
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the page: of equal runs (device, threads, cores, network) the fastest."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
     best: dict[tuple[str, ...], tuple[float, CsvRow]] = {}
     runs: dict[tuple[str, ...], set[str]] = {}
-    for row in rows:
-        runs.setdefault(_run(row), set()).add(row.get("model"))
-        seconds = rows.number(row, "min_ms", faults, scale=1e-3)
-        if seconds is None:
-            continue
-        key = tuple(row.get(name) for name in _COLUMNS[:5])
-        if key not in best or seconds < best[key][0]:
-            best[key] = (seconds, row)
-    machines = _Machines(devices)
-    cases = [
-        _case(rows, row, seconds, machines, runs[_run(row)], faults)
-        for seconds, row in best.values()
-    ]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=(_OTHERS, *folder.note(path)))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        for row in rows:
+            runs.setdefault(_run(row), set()).add(row.get("model"))
+            seconds = rows.number(row, "min_ms", faults, scale=1e-3)
+            if seconds is None:
+                continue
+            key = tuple(row.get(name) for name in _COLUMNS[:5])
+            if key not in best or seconds < best[key][0]:
+                best[key] = (seconds, row)
+        machines = _Machines(devices)
+        cases = [
+            _case(rows, row, seconds, machines, runs[_run(row)], faults)
+            for seconds, row in best.values()
+        ]
+    return Cases(NAME, cases, notes=(_OTHERS, *note))
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
@@ -124,9 +118,9 @@ class _Machines:
                 "engines.cpu.units": float(cores.count),
             }
             if board:
-                whole = pm.hardware(board, self._devices).machine("ideal")
-                share = whole.get("memories.main.sustained_fraction", 1.0)
-                changes["memories.main.bandwidth"] = whole["memories.main.bandwidth"] * share
+                ideal = pm.hardware(board, self._devices).machine("ideal")
+                share = ideal.get("memories.main.sustained_fraction", 1.0)
+                changes["memories.main.bandwidth"] = ideal["memories.main.bandwidth"] * share
             runtime = core.default_runtime
             if older and "armv8_2" in core.tags:
                 runtime = BUILDS[runtime]
@@ -153,14 +147,16 @@ def _case(
     if not threads.isdigit() or not int(threads):
         faults.append(rows.fault(row, "num_threads", "no number of threads", "1 or more"))
         return ValidationCase(name, device, reason="no number of threads")
-    found = clusters(heading)
-    if not found:
+    cores_of_heading = clusters(heading)
+    if not cores_of_heading:
         return ValidationCase(name, device, reason="no core of the library")
     narrow = model.endswith("_int8")
     known = MODELS.get(model.removesuffix("_int8"))
     if known is None:
         return ValidationCase(name, device, reason=f"no network of the library is ncnn's '{model}'")
-    cores = cores_at_work(found, int(threads), int(powersave) if powersave.isdigit() else 0)
+    cores = cores_at_work(
+        cores_of_heading, int(threads), int(powersave) if powersave.isdigit() else 0
+    )
     machine = machines.of(heading, cores, run)
     runtime = machine.runtime.name
     # On x86 in fp32; builds that had no EfficientNet yet knew no arithmetic in fp16. A core without

@@ -76,21 +76,21 @@ def clusters(heading: str) -> tuple[Cluster, ...]:
     text = heading.replace("\u2011", "-")
     if not _CLOCK.search(text):
         return _product(text)
-    found: list[Cluster] = []
+    named: list[Cluster] = []
     kryo = _kryo(text)
     for part in text.split("+"):
         clocks = [float(n) * (1e9 if unit in "Gg" else 1e6) for n, unit in _CLOCK.findall(part)]
         core = kryo[-1] if kryo else _core(part)
         graphics = kryo and re.search(r"Adreno|GPU|Mali", part)
-        if not core or graphics or not (clocks or found):
+        if not core or graphics or not (clocks or named):
             continue
         if not clocks:
-            clocks = [found[-1].clock_hz]
-        found.append(Cluster(core, _count(part), min(clocks), max(clocks)))
+            clocks = [named[-1].clock_hz]
+        named.append(Cluster(core, _count(part), min(clocks), max(clocks)))
     if kryo:  # which of a chip's cores they are, follows from their clocks
-        found.sort(key=lambda cluster: cluster.boost_hz, reverse=True)
-        found = [replace(c, core=kryo[min(i, len(kryo) - 1)]) for i, c in enumerate(found)]
-    return tuple(found) or _product(text)
+        named.sort(key=lambda cluster: cluster.boost_hz, reverse=True)
+        named = [replace(c, core=kryo[min(i, len(kryo) - 1)]) for i, c in enumerate(named)]
+    return tuple(named) or _product(text)
 
 
 def _product(text: str) -> tuple[Cluster, ...]:
@@ -137,14 +137,14 @@ def _count(part: str) -> int:
     return 1
 
 
-def cores_at_work(found: tuple[Cluster, ...], threads: int, powersave: int) -> Cores:
+def cores_at_work(available: tuple[Cluster, ...], threads: int, powersave: int) -> Cores:
     """Return the cores that a run keeps busy.
 
     ncnn binds threads to the little cores (powersave 1), to the big ones (2), or to none (0), where
     the fastest are taken first. A loop is cut in equal parts, so the slowest core decides.
     """
     # The tables above and the headings list the fastest cluster first, but for some.
-    order = sorted(found, key=lambda c: (_RANK.get(c.core, 1), c.boost_hz), reverse=True)
+    order = sorted(available, key=lambda c: (_RANK.get(c.core, 1), c.boost_hz), reverse=True)
     if powersave == 1 and len(order) > 1:
         order = [order[-1]]
     elif powersave == 2 and len(order) > 1:

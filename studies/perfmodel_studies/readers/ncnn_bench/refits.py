@@ -65,7 +65,7 @@ _SCALE: Final = 0.2
 
 def refits_of(cases: Cases) -> Sequence[Refit]:
     """Return a refit for each of the runtimes that has rows of two devices or more."""
-    found: list[Refit] = []
+    refits: list[Refit] = []
     for runtime, older in BUILDS.items():
         rows = [c for c in cases.cases if c.runtime in (runtime, older) and c.machine is not None]
         if len({c.device for c in rows}) < 2:
@@ -74,7 +74,7 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
         constants = CONSTANTS + (OLDER if columns.older.any() else ())
         measured = np.array([c.questions[0].measured for c in rows])
         devices = [c.device for c in rows]
-        found.append(
+        refits.append(
             Refit(
                 f"latency_s, {runtime}",
                 measured,
@@ -85,7 +85,7 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
                 subjects=[subject_of(c, c.questions[0]) for c in rows],
             )
         )
-    return found
+    return refits
 
 
 class _NcnnKernelColumns:
@@ -134,8 +134,8 @@ class _NcnnKernelColumns:
         dram = self._seconds["dram"] * (self._bandwidth / rate)[self._row]
         launch = self._seconds["launch"] * values["runtime.per_operator"]
         total = matrix + vector + dram + self._seconds["cache"] + launch
-        found = np.bincount(self._row, weights=total * self._count, minlength=len(self.older))
-        return found.astype(np.float64)
+        times = np.bincount(self._row, weights=total * self._count, minlength=len(self.older))
+        return times.astype(np.float64)
 
 
 def _machine(case: ValidationCase) -> pm.Machine:

@@ -9,7 +9,7 @@ prediction from it, which has seen no measurement of the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +21,8 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.datasets import DeclaredDataset
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.evaluate.result import Errors, ValidationResult, errors
-from perfmodel.evaluate.validate import error_of, grouped, worst_of
+from perfmodel.evaluate.result import ValidationResult, errors
+from perfmodel.evaluate.validate import compared, summarised
 from perfmodel.measurements import CsvTable, read_rows
 
 from perfmodel_studies.batched import evaluate_together
@@ -122,82 +122,66 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     of which file where it is not in the same folder.
     """
     path = folder.need(NAME, *PLACES)
-    found, failed = measured(path)
-    total = len(found) + sum(map(len, failed.values()))
-    references, notes = _references(folder, path, found)
+    rows_measured, failed = measured(path)
+    total = len(rows_measured) + sum(map(len, failed.values()))
+    references, notes = _references(folder, path, rows_measured)
     rows: list[dict[str, Any]] = []
-    for device in dict.fromkeys(item.device for item in found):
-        own = [item for item in found if item.device == device]
+    for device in dict.fromkeys(item.device for item in rows_measured):
+        own = [item for item in rows_measured if item.device == device]
         others = [item for item in references if item.device != device]
         rows += _transferred(own, others, failed)
-    drawn, targets, detail = _graph_rows(folder, devices)
-    every = [*rows, *drawn]
-    targets = {TRANSFERRED: error_of(rows), **targets}
-    said = [r["measured"] for r in rows]
-    bases = {"one_factor": errors([r["one_factor"] for r in rows], said)} if rows else {}
-    missed = sum(len(names) for names in failed.values())
-    return ValidationResult(
+    published = [r["measured"] for r in rows]
+    bases = {"one_factor": errors([r["one_factor"] for r in rows], published)} if rows else {}
+    cases = GRAPHS.load(folder, devices)
+    known = [case for case in cases.cases if case.machine is not None]
+    graphs = evaluate_together(replace(cases, cases=known))
+    details = {
+        "rows": len(graphs.predictions),
+        "networks": len({case.group for case in known}),
+        "by_device": {k: dict(v) for k, v in graphs.by_device.items()},
+        "baselines": {k: dict(v) for k, v in graphs.baselines.items()},
+    }
+    return summarised(
         NAME,
+        [*rows, *graphs.predictions],
         total,
-        (total - missed) / total if total else 0.0,
-        targets,
-        TRANSFERRED,
-        grouped(rows, lambda r: r["device"]),
-        grouped(rows, lambda r: r["group"]),
-        bases,
-        tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
-        worst_of(rows),
-        tuple(every),
-        (*notes, *folder.note(path)),
-        detail,
+        failed,
+        primary=TRANSFERRED,
+        references=bases,
+        notes=(*notes, *folder.note(path)),
+        details={"graphs": details} if known else {},
     )
 
 
-def _graph_rows(
-    folder: DataFolder, devices: Sequence[str | Path]
-) -> tuple[list[Mapping[str, Any]], Mapping[str, Errors], dict[str, Any]]:
-    """Return rows predicted from a graph, their errors, and details: networks and baselines."""
-    cases = GRAPHS.load(folder, devices)
-    known = [case for case in cases.cases if case.machine is not None]
-    result = evaluate_together(replace(cases, cases=known))
-    if not known:
-        return [], result.targets, {}
-    graphs = {
-        "rows": len(result.predictions),
-        "networks": len({case.group for case in known}),
-        "by_device": {k: dict(v) for k, v in result.by_device.items()},
-        "baselines": {k: dict(v) for k, v in result.baselines.items()},
-    }
-    return list(result.predictions), result.targets, {"graphs": graphs}
-
-
 def _references(
-    folder: DataFolder, path: Path, found: list[AiHubMeasurement]
+    folder: DataFolder, path: Path, measurements: list[AiHubMeasurement]
 ) -> tuple[list[AiHubMeasurement], tuple[str, ...]]:
     """Return the rows of other devices, and what to say of them."""
     if not folder.has_suffix(path):
-        count = len({item.device for item in found})
-        told = f"each device is predicted from the other {count - 1} and ten networks of its own"
-        return found, (told,)
+        count = len({item.device for item in measurements})
+        method = f"each device is predicted from the other {count - 1} and ten networks of its own"
+        return measurements, (method,)
     places = [DataFolder(folder.root)]
     with suppress(InputError):
         places.append(data_folder(None))
     for place in places:
         plain = place.find(*PLACES)
         if plain is not None:
-            own = {item.device for item in found}
+            own = {item.device for item in measurements}
             rows = [item for item in measured(plain)[0] if item.device not in own]
             count = len({item.device for item in rows})
-            told = f"predicted from {count} other devices and ten networks of its own"
+            method = f"predicted from {count} other devices and ten networks of its own"
             if place.root.resolve() != folder.root.resolve():
-                told += f"; the other devices are those of {plain}, for the folder has no such file"
-            return rows, (told,)
-    count = len({item.device for item in found})
+                method += (
+                    f"; the other devices are those of {plain}, for the folder has no such file"
+                )
+            return rows, (method,)
+    count = len({item.device for item in measurements})
     note = (
         f"no file without the suffix: each device is predicted from the other {count - 1} of this "
         "one, and not from those of the declared file"
     )
-    return found, (note,)
+    return measurements, (note,)
 
 
 def _transferred(
@@ -227,13 +211,13 @@ def _transferred(
         return []
     mean = _mean(known)
     classes = len({item.kind for item in own})
-    chosen = spread(np.where(np.isnan(here), np.nan, mean), kinds, ANCHORS // classes)
+    picked = spread(np.where(np.isnan(here), np.nan, mean), kinds, ANCHORS // classes)
     anchors = np.full(len(index), np.nan)
-    anchors[chosen] = here[chosen]
+    anchors[picked] = here[picked]
     predicted = transfer(known, anchors, kinds)
-    factor = float(np.exp(np.median(np.log(here[chosen]) - np.log(mean[chosen]))))
+    factor = float(np.exp(np.median(np.log(here[picked]) - np.log(mean[picked]))))
     out: list[dict[str, Any]] = []
-    used = set(chosen.tolist())
+    used = set(picked.tolist())
     for item in own:
         at = index[item.network]
         value = float(predicted[at])
@@ -244,16 +228,15 @@ def _transferred(
             failed.setdefault(reason, []).append(f"{item.device} {item.name}")
             continue
         out.append(
-            {
-                "name": item.name,
-                "device": item.device,
-                "group": item.kind,
-                "target": TRANSFERRED,
-                "measured": item.seconds,
-                "predicted": value,
-                "error": value / item.seconds - 1.0,
-                "one_factor": factor * float(mean[at]),
-            }
+            compared(
+                item.name,
+                item.device,
+                item.kind,
+                TRANSFERRED,
+                item.seconds,
+                value,
+                one_factor=factor * float(mean[at]),
+            )
         )
     return out
 
