@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 TIER := -m "not exhaustive"
 LOWEST_TESTS := $(addprefix tests/,broken/test_random_commands.py::test_a_sound_line_is_answered \
   broken/test_broken_commands.py broken/test_broken_settings.py cli/test_streams.py \
-  hardware/test_own.py hardware/test_schema.py sweep/test_run.py sweep/test_store.py \
+  hardware/test_new_device.py hardware/test_schema.py sweep/test_run.py sweep/test_store.py \
   test_axes.py test_bounds.py test_table.py)
 # The lowest dependencies have wheels for these alone.
 OLDEST_PYTHON ?= $(shell for p in python3.11 python3.12; do \

@@ -25,9 +25,9 @@ import numpy as np
 
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign import Assignment, AssignmentProblem, solve
+from perfmodel.schedule.assign.assignment_costs import interval_s, sequential_s
 from perfmodel.schedule.assign.contiguous import fixed_order
-from perfmodel.schedule.assign.evaluate import interval_s, sequential_s
-from perfmodel.schedule.assign.linear import integral, relaxed
+from perfmodel.schedule.assign.linear_programmes import solve_integral, solve_relaxed
 
 SIZES = ((50, 3), (100, 3), (100, 8), (300, 4), (1000, 4), (1000, 16), (3000, 4))
 
@@ -97,10 +97,10 @@ def row(n: int, m: int, seed: int, limit: float) -> dict[str, Any]:
             assert abs(same / split.value - 1) < 1e-9
             out[f"{name}_plain_ratio"] = slow / seconds
     for goal in ("throughput", "parallel"):
-        linear, seconds = timed(lambda g=goal: relaxed(problem, g, Deadline(4 * limit)))
+        linear, seconds = timed(lambda g=goal: solve_relaxed(problem, g, Deadline(4 * limit)))
         out[f"{goal}_lp_s"] = seconds if linear.proved else None
         if n * m <= 4000:
-            whole = integral(problem, goal, Deadline(limit), gap=1e-3)
+            whole = solve_integral(problem, goal, Deadline(limit), gap=1e-3)
             if whole.bound and linear.proved:
                 out[f"{goal}_lp_below_milp"] = 1 - linear.bound / whole.bound
         found, seconds = timed(lambda g=goal: solve(problem, g, time_limit_s=limit))
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     where = one_core()
-    relaxed(problem_of(5, 2, 0), "throughput", Deadline(10))  # the solver's own start
+    solve_relaxed(problem_of(5, 2, 0), "throughput", Deadline(10))  # the solver's own start
     rows = [row(n, m, given.seed, given.limit) for n, m in SIZES]
     if given.json:
         print(json.dumps(rows, indent=2))

@@ -80,6 +80,69 @@ def decode() -> list[Line]:
     ]
 
 
+def again() -> list[Line]:
+    """One Llama-3-8B decode step on an H100, asked anew and asked again with another context.
+
+    AIConfigurator gets the same question: anew (model and session) and of a session that is there.
+    It interpolates measured kernels where perfmodel has every memory level of the device.
+    """
+    from aiconfigurator.sdk.inference_session import InferenceSession
+    from aiconfigurator_core.sdk import common, config, models, perf_database
+    from aiconfigurator_core.sdk.backends.factory import get_backend
+
+    system, name, path = "h100_sxm", "vllm", "meta-llama/Meta-Llama-3.1-8B"
+    version = perf_database.get_latest_database_version(system, name)
+    database, backend = perf_database.get_database(system, name, version), get_backend(name)
+
+    def session() -> InferenceSession:
+        formats = config.ModelConfig(
+            gemm_quant_mode=common.GEMMQuantMode.bfloat16,
+            kvcache_quant_mode=common.KVCacheQuantMode.bfloat16,
+            fmha_quant_mode=common.FMHAQuantMode.bfloat16,
+        )
+        return InferenceSession(models.get_model(path, formats, name), database, backend)
+
+    def step(of: InferenceSession, i: int) -> float:
+        numbers = config.RuntimeConfig(batch_size=1, isl=1000 + i, osl=2)
+        return of.run_static_latency_only(numbers, "static_gen")
+
+    def anew(i: int) -> float:
+        workload = pm.workload("llama_3_8b", phase="decode", batch=1, context=1000 + i)
+        return pm.predict(workload, pm.hardware("h100"), precision="bf16", runtime="vllm").latency_s
+
+    first, theirs = (
+        pm.predict(
+            pm.workload("llama_3_8b", phase="decode"), "h100", precision="bf16", runtime="vllm"
+        ),
+        session(),
+    )
+    assert abs(anew(0) / (step(theirs, 0) * 1e-3) - 1) < 0.35
+    times = side_by_side(
+        {
+            "again": (lambda i: first.bind(context=1000 + i).latency_s, 300),
+            "theirs again": (lambda i: step(theirs, i), 300),
+            "anew": (anew, 200),
+            "theirs anew": (lambda i: step(session(), i), 50),
+        },
+        rounds=9,
+    )
+    ratios = {
+        n: Sample(
+            tuple(t / o for t, o in zip(times[f"theirs {n}"].values, times[n].values, strict=True))
+        )
+        for n in ("again", "anew")
+    }
+    ms = {name: each.each(lambda s: s * 1e3) for name, each in times.items()}
+    return [
+        Line("Llama-3-8B decode again, every memory level", "ms", ms["again"]),
+        Line("AIConfigurator 0.12, a session again", "ms", ms["theirs again"]),
+        Line("the former anew, by names", "ms", ms["anew"]),
+        Line("AIConfigurator 0.12, a new session", "ms", ms["theirs anew"]),
+        Line("AIConfigurator / again", "x", ratios["again"], 1, at_least=True),
+        Line("AIConfigurator / anew", "x", ratios["anew"], 1, at_least=True),
+    ]
+
+
 def million() -> list[Line]:
     """A million decode points over batch x context x weight bits x bandwidth, three metrics."""
     import numpy as np
@@ -114,8 +177,10 @@ def million() -> list[Line]:
     rates = {n: t.each(lambda s: math.prod(shape) / s / 1e6) for n, t in times.items()}
     memory = Sample((peak_memory_bytes() / 1e6,))
     return [
-        Line("decode points per second, bare roofline", "million", rates["bare"], 1, at_least=True),
-        Line("the same, every memory level", "million", rates["full"]),
+        Line(
+            "decode points per second, bare roofline", "million", rates["bare"], 10, at_least=True
+        ),
+        Line("the same, every memory level", "million", rates["full"], 5, at_least=True),
         Line("memory of a million points, peak", "MB", memory, 500),
     ]
 
@@ -186,6 +251,7 @@ def sweep() -> list[Line]:
 #: Name -> case; each runs in a process of its own.
 CASES: Mapping[str, Callable[[], list[Line]]] = {
     "decode": decode,
+    "again": again,
     "million": million,
     "warm": warm,
     "start": start,

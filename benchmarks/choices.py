@@ -24,8 +24,8 @@ from perfmodel_studies.hawq import SHARED, hawq_problem
 
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term, solve
-from perfmodel.search.exact.programme import ChoiceMilp
-from perfmodel.search.exact.reduced import reduce_problem
+from perfmodel.search.exact.choice_milp import ChoiceMilp
+from perfmodel.search.exact.presolve import reduce_problem
 
 FAMILIES = ("uncorrelated", "weak", "strong", "layers")
 

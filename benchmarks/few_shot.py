@@ -23,9 +23,9 @@ from perfmodel.calibrate.few_shot import NAMES, few_shot, prior
 from perfmodel.calibrate.next_rows import narrowing
 from perfmodel.errors import InputError
 from perfmodel.evaluate.calibration import scaled_rows
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase, subject_of
+from perfmodel.evaluate.data_files import DataFolder, data_folder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import DataFolder, data_folder
+from perfmodel.evaluate.validation_case import MeasuredQuantity, ValidationCase, subject_of
 from perfmodel.evidence import Scatter, Subject, library_evidence, scatter
 
 DATA_SETS = ("ncnn_bench", "rknn_model_zoo", "hailo_model_zoo", "nvidia_dle", "timm_infer")
@@ -42,9 +42,9 @@ def groups(
 ) -> Iterator[tuple[Subject, list[Row]]]:
     """Yield what was measured, and a seeded sample of its rows."""
     rows: dict[Subject, list[Row]] = {}
-    for case, question in dataset(name).load(folder).asked():
-        if question.metric == "latency_s" and question.load is None:
-            rows.setdefault(subject_of(case, question), []).append((case, question))
+    for case, quantity in dataset(name).load(folder).with_quantities():
+        if quantity.metric == "latency_s" and quantity.load is None:
+            rows.setdefault(subject_of(case, quantity), []).append((case, quantity))
     for subject, some in rows.items():
         if len(some) >= 2 * COUNTS[-1] and device in ("", subject.device):
             order = np.random.default_rng(17).permutation(len(some))[:most]
@@ -53,14 +53,14 @@ def groups(
 
 def resolved(rows: Sequence[Row], runtime: str | None) -> Iterator[Row]:
     """Yield rows with the machine that they are predicted on, those that can be."""
-    for case, question in rows:
+    for case, quantity in rows:
         machine = case.machine
         assert machine is not None
         if runtime is not None and isinstance(machine, Machine):
             machine = machine.device.machine(runtime)
         try:
             plain = predict(
-                question.workload,
+                quantity.workload,
                 machine,
                 precision=case.precision,
                 runtime=runtime or case.runtime,
@@ -69,12 +69,12 @@ def resolved(rows: Sequence[Row], runtime: str | None) -> Iterator[Row]:
             )
         except InputError:
             continue
-        yield replace(case, machine=plain.machine, runtime=None, engine=None), question
+        yield replace(case, machine=plain.machine, runtime=None, engine=None), quantity
 
 
 def judged(rows: Sequence[Row], pool: Scatter, draws: int) -> Iterator[str]:
     """Yield the error before, and for each count the errors and shares inside."""
-    measured = np.array([question.measured for _, question in rows])
+    measured = np.array([quantity.measured for _, quantity in rows])
     forward = scaled_rows(rows)
     slopes = few_shot(forward, measured, pool, [[0]])[0].slopes
     order = [one.place for one in narrowing(prior(pool), pool.noise, slopes, slopes, COUNTS[-1])]

@@ -19,10 +19,10 @@ from perfmodel_studies.readers.hwnasbench360 import DEVICES, FRAMEWORKS, Bench
 from perfmodel_studies.readers.hwnasbench360.costs import device_of
 from scipy.optimize import least_squares, nnls
 
-from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evaluate.result import errors
 from perfmodel.hardware.library import runtime
-from perfmodel.measurements import read_rows
+from perfmodel.measurement_csv import read_rows
 from perfmodel.predict import predict
 from perfmodel.workload.nas_spaces import space
 

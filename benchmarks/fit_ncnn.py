@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel_studies.readers.ncnn_bench import refits
 
 from perfmodel.calibrate import fit
-from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.data_files import data_folder
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.workload.importers.operator_sizes import UNITS
+from perfmodel.workload.importers.operator_graph.output_sizes import UNITS
 
 
 def problem_of(data: Mapping[str, Any]) -> Problem:

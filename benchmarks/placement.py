@@ -22,7 +22,7 @@ def main() -> int:
 
     import perfmodel as pm
     from perfmodel.schedule.place import PlacementLevel
-    from perfmodel.schedule.place.solve import assign_items
+    from perfmodel.schedule.place.knapsack import assign_items
     from perfmodel.schedule.stream import Load, pipeline
 
     host = PlacementLevel.of("host", "64 GB", "25 GB/s")

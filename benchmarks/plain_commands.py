@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 from perfmodel.ask import predict
 from perfmodel.errors import InputError
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.datasets import DeclaredDataset, dataset, dataset_names
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.validation_case import MeasuredQuantity, ValidationCase
 
 #: Class -> words that the name of a data set or of its device has; the first class that fits.
 CLASSES = {
@@ -143,9 +143,9 @@ def _class_of(name: str) -> str:
 
 def _asked(reader: DeclaredDataset, folder: DataFolder) -> Iterable[Asked]:
     """Yield the rows of a data set that ask for a time or a rate."""
-    for case, question in reader.load(folder).asked():
-        if question.metric in ("latency_s", "tpot_s", "ttft_s", "tokens_per_s", "frames_per_s"):
-            yield reader.NAME, case, question
+    for case, quantity in reader.load(folder).with_quantities():
+        if quantity.metric in ("latency_s", "tpot_s", "ttft_s", "tokens_per_s", "frames_per_s"):
+            yield reader.NAME, case, quantity
 
 
 def _count(folder: DataFolder, reader: DeclaredDataset) -> int:
@@ -154,14 +154,14 @@ def _count(folder: DataFolder, reader: DeclaredDataset) -> int:
 
 def _scored(asked: Asked) -> ScoredRow | None:
     """Return a row with its prediction; ``None`` where it is refused."""
-    name, case, question = asked
+    name, case, quantity = asked
     assert case.machine is not None
     try:
-        if question.load is not None:
-            result = question.load.serve(case.machine, case.precision, case.runtime)
+        if quantity.load is not None:
+            result = quantity.load.serve(case.machine, case.precision, case.runtime)
         else:
             result = predict(
-                question.workload,
+                quantity.workload,
                 case.machine,
                 precision=case.precision,
                 runtime=case.runtime,
@@ -170,10 +170,10 @@ def _scored(asked: Asked) -> ScoredRow | None:
             )
     except InputError:
         return None
-    predicted, measured = float(getattr(result, question.metric)), question.measured
-    if question.metric.endswith("_per_s"):
+    predicted, measured = float(getattr(result, quantity.metric)), quantity.measured
+    if quantity.metric.endswith("_per_s"):
         predicted, measured = 1 / predicted, 1 / measured
-    return ScoredRow(name, case.name, question.command, measured, predicted)
+    return ScoredRow(name, case.name, quantity.command, measured, predicted)
 
 
 def _summary(rows: Sequence[ScoredRow]) -> str:

@@ -64,7 +64,7 @@ def measured() -> list[tuple[str, str, list[float]]]:
     )
     from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
     from perfmodel.cost.traffic.staircase import staircase
-    from perfmodel.cost.traffic.staircase_lookup import batched
+    from perfmodel.cost.traffic.staircase_batch_lookup import batched
 
     rng = np.random.default_rng(1)
     layers = [

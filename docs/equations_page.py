@@ -13,7 +13,7 @@ from pathlib import Path
 
 from perfmodel.catalog import kinds
 from perfmodel.kinds import kind
-from perfmodel.kinds.fpga.styles import STYLES, style
+from perfmodel.kinds.fpga.design_styles import DESIGN_STYLES, design_style
 from perfmodel.kinds.protocol import Equation, equations_of
 
 #: Kind -> page that derives its terms, and what it models.
@@ -65,8 +65,8 @@ def page() -> str:
             f"## `{name}`\n\n{what[0].upper()}{what[1:]}: [{link.removesuffix('.md')}]({link}).\n"
         )
         if name == "fpga":
-            for design in STYLES:
-                own = _own(equations_of(style(design).counts), roofline)
+            for design in DESIGN_STYLES:
+                own = _own(equations_of(design_style(design).counts), roofline)
                 parts.append(f"Style `{design}`:\n\n" + (_table(own) or "the roofline's terms\n"))
             continue
         parts.append(_table(_own(kind(name).equations, roofline if name != "roofline" else {})))

@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from perfmodel.hardware.runtime import Runtime
     from perfmodel.prediction import Prediction
     from perfmodel.search import accuracy
-    from perfmodel.search.face import search, space
     from perfmodel.search.finetune import finetune
     from perfmodel.search.oracle import Oracle
+    from perfmodel.search.public_functions import search, space
     from perfmodel.table import Result
     from perfmodel.workload.workload import Workload
 
@@ -71,8 +71,8 @@ WORDS = {
     "compare": "compare",
     "finetune": "search.finetune",
     "hardware": "ask.things",
-    "hardwire": "kinds.hardwired.face",
-    "patches": "schedule.tiling.face",
+    "hardwire": "kinds.hardwired.plan",
+    "patches": "schedule.tiling.patches_question",
     "place": "schedule.place",
     "precision": "ask.things",
     "predict": "predict",
@@ -80,10 +80,10 @@ WORDS = {
     "runtime": "ask.things",
     "schedule": "schedule.run",
     "request": "system.request",
-    "search": "search.face",
+    "search": "search.public_functions",
     "serve": "system.serving",
     "solve": "solve",
-    "space": "search.face",
+    "space": "search.public_functions",
     "split": "system.split",
     "stream": "schedule.stream",
     "sweep": "sweep",
@@ -150,38 +150,39 @@ __all__ = [
 ]
 
 
-class _Module(ModuleType):
+class _PickledByName(ModuleType):
     """Module that is pickled by name, so that functions of a notebook can use it in workers."""
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return importlib.import_module, (self.__name__,)
 
 
-class _Room(_Module):
+class _CallableModule(_PickledByName):
     """Module that is also a public function; calling it calls the function of that name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._word()(*args, **kwargs)
+        return self._function()(*args, **kwargs)
 
-    def _word(self) -> Any:
+    def _function(self) -> Any:
         name = self.__name__.rpartition(".")[2]
-        return getattr(importlib.import_module(f"{__name__}.{WORDS[name]}"), name)
+        module = f"{__name__}.{WORDS[name]}"
+        return getattr(sys.modules.get(module) or importlib.import_module(module), name)
 
     @property
     def __signature__(self) -> inspect.Signature:
-        return inspect.signature(self._word())
+        return inspect.signature(self._function())
 
 
-class _Face(_Module):
-    """The package itself; makes a module callable when the import system binds it here."""
+class _PackageModule(_PickledByName):
+    """The package itself; makes the module of a public function callable when it is imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in WORDS and isinstance(value, ModuleType):
-            value.__class__ = _Room
+            value.__class__ = _CallableModule
         super().__setattr__(name, value)
 
 
-sys.modules[__name__].__class__ = _Face
+sys.modules[__name__].__class__ = _PackageModule
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,8 @@
-"""Array namespace helpers: formulas use the namespace of their inputs (NumPy or JAX)."""
+"""Choice of the array namespace: formulas run on plain numbers, NumPy arrays or JAX tracers.
+
+A formula calls ``xp = namespace(a, b)`` and uses ``xp.maximum``, ``xp.where`` and so on. The same
+code then evaluates one point, a sweep over many points, or a derivative with JAX.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ def namespace(*values: Value) -> Any:
     This is NumPy unless a value belongs to another namespace (JAX arrays and tracers).
     """
     for value in values:
-        if isinstance(value, float | int | np.ndarray | np.generic):
+        if type(value) is np.ndarray or isinstance(value, float | int | np.generic):
             continue
         if type(value).__module__.partition(".")[0] in {"jax", "jaxlib"}:
             import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
@@ -83,3 +87,19 @@ def by_row(values: Sequence[Value], points: int, xp: Any) -> Array:
         columns = [xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in values]
         return xp.stack(columns)
     return xp.asarray(values, dtype=float)[:, None]
+
+
+def reduce_segments(ufunc: np.ufunc, values: Value, starts: Value) -> Value:
+    """Return the reduction of each segment of rows, ``ufunc.reduceat(values, starts, axis=0)``.
+
+    Segments are given by their ascending starts; each ends where the next one begins.
+
+    For many columns NumPy's `reduceat` is ten times slower than one reduction per segment.
+    """
+    if values.shape[1] < 64:
+        return ufunc.reduceat(values, starts, axis=0)
+    ends = np.append(starts[1:], len(values))
+    out = np.empty((len(starts), values.shape[1]))
+    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        ufunc.reduce(values[start:end], axis=0, out=out[i])
+    return out

@@ -1,8 +1,9 @@
 """Atomic output: files are written completely or not at all.
 
-The type of the target determines the method. A symbolic link is followed and its target is
-replaced, never the link. A pipe or a character device (``/dev/stdout``) receives the complete
-content as a stream and is never replaced.
+`replacing` yields a temporary file and renames it over the target when the content is complete. The
+type of the target determines the method. A symbolic link is followed and its target is replaced,
+never the link. A pipe or a character device (``/dev/stdout``) receives the complete content as a
+stream and is never replaced. `output_faults` checks a target before any work is done.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def target_of(path: str | Path) -> WriteTarget:
 
 
 def _kind(path: str) -> str:
+    """Return the kind of an existing file by its mode; ``file`` if there is none."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -115,24 +117,27 @@ def output_faults(
     faults: list[Fault] = []
     nameless = target.kind == "stream" and not path.suffix
     if suffixes and not path.name.endswith(suffixes) and not (nameless and _one_form(suffixes)):
-        meant = nearest(path.suffix, suffixes, cutoff=0.5)
+        suggestion = nearest(path.suffix, suffixes, cutoff=0.5)
         faults.append(
             Fault(
-                f"'{path.name}' does not say its format",
+                f"'{path.name}' has no suffix that states its format",
                 file=option,
                 expected="a name that ends in " + " or ".join(suffixes),
-                suggestion=path.with_suffix(meant).name if meant else "",
+                suggestion=path.with_suffix(suggestion).name if suggestion else "",
             )
         )
     if target.kind == "stream":
         if not _open_to_us(target):
             message = f"'{path}' cannot be written to"
-            faults.append(Fault(message, file=option, expected="a pipe or device of your own"))
+            faults.append(
+                Fault(message, file=option, expected="a pipe or device that you may write to")
+            )
         return faults
     return faults + _folder_faults(path, target.path, option)
 
 
 def _open_to_us(target: WriteTarget) -> bool:
+    """Return whether this process may write to a stream."""
     if target.descriptor < 0:
         return os.access(target.path, os.W_OK)
     try:
@@ -155,7 +160,7 @@ def _folder_faults(path: Path, target: Path, option: str) -> list[Fault]:
         return [Fault(message, file=option, expected="an existing folder")]
     if not os.access(folder, os.W_OK):
         message = f"the folder '{folder}' cannot be written to"
-        return [Fault(message, file=option, expected="a folder of your own")]
+        return [Fault(message, file=option, expected="a folder that you may write to")]
     return []
 
 
@@ -224,6 +229,7 @@ def _send(temporary: Path, path: Path, target: WriteTarget) -> None:
 
 
 def _opened(path: Path, target: WriteTarget) -> BinaryIO:
+    """Open a pipe or a device for writing."""
     try:
         if target.descriptor >= 0:
             sys.stdout.flush()

@@ -1,7 +1,7 @@
 """Registry of named objects: the only module that imports modules by names computed at run time.
 
-Built-in objects come from a static table, so that a plain checkout works; entry points of other
-packages can add further ones.
+Kinds of hardware, kernel constants, memory kinds, charts and reports are entries of `BUILT_IN`, a
+static table, so that a plain checkout works; entry points of other packages can add further ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "mcu": "perfmodel.kinds.mcu:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "npu": "perfmodel.kinds.npu:KIND",
-        "roofline": "perfmodel.kinds.dispatched:KIND",
+        "roofline": "perfmodel.kinds.roofline_kernels:KIND",
         "simd": "perfmodel.kinds.simd:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",
         "systolic": "perfmodel.kinds.systolic:KIND",
@@ -37,7 +37,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "lookup_table": "perfmodel.kinds.lookup_table.constants:LookupKernel",
         "mcu": "perfmodel.kinds.mcu.constants:MicrocontrollerKernel",
         "npu": "perfmodel.kinds.npu.constants:NeuralKernel",
-        "roofline": "perfmodel.kinds.dispatched:RooflineKernel",
+        "roofline": "perfmodel.kinds.roofline_kernels:RooflineKernel",
         "simd": "perfmodel.kinds.simd.constants:SimdKernel",
         "tensor_core": "perfmodel.kinds.tensor_core.constants:TensorCoreKernel",
     },
@@ -53,7 +53,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "memory_map": "perfmodel.charts.memory_map:allocation_map",
     },
     "perfmodel.assignment_plots": {
-        "timeline": "perfmodel.charts.lanes:timeline",
+        "timeline": "perfmodel.charts.activity_lanes:timeline",
     },
     "perfmodel.comparison_plots": {
         "bottlenecks": "perfmodel.charts.bottlenecks:both",
@@ -75,20 +75,20 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "bit_planes": "perfmodel.charts.engine_activity:bit_planes",
         "bottlenecks": "perfmodel.charts.bottlenecks:bottlenecks",
         "energy_stack": "perfmodel.charts.energy_stack:energy_stack",
-        "flash_and_sram": "perfmodel.charts.memory:flash_and_sram",
+        "flash_and_sram": "perfmodel.charts.flash_and_sram:flash_and_sram",
         "flash_timeline": "perfmodel.charts.engine_activity:flash_timeline",
-        "memory": "perfmodel.charts.memory:memory",
-        "occupancy": "perfmodel.charts.occupancy:occupancy",
-        "resources": "perfmodel.charts.memory:resources",
+        "memory": "perfmodel.charts.memory_use:memory",
+        "occupancy": "perfmodel.charts.array_occupancy:occupancy",
+        "resources": "perfmodel.charts.fpga_resources:resources",
         "roofline": "perfmodel.charts.roofline:roofline",
-        "storage": "perfmodel.charts.storage:storage",
+        "storage": "perfmodel.charts.storage_bandwidth:storage",
     },
     "perfmodel.request_plots": {
         "curves": "perfmodel.charts.sweeps:curves",
         "phases": "perfmodel.charts.bottlenecks:phases",
     },
     "perfmodel.schedule_plots": {
-        "compare": "perfmodel.charts.schedule_compare:compare",
+        "compare": "perfmodel.charts.schedule_comparison:compare",
         "demand": "perfmodel.charts.schedule_memory:demand",
         "memory": "perfmodel.charts.schedule_memory:memory",
         "timeline": "perfmodel.charts.schedule_timeline:timeline",
@@ -102,7 +102,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "parts": "perfmodel.charts.bottlenecks:parts",
     },
     "perfmodel.split_plots": {
-        "latency": "perfmodel.charts.split:latency",
+        "latency": "perfmodel.charts.split_latency:latency",
     },
     "perfmodel.stream_plots": {
         "timeline": "perfmodel.charts.streams:timeline",
@@ -113,7 +113,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "pareto": "perfmodel.charts.sweeps:pareto",
     },
     "perfmodel.validation_plots": {
-        "measured": "perfmodel.charts.measured:measured",
+        "measured": "perfmodel.charts.measured_rows:measured",
     },
     #: Those of each of them.
     "perfmodel.validations_plots": {},
@@ -204,10 +204,10 @@ def packages(group: str) -> list[Any]:
     return [p.load() for p in points if find_spec(p.module.partition(".")[0]) is not None]
 
 
-def not_installed(what: str) -> Fault:
-    """Return the fault of a question that requires `what`, which no installed package provides."""
+def not_installed(plugins: str) -> Fault:
+    """Return the fault of a question that requires plug-ins that no package provides."""
     return Fault(
-        f"no {what} are installed",
+        f"no {plugins} are installed",
         expected="pip install perfmodel-studies (in a checkout: pip install ./studies)",
     )
 
@@ -232,7 +232,7 @@ def plots_of(subject: Any, of: str = "prediction") -> Any:
         entry point of ``perfmodel.plots``, a function of the result.
     """
     if f"perfmodel.{of}_plots" in BUILT_IN:
-        return module_of("perfmodel.charts.face").Plots(subject, of)
+        return module_of("perfmodel.charts.result_plots").Plots(subject, of)
     return load("perfmodel.plots", of)(subject)
 
 

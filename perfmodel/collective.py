@@ -1,4 +1,9 @@
-"""Public prediction of a collective between the devices of a node: all-reduce, all-gather, etc."""
+"""Public function `collective`: latency of an all-reduce, all-gather, ... within one node.
+
+The latency is that of the fastest algorithm of the collectives library (ring, tree, direct), each
+modelled with launch, latency per step and bytes over bandwidth as in Hockney's alpha-beta model
+(`perfmodel.cost.collectives`). This module resolves the inputs and presents the result.
+"""
 
 from __future__ import annotations
 
@@ -139,20 +144,20 @@ def collective(
     name
         all_reduce, all_gather, reduce_scatter or all_to_all.
     message_bytes
-        Bytes of the whole message, or a size with its unit ("16 MiB"): what an all-reduce sums on
-        each device, what each device has after an all-gather, or before a reduce-scatter or an
-        all-to-all.
+        Size of the whole message: bytes, or a size with its unit ("16 MiB"). It is what an
+        all-reduce sums on each device, what each device has after an all-gather, and what each has
+        before a reduce-scatter or an all-to-all.
     devices
-        How many take part, two or more; a list (2,4,8) asks for each, with every message. In Python
-        an array, which broadcasts with the message.
+        Number of devices that take part, at least two. A list (2,4,8) evaluates every number, with
+        every message. In Python an array, which broadcasts with the message.
     device
         As for `predict`.
     runtime
-        Library of collectives: nccl, nccl_2_27, vllm_all_reduce, ...
+        Communication library: nccl, nccl_2_27, vllm_all_reduce, ...
     link
-        Link of the device. By default its fastest to others of its kind.
+        Link of the device. By default its fastest to devices of its type.
     set
-        Facts of the device by path, such as links.nvlink.bandwidth ("100 GB/s").
+        Facts of the device by path, such as links.nvlink.bandwidth="100 GB/s".
 
     Returns
     -------
@@ -236,7 +241,7 @@ def _devices(devices: Value, message: Value, faults: FaultList) -> Value:
         return devices
     count = _array(devices)
     if count is None or not np.all((count >= 2) & (count == np.floor(count)) & (count < 1e9)):
-        message = "a collective needs devices to talk to"
+        message = "a collective needs at least two devices"
         faults.append(Fault(message, "devices", expected="whole numbers, at least 2"))
         return devices
     try:
@@ -313,7 +318,7 @@ def constants_of(machine: Machine, name: str) -> KernelConstants:
 
 def _link(machine: Machine, wanted: str | None) -> str:
     links = machine.device.links
-    names = [each.name for each in links]
+    names = [device_link.name for device_link in links]
     if wanted is not None:
         if wanted in names:
             return wanted
@@ -321,9 +326,9 @@ def _link(machine: Machine, wanted: str | None) -> str:
             f"{machine.device.name} has no link '{wanted}'", path="link", expected=one_of(names)
         )
     for kind in _LINKS:
-        for each in links:
-            if each.kind == kind:
-                return each.name
+        for device_link in links:
+            if device_link.kind == kind:
+                return device_link.name
     raise input_error(
         f"{machine.device.name} states no link to others of its kind",
         path="links",

@@ -1,4 +1,9 @@
-"""Properties of table columns derived from their names: dimension, unit, optimisation direction."""
+"""Unit, dimension and preferred direction of a table column, derived from its name.
+
+``latency_s`` is a time in seconds of which less is better; ``tokens_per_s`` is a rate of which more
+is better; ``memories.dram.bandwidth`` is a fact in B/s. Tables, conditions and charts use these
+rules, so that a metric needs no declaration beyond its name.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ BASIS: Final = "basis"
 BOUND: Final = "bound"
 
 # Longest first: `bandwidth_bytes_per_s` is neither a time nor a plain rate.
-_SUFFIXES: Final = (
+_DIMENSION_OF_SUFFIX: Final = (
     ("_bytes_per_s", "bandwidth"),
     ("_per_s", RATE),
     ("_bytes", "bytes"),
@@ -28,7 +33,7 @@ _SUFFIXES: Final = (
     ("_j", "energy"),
     ("_w", "power"),
 )
-_FACTS: Final = {
+_DIMENSION_OF_FACT: Final = {
     "bandwidth": "bandwidth",
     "capacity": "bytes",
     "reserved": "bytes",
@@ -58,13 +63,13 @@ _FACTS: Final = {
     "price": "price",
     "sustained_fraction": "fraction",
 }
-_SECTIONS: Final = {
+_DIMENSION_OF_SECTION: Final = {
     "peaks": "compute",
     "vector_peaks": "compute",
     "energy_per_op": "energy_per_op",
     "efficiency": "fraction",
 }
-_BETTER: Final = ("utilization", "feasible", "accuracy", "sqnr_db")
+_MORE_IS_BETTER: Final = ("utilization", "feasible", "accuracy", "sqnr_db")
 
 
 @lru_cache(maxsize=4096)
@@ -83,10 +88,12 @@ def dimension_of(name: str) -> str:
     """
     if "." in name:
         parts = name.split(".")
-        return _SECTIONS.get(parts[-2], "") or _FACTS.get(parts[-1], "")
+        return _DIMENSION_OF_SECTION.get(parts[-2], "") or _DIMENSION_OF_FACT.get(parts[-1], "")
     if name == "utilization":
         return "fraction"
-    return next((dimension for suffix, dimension in _SUFFIXES if name.endswith(suffix)), "")
+    return next(
+        (dimension for suffix, dimension in _DIMENSION_OF_SUFFIX if name.endswith(suffix)), ""
+    )
 
 
 def unit_of(name: str, dimension: str | None = None) -> str:
@@ -100,4 +107,6 @@ def unit_of(name: str, dimension: str | None = None) -> str:
 
 def more_is_better(name: str) -> bool:
     """Return whether larger values are better: rates, utilization, accuracy."""
-    return (name.endswith("_per_s") and name != "required_bandwidth_bytes_per_s") or name in _BETTER
+    return (
+        name.endswith("_per_s") and name != "required_bandwidth_bytes_per_s"
+    ) or name in _MORE_IS_BETTER

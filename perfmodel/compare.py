@@ -1,4 +1,9 @@
-"""Comparison of two predictions: differences in metrics and facts, explained by kernels."""
+"""Public function `compare`: two predictions side by side, with the causes of the difference.
+
+A `Comparison` lists the metrics of both predictions, attributes the difference in latency to
+kernels and layers, names what bounds them on either machine, and lists the facts in which the
+machines differ and on which a latency depends.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,11 @@ from typing import Any, TypeAlias, TypeVar, cast
 import numpy as np
 
 from perfmodel.arrays import is_array
-from perfmodel.asked import remembered
-from perfmodel.differences import fact_differences, role_path
+from perfmodel.call_record import records_call
 from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.machine_differences import fact_differences, role_path
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.explain import used_facts
@@ -45,7 +50,7 @@ _METRICS = (
 )
 
 
-@remembered
+@records_call
 def compare(
     workload: WorkloadLike | Prediction,
     a: DeviceLike | Prediction,
@@ -69,18 +74,19 @@ def compare(
     workload
         As for `predict`. In Python also a prediction, with another one as `a` and nothing else.
     a, b
-        Two devices of the library, or paths to spec files. The same one twice compares precisions
-        or runtimes.
+        Two devices of the library, or paths to spec files. Name one device twice to compare
+        precisions or runtimes.
     bounds
-        A bound (of the runtime ideal) may be faster than a prediction, which none is otherwise.
+        Report a lower bound (runtime ideal) as faster than a prediction where it is. By default the
+        two are not ranked.
     set
-        As for `predict`. It holds for both. In Python a tuple gives each its own.
+        As for `predict`. It applies to both sides. In Python a tuple has the settings of each side.
     precision
-        As for `predict`. It holds for both; two with a colon between them (w16a16:w4a16) give each
-        its own. In Python also a tuple.
+        As for `predict`. It applies to both sides; two values with a colon between them
+        (w16a16:w4a16) are for the first and the second side. In Python also a tuple.
     runtime, engine, model
-        As for `predict`. It holds for both; two with a colon between them (A:B) give each its own.
-        In Python also a tuple.
+        As for `predict`. It applies to both sides; two values with a colon between them (A:B) are
+        for the first and the second side. In Python also a tuple.
     relaxed, warm, fuse, flash_attention
         As for `predict`.
 
@@ -114,18 +120,19 @@ def compare(
         "model": model,
     }
     faults = gathered()
-    paired = {name: _pair(name, value, faults) for name, value in paired.items()} | {"set": set}
+    paired = {name: _split_pair(name, value, faults) for name, value in paired.items()}
+    paired["set"] = set
     subjects: list[PredictionInputs | None] = []
     for side, device in enumerate((a, b)):
-        own = {n: _of_side(v, side) for n, v in paired.items()}
-        settings = own.pop("set")
-        subjects.append(faults.trying(resolve, workload, device, settings=settings, **own))
+        arguments = {n: _value_of(v, side) for n, v in paired.items()}
+        settings = arguments.pop("set")
+        subjects.append(faults.trying(resolve, workload, device, settings=settings, **arguments))
     faults.settle()
     first, second = (predict(**s._asdict(), **options) for s in subjects if s is not None)
     return Comparison(first, second, bounds=bounds)
 
 
-def _pair(name: str, value: Any, faults: FaultList) -> Any:
+def _split_pair(name: str, value: Any, faults: FaultList) -> Any:
     """Split a text at its colon into the values of both sides."""
     if not isinstance(value, str) or ":" not in value:
         return value
@@ -133,12 +140,13 @@ def _pair(name: str, value: Any, faults: FaultList) -> Any:
         return value  # w8a8+2:4 is one precision, with sparse weights
     parts = tuple(part.strip() for part in value.split(":"))
     if len(parts) != 2 or not all(parts):
-        faults.append(Fault(f"'{value}' is no pair", path=name, expected="A or A:B"))
+        faults.append(Fault(f"'{value}' is not a pair of values", path=name, expected="A or A:B"))
         return None
     return parts
 
 
-def _of_side(value: Any, side: int) -> Any:
+def _value_of(value: Any, side: int) -> Any:
+    """Return the value for one side; a value that is not a pair holds for both."""
     return cast("Any", value)[side] if isinstance(value, tuple) else value
 
 
@@ -210,8 +218,8 @@ class Comparison(Result):
         the cumulative share of the total difference; the bottleneck of a layer is that of its
         longest kernel.
         """
-        names = {name for side in self._sides for name in side.rows}
-        table = self._by_name("layer", lambda kernel: _layer(kernel, names))
+        names = {name for side in self._predictions for name in side.rows}
+        table = self._by_name("layer", lambda kernel: _layer_of_kernel(kernel, names))
         *before, last_a, last_b = table
         columns = {**table, "share_so_far": np.cumsum(table["share"])}
         return Table(columns).select(*before, "share_so_far", last_a, last_b)
@@ -219,7 +227,7 @@ class Comparison(Result):
     def _by_name(self, word: str, name_of: Callable[[str], str]) -> Table:
         """Return the seconds of both sides by kernel name, or by the group of the kernel."""
         groups: dict[str, list[list[tuple[float, str]]]] = {}
-        for side, each in enumerate(self._sides):
+        for side, each in enumerate(self._predictions):
             for name, kernel in each.rows.items():
                 groups.setdefault(name_of(name), [[], []])[side].append(kernel)
         a_s, b_s = (
@@ -269,7 +277,7 @@ class Comparison(Result):
         groups: dict[tuple[str, str], list[str]] = {}
         for row in self.table.rows():
             groups.setdefault((row.bound_by_a, row.bound_by_b), []).append(row.kernel)
-        first, second = sides = self._sides
+        first, second = sides = self._predictions
         totals = [(first.seconds(k) - second.seconds(k), pair, k) for pair, k in groups.items()]
         total = self.a.latency_s - self.b.latency_s
         for difference, pair, kernels in sorted(totals, key=lambda t: -abs(t[0]))[:4]:
@@ -292,13 +300,13 @@ class Comparison(Result):
         return out
 
     @cached_property
-    def _sides(self) -> tuple[_Side, _Side]:
-        """Both sides with distinct names: devices, else with their software, else letters."""
+    def _predictions(self) -> tuple[_LabelledPrediction, _LabelledPrediction]:
+        """Both predictions with distinct names: devices, else with their software, else letters."""
         a, b = self.a, self.b
         labels = [f"{each.device} ({each.precision}, {each.runtime})" for each in (a, b)]
         pairs = ((a.device, b.device), labels, ("a", "b"))
         first, second = next(pair for pair in pairs if pair[0] != pair[1])
-        return _Side(first, a), _Side(second, b)
+        return _LabelledPrediction(first, a), _LabelledPrediction(second, b)
 
     @property
     def sentences(self) -> list[str]:
@@ -309,23 +317,24 @@ class Comparison(Result):
     @cached_property
     def spreads(self) -> list[str]:
         """Prediction intervals of both sides with their basis, as sentences."""
-        out = [side.spread for side in self._sides]
+        out = [side.spread for side in self._predictions]
         first, second = self.a.interval(), self.b.interval()
         if first.low <= second.high and second.low <= first.high and self.ratio != 1:
             out.append("the 90 % intervals overlap: measurements may order the two otherwise")
         return out
 
     def _headline(self) -> str:
-        a, b = (side.name for side in self._sides)
+        """Return the sentence on which of both is faster, and by which factor."""
+        a, b = (side.name for side in self._predictions)
         first, second = show(self.a.latency_s, "time"), show(self.b.latency_s, "time")
         if self.ratio == 1:
             return f"{a} and {b} take the same time: {first}"
         if not 0 < self.ratio < np.inf:
             return f"{a} and {b} have no ratio in time: {first} and {second}"
         word, factor = ("faster", self.ratio) if self.ratio > 1 else ("slower", 1 / self.ratio)
-        apart = [each.basis == "bound" for each in (self.a, self.b)]
-        if apart[0] != apart[1] and not self.bounds:
-            name, other = (a, b) if apart[0] else (b, a)
+        is_bound = [each.basis == "bound" for each in (self.a, self.b)]
+        if is_bound[0] != is_bound[1] and not self.bounds:
+            name, other = (a, b) if is_bound[0] else (b, a)
             return (
                 f"{name} is a bound and {other} a prediction, which no bound beats: "
                 f"{a} {first}, {b} {second}"
@@ -372,18 +381,18 @@ def _traffic(prediction: Prediction) -> dict[str, float]:
     return {"main" if n == main else n: bytes_ for n, bytes_ in prediction.traffic_bytes.items()}
 
 
-def _layer(kernel: str, known: set[str]) -> str:
+def _layer_of_kernel(kernel: str, known: set[str]) -> str:
     """Return the layer of a kernel: the kernel whose name is a prefix of its name, else itself."""
-    head = kernel
-    while "." in head:
-        head = head.rpartition(".")[0]
-        if head in known:
-            return _layer(head, known)
+    prefix = kernel
+    while "." in prefix:
+        prefix = prefix.rpartition(".")[0]
+        if prefix in known:
+            return _layer_of_kernel(prefix, known)
     return kernel
 
 
-class _Side:
-    """One prediction with its name in sentences and its kernels."""
+class _LabelledPrediction:
+    """A prediction with the name by which sentences refer to it, and its time by kernel."""
 
     def __init__(self, name: str, prediction: Prediction) -> None:
         self.name, self.prediction = name, prediction
@@ -424,16 +433,18 @@ class _Side:
             spent = self.seconds(kernels)
             return f"{show(spent, 'time')} of the runtime" if spent else "nothing"
         table = self.prediction.table
-        mine = np.isin(table["name"].astype(str), kernels)
-        seconds = float(table["total_s"][mine].sum())
+        is_selected = np.isin(table["name"].astype(str), kernels)
+        seconds = float(table["total_s"][is_selected].sum())
         if not bound or not seconds:
             return "nothing"
-        count = table["count"][mine]
+        count = table["count"][is_selected]
         if f"{bound}_bytes" in table:
-            bytes_ = float((count * table[f"{bound}_bytes"][mine]).sum())
+            bytes_ = float((count * table[f"{bound}_bytes"][is_selected]).sum())
             return f"{bound}-bound ({show(bytes_ / seconds, 'bandwidth')})"
-        work = {"matrix": ("macs", 2.0), "vector": ("vector_ops", 1.0)}.get(bound)
-        if work is not None:
-            done = float((count * table[work[0]][mine]).sum()) * work[1]
-            return f"{bound}-bound ({show(done / seconds, 'compute')})"
+        column, operations_each = {"matrix": ("macs", 2.0), "vector": ("vector_ops", 1.0)}.get(
+            bound, ("", 0.0)
+        )
+        if column:
+            operations = float((count * table[column][is_selected]).sum()) * operations_each
+            return f"{bound}-bound ({show(operations / seconds, 'compute')})"
         return f"{bound}-bound"

@@ -1,4 +1,8 @@
-"""Exceptions of perfmodel: one `Fault` per defect, one exception for all faults of an input."""
+"""Exceptions of perfmodel: one `Fault` per defect, one exception for all faults of an input.
+
+Every check collects faults (what is wrong, where, what is valid, the nearest spelling) instead of
+stopping at the first, and `InputError` reports all of them in reading order.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +112,7 @@ class InfeasibleError(PerfmodelError):
     """No feasible solution exists; raised only if the result type cannot express this."""
 
 
-def few(names: Sequence[str], command: str, most: int = 40) -> str:
+def names_or_command(names: Sequence[str], command: str, most: int = 40) -> str:
     """Return names joined by commas; for more than `most`, the command that lists them."""
     if len(names) <= most:
         return ", ".join(names)

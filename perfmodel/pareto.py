@@ -1,4 +1,9 @@
-"""Pareto dominance and exact hypervolume; every objective is minimised."""
+"""Pareto fronts and exact hypervolume of points; every objective is minimised.
+
+The front of two objectives is found by sorting, that of more objectives by repeated elimination of
+dominated points. The hypervolume is computed by a sweep over the last objective, for three
+objectives with an incremental staircase (Fonseca, Paquete and López-Ibáñez, CEC 2006).
+"""
 
 from __future__ import annotations
 
@@ -33,10 +38,10 @@ def front(points: npt.ArrayLike) -> Mask:
     The complexity is O(n log n) for one and two objectives; for more, O(n f) with f the size of the
     front.
     """
-    values = _points(points)
-    good = ~np.isnan(values).any(axis=1)
+    values = _checked_points(points)
+    is_known = ~np.isnan(values).any(axis=1)
     mask = np.zeros(len(values), dtype=bool)
-    feasible = np.flatnonzero(good)
+    feasible = np.flatnonzero(is_known)
     if feasible.size and values.shape[1]:
         mask[feasible[_front(values[feasible])]] = True
     return mask
@@ -52,7 +57,7 @@ def _front(values: Floats) -> npt.NDArray[np.intp]:
         lowest = np.minimum.accumulate(unique[:, 1])
         nondominated = np.flatnonzero(np.r_[True, unique[1:, 1] < lowest[:-1]])
     else:
-        nondominated = _front_of_many(unique)
+        nondominated = _front_of_many_objectives(unique)
     on = np.zeros(len(unique), dtype=bool)
     on[nondominated] = True
     return np.flatnonzero(on[inverse])
@@ -72,7 +77,7 @@ def _distinct(values: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
     return ordered[new], inverse
 
 
-def _front_of_many(unique: Floats) -> npt.NDArray[np.intp]:
+def _front_of_many_objectives(unique: Floats) -> npt.NDArray[np.intp]:
     # In lexicographic order no point is dominated by a later one, so that the first remaining point
     # is on the front: keep it, remove the points it dominates, and repeat.
     left = np.arange(len(unique))
@@ -102,7 +107,7 @@ def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
         Exact hypervolume: by a sweep for two objectives, a sweep over a staircase for three
         (Fonseca, Paquete and López-Ibáñez, CEC 2006), and slicing for more.
     """
-    values = _points(points)
+    values = _checked_points(points)
     corner = np.asarray(reference, dtype=np.float64).reshape(-1)
     if corner.size != values.shape[1] or not np.all(np.isfinite(corner)):
         raise ValueError(f"reference of {values.shape[1]} finite numbers expected")
@@ -113,6 +118,7 @@ def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
 
 
 def _volume(values: Floats, corner: Floats) -> float:
+    """Return the volume of a front below a corner, by a sweep over the last objective."""
     if not len(values):
         return 0.0
     d = values.shape[1]
@@ -126,11 +132,11 @@ def _volume(values: Floats, corner: Floats) -> float:
         return float(((corner[0] - lowest) * heights).sum())
     heights = np.diff(np.append(values[:, -1], corner[-1]))
     if d == 3:
-        stairs = _Stairs(float(corner[0]), float(corner[1]))
+        region = _DominatedRegion(float(corner[0]), float(corner[1]))
         total = 0.0
         for (x, y, _), height in zip(values.tolist(), heights.tolist(), strict=True):
-            stairs.add(x, y)
-            total += stairs.area * height
+            region.add(x, y)
+            total += region.area * height
         return total
     total = 0.0
     for i, height in enumerate(heights):
@@ -140,7 +146,7 @@ def _volume(values: Floats, corner: Floats) -> float:
     return total
 
 
-class _Stairs:
+class _DominatedRegion:
     """Region dominated by 2-D points and its area, updated point by point."""
 
     def __init__(self, right: float, top: float) -> None:
@@ -150,6 +156,7 @@ class _Stairs:
         self.area = 0.0
 
     def add(self, x: float, y: float) -> None:
+        """Add a point to the region, unless it is dominated."""
         i = bisect_left(self.x, x)
         if self.y[i - 1] <= y or (self.x[i] == x and self.y[i] <= y):
             return
@@ -165,7 +172,7 @@ class _Stairs:
         self.y[i:j] = [y]
 
 
-def _points(points: Any) -> Floats:
+def _checked_points(points: Any) -> Floats:
     values = np.asarray(points, dtype=np.float64)
     if values.ndim != 2:
         raise ValueError(f"points of shape (n, d) expected, not {values.shape}")

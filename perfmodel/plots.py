@@ -8,7 +8,7 @@ from types import ModuleType
 #: Module -> its former public names -> their current locations.
 _FORMER = {
     "energy_stack": {"energy_stack": "energy_stack"},
-    "engines": {"lanes": "lanes", "ActivityBar": "lanes"},
+    "engines": {"lanes": "activity_lanes", "ActivityBar": "activity_lanes"},
     "memory_map": {"memory_map": "memory_map", "Stay": "memory_map"},
     "patches": {"patches": "patches"},
     "streams": {"pipeline_timeline": "streams"},

@@ -1,4 +1,9 @@
-"""Public function `predict`: cost of one workload on one machine."""
+"""Public function `predict`: cost of one workload on one machine.
+
+It resolves its arguments (`perfmodel.resolve`) and runs the stages of `perfmodel.prediction.stages`
+one after the other: rewrite the graph as the runtime does, fuse, lower to a table of kernels, bind
+the numbers, cost the rows, and sum them.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +13,15 @@ from typing import Any
 
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Precision
+from perfmodel.hardware.calibration_overlay import apply_calibration_by_name
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.overlay import overlaid
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.plan import Plan
 from perfmodel.prediction import Prediction, stages
 from perfmodel.prediction.job import PredictionJob
-from perfmodel.prediction.planned import moves_of, written_out
-from perfmodel.regular import text_of
+from perfmodel.prediction.plan_traffic import planned_moves, unrolled_graph
+from perfmodel.regular_files import read_text
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.settings import gathered
 from perfmodel.specfile import MAX_BYTES
@@ -40,7 +45,7 @@ def predict(
     plan: Plan | str | Path | None = None,
     overlay: str | Path | None = None,
 ) -> Prediction:
-    """Predict what a workload costs on a device.
+    """Predict latency, energy, traffic and memory of a workload on a device.
 
     Parameters
     ----------
@@ -51,38 +56,41 @@ def predict(
         A device of the library, or a path to a spec file (.yaml). In Python also a `Device`, or a
         `Machine` with facts varied.
     precision
-        Formats of weights, activations and KV cache (fp16, w4a16kv8, q4_k_m, ...). By default the
-        file's own, else the first of fp16, bf16, fp32, int8 and int16 for which the engine has a
-        peak.
+        Formats of weights, activations and KV cache, such as fp16, w4a16kv8 or q4_k_m. By default
+        those stored in the model file, else the first of fp16, bf16, fp32, int8 and int16 for which
+        the engine has a peak rate.
     runtime
-        Software that runs it. By default the usual one of the device for such a workload, or
-        `generic` where the device has none that runs it.
+        Software that runs the workload. By default the usual runtime of the device for this type of
+        workload, or `generic` if none of the device's runtimes can run it.
     set
-        Further settings by name: facts of the device by path
-        (``{"memories.main.bandwidth": "25 GB/s"}``), parameters of the workload
-        (``{"batch": 8}``), ``weight_bits``, ``kv_bits``. Numbers may be arrays, which broadcast.
+        Further settings by name: facts of the device by path (``{"memories.main.bandwidth": "25
+        GB/s"}``), parameters of the workload (``{"batch": 8}``), ``weight_bits``,
+        ``activation_bits``, ``kv_bits``. Numbers may be arrays, which broadcast.
     engine
-        Engine of the device. By default the one that the runtime drives.
+        Engine of the device that runs the workload. By default the one that the runtime uses.
     model
-        Kind of cost model to use instead of the engine's own. "roofline" is the bare roofline:
-        compute peak and memory bandwidth, nothing else.
+        Cost model to use in place of the engine's own, by the name of a hardware kind. "roofline"
+        is the plain roofline: peak compute rate and memory bandwidth, nothing else.
     fuse
-        Elementwise operators run with the operator before them. By default as the runtime does.
+        Run elementwise operators in one kernel with the operator before them. By default the
+        runtime decides.
     flash_attention
-        Attention scores stay on the chip. By default as the runtime does.
+        Keep attention scores on the chip instead of writing them to memory. By default the runtime
+        decides.
     relaxed
-        Use continuous forms of ceilings and floors, which have a slope. In Python these are of
-        every dimension given as a float, an array or a tracer; an integer is a constant.
+        Replace ceilings and floors by continuous functions, so that results have derivatives. In
+        Python this applies to every dimension that is a float, an array or a tracer; integers are
+        constants.
     warm
-        Weights and KV cache stay, from one run to the next, in the nearest memory that holds the
-        whole footprint. By default they come from main memory once a run.
+        Keep weights and KV cache from one run to the next in the nearest memory that holds the
+        whole footprint. By default every run reads them from main memory.
     plan
-        The file of a schedule of this very network, as `perfmodel schedule --save-plan` writes it.
-        Activations cross the boundary of its memory as it says, and weights and caches are read
-        from the memories in which it has them. A plan of another network is bad input. In Python
-        also a `Plan`.
+        File of a schedule for exactly this network, written by `perfmodel schedule --save-plan`.
+        Activations then cross the boundary of the scheduled memory as the plan states, and weights
+        and caches are read from the memories where it places them. A plan for another network is an
+        error. In Python also a `Plan`.
     overlay
-        A file of calibrated facts, as `perfmodel calibrate -o` writes it.
+        File of calibrated facts, written by `perfmodel calibrate -o`.
 
     Returns
     -------
@@ -102,17 +110,21 @@ def predict(
     True
     """
     faults = gathered()
-    read = faults.trying(_plan_of, plan)
+    loaded_plan = faults.trying(_read_plan, plan)
     varied = (
-        device if overlay is None else faults.trying(overlaid, _named(device), runtime, overlay)
+        device
+        if overlay is None
+        else faults.trying(
+            apply_calibration_by_name, _calibratable_device(device), runtime, overlay
+        )
     )
     subject = resolve(
         workload, varied or device, precision, runtime, set, engine, model, faults=faults
     )
-    return _predicted(subject, fuse, flash_attention, relaxed, warm, read)
+    return _run_stages(subject, fuse, flash_attention, relaxed, warm, loaded_plan)
 
 
-def _named(device: DeviceLike) -> str | Path | Device:
+def _calibratable_device(device: DeviceLike) -> str | Path | Device:
     """Return the device that a calibration applies to, which must have no modified facts.
 
     Raises
@@ -122,19 +134,21 @@ def _named(device: DeviceLike) -> str | Path | Device:
     """
     if isinstance(device, Machine):
         raise input_error(
-            "a machine has facts of its own", path="overlay", expected="a device, by name or path"
+            "a calibration does not apply to a machine",
+            path="overlay",
+            expected="a device, by name or path",
         )
     return device
 
 
-def _plan_of(plan: Plan | str | Path | None) -> Plan | None:
+def _read_plan(plan: Plan | str | Path | None) -> Plan | None:
     """Return a plan, read from its file if it is a path."""
     if isinstance(plan, str | Path):
-        return Plan.from_json(text_of(Path(plan), MAX_BYTES), str(plan))
+        return Plan.from_json(read_text(Path(plan), MAX_BYTES), str(plan))
     return plan
 
 
-def _predicted(
+def _run_stages(
     subject: PredictionInputs,
     fuse: bool | None,
     flash_attention: bool | None,
@@ -145,25 +159,25 @@ def _predicted(
     """Return the prediction for resolved inputs, stage by stage; see `stages`."""
     resolved = stages.resolve(*subject)
     workload, machine, precision = resolved.workload, resolved.machine, resolved.precision
-    graph = stages.written(resolved)
+    graph = stages.source_graph(resolved)
     if plan is not None:
         # A plan refers to the original network, without changes by a runtime.
-        graph = written_out(graph, workload, plan, precision, machine)
+        graph = unrolled_graph(graph, workload, plan, precision, machine)
     else:
         graph = stages.execute(resolved, graph)
     rules = stages.fuse(resolved, fuse, flash_attention)
     lowered = stages.lower(graph, rules, precision)
     if not lowered.rows:
-        raise InputError(_nothing(workload, graph))
-    moves = None if plan is None else moves_of(plan, graph, lowered, machine)
+        raise InputError(_empty_network_faults(workload, graph))
+    moves = None if plan is None else planned_moves(plan, graph, lowered, machine)
     prediction = PredictionJob.of(resolved, lowered, relaxed=relaxed, warm=warm, plan=moves).run()
     latency = prediction.latency_s
     if isinstance(latency, float) and latency == 0.0:  # with these sizes every tensor is empty
-        raise InputError(_nothing(workload, graph))
+        raise InputError(_empty_network_faults(workload, graph))
     return prediction
 
 
-def _nothing(workload: Workload, graph: Graph) -> list[Fault]:
+def _empty_network_faults(workload: Workload, graph: Graph) -> list[Fault]:
     """Return the reason for an empty prediction, such as operators without a cost model only."""
     message = f"'{workload.name}' computes nothing"
     if not graph.not_priced:

@@ -1,4 +1,9 @@
-"""Conversion of pydantic errors to faults with position, expected input and suggestion."""
+"""Translation of pydantic's validation errors into faults with position and suggestion.
+
+pydantic reports a path inside the data and a technical message. `build` validates file data, states
+each error in plain words with the valid input and the nearest spelling (`Flaw`), and `locate` looks
+up its line and column. Checks across fields report in the same form (`checked`).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 from perfmodel.errors import Fault, InputError, nearest, no_such, one_of
-from perfmodel.marks import Marks, Path
+from perfmodel.source_positions import Marks, Path
 from perfmodel.units import is_number
 
 T = TypeVar("T")
@@ -97,6 +102,7 @@ def subclass(model: type[T], data: Any, context: Any) -> T:
 
 
 def _carrier(flaws: Sequence[Flaw]) -> PydanticCustomError:
+    """Return the pydantic error that carries flaws to `faults_of`."""
     lines: list[str] = []
     for flaw in flaws:
         text = str(
@@ -151,6 +157,7 @@ def _inside(item: Mapping[str, Any], of: Mapping[str, Any]) -> bool:
 
 
 def _flaws(item: Mapping[str, Any], model: type[BaseModel]) -> list[Flaw]:
+    """Return the flaws of one pydantic error."""
     # "[key]" is pydantic's own marker for an error in a mapping's key.
     on_key = "[key]" in item["loc"]
     path: Path = tuple(part for part in item["loc"] if part != "[key]")
@@ -218,8 +225,12 @@ def _plain_words(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str
         case "string_pattern_mismatch":
             pattern = str(context["pattern"])
             folded = re.sub(r"[^a-z0-9]+", "_", str(value).lower()).strip("_")
-            meant = folded if re.search(pattern, folded) else ""
-            return f"{shown} is not spelled as it must be", f"text that matches {pattern}", meant
+            suggestion = folded if re.search(pattern, folded) else ""
+            return (
+                f"{shown} is not spelled as it must be",
+                f"text that matches {pattern}",
+                suggestion,
+            )
         case _:
             return None
 
@@ -231,18 +242,20 @@ def _plain(bound: float) -> str:
 
 
 def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:
+    """Return the flaw of a key that the model lacks."""
     key = str(path[-1])
     owner = _model_at(model, path[:-1])
     known = list(owner.model_fields) if owner is not None else []
     elsewhere: Callable[[str], str] | None = getattr(owner, "unknown_key", None)
     if elsewhere is not None and (message := elsewhere(key)):
         return Flaw(path, message, on_key=True)
-    meant = nearest(key, known)
-    expected = "" if meant or not known else one_of(known)
-    return Flaw(path, f"unknown key '{key}'", expected, meant, on_key=True)
+    suggestion = nearest(key, known)
+    expected = "" if suggestion or not known else one_of(known)
+    return Flaw(path, f"unknown key '{key}'", expected, suggestion, on_key=True)
 
 
 def _not_a_choice(path: Path, item: Mapping[str, Any]) -> Flaw:
+    """Return the flaw of a value that is none of the listed ones."""
     choices = [part.strip(" '") for part in str(item["ctx"]["expected"]).split(",")]
     choices = [c.strip(" '") for choice in choices for c in choice.split(" or ")]
     value = str(item["input"])
@@ -277,6 +290,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _item_type(annotation: Any) -> Any:
+    """Return the type of the items of a list or mapping type; ``None`` for others."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _item_type(arguments[0])
@@ -291,6 +305,7 @@ def _item_type(annotation: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
+    """Format a value for a message."""
     text = (
         repr(value)
         if isinstance(value, (str, int, float, bool)) or value is None

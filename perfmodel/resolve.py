@@ -1,4 +1,9 @@
-"""Resolution of names, paths and settings to the inputs of a prediction, reporting all faults."""
+"""Resolution of a question's names, paths and settings to the inputs of a prediction.
+
+Public functions accept names of the library, paths and objects alike. `resolve` turns them into a
+workload, a machine, a precision and a runtime (`PredictionInputs`), applies the settings, selects
+the usual runtime and precision where none is named, and reports all faults together.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ WorkloadLike: TypeAlias = str | Path | Workload | Any
 DeviceLike: TypeAlias = str | Path | Device | Machine
 
 #: Types that cannot name a precision, runtime, engine or model.
-_NO_NAMES: Final = (bool, int, float, list, tuple, dict)
+_TYPES_WITHOUT_NAMES: Final = (bool, int, float, list, tuple, dict)
 _UNSET: Final = Settings()
 
 
@@ -49,7 +54,7 @@ class PredictionInputs(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictionQuestion:
+class PredictionArguments:
     """Parameters of `predict` shared by other functions; base class of their parameters."""
 
     workload: WorkloadLike
@@ -145,8 +150,8 @@ def _options(options: dict[str, Any], parts: Settings, faults: FaultList) -> dic
             )
         options[name] = value
     for name, value in options.items():
-        if isinstance(value, _NO_NAMES):
-            faults.append(Fault(f"{value!r} is no name", path=name, expected="a text"))
+        if isinstance(value, _TYPES_WITHOUT_NAMES):
+            faults.append(Fault(f"{value!r} is not a name", path=name, expected="a text"))
             options[name] = None
     for name in parts.subjects:
         faults.append(
@@ -196,11 +201,11 @@ def machine_of(
     """Return a machine with modified facts, under the runtime that `predict` would use."""
     if isinstance(device, Machine):
         machine = device
-        ran = device.runtime
-        if runtime is None and workload is not None and _leaves_runtime_open(device):
+        current = device.runtime
+        if runtime is None and workload is not None and _has_open_runtime(device):
             usual = usual_runtime(device.device, workload, precision, engine)
-            runtime = None if usual.name == ran.name else usual
-        if runtime is not None and runtime not in (ran, ran.name):
+            runtime = None if usual.name == current.name else usual
+        if runtime is not None and runtime not in (current, current.name):
             machine = Machine(device.device, runtime).vary(device.varied)
     elif runtime is not None or workload is None:
         named = find_runtime(device.default_runtime if runtime is None else runtime)
@@ -210,7 +215,7 @@ def machine_of(
     return machine.vary(facts)
 
 
-def _leaves_runtime_open(machine: Machine) -> bool:
+def _has_open_runtime(machine: Machine) -> bool:
     """Return whether the runtime of a machine is unspecified and none of its constants is set."""
     return not machine.runtime_named and not any(
         path.startswith("runtime.") for path in machine.varied
@@ -239,10 +244,10 @@ def usual_runtime(
     usual = [find_runtime(name) for name in (device.default_runtime, *device.runtimes)]
     if engine in [e.name for e in device.engines]:
         usual = [runtime for runtime in usual if runtime.drives(device, engine)]
-    usual_one = find_runtime("generic")
+    selected = find_runtime("generic")
     for formats in (None, wanted):  # supported formats are preferred
-        usual_one = next((r for r in usual if r.takes(workload.unit, formats)), usual_one)
-    return variant_of(usual_one, device, engine)
+        selected = next((r for r in usual if r.takes(workload.unit, formats)), selected)
+    return variant_of(selected, device, engine)
 
 
 def variant_of(runtime: Runtime, device: Device, engine: str | None) -> Runtime:
@@ -290,13 +295,13 @@ def precision_for(
     The default is the first format in `FORMATS_FIRST` of the engine's kind with a stated peak.
     """
     if precision is not None:
-        return _as_file(as_precision(precision), workload)
+        return _with_gguf_formats(as_precision(precision), workload)
     if workload is not None and workload.precision:
         return as_precision(workload.precision)
     return as_precision(machine.device.engine(engine).own_precision())
 
 
-def _as_file(precision: Precision, workload: Workload | None) -> Precision:
+def _with_gguf_formats(precision: Precision, workload: Workload | None) -> Precision:
     """Return a precision with the weight formats of a model's GGUF file, tensor by tensor."""
     if workload is None or not is_gguf(precision.weights):
         return precision
@@ -327,7 +332,7 @@ def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
         if not np.all((array > 0) & (array <= 64)):
             faults.append(
                 Fault(
-                    f"{value} is no number of bits",
+                    f"{value} is not a number of bits",
                     path=names[role],
                     expected="a number above 0, at most 64",
                 )

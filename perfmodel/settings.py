@@ -1,7 +1,9 @@
 """Settings by name: facts of a device, parameters of a workload, and reserved words.
 
 A dotted path is a fact of the device by entry name or role (``memories.main.bandwidth``); a plain
-name is a parameter of the workload, or a field of its structure (``phase``, ``layers``).
+name is a parameter of the workload, or a field of its structure (``phase``, ``layers``). `split`
+sorts a user's settings by these rules. `FaultList` collects the faults of several steps, so that a
+public function can report all of them at once.
 """
 
 from __future__ import annotations
@@ -196,11 +198,11 @@ def text_list(
 def empty_fault(text: str, parts: Sequence[str], place: str, path: str = "") -> Fault:
     """Return the fault of a list with an empty item."""
     at = next((i for i, part in enumerate(parts, 1) if not part.strip()), 1)
-    meant = ",".join(part.strip() for part in parts if part.strip())
+    suggestion = ",".join(part.strip() for part in parts if part.strip())
     return Fault(
         f"item {at} of '{text.strip()}' is empty",
         path=path,
         file=place,
         expected="a value on both sides of each comma",
-        suggestion=meant,
+        suggestion=suggestion,
     )

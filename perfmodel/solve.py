@@ -1,53 +1,40 @@
-"""Root finding for one number of a device or workload at which a condition starts to hold."""
+"""Public function `solve`: the value of one number at which a condition starts to hold.
+
+The number is a fact of the device, a parameter of the workload or a number of bits. Its range is
+first sampled on a logarithmic grid, all points in one prediction; the sign change of the condition
+nearest to the present value is then narrowed by repeated grid search within the bracket, until two
+neighbouring numbers (or integers) remain.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from perfmodel.arrays import first_number
 from perfmodel.columns import TRUTH, dimension_of
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.deprecation import deprecated_parameters
+from perfmodel.errors import Fault, InputError
 from perfmodel.evidence import QUANTITIES
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.formats import Precision
-from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import predict
 from perfmodel.prediction import METRICS, Prediction
-from perfmodel.prediction.apart import told_apart
-from perfmodel.resolve import (
-    DeviceLike,
-    PredictionInputs,
-    WorkloadLike,
-    checked_bits,
-    machine_of,
-    resolve,
-)
-from perfmodel.settings import BITS, gathered, is_fact
+from perfmodel.prediction.fault_isolation import isolate_faults
+from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
+from perfmodel.settings import gathered
 from perfmodel.table import Result, plain
+from perfmodel.threshold_problem import Floats, ThresholdProblem, threshold_problem
 from perfmodel.units import DIMENSIONS, show
-from perfmodel.workload.workload import SHARES
 
-#: Ends of the search interval as multiples of the base value.
-LOWEST: Final = 1e-3
-HIGHEST: Final = 1e6
-
-_STEPS: Final = 577
-"""Points of the first look: 64 a decade, both ends included."""
-_FINER: Final = 65
-_PRECISION: Final = 1e-13
-#: Base values for facts that are zero, by dimension.
-_TYPICAL: Final = {"time": 1e-6, "bytes": 1e6, "power": 1.0, "clocks": 1e3}
-_SCALED: Final = ("multiplier", "factor", "ratio", "fraction", "scale")
-
-Floats = npt.NDArray[np.float64]
+#: Points of each finer grid, which narrows the bracket by a factor of 64.
+_REFINED_POINTS: Final = 65
+_RELATIVE_PRECISION: Final = 1e-13
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,18 +43,14 @@ class Solution(Result):
 
     Attributes
     ----------
-    variable : str
-        Name of the free number.
-    until : str
-        Condition.
+    variable, until : str
+        Name of the free number, and the condition.
     value : float or None
         Threshold at which the condition holds, on the satisfying side; ``None`` if it never holds.
     direction : str
         ``at least`` or ``at most`` (the value), ``any`` or ``none``.
-    base : float
-        Original value of the variable.
-    low, high : float
-        Ends of the search interval.
+    base, low, high : float
+        Original value of the variable, and the ends of the search interval.
     prediction : Prediction
         Prediction at the threshold, or at the value closest to satisfying the condition.
     fits : bool
@@ -120,9 +103,8 @@ class Solution(Result):
     @cached_property
     def reached(self) -> dict[str, float]:
         """Metrics of the condition at the threshold, or at the closest value."""
-        names = parse_expression(self.until).names
-        columns = _columns(self.prediction, names)
-        return {name: first_number(columns[name]) for name in names}
+        columns = _columns(self.prediction, parse_expression(self.until).names)
+        return {name: first_number(value) for name, value in columns.items()}
 
     @property
     def binds(self) -> str:
@@ -150,23 +132,22 @@ class Solution(Result):
     def _shown(self, value: float) -> str:
         return show(value, self.dimension, digits=6) if self.dimension else f"{value:.9g}"
 
-    def _spread(self) -> list[str]:
+    def _intervals(self) -> list[str]:
         """Prediction intervals of the metrics in the condition."""
-        there = self.prediction
-        lines = [f"  basis: {there.basis}, {there.basis_reason}"]
+        prediction = self.prediction
+        lines = [f"  basis: {prediction.basis}, {prediction.basis_reason}"]
         for name in parse_expression(self.until).names:
             if name in QUANTITIES:
-                half, most = (
-                    there.interval(name, level).show(dimension_of(name)) for level in (0.5, 0.9)
-                )
+                ends = (prediction.interval(name, level) for level in (0.5, 0.9))
+                half, most = (interval.show(dimension_of(name)) for interval in ends)
                 lines.append(f"  {name}, measured: half in {half}, nine of ten in {most}")
         return lines
 
     def _lines(self) -> list[str]:
+        """Return the headline and the remarks below it."""
         span = f"from {self._shown(self.low)} to {self._shown(self.high)}"
-        reached = ", ".join(_said(name, value) for name, value in self.reached.items())
-        machine, workload = self.prediction.machine, self.prediction.workload
-        where = f"{workload.name} on {machine.device.name}"
+        reached = ", ".join(_named_metric(name, value) for name, value in self.reached.items())
+        where = f"{self.prediction.workload.name} on {self.prediction.machine.device.name}"
         unknown = f"  no number at {self.unknown} of the values searched, which do not count"
         if self.value is None:
             return [
@@ -182,7 +163,7 @@ class Solution(Result):
                 f"{self.variable} of {self.direction} {self._shown(self.value)} satisfies "
                 f"{self.until} for {where} (now {self._shown(self.base)})"
             )
-        lines = [head, f"  there: {reached}", *self._spread()]
+        lines = [head, f"  there: {reached}", *self._intervals()]
         lines.append(f"  what binds there: {self.binds}")
         if self.memory_binds:
             lines.append("  beyond it the workload no longer fits")
@@ -195,14 +176,12 @@ class Solution(Result):
         return lines
 
 
-def _said(name: str, value: float) -> str:
+def _named_metric(name: str, value: float) -> str:
     dimension = dimension_of(name)
-    if dimension in DIMENSIONS:
-        return f"{name} = {show(value, dimension)}"
-    return f"{name} = {value:.6g}"
+    return f"{name} = {show(value, dimension) if dimension in DIMENSIONS else f'{value:.6g}'}"
 
 
-@former_parameters(fits="not ignore_memory")
+@deprecated_parameters(fits="not ignore_memory")
 def solve(
     workload: WorkloadLike,
     device: DeviceLike,
@@ -225,19 +204,21 @@ def solve(
     workload, device, set, precision, runtime, engine, model, relaxed, warm
         As for `predict`.
     variable
-        A fact of the device (``memories.main.bandwidth``), a parameter of the workload (``batch``)
-        or ``weight_bits``, ``activation_bits``, ``kv_bits``.
+        The number to vary: a fact of the device (``memories.main.bandwidth``), a parameter of the
+        workload (``batch``), or ``weight_bits``, ``activation_bits`` or ``kv_bits``.
     until
-        A condition on metrics: "tokens_per_s >= 20", "tpot_s <= 50 ms and energy_j < 2 J".
+        A condition on metrics, such as "tokens_per_s >= 20" or "tpot_s <= 50 ms and energy_j < 2
+        J".
     ignore_memory
-        The workload need not fit into the memories; by default that is part of the condition.
+        Do not require that the workload fits into the memories. By default this is part of the
+        condition.
 
     Returns
     -------
     Solution
-        Searched from `LOWEST` to `HIGHEST` times the base value: the grid first, then the bracket
-        that lies nearest to the base, within what the spec's field allows. What is counted (a
-        parameter of the workload, channels, rows of an array) is a whole number.
+        Searched from 1e-3 to 1e6 times the base value, within the range of the spec's field: the
+        grid first, then the bracket that lies nearest to the base. Numbers that count something (a
+        parameter of the workload, channels, rows of an array) are whole.
 
     Raises
     ------
@@ -263,91 +244,16 @@ def solve(
     problem = None
     if subject is not None:
         options = {"relaxed": relaxed, "warm": warm}
-        problem = faults.trying(_problem, subject, variable, options)
+        problem = faults.trying(threshold_problem, subject, variable, options)
     if problem is not None and condition is not None and not faults:
-        faults += _absent(problem, condition)
+        faults += _missing_metric_faults(problem, condition)
     faults.settle()
     assert problem is not None
     assert condition is not None
-    return _search(problem, condition, not ignore_memory)
+    return _find_threshold(problem, condition, not ignore_memory)
 
 
-@dataclass(frozen=True)
-class _ThresholdProblem:
-    """Prediction with one free number and everything else fixed."""
-
-    variable: str
-    base: float
-    low: float
-    high: float
-    integral: bool
-    dimension: str
-    at: Callable[[Any], Prediction]
-
-    def grid(self) -> Floats:
-        values = np.geomspace(self.low, self.high, _STEPS)
-        values[0], values[-1] = self.low, self.high  # rounding must not exceed the allowed range
-        if self.integral:
-            values = np.rint(values)
-        # The base is one of the grid values, so that it is never between two of them.
-        return np.unique(np.append(values, self.base))
-
-
-def _problem(
-    subject: PredictionInputs, variable: str, options: Mapping[str, Any]
-) -> _ThresholdProblem:
-    def run(workload: Any, device: Any, precision: Any) -> Prediction:
-        varied = subject._replace(workload=workload, device=device, precision=precision)
-        return predict(**varied._asdict(), **options)
-
-    workload, device, precision = subject.workload, subject.device, subject.precision
-    if variable in BITS:
-        role = BITS[variable]
-        base = run(workload, device, precision).job.precision
-        bits = float(getattr(base, role).element_bits)
-
-        def with_bits(x: Any) -> Prediction:
-            return run(workload, device, base.with_bits(**checked_bits({role: x})))
-
-        return _ThresholdProblem(variable, bits, 1e-3, 64.0, False, "", with_bits)
-    if is_fact(variable):
-        run(workload, device, precision)  # raises faults of the other inputs
-        spec = machine_of(device, subject.runtime, {}, workload, precision)
-        current = spec.get(variable)
-        if current is None and not spec.dimension(variable):
-            spec.vary({variable: 1.0})  # raises for an unknown path, suggesting the nearest
-        dimension = spec.dimension(variable)
-        base = float(current) if current else _TYPICAL.get(dimension, 0.0)
-        if not base:
-            message = f"{spec.device.name} does not say this number: there is nothing to scale"
-            raise input_error(message, path=variable, expected="--set with a value to start")
-        span = spec.span(variable)
-        low, high = max(base * LOWEST, span.low), min(base * HIGHEST, span.high)
-        low = max(1.0, np.ceil(low)) if span.integral else low
-
-        def at_fact(x: Any) -> Prediction:
-            return run(workload, spec.vary({variable: x}), precision)
-
-        return _ThresholdProblem(variable, base, low, high, span.integral, dimension, at_fact)
-    if variable not in workload.parameters:
-        workload.bind({variable: 1})  # raises for an unknown name, suggesting the nearest
-    base = float(workload.parameters[variable])
-    share = variable in SHARES
-    integral = base.is_integer() and not variable.endswith(_SCALED) and not share
-    # A share of 0 cannot be scaled.
-    base = base or LOWEST if share else base
-    low, high = base * LOWEST, min(base * HIGHEST, 1.0 if share else 1e12)
-    low = max(1.0, np.ceil(low)) if integral else low
-    # An empty network has no metrics.
-    low = min(max(low, workload.least(variable)), base)
-
-    def at_size(x: Any) -> Prediction:
-        return run(workload.bind({variable: x}), device, precision)
-
-    return _ThresholdProblem(variable, base, low, high, integral, "", at_size)
-
-
-def _absent(problem: _ThresholdProblem, condition: Expression) -> list[Fault]:
+def _missing_metric_faults(problem: ThresholdProblem, condition: Expression) -> list[Fault]:
     """Return the faults of metrics that this workload or device does not have."""
     prediction = problem.at(problem.base)
     columns = _columns(prediction, condition.names)
@@ -355,13 +261,13 @@ def _absent(problem: _ThresholdProblem, condition: Expression) -> list[Fault]:
     faults: list[Fault] = []
     for name in condition.names:
         if columns[name] is None or bool(np.isnan(np.asarray(columns[name], dtype=float)).all()):
-            meant = rates[0] if name in ("tokens_per_s", "frames_per_s") else ""
+            suggestion = rates[0] if name in ("tokens_per_s", "frames_per_s") else ""
             faults.append(
                 Fault(
                     f"there is no {name} for this workload on this device",
                     file="--until",
-                    suggestion=meant,
-                    expected="" if meant else "a metric that `perfmodel predict` shows",
+                    suggestion=suggestion,
+                    expected="" if suggestion else "a metric that `perfmodel predict` shows",
                 )
             )
     return faults
@@ -378,10 +284,10 @@ def _columns(prediction: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
     return columns
 
 
-class _Margins:
+class _ConditionMargins:
     """Signed margins of the condition at values of the variable, and whether they fit."""
 
-    def __init__(self, problem: _ThresholdProblem, condition: Expression, fits: bool) -> None:
+    def __init__(self, problem: ThresholdProblem, condition: Expression, fits: bool) -> None:
         self._problem, self._condition, self._fits = problem, condition, fits
         #: Values without a prediction -> reason.
         self.reasons: dict[float, str] = {}
@@ -396,7 +302,7 @@ class _Margins:
                 "limit": np.full(values.shape, -1.0),
             }
             steps = [np.arange(len(values))]
-            for fate in told_apart(steps, lambda points: self._at_once(values[points]), error):
+            for fate in isolate_faults(steps, lambda points: self._at_once(values[points]), error):
                 if fate.columns is None:
                     self.reasons.update((float(v), fate.reason) for v in values[fate.points])
                 for name, part in (fate.columns or {}).items():
@@ -404,6 +310,7 @@ class _Margins:
         return columns["margin"], columns["limit"]
 
     def _at_once(self, values: Floats) -> dict[str, Floats]:
+        """Return both margins at values that all have a prediction."""
         prediction = self._problem.at(values)
         margin = self._condition.margin(_columns(prediction, self._condition.names))
         fitting = np.broadcast_to(np.asarray(prediction.feasible), values.shape)
@@ -414,12 +321,25 @@ class _Margins:
         }
 
 
-def _search(problem: _ThresholdProblem, condition: Expression, fits: bool) -> Solution:
-    margins = _Margins(problem, condition, fits)
+def _closest(grid: Floats, closeness: Floats, base: float) -> float:
+    """Return the value of the largest closeness; of equal ones that nearest to the present value.
+
+    Without any closeness (values without a prediction) it is the present value.
+    """
+    most = closeness.max()
+    if not np.isfinite(most):
+        return base
+    # Beyond a plateau's edge only rounding errors differ.
+    alike = grid[closeness >= most - 1e-12 * max(abs(most), 1.0)]
+    return float(alike[np.abs(np.log(alike / base)).argmin()])
+
+
+def _find_threshold(problem: ThresholdProblem, condition: Expression, fits: bool) -> Solution:
+    """Return the threshold: scan the grid, select a sign change, and narrow it by finer grids."""
+    margins = _ConditionMargins(problem, condition, fits)
     grid = problem.grid()
     margin, limit = margins(grid)
-    both = np.minimum(margin, limit)
-    holds = both > 0
+    holds = np.minimum(margin, limit) > 0
     unknown = int(np.isneginf(margin).sum())
 
     def solution(value: float | None, direction: str, at: float, **more: Any) -> Solution:
@@ -441,47 +361,58 @@ def _search(problem: _ThresholdProblem, condition: Expression, fits: bool) -> So
 
     if not holds.any():
         # Among feasible values the one with the largest margin; else the one closest to fitting.
-        # An invalid value has no prediction.
-        near = np.where(limit > 0, margin, margin - 2.0)
-        at = problem.base if unknown == len(grid) else float(grid[int(np.argmax(near))])
-        return solution(None, "none", at)
+        closeness = np.where(limit > 0, margin, margin - 2.0)
+        return solution(None, "none", _closest(grid, closeness, problem.base))
     if holds.all():
         return solution(float(grid[0]), "any", float(grid[0]), flips=0)
-    flips = np.flatnonzero(holds[1:] != holds[:-1])
-    # Prefer a sign change of the condition to the end of the valid range.
-    numbers = ~np.isneginf(margin)
-    among = flips[numbers[flips] & numbers[flips + 1]]
-    flips = among if len(among) else flips
-    distance = np.abs(np.log(grid[flips] * grid[flips + 1]) / 2 - np.log(problem.base))
-    first = int(flips[int(np.argmin(distance))])
-    rising = bool(holds[first + 1])
+    first, flips = _nearest_flip(grid, margin, holds, problem.base)
     low, high = float(grid[first]), float(grid[first + 1])
-    while not _close(low, high, problem.integral):
-        values = np.geomspace(low, high, _FINER)
-        values[0], values[-1] = low, high
-        if problem.integral:
-            values = np.unique(np.rint(values))
-        part, fitting = margins(values)
-        good = np.minimum(part, fitting) > 0
-        change = int(np.flatnonzero(good[1:] != good[:-1])[0])
-        rising = bool(good[change + 1])
-        low, high = float(values[change]), float(values[change + 1])
+    low, high, rising = _narrow_bracket(problem, margins, low, high, bool(holds[first + 1]))
     value, failing = (high, low) if rising else (low, high)
     if not problem.integral:
-        value = _settled(problem, condition, value, 1.0 if rising else -1.0)
+        value = _satisfying_value(problem, condition, value, 1.0 if rising else -1.0)
     margin, fitting = margins(np.array([failing]))
     edge = margins.reasons.get(failing, "the condition reads what is not known there")
     return solution(
         value,
         "at least" if rising else "at most",
         value,
-        flips=len(flips),
+        flips=flips,
         memory_binds=bool(margin[0] > 0 >= fitting[0]),
         edge=edge if np.isneginf(margin[0]) else "",
     )
 
 
-def _settled(problem: _ThresholdProblem, condition: Expression, value: float, side: float) -> float:
+def _nearest_flip(grid: Floats, margin: Floats, holds: Any, base: float) -> tuple[int, int]:
+    """Return the interval of the grid with the sign change nearest to the base, and their number.
+
+    The distance is that of logarithms, from the geometric mean of the interval to the base.
+    """
+    flips = np.flatnonzero(holds[1:] != holds[:-1])
+    # Prefer a sign change of the condition to the end of the valid range.
+    is_known = ~np.isneginf(margin)
+    between_known = flips[is_known[flips] & is_known[flips + 1]]
+    flips = between_known if len(between_known) else flips
+    distance = np.abs(np.log(grid[flips] * grid[flips + 1]) / 2 - np.log(base))
+    return int(flips[int(np.argmin(distance))]), len(flips)
+
+
+def _narrow_bracket(
+    problem: ThresholdProblem, margins: _ConditionMargins, low: float, high: float, rising: bool
+) -> tuple[float, float, bool]:
+    """Return the bracket narrowed by repeated grid search, and whether its upper end satisfies."""
+    while high - low > (1.0 if problem.integral else _RELATIVE_PRECISION * high):
+        values = problem.values(low, high, _REFINED_POINTS)
+        holds = np.minimum(*margins(values)) > 0
+        change = int(np.flatnonzero(holds[1:] != holds[:-1])[0])
+        rising = bool(holds[change + 1])
+        low, high = float(values[change]), float(values[change + 1])
+    return low, high, rising
+
+
+def _satisfying_value(
+    problem: ThresholdProblem, condition: Expression, value: float, side: float
+) -> float:
     """Return the value, adjusted in its last digits until a scalar prediction satisfies it."""
     candidate = value
     for step in range(6):
@@ -490,7 +421,3 @@ def _settled(problem: _ThresholdProblem, condition: Expression, value: float, si
             return candidate
         candidate = value * (1.0 + side * 1e-15 * 4.0**step)
     return value
-
-
-def _close(low: float, high: float, integral: bool) -> bool:
-    return high - low <= (1.0 if integral else _PRECISION * high)

@@ -1,8 +1,9 @@
 """Strict reader of YAML and JSON spec files with source positions, and their validation.
 
-YAML is composed from parser events, so that a file cannot execute code, nor nest or expand without
-limit. Scalars follow YAML 1.2 (``on`` is a text, ``1e3`` a number); tags, merge keys, duplicate
-keys, NaN and infinities are faults.
+`read` returns plain values together with the position of each; `validate` builds a pydantic model
+from them and reports every fault with its position. YAML is composed from parser events, so that a
+file cannot execute code, nor nest or expand without limit. Scalars follow YAML 1.2 (``on`` is a
+text, ``1e3`` a number); tags, merge keys, duplicate keys, NaN and infinities are faults.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import Any, Final, TypeVar, cast
 import yaml
 
 from perfmodel.errors import Fault, InputError, input_error
-from perfmodel.marks import MarkedNode, Marks
-from perfmodel.regular import contents
-from perfmodel.shipped import data_root
+from perfmodel.package_data import data_root
+from perfmodel.regular_files import read_bytes
+from perfmodel.source_positions import MarkedNode, Marks
 
 T = TypeVar("T")
 
@@ -81,11 +82,11 @@ def read(
     is_json = name.lower().endswith(".json") if json_text is None else json_text
     faults: list[Fault] = []
     if is_json:
-        from perfmodel.jsonmarks import sound_json
+        from perfmodel.json_positions import decode_valid_json
 
-        sound = sound_json(text, MAX_DEPTH, MAX_NODES)
-        if sound is not None:
-            return sound[0], Marks(lambda: compose_json(text, name, []))
+        valid = decode_valid_json(text, MAX_DEPTH, MAX_NODES)
+        if valid is not None:
+            return valid.value, Marks(lambda: compose_json(text, name, []))
         root = compose_json(text, name, faults)
     else:
         root = _Composer(name, faults).compose(text)
@@ -103,7 +104,7 @@ def compose_json(
     max_nodes: int = MAX_NODES,
 ) -> MarkedNode:
     """Return the values of a JSON text with their positions; faults are appended, not raised."""
-    from perfmodel.jsonmarks import json_events, json_fault
+    from perfmodel.json_positions import json_events, json_fault
 
     fault = json_fault(text, name, max_depth)
     if fault is not None:
@@ -123,7 +124,7 @@ def shipped(kind: str, name: str) -> Any:
     Parameters
     ----------
     kind, name : str
-        Argument of `perfmodel.shipped.data_root`, and path of the file below that folder.
+        Argument of `perfmodel.package_data.data_root`, and path of the file below that folder.
     """
     return read(data_root(kind) / name)[0]
 
@@ -153,9 +154,10 @@ def validate(model: type[T], data: Any, marks: Marks | None = None, file: str = 
 
 
 def _text(source: FilePath | str | bytes, name: str) -> str:
+    """Return the text of a file, of bytes, or the text itself."""
     if isinstance(source, FilePath):
         try:
-            source = contents(source, MAX_BYTES, wanted=_EXPECTED)
+            source = read_bytes(source, MAX_BYTES, wanted=_EXPECTED)
         except InputError as error:
             raise InputError(replace(fault, file=name) for fault in error.faults) from None
     if len(source) > MAX_BYTES:
@@ -196,6 +198,7 @@ class _Composer:
         self.count = 0
 
     def compose(self, text: str) -> MarkedNode:
+        """Return the root of a YAML text; faults are collected."""
         root: MarkedNode | None = None
         try:
             events = self._events(text)
@@ -278,6 +281,7 @@ class _Composer:
         return node
 
     def _mapping(self, events: Iterator[Any], depth: int) -> dict[str, MarkedNode]:
+        """Return the entries of a mapping, consuming its events."""
         value: dict[str, MarkedNode] = {}
         while type(inner := next(events)) is not yaml.MappingEndEvent:
             mark = inner.start_mark
@@ -300,6 +304,7 @@ class _Composer:
         return value
 
     def _scalar(self, text: str, mark: Any) -> Any:
+        """Return the value of a plain scalar by the rules of YAML 1.2."""
         if text in _CONSTANTS:
             return _CONSTANTS[text]
         if text[0] not in _NUMERIC:

@@ -1,4 +1,10 @@
-"""Public function `traffic`: least traffic of a network over buffer capacity, for any machine."""
+"""Public function `traffic`: least traffic of a network over buffer capacity, for any machine.
+
+Every layer with a loop nest is tiled for a buffer of a given capacity, and the tile with the least
+bytes across the edge of the buffer is taken (`perfmodel.cost.tiled_traffic`). The result is
+compared with the compulsory traffic (every operand once) and with a lower bound over all tilings
+(`perfmodel.cost.tiled_lower_bounds`).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +15,14 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.axes import make_axis
-from perfmodel.cost.nests import RowSums
+from perfmodel.cost.nest_row_sums import RowSums
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.tiled import Tiled, tiled_traffic
-from perfmodel.cost.tiled_bound import nest_bounds
+from perfmodel.cost.tiled_lower_bounds import nest_bounds
+from perfmodel.cost.tiled_traffic import Tiled, tiled_traffic
 from perfmodel.cost.traffic.nest import Allocation, Buffering, Conventions, Halo
+from perfmodel.deprecation import deprecated_settings
 from perfmodel.errors import Fault, nearest
 from perfmodel.formats import Precision, as_precision
-from perfmodel.former import former_settings
 from perfmodel.resolve import WorkloadLike, workload_of
 from perfmodel.settings import FaultList, gathered
 from perfmodel.table import Table
@@ -24,13 +30,13 @@ from perfmodel.workload.lower import lower
 from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.workload import Workload
 
-#: Upper bound of the bytes of any network.
-_PLENTY = 1e18
-#: Maximum accepted bytes of a partial sum.
-_WIDEST = 64.0
+#: Capacity of a buffer that holds any network, in bytes.
+_UNLIMITED_BYTES = 1e18
+#: Largest accepted width of a partial sum, in bytes.
+_MAX_PARTIAL_BYTES = 64.0
 
 
-@former_settings
+@deprecated_settings
 def traffic(
     workload: WorkloadLike,
     capacity: Any,
@@ -49,26 +55,28 @@ def traffic(
     Parameters
     ----------
     workload
-        As for `predict`. Free dimensions are bound to numbers.
+        As for `predict`. Every free dimension must be a number.
     capacity
-        Bytes of the buffer: a number, a size with its unit ("64 KiB"), a list of them
-        ("16 KiB,64 KiB") or a range (2**14..2**22). In Python also an array.
+        Capacity of the buffer in bytes: a number, a size with its unit ("64 KiB"), a list ("16
+        KiB,64 KiB") or a range (2**14..2**22). In Python also an array.
     buffering
-        double: the next tile is fetched while one is used; or single.
+        double: the next tile is fetched while the current one is used; or single.
     halo
-        refetched: overlapping input of neighbouring tiles is fetched again; or kept.
+        refetched: inputs that neighbouring tiles share are fetched again; kept: they stay in the
+        buffer.
     allocation
-        even: all operands share one tile; or uneven, where one may keep a full panel.
+        even: all operands use the same tile sizes; uneven: one operand may keep a full panel.
     partial_bytes
-        Bytes of an output element while it is summed up.
+        Bytes of a partial sum.
     keep
-        Share of the buffer that activations may keep between layers; 0 is layer by layer.
+        Share of the buffer that activations may keep between layers; 0 treats every layer by
+        itself.
     layers
-        One row per layer and capacity instead of one per capacity.
+        Return one row per layer and capacity instead of one per capacity.
     set
         Parameters of the workload, such as batch=8.
     precision
-        As for `predict`. By default the file's own, else int8.
+        As for `predict`. By default those stored in the model file, else int8.
 
     Returns
     -------
@@ -97,50 +105,56 @@ def traffic(
     formats = faults.trying(_precision, precision, network)
     axis = faults.trying(make_axis, "capacity", capacity, "bytes")
     sizes = np.asarray(axis.values if axis else [1.0], dtype=float)
-    if axis is not None and (axis.spread is not None or not np.all(sizes > 0)):
+    if axis is not None and (axis.interval is not None or not np.all(sizes > 0)):
         faults.append(
             Fault(
-                "is no list of sizes above zero",
+                "is not a list of sizes above zero",
                 "capacity",
                 expected='bytes, such as "64 KiB" or "16 KiB,1 MiB"',
             )
         )
     rule = _conventions(buffering, halo, allocation, faults)
     if not 0 <= keep < 1:
-        faults.append(Fault(f"{keep:g} is no share", "keep", expected="0 to below 1"))
-    if not 0 < partial_bytes <= _WIDEST:
-        wanted = f"bytes of an element, above 0 and at most {_WIDEST:g}"
-        faults.append(Fault(f"{partial_bytes:g} is no width", "partial_bytes", expected=wanted))
+        faults.append(Fault(f"{keep:g} is not a share", "keep", expected="0 to below 1"))
+    if not 0 < partial_bytes <= _MAX_PARTIAL_BYTES:
+        wanted = f"bytes of an element, above 0 and at most {_MAX_PARTIAL_BYTES:g}"
+        faults.append(Fault(f"{partial_bytes:g} is not a width", "partial_bytes", expected=wanted))
     if network is not None:
-        if not any(operator.nests for _, operator in network.graph().walk()):
-            faults.append(
-                Fault(
-                    f"'{network.name}' has no loop nest to tile: it multiplies nothing", "workload"
-                )
-            )
-        free = {n: v for n, v in network.parameters.items() if np.ndim(v)}
-        faults.extend(Fault("has many values", n, expected="one number") for n in free)
+        faults += _workload_faults(network)
     faults.settle()
     assert network is not None
     assert formats is not None
     lowered = lower(network.graph(), tagged=bool(formats.weights.overrides))
 
-    def run(values: Any) -> tuple[OperatorTable, Tiled]:
+    def tiled_at(values: Any) -> tuple[OperatorTable, Tiled]:
         table = lowered.bind(network.parameters, len(values), nests=True)
-        facts = {"memories.buffer.capacity": values, "memories.far.capacity": _PLENTY}
+        facts = {"memories.buffer.capacity": values, "memories.far.capacity": _UNLIMITED_BYTES}
         setting = Setting(facts, "", ("buffer", "far"), "far", formats)
         return table, tiled_traffic(table, setting, rule, partial=partial_bytes, keep=keep)
 
     sizes = np.sort(sizes)
-    table, tiled = run(sizes)
-    _, least = run(np.array([_PLENTY]))
-    facts = {"memories.buffer.capacity": sizes, "memories.far.capacity": _PLENTY}
+    table, tiled = tiled_at(sizes)
+    _, least = tiled_at(np.array([_UNLIMITED_BYTES]))
+    facts = {"memories.buffer.capacity": sizes, "memories.far.capacity": _UNLIMITED_BYTES}
     setting = Setting(facts, "", ("buffer", "far"), "far", formats)
     bound = _bound(table, least, nest_bounds(table, setting, rule, sizes, partial_bytes))
     columns = _layers if layers else _network
-    columns_ = columns(table, tiled, least, bound if not keep else None, sizes)
-    columns_["model"] = np.full(len(columns_["capacity_bytes"]), tiled.model, dtype=object)
-    return Table(columns_)
+    filled = columns(table, tiled, least, bound if not keep else None, sizes)
+    filled["model"] = np.full(len(filled["capacity_bytes"]), tiled.model, dtype=object)
+    return Table(filled)
+
+
+def _workload_faults(network: Workload) -> list[Fault]:
+    """Return the faults of a network without loop nests, and of dimensions with many values."""
+    faults = [
+        Fault("has many values", name, expected="one number")
+        for name, value in network.parameters.items()
+        if np.ndim(value)
+    ]
+    if not any(operator.nests for _, operator in network.graph().walk()):
+        message = f"'{network.name}' has no loop nest to tile: it multiplies nothing"
+        faults.insert(0, Fault(message, "workload"))
+    return faults
 
 
 def _precision(precision: str | Precision | None, workload: Workload | None) -> Precision:
@@ -149,6 +163,7 @@ def _precision(precision: str | Precision | None, workload: Workload | None) -> 
 
 
 def _conventions(buffering: str, halo: str, allocation: str, faults: FaultList) -> Conventions:
+    """Return the conventions of a tiling; unknown values are faults."""
     choices = {
         "buffering": (buffering, Buffering),
         "halo": (halo, Halo),
@@ -192,6 +207,7 @@ def _bound(table: OperatorTable, least: Tiled, nests: Any) -> Any:
 def _network(
     table: OperatorTable, tiled: Tiled, least: Tiled, bound: Any, sizes: Any
 ) -> dict[str, Any]:
+    """Return the columns of the network: sums over the layers at each capacity."""
     bytes_ = (table.count * tiled.traffic["far"]).sum(axis=0)
     once = np.full(len(sizes), float((table.count * least.traffic["far"]).sum()))
     macs = float((table.count * table.macs)[:, 0].sum())
@@ -207,6 +223,7 @@ def _network(
 def _layers(
     table: OperatorTable, tiled: Tiled, least: Tiled, bound: Any, sizes: Any
 ) -> dict[str, Any]:
+    """Return the columns with one row per capacity and layer."""
     points, rows = len(sizes), len(table.rows)
     bytes_ = _over_points(tiled.traffic["far"], points)
     once = _over_points(least.traffic["far"], points)
@@ -214,23 +231,23 @@ def _layers(
     nests = table.nests
     assert nests is not None
     by_row = RowSums(nests.row, rows, np)
-    parts: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     others = np.array(bytes_)
     for name in ("input", "weight", "output"):
         part = by_row(_over_points(getattr(tiled.nests, name), points))
         with np.errstate(invalid="ignore"):
             others -= part
-        parts[f"{name}_bytes"] = part.T.reshape(-1)
+        columns[f"{name}_bytes"] = part.T.reshape(-1)
     # Bytes outside loop nests: bias, residual input, pooling; residues of cancellation are removed.
     others = np.where(np.abs(others) < 1e-9 * bytes_, 0.0, others)
-    parts["other_bytes"] = np.nan_to_num(others, nan=0.0).T.reshape(-1)
+    columns["other_bytes"] = np.nan_to_num(others, nan=0.0).T.reshape(-1)
     return {
         "name": np.array([row.name for row in table.rows] * points, dtype=object),
         "kind": np.array([row.kind for row in table.rows] * points, dtype=object),
         "count": np.tile(np.asarray(table.count, dtype=float)[:, 0], points),
         "capacity_bytes": np.repeat(sizes, rows),
         "traffic_bytes": bytes_.T.reshape(-1),
-        **parts,
+        **columns,
         **({} if bound is None else {"bound_bytes": bound.T.reshape(-1)}),
         "compulsory_bytes": once.T.reshape(-1),
         **{k: v.T.reshape(-1) for k, v in _ratios(bytes_, once, macs).items()},

@@ -255,6 +255,7 @@ def parse(text: str, dimension_name: str) -> float:
 
 
 def _wrong_unit(text: str, number: str, unit: str, wanted: Dimension, expected: str) -> UnitError:
+    """Return the error of a missing, foreign or misspelt unit."""
     if not unit:
         return UnitError(f"'{_short(text)}' has no unit", expected)
     meant = _meant(unit, wanted.name)
@@ -408,7 +409,7 @@ def whole_bytes(value: str | float) -> int:
     except UnitError as error:
         raise UnitError(error.message, expected, error.suggestion) from None
     except (TypeError, ValueError, OverflowError):
-        raise UnitError(f"{text} is no size", expected) from None
+        raise UnitError(f"{text} is not a size", expected) from None
     if not 0 <= size <= DIMENSIONS["bytes"].limit:
         raise UnitError(f"{text} is {'below zero' if size < 0 else 'too large'}", expected)
     if size != number:

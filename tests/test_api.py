@@ -103,7 +103,7 @@ def test_numbers_are_no_names() -> None:
     with pytest.raises(InputError) as caught:
         pm.predict("resnet18", "a100", set={"precision": 4, "model": True})
     assert [fault.path for fault in caught.value.faults] == ["precision", "model"]
-    with pytest.raises(InputError, match="4 is no name"):
+    with pytest.raises(InputError, match="4 is not a name"):
         pm.sweep("resnet18", "a100", {"precision": [4]})
 
 

@@ -129,4 +129,4 @@ def test_a_name_without_a_suffix_suits_a_pipe_where_one_form_alone_can_be_meant(
     assert output_faults(os.devnull, (".json", ".txt")) == []
     assert output_faults(os.devnull, (".html",)) == []
     (fault,) = output_faults(os.devnull, (".csv", ".parquet"))
-    assert "does not say its format" in fault.message
+    assert "has no suffix that states its format" in fault.message

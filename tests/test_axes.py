@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.axes import Axis, SampledInterval, make_axis, parse_axis, sample, zip_groups
+from perfmodel.axes import Axis, SampledInterval, make_axis, parse_axis
 from perfmodel.errors import InputError
+from perfmodel.sweep.axis_groups import sample, zip_groups
 
 BANDWIDTH = "memories.main.bandwidth"
 
@@ -68,13 +69,13 @@ def test_the_roles_of_one_precision_stay_together() -> None:
         ("25..100 GB/s:1 GB/s", "bandwidth", "did you mean '25 GB/s..100 GB/s:1 GB/s'"),
         ("25 GB/s..100 GB/s", "bandwidth", "has no step"),
         ("0.5..2", "", "has no step"),
-        ("8..1", "", "runs backwards"),
-        ("2**9..2**3", "", "runs backwards"),
+        ("8..1", "", "is in descending order"),
+        ("2**9..2**3", "", "is in descending order"),
         ("1..8:0", "", "a step of 0"),
         ("1..8:-1", "", "a step of -1"),
-        ("2**1..2**4:x", "", "no step between exponents"),
-        ("1..", "", "lacks an end"),
-        ("..8", "", "lacks an end"),
+        ("2**1..2**4:x", "", "not a step between exponents"),
+        ("1..", "", "has only one end"),
+        ("..8", "", "has only one end"),
         ("1..x", "", "'x' is not a number"),
         ("1..1e9", "", "1000000000 values"),
         ("2**1..2**9999", "", "at most 1100"),
@@ -82,10 +83,10 @@ def test_the_roles_of_one_precision_stay_together() -> None:
         ("1e999", "", "too large"),
         ("linspac(1, 2, 3)", "", "did you mean 'linspace"),
         ("linspace(1, 2)", "", "takes 3 arguments"),
-        ("linspace(2, 1, 3)", "", "spans nothing"),
-        ("logspace(0, 1, 3)", "", "spans nothing"),
-        ("linspace(1, 2, 1.5)", "", "is no count"),
-        ("uniform(1, 2),3", "", "beside other values"),
+        ("linspace(2, 1, 3)", "", "has an empty interval"),
+        ("logspace(0, 1, 3)", "", "has an empty interval"),
+        ("linspace(1, 2, 1.5)", "", "is not a count"),
+        ("uniform(1, 2),3", "", "combined with other values"),
         ("1..5 ms", "", "has a unit"),
         (",", "", "has no values"),
         ("1,,2", "", "x: item 2 of '1,,2' is empty; expected a value on both sides"),
@@ -162,7 +163,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     refused = False
     try:
         axis = parse_axis("x", text)
-        values, spread = axis.values, axis.spread
+        values, spread = axis.values, axis.interval
     except InputError:
         refused = True
     assert refused != bool(values or spread)
@@ -207,4 +208,4 @@ def test_a_sample_is_reproducible_and_even() -> None:
 def test_describe() -> None:
     assert Axis("x", (1, 2)).describe() == {"values": [1, 2]}
     assert Axis("x", tuple(range(5000))).describe() == {"count": 5000, "first": 0, "last": 4999}
-    assert Axis("x", spread=SampledInterval(1.0, 2.0)).describe()["high"] == 2.0
+    assert Axis("x", interval=SampledInterval(1.0, 2.0)).describe()["high"] == 2.0

@@ -20,10 +20,10 @@ from perfmodel.evidence import (
     spread,
     stretched,
 )
-from perfmodel.evidence.coverage import scored_devices
+from perfmodel.evidence.interval_coverage import scored_devices
 from perfmodel.hardware.library import names
+from perfmodel.package_data import data_root
 from perfmodel.prediction import Prediction
-from perfmodel.shipped import data_root
 from perfmodel.sweep import METRICS
 
 #: Scatter of the devices of a made-up population, and of the rows of a device.
@@ -118,7 +118,7 @@ def test_the_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = read_evidence(path)
     assert again.to_yaml() == known.to_yaml()
     path.write_text("schema_version: 2\n", encoding="utf-8")
-    with pytest.raises(pm.InputError, match="no file of evidence"):
+    with pytest.raises(pm.InputError, match="not a file of evidence"):
         read_evidence(path)
 
 

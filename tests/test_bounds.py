@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import scipy.stats.qmc as qmc
 
-from perfmodel.axes import parse_axis, sample
+from perfmodel.axes import parse_axis
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.app import COMMANDS, GROUPS
-from perfmodel.optimise.silence import caught_output
+from perfmodel.optimise.stdout_filter import filtered_stdout
+from perfmodel.sweep.axis_groups import sample
 from tests.broken.conftest import MINE, SOUND, onnx_model
 from tests.broken.test_random_commands import FILES, LINES
 from tests.lowest import EXTRAS, lowest
@@ -71,7 +72,7 @@ def test_a_library_is_silenced_where_there_is_no_folder_for_temporary_files(
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr("tempfile.TemporaryFile", fail)
-    with caught_output((b"banner",)):
+    with filtered_stdout((b"banner",)):
         os.write(1, b"banner\n")
     os.write(1, b"answer\n")
     assert capfd.readouterr().out == "answer\n"

@@ -5,8 +5,8 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.compare import Comparison
-from perfmodel.differences import fact_differences
 from perfmodel.errors import InputError
+from perfmodel.machine_differences import fact_differences
 from perfmodel.table import Table
 
 

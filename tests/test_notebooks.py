@@ -108,7 +108,7 @@ SHOWN = {
         (
             "12.14 MiB with 8 bits everywhere",
             "sensitivity          1.273  (table)",
-            "proved of the model",
+            "proved under the model",
             "value 1.273142, bound 1.273142, proved: True",
             "the search says 6,244,960 B",
             "2.61 times less",

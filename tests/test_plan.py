@@ -12,7 +12,7 @@ from perfmodel.plan import Capacity, Move, Placement, Plan, Residency, Transfer
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.symbols import evaluate
-from perfmodel.workload.training import backward
+from perfmodel.workload.training_step import backward
 
 
 def network(layers: int = 3, batch: int = 4, width: int = 8) -> Graph:
@@ -174,7 +174,7 @@ def test_two_devices_joined_by_a_link() -> None:
     assert transfer.tensor == "fc1.out"
     without = texts(changed(plan, transfers=()), graph)
     assert any("'relu1' on 'tail' reads 'fc1.out', which stays on 'head'" in t for t in without)
-    assert any("appears in 'dram' at step 3 from nowhere" in t for t in without)
+    assert any("appears in 'dram' at step 3 without a producer" in t for t in without)
     early = changed(plan, transfers=(transfer.model_copy(update={"end_s": 9.0}),))
     assert any("starts before 'fc1.out' is there" in text for text in texts(early, graph))
     nowhere = changed(plan, transfers=(transfer.model_copy(update={"target": "tial"}),))
@@ -233,7 +233,7 @@ def test_orders_that_do_not_run() -> None:
     plan = sequential(graph)
     order = plan.order
     swapped = changed(plan, order=(order[1], order[0], *order[2:]), residency=())
-    assert "order.0: 'relu0' reads 'fc0.out' before 'fc0' makes it at step 1" in texts(
+    assert "order.0: 'relu0' reads 'fc0.out' before 'fc0' produces it at step 1" in texts(
         swapped, graph
     )
     short = changed(plan, order=order[:-1], residency=())
@@ -327,8 +327,8 @@ def test_spills_and_reloads() -> None:
     lost = changed(plan, moves=plan.moves[:1])
     (text,) = texts(lost, graph)
     assert text == (
-        "residency.2: 'in.out' appears in 'sram' at step 3 from nowhere; expected a reload or a "
-        "transfer before"
+        "residency.2: 'in.out' appears in 'sram' at step 3 without a producer; expected a reload "
+        "or a transfer before"
     )
     never = changed(plan, moves=plan.moves[1:])
     assert texts(never, graph) == ["moves.0: 'dram' does not hold 'in.out' at step 3"]

@@ -1,11 +1,14 @@
 """Every module is reached from a command or a word of ``pm``, or is listed here with the reason."""
 
 import ast
+import re
 from pathlib import Path
 
 import perfmodel
 
 PACKAGE = Path(perfmodel.__file__).parent
+#: Tables whose entries name functions of importers as ``module.function``.
+OPERATORS = PACKAGE.parent / "workloads" / "operators"
 
 #: Where walks begin: the words, the commands, and what is loaded by name.
 STARTS = (
@@ -20,9 +23,13 @@ STARTS = (
 EXCEPTIONS = {
     "perfmodel.cost.area": "documented functions of the page on energy",
     "perfmodel.cost.mapping": "the mapper over memories of each operand, which no kind names yet",
-    "perfmodel.cost.traffic.chains": "traffic of chains of operators, which no command asks yet",
-    "perfmodel.cost.traffic.levels": "traffic over several levels, which no command asks yet",
-    "perfmodel.cost.traffic.staircase_lookup": "many look-ups, which a benchmark times",
+    "perfmodel.cost.traffic.fused_": "traffic of chains of operators, for no command yet",
+    "perfmodel.cost.traffic.chain_alignment": "the tiles of such chains",
+    "perfmodel.cost.traffic.unfused_operator": "single operators of such chains",
+    "perfmodel.cost.traffic.two_level_": "traffic over two levels, for no command yet",
+    "perfmodel.cost.traffic.multilevel_": "traffic over several levels, for no command yet",
+    "perfmodel.cost.traffic.nested_splits": "the tiles of several levels",
+    "perfmodel.cost.traffic.staircase_batch_lookup": "many look-ups, which a benchmark times",
     "perfmodel.kinds.fpga.digits": "documented functions of the page on FPGAs",
     "perfmodel.search.adapters": "for loops of optuna, pymoo, Ray Tune and PyTorch",
     "perfmodel.search.differentiable": "a search with slopes, which no command asks yet",
@@ -57,6 +64,10 @@ def reached(known: dict[str, Path]) -> set[str]:
     ahead = [*STARTS, *(name for name in known if name.startswith("perfmodel.cli."))]
     # The words of `pm` that are found by the end of their module's name.
     ahead += [f"perfmodel.{home}" for home in set(perfmodel.WORDS.values())]
+    for form in ("onnx", "tflite"):
+        named = re.findall(r"[:{,] *([\w.]+)\.\w+", (OPERATORS / f"{form}.yaml").read_text())
+        rules = (name if "." in name else f"onnx.{name}" for name in set(named))
+        ahead += [f"perfmodel.workload.importers.{name}" for name in rules]
     while ahead:
         name = ahead.pop()
         if name in seen or name not in known:

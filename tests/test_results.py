@@ -16,8 +16,8 @@ from perfmodel.ask.library import list_devices
 from perfmodel.ask.sheets import show_device
 from perfmodel.cli.doctor import report
 from perfmodel.evaluate import Reproductions, Validations
-from perfmodel.hardware.own import near, new
-from perfmodel.kinds.hardwired.face import hardwire
+from perfmodel.hardware.new_device import near, new
+from perfmodel.kinds.hardwired.plan import hardwire
 from perfmodel.schedule.allocate import Lifetime
 from perfmodel.search.differentiable import differentiable_search
 from perfmodel.search.evolve import evolve

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.table import Table
-from perfmodel.table.files import csv_columns, csv_line, csv_text
+from perfmodel.table.table_files import csv_columns, csv_line, csv_text
 
 
 @pytest.fixture

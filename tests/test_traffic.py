@@ -68,7 +68,7 @@ def test_figures_name_their_conventions(capsys: pytest.CaptureFixture[str]) -> N
     )
     assert capsys.readouterr().out.splitlines()[-1] == said
     assert main(["traffic", "tiny_cnn", "--capacity", "1 KiB", "--partial-bytes", "inf"]) == 2
-    assert "--partial-bytes: inf is no width" in capsys.readouterr().err
+    assert "--partial-bytes: inf is not a width" in capsys.readouterr().err
 
 
 def test_conventions_order_as_they_must() -> None:
@@ -127,7 +127,7 @@ def test_every_fault_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     )
     err = capsys.readouterr().err
     assert done == 2
-    for said in ("tiny_cnn", "'KB x' is not a unit", "did you mean 'kept'", "no share", "w4a"):
+    for said in ("tiny_cnn", "'KB x' is not a unit", "did you mean 'kept'", "not a share", "w4a"):
         assert said in err
     assert "Traceback" not in err
     assert not path.exists()

@@ -16,8 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from onnx import helper
 
 from benchmarks.real_tasks.networks import Array, Network, open_session
-from perfmodel.search.accuracy.grids import Integers
-from perfmodel.search.accuracy.scales import symmetric
+from perfmodel.search.accuracy.quantisation_scales import symmetric
+from perfmodel.search.accuracy.representable_numbers import Integers
 
 #: Added to the diagonal, relative to its mean (the paper's 1 %).
 _DAMPING = 0.01

@@ -10,10 +10,10 @@ from benchmarks.real_tasks.compensate import Compensated
 from benchmarks.real_tasks.losses import Losses
 from benchmarks.real_tasks.networks import Array, Network
 from perfmodel.formats import format_named
-from perfmodel.search.accuracy.additive import AdditivityReport, additivity
-from perfmodel.search.accuracy.model import Configuration
-from perfmodel.search.accuracy.option import LayerOption
-from perfmodel.search.accuracy.quantise import fake_quantise
+from perfmodel.search.accuracy.accuracy_model import Configuration
+from perfmodel.search.accuracy.additivity_test import AdditivityReport, additivity
+from perfmodel.search.accuracy.layer_option import LayerOption
+from perfmodel.search.accuracy.simulated_quantisation import fake_quantise
 
 #: Options of every part: bits of its weights, symmetric integers, a scale an output channel.
 BITS = (2, 3, 4, 5, 6, 7, 8)

@@ -20,17 +20,17 @@ from perfmodel.ask.things import (
 )
 from perfmodel.collective import collective
 from perfmodel.compare import compare
-from perfmodel.kinds.hardwired.face import hardwire
+from perfmodel.kinds.hardwired.plan import hardwire
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.rows import largest
+from perfmodel.prediction.presentation import largest
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.schedule.allocate import allocate
 from perfmodel.schedule.assign import assign
 from perfmodel.schedule.place import place
 from perfmodel.schedule.run import schedule
 from perfmodel.schedule.stream import stream
-from perfmodel.schedule.tiling.face import patches
+from perfmodel.schedule.tiling.patches_question import patches
 from perfmodel.solve import solve
 from perfmodel.sweep import sweep
 from perfmodel.system.request import request

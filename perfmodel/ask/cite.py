@@ -14,7 +14,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.resolve import DeviceLike, WorkloadLike
 
 if TYPE_CHECKING:
-    from perfmodel.prediction.cited import Citations
+    from perfmodel.prediction.citations import Citations
     from perfmodel.table import Table
 
 
@@ -32,13 +32,13 @@ def cite(
     flash_attention: bool | None = None,
     overlay: str | Path | None = None,
 ) -> Citations:
-    """Return the documents behind a result: equations, facts, constants of runtimes, networks.
+    """Return the documents behind a result: its equations, facts, runtime constants and networks.
 
     Parameters
     ----------
     workload
-        As for `predict`. It needs a device beside it. In Python also a prediction, or a table of a
-        sweep, alone.
+        As for `predict`. A device is needed too. In Python also a prediction, or a table of a
+        sweep, without a device.
     device, set, precision, runtime, engine, model, warm, fuse, flash_attention, overlay
         As for `predict`.
 
@@ -59,7 +59,7 @@ def cite(
     >>> "eyeriss" in str(pm.cite("resnet18", "eyeriss")).lower()
     True
     """
-    from perfmodel.prediction.cited import citations, merged
+    from perfmodel.prediction.citations import citations, merged
 
     if isinstance(workload, Prediction):
         return citations(workload)

@@ -18,7 +18,7 @@ from perfmodel.specfile import read
 from perfmodel.table import Result, Table, plain
 from perfmodel.table.text import as_text
 from perfmodel.workload import library as workloads
-from perfmodel.workload.library_counts import published_counts
+from perfmodel.workload.published_counts import published_counts
 
 _SPEC_FILES: Final = (".yaml", ".yml", ".json")
 _FORMAT_COLUMNS: Final = (
@@ -90,7 +90,7 @@ def list_devices(*, tag: str | None = None, runtimes: bool = False) -> LibraryAn
     Parameters
     ----------
     tag
-        Only those with this tag.
+        List only devices with this tag.
     runtimes
         List runtimes instead of devices.
 
@@ -124,9 +124,9 @@ def list_workloads(*, tag: str | None = None, published: bool = False) -> Librar
     Parameters
     ----------
     tag
-        Only those with this tag.
+        List only models with this tag.
     published
-        Only those whose counts others published: theirs beside ours.
+        List only models whose counts others have published, with both counts.
 
     Raises
     ------
@@ -178,6 +178,7 @@ def _tagged(entries: list[Any], tag: str | None, noun: str) -> list[Any]:
 
 
 def _listing(noun: str, data: list[Any], columns: Mapping[str, Any]) -> LibraryAnswer:
+    """Return a list as an answer with a table."""
     table = Table(dict(columns))
     return LibraryAnswer(f"{len(data)} {noun}", data, as_text(table, rows=len(table)), table)
 
@@ -206,12 +207,12 @@ def _beside(counts: list[dict[str, Any]]) -> LibraryAnswer:
 
 
 def check_specs(specs: str | Path | Iterable[str | Path] = ()) -> LibraryAnswer:
-    """Read spec files, and return every fault of them and the grade of what is left.
+    """Check spec files: return their faults, and the grade of each valid file.
 
     Parameters
     ----------
     specs
-        Paths, or names of the library. By default the whole library.
+        Paths to spec files, or names of the library. By default the whole library.
 
     Examples
     --------
@@ -225,14 +226,14 @@ def check_specs(specs: str | Path | Iterable[str | Path] = ()) -> LibraryAnswer:
 def check_workloads(
     files: str | Path | Iterable[str | Path] = (), *, set: Mapping[str, Any] | None = None
 ) -> LibraryAnswer:
-    """Read model files, and return every fault of them and the counts of what was read.
+    """Check model files: return their faults, and the counts of each valid file.
 
     Parameters
     ----------
     files
-        Paths, or names of the library. By default the whole library.
+        Paths to model files, or names of the library. By default the whole library.
     set
-        Settings for all of them.
+        Parameters of the workloads, such as batch=8, which apply to all of them.
 
     Examples
     --------
@@ -254,6 +255,7 @@ def check_workloads(
 
 
 def _listed(names: str | Path | Iterable[str | Path]) -> list[str]:
+    """Return one or several names as a list of texts."""
     return [str(n) for n in ([names] if isinstance(names, str | Path) else names)]
 
 
@@ -281,6 +283,7 @@ def _checked(
 
 
 def _checked_spec(name: str) -> tuple[dict[str, Any], tuple[Fault, ...]]:
+    """Return the kind and the grade of a spec file, and its faults."""
     if Path(name).suffix in _SPEC_FILES:
         keys = read(Path(name))[1].root.children
         if "server" in keys and "engines" not in keys:
@@ -298,6 +301,7 @@ def _checked_spec(name: str) -> tuple[dict[str, Any], tuple[Fault, ...]]:
 
 
 def _grade_line(entry: Mapping[str, Any]) -> str:
+    """Return the grade of a spec, or its kind, as a line."""
     if "grade" not in entry:
         return entry["kind"]
     return f"{entry['grade']} ({entry['score']:.2f})  {entry['advice']}"

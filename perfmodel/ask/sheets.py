@@ -11,7 +11,6 @@ import yaml
 
 from perfmodel import units
 from perfmodel.ask.library import LibraryAnswer, format_row, spec_of
-from perfmodel.differences import fact_differences, show_fact
 from perfmodel.errors import InputError, input_error, no_such
 from perfmodel.formats import Format, Precision, as_precision, compute_format, find
 from perfmodel.hardware import library as devices
@@ -19,13 +18,14 @@ from perfmodel.hardware.device import Device, Source
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.hardware.technology.tables import cited
+from perfmodel.machine_differences import fact_differences, show_fact
 from perfmodel.resolve import WorkloadLike
 from perfmodel.settings import gathered
 from perfmodel.table import Table
 from perfmodel.table.text import as_text
 from perfmodel.workload import library as workloads
-from perfmodel.workload.importers.table import is_imported
-from perfmodel.workload.template_family import TemplateStructure, stated
+from perfmodel.workload.importers.readers import is_imported
+from perfmodel.workload.template_family import TemplateStructure, structure_as_written
 from perfmodel.workload.workload import StructureBuild, Workload
 
 SpecKind = Literal["device", "runtime", "system"]
@@ -41,7 +41,7 @@ def show_device(
     device
         A device (or runtime) of the library, or a path to a spec file.
     runtime
-        Runtime whose facts are shown beside the device's. By default the device's own.
+        Runtime whose facts are listed too. By default that of the device.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def diff_devices(
     a, b
         A device of the library, or a path to a spec file.
     runtime
-        Runtime of both. By default each device's own.
+        Runtime of both devices. By default each device's own.
 
     Raises
     ------
@@ -240,6 +240,7 @@ def operator_table(workload: Workload) -> Table:
 
 
 def _workload_lines(data: Mapping[str, Any]) -> list[str]:
+    """Return the counts of a model as lines."""
     free = ", ".join(f"{k}={v:g}" for k, v in data["free"].items()) or "none"
     lines = [
         f"  parameters       {data['parameters']:,.0f}",
@@ -279,7 +280,7 @@ def _yaml_of(workload: Workload) -> str:
         "schema_version": 1,
         "name": name,
         "family": build.family.name,
-        "structure": stated(structure)
+        "structure": structure_as_written(structure)
         if isinstance(structure, TemplateStructure)
         else structure.model_dump(mode="json", exclude_defaults=True),
         "parameters": {k: float(v) for k, v in workload.parameters.items()},
@@ -326,6 +327,7 @@ def _bits(of: Any) -> Any:
 
 
 def _format_data(each: Format) -> dict[str, Any]:
+    """Return the facts of a format, ready for JSON."""
     mixture = {
         tag: {"bits": float(each.bits_of(tag)), "of": {part.name: share for share, part in parts}}
         for tag, parts in each.overrides
@@ -357,7 +359,7 @@ def show_schema(kind: SpecKind = "device") -> LibraryAnswer:
     Parameters
     ----------
     kind
-        What the files describe: device, runtime or system.
+        Type of the spec files: device, runtime or system.
 
     Raises
     ------

@@ -1,9 +1,11 @@
-"""Few-shot calibration of a device: multipliers of the seconds of each class, fitted to rows.
+"""Few-shot calibration of a device: multipliers of the seconds of each class, fitted to a few rows.
 
-The model's error on a device is partly that of the device, partly that of a class of work:
-convolutions, launches, main memory. The multiplier of a class is a factor of the device times one
-of the class, both pulled to 1 by a prior from the pool of measured devices
-(`perfmodel.evidence.scatter`).
+A model of random effects: the logarithm of measured over predicted time is partly an effect of the
+device, partly one of each class of work (convolutions, launches, main memory). The multiplier of a
+class is a factor of the device times one of the class. Both have a prior centred at 1, whose width
+is that of the errors on other measured devices (`perfmodel.evidence.scatter`), so that a single row
+already moves all predictions in the right direction without overfitting.
+`perfmodel.evaluate.calibration.calibrate` calls `few_shot`; `trial` measures how well it works.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate.fit import Constant, Vector, fit_points
-from perfmodel.calibrate.rounds import EvaluatePoints, ManyPoints, side_by_side
+from perfmodel.calibrate.lock_step import EvaluatePoints, ManyPoints, run_in_lock_step
 from perfmodel.evidence import Scatter
-from perfmodel.hardware.posterior import Posterior
+from perfmodel.hardware.calibration_posterior import Posterior
 from perfmodel.hardware.runtime import SCALE_CLASSES
 
 #: Name of the factor that all classes share.
@@ -172,15 +174,16 @@ def few_shot(
     """
     truth = np.asarray(measured, dtype=float)
     numbers = [np.arange(truth.size)[np.asarray(one, dtype=None)] for one in rows]
-    return side_by_side(
+    return run_in_lock_step(
         lambda points: forward.points(dict(zip(NAMES, points.T, strict=True))),
-        [partial(_fitted, measured=truth, pool=pool, rows=one) for one in numbers],
+        [partial(_fit_few_shot, measured=truth, pool=pool, rows=one) for one in numbers],
     )
 
 
-def _fitted(
+def _fit_few_shot(
     evaluate: EvaluatePoints, measured: Vector, pool: Scatter, rows: npt.NDArray[np.intp]
 ) -> FewShotFit:
+    """Fit multipliers to some rows, with noise and widths of the prior re-estimated in rounds."""
     noise, spread, factors = pool.noise, spreads(pool), np.ones(len(NAMES))
     result = unmeasured(pool)
     for _ in range(_ROUNDS):
@@ -192,18 +195,20 @@ def _fitted(
         factors = np.array([best.constants[name] for name in NAMES])
         predicted, slopes = _linearised(evaluate, factors)
         seen = slopes[rows] @ _JOINED
-        off = np.log(measured[rows] / predicted[rows])
-        left = _left_open(seen, np.diag(spread**2), noise)
+        residuals = np.log(measured[rows] / predicted[rows])
+        left = _posterior_covariance(seen, np.diag(spread**2), noise)
         free = 1.0 - np.einsum("ri,ij,rj->r", seen, left, seen) / noise**2
         freedom = pool.freedom + rows.size
-        noise = np.sqrt((pool.freedom * pool.noise**2 + (off**2 / free).sum()) / freedom)
-        far = (np.log(factors) ** 2 + np.diag(left)) / spreads(pool) ** 2
-        spread = spreads(pool) * np.sqrt((pool.freedom + far.sum()) / (pool.freedom + far.size))
+        noise = np.sqrt((pool.freedom * pool.noise**2 + (residuals**2 / free).sum()) / freedom)
+        standardised = (np.log(factors) ** 2 + np.diag(left)) / spreads(pool) ** 2
+        spread = spreads(pool) * np.sqrt(
+            (pool.freedom + standardised.sum()) / (pool.freedom + standardised.size)
+        )
         result = FewShotFit(
             multipliers(dict(zip(NAMES, factors.tolist(), strict=True))),
             predicted,
             slopes,
-            _JOINED @ _left_open(seen, np.diag(spread**2), noise) @ _JOINED.T,
+            _JOINED @ _posterior_covariance(seen, np.diag(spread**2), noise) @ _JOINED.T,
             float(noise),
             float(freedom),
             rows.size,
@@ -219,7 +224,7 @@ def _linearised(evaluate: EvaluatePoints, factors: Vector) -> tuple[Vector, Vect
     return seconds[0], (np.log(seconds[1:] / seconds[0]) / _STEP).T
 
 
-def _left_open(slopes: Vector, before: Vector, noise: float) -> Vector:
+def _posterior_covariance(slopes: Vector, before: Vector, noise: float) -> Vector:
     """Return the posterior covariance after measuring rows with the given derivatives."""
     seen = before @ slopes.T
     rows = slopes @ seen + noise**2 * np.eye(len(slopes))

@@ -1,6 +1,11 @@
-"""Fits of positive constants to measured times, and cross-validation over groups of rows.
+"""Fits of positive constants to measured times, and leave-one-group-out cross-validation.
 
-Least squares on logarithms with a soft L1 loss, bounds, and optional priors.
+The objective is the sum over rows of ``rho(log(predicted / measured))``, with ``rho`` the soft L1
+loss ``2 s^2 (sqrt(1 + (r / s)^2) - 1)``, plus ``prior * log(value / centre)`` for constants with a
+prior. It is minimised within bounds on the logarithms of the constants by scipy's trust-region
+reflective least squares (Branch, Coleman and Li, SIAM J. Sci. Comput. 21(1), 1999), with slopes by
+finite differences from one batched evaluation. Users call `fit` and `left_out`; refits of data sets
+(`perfmodel.evaluate.refit`) are built on them.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.calibrate.rounds import EvaluatePoints, ManyPoints, side_by_side
+from perfmodel.calibrate.lock_step import EvaluatePoints, ManyPoints, run_in_lock_step
 
 T = TypeVar("T")
 Vector: TypeAlias = npt.NDArray[np.float64]
@@ -176,13 +181,13 @@ def fit_points(
     centre = np.log([c.centre for c in constants])
     pulled = np.flatnonzero(prior)
 
-    def off(x: Vector) -> Vector:
+    def residuals_of(x: Vector) -> Vector:
         errors = (np.log(evaluate(np.exp(x))[..., fitted]) - logs) * share
         if not pulled.size:
             return errors
         return np.concatenate([errors, prior[pulled] * (x - centre)[..., pulled]], axis=-1)
 
-    steps = ResidualsAndSlopes(off, low, high)
+    steps = ResidualsAndSlopes(residuals_of, low, high)
     result = solver(
         steps.residuals,
         start,
@@ -227,6 +232,7 @@ class ResidualsAndSlopes:
         self._steps = np.empty(0)
 
     def _evaluate(self, x: Vector) -> None:
+        """Evaluate a point and its finite differences in one call, unless known."""
         if self._at is not None and np.array_equal(self._at, x):
             return
         steps = _STEP * np.where(x >= 0, 1.0, -1.0) * np.maximum(1.0, np.abs(x))
@@ -289,7 +295,7 @@ def left_out(
         return fit_points(evaluate, truth, constants, others, scale, weights)
 
     fits = without_each(forward, constants, groups, without)
-    return CrossValidatedFit(unseen(fits, groups), fits)
+    return CrossValidatedFit(out_of_sample(fits, groups), fits)
 
 
 def without_each(
@@ -307,10 +313,10 @@ def without_each(
     """
     labels = np.asarray(groups)
     fits = {name: partial(fit_others, labels != name) for name in dict.fromkeys(groups)}
-    results = side_by_side(points_of(forward, constants), list(fits.values()))
+    results = run_in_lock_step(points_of(forward, constants), list(fits.values()))
     return dict(zip(fits, results, strict=True))
 
 
-def unseen(fits: Mapping[str, Fit], groups: Sequence[str]) -> Vector:
+def out_of_sample(fits: Mapping[str, Fit], groups: Sequence[str]) -> Vector:
     """Return the prediction of each row by the fit that excludes its group."""
     return np.array([fits[group].predicted[row] for row, group in enumerate(groups)])

@@ -1,4 +1,10 @@
-"""Choice of the next measurements: greedy A-optimal design for the predictions of a device."""
+"""Which measurements to make next: greedy A-optimal experimental design.
+
+The posterior of a few-shot calibration gives the variance of every prediction. The next measurement
+is the candidate that reduces the mean variance of the target predictions most (A-optimality:
+Chaloner and Verdinelli, "Bayesian Experimental Design", Statistical Science 10(3), 1995), chosen
+one after another. ``perfmodel calibrate --next`` prints the result.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError, input_error, one_of
+from perfmodel.hardware.calibration_posterior import Posterior
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.posterior import Posterior
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.basis import slopes_of
@@ -296,6 +302,7 @@ def _priced(
 def _next(
     machine: Machine, one: _PricedModel, posterior: Posterior, step: Narrowing
 ) -> NextMeasurement:
+    """Return a measurement as a command, a row to fill in, and the intervals before and after."""
     precision = str(one.prediction.precision).partition(" (")[0]
     device, runtime = machine.device.name, machine.runtime.name
     sets = [f"--set {name}={value}" for name, value in one.settings.items()]

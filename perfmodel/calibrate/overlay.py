@@ -1,4 +1,8 @@
-"""Result of a few-shot calibration of a device, and its overlay file."""
+"""Result of a few-shot calibration (`Calibration`), and the overlay file of calibrated facts.
+
+An overlay maps facts of a device under a runtime to multipliers; ``perfmodel predict --overlay``
+applies it.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,10 @@ import numpy.typing as npt
 
 from perfmodel.calibrate.next_rows import NextMeasurements, next_rows
 from perfmodel.evidence import Scatter
+from perfmodel.hardware.calibration_overlay import Overlay
+from perfmodel.hardware.calibration_posterior import Posterior
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.overlay import Overlay
-from perfmodel.hardware.posterior import Posterior
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.prediction.basis import LEVELS
@@ -144,6 +148,7 @@ class Calibration(Result):
         )
 
     def _file(self) -> Overlay:
+        """The overlay file."""
         return Overlay(
             overlay_version=2,
             device=self.device.name,

@@ -1,7 +1,8 @@
 """Pictures of results: charts are declared, and only `draw` depends on the drawing library.
 
 A picture is a function that returns a `Chart`, wrapped by `Picture` to draw it. The catalog names
-the pictures of each kind of result, and ``.plot`` of a result looks them up there.
+the pictures of each kind of result, and ``.plot`` of a result looks them up there
+(`perfmodel.charts.result_plots`).
 """
 
 from perfmodel.charts.chart import (

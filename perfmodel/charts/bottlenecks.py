@@ -1,7 +1,7 @@
-"""Breakdown of the latency: bars of seconds by part.
+"""Pictures of where the time goes: stacked bars of seconds by bottleneck or by part.
 
-For a prediction by class of operator or block, divided by bottleneck; for two phases, two sides of
-a comparison, or the loads of a server.
+`bottlenecks` draws a prediction by class of operator or block; `phases` the two phases of a
+request, `parts` TTFT and TPOT of a server over its loads, and `both` two predictions side by side.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.charts import GREY, SERIES, Chart, Picture, bound_colors, percent
-from perfmodel.charts.bars import Amounts, largest, time_panel, total_of
-from perfmodel.charts.subject import PredictionPoint
+from perfmodel.charts.prediction_point import PredictionPoint
+from perfmodel.charts.stacked_bars import Amounts, largest, time_panel, total_of
 from perfmodel.charts.sweeps import row_name
 from perfmodel.compare import Comparison
 from perfmodel.errors import InputError, no_such
 from perfmodel.prediction.prediction import Prediction
-from perfmodel.prediction.rows import seconds_by_bound
+from perfmodel.prediction.presentation import seconds_by_bound
 from perfmodel.system.request import Request
 from perfmodel.system.serving import Served
 from perfmodel.table import Result
-from perfmodel.table.views import varied
+from perfmodel.table.sweep_views import varied
 from perfmodel.units import show
 
 #: Groupings of rows into bars.
@@ -51,7 +51,7 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Chart:
         raise InputError(no_such(f"unknown grouping '{by}'", by, GROUPS, "by"))
     subject = PredictionPoint(prediction)
     latency = float(subject.prediction.latency_s)
-    groups = _spent(subject, by)
+    groups = _seconds_of_bars(subject, by)
     ranked = dict(sorted(groups.items(), key=lambda pair: -total_of(pair[1])))
     spent = largest(ranked, 16, "{} others", total_of)
     once = latency - sum(map(total_of, spent.values()))
@@ -63,7 +63,8 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Chart:
     noun = "class of operator" if by == "class" else by
     panel = time_panel(spent, order, colors, noun=noun, total=latency)
     texts = [
-        f"{bar}: {percent(total_of(row), latency)} ({_inner(row)})." for bar, row in spent.items()
+        f"{bar}: {percent(total_of(row), latency)} ({_seconds_by_bottleneck(row)})."
+        for bar, row in spent.items()
     ]
     return Chart(
         f"Time by bottleneck: {subject.title}",
@@ -78,11 +79,12 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Chart:
     )
 
 
-def _inner(row: Mapping[str, float]) -> str:
+def _seconds_by_bottleneck(row: Mapping[str, float]) -> str:
+    """Return the seconds of a bar by bottleneck, as a text."""
     return ", ".join(f"{show(seconds, 'time')} bound by {name}" for name, seconds in row.items())
 
 
-def _spent(subject: PredictionPoint, by: str) -> dict[str, dict[str, float]]:
+def _seconds_of_bars(subject: PredictionPoint, by: str) -> dict[str, dict[str, float]]:
     """Return bar -> bottleneck -> seconds of its rows."""
     out: dict[str, dict[str, float]] = {}
     columns = zip(*(subject.columns[n].tolist() for n in ("bound_by", "total_s")), strict=True)
@@ -115,7 +117,7 @@ def block_of(name: str, phase: str) -> str:
 _MOST = 16
 
 
-def _chart(result: Result, title: str, panels: Mapping[str, Amounts]) -> Chart:
+def _time_chart(result: Result, title: str, panels: Mapping[str, Amounts]) -> Chart:
     """Return a chart of panels in a column, each with bars of seconds by part."""
     parts = dict.fromkeys(part for bars in panels.values() for row in bars.values() for part in row)
     colors = {part: SERIES[i % len(SERIES)] for i, part in enumerate(parts)}
@@ -141,16 +143,17 @@ def _chart(result: Result, title: str, panels: Mapping[str, Amounts]) -> Chart:
     )
 
 
-def _bars(result: Result, parts: Mapping[str, Value], axes: Sequence[str]) -> Amounts:
+def _bars_of_rows(result: Result, parts: Mapping[str, Value], axes: Sequence[str]) -> Amounts:
     """Return a bar for each question, named by the columns that vary."""
     table = result.table
-    every = {part: np.broadcast_to(value, len(table)).ravel() for part, value in _flat(parts)}
+    every = {part: np.broadcast_to(value, len(table)).ravel() for part, value in _flattened(parts)}
     names = [row_name(table, varied(table, axes), row) or "all" for row in range(len(table))]
     rows = [{part: float(seconds[i]) for part, seconds in every.items()} for i in range(len(names))]
     return dict(zip(names[:_MOST], rows, strict=False))
 
 
-def _flat(parts: Mapping[str, Value]) -> Iterable[tuple[str, Value]]:
+def _flattened(parts: Mapping[str, Value]) -> Iterable[tuple[str, Value]]:
+    """Return the parts with equal shapes, flattened."""
     shape = np.broadcast_shapes(*(np.shape(value) for value in parts.values()))
     return ((part, np.broadcast_to(value, shape).reshape(-1)) for part, value in parts.items())
 
@@ -159,8 +162,10 @@ def _flat(parts: Mapping[str, Value]) -> Iterable[tuple[str, Value]]:
 def parts(served: Served) -> Chart:
     """Draw the parts of TTFT and TPOT of a server, a bar for each load."""
     axes = served.table.axes
-    first, each = (_bars(served, parts, axes) for parts in (served.ttft_parts, served.parts))
-    return _chart(served, "Parts of TTFT and TPOT", {"TTFT": first, "TPOT": each})
+    first, each = (
+        _bars_of_rows(served, parts, axes) for parts in (served.ttft_parts, served.parts)
+    )
+    return _time_chart(served, "Parts of TTFT and TPOT", {"TTFT": first, "TPOT": each})
 
 
 @Picture
@@ -168,7 +173,7 @@ def phases(request: Request) -> Chart:
     """Draw the time of prompt and answer: of one request by bottleneck, of many as totals."""
     if request.shape:
         both = {"prompt": request.ttft_s, "answer": request.decode_s}
-        bars = _bars(request, both, request.table.axes)
+        bars = _bars_of_rows(request, both, request.table.axes)
     else:
         bars: Amounts = {}
         for name, phase, seconds in (
@@ -178,7 +183,7 @@ def phases(request: Request) -> Chart:
             spent = seconds_by_bound(phase)
             total = sum(spent.values()) or 1.0
             bars[name] = {part: value * seconds / total for part, value in spent.items()}
-    return _chart(request, "Time of prompt and answer", {"time": bars})
+    return _time_chart(request, "Time of prompt and answer", {"time": bars})
 
 
 @Picture
@@ -188,4 +193,4 @@ def both(comparison: Comparison) -> Chart:
         f"{name}: {each.device}, {each.precision}": seconds_by_bound(each)
         for name, each in (("a", comparison.a), ("b", comparison.b))
     }
-    return _chart(comparison, "Time by bottleneck, side by side", {"time": sides})
+    return _time_chart(comparison, "Time by bottleneck, side by side", {"time": sides})

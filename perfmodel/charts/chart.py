@@ -435,6 +435,7 @@ class Chart:
 
 
 def _plain(value: Any) -> str:
+    """Return a coordinate as text."""
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)
 
 

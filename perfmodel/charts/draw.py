@@ -1,4 +1,8 @@
-"""Drawing of declared charts as plotly figures; the only module that uses plotly's vocabulary."""
+"""Drawing of declared charts as plotly figures; the only module that uses plotly's vocabulary.
+
+`draw` translates a `Chart` of `perfmodel.charts.chart` into a figure: each panel into a pair of
+axes, each series into a trace, each note into an annotation.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from perfmodel.charts.chart import (
     Series,
     Shades,
 )
-from perfmodel.charts.labels import labelled
+from perfmodel.charts.label_placement import labelled
 from perfmodel.charts.style import GREY, INK, decades, ticks
 
 if TYPE_CHECKING:
@@ -167,6 +171,7 @@ def _legend(traces: Sequence[dict[str, Any]]) -> None:
 def _axis(
     axis: ChartAxis, domain: tuple[float, float], anchor: str, *, upright: bool = False
 ) -> dict[str, Any]:
+    """Return the layout of an axis."""
     parts: dict[str, Any] = {
         "title_text": axis.title,
         "title_font_size": 14,
@@ -213,6 +218,7 @@ def _axis(
 
 
 def _trace(series: Series, end: str) -> dict[str, Any]:
+    """Return a series as a plotly trace."""
     trace: dict[str, Any] = {
         "name": series.name,
         "x": series.x,
@@ -241,6 +247,7 @@ def _trace(series: Series, end: str) -> dict[str, Any]:
 
 
 def _points(series: Points) -> dict[str, Any]:
+    """Return the attributes of markers or lines."""
     line = isinstance(series, Lines)
     parts: dict[str, Any] = {
         "type": "scatter",
@@ -277,6 +284,7 @@ def _points(series: Points) -> dict[str, Any]:
 
 
 def _bars(series: Bars) -> dict[str, Any]:
+    """Return the attributes of bars."""
     shades = series.shades
     parts: dict[str, Any] = {
         "type": "bar",
@@ -301,11 +309,12 @@ def _bars(series: Bars) -> dict[str, Any]:
 
 
 def _cells(series: Cells) -> dict[str, Any]:
-    words: dict[str, Any] = {}
+    """Return the attributes of a heat map."""
+    hover_text: dict[str, Any] = {}
     if series.hover:
-        words["hovertext"] = np.reshape(series.hover, np.shape(series.z)).tolist()
+        hover_text["hovertext"] = np.reshape(series.hover, np.shape(series.z)).tolist()
     elif series.says:
-        words = {"hovertemplate": f"{series.says}<extra></extra>", "hoverinfo": None}
+        hover_text = {"hovertemplate": f"{series.says}<extra></extra>", "hoverinfo": None}
     return {
         "type": "heatmap",
         "z": series.z,
@@ -314,11 +323,12 @@ def _cells(series: Cells) -> dict[str, Any]:
         "xgap": series.gap,
         "ygap": series.gap,
         **_shades(series.shades),
-        **words,
+        **hover_text,
     }
 
 
 def _shades(shades: Shades) -> dict[str, Any]:
+    """Return the attributes of a colour scale."""
     bar = {"title_text": shades.title, "title_font_size": 12, **_BARS[shades.place]}
     if shades.ticks is not None:
         bar |= {"tickvals": [*shades.ticks], "ticktext": [*shades.ticks.values()]}
@@ -326,6 +336,7 @@ def _shades(shades: Shades) -> dict[str, Any]:
 
 
 def _shapes(panel: Panel, end: str) -> list[dict[str, Any]]:
+    """Return the bands and reference lines of a panel."""
     upright: dict[str, Any] = {"xref": f"x{end}", "yref": f"y{end} domain", "y0": 0, "y1": 1}
     level: dict[str, Any] = {"xref": f"x{end} domain", "yref": f"y{end}", "x0": 0, "x1": 1}
     shapes: list[dict[str, Any]] = [
@@ -350,16 +361,17 @@ def _shapes(panel: Panel, end: str) -> list[dict[str, Any]]:
             "line": {"color": limit.color, "width": limit.width, "dash": limit.dash},
         }
         if limit.text:
-            words: dict[str, Any] = {"text": limit.text, "textposition": "end", "padding": 2}
-            words["font"] = {"size": 11, "color": limit.color}
+            hover_text: dict[str, Any] = {"text": limit.text, "textposition": "end", "padding": 2}
+            hover_text["font"] = {"size": 11, "color": limit.color}
             if limit.along == "x":
-                words |= {"textangle": 0, "xanchor": "left", "yanchor": "top"}
-            shape["label"] = words
+                hover_text |= {"textangle": 0, "xanchor": "left", "yanchor": "top"}
+            shape["label"] = hover_text
         shapes.append(shape)
     return shapes
 
 
 def _note(note: Note, panel: Panel, end: str) -> dict[str, Any]:
+    """Return a text as a plotly annotation."""
     xanchor, yanchor = note.anchor.split()
     parts: dict[str, Any] = {
         "text": note.text,

@@ -1,4 +1,4 @@
-"""Energy of each layer as a stacked bar: arithmetic, scratchpads, wires, memories."""
+"""Picture of the energy of each layer: arithmetic, scratchpads, wires and memories, stacked."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from perfmodel.charts import (
     Series,
     percent,
 )
-from perfmodel.charts.bars import Amounts, largest, stacked, total_of
-from perfmodel.charts.subject import Column, PredictionPoint
+from perfmodel.charts.prediction_point import Column, PredictionPoint
+from perfmodel.charts.stacked_bars import Amounts, largest, stacked, total_of
 from perfmodel.cost.energy import run_energy
 from perfmodel.errors import input_error
 from perfmodel.prediction.prediction import Prediction
@@ -98,14 +98,14 @@ def energy_stack(
     colors = dict(zip(order, SERIES[:6] * len(order), strict=False))
     colors |= {part: GREY for part in order if part.startswith(_AT_REST)}
 
-    def words(part: str, i: int) -> str:
+    def hover_text(part: str, i: int) -> str:
         value, total = joule[part][i], totals[i]
         share = f"{percent(value, total)} of {show(total, 'energy')}"
         return f"<b>{names[i]}</b><br>{part}: {show(value, 'energy')}, {share}"
 
     marks = {n: joules for n, joules in (measured or {}).items() if n in layers}
     series: list[Series] = [
-        *stacked(names, joule, colors, words, across=False, edge_width=0.5),
+        *stacked(names, joule, colors, hover_text, across=False, edge_width=0.5),
         *_measured(marks),
     ]
     total, most = sum(totals), int(np.argmax(totals))

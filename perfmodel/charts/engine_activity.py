@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from perfmodel.charts import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Chart, Picture, percent
-from perfmodel.charts.lanes import ActivityBar, lane_panel
-from perfmodel.charts.subject import PredictionPoint
+from perfmodel.charts.activity_lanes import ActivityBar, lane_panel
+from perfmodel.charts.prediction_point import PredictionPoint
 from perfmodel.errors import input_error
 from perfmodel.kinds.nand.events import simulate
 from perfmodel.kinds.nand.geometry import FlashMatrix
@@ -104,13 +104,16 @@ class _Planes:
         self.clock = 1.0 / self.fact("clock")
 
     def number(self, column: str) -> float:
+        """Return the number of the drawn row in a column."""
         return float(np.asarray(self.subject.columns[column], dtype=float)[self.at])
 
     def fact(self, name: str) -> float:
+        """Return a fact of the engine."""
         machine = self.subject.prediction.machine
         return float(machine[f"engines.{machine.engine}.{name}"])
 
     def add(self, lane: str, kind: str, start: float, seconds: float) -> None:
+        """Add a bar to a lane."""
         if lane not in self.lanes:
             self.lanes.append(lane)
         self.bars.append(ActivityBar(lane, kind, start, start + seconds, kind))
@@ -255,13 +258,13 @@ def flash_timeline(
     pieces = round(flash.page / flash.piece) if flash.piece else 16
     channel = channel_of(
         flash,
-        FlashMatrix(*(_number(field, at) for field in nests.matrix)),
-        columns=_number(nests.split.tile.columns, at),
+        FlashMatrix(*(_number_of_row(field, at) for field in nests.matrix)),
+        columns=_number_of_row(nests.split.tile.columns, at),
         pieces=pieces if sliced else 1,
         requests_first=sliced,
     )
-    rounds = _number(nests.split.rounds, at)
-    pages = _number(nests.split.streamed, at) / flash.page / flash.channels
+    rounds = _number_of_row(nests.split.rounds, at)
+    pages = _number_of_row(nests.split.streamed, at) / flash.page / flash.channels
     requests = min(requests, int(rounds)) if rounds >= 1 else 0
     pages *= requests / rounds if requests else 1.0
     run = simulate(channel, requests, max(round(pages), 0 if requests else 1), record=True)
@@ -283,7 +286,7 @@ def flash_timeline(
         f"read-compute requests of {name}, {show(run.seconds, 'time')}: {len(bars)} bars of "
         "inputs, partial sums and pieces, which share the one channel, of pages read on two planes "
         f"a die, and of pages multiplied by its core. The channel is busy {busy} of the time.",
-        [lane_panel(bars, labels, _REQUEST_COLORS, words=_WORDS, outlined=short)],
+        [lane_panel(bars, labels, _REQUEST_COLORS, hover_text=_WORDS, outlined=short)],
         legend="below",
         gap=0.25,
     )
@@ -304,6 +307,7 @@ def _bars(events: Iterable[Any], parts: Collection[str]) -> list[ActivityBar]:
     ]
 
 
-def _number(values: Any, at: int) -> float:
+def _number_of_row(values: Any, at: int) -> float:
+    """Return the number of a row in a column of any shape."""
     array = np.asarray(values, dtype=float)
     return float(array.reshape(len(array), -1)[at, 0]) if array.ndim else float(array)

@@ -107,7 +107,7 @@ def memory_map(
             ]
         )
     panel = map_panel(buffers, capacity_bytes, kinds, time=time)
-    _, loads = _loads(buffers)
+    _, loads = _bytes_alive(buffers)
     top = max(s.offset + s.size for s in buffers)
     height = f"height {binary(top)}, largest load {binary(max(loads))}"
     alt = f"Map of a memory: {len(buffers)} rectangles of buffers over {time} from "
@@ -130,7 +130,7 @@ def map_panel(
     kinds: Mapping[str, str] | None,
     *,
     colors: Mapping[str, str] | None = None,
-    words: Callable[[int], str] | None = None,
+    hover_text: Callable[[int], str] | None = None,
     time: str = "time",
 ) -> Panel:
     """Return rectangles by kind, the bytes alive as a line, and the capacity.
@@ -151,7 +151,7 @@ def map_panel(
     groups: dict[str, list[int]] = {}
     for i, s in enumerate(buffers):
         groups.setdefault("" if kinds is None else kinds.get(s.name, "other"), []).append(i)
-    rectangles = [_rectangles(buffers, own, capacity, words) for own in groups.values()]
+    rectangles = [_buffer_bars(buffers, own, capacity, hover_text) for own in groups.values()]
     longest = max(s.upper - s.lower for s in buffers)
     shades = Shades("alive for", 0.0, longest, [(0, _PALE), (1, BLUE)], place="corner")
     colors = dict(zip(groups, _COLORS * len(groups), strict=False)) | dict(colors or {})
@@ -161,7 +161,7 @@ def map_panel(
         else replace(bars, color=bars.width, shades=shades)
         for kind, bars in zip(groups, rectangles, strict=True)
     ]
-    times, loads = _loads(buffers)
+    times, loads = _bytes_alive(buffers)
     loads.append(loads[-1])
     hover = [f"{binary(load)} alive from {t}" for t, load in zip(times, loads, strict=True)]
     look: dict[str, Any] = {"color": INK, "width": 1.4, "step": "hv", "meta": {"load": max(loads)}}
@@ -180,11 +180,11 @@ def map_panel(
     )
 
 
-def _rectangles(
+def _buffer_bars(
     buffers: Sequence[Stay],
     members: list[int],
     capacity: int | None,
-    words: Callable[[int], str] | None,
+    hover_text: Callable[[int], str] | None,
 ) -> Bars:
     """Return rectangles, outlined beyond the capacity, with names if there are few.
 
@@ -201,7 +201,7 @@ def _rectangles(
         [(s.lower + s.upper) / 2 for s in own],
         [s.size for s in own],
         [
-            words(i) if words else _words(buffers[i], out)
+            hover_text(i) if hover_text else _hover_text(buffers[i], out)
             for i, out in zip(members, over, strict=True)
         ],
         width=[s.upper - s.lower for s in own],
@@ -218,12 +218,13 @@ def beside(text: str, y: float, color: str = VERMILION) -> Note:
     return Note(text, 1.0, y, "y", anchor="left auto", shift=(6, 0), align="left", color=color)
 
 
-def _words(s: Stay, over: bool) -> str:
+def _hover_text(s: Stay, over: bool) -> str:
+    """Return the text shown for a buffer: size, offset and live range."""
     text = f"{s.name}<br>{s.size} B at {s.offset}<br>from {s.lower} until {s.upper}"
     return text + ("<br>beyond the capacity" if over else "")
 
 
-def _loads(buffers: Sequence[Stay]) -> tuple[list[float], list[int]]:
+def _bytes_alive(buffers: Sequence[Stay]) -> tuple[list[float], list[int]]:
     """Return the times of changes, and the bytes alive from each except the last."""
     change: dict[float, int] = {}
     for stay in buffers:

@@ -21,11 +21,11 @@ from perfmodel.charts import (
     binary,
     percent,
 )
-from perfmodel.charts.subject import size_of
+from perfmodel.charts.prediction_point import size_of
 from perfmodel.errors import input_error
-from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer
-from perfmodel.schedule.tiling.face import PatchResult
-from perfmodel.schedule.tiling.patches import PatchStageCost
+from perfmodel.schedule.tiling.patch_parameters import PatchStageCost
+from perfmodel.schedule.tiling.patch_plan_result import PatchPlan, layer_by_layer
+from perfmodel.schedule.tiling.patches_question import PatchResult
 
 _OVERLAP = {
     "recompute": "overlap computed again",
@@ -43,7 +43,7 @@ def patches(
     Parameters
     ----------
     plan
-        Result of `perfmodel.schedule.tiling.choose.patch_plan`; patched stages are shaded.
+        Result of `perfmodel.schedule.tiling.patch_plan`; patched stages are shaded.
     plain
         Reference; by default the same network layer by layer.
     capacity
@@ -60,21 +60,21 @@ def patches(
     room = None if capacity is None else size_of(capacity, "capacity", "capacity")
     high = 1.12 * max(plain.peak_bytes, plan.peak_bytes, room or 0)
     net = plan.network
-    bands, notes = _stages(plan, high)
+    bands, notes = _stage_bands(plan, high)
     limits: list[ReferenceLine] = []
     if room is not None:
         limits = [ReferenceLine(room, text=f"memory {binary(room)}", width=1.2)]
     return Chart(
         f"Memory of {net.name} with and without patches",
-        f"activations on chip while each layer runs; {_summary(plan)}",
-        _alt(plan, plain, room),
+        f"activations on chip while each layer runs; {_subtitle(plan)}",
+        _text_alternative(plan, plain, room),
         [
             Panel(
                 ChartAxis("layers in order", 0.5, len(net.layers) + 0.5, grid=False),
                 ChartAxis("activations on chip", 0.0, high, "bytes", most=7),
                 [
-                    _line(plain, "layer by layer", VERMILION, "rgba(213,94,0,0.15)"),
-                    _line(plan, "with patches", BLUE, "rgba(0,114,178,0.25)"),
+                    _peak_line(plain, "layer by layer", VERMILION, "rgba(213,94,0,0.15)"),
+                    _peak_line(plan, "with patches", BLUE, "rgba(0,114,178,0.25)"),
                 ],
                 bands=bands,
                 limits=limits,
@@ -92,11 +92,12 @@ def patch_memory(result: PatchResult) -> Chart:
     return patches.chart(plan, result.plain, capacity=result.at.capacity_bytes)
 
 
-def _line(plan: PatchPlan, name: str, color: str, fill: str) -> Lines:
+def _peak_line(plan: PatchPlan, name: str, color: str, fill: str) -> Lines:
+    """Return the peak bytes of a plan over its layers, as steps."""
     bytes_ = plan.held_bytes
     stages = [s for s in plan.stages for _ in s.held_bytes]
     hover = [
-        f"<b>{layer.name}</b><br>{name}: {binary(most)}<br>{_how(stage)}"
+        f"<b>{layer.name}</b><br>{name}: {binary(most)}<br>{_execution_of(stage)}"
         for layer, most, stage in zip(plan.network.layers, bytes_, stages, strict=True)
     ]
     # Steps extend half a place to both sides of their layer.
@@ -113,28 +114,31 @@ def _line(plan: PatchPlan, name: str, color: str, fill: str) -> Lines:
     )
 
 
-def _patched(plan: PatchPlan) -> list[PatchStageCost]:
+def _patched_stages(plan: PatchPlan) -> list[PatchStageCost]:
+    """Return the stages of a plan that run in patches."""
     return [stage for stage in plan.stages if stage.patches.count > 1]
 
 
-def _grid(stage: PatchStageCost) -> str:
+def _grid_text(stage: PatchStageCost) -> str:
+    """Return the grid of a stage's patches as text."""
     return " × ".join(map(str, stage.patches.grid))
 
 
-def _how(stage: PatchStageCost) -> str:
+def _execution_of(stage: PatchStageCost) -> str:
+    """Return how a stage runs: whole, or in which patches with how much more work."""
     if stage.patches.count == 1:
         return "whole"
     more = percent(stage.extra_macs, stage.least_macs) if stage.extra_macs else "no"
-    return f"{_grid(stage)} patches, {_OVERLAP[stage.patches.mode]}, {more} more work"
+    return f"{_grid_text(stage)} patches, {_OVERLAP[stage.patches.mode]}, {more} more work"
 
 
-def _stages(plan: PatchPlan, high: float) -> tuple[list[Band], list[Note]]:
+def _stage_bands(plan: PatchPlan, high: float) -> tuple[list[Band], list[Note]]:
     """Return shading and labels of patched stages."""
     bands: list[Band] = []
     notes: list[Note] = []
     level, last = 0, 0.0
-    for stage in _patched(plan):
-        p, text = stage.patches, _grid(stage)
+    for stage in _patched_stages(plan):
+        p, text = stage.patches, _grid_text(stage)
         bands.append(Band(p.start + 0.5, p.end + 0.5, color="#F1F1F1", edge=PALE))
         place = (p.start + p.end + 1) / 2
         half = 0.0045 * len(plan.network.layers) * len(text)
@@ -149,14 +153,15 @@ def _stages(plan: PatchPlan, high: float) -> tuple[list[Band], list[Note]]:
                 anchor="auto top",
                 size=11,
                 color=GREY,
-                hover=_how(stage),
+                hover=_execution_of(stage),
             )
         )
     return bands, notes
 
 
-def _summary(plan: PatchPlan) -> str:
-    patched = _patched(plan)
+def _subtitle(plan: PatchPlan) -> str:
+    """Return the effect of patches on the work, as the subtitle."""
+    patched = _patched_stages(plan)
     if not patched:
         return "nothing runs in patches"
     work = percent(plan.extra_macs, plan.network.macs) if plan.extra_macs else "0 %"
@@ -164,7 +169,8 @@ def _summary(plan: PatchPlan) -> str:
     return f"shaded: in patches, {modes}; {work} more multiply-accumulates"
 
 
-def _alt(plan: PatchPlan, plain: PatchPlan, room: float | None) -> str:
+def _text_alternative(plan: PatchPlan, plain: PatchPlan, room: float | None) -> str:
+    """Return the picture as text."""
     names = [layer.name for layer in plan.network.layers]
     low, high = binary(plan.peak_bytes), binary(plain.peak_bytes)
     parts = [
@@ -177,7 +183,7 @@ def _alt(plan: PatchPlan, plain: PatchPlan, room: float | None) -> str:
             for name, p in (("layer by layer", plain), ("with patches", plan))
         ]
         parts.append(f"In {binary(room)} {' and '.join(fits)}.")
-    for stage in _patched(plan):
+    for stage in _patched_stages(plan):
         p = stage.patches
-        parts.append(f"{names[p.start]} to {names[p.end - 1]}: {_how(stage)}.")
+        parts.append(f"{names[p.start]} to {names[p.end - 1]}: {_execution_of(stage)}.")
     return " ".join(parts)

@@ -32,8 +32,8 @@ from perfmodel.charts import (
     percent,
     si,
 )
-from perfmodel.charts.labels import clusters
-from perfmodel.charts.subject import Column, PredictionPoint, unit_of
+from perfmodel.charts.label_placement import clusters
+from perfmodel.charts.prediction_point import Column, PredictionPoint, unit_of
 from perfmodel.errors import InputError, no_such
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
@@ -102,26 +102,29 @@ class _RooflinePlot:
         self.y = min(min(ys) * 10**-0.5, self.x[0] * main * 10**0.3), max(ys) * 10**0.5
 
     def chart(self) -> Chart:
+        """Return the chart."""
         subject, unit = self.subject, self.subject.unit
         only = self.level or (subject.levels[0] if len(subject.levels) == 1 else "")
         across = f"operational intensity: {unit} per byte across {only or 'the slowest memory'}"
-        roofs = [line for roof in (*self.memories, *self.formats) for line in self._lines(roof)]
+        roofs = [
+            line for roof in (*self.memories, *self.formats) for line in self._roof_lines(roof)
+        ]
         labels: list[Label] = []
         for roof in merged(self.memories):
             # At one third of the line on the logarithmic axis.
             start, end = self._ends(roof)
             place = start ** (2 / 3) * end ** (1 / 3)
             color = self.colors[roof.name.split(", ")[-1]]
-            text = self._words(roof)
+            text = self._roof_label(roof)
             labels.append(Label(text, place, roof.value * place, 1.0, color=color, size=12))
         for roof in merged(self.formats):
             color = "#1F7FB8" if roof.name == "vector" else BLUE
-            text, x = self._words(roof), 0.97 * self.x[1]
+            text, x = self._roof_label(roof), 0.97 * self.x[1]
             labels.append(Label(text, x, roof.value, 0.0, color=color, size=12, leaders=False))
         chart = Chart(
             f"Roofline: {subject.title}",
-            "<br>".join(filter(None, (subject.subtitle, self._left_out()))),
-            self._alt(),
+            "<br>".join(filter(None, (subject.subtitle, self._undrawn_rows()))),
+            self._text_alternative(),
             [],
             legend="below",
             heading="bound by  ",
@@ -129,7 +132,7 @@ class _RooflinePlot:
         panel = Panel(
             ChartAxis(f"{across} ({unit}/B)", *self.x, log=True),
             ChartAxis(f"performance ({unit}/s)", *self.y, log=True),
-            [*roofs, *self._rows(), *self._ridges()],
+            [*roofs, *self._row_points(), *self._ridges()],
             labels=[*labels, *self._ridge_labels(), *self._row_labels(chart.area)],
         )
         return replace(chart, panels=[panel])
@@ -141,7 +144,7 @@ class _RooflinePlot:
         end = self.formats[0].value / roof.value if self.formats else self.x[1]
         return max(self.x[0], self.y[0] / roof.value), end
 
-    def _lines(self, roof: Roof) -> list[Lines]:
+    def _roof_lines(self, roof: Roof) -> list[Lines]:
         """Return the line of the rows' rates, and a dotted one for a higher theoretical rate."""
         if roof in self.formats:
             color = SKY if roof.name == "vector" else BLUE
@@ -155,14 +158,15 @@ class _RooflinePlot:
             solid = (start, end), (roof.value * start, roof.value * end)
             start, end = self.x[0], min(end, *(one.peak / roof.peak for one in self.formats[:1]))
             dotted = (start, end), (roof.peak * start, roof.peak * end)
-        words, meta = self._words(roof), {"roof": roof.name}
+        words, meta = self._roof_label(roof), {"roof": roof.name}
         lines = [Lines(roof.name, *solid, words, legend=False, color=color, width=2.5, meta=meta)]
         if roof.exceeded:
             meta = {"theoretical": True}
             lines.append(Lines("", *dotted, color=color, width=1, dash="dot", meta=meta))
         return lines
 
-    def _words(self, roof: Roof) -> str:
+    def _roof_label(self, roof: Roof) -> str:
+        """Return the name of a roof with its rate."""
         unit = "B/s"
         if roof.name.split(", ")[0] in {r.name for r in self.formats}:
             unit = self.subject.unit if roof.name == "vector" else unit_of([roof.name])
@@ -172,7 +176,8 @@ class _RooflinePlot:
 
     # Points
 
-    def _rows(self) -> list[Series]:
+    def _row_points(self) -> list[Series]:
+        """Return the rows as points, one series for each bottleneck."""
         p, subject = self.points, self.subject
         bound = subject.columns["bound_by"][p.row]
         symbols = bound_symbols(subject.levels, subject.bounds)
@@ -186,7 +191,7 @@ class _RooflinePlot:
                         name,
                         p.x[rows],
                         p.y[rows],
-                        [self._hover(int(p.row[i])) for i in rows],
+                        [self._hover_text(int(p.row[i])) for i in rows],
                         ids=[subject.names[p.row[i]] for i in rows],
                         size=p.diameter[rows],
                         color=self.colors[name],
@@ -197,16 +202,18 @@ class _RooflinePlot:
                 )
         return series
 
-    def _share(self, seconds: float) -> str:
+    def _share_of_latency(self, seconds: float) -> str:
+        """Return seconds as a share of the latency."""
         return f"{percent(seconds, self.latency)} of the latency"
 
-    def _hover(self, i: int) -> str:
+    def _hover_text(self, i: int) -> str:
+        """Return the text shown for a row: its time, work and traffic."""
         c, subject = self.subject.columns, self.subject
         seconds = float(self.total[i])
         lines = [
             f"<b>{subject.names[i]}</b> ({c['kind'][i]})",
             f"{show(float(c['row_s'][i]), 'time')} × {c['count'][i]:g} = {show(seconds, 'time')}",
-            self._share(seconds),
+            self._share_of_latency(seconds),
             f"bound by {c['bound_by'][i]}",
             si(float(c["macs"][i]), "MAC"),
             si(float(c["vector_ops"][i]), "vector operations"),
@@ -220,6 +227,7 @@ class _RooflinePlot:
         return "<br>".join(lines)
 
     def _ridges(self) -> list[Series]:
+        """Return the ridge points, where a memory roof meets a compute roof."""
         if not self.ridges:
             return []
         return [
@@ -242,6 +250,7 @@ class _RooflinePlot:
         ]
 
     def _ridge_labels(self) -> list[Label]:
+        """Return the labels of the ridge points."""
         return [
             Label(f"ridge {figures(x)}", x, peak.value, 5.0, leaders=False, veil=True)
             for x, peak, _ in self.ridges
@@ -268,19 +277,21 @@ class _RooflinePlot:
 
     # Words
 
-    def _left_out(self) -> str:
+    def _undrawn_rows(self) -> str:
+        """Return the number and time of rows without arithmetic or traffic."""
         missing = self.total.copy()
         missing[self.points.row] = 0.0
         count = int(np.count_nonzero(missing > 0))
         if not count:
             return ""
-        share = self._share(float(missing.sum()))
+        share = self._share_of_latency(float(missing.sum()))
         rows = f"{count} row{'s' * (count > 1)} without arithmetic or traffic"
         return f"not drawn: {rows}, {share}"
 
-    def _alt(self) -> str:
+    def _text_alternative(self) -> str:
+        """Return the picture as text."""
         subject, p = self.subject, self.points
-        roofs = "; ".join(map(self._words, (*self.memories, *self.formats)))
+        roofs = "; ".join(map(self._roof_label, (*self.memories, *self.formats)))
         latency = show(self.latency, "time")
         parts = [
             f"Roofline of {subject.title} ({subject.subtitle}), latency {latency}.",
@@ -288,10 +299,11 @@ class _RooflinePlot:
         ]
         for i in self.order[:5]:
             row = int(p.row[i])
+            share = self._share_of_latency(float(self.total[row]))
             parts.append(
                 f"{subject.names[row]}: {figures(float(p.x[i]))} {subject.unit}/B, "
                 f"{si(float(p.y[i]), subject.unit + '/s')}, bound by "
-                f"{subject.columns['bound_by'][row]}, {self._share(float(self.total[row]))}."
+                f"{subject.columns['bound_by'][row]}, {share}."
             )
         return " ".join(parts).replace("&lt;", "<")
 
@@ -351,7 +363,7 @@ def row_points(subject: PredictionPoint, level: str | None = None) -> RowPoints:
     seconds = np.stack([columns[f"{name}_s"] for name in levels])
     which = np.argmax(np.where(bytes_ > 0, seconds, -1.0), axis=0)
     crossing = bytes_[which, np.arange(bytes_.shape[1])]
-    # The per-layer cost is no property of the kernel to which it is attributed.
+    # The per-layer cost is not a property of the kernel to which it is attributed.
     own = columns["row_s"] - columns.get("layer_s", 0.0)
     index = np.flatnonzero((operations > 0) & (crossing > 0) & (own > 0))
     share = columns["total_s"] / (columns["total_s"].sum() or 1.0)

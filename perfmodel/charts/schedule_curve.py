@@ -1,4 +1,4 @@
-"""Bytes spilled and reloaded against capacity: feasible, proved bounds, and infeasible."""
+"""Picture of a schedule curve: bytes spilled and reloaded over capacity, with proved bounds."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ def curve(curve: Curve) -> Chart:
             "nothing fits at any capacity", path="capacity", expected=f"{binary(least)} or more"
         )
     first = fitting[0]
-    sizes = [_room(s) for s in every]
+    sizes = [_capacity_bytes(s) for s in every]
     low, high = min(*sizes, least) / 1.12, max(sizes) * 1.12
     # Least capacity in which a schedule runs without spilling.
-    free = next((_needs(s) for s in fitting if not s.trace.cost_bytes), None)
+    free = next((_least_capacity(s) for s in fitting if not s.trace.cost_bytes), None)
     across = ChartAxis("capacity", low, high, "bytes", log=True)
     most = max(s.trace.cost_bytes for s in fitting)
-    words = f"nothing fits below {binary(least)}"
-    limits = [ReferenceLine(float(least), "x", words, VERMILION, 0.0)]
+    hover_text = f"nothing fits below {binary(least)}"
+    limits = [ReferenceLine(float(least), "x", hover_text, VERMILION, 0.0)]
     notes: list[Note] = []
     if free is not None:
         limits.append(ReferenceLine(float(free), "x", color=GREEN))
-        words = f"no spill<br>from {binary(free)}"  # below what is written at the other line
-        notes.append(Note(words, float(free), 0.9, "x", GREEN, 11, "left top", "left", (4, 0)))
+        hover_text = f"no spill<br>from {binary(free)}"  # below what is written at the other line
+        notes.append(Note(hover_text, float(free), 0.9, "x", GREEN, 11, "left top", "left", (4, 0)))
     timed = all(s.latency_s is not None for s in fitting)
     panel = Panel(
         replace(across, title="", labels=False) if timed else across,
         ChartAxis("spilled and reloaded", 0.0, 1.14 * max(most, 1), "bytes", most=7),
-        [*_bound(fitting, least), *_possible(fitting, high), *_failed(every)],
+        [*_bound_area(fitting, least), *_achievable_line(fitting, high), *_infeasible_marks(every)],
         bands=[Band(low, least, color="rgba(213,94,0,0.10)")],
         limits=limits,
         notes=notes,
@@ -78,23 +78,24 @@ def curve(curve: Curve) -> Chart:
         f"What more memory saves {title_of(first)}",
         f"{first.scheduled.precision}, {first.method}; beside it "
         f"{binary(first.compulsory_bytes)} cross at any capacity",
-        _alt(curve, fitting, least, free),
+        _text_alternative(curve, fitting, least, free),
         [panel, _latency(fitting, across)] if timed else [panel],
         legend="above",
     )
 
 
-def _room(s: Schedule) -> float:
+def _capacity_bytes(s: Schedule) -> float:
+    """Return the capacity of a schedule."""
     return float(s.capacity_bytes or 0)
 
 
-def _needs(s: Schedule) -> int:
+def _least_capacity(s: Schedule) -> int:
     """Return the least capacity in which a schedule runs unchanged."""
     packed = s.layout is not None and s.layout.packed
     return s.layout.height_bytes if s.layout is not None and packed else s.peak_bytes
 
 
-def _bound(fitting: list[Schedule], least: int) -> list[Series]:
+def _bound_area(fitting: list[Schedule], least: int) -> list[Series]:
     """Return the area below the bounds: each holds down to the next smaller capacity."""
     bounds = [float(s.lower_bound_bytes) for s in fitting]
     if not any(bounds):
@@ -102,7 +103,7 @@ def _bound(fitting: list[Schedule], least: int) -> list[Series]:
     return [
         Lines(
             "proved: none is below",
-            [float(least), *map(_room, fitting)],
+            [float(least), *map(_capacity_bytes, fitting)],
             [bounds[0], *bounds],
             color=GREY,
             width=0,
@@ -113,11 +114,13 @@ def _bound(fitting: list[Schedule], least: int) -> list[Series]:
     ]
 
 
-def _possible(fitting: list[Schedule], high: float) -> list[Series]:
+def _achievable_line(fitting: list[Schedule], high: float) -> list[Series]:
     """Return the achievable line, with filled marks where proved optimal, else open ones."""
     # Lower envelope of the costs over the capacities from which each schedule is feasible.
     stairs: list[tuple[float, float]] = []
-    for room, cost in sorted((float(_needs(s)), float(s.trace.cost_bytes)) for s in fitting):
+    for room, cost in sorted(
+        (float(_least_capacity(s)), float(s.trace.cost_bytes)) for s in fitting
+    ):
         if not stairs or cost < stairs[-1][1]:
             stairs.append((room, cost))
     rooms, costs = zip(*stairs, (high, stairs[-1][1]), strict=True)
@@ -135,31 +138,34 @@ def _possible(fitting: list[Schedule], high: float) -> list[Series]:
 
 def _marks(name: str, own: list[Schedule], symbol: str, **look: Any) -> list[Series]:
     """Return marks of schedules at their capacities; infeasible ones at zero."""
-    rooms = [_room(s) for s in own]
+    rooms = [_capacity_bytes(s) for s in own]
     costs = [float(s.trace.cost_bytes) if s.outcome.solution else 0.0 for s in own]
-    hover = [_words(s) for s in own]
+    hover = [_hover_text(s) for s in own]
     marks = Points(name, rooms, costs, hover, clipped=False, symbol=symbol, size=10, **look)
     return [marks] if own else []
 
 
-def _words(s: Schedule) -> str:
+def _hover_text(s: Schedule) -> str:
+    """Return the text shown for a schedule."""
     if s.outcome.solution is None:
-        return f"{binary(_room(s))}: does not fit"
+        return f"{binary(_capacity_bytes(s))}: does not fit"
     lines = [
-        f"<b>{binary(_room(s))}</b>",
+        f"<b>{binary(_capacity_bytes(s))}</b>",
         f"{binary(s.spill_bytes)} spilled, {binary(s.reload_bytes)} reloaded",
         f"at least {binary(s.lower_bound_bytes)}",
     ]
     return "<br>".join([*lines, *([] if s.feasible else ["its addresses do not fit"])])
 
 
-def _failed(every: tuple[Schedule, ...]) -> list[Series]:
+def _infeasible_marks(every: tuple[Schedule, ...]) -> list[Series]:
+    """Return marks of the capacities at which nothing fits."""
     own = [s for s in every if s.outcome.solution is None]
     return _marks("does not fit", own, "x", color=VERMILION, meta={"what": "failed"})
 
 
 def _latency(fitting: list[Schedule], across: ChartAxis) -> Panel:
-    sizes, seconds = [_room(s) for s in fitting], [s.latency_s or 0.0 for s in fitting]
+    """Return the panel of latency over capacity."""
+    sizes, seconds = [_capacity_bytes(s) for s in fitting], [s.latency_s or 0.0 for s in fitting]
     line = Lines(
         "latency",
         [*sizes, across.high],
@@ -182,8 +188,11 @@ def _latency(fitting: list[Schedule], across: ChartAxis) -> Panel:
     return Panel(across, axis, [line], down=(0.0, 0.34))
 
 
-def _alt(curve: Curve, fitting: list[Schedule], least: int, free: int | None) -> str:
-    points = ", ".join(f"{binary(_room(s))}: {binary(s.trace.cost_bytes)}" for s in fitting)
+def _text_alternative(curve: Curve, fitting: list[Schedule], least: int, free: int | None) -> str:
+    """Return the picture as text."""
+    points = ", ".join(
+        f"{binary(_capacity_bytes(s))}: {binary(s.trace.cost_bytes)}" for s in fitting
+    )
     proved = sum(s.outcome.proved for s in fitting)
     where = f"{title_of(fitting[0])} at {len(curve.schedules)} capacities"
     parts = [

@@ -1,6 +1,7 @@
-"""Memory of a schedule over its order: residency, moves, and the working set of each step.
+"""Pictures of a schedule's memory: residency, moves, and the working set of each step.
 
-Rectangles show the address and the live range of each tensor on chip.
+`memory` draws the address and live range of each tensor on chip as a rectangle, with evictions and
+reloads; `demand` draws the bytes that each step needs at once.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from perfmodel.charts.memory_map import Stay, beside, map_panel
 from perfmodel.errors import input_error
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.result import Schedule
-from perfmodel.schedule.text import proof_text
+from perfmodel.schedule.schedule_text import proof_text
 
 
 @Picture
@@ -57,7 +58,7 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
     begin, end = steps or (0, count)
     if not 0 <= begin < end <= count:
         expected = f"a first and a later one within 0 and {count}"
-        raise input_error(f"{steps} are no positions of the order", "steps", expected=expected)
+        raise input_error(f"{steps} are not positions of the order", "steps", expected=expected)
     shown = [p for p in every if p.upper > begin and p.lower < end]
     packed = s.layout is not None and s.layout.packed
     # Clipped to the range, so that names are centred in the visible part.
@@ -66,7 +67,7 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
         s.capacity_bytes,
         {p.name: p.kind for p in shown},
         colors=COLORS,
-        words=lambda i: _words(s, shown[i]),
+        hover_text=lambda i: _hover_text(s, shown[i]),
         time="step of the order",
     )
     texts = [
@@ -81,7 +82,7 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
     return Chart(
         f"Memory of {title_of(s)} over the schedule",
         f"{s.scheduled.precision}, {s.method}: {'; '.join([*texts, proof_text(s)])}",
-        _alt(s, shown, packed=packed),
+        _text_alternative(s, shown, packed=packed),
         [
             replace(
                 panel,
@@ -94,7 +95,8 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
     )
 
 
-def _words(s: Schedule, p: ResidencyRectangle) -> str:
+def _hover_text(s: Schedule, p: ResidencyRectangle) -> str:
+    """Return the text shown for a tensor on chip."""
     order, steps = s.script.order, s.problem.steps
     first, last = int(p.lower), max(int(p.lower), int(p.upper - 0.25))
     lines = [
@@ -110,6 +112,7 @@ def _words(s: Schedule, p: ResidencyRectangle) -> str:
 
 
 def _middle(p: ResidencyRectangle) -> float:
+    """Return the middle of a rectangle's addresses."""
     return p.offset + p.size / 2
 
 
@@ -155,7 +158,8 @@ def _moves(s: Schedule, shown: list[ResidencyRectangle]) -> list[Points]:
     return series
 
 
-def _alt(s: Schedule, shown: list[ResidencyRectangle], *, packed: bool) -> str:
+def _text_alternative(s: Schedule, shown: list[ResidencyRectangle], *, packed: bool) -> str:
+    """Return the picture as text."""
     how = "at their addresses" if packed else "stacked, without addresses"
     count = len({p.stay for p in shown} - {-1})
     text = f"Memory of {title_of(s)} over {len(s.script.order)} steps: {count} stays of tensors "
@@ -192,7 +196,7 @@ def demand(s: Schedule) -> Chart:
     else:
         text = f"every step by itself fits; the largest needs {largest}"
 
-    def words(i: int) -> str:
+    def hover_text(i: int) -> str:
         excess = f", {binary(sets[i] - limit)} too much" if over[i] else ""
         return f"<b>{steps[i].name}</b><br>{binary(sets[i])}{excess}"
 
@@ -205,7 +209,7 @@ def demand(s: Schedule) -> Chart:
                     name,
                     own,
                     [sets[i] for i in own],
-                    [words(i) for i in own],
+                    [hover_text(i) for i in own],
                     color=color,
                     edge_width=0.5 if len(sets) <= 300 else 0.0,
                     width=1.0,

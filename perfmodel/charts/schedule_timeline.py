@@ -1,4 +1,4 @@
-"""Steps and transfers of a schedule over seconds if known, else over the order."""
+"""Picture of a schedule's timeline: steps and transfers over seconds if known, else over steps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from perfmodel.charts import (
     binary,
     percent,
 )
-from perfmodel.charts.lanes import ActivityBar, lanes
+from perfmodel.charts.activity_lanes import ActivityBar, lanes
 from perfmodel.charts.schedule_memory import title_of
 from perfmodel.errors import input_error
-from perfmodel.schedule.latency.model import TimelineActivity, owed
+from perfmodel.schedule.latency.timeline import TimelineActivity, required_stores
 from perfmodel.schedule.result import Schedule
-from perfmodel.schedule.text import proof_text
+from perfmodel.schedule.schedule_text import proof_text
 from perfmodel.units import show
 
 #: Kind of activity -> colour.
@@ -53,9 +53,10 @@ def timeline(s: Schedule) -> Chart:
 
 
 def _in_seconds(s: Schedule) -> Chart:
+    """Return the timeline over seconds."""
     assert s.timing is not None
     line = s.timing.timeline
-    required = owed(s.problem)
+    required = required_stores(s.problem)
     engine = s.where.engine or "compute"
     tiled, between = _tiled(s), _between(s)
 
@@ -119,6 +120,7 @@ def _between(s: Schedule) -> frozenset[int]:
 
 
 def _in_steps(s: Schedule) -> Chart:
+    """Return the timeline over steps."""
     problem = s.problem
     spilled: dict[int, list[int]] = {}
     loaded: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Pareto front of a search: the objective against the metric of the first limit."""
+"""Picture of the Pareto front of a search: the objective over the metric of the first limit."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from perfmodel.columns import dimension_of, more_is_better
 from perfmodel.errors import input_error
 from perfmodel.pareto import front as front_rows
 from perfmodel.search.constraints import Constraint
-from perfmodel.search.result import SearchResult
-from perfmodel.search.text import model_of, options_of, quantity
+from perfmodel.search.search_result import SearchResult
+from perfmodel.search.search_text import model_of, options_of, quantity
 
 #: Relative gap below which a point counts as proved.
 _PROVED = 1e-6
@@ -82,24 +82,24 @@ def front(r: SearchResult) -> Chart:
     bars = [gap if math.isfinite(gap) else 0.0 for gap in gaps]
     across, up = map(list, zip(*points, *star, strict=True))
     hovers = [hover(i) for i in range(len(points))]
-    series = [_border(across, up, x, y), *_marks(across, up, hovers, bars, proved)]
+    series = [_front_line(across, up, x, y), *_marks(across, up, hovers, bars, proved)]
     labels = [Label(brief(p), *p, 7.0, worst=400.0) for p in picked(points, 5)]
     for p in star:
-        series.append(_star(p, brief(p)))
+        series.append(_result_mark(p, brief(p)))
         others = [n for n in labels if not np.allclose((n.x, n.y), p, 1e-6)]
         labels = [Label(f"<b>{brief(p)}</b>", *p, 12.0, worst=400.0), *others]
-    limit = _limit(r, x)
+    limit = _swept_limit(r, x)
     middle, reach = (min(across) + max(across)) / 2, 1.3 * (max(across) - min(across))
     near = limit is not None and abs(limit.bound - middle) <= reach
     axis = _axis(r, x, [*across, limit.bound] if limit and near else across)
     panel = Panel(axis, _axis(r, y, up + bounds), series, labels=labels)
-    panel = _limited(panel, limit) if limit and near else panel
+    panel = _panel_with_limit(panel, limit) if limit and near else panel
     ends = f"from {brief(points[0])} to {brief(points[-1])}; {sum(proved)} of them are proved."
     star_text = "".join(f" Chosen: {brief(p)}." for p in star)
     limit_text = f" Limit: {limit.text}." if limit else ""
     return Chart(
         f"{r.space.name} on {r.device}: {y} against {x}",
-        "<br>".join(escape(shortened(line), quote=False) for line in _lines(r, proved)),
+        "<br>".join(escape(shortened(line), quote=False) for line in _subtitle_lines(r, proved)),
         f"Front of {y} against {x} of {r.space.name} on {r.device}, {len(points)} points {ends}"
         f"{star_text}{limit_text}",
         [panel],
@@ -135,7 +135,7 @@ def _marks(
             )
 
 
-def _star(point: Point, text: str) -> Points:
+def _result_mark(point: Point, text: str) -> Points:
     """Return the mark of the resulting configuration."""
     return Points(
         "chosen",
@@ -150,7 +150,7 @@ def _star(point: Point, text: str) -> Points:
     )
 
 
-def _limited(panel: Panel, limit: Constraint) -> Panel:
+def _panel_with_limit(panel: Panel, limit: Constraint) -> Panel:
     """Return a panel with the limit, and the infeasible side shaded."""
     text = f"{'at most' if limit.at_most else 'at least'} {quantity(limit.metric, limit.bound)}"
     start, end = (limit.bound, panel.x.high) if limit.at_most else (panel.x.low, limit.bound)
@@ -162,18 +162,19 @@ def _limited(panel: Panel, limit: Constraint) -> Panel:
 
 
 def _axis(r: SearchResult, name: str, values: list[float]) -> ChartAxis:
+    """Return an axis around the values of a metric."""
     title = f"{name} ({r.unit})" if r.unit and name == "accuracy_drop" else name
     return fitted(title, values, dimension_of(name) or "count", zero=False)
 
 
-def _limit(r: SearchResult, name: str) -> Constraint | None:
+def _swept_limit(r: SearchResult, name: str) -> Constraint | None:
     """Return the first constraint if it is on the swept metric."""
     first = r.limits[0].constraint if r.limits else None
     swept = first and first.metric in (name, "accuracy_drop", "sensitivity")
     return first if swept else None
 
 
-def _lines(r: SearchResult, proved: list[bool]) -> tuple[str, str]:
+def _subtitle_lines(r: SearchResult, proved: list[bool]) -> tuple[str, str]:
     """Return the number of points and of proved ones, and the model."""
     count, sure = len(proved), sum(proved)
     model = model_of(r)
@@ -184,7 +185,7 @@ def _lines(r: SearchResult, proved: list[bool]) -> tuple[str, str]:
     return text, f"proved under the model: {model}" if sure else model
 
 
-def _border(across: list[float], up: list[float], x: str, y: str) -> Lines:
+def _front_line(across: list[float], up: list[float], x: str, y: str) -> Lines:
     """Return the boundary of the dominated region."""
     turned = more_is_better(x)
     signs = (-1.0 if turned else 1.0, -1.0 if more_is_better(y) else 1.0)

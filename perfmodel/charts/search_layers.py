@@ -1,4 +1,8 @@
-"""Configuration of a search per layer: bars of size, and strips of bits below them."""
+"""Picture of the best configuration of a search: size and options of every layer.
+
+Bars show the bytes (or multiply-accumulates) of each layer, coloured by the bits of its weights;
+strips below them show the options of activations and channels.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +36,8 @@ from perfmodel.charts import (
 from perfmodel.charts.search_front import shortened
 from perfmodel.errors import InputError, input_error, no_such
 from perfmodel.formats import as_precision, fixed_format, stored_bits
-from perfmodel.search.result import EvaluatedConfiguration, SearchResult, strip
-from perfmodel.search.text import option_text, proof_text, quantity
+from perfmodel.search.search_result import EvaluatedConfiguration, SearchResult, strip
+from perfmodel.search.search_text import option_text, proof_text, quantity
 from perfmodel.workload.rewrite import layers as layers_of
 
 #: Quantity of the bar heights -> title of its axis.
@@ -123,9 +127,11 @@ class _LayerChart:
         self.gaps = len(self.layers) <= _MOST_WITH_GAPS
 
     def _option(self, layer: _PlottedLayer, role: str = "weights") -> str:
+        """Return the option of a layer in a role."""
         return layer.options.get(role) or self.default
 
     def _layers(self) -> list[_PlottedLayer]:
+        """Return the layers with their size and their largest size under any option."""
         space, choice = self.result.space, self.best.choice
         options = dict(strip(space, choice))
         large = self._heights([_largest(d.options) for d in space.decisions])
@@ -140,6 +146,7 @@ class _LayerChart:
         ]
 
     def _heights(self, choice: Sequence[int]) -> dict[str, float]:
+        """Return layer -> bytes of its weights, or its multiply-accumulates."""
         workload = self.result.space.workload(choice)
         graph = workload.graph()
         heights: dict[str, float] = {}
@@ -153,6 +160,7 @@ class _LayerChart:
         return heights
 
     def chart(self) -> Chart:
+        """Return the chart."""
         rows, names = len(self.rows), [x.name for x in self.layers]
         share = 0.075 * rows
         high = 1.06 * (max((x.largest for x in self.layers), default=1.0) or 1.0)
@@ -175,7 +183,7 @@ class _LayerChart:
         return Chart(
             f"{self.result.space.name} on {self.result.device}, layer by layer",
             self._subtitle(),
-            self._alt(),
+            self._text_alternative(),
             [bars, strips] if rows else [bars],
             heading="weights",
             height=500 + 42 * rows,
@@ -185,10 +193,11 @@ class _LayerChart:
     def _series(
         self, name: str, layers: list[_PlottedLayer], style: tuple[str, str], what: str, **more: Any
     ) -> Bars:
+        """Return bars of some layers in one style."""
         return Bars(
             name,
             [x.name for x in layers],
-            hover=[self._hover(x) for x in layers],
+            hover=[self._hover_text(x) for x in layers],
             color=style[0],
             pattern=style[1],
             edge_width=0.0,
@@ -197,6 +206,7 @@ class _LayerChart:
         )
 
     def _bars(self) -> list[Bars]:
+        """Return the bars of all layers, a series for each option."""
         width = 0.86 if self.gaps else 1.0
         groups: dict[str, list[_PlottedLayer]] = {option: [] for option in self.styles}
         for x in self.layers:
@@ -250,9 +260,11 @@ class _LayerChart:
         return series
 
     def _height_text(self, value: float) -> str:
+        """Return a height with its unit."""
         return binary(value) if self.by == "weights" else si(value, "MAC")
 
-    def _hover(self, x: _PlottedLayer) -> str:
+    def _hover_text(self, x: _PlottedLayer) -> str:
+        """Return the text shown for a layer."""
         text = self._height_text(x.height)
         if x.largest > _ROUNDING * x.height:
             text += f", {100.0 * x.height / x.largest:.0f} % of the largest option"
@@ -262,6 +274,7 @@ class _LayerChart:
         return "<br>".join([f"<b>{x.name}</b>", text, *options])
 
     def _total(self) -> str:
+        """Return the sum of all layers as text, beside that of the largest options."""
         now, most = sum(x.height for x in self.layers), sum(x.largest for x in self.layers)
         if self.by == "macs":
             return f"{si(now, 'MAC')} of {si(most, 'MAC')}" if most > now else si(now, "MAC")
@@ -271,6 +284,7 @@ class _LayerChart:
         return text
 
     def _subtitle(self) -> str:
+        """Return the subtitle: total, metrics, and decisions of the whole network."""
         result, best = self.result, self.best
         value = best.metrics.get(result.objective, best.value)
         metrics = [f"{result.objective} {quantity(result.objective, value, result.unit)}"]
@@ -287,7 +301,8 @@ class _LayerChart:
         second = "; ".join(filter(None, (", ".join(shared), proof_text(result))))
         return f"{escape(first, quote=False)}<br>{escape(shortened(second), quote=False)}"
 
-    def _alt(self) -> str:
+    def _text_alternative(self) -> str:
+        """Return the picture as text."""
         weights = self._counts([self._option(x) for x in self.layers], "{} in {}")
         heavy = sorted(self.layers, key=lambda x: -x.height)[:3]
         parts = [
@@ -304,6 +319,7 @@ class _LayerChart:
         return ". ".join(parts) + "."
 
     def _counts(self, options: list[str], form: str) -> str:
+        """Return how often each option occurs, as text."""
         return ", ".join(form.format(options.count(o), o) for o in dict.fromkeys(options))
 
 

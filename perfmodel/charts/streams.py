@@ -1,4 +1,8 @@
-"""Streams and placements: channel and engine over time, contents and read times of memories."""
+"""Pictures of streamed weights and of placements.
+
+`timeline` and `pipeline_timeline` draw channel and engine over time; `levels` draws the contents of
+each memory and the time that a run reads it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ from perfmodel.charts import (
     Panel,
     Picture,
 )
-from perfmodel.charts.bars import at_ends, shares_panel
-from perfmodel.charts.lanes import TRANSFER, ActivityBar, lanes
+from perfmodel.charts.activity_lanes import TRANSFER, ActivityBar, lanes
+from perfmodel.charts.stacked_bars import at_ends, shares_panel
 from perfmodel.errors import InputError, input_error
 from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.stream.pipeline import StreamTimeline
@@ -105,22 +109,22 @@ def levels(placement: PlacementResult) -> Chart:
     above = f"at most {100 * placement.gap:.2g} % above the least"
     unit = "time" if placement.objective == "latency_s" else "energy"
     value = f"{show(placement.value, unit)} a run, {'the least' if placement.proved else above}"
-    words = "; ".join(
+    hover_text = "; ".join(
         f"{name} holds {show(placement.used_bytes[name], 'bytes')} and is read for {time}"
         for name, time in zip(names, times, strict=True)
     )
     return Chart(
         f"{p.workload.name} in the memories of {p.device}",
         f"{p.precision}; {value}",
-        f"Placement of {p.workload.name}: {words}.",
-        [_shares(placement, names), _reads(placement, names, times)],
+        f"Placement of {p.workload.name}: {hover_text}.",
+        [_contents_panel(placement, names), _read_time_panel(placement, names, times)],
         legend="above",
         height=190 + 60 * max(len(names), 2),
         stacked=True,
     )
 
 
-def _shares(placement: PlacementResult, names: list[str]) -> Panel:
+def _contents_panel(placement: PlacementResult, names: list[str]) -> Panel:
     """Return the contents of each memory, as shares of its capacity."""
 
     def stored(role: str) -> list[float]:
@@ -135,7 +139,7 @@ def _shares(placement: PlacementResult, names: list[str]) -> Panel:
     return shares_panel(names, parts, rooms, _COLORS, across=(0.0, 0.43))
 
 
-def _reads(placement: PlacementResult, names: list[str], times: list[str]) -> Panel:
+def _read_time_panel(placement: PlacementResult, names: list[str], times: list[str]) -> Panel:
     """Return the time that a run reads each memory."""
     seconds = [placement.level_s[name] for name in names]
     hover = [f"{name} is read for {time} a run" for name, time in zip(names, times, strict=True)]

@@ -1,4 +1,4 @@
-"""Style of every chart: palette, ticks, numbers with their units."""
+"""Style of every chart: palette, markers, ticks, and numbers with their units."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def size(value: float) -> str:
 
 
 def _count(value: float) -> str:
+    """Return a number without a unit, with an SI prefix from 1000."""
     return si(value, "").replace(" ", "") if value >= 1000 else f"{value:g}"
 
 

@@ -1,6 +1,6 @@
 """Pictures of sweeps: curves over one axis, heat maps over two, Pareto fronts in two metrics.
 
-Also the texts of cells, and names of rows by their axes.
+They draw any table with axes; `cell` and `row_name` write its cells and name its rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.expressions import parse_expression
 from perfmodel.pareto import front
 from perfmodel.table import Result, Table
-from perfmodel.table.views import CURVES, fitting, varied
+from perfmodel.table.sweep_views import CURVES, fitting, varied
 
 #: Largest number of values on an axis of a heat map.
 _MOST = 60
@@ -78,7 +78,7 @@ def curves(result: Result, x: str, y: str) -> Chart:
     series: list[Lines] = []
     ends: list[str] = []
 
-    def words(row: int) -> str:
+    def hover_text(row: int) -> str:
         misfit = "" if fits[row] else f"<br>{_MISFIT}"
         return f"{x}: {cell(table, x, row)}<br>{y}: {cell(table, y, row)}{misfit}"
 
@@ -93,7 +93,7 @@ def curves(result: Result, x: str, y: str) -> Chart:
                 name or y,
                 xs[rows],
                 ys[rows],
-                [head + words(row) for row in rows],
+                [head + hover_text(row) for row in rows],
                 ids=[str(row) for row in rows],
                 color=color,
                 dash=dash,
@@ -150,8 +150,8 @@ def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
             faults.append(Fault(message, name, expected=f"at most {_MOST}"))
     if faults:
         raise InputError(faults)
-    across, down = _side(table, x), _side(table, y)
-    best = _best(table, x, y, metric)
+    across, down = _axis_labels(table, x), _axis_labels(table, y)
+    best = _best_of_cells(table, x, y, metric)
     upward = more_is_better(metric)
     low, high = min(best.values(), default=0.0), max(best.values(), default=1.0)
     log = spread(low, high)
@@ -161,7 +161,7 @@ def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
     def shown(value: float) -> str:
         return quantity(value, table.dimensions[metric])
 
-    def words(key: tuple[str, str]) -> str:
+    def hover_text(key: tuple[str, str]) -> str:
         text = shown(best[key]) if key in best else "nothing fits"
         return f"{x} {key[0]}, {y} {key[1]}<br>{metric}: {text}"
 
@@ -170,7 +170,7 @@ def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
         x=across,
         y=down,
         z=[[place(best[a, b]) if (a, b) in best else None for a in across] for b in down],
-        hover=[words((a, b)) for b in down for a in across],
+        hover=[hover_text((a, b)) for b in down for a in across],
         gap=1,
         # Dark is good, in either direction.
         shades=Shades(
@@ -192,7 +192,7 @@ def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
     return Chart(f"{metric} over {x} and {y}", count, alt, [panel], legend="")
 
 
-def _side(table: Table, name: str) -> list[str]:
+def _axis_labels(table: Table, name: str) -> list[str]:
     """Return the labels of an axis: texts in order of appearance, numbers ascending."""
     column = table[name].tolist()
     if table.dimensions[name] != TEXT:
@@ -200,7 +200,7 @@ def _side(table: Table, name: str) -> list[str]:
     return list(dict.fromkeys(map(str, column)))
 
 
-def _best(table: Table, x: str, y: str, metric: str) -> dict[tuple[str, str], float]:
+def _best_of_cells(table: Table, x: str, y: str, metric: str) -> dict[tuple[str, str], float]:
     """Return labels of a cell -> best value of its feasible rows."""
     pick = max if more_is_better(metric) else min
     best: dict[tuple[str, str], float] = {}
@@ -291,56 +291,51 @@ def pareto(
         Unknown columns, text columns, an invalid limit.
     """
     best = best or y
-    within = _within(table, dict.fromkeys((x, y, best)), color, under)
-    color = color or _category(table)
+    within = _rows_within_limit(table, dict.fromkeys((x, y, best)), color, under)
+    color = color or _colour_column(table)
     names = varied(table, (color, *table.axes))
     xs, ys = (np.asarray(table[name], dtype=float) for name in (x, y))
     known = np.isfinite(xs) & np.isfinite(ys)
     fits = known & fitting(table)
-    rows = _front(table, (x, y), fits)
+    rows = _front_rows(table, (x, y), fits)
     values = np.where(fits & within, costs(table, best), np.nan)
     star = None if not under or np.isnan(values).all() else int(np.nanargmin(values))
     marked = [] if star is None else [star]
-    # Thinned out for speed.
+    # Points of large tables are thinned out; the front and the best point are always drawn.
     shown = np.arange(len(table)) % max(1, math.ceil(len(table) / DRAWN)) == 0
     shown[[*rows, *marked]] = True
 
-    def words(row: int) -> str:
+    def hover_text(row: int) -> str:
         lines = [f"{n}: {cell(table, n, row)}" for n in dict.fromkeys((*names, x, y, best))]
         return "<br>".join([*lines, *([] if fits[row] else [_MISFIT])])
 
     def points(name: str, rows: Any, form: type[Points] = Points, **look: Any) -> list[Points]:
-        hover, ids = [words(row) for row in rows], [str(row) for row in rows]
+        hover, ids = [hover_text(row) for row in rows], [str(row) for row in rows]
         return [form(name, xs[rows], ys[rows], hover, ids=ids, **look)] if len(rows) else []
 
     series = points(_MISFIT, np.flatnonzero(known & ~fits & shown), **_MISFITS)
-    for i, (name, mask) in enumerate(_groups(table, color)):
+    for i, (name, mask) in enumerate(_colour_groups(table, color)):
         hue, symbol, _ = looks(i)
         for inside, opacity in ((True, 0.85), (False, 0.18)):
             look: dict[str, Any] = {"color": hue, "symbol": symbol, "opacity": opacity}
-            own = np.flatnonzero(mask & fits & shown & (within == inside))
-            series += points(name, own, **look, meta={"feasible": True, "within": inside})
+            members = np.flatnonzero(mask & fits & shown & (within == inside))
+            series += points(name, members, **look, meta={"feasible": True, "within": inside})
     series += points("Pareto front", rows, Lines, **_front_line(x))
     look = {"color": VERMILION, "symbol": "star", "size": 17, "meta": {"best": True}}
     series += points("best within the limit", marked, **look)
     labels = [
         Label(f"<b>{name}</b>" if row == star else name, xs[row], ys[row], 6.0, worst=250.0)
         for row in [*marked, *(row for row in picked(rows, 6) if row != star)]
-        for name in [_name(table, names, row)]
+        for name in [_row_label(table, names, row)]
     ]
     count = f"{len(table)} points, {fits.sum()} fit, {len(rows)} on the front"
     missing = int((known & ~shown).sum())
     count += f" ({missing} left out of the drawing)" if missing else ""
     limit = f"<br>limit: {escape(under, quote=False)}" if under else ""
-    alt = f"{y} against {x} of {len(table)} points; {fits.sum()} fit, {len(rows)} are on the "
-    alt += "Pareto front."
-    for row in picked(rows, 3):
-        alt += f" {_name(table, names, row)}: {cell(table, x, row)}, {cell(table, y, row)}."
-    if star is not None:
-        value = f"{_name(table, names, star)}, {cell(table, best, star)}"
-        alt += f" Best {best} with {under}: {value}."
-    else:
-        alt += f" No point that fits meets {under}." if under else ""
+    alt = (
+        f"{y} against {x} of {len(table)} points; {fits.sum()} fit, {len(rows)} are on the "
+        f"Pareto front.{_point_sentences(table, (x, y, best), names, rows, star, under)}"
+    )
     # Space for labels on the better side, where no points are.
     room = (0.0, 0.22) if more_is_better(x) else (0.22, 0.0)
     axes = column_axis(table, x, xs[known], room=room), column_axis(table, y, ys[known])
@@ -348,7 +343,28 @@ def pareto(
     return Chart(f"{y} against {x}", count + limit, alt, [panel], heading=color or "")
 
 
-def _name(table: Table, names: list[str], row: int) -> str:
+def _point_sentences(
+    table: Table,
+    columns: tuple[str, str, str],
+    names: list[str],
+    front_rows: list[int],
+    star: int | None,
+    under: str | None,
+) -> str:
+    """Return sentences on some points of the front, and on the best row within the limit."""
+    x, y, best = columns
+    text = "".join(
+        f" {_row_label(table, names, row)}: {cell(table, x, row)}, {cell(table, y, row)}."
+        for row in picked(front_rows, 3)
+    )
+    if star is not None:
+        value = f"{_row_label(table, names, star)}, {cell(table, best, star)}"
+        return f"{text} Best {best} with {under}: {value}."
+    return f"{text} No point that fits meets {under}." if under else text
+
+
+def _row_label(table: Table, names: list[str], row: int) -> str:
+    """Return the name of a row by at most three columns."""
     return row_name(table, names[:3], row) or f"row {row}"
 
 
@@ -367,7 +383,9 @@ def _front_line(name: str) -> dict[str, Any]:
     }
 
 
-def _within(table: Table, names: Iterable[str], color: str | None, under: str | None) -> Any:
+def _rows_within_limit(
+    table: Table, names: Iterable[str], color: str | None, under: str | None
+) -> Any:
     """Return the mask of rows within the limit; raise all faults of the question at once."""
     faults = table.objective_faults(names)
     if color is not None and color not in table:
@@ -382,20 +400,22 @@ def _within(table: Table, names: Iterable[str], color: str | None, under: str | 
     return within & np.asarray(condition(columns), dtype=bool) if condition else within
 
 
-def _category(table: Table) -> str | None:
+def _colour_column(table: Table) -> str | None:
+    """Return the column of texts by which points are coloured, if one has few values."""
     texts = [n for n in (*table.axes, *table) if table.dimensions.get(n) == TEXT]
     few = [n for n in varied(table, texts) if len(set(table[n].tolist())) <= 2 * len(SERIES)]
     return few[0] if few else None
 
 
-def _groups(table: Table, color: str | None) -> list[tuple[str, Any]]:
+def _colour_groups(table: Table, color: str | None) -> list[tuple[str, Any]]:
+    """Return the name and rows of each colour."""
     if color is None:
         return [("points", True)]
     values = table[color].astype(str)
     return [(name, values == name) for name in dict.fromkeys(values.tolist())]
 
 
-def _front(table: Table, names: tuple[str, str], fits: Any) -> list[int]:
+def _front_rows(table: Table, names: tuple[str, str], fits: Any) -> list[int]:
     """Return the rows of the front from the left; bounds are excluded if there are predictions."""
     predicted = fits & table.predicted
     values = np.stack([costs(table, name) for name in names], axis=1)

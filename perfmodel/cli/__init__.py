@@ -7,6 +7,7 @@ Results go to stdout; faults, notes and progress to stderr.
 from __future__ import annotations
 
 import contextvars
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         prepare()
+        # Imports and specs make many objects that live as long as the process: fewer looks at them.
+        gc.set_threshold(50_000, 20, 20)
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code = contextvars.copy_context().run(_typed, words)
@@ -63,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _typed(words: list[str]) -> int:
     """Run the typed command, record it for reports, and print remarks on its settings."""
-    from perfmodel.cli.reporting import TYPED
+    from perfmodel.cli.report_option import TYPED
     from perfmodel.settings import REMARKS
 
     TYPED.set(tuple(words))
@@ -92,7 +95,7 @@ def run_words(words: list[str]) -> int:
             console=console() if _asks_for_help(words) else None,
         )
     except CycloptsError as error:
-        from perfmodel.cli.refusal import parse_faults
+        from perfmodel.cli.parse_faults import parse_faults
 
         return _refuse(*map(str, parse_faults(error, words)))
     except InputError as error:
@@ -139,6 +142,7 @@ def _asks_for_help(words: list[str]) -> bool:
 
 
 def _refuse(*lines: str) -> int:
+    """Print lines as errors, and return the exit code of bad input."""
     for line in lines:
         sys.stderr.write(f"error: {line}\n")
     return BAD_INPUT

@@ -1,4 +1,8 @@
-"""Output of a command's answer: text, JSON, files, pictures, exit code."""
+"""Base class of the output of all commands: text, JSON, files, pictures, report, exit code.
+
+`perfmodel.cli.generated_command` creates an `Answer` from the options typed, lets it compute the
+result with the public function, and emits the result. Subclasses override single steps.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli.common import answer, note
-from perfmodel.cli.reporting import report_faults, write_report
+from perfmodel.cli.printing import note, print_or_save
+from perfmodel.cli.report_option import report_faults, write_report
 from perfmodel.errors import Fault
 from perfmodel.table import Result, Table
 from perfmodel.table.result import SUFFIXES
 
 
 @dataclass
-class Shown:
-    """Overrides of an answer's own text, dictionary and table.
+class DisplayOverrides:
+    """Text, dictionary and table that are output in place of those of the result.
 
     Attributes
     ----------
@@ -44,9 +48,9 @@ class Answer:
     Parameters
     ----------
     report
-        Write the answer as one HTML file that needs nothing else.
+        Write the answer as a self-contained HTML file.
     json
-        Print JSON.
+        Print the answer as JSON.
     output
         Write the answer to a file.
     plot
@@ -74,7 +78,7 @@ class Answer:
         Parameters
         ----------
         values
-            Arguments of the question, by parameter.
+            Arguments of the public function, by parameter.
         """
         del values
         faults = output_faults(self.output, self.SUFFIXES)
@@ -84,8 +88,8 @@ class Answer:
             faults += output_faults(getattr(self, name), suffixes, option)
         return [*faults, *report_faults(self.report)]
 
-    def ask(self, call: Callable[..., Any], values: dict[str, Any]) -> Any:
-        """Ask the question.
+    def compute(self, call: Callable[..., Any], values: dict[str, Any]) -> Any:
+        """Return the result of the public function.
 
         Parameters
         ----------
@@ -97,39 +101,39 @@ class Answer:
         del values
         return call()
 
-    def explained(self, result: Any) -> str:
+    def explanation(self, result: Any) -> str:
         """Return the text of the explanation."""
         return result.explain()
 
-    def shown(self, result: Any) -> Shown:
+    def overrides(self, result: Any) -> DisplayOverrides:
         """Return overrides of the result's output, and carry out further options."""
         if not self.explain:
-            return Shown()
-        text = self.explained(result)
-        return Shown(text, {**result.to_dict(), "explain": text} if self.json else None)
+            return DisplayOverrides()
+        text = self.explanation(result)
+        return DisplayOverrides(text, {**result.to_dict(), "explain": text} if self.json else None)
 
-    def give(self, result: Any) -> int:
+    def emit(self, result: Any) -> int:
         """Write and print a result, and return the exit code."""
-        shown = self.shown(result)
-        write_page(self.plot, result, *shown.more)
-        write_report(self.report, result, **shown.report)
-        answer(
+        overrides = self.overrides(result)
+        write_page(self.plot, result, *overrides.more)
+        write_report(self.report, result, **overrides.report)
+        print_or_save(
             result,
             json=self.json,
             output=self.output,
-            text=shown.text,
-            data=shown.data,
-            table=shown.table,
+            text=overrides.text,
+            data=overrides.data,
+            table=overrides.table,
         )
         return result.exit_code
 
-    def after(self, result: Any, ask: Callable[..., Any]) -> None:
+    def print_remarks(self, result: Any, ask: Callable[..., Any]) -> None:
         """Print remarks after the answer.
 
         Parameters
         ----------
         ask
-            Repeats the question, with keyword arguments replacing those typed.
+            Calls the public function again, with keyword arguments that replace those typed.
         """
 
 
@@ -139,7 +143,7 @@ def write_page(path: Path | None, result: Result, *more: Result, **options: Any)
     Parameters
     ----------
     more, options
-        As in `perfmodel.charts.face.Plots.page`.
+        As in `perfmodel.charts.result_plots.Plots.page`.
     """
     if path is None:
         return

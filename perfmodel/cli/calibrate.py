@@ -1,4 +1,7 @@
-"""``perfmodel calibrate``: the overlay file, and the next measurements."""
+"""Output of ``perfmodel calibrate``: multipliers as an overlay file, and the next measurements.
+
+The multipliers are fitted by the public function `perfmodel.evaluate.calibration.calibrate`.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,26 @@ from perfmodel.calibrate import Calibration
 from perfmodel.calibrate.next_rows import NextMeasurements
 from perfmodel.cli import DONE
 from perfmodel.cli.answer import Answer
-from perfmodel.cli.common import listed, print_json, say
-from perfmodel.cli.reporting import write_report
+from perfmodel.cli.printing import print_json, say
+from perfmodel.cli.report_option import write_report
+from perfmodel.cli.typed_values import listed
 from perfmodel.errors import Fault
 
 
 @dataclass(kw_only=True)
 class CalibrationAnswer(Answer):
-    """Answer of ``calibrate``: multipliers, or the next measurements.
+    """Output of ``calibrate``: multipliers, and on request the next measurements.
 
     Parameters
     ----------
     next
-        Name the measurements that would narrow the predictions most, as many as are wanted (one
-        where no number follows), each chosen after those before it.
+        Propose this many further measurements (by default one): those that would narrow the
+        predictions most, each chosen after the ones before it.
     candidates
-        Models that may be measured, with commas between them. By default a varied list of the
-        library's models of the kind that was measured.
+        Models that may be measured, separated by commas. By default a varied list of the library's
+        models of the type that was measured.
     targets
-        Models whose predictions are to be narrowed. By default the same list.
+        Models whose predictions are to be narrowed, separated by commas. By default the candidates.
     """
 
     SUFFIXES: ClassVar[tuple[str, ...]] = (".yaml", ".yml")
@@ -48,13 +52,13 @@ class CalibrationAnswer(Answer):
             expected = "one, or --device and --next: what to measure"
             faults.append(Fault("no file of measurements", expected=expected))
         faults += [
-            Fault("says what to measure next", file=f"--{name}", expected="--next")
+            Fault("applies to proposed measurements only", file=f"--{name}", expected="--next")
             for name, text in (("candidates", self.candidates), ("targets", self.targets))
             if text is not None and self.next is None
         ]
         return faults
 
-    def ask(
+    def compute(
         self, call: Callable[..., Any], values: dict[str, Any]
     ) -> tuple[Calibration, NextMeasurements | None]:
         """Return the calibration, and the next measurements if requested."""
@@ -66,7 +70,7 @@ class CalibrationAnswer(Answer):
         count = self.next[0] if self.next else 1
         return result, result.next(count, candidates, listed(self.targets) or ())
 
-    def give(self, result: tuple[Calibration, NextMeasurements | None]) -> int:
+    def emit(self, result: tuple[Calibration, NextMeasurements | None]) -> int:
         """Write the overlay, and print the multipliers with the next measurements."""
         calibration, following = result
         if self.output is not None:

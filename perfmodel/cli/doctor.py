@@ -1,4 +1,8 @@
-"""``perfmodel doctor``."""
+"""Command ``perfmodel doctor``: check the installation, or measure the host.
+
+The check lists versions of needed and optional packages and makes one prediction; ``--probe``
+delegates to `perfmodel.cli.doctor_probe`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,8 @@ from cyclopts import Parameter
 from perfmodel._version import __version__
 from perfmodel.catalog import EXTRAS, kinds, loaded
 from perfmodel.cli import BAD_INPUT, DONE
-from perfmodel.cli.common import Count, answer
+from perfmodel.cli.printing import print_or_save
+from perfmodel.cli.typed_values import Count
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 from perfmodel.table import Result, plain
@@ -45,25 +50,27 @@ def doctor(
     runtime_output: Path | None = None,
     force: bool = False,
 ) -> int:
-    """Say what is installed and whether it works; with --probe, measure this host.
+    """Check the installation; with --probe, measure this host.
 
     Parameters
     ----------
     probe
-        Measure the host: peaks, bandwidths and latencies of its memories, dispatch of an installed
-        onnxruntime; print them beside the nearest device of the library.
+        Measure the host: peak compute rates, bandwidths and latencies of its memories, and the
+        dispatch overhead of onnxruntime if it is installed. Print them beside the nearest device of
+        the library.
     probe_seconds
-        Time to spend, 30 s where left out.
+        Time budget of the probe in seconds. The default is 30.
     probe_cores
-        Cores that the device spec is to describe, 1 where left out.
+        Number of cores that the device spec describes. The default is 1.
     json
-        Print JSON.
+        Print the answer as JSON.
     output
-        With --probe: write the host as a device spec (.yaml) that `predict` takes.
+        With --probe: write the host as a device spec (.yaml) for `perfmodel predict`.
     runtime_output
-        With --probe: write onnxruntime as it dispatches here as a runtime spec (.yaml).
+        With --probe: write onnxruntime, with its dispatch overhead on this host, as a runtime spec
+        (.yaml).
     force
-        Replace files that exist.
+        Replace existing files.
     """
     if probe:
         from perfmodel.cli.doctor_probe import probe_host
@@ -89,7 +96,7 @@ def doctor(
         if value is not None
     ).settle()
     result = report()
-    answer(result, json=json)
+    print_or_save(result, json=json)
     return DONE if not result.data["problems"] else BAD_INPUT
 
 
@@ -179,6 +186,7 @@ def report() -> DoctorReport:
 
 
 def _version(name: str) -> str | None:
+    """Return the installed version of a distribution; ``None`` if there is none."""
     try:
         return version(name)
     except PackageNotFoundError:

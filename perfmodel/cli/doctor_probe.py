@@ -12,7 +12,7 @@ import numpy as np
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
-from perfmodel.cli.common import note, print_json, say
+from perfmodel.cli.printing import note, print_json, say
 from perfmodel.errors import Fault, InputError
 from perfmodel.settings import FaultList
 from perfmodel.table.text import as_text
@@ -44,24 +44,26 @@ def probe_host(
     output, runtime_output
         Files for the device and for onnxruntime with its measured dispatch; optional.
     force
-        Replace files that exist.
+        Replace existing files.
     seconds
         Time budget in seconds.
     cores
         Cores of the resulting device.
     json
-        Print JSON.
+        Print the answer as JSON.
     """
     from perfmodel.calibrate.probe import identify, probe
+    from perfmodel.calibrate.probe.device_spec import device_of
     from perfmodel.calibrate.probe.nearest import differences, nearest_device
-    from perfmodel.calibrate.probe.spec import device_of
 
     who = identify()
     onnxruntime = _onnxruntime()
     faults = _output_faults(output, runtime_output, force, onnxruntime)
     if not 0.0 < seconds <= _LONGEST_S:
         expected = f"seconds above zero, at most {_LONGEST_S:g}"
-        faults.append(Fault(f"{seconds:g} is no budget", file="--probe-seconds", expected=expected))
+        faults.append(
+            Fault(f"{seconds:g} is not a valid budget", file="--probe-seconds", expected=expected)
+        )
     most = who.threads or 1024
     if not 0 < cores <= most:
         message = f"{cores} cores are not here"
@@ -113,7 +115,7 @@ def _dispatching(
     InputError
         It was not measured, although a file for it is requested.
     """
-    from perfmodel.calibrate.probe.spec import runtime_of
+    from perfmodel.calibrate.probe.runtime_spec import runtime_of
     from perfmodel.hardware.library import runtime
 
     if facts.dispatch is not None:
@@ -134,7 +136,7 @@ def _say_differences(known: Device | None, table: Table | None) -> None:
     differs = np.asarray(table["differs"], bool)
     say(
         f"beside {known.name}, the nearest device of the library:",
-        as_text(_shown(table), rows=len(table)),
+        as_text(_difference_table(table), rows=len(table)),
     )
     names = ", ".join(str(fact) for fact in np.asarray(table["fact"])[differs])
     say(f"more than 10 % apart: {names}" if names else "nothing is more than 10 % apart")
@@ -143,6 +145,7 @@ def _say_differences(known: Device | None, table: Table | None) -> None:
 def _output_faults(
     output: Path | None, runtime_output: Path | None, force: bool, onnxruntime: Any
 ) -> FaultList:
+    """Return the faults of the files to write."""
     faults = FaultList()
     for option, path in (("-o", output), ("--runtime-output", runtime_output)):
         faults.extend(_file_faults(path, option, force))
@@ -156,6 +159,7 @@ def _output_faults(
 
 
 def _runtime_fault(message: str, expected: str) -> Fault:
+    """Return a fault of the runtime's file."""
     return Fault(message, file="--runtime-output", expected=expected)
 
 
@@ -171,6 +175,7 @@ def _onnxruntime() -> Any:
 
 
 def _file_faults(path: Path | None, option: str, force: bool) -> list[Fault]:
+    """Return the faults of one file to write."""
     if path is None:
         return []
     faults = output_faults(path, _SUFFIXES, option)
@@ -190,7 +195,8 @@ def _name(path: Path | None, otherwise: str) -> str:
     return plain if plain[0].isalpha() else f"{otherwise}_{plain}"
 
 
-def _shown(table: Table) -> Table:
+def _difference_table(table: Table) -> Table:
+    """Return the differences with texts in place of missing ratios."""
     from perfmodel.table import Table
 
     ratio = np.asarray(table["ratio"], float)
@@ -225,6 +231,7 @@ class _Progress:
             sys.stderr.write("\r\x1b[K")
 
     def say(self, text: str) -> None:
+        """Show the present step; without a terminal only the first of each round."""
         if self._live:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()

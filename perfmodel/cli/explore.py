@@ -1,4 +1,4 @@
-"""``perfmodel explore``."""
+"""Command ``perfmodel explore``: serve the interactive page of `perfmodel.explore` locally."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from cyclopts import Parameter
 
 from perfmodel.catalog import need
 from perfmodel.cli import DONE
-from perfmodel.cli.common import Count, note
+from perfmodel.cli.printing import note
+from perfmodel.cli.typed_values import Count
 from perfmodel.hardware.library import hardware
 from perfmodel.settings import FaultList
 from perfmodel.workload.library import find
@@ -26,32 +27,33 @@ def explore(
     port: Count = 0,
     browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
 ) -> int:
-    """Open a page to turn the knobs of a prediction and watch it move.
+    """Open a local page to change the inputs of a prediction and see the effect.
 
-    It is served to this machine alone, until Ctrl-C. Files are read only where they are named here.
+    Only this machine can open the page; Ctrl-C ends it. The page reads no files except those that
+    this command line names.
 
     Parameters
     ----------
     workload
-        What to begin with: a model of the library, or a path.
+        Workload to start with: a model of the library, or a path.
     device
-        A device of the library, or a path to a spec file.
+        Device to start with: a device of the library, or a path to a spec file.
     beside
-        A second device to compare with, or a path.
+        Second device to compare with, or a path.
     set
-        NAME=VALUE to begin with, as often as needed.
+        Setting to start with, as NAME=VALUE; may be repeated.
     precision
-        Formats to begin with.
+        Precision to start with.
     runtime
-        Software to begin with.
+        Runtime to start with.
     port
-        Where to serve it; 0, a free one, by default.
+        Port of the local server. By default any free port.
     browser
-        Open it in a browser.
+        Open the page in a browser.
     """
-    from perfmodel.explore.answer import ExplorerSelection
     from perfmodel.explore.choices import Choices
     from perfmodel.explore.page import application, serve
+    from perfmodel.explore.selection import ExplorerSelection
 
     faults = FaultList()
     faults.trying(need, "dash", "perfmodel predict --report FILE")

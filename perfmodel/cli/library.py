@@ -1,4 +1,8 @@
-"""Answers about the library and about files: lists, sheets, checks, new specs."""
+"""Output of ``perfmodel hardware``, ``workload`` and ``format``: lists, sheets, checks, new specs.
+
+The contents are computed by `perfmodel.ask.library`, `perfmodel.ask.sheets` and
+`perfmodel.hardware.own`; the classes here print them or write them as YAML.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from typing import Any, ClassVar
 from perfmodel.ask.library import LibraryAnswer
 from perfmodel.atomic import write_text
 from perfmodel.cli import BAD_INPUT, DONE
-from perfmodel.cli.answer import Answer, Shown
-from perfmodel.cli.common import fact_value, note, print_json, to_json
-from perfmodel.cli.reporting import write_report
+from perfmodel.cli.answer import Answer, DisplayOverrides
+from perfmodel.cli.printing import note, print_json, to_json
+from perfmodel.cli.report_option import write_report
+from perfmodel.cli.typed_values import fact_value
 from perfmodel.errors import Fault
-from perfmodel.hardware.copying.spec import NewSpec, saving_faults
+from perfmodel.hardware.spec_copy.device_copy import NewSpec, saving_faults
 from perfmodel.settings import FaultList
 from perfmodel.table import Result
 from perfmodel.table.result import SUFFIXES
@@ -31,48 +36,48 @@ def read_rate(text: str, name: str, faults: FaultList) -> str | float:
 
 @dataclass(kw_only=True)
 class ListAnswer(Answer):
-    """A list, one row per entry."""
+    """Output of lists: one row per entry, without a headline."""
 
-    def shown(self, result: Result) -> Shown:
+    def overrides(self, result: Result) -> DisplayOverrides:
         """Return the rows without a headline."""
-        return Shown("\n".join(map(str, result.sections())) or result.headline)
+        return DisplayOverrides("\n".join(map(str, result.sections())) or result.headline)
 
 
 @dataclass(kw_only=True)
 class CheckAnswer(ListAnswer):
-    """Faults of files."""
+    """Output of checks: valid files on stdout, faults on stderr, exit code 2 if there are any."""
 
-    def give(self, result: LibraryAnswer) -> int:
+    def emit(self, result: LibraryAnswer) -> int:
         """Print the valid files, and every fault on stderr."""
         if result.body or self.json or self.output is not None:
-            super().give(result)
+            super().emit(result)
         note(*(f"error: {fault}" for fault in result.faults))
         return BAD_INPUT if result.faults else DONE
 
 
 @dataclass(kw_only=True)
 class SchemaAnswer(Answer):
-    """Answer of ``hardware schema``: JSON."""
+    """Output of ``hardware schema``: JSON."""
 
-    def shown(self, result: LibraryAnswer) -> Shown:
+    def overrides(self, result: LibraryAnswer) -> DisplayOverrides:
         """Return the JSON also as text."""
-        return Shown(to_json(result.data).removesuffix("\n"))
+        return DisplayOverrides(to_json(result.data).removesuffix("\n"))
 
 
 @dataclass(kw_only=True)
 class FileAnswer(Answer):
-    """An answer that can be written as a file in the library's own format."""
+    """Output of an answer that can also be written as YAML in the form of the library's files."""
 
     SUFFIXES: ClassVar[tuple[str, ...]] = (*_YAML, *SUFFIXES)
     OUTPUT: ClassVar[str] = (
-        "Write the answer to a file: .yaml in the library's own form, .json and .txt as printed, "
-        ".csv and .parquet as a table, .html as a report."
+        "Write the answer to a file: .yaml in the form of the library's files, .json or .txt as "
+        "printed, .csv or .parquet as a table, .html as a report."
     )
 
-    def give(self, result: LibraryAnswer) -> int:
+    def emit(self, result: LibraryAnswer) -> int:
         """Write and print it."""
         if self.output is None or self.output.suffix not in _YAML or result.spec is None:
-            return super().give(result)
+            return super().emit(result)
         write_text(self.output, result.spec())
         write_report(self.report, result)
         if self.json:
@@ -82,12 +87,12 @@ class FileAnswer(Answer):
 
 @dataclass(kw_only=True)
 class SheetAnswer(FileAnswer):
-    """A device or a runtime.
+    """Output of ``hardware show``: facts of a device or a runtime.
 
     Parameters
     ----------
     yaml
-        Print the spec as a file that `check` accepts.
+        Print the spec as a YAML file that `perfmodel hardware check` accepts.
     """
 
     yaml: bool = False
@@ -99,42 +104,44 @@ class SheetAnswer(FileAnswer):
             faults.append(Fault("--yaml and --json exclude each other", expected="one of them"))
         return faults
 
-    def shown(self, result: LibraryAnswer) -> Shown:
+    def overrides(self, result: LibraryAnswer) -> DisplayOverrides:
         """Return the file's text, if requested."""
         if not self.yaml or result.spec is None:
-            return Shown()
-        return Shown(result.spec().removesuffix("\n"))
+            return DisplayOverrides()
+        return DisplayOverrides(result.spec().removesuffix("\n"))
 
 
 @dataclass(kw_only=True)
 class WorkloadAnswer(FileAnswer):
-    """A model.
+    """Output of ``workload show`` and ``import``: counts and operators of a model.
 
     Parameters
     ----------
     operators
-        List the operators (JSON always does).
+        Also list the operators (JSON always contains them).
     """
 
     operators: bool = False
 
-    def shown(self, result: LibraryAnswer) -> Shown:
+    def overrides(self, result: LibraryAnswer) -> DisplayOverrides:
         """Return the operators below the sheet, if requested."""
         table = result.table
-        return Shown(f"{result}\n\n{as_text(table, rows=len(table))}" if self.operators else "")
+        return DisplayOverrides(
+            f"{result}\n\n{as_text(table, rows=len(table))}" if self.operators else ""
+        )
 
 
 @dataclass(kw_only=True)
 class NewSpecAnswer(Answer):
-    """A spec of a device of one's own.
+    """Output of ``hardware new``: the new spec file, with the facts copied and changed.
 
     Parameters
     ----------
     force
-        Replace a file that is there.
+        Replace an existing file.
     """
 
-    OUTPUT: ClassVar[str] = "File to write; NAME.yaml by default."
+    OUTPUT: ClassVar[str] = "File to write. By default NAME.yaml."
 
     force: bool = False
 
@@ -145,13 +152,13 @@ class NewSpecAnswer(Answer):
         self._place = self.output or Path(f"{name if plain else 'device'}.yaml")
         return saving_faults(self._place, self.force)
 
-    def give(self, result: NewSpec) -> int:
+    def emit(self, result: NewSpec) -> int:
         """Write the spec, and print the copied and the changed facts."""
         result.save(self._place, force=self.force)
         self.output = None
-        return super().give(result)
+        return super().emit(result)
 
-    def shown(self, result: NewSpec) -> Shown:
+    def overrides(self, result: NewSpec) -> DisplayOverrides:
         """Return the copied and the changed facts, with the file."""
         data = {"file": str(self._place), **result.to_dict()}
-        return Shown(f"{self._place}: {result}", data)
+        return DisplayOverrides(f"{self._place}: {result}", data)

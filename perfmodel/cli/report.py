@@ -1,4 +1,4 @@
-"""``perfmodel report``: another command, with its answer as a page."""
+"""Command ``perfmodel report COMMAND ... -o FILE``: equivalent to ``COMMAND ... --report FILE``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from perfmodel.cli.questions import QUESTIONS
-from perfmodel.cli.reporting import DATE, OPTION
+from perfmodel.cli.command_table import GENERATED_COMMANDS
+from perfmodel.cli.report_option import DATE, OPTION
 from perfmodel.errors import Fault, InputError, input_error, no_such
 
 #: Commands that accept ``--report FILE``.
-REPORTED: Final = tuple(sorted({word.partition(" ")[0] for word in QUESTIONS}))
+REPORTED: Final = tuple(sorted({word.partition(" ")[0] for word in GENERATED_COMMANDS}))
 
 #: Options of the report itself.
 _OWN: Final = {"-o": "output", "--output": "output", "--date": "date"}
@@ -23,19 +23,19 @@ def report(
     /,
     *words: Annotated[str, Parameter(allow_leading_hyphen=True)],
 ) -> int:
-    """Run a command and write its answer as one HTML file that needs nothing else.
+    """Run a command and write its answer as one self-contained HTML file.
 
-    The same as COMMAND ... --report FILE.
+    Equivalent to COMMAND ... --report FILE.
 
     Parameters
     ----------
     command
-        Any that asks a question: predict, sweep, compare, schedule, search, validate, ...
+        A command that answers a question: predict, sweep, compare, schedule, search, validate, ...
     words
-        What follows that command; and -o FILE (.html) for the report, --date TEXT to be written
-        into it.
+        Arguments and options of that command, and those of the report: -o FILE (.html), and --date
+        TEXT for a date to show in it.
     """
-    others, output, date = _taken(list(words))
+    others, output, date = _separated(list(words))
     faults: list[Fault] = []
     if command not in REPORTED:
         message = f"perfmodel report has no command '{command}'"
@@ -47,10 +47,11 @@ def report(
         raise InputError(faults)
     report = ["--report", output] if output else []
     # In a separate context: the remainder is another command line.
-    return copy_context().run(_run, [command, *others, *report], date)
+    return copy_context().run(_run_with_date, [command, *others, *report], date)
 
 
-def _run(words: list[str], date: str) -> int:
+def _run_with_date(words: list[str], date: str) -> int:
+    """Run a command line whose report shows a date."""
     from perfmodel.cli import run_words
 
     DATE.set(date)
@@ -58,7 +59,7 @@ def _run(words: list[str], date: str) -> int:
     return run_words(words)
 
 
-def _taken(words: list[str]) -> tuple[list[str], str | None, str]:
+def _separated(words: list[str]) -> tuple[list[str], str | None, str]:
     """Return the words without the report's own options, its file and its date."""
     own: dict[str, str] = {}
     others: list[str] = []

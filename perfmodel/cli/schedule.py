@@ -1,4 +1,7 @@
-"""``perfmodel schedule``: plans, integer programmes, alternatives and curves of a schedule."""
+"""Output of ``perfmodel schedule``: the schedule, its plan, integer programme and alternatives.
+
+The schedule itself is computed by the public function `perfmodel.schedule.run.schedule`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from perfmodel.atomic import write_text
-from perfmodel.cli.answer import Answer, Shown
-from perfmodel.cli.common import note
+from perfmodel.cli.answer import Answer, DisplayOverrides
+from perfmodel.cli.printing import note
 from perfmodel.errors import Fault
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.result import Schedule
@@ -17,18 +20,19 @@ from perfmodel.schedule.result import Schedule
 
 @dataclass(kw_only=True)
 class ScheduleAnswer(Answer):
-    """A schedule, or several over capacities.
+    """Output of ``schedule``: a schedule, or a curve of schedules over capacities.
 
     Parameters
     ----------
     alternatives
-        Also say what fusion, tiles, patches and more capacity would do.
+        Also show the effect of fusion, tiles, patches and more capacity.
     curve
-        Also find every capacity at which fewer bytes need to be spilled, and how many.
+        Also find every capacity at which the least number of spilled bytes falls, with that number.
     save_plan
         Write the plan to a .json file, which `perfmodel predict --plan` reads.
     lp
-        Write the integer programme of the evictions, in the order of the schedule, to an .lp file.
+        Write the integer programme of the evictions, for the order of this schedule, to an .lp
+        file.
     """
 
     FILES: ClassVar[Mapping[str, tuple[str, ...]]] = {"save_plan": (".json",), "lp": (".lp",)}
@@ -59,24 +63,27 @@ class ScheduleAnswer(Answer):
             faults.append(Fault(message, file="--curve", expected=expected))
         return faults
 
-    def shown(self, result: Schedule | Curve) -> Shown:
+    def overrides(self, result: Schedule | Curve) -> DisplayOverrides:
         """Return the schedule with the requested additions; write the plan and the programme."""
         if isinstance(result, Curve):
-            return super().shown(result)
+            return super().overrides(result)
         self._write(result)
-        shown = Shown(result.explain() if self.explain else str(result), result.to_dict())
+        overrides = DisplayOverrides(
+            result.explain() if self.explain else str(result), result.to_dict()
+        )
         if self.alternatives:
             changes = result.alternatives()
-            shown.data["alternatives"] = changes.to_records()
-            shown.text += f"\n\n{changes}"
+            overrides.data["alternatives"] = changes.to_records()
+            overrides.text += f"\n\n{changes}"
         if self.curve:
             steps = result.curve()
-            shown.data["curve"] = steps.to_dict()
-            shown.text += f"\n\n{steps}"
-            shown.more, shown.report = (steps.curve,), {"steps": steps}
-        return shown
+            overrides.data["curve"] = steps.to_dict()
+            overrides.text += f"\n\n{steps}"
+            overrides.more, overrides.report = (steps.curve,), {"steps": steps}
+        return overrides
 
     def _write(self, result: Schedule) -> None:
+        """Write the plan and the integer programme, if requested and available."""
         if self.save_plan is not None:
             if result.feasible:
                 write_text(self.save_plan, result.plan.to_json(indent=1) + "\n")
@@ -90,9 +97,9 @@ class ScheduleAnswer(Answer):
             else:
                 result.write_lp(self.lp)
 
-    def give(self, result: Schedule | Curve) -> int:
+    def emit(self, result: Schedule | Curve) -> int:
         """Write and print it; for a curve also the shortfall of infeasible capacities."""
-        code = super().give(result)
+        code = super().emit(result)
         if isinstance(result, Curve):
             # Ascending: the shortfall of the largest infeasible capacity applies to smaller ones
             # too.

@@ -1,4 +1,8 @@
-"""``perfmodel search``: fronts and prices of a search, and choices as typed."""
+"""Options and output of ``perfmodel search``: choices as typed, front and relief of limits.
+
+`read_choices` turns ``--choice NAME:LAYERS=OPTIONS`` into the argument `choices` of the public
+function; `SearchAnswer` prints the configuration that it returns.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,24 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from perfmodel.cli.answer import Answer, Shown
-from perfmodel.cli.common import fact_value
+from perfmodel.cli.answer import Answer, DisplayOverrides
+from perfmodel.cli.typed_values import fact_value
 from perfmodel.errors import Fault
-from perfmodel.search.result import SearchResult
-from perfmodel.search.text import front_text, relief_lines
+from perfmodel.search.search_result import SearchResult
+from perfmodel.search.search_text import front_text, relief_lines
 from perfmodel.settings import FaultList, is_fact, plain_value
 
 
 @dataclass(kw_only=True)
 class SearchAnswer(Answer):
-    """The best configuration.
+    """Output of ``search``: the best configuration, on request with front and relief of limits.
 
     Parameters
     ----------
     front
-        Also find the front: the objective against the metric of the first constraint.
+        Also find the Pareto front of the objective and the metric of the first constraint.
     relief
-        Also say what 10 % more of each limit would change.
+        Also show the effect of relaxing each limit by 10 %.
     """
 
     front: bool = False
@@ -34,23 +38,25 @@ class SearchAnswer(Answer):
         """Return the faults of the options: a front requires a constraint."""
         faults = super().faults(values)
         if self.front and "device" in values and "constraints" not in values:
-            message = "a front of what? there is no constraint to sweep"
+            message = "a front needs a metric to sweep, and there is no constraint"
             faults.append(Fault(message, file="--front", expected="a --constraint"))
         return faults
 
-    def shown(self, result: SearchResult) -> Shown:
+    def overrides(self, result: SearchResult) -> DisplayOverrides:
         """Return the configuration with the requested additions."""
-        shown = Shown(result.explain() if self.explain else str(result), result.to_dict())
+        overrides = DisplayOverrides(
+            result.explain() if self.explain else str(result), result.to_dict()
+        )
         if self.relief:
             prices = result.relief()
             finite = {name: price if isfinite(price) else None for name, price in prices.items()}
-            shown.data["relief"] = finite
-            shown.text += "\n" + "\n".join(relief_lines(result, finite))
+            overrides.data["relief"] = finite
+            overrides.text += "\n" + "\n".join(relief_lines(result, finite))
         if self.front and result.feasible:
-            shown.table = result.front
-            shown.data["front"] = shown.table.to_records()
-            shown.text += "\n\n" + front_text(result, shown.table)
-        return shown
+            overrides.table = result.front
+            overrides.data["front"] = overrides.table.to_records()
+            overrides.text += "\n\n" + front_text(result, overrides.table)
+        return overrides
 
 
 def read_choices(items: Iterable[str], name: str, faults: FaultList) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Standard streams of the command, which may be closed, full, without a reader, or very narrow.
+"""Standard streams that may be closed, full, without a reader, or very narrow.
 
 Answers go to stdout: failure to write one is an error. Remarks go to stderr: failure to write one
 changes neither the answer nor the exit code.
@@ -41,6 +41,7 @@ class _Answers(io.TextIOWrapper):
 
 
 def _of_stdout(error: OSError) -> OSError:
+    """Return the error with the name of standard output."""
     return OSError(error.errno, error.strerror, "standard output")
 
 
@@ -76,6 +77,7 @@ def prepare() -> None:
 
 
 def _reopened(stream: Any, descriptor: int, kind: type[io.TextIOWrapper]) -> TextIO:
+    """Return a standard stream that accepts any character; reopened if it was closed."""
     if stream is None:
         # Its descriptor is read-only by now: writing to it fails, as it should.
         binary = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))

@@ -1,4 +1,8 @@
-"""``perfmodel sweep``: rows stored as they are computed, the best of them, the front."""
+"""Command ``perfmodel sweep``: store rows while they are computed; print the best, or the front.
+
+Unlike other commands it plans and runs the sweep itself (`perfmodel.sweep.plan`,
+`perfmodel.sweep.run`), so that rows need not be kept in memory to be ranked.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ from typing import Any, ClassVar, NamedTuple
 from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.answer import Answer, write_page
-from perfmodel.cli.common import note, print_json, say
-from perfmodel.cli.reporting import report_faults, write_report
+from perfmodel.cli.printing import note, print_json, say
+from perfmodel.cli.report_option import report_faults, write_report
 from perfmodel.cli.streams import console
 from perfmodel.columns import BASIS
 from perfmodel.errors import Fault
@@ -48,23 +52,25 @@ class SweepRun(NamedTuple):
 
 @dataclass(kw_only=True)
 class SweepAnswer(Answer):
-    """Rows of a grid.
+    """Options and output of ``sweep``.
 
     Parameters
     ----------
     best
-        Name the row that is best in this column: energy_j, tokens_per_s.
+        Show the row with the best value of this column, such as energy_j or tokens_per_s.
     per
-        With --best: the best row for each value of these columns, with commas: context,precision.
+        With --best: show the best row for each value of these columns, separated by commas:
+        context,precision.
     pareto
-        Name the rows that no other beats in all of these columns: latency_s,energy_j.
+        Show the rows that no other row beats in all of these columns: latency_s,energy_j.
     dry_run
-        Say how many points there are, how long and how large, from a pilot, and write nothing.
+        Only compute a small pilot, to estimate the number of points, the time and the size of the
+        output.
     top
-        How many rows to print where no --best, --pareto or --output is asked for.
+        Number of rows to print if none of --best, --pareto and --output is used.
     bounds
-        Rank bounds (--runtime ideal, --model roofline) beside predictions. By default they are set
-        apart.
+        Rank lower bounds (--runtime ideal, --model roofline) together with predictions. By default
+        they are ranked separately.
     """
 
     OUTPUT: ClassVar[str] = "Stream the rows to a .csv or .parquet file, with a manifest beside it."
@@ -88,7 +94,7 @@ class SweepAnswer(Answer):
             faults.append(Fault(f"{self.top} rows", file="--top", expected="a whole number from 0"))
         return faults
 
-    def ask(self, call: Callable[..., Any], values: dict[str, Any]) -> DryRun | SweepRun:
+    def compute(self, call: Callable[..., Any], values: dict[str, Any]) -> DryRun | SweepRun:
         """Plan and run the sweep, ranking rows as they are computed."""
         del call
         faults = gathered()
@@ -170,7 +176,7 @@ class SweepAnswer(Answer):
         """Number of rows to print."""
         return 0 if self.best or self.fronts or self.output is not None else self.top
 
-    def give(self, result: DryRun | SweepRun) -> int:
+    def emit(self, result: DryRun | SweepRun) -> int:
         """Print the estimate of a dry run, or the requested rows."""
         if isinstance(result, DryRun):
             self._say_dry_run(result)
@@ -207,6 +213,7 @@ class SweepAnswer(Answer):
         write_report(self.report, table, **wanted, counted=counted, notes=notes)
 
     def _say_dry_run(self, run: DryRun) -> None:
+        """Print the estimate of a dry run."""
         if self.json:
             print_json(run._asdict() | {"axes": self.axes})
             return

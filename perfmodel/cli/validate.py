@@ -1,4 +1,7 @@
-"""``perfmodel validate``: errors, the accuracy page, and the evidence file."""
+"""Output of ``perfmodel validate``: prediction errors, the accuracy page, the evidence file.
+
+The errors are computed by the public function `perfmodel.evaluate.validate`.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,24 @@ from typing import Any, ClassVar
 from perfmodel.atomic import write_text
 from perfmodel.cli import DONE
 from perfmodel.cli.answer import Answer, write_page
-from perfmodel.cli.common import note, print_json, say
-from perfmodel.cli.reporting import write_report
+from perfmodel.cli.printing import note, print_json, say
+from perfmodel.cli.report_option import write_report
 from perfmodel.errors import Fault
 from perfmodel.evaluate import Validations, data_folder, evidence_of, reproduce
 
 
 @dataclass(kw_only=True)
 class ValidationAnswer(Answer):
-    """Predictions beside measured rows. Rows that are off are a report: the exit code is 0.
+    """Output of ``validate``. Large errors are a result, not a failure: the exit code is 0.
 
     Parameters
     ----------
     trust
-        Write a page of all errors (Markdown), with published results beside measured rows.
+        Write a page (Markdown) with the errors of all predictions, including those of published
+        results.
     evidence
-        Write what the rows say of runtimes (YAML): what intervals and bases rest on.
+        Write the residuals by runtime (YAML), from which prediction intervals and their basis
+        follow.
     """
 
     FILES: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -41,7 +46,7 @@ class ValidationAnswer(Answer):
         self.data, self.suffix = values.get("data"), values.get("suffix", "")
         return super().faults(values)
 
-    def give(self, result: Validations) -> int:
+    def emit(self, result: Validations) -> int:
         """Write the requested pages, and print the errors."""
         if self.output is not None:
             result.save(self.output)

@@ -48,6 +48,8 @@ def array_area(
 ) -> ArrayArea:
     """Return the area of an array of multiply-accumulate units.
 
+    ``units (A_mac + A_sram(register bytes)) + banks A_sram(buffer bytes / banks)``, square metres.
+
     Parameters
     ----------
     compute_format, accumulator

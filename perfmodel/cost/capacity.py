@@ -1,4 +1,10 @@
-"""Capacity check: demand on memories and engine resources, violations, and remedies."""
+"""Capacity check: demand on memories and engine resources, violations, and remedies.
+
+The bytes that must be stored in main memory are the peak of the activations, the KV cache and the
+weights, unless a separate memory or a plan stores them; a network fits if no demand exceeds the
+usable capacity ``(capacity - reserved) devices``. For a network that does not fit, each violation
+names levers: the context, width of weights or capacity with which it would fit.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import Value, first_number
+from perfmodel.cost.residency import usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.units import show
 
@@ -74,10 +81,7 @@ def _by_memory(totals: Mapping[str, Value], head: str) -> dict[str, Value]:
 
 def usable(setting: Setting, memory: str) -> Value:
     """Return the usable capacity in bytes, without reserved parts, of all devices of a split."""
-    room = setting.facts[f"memories.{memory}.capacity"] - setting.fact(
-        f"memories.{memory}.reserved", 0.0
-    )
-    return room * setting.fact("runtime.split", 1.0)
+    return usable_capacity(setting, memory) * setting.fact("runtime.split", 1.0)
 
 
 def resources(totals: Mapping[str, Value], setting: Setting) -> dict[str, tuple[Value, Value]]:
@@ -98,12 +102,12 @@ def fits(totals: Mapping[str, Value], setting: Setting) -> Value:
     bool or array
         One boolean, or shape ``(points,)``.
     """
-    good: Value = True
+    all_met: Value = True
     for memory, demand in demands(totals, setting).items():
-        good = good & (demand <= usable(setting, memory))
-    for used, there in resources(totals, setting).values():
-        good = good & (used <= there)
-    return good
+        all_met = all_met & (demand <= usable(setting, memory))
+    for used, available in resources(totals, setting).values():
+        all_met = all_met & (used <= available)
+    return all_met
 
 
 def violations(
@@ -125,14 +129,14 @@ def violations(
             f"{memory} must hold {need_text} and has {bound_text}: {show(gap, 'bytes')} too much"
         )
         out.append(Violation(f"memories.{memory}.capacity", need, bound, gap, levers, message))
-    return out + _scarce(totals, setting)
+    return out + _resource_violations(totals, setting)
 
 
-def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
+def _resource_violations(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
     """Return the exceeded resources of the engine, the scarcest first."""
     out: list[Violation] = []
-    for name, (used, there) in resources(totals, setting).items():
-        need, bound = (first_number(v) for v in (used, there))
+    for name, amounts in resources(totals, setting).items():
+        need, bound = map(first_number, amounts)
         if need <= bound:
             continue
         ratio = (
@@ -140,7 +144,7 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
         )
         message = f"the design takes {need:.0f} {name.upper()}, {ratio} the part's {bound:.0f}"
         levers = (
-            *_folded(setting, name, need / max(bound, 1.0)),
+            *_design_levers(setting, name, need / max(bound, 1.0)),
             f"a part with {need:.0f} {name.upper()}",
         )
         out.append(
@@ -151,14 +155,14 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
     return sorted(out, key=lambda v: v.demand / max(v.bound, 1e-9), reverse=True)
 
 
-def _folded(setting: Setting, name: str, excess: float) -> tuple[str, ...]:
+def _design_levers(setting: Setting, name: str, excess: float) -> tuple[str, ...]:
     """Return remedies for a layer-parallel design: more folding, weights in block memory."""
     path = f"engines.{setting.engine_name}.design.reuse_factor"
     if path not in setting.facts:
         return ()
     if name == "dsp":
-        now = first_number(setting.facts[path])
-        return (f"{path} of {now * math.ceil(excess):g} or more",)
+        factor = first_number(setting.facts[path])
+        return (f"{path} of {factor * math.ceil(excess):g} or more",)
     if name in ("lut", "ff") and setting.choices.get("design.strategy") == "latency":
         return ("weights in memory blocks (design.strategy: resource)",)
     return ()
@@ -172,10 +176,10 @@ def _levers(
     bound: float,
     parameters: Mapping[str, Value],
 ) -> tuple[str, ...]:
-    def number(key: str) -> float:
-        return first_number(totals[key])
-
-    weights, kv, acts = number("weight_bytes"), number("kv_bytes"), number("activation_bytes")
+    """Return remedies for a memory that is too small, each with the number that would fit."""
+    weights, kv, activations = (
+        first_number(totals[f"{role}_bytes"]) for role in ("weight", "kv", "activation")
+    )
     out: list[str] = []
     holds_weights = setting.weights_memory == memory
     others = need - weights if holds_weights else need
@@ -190,8 +194,8 @@ def _levers(
             if value is not None and np.ndim(value) == 0 and float(value) * share >= 1:
                 out.append(f"{name} of at most {int(float(value) * share)}")
                 break
-    elif acts > 0 and need - acts < bound and not kv:
-        out.append(f"activations of at most {show(bound - (need - acts), 'bytes')}")
+    elif activations > 0 and need - activations < bound and not kv:
+        out.append(f"activations of at most {show(bound - (need - activations), 'bytes')}")
     article = "an" if memory[0] in "aeio" else "a"
     out.append(f"{article} {memory} of {show(need, 'bytes')}")
     return tuple(out)
@@ -204,4 +208,4 @@ def holds(memory: str, setting: Setting, totals: Mapping[str, Value]) -> list[st
     weights = f"placed weight {memory}" in placed or memory == setting.weights_memory
     cache = f"placed kv {memory}" in placed or memory == main
     contents = {"weights": weights, "kv cache": cache, "activations": memory == main}
-    return [what for what, there in contents.items() if there]
+    return [kind for kind, is_stored in contents.items() if is_stored]

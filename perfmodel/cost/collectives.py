@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, Final
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.field_types import Time
-from perfmodel.hardware.kernel import Flawless, Kernel, KernelConstants, Share
+from perfmodel.hardware.kernel import IdealValue, Kernel, KernelConstants, Share
 
 #: Collective -> passes over the whole message on each link of a ring, in units of ``(n - 1) / n``.
 COLLECTIVES: Final[Mapping[str, float]] = {
@@ -38,49 +38,49 @@ class CollectiveKernel(Kernel):
 
     KIND: ClassVar[str] = "collective"
 
-    step: Annotated[Time | None, Flawless(0.0)] = None
+    step: Annotated[Time | None, IdealValue(0.0)] = None
     """Time of a step of the low-latency protocol."""
-    middle_start: Annotated[Time | None, Flawless(0.0)] = None
+    middle_start: Annotated[Time | None, IdealValue(0.0)] = None
     """Further start of the middle protocol (128 byte lines)."""
-    middle_step: Annotated[Time | None, Flawless(0.0)] = None
+    middle_step: Annotated[Time | None, IdealValue(0.0)] = None
     """Time of a step of the middle protocol."""
-    bulk_start: Annotated[Time | None, Flawless(0.0)] = None
+    bulk_start: Annotated[Time | None, IdealValue(0.0)] = None
     """Further start of the bulk protocol."""
-    bulk_step: Annotated[Time | None, Flawless(0.0)] = None
+    bulk_step: Annotated[Time | None, IdealValue(0.0)] = None
     """Time of a step of the bulk protocol."""
-    low_share: Annotated[Share | None, Flawless(0.0)] = None
+    low_share: Annotated[Share | None, IdealValue(0.0)] = None
     """Rate of the low-latency protocol, by that of bulk."""
-    middle_share: Annotated[Share | None, Flawless(0.0)] = None
+    middle_share: Annotated[Share | None, IdealValue(0.0)] = None
     """Rate of the middle protocol, by that of bulk."""
-    pair_share: Annotated[Share | None, Flawless(1.0)] = None
+    pair_share: Annotated[Share | None, IdealValue(1.0)] = None
     """Share of the link's bandwidth in bulk between two devices."""
-    eight_share: Annotated[Share | None, Flawless(1.0)] = None
+    eight_share: Annotated[Share | None, IdealValue(1.0)] = None
     """Share of the link's bandwidth in bulk between eight devices."""
-    bridge_share: Annotated[Share | None, Flawless(1.0)] = None
+    bridge_share: Annotated[Share | None, IdealValue(1.0)] = None
     """Factor on the share if more than two devices communicate over PCIe bridges."""
-    switch_start: Annotated[Time | None, Flawless(0.0)] = None
+    switch_start: Annotated[Time | None, IdealValue(0.0)] = None
     """Start of a reduction inside the switch (NVLS)."""
-    switch_share: Annotated[Share | None, Flawless(0.0)] = None
+    switch_share: Annotated[Share | None, IdealValue(0.0)] = None
     """Share of the link's bandwidth of a reduction inside the switch."""
-    one_shot_start: Annotated[Time | None, Flawless(0.0)] = None
+    one_shot_start: Annotated[Time | None, IdealValue(0.0)] = None
     """Start of one kernel in which every device reads all others."""
-    one_shot_share: Annotated[Share | None, Flawless(0.0)] = None
+    one_shot_share: Annotated[Share | None, IdealValue(0.0)] = None
     """Share of the link's bandwidth of that kernel."""
-    two_shot_start: Annotated[Time | None, Flawless(0.0)] = None
+    two_shot_start: Annotated[Time | None, IdealValue(0.0)] = None
     """Start of one kernel that scatters the sums and gathers them."""
-    two_shot_share: Annotated[Share | None, Flawless(0.0)] = None
+    two_shot_share: Annotated[Share | None, IdealValue(0.0)] = None
     """Share of the link's bandwidth of that kernel."""
-    copy_launch: Annotated[Time | None, Flawless(0.0)] = None
+    copy_launch: Annotated[Time | None, IdealValue(0.0)] = None
     """Launch of a copy into a registered buffer."""
-    copy_share: Annotated[Share | None, Flawless(0.0)] = None
+    copy_share: Annotated[Share | None, IdealValue(0.0)] = None
     """Share of main memory's bandwidth of that copy."""
 
 
 #: Exponent of the soft minimum over protocols: a library's switching thresholds are close to the
 #: crossover points, but not exactly there.
-_NORM: Final = 12.0
+_SOFT_MINIMUM_EXPONENT: Final = 12.0
 #: Minimum number of devices for an in-switch reduction.
-_SWITCHED: Final = 8.0
+_MIN_SWITCH_DEVICES: Final = 8.0
 
 
 def wire_bytes(name: str, message_bytes: Value, devices: Value) -> Value:
@@ -145,30 +145,30 @@ def candidates(
         + bulk
         + k.ramp * b / (b + k.ramp * bandwidth),
         "ring, low latency": offered(
-            k.low_share, steps * k.step * low + bulk / _safe(k.low_share, xp)
+            k.low_share, steps * k.step * low + bulk / _nonzero(k.low_share, xp)
         ),
         "ring, middle": offered(
             k.middle_share,
-            k.middle_start + steps * k.middle_step * middle + bulk / _safe(k.middle_share, xp),
+            k.middle_start + steps * k.middle_step * middle + bulk / _nonzero(k.middle_share, xp),
         ),
     }
     if name == "all_reduce":
-        inside = k.switch_start + b / (_safe(k.switch_share, xp) * bandwidth)
+        inside = k.switch_start + b / (_nonzero(k.switch_share, xp) * bandwidth)
         out["in the switch"] = xp.where(
-            pcie | (n < _SWITCHED), never, offered(k.switch_share, inside)
+            pcie | (n < _MIN_SWITCH_DEVICES), never, offered(k.switch_share, inside)
         )
         # Peer memory cannot be read over a host bridge, and two devices have nothing to scatter.
         # These kernels include their own launch, so that the launch of the ring is subtracted.
         peers = pcie & (n > 2.0)
-        one = k.one_shot_start + (n - 1.0) * b / (_safe(k.one_shot_share, xp) * bandwidth)
-        two = k.two_shot_start + wire / (_safe(k.two_shot_share, xp) * bandwidth)
+        one = k.one_shot_start + (n - 1.0) * b / (_nonzero(k.one_shot_share, xp) * bandwidth)
+        two = k.two_shot_start + wire / (_nonzero(k.two_shot_share, xp) * bandwidth)
         one, two = one - k.launch, two - k.launch
         out["one shot"] = xp.where(peers, never, offered(k.one_shot_share, one))
         out["two shots"] = xp.where(peers | (n <= 2.0), never, offered(k.two_shot_share, two))
     return out
 
 
-def _safe(share: Value, xp: object) -> Value:
+def _nonzero(share: Value, xp: object) -> Value:
     """Return a share that is safe to divide by: 1 where it is missing."""
     space: Value = xp
     return space.where(share > 0.0, share, 1.0)
@@ -208,7 +208,8 @@ def collective_seconds(
     Returns
     -------
     float or array
-        ``max(host_floor, launch + soft minimum over the candidates + copy)``.
+        ``max(host_floor, launch + t + copy)`` with t the minimum over the algorithms; over the
+        protocols of a ring it is the soft minimum ``(sum t_i^-p)^(-1/p)``, p = 12.
     """
     by_algorithm = candidates(name, message_bytes, devices, bandwidth, k, pcie=pcie)
     xp = namespace(message_bytes, devices, bandwidth, k.launch, k.pair_share)
@@ -216,11 +217,11 @@ def collective_seconds(
     least = rings[0]
     for seconds in rings[1:]:
         least = xp.minimum(least, seconds)
-    soft = sum((least / seconds) ** _NORM for seconds in rings)
-    time = least * soft ** (-1.0 / _NORM)
+    soft = sum((least / seconds) ** _SOFT_MINIMUM_EXPONENT for seconds in rings)
+    time = least * soft ** (-1.0 / _SOFT_MINIMUM_EXPONENT)
     for key, seconds in by_algorithm.items():
         if not key.startswith("ring"):
             time = xp.minimum(time, seconds)
-    copy = k.copy_launch + 2.0 * message_bytes / (_safe(k.copy_share, xp) * memory_bandwidth)
+    copy = k.copy_launch + 2.0 * message_bytes / (_nonzero(k.copy_share, xp) * memory_bandwidth)
     copy = xp.where(k.copy_share > 0.0, copy, 0.0)
     return xp.maximum(k.host_floor, k.launch + time + copy)

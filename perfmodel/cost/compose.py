@@ -1,4 +1,9 @@
-"""Overlap rules that combine arithmetic time and memory times into the time of a row."""
+"""Overlap rules that compose the time of a row from its arithmetic, memory and overhead times.
+
+With full overlap the slowest resource binds (roofline: Williams, Waterman and Patterson, CACM
+52(4), 2009); without overlap the times add (the ECM model of older Intel cores: Stengel et al., ICS
+2015); a p-norm interpolates between both.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +37,8 @@ def compose(
     cold
         Time of weight transfers from main memory in seconds, ``t_cold``, a part of ``t_m``.
     pnorm
-        Exponent p of ``(t_c^p + t_1^p + ... + t_m^p)^(1/p)``, used instead of the maximum.
+        Exponent p of ``(t_c^p + t_1^p + ... + t_m^p)^(1/p)``, used instead of the maximum: the sum
+        for p = 1, the maximum for p towards infinity.
     """
     total = sum(compute.values(), 0.0)
     if cold is not None:

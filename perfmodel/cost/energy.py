@@ -1,4 +1,11 @@
-"""Energy of a run, within the boundary at which the device's power is stated."""
+"""Energy of a run: operations, bytes and static power (Horowitz, ISSCC 2014).
+
+    E = sum of operations e_op + sum over memories of bytes e_byte + P_static T    (joules)
+
+with the energies per operation and per byte and the static power that the device states, within the
+boundary at which they are stated (a chip, a module, a board). A device that states only its power
+under load has ``E = P_busy T``.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +72,7 @@ def run_energy(
     parts: dict[str, Value] = {}
     missing: list[str] = []
     complete = True
-    for key, done in totals.items():
+    for key, amount in totals.items():
         if key in priced:
             continue
         quantity, _, name = key.partition(" ")
@@ -75,19 +82,19 @@ def run_energy(
                 complete = complete and name == "vector"
                 missing.append("vector work")
                 continue
-            parts[f"compute {name}"] = done * each
+            parts[f"compute {name}"] = amount * each
         elif quantity == "traffic":
             each = facts.get(f"memories.{name}.energy_per_byte")
             if each is None:
                 complete = complete and name != setting.levels[-1]
                 missing.append(f"bytes of {name}")
                 continue
-            parts[f"memory {name}"] = done * each
+            parts[f"memory {name}"] = amount * each
     if complete and (parts or own):
         model = " + ".join(
             [*["energies of the kind"] * bool(own), *["operations + bytes"] * bool(parts)]
         )
-        static = _static(setting)
+        static = _static_power_w(setting)
         for name, power in static.items():
             parts[name] = power * time
         if static:
@@ -97,14 +104,14 @@ def run_energy(
         if missing:
             model += f"; {', '.join(missing)} not counted"
         parts = own | parts
-        return _known(sum(parts.values(), 0.0), parts, model, totals)
+        return _energy_if_known(sum(parts.values(), 0.0), parts, model, totals)
     busy = facts.get(f"engines.{setting.engine_name}.busy_power", facts.get("power.busy"))
     if busy is not None:
         return Energy(busy * time, {"busy": busy * time}, "busy power x time")
     return Energy(None, {}, "unknown: the device states neither energies nor power")
 
 
-def _known(
+def _energy_if_known(
     joule: Value, parts: dict[str, Value], model: str, totals: Mapping[str, Value]
 ) -> Energy:
     """Return an energy; unknown if it is zero, since arithmetic and transfers consume some."""
@@ -114,7 +121,7 @@ def _known(
     if xp is np and np.all(known):
         return Energy(joule, parts, model)
     # An empty sum is zero energy; the constant of a cost table is one.
-    work = [done for key, done in totals.items() if key.startswith(("operations ", "traffic "))]
+    work = [total for key, total in totals.items() if key.startswith(("operations ", "traffic "))]
     known = known | (sum(work, 0.0) == 0.0)
     if xp is np and np.all(known):
         return Energy(joule, parts, model)
@@ -124,7 +131,7 @@ def _known(
     return Energy(xp.where(known, joule, xp.nan), parts, model)
 
 
-def _static(setting: Setting) -> dict[str, Value]:
+def _static_power_w(setting: Setting) -> dict[str, Value]:
     """Return the static power, W: idle power (DRAM refresh included), else that of DRAM only."""
     idle = setting.facts.get("power.idle")
     if idle is not None:
@@ -134,14 +141,14 @@ def _static(setting: Setting) -> dict[str, Value]:
 
 
 def _operation_energy(setting: Setting, name: str) -> Value:
+    """Return the joules per operation of a format; of vector work those of the nearest format."""
     head = f"engines.{setting.engine_name}.energy_per_op."
     if name != "vector":
         return setting.facts.get(head + name)
     joule = setting.facts.get(f"engines.{setting.engine_name}.vector_energy_per_op")
     if joule is not None:
         return joule
-    act = setting.precision.activations.compute
-    for each in (act, "fp32", "fp16", "int32"):
+    for each in (setting.precision.activations.compute, "fp32", "fp16", "int32"):
         joule = setting.facts.get(head + each)
         if joule is not None:
             return joule

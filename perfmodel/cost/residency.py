@@ -1,13 +1,20 @@
-"""Traffic across each memory boundary from the residency of tensors.
+"""Traffic across each memory boundary, derived from the residency of tensors.
 
-This is the default traffic model of every kind that searches no tiles: each operand crosses a
-boundary once (compulsory traffic) unless it is resident in a nearer memory. From its definition to
-its last use, an activation is resident in the nearest memory that can hold it together with every
-activation whose lifetime is not longer. Weights, KV cache, network inputs and outputs cross the
-boundary of main memory once per run; in a `warm` run, weights and KV cache are resident in the
-nearest memory that holds the whole footprint. The rule requires no placement search, never exceeds
-a capacity (at any step the longest-lived resident bounds the sum), and is monotone: more capacity
-never evicts a tensor.
+Default traffic model of every kind of engine that searches no tiles: each operand crosses a
+boundary once (compulsory traffic) unless it is resident in a nearer memory.
+
+* An activation is resident, from its definition to its last use, in the nearest memory that can
+  hold it together with every activation that is live at the same time and has no longer live range:
+  activation a is resident in a memory of C bytes if ``need(a) <= C`` (`residency_needs`). As in
+  Belady's rule for a known future, tensors that are used again soonest stay near the engine.
+* Weights, KV cache, network inputs and outputs cross the boundary of main memory once per run. In a
+  `warm` run, weights and KV cache are resident in the nearest memory that holds the complete
+  footprint.
+
+The rule needs no search of placements, never exceeds a capacity (at each step, the sum is at most
+the need of the resident activation with the longest live range), and is monotone: more capacity
+never evicts a tensor. `level_traffic` is called for every prediction, so that its arrays are
+arranged beforehand (`perfmodel.workload.lifetimes`).
 """
 
 from __future__ import annotations
@@ -16,207 +23,36 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from perfmodel.arrays import Value, is_array
-from perfmodel.caches import cached
+from perfmodel.arrays import Value, reduce_segments
+from perfmodel.cost.operand_bytes import (
+    access_bytes,
+    footprint_bytes,
+    row_bytes,
+    slot_bytes,
+    sum_by_row,
+    weight_bytes,
+)
 from perfmodel.cost.setting import Setting
 from perfmodel.workload.lifetimes import Lifetimes
-from perfmodel.workload.operator_table import ALWAYS_MAIN, WEIGHT, OperatorTable
+from perfmodel.workload.operator_table import ALWAYS_MAIN, PERSISTENT, WEIGHT, OperatorTable
 
 TRAFFIC_MODEL = "compulsory; activations resident in the nearest memory that holds them"
 WARM = "; weights too, from one run to the next"
 
 
-def row_bytes(table: OperatorTable, setting: Setting, *, weights: bool | None = None) -> Value:
-    """Return the bytes of the distinct operands of each row, ``(rows, points)``.
-
-    Parameters
-    ----------
-    weights
-        True for weights only, false for everything but weights, ``None`` for all operands.
-    """
-    xp = setting.xp
-    n = len(table.rows)
-    parts = [
-        (rows, elements * (setting.precision.bits(slot) / 8.0))
-        for slot, (rows, elements) in table.transfers.items()
-        if weights is None or slot.startswith("weight") is weights
-    ]
-    total = xp.zeros((n, max((part.shape[1] for _, part in parts), default=1)))
-    for rows, part in parts:
-        if len(rows) == n:
-            total = total + part
-        elif xp is np:
-            total[rows] += part
-        else:
-            total = total.at[rows].add(part)
-    return total
-
-
-def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
-    """Return a mapping from level to the bytes of each row across its boundary towards the engine.
-
-    The last level is main memory, and the separate weights memory if there is one.
-    """
-    main = setting.levels[-1]
-    if setting.bare or table.accesses is None:
-        if setting.weights_memory == main:
-            return {main: row_bytes(table, setting)}
-        return {
-            main: row_bytes(table, setting, weights=False),
-            setting.weights_memory: row_bytes(table, setting, weights=True),
-        }
-    bytes_ = access_bytes(table, setting)
-    out: dict[str, Value] = {}
-    for level, outer in zip(setting.levels, (*setting.levels[1:], None), strict=True):
-        if level == main and setting.weights_memory != main:
-            weights = (table.accesses.tensor == WEIGHT)[:, None]
-            out[level] = sum_by_row(bytes_ * np.where(weights, 0.0, 1.0), table, setting)
-            stored = sum_by_row(bytes_ * np.where(weights, 1.0, 0.0), table, setting)
-            out[setting.weights_memory] = stored
-        elif setting.has_memory(level):
-            out[level] = sum_by_row(bytes_, table, setting)
-        if outer is not None:
-            bytes_ = bytes_ * crossing(table, setting, usable_capacity(setting, level))
-    return out
-
-
-def crossing(table: OperatorTable, setting: Setting, capacity: Value) -> Value:
-    """Return 1 for each access that crosses the boundary beyond a memory of `capacity`, else 0.
-
-    Returns
-    -------
-    array of shape ``(accesses, points)`` or ``(accesses, 1)``
-        0 for an access to a resident activation, by the rule of this module.
-    """
-    access, xp = table.accesses, setting.xp
-    assert access is not None
-    lives = access.lifetimes
-    persistent: Value = 1.0
-    if setting.warm:
-        persistent = 1.0 * (footprint_bytes(table, setting) > capacity)
-    if lives.names:
-        sizes = access.sizes * (slot_bytes(lives.slots, table.points, setting))
-        transient = 1.0 * (residency_needs(lives, sizes, xp) > capacity)
-    else:
-        transient = xp.zeros((0, 1))
-    persistent = xp.asarray(persistent, dtype=float).reshape(1, -1)
-    n, width = int(transient.shape[0]), max(transient.shape[1], persistent.shape[1])
-    # Two further rows: one for weights and KV cache, one for tensors that are never resident.
-    if xp is np:
-        crosses = np.ones((n + 2, width))
-        crosses[:n], crosses[n] = transient, persistent
-    else:
-        crosses = xp.concatenate(
-            [
-                xp.broadcast_to(transient, (n, width)),
-                xp.broadcast_to(persistent, (1, width)),
-                xp.ones((1, width)),
-            ]
-        )
-    tensor = access.tensor
-    place = np.where(tensor == ALWAYS_MAIN, n + 1, n)
-    return crosses[np.where(tensor >= 0, tensor, place)]
-
-
-def access_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of each access, ``(accesses, points)`` or ``(accesses, 1)``."""
-    assert table.accesses is not None
-    return table.accesses.elements * slot_bytes(table.accesses.slots, table.points, setting)
-
-
-def slot_bytes(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
-    """Return the bytes per element of each slot, ``(slots, points)`` or ``(slots, 1)``."""
-    return _slot_bits(slots, points, setting) / 8.0
-
-
-def usable_capacity(setting: Setting, level: str) -> Value:
-    """Return the bytes of a memory that are available to a network."""
-    reserved = setting.fact(f"memories.{level}.reserved", 0.0)
-    return setting.facts[f"memories.{level}.capacity"] - reserved
-
-
-def sum_by_row(values: Value, table: OperatorTable, setting: Setting) -> Value:
-    """Return values of accesses summed over each row, ``(rows, points)``."""
-    access = table.accesses
-    assert access is not None
-    if setting.xp is np:
-        return reduce_rows(np.add, values, access.starts)
-    total = setting.xp.zeros((len(access.starts), values.shape[1]))
-    return total.at[access.row].add(values)
-
-
-def weight_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the weight bytes that each row reads from any memory.
-
-    ``None`` if individual accesses are unknown (bare roofline).
-    """
-    access = table.accesses
-    if setting.bare or access is None:
-        return None
-    bytes_ = access_bytes(table, setting) * (access.tensor == WEIGHT)[:, None]
-    return sum_by_row(bytes_, table, setting)
-
-
-def cold_weight_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the weight bytes that each row reads from the memory that stores the weights.
-
-    ``None`` if individual accesses are unknown (bare roofline).
-    """
-    bytes_ = weight_bytes(table, setting)
-    if bytes_ is not None and setting.warm:
-        everything = footprint_bytes(table, setting)
-        for level in setting.levels[:-1]:
-            bytes_ = bytes_ * (everything > usable_capacity(setting, level))
-    return bytes_
-
-
-def _slot_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
-    xp = setting.xp
-    names, place = _distinct(slots)
-    bits = [setting.precision.bits(slot) for slot in names]
-    if not any(map(is_array, bits)):
-        return np.array(bits, dtype=float)[place]
-    distinct = dict(zip(names, bits, strict=True))
-    if any(is_array(b) and np.ndim(b) for b in distinct.values()):
-        full = {s: xp.broadcast_to(xp.asarray(b), (points,)) for s, b in distinct.items()}
-        return xp.stack([full[slot] for slot in slots])
-    if any(is_array(b) and not isinstance(b, np.ndarray | np.generic) for b in distinct.values()):
-        return xp.stack([xp.asarray(distinct[slot], dtype=float) for slot in slots])[:, None]
-    return np.array([float(distinct[slot]) for slot in slots])[:, None]
-
-
-@cached(16 << 10)
-def _distinct(slots: tuple[str, ...]) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
-    """Return the distinct slots, and the index of every slot among them as a column."""
-    names = tuple(dict.fromkeys(slots))
-    return names, np.array([[names.index(slot)] for slot in slots], dtype=np.intp).reshape(-1, 1)
-
-
-def reduce_rows(ufunc: np.ufunc, values: Value, starts: Value) -> Value:
-    """Return ``ufunc.reduceat(values, starts, axis=0)`` for ascending starts.
-
-    For many columns NumPy's `reduceat` is ten times slower than one reduction per group.
-    """
-    if values.shape[1] < 64:
-        return ufunc.reduceat(values, starts, axis=0)
-    ends = np.append(starts[1:], len(values))
-    out = np.empty((len(starts), values.shape[1]))
-    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        ufunc.reduce(values[start:end], axis=0, out=out[i])
-    return out
-
-
-def residency_needs(lives: Lifetimes, sizes: Value, xp: Any = np) -> Value:
+def residency_needs(lifetimes: Lifetimes, sizes: Value, xp: Any = np) -> Value:
     """Return the capacity that each activation requires to be resident, bytes.
 
-    An activation is resident together with every activation whose lifetime is not longer; it
-    requires the maximum of the sum of their bytes over the steps at which it is live.
+    ``need(a) = max over steps t of a of  sum of S(b) over b live at t, rank(b, t) <= rank(a, t)``
+
+    S are sizes in bytes. Activations that are live at step t are ranked by the length of their live
+    range, the shortest first. In the arrays of `Lifetimes`, the sums over ranks are built up rank
+    by rank (a cumulative sum at each step), and the maximum is one reduction per activation.
 
     Parameters
     ----------
-    lives
+    lifetimes
         Lifetimes of at least one activation.
     sizes
         Bytes of each activation, ``(activations, points)``.
@@ -227,45 +63,102 @@ def residency_needs(lives: Lifetimes, sizes: Value, xp: Any = np) -> Value:
     -------
     array of shape ``(activations, points)``
     """
-    # Slices, not `split`, which takes longer than the sums of a small network.
-    ordered = sizes[lives.order]
-    ends = pairwise((0, *lives.ranks, len(ordered)))
-    blocks = [ordered[start:stop] for start, stop in ends]
+    if xp is np:
+        sums = sizes.take(lifetimes.order, axis=0)
+        previous = 0
+        for start, stop in pairwise((*lifetimes.ranks, len(sums))):
+            sums[start:stop] += sums[previous : previous + stop - start]
+            previous = start
+        return reduce_segments(np.maximum, sums.take(lifetimes.last, axis=0), lifetimes.pairs)
+    ordered = sizes[lifetimes.order]
+    blocks = [ordered[start:stop] for start, stop in pairwise((0, *lifetimes.ranks, len(ordered)))]
     for rank in range(1, len(blocks)):
         blocks[rank] = blocks[rank - 1][: len(blocks[rank])] + blocks[rank]
-    beside = xp.concatenate(blocks)[lives.last]
+    sums = xp.concatenate(blocks)[lifetimes.last]
+    lengths = np.diff(lifetimes.pairs, append=len(lifetimes.last))
+    owner = np.repeat(np.arange(len(lifetimes.pairs)), lengths)
+    return xp.zeros(sizes.shape).at[owner].max(sums)
+
+
+def crossing(table: OperatorTable, setting: Setting, capacity: Value) -> Value:
+    """Return 1 for each access that crosses the boundary beyond a memory of `capacity`, else 0.
+
+    Returns
+    -------
+    array of shape ``(accesses, points)`` or ``(accesses, 1)``
+        0 for an access to a tensor that is resident by the rule of this module.
+    """
+    access, xp = table.accesses, setting.xp
+    assert access is not None
+    lifetimes = access.lifetimes
+    transient: Value = np.zeros((0, 1))
+    if lifetimes.names:
+        sizes = access.sizes * slot_bytes(lifetimes.slots, table.points, setting)
+        transient = residency_needs(lifetimes, sizes, xp) > capacity
+    n, width = transient.shape
+    persistent: Value = True
+    if setting.warm:
+        persistent = footprint_bytes(table, setting) > capacity
+        width = max(width, np.size(persistent))
+    # Three further rows, at the negative indices ALWAYS_MAIN, PERSISTENT and WEIGHT.
     if xp is np:
-        return reduce_rows(np.maximum, beside, lives.pairs)
-    owner = np.repeat(np.arange(len(lives.pairs)), np.diff(lives.pairs, append=len(lives.last)))
-    return xp.zeros(sizes.shape).at[owner].max(beside)
+        crosses = np.empty((n + 3, width))
+        crosses[:n], crosses[ALWAYS_MAIN], crosses[PERSISTENT:] = transient, True, persistent
+        return crosses.take(access.tensor, axis=0)
+    rows = ((transient, n), (True, 1), (persistent, 2))
+    crosses = xp.concatenate([xp.broadcast_to(xp.asarray(r), (k, width)) for r, k in rows])
+    return 1.0 * crosses[access.tensor]
 
 
-def stored_bytes(table: OperatorTable, setting: Setting, role: str) -> Value:
-    """Return the stored bytes of a role: ``weight`` (fixed formats included) or ``kv``."""
-    total: Value = 0.0
-    for slot, elements in table.stored.items():
-        name = slot.partition(":")[0].partition("=")[0]
-        stored_as = "kv" if name in {"kv", "state"} else "weight"
-        if stored_as == role:
-            total = total + elements * (setting.precision.bits(slot) / 8.0)
-    return total
+def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
+    """Return a mapping from level to the bytes of each row across its boundary towards the engine.
+
+    ``traffic[n] = sum over accesses x of the row of bytes(x) product over m < n of crosses(x, m)``
+
+    The levels m < n are nearer to the engine; ``crosses(x, m)`` is 1 if the tensor of access x is
+    not resident in level m, else 0 (`crossing`). The last level is main memory, and the separate
+    memory of the weights if there is one.
+    """
+    main = setting.levels[-1]
+    if setting.bare or table.accesses is None:
+        if setting.weights_memory == main:
+            return {main: row_bytes(table, setting)}
+        return {
+            main: row_bytes(table, setting, operands="others"),
+            setting.weights_memory: row_bytes(table, setting, operands="weights"),
+        }
+    bytes_ = access_bytes(table, setting)
+    out: dict[str, Value] = {}
+    for level, outer in zip(setting.levels, (*setting.levels[1:], None), strict=True):
+        if level == main and setting.weights_memory != main:
+            is_weight = (table.accesses.tensor == WEIGHT)[:, None]
+            out[level] = sum_by_row(bytes_ * np.where(is_weight, 0.0, 1.0), table, setting)
+            out[setting.weights_memory] = sum_by_row(
+                bytes_ * np.where(is_weight, 1.0, 0.0), table, setting
+            )
+        elif setting.has_memory(level):
+            out[level] = sum_by_row(bytes_, table, setting)
+        if outer is not None:
+            bytes_ = bytes_ * crossing(table, setting, usable_capacity(setting, level))
+    return out
 
 
-def activation_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the peak bytes of live activations over the steps of the execution order."""
-    total: Value = None
-    for slot, elements in table.live.items():
-        part = elements * (setting.precision.bits(slot) / 8.0)
-        total = part if total is None else total + part
-    if total is None:
-        return 0.0
-    return setting.xp.max(total, axis=0)
+def usable_capacity(setting: Setting, level: str) -> Value:
+    """Return the bytes of a memory that are available to a network."""
+    reserved = setting.fact(f"memories.{level}.reserved", 0.0)
+    return setting.facts[f"memories.{level}.capacity"] - reserved
 
 
-def footprint_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the footprint in bytes: weights + KV cache + peak activations."""
-    return (
-        stored_bytes(table, setting, "weight")
-        + stored_bytes(table, setting, "kv")
-        + activation_bytes(table, setting)
-    )
+def cold_weight_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the weight bytes that each row reads from the memory that stores the weights.
+
+    In a warm run these are 0 if the footprint fits a nearer memory.
+
+    ``None`` if individual accesses are unknown (bare roofline).
+    """
+    bytes_ = weight_bytes(table, setting)
+    if bytes_ is not None and setting.warm:
+        footprint = footprint_bytes(table, setting)
+        for level in setting.levels[:-1]:
+            bytes_ = bytes_ * (footprint > usable_capacity(setting, level))
+    return bytes_

@@ -14,11 +14,11 @@ from perfmodel.errors import input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Power
 from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.fact_views import engine_view, lacks, view, views_of
 from perfmodel.hardware.kernel import Kernel, KernelConstants, constants_at
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.hardware.view import engine_view, lacks, view, views_of
 
 E = TypeVar("E", bound=Engine)
 M = TypeVar("M", bound=Memory)

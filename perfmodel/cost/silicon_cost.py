@@ -36,7 +36,7 @@ def dies_per_wafer(area_m2: Value, wafer_m: Value = 0.3) -> Value:
 def die_usd(
     area_m2: Value, *, wafer_usd: Value, defects_per_m2: Value, wafer_m: Value = 0.3
 ) -> Value:
-    """Return the price of a good die: wafer price / (dies per wafer x yield)."""
+    """Return the price of a good die, ``wafer price / (dies per wafer x yield)``, US dollars."""
     good = dies_per_wafer(area_m2, wafer_m) * murphy_yield(area_m2, defects_per_m2)
     return wafer_usd / namespace(good).maximum(good, 1e-12)
 

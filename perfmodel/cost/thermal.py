@@ -1,8 +1,9 @@
 """Thermal and battery limits: duration of full speed, sustained speed, and runs per charge.
 
-Lumped thermal model with a resistance R (K/W) to the surroundings and a heat capacity C (J/K),
-``C dT/dt = P - (T - Ta) / R``: under a constant power P the temperature rise tends to P R with the
-time constant R C (Newton's law of cooling). All functions accept arrays.
+The device is a lumped thermal model with a resistance R (K/W) to the surroundings and a heat
+capacity C (J/K), ``C dT/dt = P - (T - Ta) / R`` (Newton's law of cooling): under a constant power P
+the temperature rise tends to P R with the time constant R C. `thermal_outcome` derives all limits
+of a repeated run from it. All functions accept arrays.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def sustained_power(node: ThermalNode, cap_w: Value = float("inf")) -> Value:
     Zero if the surroundings are warmer than the limit.
     """
     xp = namespace(cap_w, *node)
-    head = xp.maximum(node.limit - node.ambient, 0.0)
-    return xp.minimum(cap_w, head / node.resistance)
+    headroom = xp.maximum(node.limit - node.ambient, 0.0)
+    return xp.minimum(cap_w, headroom / node.resistance)
 
 
 def burst_s(node: ThermalNode, power_w: Value, start: Value = None) -> Value:
@@ -89,13 +90,13 @@ def burst_s(node: ThermalNode, power_w: Value, start: Value = None) -> Value:
     xp = namespace(power_w, *node)
     excess = power_w * node.resistance
     first = 0.0 if start is None else start - node.ambient
-    head = node.limit - node.ambient
-    reached = excess > head
-    # log of ((excess - first) / (excess - head)), kept finite where it does not apply.
-    left = xp.where(reached, excess - head, 1.0)
-    ratio = xp.where(reached, xp.maximum(excess - first, left), 1.0) / left
-    seconds = xp.where(reached, node.time_constant_s * xp.log(ratio), xp.inf)
-    return xp.where(xp.asarray(first >= head), 0.0, seconds)
+    headroom = node.limit - node.ambient
+    is_reached = excess > headroom
+    # log of ((excess - first) / (excess - headroom)), finite also where it does not apply.
+    denominator = xp.where(is_reached, excess - headroom, 1.0)
+    ratio = xp.where(is_reached, xp.maximum(excess - first, denominator), 1.0) / denominator
+    seconds = xp.where(is_reached, node.time_constant_s * xp.log(ratio), xp.inf)
+    return xp.where(xp.asarray(first >= headroom), 0.0, seconds)
 
 
 def runs_until_limit(
@@ -121,17 +122,18 @@ def runs_until_limit(
         power than a pause; 1 if P0 is sufficient to reach it.
     """
     xp = namespace(power_w, run_s, pause_s, rest_w, *node)
-    fall = xp.exp(-run_s / node.time_constant_s)
-    both = fall * xp.exp(-pause_s / node.time_constant_s)
-    head = node.limit - node.ambient - rest_w * node.resistance
-    step = (power_w - rest_w) * node.resistance * (1.0 - fall)
-    warms = xp.asarray(step > 0.0)
-    left = 1.0 - head * (1.0 - both) / xp.where(warms, step, 1.0)
-    reached = warms & (left > 0.0)
+    run_decay = xp.exp(-run_s / node.time_constant_s)
+    period_decay = run_decay * xp.exp(-pause_s / node.time_constant_s)
+    headroom = node.limit - node.ambient - rest_w * node.resistance
+    rise = (power_w - rest_w) * node.resistance * (1.0 - run_decay)
+    warms = xp.asarray(rise > 0.0)
+    # The limit is reached in run n if (ab)^n is at most this share.
+    share = 1.0 - headroom * (1.0 - period_decay) / xp.where(warms, rise, 1.0)
+    is_reached = warms & (share > 0.0)
     # Tolerance for rounding: the limit is reached exactly at the end of a run.
-    logs = xp.log(xp.where(reached, left, 0.5)) / xp.log(xp.where(warms, both, 0.5))
-    count = xp.where(reached, xp.maximum(xp.ceil(logs - 1e-9), 1.0), xp.inf)
-    return xp.where(xp.asarray(head <= 0.0), 1.0, count)
+    logs = xp.log(xp.where(is_reached, share, 0.5)) / xp.log(xp.where(warms, period_decay, 0.5))
+    count = xp.where(is_reached, xp.maximum(xp.ceil(logs - 1e-9), 1.0), xp.inf)
+    return xp.where(xp.asarray(headroom <= 0.0), 1.0, count)
 
 
 def throttled_speed(

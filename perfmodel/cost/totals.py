@@ -1,4 +1,11 @@
-"""Network totals: sums over the rows of the operator table, weighted by their counts."""
+"""Network totals: sums over the rows of the operator table, weighted by their counts.
+
+With n the executions of a row and t its seconds, the latency of a run is
+
+    latency = sum over rows of n t + per run + steps sequences per_sequence + calls per_subgraph
+
+in seconds; bytes, operations and joules are sums over the rows only.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, by_row, is_array, least
-from perfmodel.cost.residency import activation_bytes, stored_bytes
+from perfmodel.cost.operand_bytes import activation_bytes, stored_bytes
 from perfmodel.cost.setting import Setting
+from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.rows import OperatorRow
 
 
 def total(count: Value, values: Value) -> Value:
-    """Return ``sum(count * values)`` over the rows, shape ``(points,)`` or ``(1,)``."""
+    """Return ``sum(count * values)`` over the rows, shape ``(points,)`` or ``(1,)``.
+
+    One point is summed in the order of the rows, as a replay sums it (`perfmodel.tracing`): a
+    question that is asked again has the same answer to the last bit.
+    """
+    if type(values) is np.ndarray and values.shape[1] == 1 == count.shape[1]:
+        return np.add.accumulate(count * values, axis=0)[-1]
     if count.shape[1] == 1:
         return (count.T @ values)[0]
     return (count * values).sum(axis=0)
@@ -23,11 +36,14 @@ def total(count: Value, values: Value) -> Value:
 
 def per_run_s(facts: Mapping[str, Value]) -> Value:
     """Return the seconds per run outside the rows: runtime overhead, and transfers of a split."""
-    seconds = facts.get("runtime.per_run", 0.0)
-    each = facts.get("runtime.per_split", 0.0)
-    if is_array(each) or each:
-        seconds = seconds + (facts.get("runtime.split", 1.0) - 1.0) * each
-    return seconds
+    transfers = facts.get("runtime.split", 1.0) - 1.0
+    return facts.get("runtime.per_run", 0.0) + _charge(facts, "per_split", transfers)
+
+
+def _charge(facts: Mapping[str, Value], name: str, count: Value) -> Value:
+    """Return the seconds of a number of events at the runtime's time for each; 0 if not stated."""
+    each = facts.get(f"runtime.{name}", 0.0)
+    return each * count if is_array(each) or each else 0.0
 
 
 def pair_bits(table: OperatorTable, setting: Setting) -> Value:
@@ -70,31 +86,31 @@ def network_totals(
     out: dict[str, Value] = {}
     signs: list[bool] = []
 
-    def put(key: str, value: Value) -> None:
+    def add_checked(key: str, value: Value) -> None:
         out[key] = value
         signs.append(least(value) >= 0.0)
 
-    put("latency_s", total(count, row_s) + once_a_run(setting))
+    add_checked("latency_s", total(count, row_s) + per_run_overhead_s(setting))
     signs.append(least(row_s) >= 0.0)
     macs = table.macs
     if setting.causal_skips_masked:
         macs = macs - table.masked_macs
-    put("macs", total(count, macs))
+    add_checked("macs", total(count, macs))
     # Products of values that are checked elsewhere need no check of their signs.
     out["bit_operations"] = total(count, macs * pair_bits(table, setting))
-    put("vector_ops", total(count, table.vector_ops))
-    put("weight_bytes", stored_bytes(table, setting, "weight"))
-    put("kv_bytes", stored_bytes(table, setting, "kv"))
-    put("activation_bytes", activation_bytes(table, setting))
+    add_checked("vector_ops", total(count, table.vector_ops))
+    add_checked("weight_bytes", stored_bytes(table, setting, "weight"))
+    add_checked("kv_bytes", stored_bytes(table, setting, "kv"))
+    add_checked("activation_bytes", activation_bytes(table, setting))
     for level, bytes_ in traffic.items():
-        put(f"traffic {level}", total(count, bytes_))
-    for name, done in operations.items():
-        if done is table.vector_ops:
+        add_checked(f"traffic {level}", total(count, bytes_))
+    for name, row_operations in operations.items():
+        if row_operations is table.vector_ops:
             out[f"operations {name}"] = out["vector_ops"]
         else:
-            put(f"operations {name}", total(count, done))
+            add_checked(f"operations {name}", total(count, row_operations))
     for name, joule in (energy or {}).items():
-        put(f"energy {name}", total(count, joule))
+        add_checked(f"energy {name}", total(count, joule))
     phases = table.once("phases", lambda: _phases(table.rows))
     if len(phases) > 1:
         for phase, rows in phases.items():
@@ -116,24 +132,23 @@ def _phases(rows: Sequence[OperatorRow]) -> dict[str, npt.NDArray[np.intp]]:
     }
 
 
-def once_a_run(setting: Setting) -> Value:
+def per_run_overhead_s(setting: Setting) -> Value:
     """Return the seconds per run outside the rows.
 
-    They consist of ``per_run``, host time per sequence, and the entries into control-flow bodies.
+    ``per_run + steps sequences per_sequence + calls per_subgraph``: fixed overhead of a run, host
+    time per sequence of each step, and entries into control-flow bodies.
     """
     if setting.bare:
         return 0.0
     steps = 1.0 if setting.steps is None else 1.0 + setting.steps
-    return per_run_s(setting.facts) + steps * sequence_s(setting) + calls_s(setting)
+    return per_run_s(setting.facts) + steps * sequence_s(setting) + subgraph_calls_s(setting)
 
 
-def calls_s(setting: Setting) -> Value:
+def subgraph_calls_s(setting: Setting) -> Value:
     """Return the seconds for entering the control-flow bodies of a run."""
-    each = 0.0 if setting.bare else setting.fact("runtime.per_subgraph", 0.0)
-    return each * setting.calls if is_array(each) or each else 0.0
+    return 0.0 if setting.bare else _charge(setting.facts, "per_subgraph", setting.calls)
 
 
 def sequence_s(setting: Setting) -> Value:
     """Return the host seconds for the sequences of a step."""
-    each = 0.0 if setting.bare else setting.fact("runtime.per_sequence", 0.0)
-    return each * setting.sequences if is_array(each) or each else 0.0
+    return 0.0 if setting.bare else _charge(setting.facts, "per_sequence", setting.sequences)

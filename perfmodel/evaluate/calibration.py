@@ -1,4 +1,10 @@
-"""Calibration of a device on a user's measurements."""
+"""Public function `calibrate`: multipliers of a device, fitted to a user's measurements.
+
+Rows of a CSV file become cases (`perfmodel.evaluate.user_rows`) with their uncalibrated
+predictions; the multipliers are fitted by `perfmodel.calibrate.few_shot`, with priors from the
+evidence on other devices. The result predicts with the calibrated device, or proposes the next
+measurements.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +31,9 @@ from perfmodel.calibrate.few_shot import NAMES, few_shot, multipliers, unmeasure
 from perfmodel.calibrate.next_rows import VARIED
 from perfmodel.calibrate.overlay import Calibration, LeaveOneOutRow
 from perfmodel.errors import Fault, InputError, input_error
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase, classes_in
 from perfmodel.evaluate.refit import PredictedRows
 from perfmodel.evaluate.user_rows import is_left_out, load
+from perfmodel.evaluate.validation_case import MeasuredQuantity, ValidationCase, classes_in
 from perfmodel.settings import gathered
 
 __all__ = ["calibrate", "scaled_rows"]
@@ -42,8 +48,8 @@ def scaled_rows(rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> Pred
     Parameters
     ----------
     rows
-        Cases with a known machine, each with a question. The result is the forward model of
-        `perfmodel.calibrate.few_shot.few_shot`.
+        Cases with a known machine, each with a measured quantity. The result is the forward
+        model of `perfmodel.calibrate.few_shot.few_shot`.
     """
 
     def facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -70,20 +76,20 @@ def calibrate(
     Parameters
     ----------
     device
-        Device that all rows must be of. By default the one that they name.
+        Device of all rows. By default the one that they name.
     runtime
-        Runtime that all rows ran under, where they do not say.
+        Runtime of all rows, if they do not name one.
     measurements
-        A .csv file as perfmodel validate takes it: model, device, and latency_s, tokens_per_s or
-        frames_per_s. Without it nothing is measured yet: a device is needed then, and the answer is
-        what the evidence says of it, for the measurements to make next.
+        A .csv file in the form of `perfmodel validate`: model, device, and latency_s, tokens_per_s
+        or frames_per_s. Without it, nothing has been measured yet: name a device, and the
+        multipliers are those that the evidence of other devices predicts, as a basis for --next.
     devices
-        Folders with more specs of devices.
+        Folders with further device specs.
     skip_bad_rows
-        Fit without the rows that have a cell at fault, and name them.
+        Fit without the rows that contain invalid cells, and report them.
     models
-        What is to run on a device of which nothing is measured yet; networks on images or language
-        models, whichever the runtime takes, where left out.
+        Models that will run on a device without measurements. By default networks on images or
+        language models, whichever the runtime takes.
 
     Returns
     -------
@@ -104,7 +110,7 @@ def calibrate(
     """
     faults = gathered()
     if not isinstance(measurements, str | Path | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-        message = f"a {type(measurements).__name__} is no file"
+        message = f"a {type(measurements).__name__} is not a file"
         faults.append(Fault(message, "measurements", expected="a path to a .csv file"))
     spec = device.device if isinstance(device, Machine) else device
     if spec is not None:
@@ -145,24 +151,25 @@ class _Measured(NamedTuple):
     """A measured row with its uncalibrated prediction."""
 
     case: ValidationCase
-    question: MeasuredQuantity
+    quantity: MeasuredQuantity
     plain: Prediction
 
 
 def _calibration(rows: Sequence[_Measured], file: str, notes: tuple[str, ...]) -> Calibration:
-    measured = np.array([row.question.measured for row in rows])
+    """Return the calibration fitted to rows, with each row also left out in turn."""
+    measured = np.array([row.quantity.measured for row in rows])
     n = len(rows)
-    forward = scaled_rows([(row.case, row.question) for row in rows])
+    forward = scaled_rows([(row.case, row.quantity) for row in rows])
     pool = max(row.plain.scatter() for row in rows)
     others = [np.arange(n) != i for i in range(n)] if n > 1 else []
     result, *without = few_shot(forward, measured, pool, [np.ones(n, dtype=np.bool_), *others])
     plain = np.array([float(row.plain.latency_s) for row in rows])
     each = tuple(
-        LeaveOneOutRow(row.case.name, row.question.measured, float(one.predicted[i]), plain[i])
+        LeaveOneOutRow(row.case.name, row.quantity.measured, float(one.predicted[i]), plain[i])
         for i, (row, one) in enumerate(zip(rows, without, strict=False))
     )
     machine = rows[0].plain.machine
-    classes = {name for row in rows for name in classes_in(row.question.workload).values()}
+    classes = {name for row in rows for name in classes_in(row.quantity.workload).values()}
     return Calibration(
         machine.device,
         machine.runtime,
@@ -213,6 +220,7 @@ def _unmeasured(device: Device, runtime: Runtime | None, models: Sequence[str]) 
 
 
 def _error(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Return the mean absolute relative error."""
     return float(np.abs(predicted / measured - 1.0).mean())
 
 
@@ -224,9 +232,9 @@ def _row(case: ValidationCase, device: Device | None, runtime: Runtime | None) -
     InputError
         The row has no run time, is of another device or runtime, or cannot be predicted.
     """
-    questions = {q.metric: q for q in case.questions}
-    question = next((questions[m] for m in _TIMES if m in questions), None)
-    if case.machine is None or question is None:
+    quantities = {q.metric: q for q in case.quantities}
+    quantity = next((quantities[m] for m in _TIMES if m in quantities), None)
+    if case.machine is None or quantity is None:
         reason = case.reason or "no column says how long the run took"
         expected = f"a row with one of {', '.join(_TIMES)}"
         raise input_error(f"{case.name}: {reason}", expected=expected)
@@ -237,15 +245,15 @@ def _row(case: ValidationCase, device: Device | None, runtime: Runtime | None) -
         named = case.runtime if isinstance(case.runtime, str) else getattr(case.runtime, "name", "")
         raise input_error(f"{case.name}: ran under {named}", expected=runtime.name)
     try:
-        plain = case.predict(question.workload, runtime=case.runtime or runtime)
-        rate = getattr(plain, question.metric)
+        plain = case.predict(quantity.workload, runtime=case.runtime or runtime)
+        rate = getattr(plain, quantity.metric)
         if rate is None:
-            raise InputError(f"{spec.name} gives no {question.metric}")
+            raise InputError(f"{spec.name} gives no {quantity.metric}")
     except InputError as error:
         raise input_error(f"{case.name}: {error.faults[0].message}") from None
-    measured = question.measured
-    if question.metric != "latency_s":
-        measured = float(plain.latency_s) * float(rate) / question.measured
+    measured = quantity.measured
+    if quantity.metric != "latency_s":
+        measured = float(plain.latency_s) * float(rate) / quantity.measured
     case = replace(case, machine=plain.machine, runtime=None, engine=None)
-    question = replace(question, target="latency_s", metric="latency_s", measured=float(measured))
-    return _Measured(case, question, plain)
+    quantity = replace(quantity, target="latency_s", metric="latency_s", measured=float(measured))
+    return _Measured(case, quantity, plain)

@@ -1,4 +1,9 @@
-"""Reproduction of published claims: one row per claim with the published and predicted value."""
+"""Public function `reproduce`: published claims beside the numbers that the model predicts.
+
+A claim is a number in a YAML file of an installed package (form: `perfmodel.evaluate.claims_form`),
+with the arguments of the prediction that gives it; what no prediction gives is computed by a Python
+module of the system's name.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +20,12 @@ import numpy as np
 from perfmodel.ask import Prediction, Workload, hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
 from perfmodel.errors import Fault, InputError, input_error, no_such
-from perfmodel.evaluate.published import Ask, Basis, PublishedClaim, PublishedSystem, Verdict
+from perfmodel.evaluate.claims_form import Ask, Basis, PublishedClaim, PublishedSystem, Verdict
 from perfmodel.expressions import parse_expression
 from perfmodel.settings import gathered
 from perfmodel.specfile import read, validate
 from perfmodel.table import Result, Table, plain
-from perfmodel.table.text import aligned
+from perfmodel.table.text import align_columns
 
 #: Entry point group of packages with files ``NAME.yaml`` and, if claims need code, ``NAME.py``.
 GROUP: Final = "perfmodel.claims"
@@ -70,7 +75,7 @@ def reproduce(systems: str | Iterable[str] | None = None) -> Reproductions:
     Parameters
     ----------
     systems
-        Systems, such as cambricon_llm or eyeriss. By default all of them.
+        Names of systems, such as cambricon_llm or eyeriss. By default all of them.
 
     Returns
     -------
@@ -100,10 +105,11 @@ def reproduce(systems: str | Iterable[str] | None = None) -> Reproductions:
             faults += error.faults
     if faults:
         raise InputError(faults)
-    return Reproductions(row for system in documents for row in _rows(system))
+    return Reproductions(row for system in documents for row in _reproductions(system))
 
 
-def _rows(system: PublishedSystem) -> list[Reproduction]:
+def _reproductions(system: PublishedSystem) -> list[Reproduction]:
+    """Return one reproduction for each claim of a system."""
     computed: Mapping[str, float] = {}
     _, module = _systems()[system.system]
     if find_spec(module) is not None:
@@ -112,7 +118,7 @@ def _rows(system: PublishedSystem) -> list[Reproduction]:
     for claim in system.claims:
         interval: tuple[float, float, str] | None = None
         if claim.ask is not None:
-            value, interval = _asked(claim.ask)
+            value, interval = _predicted_value(claim.ask)
         elif claim.claim in computed:
             value = float(computed[claim.claim])
         else:
@@ -122,11 +128,12 @@ def _rows(system: PublishedSystem) -> list[Reproduction]:
                 f"{system.system}.yaml",
                 expected="'ask', or a number of its module",
             )
-        out.append(replace(_row(system, claim, value), interval=interval))
+        out.append(replace(_reproduction(system, claim, value), interval=interval))
     return out
 
 
-def _row(system: PublishedSystem, claim: PublishedClaim, value: float) -> Reproduction:
+def _reproduction(system: PublishedSystem, claim: PublishedClaim, value: float) -> Reproduction:
+    """Return a claim beside the predicted value, with its verdict."""
     error: float | None = None
     verdict: Verdict = "not_public"
     if claim.between is not None:
@@ -160,10 +167,11 @@ def _row(system: PublishedSystem, claim: PublishedClaim, value: float) -> Reprod
 
 
 def _error(value: float, published: float) -> float:
+    """Return the relative error; of a published zero the difference."""
     return value / published - 1 if published else value
 
 
-def _asked(ask: Ask) -> tuple[float, tuple[float, float, str] | None]:
+def _predicted_value(ask: Ask) -> tuple[float, tuple[float, float, str] | None]:
     """Return a prediction and, for a latency, the ends of its 90 % interval with their basis."""
     run = workload(ask.workload, **ask.parameters)
     if ask.device is None:
@@ -172,7 +180,7 @@ def _asked(ask: Ask) -> tuple[float, tuple[float, float, str] | None]:
     prediction = predict(run, machine, precision=ask.precision, runtime=ask.runtime)
     value = _value(ask.metric, prediction)
     if ask.over is not None:
-        return value / _asked(ask.over)[0], None
+        return value / _predicted_value(ask.over)[0], None
     if ask.metric != "latency_s":
         return value, None
     low, _, high, _, basis = prediction.interval(ask.metric)
@@ -293,14 +301,15 @@ class Reproductions(Result, tuple[Reproduction, ...]):
                 "" if r.error is None else f"{100 * r.error:+.1f} %",
                 r.basis,
                 r.verdict,
-                _ends(r),
+                _interval_text(r),
             )
             for r in self
         ]
-        return ["\n".join(aligned([head, *rows], {1, 2, 4}))]
+        return ["\n".join(align_columns([head, *rows], {1, 2, 4}))]
 
 
 def _text(value: Any) -> str:
+    """Return a value as text; lists are joined."""
     if isinstance(value, list):
         return "; ".join(map(str, cast("list[Any]", value)))
     return "" if value is None else str(value)
@@ -316,7 +325,7 @@ def _published(row: Reproduction) -> str:
     return f"{_number(low)} to {_number(high)}"
 
 
-def _ends(row: Reproduction) -> str:
+def _interval_text(row: Reproduction) -> str:
     """Return the ends of the interval and its basis as text."""
     if row.interval is None:
         return ""
@@ -325,4 +334,5 @@ def _ends(row: Reproduction) -> str:
 
 
 def _number(value: float | None) -> str:
+    """Return a number with four digits."""
     return "" if value is None else f"{value:.4g}"

@@ -1,4 +1,9 @@
-"""Schema of declared data sets: YAML that maps rows of a file to calls of `predict` or `serve`."""
+"""Schema of declared data sets: YAML that maps rows of a file to calls of `predict` or `serve`.
+
+`DatasetForm` is the root. Values are texts with ``{placeholders}``, expressions over numeric
+columns, or cells of other tables, each under a condition; `perfmodel.evaluate.row_values` evaluates
+them for a row, and `perfmodel.evaluate.datasets` turns the result into validation cases.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 
 #: Value or column -> pattern that its text must match.

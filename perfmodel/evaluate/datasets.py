@@ -1,7 +1,8 @@
 """Registry and reader of data sets, from packages with the entry point ``perfmodel.datasets``.
 
 A data set is either a Python module or a declaration in YAML (`DatasetForm`) that maps the rows of
-its file to predictions.
+its file to predictions. `DeclaredDataset.load` reads the rows and resolves each to a workload, a
+machine and measured quantities; a row that cannot be resolved becomes a case with a reason.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from perfmodel.ask import Device, Machine, PredictionInputs, Workload, hardware,
 from perfmodel.calibrate import Constant
 from perfmodel.catalog import module_of, packages
 from perfmodel.errors import InputError
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase, served_load
+from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.dataset_form import (
     ConstantForm,
     DatasetForm,
@@ -29,10 +30,10 @@ from perfmodel.evaluate.dataset_form import (
     TableForm,
     ValueForm,
 )
-from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit, refit
 from perfmodel.evaluate.row_values import RowValues
-from perfmodel.measurements import CsvRow, read_rows
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase, served_load
+from perfmodel.measurement_csv import CsvRow, read_rows
 from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
 
@@ -128,7 +129,7 @@ class DeclaredDataset:
         form = self.form
         with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
             reader = _CaseReader(form, devices)
-            tables = {name: _rows(folder, one) for name, one in form.tables.items()}
+            tables = {name: _additional_rows(folder, one) for name, one in form.tables.items()}
             cases: list[ValidationCase] = []
             for row in table:
                 for own in form.each or ({},):
@@ -136,9 +137,11 @@ class DeclaredDataset:
                     case = reader.case(values, own)
                     cases += [] if case is None else [case]
         count = reader.repeated
-        again = (f"{count} further rows repeat a measurement under another name",) if count else ()
+        repeats = (
+            (f"{count} further rows repeat a measurement under another name",) if count else ()
+        )
         return Cases(
-            self.NAME, cases, form.primary, (*form.notes, *again, *note), dict(form.details)
+            self.NAME, cases, form.primary, (*form.notes, *repeats, *note), dict(form.details)
         )
 
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
@@ -153,7 +156,7 @@ class DeclaredDataset:
         return [refit for refit in refits if len(set(refit.groups)) > 1]
 
 
-def _rows(folder: DataFolder, form: TableForm) -> Sequence[CsvRow]:
+def _additional_rows(folder: DataFolder, form: TableForm) -> Sequence[CsvRow]:
     """Return the rows of an additional table; none if its file does not exist."""
     path = folder.find(*form.files)
     if path is None:
@@ -167,7 +170,7 @@ def _rows(folder: DataFolder, form: TableForm) -> Sequence[CsvRow]:
 
 @dataclass
 class _CaseReader:
-    """Converter of rows to cases; equal questions share a workload and a machine."""
+    """Converter of rows to cases; equal predictions share a workload and a machine."""
 
     form: DatasetForm
     devices: Sequence[str | Path]
@@ -210,12 +213,13 @@ class _CaseReader:
         reason = reason if stated is None else values.text(stated)
         if not reason:
             try:
-                return self._asked(values, name, device)
+                return self._predictable_case(values, name, device)
             except InputError as error:
                 reason = str(error.faults[0])
         return ValidationCase(name, device, reason=reason)
 
-    def _asked(self, values: RowValues, name: str, device: str) -> ValidationCase:
+    def _predictable_case(self, values: RowValues, name: str, device: str) -> ValidationCase:
+        """Return the case of a row, with workload and machine resolved for each quantity."""
         row = self.form.row
         spec = self._device(values)
 
@@ -241,7 +245,7 @@ class _CaseReader:
             options, settings_ = arguments, own
             if load is not None:
                 options, settings_ = {**arguments, **load.parameters, **load.choices}, {}
-            inputs = self._resolved(model, spec, arguments, settings_)
+            inputs = self._resolved_inputs(model, spec, arguments, settings_)
             first = first or inputs
             if row.macs is not None:
                 _check_macs(row.macs, values, inputs.workload)
@@ -283,9 +287,10 @@ class _CaseReader:
         assert first is not None
         raise first
 
-    def _resolved(
+    def _resolved_inputs(
         self, model: str, device: Device, arguments: Mapping[str, str], settings: Mapping[str, Any]
     ) -> PredictionInputs:
+        """Return the inputs of a prediction; equal ones are resolved once and share a machine."""
         facts = tuple((k, v) for k, v in settings.items() if is_fact(k))
         key = (model, device.name, *arguments.values(), tuple(settings.items()))
         if key not in self._inputs:
@@ -360,6 +365,8 @@ def _command(
 
 
 def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
+    """Return the refit that a form declares, with one of its choices of groups."""
+
     def row(case: ValidationCase) -> RowValues:
         assert case.values is not None
         return case.values

@@ -1,4 +1,9 @@
-"""Evidence from validation results: residuals of predictions by subject."""
+"""Evidence from validation results: log residuals of predictions by subject.
+
+The residuals of measured rows, each predicted by constants that were not fitted on its device where
+possible, determine the prediction intervals of the package (`perfmodel.evidence`). They are written
+by ``perfmodel validate --evidence``.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,8 @@ import numpy as np
 from perfmodel.ask import Runtime, runtime
 from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import InputError
-from perfmodel.evaluate.case import RowOrigin
 from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.validation_case import RowOrigin
 from perfmodel.evidence import RATES, Evidence, Subject, gathered, stretched
 
 __all__ = ["evidence_of", "row_residuals"]
@@ -36,6 +41,7 @@ def evidence_of(results: Iterable[ValidationResult]) -> Evidence:
 
 @cached(FACTS_BYTES)
 def _runtime(name: str) -> Runtime:
+    """Return a runtime of the library."""
     return runtime(name)
 
 
@@ -53,10 +59,10 @@ def row_residuals(result: ValidationResult) -> Iterator[tuple[Subject, str, floa
         if subject is None or not subject.quantity or not row["predicted"] > 0:
             continue
         residual = float(np.log(row["measured"] / row["predicted"]))
-        if origin is not None and origin.question.metric in RATES:
+        if origin is not None and origin.quantity.metric in RATES:
             residual = -residual
         yield subject, "as_is", residual
-        if origin is not None and origin.question.load is None:
+        if origin is not None and origin.quantity.load is None:
             again.setdefault(subject, []).append(origin)
     yield from _left_out(result.left_out)
     for subject, origins in again.items():
@@ -86,12 +92,12 @@ def _left_out(
 
 def _generic(origin: RowOrigin) -> float | None:
     """Return the residual of a row under the generic runtime, which represents unknown software."""
-    case, question = origin.case, origin.question
+    case, quantity = origin.case, origin.quantity
     try:
-        value = getattr(case.predict(question.workload, runtime="generic"), question.metric)
+        value = getattr(case.predict(quantity.workload, runtime="generic"), quantity.metric)
     except InputError:
         return None
     if value is None or not np.isfinite(value) or not value > 0:
         return None
-    residual = float(np.log(question.measured / value))
-    return -residual if question.metric in RATES else residual
+    residual = float(np.log(quantity.measured / value))
+    return -residual if quantity.metric in RATES else residual

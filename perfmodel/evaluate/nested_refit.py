@@ -1,7 +1,17 @@
-"""Nested cross-validation of refits: free constants and prior weights are chosen inside the loop.
+"""Nested cross-validation of refits: which constants are free, and how strong their priors are.
 
-Each constant has a prior centred at the value of its family, which was not fitted on the rows of
-the data set: related runtimes or kernel classes, or other devices.
+A plain refit leaves out a group of rows (a device, say) and fits the listed constants to the
+others. Which constants are listed, and how strongly each is shrunk towards its prior, was decided
+with all rows in view, so that the error is optimistic. Here both choices are repeated without the
+group (Varma and Simon, BMC Bioinformatics 7:91, 2006;
+`perfmodel.calibrate.nested_cross_validation`).
+
+The prior of a constant is centred at the value of its *family*: what related specs state that were
+not fitted on the rows of the data set. For a runtime these are the runtimes that it inherits from,
+related classes of kernels, and the generic runtime; for a fact of a device, the devices of the
+other groups. *Optional* constants are facts that were fitted on the same rows but are not listed.
+
+`nested_trial` is called by ``perfmodel validate --nested``.
 """
 
 from __future__ import annotations
@@ -18,11 +28,17 @@ from perfmodel.ask import Machine, runtime, runtime_names
 from perfmodel.calibrate import Constant, PulledConstants, nested_left_out
 from perfmodel.calibrate.fit import Forward, ResidualsAndSlopes, points_of
 from perfmodel.errors import InputError
-from perfmodel.evaluate.case import ValidationCase
-from perfmodel.evaluate.refit import PredictedRows, Refit, on_machine, reported, separate_places
+from perfmodel.evaluate.refit import (
+    PredictedRows,
+    Refit,
+    case_on_machine,
+    probe_values,
+    trial_report,
+)
+from perfmodel.evaluate.validation_case import ValidationCase
 
 #: Largest factor by which an additional (unlisted) constant may change in either direction.
-_RANGE: Final = 30.0
+_LARGEST_CHANGE: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,7 @@ def nested_trial(refit: Refit, name: str) -> dict[str, Any]:
         scale=refit.scale,
         weights=refit.weights,
     )
-    return reported(refit, result) | {
+    return trial_report(refit, result) | {
         "choices": {group: asdict(choice) for group, choice in result.choices.items()},
         "joining": [c.name for c in nested.constants.constants[len(refit.constants) :]],
         "without_family": sorted(nested.without_family),
@@ -84,36 +100,37 @@ def nested_refit(refit: Refit, name: str) -> NestedRefit:
     priors, if any.
     """
     if not isinstance(refit.forward, PredictedRows):
-        listed = [_from_start(constant) for constant in refit.constants]
-        return NestedRefit(_pulled(listed, []), refit.forward)
+        listed = [_prior_at_start(constant) for constant in refit.constants]
+        return NestedRefit(_with_priors(listed, []), refit.forward)
     rows = _FittedFacts(refit, refit.forward, name)
-    listed = [rows.with_family(constant) for constant in refit.constants]
-    joining = rows.joining(of_devices=refit.transfers)
-    constants = _pulled(listed, joining)
+    listed = [rows.with_family_prior(constant) for constant in refit.constants]
+    optional = rows.optional_constants(of_devices=refit.transfers)
+    constants = _with_priors(listed, optional)
     # Constants without effect on any row remain fixed.
     evaluate = points_of(rows.forward(constants.constants), constants.constants)
     low, centre, high = constants.logs
     steps = ResidualsAndSlopes(lambda x: np.log(evaluate(np.exp(x))), low, high)
     slopes = steps.slopes(centre).T[len(listed) :]
-    joining = [c for c, slope in zip(joining, slopes, strict=True) if np.any(slope)]
-    constants = _pulled(listed, joining)
+    optional = [c for c, slope in zip(optional, slopes, strict=True) if np.any(slope)]
+    constants = _with_priors(listed, optional)
     return NestedRefit(constants, rows.forward(constants.constants), rows.without_family)
 
 
-def _pulled(
-    listed: Sequence[tuple[Constant, bool]], joining: Sequence[Constant]
+def _with_priors(
+    listed: Sequence[tuple[Constant, bool]], optional: Sequence[Constant]
 ) -> PulledConstants:
-    pulled = np.array([pulled for _, pulled in listed] + [True] * len(joining))
-    return PulledConstants([*(c for c, _ in listed), *joining], pulled, len(joining))
+    """Return listed and optional constants, with the mask of those that have a prior."""
+    pulled = np.array([pulled for _, pulled in listed] + [True] * len(optional))
+    return PulledConstants([*(c for c, _ in listed), *optional], pulled, len(optional))
 
 
-def _from_start(constant: Constant) -> tuple[Constant, bool]:
+def _prior_at_start(constant: Constant) -> tuple[Constant, bool]:
     """Return a constant without a family, and whether it has a prior."""
     return replace(constant, start=constant.centre), constant.prior > 0.0
 
 
-class _Use(NamedTuple):
-    """Rows of one device under one runtime with the same dependence on constants.
+class _DeviceRows(NamedTuple):
+    """Rows of one device under one runtime that depend on constants in the same way.
 
     Attributes
     ----------
@@ -134,44 +151,48 @@ class _Use(NamedTuple):
 
 
 class _FittedFacts:
-    """Facts that were fitted on the rows of a refit, listed or not."""
+    """Facts that were fitted on the rows of a refit: listed constants, and optional ones."""
 
     def __init__(self, refit: Refit, forward: PredictedRows, name: str) -> None:
         self._rows, self._by_refit, self._listed = forward.rows, forward.apply, refit.constants
         machines: dict[tuple[int, int], Machine] = {}
-        place = separate_places(refit.constants)
+        place = probe_values(refit.constants)
         names = {number: name for name, number in place.items()}
-        uses: dict[tuple[Any, ...], _Use] = {}
-        for (case, question), group in zip(forward.rows, refit.groups, strict=True):
-            case, machine = on_machine(case, question)
+        device_rows: dict[tuple[Any, ...], _DeviceRows] = {}
+        for (case, quantity), group in zip(forward.rows, refit.groups, strict=True):
+            case, machine = case_on_machine(case, quantity)
             key = _key(machine)
             if key not in machines:
                 machines[key] = machine.device.machine(machine.runtime)
             facts = {machine.resolve(p): v for p, v in forward.apply(case, place).items()}
             paths = {path: names[value] for path, value in facts.items() if value in names}
             varied = frozenset({*machine.varied, *facts})
-            uses[key, group, varied, *paths.items()] = _Use(machines[key], paths, varied, group)
-        self._uses = list(uses.values())
-        self._families = Families(
-            ((use.machine, path) for use in self._uses for path in use.paths), name
+            device_rows[key, group, varied, *paths.items()] = _DeviceRows(
+                machines[key], paths, varied, group
+            )
+        self._device_rows = list(device_rows.values())
+        self._family_values = FamilyValues(
+            ((each.machine, path) for each in self._device_rows for path in each.paths), name
         )
-        self._joining: dict[tuple[int, int], dict[str, str]] = {}
+        self._optional_by_machine: dict[tuple[int, int], dict[str, str]] = {}
         self.without_family: set[str] = set()
 
-    def with_family(self, constant: Constant) -> tuple[Constant, bool]:
+    def with_family_prior(self, constant: Constant) -> tuple[Constant, bool]:
         """Return a listed constant with the prior of its family, and whether it has a prior."""
         places = {
-            (use.machine.runtime.name, path): use.machine
-            for use in self._uses
-            for path, name in use.paths.items()
+            (each.machine.runtime.name, path): each.machine
+            for each in self._device_rows
+            for path, name in each.paths.items()
             if name == constant.name and path.startswith("runtime.")
         }
-        value = _mean(self._family([machine], path) for (_, path), machine in places.items())
+        value = _geometric_mean(
+            self._family_mean([machine], path) for (_, path), machine in places.items()
+        )
         if value is None:
-            return _from_start(constant)
+            return _prior_at_start(constant)
         return replace(constant, towards=value), True
 
-    def joining(self, *, of_devices: bool) -> list[Constant]:
+    def optional_constants(self, *, of_devices: bool) -> list[Constant]:
         """Return the unlisted constants that were fitted on these rows.
 
         Runtimes that state the same number share one fit, and therefore one constant. The family of
@@ -182,45 +203,62 @@ class _FittedFacts:
         of_devices
             Whether to include facts of devices.
         """
-        places: dict[tuple[str, float, str], list[_Use]] = {}
-        for use in self._uses:
-            for path in self._fitted_facts(use):
+        places: dict[tuple[str, float, str], list[_DeviceRows]] = {}
+        for each in self._device_rows:
+            for path in self._fitted_facts(each):
                 of_runtime = path.startswith("runtime.")
                 if of_runtime or of_devices:
-                    owner = "" if of_runtime else use.machine.device.name
-                    places.setdefault((path, use.machine[path], owner), []).append(use)
+                    owner = "" if of_runtime else each.machine.device.name
+                    places.setdefault((path, each.machine[path], owner), []).append(each)
         out: list[Constant] = []
-        for (path, _, owner), uses in places.items():
-            machine = uses[0].machine
+        for (path, _, owner), device_rows in places.items():
+            machine = device_rows[0].machine
             name = f"{path} of {owner or machine.runtime.name}"
-            machines = {use.machine.runtime.name: use.machine for use in uses}.values()
-            centre = self._apart(uses[0], path) if owner else self._family(machines, path)
+            machines = {each.machine.runtime.name: each.machine for each in device_rows}.values()
+            centre = (
+                self._mean_of_other_groups(device_rows[0], path)
+                if owner
+                else self._family_mean(machines, path)
+            )
             span = machine.span(path)
             if centre is None or span.integral:
                 self.without_family.add(name)
                 continue
-            low, high = max(span.low, centre / _RANGE), min(span.high, centre * _RANGE)
+            low, high = (
+                max(span.low, centre / _LARGEST_CHANGE),
+                min(span.high, centre * _LARGEST_CHANGE),
+            )
             out.append(Constant(name, centre, low, high))
-            for use in uses:
-                self._joining.setdefault(_key(use.machine), {})[path] = name
+            for each in device_rows:
+                self._optional_by_machine.setdefault(_key(each.machine), {})[path] = name
         return out
 
-    def _family(self, machines: Iterable[Machine], path: str) -> float | None:
-        return _mean(self._families.value(machine, path) for machine in machines)
+    def _family_mean(self, machines: Iterable[Machine], path: str) -> float | None:
+        """Return the geometric mean of the family's value over some machines."""
+        return _geometric_mean(
+            self._family_values.family_value(machine, path) for machine in machines
+        )
 
-    def _apart(self, use: _Use, path: str) -> float | None:
+    def _mean_of_other_groups(self, each: _DeviceRows, path: str) -> float | None:
         """Return the geometric mean of a device fact over other groups, excluding equal values."""
-        machine = use.machine
+        machine = each.machine
         role = path.replace(f"engines.{machine.engine}.", "engines.main.")
         role = role.replace(f"memories.{machine.main_memory}.", "memories.main.")
-        others = {u.machine.device.name: u.machine for u in self._uses if u.group != use.group}
+        others = {
+            other_rows.machine.device.name: other_rows.machine
+            for other_rows in self._device_rows
+            if other_rows.group != each.group
+        }
         values = [other.get(role) for other in others.values()]
-        return _mean(v for v in values if isinstance(v, float) and 0.0 < v != machine[path])
+        return _geometric_mean(
+            v for v in values if isinstance(v, float) and 0.0 < v != machine[path]
+        )
 
-    def _fitted_facts(self, use: _Use) -> Iterator[str]:
-        for path, value in use.machine.facts.items():
-            states = path not in use.varied and isinstance(value, float) and value > 0.0
-            if states and self._families.fitted_here(use.machine, path):
+    def _fitted_facts(self, each: _DeviceRows) -> Iterator[str]:
+        """Yield the facts of a device that were fitted on the rows and that no constant sets."""
+        for path, value in each.machine.facts.items():
+            is_stated = path not in each.varied and isinstance(value, float) and value > 0.0
+            if is_stated and self._family_values.is_fitted_on_rows(each.machine, path):
                 yield path
 
     def forward(self, constants: Sequence[Constant]) -> PredictedRows:
@@ -230,26 +268,27 @@ class _FittedFacts:
             machine = case.machine
             assert isinstance(machine, Machine)
             facts = self._by_refit(case, {c.name: values[c.name] for c in self._listed})
-            taken = {machine.resolve(path) for path in facts} | machine.varied.keys()
-            joining = self._joining.get(_key(machine), {}).items()
-            more = {p: values[n] for p, n in joining if n in values and p not in taken}
+            occupied = {machine.resolve(path) for path in facts} | machine.varied.keys()
+            optional = self._optional_by_machine.get(_key(machine), {}).items()
+            more = {p: values[n] for p, n in optional if n in values and p not in occupied}
             return {**more, **facts}
 
         return PredictedRows(self._rows, constants, apply)
 
 
 def _key(machine: Machine) -> tuple[int, int]:
+    """Return a key of the device and runtime of a machine, without its varied facts."""
     return id(machine.device), id(machine.runtime)
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def _geometric_mean(values: Iterable[float | None]) -> float | None:
     """Return the geometric mean of the values that are not None; ``None`` if all are."""
     logs = [math.log(value) for value in values if value is not None]
     return math.exp(math.fsum(logs) / len(logs)) if logs else None
 
 
 #: Class of kernels -> related class with similar constants.
-_SIBLINGS: Final = {
+_RELATED_CLASS: Final = {
     "grouped": "conv",
     "moe": "gemm",
     "batched_gemm": "attention",
@@ -257,7 +296,7 @@ _SIBLINGS: Final = {
     "attention_decode": "attention",
 }
 #: Constant of a kernel -> corresponding path of a class in runtimes without kernel constants.
-_PLAIN: Final = {
+_RUNTIME_PATH_OF: Final = {
     "peak_share": "efficiency.{}",
     "bandwidth_share": "efficiency.bandwidth",
     "launch": "per_operator",
@@ -265,8 +304,8 @@ _PLAIN: Final = {
 }
 
 
-class Families:
-    """Family values of constants: from specs that were not fitted on the rows of a refit.
+class FamilyValues:
+    """Values of constants in related specs that were not fitted on the rows of a refit.
 
     Parameters
     ----------
@@ -282,13 +321,13 @@ class Families:
         self._machines: dict[tuple[int, str], Machine | None] = {}
         self._documents = {_fitted_on(machine, path)[0] for machine, path in listed} - {""}
 
-    def fitted_here(self, machine: Machine, path: str) -> bool:
+    def is_fitted_on_rows(self, machine: Machine, path: str) -> bool:
         """Return whether a fact was fitted on the rows of the refit."""
         document, words = _fitted_on(machine, path)
         return document in self._documents or self._name.search(words) is not None
 
-    def value(self, machine: Machine, path: str) -> float | None:
-        """Return a runtime's fact from the nearest relative not fitted on the rows.
+    def family_value(self, machine: Machine, path: str) -> float | None:
+        """Return a runtime's fact from the nearest related spec not fitted on the rows.
 
         In order: the runtimes that it inherits from, related kernel classes, the generic runtime;
         else the geometric mean over all runtimes for such devices.
@@ -298,30 +337,33 @@ class Families:
         float or None
             Value in SI units; ``None`` if no relative states it.
         """
-        for other, place in self._relatives(machine, path):
-            value = self._stated(other, place)
+        for other, place in self._related_facts(machine, path):
+            value = self._stated_value(other, place)
             if value is not None:
                 return value
         names = (n for n in runtime_names() if runtime(n).suits(machine.device))
-        return _mean(self._stated(self._under(machine, n), path) for n in names)
+        return _geometric_mean(
+            self._stated_value(self._machine_under(machine, n), path) for n in names
+        )
 
-    def _relatives(self, machine: Machine, path: str) -> Iterator[tuple[Machine | None, str]]:
+    def _related_facts(self, machine: Machine, path: str) -> Iterator[tuple[Machine | None, str]]:
+        """Yield machine and path of related facts, nearest first; see `family_value`."""
         for name in machine.runtime.lineage:
-            yield self._under(machine, name), path
+            yield self._machine_under(machine, name), path
         section, _, constant = path.removeprefix("runtime.").partition(".")
         kernels = section == "kernels"
         words, _, last = constant.rpartition(".") if kernels else (constant, "", "")
-        classes = _nearest_classes(words)
+        classes = _related_classes(words)
         for name in classes:
             yield machine, ".".join(["runtime", section, name, *([last] if kernels else [])])
-        generic = self._under(machine, "generic")
+        generic = self._machine_under(machine, "generic")
         yield generic, path
         for name in (words, *classes):
-            if kernels and last in _PLAIN:
-                yield generic, "runtime." + _PLAIN[last].format(name)
+            if kernels and last in _RUNTIME_PATH_OF:
+                yield generic, "runtime." + _RUNTIME_PATH_OF[last].format(name)
             yield generic, f"runtime.{section}.{name}"
 
-    def _under(self, machine: Machine, name: str) -> Machine | None:
+    def _machine_under(self, machine: Machine, name: str) -> Machine | None:
         """Return the device under another runtime; ``None`` if that cannot drive it."""
         key = (id(machine.device), name)
         if key not in self._machines:
@@ -331,12 +373,12 @@ class Families:
                 self._machines[key] = None
         return self._machines[key]
 
-    def _stated(self, machine: Machine | None, path: str) -> float | None:
+    def _stated_value(self, machine: Machine | None, path: str) -> float | None:
         """Return a fact that a runtime states and that was not fitted on the rows, else None."""
         if machine is None or "bound" in machine.runtime.tags:
             return None
         origin, value = machine.provenance.get(path), machine.get(path)
-        if origin is None or origin.writer == "default" or self.fitted_here(machine, path):
+        if origin is None or origin.writer == "default" or self.is_fitted_on_rows(machine, path):
             return None
         return float(value) if isinstance(value, float) and value > 0.0 else None
 
@@ -353,10 +395,10 @@ def _fitted_on(machine: Machine, path: str) -> tuple[str, str]:
     return source.url or source.title, f"{source.title} {origin.fitted_on}"
 
 
-def _nearest_classes(words: str) -> list[str]:
+def _related_classes(words: str) -> list[str]:
     """Return the classes related to one (such as ``conv.tf32``), nearest first."""
     out: list[str] = []
     while "." in words:
         words = words.rpartition(".")[0]
         out.append(words)
-    return [*out, _SIBLINGS[words]] if words in _SIBLINGS else out
+    return [*out, _RELATED_CLASS[words]] if words in _RELATED_CLASS else out

@@ -1,6 +1,9 @@
-"""Cross-validation of fitted constants: refit with each device left out, evaluate on that device.
+"""Leave-one-group-out refits: fit the constants of a data set without a device, then predict it.
 
-The forward model is `predict`, or a function supplied by the data set.
+A refit is the fit by which constants of the library's specs were obtained from a data set, in a
+form that can be repeated without some of its rows. The forward model is `predict`, vectorised over
+rows and constants (`PredictedRows`), or a function supplied by the data set. ``perfmodel validate
+--left-out`` reports the errors on the groups that were left out.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import numpy.typing as npt
 from perfmodel.ask import Device, Machine, Prediction, Served, Workload
 from perfmodel.calibrate import Constant, CrossValidatedFit, left_out
 from perfmodel.calibrate.fit import Forward
-from perfmodel.evaluate.case import (
+from perfmodel.evaluate.result import errors
+from perfmodel.evaluate.validation_case import (
     Cases,
     MeasuredQuantity,
     ServedLoad,
@@ -25,7 +29,6 @@ from perfmodel.evaluate.case import (
     metric_of,
     subject_of,
 )
-from perfmodel.evaluate.result import errors
 from perfmodel.evidence import RATES, Subject
 
 
@@ -105,10 +108,10 @@ def trial(refit: Refit) -> dict[str, Any]:
         scale=refit.scale,
         weights=refit.weights,
     )
-    return reported(refit, result)
+    return trial_report(refit, result)
 
 
-def reported(refit: Refit, result: CrossValidatedFit) -> dict[str, Any]:
+def trial_report(refit: Refit, result: CrossValidatedFit) -> dict[str, Any]:
     """Return the report of `trial` for predictions of left-out groups."""
     predicted, fits = result.predicted, list(result.fits.values())
     seen = np.ones(len(predicted), dtype=np.bool_) if refit.judged is None else refit.judged
@@ -142,22 +145,24 @@ def reported(refit: Refit, result: CrossValidatedFit) -> dict[str, Any]:
 
 
 #: Limit on the cached predictions of a refit, in numbers.
-_REMEMBERED = 10_000_000
+_MOST_CACHED_NUMBERS = 10_000_000
 
 #: (case, constants by name, numbers or arrays) -> facts of its machine.
 Apply = Callable[[ValidationCase, Mapping[str, Any]], Mapping[str, Any]]
 
 
-def known_facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
+def constants_as_facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the constants that are facts of the case's machine."""
     machine = case.machine
     assert isinstance(machine, Machine)
     return {path: value for path, value in constants.items() if path in machine}
 
 
-def on_machine(case: ValidationCase, question: MeasuredQuantity) -> tuple[ValidationCase, Machine]:
-    """Return a case with its device under its runtime, and the machine of the question."""
-    machine = question.machine or case.machine
+def case_on_machine(
+    case: ValidationCase, quantity: MeasuredQuantity
+) -> tuple[ValidationCase, Machine]:
+    """Return a case with its device under its runtime, and the machine of the quantity."""
+    machine = quantity.machine or case.machine
     assert machine is not None
     if isinstance(machine, Device):
         machine = machine.machine(case.runtime)
@@ -165,7 +170,7 @@ def on_machine(case: ValidationCase, question: MeasuredQuantity) -> tuple[Valida
     return case, machine
 
 
-def separate_places(constants: Sequence[Constant]) -> dict[str, float]:
+def probe_values(constants: Sequence[Constant]) -> dict[str, float]:
     """Return a probe value for each constant, such that values and pairwise products differ.
 
     Facts that are set to these values reveal the constants on which they depend.
@@ -180,7 +185,7 @@ def refit(
     *,
     left_out: str = "device",
     group: Callable[[ValidationCase], str] = lambda case: case.device,
-    apply: Apply = known_facts,
+    apply: Apply = constants_as_facts,
     where: Callable[[ValidationCase], bool] = lambda case: True,
     fitted: Callable[[ValidationCase], bool] = lambda case: True,
     judged: str = "",
@@ -209,7 +214,7 @@ def refit(
         Relative error above which the robust loss reduces the weight of a row.
     """
     targets = (target,) if isinstance(target, str) else target
-    rows = [row for one in targets for row in cases.asked(one) if where(row[0])]
+    rows = [row for one in targets for row in cases.with_quantities(one) if where(row[0])]
     weights = np.array([float(fitted(case)) for case, _ in rows])
     return Refit(
         name or targets[0],
@@ -225,10 +230,10 @@ def refit(
     )
 
 
-class _AlikeRow(NamedTuple):
+class _SimilarRow(NamedTuple):
     """A row of a group that only differs in numbers."""
 
-    place: int
+    row_index: int
     case: ValidationCase
     workload: Workload | ServedLoad
     machine: Machine
@@ -239,7 +244,7 @@ class _AlikeRow(NamedTuple):
         return (*self.workload.parameters.items(), *sorted(self.machine.varied.items()))
 
 
-class _AlikeRows(NamedTuple):
+class _SimilarRows(NamedTuple):
     """Rows that are predicted together, vectorised over their numbers.
 
     Attributes
@@ -247,13 +252,13 @@ class _AlikeRows(NamedTuple):
     rows
         Indices of the rows.
     answers
-        Index of the question of each row: equal rows share one.
+        Index of the prediction of each row: equal rows share one.
     width
-        Number of distinct questions.
+        Number of distinct predictions.
     case
         Case of the first row.
     workload, machine
-        Workload and machine of all questions, with arrays for the numbers that differ.
+        Workload and machine of all predictions, with arrays for the numbers that differ.
     """
 
     rows: list[int]
@@ -273,7 +278,7 @@ class PredictedRows:
     Parameters
     ----------
     rows
-        Cases with a known machine, each with a question.
+        Cases with a known machine, each with a measured quantity.
     constants
         Free constants.
     apply
@@ -293,13 +298,14 @@ class PredictedRows:
         self._answers: dict[bytes, Any] = {}
 
     @cached_property
-    def _alike(self) -> list[_AlikeRows]:
+    def _similar_rows(self) -> list[_SimilarRows]:
+        """The rows in groups that are predicted by one call each."""
         # Rows of a group must also depend on the constants in the same way.
-        place = separate_places(self._constants)
-        alike: dict[tuple[Any, ...], list[_AlikeRow]] = {}
-        for i, (case, question) in enumerate(self.rows):
-            case, machine = on_machine(case, question)
-            subject = question.load or question.workload
+        place = probe_values(self._constants)
+        groups: dict[tuple[Any, ...], list[_SimilarRow]] = {}
+        for i, (case, quantity) in enumerate(self.rows):
+            case, machine = case_on_machine(case, quantity)
+            subject = quantity.load or quantity.workload
             network = (
                 (subject.model, *subject.choices.items())
                 if isinstance(subject, ServedLoad)
@@ -313,12 +319,12 @@ class PredictedRows:
                 str(case.runtime),
                 case.engine,
                 case.warm,
-                question.metric,
+                quantity.metric,
                 *sorted(machine.varied),
                 *self.apply(case, place).items(),
             )
-            alike.setdefault(key, []).append(_AlikeRow(i, case, subject, machine))
-        return list(map(_stacked, alike.values()))
+            groups.setdefault(key, []).append(_SimilarRow(i, case, subject, machine))
+        return list(map(_vectorised, groups.values()))
 
     def __call__(self, constants: Mapping[str, float]) -> Any:
         """Return the predictions of all rows, shape ``(rows,)``."""
@@ -332,24 +338,25 @@ class PredictedRows:
         key = np.array(list(constants.values())).tobytes()
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._predicted(constants)
-            if answer.size * (len(self._answers) + 1) <= _REMEMBERED:
+            answer = self._evaluate(constants)
+            if answer.size * (len(self._answers) + 1) <= _MOST_CACHED_NUMBERS:
                 self._answers[key] = answer
         return answer
 
-    def _predicted(self, constants: Mapping[str, Any]) -> Any:
+    def _evaluate(self, constants: Mapping[str, Any]) -> Any:
+        """Return predictions of all rows at some points, one call of `predict` for each group."""
         count = len(next(iter(constants.values()))) if constants else 1
         out = np.empty((count, len(self.rows)))
-        for places, answers, width, case, workload, machine in self._alike:
+        for places, answers, width, case, workload, machine in self._similar_rows:
             facts, point = _distinct(self.apply(case, constants), count)
             distinct = int(point.max()) + 1
-            # The questions of a group are contiguous at each point.
+            # The predictions of a group are contiguous at each point.
             flat = {path: np.repeat(values, width) for path, values in facts.items()}
             sizes, own = (
                 {name: np.tile(v, distinct) for name, v in values.items() if np.ndim(v)}
                 for values in (workload.parameters, machine.varied)
             )
-            answer = _answered(workload.bind(sizes), machine.vary({**own, **flat}), case)
+            answer = _predict_or_serve(workload.bind(sizes), machine.vary({**own, **flat}), case)
             values = metric_of(answer, self.rows[places[0]][1].metric)
             each = np.broadcast_to(values, (distinct * width,)).reshape(distinct, width)
             out[:, places] = each[point][:, answers]
@@ -367,35 +374,36 @@ def _distinct(facts: Mapping[str, Any], count: int) -> tuple[dict[str, Any], npt
     return dict(zip(facts, points, strict=True)), place.reshape(-1)
 
 
-def _answered(
+def _predict_or_serve(
     workload: Workload | ServedLoad, machine: Machine, case: ValidationCase
 ) -> Prediction | Served:
+    """Return the prediction of a workload, or of a served load."""
     if isinstance(workload, ServedLoad):
         return workload.serve(machine, case.precision, case.runtime)
     return case.predict(workload, machine)
 
 
-def _stacked(rows: Sequence[_AlikeRow]) -> _AlikeRows:
-    """Return a group of rows with its distinct questions; equal rows share one.
+def _vectorised(rows: Sequence[_SimilarRow]) -> _SimilarRows:
+    """Return a group of rows with its distinct predictions; equal rows share one.
 
     Separate predictions of equal rows could differ in rounding, which would break ties in ranks.
     """
-    questions: dict[tuple[Any, ...], _AlikeRow] = {}
+    quantities: dict[tuple[Any, ...], _SimilarRow] = {}
     for row in rows:
-        questions.setdefault(row.numbers, row)
-    place = {numbers: i for i, numbers in enumerate(questions)}
+        quantities.setdefault(row.numbers, row)
+    place = {numbers: i for i, numbers in enumerate(quantities)}
     _, case, workload, machine = rows[0]
     sizes, facts = (
         {name: column for name in first if np.ptp(column := _column(each, name)) > 0}
         for first, each in (
-            (workload.parameters, [q.workload.parameters for q in questions.values()]),
-            (machine.varied, [q.machine.varied for q in questions.values()]),
+            (workload.parameters, [q.workload.parameters for q in quantities.values()]),
+            (machine.varied, [q.machine.varied for q in quantities.values()]),
         )
     )
-    return _AlikeRows(
-        [row.place for row in rows],
+    return _SimilarRows(
+        [row.row_index for row in rows],
         [place[row.numbers] for row in rows],
-        len(questions),
+        len(quantities),
         case,
         workload.bind(sizes),
         machine.vary(facts),
@@ -403,4 +411,5 @@ def _stacked(rows: Sequence[_AlikeRow]) -> _AlikeRows:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.float64]:
+    """Return a number of each row as an array."""
     return np.array([float(row[name]) for row in rows])

@@ -1,4 +1,8 @@
-"""Result of a validation: errors of predictions by target, device and group, and of baselines."""
+"""Result of a validation: errors of predictions by target, device and group, and of baselines.
+
+Errors are the mean absolute percentage error, the bias, quantiles, and rank correlations
+(Spearman's rho, Kendall's tau-b) of predicted and measured values (`errors`).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import numpy.typing as npt
 
 from perfmodel.columns import RATE, dimension_of
 from perfmodel.table import Result, Table, plain
-from perfmodel.table.text import aligned
+from perfmodel.table.text import align_columns
 from perfmodel.units import DIMENSIONS, show
 
 #: Minimum number of rows of a group for a rank correlation.
@@ -57,7 +61,7 @@ class ValidationResult(Result):
         Rows with the largest errors: name, device, measured, predicted, error.
     predictions : list
         Every predicted row, as in `worst`, with its baselines and, if it may serve as evidence, its
-        ``origin`` (`perfmodel.evaluate.case.RowOrigin`).
+        ``origin`` (`perfmodel.evaluate.validation_case.RowOrigin`).
     notes : tuple of str
         Remarks for the reader.
     details : dict
@@ -161,7 +165,7 @@ class ValidationResult(Result):
                 )
                 for row in self.worst
             ]
-            out += [f"    {line}" for line in aligned(cells, right=(2, 3, 4))]
+            out += [f"    {line}" for line in align_columns(cells, right=(2, 3, 4))]
         out += [f"  not predicted: {u['rows']} rows: {u['reason']}" for u in self.unpredicted]
         out += [f"  note: {note}" for note in self.notes]
         return out
@@ -227,6 +231,7 @@ def percent(value: float | None, *, sign: bool = False) -> str:
 
 
 def _errors(errors: Mapping[str, Any]) -> str:
+    """Return errors as text."""
     rank = errors["spearman"]
     return (
         f"mape {percent(errors['mape'])}  median {percent(errors['median_ape'])}  "
@@ -236,6 +241,7 @@ def _errors(errors: Mapping[str, Any]) -> str:
 
 
 def _tau(errors: Mapping[str, Any]) -> str:
+    """Return Kendall's tau as text, if there are enough rows."""
     tau = errors.get("kendall")
     return "" if tau is None or errors["rows"] < _RANKED else f"  kendall {tau:.3f}"
 
@@ -302,6 +308,7 @@ def kendall(a: Sequence[float] | Vector, b: Sequence[float] | Vector) -> float |
 def _rank_correlation(
     name: str, a: Sequence[float] | Vector, b: Sequence[float] | Vector
 ) -> float | None:
+    """Return a rank correlation of scipy; ``None`` if all ranks are tied."""
     if min(np.unique(a).size, np.unique(b).size) < 2:
         return None
     stats: Any = import_module("scipy.stats")

@@ -1,4 +1,8 @@
-"""Evaluation of a row's values: texts and numbers by name, as declared by a data set's form."""
+"""Evaluation of a row's values: texts and numbers by name, as declared by a data set's form.
+
+`RowValues` starts with the cells of a row; each declared value is added by name and may refer to
+those before it. Called by `perfmodel.evaluate.datasets` for every row.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from perfmodel.evaluate.dataset_form import (
     ValueForm,
 )
 from perfmodel.expressions import parse_expression
-from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.measurement_csv import CsvRow, CsvTable
 
 _HOLE: Final = re.compile(r"\{([^{}]+)\}")
 _WORD: Final = re.compile(r"(\w+)=(\S+)")
@@ -73,19 +77,20 @@ class RowValues:
         if isinstance(form, str):
             self._values[name] = self.text(form)
         elif isinstance(form, NumberForm):
-            self._values[name] = self._number(form)
+            self._values[name] = self._number_value(form)
         elif isinstance(form, CellForm):
             self._values[name] = self._cell_of(form)
         else:
-            self._values[name] = self._named(name, form)
+            self._values[name] = self._text_value(name, form)
 
     def state(self, name: str, value: float | None) -> None:
         """Store a given value by name."""
         self._values[name] = value
 
     def _cell_of(self, form: CellForm) -> str:
+        """Return the cell of another table that a form declares."""
         patterns = {
-            column: re.compile(_HOLE.sub(lambda hole: re.escape(self._shown(hole[1])), pattern))
+            column: re.compile(_HOLE.sub(lambda hole: re.escape(self._as_text(hole[1])), pattern))
             for column, pattern in form.where.items()
         }
         for row in self._tables.get(form.table, ()):
@@ -95,28 +100,30 @@ class RowValues:
 
     def text(self, template: str) -> str:
         """Return a template with its ``{name}`` placeholders filled."""
-        return _HOLE.sub(lambda hole: self._shown(hole[1]), template).strip()
+        return _HOLE.sub(lambda hole: self._as_text(hole[1]), template).strip()
 
-    def _shown(self, name: str) -> str:
+    def _as_text(self, name: str) -> str:
+        """Return a value or a cell as text."""
         value = self._values.get(name, self._row.get(name))
         return "" if value is None else value if isinstance(value, str) else f"{value:g}"
 
-    def _named(self, name: str, form: TextForm) -> str:
+    def _text_value(self, name: str, form: TextForm) -> str:
+        """Return the value of a text: template, match, case, and table of names."""
         text = self.text(form.text)
         for pattern in form.drop:
             text = re.sub(pattern, " ", text).strip()
         if form.match is not None:
-            text = _taken(form.match, text)
+            text = _matched_part(form.match, text)
         text = text.strip() if form.case is None else text.strip().lower()
         if form.case == "snake":
             text = re.sub(r"[^a-z0-9]+", "_", text).strip("_")
         if form.names is None and form.patterns is None:
             return text
         if text in (form.names or {}):
-            return self._meant((form.names or {})[text])
+            return self._meaning_of((form.names or {})[text])
         for pattern, meaning in (form.patterns or {}).items():
             if re.search(pattern, text):
-                return self._meant(meaning)
+                return self._meaning_of(meaning)
         if form.otherwise is not None:
             self._values[name] = text
             return self.text(form.otherwise)
@@ -125,14 +132,16 @@ class RowValues:
                 raise InputError(self.text(reason))
         raise InputError(f"no {form.noun or name} is '{text}'")
 
-    def _meant(self, meaning: str | MeaningForm) -> str:
+    def _meaning_of(self, meaning: str | MeaningForm) -> str:
+        """Return the text of a meaning; its settings and values are stored."""
         if isinstance(meaning, str):
             return self.text(meaning)
         self.settings |= meaning.set
         self._values |= meaning.values
         return self.text(meaning.model)
 
-    def _number(self, form: NumberForm) -> float | None:
+    def _number_value(self, form: NumberForm) -> float | None:
+        """Return the value of a number form."""
         for name, source in form.matched.items():
             template, _, pattern = source.partition("|")
             taken = re.search(pattern.strip(), self.text(template))
@@ -155,6 +164,7 @@ class RowValues:
         return None if np.isnan(result) else result
 
     def _cell(self, column: str) -> float | None:
+        """Return the number in a cell."""
         if self._words and column not in self._table.columns:
             return None  # a word that this row lacks
         above_zero = column not in self._signed
@@ -165,7 +175,7 @@ class RowValues:
         texts = others or {}
 
         def has(name: str, pattern: str) -> bool:
-            return re.search(pattern, texts.get(name, self._shown(name))) is not None
+            return re.search(pattern, texts.get(name, self._as_text(name))) is not None
 
         return all(has(n, p) for n, p in condition.where.items()) and not any(
             has(n, p) for n, p in condition.unless.items()
@@ -187,7 +197,7 @@ class RowValues:
         return int(number) if number is not None and number.is_integer() else number
 
 
-def _taken(pattern: str, text: str) -> str:
+def _matched_part(pattern: str, text: str) -> str:
     """Return the first non-empty group of a match, or the entire match; empty without a match."""
     match = re.search(pattern, text)
     if match is None:

@@ -1,7 +1,9 @@
 """Reader of a user's measurements: a CSV file with the columns of ``docs/validate.md``.
 
 A table is wide (one column per metric) or long (one row per metric, in ``metric`` and ``value``);
-rows of a long table that agree in everything else form one measured run.
+rows of a long table that agree in everything else form one measured run. Each run becomes a
+validation case; faults name the row and column. ``perfmodel validate FILE.csv`` and ``perfmodel
+calibrate FILE.csv`` use it.
 """
 
 from __future__ import annotations
@@ -15,16 +17,16 @@ from typing import Final, NamedTuple
 from perfmodel.ask import hardware, resolve, workload
 from perfmodel.ask import runtime as runtime_of
 from perfmodel.errors import Fault, InputError, nearest, no_such
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.formats import as_precision
-from perfmodel.measurements import CsvRow, CsvTable, few_faults, read_rows
+from perfmodel.measurement_csv import CsvRow, CsvTable, few_faults, read_rows
 from perfmodel.settings import FaultList, is_fact, plain_value
 
 _UNMEASURED: Final = "no measurement in the row"
 _LEFT_OUT: Final = "left out: "
 
 
-class _Read(NamedTuple):
+class _RunCase(NamedTuple):
     """A run as a case, with its settings and those that its model or device does not have.
 
     `names` are faults of unknown models, devices, runtimes and precisions. They are only raised if
@@ -71,7 +73,7 @@ def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool 
     measured = [metric for metric in MEASURED if metric in names]
     lost = [_left_out(fault) for fault in bad or ()]
     runs = runs_of(rows)
-    read = [_read(rows, run, devices, faults, bad) for run in runs]
+    read = [_read_run(rows, run, devices, faults, bad) for run in runs]
     first: dict[str, CsvRow] = {}
     for one, run in zip(read, runs, strict=True):
         for setting in one.settings:
@@ -91,7 +93,7 @@ def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool 
             unknown.setdefault((fault.path, fault.message), fault)
         raise InputError([*faults, *unknown.values()])
     cases = [*(r.case for r in read), *lost]
-    targets = {q.target for case in cases for q in case.questions}
+    targets = {q.target for case in cases for q in case.quantities}
     primary = next((c for c in measured if c in targets), measured[0])
     count = sum(map(is_left_out, cases))
     rows_out = f"{count} row{'s' if count > 1 else ''} of {len(cases)} left out"
@@ -121,26 +123,27 @@ def _meaningless(rows: CsvTable, row: CsvRow, name: str) -> Fault:
     return _setting_fault(rows, None if name in rows.columns else row, name, fault)
 
 
-def _read(
+def _read_run(
     rows: CsvTable,
     run: Sequence[CsvRow],
     devices: Sequence[str | Path],
     faults: list[Fault],
     bad: list[Fault] | None,
-) -> _Read:
+) -> _RunCase:
     """Return a run; append its faults to `faults`, or to `bad` if faulty rows are left out."""
     run_faults: list[Fault] = []
-    read = _understood(rows, run, devices, run_faults)
+    read = _case_of_run(rows, run, devices, run_faults)
     if bad is None or not run_faults:
         faults += run_faults
         return read
     bad += run_faults
-    return _Read(_left_out(run_faults[0], read.case.name, read.case.device))
+    return _RunCase(_left_out(run_faults[0], read.case.name, read.case.device))
 
 
-def _understood(
+def _case_of_run(
     rows: CsvTable, run: Sequence[CsvRow], devices: Sequence[str | Path], faults: list[Fault]
-) -> _Read:
+) -> _RunCase:
+    """Return the case of a run, with its faults collected."""
     row = run[0]
     values = values_of(rows, run, faults)
     warm = is_warm(rows, row, faults)
@@ -151,7 +154,7 @@ def _understood(
         if not row.get(column)
     ]
     if not values:
-        return _Read(ValidationCase(name, device, reason=_UNMEASURED))
+        return _RunCase(ValidationCase(name, device, reason=_UNMEASURED))
     settings = {c: plain_value(text) for c, text in settings_of(rows, row, faults).items()}
     gathered = FaultList()
     spec = gathered.trying(hardware, device, devices)
@@ -177,8 +180,8 @@ def _understood(
         ]
         names = tuple(_unknown_names(rows, row, devices))
         case = ValidationCase(name, device, reason=reason)
-        return _Read(case, tuple(settings), unknown, names)
-    questions = [
+        return _RunCase(case, tuple(settings), unknown, names)
+    quantities = [
         MeasuredQuantity(metric, MEASURED[metric], value, subject.workload)
         for metric, value in values.items()
     ]
@@ -186,14 +189,14 @@ def _understood(
         name,
         device,
         subject.device,
-        questions,
+        quantities,
         subject.precision,
         subject.runtime,
         row.get("model"),
         warm=warm,
         engine=subject.engine,
     )
-    return _Read(case, tuple(settings))
+    return _RunCase(case, tuple(settings))
 
 
 def _unknown_names(rows: CsvTable, row: CsvRow, devices: Sequence[str | Path]) -> Iterator[Fault]:
@@ -307,7 +310,7 @@ def values_of(rows: CsvTable, run: Sequence[CsvRow], faults: list[Fault]) -> dic
     values: dict[str, float] = {}
     for metric, row, column in cells:
         if metric not in MEASURED:
-            message = f"'{metric}' is no metric" if metric else "is empty"
+            message = f"'{metric}' is not a metric" if metric else "is empty"
             expected = "one of " + ", ".join(MEASURED)
             faults.append(rows.fault(row, "metric", message, expected, nearest(metric, MEASURED)))
         value = rows.number(row, column, faults)
@@ -337,7 +340,7 @@ def settings_of(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> dict[str, s
         else:
             settings[name] = text
     if unnamed:
-        noun = "is no setting" if len(unnamed) == 1 else "are no settings"
+        noun = "is not a setting" if len(unnamed) == 1 else "are not settings"
         message, expected = f"{', '.join(unnamed)} {noun}", "words name=value, such as context=512"
         faults.append(rows.fault(row, SETTINGS, message, expected))
     return settings

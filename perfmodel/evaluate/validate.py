@@ -1,4 +1,10 @@
-"""``validate``: errors of predictions on data sets and on CSV files of a user's measurements."""
+"""Public function `validate`: errors of predictions on data sets and on users' measurements.
+
+Cases are loaded (from data sets, `perfmodel.evaluate.datasets`, or CSV files,
+`perfmodel.evaluate.user_rows`), predicted (`evaluate`), and summarised as errors beside those of
+two bare rooflines (`baselines`). On request constants are refitted without each device
+(`perfmodel.evaluate.refit`).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +16,15 @@ from typing import Any
 import numpy as np
 
 from perfmodel.ask import Prediction, Served, folder_faults
-from perfmodel.asked import remember
+from perfmodel.call_record import record_call
 from perfmodel.catalog import not_installed
 from perfmodel.errors import InputError, input_error, nearest
-from perfmodel.evaluate.case import (
+from perfmodel.evaluate.data_files import DataFolder, data_folder
+from perfmodel.evaluate.datasets import dataset, dataset_names
+from perfmodel.evaluate.nested_refit import nested_trial
+from perfmodel.evaluate.refit import trial
+from perfmodel.evaluate.result import Errors, ValidationResult, Validations, errors
+from perfmodel.evaluate.validation_case import (
     Cases,
     MeasuredQuantity,
     RowOrigin,
@@ -21,12 +32,7 @@ from perfmodel.evaluate.case import (
     kernels_s,
     metric_of,
 )
-from perfmodel.evaluate.datasets import dataset, dataset_names
-from perfmodel.evaluate.files import DataFolder, data_folder
-from perfmodel.evaluate.nested_refit import nested_trial
-from perfmodel.evaluate.refit import trial
-from perfmodel.evaluate.result import Errors, ValidationResult, Validations, errors
-from perfmodel.measurements import bad_cells_left_out, few_faults
+from perfmodel.measurement_csv import bad_cells_left_out, few_faults
 from perfmodel.settings import gathered
 
 _TABLES = (".csv", ".csv.gz")
@@ -48,23 +54,24 @@ def validate(
     ----------
     names
         Data sets (llamacpp_apple_4167, cpu_zen4, genz, flash_read), or paths to .csv files of your
-        own measurements. By default the data sets that the folder has.
+        own measurements. By default all data sets in the folder.
     data
-        Folder of the data sets. By default the one that PERFMODEL_DATA names, else ../shared/data.
+        Folder of the data sets. By default the one that the environment variable PERFMODEL_DATA
+        names, else ../shared/data.
     suffix
-        Take the files with this suffix, such as _heldout.
+        Use the files with this suffix, such as _heldout.
     devices
-        Folders with more specs of devices; theirs win over the library's.
+        Folders with further device specs, which replace those of the library.
     left_out
-        Refit the constants of data sets that say how theirs were fitted, with each device (or
-        chip, system) left out in turn, and report its errors beside the others.
+        For data sets on which constants were fitted: refit the constants without each device (or
+        chip, or system) in turn, and also report the errors on the device that was left out.
     nested
-        Leave them out with every choice inside the loop as well: fitted constants that a refit does
-        not list, and how hard each is pulled to its family's value. The errors of
-        plain left-out refits come with them.
+        As --left-out, but repeat every modelling choice without the device too: the fitted
+        constants that a refit does not list, and the strength with which each constant is shrunk to
+        the value of its family. The errors of --left-out are reported as well.
     skip_bad_rows
-        Leave out what a file has at fault, name it, and predict the rest: rows of a user's file,
-        which count against the coverage, and cells of a data set, which count as empty.
+        Skip invalid input, report it, and predict the rest: rows of a user's file, which count
+        against the coverage, and cells of a data set, which are treated as empty.
 
     Returns
     -------
@@ -83,25 +90,29 @@ def validate(
     >>> pm.validate("mine.csv")[0].mape  # doctest: +SKIP
     """
     earlier = gathered()
-    requested = [names] if isinstance(names, str | Path) else list(names or _present(data, suffix))
+    requested = (
+        [names]
+        if isinstance(names, str | Path)
+        else list(names or _existing_datasets(data, suffix))
+    )
     folders = [devices] if isinstance(devices, str | Path) else list(devices or ())
     # Otherwise a broken spec would only appear as a row that cannot be predicted, or not at all.
     faults = [*earlier, *folder_faults(folders)]
     loaded: list[Cases | ValidationResult] = []
     for name in requested:
         try:
-            loaded.append(_load(name, data, suffix, folders, skip_bad_rows))
+            loaded.append(_loaded_cases(name, data, suffix, folders, skip_bad_rows))
         except InputError as error:
             faults += error.faults
     if faults:
         raise InputError(list(dict.fromkeys(faults)))
     results = [
-        item if isinstance(item, ValidationResult) else _detailed(evaluate(item), item)
+        item if isinstance(item, ValidationResult) else _with_details(evaluate(item), item)
         for item in loaded
     ]
     if left_out or nested:
         folder = data_folder(data, suffix)
-        results = [_tried(item, folder, folders, nested) for item in results]
+        results = [_with_refits(item, folder, folders, nested) for item in results]
     options = {
         "data": data,
         "suffix": suffix or None,
@@ -112,11 +123,11 @@ def validate(
     }
     for item in results:
         name = names if isinstance(names, str | Path) else item.name
-        remember(item, "validate", (name,), options)
-    return remember(Validations(results), "validate", (names or requested,), options)
+        record_call(item, "validate", (name,), options)
+    return record_call(Validations(results), "validate", (names or requested,), options)
 
 
-def _detailed(result: ValidationResult, cases: Cases) -> ValidationResult:
+def _with_details(result: ValidationResult, cases: Cases) -> ValidationResult:
     """Return a result with the additional details of its data set (``details(cases)``)."""
     describe = (
         getattr(dataset(cases.name), "details", None) if cases.name in dataset_names() else None
@@ -127,9 +138,10 @@ def _detailed(result: ValidationResult, cases: Cases) -> ValidationResult:
     return replace(result, details=details, notes=(*result.notes, *notes))
 
 
-def _tried(
+def _with_refits(
     result: ValidationResult, folder: DataFolder, devices: list[str | Path], nested: bool
 ) -> ValidationResult:
+    """Return a result with the errors of refits on the groups left out."""
     offered = (
         getattr(dataset(result.name), "refits", None) if result.name in dataset_names() else None
     )
@@ -142,7 +154,7 @@ def _tried(
     return replace(result, left_out=trials)
 
 
-def _present(data: str | Path | None, suffix: str) -> list[str]:
+def _existing_datasets(data: str | Path | None, suffix: str) -> list[str]:
     """Return the data sets with existing files, or all if there are none, to report each."""
     folder = data_folder(data, suffix)
     present = [name for name in dataset_names() if folder.find(*dataset(name).PLACES) is not None]
@@ -151,13 +163,14 @@ def _present(data: str | Path | None, suffix: str) -> list[str]:
     return present or dataset_names()
 
 
-def _load(
+def _loaded_cases(
     name: str | Path,
     data: str | Path | None,
     suffix: str,
     devices: list[str | Path],
     skip_bad_rows: bool,
 ) -> Cases | ValidationResult:
+    """Return the cases of a data set or of a user's file."""
     text = str(name)
     if isinstance(name, Path) or text.endswith(_TABLES):
         from perfmodel.evaluate.user_rows import load
@@ -203,24 +216,25 @@ def evaluate(cases: Cases) -> ValidationResult:
     """
     rows: list[dict[str, Any]] = []
     failed: dict[str, list[str]] = {}
-    tight: list[str] = []
+    infeasible: list[str] = []
     for case in cases.cases:
         if case.machine is None:
             failed.setdefault(case.reason or "no reason given", []).append(case.name)
             continue
         try:
-            rows += _answers(case, tight)
+            rows += _rows_of_case(case, infeasible)
         except InputError as error:
             failed.setdefault(str(error.faults[0]), []).append(case.name)
     notes = list(cases.notes)
-    if tight:
-        tight = list(dict.fromkeys(tight))
-        first = ", ".join(tight[:3])
+    if infeasible:
+        infeasible = list(dict.fromkeys(infeasible))
+        first = ", ".join(infeasible[:3])
         notes.append(
-            f"{len(tight)} rows exceed a memory or a resource of their device by the model: {first}"
+            f"{len(infeasible)} rows exceed a memory or a resource of their device by the model: "
+            f"{first}"
         )
     primary = [row for row in rows if row["target"] == cases.primary]
-    return summarised(
+    return summarise(
         cases.name,
         rows,
         len(cases.cases),
@@ -231,7 +245,7 @@ def evaluate(cases: Cases) -> ValidationResult:
     )
 
 
-def summarised(
+def summarise(
     name: str,
     rows: Sequence[Mapping[str, Any]],
     total: int,
@@ -261,7 +275,7 @@ def summarised(
     notes, details
         As the result has them.
     """
-    targets = _groups(rows, lambda row: row["target"])
+    targets = _grouped_by(rows, lambda row: row["target"])
     ours = targets.get(primary, [])
     missed = sum(map(len, failed.values()))
     return ValidationResult(
@@ -270,8 +284,8 @@ def summarised(
         (total - missed) / total if total else 0.0,
         {target: error_of(own) for target, own in {primary: ours, **targets}.items()},
         primary,
-        grouped(ours, lambda row: row["device"]),
-        grouped(ours, lambda row: row["group"]),
+        errors_by_group(ours, lambda row: row["device"]),
+        errors_by_group(ours, lambda row: row["group"]),
         baselines(ours) if references is None else references,
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items() if v),
         worst_of(ours),
@@ -281,7 +295,7 @@ def summarised(
     )
 
 
-def _groups(
+def _grouped_by(
     rows: Iterable[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], str]
 ) -> dict[str, list[Mapping[str, Any]]]:
     """Return the rows grouped by a key, in order of first occurrence."""
@@ -294,48 +308,48 @@ def _groups(
 def _details(rows: Sequence[Mapping[str, Any]], template: str) -> dict[str, Any]:
     """Return the errors of rows grouped by a template of their values."""
     stated = [row for row in rows if row["origin"].case.values is not None]
-    groups = _groups(stated, lambda row: row["origin"].case.values.text(template))
+    groups = _grouped_by(stated, lambda row: row["origin"].case.values.text(template))
     return {group: error_of(members) for group, members in groups.items()}
 
 
-def _answers(case: ValidationCase, tight: list[str]) -> list[dict[str, Any]]:
-    """Return the result rows of a case, one per question; equal loads share a prediction."""
+def _rows_of_case(case: ValidationCase, infeasible: list[str]) -> list[dict[str, Any]]:
+    """Return the result rows of a case, one per quantity; equal loads share a prediction."""
     served: dict[tuple[Any, ...], Served] = {}
     rows: list[dict[str, Any]] = []
     assert case.machine is not None
-    for question in case.questions:
-        load = question.load
+    for quantity in case.quantities:
+        load = quantity.load
         if load is None:
-            rows.append(_answer(case, question, tight))
+            rows.append(_row_of_quantity(case, quantity, infeasible))
             continue
         if load.key not in served:
             served[load.key] = load.serve(case.machine, case.precision, case.runtime)
         answer = served[load.key]
         if not answer.feasible:
-            tight.append(case.name)
-        predicted = float(getattr(answer, question.metric))
-        floor = kernels_s(answer, question.metric, case.precision)
-        row = row_of(case, question, predicted, answer.decode.runtime)
+            infeasible.append(case.name)
+        predicted = float(getattr(answer, quantity.metric))
+        floor = kernels_s(answer, quantity.metric, case.precision)
+        row = row_of(case, quantity, predicted, answer.decode.runtime)
         rows.append(row | {"roofline": floor, "compute": None})
     return rows
 
 
 def row_of(
-    case: ValidationCase, question: MeasuredQuantity, predicted: float, runtime: str
+    case: ValidationCase, quantity: MeasuredQuantity, predicted: float, runtime: str
 ) -> dict[str, Any]:
     """Return a row of a result, without its baselines."""
-    return compared(
+    return comparison_row(
         case.name,
         case.device,
         case.group,
-        question.target,
-        question.measured,
+        quantity.target,
+        quantity.measured,
         predicted,
-        origin=RowOrigin(case, question, runtime),
+        origin=RowOrigin(case, quantity, runtime),
     )
 
 
-def compared(
+def comparison_row(
     name: str,
     device: str,
     group: str,
@@ -357,24 +371,28 @@ def compared(
     }
 
 
-def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
-    metric = question.metric
-    answer = case.predict(question.workload, question.machine)
-    predicted = _metric(answer, metric)
-    bare = case.predict(question.workload, question.machine, model="roofline", warm=False)
-    roofline = None if " " in metric else _metric(bare, metric)
+def _row_of_quantity(
+    case: ValidationCase, quantity: MeasuredQuantity, infeasible: list[str]
+) -> dict[str, Any]:
+    """Return the result row of a measured quantity, with the bare rooflines as baselines."""
+    metric = quantity.metric
+    answer = case.predict(quantity.workload, quantity.machine)
+    predicted = _finite_metric(answer, metric)
+    bare = case.predict(quantity.workload, quantity.machine, model="roofline", warm=False)
+    roofline = None if " " in metric else _finite_metric(bare, metric)
     # Share of the roofline time that multiply-accumulates need at peak.
     share = float(bare.utilization) * float(bare.latency_s) / float(bare.latency_s)
     compute = None
     if share and roofline is not None and metric in ("latency_s", *_RATES):
         compute = roofline / share if metric in _RATES else roofline * share
     if not answer.feasible:
-        tight.append(case.name)
-    row = row_of(case, question, predicted, answer.runtime)
+        infeasible.append(case.name)
+    row = row_of(case, quantity, predicted, answer.runtime)
     return row | {"roofline": roofline, "compute": compute}
 
 
-def _metric(prediction: Prediction, name: str) -> float:
+def _finite_metric(prediction: Prediction, name: str) -> float:
+    """Return a metric of a prediction as a finite number."""
     value = metric_of(prediction, name)
     if value is None or not np.isfinite(number := float(value)):
         device, workload = prediction.machine.device.name, prediction.workload.name
@@ -394,12 +412,12 @@ def error_of(rows: Sequence[Mapping[str, Any]], key: str = "predicted") -> Error
     return errors([row[key] for row in rows], [row["measured"] for row in rows])
 
 
-def grouped(
+def errors_by_group(
     rows: Sequence[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], str]
 ) -> dict[str, dict[str, Any]]:
     """Return group -> rows, mape, bias and kendall."""
     out: dict[str, dict[str, Any]] = {}
-    for name, members in _groups(rows, key).items():
+    for name, members in _grouped_by(rows, key).items():
         if name:
             group = error_of(members)
             out[name] = {"rows": len(members)} | {k: group[k] for k in ("mape", "bias", "kendall")}

@@ -1,8 +1,8 @@
 """Evidence on predictions: residuals of measured rows, and the intervals derived from them."""
 
-from perfmodel.evidence.coverage import Coverage, coverage, stretched
-from perfmodel.evidence.spread import BASES, UNKNOWN, Scatter, Spread, scatter, spread
-from perfmodel.evidence.store import (
+from perfmodel.evidence.interval_coverage import Coverage, coverage, stretched
+from perfmodel.evidence.residual_spread import BASES, UNKNOWN, Scatter, Spread, scatter, spread
+from perfmodel.evidence.residual_store import (
     QUANTITIES,
     RATES,
     RELATED,

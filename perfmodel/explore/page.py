@@ -1,4 +1,7 @@
-"""The page: its layout, the callback that updates it, and its server on the local host."""
+"""The explorer's page: its layout, the callback that updates it, and its server on this host.
+
+Built with Dash; the server listens on the local address only and rejects requests for other hosts.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from importlib.resources import files
 from typing import Any
 
 from perfmodel.catalog import need
-from perfmodel.charts.face import BUTTONS
+from perfmodel.charts.result_plots import BUTTONS
 from perfmodel.errors import Fault, input_error
-from perfmodel.explore.answer import LIMITS, ExplorerAnswer, ExplorerSelection, answer
-from perfmodel.explore.body import FILLS, MOST_BYTES, SENDS, SLIDERS, body_faults
+from perfmodel.explore.answer import ExplorerAnswer, answer
 from perfmodel.explore.choices import LENGTHS, PRECISIONS, Choices, parameters_of, phases_of
+from perfmodel.explore.request_body import FILLS, MOST_BYTES, SENDS, SLIDERS, body_faults
+from perfmodel.explore.selection import LIMITS, ExplorerSelection
 from perfmodel.report.base import verdict
 from perfmodel.report.document import look, style
 from perfmodel.table.html import cards, items, paragraph
@@ -64,10 +68,10 @@ def application(start: ExplorerSelection, choices: Choices) -> Any:
 
     def fill(*values: Any) -> list[Any]:
         sent = dict(zip(SENDS, values, strict=True))
-        return _filled(sent, str(dash.ctx.triggered_id or ""), choices)
+        return _output_values(sent, str(dash.ctx.triggered_id or ""), choices)
 
     page.callback(fills, sends)(fill)
-    _only_sound_bodies(page.server, choices)
+    _reject_invalid_bodies(page.server, choices)
     page.clientside_callback(
         dash.ClientsideFunction("perfmodel", "draw"),
         [dash.Output(name, "figure") for name in FIGURES],
@@ -82,7 +86,7 @@ def application(start: ExplorerSelection, choices: Choices) -> Any:
     return page
 
 
-def _only_sound_bodies(server: Any, choices: Choices) -> None:
+def _reject_invalid_bodies(server: Any, choices: Choices) -> None:
     """Reject invalid requests with status 400 and their faults, before any other processing."""
     from flask import Response, request
 
@@ -100,7 +104,7 @@ def _only_sound_bodies(server: Any, choices: Choices) -> None:
     server.before_request(check)
 
 
-def _filled(sent: dict[str, Any], changed: str, choices: Choices) -> list[Any]:
+def _output_values(sent: dict[str, Any], changed: str, choices: Choices) -> list[Any]:
     """Return the values of all outputs, in their order."""
     texts = {n: str(sent[n] or "") for n in SENDS if n not in SLIDERS}
     workload, device = texts["workload"], texts["device"]
@@ -151,16 +155,17 @@ def _exponent(sent: Any, default: float | None, fresh: bool) -> float:
 
 def _html(result: ExplorerAnswer) -> dict[str, str]:
     """Return element of the page -> its HTML."""
-    sides = ""
-    for side in result.sides:
-        words = paragraph(side.sentence), items(side.missing)
-        notes = "".join(paragraph(note, "note") for note in side.notes)
-        head = f"<h2>{escape(side.device)}</h2>{verdict(not side.missing, side.verdict, *words)}"
-        sides += f"<section>{head}{cards(side.numbers)}{notes}</section>"
+    sections = ""
+    for device in result.devices:
+        words = paragraph(device.sentence), items(device.missing)
+        notes = "".join(paragraph(note, "note") for note in device.notes)
+        summary = verdict(not device.missing, device.verdict, *words)
+        head = f"<h2>{escape(device.device)}</h2>{summary}"
+        sections += f"<section>{head}{cards(device.numbers)}{notes}</section>"
     faults = verdict(False, "This cannot be predicted.", items(result.faults))
     return {
         "faults": faults if result.faults else "",
-        "sides": sides,
+        "sides": sections,
         "reasons": items(result.reasons),
         "command": escape(result.command),
         "python": escape(result.python),
@@ -168,19 +173,20 @@ def _html(result: ExplorerAnswer) -> dict[str, str]:
 
 
 def _layout(dash: Any, start: ExplorerSelection, choices: Choices) -> Any:
+    """Return the layout of the page: the form, and the elements of the answer."""
     html, dcc = dash.html, dash.dcc
-    knobs = _Knobs(html, dcc).form(start, choices)
+    form_inputs = _InputForm(html, dcc).form(start, choices)
     return html.Main(
         [
             html.H1("What will it cost?"),
-            html.Div([knobs, _answered(html, dcc)], className="desk"),
+            html.Div([form_inputs, _answer_elements(html, dcc)], className="desk"),
             dcc.Store(id="answer"),
             dcc.Store(id="ground"),
         ]
     )
 
 
-class _Knobs:
+class _InputForm:
     """The form of inputs, built from Dash components."""
 
     def __init__(self, html: Any, dcc: Any) -> None:
@@ -193,7 +199,7 @@ class _Knobs:
                 self.dropdown("workload", "workload", start.workload, list(choices.workloads)),
                 self.dropdown("device", "device", start.device, list(choices.devices)),
                 self.dropdown(
-                    "beside", "compare with", start.beside or None, list(choices.devices)
+                    "beside", "compare with", start.second_device or None, list(choices.devices)
                 ),
                 self.dropdown("phase", "phase", start.phase, []),
                 self.dropdown("runtime", "runtime", start.runtime, []),
@@ -230,6 +236,7 @@ class _Knobs:
         )
 
     def dropdown(self, name: str, label: str, value: str | None, options: Any) -> Any:
+        """Return a labelled choice among options."""
         clears = value is None
         return self.html.Div(
             [
@@ -248,6 +255,7 @@ class _Knobs:
         )
 
     def text(self, name: str, label: str, hint: str, value: str = "", **more: Any) -> Any:
+        """Return a labelled text field."""
         return self.html.Div(
             [
                 self.html.Label(label, htmlFor=name),
@@ -258,6 +266,7 @@ class _Knobs:
         )
 
     def slider(self, name: str, label: str, least: int, most: int, value: float) -> Any:
+        """Return a labelled slider over powers of two."""
         return self.html.Div(
             [
                 self.html.Span(
@@ -283,7 +292,7 @@ class _Knobs:
         )
 
 
-def _answered(html: Any, dcc: Any) -> Any:
+def _answer_elements(html: Any, dcc: Any) -> Any:
     """Return the elements that an answer updates, next to the form."""
     figures = [
         html.Figure(
@@ -352,9 +361,9 @@ def serve(application: Any, port: int, ready: Callable[[str], None]) -> None:
     """
     from werkzeug.serving import make_server
 
-    with contextlib.closing(_listening(port)) as listening:
+    with contextlib.closing(_listening_socket(port)) as listening:
         number = listening.getsockname()[1]
-        _only_here(application.server, number)
+        _reject_foreign_hosts(application.server, number)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         server = make_server(HOST, number, application.server, threaded=True, fd=listening.fileno())
         ready(f"http://{HOST}:{number}/")
@@ -364,7 +373,7 @@ def serve(application: Any, port: int, ready: Callable[[str], None]) -> None:
             server.server_close()
 
 
-def _listening(port: int) -> socket.socket:
+def _listening_socket(port: int) -> socket.socket:
     """Return a socket that listens at the port; werkzeug itself would exit the process."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -382,7 +391,7 @@ def _listening(port: int) -> socket.socket:
     return listener
 
 
-def _only_here(server: Any, port: int) -> None:
+def _reject_foreign_hosts(server: Any, port: int) -> None:
     """Reject requests for other hosts, so that no foreign site can read from the page."""
     from flask import abort, request
 

@@ -1,4 +1,8 @@
-"""Expressions over named columns: dimension check, evaluation on arrays, and margin."""
+"""Expressions over named columns: dimension check, evaluation on arrays, and margin.
+
+`parse_expression` returns an `Expression`. Its check rejects unknown names and comparisons of
+different dimensions; its margin measures how far a condition is from changing its value.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +56,13 @@ class Expression:
         InputError
             Lists all unknown names and combinations of different dimensions.
         """
-        faults = self.check(columns, {name: _held(value) for name, value in columns.items()})
+        faults = self.check(
+            columns, {name: _dimension_of_values(value) for name, value in columns.items()}
+        )
         if faults:
             raise InputError(faults)
         with np.errstate(all="ignore"):
-            return _value(self.root, columns)
+            return _evaluate(self.root, columns)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -106,7 +112,7 @@ class Expression:
         }
         for node in walk(self.root):
             if isinstance(node, Name) and node.name not in known:
-                meant = nearest(node.name, known)
+                suggestion = nearest(node.name, known)
                 columns = one_of(known)
                 expected = (
                     f"'{node.name}' in quotes, or a column" if node.name in texts else columns
@@ -115,8 +121,8 @@ class Expression:
                     self._fault(
                         node,
                         f"there is no column '{node.name}'",
-                        suggestion=meant,
-                        expected="" if meant else expected,
+                        suggestion=suggestion,
+                        expected="" if suggestion else expected,
                     )
                 )
         if not faults:
@@ -137,11 +143,11 @@ class Expression:
             the maximum for an ``or``; 1 or -1 for a truth value. NaN counts as -inf.
         """
         with np.errstate(all="ignore"):
-            return _margin(self.root, columns)
+            return _signed_margin(self.root, columns)
 
-    def _fault(self, node: Node, message: str, **mending: str) -> Fault:
+    def _fault(self, node: Node, message: str, **remedy: str) -> Fault:
         place = f"'{self.text}'" if not self.file else self.file
-        return Fault(message, file=place, line=1, column=node.column, **mending)
+        return Fault(message, file=place, line=1, column=node.column, **remedy)
 
     def _dimension(
         self, node: Node, dimension_by_name: Mapping[str, str], faults: list[Fault]
@@ -179,7 +185,7 @@ class Expression:
         if kind in COMPARISONS or kind in ("+", "-"):
             known = [p for p in parts if p is not None]
             if len(set(known)) > 1:
-                left, right = (_phrase(p) for p in dict.fromkeys(known))
+                left, right = (_noun_of(p) for p in dict.fromkeys(known))
                 verb = "compared" if kind in COMPARISONS else "added"
                 faults.append(
                     self._fault(
@@ -214,29 +220,30 @@ def parse_expression(text: str, file: str = "") -> Expression:
     return Expression(text, Parser(text, file).parse(), file)
 
 
-def _phrase(name: str) -> str:
+def _noun_of(name: str) -> str:
     if name in DIMENSIONS:
         return DIMENSIONS[name].noun
     return {TEXT: "a text", TRUTH: "a truth value"}.get(name, f"a {name}")
 
 
-def _held(value: Any) -> str:
+def _dimension_of_values(value: Any) -> str:
     kind = np.asarray(value).dtype.kind
     return {"b": TRUTH, "U": TEXT, "O": TEXT}.get(kind, "")
 
 
-def _value(node: Node, columns: Mapping[str, Any]) -> Any:
+def _evaluate(node: Node, columns: Mapping[str, Any]) -> Any:
+    """Return the value of a subtree on columns; a missing column value is NaN."""
     if isinstance(node, Number | Text):
         return node.value
     if isinstance(node, Name):
         value = columns[node.name]
         return np.nan if value is None else value
     if node.kind == "not":
-        opposite = _opposite(node.operands[0])
-        if opposite is not None:
-            return _value(opposite, columns)
-        return np.logical_not(_value(node.operands[0], columns))
-    parts = [_value(child, columns) for child in node.operands]
+        negated = _negated(node.operands[0])
+        if negated is not None:
+            return _evaluate(negated, columns)
+        return np.logical_not(_evaluate(node.operands[0], columns))
+    parts = [_evaluate(child, columns) for child in node.operands]
     kind = node.kind
     if kind in ("and", "or"):
         combine = np.logical_and if kind == "and" else np.logical_or
@@ -274,7 +281,7 @@ _OPERATIONS: Final[Mapping[str, Callable[..., Any]]] = {
 _OPPOSITES: Final = {"<=": ">", ">": "<=", ">=": "<", "<": ">=", "==": "!=", "!=": "=="}
 
 
-def _opposite(node: Node) -> Node | None:
+def _negated(node: Node) -> Node | None:
     """Return the negation of a node with ``not`` pushed inwards; None for a plain truth value.
 
     A comparison with NaN and its negation are both false: `not (energy_j < 1 J)` does not select a
@@ -292,25 +299,26 @@ def _opposite(node: Node) -> Node | None:
     return None
 
 
-def _margin(node: Node, columns: Mapping[str, Any]) -> Any:
+def _signed_margin(node: Node, columns: Mapping[str, Any]) -> Any:
+    """Return the margin of a subtree by the rules of `Expression.margin`."""
     if isinstance(node, ExpressionOperation) and node.kind == "not":
-        opposite = _opposite(node.operands[0])
-        if opposite is not None:
-            return _margin(opposite, columns)
-        return -np.asarray(_margin(node.operands[0], columns))
+        negated = _negated(node.operands[0])
+        if negated is not None:
+            return _signed_margin(negated, columns)
+        return -np.asarray(_signed_margin(node.operands[0], columns))
     if isinstance(node, ExpressionOperation) and node.kind in ("and", "or"):
-        parts = [_margin(child, columns) for child in node.operands]
+        parts = [_signed_margin(child, columns) for child in node.operands]
         combine = np.minimum if node.kind == "and" else np.maximum
         return combine.reduce(np.broadcast_arrays(*parts), axis=0)
     if isinstance(node, ExpressionOperation) and node.kind in ("<=", ">=", "<", ">"):
-        left, right = (np.asarray(_value(c, columns), dtype=float) for c in node.operands)
+        left, right = (np.asarray(_evaluate(c, columns), dtype=float) for c in node.operands)
         high, low = (right, left) if node.kind[0] == "<" else (left, right)
         scale = np.maximum(np.abs(high), np.abs(low))
         gap = np.where(high == low, 0.0, (high - low) / np.where(scale > 0, scale, 1.0))
         # Equal sides satisfy `<=` but not `<`: the sign must agree with the comparison.
-        nudge = np.finfo(float).tiny
-        gap = np.where(gap == 0.0, nudge if node.kind[-1] == "=" else -nudge, gap)
+        smallest = np.finfo(float).tiny
+        gap = np.where(gap == 0.0, smallest if node.kind[-1] == "=" else -smallest, gap)
         return np.where(np.isnan(gap), -np.inf, gap)
-    values = np.asarray(_value(node, columns))
+    values = np.asarray(_evaluate(node, columns))
     truth = values if values.dtype.kind == "b" else np.nan_to_num(values.astype(float)) != 0
     return np.where(truth, 1.0, -1.0)

@@ -1,4 +1,8 @@
-"""Recursive descent parser of expressions; errors report the column."""
+"""Recursive-descent parser of conditions, with one level of the grammar per operator precedence.
+
+The scanner recognises numbers with units; faults state the column and, for common mistakes such as
+``=<``, the intended operator.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,8 @@ from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.expressions.nodes import COMPARISONS, ExpressionOperation, Name, Node, Number, Text
 from perfmodel.units import DIMENSIONS, UnitError, dimension, parse, units_of
 
-_LONGEST: Final = 2000
-_DEEPEST: Final = 50
+_MAX_LENGTH: Final = 2000
+_MAX_DEPTH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class _Token:
 
 @lru_cache(maxsize=1)
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return the patterns of a token, and of a number followed by any word."""
     units = {u for name in DIMENSIONS for u in units_of(name) if u}
     longest = sorted(units, key=len, reverse=True)
     unit = "|".join(map(re.escape, longest))
@@ -35,11 +40,13 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
         rf"\s*(?:(?P<number>{number})|(?P<name>[A-Za-z_]\w*(?:\.\w+)*)"
         r"|(?P<text>'[^']*'|\"[^\"]*\")|(?P<op><=|>=|==|!=|=<|=>|<>|&&|\|\||[-+*/<>()=&|!])|(?P<bad>\S))"
     )
-    loose = re.compile(r"((?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ%][\w/%^²]*)")
-    return token, loose
+    number_and_word = re.compile(
+        r"((?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ%][\w/%^²]*)"
+    )
+    return token, number_and_word
 
 
-_SLIPS: Final = {
+_COMMON_MISTAKES: Final = {
     "=<": "<=",
     "=>": ">=",
     "<>": "!=",
@@ -52,7 +59,7 @@ _SLIPS: Final = {
 }
 _WORDS: Final = ("and", "or", "not")
 #: Operators by precedence, lowest first.
-_LEVELS: Final = (("or",), ("and",), ("not",), COMPARISONS, ("+", "-"), ("*", "/"))
+_PRECEDENCE: Final = (("or",), ("and",), ("not",), COMPARISONS, ("+", "-"), ("*", "/"))
 
 
 class Parser:
@@ -72,14 +79,14 @@ class Parser:
         InputError
             Syntax errors and unknown units, with their column.
         """
-        if len(self.text) > _LONGEST:
+        if len(self.text) > _MAX_LENGTH:
             message = f"{len(self.text)} characters are too many"
-            raise input_error(message, file=self.file, expected=f"at most {_LONGEST}")
+            raise input_error(message, file=self.file, expected=f"at most {_MAX_LENGTH}")
         self.tokens = list(self._scan())
         if len(self.tokens) == 1:
             expected = "such as latency_s <= 5 ms"
             raise input_error("an empty condition", file=self.file, expected=expected)
-        root = self._level()
+        root = self._parse_level()
         if self._peek.kind != "end":
             raise self._error(
                 self._peek,
@@ -89,7 +96,8 @@ class Parser:
         return root
 
     def _scan(self) -> Iterator[_Token]:
-        token, loose = _patterns()
+        """Yield the tokens of the text, the last of kind ``end``."""
+        token, number_and_word = _patterns()
         position = 0
         end = len(self.text.rstrip())
         while position < end:
@@ -100,12 +108,12 @@ class Parser:
             position = match.end()
             scanned = _Token(kind, written, column)
             if kind == "number":
-                slip = loose.match(self.text, column - 1)
-                if slip is not None and slip.end() > position and slip[2] not in _WORDS:
-                    raise self._unit_error(slip[1], slip[2], column)
+                mistyped = number_and_word.match(self.text, column - 1)
+                if mistyped is not None and mistyped.end() > position and mistyped[2] not in _WORDS:
+                    raise self._unit_error(mistyped[1], mistyped[2], column)
                 scanned = _number(written, column)
-            elif kind == "bad" or written in _SLIPS:
-                meant = _SLIPS.get(written, "")
+            elif kind == "bad" or written in _COMMON_MISTAKES:
+                meant = _COMMON_MISTAKES.get(written, "")
                 expected = "" if meant else "columns, numbers, comparisons, 'and', 'or', 'not'"
                 raise self._error(scanned, f"'{written}' means nothing here", expected, meant)
             elif kind == "name" and written.lower() in _WORDS:
@@ -114,6 +122,7 @@ class Parser:
         yield _Token("end", "the end", len(self.text) + 1)
 
     def _unit_error(self, number: str, unit: str, column: int) -> InputError:
+        """Return the error of an unknown unit, suggesting the nearest known one."""
         known = {u: u.lower() for name in DIMENSIONS for u in units_of(name)}
         suggestion = next((u for u, folded in known.items() if folded == unit.lower()), "")
         if not suggestion or unit.startswith("K"):  # KB: `parse` knows common mistakes
@@ -146,18 +155,18 @@ class Parser:
         file = self.file or f"'{self.text}'"
         return input_error(message, "", file, 1, token.column, expected, suggestion)
 
-    def _level(self, level: int = 0) -> Node:
+    def _parse_level(self, level: int = 0) -> Node:
         """Parse the operators of a precedence level and all higher ones."""
-        if level == len(_LEVELS):
-            return self._unary()
-        operators = _LEVELS[level]
+        if level == len(_PRECEDENCE):
+            return self._parse_unary()
+        operators = _PRECEDENCE[level]
         if operators == ("not",):
             token = self._take("not")
-            return self._below(token, level) if token else self._level(level + 1)
-        nodes: list[Node] = [self._level(level + 1)]
+            return self._parse_operand(token, level) if token else self._parse_level(level + 1)
+        nodes: list[Node] = [self._parse_level(level + 1)]
         comparisons: list[Node] = []
         while token := self._take(*operators):
-            right = self._level(level + 1)
+            right = self._parse_level(level + 1)
             if operators in (("or",), ("and",)):
                 nodes.append(right)
             elif operators == COMPARISONS:  # a <= b <= c
@@ -173,25 +182,26 @@ class Parser:
             else ExpressionOperation(word, tuple(nodes), nodes[0].column)
         )
 
-    def _below(self, token: _Token, level: int) -> Node:
+    def _parse_operand(self, token: _Token, level: int) -> Node:
         """Parse the operand of a sign, a ``not`` or a parenthesis, limiting the nesting depth."""
         self.depth += 1
-        if self.depth > _DEEPEST:
-            raise self._error(token, "nested too deeply", f"at most {_DEEPEST} levels")
-        node = self._level(level)
+        if self.depth > _MAX_DEPTH:
+            raise self._error(token, "nested too deeply", f"at most {_MAX_DEPTH} levels")
+        node = self._parse_level(level)
         self.depth -= 1
         if token.text in ("+", "("):
             return node
         kind = "neg" if token.text == "-" else "not"
         return ExpressionOperation(kind, (node,), token.column)
 
-    def _unary(self) -> Node:
+    def _parse_unary(self) -> Node:
         token = self._take("-", "+")
         if token is None:
-            return self._atom()
-        return self._below(token, len(_LEVELS))
+            return self._parse_atom()
+        return self._parse_operand(token, len(_PRECEDENCE))
 
-    def _atom(self) -> Node:
+    def _parse_atom(self) -> Node:
+        """Parse a number, a column, a quoted text, or an expression in parentheses."""
         token = self._peek
         if token.kind == "number":
             self.at += 1
@@ -203,7 +213,7 @@ class Parser:
             self.at += 1
             return Text(token.text[1:-1], token.column)
         if self._take("("):
-            node = self._below(token, 0)
+            node = self._parse_operand(token, 0)
             if not self._take(")"):
                 raise self._error(token, "this parenthesis is never closed", "a ')' after it")
             return node

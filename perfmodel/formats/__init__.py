@@ -1,4 +1,4 @@
-"""Numeric formats and precisions."""
+"""Numeric formats, precisions and sparsity of tensors: stored bits per element, compute format."""
 
 from perfmodel.formats.format import Format, find, format_named, formats
 from perfmodel.formats.precision import (

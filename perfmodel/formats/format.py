@@ -1,4 +1,10 @@
-"""Numeric formats: stored bits per element including scales and zero points, and compute format."""
+"""Numeric formats: stored bits per element including scales and zero points, and compute format.
+
+An element of e bits in groups of G that share a scale of s and a zero point of z bits takes ``e +
+(s + z) / G`` bits. ``workloads/stored/formats.yaml`` has the layouts with their sources (IEEE 754,
+OCP OFP8 and MX, llama.cpp's ggml-common.h, GPTQ, AWQ); `find` also knows integers of any width,
+groups by a suffix (``int4g128``) and mixtures.
+"""
 
 from __future__ import annotations
 
@@ -85,11 +91,6 @@ class Format:
         return self.compute.startswith(("fp", "bf", "tf"))
 
 
-def _integer(bits: int) -> Format:
-    compute = "int4" if bits <= 4 else "int8" if bits <= 8 else "int16" if bits <= 16 else "int32"
-    return Format(f"int{bits}", bits, "int", compute)
-
-
 def layouts() -> Mapping[str, Any]:
     """Return the content of ``workloads/stored/formats.yaml``."""
     return shipped("workloads", "stored/formats.yaml")
@@ -151,7 +152,10 @@ def find(name: str) -> Format | None:
 
 
 def _mixture(text: str) -> Format | None:
-    """Return a mixture; its compute format is that of its widest part."""
+    """Return a mixture of formats; its compute format is that of its widest part.
+
+    It stores ``sum(share * bits)`` bits per element.
+    """
     parts: list[tuple[float, Format]] = []
     for part in text[4:-1].split("/"):
         name, _, written = part.partition(":")
@@ -187,3 +191,9 @@ def format_named(name: str) -> Format:
             suggestion=nearest(name.lower(), [*blocks()[0], *layouts()["aliases"]]),
         )
     return known
+
+
+def _integer(bits: int) -> Format:
+    """Return the integer format of a width, computed in the next of 4, 8, 16 or 32 bits."""
+    compute = "int4" if bits <= 4 else "int8" if bits <= 8 else "int16" if bits <= 16 else "int32"
+    return Format(f"int{bits}", bits, "int", compute)

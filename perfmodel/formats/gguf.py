@@ -1,7 +1,8 @@
-"""Adaptation of GGUF formats to a model: rows that blocks do not divide, tied embedding tables.
+"""GGUF formats as one model stores them: rows that blocks do not divide, tied embedding tables.
 
-Source: ggml-org/llama.cpp, ``src/llama-quant.cpp``; the blocks and mixtures are in
-``workloads/stored/formats.yaml``.
+llama.cpp falls back to a wider format where a row is not a multiple of the 256 elements of a
+K-quant block (ggml-org/llama.cpp, src/llama-quant.cpp). The blocks and mixtures are in
+``workloads/stored/formats.yaml``. The resolution of a prediction calls `for_rows`.
 """
 
 from __future__ import annotations

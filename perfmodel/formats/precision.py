@@ -1,4 +1,9 @@
-"""Precisions: formats by tensor role (weights, activations, KV cache), and their string grammar."""
+"""Precisions: formats by tensor role (weights, activations, KV cache), and their grammar.
+
+``w4a16kv8`` states widths, ``w=q4_k_m,a=fp16,kv=q8_0`` formats by role, and a suffix ``+2:4`` makes
+weights sparse. `Precision` answers how many bits each storage slot of a graph takes, and in which
+format a product of two slots is computed.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +58,7 @@ class Precision:
         return self._bits[slot]
 
     def _bits_of(self, slot: str) -> Value:
+        """Return the stored bits of a slot, without the cache."""
         if "=" in slot:
             fixed, sparsity = fixed_format(slot.partition("=")[2])
             return fixed.bits if sparsity is None else sparsity.storage_bits(fixed.bits)
@@ -78,6 +84,7 @@ class Precision:
         return self._formats[slot]
 
     def _format_of(self, slot: str) -> Format:
+        """Return the format of a slot, without the cache."""
         if "=" in slot:
             return fixed_format(slot.partition("=")[2])[0]
         role = slot.partition(":")[0]
@@ -136,7 +143,8 @@ def stored_bits(text: str) -> float:
 def compute_format(left: Format, right: Format) -> str:
     """Return the compute format of a product of two operands.
 
-    The floating-point one if only one operand is (the other is converted); otherwise the wider.
+    The floating-point one if only one operand is floating point, because the other is converted;
+    otherwise the wider one.
     """
     if left.is_float != right.is_float:
         return left.compute if left.is_float else right.compute
@@ -144,6 +152,7 @@ def compute_format(left: Format, right: Format) -> str:
 
 
 def _width(compute: str) -> int:
+    """Return the bits of a compute format; 19 for TF32."""
     digits = re.sub(r"\D", "", compute)
     return 19 if compute == "tf32" else int(digits or 0)
 
@@ -166,6 +175,7 @@ FALLBACKS: dict[str, tuple[str, ...]] = {
 
 
 def _width_format(bits: str, group: str | None) -> Format:
+    """Return the format of a width: floating point for 16 and 32 bits, else an integer."""
     if bits == "1.58":
         return format_named("ternary")
     if bits in {"16", "32"}:
@@ -221,6 +231,7 @@ def parse_precision(text: str) -> Precision:
 
 
 def _parse_roles(clean: str, text: str) -> Precision:
+    """Return the precision of a text that states formats by role."""
     roles: dict[str, Format] = {}
     faults = FaultList()
     for part in clean.split(","):

@@ -1,4 +1,8 @@
-"""Sparse weights: storage of non-zeros and their indices."""
+"""Sparse weights: stored bits of the non-zero weights and of their indices, by encoding.
+
+Encodings: n of every m weights (NVIDIA A100), a bitmap, and relative indices (Han et al., "EIE",
+ISCA 2016); unstructured sparsity takes the smallest, or none.
+"""
 
 from __future__ import annotations
 
@@ -83,4 +87,4 @@ def parse_sparsity(text: str) -> Sparsity:
             zeros = math.nan
         if 0.0 <= zeros < 1.0:
             return Sparsity("unstructured", 1.0 - zeros)
-    raise input_error(f"'{text}' is no sparsity", path="precision", expected=_EXPECTED)
+    raise input_error(f"'{text}' is not a sparsity", path="precision", expected=_EXPECTED)

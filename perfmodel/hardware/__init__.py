@@ -9,10 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device, Power, Source
+    from perfmodel.hardware.device_checks import check_sources
     from perfmodel.hardware.engine import COMPUTE_FORMATS, Engine, Peak, register_engine
     from perfmodel.hardware.facts import Facts, Provenance
     from perfmodel.hardware.grade import Grade
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from perfmodel.hardware.link import Link
     from perfmodel.hardware.machine import Machine
     from perfmodel.hardware.memory import Memory
-    from perfmodel.hardware.own import near, new
+    from perfmodel.hardware.new_device import near, new
     from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
     from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Fusion, Runtime, Semantics
-    from perfmodel.hardware.structure import check_sources
 
 __all__ = [
     "COMPUTE_FORMATS",
@@ -72,7 +72,7 @@ __all__ = [
     "select",
 ]
 
-_HOME = {
+_EXPORTS_BY_MODULE = {
     "device": ("Device", "Power", "Source"),
     "engine": ("COMPUTE_FORMATS", "Engine", "Peak", "register_engine"),
     "facts": ("Facts", "Provenance"),
@@ -90,21 +90,21 @@ _HOME = {
     "link": ("Link",),
     "machine": ("Machine",),
     "memory": ("Memory",),
-    "own": ("near", "new"),
+    "new_device": ("near", "new"),
     "quantity": ("Confidence", "Of", "Quantity", "Rate", "Spec"),
     "runtime": ("EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"),
-    "structure": ("check_sources",),
+    "device_checks": ("check_sources",),
 }
-_MODULE = {name: module for module, exported in _HOME.items() for name in exported}
+_MODULE = {name: module for module, exported in _EXPORTS_BY_MODULE.items() for name in exported}
 
-_former = former_names(__name__, Entry="SpecEntry")
+_former = deprecated_names(__name__, Entry="SpecEntry")
 
 
 def __getattr__(name: str) -> Any:
-    wanted = "device_names" if name == "list" else name
-    if wanted not in _MODULE:
+    attribute = "device_names" if name == "list" else name
+    if attribute not in _MODULE:
         return _former(name)
-    value = getattr(import_module(f"{__name__}.{_MODULE[wanted]}"), wanted)
+    value = getattr(import_module(f"{__name__}.{_MODULE[attribute]}"), attribute)
     globals()[name] = value
     return value
 

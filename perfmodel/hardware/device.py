@@ -1,4 +1,8 @@
-"""A device: engines, memories, links and power, as a frozen value."""
+"""Spec of a device: engines, memories, links and power, as an immutable value.
+
+`Device` is what a YAML file in ``hardware_specs/devices/`` contains. Every number carries its
+source and confidence; a runtime turns it into a `Machine`, whose facts the cost models read.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from pydantic import (
 )
 
 from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.hardware.device_checks import check_device, hierarchy
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
 from perfmodel.hardware.field_types import Watts
 from perfmodel.hardware.link import Link
@@ -27,7 +32,6 @@ from perfmodel.hardware.quantity import (
     SpecDocument,
     read_as,
 )
-from perfmodel.hardware.structure import check_device, hierarchy
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 

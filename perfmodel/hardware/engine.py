@@ -1,4 +1,8 @@
-"""Compute engines of a device: peak rates by format, clock, number of units."""
+"""Spec of a compute engine: peak rates by number format, clock, number of units.
+
+`Engine` is the base class of every kind of engine; a kind of hardware adds the fields of its cost
+model in a subclass, which the key ``kind`` of a spec file selects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Facts of a device under a runtime: a flat mapping of paths to numbers with provenance."""
+"""Facts of a device under a runtime: a flat mapping of paths to numbers with provenance.
+
+Cost models read numbers by path (``engines.gpu.peaks.fp16``, ``memories.dram.bandwidth``) in SI
+units. `facts_of` collects them from the specs of the device and the runtime, with the limits of
+each, the facts proportional to a clock or a count of units, and the rules for computed facts, which
+`Machine.vary` needs to replace some of them by numbers or arrays.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +19,7 @@ from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
 from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, Peak
-from perfmodel.hardware.limits import limits_of_plain
+from perfmodel.hardware.fact_limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
@@ -111,15 +117,15 @@ class Facts:
 
 
 #: Limits of numbers that are computed from several fields.
-_SUSTAINED: Final = Of("fraction", positive=True, ceiling=1.0)
-_SPEEDUP: Final = Of("fraction", floor=1.0)
-_DEFAULT: Final = Provenance("default")
+_SUSTAINED_LIMITS: Final = Of("fraction", positive=True, ceiling=1.0)
+_SPEEDUP_LIMITS: Final = Of("fraction", floor=1.0)
+_DEFAULT_PROVENANCE: Final = Provenance("default")
 #: A number without provenance of its own.
-_BARE: Final = Quantity(value=0.0)
+_WITHOUT_PROVENANCE: Final = Quantity(value=0.0)
 #: Default values of numbers that a spec omits.
 _DEFAULTS: Final[Mapping[str, float]] = {"launch_overhead": 0.0, "reserved": 0.0, "latency": 0.0}
 #: Optional numbers of engines.
-_OF_SOME_ENGINES: Final = (
+_OPTIONAL_ENGINE_NUMBERS: Final = (
     "boost_clock",
     "vector_issue",
     "unpack_speedup",
@@ -128,9 +134,9 @@ _OF_SOME_ENGINES: Final = (
     "move_energy",
 )
 #: Numbers that can be varied only if the spec states them; others can be varied in any case.
-_WHERE_STATED: Final = (*_OF_SOME_ENGINES, "clock", "way", "ramp_start", "ramp_end")
+_VARIABLE_IF_STATED: Final = (*_OPTIONAL_ENGINE_NUMBERS, "clock", "way", "ramp_start", "ramp_end")
 #: Keys that can be varied even if the runtime does not state them.
-_CLASSES: Final = {"efficiency": EFFICIENCY_CLASSES, "scale": SCALE_CLASSES}
+_CLASS_KEYS: Final = {"efficiency": EFFICIENCY_CLASSES, "scale": SCALE_CLASSES}
 
 
 @cache
@@ -140,7 +146,7 @@ def field_limits(model: type[Spec]) -> dict[str, Of]:
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
-@cached(FACTS_BYTES, same=2)
+@cached(FACTS_BYTES, identity_keys=2)
 def facts_of(device: Device, runtime: Runtime) -> Facts:
     """Return the facts of a device under a runtime, cached per pair of objects.
 
@@ -169,10 +175,13 @@ def driven_engine(device: Device, runtime: Runtime) -> str:
 
 
 class _FactsBuilder:
+    """Collector of the facts of one device and runtime, section by section."""
+
     def __init__(self, device: Device, runtime: Runtime) -> None:
         self.device, self.runtime, self.facts = device, runtime, Facts()
 
     def build(self) -> Facts:
+        """Return the facts of all sections of the device, and of the runtime."""
         facts, device = self.facts, self.device
         facts.engine = driven_engine(device, self.runtime)
         facts.memory = device.main_memory
@@ -191,18 +200,18 @@ class _FactsBuilder:
         self._fields("power.", Power, device.power)
         self._runtime()
         if device.energy is not None:
-            from perfmodel.hardware.technology.fill import fill_energies
+            from perfmodel.hardware.technology.default_energies import add_default_energies
 
             self._fields("energy.", EnergyModel, device.energy)
-            fill_energies(facts, device)
+            add_default_energies(facts, device)
         return facts
 
     def _fields(
         self,
-        at: str,
+        prefix: str,
         model: type[Spec],
         entry: Any,
-        where_stated: Container[str] = _WHERE_STATED,
+        where_stated: Container[str] = _VARIABLE_IF_STATED,
         names: Iterable[str] = (),
     ) -> None:
         """Set the numbers of an entry of a spec class (all or `names`), except its mappings."""
@@ -214,7 +223,7 @@ class _FactsBuilder:
                 self._bandwidth(entry, name, number)
             elif not (left_out or isinstance(number, Mapping)):
                 stated = entry if number is None or name in entry.model_fields_set else None
-                self._number(f"{at}{name}", limits, number, stated, _DEFAULTS.get(name))
+                self._number(f"{prefix}{name}", limits, number, stated, _DEFAULTS.get(name))
 
     def _number(
         self,
@@ -225,7 +234,7 @@ class _FactsBuilder:
         default: float | None = None,
     ) -> None:
         """Set a number of an entry; without an entry its provenance is ``default``."""
-        origin = _DEFAULT
+        origin = _DEFAULT_PROVENANCE
         if number is None:
             number = default
         elif entry is not None:
@@ -235,7 +244,7 @@ class _FactsBuilder:
     def _origin(self, path: str, entry: Any, number: Quantity | float) -> Provenance:
         """Return the provenance of a number: its own, else its entry's, else the spec's."""
         spec, writer = self.device, f"device {self.device.name}"
-        stated = number if isinstance(number, Quantity) else _BARE
+        stated = number if isinstance(number, Quantity) else _WITHOUT_PROVENANCE
         if path.startswith("runtime."):
             spec, writer = self.runtime, f"runtime {self.runtime.name}"
         elif stated is number and (base := spec.inherited_from(path)):
@@ -250,57 +259,62 @@ class _FactsBuilder:
         )
 
     def _engine(self, engine: Engine) -> None:
-        at, facts, limits = f"engines.{engine.name}", self.facts, field_limits(Engine)
-        self._fields(f"{at}.", Engine, engine, names=("clock", "units"))
-        followers: list[str] = []
+        """Set the facts of an engine; its peaks are proportional to its clock and units."""
+        prefix, facts, limits = f"engines.{engine.name}", self.facts, field_limits(Engine)
+        self._fields(f"{prefix}.", Engine, engine, names=("clock", "units"))
+        proportional_paths: list[str] = []
         for name in ("peaks", "vector_peaks"):
             for key, peak in getattr(engine, name).items():
-                path = f"{at}.{name}.{key}"
+                path = f"{prefix}.{name}.{key}"
                 origin = self._origin(path, engine, peak)
                 facts.put(path, limits[name], dense_peak(peak, engine), origin)
-                followers.append(path)
-        facts.scaled[f"{at}.units"] = followers
+                proportional_paths.append(path)
+        facts.scaled[f"{prefix}.units"] = proportional_paths
         if engine.clock is not None:
-            facts.scaled[f"{at}.clock"] = [*followers]
-        self._fields(f"{at}.", Engine, engine, names=("launch_overhead", "handover"))
+            facts.scaled[f"{prefix}.clock"] = [*proportional_paths]
+        self._fields(f"{prefix}.", Engine, engine, names=("launch_overhead", "handover"))
         for key in dict.fromkeys((*engine.peaks, *engine.vector_peaks, *engine.energy_per_op)):
-            energy, path = engine.energy_per_op.get(key), f"{at}.energy_per_op.{key}"
+            energy, path = engine.energy_per_op.get(key), f"{prefix}.energy_per_op.{key}"
             self._number(path, limits["energy_per_op"], energy, engine)
         for name in ("sparse_speedup", "accumulator_speedup"):
             for key, speedup in getattr(engine, name).items():
-                self._number(f"{at}.{name}.{key}", _SPEEDUP, speedup, engine)
-        self._fields(f"{at}.", Engine, engine, names=_OF_SOME_ENGINES)
-        self._of_kind(at, engine, Engine)
+                self._number(f"{prefix}.{name}.{key}", _SPEEDUP_LIMITS, speedup, engine)
+        self._fields(f"{prefix}.", Engine, engine, names=_OPTIONAL_ENGINE_NUMBERS)
+        self._fields_of_kind(prefix, engine, Engine)
 
-    def _of_kind(self, at: str, entry: Engine | Memory, base: type[Engine | Memory]) -> None:
+    def _fields_of_kind(
+        self, prefix: str, entry: Engine | Memory, base: type[Engine | Memory]
+    ) -> None:
         """Set the numbers that the class of an entry's kind adds to its base."""
         for name, limits, number in kind_numbers(entry, base):
-            self._number(f"{at}.{name}", limits, number, entry)
-        followers: Mapping[str, tuple[str, ...]] = getattr(entry, "SCALES", {})
-        for name, fields in followers.items():
-            self.facts.scaled[f"{at}.{name}"] = [f"{at}.{field_name}" for field_name in fields]
+            self._number(f"{prefix}.{name}", limits, number, entry)
+        proportional_paths: Mapping[str, tuple[str, ...]] = getattr(entry, "SCALES", {})
+        for name, fields in proportional_paths.items():
+            self.facts.scaled[f"{prefix}.{name}"] = [
+                f"{prefix}.{field_name}" for field_name in fields
+            ]
 
     def _memory(self, memory: Memory) -> None:
-        at = f"memories.{memory.name}"
-        self._fields(f"{at}.", Memory, memory)
-        self._of_kind(at, memory, Memory)
+        prefix = f"memories.{memory.name}"
+        self._fields(f"{prefix}.", Memory, memory)
+        self._fields_of_kind(prefix, memory, Memory)
 
     def _bandwidth(self, memory: Memory, name: str, rate: Rate | None) -> None:
         """Set a bandwidth in B/s; a sustained one as a fraction of the theoretical one.
 
         A bandwidth per clock is proportional to the clock of its engine.
         """
-        at, origin, value = f"memories.{memory.name}", _DEFAULT, None
+        prefix, origin, value = f"memories.{memory.name}", _DEFAULT_PROVENANCE, None
         if rate is not None:
-            origin, value = self._origin(f"{at}.{name}", memory, rate), self._rate(memory, rate)
+            origin, value = self._origin(f"{prefix}.{name}", memory, rate), self._rate(memory, rate)
         if name == "sustained_bandwidth":
-            share = 1.0 if value is None else value / self.facts.values[f"{at}.bandwidth"]
-            self.facts.put(f"{at}.sustained_fraction", _SUSTAINED, share, origin)
+            share = 1.0 if value is None else value / self.facts.values[f"{prefix}.bandwidth"]
+            self.facts.put(f"{prefix}.sustained_fraction", _SUSTAINED_LIMITS, share, origin)
         elif rate is not None:
-            self.facts.put(f"{at}.{name}", field_limits(Memory)[name], value, origin)
+            self.facts.put(f"{prefix}.{name}", field_limits(Memory)[name], value, origin)
             if rate.per_clock:
                 clock = clock_engine(self.device, memory)
-                self.facts.scaled[f"engines.{clock.name}.clock"].append(f"{at}.{name}")
+                self.facts.scaled[f"engines.{clock.name}.clock"].append(f"{prefix}.{name}")
 
     def _rate(self, memory: Memory, rate: Rate) -> float:
         if not rate.per_clock:
@@ -310,9 +324,10 @@ class _FactsBuilder:
         return rate.value * clock.value
 
     def _runtime(self) -> None:
+        """Set the facts of the runtime, its kernels' constants and its serving overheads."""
         runtime = self.runtime
         known = field_limits(Runtime)
-        for name in (*(name for name in known if name not in _CLASSES), *_CLASSES):
+        for name in (*(name for name in known if name not in _CLASS_KEYS), *_CLASS_KEYS):
             limits = known[name]
             stated: Any = getattr(runtime, name)
             numbers: Mapping[str, Quantity | None] = {"": stated}
@@ -323,7 +338,7 @@ class _FactsBuilder:
                     matches = [entries[tag] for tag in entries if tag in self.device.tags]
                     numbers = {"": matches[-1]} if matches else {}
                 else:
-                    keys = dict.fromkeys((*_CLASSES.get(name, ()), *entries))
+                    keys = dict.fromkeys((*_CLASS_KEYS.get(name, ()), *entries))
                     numbers = {f".{key}": entries.get(key) for key in keys}
             entry = runtime if name in runtime.model_fields_set else None
             for below, number in numbers.items():
@@ -363,7 +378,7 @@ def kind_numbers(
 
     Plain int and float fields (such as the rows of an array) are facts too, so they can be varied.
     """
-    for name, info, value in _leaves(entry, base.model_fields, with_keys=True):
+    for name, info, value in _added_fields(entry, base.model_fields, with_keys=True):
         limits = limit_of(info)
         if limits is not None:
             yield name, limits, value
@@ -371,21 +386,21 @@ def kind_numbers(
             yield name, limits_of_plain(info, value), float(value)
 
 
-def choices(engine: Engine) -> dict[str, Any]:
+def text_fields(engine: Engine) -> dict[str, Any]:
     """Return the switches and words that a kind's spec class adds to its base, by field.
 
     Includes the numbers that a kind reads from the spec, unaffected by varied facts
     (`Engine.CONSTANTS`).
     """
-    leaves = _leaves(engine, Engine.model_fields)
+    leaves = _added_fields(engine, Engine.model_fields)
     return {**engine.CONSTANTS, **{n: v for n, _, v in leaves if isinstance(v, (str, bool))}}
 
 
 #: Fields of a nested spec that hold provenance, not facts.
-_WORDS: Final[Mapping[str, None]] = {"note": None, "source": None, "confidence": None}
+_PROVENANCE_FIELDS: Final[Mapping[str, None]] = {"note": None, "source": None, "confidence": None}
 
 
-def _leaves(
+def _added_fields(
     entry: Spec, base: Container[str], *, with_keys: bool = False
 ) -> Iterator[tuple[str, FieldInfo, Any]]:
     """Yield the fields of a spec that its base lacks: path, declaration, value.
@@ -415,5 +430,7 @@ def _leaves(
             if isinstance(part, Quantity):
                 yield path, info, part
             elif isinstance(part, Spec):
-                for below, declared, leaf in _leaves(part, _WORDS, with_keys=with_keys):
+                for below, declared, leaf in _added_fields(
+                    part, _PROVENANCE_FIELDS, with_keys=with_keys
+                ):
                     yield f"{path}.{below}", declared, leaf

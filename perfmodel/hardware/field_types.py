@@ -1,4 +1,4 @@
-"""Field types shared by several spec classes: a dimension with its allowed range."""
+"""Field types of spec classes: physical quantities with their dimension and allowed range."""
 
 from __future__ import annotations
 

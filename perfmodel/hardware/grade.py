@@ -1,7 +1,8 @@
 """Grade of a device spec: a letter from the provenance and completeness of its numbers.
 
-The score is the weighted mean worth of the numbers (`WORTH`, by confidence; peaks and bandwidths
-weigh most) minus 0.02 per missing number. Thresholds and weights are conventions of this project.
+``score = sum(weight * worth) / sum(weight) - 0.02 * number of missing numbers``, where the worth of
+a number follows from its confidence (`WORTH`) and peaks and bandwidths weigh most. Thresholds and
+weights are conventions of this project.
 """
 
 from __future__ import annotations

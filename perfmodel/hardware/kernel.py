@@ -2,7 +2,7 @@
 
 A kind of hardware that models individual kernels declares the constants of its laws in a subclass
 of `Kernel`, registered in `perfmodel.catalog`; constants shared by several kinds are declared in
-`Kernel`.
+`Kernel`. Each has an ideal value (`IdealValue`), which applies where the runtime states none.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ Algorithm: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Flawless:
+class IdealValue:
     """Default of a kernel constant: its value for an ideal kernel."""
 
     value: float
@@ -80,33 +80,33 @@ class Kernel(Spec):
 
     note: str | None = None
     """Remarks for the reader: the library and the method of measurement."""
-    launch: Annotated[Time | None, Flawless(0.0)] = None
+    launch: Annotated[Time | None, IdealValue(0.0)] = None
     """Fixed time per kernel, not overlapped with anything."""
-    host_floor: Annotated[Time | None, Flawless(0.0)] = None
+    host_floor: Annotated[Time | None, IdealValue(0.0)] = None
     """Host time per kernel; hidden if the device takes longer."""
-    peak_share: Annotated[Share | None, Flawless(1.0)] = None
+    peak_share: Annotated[Share | None, IdealValue(1.0)] = None
     """Share of the engine's peak that the inner loop reaches."""
-    bandwidth_share: Annotated[Share | None, Flawless(1.0)] = None
+    bandwidth_share: Annotated[Share | None, IdealValue(1.0)] = None
     """Share of the main memory bandwidth that the kernel reaches when all units read."""
-    pnorm: Annotated[Norm | None, Flawless(8.0)] = None
+    pnorm: Annotated[Norm | None, IdealValue(8.0)] = None
     """Exponent p of the p-norm that combines the times of arithmetic and memories: 1 adds them,
     infinity is their maximum."""
-    ramp: Annotated[Time | None, Flawless(0.0)] = None
+    ramp: Annotated[Time | None, IdealValue(0.0)] = None
     """Time until the memory or the link delivers its full rate."""
-    passes: Annotated[Passes | None, Flawless(1.0)] = None
+    passes: Annotated[Passes | None, IdealValue(1.0)] = None
     """Factor on the bytes moved: the number of kernels from which a framework composes a function,
     or the number of passes over attention scores in addition to the softmax."""
-    narrow_launch: Annotated[Time | None, Flawless(0.0)] = None
+    narrow_launch: Annotated[Time | None, IdealValue(0.0)] = None
     """Additional time of a kernel on narrow data: attention over an 8-bit cache; on rooflines, a
     depthwise kernel with fewer than two vectors of channels (`multiple`), not filled completely."""
-    copy_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    copy_clocks: Annotated[Clocks | None, IdealValue(0.0)] = None
     """Clocks per number moved when an operand is packed or unfolded."""
-    multiple: Annotated[Number | None, Flawless(1.0)] = None
+    multiple: Annotated[Number | None, IdealValue(1.0)] = None
     """Channel multiple required by the kernel's layout; other channel counts use a slow path."""
-    rider_share: Annotated[Share | None, Flawless(1.0)] = None
+    rider_share: Annotated[Share | None, IdealValue(1.0)] = None
     """Share of the vector peak reached by a function fused with the kernel but run in a separate
     pass (all except those applied while sums are stored)."""
-    start_clocks: Annotated[Clocks | None, Flawless(0.0)] = None
+    start_clocks: Annotated[Clocks | None, IdealValue(0.0)] = None
     """Clocks for entering the kernel."""
     algorithms: tuple[Algorithm, ...] = ()
     """Algorithms of ``conv``, ``grouped`` and ``depthwise`` in order of preference: an operator
@@ -150,8 +150,10 @@ def kernel_class(constants: Iterable[str]) -> type[Kernel]:
                 return each
     # Misspelt constants: use the class that declares the nearest name.
     owners = {name: each for each in kernel_classes() for name in each.model_fields}
-    meant = (nearest(name, owners) for name in own)
-    return next((owners[name] for name in meant if name not in ("", *Kernel.model_fields)), Kernel)
+    suggestions = (nearest(name, owners) for name in own)
+    return next(
+        (owners[name] for name in suggestions if name not in ("", *Kernel.model_fields)), Kernel
+    )
 
 
 AnyKernel: TypeAlias = Annotated[Kernel, AsItself(), read_as(kernel_class)]
@@ -188,7 +190,7 @@ class KernelConstants:
     Parameters
     ----------
     model
-        Class that declares the constants, each with its ideal value (`Flawless`).
+        Class that declares the constants, each with its ideal value (`IdealValue`).
     stated
         Numbers, or arrays that broadcast with the shapes, by name; undeclared names are ignored.
     """
@@ -209,7 +211,7 @@ class KernelConstants:
             info = self.model.model_fields.get(name)
             if info is None:
                 raise AttributeError(f"{self.model.__name__} has no constant '{name}'")
-            flawless = (each.value for each in info.metadata if isinstance(each, Flawless))
+            flawless = (each.value for each in info.metadata if isinstance(each, IdealValue))
             value = next(flawless, None)
         setattr(self, name, value)
         return value

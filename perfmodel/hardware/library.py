@@ -1,4 +1,8 @@
-"""Library of spec files: look up devices and runtimes by name, alias, tag or path."""
+"""Library of spec files: look up devices and runtimes by name, alias, tag or path.
+
+`hardware` and `runtime` return a validated spec, with its base specs merged in, from the library or
+from a user's folders; results are cached until a file changes.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 import yaml
 
 from perfmodel.caches import FACTS_BYTES, cached, cached_by_files, stamp_of
-from perfmodel.errors import Fault, InputError, few, input_error, nearest, one_of
-from perfmodel.marks import MarkedNode, Marks
-from perfmodel.regular import text_of
+from perfmodel.errors import Fault, InputError, input_error, names_or_command, nearest, one_of
+from perfmodel.package_data import data_root
+from perfmodel.regular_files import read_text
 from perfmodel.settings import FaultList
-from perfmodel.shipped import data_root
+from perfmodel.source_positions import MarkedNode, Marks
 from perfmodel.specfile import MAX_BYTES, read, validate
 
 if TYPE_CHECKING:
@@ -118,13 +122,13 @@ def select(wanted: str, directories: Iterable[str | Path] = ()) -> list[str]:
         selection |= dict.fromkeys(having)
         if not having:
             tags = sorted({t for e in known for t in e.tags})
-            meant = nearest(tag, tags)
-            expected = "" if meant else one_of(tags)
+            suggestion = nearest(tag, tags)
+            expected = "" if suggestion else one_of(tags)
             faults.append(
                 Fault(
                     f"no device has the tag '{tag}'",
                     expected=expected,
-                    suggestion=f"tag:{meant}" if meant else "",
+                    suggestion=f"tag:{suggestion}" if suggestion else "",
                 )
             )
     if faults:
@@ -209,10 +213,11 @@ def folder_faults(directories: Iterable[str | Path]) -> list[Fault]:
 
 
 def _find(name: object, room: Room, model: type[S], directories: Iterable[str | Path]) -> S:
+    """Return the spec of a name, alias or path, from a short-lived cache if possible."""
     extra = tuple(map(str, directories))
     if not isinstance(name, (str, Path)):
         noun = room.removesuffix("s")
-        raise input_error(f"a {type(name).__name__} is no {noun}", expected="a name or path")
+        raise input_error(f"a {type(name).__name__} is not a {noun}", expected="a name or path")
     if isinstance(name, Path) or _is_path(name):
         return _read_spec(str(name), room, model, extra)
     # A sweep looks up the same few names repeatedly: library files are checked for changes once a
@@ -231,6 +236,7 @@ def _is_path(name: str) -> bool:
 
 
 def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEntry:
+    """Return the header of a spec by name or alias; else raise with the nearest name."""
     plain = _plain_entry(name, room, directories)
     if plain is not None:
         return plain
@@ -243,20 +249,22 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEn
     noun = room.removesuffix("s")
     if name.startswith("tag:"):
         devices = select(name, directories)
-        raise input_error(f"'{name}' stands for several devices", expected=one_of(devices))
+        raise input_error(f"'{name}' selects several devices", expected=one_of(devices))
     spelled = [*known, *(alias for entry in known.values() for alias in entry.aliases)]
-    meant = nearest(name, spelled)
+    suggestion = nearest(name, spelled)
     command = "perfmodel hardware list" + (" --runtimes" if room == "runtimes" else "")
-    expected = "a path to a .yaml file, or one of " + few(sorted(known), command)
+    expected = "a path to a .yaml file, or one of " + names_or_command(sorted(known), command)
     if room == "devices":
-        from perfmodel.hardware.likeness.products import advice
+        from perfmodel.hardware.similarity.known_products import advice
 
         known_product = advice(name, directories)
         if known_product:
-            spelled_like = f" (nearest by spelling: {meant})" if meant else ""
+            spelled_like = f" (nearest by spelling: {suggestion})" if suggestion else ""
             raise input_error(f"no device is named '{name}'{spelled_like}", expected=known_product)
     raise input_error(
-        f"no {noun} is named '{name}'", expected="" if meant else expected, suggestion=meant
+        f"no {noun} is named '{name}'",
+        expected="" if suggestion else expected,
+        suggestion=suggestion,
     )
 
 
@@ -270,7 +278,7 @@ def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> 
         for suffix in reversed(_SORTED):
             if name + suffix in listed:
                 path = os.path.join(folder, name + suffix)
-                return _head((path, stamp_of(path)[1]))
+                return _head((path, stamp_of(path).modified_ns))
     return None
 
 
@@ -293,11 +301,12 @@ def _load(
     directories: tuple[str | Path, ...],
     files: list[str] | None = None,
 ) -> S:
+    """Read a spec file, merge its bases, and validate it."""
     data, marks = read(path)
     root, shown = marks.root, str(path)
     bases: dict[str, str] = {}
     if isinstance(data, dict) and "base" in data:
-        from perfmodel.hardware.inherit import inherited, origins
+        from perfmodel.hardware.inheritance import merge_bases, origins
 
         def find(base: str) -> MarkedNode:
             base_path = _entry(base, room, (path.parent, *directories)).path
@@ -305,7 +314,7 @@ def _load(
                 files.append(str(base_path))
             return read(base_path)[1].root
 
-        root = inherited(root, model, find)
+        root = merge_bases(root, model, find)
         bases = {at: Path(file).stem for at, file in origins(root, shown).items()}
     faults: list[Fault] = _runtime_faults(root, shown) if room == "devices" else []
     try:
@@ -349,7 +358,7 @@ def _head(file: tuple[str, int]) -> SpecEntry:
     path = Path(file[0])
     head: dict[str, Any] = {}
     try:
-        text = text_of(path, MAX_BYTES)
+        text = read_text(path, MAX_BYTES)
         sections = (match[0] for match in _HEAD.finditer(text))
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         loaded: Any = yaml.load("\n".join(sections), Loader=loader)

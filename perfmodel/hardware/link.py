@@ -1,4 +1,4 @@
-"""Links to other devices: bandwidth, latency, energy per byte."""
+"""Spec of a link to other devices: bandwidth, latency, energy per byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Machine: a device under a runtime, with its facts resolved and optionally varied."""
+"""Machine: a device under a runtime, with its facts resolved and optionally varied.
+
+What every cost model takes: a mapping from path to number, array or JAX tracer in SI units. `vary`
+returns a machine with some facts replaced, scaling those that are proportional to them.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,15 @@ import numpy as np
 
 from perfmodel import units
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
+from perfmodel.hardware.calibration_posterior import Posterior
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
-from perfmodel.hardware.facts import Facts, Provenance, choices, facts_of
-from perfmodel.hardware.limits import Span, far_from, pair_faults, pairs_of, range_flaw
+from perfmodel.hardware.fact_limits import Span, far_from, pair_faults, pairs_of, range_flaw
+from perfmodel.hardware.fact_views import engine_view, memory_view
+from perfmodel.hardware.facts import Facts, Provenance, facts_of, text_fields
 from perfmodel.hardware.memory import Memory
-from perfmodel.hardware.posterior import Posterior
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.hardware.view import engine_view, memory_view
 
 E = TypeVar("E", bound=Engine)
 
@@ -89,7 +93,7 @@ class Machine:
             runtime = find(runtime.variant(device))
         base = facts_of(device, runtime)
         if overlay:
-            base = _overlaid(base, overlay)
+            base = _with_overlay(base, overlay)
         self.device, self.runtime, self.facts = device, runtime, base.values
         self._base: Facts = base
         self._changes: dict[str, Any] = {}
@@ -125,8 +129,8 @@ class Machine:
         machine.device, machine.runtime, machine._base = self.device, self.runtime, self._base
         machine.runtime_named = self.runtime_named
         machine.posterior = self.posterior
-        machine._changes = self._changes | _checked(self._base, changes, self.facts)
-        machine.facts, machine._scaled = _applied(self._base, machine._changes)
+        machine._changes = self._changes | _check_changes(self._base, changes, self.facts)
+        machine.facts, machine._scaled = _apply_changes(self._base, machine._changes)
         return machine
 
     def __getitem__(self, path: str) -> Any:
@@ -141,9 +145,9 @@ class Machine:
         if value is None:
             resolved = self._base.resolve(path)
             if resolved in self._base.limits:
-                message = f"{self.device.name} does not say this number"
+                message = f"{self.device.name} does not state this number"
                 raise input_error(message, path=path, expected="a value, set by vary")
-            raise InputError(_unknown(self._base, path))
+            raise InputError(_unknown_path_fault(self._base, path))
         return value
 
     def get(self, path: str, default: Any = None) -> Any:
@@ -174,7 +178,7 @@ class Machine:
         resolved = self._base.resolve(path)
         limits = self._base.limits.get(resolved)
         if limits is None:
-            raise InputError(_unknown(self._base, path))
+            raise InputError(_unknown_path_fault(self._base, path))
         low, high = limits.least, limits.most
         for below, above in pairs_of([resolved]):
             other = self.facts.get({below: above, above: below}.get(resolved, ""))
@@ -202,7 +206,7 @@ class Machine:
             The engine is of another kind.
         """
         name = self.engine if engine == "main" else engine
-        words = choices(self.device.engine(name))
+        words = text_fields(self.device.engine(name))
         return engine_view(model, self.facts, name, words, kind, "device")
 
     def memory(self, name: str) -> Memory:
@@ -288,9 +292,9 @@ class Machine:
         return f"Machine({self.device.name}, {self.runtime.name}{changed})"
 
 
-def _overlaid(base: Facts, overlay: Mapping[str, Any]) -> Facts:
-    changes = _checked(base, overlay, base.values)
-    values, _ = _applied(base, changes)
+def _with_overlay(base: Facts, overlay: Mapping[str, Any]) -> Facts:
+    changes = _check_changes(base, overlay, base.values)
+    values, _ = _apply_changes(base, changes)
     origins: dict[str, Provenance] = {}
     for written, value in overlay.items():
         known = value if isinstance(value, Quantity) else Quantity(value=0.0)
@@ -306,7 +310,9 @@ def _overlaid(base: Facts, overlay: Mapping[str, Any]) -> Facts:
     )
 
 
-def _applied(base: Facts, changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def _apply_changes(
+    base: Facts, changes: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the values with the changes applied, and scaled path -> path that caused it."""
     values = dict(base.values)
     values.update(changes)
@@ -327,7 +333,9 @@ def _applied(base: Facts, changes: Mapping[str, Any]) -> tuple[dict[str, Any], d
     return values, scaled
 
 
-def _checked(base: Facts, changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _check_changes(
+    base: Facts, changes: Mapping[str, Any], values: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the changes by resolved path in SI units, or raise all their faults at once."""
     accepted: dict[str, Any] = {}
     faults: list[Fault] = []
@@ -335,10 +343,10 @@ def _checked(base: Facts, changes: Mapping[str, Any], values: Mapping[str, Any])
         resolved = base.resolve(path)
         limits = base.limits.get(resolved)
         if limits is None:
-            faults.append(_unknown(base, path))
+            faults.append(_unknown_path_fault(base, path))
             continue
         try:
-            value = _si(stated, limits.dimension)
+            value = _to_si(stated, limits.dimension)
         except units.UnitError as error:
             faults.append(
                 Fault(error.message, path, expected=error.expected, suggestion=error.suggestion)
@@ -355,7 +363,7 @@ def _checked(base: Facts, changes: Mapping[str, Any], values: Mapping[str, Any])
     return accepted
 
 
-def _si(value: Any, dimension: str) -> Any:
+def _to_si(value: Any, dimension: str) -> Any:
     if isinstance(value, str):
         return units.parse(value, dimension)
     if isinstance(value, Quantity):
@@ -363,7 +371,7 @@ def _si(value: Any, dimension: str) -> Any:
     if isinstance(value, (float, int)) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, Sequence):
-        items = [_si(item, dimension) for item in cast("Sequence[Any]", value)]
+        items = [_to_si(item, dimension) for item in cast("Sequence[Any]", value)]
         return np.asarray(items, dtype=np.float64)
     kind: str = getattr(getattr(value, "dtype", None), "kind", "")
     if isinstance(cast("object", value), (np.ndarray, np.generic)):
@@ -376,30 +384,32 @@ def _si(value: Any, dimension: str) -> Any:
     raise units.UnitError(f"a {type(value).__name__} is not {noun}", "a number, array or text")
 
 
-def _unknown(base: Facts, path: str) -> Fault:
+def _unknown_path_fault(base: Facts, path: str) -> Fault:
     """Return the fault of an unknown path, corrected segment by segment to the nearest known."""
     known = [*base.limits]
     for (section, role), name in base.aliases.items():  # keep roles in the suggestion
         stem = f"{section}.{name}."
         known += [f"{section}.{role}.{p.removeprefix(stem)}" for p in known if p.startswith(stem)]
     trees = [p.split(".") for p in known]
-    mended: list[str] = []
+    corrected: list[str] = []
     parts = path.split(".")
     for depth, part in enumerate(parts):
         choices = list(dict.fromkeys(tree[depth] for tree in trees if len(tree) > depth))
         if not choices:  # the path is too long
-            return Fault("no such fact", path, suggestion=".".join(mended))
-        meant = part if part in choices else nearest(part, choices)
-        if not meant or (depth == len(parts) - 1 and ".".join([*mended, meant]) not in known):
-            at = ".".join([*mended, ""])
-            if meant:  # the path is too short
-                at, depth = f"{at}{meant}.", depth + 1
+            return Fault("no such fact", path, suggestion=".".join(corrected))
+        segment = part if part in choices else nearest(part, choices)
+        if not segment or (
+            depth == len(parts) - 1 and ".".join([*corrected, segment]) not in known
+        ):
+            at = ".".join([*corrected, ""])
+            if segment:  # the path is too short
+                at, depth = f"{at}{segment}.", depth + 1
                 choices = list(
                     dict.fromkeys(t[depth] for t in trees if t[:depth] == at.split(".")[:-1])
                 )
-            suggestion = "" if mended or meant else nearest(path, known)
+            suggestion = "" if corrected or segment else nearest(path, known)
             expected = "" if suggestion else one_of(at + choice for choice in choices)
             return Fault("no such fact", path, expected=expected, suggestion=suggestion)
-        mended.append(meant)
-        trees = [tree for tree in trees if tree[: depth + 1] == mended]
-    return Fault("no such fact", path, suggestion=".".join(mended))
+        corrected.append(segment)
+        trees = [tree for tree in trees if tree[: depth + 1] == corrected]
+    return Fault("no such fact", path, suggestion=".".join(corrected))

@@ -1,4 +1,8 @@
-"""Memories: capacity, bandwidth, latency, and the engines and memories that each one feeds."""
+"""Spec of a memory: capacity, bandwidth, latency, and the engines and memories that it feeds.
+
+The memories that feed an engine, directly or through others, form its hierarchy. A kind of memory
+with its own bandwidth law (a cache, NAND flash) registers a subclass and the law.
+"""
 
 from __future__ import annotations
 

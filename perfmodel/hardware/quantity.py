@@ -1,4 +1,9 @@
-"""Quantities (numbers with unit and provenance), and the base classes of specs."""
+"""Quantities (numbers with unit and provenance), and the base classes of specs.
+
+A field ``Annotated[Quantity, Of("time")]`` accepts ``"30 us"`` or a mapping with value, source and
+confidence; `Of` states its dimension and range, which validation, JSON Schema and `Machine.vary`
+share.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +32,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from perfmodel import units
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.pydantic_faults import subclass
 
 Confidence: TypeAlias = Literal["datasheet", "measured", "fitted", "estimated"]
@@ -111,13 +116,13 @@ class SpecDocument(Spec):
     @cached_property
     def content_hash(self) -> str:
         """Hash of the spec's content, sixteen hexadecimal digits."""
-        from perfmodel.hardware.write import content_hash
+        from perfmodel.hardware.spec_yaml import content_hash
 
         return content_hash(self)
 
     def to_yaml(self) -> str:
         """Return the text of a spec file that reads back as an equal spec."""
-        from perfmodel.hardware.write import to_yaml
+        from perfmodel.hardware.spec_yaml import to_yaml
 
         return to_yaml(self)
 
@@ -130,7 +135,7 @@ class Quantity(Spec, NDArrayOperatorsMixin):
     """
 
     # Arithmetic uses the number only, so that a law works both on a spec and on facts, which
-    # `perfmodel.hardware.view` types as the spec's fields.
+    # `perfmodel.hardware.fact_views` types as the spec's fields.
 
     value: float = Field(json_schema_extra={"type": ["number", "string"]})
     """Number with its unit."""

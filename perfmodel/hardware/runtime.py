@@ -1,4 +1,8 @@
-"""Runtimes: overheads, efficiencies, fusion and semantics of the software that runs a network."""
+"""Spec of a runtime: overheads, efficiencies, fusion and semantics of the executing software.
+
+`Runtime` is what a YAML file in ``hardware_specs/runtimes/`` contains. Its numbers become facts of
+a `Machine` (``runtime.per_operator``); its rules decide what the graph becomes before it is costed.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,11 @@ from pydantic import BeforeValidator, Field, model_validator
 from perfmodel.errors import InputError
 from perfmodel.formats.gguf import is_gguf
 from perfmodel.hardware.device import Name, Source, title_alone
+from perfmodel.hardware.device_checks import check_sources, mapping_field
 from perfmodel.hardware.engine import COMPUTE_FORMATS, OperatorKind
 from perfmodel.hardware.field_types import Count, Draw, Norm, Portion, Size, Time
 from perfmodel.hardware.kernel import KERNEL_CLASSES, AnyKernel
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec, SpecDocument
-from perfmodel.hardware.structure import check_sources, mapped
 from perfmodel.pydantic_faults import Flaw, checked
 
 if TYPE_CHECKING:
@@ -425,14 +429,14 @@ def _check(data: Any) -> Iterator[Flaw]:
         ("executes", EXECUTED_CLASSES, "a class or function of operators"),
         ("scale", SCALE_CLASSES, "a class of seconds"),
     ):
-        for key in mapped(data, field):
+        for key in mapping_field(data, field):
             name_of_class = key.partition(".")[0]
             if name_of_class not in classes:
                 message = f"'{name_of_class}' is not {noun}"
                 yield Flaw.no_such((field, key), message, name_of_class, classes, on_key=True)
-    for key, formats in mapped(data, "executes").items():
+    for key, formats in mapping_field(data, "executes").items():
         for i, name in enumerate(cast("Sequence[Any]", formats)):
             if isinstance(name, str) and name not in COMPUTE_FORMATS:
-                message = f"'{name}' is no compute format"
+                message = f"'{name}' is not a compute format"
                 yield Flaw.no_such(("executes", key, i), message, name, COMPUTE_FORMATS)
     yield from check_sources(data)

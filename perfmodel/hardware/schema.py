@@ -1,4 +1,9 @@
-"""JSON Schemas of spec files for editors; ``python -m perfmodel.hardware.schema [--check]``."""
+"""JSON Schemas of spec files, with which editors complete and check YAML.
+
+``python -m perfmodel.hardware.schema [--check]`` writes or compares the files in
+``hardware_specs/schema/``; they are generated from the pydantic models and the docstrings of their
+fields.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +29,7 @@ from perfmodel.hardware.runtime import (
     Runtime,
 )
 from perfmodel.hardware.system import System
-from perfmodel.shipped import data_root
+from perfmodel.package_data import data_root
 
 _MODELS: Final = {"device": Device, "runtime": Runtime, "system": System}
 

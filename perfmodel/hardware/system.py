@@ -1,4 +1,4 @@
-"""Spec of a system of two devices and the link between them."""
+"""Spec of a system of two devices and the link between them, for split inference."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 from pydantic import BeforeValidator, Field
 
 from perfmodel.hardware.device import Name, Source, title_alone
+from perfmodel.hardware.device_checks import check_sources
 from perfmodel.hardware.field_types import Bandwidth, EnergyPerByte, Time, Watts
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec, SpecDocument
-from perfmodel.hardware.structure import check_sources
 from perfmodel.pydantic_faults import Flaw
 
 Part: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]

@@ -17,8 +17,8 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
-from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
-from perfmodel.cost.residency import slot_bytes
+from perfmodel.cost.nest_row_sums import RowSums, outside_bytes, unmasked
+from perfmodel.cost.operand_bytes import slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.engine import Engine
 from perfmodel.kinds.operand_bits import element_bits
@@ -26,8 +26,8 @@ from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import executed_macs, memory_seconds, vector_rates
 from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times, matrix_rates
 from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.workload.nest_table import Nests
 from perfmodel.workload.operator_table import Accesses, OperatorTable
-from perfmodel.workload.shapes import Nests
 
 E = TypeVar("E", bound=Engine)
 
@@ -140,7 +140,7 @@ class Counts:
         Description of how `traffic` was counted.
     operations
         Operations by the engine's formats, where they differ from all executed products.
-    left_out, resources, expressions
+    left_out, resources, is_overlay, expressions
         As in `Terms`.
     """
 
@@ -161,6 +161,7 @@ class Counts:
     operations: Operations | None = None
     left_out: Value = None
     resources: dict[str, Value] = field(default_factory=dict[str, Value])
+    is_overlay: bool = False
     expressions: dict[str, Callable[[int], str]] = field(
         default_factory=dict[str, Callable[[int], str]]
     )
@@ -215,6 +216,7 @@ def composed(
         counts.detail,
         traffic_model=counts.traffic_model,
         resources=counts.resources,
+        is_overlay=counts.is_overlay,
         left_out=counts.left_out,
     )
 

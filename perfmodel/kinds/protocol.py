@@ -12,8 +12,8 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.workload.convolution_panels import Panels
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.panels import Panels
 
 
 class Equation(NamedTuple):
@@ -76,6 +76,9 @@ class Terms:
     resources
         Resource of the engine -> amount that the whole network uses, ``(points,)`` or ``(1,)``;
         the fact ``engines.ENGINE.RESOURCE`` is the amount available.
+    is_overlay
+        Whether each row is costed independently of the others, and `resources` are those of the row
+        that takes the most, as on an overlay that runs any network.
     """
 
     compute: dict[str, Value]
@@ -98,6 +101,7 @@ class Terms:
     traffic_model: str = ""
     resources: dict[str, Value] = field(default_factory=dict[str, Value])
     left_out: Value = None
+    is_overlay: bool = False
 
     def __reduce__(self) -> tuple[type[Terms], tuple[Any, ...]]:
         # `expressions` and `joined` are functions, not picklable, and only needed for explanations.
@@ -156,6 +160,9 @@ class Kind(Protocol):
     All classes if None."""
     spec: type[Engine] = Engine
     """Spec class of the kind's engines."""
+    traceable: bool = False
+    """Whether its laws branch on no number, so that traced arrays get the same numbers as NumPy's
+    and totals can be replayed (`perfmodel.prediction.replay`)."""
     network_wide: Collection[str] = frozenset()
     """Terms that depend on sums over the network; all others are row-local."""
 
@@ -182,5 +189,6 @@ OPTIONAL: Final = (
     "packing",
     "classes",
     "spec",
+    "traceable",
     "network_wide",
 )

@@ -1,4 +1,10 @@
-"""Rates shared by kinds: peak of a format pair, vector peak, effective bandwidth."""
+"""Rates shared by kinds: peak of a pair of formats, vector peak, effective bandwidth.
+
+``peak = operations per second of the executed format * efficiency of the class of operators *
+speed-up by sparsity``; ``bandwidth = stated bandwidth * efficiency`` of a memory, which a transfer
+of s bytes reaches as ``latency + s / bandwidth`` (Hockney and Jesshope, Parallel Computers). Every
+kind reads its rates through these functions.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +18,10 @@ from perfmodel.arrays import Value, by_row, first_number, is_array, namespace
 from perfmodel.caches import cached
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
-from perfmodel.hardware.view import or_else
-from perfmodel.kinds.distinct import Places
+from perfmodel.hardware.fact_views import or_else
+from perfmodel.kinds.distinct_columns import Places
+from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.rows import OperatorRow
 
 #: Class of operator -> broader class whose efficiency applies if a runtime states none for it.
 _WIDER: Mapping[str, str] = {"moe": "gemm", "grouped": "conv", "scan": "gemm"}
@@ -44,10 +50,11 @@ def best_format(setting: Setting) -> str:
 
 
 def _largest(value: Value) -> float:
-    return float(np.max(value)) if namespace(value) is np else 0.0
+    # A traced number raises an error here, since this choice would be part of its program.
+    return 0.0 if namespace(value).__name__.startswith("jax") else float(np.max(value))
 
 
-def executed_in(setting: Setting, pair: tuple[str, str]) -> str:
+def product_format(setting: Setting, pair: tuple[str, str]) -> str:
     """Return the format in which products of two slots run."""
     return executed_format(setting, pair_format(setting, pair)) or best_format(setting)
 
@@ -72,7 +79,7 @@ def by_pair(
     number, or array ``(products, points or 1)`` where they differ
     """
     pairs = [table.rows[int(i)].pair for i in rows]
-    known = {pair: value(executed_in(setting, pair), pair) for pair in dict.fromkeys(pairs)}
+    known = {pair: value(product_format(setting, pair), pair) for pair in dict.fromkeys(pairs)}
     first = next(iter(known.values()))
     if all(alike(each, first) for each in known.values()):
         return first

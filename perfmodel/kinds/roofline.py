@@ -15,8 +15,17 @@ from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import cold_weight_bytes, level_traffic
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.view import or_else
-from perfmodel.kinds.distinct import Places, places_of
+from perfmodel.hardware.fact_views import or_else
+from perfmodel.kinds.distinct_columns import Places, places_of
+from perfmodel.kinds.kernel_effects import (
+    accumulator_factor,
+    compute_format_of,
+    expanded_bytes,
+    issue_rate,
+    pipeline_share,
+    power_limited,
+    unpack_times,
+)
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
     alike,
@@ -33,17 +42,8 @@ from perfmodel.kinds.rates import (
     vector_rates,
 )
 from perfmodel.kinds.streams import with_streams
-from perfmodel.kinds.unpack import (
-    expanded_bytes,
-    issue_rate,
-    multiplied_in,
-    pipeline_share,
-    power_limited,
-    summed_in,
-    unpack_times,
-)
+from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.rows import OperatorRow
 
 _WILLIAMS = "Williams et al., CACM 52(4), 2009"
 _LLAMA_CPP = "ggml-org/llama.cpp, ggml_cuda_op_mul_mat_cublas"
@@ -55,6 +55,7 @@ class Roofline:
 
     name = "roofline"
     any_algorithm = True
+    traceable = True
     network_wide: frozenset[str] = frozenset({"memory"})
     equations: Mapping[str, Equation] = {
         "matrix": Equation("2 * macs / (peak * efficiency)", _WILLIAMS),
@@ -179,14 +180,14 @@ def matrix_rates(
     executed: dict[str, str] = {}
     unsupported: list[str] = []
     for (kind, pair), rows in keys.items():
-        wanted = multiplied_in(setting, pair[0]) or pair_format(setting, pair)
+        wanted = compute_format_of(setting, pair[0]) or pair_format(setting, pair)
         name = executed_format(setting, wanted)
         if not name:
             unsupported.append(wanted)
             name = best_format(setting)
         executed[wanted] = name
         rate: Value = setting.engine.peaks[name]
-        most = rate if setting.bare else rate * summed_in(setting, name)
+        most = rate if setting.bare else rate * accumulator_factor(setting, name)
         counted = None if setting.bare else issue_rate(setting, pair[0], most)
         if counted is not None:
             rate = counted * (setting.runtime.efficiency.get("moe", 1.0) if kind == "moe" else 1.0)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from perfmodel.arrays import Value, first_number, is_array
 from perfmodel.cost.ecm import cycles_at_levels, cycles_by_size, level_parts, miss_share
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.cache import CacheHierarchy, grid_reads, hierarchy, work_of
+from perfmodel.kinds.cache.hierarchy import CacheHierarchy, grid_reads, hierarchy, work_of
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.workload.operator_table import OperatorTable
@@ -39,18 +39,18 @@ def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
         kernel = KERNELS.get(row.loop)
         if kernel is None:
             continue
-        times = _Times(kernel, table, i, caches, setting)
+        times = _StreamTimes(kernel, table, i, caches, setting)
         for name in compute:
-            compute[name] = _put(
+            compute[name] = _with_row(
                 compute[name], i, times.core if name == "vector" else 0.0, table, setting
             )
         for level in caches.levels:
             seconds, size = times.levels.get(level, (0.0, 0.0))
-            memory[level] = _put(memory.get(level, 0.0), i, seconds, table, setting)
-            traffic[level] = _put(traffic.get(level, 0.0), i, size, table, setting)
+            memory[level] = _with_row(memory.get(level, 0.0), i, seconds, table, setting)
+            traffic[level] = _with_row(traffic.get(level, 0.0), i, size, table, setting)
         overhead = sum((_row(v, i) for v in terms.overhead.values()), 0.0)
-        row_s = _put(row_s, i, times.total + overhead, table, setting)
-        per_line = _put(per_line, i, times.cycles, table, setting)
+        row_s = _with_row(row_s, i, times.total + overhead, table, setting)
+        per_line = _with_row(per_line, i, times.cycles, table, setting)
         joined[i] = times.text
     return replace(
         terms,
@@ -64,7 +64,7 @@ def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
     )
 
 
-class _Times:
+class _StreamTimes:
     """Times of one row: total and core seconds, and (seconds, bytes) of each level."""
 
     def __init__(
@@ -82,21 +82,21 @@ class _Times:
         core = caches.core
         self.lines = results * 8.0 / core.line
         reads = grid_reads(kernel, caches, row, plane)
-        self.parts = level_parts(work, core, caches.edges, reads)
+        self.parts = level_parts(work, core, caches.boundaries, reads)
         cores: Value = setting.engine.units
         # Cores share the last cache; each has its part of the arrays in the private ones.
-        sizes = [size / cores] * (len(caches.edges) - 1) + [size]
+        sizes = [size / cores] * (len(caches.boundaries) - 1) + [size]
         self.gone = [
             self._missed(miss_share(own, e.centre, e.sharpness), setting)
-            for own, e in zip(sizes, caches.edges, strict=True)
+            for own, e in zip(sizes, caches.boundaries, strict=True)
         ]
-        at = cycles_at_levels(work, core, caches.edges, reads)
+        at = cycles_at_levels(work, core, caches.boundaries, reads)
         self.per_row = caches.row_start * core.line / row if kernel.radius else 0.0
-        self.cycles = cycles_by_size(at, sizes, caches.edges) + self.per_row
+        self.cycles = cycles_by_size(at, sizes, caches.boundaries) + self.per_row
         self.core = self.lines * self.parts[0] / caches.clock / cores
         self.levels: dict[str, tuple[Value, Value]] = {}
         for edge, level, come, missing_share in zip(
-            caches.edges, caches.levels[1:], reads, self.gone, strict=True
+            caches.boundaries, caches.levels[1:], reads, self.gone, strict=True
         ):
             allocated = work.writes * (1.0 - work.full_lines * (1.0 - edge.allocate))
             lines_in = come + work.updates + allocated
@@ -123,21 +123,23 @@ class _Times:
 
     def text(self) -> str:
         """Return the seconds of the first point as a plain arithmetic expression."""
-        p = _said(self.hierarchy.core.overlap)
-        powers = [f"{_said(part)}**{p}" for part in self.parts]
-        at = [_said(self.parts[0])]
+        p = _number_text(self.hierarchy.core.overlap)
+        powers = [f"{_number_text(part)}**{p}" for part in self.parts]
+        at = [_number_text(self.parts[0])]
         at += [f"({' + '.join(powers[: i + 3])})**(1/{p})" for i in range(len(self.gone))]
         clocks = at[0]
         for missing_share, inner, outer in zip(self.gone, at, at[1:], strict=False):
-            clocks += f" + {_said(missing_share)}*({outer} - {inner})"
-        clocks += f" + {_said(self.per_row)}" if is_array(self.per_row) or self.per_row else ""
-        own = f"{_said(self.lines)}/{_said(self.hierarchy.clock)}*({clocks})"
-        if _said(self.cores) == "1":
+            clocks += f" + {_number_text(missing_share)}*({outer} - {inner})"
+        clocks += (
+            f" + {_number_text(self.per_row)}" if is_array(self.per_row) or self.per_row else ""
+        )
+        own = f"{_number_text(self.lines)}/{_number_text(self.hierarchy.clock)}*({clocks})"
+        if _number_text(self.cores) == "1":
             return own
-        return f"max({own}/{_said(self.cores)}, {_said(self.shared)})"
+        return f"max({own}/{_number_text(self.cores)}, {_number_text(self.shared)})"
 
 
-def _said(value: Value) -> str:
+def _number_text(value: Value) -> str:
     return f"{first_number(value):.12g}"
 
 
@@ -150,7 +152,7 @@ def _zeros(table: OperatorTable, setting: Setting) -> Value:
     return setting.xp.zeros((len(table.rows), 1))
 
 
-def _put(values: Value, i: int, row: Value, table: OperatorTable, setting: Setting) -> Value:
+def _with_row(values: Value, i: int, row: Value, table: OperatorTable, setting: Setting) -> Value:
     """Return ``(rows, points)`` values with one row replaced."""
     xp = setting.xp
     selected = xp.asarray([[1.0 if j == i else 0.0] for j in range(len(table.rows))]) > 0

@@ -1,1 +1,1 @@
-"""Certified answers (value with lower bound), best-first search, and integer programming."""
+"""Optimisation with proofs: branch and bound, variable elimination, flows, integer programmes."""

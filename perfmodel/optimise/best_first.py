@@ -2,6 +2,10 @@
 
 Land and Doig, "An automatic method of solving discrete programming problems", Econometrica 28,
 1960; with a zero bound on the remaining cost it is Dijkstra's algorithm, with a better one A*.
+
+The frontier holds nodes that are not yet expanded, each with a lower bound on all solutions below
+it. The search ends with a proof when no bound on the frontier is less than the incumbent; if it is
+stopped before, the least of these bounds is a lower bound on all solutions.
 """
 
 from __future__ import annotations

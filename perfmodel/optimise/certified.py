@@ -1,4 +1,8 @@
-"""Certified answer of a minimisation: the value of the solution and a lower bound."""
+"""Certified answer of a minimisation: the value of the solution and a lower bound.
+
+Every search returns one. The value is proved optimal when it exceeds the bound by at most a
+relative tolerance, and infeasibility is proved by an infinite bound.
+"""
 
 from __future__ import annotations
 

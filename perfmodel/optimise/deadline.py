@@ -43,3 +43,7 @@ class Deadline:
     def within(self, seconds: float) -> Deadline:
         """Return the earlier of this deadline and `seconds` from now."""
         return Deadline(min(seconds, self.left()))
+
+    def share(self, fraction: float) -> Deadline:
+        """Return the time at which a fraction of the remaining time will have passed."""
+        return self.within(fraction * self.left())

@@ -55,9 +55,11 @@ class Eliminated(NamedTuple):
     least: Floats
 
 
-def least_fill(near: Sequence[set[int]], i: int) -> tuple[int, int]:
+def least_fill(neighbours: Sequence[set[int]], i: int) -> tuple[int, int]:
     """Rank a variable by the fill-in of its elimination, then by its number of neighbours."""
-    return sum(b not in near[a] for a, b in combinations(sorted(near[i]), 2)), len(near[i])
+    return sum(b not in neighbours[a] for a, b in combinations(sorted(neighbours[i]), 2)), len(
+        neighbours[i]
+    )
 
 
 def elimination_order(
@@ -76,11 +78,11 @@ def elimination_order(
     rank
         (neighbours of every variable at the time, a variable) -> rank to minimise.
     """
-    near: list[set[int]] = [set() for _ in range(count)]
+    neighbours: list[set[int]] = [set() for _ in range(count)]
     for scope in scopes:
         for i in scope:
-            near[i].update(j for j in scope if j != i)
-    ranks = {i: rank(near, i) for i in range(count)}
+            neighbours[i].update(j for j in scope if j != i)
+    ranks = {i: rank(neighbours, i) for i in range(count)}
     heap = [(value, i) for i, value in ranks.items()]
     heapq.heapify(heap)
     order: list[Bag] = []
@@ -89,13 +91,13 @@ def elimination_order(
         if ranks.get(i) != value:
             continue  # eliminated, or its rank is outdated
         del ranks[i]
-        around = near[i]
-        order.append(Bag(i, tuple(sorted(around))))
-        for j in around:
-            near[j] |= around
-            near[j] -= {i, j}
-        for j in around.union(*(near[j] for j in around)):
-            value = rank(near, j)
+        adjacent = neighbours[i]
+        order.append(Bag(i, tuple(sorted(adjacent))))
+        for j in adjacent:
+            neighbours[j] |= adjacent
+            neighbours[j] -= {i, j}
+        for j in adjacent.union(*(neighbours[j] for j in adjacent)):
+            value = rank(neighbours, j)
             if value != ranks[j]:
                 ranks[j] = value
                 heapq.heappush(heap, (value, j))

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.optimise.matrix import TOLERANCE, Floats, MilpMatrix, Solved
-from perfmodel.optimise.silence import caught_output
+from perfmodel.optimise.milp_matrix import TOLERANCE, Floats, MilpMatrix, Solved
+from perfmodel.optimise.stdout_filter import filtered_stdout
 
 #: First words of the lines of HiGHS's banner.
 _BANNER = (b"Running HiGHS", b"Includes third-party", b"Copyright")
 
 _lock = threading.Lock()
-_awake = False
+_is_initialised = False
 
 
 class SolverError(RuntimeError):
@@ -32,14 +32,14 @@ def new_handle() -> Any:
 
     HiGHS does not run with a number of threads other than it was started with: it is always one.
     """
-    global _awake
+    global _is_initialised
     import highspy
 
     with _lock:
-        if not _awake:
-            with caught_output(_BANNER):
+        if not _is_initialised:
+            with filtered_stdout(_BANNER):
                 highspy.Highs()
-            _awake = True
+            _is_initialised = True
     handle: Any = highspy.Highs()
     handle.setOptionValue("output_flag", False)
     handle.setOptionValue("threads", 1)
@@ -54,7 +54,7 @@ def run(
     *,
     restarts: bool = True,
 ) -> Solved:
-    """Solve a programme; parameters are those of `perfmodel.optimise.programme.MilpModel.solve`.
+    """Solve a programme; parameters are those of `perfmodel.optimise.milp_model.MilpModel.solve`.
 
     Raises
     ------
@@ -86,6 +86,7 @@ def run(
 
 
 def _load(handle: Any, matrix: MilpMatrix) -> None:
+    """Pass a programme to HiGHS."""
     import highspy
 
     status = handle.passModel(
@@ -117,8 +118,8 @@ class _HighsRun:
     is the answer. The thread also lets Ctrl-C through, and starts HiGHS's scheduler afresh.
     """
 
-    def __init__(self, handle: Any, started: bool, deadline: Deadline) -> None:
-        self.handle, self.started, self.deadline = handle, started, deadline
+    def __init__(self, handle: Any, has_start: bool, deadline: Deadline) -> None:
+        self.handle, self.has_start, self.deadline = handle, has_start, deadline
         self.status: Any = None
         self.failed = self.stop = False
         self.error: BaseException | None = None
@@ -145,11 +146,12 @@ class _HighsRun:
         return True
 
     def _work(self) -> None:
+        """Solve, and again where HiGHS needs it; the body of the thread."""
         import highspy
 
         handle = self.handle
         try:
-            handle.setCallback(self._look, None)
+            handle.setCallback(self._callback, None)
             kinds = highspy.cb.HighsCallbackType
             for kind in (
                 kinds.kCallbackMipInterrupt,
@@ -157,23 +159,24 @@ class _HighsRun:
                 kinds.kCallbackSimplexInterrupt,
             ):
                 handle.startCallback(kind)
-            self._once()
+            self._solve()
             if self.failed and handle.getModelStatus() == highspy.HighsModelStatus.kNotset:
                 # HiGHS does not run if it was started here before with another number of threads.
                 highspy.Highs.resetGlobalScheduler(True)
-                self._once()
-            if self.started and not _agrees(handle):
+                self._solve()
+            if self.has_start and not _solution_agrees(handle):
                 handle.clearSolver()
-                self._once()
+                self._solve()
             self.status = handle.getModelStatus()
             if self.status == highspy.HighsModelStatus.kUnboundedOrInfeasible:
-                self.status = _without_objective(handle)
+                self.status = _unbounded_or_infeasible(handle)
         except BaseException as error:
             self.error = error
         finally:
             self.ended.set()
 
-    def _once(self) -> None:
+    def _solve(self) -> None:
+        """Run HiGHS once, in the time left."""
         import highspy
 
         left = self.deadline.left()
@@ -181,12 +184,13 @@ class _HighsRun:
             self.handle.setOptionValue("time_limit", left)
         self.failed = self.handle.run() == highspy.HighsStatus.kError
 
-    def _look(self, kind: Any, message: str, out: Any, into: Any, data: object) -> None:
+    def _callback(self, kind: Any, message: str, out: Any, control: Any, data: object) -> None:
+        """Record bound, nodes and incumbent of a callback, and interrupt HiGHS if time is over."""
         import highspy
 
         kinds = highspy.cb.HighsCallbackType
-        if into is not None:
-            into.user_interrupt = self.stop
+        if control is not None:
+            control.user_interrupt = self.stop
         if kind == kinds.kCallbackSimplexInterrupt:
             return
         self.bound = max(self.bound, float(out.mip_dual_bound))
@@ -196,7 +200,7 @@ class _HighsRun:
             self.values = np.array(out.mip_solution, dtype=np.float64)
 
 
-def _agrees(handle: Any) -> bool:
+def _solution_agrees(handle: Any) -> bool:
     """Return whether the values of the solution reproduce the objective.
 
     With a starting point HiGHS 1.16 may report a better objective but return the starting point.
@@ -210,7 +214,7 @@ def _agrees(handle: Any) -> bool:
     return abs(float(np.dot(costs, values)) - objective) <= TOLERANCE * max(1.0, size)
 
 
-def _without_objective(handle: Any) -> Any:
+def _unbounded_or_infeasible(handle: Any) -> Any:
     """Distinguish unbounded from infeasible: without an objective only the latter remains."""
     import highspy
 
@@ -224,6 +228,7 @@ def _without_objective(handle: Any) -> Any:
 def _read(
     handle: Any, attempt: _HighsRun, matrix: MilpMatrix, start: Floats | None, known: float
 ) -> Solved:
+    """Return the result of a run that ended."""
     import highspy
 
     kinds = highspy.HighsModelStatus
@@ -236,14 +241,18 @@ def _read(
     done = attempt.status == kinds.kOptimal
     if attempt.status not in ends or (attempt.failed and not done):
         raise SolverError(f"HiGHS: {reason}")
-    has = int(info.primal_solution_status) == int(highspy.SolutionStatus.kSolutionStatusFeasible)
-    objective = float(info.objective_function_value) if has else math.inf
+    is_feasible = int(info.primal_solution_status) == int(
+        highspy.SolutionStatus.kSolutionStatusFeasible
+    )
+    objective = float(info.objective_function_value) if is_feasible else math.inf
     solution = handle.getSolution()
-    values = np.array(solution.col_value, dtype=np.float64) if has else None
+    values = np.array(solution.col_value, dtype=np.float64) if is_feasible else None
     if start is not None and not objective <= known:
         objective, values = known, start
-    integers = bool(matrix.integer.any())
-    bound = float(info.mip_dual_bound) if integers else objective if done else -math.inf
-    prices = np.zeros(0) if integers or not done else np.array(solution.row_dual, dtype=np.float64)
+    has_integers = bool(matrix.integer.any())
+    bound = float(info.mip_dual_bound) if has_integers else objective if done else -math.inf
+    prices = (
+        np.zeros(0) if has_integers or not done else np.array(solution.row_dual, dtype=np.float64)
+    )
     met = done and objective - bound <= max(TOLERANCE, 1e-9 * abs(objective))
     return Solved(values, objective, bound, reason, work, prices=prices, met=met)

@@ -22,42 +22,43 @@ import numpy as np
 from perfmodel.errors import Fault, nearest, one_of
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.highs import SolverError
-from perfmodel.optimise.matrix import Floats, MilpMatrix, Solved
+from perfmodel.optimise.milp_matrix import Floats, MilpMatrix, Solved
 from perfmodel.settings import gathered, with_faults
 
 if TYPE_CHECKING:
-    from perfmodel.optimise.programme import MilpModel
+    from perfmodel.optimise.milp_model import MilpModel
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 #: Affixes of PuLP's solver names: CBC is ``PULP_CBC_CMD`` there.
-_AROUND = re.compile(r"^pulp_|_(cmd|py|dll)$")
+_AFFIXES = re.compile(r"^pulp_|_(cmd|py|dll)$")
 
 #: Other names of solvers.
-_CALLED = {"coin": "cbc"}
+_ALIASES = {"coin": "cbc"}
 
 #: Relative gap at which solvers stop; some replace 0 by their default.
 _GAP = 1e-12
 
-_CHOSEN: ContextVar[str] = ContextVar("SOLVER", default="highs")
+_SELECTED: ContextVar[str] = ContextVar("SOLVER", default="highs")
 
 
 def _library() -> Any:
+    """Return PuLP, imported when it is first needed."""
     import pulp
 
     return pulp
 
 
-def present() -> dict[str, str]:
+def installed_solvers() -> dict[str, str]:
     """Return the names in PuLP of the installed solvers, by solver."""
     pulp = _library()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # about the CBC inside PuLP 3
         names = pulp.listSolvers(onlyAvailable=True)
-    words = [_AROUND.sub("", name.lower()) for name in names]
+    words = [_AFFIXES.sub("", name.lower()) for name in names]
     # A separately installed CBC takes precedence over the one in PuLP 3.
-    installed = {_CALLED.get(word, word): name for word, name in zip(words, names, strict=True)}
+    installed = {_ALIASES.get(word, word): name for word, name in zip(words, names, strict=True)}
     return {"highs": "HiGHS"} | installed
 
 
@@ -65,7 +66,7 @@ def solver_faults(solver: str) -> list[Fault]:
     """Return the fault of a solver that is not installed, if any."""
     if solver == "highs":
         return []
-    names = present()
+    names = installed_solvers()
     if solver in names:
         return []
     expected = one_of(names)
@@ -73,19 +74,19 @@ def solver_faults(solver: str) -> list[Fault]:
     return [Fault(message, "solver", expected=expected, suggestion=nearest(solver, names))]
 
 
-def chosen_solver() -> str:
+def selected_solver() -> str:
     """Return the solver selected for the current call."""
-    return _CHOSEN.get()
+    return _SELECTED.get()
 
 
 @contextlib.contextmanager
 def using(solver: str) -> Generator[None]:
     """Select the solver of every programme solved within the context."""
-    token = _CHOSEN.set(solver)
+    token = _SELECTED.set(solver)
     try:
         yield
     finally:
-        _CHOSEN.reset(token)
+        _SELECTED.reset(token)
 
 
 def with_solver(function: Callable[P, R]) -> Callable[P, R]:
@@ -162,33 +163,33 @@ def through_pulp(
     if left <= 0.0:
         return nothing
     problem, columns, rows = as_pulp(model, matrix)
-    word = chosen_solver()
-    name = present()[word]
+    solver_name = selected_solver()
+    name = installed_solvers()[solver_name]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            solver = pulp.getSolver(name, msg=False, **_settings(word, name, left))
+            solver = pulp.getSolver(name, msg=False, **_settings(solver_name, name, left))
             answer = problem.solve(solver)
     except pulp.PulpSolverError as error:
-        raise SolverError(f"{word}: {error}") from None
+        raise SolverError(f"{solver_name}: {error}") from None
     status = _status(problem, answer)
     done = status == "Optimal" and not deadline.passed()
     if status == "Unbounded":
-        raise SolverError(f"{word}: the objective has no least")
+        raise SolverError(f"{solver_name}: the objective is unbounded")
     if status == "Infeasible" and start is None and not deadline.passed():
-        return Solved(None, math.inf, math.inf, word)
+        return Solved(None, math.inf, math.inf, solver_name)
     values = np.array([_value(v) for v in columns], dtype=np.float64)
     if not matrix.satisfied_by(values):
         return nothing
     value = float(matrix.cost @ values)
     if value > nothing.value:
         return nothing
-    duals = [] if matrix.integer.any() or not done else [_price(problem, row) for row in rows]
+    duals = [] if matrix.integer.any() or not done else [_dual_value(problem, row) for row in rows]
     prices = np.zeros(0) if None in duals else np.array(duals, dtype=np.float64)
-    return Solved(values, value, value if done else -math.inf, word, prices=prices, met=done)
+    return Solved(values, value, value if done else -math.inf, solver_name, prices=prices, met=done)
 
 
-def _settings(word: str, name: str, seconds: float) -> dict[str, Any]:
+def _settings(solver_name: str, name: str, seconds: float) -> dict[str, Any]:
     """Return options with which the solver's "optimal" is the true optimum, and its time limit.
 
     By default Gurobi, CPLEX and others stop at a gap of 1e-4.
@@ -197,7 +198,7 @@ def _settings(word: str, name: str, seconds: float) -> dict[str, Any]:
     solver: Any = _library().getSolver(name, msg=False)
     if "gapRel" in signature(solver.__class__).parameters:
         settings["gapRel"] = _GAP
-    if word == "cbc":  # otherwise it prunes nodes within 1e-4 of the objective
+    if solver_name == "cbc":  # otherwise it prunes nodes within 1e-4 of the objective
         settings["options"] = ["increment 0"]
     return settings
 
@@ -216,13 +217,15 @@ def _status(problem: Any, answer: Any) -> str:
     return str(pulp.LpStatus[answer])
 
 
-def _price(problem: Any, row: str) -> float | None:
+def _dual_value(problem: Any, row: str) -> float | None:
+    """Return the dual value of a row; None if the solver reports none."""
     if callable(problem.constraints):  # PuLP 4
         return problem.get_constraint_by_name(row).pi
     return problem.constraints[row].pi
 
 
 def _value(variable: Any) -> float:
+    """Return the value of a variable in the solution."""
     if variable.varValue is not None:
         return float(variable.varValue)
     # PuLP omits variables in no row and not in the objective: any value within the bounds is valid.

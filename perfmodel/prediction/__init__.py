@@ -2,6 +2,6 @@
 
 from perfmodel.prediction.basis import Interval
 from perfmodel.prediction.prediction import Prediction
-from perfmodel.prediction.rows import METRICS
+from perfmodel.prediction.presentation import METRICS
 
 __all__ = ["METRICS", "Interval", "Prediction"]

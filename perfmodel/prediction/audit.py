@@ -1,17 +1,17 @@
 """Audit of every prediction against physical limits and the stated limits of the machine.
 
 There are two kinds of faults. A physically impossible sum (not finite, negative, or zero latency)
-aborts the prediction: `perfmodel.prediction.settled` raises an error when rows are summed. A sum
-that exceeds a stated limit of the machine is reported: `breaches` names the row and the fact, for
-the first point at fault. With T the latency in seconds,
+aborts the prediction: `perfmodel.prediction.validity_checks` raises an error when rows are summed.
+A sum that exceeds a stated limit of the machine is reported: `breaches` names the row and the fact,
+for the first point at fault. With T the latency in seconds,
 
     utilization   sum over formats of operations / peak  <= T
     bandwidth     bytes of a memory / its bandwidth      <= T
     work          operations of all formats               = those of the graph
     power         idle T <= joules <= busy T
 
-A prediction that violates one of the first three is invalid (`beyond`) and counts as infeasible.
-One that violates the last remains valid: above its sustained power a device throttles
+A prediction that violates one of the first three is invalid (`exceeds_limits`) and counts as
+infeasible. One that violates the last remains valid: above its sustained power a device throttles
 (`perfmodel.cost.thermal`). If a design requires more of a resource than the engine has, its rates
 are those of a larger device, and only the resource is reported.
 """
@@ -27,11 +27,11 @@ import numpy as np
 from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.cost.capacity import Violation, resources
 from perfmodel.cost.setting import Setting
+from perfmodel.kinds.kernel_effects import accumulator_factor, issue_rate
 from perfmodel.kinds.operand_bits import bits_of
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.rates import sparse_speedup
-from perfmodel.kinds.unpack import issue_rate, summed_in
-from perfmodel.prediction.settled import work_of
+from perfmodel.prediction.validity_checks import reference_work
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ class Breach:
 
 
 class RateCeiling(NamedTuple):
-    """Rate limit stated by the machine: at most `most` per second of the sum `key`."""
+    """Rate stated by the machine: the total `key` grows by at most `rate` per second."""
 
     key: str
     fact: str
-    most: Value
+    rate: Value
 
 
 class AuditLimit(NamedTuple):
@@ -113,7 +113,9 @@ def peak_of(setting: Setting, name: str, kind: Kind) -> Value:
     peak: Value = setting.facts[f"engines.{setting.engine_name}.peaks.{name}"]
     if setting.bare:
         return peak
-    peak = peak * summed_in(setting, name) * sparse_speedup(setting, ("weight", "activation"))
+    peak = (
+        peak * accumulator_factor(setting, name) * sparse_speedup(setting, ("weight", "activation"))
+    )
     shares = (setting.facts.get(f"runtime.efficiency.{each}", 1.0) for each in ("gemm", "conv"))
     for share in shares:
         peak = (
@@ -135,7 +137,7 @@ def _bits(name: str) -> float:
     return {"binary": 1.0, "ternary": 2.0}.get(name) or float(name.lstrip("abfimnptvx_"))
 
 
-def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
+def unsupported_formats(setting: Setting, formats: Sequence[str]) -> list[Violation]:
     """Return the compute formats that an engine cannot execute, as violations."""
     head = f"engines.{setting.engine_name}.peaks."
     has = ", ".join(p[len(head) :] for p in setting.facts if p.startswith(head))
@@ -152,64 +154,69 @@ def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
     ]
 
 
-def beyond(prediction: Prediction) -> Value:
+def exceeds_limits(prediction: Prediction) -> Value:
     """Return whether a prediction exceeds a rate limit, or its work differs from the graph's.
 
     Returns
     -------
-    passed
-        Flat array over points, or one boolean.
+    array or bool
+        Flat over points, or one boolean.
     """
     totals, setting = prediction.totals, prediction.setting
-    rates = _stated(prediction)
-    if namespace(totals["latency_s"], *(r.most for r in rates)) is np and _within(totals, rates):
+    rates = _rate_ceilings(prediction)
+    if namespace(totals["latency_s"], *(ceiling.rate for ceiling in rates)) is np and _all_within(
+        totals, rates
+    ):
         return False
-    off, graph = _off(totals)
-    passed: Value = ~(off <= ROUND_OFF * graph)
-    passed = passed | (_passed(_rates(totals, rates)) & ~_larger(totals, setting))
-    return passed
+    difference, graph = _work_difference(totals)
+    exceeded: Value = ~(difference <= ROUND_OFF * graph)
+    exceeded = exceeded | (
+        _any_exceeded(_rate_limits(totals, rates)) & ~_exceeds_resources(totals, setting)
+    )
+    return exceeded
 
 
-def _within(totals: Mapping[str, Value], rates: Sequence[RateCeiling]) -> bool:
+def _all_within(totals: Mapping[str, Value], rates: Sequence[RateCeiling]) -> bool:
     """Return whether all points satisfy the limits, by a sufficient test on the largest shares.
 
     The share of work is bounded by the sum of the largest shares of its formats. Points are
     processed in blocks that fit the CPU caches.
     """
     latency = totals["latency_s"]
-    counted, same = _counted(totals), True
+    work_keys, is_equal = _work_keys(totals), True
     graph, times = ("work", 1.0) if "work" in totals else ("macs", 2.0)
-    points = max(v.size if is_array(v) else 1 for v in (latency, *(totals[r.key] for r in rates)))
+    columns = (latency, *(totals[ceiling.key] for ceiling in rates))
+    count = max(column.size if is_array(column) else 1 for column in columns)
     with np.errstate(divide="ignore", invalid="ignore"):
-        for start in range(0, points, _BLOCK):
-            cut = slice(start, start + _BLOCK)
-            busy, seconds = 0.0, _cut(latency, cut)
-            for key, _, most in rates:
-                each = _cut(totals[key], cut) / seconds
-                share = _largest(each / _cut(most, cut) if is_array(most) else each)
-                share = share if is_array(most) else share / most
+        for start in range(0, count, _BLOCK):
+            points = slice(start, start + _BLOCK)
+            work_share, seconds = 0.0, _block(latency, points)
+            for key, _, rate in rates:
+                reached = _block(totals[key], points) / seconds
+                share = _maximum(reached / _block(rate, points) if is_array(rate) else reached)
+                share = share if is_array(rate) else share / rate
                 if key.startswith("operations "):
-                    busy += share
+                    work_share += share
                 elif not share <= 1.0 + ROUND_OFF:
                     return False
-            if not busy <= 1.0 + ROUND_OFF:
+            if not work_share <= 1.0 + ROUND_OFF:
                 return False
             # Doubling is exact, so that these sums are equal to the last bit.
-            done = sum(_sum(_cut(totals[key], cut)) for key in counted)
-            same = same and done == times * _sum(_cut(totals[graph], cut))
-    return bool(same or _agrees(totals))
+            operations = sum(_sum(_block(totals[key], points)) for key in work_keys)
+            is_equal = is_equal and operations == times * _sum(_block(totals[graph], points))
+    return bool(is_equal or _work_agrees(totals))
 
 
 def _sum(value: Value) -> float:
     return float(cast("float", np.sum(value)))
 
 
-def _cut(value: Value, points: slice) -> Value:
+def _block(value: Value, points: slice) -> Value:
     """Return a block of points of a flat array; a scalar applies to all points."""
     return value[points] if type(value) is np.ndarray and value.size > 1 else value
 
 
-def _largest(value: Value) -> float:
+def _maximum(value: Value) -> float:
     """Return the maximum of a number or an array, propagating NaN; 0 for a tracer."""
     if type(value) is np.ndarray:
         return value.item() if value.size == 1 else np.maximum.reduce(value, axis=None)
@@ -218,28 +225,28 @@ def _largest(value: Value) -> float:
 
 def breaches(prediction: Prediction) -> list[Breach]:
     """Return the exceeded limits of the first point at fault, each with its worst row."""
-    passed = beyond(prediction) | _passed(_powers(prediction))
-    bad = np.flatnonzero(np.asarray(passed))
+    exceeded = exceeds_limits(prediction) | _any_exceeded(_power_limits(prediction))
+    bad = np.flatnonzero(np.asarray(exceeded))
     if not bad.size:
         return []
     point = prediction.at(int(bad[0]))
     totals = point.totals
-    limits = _powers(point)
-    if not np.any(_larger(totals, point.setting)):
-        limits = [*_rates(totals, _stated(point), point.opened[1]), *limits]
-    opened = [_opened(point, limit) for limit in limits if np.any(_passed([limit]))]
-    return _other_work(point) + opened
+    limits = _power_limits(point)
+    if not np.any(_exceeds_resources(totals, point.setting)):
+        limits = [*_rate_limits(totals, _rate_ceilings(point), point.opened[1]), *limits]
+    opened = [_breach_of(point, limit) for limit in limits if np.any(_any_exceeded([limit]))]
+    return _work_breaches(point) + opened
 
 
-def _passed(limits: Sequence[AuditLimit]) -> Value:
+def _any_exceeded(limits: Sequence[AuditLimit]) -> Value:
     """Return whether any limit is exceeded, by point."""
-    passed: Value = False
+    exceeded: Value = False
     for limit in limits:
-        passed = passed | (limit.reached > limit.bound * (1.0 + limit.slack))
-    return passed
+        exceeded = exceeded | (limit.reached > limit.bound * (1.0 + limit.slack))
+    return exceeded
 
 
-def _larger(totals: Mapping[str, Value], setting: Setting) -> Value:
+def _exceeds_resources(totals: Mapping[str, Value], setting: Setting) -> Value:
     """Return whether the demand on any engine resource exceeds its supply."""
     larger: Value = False
     for used, there in resources(totals, setting).values():
@@ -247,38 +254,38 @@ def _larger(totals: Mapping[str, Value], setting: Setting) -> Value:
     return np.asarray(larger) if namespace(larger) is np else larger
 
 
-def _counted(totals: Mapping[str, Value]) -> list[str]:
+def _work_keys(totals: Mapping[str, Value]) -> list[str]:
     """Return the keys of the totals that are multiply-accumulate operations of any format."""
     return [k for k in totals if k.startswith("operations ") and k != "operations vector"]
 
 
-def _off(totals: Mapping[str, Value]) -> tuple[Value, Value]:
+def _work_difference(totals: Mapping[str, Value]) -> tuple[Value, Value]:
     """Return the difference of operations from those of the graph, and the number of the graph."""
     graph = totals["work"] if "work" in totals else 2.0 * totals["macs"]
-    return abs(sum(totals[key] for key in _counted(totals)) - graph), graph
+    return abs(sum(totals[key] for key in _work_keys(totals)) - graph), graph
 
 
-def _agrees(totals: Mapping[str, Value]) -> bool:
+def _work_agrees(totals: Mapping[str, Value]) -> bool:
     """Return whether the operations equal those of the graph at all points, within rounding."""
-    off, graph = _off(totals)
-    return bool(np.all(off <= ROUND_OFF * graph))
+    difference, graph = _work_difference(totals)
+    return bool(np.all(difference <= ROUND_OFF * graph))
 
 
-def _other_work(point: Prediction) -> list[Breach]:
+def _work_breaches(point: Prediction) -> list[Breach]:
     """Return the breach for operations that differ from the graph's, with the worst row."""
-    off, graph = (first_number(number) for number in _off(point.totals))
-    if off <= ROUND_OFF * graph:
+    difference, graph = (first_number(number) for number in _work_difference(point.totals))
+    if difference <= ROUND_OFF * graph:
         return []
     table, terms = point.opened
     done = sum(each for name, each in terms.operations.items() if name != "vector")
-    rows = (done - work_of(table, terms, point.setting)) * table.count
+    rows = (done - reference_work(table, terms, point.setting)) * table.count
     row = table.rows[int(np.argmax(np.abs(np.asarray(rows, dtype=float))[:, 0]))].name
-    value = sum(first_number(point.totals[key]) for key in _counted(point.totals))
+    value = sum(first_number(point.totals[key]) for key in _work_keys(point.totals))
     text = f"work of {value:.4g} operations, of {graph:.4g} that the graph has"
     return [Breach("work", row, value, graph, "macs", f"{text}, by most in '{row}' (macs)")]
 
 
-def _stated(prediction: Prediction) -> list[RateCeiling]:
+def _rate_ceilings(prediction: Prediction) -> list[RateCeiling]:
     """Return the rate limits that the machine states for the totals."""
     setting, kind = prediction.setting, prediction.job.model.kind
     out: list[RateCeiling] = []
@@ -291,11 +298,11 @@ def _stated(prediction: Prediction) -> list[RateCeiling]:
             fact = f"memories.{name}.bandwidth"
             rate = setting.facts.get(fact)
             if rate is not None:
-                out.append(RateCeiling(key, fact, rate * _ways(setting, name)))
+                out.append(RateCeiling(key, fact, rate * _counted_directions(setting, name)))
     return out
 
 
-def _rates(
+def _rate_limits(
     totals: Mapping[str, Value], rates: Sequence[RateCeiling], terms: Terms | None = None
 ) -> list[AuditLimit]:
     """Return the limits of the totals by the rates of memories and engine.
@@ -306,25 +313,25 @@ def _rates(
         Terms of one point, to include the limits of its rows.
     """
     latency = totals["latency_s"]
-    out: list[AuditLimit] = []
-    busy, rows, paths = 0.0, 0.0, list[str]()
-    for key, fact, most in rates:
+    limits: list[AuditLimit] = []
+    busy_s, row_busy_s, facts = 0.0, 0.0, list[str]()
+    for key, fact, rate in rates:
         quantity, _, name = key.partition(" ")
         if quantity == "operations":
-            busy = busy + totals[key] / most
-            paths.append(fact)
-            rows = rows if terms is None else rows + terms.operations[name] / most
+            busy_s = busy_s + totals[key] / rate
+            facts.append(fact)
+            row_busy_s = row_busy_s if terms is None else row_busy_s + terms.operations[name] / rate
         else:
-            each = None if terms is None else terms.traffic[name] / most
-            reached = totals[key] / most
-            out.append(AuditLimit(f"bandwidth of {name}", fact, reached, latency, ROUND_OFF, each))
-    if paths:
-        at = ", ".join(paths)
-        out.append(AuditLimit("utilization", at, busy, latency, ROUND_OFF, rows))
-    return out
+            row_s = None if terms is None else terms.traffic[name] / rate
+            metric, least_s = f"bandwidth of {name}", totals[key] / rate
+            limits.append(AuditLimit(metric, fact, least_s, latency, ROUND_OFF, row_s))
+    if facts:
+        paths = ", ".join(facts)
+        limits.append(AuditLimit("utilization", paths, busy_s, latency, ROUND_OFF, row_busy_s))
+    return limits
 
 
-def _powers(prediction: Prediction) -> list[AuditLimit]:
+def _power_limits(prediction: Prediction) -> list[AuditLimit]:
     """Return the limits of a prediction by the idle and busy power of the device."""
     setting = prediction.setting
     facts, latency = setting.facts, prediction.totals["latency_s"]
@@ -338,7 +345,7 @@ def _powers(prediction: Prediction) -> list[AuditLimit]:
     return out
 
 
-def _ways(setting: Setting, memory: str) -> float:
+def _counted_directions(setting: Setting, memory: str) -> float:
     """Return the number of directions that a memory bandwidth counts for: 2 for some, else 1.
 
     It is 2 if the cache before the memory states separate costs of lines in and out: the bandwidth
@@ -351,7 +358,7 @@ def _ways(setting: Setting, memory: str) -> float:
     return 2.0 if head in setting.facts or f"{head}_time" in setting.facts else 1.0
 
 
-def _opened(prediction: Prediction, limit: AuditLimit) -> Breach:
+def _breach_of(prediction: Prediction, limit: AuditLimit) -> Breach:
     """Return the breach of a limit that one point exceeds, with the worst row."""
     setting = prediction.setting
     seconds = first_number(prediction.totals["latency_s"])
@@ -377,7 +384,7 @@ def _opened(prediction: Prediction, limit: AuditLimit) -> Breach:
         text = f"power {show(value, 'power')}, below {show(most, 'power')} with nothing to do"
     else:
         memory = limit.metric.removeprefix("bandwidth of ")
-        most = first_number(facts[limit.fact]) * _ways(setting, memory)
+        most = first_number(facts[limit.fact]) * _counted_directions(setting, memory)
         value = most * share
         text = f"{limit.metric} {show(value, 'bandwidth')}, of {show(most, 'bandwidth')}"
     return Breach(limit.metric, row, value, most, limit.fact, f"{text}{where} ({limit.fact})")

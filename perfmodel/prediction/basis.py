@@ -1,4 +1,13 @@
-"""Empirical basis of a prediction, and prediction intervals for measurements."""
+"""Empirical basis of a prediction, and prediction intervals for measurements.
+
+The library keeps the residuals ``ln(measured / predicted)`` of measured rows by runtime, device,
+class of workloads and quantity (`perfmodel.evidence`). The basis of a prediction states which of
+them apply: those of its own device (``measured``), of other devices under its runtime
+(``transferred``) or of unmeasured software (``assumed``); a lower bound has none (``bound``). The
+interval at a level is ``[value f_low, value f_high]``, with the factors f from quantiles of these
+residuals (Vovk et al., Algorithmic Learning in a Random World, 2005), or from the posterior of the
+device's calibration if there is one.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +33,9 @@ from perfmodel.evidence import (
     scatter,
     spread,
 )
-from perfmodel.hardware.posterior import Posterior
+from perfmodel.hardware.calibration_posterior import Posterior
 from perfmodel.units import DIMENSIONS, show
-from perfmodel.workload.sizes import SHARES
+from perfmodel.workload.smallest_sizes import SHARES
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
@@ -99,10 +108,12 @@ def basis_of(
     classes
         Phase -> class of workloads that the phase belongs to, if different from its own.
     """
-    return least(basis for _, basis in _based(prediction, metric, classes).values())
+    return weakest_basis(
+        basis for _, basis in _bases_by_phase(prediction, metric, classes).values()
+    )
 
 
-def least(each: Iterable[Basis]) -> Basis:
+def weakest_basis(each: Iterable[Basis]) -> Basis:
     """Return the weakest of several bases, in the order of `Basis`."""
     return max(each, key=lambda basis: BASES.index(basis.name))
 
@@ -135,11 +146,11 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     value = getattr(prediction, metric)
     if value is None:
         raise InputError(Fault(f"{prediction.workload.name} gives no {metric}", path="metric"))
-    based = _based(prediction, metric)
-    low, high = _ends(prediction, metric, level, based)
+    based = _bases_by_phase(prediction, metric)
+    low, high = _interval_factors(prediction, metric, level, based)
     if metric in RATES:
         low, high = 1.0 / high, 1.0 / low
-    basis = least(basis for _, basis in based.values())
+    basis = weakest_basis(basis for _, basis in based.values())
     return Interval(value * low, value, value * high, level, basis.name)
 
 
@@ -158,7 +169,9 @@ def factors(
 
     The ends of a request combine those of its phases as fully correlated.
     """
-    return _ends(prediction, metric, level, _based(prediction, metric, classes))
+    return _interval_factors(
+        prediction, metric, level, _bases_by_phase(prediction, metric, classes)
+    )
 
 
 def scatter_of(prediction: Prediction, metric: str = "latency_s") -> Scatter:
@@ -166,7 +179,7 @@ def scatter_of(prediction: Prediction, metric: str = "latency_s") -> Scatter:
     lineage = prediction.job.machine.runtime.lineage
     return max(
         scatter(library_evidence(), subject, _width(basis), lineage)
-        for subject, basis in _based(prediction, metric).values()
+        for subject, basis in _bases_by_phase(prediction, metric).values()
     )
 
 
@@ -191,7 +204,7 @@ def slopes_of(prediction: Prediction, metric: str = "latency_s") -> Value:
     return np.log(np.stack(changes, axis=-1)) / _STEP
 
 
-def _calibrated(prediction: Prediction, subject: Subject) -> Posterior | None:
+def _applicable_posterior(prediction: Prediction, subject: Subject) -> Posterior | None:
     """Return the posterior of the device's calibration for such predictions, if there is one."""
     job = prediction.job
     posterior = job.machine.posterior
@@ -201,21 +214,21 @@ def _calibrated(prediction: Prediction, subject: Subject) -> Posterior | None:
     return posterior if applies else None
 
 
-def _based(
+def _bases_by_phase(
     prediction: Prediction, metric: str, classes: Mapping[str, str] | None = None
 ) -> dict[str, tuple[Subject, Basis]]:
     """Return a mapping from phase to the subject of the prediction and its basis."""
     based: dict[str, tuple[Subject, Basis]] = {}
     for phase, subject in _subjects(prediction, metric, classes).items():
-        related = _related(subject, prediction.job.machine.runtime.lineage)
-        basis = _basis(prediction, related or subject)
+        related = _substitute_subject(subject, prediction.job.machine.runtime.lineage)
+        basis = _basis_of_subject(prediction, related or subject)
         if related is not None and basis.name == "measured":
             basis = Basis("transferred", f"{basis.reason}, serving many requests")
         based[phase] = related or subject, basis
     return based
 
 
-def _related(subject: Subject, lineage: tuple[str, ...]) -> Subject | None:
+def _substitute_subject(subject: Subject, lineage: tuple[str, ...]) -> Subject | None:
     """Return a substitute for a subject whose class has no measurement under its runtime."""
     if subject.workload_class not in RELATED:
         return None
@@ -229,13 +242,13 @@ def _related(subject: Subject, lineage: tuple[str, ...]) -> Subject | None:
     )
 
 
-def _ends(
+def _interval_factors(
     prediction: Prediction, metric: str, level: float, based: Mapping[str, tuple[Subject, Basis]]
 ) -> tuple[Value, Value]:
     if QUANTITIES[metric] == "time" and _is_bound(prediction):
         return 1.0, np.inf
     posteriors = [
-        _calibrated(prediction, subject) if basis.name == "measured" else None
+        _applicable_posterior(prediction, subject) if basis.name == "measured" else None
         for subject, basis in based.values()
     ]
     if posteriors[0] is not None and None not in posteriors:
@@ -243,7 +256,7 @@ def _ends(
         return 1.0 / factor, factor
     lineage = prediction.job.machine.runtime.lineage
     each = {
-        phase: _factors(subject, _width(basis), lineage, level)
+        phase: _residual_factors(subject, _width(basis), lineage, level)
         for phase, (subject, basis) in based.items()
     }
     if len(each) == 1:
@@ -260,7 +273,7 @@ def _width(basis: Basis) -> str:
 
 
 @cached(200)
-def _factors(
+def _residual_factors(
     subject: Subject, basis: str, lineage: tuple[str, ...], level: float
 ) -> tuple[float, float]:
     """Return the factors of both interval ends for a subject."""
@@ -289,17 +302,17 @@ def _is_bound(prediction: Prediction) -> bool:
     return job.model.bare or "bound" in job.machine.runtime.tags
 
 
-def _basis(prediction: Prediction, subject: Subject) -> Basis:
+def _basis_of_subject(prediction: Prediction, subject: Subject) -> Basis:
     job = prediction.job
     machine = job.machine
     runtime, device = subject.runtime, subject.device
     if _is_bound(prediction):
         model = "the bare roofline" if job.model.bare else f"the runtime {runtime}"
         return Basis("bound", f"{model} leaves out what software costs")
-    flaw = next(misfits(prediction), None)
+    flaw = next(misfit_reasons(prediction), None)
     if flaw is not None:
         return Basis("assumed", flaw)
-    posterior = _calibrated(prediction, subject)
+    posterior = _applicable_posterior(prediction, subject)
     if posterior is not None:
         rows = "1 row" if posterior.rows == 1 else f"{posterior.rows} rows"
         return Basis("measured", f"calibrated on {rows} of {device} under {runtime}")
@@ -321,7 +334,7 @@ def _basis(prediction: Prediction, subject: Subject) -> Basis:
     return Basis("assumed", f"nobody measured {subject.workload_class} under {runtime}")
 
 
-def misfits(prediction: Prediction) -> Iterator[str]:
+def misfit_reasons(prediction: Prediction) -> Iterator[str]:
     """Yield reasons why a workload cannot run as predicted: unsuitable software or sizes."""
     job = prediction.job
     machine, workload = job.machine, job.workload
@@ -333,7 +346,7 @@ def misfits(prediction: Prediction) -> Iterator[str]:
         formats = ", ".join(runtime.formats) or "any format"
         yield f"the runtime {runtime.name} runs {runs} with weights in {formats}"
     if not job.relaxed:
-        yield from _broken_sizes(workload.parameters)
+        yield from _fractional_sizes(workload.parameters)
     trained = workload.trained_context
     if trained and (most := workload.longest_context) > trained:
         yield (
@@ -341,7 +354,7 @@ def misfits(prediction: Prediction) -> Iterator[str]:
         )
 
 
-def _broken_sizes(parameters: Mapping[str, Value]) -> Iterator[str]:
+def _fractional_sizes(parameters: Mapping[str, Value]) -> Iterator[str]:
     """Yield the sizes that should be integers but are not."""
     for name, value in parameters.items():
         if type(value) is int or name in SHARES or name.endswith(_FRACTIONAL):

@@ -1,4 +1,4 @@
-"""Explanation of a latency: its arithmetic with all numbers inserted, line by line.
+"""Explanation of a latency: its equations with all numbers inserted, line by line.
 
 Every line with an equals sign has the form ``name = expression = number``; the expression is plain
 arithmetic that evaluates to the number.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.cost.totals import once_a_run
-from perfmodel.prediction.rows import row_columns
+from perfmodel.cost.totals import per_run_overhead_s
+from perfmodel.prediction.presentation import row_columns
 
 if TYPE_CHECKING:
     from perfmodel.cost.setting import Setting
@@ -38,7 +38,7 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     total = columns["total_s"]
     order = [int(i) for i in np.argsort(-total, kind="stable")]
     shown = order[:rows]
-    per_run = once_a_run(setting)
+    per_run = per_run_overhead_s(setting)
     pieces = [f"{columns['count'][i]:.12g}*{columns['row_s'][i]:.12g}" for i in shown]
     once = float(sum(total[i] for i in order[rows:]))
     if once:
@@ -54,11 +54,10 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     lines += [f"  {n}: {equations[n].text}  [{equations[n].citation}]" for n in used]
     lines += [
         "",
-        f"a row: {_rule(setting.overlap, terms.cold is not None, _exponent(setting))}",
+        f"a row: {_composition_rule(setting, terms.cold is not None)}",
         "",
     ]
-    for i in shown:
-        lines += _row(prediction, columns, i)
+    lines += [_row_line(prediction, columns, i) for i in shown]
     lines += ["", "facts used:"]
     known = prediction.machine.provenance
     for path in used_facts(prediction):
@@ -72,12 +71,15 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     return "\n".join(lines)
 
 
-def _exponent(setting: Setting) -> float | None:
+def _norm_exponent(setting: Setting) -> float | None:
+    """Return the exponent of the overlap rule of `perfmodel.cost.compose`; ``None`` without one."""
     exponent = None if setting.bare else setting.fact("runtime.overlap_pnorm")
     return None if exponent is None or setting.overlap == "none" else float(exponent)
 
 
-def _rule(overlap: str, cold: bool, pnorm: float | None) -> str:
+def _composition_rule(setting: Setting, cold: bool) -> str:
+    """Return the rule by which the terms of a row compose, as text."""
+    overlap, pnorm = setting.overlap, _norm_exponent(setting)
     if pnorm == 1.0:
         return "arithmetic + each memory level + overheads"
     if pnorm is not None:
@@ -92,58 +94,72 @@ def _rule(overlap: str, cold: bool, pnorm: float | None) -> str:
     return "arithmetic + each memory level + overheads"
 
 
-def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list[str]:
+def _row_line(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> str:
+    """Return the line that explains the time of row i: all terms, composed by the overlap rule."""
     _, terms = prediction.opened
     setting = prediction.setting
-    name = str(columns["name"][i])
-    lines: list[str] = []
-    arithmetic: list[str] = []
+    cold = f" + {columns['cold_weights_s'][i]:.12g}" if terms.cold is not None else ""
+    operands = [_arithmetic_expression(prediction, columns, i) + cold]
+    last = list(terms.memory)[-1] if terms.memory else ""
+    for level in terms.memory:
+        text = _memory_expression(prediction, columns, i, level)
+        if text:
+            operands.append(text if level == last else text + cold)
+    pnorm = _norm_exponent(setting)
+    if i in terms.joined:
+        body = terms.joined[i]()
+    elif pnorm is not None and len(operands) > 1:
+        powers = " + ".join(f"({operand})**{pnorm!r}" for operand in operands)
+        body = f"({powers})**(1.0/{pnorm!r})"
+    elif setting.overlap != "none":
+        body = f"max({', '.join(operands)})" if len(operands) > 1 else operands[0]
+    else:
+        body = " + ".join(operands)
+    overheads = [f"{columns[f'{k}_s'][i]:.12g}" for k in terms.overhead if columns[f"{k}_s"][i]]
+    body = " + ".join([body, *overheads])
+    return (
+        f"{columns['name'][i]} (x{columns['count'][i]:g}, bound by {columns['bound_by'][i]}): "
+        f"row_s = {body} = {columns['row_s'][i]:.9g}"
+    )
+
+
+def _arithmetic_expression(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> str:
+    """Return the arithmetic terms of row i as operations over rates; ``0`` without any."""
+    _, terms = prediction.opened
+    expressions: list[str] = []
     for term in terms.compute:
         seconds = columns[f"{term}_s"][i]
         if not seconds:
             continue
-        done = terms.work.get(term)
-        if done is not None:
-            factor, work = "", float(np.broadcast_to(done, (len(columns["row_s"]), 1))[i, 0])
+        operations = terms.work.get(term)
+        factor = ""
+        if operations is not None:
+            number = float(np.broadcast_to(operations, (len(columns["row_s"]), 1))[i, 0])
         elif term == "matrix":
-            factor, work = "2*", float(columns["macs"][i])
+            factor, number = "2*", float(columns["macs"][i])
         elif term == "vector":
-            factor, work = "", float(columns["vector_ops"][i])
+            number = float(columns["vector_ops"][i])
         else:
-            arithmetic.append(f"{seconds:.12g}")
+            expressions.append(f"{seconds:.12g}")
             continue
-        arithmetic.append(f"{factor}{work:.12g}/{(2.0 if factor else 1.0) * work / seconds:.12g}")
-    cold = f" + {columns['cold_weights_s'][i]:.12g}" if terms.cold is not None else ""
-    parts = [(" + ".join(arithmetic) or "0") + cold]
-    last = list(terms.memory)[-1] if terms.memory else ""
-    for level in terms.memory:
-        bytes_ = columns[f"{level}_bytes"][i]
-        own = terms.expressions[level](i) if level in terms.expressions else ""
-        if own:
-            parts.append(own if level == last else own + cold)
-        elif bytes_ and columns[f"{level}_s"][i]:
-            latency = 0.0 if setting.bare else float(setting.fact(f"memories.{level}.latency", 0.0))
-            rate = bytes_ / (columns[f"{level}_s"][i] - latency)
-            text = f"{bytes_:.12g}/{rate:.12g}"
-            text += f" + {latency:.12g}" if latency else ""
-            parts.append(text if level == last else text + cold)
-    extra = [f"{columns[f'{k}_s'][i]:.12g}" for k in terms.overhead if columns[f"{k}_s"][i]]
-    pnorm = _exponent(setting)
-    if pnorm is not None and len(parts) > 1:
-        body = " + ".join(f"({part})**{pnorm!r}" for part in parts)
-        body = f"({body})**(1.0/{pnorm!r})"
-    elif setting.overlap != "none":
-        body = f"max({', '.join(parts)})" if len(parts) > 1 else parts[0]
-    else:
-        body = " + ".join(parts)
-    if i in terms.joined:
-        body = terms.joined[i]()
-    body = " + ".join([body, *extra])
-    lines.append(
-        f"{name} (x{columns['count'][i]:g}, bound by {columns['bound_by'][i]}): "
-        f"row_s = {body} = {columns['row_s'][i]:.9g}"
-    )
-    return lines
+        rate = (2.0 if factor else 1.0) * number / seconds
+        expressions.append(f"{factor}{number:.12g}/{rate:.12g}")
+    return " + ".join(expressions) or "0"
+
+
+def _memory_expression(
+    prediction: Prediction, columns: dict[str, np.ndarray], i: int, level: str
+) -> str:
+    """Return the time of a memory in row i as bytes over bandwidth; empty if it is not used."""
+    _, terms = prediction.opened
+    setting = prediction.setting
+    stated_by_kind = terms.expressions[level](i) if level in terms.expressions else ""
+    bytes_, seconds = columns[f"{level}_bytes"][i], columns[f"{level}_s"][i]
+    if stated_by_kind or not (bytes_ and seconds):
+        return stated_by_kind
+    latency = 0.0 if setting.bare else float(setting.fact(f"memories.{level}.latency", 0.0))
+    text = f"{bytes_:.12g}/{bytes_ / (seconds - latency):.12g}"
+    return f"{text} + {latency:.12g}" if latency else text
 
 
 def used_facts(prediction: Prediction) -> list[str]:
@@ -166,7 +182,9 @@ def used_facts(prediction: Prediction) -> list[str]:
             paths += [f"{head}.sustained_fraction", f"{head}.latency", f"{head}.capacity"]
     if not setting.bare:
         paths += [f"{engine}.clock", f"{engine}.units", f"{engine}.launch_overhead"]
-        paths += _own(setting.facts, engine, *(f"memories.{name}" for name in prediction.levels))
+        paths += _kind_specific_facts(
+            setting.facts, engine, *(f"memories.{name}" for name in prediction.levels)
+        )
         paths += [p for p in facts if p.startswith("runtime.")]
     return [p for p in dict.fromkeys(paths) if p in facts]
 
@@ -187,7 +205,7 @@ _COMMON = frozenset(
 )
 
 
-def _own(facts: Mapping[str, Value], *entries: str) -> list[str]:
+def _kind_specific_facts(facts: Mapping[str, Value], *entries: str) -> list[str]:
     """Return the facts that kinds of engines and memories add to those of their base class."""
     return [
         path

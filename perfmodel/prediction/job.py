@@ -15,9 +15,17 @@ from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import Precision
 from perfmodel.kinds.protocol import Terms
-from perfmodel.prediction.planned import PlannedMoves
+from perfmodel.prediction.plan_traffic import PlannedMoves
 from perfmodel.prediction.prediction import Prediction
+from perfmodel.prediction.replay import (
+    MANY_POINTS,
+    program_of,
+    replayable,
+    replayed,
+    replayed_vectors,
+)
 from perfmodel.prediction.stages import ResolvedPrediction, bind, compose, cost, sums
+from perfmodel.tracing import Program
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import evaluate
@@ -80,21 +88,20 @@ class PredictionJob(ResolvedPrediction):
 
     def run(self) -> Prediction:
         """Evaluate all points in chunks, and reduce each chunk to network totals."""
+        answer = replayed(self)
+        if answer is not None:
+            return Prediction(self, answer, (), None, None)
         inputs = _Inputs(self)
-        totals: dict[str, Value] = {} if self.plan is None else self.plan.totals
         count = prod(inputs.shape)
         if count > 1:
             _keep_heap()
         if inputs.foreign or count <= CHUNK:
-            values, facts, precision = inputs.chunk(0, count)
-            table, terms, setting = self.rows(values, facts, precision, count)
-            totals = sums(table, terms, setting, values) | totals
-            return Prediction(self, totals, inputs.shape, setting, (table, terms))
+            return self.opened()
+        program = inputs.program() if count >= MANY_POINTS else None
+        totals: dict[str, Value] = {} if self.plan is None else self.plan.totals
         for start in range(0, count, CHUNK):
             stop = min(start + CHUNK, count)
-            values, facts, precision = inputs.chunk(start, stop)
-            table, terms, setting = self.rows(values, facts, precision, stop - start)
-            for name, part in sums(table, terms, setting, values).items():
+            for name, part in self._sums(inputs, start, stop, program).items():
                 if np.size(part) == 1:
                     totals.setdefault(name, np.asarray(part, dtype=float).reshape(1))
                     if totals[name].size == 1:
@@ -103,9 +110,38 @@ class PredictionJob(ResolvedPrediction):
                 if column is None or column.size != count:
                     column = totals[name] = np.empty(count)
                 column[start:stop] = part
-        # Flattened like the totals, since a fact may vary along some axes only.
-        setting = self.setting(*inputs.chunk(0, count))
-        return Prediction(self, totals, inputs.shape, setting, None)
+        return Prediction(self, totals, inputs.shape, None, None)
+
+    def opened(self) -> Prediction:
+        """Return the prediction of all points with their rows, evaluated at once."""
+        inputs = _Inputs(self)
+        values, facts, precision = inputs.chunk(0, prod(inputs.shape))
+        table, terms, setting = self.rows(values, facts, precision, prod(inputs.shape))
+        totals = sums(table, terms, setting, values)
+        if self.plan is not None:
+            totals |= self.plan.totals
+        return Prediction(self, totals, inputs.shape, setting, (table, terms))
+
+    def _sums(
+        self, inputs: _Inputs, start: int, stop: int, program: Program | None
+    ) -> Mapping[str, Value]:
+        """Return the network totals of a range of points, by a program if there is one."""
+        if program is not None:
+            replay = replayed_vectors(program, inputs.columns(start, stop))
+            if replay is not None:
+                return replay
+        values, facts, precision = inputs.chunk(start, stop)
+        table, terms, setting = self.rows(values, facts, precision, stop - start)
+        return sums(table, terms, setting, values)
+
+    @property
+    def settings(self) -> Setting:
+        """Setting of the cost functions for all points.
+
+        Flattened like the totals, since a fact may vary along some axes only.
+        """
+        inputs = _Inputs(self)
+        return self.setting(*inputs.chunk(0, prod(inputs.shape)))
 
     def rows(
         self,
@@ -143,6 +179,19 @@ class PredictionJob(ResolvedPrediction):
             calls=evaluate(calls, values) if calls != 0 else 0.0,
         )
 
+    def bind(self, sizes: Mapping[str, Value]) -> PredictionJob:
+        """Return the job for other sizes of the network's free dimensions.
+
+        Raises
+        ------
+        InputError
+            All unknown names and invalid extents, at once.
+        """
+        workload = self.workload.bind(sizes)
+        workload.graph(self.model.semantics)  # refuses sizes that leave a tensor without elements
+        resolved = workload, self.machine, self.precision, self.model
+        return PredictionJob(*resolved, self.lowered, self.relaxed, self.warm, self.plan)
+
     def at(self, point: int) -> PredictionJob:
         """Return the job of one point (its index in the flattened shape)."""
         inputs = _Inputs(self)
@@ -173,6 +222,7 @@ class _Inputs:
     """Array-valued inputs of a job, flattened to one axis of points."""
 
     def __init__(self, job: PredictionJob) -> None:
+        self.job = job
         self.values = job.workload.parameters
         self.facts = job.machine.facts
         self.precision = job.precision
@@ -196,6 +246,17 @@ class _Inputs:
         everything = (*named.values(), *varied.values(), *bits.values())
         self.foreign = bool(everything) and namespace(*everything) is not np
         self._arrays = {"value": named, "fact": varied, "bits": bits}
+
+    def program(self) -> Program | None:
+        """Return the program of the totals over the array-valued inputs, if they are traceable."""
+        if not replayable(self.job):
+            return None
+        return program_of(self.job, *(tuple(arrays) for arrays in self._arrays.values()))
+
+    def columns(self, start: int, stop: int) -> list[Value]:
+        """Return the array-valued inputs for a range of points, in the order of `program`."""
+        groups = self._arrays.values()
+        return [self._cut(array, start, stop) for arrays in groups for array in arrays.values()]
 
     def chunk(
         self, start: int, stop: int
@@ -221,12 +282,24 @@ class _Inputs:
         if value.shape == self.shape:
             flat = value.reshape(-1)[start:stop]
         else:
-            index: Any = np.unravel_index(np.arange(start, stop), self.shape)
-            lead = len(self.shape) - value.ndim
-            sizes: tuple[int, ...] = value.shape
-            flat = value[tuple(index[lead + i] if n > 1 else 0 for i, n in enumerate(sizes))]
+            flat = _broadcast_range(value, self.shape, start, stop)
         # Integers as floats, so that products of token counts cannot overflow.
         return np.asarray(flat, dtype=float)
+
+
+def _broadcast_range(value: Value, shape: tuple[int, ...], start: int, stop: int) -> Value:
+    """Return a range of the flat elements of an array that is broadcast to a shape.
+
+    The trailing axes that a range covers more than once are copied at once.
+    """
+    size, axis = 1, len(shape)
+    while axis and size * shape[axis - 1] <= stop - start:
+        axis -= 1
+        size *= shape[axis]
+    first, last = start // size, -(-stop // size)
+    lead: Any = np.unravel_index(np.arange(first, last), shape[:axis]) if axis else ()
+    block = np.broadcast_to(value, shape)[lead].reshape(-1)
+    return block[start - first * size : stop - first * size]
 
 
 def _space(values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision) -> Any:

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.arrays import Value, first_number, is_array, namespace
+from perfmodel.call_record import CALL_ATTRIBUTE
 from perfmodel.cost.capacity import Violation, demands, fits, holds, usable, violations
 from perfmodel.cost.energy import Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.thermal import Thermal, thermal_outcome
-from perfmodel.cost.totals import once_a_run
+from perfmodel.cost.totals import per_run_overhead_s
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth, vector_peak
-from perfmodel.prediction import audit, rows
-from perfmodel.prediction.cited import Citations, citations
+from perfmodel.prediction import audit, presentation
+from perfmodel.prediction.citations import Citations, citations
 from perfmodel.prediction.explain import explain
-from perfmodel.prediction.html import bar, slowest
-from perfmodel.prediction.scarce import taken
-from perfmodel.prediction.spread import PredictionSpread
+from perfmodel.prediction.input_attributes import InputAttributes
+from perfmodel.prediction.interval_results import PredictionIntervals
+from perfmodel.prediction.latency_html import bar, slowest
+from perfmodel.prediction.resource_usage import resource_usage
 from perfmodel.workload.operator_table import OperatorTable
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from perfmodel.table import Table
 
 
-class Prediction(PredictionSpread):
+class Prediction(InputAttributes, PredictionIntervals):
     """Predicted cost of a workload on a machine.
 
     Every metric is a float if all inputs are numbers, else an array of the inputs' broadcast
@@ -44,10 +46,8 @@ class Prediction(PredictionSpread):
         Network totals by name, flat over the points.
     shape : tuple of int
         Broadcast shape of the inputs; empty for one point.
-    setting : Setting
-        Facts, formats and choices used by the cost functions.
     evaluated : tuple of OperatorTable and Terms, or None
-        Rows of all points; ``None`` if the points were evaluated in chunks.
+        Rows of all points; ``None`` if the points were evaluated in chunks, or replayed.
     """
 
     noun = "prediction"
@@ -57,74 +57,27 @@ class Prediction(PredictionSpread):
         job: PredictionJob,
         totals: dict[str, Value],
         shape: tuple[int, ...],
-        setting: Setting,
+        setting: Setting | None,
         rows: tuple[OperatorTable, Terms] | None,
     ) -> None:
         self.job = job
         self.totals = totals
         self.shape = shape
-        self.setting = setting
+        if setting is not None:
+            self.setting = setting
         self.evaluated = rows
 
     def __reduce__(self) -> Any:
         # The rows are not pickled, since they are reproduced by another run.
-        return type(self.job).run, (self.job,), {"_asked": self.__dict__.get("_asked")}
+        recorded = {CALL_ATTRIBUTE: self.__dict__.get(CALL_ATTRIBUTE)}
+        return type(self.job).run, (self.job,), recorded
 
     # inputs
 
-    @property
-    def workload(self) -> Any:
-        """The workload."""
-        return self.job.workload
-
-    @property
-    def machine(self) -> Any:
-        """The machine: device, runtime and facts."""
-        return self.job.machine
-
-    @property
-    def precision(self) -> str:
-        """Text of the precision, with the formats that the model file fixes for operands."""
-        rows = self.job.lowered.rows
-        fixed = {
-            slot.partition("=")[2]
-            for row in rows
-            if row.products
-            for slot in row.pair
-            if "=" in slot
-        }
-        text = str(self.job.precision)
-        return f"{text} ({', '.join(sorted(fixed))} by the file)" if fixed else text
-
-    @property
-    def device(self) -> str:
-        """Name of the device."""
-        return self.job.machine.device.name
-
-    @property
-    def runtime(self) -> str:
-        """Name of the runtime."""
-        return self.job.machine.runtime.name
-
-    @property
-    def varied(self) -> dict[str, Value]:
-        """Modified facts of the device, by path."""
-        return dict(self.job.machine.varied)
-
-    @property
-    def parameters_bound(self) -> dict[str, Value]:
-        """Free dimension -> number or array that it is bound to."""
-        return dict(self.job.workload.parameters)
-
-    @property
-    def not_priced(self) -> tuple[str, ...]:
-        """Operators without a cost model, each with the reason."""
-        return self.job.lowered.graph.not_priced
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Assumptions made when the network was read."""
-        return self.job.workload.notes
+    @cached_property
+    def setting(self) -> Setting:
+        """Facts, formats and choices used by the cost functions, flat over the points."""
+        return self.job.settings
 
     @property
     def energy_model(self) -> str:
@@ -170,7 +123,7 @@ class Prediction(PredictionSpread):
     @property
     def once_a_run_s(self) -> Value:
         """Seconds per run outside the rows: runtime overhead, and host time of each sequence."""
-        return self.shaped(once_a_run(self.setting))
+        return self.shaped(per_run_overhead_s(self.setting))
 
     @property
     def _items(self) -> Value:
@@ -375,7 +328,7 @@ class Prediction(PredictionSpread):
 
     @cached_property
     def _beyond(self) -> Value:
-        return audit.beyond(self)
+        return audit.exceeds_limits(self)
 
     # opened on access
 
@@ -399,7 +352,7 @@ class Prediction(PredictionSpread):
         """Rows of the prediction, of its first point if it has many."""
         if self.evaluated is not None:
             return self.evaluated
-        return self.at(0).opened
+        return self.at(0).opened if self.shape else self.job.opened().opened
 
     def at(self, *index: int) -> Prediction:
         """Return the prediction of one point of an array-valued one.
@@ -414,6 +367,31 @@ class Prediction(PredictionSpread):
         flat = index[0] if len(index) == 1 else int(np.ravel_multi_index(index, self.shape))
         return self.job.at(flat).run()
 
+    def bind(self, **sizes: Value) -> Prediction:
+        """Return the same prediction for other sizes of the network's free dimensions.
+
+        This is the fastest way to ask again, since nothing is looked up by name; the device, its
+        runtime and the precision remain.
+
+        Parameters
+        ----------
+        sizes
+            Free dimension -> number, or array over points.
+
+        Raises
+        ------
+        InputError
+            All unknown names and invalid extents, at once.
+
+        Examples
+        --------
+        >>> import perfmodel as pm
+        >>> p = pm.predict(pm.workload("llama_3_8b", phase="decode"), "h100")
+        >>> p.bind(context=2048).latency_s < p.bind(context=8192).latency_s
+        True
+        """
+        return self.job.bind(sizes).run()
+
     @property
     def violations(self) -> list[Violation]:
         """Exceeded limits with demand, bound, gap and remedies (of the first point at fault)."""
@@ -421,7 +399,7 @@ class Prediction(PredictionSpread):
             bad = np.flatnonzero(~np.asarray(self.feasible).reshape(-1))
             return self.at(int(bad[0])).violations if bad.size else []
         exceeded = violations(self.totals, self.setting, self.job.workload.parameters)
-        exceeded += audit.lacking(self.setting, self.unsupported)
+        exceeded += audit.unsupported_formats(self.setting, self.unsupported)
         return exceeded
 
     @property
@@ -430,7 +408,7 @@ class Prediction(PredictionSpread):
 
         Empty for engines that are not configured for a network.
         """
-        return taken(self)
+        return resource_usage(self)
 
     @property
     def placement(self) -> dict[str, Any]:
@@ -453,12 +431,12 @@ class Prediction(PredictionSpread):
     @cached_property
     def table(self) -> Table:
         """Table of kernels: class, count, work, bytes, seconds, bottleneck (one point)."""
-        return rows.row_table(self)
+        return presentation.row_table(self)
 
     @cached_property
     def bottleneck(self) -> str:
         """Bottleneck with the largest share of the latency: ``matrix``, ``vector``, a memory ..."""
-        shares = rows.seconds_by_bound(self)
+        shares = presentation.seconds_by_bound(self)
         return max(shares, key=lambda name: shares[name]) if shares else ""
 
     def explain(self, rows: int = 8) -> str:
@@ -472,15 +450,15 @@ class Prediction(PredictionSpread):
     @property
     def headline(self) -> str:
         """Title: workload, device, formats and software."""
-        return rows.headline(self)
+        return presentation.headline(self)
 
     def glance(self) -> list[tuple[str, str]]:
         """Return the headline numbers with their labels; ranges if there are many points."""
-        return rows.facts_line(self)
+        return presentation.headline_numbers(self)
 
     def cautions(self) -> list[str]:
         """Return warnings about exceeded limits, and remarks about valid results (one point)."""
-        return [] if self.shape else [f"! {text}" for text in rows.warnings_of(self)]
+        return [] if self.shape else [f"! {text}" for text in presentation.warnings_of(self)]
 
     def html_sections(self) -> str:
         """Return the latency by bottleneck, and the slowest kernels, as HTML (one point)."""
@@ -488,4 +466,4 @@ class Prediction(PredictionSpread):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics and inputs as a JSON-compatible dictionary (arrays as lists)."""
-        return rows.to_dict(self)
+        return presentation.to_dict(self)

@@ -4,7 +4,7 @@ resolve
     Workload and device -> machine, precision, and model of the engine.
 execute
     Network -> graph as executed by the runtime: fall-backs, algorithms, layout conversions. With a
-    plan: the graph of the plan with repetitions unrolled (`perfmodel.prediction.planned`).
+    plan: the graph of the plan with repetitions unrolled (`perfmodel.prediction.plan_traffic`).
 fuse
     Runtime -> rules by which operators are fused into kernels.
 lower
@@ -17,7 +17,7 @@ compose
     Terms of each row -> its time; terms are recomposed if a calibration scales them or a plan
     changes their traffic.
 sum
-    Rows -> network totals, checked (`perfmodel.prediction.settled`).
+    Rows -> network totals, checked (`perfmodel.prediction.validity_checks`).
 
 `perfmodel.predict` calls the first four, `perfmodel.prediction.job` the others for each chunk.
 """
@@ -36,13 +36,13 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.kinds.class_multipliers import calibrated, refuse_classes
 from perfmodel.kinds.protocol import Kind, Terms
-from perfmodel.kinds.scaled import calibrated, refuse_classes
 from perfmodel.prediction.engine_model import EngineModel, engine_model
-from perfmodel.prediction.planned import PlannedMoves
-from perfmodel.prediction.settled import settle, work_of
+from perfmodel.prediction.plan_traffic import PlannedMoves
+from perfmodel.prediction.validity_checks import check_validity, reference_work
 from perfmodel.resolve import check_choices, machine_of, precision_for, variant_of
-from perfmodel.workload.executed import executed
+from perfmodel.workload.execution_policy import apply_execution_policy
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import Lowered
@@ -95,17 +95,17 @@ def machine_for(
         return machine
     if faults := check_choices(machine, engine, None):
         raise InputError(faults)
-    driven = _driving(variant_of(machine.runtime, machine.device, engine), engine)
+    driven = _runtime_on_engine(variant_of(machine.runtime, machine.device, engine), engine)
     return Machine(machine.device, driven).vary(machine.varied)
 
 
-@cached(FACTS_BYTES, same=1)
-def _driving(runtime: Runtime, engine: str) -> Runtime:
+@cached(FACTS_BYTES, identity_keys=1)
+def _runtime_on_engine(runtime: Runtime, engine: str) -> Runtime:
     """Return the runtime with another engine; cached, so that facts cached by identity remain."""
     return runtime.model_copy(update={"engine": engine})
 
 
-def written(subject: ResolvedPrediction, done: str = "predicted") -> Graph:
+def source_graph(subject: ResolvedPrediction, done: str = "predicted") -> Graph:
     """Return the original graph of a network, under the semantics of the runtime.
 
     Parameters
@@ -132,7 +132,7 @@ def execute(subject: ResolvedPrediction, graph: Graph) -> Graph:
     model = subject.model
     if model.execution is None or model.bare:
         return graph
-    return executed(graph, model.execution, subject.precision.activations.compute)
+    return apply_execution_policy(graph, model.execution, subject.precision.activations.compute)
 
 
 def fuse(
@@ -195,7 +195,7 @@ def compose(
 ) -> Terms:
     """Return the terms with calibration multipliers and the traffic of a plan applied."""
     terms = calibrated(table, terms, setting)
-    return terms if plan is None else plan.applied(table, terms, setting)
+    return terms if plan is None else plan.apply(table, terms, setting)
 
 
 def sums(
@@ -207,7 +207,7 @@ def sums(
     )
     out |= {f"resource {name}": used for name, used in terms.resources.items()}
     if table.executed_macs is not None or terms.left_out is not None:
-        out["work"] = total(table.count, work_of(table, terms, setting))
+        out["work"] = total(table.count, reference_work(table, terms, setting))
     sound = sound and all(least(used) >= 0.0 for used in terms.resources.values())
-    settle(out, table, terms, values, sound)
+    check_validity(out, table, terms, values, sound)
     return out

@@ -1,4 +1,4 @@
-"""BibTeX output of references."""
+"""BibTeX output of references, for `pm.cite`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Catalogue of references shipped with the package, and resolution of free-text citations."""
+"""Catalogue of cited documents, and resolution of the citations that equations state.
+
+Documentation of a formula cites its source as text (``"Williams et al., CACM 52(4), 2009"``).
+`resolve` finds the cited documents in ``hardware_specs/references.yaml``, so that every prediction
+can list the literature that it rests on.
+"""
 
 from __future__ import annotations
 

@@ -73,12 +73,18 @@ def of_source(key: str, source: Any) -> Reference:
         Object with ``title``, ``publisher``, ``authors``, ``year``, ``url`` and ``note``.
     """
 
-    def said(name: str) -> str:
+    def field_text(name: str) -> str:
         return str(getattr(source, name, None) or "")
 
     year = getattr(source, "year", None)
     return Reference(
-        key, said("title"), said("authors"), year, said("publisher"), said("url"), said("note")
+        key,
+        field_text("title"),
+        field_text("authors"),
+        year,
+        field_text("publisher"),
+        field_text("url"),
+        field_text("note"),
     )
 
 

@@ -1,4 +1,8 @@
-"""Report of any result: question, numbers, pictures, sections, rows, glossary."""
+"""Report of any result: question, headline numbers, pictures, sections, rows, glossary.
+
+`ResultReport` assembles an HTML page (`perfmodel.report.document`) from what every result provides;
+subclasses in ``of_*.py`` add sections.
+"""
 
 from __future__ import annotations
 
@@ -46,17 +50,17 @@ class ResultReport:
         return ""
 
     def invocation(self, invocation: ReportInvocation) -> ReportInvocation:
-        """Return the question, reconstructed if it is unknown."""
+        """Return the call that gave the result, reconstructed if it is unknown."""
         return invocation
 
     def answer(self) -> str:
         """Return the HTML above the first heading."""
         result: Result = self.result
-        return numbers(result) + items(result.cautions(), "note")
+        return number_cards(result) + items(result.cautions(), "note")
 
     def pictures(self, page: ReportDocument, **options: Any) -> list[str]:
-        """Return the pictures of the result; see `perfmodel.charts.face.Plots.shown`."""
-        return drawn(page, self.result, **options)
+        """Return the pictures of the result; see `perfmodel.charts.result_plots.Plots.shown`."""
+        return picture_figures(page, self.result, **options)
 
     def parts(self, page: ReportDocument) -> Iterator[Part]:
         """Yield the parts below the answer."""
@@ -71,7 +75,7 @@ class ResultReport:
         return ()
 
     def document(self, invocation: ReportInvocation) -> ReportDocument:
-        """Return the page that answers a question."""
+        """Return the page of the result, with the call that gave it."""
         page = ReportDocument(self.title, self.subtitle, invocation.date)
         complete = self.invocation(invocation)
         texts = filter(None, (complete.command, complete.python))
@@ -86,12 +90,12 @@ class ResultReport:
         return page
 
 
-def numbers(result: Result) -> str:
+def number_cards(result: Result) -> str:
     """Return the headline numbers of a result as cards."""
     return cards((label, text, "") for label, text in result.glance())
 
 
-def drawn(page: ReportDocument, result: Result, **options: Any) -> list[str]:
+def picture_figures(page: ReportDocument, result: Result, **options: Any) -> list[str]:
     """Return the pictures of a result on a page; empty if such results have none."""
     if not hasattr(result, "plot"):
         return []

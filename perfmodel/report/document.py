@@ -88,7 +88,7 @@ class ReportDocument:
         script = look() + room.joinpath("page.js").read_text(encoding="utf-8")
         heights = "".join(
             f".js #figure-{i}.waiting{{min-height:{height}px}}"
-            for i, height in enumerate(map(_height, self._figures))
+            for i, height in enumerate(map(_figure_height, self._figures))
         )
         links = "".join(
             f'<a href="#part-{i}">{escape(title)}</a>' for i, (title, _) in enumerate(self._parts)
@@ -120,11 +120,12 @@ class ReportDocument:
             "<script>document.documentElement.classList.add('js')</script></head>\n<body>\n"
             f"<main><h1>{escape(self.title)}</h1>{subtitle}\n{self._head}\n"
             f'<nav aria-label="parts of this page">{links}</nav>\n{silent}{parts}\n</main>\n'
-            f"<footer>{escape(self._made())}</footer>\n{drawn}<script>{script}</script>\n"
+            f"<footer>{escape(self._versions())}</footer>\n{drawn}<script>{script}</script>\n"
             "</body></html>\n"
         )
 
-    def _made(self) -> str:
+    def _versions(self) -> str:
+        """Return the versions that made the report, and its date."""
         import numpy as np
 
         versions = (
@@ -159,7 +160,8 @@ def _plain(text: str) -> str:
     return " ".join(unescape(_TAG.sub("", _BREAK.sub("; ", text))).split())
 
 
-def _height(text: str) -> int:
+def _figure_height(text: str) -> int:
+    """Return the height of a figure in pixels, from its JSON."""
     layout: dict[str, Any] = json.loads(text)["layout"]
     return int(layout.get("height", 600))
 

@@ -9,19 +9,24 @@ from typing import ClassVar
 import numpy as np
 
 from perfmodel.arrays import first_number
+from perfmodel.charts.prediction_point import PredictionPoint
 from perfmodel.charts.style import quantity, si
-from perfmodel.charts.subject import PredictionPoint
 from perfmodel.columns import dimension_of
 from perfmodel.compare import Comparison
-from perfmodel.differences import show_fact
 from perfmodel.hardware.device import Source
+from perfmodel.machine_differences import show_fact
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.explain import used_facts
-from perfmodel.prediction.html import bar, kernel_table
-from perfmodel.prediction.rows import facts_line, remarks, seconds_by_bound, spread_lines
-from perfmodel.report.base import Part, ReportInvocation, ResultReport, drawn, verdict
-from perfmodel.report.calls import call_of
+from perfmodel.prediction.latency_html import bar, kernel_table
+from perfmodel.prediction.presentation import (
+    headline_numbers,
+    remarks,
+    seconds_by_bound,
+    spread_lines,
+)
+from perfmodel.report.base import Part, ReportInvocation, ResultReport, picture_figures, verdict
 from perfmodel.report.document import ReportDocument
+from perfmodel.report.reconstructed_call import call_of
 from perfmodel.table import Row, Table
 from perfmodel.table.html import (
     HtmlCell,
@@ -155,7 +160,7 @@ def headline_cards(p: Prediction) -> list[tuple[str, str, str]]:
     below = f"{_ends(spread)}; {p.basis}"
     return [
         (label.strip(), text, below if label == "latency" else "")
-        for label, text in facts_line(p)
+        for label, text in headline_numbers(p)
         if (label, text) not in spread
     ]
 
@@ -166,6 +171,7 @@ def _ends(spread: Sequence[tuple[str, str]]) -> str:
 
 
 def _placement(p: Prediction) -> str:
+    """Return the table of memories: contents, demand and capacity."""
     places = p.placement.values()
     needs, has = (
         np.array([float(place[name]) for place in places])
@@ -198,6 +204,7 @@ def _equations(p: Prediction) -> str:
 
 
 def _facts(p: Prediction) -> list[str]:
+    """Return the table of the facts used, and that of their sources."""
     machine = p.machine
     body: list[list[HtmlCell | str]] = []
     keys: set[str] = set()
@@ -229,11 +236,13 @@ def _facts(p: Prediction) -> list[str]:
 
 
 def _publisher(source: Source) -> str:
+    """Return authors or publisher of a source, and the year."""
     who = source.authors or source.publisher, source.year
     return ", ".join(str(part) for part in who if part)
 
 
 def _trust(p: Prediction) -> list[str]:
+    """Return what the prediction rests on: interval, basis, grade and models."""
     spread, grade = spread_lines(p), p.machine.device.grade()
     counts = ", ".join(f"{n} {c}" for c, n in grade.counts.items() if n)
     measured = "from measured rows by runtime, workload and basis"
@@ -300,11 +309,12 @@ class ComparisonReport(ResultReport):
         for side, p in (("a", result.a), ("b", result.b)):
             yield (
                 f"{side}: {p.device}",
-                [prediction_verdict(p), answer(p), *drawn(page, p)],
+                [prediction_verdict(p), answer(p), *picture_figures(page, p)],
             )
 
 
 def _metric(row: Row) -> list[HtmlCell | str]:
+    """Return a metric of a comparison as a row."""
     dimension = dimension_of(str(row.metric).split()[0])
 
     def cell(value: float, dimension: str = dimension) -> HtmlCell:

@@ -1,4 +1,4 @@
-"""Reports of a schedule, and of schedules over capacities."""
+"""Reports of a schedule, and of a curve of schedules over capacities."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from perfmodel.report.base import Part, ResultReport, drawn, verdict
+from perfmodel.report.base import Part, ResultReport, picture_figures, verdict
 from perfmodel.report.document import ReportDocument
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.result import Schedule
-from perfmodel.schedule.staircase import SpillStaircase
-from perfmodel.schedule.text import curve_rows, head_line, proof_text
+from perfmodel.schedule.schedule_text import curve_rows, head_line, proof_text
+from perfmodel.schedule.spill_curve import SpillStaircase
 from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, table
 from perfmodel.table.text import data_table
 from perfmodel.units import binary
@@ -149,7 +149,7 @@ class CurveReport(ResultReport):
         capacities = table([title or "proof" for title in head], body)
         if not fitting:
             yield "Capacities", [capacities]
-            yield "The largest capacity", drawn(page, every[-1])
+            yield "The largest capacity", picture_figures(page, every[-1])
             return
         chart = self.result.plot.curve.chart()
         yield (
@@ -159,7 +159,7 @@ class CurveReport(ResultReport):
         one = fitting[0]
         yield (
             f"The tightest that fits: {binary(one.capacity_bytes or 0)}",
-            [_verdict(one), *drawn(page, one), _proof(one)],
+            [_verdict(one), *picture_figures(page, one), _proof(one)],
         )
 
     def left_out(self) -> list[str]:
@@ -168,6 +168,7 @@ class CurveReport(ResultReport):
 
 
 def _verdict(s: Schedule) -> str:
+    """Return whether the schedule fits, and what it spills."""
     if s.infeasible is not None:
         return verdict(False, "Does not fit.", preformatted(s.infeasible.text()))
     cost = s.trace.cost_bytes
@@ -176,6 +177,7 @@ def _verdict(s: Schedule) -> str:
 
 
 def _proof(s: Schedule) -> str:
+    """Return the state of the proof, and the work of the search."""
     html = paragraph(proof_text(s))
     if s.unproved is not None:
         html += preformatted(s.unproved.text())
@@ -184,6 +186,7 @@ def _proof(s: Schedule) -> str:
 
 
 def _left_out(s: Schedule) -> list[str]:
+    """Return the assumptions of a schedule."""
     times = "Transfers run beside arithmetic at the memory's sustained bandwidth."
     return [
         f"Weights are {s.weights}, as was asked.",

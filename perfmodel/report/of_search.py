@@ -1,4 +1,4 @@
-"""Report of a search: the best configuration, proof, prices, layers, front, sensitivities."""
+"""Report of a search: best configuration, proof, effect of each limit, layers, front."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import ClassVar
 from perfmodel.report.base import Part, ResultReport, verdict
 from perfmodel.report.document import ReportDocument
 from perfmodel.search.constraints import RATES
-from perfmodel.search.result import LimitUse, SearchResult, shown
-from perfmodel.search.text import front_text, price_text, proof_text, quantity, relief_lines
+from perfmodel.search.search_result import LimitUse, SearchResult, shown
+from perfmodel.search.search_text import front_text, price_text, proof_text, quantity, relief_lines
 from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, table
 from perfmodel.table.text import data_table
 
@@ -105,6 +105,7 @@ class SearchReport(ResultReport):
 
 
 def _limit(r: SearchResult, use: LimitUse) -> list[HtmlCell | str]:
+    """Return a limit as a row: bound, use, and effect of relaxing it."""
     limit, price = use.constraint, "not solved for"
     unit = r.unit if limit.metric == r.objective else ""
     if math.isfinite(use.price):

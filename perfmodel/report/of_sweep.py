@@ -1,4 +1,4 @@
-"""Report of a sweep: best row, front, metrics over the axes, first rows."""
+"""Report of a sweep: best row, Pareto front, metrics over the axes, first rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from perfmodel.report.base import Part, ResultReport, verdict
 from perfmodel.report.document import ReportDocument
 from perfmodel.table import Table
 from perfmodel.table.html import cards, paragraph
+from perfmodel.table.sweep_views import (
+    METRICS,
+    fitting,
+    is_known,
+    known_metrics,
+    trade,
+    varied_choices,
+)
 from perfmodel.table.text import data_table
-from perfmodel.table.views import METRICS, fitting, is_known, known_metrics, trade, varied_choices
 
 #: Columns of the tables besides the varied ones.
 _SHOWN = (*METRICS, "ttft_s", "bottleneck", "feasible")
@@ -77,7 +84,7 @@ class SweepReport(ResultReport):
     @property
     def title(self) -> str:
         """Workloads and devices."""
-        one, other = (_few(self.result, name) for name in ("workload", "device"))
+        one, other = (_names_or_count(self.result, name) for name in ("workload", "device"))
         return f"Sweep: {one} on {other}" if one and other else "Sweep"
 
     @property
@@ -93,7 +100,7 @@ class SweepReport(ResultReport):
         text = escape(f"{count.points} points{rows}, {count.feasible} of them fit.")
         notes = "".join(paragraph(note, "note") for note in self.notes)
         row = table.where(table.numbered(best)).best(best) if best else None
-        of = self._of_those([best]) if best and self.all_rows else ""
+        of = self._candidates_text([best]) if best and self.all_rows else ""
         if row is None:
             return verdict(False, f"No point qualifies{of}.", f" {text}") + notes
 
@@ -115,27 +122,29 @@ class SweepReport(ResultReport):
             yield "Pictures", self.pictures(page, best=best, pareto=objectives)
         if self.draws and len(objectives) > 1:
             front = table.where(table.numbered(*objectives)).pareto(*objectives)
-            of = self._of_those(objectives) if self.all_rows else ""
+            of = self._candidates_text(objectives) if self.all_rows else ""
             caption = f"{len(front)} rows on the front of {', '.join(objectives)}{of}"
-            yield "Front", [data_table(self._brief(front), caption, most=_ROWS)]
+            yield "Front", [data_table(self._brief_columns(front), caption, most=_ROWS)]
         order = table.sort(best, descending=more_is_better(best)) if best else table
         order = Table.concat([order.where(order.predicted), order.where(~order.predicted)])
         caption = f"by {best}, the best first" if best else ""
         if self.counted is not None and self.counted.rows > len(table):
             caption += f"; the front and the best {len(table)} of {self.counted.rows} rows"
-        yield "Rows", [data_table(self._brief(order), caption, most=_ROWS)]
+        yield "Rows", [data_table(self._brief_columns(order), caption, most=_ROWS)]
 
     def _varied(self) -> list[str]:
+        """Return the columns of choices that vary."""
         return varied_choices(self.result)
 
-    def _of_those(self, objectives: Sequence[str]) -> str:
+    def _candidates_text(self, objectives: Sequence[str]) -> str:
         """Return the number of candidate rows, if some have no number in the objectives."""
         fits = fitting(self.result)
         known, every = int((fits & self.result.numbered(*objectives)).sum()), int(fits.sum())
         text = f" of those that have a number ({known} of {every} that fit)"
         return "" if known == every else text
 
-    def _brief(self, table: Table) -> Table:
+    def _brief_columns(self, table: Table) -> Table:
+        """Return the columns of subjects, axes and objectives."""
         names = ["workload", "device", *self._varied(), *table.axes, *self.objectives, *_SHOWN]
         names = [name for name in dict.fromkeys(names) if name in table]
         return table.select(
@@ -144,10 +153,12 @@ class SweepReport(ResultReport):
 
 
 def _is_text(table: Table, name: str) -> bool:
+    """Return whether a column is of texts or truth values."""
     return table.dimensions[name] in (TEXT, TRUTH)
 
 
-def _few(table: Table, name: str) -> str:
+def _names_or_count(table: Table, name: str) -> str:
+    """Return the names in a column, or their number if there are many."""
     values = list(dict.fromkeys(map(str, table[name].tolist()))) if name in table else []
     return f"{len(values)} {name}s" if len(values) > 2 else " and ".join(values)
 

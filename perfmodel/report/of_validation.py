@@ -1,4 +1,4 @@
-"""Report of predictions against measured rows."""
+"""Report of a validation: errors of each data set by group, and the worst rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfmodel.evaluate.result import ValidationResult, percent
-from perfmodel.report.base import Part, ResultReport, drawn
+from perfmodel.report.base import Part, ResultReport, picture_figures
 from perfmodel.report.document import ReportDocument
 from perfmodel.table.html import HtmlCell, items, paragraph, preformatted, table
 
@@ -68,7 +68,7 @@ class ValidationReport(ResultReport):
 
 def _data_set(page: ReportDocument, r: ValidationResult) -> list[str]:
     """Return the fragments of one data set: picture, errors, worst rows, notes."""
-    html = drawn(page, r) if len(r.predictions) > 1 else []
+    html = picture_figures(page, r) if len(r.predictions) > 1 else []
     body = [[name, *_errors(e)] for name, e in (*r.targets.items(), *r.baselines.items())]
     caption = "targets, and baselines on the rows of the primary one"
     html.append(table(("", *_ERRORS.values()), body, caption))
@@ -99,12 +99,15 @@ def _data_set(page: ReportDocument, r: ValidationResult) -> list[str]:
 
 
 def _errors(errors: Mapping[str, Any], names: Sequence[str] = tuple(_ERRORS)) -> list[HtmlCell]:
+    """Return errors as cells."""
     return [_share(errors.get(name), sign=name == "bias") for name in names]
 
 
 def _share(value: float | None, *, sign: bool = False) -> HtmlCell:
+    """Return a fraction as a cell in per cent."""
     return HtmlCell("") if value is None else HtmlCell(percent(value, sign=sign), float(value))
 
 
 def _number(value: float, form: str = "") -> HtmlCell:
+    """Return a number as a cell."""
     return HtmlCell(format(value, form), float(value))

@@ -1,4 +1,7 @@
-"""Addresses of the memory blocks of a script: packing into a capacity, or the shortfall."""
+"""Addresses of the memory blocks of a script: packing into a capacity, or the shortfall.
+
+The packing itself, two-dimensional in bytes and positions of the order, is `allocate/`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ from dataclasses import dataclass
 
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate import Allocation, Lifetime, allocate
-from perfmodel.schedule.blocks import MemoryBlock, blocks
+from perfmodel.schedule.memory_blocks import MemoryBlock, memory_blocks
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, Trace
 
 #: Time limit of one packing in seconds, where no other limit applies.
-_LONGEST = 20.0
+_LONGEST_PACKING_S = 20.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +35,7 @@ class AddressLayout(Allocation):
         }
 
 
-def layout(
+def pack_blocks(
     problem: Problem,
     script: Script,
     trace: Trace,
@@ -48,12 +51,10 @@ def layout(
     alignment
         Offsets are multiples of this number of bytes.
     """
-    memory_blocks = tuple(blocks(problem, script, trace))
-    lives = [
-        Lifetime(str(i), b.first, b.last + 1, b.size_bytes) for i, b in enumerate(memory_blocks)
-    ]
-    limit = min(deadline.left(), _LONGEST)
+    blocks = tuple(memory_blocks(problem, script, trace))
+    lives = [Lifetime(str(i), b.first, b.last + 1, b.size_bytes) for i, b in enumerate(blocks)]
+    limit = min(deadline.left(), _LONGEST_PACKING_S)
     allocation = allocate(lives, capacity_bytes, time_limit_s=limit, alignment=alignment)
     return AddressLayout(
-        allocation.buffers, allocation.packing, capacity_bytes, allocation.proof, memory_blocks
+        allocation.buffers, allocation.packing, capacity_bytes, allocation.proof, blocks
     )

@@ -1,4 +1,8 @@
-"""Schedules over a range of capacities: bytes saved by each further KiB."""
+"""Schedules over a range of capacities: bytes saved by each further KiB.
+
+Each schedule starts from that of the next smaller capacity. `spill_curve.py` chooses the capacities
+itself, one for every step of the curve.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,11 @@ from functools import cached_property
 from math import nan
 from typing import Any
 
-from perfmodel.axes import parse_axis, unitless_faults
+from perfmodel.axes import missing_unit_faults, parse_axis
 from perfmodel.errors import input_error
-from perfmodel.schedule import text
-from perfmodel.schedule.job import ScheduleJob
+from perfmodel.schedule import schedule_text
 from perfmodel.schedule.result import Schedule
+from perfmodel.schedule.schedule_job import ScheduleJob
 from perfmodel.schedule.target import bytes_of
 from perfmodel.settings import FaultList
 from perfmodel.table import Result, Table
@@ -60,11 +64,11 @@ class Curve(Result):
     @property
     def headline(self) -> str:
         """The network that was scheduled, and the largest working set of a step."""
-        return text.curve_head(self)
+        return schedule_text.curve_head(self)
 
     def sections(self) -> list[str]:
         """Return one line per capacity."""
-        return [text.curve_text(self)]
+        return [schedule_text.curve_text(self)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return every schedule as a dictionary for JSON."""
@@ -88,7 +92,7 @@ def capacities(text: str) -> list[int]:
     sizes_bytes: list[int] = []
     faults = FaultList()
     parts = text.split(",")
-    faults.extend(unitless_faults("capacity", parts, "bytes"))
+    faults.extend(missing_unit_faults("capacity", parts, "bytes"))
     for part in parts:
         sizes = faults.trying(_sizes, part.strip())
         sizes_bytes += sizes or []
@@ -97,6 +101,7 @@ def capacities(text: str) -> list[int]:
 
 
 def _sizes(part: str) -> list[int]:
+    """Return the capacities of one part of a text: a size, a doubling range, or an axis."""
     low, dots, high = part.partition("..")
     if not dots:
         return [bytes_of(part)]

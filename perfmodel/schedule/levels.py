@@ -2,8 +2,17 @@
 
 Copies are clean, since a buffer is written once: dropping one is free, and moving one across a
 boundary costs its bytes times the cost per byte of that boundary (time or energy). The levels that
-hold each buffer while each step runs are the variables of a mixed-integer programme similar to a
-flow over time; with one level it reduces to the retention of a fixed order.
+hold each buffer while each step runs follow from a mixed-integer programme similar to a flow over
+time. With 0-1 variables ``x[i, b, k]`` (level i holds buffer b while the step at position k runs),
+``down`` and ``up[i, b, k]`` (b crosses boundary i before it) and ``s[b, k]`` (a copy of b is off
+chip by then), minimise ``sum of size[b] cost[i] (down[i, b, k] + up[i, b, k])`` subject to
+
+- ``crossing``: a copy persists or arrives, and arrives only from a level that has one
+  (`_MultilevelRetentionMilp._crossings`);
+- ``capacity``: ``sum over b of size[b] x[i, b, k] <= capacity[i]``.
+
+With one level this is the programme of `ilp/retention.py`. The plan is proved when the solver
+closes the gap.
 """
 
 from __future__ import annotations
@@ -13,16 +22,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_attributes, former_names
+from perfmodel.deprecation import deprecated_attributes, deprecated_names
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.optimise.matrix import TOLERANCE, Floats, Solved
-from perfmodel.optimise.programme import LinearSum, MilpModel, total
+from perfmodel.optimise.milp_matrix import TOLERANCE, Floats, Solved
+from perfmodel.optimise.milp_model import LinearSum, MilpModel, total
 from perfmodel.schedule.problem import Problem
 from perfmodel.table import CertifiedResult, Table
 from perfmodel.units import binary
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Level="RetentionLevel")
+    __getattr__ = deprecated_names(__name__, Level="RetentionLevel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ class LevelPlan(CertifiedResult[tuple[tuple[BoundaryCrossing, ...], ...]]):
     crossing_bytes: tuple[int, ...]
 
     if not TYPE_CHECKING:
-        __getattr__ = former_attributes(held="contents")
+        __getattr__ = deprecated_attributes(held="contents")
 
     @property
     def moves(self) -> tuple[tuple[BoundaryCrossing, ...], ...]:
@@ -152,18 +161,18 @@ def over_levels(
         There is no level, or the order is invalid.
     """
     if not levels:
-        raise ValueError("there is no level to hold anything")
+        raise ValueError("at least one level is required")
     deadline = deadline or Deadline()
     if order is None:
-        order = _best_order(problem, levels[0].capacity_bytes, deadline.within(deadline.left() / 2))
-    if not problem.is_order(order):
-        raise ValueError("the order does not run every step once, each after what it reads")
+        order = _best_order(problem, levels[0].capacity_bytes, deadline.share(0.5))
+    problem.check_order(order)
     if problem.largest_working_set_bytes > levels[0].capacity_bytes:
         return None
     return _MultilevelRetentionMilp(problem, tuple(order), tuple(levels)).solve(deadline)
 
 
 def _best_order(problem: Problem, capacity_bytes: int, deadline: Deadline) -> tuple[int, ...]:
+    """Return the order of the schedule with the fewest bytes for a single level."""
     from perfmodel.schedule.portfolio import fewest_bytes
 
     script = fewest_bytes(problem, capacity_bytes, deadline=deadline).solution
@@ -171,11 +180,7 @@ def _best_order(problem: Problem, capacity_bytes: int, deadline: Deadline) -> tu
 
 
 class _MultilevelRetentionMilp:
-    """Mixed-integer programme over levels, boundaries and positions k of the order.
-
-    ``x[level, b, k]`` is 1 if a level holds buffer b while the step at k runs, ``down`` and
-    ``up[boundary, b, k]`` if b crosses before it, ``s[b, k]`` if a copy exists off chip by then.
-    """
+    """The mixed-integer programme over levels, boundaries and positions of the order."""
 
     def __init__(
         self, problem: Problem, order: tuple[int, ...], levels: tuple[RetentionLevel, ...]
@@ -194,19 +199,20 @@ class _MultilevelRetentionMilp:
         self.columns: dict[tuple[str, int, int, int], LinearSum] = {}
         for b, life in self.lives.items():
             for k in life:
-                self._variables(b, k)
+                self._add_variables(b, k)
                 self._crossings(b, k)
         for k, s in enumerate(order):
             self._capacity(0, k, levels[0].capacity_bytes - problem.growth_bytes[s])
             for level in range(1, len(levels)):
                 self._capacity(level, k, levels[level].capacity_bytes)
 
-    def _get(self, kind: str, level: int, b: int, k: int) -> LinearSum:
+    def _variable(self, kind: str, level: int, b: int, k: int) -> LinearSum:
         """Return a variable; 0 if absent, 1 in the scratchpad just after b is written."""
-        before = k < self.lives[b].start and kind == "x" and level == 0
-        return self.columns.get((kind, level, b, k), LinearSum({}, float(before)))
+        is_just_written = k < self.lives[b].start and kind == "x" and level == 0
+        return self.columns.get((kind, level, b, k), LinearSum({}, float(is_just_written)))
 
-    def _variables(self, b: int, k: int) -> None:
+    def _add_variables(self, b: int, k: int) -> None:
+        """Add the variables of a buffer at a position of the order."""
         n, size = len(self.levels), self.sizes[b]
 
         def new(kind: str, level: int, cost: float = 0.0, low: float = 0.0) -> None:
@@ -232,7 +238,7 @@ class _MultilevelRetentionMilp:
         n = len(self.levels)
 
         def get(kind: str, level: int, back: int = 0) -> LinearSum:
-            return self._get(kind, level, b, k - back)
+            return self._variable(kind, level, b, k - back)
 
         def at_most(left: LinearSum, right: LinearSum) -> None:
             self.model.require("crossing", left - right, high=0.0)
@@ -250,51 +256,51 @@ class _MultilevelRetentionMilp:
 
     def _capacity(self, level: int, k: int, room: int) -> None:
         """Require that buffers fit: ``sum over b of size[b] x[level, b, k] <= room``."""
-        there = [
-            self.sizes[b] * self._get("x", level, b, k)
+        resident = [
+            self.sizes[b] * self._variable("x", level, b, k)
             for b, life in self.lives.items()
             if k in life
         ]
         if sum(self.sizes[b] for b, life in self.lives.items() if k in life) > room:
-            self.model.require("capacity", total(there), high=room)
+            self.model.require("capacity", total(resident), high=room)
 
     def solve(self, deadline: Deadline) -> LevelPlan | None:
         """Solve the programme and return its plan."""
-        solved = self.model.solve(deadline, start=self.start(deadline))
+        solved = self.model.solve(deadline, start=self.starting_values(deadline))
         values = solved.solution
         if values is None:
             return None
         on = {key for key, x in self.columns.items() if x.at(values) > 0.5}
         return self.plan(on, solved)
 
-    def start(self, deadline: Deadline) -> Floats | None:
+    def starting_values(self, deadline: Deadline) -> Floats | None:
         """Return a known solution: evictions of a single level go off chip and return from there.
 
         A quarter of the time is spent on the best evictions of that level.
         """
         from perfmodel.schedule.ilp import retention
 
-        room, quarter = self.levels[0].capacity_bytes, deadline.within(deadline.left() / 4)
+        room, quarter = self.levels[0].capacity_bytes, deadline.share(0.25)
         script = retention(self.problem, self.order, room, quarter).solution
         if script is None:
             return None
         n = len(self.levels)
         ones: list[LinearSum] = []
-        leaves = {(t, k) for k, out in enumerate(script.evictions) for t in out}
+        evicted = {(t, k) for k, out in enumerate(script.evictions) for t in out}
         for b, life in self.lives.items():
-            stored, off = self.problem.buffers[b].stored, False
+            is_stored, is_off_chip = self.problem.buffers[b].stored, False
             for k in life:
-                if (b, k) in leaves:
-                    if not stored:
-                        ones += [self._get("down", i, b, k) for i in range(n)]
-                    stored = off = True
-                if off and k in self.uses[b]:
-                    off = False
-                    ones += [self._get("up", i, b, k) for i in range(n)]
-                if not off:
-                    ones.append(self._get("x", 0, b, k))
-                if stored:
-                    ones.append(self._get("s", n, b, k))
+                if (b, k) in evicted:
+                    if not is_stored:
+                        ones += [self._variable("down", i, b, k) for i in range(n)]
+                    is_stored = is_off_chip = True
+                if is_off_chip and k in self.uses[b]:
+                    is_off_chip = False
+                    ones += [self._variable("up", i, b, k) for i in range(n)]
+                if not is_off_chip:
+                    ones.append(self._variable("x", 0, b, k))
+                if is_stored:
+                    ones.append(self._variable("s", n, b, k))
         return self.model.point(ones)
 
     def plan(self, on: set[tuple[str, int, int, int]], solved: Solved) -> LevelPlan:

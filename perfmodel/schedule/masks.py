@@ -1,4 +1,8 @@
-"""Sets of steps or buffers as bit masks: bit i represents number i."""
+"""Sets of steps or buffers as bit masks: bit i represents number i.
+
+All exact searches represent sets this way: unions and differences are single operations on
+integers.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,21 @@ def union(masks: Iterable[int]) -> int:
     for mask in masks:
         result |= mask
     return result
+
+
+def nearest(mask: int, further: Sequence[int], *, ascending: bool = False) -> Iterator[int]:
+    """Yield the members of a mask that are not implied by another member.
+
+    Parameters
+    ----------
+    further
+        Mask, for each member, of the members that it implies: its ancestors, all with smaller
+        numbers; or, if `ascending`, its descendants, all with larger numbers.
+    """
+    while mask:
+        i = (mask & -mask).bit_length() - 1 if ascending else mask.bit_length() - 1
+        yield i
+        mask &= ~(further[i] | 1 << i)
 
 
 def closures(before: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:

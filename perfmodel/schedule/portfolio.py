@@ -1,4 +1,9 @@
-"""Portfolio of scheduling methods: each starts from the incumbent of the faster ones."""
+"""Portfolio of scheduling methods for the fewest bytes spilled and reloaded.
+
+From the fastest to the exact one: ``greedy`` (`greedy.py`), ``beam`` (`exact/beam_search.py`),
+``ilp`` (`ilp/`) and ``exact`` (`peak/`, then `exact/`). Each method starts from the best schedule
+of the faster ones and passes on its lower bound; the schedule is proved when the two meet.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,7 @@ METHODS: tuple[Method, ...] = ("greedy", "beam", "ilp", "exact")
 _WIDTHS = (20, 200)
 
 #: Share of the time for each method before the next one starts, and for the exact search.
-_SHARE, _SEARCH = 0.3, 0.85
+_METHOD_SHARE, _EXACT_SHARE = 0.3, 0.85
 
 #: Orders evaluated by each local search that follows an unproved search.
 _TRIES = 4000
@@ -55,14 +60,14 @@ def fewest_bytes(
     if method == "greedy" or best.proved:
         return replace(best, method=method)
     if method == "exact":
-        best = _proved(problem, capacity_bytes, deadline, best)
-        best = _descended(problem, capacity_bytes, deadline, best)
+        best = _search_exactly(problem, capacity_bytes, deadline, best)
+        best = _search_orders(problem, capacity_bytes, deadline, best)
     for width in _WIDTHS:
         if best.proved or deadline.passed():
             return replace(best, method=method)
         from perfmodel.schedule.exact import beam
 
-        allowed = deadline.within(_SHARE * deadline.left())
+        allowed = deadline.share(_METHOD_SHARE)
         best = best.or_better(beam(problem, capacity_bytes, width, allowed))
     if method == "beam" or best.proved or deadline.passed():
         return replace(best, method=method)
@@ -76,45 +81,45 @@ def fewest_bytes(
     return replace(best.or_better(better), method=method)
 
 
-def _proved(
+def _search_exactly(
     problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
 ) -> Certified[Script]:
     """Return the result of the least peak and the exact search, with time left if still open."""
-    best = _without_spills(problem, capacity_bytes, deadline, best)
+    best = _try_least_peak(problem, capacity_bytes, deadline, best)
     if best.proved:
         return best
     from perfmodel.schedule.exact import search
 
-    allowed = deadline.within(_SEARCH * deadline.left())
+    allowed = deadline.share(_EXACT_SHARE)
     return best.or_better(search(problem, capacity_bytes, allowed, best.solution))
 
 
-def _descended(
+def _search_orders(
     problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
 ) -> Certified[Script]:
     """Return the result of local search from schedules that are not proved optimal."""
     if best.proved or best.solution is None:
         return best
-    from perfmodel.schedule.improve import improved
+    from perfmodel.schedule.order_search import improve_order
 
     starts = [best.solution, *(belady(problem, o, capacity_bytes) for _, o in orders(problem))]
     for start in starts:
         if start is None or deadline.passed():
             continue
         # Most of the time goes to the best script; some is reserved for what follows.
-        allowed = deadline.within(0.4 * deadline.left())
-        script = improved(problem, start, capacity_bytes, allowed, tries=_TRIES)
+        allowed = deadline.share(0.4)
+        script = improve_order(problem, start, capacity_bytes, allowed, tries=_TRIES)
         best = best.or_better(outcome_of(problem, script, capacity_bytes, best.method))
     return best
 
 
-def _without_spills(
+def _try_least_peak(
     problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
 ) -> Certified[Script]:
     """Return the order of least peak: free of spills if it fits, otherwise often close to it."""
     from perfmodel.schedule.peak import minimum_peak
 
-    least = minimum_peak(problem, deadline.within(_SHARE * deadline.left()))
+    least = minimum_peak(problem, deadline.share(_METHOD_SHARE))
     assert least.solution is not None
     script = belady(problem, least.solution, capacity_bytes)
     return best.or_better(outcome_of(problem, script, capacity_bytes, best.method))

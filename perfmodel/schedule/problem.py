@@ -1,4 +1,8 @@
-"""The scheduling problem: steps that read and write buffers of one on-chip memory."""
+"""The scheduling problem: steps that read and write buffers of one on-chip memory.
+
+All methods of the folder work on it: it is the setting of COSMA (arXiv:2311.18246), a red-blue
+pebble game with weights.
+"""
 
 from __future__ import annotations
 
@@ -128,6 +132,7 @@ class Problem:
 
     @cached_property
     def _closures(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Masks of all ancestors and of all descendants of each step."""
         return closures([mask_of(before) for before in self.predecessors])
 
     @property
@@ -189,6 +194,11 @@ class Problem:
                 return False
             done |= 1 << s
         return done == (1 << len(self.steps)) - 1
+
+    def check_order(self, order: Sequence[int]) -> None:
+        """Raise a ValueError if an order is not one as by `is_order`."""
+        if not self.is_order(order):
+            raise ValueError("the order does not run every step once, each after its predecessors")
 
     def with_seconds(self, seconds: Sequence[float]) -> Problem:
         """Return the problem with a compute time for each step."""

@@ -1,4 +1,8 @@
-"""Result of `schedule`: metrics, placement over time, and the plan used by predictions."""
+"""Result of `schedule`: metrics, placement over time, and the plan used by predictions.
+
+Bytes and peak come from the replay of its script (`script.py`), latency and energy from its timing
+(`timing.py`), the bound from the method that was used.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.former import former_attributes
+from perfmodel.deprecation import deprecated_attributes
 from perfmodel.optimise.certified import Certified
 from perfmodel.plan import Plan
-from perfmodel.schedule import questions, text
+from perfmodel.schedule import schedule_analyses, schedule_text
 from perfmodel.schedule.addresses import AddressLayout
-from perfmodel.schedule.graphs import Scheduled
-from perfmodel.schedule.plans import Where, to_plan
 from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.problem_from_graph import ScheduledGraph
+from perfmodel.schedule.schedule_plan import MemoryNames, to_plan
 from perfmodel.schedule.script import Script, Trace, replay
 from perfmodel.table import Result, ShownPicture, Table
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Unproved
-    from perfmodel.schedule.job import ScheduleJob
-    from perfmodel.schedule.staircase import SpillStaircase
-    from perfmodel.schedule.tiling.streamed import Streamed
+    from perfmodel.schedule.schedule_job import ScheduleJob
+    from perfmodel.schedule.spill_curve import SpillStaircase
+    from perfmodel.schedule.tiling.streamed_tiles import Streamed
     from perfmodel.schedule.timing import Timing
 
 #: Objectives of a schedule.
@@ -60,8 +64,8 @@ class Schedule(Result):
 
     noun = "schedule"
 
-    scheduled: Scheduled
-    where: Where
+    scheduled: ScheduledGraph
+    where: MemoryNames
     objective: str
     method: str
     capacity_bytes: int | None
@@ -73,11 +77,11 @@ class Schedule(Result):
     notes: tuple[str, ...] = ()
     weights: str = "streamed"
     tiled: Streamed | None = None
-    untiled: Scheduled | None = None
+    untiled: ScheduledGraph | None = None
     job: ScheduleJob | None = field(default=None, compare=False)
 
     if not TYPE_CHECKING:
-        __getattr__ = former_attributes(energy_j="offchip_energy_j")
+        __getattr__ = deprecated_attributes(energy_j="offchip_energy_j")
 
     @property
     def problem(self) -> Problem:
@@ -275,14 +279,14 @@ class Schedule(Result):
         return alternatives(self, time_limit_s)
 
     def curve(self) -> SpillStaircase:
-        """Return bytes against capacity with every step; see `perfmodel.schedule.staircase`."""
-        from perfmodel.schedule.staircase import staircase
+        """Return bytes against capacity with every step; see `perfmodel.schedule.spill_curve`."""
+        from perfmodel.schedule.spill_curve import spill_curve
 
-        return staircase(self)
+        return spill_curve(self)
 
-    recomputed = questions.recomputed
-    over_levels = questions.over_levels
-    write_lp = questions.write_lp
+    recomputed = schedule_analyses.recomputed
+    over_levels = schedule_analyses.over_levels
+    write_lp = schedule_analyses.write_lp
 
     @cached_property
     def table(self) -> Table:
@@ -292,19 +296,19 @@ class Schedule(Result):
     @property
     def headline(self) -> str:
         """Name of the network, and the method."""
-        return text.head_line(self)
+        return schedule_text.head_line(self)
 
     def glance(self) -> list[tuple[str, str]]:
         """Return capacity, bytes, latency and proof."""
-        return text.glance(self)
+        return schedule_text.glance(self)
 
     def explain(self) -> str:
         """Return why nothing fits, or binding constraints and the gap between value and bound."""
-        return text.explanation(self)
+        return schedule_text.explanation(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results as a dictionary for JSON."""
-        return text.to_dict(self)
+        return schedule_text.to_dict(self)
 
     def cautions(self) -> list[str]:
         """Return the notes as cautions."""

@@ -1,4 +1,7 @@
-"""Entry point of ``schedule``: validation of the parameters, then the schedule or curve."""
+"""Entry point of ``schedule``: validation of the parameters, then the schedule or curve.
+
+A single capacity gives a `Schedule` (`schedule_job.py`), several give a `Curve` (`curve.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, overload
 
-from perfmodel.asked import remembered
+from perfmodel.call_record import records_call
+from perfmodel.deprecation import deprecated_parameters
 from perfmodel.errors import Fault, input_error, not_among
 from perfmodel.formats import Precision
-from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.solvers import with_solver
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.schedule.curve import Curve, capacities, curve
-from perfmodel.schedule.graphs import Weights, scheduled
-from perfmodel.schedule.job import ScheduleJob
 from perfmodel.schedule.portfolio import METHODS, Method
+from perfmodel.schedule.problem_from_graph import Weights, scheduling_problem
 from perfmodel.schedule.result import OBJECTIVES, Schedule
+from perfmodel.schedule.schedule_inputs import ScheduledQuestion
+from perfmodel.schedule.schedule_job import ScheduleJob
 from perfmodel.schedule.script import Script
-from perfmodel.schedule.subject import ScheduledQuestion
 from perfmodel.schedule.target import bytes_of
 from perfmodel.settings import gathered
 from perfmodel.units import is_number
@@ -32,8 +35,8 @@ _WORDS: Final = {
     "objective": OBJECTIVES,
     "weights": ("streamed", "scratch", "resident"),
 }
-#: Former names of objectives.
-_FORMER = {"energy_j": "offchip_energy_j"}
+#: Deprecated names of objectives, with the current ones.
+_DEPRECATED_OBJECTIVES = {"energy_j": "offchip_energy_j"}
 
 
 @overload
@@ -62,8 +65,8 @@ def schedule(
 ) -> Curve: ...
 
 
-@remembered
-@former_parameters(unfused="not fuse")
+@records_call
+@deprecated_parameters(unfused="not fuse")
 @with_solver
 def schedule(
     workload: WorkloadLike,
@@ -87,49 +90,53 @@ def schedule(
     solver: str = "highs",
     time_limit_s: float | None = 20.0,
 ) -> Schedule | Curve:
-    """Find the order of a network's operators, what stays on chip, and where each tensor lies.
+    """Find the order of a network's operators, the tensors to keep on chip, and their addresses.
 
     Parameters
     ----------
     workload
-        As for `predict`. Every dimension is a number. An operator graph may state sizes alone.
+        As for `predict`. Every dimension must be a number. An operator graph may state only tensor
+        sizes.
     device
-        As for `predict`. It gives the capacity of its scratchpad, the fusion of its runtime, and
-        times, and may be left out where a capacity is stated.
+        As for `predict`. It provides the capacity of its scratchpad, the fusion rules of its
+        runtime, and times; it may be omitted if a capacity is stated.
     capacity
         Bytes for activations, or a size with its unit ("256 KiB"). A list ("64 KiB,96 KiB") or a
-        range ("64 KiB..1 MiB", doubling) gives a curve. By default what the memory holds.
+        range ("64 KiB..1 MiB", doubling) gives a curve. By default the capacity of the memory.
     method
-        greedy, beam, ilp or exact: from the fastest to the one that proves.
+        greedy, beam, ilp or exact: from the fastest to the one that proves optimality.
     objective
-        bytes spilled and reloaded; latency_s with transfers beside arithmetic; offchip_energy_j of
-        transfers and of idle power beside them; or peak, the least memory that needs no spill.
+        bytes: bytes spilled and reloaded; latency_s: latency with transfers beside arithmetic;
+        offchip_energy_j: energy of transfers and of idle power beside them; peak: the least memory
+        that needs no spill.
     memory
         Memory of the device to schedule. By default its outermost scratchpad, else the last cache
         before main memory.
     weights
-        streamed past the memory; scratch, in it while their operator runs; or resident: all of
-        them stay, and activations have what is left.
+        streamed: weights bypass the memory; scratch: weights occupy it while their operator runs;
+        resident: all weights stay in it, and activations use the remaining capacity.
     in_place
-        Elementwise outputs take over the place of an input that nothing else reads.
+        Elementwise operators overwrite an input that no other operator reads.
     tiles
-        Operators larger than the capacity run in tiles, with their operands off chip.
+        Run operators larger than the capacity in tiles, with their operands off chip.
     addresses
-        Find an address for everything as well. Where there is none, the schedule is made again
-        with less capacity.
+        Also find an address for every tensor. If there is none, the schedule is made again with
+        less capacity.
     alignment
-        Addresses are multiples of it.
+        Addresses are multiples of this number of bytes.
     incumbent
         A script that is known to fit, from which the search starts.
     set, runtime, engine, fuse
         As for `predict`.
     precision
-        As for `predict`. By default the file's own, else the engine's first; without a device int8.
+        As for `predict`. By default those stored in the model file, else the engine's first;
+        without a device int8.
     solver
-        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
-        that is stopped proves nothing by itself.
+        Solver of integer programmes: highs, or any other that PuLP finds on this machine (cbc,
+        gurobi, scip). A solver that is stopped by the time limit proves nothing.
     time_limit_s
-        Seconds after which the best so far is returned, with a bound. In Python None is no limit.
+        Seconds after which the best solution found so far is returned, with a bound. In Python,
+        None means no limit.
 
     Returns
     -------
@@ -175,7 +182,7 @@ class ScheduleQuestion(ScheduledQuestion):
         faults.settle()
         assert subject is not None
         at = self.target(subject, sizes[0] if sizes else None)
-        problem = scheduled(
+        problem = scheduling_problem(
             subject.workload,
             at.precision,
             at.fusion,
@@ -213,18 +220,19 @@ class ScheduleQuestion(ScheduledQuestion):
             raise input_error(f"does not fit: {error}", path="incumbent") from None
 
     def _option_faults(self) -> list[Fault]:
+        """Return the faults of options that are words or numbers."""
         faults = [
-            replace(fault, suggestion=_FORMER.get(word, fault.suggestion))
+            replace(fault, suggestion=_DEPRECATED_OBJECTIVES.get(word, fault.suggestion))
             for name, words in _WORDS.items()
             for word in [getattr(self, name)]
             for fault in not_among(f"unknown {name} '{word}'", word, words, name)
         ]
         if self.alignment < 1:
-            message = f"{self.alignment} is no alignment"
+            message = f"{self.alignment} is not a valid alignment"
             faults.append(Fault(message, path="alignment", expected="1 or more"))
         limit: object = self.time_limit_s
         if limit is not None and not (is_number(limit) and limit > 0):
-            message = f"{limit!r} is no time"
+            message = f"{limit!r} is not a valid time limit"
             faults.append(Fault(message, path="time_limit_s", expected="seconds above 0"))
         return faults
 

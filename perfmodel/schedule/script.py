@@ -1,4 +1,8 @@
-"""Script of a schedule (order of the steps and evictions before each) and its replay."""
+"""Script of a schedule (order of the steps and evictions before each) and its replay.
+
+The replay is the definition of the cost: bytes stored when a buffer without a copy off chip is
+evicted, and bytes reloaded before the next step that reads it.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 from perfmodel.optimise.certified import Certified
 from perfmodel.schedule.problem import Problem
 
 __all__ = ["Certified", "ResidencyInterval", "Script", "Trace", "outcome_of", "replay"]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Outcome="Certified", ScriptOutcome="Certified")
+    __getattr__ = deprecated_names(__name__, Outcome="Certified", ScriptOutcome="Certified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,55 +92,57 @@ def replay(problem: Problem, script: Script, capacity_bytes: int | None = None) 
         A step precedes one it depends on, an evicted buffer is not resident, or a step does not
         fit.
     """
-    if not problem.is_order(script.order):
-        raise ValueError("the order does not run every step once, each after what it reads")
+    problem.check_order(script.order)
     if len(script.evictions) != len(script.order):
         raise ValueError("a script needs a tuple of evictions for each step")
     sizes = [b.size_bytes for b in problem.buffers]
-    copied = {t for t, b in enumerate(problem.buffers) if b.stored}
-    waiting = [len(readers) for readers in problem.readers]
-    since: dict[int, tuple[int, bool]] = {}
+    stored = {t for t, b in enumerate(problem.buffers) if b.stored}
+    readers_left = [len(readers) for readers in problem.readers]
+    resident_since: dict[int, tuple[int, bool]] = {}
     on_chip = spilled = reloaded = 0
     totals: list[int] = []
     intervals: list[ResidencyInterval] = []
 
-    def leave(t: int, last: int, store: bool = False) -> None:
+    def end_stay(t: int, last: int, is_spilled: bool = False) -> None:
         nonlocal on_chip
-        first, again = since.pop(t)
+        first, is_reloaded = resident_since.pop(t)
         on_chip -= sizes[t]
         if last >= first:
-            intervals.append(ResidencyInterval(t, first, last, store, again))
+            intervals.append(ResidencyInterval(t, first, last, is_spilled, is_reloaded))
 
     for k, s in enumerate(script.order):
         step = problem.steps[s]
         for t in script.evictions[k]:
-            if t not in since:
-                raise ValueError(f"'{problem.buffers[t].name}' is evicted at {k} but not there")
-            store = t not in copied
-            spilled += sizes[t] if store else 0
-            copied.add(t)
-            leave(t, k - 1, store)
+            if t not in resident_since:
+                raise ValueError(
+                    f"'{problem.buffers[t].name}' is evicted at position {k} but is not resident"
+                )
+            is_spilled = t not in stored
+            spilled += sizes[t] if is_spilled else 0
+            stored.add(t)
+            end_stay(t, k - 1, is_spilled)
         for t in step.reads:
-            if t not in since:
-                if t not in copied:
+            if t not in resident_since:
+                if t not in stored:
+                    name = problem.buffers[t].name
                     raise ValueError(
-                        f"'{step.name}' reads '{problem.buffers[t].name}' from nowhere"
+                        f"'{step.name}' reads '{name}', which is neither resident nor stored"
                     )
                 reloaded += sizes[t]
                 on_chip += sizes[t]
-                since[t] = (k, True)
+                resident_since[t] = (k, True)
         total = on_chip + problem.growth_bytes[s]
         if capacity_bytes is not None and total > capacity_bytes:
             raise ValueError(f"'{step.name}' needs {total} bytes of {capacity_bytes}")
         totals.append(total)
         for t in step.writes:
-            since[t] = (k, False)
+            resident_since[t] = (k, False)
             on_chip += sizes[t]
         for t in dict.fromkeys(step.reads):
-            waiting[t] -= 1
+            readers_left[t] -= 1
         for t in (*dict.fromkeys(step.reads), *step.writes):
-            if not waiting[t] and t in since:
-                leave(t, k)
+            if not readers_left[t] and t in resident_since:
+                end_stay(t, k)
     return Trace(spilled, reloaded, max(totals, default=0), tuple(totals), tuple(intervals))
 
 

@@ -1,4 +1,8 @@
-"""Target of a schedule: a memory of a device, or a capacity without a device."""
+"""Target of a schedule: a memory of a device, or a capacity without a device.
+
+Also the compute times of a network on that device, without transfers to the memory behind the
+scheduled one: those of a prediction in which that memory is infinitely fast.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction import stages
-from perfmodel.schedule.plans import Where
+from perfmodel.schedule.schedule_plan import MemoryNames
 from perfmodel.units import UnitError, show, whole_bytes
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.fuse import FusionRules
@@ -21,10 +25,10 @@ from perfmodel.workload.workload import PLAIN, Workload
 _WRITABLE = frozenset({"dram", "scratchpad", "cache"})
 
 #: Name of the outer memory if no memory can receive spills.
-NOWHERE = Where().outer
+NOWHERE = MemoryNames().outer
 
 #: Bandwidth at which transfer times are negligible: the largest that a fact may state.
-_NO_TIME = 1e18
+_UNLIMITED_BANDWIDTH = 1e18
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Target:
         Capacity of the scheduled memory; None if not stated.
     """
 
-    where: Where
+    where: MemoryNames
     capacity_bytes: int | None
     precision: Precision
     fusion: FusionRules
@@ -51,7 +55,7 @@ class Target:
         return replace(self, capacity_bytes=size_bytes, notes=notes)
 
     @property
-    def keeps_all(self) -> bool:
+    def cannot_spill(self) -> bool:
         """Whether no writable memory is behind the scheduled one, so that spills are impossible."""
         return self.machine is not None and self.where.outer == NOWHERE
 
@@ -101,7 +105,7 @@ def bytes_of(value: str | float, name: str = "capacity") -> int:
             error.message, path=name, expected=error.expected, suggestion=error.suggestion
         ) from None
     if size < 1:
-        raise input_error(f"{value} is no size", path=name, expected="a size of a byte or more")
+        raise input_error(f"{value} is not a valid size", path=name, expected="at least one byte")
     return size
 
 
@@ -131,17 +135,19 @@ def target(
             raise input_error(
                 "a memory belongs to a device",
                 path="memory",
-                expected="a device, or a capacity alone",
+                expected="a device, or only a capacity",
             )
         formats = as_precision(precision or workload.precision or "int8")
-        return Target(Where(), capacity_bytes, formats, FusionRules(elementwise=fuse is not False))
+        return Target(
+            MemoryNames(), capacity_bytes, formats, FusionRules(elementwise=fuse is not False)
+        )
     resolved = stages.resolve(workload, device, precision, runtime, engine)
     machine, model = resolved.machine, resolved.model
     name, outer = _memory(machine, memory)
     if capacity_bytes is None:
         reserved = machine.facts.get(f"memories.{name}.reserved", 0.0)
         capacity_bytes = int(float(machine.facts[f"memories.{name}.capacity"]) - float(reserved))
-    where = Where(name, outer, machine.device.name, model.engine)
+    where = MemoryNames(name, outer, machine.device.name, model.engine)
     fusion = stages.fuse(resolved, fuse)
     unlimited = Target(where, capacity_bytes, resolved.precision, fusion, machine, model.semantics)
     return unlimited.with_capacity(capacity_bytes)
@@ -182,7 +188,7 @@ def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
     return scheduled, behind[0].name if behind else NOWHERE
 
 
-def times(workload: Workload, at: Target) -> Times | None:
+def kernel_times(workload: Workload, at: Target) -> Times | None:
     """Return compute times and the bandwidth of the outer memory; None unless both are stated."""
     if at.machine is None:
         return None
@@ -195,8 +201,8 @@ def times(workload: Workload, at: Target) -> Times | None:
         "flash_attention": at.fusion.flash_attention,
     }
     rate = predict(workload, at.machine, **options).rate_of(at.where.outer)
-    idle = predict(workload, at.machine.vary({path: _NO_TIME}), **options)
-    rows = zip(idle.kernels, idle.table["row_s"], strict=True)
+    without_transfers = predict(workload, at.machine.vary({path: _UNLIMITED_BANDWIDTH}), **options)
+    rows = zip(without_transfers.kernels, without_transfers.table["row_s"], strict=True)
     seconds = {operators[0]: float(s) for operators, s in rows}
     latency = float(at.machine.facts.get(f"memories.{at.where.outer}.latency", 0.0))
-    return Times(seconds, rate, latency, float(idle.once_a_run_s))
+    return Times(seconds, rate, latency, float(without_transfers.once_a_run_s))

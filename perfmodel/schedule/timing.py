@@ -1,4 +1,8 @@
-"""Latency and energy of schedules, where a device states times of its steps and transfers."""
+"""Latency and energy of schedules, where a device states times of its steps and transfers.
+
+A `Clock` has the seconds of each step and of each byte to the outer memory; it times scripts
+(`latency/prefetch.py`) and finds schedules of least latency or energy (`latency/least_latency.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from typing import Any
 
 from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.latency import (
     Dma,
     ScheduleEnergyModel,
@@ -17,14 +20,15 @@ from perfmodel.schedule.latency import (
     prefetch,
     simulate,
 )
-from perfmodel.schedule.latency.face import TimedPlan
+from perfmodel.schedule.latency.least_latency import TimedPlan
 from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.problem_from_graph import ScheduledGraph
 from perfmodel.schedule.script import Script
 from perfmodel.schedule.target import Target, Times
 
 
 @dataclass(frozen=True)
-class Beside:
+class ComparedSchedule:
     """A schedule for another objective, timed by the same rules, for comparison.
 
     Attributes
@@ -57,7 +61,7 @@ class Timing:
     timeline: Timeline
     offchip_energy_j: float | None
     spans: dict[int, tuple[float, float]]
-    beside: Beside | None = None
+    beside: ComparedSchedule | None = None
     per_run_s: float = 0.0
 
     @property
@@ -100,27 +104,27 @@ class Clock:
     power: ScheduleEnergyModel | None
     per_run_s: float = 0.0
 
-    def of(self, script: Script, capacity_bytes: int) -> Timing | None:
+    def time_script(self, script: Script, capacity_bytes: int) -> Timing | None:
         """Return the timing of a script; None if its stores deadlock."""
-        moves = prefetch(self.problem, script, capacity_bytes, self.dma)
-        if moves is None:
+        activities = prefetch(self.problem, script, capacity_bytes, self.dma)
+        if activities is None:
             return None
-        timeline = simulate(self.problem, moves, capacity_bytes, self.dma)
+        timeline = simulate(self.problem, activities, capacity_bytes, self.dma)
         spans = _spans(timeline, script)
         return Timing(timeline, self._joules(timeline), spans, per_run_s=self.per_run_s)
 
-    def least(
-        self, objective: str, bytes_: Certified[Script], capacity_bytes: int, deadline: Deadline
+    def least_schedule(
+        self, objective: str, fewest: Certified[Script], capacity_bytes: int, deadline: Deadline
     ) -> Certified[TimedPlan]:
         """Return the schedule of least latency (``latency_s``) or least energy that was found.
 
         Parameters
         ----------
-        bytes_
+        fewest
             The schedule of fewest bytes, which is one of the candidates.
         """
-        problem, dma, bound = self.problem, self.dma, bytes_.bound
-        known = () if bytes_.solution is None else (bytes_.solution,)
+        problem, dma, bound = self.problem, self.dma, fewest.bound
+        known = () if fewest.solution is None else (fewest.solution,)
         extra = self.per_run_s
         if objective == "latency_s":
             best = latency(problem, capacity_bytes, dma, deadline, scripts=known, bound_bytes=bound)
@@ -132,8 +136,8 @@ class Clock:
             )
         return replace(best, value=best.value + extra, bound=best.bound + extra)
 
-    def ties(
-        self, best: Certified[TimedPlan], bytes_: Certified[Script], other: Timing | None
+    def prefer_fewest_bytes(
+        self, best: Certified[TimedPlan], fewest: Certified[Script], other: Timing | None
     ) -> Certified[TimedPlan]:
         """Return the schedule of fewest bytes instead if it is as fast and uses no more energy.
 
@@ -143,28 +147,31 @@ class Clock:
             Timing of that schedule.
         """
         assert best.solution is not None
-        if bytes_.solution is None or other is None:
+        if fewest.solution is None or other is None:
             return best
         timeline = best.solution.timeline
         ours_j, other_j = self._joules(timeline), other.offchip_energy_j
         slower = other.timeline.makespan_s > timeline.makespan_s * (1 + 1e-9)
         if slower or (ours_j is not None and other_j is not None and other_j > ours_j * (1 + 1e-9)):
             return best
-        return replace(best, solution=TimedPlan(bytes_.solution, (), other.timeline))
+        return replace(best, solution=TimedPlan(fewest.solution, (), other.timeline))
 
     def timing(
-        self, best: Certified[TimedPlan], bytes_: Certified[Script], other: Timing | None
+        self, best: Certified[TimedPlan], fewest: Certified[Script], other: Timing | None
     ) -> Timing:
         """Return the timing of the best schedule, with that of fewest bytes for comparison."""
         assert best.solution is not None
         beside = None
         if other is not None:
-            beside = Beside("bytes", other.latency_s, other.offchip_energy_j, int(bytes_.value))
+            beside = ComparedSchedule(
+                "bytes", other.latency_s, other.offchip_energy_j, int(fewest.value)
+            )
         timeline = best.solution.timeline
         spans = _spans(timeline, best.solution.script)
         return Timing(timeline, self._joules(timeline), spans, beside, self.per_run_s)
 
     def _joules(self, timeline: Timeline) -> float | None:
+        """Return the energy of a timeline in joules; None without an energy model."""
         if self.power is None:
             return None
         read = sum(r.bytes for r in timeline.rows if r.what in {"load", "stream", "reload"})
@@ -172,7 +179,7 @@ class Clock:
         return self.power.joules(timeline.makespan_s + self.per_run_s, read, written)
 
 
-def clock(scheduled: Scheduled, at: Target, times: Times) -> Clock:
+def clock(scheduled: ScheduledGraph, at: Target, times: Times) -> Clock:
     """Return the times of the steps and transfers of a problem on a machine.
 
     Seconds are those predicted for the machine's hardware kind without transfers to the outer
@@ -189,6 +196,7 @@ def clock(scheduled: Scheduled, at: Target, times: Times) -> Clock:
 
 
 def _power(at: Target) -> ScheduleEnergyModel | None:
+    """Return the energy model of a device; None if it states neither energy nor power."""
     assert at.machine is not None
     facts = at.machine.facts
     each = facts.get(f"memories.{at.where.outer}.energy_per_byte")

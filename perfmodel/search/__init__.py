@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perfmodel.search import accuracy
     from perfmodel.search.oracle import Oracle
-    from perfmodel.search.result import SearchResult
+    from perfmodel.search.search_result import SearchResult
     from perfmodel.search.space import ConfigurationSpace, configurations_of
 
 __all__ = [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import InputError, input_error, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.expressions import parse_expression
 from perfmodel.expressions.nodes import ExpressionOperation, Name, Node, Number
 from perfmodel.settings import FaultList
@@ -136,3 +137,15 @@ def _value(node: Node) -> float | None:
         inner = _value(node.operands[0])
         return None if inner is None else -inner
     return None
+
+
+def check_rates(space: Any, metrics: Sequence[str]) -> None:
+    """Raise an error for rates of another unit than a space's networks yield: tokens or samples."""
+    network = space.workload((0,) * len(space.decisions))
+    rate = RATES[0] if network.unit == "tokens" else RATES[1]
+    faults = FaultList(
+        Fault(f"'{space.name}' yields {network.unit}", path=name, expected=rate, suggestion=rate)
+        for name in dict.fromkeys(metrics)
+        if name in RATES and name != rate
+    )
+    faults.settle()

@@ -20,15 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import dimension_of
+from perfmodel.deprecation import deprecated_names
 from perfmodel.errors import Fault, no_such
-from perfmodel.former import former_names
+from perfmodel.search.choice_rows import neighbouring_choices
 from perfmodel.search.constraints import parse_constraints
-from perfmodel.search.grid import near_choices
 from perfmodel.settings import FaultList
 from perfmodel.table import Result, Table
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Relaxation="DifferentiableSearchResult")
+    __getattr__ = deprecated_names(__name__, Relaxation="DifferentiableSearchResult")
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 #: Probabilities, one array per decision -> loss and its gradient, one array per decision.
@@ -296,7 +296,7 @@ def _swapped(problem: _RelaxedProblem, choice: tuple[int, ...]) -> tuple[tuple[i
     cost, loss = _cost(problem, choice), problem.hard_loss(choice)
     seen = {choice}
     while True:
-        rows: list[list[int]] = near_choices(choice, problem.sizes).tolist()
+        rows: list[list[int]] = neighbouring_choices(choice, problem.sizes).tolist()
         near = [row for row in map(tuple, rows) if row not in seen]
         if not near:
             return choice, swaps
@@ -336,7 +336,7 @@ def _limit(oracle: Any, limit: str | float, metric: str, faults: FaultList) -> t
         if len(limits) == 1 and limits[0].at_most:
             return limits[0].metric, limits[0].bound
         faults.append(
-            Fault(f"'{limit}' is no upper limit", "limit", expected="such as latency_s <= 5 ms")
+            Fault(f"'{limit}' is not an upper limit", "limit", expected="such as latency_s <= 5 ms")
         )
         return metric, 0.0
     if metric not in oracle.metrics:
@@ -344,7 +344,7 @@ def _limit(oracle: Any, limit: str | float, metric: str, faults: FaultList) -> t
             no_such(f"the oracle does not tell '{metric}'", metric, oracle.metrics, "metric")
         )
     if not isfinite(limit) or limit <= 0:
-        faults.append(Fault(f"{limit!r} is no limit", path="limit", expected="a number above 0"))
+        faults.append(Fault(f"{limit!r} is not a limit", path="limit", expected="a number above 0"))
     return metric, float(limit)
 
 

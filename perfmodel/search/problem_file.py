@@ -25,14 +25,14 @@ from typing import Any, Final, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.frozen import FrozenModel
-from perfmodel.marks import MarkedNode, Marks
-from perfmodel.marks import Path as Place
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.search.declared import SearchMethod, SearchProblem
-from perfmodel.search.sources import AccuracySource
-from perfmodel.search.space.choices import Share
+from perfmodel.search.accuracy_sources import AccuracySource
+from perfmodel.search.search_problem import SearchMethod, SearchProblem
+from perfmodel.search.space.space_construction import Share
 from perfmodel.settings import REMARKS
+from perfmodel.source_positions import MarkedNode, Marks
+from perfmodel.source_positions import Path as Place
 from perfmodel.specfile import read, validate
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -94,7 +94,7 @@ _FORMER: Final = {"seconds": "time_limit_s", "settings": "set"}
 @cache
 def problem_form() -> type[BaseModel]:
     """Return the schema of a file: the parameters of `search` as plain texts and numbers."""
-    from perfmodel.search.face import search
+    from perfmodel.search.public_functions import search
 
     fields: dict[str, Any] = {}
     for name, each in signature(search).parameters.items():
@@ -124,7 +124,7 @@ def _option_flaws(place: Place, options: Any) -> Iterator[Flaw]:
         if not isinstance(option, _PLAIN):
             yield Flaw(
                 (*place, i) if isinstance(options, list) else place,
-                f"{_what(option)} is no option",
+                f"{_what(option)} is not an option",
                 "a number or a text",
             )
 
@@ -227,7 +227,9 @@ class _FaultLocator:
 
 
 #: Faults that refer to a key rather than its value.
-_OF_KEYS: Final = re.compile("is no choice|has no setting|no such fact|fits no layer|unknown key")
+_OF_KEYS: Final = re.compile(
+    "is not a choice|has no setting|no such fact|fits no layer|unknown key"
+)
 
 
 def _place(root: MarkedNode, path: str) -> tuple[Place, bool]:

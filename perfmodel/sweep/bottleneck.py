@@ -1,4 +1,9 @@
-"""The bottleneck at every point of an array-valued prediction."""
+"""The bottleneck at every point of a prediction with arrays.
+
+The time of each kernel counts for the largest of its parts (arithmetic, a memory, an overhead); the
+bottleneck of a point is the part with the largest sum over kernels. `perfmodel.sweep.evaluate`
+calls this for the column ``bottleneck``.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Cases of a grid: categories are looped over, numbers are batched.
 
 Numbers are passed to `predict` as arrays. Categories (device, precision, runtime, phase, layers
-...) require separate calls. A case is one choice of all categories with the numbers under it.
+...) require separate calls. A case is one choice of all categories with the numbers under it, and
+`product_of` lists all cases of a grid; `perfmodel.sweep.resolve_cases` calls it for each workload
+and device.
 """
 
 from __future__ import annotations
@@ -92,6 +94,7 @@ def product_of(
 def _split(
     group: Sequence[Axis], looped: Mapping[str, bool]
 ) -> Iterator[tuple[dict[str, Any], Numbers]]:
+    """Yield each choice of the categories of a group, with the numbers that go with it."""
     categories = [axis for axis in group if looped[axis.name]]
     numbers = [axis for axis in group if not looped[axis.name]]
     steps: dict[tuple[str, ...], list[int]] = {}

@@ -1,4 +1,8 @@
-"""Computation of one chunk of a sweep in a worker: its rows in the required form, and summary."""
+"""Task of a worker: predict the points of one chunk, then filter, summarise and encode the rows.
+
+`perfmodel.sweep.run` creates one `ChunkTask` for a sweep; an executor calls it with the index of
+each chunk, in this or in another process.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,11 @@ from typing import NamedTuple
 
 from perfmodel.expressions import Expression
 from perfmodel.sweep.evaluate import evaluate
-from perfmodel.sweep.packed import PackedTable, pack
 from perfmodel.sweep.plan import REASON, SweepPlan, pieces_points
 from perfmodel.sweep.summary import Summary
+from perfmodel.sweep.table_transfer import PackedTable, pack
 from perfmodel.table import Table
-from perfmodel.table.files import encoded
+from perfmodel.table.table_files import encoded
 
 #: Form of rows kept in memory; the other forms are file suffixes.
 IN_MEMORY = "memory"
@@ -63,8 +67,8 @@ class ChunkTask:
         computed = evaluate(self.plan, self.plan.chunks[index])
         table = computed if self.where is None else computed.where(self.where)
         table = _without_reasons(table)
-        summary = self.questions.anew()
-        summary.refuse(computed, _refused(computed))
+        summary = self.questions.empty_copy()
+        summary.refuse(computed, _refused_points(computed))
         points = pieces_points(self.plan.chunks[index])
         summary.add(table, points)
         rows = pack(table) if self.form == IN_MEMORY else None
@@ -74,19 +78,20 @@ class ChunkTask:
 
     def read_back(self, index: int, table: Table, refused: int) -> ChunkResult:
         """Return the result of a chunk whose rows were stored by an earlier run."""
-        summary = self.questions.anew()
+        summary = self.questions.empty_copy()
         summary.refuse(table, refused)
         points = pieces_points(self.plan.chunks[index])
         summary.add(table, points)
         return ChunkResult(points, summary)
 
 
-def _refused(table: Table) -> int:
+def _refused_points(table: Table) -> int:
+    """Return the number of rows that state a reason for their lack of numbers."""
     return int((table[REASON] != "").sum()) if REASON in table else 0
 
 
 def _without_reasons(table: Table) -> Table:
     """Return the table without the column of reasons if that is empty."""
-    if REASON not in table or _refused(table):
+    if REASON not in table or _refused_points(table):
         return table
     return table.select(*[name for name in table if name != REASON])

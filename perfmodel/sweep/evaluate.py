@@ -1,4 +1,8 @@
-"""Evaluation of a plan's points to columns: one call of `predict` per case, batched numbers."""
+"""Evaluation of a chunk: one call of `predict` for each case, with arrays, gives the columns.
+
+If `predict` refuses an array because of some of its points, these points are separated from the
+others; only their rows lack numbers, and state the reason. Called by `perfmodel.sweep.chunk`.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,8 @@ from perfmodel.errors import InputError
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.apart import told_apart
-from perfmodel.prediction.scarce import largest_share
+from perfmodel.prediction.fault_isolation import isolate_faults
+from perfmodel.prediction.resource_usage import largest_share
 from perfmodel.resolve import device_of, machine_of, runtime_of
 from perfmodel.settings import BITS, split
 from perfmodel.sweep.bottleneck import bottlenecks
@@ -43,7 +47,7 @@ def evaluate(plan: SweepPlan, chunk: Sequence[Piece]) -> Table:
     if any(REASON in part for part in parts):
         dimensions = dimensions | {REASON: TEXT}
     if len(parts) == 1:
-        return Table(_repeated(parts[0], pieces_points(chunk)), dimensions, plan.axis_columns)
+        return Table(_broadcast(parts[0], pieces_points(chunk)), dimensions, plan.axis_columns)
     columns: dict[str, Any] = {}
     sizes = [stop - start for _, start, stop in chunk]
     for name, dimension in dimensions.items():
@@ -60,7 +64,8 @@ def dtype_of(dimension: str) -> Any:
     return object if dimension == TEXT else bool if dimension == TRUTH else np.float64
 
 
-def _repeated(columns: dict[str, Any], rows: int) -> dict[str, Any]:
+def _broadcast(columns: dict[str, Any], rows: int) -> dict[str, Any]:
+    """Return the columns with as many rows, constant ones broadcast."""
     # A text common to all rows stays one object, broadcast.
     return {
         name: np.broadcast_to(np.array(v, dtype=object), (rows,))
@@ -111,16 +116,17 @@ def _columns(plan: SweepPlan, piece: Piece) -> dict[str, Any]:
         name: np.full(stop - start, *_blank(dimension))
         for name, dimension in (plan.columns | {REASON: TEXT}).items()
     }
-    unknown = _given(plan, index, case.numbers(steps)) | _subjects(plan, index)
+    unknown = _axis_columns(plan, index, case.numbers(steps)) | _subjects(plan, index)
     for name, values in unknown.items():
         columns[name][:] = values
-    for points, numbers, reason in told_apart(steps, predicted, refusal):
+    for points, numbers, reason in isolate_faults(steps, predicted, refusal):
         for name, values in ({REASON: reason} if numbers is None else numbers).items():
             columns[name][points] = values
     return columns
 
 
 def _blank(dimension: str) -> tuple[Any, Any]:
+    """Return the value of an unpredicted cell, and the dtype of its column."""
     dtype = dtype_of(dimension)
     return "" if dtype is object else False if dtype is bool else np.nan, dtype
 
@@ -156,11 +162,11 @@ def _predicted(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
         "runtime": prediction.machine.runtime.name,
         "precision": prediction.precision,
     }
-    columns |= {n: v for n, v in _given(plan, index, numbers).items() if n not in columns}
+    columns |= {n: v for n, v in _axis_columns(plan, index, numbers).items() if n not in columns}
     return columns | {name: _metric(prediction, name) for name in plan.metrics}
 
 
-def _given(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
+def _axis_columns(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
     """Return the columns of the axes."""
     categories = plan.cases[index].categories
     return {
@@ -174,16 +180,19 @@ def _given(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float:
+    """Return a category as a number; nan if it does not apply."""
     return np.nan if value is None else float(value)
 
 
 def _text(value: Any) -> str:
+    """Return a category as text; empty if it does not apply."""
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else str(value)
 
 
 def _metric(prediction: Prediction, name: str) -> Value:
+    """Return a column of the prediction; nan if the prediction does not have it."""
     if name == "bottleneck":
         return bottlenecks(prediction)
     if name == "resource_share":

@@ -1,4 +1,8 @@
-"""Executors of chunks: this process, several processes, or a cluster."""
+"""Executors compute the chunks of a sweep: in this process, in several processes, or on a cluster.
+
+An executor maps a task over chunk indices and yields the results in order. `executor_named` returns
+the one that ``--executor`` names.
+"""
 
 from __future__ import annotations
 
@@ -116,8 +120,9 @@ _task: ChunkTask | None = None
 
 
 def _start(task: ChunkTask) -> None:
+    """Initialise a worker process with the task that it will compute."""
     global _task
-    threading.Thread(target=_outlive_nobody, name="parent", daemon=True).start()
+    threading.Thread(target=_exit_with_parent, name="parent", daemon=True).start()
     _task = task
     with suppress(ValueError, AttributeError):
         # Ctrl-C reaches the whole process group: only the parent reports it.
@@ -126,7 +131,7 @@ def _start(task: ChunkTask) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _outlive_nobody() -> None:
+def _exit_with_parent() -> None:
     """Exit this process as soon as its parent has ended, for whatever reason.
 
     Only the parent holds the other end of the pipe that this waits for. The workers of the pool
@@ -139,6 +144,7 @@ def _outlive_nobody() -> None:
 
 
 def _chunk(index: int) -> ChunkResult:
+    """Compute a chunk in a worker process."""
     assert _task is not None
     return _task(index)
 
@@ -169,7 +175,7 @@ def executor_named(text: str | Executor) -> Executor:
         if 1 <= int(count) <= _MOST:
             return Processes(int(count))
     if match := re.fullmatch(r"dask://(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", text):
-        from perfmodel.sweep.cluster import Dask
+        from perfmodel.sweep.dask_cluster import Dask
 
         if 1 <= int(match[2]) <= _PORTS:
             return Dask(f"{match[1]}:{match[2]}")

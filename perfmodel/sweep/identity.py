@@ -1,7 +1,8 @@
-"""Identity of a sweep: its inputs by content, as recorded in the manifest.
+"""Identity of a sweep: all inputs that affect its rows, as recorded in the manifest.
 
 Everything that affects a row is included by a digest of its content: a precision from a file, a
-fact replaced by a calibration, the code, the packages that extend it.
+fact replaced by a calibration, the code, the packages that extend it. Equal identities give equal
+rows, so that ``--resume`` may use the stored chunks of an earlier run.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from perfmodel._version import __version__
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
-from perfmodel.sweep.content import digest, packages, sources_digest
+from perfmodel.sweep.content_hash import digest, packages, sources_digest
 from perfmodel.sweep.resolve_cases import bound
-from perfmodel.workload.importers.table import is_imported
+from perfmodel.workload.importers.readers import is_imported
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -62,15 +63,15 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
             }
         )
         if isinstance(ref, Machine):
-            _note(runtimes, ref.runtime)
+            _record_runtime(runtimes, ref.runtime)
         else:
             for name in (device.default_runtime, *device.runtimes):
-                _note(runtimes, find_runtime(name))
+                _record_runtime(runtimes, find_runtime(name))
     varied_runtimes = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
     for name in [*varied_runtimes, plan.options.get("runtime"), "generic"]:
         if name is not None:
             for each in (name, *find_runtime(name).variants.values()):
-                _note(runtimes, find_runtime(each))
+                _record_runtime(runtimes, find_runtime(each))
     return {
         "perfmodel": __version__,
         "code": sources_digest(),
@@ -98,7 +99,7 @@ def reads_files(plan: SweepPlan) -> bool:
     return any(isinstance(ref, str | Path) and Path(ref).exists() for ref in refs)
 
 
-def _note(runtimes: dict[str, str], runtime: Runtime) -> None:
+def _record_runtime(runtimes: dict[str, str], runtime: Runtime) -> None:
     """Record a runtime; two files with the same runtime name are both recorded."""
     known = runtimes.get(runtime.name, "").split("+")
     runtimes[runtime.name] = "+".join(sorted({*known, runtime.content_hash} - {""}))
@@ -120,4 +121,5 @@ def _file_digest(ref: WorkloadLike) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """Return an array or numpy scalar as plain numbers."""
     return value.tolist() if hasattr(value, "tolist") else value

@@ -1,8 +1,8 @@
 """Exclusive access of one writer: a lock file beside an output, released with its process.
 
-The operating system locks the open file, so that a file left by a killed process blocks nobody. On
-a network file system the lock is effective between machines if that forwards locks (NFS from
-version 4); without any locks, only writers on the same machine are detected.
+The operating system locks the open file (``flock``), so that a file left by a killed process blocks
+nobody. On a network file system the lock is effective between machines if that forwards locks (NFS
+from version 4); without any locks, only writers on the same machine are detected.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ def locked(path: Path, output: Path, option: str = "-o") -> Generator[None]:
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             has_locks = _lock(number)
-            _still_free(number, output, option, has_locks)
+            _check_free(number, output, option, has_locks)
         except BaseException:
             os.close(number)
             raise
-        if _still_at(path, number):
+        if _is_still_at(path, number):
             break
         os.close(number)  # the previous holder removed the file between open and lock
     try:
-        _sign(number, has_locks)
+        _write_holder(number, has_locks)
         yield
     finally:
         # Removed while locked: whoever opened it before notices that it is no longer at its path.
@@ -72,6 +72,7 @@ def _lock(number: int) -> bool | None:
 
 
 def _lock_on_windows(number: int) -> bool:
+    """Lock an open file and return success."""
     import importlib
 
     # A byte beyond the content: on Windows a locked byte cannot be read.
@@ -84,10 +85,10 @@ def _lock_on_windows(number: int) -> bool:
     return True
 
 
-def _still_free(number: int, output: Path, option: str, has_locks: bool | None) -> None:
+def _check_free(number: int, output: Path, option: str, has_locks: bool | None) -> None:
     """Raise `InputError` if another sweep holds the file."""
-    holder = _holder(number)
-    if has_locks or (has_locks is None and not _runs(holder)):
+    holder = _read_holder(number)
+    if has_locks or (has_locks is None and not _is_running(holder)):
         return
     who = "another sweep"
     if holder:
@@ -100,7 +101,7 @@ def _still_free(number: int, output: Path, option: str, has_locks: bool | None) 
     )
 
 
-def _runs(holder: dict[str, Any]) -> bool:
+def _is_running(holder: dict[str, Any]) -> bool:
     """Return whether the process named in a lock file may still be running."""
     process = holder.get("process")
     if not isinstance(process, int) or holder.get("has_locks"):
@@ -116,7 +117,8 @@ def _runs(holder: dict[str, Any]) -> bool:
     return True
 
 
-def _still_at(path: Path, number: int) -> bool:
+def _is_still_at(path: Path, number: int) -> bool:
+    """Return whether the open file is still the one at its path."""
     try:
         status = path.stat()
     except OSError:
@@ -125,7 +127,7 @@ def _still_at(path: Path, number: int) -> bool:
     return (status.st_ino, status.st_dev) == (opened.st_ino, opened.st_dev)
 
 
-def _sign(number: int, has_locks: bool | None) -> None:
+def _write_holder(number: int, has_locks: bool | None) -> None:
     """Write the holder of the lock into the file, for error messages of others."""
     text = json.dumps(
         {
@@ -140,7 +142,8 @@ def _sign(number: int, has_locks: bool | None) -> None:
     os.write(number, text.encode())
 
 
-def _holder(number: int) -> dict[str, Any]:
+def _read_holder(number: int) -> dict[str, Any]:
+    """Return the holder that the lock file names; empty if it names none."""
     try:
         os.lseek(number, 0, os.SEEK_SET)
         signed = json.loads(os.read(number, 4096))

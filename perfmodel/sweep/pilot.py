@@ -1,4 +1,4 @@
-"""Estimate of a sweep's time and size, from a pilot."""
+"""Dry run: estimate of the time and the output size of a sweep from a few of its chunks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _size(table: Table, output: Path | None) -> int:
     if output is None:
         return 0
     if output.suffix == ".csv":
-        from perfmodel.table.files import csv_text
+        from perfmodel.table.table_files import csv_text
 
         return len(csv_text(table).encode())
     import tempfile

@@ -1,4 +1,8 @@
-"""Plan of a sweep: its cases, chunks and columns, resolved before anything runs."""
+"""Plan of a sweep: its axes, cases, chunks and columns, resolved before anything runs.
+
+`make_plan` reads axes (`perfmodel.axes`), resolves workloads and devices, and reports every fault
+of the input at once. The resulting `SweepPlan` is all that workers need.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,21 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from perfmodel.axes import Axis, make_axis, sample, zip_groups
+from perfmodel.axes import Axis, make_axis
 from perfmodel.columns import BASIS, RATE, TEXT, TRUTH, dimension_of
+from perfmodel.deprecation import deprecated_names
 from perfmodel.errors import Fault, InputError, no_such
-from perfmodel.former import former_names
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import BITS, OPTIONS, RESERVED, FaultList, is_fact, text_list
+from perfmodel.sweep.axis_groups import sample, zip_groups
 from perfmodel.sweep.cases import SweepCase
 from perfmodel.workload.workload import Workload
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Plan="SweepPlan")
+    __getattr__ = deprecated_names(__name__, Plan="SweepPlan")
 
 #: Larger grids are rejected: they would take hours on a core and exceed most disks.
 MOST_POINTS: Final = 10**10
@@ -160,6 +165,7 @@ class SweepPlan:
 
 
 def _column_dimensions(axes: Mapping[str, str], metrics: Iterable[str]) -> dict[str, str]:
+    """Return column -> dimension: subjects, axes, then metrics."""
     subjects = dict.fromkeys(("workload", "device", "runtime", "precision"), TEXT)
     kinds = {"feasible": TRUTH, "bottleneck": TEXT, BASIS: TEXT}
     results = {name: kinds.get(name) or dimension_of(name) for name in metrics}
@@ -231,10 +237,10 @@ def make_plan(
     settings_left = dict(settings or {})
     options = {name: value for name, value in (options or {}).items() if value is not None}
     resolved_devices = resolve_devices(
-        _with("device", devices, settings_left, faults, place), faults
+        _references("device", devices, settings_left, faults, place), faults
     )
     resolved_workloads = resolve_workloads(
-        _with("workload", workloads, settings_left, faults, place), faults
+        _references("workload", workloads, settings_left, faults, place), faults
     )
     machines = [d if isinstance(d, Machine) else d.machine() for _, d in resolved_devices]
     columns = _metrics(metrics, faults, machines)
@@ -246,7 +252,7 @@ def make_plan(
         if name in settings_left and name in options
     ]
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
-    groups = _groups(axes, list(settings_left), zips, sobol, seed, faults)
+    groups = _axis_groups(axes, list(settings_left), zips, sobol, seed, faults)
     cases: list[SweepCase] = []
     notes: list[str] = []
     grid = math.prod(len(group[0]) for group in groups if group)
@@ -291,7 +297,7 @@ def _axes(
     return axes
 
 
-def _with(
+def _references(
     name: str, first: Any, settings: dict[str, Any], faults: FaultList, place: str
 ) -> list[Any]:
     """Return the references given and those set by name, with comma-separated texts split."""
@@ -309,6 +315,7 @@ def _with(
 def _metrics(
     wanted: Iterable[str] | None, faults: FaultList, machines: Sequence[Machine]
 ) -> tuple[str, ...]:
+    """Return the columns to compute; unknown ones are faults."""
     if wanted is None:
         scarce = any(path.endswith(".lut") for m in machines for path in m.facts)
         return (*METRICS, *EXTRA) if scarce else METRICS
@@ -327,16 +334,17 @@ def _dimensions(settings: Mapping[str, Any], machines: Sequence[Machine]) -> dic
     for name in settings:
         if is_fact(name):
             stated = (machine.dimension(name) for machine in machines)
-            dimensions[name] = next((d for d in stated if d), "") or _guess(name)
+            dimensions[name] = next((d for d in stated if d), "") or _guessed_dimension(name)
     return dimensions
 
 
-def _guess(name: str) -> str:
+def _guessed_dimension(name: str) -> str:
+    """Return the dimension that the end of a name implies; empty if it implies none."""
     guess = dimension_of(name)
     return "" if guess in (RATE, TEXT, TRUTH) else guess
 
 
-def _groups(
+def _axis_groups(
     axes: list[Axis],
     names: list[str],
     zips: Sequence[Sequence[str]],
@@ -344,6 +352,7 @@ def _groups(
     seed: int,
     faults: FaultList,
 ) -> list[list[Axis]]:
+    """Return the axes in groups that advance together; a Sobol sample is one group."""
     by_name = {axis.name: axis for axis in axes}
     if sobol is not None:
         if zips:
@@ -357,18 +366,22 @@ def _groups(
         if not 1 <= sobol <= 2**24:
             faults.append(
                 Fault(
-                    f"{sobol} is no number of points", file="--sobol", expected="from 1 to 16777216"
+                    f"{sobol} is not a valid number of points",
+                    file="--sobol",
+                    expected="from 1 to 16777216",
                 )
             )
             return []
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             faults.append(
-                Fault(f"{seed!r} is no seed", file="--seed", expected="a whole number from 0")
+                Fault(
+                    f"{seed!r} is not a valid seed", file="--seed", expected="a whole number from 0"
+                )
             )
             return []
         return [sample(axes, sobol, seed)] if axes else []
     for axis in axes:
-        if axis.spread is not None:
+        if axis.interval is not None:
             faults.append(
                 Fault(
                     "a continuous interval cannot be listed",
@@ -376,10 +389,10 @@ def _groups(
                     expected="a sample (--sobol 1024), or linspace or logspace with a count",
                 )
             )
-    listed = {name: len(axis) for name, axis in by_name.items() if axis.spread is None}
+    listed = {name: len(axis) for name, axis in by_name.items() if axis.interval is None}
     grouped = faults.trying(zip_groups, names, zips, listed)
     if grouped is None:
-        return [[axis] for axis in axes if axis.spread is None]
+        return [[axis] for axis in axes if axis.interval is None]
     return [
         [by_name[name] for name in group if name in listed]
         for group in grouped

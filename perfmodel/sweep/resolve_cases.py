@@ -1,4 +1,9 @@
-"""Resolution of axes to cases, per workload and device, with all their faults."""
+"""Cases of a sweep: which axes apply to which workload and device, with all faults of the input.
+
+For every pair of a workload and a device, axes that change the structure of the network (``phase``,
+``layers``) become categories, others are batched numbers, and axes that apply to neither are
+dropped with a remark. Called by `perfmodel.sweep.plan.make_plan`.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +21,9 @@ from perfmodel.axes import Axis
 from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.formats import as_precision
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.fact_limits import pairs_of
 from perfmodel.hardware.library import hardware, select
 from perfmodel.hardware.library import runtime as find_runtime
-from perfmodel.hardware.limits import pairs_of
 from perfmodel.hardware.machine import Machine
 from perfmodel.resolve import (
     DeviceLike,
@@ -31,7 +36,7 @@ from perfmodel.resolve import (
 from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
 from perfmodel.sweep.cases import SweepCase, product_of
 from perfmodel.workload import library
-from perfmodel.workload.importers.table import is_imported, reader_of
+from perfmodel.workload.importers.readers import is_imported, reader_of
 from perfmodel.workload.workload import StructureBuild, Workload
 
 Devices = Sequence[tuple[DeviceLike, Device | Machine]]
@@ -276,7 +281,10 @@ def _check_options(
             try:
                 checked_bits({BITS[axis.name]: axis.values})
             except InputError:
-                message, expected = "holds what is no number of bits", "above 0, at most 64"
+                message, expected = (
+                    "has an entry that is not a number of bits",
+                    "above 0, at most 64",
+                )
                 faults.append(Fault(message, path=axis.name, file=place, expected=expected))
 
 

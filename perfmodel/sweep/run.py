@@ -1,4 +1,8 @@
-"""Execution of a plan on an executor, into memory or a file, with a summary of the rows."""
+"""Execution of a plan on an executor, into memory or a file, with a summary of the rows.
+
+`sweep` is the public function; `run_plan` is what ``perfmodel sweep`` calls with a plan of its own.
+Both compute the chunks in order, merge their summaries, and store or collect their rows.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel._version import __version__
-from perfmodel.asked import remembered
+from perfmodel.call_record import records_call
 from perfmodel.columns import unit_of
 from perfmodel.errors import Fault, InputError
 from perfmodel.expressions import Expression, parse_expression
@@ -23,8 +27,7 @@ from perfmodel.sweep.chunk import IN_MEMORY, ChunkResult, ChunkTask
 from perfmodel.sweep.evaluate import dtype_of
 from perfmodel.sweep.executor import Executor, Serial, executor_named
 from perfmodel.sweep.identity import identity, reads_files
-from perfmodel.sweep.manifest import differing
-from perfmodel.sweep.packed import PackedTable, unpack
+from perfmodel.sweep.manifest_differences import differing
 from perfmodel.sweep.plan import (
     REASON,
     SweepPlan,
@@ -33,6 +36,7 @@ from perfmodel.sweep.plan import (
 )
 from perfmodel.sweep.store import Store, store_faults
 from perfmodel.sweep.summary import Summary
+from perfmodel.sweep.table_transfer import PackedTable, unpack
 from perfmodel.table import Table, group_faults, objective_faults
 
 
@@ -87,7 +91,7 @@ def question_faults(
     return condition, faults
 
 
-@remembered
+@records_call
 def sweep(
     workloads: WorkloadLike | Iterable[WorkloadLike],
     devices: DeviceLike | Iterable[DeviceLike],
@@ -116,39 +120,40 @@ def sweep(
     Parameters
     ----------
     workloads
-        One or several models of the library, or paths. In Python also objects.
+        One or more models of the library, or paths. In Python also objects.
     devices
-        One or several devices of the library, or paths; ``tag:phone`` stands for all devices that
-        have the tag. In Python also objects.
+        One or more devices of the library, or paths; ``tag:phone`` stands for all devices with that
+        tag. In Python also objects.
     set
         Axis by name: an array, a list or a text (``"2**9..2**15"``). A dotted path is a fact of
         the devices; ``weight_bits``, ``activation_bits`` and ``kv_bits`` are stored bits;
         ``precision``, ``runtime``, ``engine``, ``model``, ``device`` and ``workload`` are
         reserved; any other name is a parameter or a field of the workloads.
     zip
-        Groups of axes that advance together: ``[("batch", "context")]``.
+        Groups of axes that advance together instead of being combined: ``[("batch", "context")]``.
     sobol
-        Take this many points of a scrambled Sobol sample of the axes instead of the whole grid.
+        Number of points of a scrambled Sobol sample of the axes, which replaces the whole grid.
     where
         Keep only rows that satisfy a condition: "tpot_s <= 50 ms and peak_memory_bytes < 8 GiB".
     metrics
-        Columns to compute, with commas between them. By default all of them. In Python a list of
+        Columns to compute, separated by commas. By default all. In Python a list of
         `perfmodel.sweep.METRICS`.
     output
-        A ``.csv`` or ``.parquet`` file to stream the rows to, with a manifest beside it. It
-        appears whole at the end; an earlier one is replaced only then.
+        A ``.csv`` or ``.parquet`` file to stream the rows to, with a manifest beside it. The file
+        appears, and replaces an earlier one, only when the sweep is complete.
     executor
-        serial, process:N, or dask://HOST:PORT. In Python also an `Executor` of your own.
+        Where points are computed: serial, process:N (N worker processes) or dask://HOST:PORT. In
+        Python also an `Executor` of your own.
     resume
-        Take up an unfinished sweep to the same output, which must be of the same question.
+        Continue an unfinished sweep of the same grid to the same output file.
     progress
-        Called with (points done, points in all).
+        Function that is called with the number of points done and the number of all points.
     precision, runtime
-        As for `predict`. Several, with commas between them, are an axis. In Python a list.
+        As for `predict`. Several values, separated by commas, are an axis. In Python a list.
     engine, model, relaxed, warm, fuse, flash_attention
         As for `predict`.
     seed
-        Seed of the sample.
+        Seed of the Sobol sample.
 
     Returns
     -------
@@ -211,6 +216,7 @@ def sweep(
 def _condition(
     where: str | None, columns: Mapping[str, str], faults: FaultList
 ) -> Expression | None:
+    """Return the parsed condition of `where`, with its faults collected."""
     condition, of_condition = question_faults(columns, where, None, (), "where")
     faults += of_condition
     return condition
@@ -269,7 +275,7 @@ class _SweepRun(NamedTuple):
         if output is None:
             return self.run(None, set(), keep)
         store = Store(output, f"{self.plan.fingerprint}:{self.where or ''}")
-        with store.held():
+        with store.locked_for_writing():
             manifest = self.manifest()
             if resume:
                 FaultList(store.resume_faults(manifest)).settle()
@@ -280,14 +286,14 @@ class _SweepRun(NamedTuple):
         plan, where, summary = self.plan, self.where, self.summary
         started, clock = datetime.now(UTC), time.perf_counter()
         like = Table(
-            {n: _empty(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns
+            {n: _empty_column(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns
         )
         form = store.suffix if store is not None else IN_MEMORY if keep else ""
-        task = ChunkTask(plan, where, summary.anew(), form)
+        task = ChunkTask(plan, where, summary.empty_copy(), form)
         collector = _Collector(plan, where is None) if form == IN_MEMORY else None
         begun_with = plan.identity if store is not None or reads_files(plan) else None
         points = 0
-        for index, result in _in_order(task, self.executor, done, store, like):
+        for index, result in _chunk_results(task, self.executor, done, store, like):
             summary.merge(result.summary)
             if isinstance(result.rows, bytes) and store is not None:
                 refused = result.summary.refused
@@ -299,7 +305,7 @@ class _SweepRun(NamedTuple):
                 self.progress(points, plan.points)
         summary.settle()
         seconds = time.perf_counter() - clock
-        faults = _changed(plan, begun_with)
+        faults = _faults_of_changed_inputs(plan, begun_with)
         if summary.refused == plan.points:
             faults += [Fault(text) for text in summary.reasons or ["no point can be predicted"]]
         if faults:
@@ -343,7 +349,7 @@ class _SweepRun(NamedTuple):
         }
 
 
-def _changed(plan: SweepPlan, begun_with: dict[str, Any] | None) -> list[Fault]:
+def _faults_of_changed_inputs(plan: SweepPlan, begun_with: dict[str, Any] | None) -> list[Fault]:
     """Return a fault if input files changed during the run, which would mix their versions."""
     if begun_with is None:
         return []
@@ -358,7 +364,7 @@ def _changed(plan: SweepPlan, begun_with: dict[str, Any] | None) -> list[Fault]:
     ]
 
 
-def _in_order(
+def _chunk_results(
     task: ChunkTask, executor: Executor, done: set[int], store: Store | None, like: Table
 ) -> Iterator[tuple[int, ChunkResult]]:
     """Yield every chunk with its result, computed or read back."""
@@ -371,7 +377,8 @@ def _in_order(
             yield index, next(computed)
 
 
-def _empty(dimension: str) -> Any:
+def _empty_column(dimension: str) -> Any:
+    """Return a column without rows, of the dtype of a dimension."""
     return np.empty(0, dtype=dtype_of(dimension))
 
 
@@ -384,7 +391,7 @@ class _Collector:
         self._columns: dict[str, Any] = {}
         if all_rows:
             self._columns = {
-                name: np.empty(plan.points, dtype=_empty(dimension).dtype)
+                name: np.empty(plan.points, dtype=_empty_column(dimension).dtype)
                 for name, dimension in plan.columns.items()
             }
         self._at = 0
@@ -404,7 +411,7 @@ class _Collector:
         plan = self._plan
         if self._parts is None:
             return Table(self._columns, plan.columns, plan.axis_columns)
-        like = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns)
+        like = Table({n: _empty_column(d) for n, d in plan.columns.items()}, plan.columns)
         joined = Table.concat([like, *self._parts])
         return Table(dict(joined), plan.columns, plan.axis_columns)
 

@@ -1,4 +1,4 @@
-"""Results on disk: parts beside the output, which is written atomically at the end.
+"""Sweep results on disk: chunks beside the output, which is written atomically at the end.
 
 During a sweep its chunks are stored in a folder ``.NAME.parts`` beside the output, each written
 atomically under a name with its index and a checksum. They are joined after the last one. An
@@ -24,10 +24,10 @@ from perfmodel.catalog import loaded
 from perfmodel.columns import TEXT
 from perfmodel.errors import Fault
 from perfmodel.sweep.lock import locked
-from perfmodel.sweep.manifest import differing
+from perfmodel.sweep.manifest_differences import differing
 from perfmodel.sweep.plan import REASON
 from perfmodel.table import Table
-from perfmodel.table.files import (
+from perfmodel.table.table_files import (
     csv_columns,
     csv_line,
     join_parquet,
@@ -86,7 +86,7 @@ class Store:
         return self.output.parent / f"{self.output.name}.manifest.json"
 
     @contextmanager
-    def held(self) -> Generator[None]:
+    def locked_for_writing(self) -> Generator[None]:
         """Exclude every other sweep from the output and its parts.
 
         Raises

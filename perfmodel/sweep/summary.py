@@ -1,4 +1,9 @@
-"""Summary of a stream of rows: counts, best row, Pareto front, first rows."""
+"""Summary of rows that arrive chunk by chunk: counts, best row, Pareto front, first rows.
+
+Summaries of chunks are computed by workers and merged in order; the merged summary equals that of
+all rows at once, without keeping them. Lower bounds are ranked separately from predictions, which
+none of them may beat.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +91,7 @@ class Summary:
         #: Objectives -> feasible rows without a number in them.
         self.unnumbered: dict[tuple[str, ...], Reason] = {}
 
-    def anew(self) -> Summary:
+    def empty_copy(self) -> Summary:
         """Return an empty summary with the same questions."""
         return Summary(self._best, self._pareto, self._count, self._per, bounds=self._ranks_bounds)
 

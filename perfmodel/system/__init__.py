@@ -1,1 +1,1 @@
-"""Systems of several devices, and of several requests."""
+"""Systems of several devices or requests: LLM serving, single requests, split computing."""

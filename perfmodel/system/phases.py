@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.prediction.spread import SpreadResult
+from perfmodel.prediction.interval_results import IntervalResult
 from perfmodel.table import Table
 
 
-class PhasesResult(SpreadResult):
+class PhasesResult(IntervalResult):
     """Times of a prefill and of decode steps, as numbers, or arrays over several configurations.
 
     Attributes

@@ -1,4 +1,4 @@
-"""Validated sizes: tokens, sequences and clients, as numbers or arrays that broadcast."""
+"""Validation of sizes (tokens, sequences, clients), as numbers or arrays that broadcast."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def checked_sizes(
         try:
             array = np.asarray(value, dtype=float)
         except (TypeError, ValueError):
-            faults.append(Fault(f"{value!r} is no number", path=name, expected=expected))
+            faults.append(Fault(f"{value!r} is not a number", path=name, expected=expected))
             continue
         good = (array >= 1) & (array <= MOST)
         good &= (np.where(good, array, 0.5) % 1 == 0) | (not integers)

@@ -1,9 +1,9 @@
 """Base class of all results, and columnar tables: as text, HTML, JSON, CSV and Parquet."""
 
-from perfmodel.table.cells import group_faults, objective_faults
-from perfmodel.table.certified import CertifiedResult
+from perfmodel.table.certified_result import CertifiedResult
+from perfmodel.table.column_arrays import group_faults, objective_faults
 from perfmodel.table.columnar import Row, Table
-from perfmodel.table.plain import json_text, plain
+from perfmodel.table.json_values import json_text, plain
 from perfmodel.table.result import Result, ShownPicture
 
 __all__ = [

@@ -1,4 +1,9 @@
-"""A columnar table: NumPy columns with units, filters, Pareto fronts, and export."""
+"""A columnar table: NumPy columns with units, filters, Pareto fronts, and export.
+
+The answer to every question about many points, such as a sweep. A `Table` is an immutable
+dictionary of columns; it selects rows by conditions with units, finds best rows and fronts, and
+converts to pandas, polars, xarray, Arrow, CSV and Parquet.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from perfmodel.catalog import need
 from perfmodel.columns import BASIS, BOUND, more_is_better, unit_of
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.expressions import Expression, parse_expression
-from perfmodel.table.cells import (
+from perfmodel.table.column_arrays import (
     Column,
     column_array,
     column_dimension,
@@ -28,7 +33,7 @@ from perfmodel.table.cells import (
     plain_scalar,
     same_column,
 )
-from perfmodel.table.plain import json_text, plain
+from perfmodel.table.json_values import json_text, plain
 from perfmodel.table.result import Result, ShownPicture
 from perfmodel.table.text import LONGEST, as_text, data_table
 
@@ -335,6 +340,7 @@ class Table(Result, dict[str, Column]):
     def _objective(
         self, column: str, maximize: bool | None, groups: Sequence[str] = ()
     ) -> npt.NDArray[np.float64]:
+        """Return a column of numbers to be minimised; negated if it is to be maximised."""
         faults = self.objective_faults([column]) + group_faults(groups, self.dimensions)
         if faults:
             raise InputError(faults)
@@ -386,7 +392,7 @@ class Table(Result, dict[str, Column]):
 
     def pictures(self, best: str = "", pareto: Sequence[str] = ()) -> Sequence[ShownPicture]:
         """Return the Pareto front and the metrics over varied columns; see `table.views`."""
-        from perfmodel.table.views import sweep_pictures
+        from perfmodel.table.sweep_views import sweep_pictures
 
         return sweep_pictures(self, best, pareto)
 
@@ -437,7 +443,7 @@ class Table(Result, dict[str, Column]):
 
     def to_arrow(self) -> Any:
         """Return a pyarrow Table; units in the metadata of its fields."""
-        from perfmodel.table.files import arrow_table
+        from perfmodel.table.table_files import arrow_table
 
         return arrow_table(self)
 
@@ -455,7 +461,7 @@ class Table(Result, dict[str, Column]):
 
     def write(self, path: str | Path, suffixes: tuple[str, ...] = (".csv", ".parquet")) -> None:
         """Write a file atomically, in the format of its suffix."""
-        from perfmodel.table.files import writer
+        from perfmodel.table.table_files import writer
 
         faults = output_faults(path, suffixes, "path")
         if faults:
@@ -466,7 +472,7 @@ class Table(Result, dict[str, Column]):
     @classmethod
     def read(cls, path: str | Path) -> Table:
         """Read a table written by `to_csv` or `to_parquet`."""
-        from perfmodel.table.files import read_table
+        from perfmodel.table.table_files import read_table
 
         columns, dimensions = read_table(path)
         return cls(columns, dimensions)

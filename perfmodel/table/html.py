@@ -1,4 +1,4 @@
-"""HTML fragments for pages and notebooks: tables, cards, texts."""
+"""HTML fragments for reports and notebooks: tables, cards, texts; all text is escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Base class of every result: the parts that a subclass states, and those derived from them."""
+"""Base class of every result: a subclass states its parts, and all output forms follow.
+
+A public function returns a subclass that states a headline, the most important numbers, cautions,
+sections and a table. From these `Result` derives text, HTML, JSON, files, the report and the exit
+code of the command line.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from perfmodel.asked import asked_for
 from perfmodel.atomic import output_faults, write_text
+from perfmodel.call_record import recorded_call
 from perfmodel.catalog import BUILT_IN, plots_of, write_report
 from perfmodel.errors import InputError
 from perfmodel.table.html import items, labelled_table, paragraph, preformatted
-from perfmodel.table.plain import json_text, plain, with_remarks
-from perfmodel.table.text import as_text, data_table, labelled, shortened
+from perfmodel.table.json_values import json_text, plain, with_remarks
+from perfmodel.table.text import as_text, data_table, labelled_lines, shorten
 
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
@@ -150,7 +155,7 @@ class Result:
     @property
     def question(self) -> str:
         """The Python call that returned it; empty if it cannot be written down."""
-        return asked_for(self)
+        return recorded_call(self)
 
     @property
     def plot(self) -> Any:
@@ -221,13 +226,13 @@ class Result:
                 write_text(path, (text or str(self)) + "\n")
 
     def __str__(self) -> str:
-        lines = [self.headline, *labelled(self.glance())]
+        lines = [self.headline, *labelled_lines(self.glance())]
         lines += [f"  {caution}" for caution in self.cautions()]
         below = [p if isinstance(p, str) else as_text(p, _ROWS) for p in self.sections()]
         return "\n\n".join(["\n".join(lines), *below])
 
     def __repr__(self) -> str:
-        return shortened(str(self), "print(result), or result.save('answer.txt')")
+        return shorten(str(self), "print(result), or result.save('answer.txt')")
 
     def _repr_html_(self) -> str:
         return self.to_html()

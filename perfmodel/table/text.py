@@ -1,4 +1,4 @@
-"""Text in columns: tables with one unit per column, labelled lines, and shortened text."""
+"""Text output: tables in aligned columns with one unit per column, labelled lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROWS = 20
 LONGEST = 15
 
 
-def aligned(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+def align_columns(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[str]:
     """Return lines with aligned columns.
 
     Parameters
@@ -43,12 +43,12 @@ def aligned(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[
     ]
 
 
-def labelled(pairs: Iterable[tuple[str, str]]) -> list[str]:
+def labelled_lines(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Return a line per label and its text, with the texts aligned."""
-    return [f"  {line}" for line in aligned(pairs)]
+    return [f"  {line}" for line in align_columns(pairs)]
 
 
-def shortened(text: str, where: str, most: int = LONGEST) -> str:
+def shorten(text: str, where: str, most: int = LONGEST) -> str:
     """Return the first lines of a text; a last line counts those cut.
 
     Parameters
@@ -71,7 +71,9 @@ def as_text(table: Table, rows: int = _ROWS) -> str:
         return "Table (empty)"
     names, units, cells = shown_cells(table, rows)
     right = {i for i, name in enumerate(names) if table.dimensions[name] != TEXT}
-    lines = aligned([names, *([units] if any(units) else ()), *zip(*cells, strict=True)], right)
+    lines = align_columns(
+        [names, *([units] if any(units) else ()), *zip(*cells, strict=True)], right
+    )
     if len(table) > rows:
         lines.append(f"... {len(table)} rows")
     return "\n".join(lines)

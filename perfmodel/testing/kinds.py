@@ -1,4 +1,7 @@
-"""Conformance tests for kinds of hardware.
+"""Conformance tests for kinds of hardware: properties that hold for every cost model.
+
+Array evaluation equals single points, faster parts never slow a prediction, rows add up to the
+totals, traffic is at least compulsory, and the arithmetic of `explain()` evaluates to the number.
 
 Subclass `KindConformance` in a test module, return a device whose default engine is of the kind,
 and pytest collects the tests::
@@ -61,9 +64,11 @@ class KindConformance:
         return 1e-12
 
     def _predict(self, workload: Workload, machine: Device | Machine | None = None) -> Prediction:
+        """Return a prediction on the device of the test."""
         return predict(workload, machine or self._machine(), precision=self.precision())
 
     def _machine(self) -> Machine:
+        """Return the device under its default runtime."""
         device = self.device()
         return device.machine(device.default_runtime)  # of every workload alike
 

@@ -1,7 +1,8 @@
 """Monotonicity laws: direction in which a prediction may change with one fact of a machine.
 
 A higher rate and a shorter delay never increase latency, more capacity never increases traffic, and
-a larger batch never decreases latency.
+a larger batch never decreases latency. `perfmodel.testing.kinds` and the tests of the library check
+them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Checks of the result interface for every result class, and of the arithmetic in explanations."""
+"""Checks of the result interface for every result class, and of the arithmetic in explanations.
+
+`check_result` verifies text, HTML, JSON, files, pictures and pickling of a result;
+`check_explanation` evaluates every line ``name = expression = number`` of an explanation.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +36,13 @@ class _Elements(HTMLParser):
         assert not self._open, f"<{self._open[-1]}> is not closed"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Record an element."""
         self.names.add(tag)
         if tag not in _VOID:
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
+        """Check that an element ends in the reverse order."""
         assert self._open, f"</{tag}> closes nothing"
         assert self._open.pop() == tag, f"</{tag}> closes another element"
 
@@ -82,6 +88,7 @@ def subclasses(of: type[Result] = Result) -> Iterator[type[Result]]:
 
 
 def _check_text(result: Result) -> None:
+    """Check headline, text and short form."""
     text, short = str(result), repr(result)
     assert result.noun, f"{type(result).__name__} does not say what it is called"
     assert result.headline.strip(), "there is no headline"
@@ -98,12 +105,14 @@ def _check_text(result: Result) -> None:
 
 
 def _check_html(result: Result) -> None:
+    """Check that the HTML needs nothing from outside."""
     html: str = operator.methodcaller("_repr_html_")(result)
     foreign = _Elements(html).names & {"script", "style", "link", "img"}
     assert not foreign, f"the HTML needs {foreign}"
 
 
 def _check_data(result: Result) -> None:
+    """Check the dictionary and the JSON."""
     data = result.to_dict()
     assert json.loads(json.dumps(data, allow_nan=False)) == data, "to_dict has more than JSON holds"
     text = result.to_json()
@@ -114,10 +123,12 @@ def _check_data(result: Result) -> None:
 
 
 def _check_verdict(result: Result) -> None:
+    """Check that the exit code follows from the verdict."""
     assert result.exit_code == _EXIT_CODES[result.verdict]
 
 
 def _check_pictures(result: Result) -> None:
+    """Check that every picture has a text alternative."""
     if f"perfmodel.{result.noun}_plots" in BUILT_IN:
         assert repr(result.plot).startswith("plots: "), "the pictures do not name themselves"
         for chart, _ in result.plot.shown():
@@ -127,6 +138,7 @@ def _check_pictures(result: Result) -> None:
 
 
 def _check_pickle(result: Result) -> None:
+    """Check that pickling changes nothing."""
     again = pickle.loads(pickle.dumps(result))
     assert type(again) is type(result)
     assert again.to_dict() == result.to_dict(), "pickling changes it"
@@ -135,6 +147,7 @@ def _check_pickle(result: Result) -> None:
 
 
 def _check_files(result: Result, folder: Path) -> None:
+    """Check the files in all formats."""
     path = folder / "result"
     result.save(path.with_suffix(".txt"))
     assert path.with_suffix(".txt").read_text(encoding="utf-8") == f"{result}\n"
@@ -179,6 +192,7 @@ def arithmetic(text: str) -> float:
 
 
 def _value(node: ast.expr) -> float:
+    """Return the value of a parsed expression."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return float(node.value)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:

@@ -35,7 +35,7 @@ __all__ = [
     "symbol",
 ]
 
-_HOME = {
+_EXPORTS_BY_MODULE = {
     "builder": ("GraphBuilder",),
     "families": ("ExecutionSemantics", "family"),
     "fuse": ("FusionRules",),
@@ -45,14 +45,14 @@ _HOME = {
     "transformer_structure": ("TransformerStructure",),
     "workload": ("Workload", "from_family"),
 }
-_MODULE = {name: module for module, names in _HOME.items() for name in names}
+_MODULE = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    wanted = "names" if name == "list" else name
-    if wanted not in _MODULE:
+    attribute = "names" if name == "list" else name
+    if attribute not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE[wanted]}"), wanted)
+    value = getattr(import_module(f"{__name__}.{_MODULE[attribute]}"), attribute)
     globals()[name] = value
     return value
 

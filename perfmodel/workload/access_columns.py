@@ -1,4 +1,9 @@
-"""Individual accesses of kernels to tensors, and their positions for loop nests."""
+"""Every (kernel, tensor) access of a lowered graph, as columns of the operator table.
+
+A memory hierarchy decides for each access from which memory a tensor is read (`cost/residency.py`).
+It needs the order of the accesses, the live range of each activation and the number of elements;
+only the last depends on the free dimensions, and is returned as polynomials to be compiled.
+"""
 
 from __future__ import annotations
 

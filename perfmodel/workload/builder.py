@@ -1,4 +1,9 @@
-"""Builder of graphs, operator by operator, for model families and importers."""
+"""Builder of graphs, operator by operator, for model families and importers.
+
+Each method derives the loop nest, the accessed elements and the vector operations of one operator
+from its shapes, so that callers state a network as in a deep-learning framework:
+``y = builder.conv(x, 64, 3)``.
+"""
 
 from __future__ import annotations
 

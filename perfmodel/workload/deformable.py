@@ -1,7 +1,10 @@
-"""Deformable convolutions: taps are read at offsets that a second convolution computes.
+"""Deformable convolutions: each tap reads the image at an offset that depends on the pixel.
 
-Dai et al., "Deformable Convolutional Networks", ICCV 2017; hardware-friendly offsets: Huang et al.,
-"CoDeNet", FPGA 2021 (whole pixels, a bound, one offset for all taps of a square).
+``y(p) = sum_k w_k x(p + p_k + o_k(p))`` with taps ``p_k`` and offsets ``o_k``, which a second
+convolution computes from ``x`` (Dai et al., "Deformable Convolutional Networks", ICCV 2017,
+equation 2). Version 2 multiplies each tap by a further weight ``m_k(p)`` (Zhu et al., CVPR 2019,
+equation 1). Offsets that are cheaper in hardware: Huang et al., "CoDeNet", FPGA 2021 (whole pixels,
+a bound, one offset for all taps of a square).
 """
 
 from __future__ import annotations
@@ -13,9 +16,12 @@ from perfmodel.workload.graph import Tensor
 from perfmodel.workload.sliding_window import SlidingWindow
 from perfmodel.workload.symbols import Dim, product
 
-#: Operations to interpolate between four pixels.
-BILINEAR_OPS: Final = 7
-#: ``free``: two offsets per tap; ``square``: one for all taps, a separate dilation per pixel.
+#: Pixels between which a sample at a fractional position is interpolated.
+_BILINEAR_PIXELS: Final = 4
+#: Operations per sample, ``x(p) = sum_q G(q, p) x(q)`` over these pixels (Dai et al., equation 3):
+#: 4 products and 3 sums. The weights G are shared by all channels and not counted.
+_BILINEAR_OPS: Final = 2 * _BILINEAR_PIXELS - 1
+#: ``free``: two offsets per tap; ``square``: one number per pixel, by which the taps are dilated.
 OffsetKind = Literal["free", "square"]
 
 
@@ -46,12 +52,13 @@ def deformable_conv(
     offset_kernel
         Kernel size of the convolution that computes the offsets (3; CoDeNet 1).
     modulated
-        Whether each tap also has a separate weight at each pixel (version 2).
+        Whether each tap is multiplied by a weight that depends on the pixel (version 2).
     rounded
-        Whether offsets are whole pixels: a sample then reads one pixel, not four with 7 operations.
+        Whether offsets are whole pixels, so that a sample is one pixel instead of an interpolation.
     bound
-        Largest offset in pixels; 0 for none. Rows within the bound can be buffered on chip, so
-        that each pixel of `x` is read once; without a bound every sample is a separate read.
+        Largest offset in pixels; 0 if it is unlimited. Rows within a bound can be buffered on chip,
+        so that each pixel of `x` is read once; otherwise every sample is a separate read. The
+        traffic depends only on whether there is a bound, not on its size.
 
     Returns
     -------
@@ -59,10 +66,10 @@ def deformable_conv(
         Shape ``(batch, channels, height', width')``.
     """
     taps = kernel * kernel
-    per_pixel = 1 if offsets == "square" else 2 * taps
-    moves = g.conv(
+    offsets_per_pixel = 1 if offsets == "square" else 2 * taps
+    offset_map = g.conv(
         x,
-        per_pixel + (taps if modulated else 0),
+        offsets_per_pixel + (taps if modulated else 0),
         offset_kernel,
         stride=stride,
         padding=offset_kernel // 2,
@@ -71,8 +78,8 @@ def deformable_conv(
     window = SlidingWindow.of(x, kernel, stride, kernel // 2)
     out = window.outputs(x.shape[2:])
     samples = product(x.shape[0], x.shape[1], *out, taps)
-    read = x.elements if bound else product(samples, 1 if rounded else 4)
-    each = (0 if rounded else BILINEAR_OPS) + (1 if modulated else 0)
+    pixels_read = x.elements if bound else product(samples, 1 if rounded else _BILINEAR_PIXELS)
+    ops_per_sample = (0 if rounded else _BILINEAR_OPS) + (1 if modulated else 0)
     attributes = {
         "kernel": window.kernel,
         "stride": window.stride,
@@ -88,6 +95,6 @@ def deformable_conv(
         attributes,
         bias=bias,
         name=name,
-        reads=[(x, read), moves],
-        vector_ops=product(samples, each),
+        reads=[(x, pixels_read), offset_map],
+        vector_ops=product(samples, ops_per_sample),
     )

@@ -1,4 +1,9 @@
-"""Families of parametric models, which the ``family`` of a workload file selects."""
+"""Registry of the families of networks, which the key ``family`` of a workload file selects.
+
+A family maps a structure (layers, widths, phase) to a graph with free dimensions. Most families are
+YAML templates in ``workloads/families/``; transformers, streaming loops and plain graphs are Python
+modules, and other packages can add families by entry points.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perfmodel.shipped import data_root
+from perfmodel.package_data import data_root
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -64,7 +69,7 @@ class Family:
 BUILT_IN: Mapping[str, str] = {
     "transformer": "perfmodel.workload.transformer",
     "streaming": "perfmodel.workload.streaming",
-    "layers": "perfmodel.workload.layers",
+    "layers": "perfmodel.workload.plain_graph",
 }
 
 

@@ -1,4 +1,10 @@
-"""Operator fusion: grouping of operators into kernels that keep their intermediate tensors."""
+"""Operator fusion: grouping of operators into kernels that keep their intermediate tensors.
+
+A greedy pass in execution order: an elementwise operator joins the kernel that produced its input
+if it is the only reader and has as many elements. Tensors between the operators of one kernel are
+neither written to nor read from memory. The result, a list of `FusedKernel`, is lowered to one
+table row per kernel (`perfmodel.workload.lower`).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
+from perfmodel.workload.convolution_panels import PLAIN, Panels
 from perfmodel.workload.graph import Block, Graph, Operator
-from perfmodel.workload.panels import PLAIN, Panels
 from perfmodel.workload.symbols import Dim, constant, maximum, simplify
 
 
@@ -64,10 +70,10 @@ _MATRIX = ("gemm", "conv", "depthwise", "attention", "moe", "recurrent")
 
 
 #: Operators that may fuse with the producer of their input; rounding a result is one of them.
-RIDERS = frozenset({"elementwise", "quantise"})
+FUSED_KINDS = frozenset({"elementwise", "quantise"})
 
 
-def kernels(graph: Graph, fusion: FusionRules) -> list[FusedKernel]:
+def fused_kernels(graph: Graph, fusion: FusionRules) -> list[FusedKernel]:
     """Group a graph's operators into kernels, in execution order.
 
     Views cost nothing and are dropped: their outputs are aliases of their inputs. Operators on
@@ -127,7 +133,7 @@ def _block_kernels(
         if operator.kind == "view":
             continue
         target = position
-        if fusion.elementwise and operator.kind in RIDERS and not _alone(operator):
+        if fusion.elementwise and operator.kind in FUSED_KINDS and not _runs_separately(operator):
             elements = graph.tensors[operator.writes[0]].elements
             # A producer of few elements cannot apply a function to the many they are broadcast to.
             hosts = [
@@ -136,7 +142,7 @@ def _block_kernels(
                 if name in producer
                 and readers.get(name, 0) == 1
                 and graph.tensors[name].elements == elements
-                and not _alone(groups[producer[name]][-1])
+                and not _runs_separately(groups[producer[name]][-1])
                 and (not fusion.into or heads[producer[name]].kind in fusion.into)
             ]
             if hosts:
@@ -154,9 +160,9 @@ def _block_kernels(
     ]
 
 
-def _alone(operator: Operator) -> bool:
+def _runs_separately(operator: Operator) -> bool:
     """Return whether a runtime always runs an operator as a separate kernel."""
-    return "alone" in dict(operator.attributes)
+    return bool(operator.attribute("alone"))
 
 
 def _head(operators: Sequence[Operator]) -> Operator:
@@ -181,10 +187,7 @@ def _kernel(
     before = ""
     for operator in operators:
         macs = macs + operator.macs
-        folded = (
-            before in {"conv", "depthwise"}
-            and dict(operator.attributes).get("function") == "batch_norm"
-        )
+        folded = before in {"conv", "depthwise"} and operator.function == "batch_norm"
         # A conversion is a step of the convolution, so normalisation after it is still folded.
         before = before if operator.kind == "quantise" else operator.kind
         if not folded:
@@ -207,4 +210,4 @@ def _kernel(
 
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Fusion="FusionRules")
+    __getattr__ = deprecated_names(__name__, Fusion="FusionRules")

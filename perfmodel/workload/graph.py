@@ -1,15 +1,21 @@
-"""Workload graph: operators on tensors, in blocks that are executed a number of times."""
+"""Workload graph: operators on tensors, in blocks that are executed a number of times.
+
+The representation that importers and families build and that all later stages read. A repeated
+layer is stored once, as a `Block` with a count; extents are numbers or polynomials over free
+dimensions (`perfmodel.workload.symbols`), so that one graph serves every batch, context and
+resolution.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.workload.nest import LoopNest
-from perfmodel.workload.symbols import Dim, at_most, product, simplify
+from perfmodel.workload.symbols import Dim, at_most, constant, product, simplify, total
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -73,7 +79,7 @@ class Operator:
         ``softmax``, ``elementwise``, ``pool``, ``copy``, ``gather``, ``recurrent``, ``scan``,
         ``resize``, ``quantise``, ``stream`` (a loop over arrays), ``tree`` (walks down decision
         trees, in which each fetch depends on the previous one), ``view`` (free), ``dispatch``
-        (a launch without computation or data movement; `perfmodel.workload.dispatches`).
+        (a launch without computation or data movement; `perfmodel.workload.view_dispatches`).
     nests
         Its loop nests; empty if it multiplies nothing.
     vector_ops
@@ -106,10 +112,31 @@ class Operator:
     @property
     def macs(self) -> Dim:
         """Multiply-accumulates of its nests, before any mask."""
-        total: Dim = 0
-        for nest in self.nests:
-            total = total + nest.macs
-        return simplify(total)
+        return total(nest.macs for nest in self.nests)
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """Return one of its attributes; `default` if it lacks the attribute."""
+        return dict(self.attributes).get(name, default)
+
+    def with_attributes(self, **more: Any) -> Operator:
+        """Return the operator with further attributes."""
+        return replace(self, attributes=tuple(sorted((dict(self.attributes) | more).items())))
+
+    @property
+    def function(self) -> str:
+        """Function of an elementwise operator or a normalisation (``relu``); else empty."""
+        return str(self.attribute("function", ""))
+
+    @property
+    def algorithm(self) -> str:
+        """Algorithm that a runtime uses for a convolution; empty for the direct one."""
+        return str(self.attribute("algorithm", ""))
+
+    @property
+    def kernel_class(self) -> str:
+        """Class of kernels that runs it: its kind, or ``grouped`` for a grouped convolution."""
+        is_grouped = self.kind == "conv" and constant(self.attribute("groups", 1)) != 1
+        return "grouped" if is_grouped else self.kind
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -206,13 +233,15 @@ class Graph:
             for operator in block.operators:
                 yield block, operator
 
+    def map_operators(self, rewrite: Callable[[Operator], Operator]) -> Graph:
+        """Return the graph with each operator rewritten."""
+        blocks = (replace(b, operators=tuple(map(rewrite, b.operators))) for b in self.blocks)
+        return replace(self, blocks=tuple(blocks))
+
     @cached_property
     def macs(self) -> Dim:
         """Multiply-accumulates of the whole graph, before any mask."""
-        total: Dim = 0
-        for block, operator in self.walk():
-            total = total + block.count * operator.macs
-        return simplify(total)
+        return total(block.count * operator.macs for block, operator in self.walk())
 
     @cached_property
     def row_lengths(self) -> Mapping[str, int]:
@@ -228,10 +257,8 @@ class Graph:
     @property
     def weight_elements(self) -> Dim:
         """Number of stored parameters, with separate weights for each layer."""
-        total: Dim = 0
-        for name, times in self.stored_weights().items():
-            total = total + times * self.tensors[name].elements
-        return simplify(total)
+        stored = self.stored_weights()
+        return total(times * self.tensors[name].elements for name, times in stored.items())
 
     @property
     def active_weight_elements(self) -> Dim:
@@ -249,11 +276,8 @@ class Graph:
                     known = read.get(access.tensor, 0)
                     read[access.tensor] = known + block.count * access.elements
         stored = self.stored_weights()
-        total: Dim = 0
-        for name, elements in read.items():
-            size = stored[name] * self.tensors[name].elements
-            total = total + at_most(simplify(elements), simplify(size))
-        return simplify(total)
+        sizes = {name: stored[name] * self.tensors[name].elements for name in read}
+        return total(at_most(simplify(read[name]), simplify(sizes[name])) for name in read)
 
     def stored_weights(self) -> dict[str, Dim]:
         """Return weight name -> number of stored copies (tied weights once)."""

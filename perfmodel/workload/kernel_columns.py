@@ -1,4 +1,8 @@
-"""Work and data movement of each kernel, as columns of polynomials over free dimensions."""
+"""Work and data movement of each kernel, as columns of polynomials over free dimensions.
+
+`perfmodel.workload.lower` compiles these columns to a program that is evaluated for any batch,
+context or resolution. Units and shapes are those of `OperatorTable`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,17 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
-from perfmodel.workload.algorithms import (
+from perfmodel.workload.convolution_algorithms import (
     column_elements,
     executed_macs,
     launches,
     transform_ops,
 )
+from perfmodel.workload.convolution_panels import is_narrow, padded_macs, panel_extents, uses_panels
+from perfmodel.workload.format_slots import SlotNames
 from perfmodel.workload.fuse import FusedKernel, FusionRules
 from perfmodel.workload.graph import Graph, Operator
-from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_macs
-from perfmodel.workload.rows import algorithm_of, scores_format
-from perfmodel.workload.slot_names import SlotNames
+from perfmodel.workload.operator_rows import scores_format
 from perfmodel.workload.symbols import Dim
 from perfmodel.workload.vector_functions import VECTOR_OPS
 
@@ -48,7 +52,7 @@ class KernelColumns:
             "kernels": [self._launches(k) for k in kernels],
             "layers": self._layer_shares(),
         }
-        if any(in_panels(k.head, self.fusion.panels) or algorithm_of(k.head) for k in kernels):
+        if any(uses_panels(k.head, self.fusion.panels) or k.head.algorithm for k in kernels):
             columns["executed_macs"] = [
                 k.macs - k.head.macs + self._executed_macs(k.head) for k in kernels
             ]
@@ -57,9 +61,9 @@ class KernelColumns:
     def extents(self) -> dict[str, list[Dim]]:
         """Return the extents stated by operators (streams, tree walks), and those of panels."""
         extents: list[dict[str, Dim]] = [
-            extents_of(k.head, self.fusion.panels)
-            if in_panels(k.head, self.fusion.panels)
-            else dict(dict(k.head.attributes).get("extents", ()))
+            panel_extents(k.head, self.fusion.panels)
+            if uses_panels(k.head, self.fusion.panels)
+            else dict(k.head.attribute("extents", ()))
             for k in self.kernels
         ]
         for each, kernel in zip(extents, self.kernels, strict=True):
@@ -101,26 +105,26 @@ class KernelColumns:
                 traffic.append((self.slots.of_name(operator.scores_tensor), scores))
                 if wide := scores_format(operator):
                     traffic.append((f"={wide}", scores))
-        columns = column_elements(kernel.head, algorithm_of(kernel.head))
+        columns = column_elements(kernel.head, kernel.head.algorithm)
         if columns != 0:
             source = kernel.head.nests[0].operands[0].tensor
             traffic.append((self.slots.of_name(source), 2 * columns))
         return traffic
 
     def _executed_macs(self, head: Operator) -> Dim:
-        if in_panels(head, self.fusion.panels):
+        if uses_panels(head, self.fusion.panels):
             return padded_macs(head, self.fusion.panels)
-        return executed_macs(head, algorithm_of(head))
+        return executed_macs(head, head.algorithm)
 
     def _launches(self, kernel: FusedKernel) -> Dim:
         if kernel.head.kind == "attention" and not self.fusion.flash_attention:
             conversions = _CONVERSION_LAUNCHES if scores_format(kernel.head) else 0
             return _ATTENTION_LAUNCHES + conversions
-        return launches(kernel.head, algorithm_of(kernel.head))
+        return launches(kernel.head, kernel.head.algorithm)
 
     def _algorithm_ops(self, kernel: FusedKernel) -> Dim:
         """Return vector operations of the kernel's algorithm and of its internal conversions."""
-        total = transform_ops(kernel.head, algorithm_of(kernel.head))
+        total = transform_ops(kernel.head, kernel.head.algorithm)
         for operator in kernel.operators if not self.fusion.flash_attention else ():
             if operator.scores != 0 and scores_format(operator):
                 per_score = VECTOR_OPS["dequantise"] + VECTOR_OPS["quantise"]

@@ -1,4 +1,9 @@
-"""Static checks of a template: names, references to later layers, steps that are not reached."""
+"""Static checks of a template: duplicate names, cycles, references, and steps that do not run.
+
+Running a template finds only the faults on the path that the values of its fields take. These
+checks cover the rest: references between layers (a depth-first search for cycles), and names and
+keys in steps that a condition skips.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +13,15 @@ from typing import Any
 
 from perfmodel.errors import nearest, one_of
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.layer_declarations import REQUIRED, Field
 from perfmodel.workload.layer_expressions import Scope, SizeError, names_in
 from perfmodel.workload.layer_fields import Place
-from perfmodel.workload.layer_forms import REQUIRED, Field
 from perfmodel.workload.layer_operators import ELSEWHERE, OPERATORS
 from perfmodel.workload.layer_steps import REPEAT, SAME, LayerBlock, LayerStep, walk
 from perfmodel.workload.layer_template import LayerTemplate
 
 
-def written_wrongly(template: LayerTemplate, inputs: Collection[str]) -> Iterator[Flaw]:
+def reference_flaws(template: LayerTemplate, inputs: Collection[str]) -> Iterator[Flaw]:
     """Yield duplicate names, cycles, and references to later layers.
 
     Parameters
@@ -26,63 +31,64 @@ def written_wrongly(template: LayerTemplate, inputs: Collection[str]) -> Iterato
     inputs
         Names of the network's inputs.
     """
-    yield from _block(template.network, inputs)
+    yield from _block_flaws(template.network, inputs)
     for block in template.blocks.values():
-        yield from _block(block, block.inputs)
+        yield from _block_flaws(block, block.inputs)
 
 
-def _block(block: LayerBlock, inputs: Collection[str]) -> Iterator[Flaw]:
-    seen, sometimes = set(inputs), _conditional(block.steps)
+def _block_flaws(block: LayerBlock, inputs: Collection[str]) -> Iterator[Flaw]:
+    """Yield duplicate names and cycles within a block."""
+    seen, sometimes = set(inputs), _conditional_steps(block.steps)
     for step in walk(block.steps):
         if step.name in seen and step.number not in sometimes and step.op != SAME:
             yield Flaw((*step.place, "name"), f"a second '{step.name}'", "each name once")
         if step.name and "{" not in step.name and step.number not in sometimes:
             seen.add(step.name)
-    yield from _cycles(block)
+    yield from _cycle_flaws(block)
 
 
-def _conditional(steps: Sequence[LayerStep], inside: bool = False) -> set[int]:
+def _conditional_steps(steps: Sequence[LayerStep], inside: bool = False) -> set[int]:
     """Return the numbers of the steps that a condition may skip."""
     numbers: set[int] = set()
     for step in steps:
         here = inside or step.when is not None
         if here:
             numbers.add(step.number)
-        numbers |= _conditional((*step.inner, *step.otherwise), here)
+        numbers |= _conditional_steps((*step.inner, *step.otherwise), here)
     return numbers
 
 
-def _cycles(block: LayerBlock) -> Iterator[Flaw]:
+def _cycle_flaws(block: LayerBlock) -> Iterator[Flaw]:
     """Yield each cycle once, and each reference to a later layer that is not part of a cycle."""
     refers: dict[str, set[str]] = {}
-    above, order, loops = "", block.order, _looped(block.steps)
+    previous, order, loops = "", block.order, _steps_in_loops(block.steps)
     steps = [step for step in walk(block.steps) if step.form in ("layer", REPEAT)]
     for step in steps:
         names = {name for name, _ in step.inputs} | {i.name for i in step.inner[-1:]}
-        refers[step.name] = names or {above}
-        above = step.name
+        refers[step.name] = names or {previous}
+        previous = step.name
     reported: set[str] = set()
     for step in steps:
         for name, place in step.inputs:
             if name not in order or order[name] < step.number or step.number in loops:
                 continue
-            path = _path(refers, name, step.name)
+            path = _reference_path(refers, name, step.name)
             if path and not reported & set(path):
                 reported |= set(path)
                 cycle = " -> ".join([step.name, *path])
-                yield Flaw(place, f"a cycle: {cycle}", "layers that read what stands above")
+                yield Flaw(place, f"a cycle: {cycle}", "layers that read earlier layers only")
             elif not path:
-                yield Flaw(place, f"'{name}' is made only later", "a layer that stands above")
+                yield Flaw(place, f"'{name}' is computed only later", "an earlier layer")
 
 
-def _looped(steps: Sequence[LayerStep]) -> set[int]:
+def _steps_in_loops(steps: Sequence[LayerStep]) -> set[int]:
     """Return the numbers of the steps in loops, which may read outputs of earlier iterations."""
     return {
         inner.number for step in walk(steps) if step.form == "for" for inner in walk(step.inner)
     }
 
 
-def _path(refers: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
+def _reference_path(refers: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
     """Return the names from `start` to `goal` along references; empty if there is no path."""
     trail: dict[str, str] = {start: ""}
     pending = [start]
@@ -100,7 +106,9 @@ def _path(refers: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
     return []
 
 
-def unreached(template: LayerTemplate, reached: Collection[Place], scope: Scope) -> Iterator[Flaw]:
+def unreached_step_flaws(
+    template: LayerTemplate, reached: Collection[Place], scope: Scope
+) -> Iterator[Flaw]:
     """Yield flaws of steps that are not run with the given values of the fields.
 
     Only operators, keys and the names in expressions are checked, because the shapes are unknown.
@@ -109,10 +117,11 @@ def unreached(template: LayerTemplate, reached: Collection[Place], scope: Scope)
         known = {*scope.names, *block.fields, *block.inputs, *_variables(block.steps)}
         for step in walk(block.steps):
             if step.place not in reached:
-                yield from _unreached(step, template, known)
+                yield from _unreached_flaws(step, template, known)
 
 
 def _variables(steps: Sequence[LayerStep]) -> Iterator[str]:
+    """Yield the names that loops, collections and ``let`` define."""
     for step in walk(steps):
         yield step.collect
         yield from step.raw.get("let", {}) if step.form == "let" else ()
@@ -122,7 +131,10 @@ def _variables(steps: Sequence[LayerStep]) -> Iterator[str]:
             yield str(step.raw.get("index", ""))
 
 
-def _unreached(step: LayerStep, template: LayerTemplate, known: Collection[str]) -> Iterator[Flaw]:
+def _unreached_flaws(
+    step: LayerStep, template: LayerTemplate, known: Collection[str]
+) -> Iterator[Flaw]:
+    """Yield the flaws of one step that is not run: its operator, keys and names."""
     fields: Mapping[str, Field] = {}
     if step.form == REPEAT:
         fields = {"count": Field("extent", 1)}
@@ -133,25 +145,26 @@ def _unreached(step: LayerStep, template: LayerTemplate, known: Collection[str])
             return
         fields = operator.fields
     elif step.form != "layer":
-        yield from _names(step.raw, step.place, known)
+        yield from _undefined_name_flaws(step.raw, step.place, known)
         return
     else:
         return
     for key, value in step.raw.items():
         if key not in fields:
-            meant = nearest(key, fields)
-            expected = "" if meant else one_of(fields) if fields else "no fields"
-            yield Flaw((*step.place, key), f"unknown key '{key}'", expected, meant, on_key=True)
+            message = f"unknown key '{key}'"
+            yield Flaw.no_such((*step.place, key), message, key, fields, on_key=True)
         elif fields[key].kind not in ("text", "format", "layer", "result") and not (
             isinstance(value, str) and value in fields[key].choices
         ):
-            yield from _names(value, (*step.place, key), known, plain=fields[key].kind == "any")
+            yield from _undefined_name_flaws(
+                value, (*step.place, key), known, plain=fields[key].kind == "any"
+            )
     for key, field in fields.items():
         if field.default is REQUIRED and key not in step.raw:
             yield Flaw(step.place, f"missing key '{key}'", on_key=True)
 
 
-def _names(
+def _undefined_name_flaws(
     value: Any, place: Place, known: Collection[str], *, plain: bool = False
 ) -> Iterator[Flaw]:
     """Yield undefined names in the expressions of a value."""
@@ -165,20 +178,17 @@ def _names(
             yield Flaw(place, str(error), error.expected, error.suggestion)
             return
         for name in sorted(names - set(known)):
-            meant = nearest(name, known)
-            yield Flaw(
-                place,
-                f"nothing is named '{name}' here",
-                "" if meant else one_of(sorted(known)),
-                meant,
-            )
+            yield Flaw.no_such(place, f"nothing is named '{name}' here", name, sorted(known))
 
 
 def unknown_operator(step: LayerStep, blocks: Mapping[str, LayerBlock], name: str = "") -> Flaw:
     """Return the fault of an unknown operator; `name` replaces one with braces."""
     known = (*OPERATORS, REPEAT, SAME, *blocks)
     name = name or step.op
-    meant = ELSEWHERE.get(name.lower()) or nearest(name, known)
+    suggestion = ELSEWHERE.get(name.lower()) or nearest(name, known)
     return Flaw(
-        (*step.place, "op"), f"no operator is named '{name}'", "" if meant else one_of(known), meant
+        (*step.place, "op"),
+        f"no operator is named '{name}'",
+        "" if suggestion else one_of(known),
+        suggestion,
     )

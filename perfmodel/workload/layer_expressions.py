@@ -1,6 +1,8 @@
-"""Expressions in a plain graph: arithmetic on dimensions, fields, variables and tensors.
+"""Expressions in a template: arithmetic on dimensions, fields, variables and tensors.
 
-An expression is parsed once into a function of a `Scope`; it is never executed as Python code.
+Python's parser returns the syntax tree of a text such as ``4 * hidden // heads``; each node is
+compiled once to a function of a `Scope`. Only the listed operators and functions are supported, and
+the text is never executed as Python code.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from typing import Any, Final, TypeAlias, cast
 from pydantic import BaseModel
 
 from perfmodel.errors import nearest, one_of
-from perfmodel.marks import Path as Place
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.source_positions import Path as Place
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.symbols import (
     Poly,
@@ -38,9 +40,9 @@ from perfmodel.workload.symbols import (
 
 #: Largest number in an expression.
 LIMIT: Final = 1e12
-_LONGEST: Final = 200
+_MAX_LENGTH: Final = 200
 #: Message of a fault that follows from another, which is reported instead.
-PENDING: Final = "what is asked of has faults"
+PENDING: Final = "the value it refers to has faults"
 EXPECTED: Final = "a whole number from 1 to 1e12, a free dimension, or arithmetic on them"
 
 
@@ -69,7 +71,7 @@ class FieldError(SizeError):
         return [replace(flaw, path=(*place, *flaw.path)) for flaw in self._flaws]
 
 
-class _NoExpressionError(Exception):
+class _UnsupportedSyntaxError(Exception):
     """A syntax that expressions do not support: its text, and a suggestion."""
 
     def __init__(self, text: str, suggestion: str = "") -> None:
@@ -103,10 +105,10 @@ class Scope:
     free: bool = False
 
 
-_Part: TypeAlias = Callable[[Scope], Any]
+_Compiled: TypeAlias = Callable[[Scope], Any]
 
 
-def evaluated(text: str, scope: Scope, noun: str = "an extent") -> Any:
+def evaluate_expression(text: str, scope: Scope, noun: str = "an extent") -> Any:
     """Return the value of an expression.
 
     Parameters
@@ -125,11 +127,11 @@ def evaluated(text: str, scope: Scope, noun: str = "an extent") -> Any:
         The text is no expression or has no value: unknown names, division by zero, sums of texts.
     """
     try:
-        value = _expression(text)(scope)
+        value = _compiled_expression(text)(scope)
         return simplify(value) if type(value) is Poly else value
     except SizeError:
         raise
-    except _NoExpressionError as error:
+    except _UnsupportedSyntaxError as error:
         raise error.fault(noun) from None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise SizeError(f"'{text}' is not {noun}") from None
@@ -139,44 +141,44 @@ def evaluated(text: str, scope: Scope, noun: str = "an extent") -> Any:
         raise SizeError(f"'{text}' divides by zero or overflows") from None
 
 
-def interpolated(text: str, scope: Scope) -> str:
+def interpolate(text: str, scope: Scope) -> str:
     """Return a text with each expression in braces replaced by its value."""
     if "{" not in text:
         return text
-    parts = list(_pieces(text))
-    parts[1::2] = [str(evaluated(part, scope, "an expression")) for part in parts[1::2]]
+    parts = list(_split_at_braces(text))
+    parts[1::2] = [str(evaluate_expression(part, scope, "an expression")) for part in parts[1::2]]
     return "".join(parts)
 
 
-def filled(value: Any, scope: Scope) -> Any:
+def fill_expressions(value: Any, scope: Scope) -> Any:
     """Return plain data with the expressions in its texts evaluated.
 
     A text that consists of one expression in braces becomes the expression's value, of any type.
     """
     if isinstance(value, str):
-        parts = _pieces(value)
+        parts = _split_at_braces(value)
         if len(parts) == 3 and not parts[0] and not parts[2]:
-            return evaluated(parts[1], scope, "an expression")
-        return interpolated(value, scope)
+            return evaluate_expression(parts[1], scope, "an expression")
+        return interpolate(value, scope)
     if isinstance(value, list | tuple):
-        return tuple(filled(item, scope) for item in cast("tuple[Any, ...]", value))
+        return tuple(fill_expressions(item, scope) for item in cast("tuple[Any, ...]", value))
     return value
 
 
 @lru_cache(maxsize=4096)
-def _pieces(text: str) -> tuple[str, ...]:
+def _split_at_braces(text: str) -> tuple[str, ...]:
     """Split a text at braces: literal parts alternate with expressions."""
     return tuple(re.split(r"\{([^{}]*)\}", text))
 
 
 @lru_cache(maxsize=8192)
-def _expression(text: str) -> _Part:
-    if len(text) > _LONGEST:
+def _compiled_expression(text: str) -> _Compiled:
+    if len(text) > _MAX_LENGTH:
         raise SizeError(f"an expression of {len(text)} characters", expected="at most 200")
-    return _part(ast.parse(text.strip(), mode="eval").body)
+    return _compile(ast.parse(text.strip(), mode="eval").body)
 
 
-def _part(node: ast.expr) -> _Part:
+def _compile(node: ast.expr) -> _Compiled:
     """Compile a node of the syntax tree to a function of the scope."""
     match node:
         case ast.Constant(value=bool() | str() as known):
@@ -189,38 +191,40 @@ def _part(node: ast.expr) -> _Part:
             word = {"true": True, "false": False, "null": None}[name]
             return lambda scope: word
         case ast.Name(id=name):
-            return _variable(name)
+            return _compile_name(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            inner = _part(operand)
+            inner = _compile(operand)
             return lambda scope: 0 - _number(inner(scope))
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            inner = _part(operand)
+            inner = _compile(operand)
             return lambda scope: not inner(scope)
         case ast.BinOp(left=left, op=op, right=right):
-            return _binary(_part(left), op, _part(right))
+            return _compile_arithmetic(_compile(left), op, _compile(right))
         case ast.BoolOp(op=op, values=values):
-            parts, either = [_part(value) for value in values], isinstance(op, ast.Or)
+            parts, either = [_compile(value) for value in values], isinstance(op, ast.Or)
             join = any if either else all
             return lambda scope: join(part(scope) for part in parts)
         case ast.Compare(left=left, ops=ops, comparators=others):
-            return _compared([left, *others], ops)
+            return _compile_comparison([left, *others], ops)
         case ast.IfExp(test=test, body=body, orelse=other):
-            condition, yes, no = _part(test), _part(body), _part(other)
+            condition, yes, no = _compile(test), _compile(body), _compile(other)
             return lambda scope: yes(scope) if condition(scope) else no(scope)
         case ast.Tuple(elts=items) | ast.List(elts=items):
-            parts = [_part(item) for item in items]
+            parts = [_compile(item) for item in items]
             return lambda scope: tuple([part(scope) for part in parts])
         case ast.Subscript(value=value, slice=index):
-            return _entry(_part(value), _part(index))
+            return _compile_subscript(_compile(value), _compile(index))
         case ast.Attribute(value=ast.Name(id=name), attr=key):
-            return _attribute(name, key)
+            return _compile_attribute(name, key)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-            return _call(name, [_part(arg) for arg in args], ast.unparse(node))
+            return _compile_call(name, [_compile(arg) for arg in args], ast.unparse(node))
         case _:
-            raise _NoExpressionError(ast.unparse(node))
+            raise _UnsupportedSyntaxError(ast.unparse(node))
 
 
-def _variable(name: str) -> _Part:
+def _compile_name(name: str) -> _Compiled:
+    """Return the function that reads a variable or a collected list."""
+
     def variable(scope: Scope) -> Any:
         if name in scope.names:
             return scope.names[name]
@@ -232,13 +236,14 @@ def _variable(name: str) -> _Part:
 
 
 def _unknown_name(name: str, scope: Scope) -> SizeError:
+    """Return the error of an undefined name, with the nearest known one."""
     known = sorted(n for n, v in scope.names.items() if not scope.free or isinstance(v, Poly))
-    meant = nearest(name, known)
+    suggestion = nearest(name, known)
     if not scope.free:
-        return SizeError(f"nothing is named '{name}' here", meant, one_of(known))
+        return SizeError(f"nothing is named '{name}' here", suggestion, one_of(known))
     declared = "one of the parameters " + ", ".join(known)
     expected = declared if known else "a number (no parameters are declared)"
-    return SizeError(f"no free dimension '{name}'", meant, expected)
+    return SizeError(f"no free dimension '{name}'", suggestion, expected)
 
 
 #: Types of the operands of arithmetic.
@@ -251,29 +256,29 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _binary(left: _Part, op: ast.operator, right: _Part) -> _Part:
-    match op:
-        case ast.Add():
-            return lambda scope: _number(left(scope)) + _number(right(scope))
-        case ast.Sub():
-            return lambda scope: _number(left(scope)) - _number(right(scope))
-        case ast.Mult():
-            return lambda scope: _number(left(scope)) * _number(right(scope))
-        case ast.Div():
-            return lambda scope: _number(left(scope)) / _number(right(scope))
-        case ast.FloorDiv():
-            return lambda scope: floor_div(_number(left(scope)), _divisor(right(scope)))
-        case ast.Mod():
-            return lambda scope: _number(left(scope)) % _divisor(right(scope))
-        case _:
-            raise SizeError("only + - * / and // are extents", expected=EXPECTED)
-
-
 def _divisor(dim: Any) -> int:
     number = constant(_number(dim))
     if number is None or number != int(number) or number < 1:
         raise SizeError(f"the divisor {dim} is not a whole number", expected="a number from 1")
     return int(number)
+
+
+_ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[Any, Any], Any]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: lambda a, b: a / b,
+    ast.FloorDiv: lambda a, b: floor_div(a, _divisor(b)),
+    ast.Mod: lambda a, b: a % _divisor(b),
+}
+
+
+def _compile_arithmetic(left: _Compiled, op: ast.operator, right: _Compiled) -> _Compiled:
+    """Return the function of an arithmetic operation on numbers and dimensions."""
+    if type(op) not in _ARITHMETIC:
+        raise SizeError("only + - * / and // are extents", expected=EXPECTED)
+    function = _ARITHMETIC[type(op)]
+    return lambda scope: function(_number(left(scope)), _number(right(scope)))
 
 
 _COMPARISONS: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
@@ -288,10 +293,11 @@ _COMPARISONS: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
 }
 
 
-def _compared(nodes: list[ast.expr], ops: list[ast.cmpop]) -> _Part:
-    parts = [_part(node) for node in nodes]
+def _compile_comparison(nodes: list[ast.expr], ops: list[ast.cmpop]) -> _Compiled:
+    """Return the function of a comparison, which may be chained."""
+    parts = [_compile(node) for node in nodes]
     if unknown := [op for op in ops if type(op) not in _COMPARISONS]:
-        raise _NoExpressionError(type(unknown[0]).__name__.lower())
+        raise _UnsupportedSyntaxError(type(unknown[0]).__name__.lower())
     tests = [_COMPARISONS[type(op)] for op in ops]
     if len(tests) == 1:
         (left, right), test = parts, tests[0]
@@ -304,11 +310,13 @@ def _compared(nodes: list[ast.expr], ops: list[ast.cmpop]) -> _Part:
     return holds
 
 
-def _entry(value: _Part, index: _Part) -> _Part:
+def _compile_subscript(value: _Compiled, index: _Compiled) -> _Compiled:
+    """Return the function of ``list[index]`` or ``mapping[key]``."""
+
     def entry(scope: Scope) -> Any:
         items, at = value(scope), index(scope)
         if isinstance(items, Mapping) and isinstance(at, str):
-            return _of_mapping(cast("Mapping[str, Any]", items), at)
+            return _mapping_entry(cast("Mapping[str, Any]", items), at)
         if not isinstance(items, list | tuple) or type(at) is not int:
             raise TypeError(f"{shown(cast('object', items))} has no entry {shown(at)}")
         many = cast("tuple[Any, ...]", items)
@@ -319,7 +327,7 @@ def _entry(value: _Part, index: _Part) -> _Part:
     return entry
 
 
-def _of_mapping(items: Mapping[str, Any], key: str) -> Any:
+def _mapping_entry(items: Mapping[str, Any], key: str) -> Any:
     if key not in items:
         raise SizeError(f"there is no '{key}' in it", nearest(key, items), one_of(sorted(items)))
     return items[key]
@@ -340,13 +348,15 @@ _TENSOR: Final[Mapping[str, Callable[[Tensor], Any]]] = {
 }
 
 
-def _attribute(name: str, key: str) -> _Part:
+def _compile_attribute(name: str, key: str) -> _Compiled:
+    """Return the function of ``name.key``: a field, a mapping entry or a tensor size."""
+
     def attribute(scope: Scope) -> Any:
         known = scope.names.get(name)
         if isinstance(known, BaseModel) and key in type(known).model_fields:
             return getattr(known, key)
         if isinstance(known, Mapping):
-            return _of_mapping(cast("Mapping[str, Any]", known), key)
+            return _mapping_entry(cast("Mapping[str, Any]", known), key)
         tensor = scope.input if name == "input" and scope.input else scope.results.get(name)
         if isinstance(tensor, Tensor) and key in _TENSOR:
             try:
@@ -356,12 +366,14 @@ def _attribute(name: str, key: str) -> _Part:
         if tensor is None and (name == "input" or name in scope.results):
             raise SizeError(PENDING)
         known = _TENSOR if isinstance(tensor, Tensor) else [*scope.results, "input"]
-        raise _NoExpressionError(f"{name}.{key}", nearest(key if known is _TENSOR else name, known))
+        raise _UnsupportedSyntaxError(
+            f"{name}.{key}", nearest(key if known is _TENSOR else name, known)
+        )
 
     return attribute
 
 
-def _steps(*ends: int) -> tuple[int, ...]:
+def _number_range(*ends: int) -> tuple[int, ...]:
     numbers = range(*ends)
     if len(numbers) > 10_000:
         raise OverflowError
@@ -384,7 +396,7 @@ def _reversed(items: Any) -> Any:
     return tuple(items[::-1])
 
 
-def _entry_or(items: Any, at: Any, default: Any) -> Any:
+def _entry_or_default(items: Any, at: Any, default: Any) -> Any:
     if isinstance(items, dict):
         return cast("dict[Any, Any]", items).get(at, default)
     return items[at] if at < len(items) else default
@@ -405,17 +417,17 @@ _FUNCTIONS: Final[Mapping[str, tuple[Callable[..., Any], int, int]]] = {
     "floor": (math.floor, 1, 1),
     "ceil": (math.ceil, 1, 1),
     "round": (round, 1, 1),
-    "entry": (_entry_or, 3, 3),
+    "entry": (_entry_or_default, 3, 3),
     "length": (len, 1, 1),
-    "range": (_steps, 1, 3),
+    "range": (_number_range, 1, 3),
     "product": (_product, 1, 1),
     "reversed": (_reversed, 1, 1),
 }
 
 
-def _call(name: str, args: list[_Part], text: str) -> _Part:
+def _compile_call(name: str, args: list[_Compiled], text: str) -> _Compiled:
     if name not in _FUNCTIONS:
-        raise _NoExpressionError(text, nearest(name, _FUNCTIONS))
+        raise _UnsupportedSyntaxError(text, nearest(name, _FUNCTIONS))
     function, least, most = _FUNCTIONS[name]
     if not least <= len(args) <= most:
         raise SizeError(f"{name} takes {least} arguments", expected=f"{least} arguments")
@@ -444,10 +456,10 @@ def names_in(text: str) -> set[str]:
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
-        _part(tree.body)
+        _compile(tree.body)
     except SizeError:
         raise
-    except _NoExpressionError as error:
+    except _UnsupportedSyntaxError as error:
         raise error.fault("an expression") from None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise SizeError(f"'{text}' is not an expression") from None

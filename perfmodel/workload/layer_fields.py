@@ -1,4 +1,9 @@
-"""Reader of the fields of a layer in a plain graph, reporting every fault with its location."""
+"""Reader of the fields of a layer in a template, reporting every fault with its location.
+
+A field declares a kind of value (an extent, a shape, a flag ...); `read_values` parses and checks
+the text or number of the file by that kind. Values that do not depend on loops or variables are
+read once and reused in every iteration.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +13,20 @@ from itertools import chain
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from perfmodel.errors import nearest, one_of
-from perfmodel.marks import Path as Place
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.source_positions import Path as Place
+from perfmodel.workload.layer_declarations import REQUIRED, Field, FieldKind
 from perfmodel.workload.layer_expressions import (
     LIMIT,
     FieldError,
     Scope,
     SizeError,
-    evaluated,
-    filled,
-    interpolated,
+    evaluate_expression,
+    fill_expressions,
+    interpolate,
     shown,
 )
-from perfmodel.workload.layer_forms import REQUIRED, Field, FieldKind
-from perfmodel.workload.layer_sizes import parse_extent
+from perfmodel.workload.layer_extents import parse_extent
 from perfmodel.workload.symbols import Dim
 
 T = TypeVar("T")
@@ -50,15 +55,25 @@ class FlawList(list[Flaw]):
         """Add a flaw; a suggestion replaces `expected`."""
         self.append(Flaw(place, message, "" if suggestion else expected, suggestion, on_key=on_key))
 
+    def mapping(self, raw: object, place: Place, expected: str) -> Mapping[str, Any]:
+        """Return a mapping; for anything else add a flaw and return an empty one."""
+        mapping = as_mapping(raw)
+        if mapping is None:
+            self.note(place, f"{shown(raw)} is not a mapping", expected)
+        return mapping or {}
+
     def unknown_keys(self, raw: Mapping[str, Any], known: Collection[str], place: Place) -> None:
         """Add a flaw for each unknown key."""
         for key in raw:
             if key not in known:
-                expected, meant = one_of(known) if known else "no fields", nearest(str(key), known)
-                self.note((*place, key), f"unknown key '{key}'", expected, meant, on_key=True)
+                expected, suggestion = (
+                    one_of(known) if known else "no fields",
+                    nearest(str(key), known),
+                )
+                self.note((*place, key), f"unknown key '{key}'", expected, suggestion, on_key=True)
 
 
-def prepared_fields(
+def prepare_fields(
     raw: Mapping[str, Any],
     fields: Mapping[str, Field],
     place: Place,
@@ -145,14 +160,14 @@ def _shape(value: Any, field: Field, scope: Scope) -> tuple[Any, ...]:
     An entry that is itself a list of extents, such as ``input.size``, is expanded.
     """
     if isinstance(value, str):
-        value = evaluated(value, scope, "a shape")
+        value = evaluate_expression(value, scope, "a shape")
     items = as_list(value)
     if items is None or not 1 <= len(items) <= _RANK:
         noun = shown(value) if items is None else f"a list of {len(items)}"
         raise SizeError(f"{noun} is not a shape", expected=f"a list of 1 to {_RANK} extents")
 
     def read(item: Any) -> list[Dim]:
-        inner: Any = evaluated(item, scope) if isinstance(item, str) else item
+        inner: Any = evaluate_expression(item, scope) if isinstance(item, str) else item
         many = cast("tuple[Any, ...]", inner if isinstance(inner, tuple) else (inner,))
         return [parse_extent(extent, scope) for extent in many]
 
@@ -160,19 +175,23 @@ def _shape(value: Any, field: Field, scope: Scope) -> tuple[Any, ...]:
 
 
 def _any(value: Any, field: Field, scope: Scope) -> Any:
-    return evaluated(value, scope, "a value") if isinstance(value, str) else filled(value, scope)
+    return (
+        evaluate_expression(value, scope, "a value")
+        if isinstance(value, str)
+        else fill_expressions(value, scope)
+    )
 
 
 def _evaluated(value: str, field: Field, scope: Scope) -> Any:
     """Return the value of an expression for a number or flag; ``None`` means the default."""
     try:
-        result = evaluated(value, scope, "a number")
+        result = evaluate_expression(value, scope, "a number")
     except SizeError as error:
         message = f"{shown(value)} is not {'true or false' if field.kind == 'flag' else 'a number'}"
-        meant = nearest(value, field.choices)
+        suggestion = nearest(value, field.choices)
         if not scope.free:  # the reason is that the name is neither a field nor a variable
-            message, meant = f"{message}: {error}", meant or error.suggestion
-        raise FieldError(Flaw((), message, _expected(field), meant)) from None
+            message, suggestion = f"{message}: {error}", suggestion or error.suggestion
+        raise FieldError(Flaw((), message, _expected(field), suggestion)) from None
     return field.default if result is None and field.default is not REQUIRED else result
 
 
@@ -191,9 +210,10 @@ def _number(value: Any, field: Field, scope: Scope) -> Any:
 
 
 def _checked_number(value: Any, field: Field) -> float:
+    """Return a number if it is finite, whole where required, and within its limits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        meant = nearest(str(value), field.choices)
-        raise FieldError(Flaw((), f"{shown(value)} is not a number", _expected(field), meant))
+        suggestion = nearest(str(value), field.choices)
+        raise FieldError(Flaw((), f"{shown(value)} is not a number", _expected(field), suggestion))
     if not math.isfinite(value):
         raise SizeError(f"{value} is not a finite number", expected=_expected(field))
     if field.kind != "number" and value != int(value):
@@ -223,7 +243,7 @@ def _nests(value: Any, field: Field, scope: Scope) -> tuple[Any, ...]:
         loops, rows = as_mapping(nest.get("loops")), as_list(nest.get("operands"))
         operands = [as_list(row) or () for row in rows or ()]
         if loops is None or not operands or {*map(len, operands)} - {2, 3}:
-            raise SizeError(f"{shown(item)} is no loop nest", expected=_expected(field))
+            raise SizeError(f"{shown(item)} is not a loop nest", expected=_expected(field))
         try:
             sizes = _each(loops.items(), lambda size: parse_extent(size, scope))
         except SizeError as error:
@@ -236,14 +256,15 @@ def _nests(value: Any, field: Field, scope: Scope) -> tuple[Any, ...]:
 
 def _text(value: Any, field: Field, scope: Scope) -> str:
     """Read a text, evaluating the expressions in its braces."""
-    value = interpolated(value, scope) if isinstance(value, str) else value
+    value = interpolate(value, scope) if isinstance(value, str) else value
     if not isinstance(value, str) or (field.choices and value not in field.choices):
-        meant = nearest(str(value), field.choices)
-        raise SizeError(f"unknown value {shown(value)}", meant, _expected(field))
+        suggestion = nearest(str(value), field.choices)
+        raise SizeError(f"unknown value {shown(value)}", suggestion, _expected(field))
     return value
 
 
 def _format(value: Any, field: Field, scope: Scope) -> str:
+    """Read the name of a number format, or an empty text."""
     from perfmodel.formats import find, formats
 
     text = _text(value, field, scope)

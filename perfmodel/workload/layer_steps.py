@@ -1,8 +1,9 @@
-"""Parser of a plain graph's layers: steps with source locations, read once.
+"""Parser of the steps of a template: layers, blocks, loops, conditions, phases, variables.
 
 A step is a layer ``{name, op, ...}``, a call of a block (``op`` is the block's name), or one of
 the forms that contain layers: ``{op: repeat, count, layers}``, ``{for, in, layers}``,
-``{when, layers, else}``, ``{phase, count, layers}``; ``{let: {name: value}}`` sets variables.
+``{when, layers, else}``, ``{phase, count, layers}``; ``{let: {name: value}}`` sets variables. Steps
+are parsed once, with their source locations, and run by `TemplateInterpreter` for many values.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
 from perfmodel.errors import nearest, one_of
+from perfmodel.workload.layer_declarations import Field, FieldKind, parse_field
 from perfmodel.workload.layer_expressions import shown
 from perfmodel.workload.layer_fields import FlawList, Place, PreparedFields, as_list, as_mapping
-from perfmodel.workload.layer_forms import Field, FieldKind, declared_field
 
 REPEAT: Final = "repeat"
 #: Pseudo-operator that renames its input.
@@ -47,7 +48,7 @@ class LayerStep:
         The other keys.
     inner, otherwise
         Steps that it contains; steps for a condition that is false.
-    ready
+    prepared
         Fields that were read once for all runs.
     """
 
@@ -63,7 +64,7 @@ class LayerStep:
     collect: str = ""
     inner: tuple[LayerStep, ...] = ()
     otherwise: tuple[LayerStep, ...] = ()
-    ready: dict[int, PreparedFields] = field(default_factory=dict[int, PreparedFields])
+    prepared: dict[int, PreparedFields] = field(default_factory=dict[int, PreparedFields])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class LayerBlock:
         Its layers.
     order
         Position of each layer whose name contains no expression.
-    many
+    takes_rest
         Whether the last input is a list of all remaining inputs.
     """
 
@@ -88,7 +89,7 @@ class LayerBlock:
     fields: Mapping[str, Field]
     steps: tuple[LayerStep, ...]
     order: Mapping[str, int]
-    many: bool = False
+    takes_rest: bool = False
 
 
 class StepReader:
@@ -107,10 +108,7 @@ class StepReader:
 
     def blocks(self, raw: object) -> dict[str, LayerBlock]:
         """Return the blocks of a graph by name."""
-        blocks = as_mapping({} if raw is None else raw)
-        if blocks is None:
-            self.flaws.note(("blocks",), f"{shown(raw)} is not a mapping", "names and blocks")
-            return {}
+        blocks = self.flaws.mapping({} if raw is None else raw, ("blocks",), "names and blocks")
         return {
             str(name): content
             for name, block in blocks.items()
@@ -118,6 +116,7 @@ class StepReader:
         }
 
     def _block(self, raw: object, place: Place) -> LayerBlock | None:
+        """Parse one named block: its inputs, parameters and layers."""
         block = as_mapping(raw)
         if block is None:
             self.flaws.note(place, f"{shown(raw)} is not a block", "{inputs: [x], layers: [...]}")
@@ -132,13 +131,9 @@ class StepReader:
 
     def _takes(self, raw: object, place: Place) -> Iterator[tuple[str, Field]]:
         """Yield the parameters of a block: ``{channels: extent, kernel: {wholes: 3}}``."""
-        takes = as_mapping(raw)
-        if takes is None:
-            self.flaws.note(place, f"{shown(raw)} is not a mapping", "names and kinds")
-            return
-        for name, form in takes.items():
+        for name, form in self.flaws.mapping(raw, place, "names and kinds").items():
             try:
-                yield name, declared_field(form, least=0)
+                yield name, parse_field(form, least=0)
             except ValueError as error:
                 kinds, kind = get_args(FieldKind), error.args[0]
                 message = f"no kind of value is named {shown(kind)}"
@@ -147,6 +142,7 @@ class StepReader:
     def _steps(
         self, raw: object, place: Place, *, named: bool, repeated: bool = False
     ) -> Iterator[LayerStep]:
+        """Yield the steps of a list of layers."""
         layers = as_list(raw)
         if not layers:
             message = "no layers" if not raw else f"{shown(raw)} is not a list"
@@ -172,6 +168,7 @@ class StepReader:
     def _form(
         self, layer: Mapping[str, Any], place: Place, form: str, named: bool, repeated: bool
     ) -> LayerStep:
+        """Parse a step that contains layers or sets variables."""
         self.flaws.unknown_keys(layer, _FORMS[form], place)
         nested: dict[str, tuple[LayerStep, ...]] = {"layers": (), "else": ()}
         for key in nested:
@@ -188,11 +185,8 @@ class StepReader:
             self.flaws.note(
                 place, "missing key 'in'", "a number, a list or an expression", on_key=True
             )
-        if form == "let" and as_mapping(layer["let"]) is None:
-            self.flaws.note(
-                (*place, "let"), f"{shown(layer['let'])} is not a mapping", "names and values"
-            )
-            raw["let"] = {}
+        if form == "let":
+            raw["let"] = self.flaws.mapping(layer["let"], (*place, "let"), "names and values")
         return LayerStep(
             place,
             self._number(),
@@ -205,6 +199,7 @@ class StepReader:
         )
 
     def _text(self, layer: Mapping[str, Any], key: str, place: Place) -> str:
+        """Return an optional text of a layer; a flaw if it is not a text."""
         text = layer.get(key, "")
         if not isinstance(text, str):
             self.flaws.note(
@@ -216,6 +211,7 @@ class StepReader:
     def _layer(
         self, layer: Mapping[str, Any], place: Place, form: str, named: bool, repeated: bool
     ) -> LayerStep:
+        """Parse a layer, a call of a block, or a repeat."""
         texts: dict[str, str] = {}
         for key in ("name", "op"):
             needed = key == "op" or (named and "label" not in layer)
@@ -256,6 +252,7 @@ class StepReader:
         )
 
     def _references(self, layer: Mapping[str, Any], place: Place) -> Iterator[tuple[str, Place]]:
+        """Yield the references to inputs of a layer with their locations."""
         for key in ("input", "inputs"):
             raw = layer.get(key)
             if raw is None:

@@ -1,4 +1,8 @@
-"""Parsed form of a plain graph: read once, built for many values of its fields."""
+"""Template of a network: parsed once, and built for many values of its fields.
+
+`read_template` checks the form of the YAML mapping (parameters, inputs, blocks, layers, outputs)
+and returns a `LayerTemplate`, which `TemplateInterpreter` turns into graphs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any, Final, cast
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import is_number
 from perfmodel.workload.layer_expressions import shown
-from perfmodel.workload.layer_fields import FlawList, as_mapping
+from perfmodel.workload.layer_fields import FlawList
 from perfmodel.workload.layer_steps import LayerBlock, StepReader, walk
 from perfmodel.workload.workload import check_extent
 
@@ -32,20 +36,20 @@ KEYS: Final = (
 )
 
 
-class Frozen(dict[str, Any]):
+class FrozenMapping(dict[str, Any]):
     """A mapping in a structure, hashable because it is never modified."""
 
     def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return hash(tuple(self.items()))
 
 
-def frozen(value: Any) -> Any:
+def freeze(value: Any) -> Any:
     """Return plain data as hashable mappings and tuples."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()
-        return Frozen({key: frozen(item) for key, item in items})
+        return FrozenMapping({key: freeze(item) for key, item in items})
     if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in cast("tuple[Any, ...]", value))
+        return tuple(freeze(item) for item in cast("tuple[Any, ...]", value))
     return value
 
 
@@ -99,11 +103,7 @@ def read_template(data: Mapping[str, Any], name: str = "layers") -> LayerTemplat
     flaws = FlawList()
     flaws.unknown_keys(data, KEYS, ())
     parameters = _parameters(data.get("parameters"), flaws, fields="fields" in data)
-    tables = as_mapping(data.get("tables", {}))
-    if tables is None:
-        flaws.append(
-            Flaw(("tables",), f"{shown(data['tables'])} is not a mapping", "names and lists")
-        )
+    tables = flaws.mapping(data.get("tables", {}), ("tables",), "names and lists")
     reader = StepReader(flaws)
     blocks = reader.blocks(data.get("blocks"))
     network = reader.block(data.get("layers"), ("layers",), named=True)
@@ -116,32 +116,21 @@ def read_template(data: Mapping[str, Any], name: str = "layers") -> LayerTemplat
         data.get("outputs"),
         data.get("folded", usual),
         tuple(parameters),
-        frozen(tables or {}),
+        freeze(tables),
         blocks,
         network,
         data.get("runs_all") is True,
     )
 
 
-def _parameters(raw: Any, flaws: list[Flaw], *, fields: bool) -> dict[str, Any]:
-    parameters = as_mapping(raw)
+def _parameters(raw: Any, flaws: FlawList, *, fields: bool) -> dict[str, Any]:
+    """Return the free dimensions and their defaults; a faulty default is replaced by 1."""
     read: dict[str, Any] = {}
-    if parameters is None:
-        if raw is not None:
-            flaws.append(
-                Flaw(("parameters",), f"{shown(raw)} is not a mapping", "names and defaults")
-            )
-        return read
+    parameters = flaws.mapping({} if raw is None else raw, ("parameters",), "names and defaults")
     for name, default in parameters.items():
         if not str(name).isidentifier():
-            flaws.append(
-                Flaw(
-                    ("parameters", name),
-                    f"'{name}' is not a name",
-                    "letters, digits and underscores",
-                    on_key=True,
-                )
-            )
+            expected = "letters, digits and underscores"
+            flaws.note(("parameters", name), f"'{name}' is not a name", expected, on_key=True)
         varies = fields and isinstance(default, str | Mapping)
         faults = [] if varies else default_flaws(name, default)
         flaws += faults

@@ -1,4 +1,9 @@
-"""Library of models: workloads by name or path."""
+"""Library of models: workloads by name, alias or path, with settings applied.
+
+`find` returns the workload of a name or file. Settings bind free dimensions (``batch=8``) or
+replace fields of the family's structure (``layers=16``), for which another graph is built and
+cached.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +18,23 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.caches import GRAPH_BYTES, cached_by_files
-from perfmodel.errors import Fault, InputError, few, input_error, nearest, no_such
-from perfmodel.shipped import data_root
+from perfmodel.errors import Fault, InputError, input_error, names_or_command, nearest, no_such
+from perfmodel.package_data import data_root
 from perfmodel.workload.families import Family, family, is_template
-from perfmodel.workload.importers.table import (
-    IMPORTED,
-    instead,
+from perfmodel.workload.importers.readers import (
+    IMPORTED_SUFFIXES,
+    conversion_advice,
+    describe_suffixes,
     is_imported,
     load_file,
     load_object,
-    shown_suffixes,
 )
 from perfmodel.workload.workload import Workload, check_extent, from_family
 
 if TYPE_CHECKING:
-    from perfmodel.workload.library_file import Published, WorkloadSource
+    from perfmodel.workload.workload_file import Published, WorkloadSource
 
-_SUFFIXES: Final = (".yaml", ".yml", *IMPORTED)
+_SUFFIXES: Final = (".yaml", ".yml", *IMPORTED_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def find(name: object, settings: Mapping[str, Value] | None = None) -> Workload:
     ----------
     name
         A model of the library; or a path: ``.yaml`` (the library's form), or a file that an
-        importer reads (`perfmodel.workload.importers.table.READERS`). Or a
+        importer reads (`perfmodel.workload.importers.readers.READERS`). Or a
         ``torch.export.ExportedProgram``.
     settings
         Free dimensions (``batch=8``, ``context=[...]``) to bind, and fields of the family's
@@ -97,18 +102,18 @@ def find(name: object, settings: Mapping[str, Value] | None = None) -> Workload:
         An unknown name, a file with faults, or settings that the model does not have: all of them
         at once.
     """
-    known = _KNOWN.get(name) if type(name) is str else None
-    if known is None:
+    entry = _ENTRIES.get(name) if type(name) is str else None
+    if entry is None:
         if not isinstance(name, str | Path):
             return load_object(name, settings or {})
         text = str(name)
         if isinstance(name, Path) or _is_path(text):
             if not text.endswith((".yaml", ".yml")):
                 return load_file(Path(name), settings or {})
-            known = _from_path(Path(name))
+            entry = _from_path(Path(name))
         else:
-            known = _KNOWN[text] = _load(_library_path(text))
-    return with_settings(known, settings) if settings else known.base
+            entry = _ENTRIES[text] = _load(_library_path(text))
+    return with_settings(entry, settings) if settings else entry.base
 
 
 def names(tag: str | None = None) -> list[str]:
@@ -131,18 +136,18 @@ def describe(name: str | Path) -> ModelEntry:
     if isinstance(name, Path) or _is_path(text):
         if is_imported(text):
             raise input_error(
-                "is no entry of the library",
+                "is not an entry of the library",
                 file=text,
                 expected="a name, or a file in its form (.yaml)",
             )
         return _from_path(Path(name))
     find(text)
-    return _KNOWN[text]
+    return _ENTRIES[text]
 
 
 def forget_variants() -> None:
     """Clear the cached variants of the library's models."""
-    for entry in list(_KNOWN.values()):
+    for entry in list(_ENTRIES.values()):
         entry.variants.clear()
 
 
@@ -150,7 +155,7 @@ def forget_variants() -> None:
 
 #: Structures cached per model; beyond that the oldest is dropped.
 MOST_VARIANTS = 256
-_KNOWN: dict[str, ModelEntry] = {}
+_ENTRIES: dict[str, ModelEntry] = {}
 
 
 def _is_path(name: str) -> bool:
@@ -172,13 +177,17 @@ def _library_path(name: str) -> Path:
             spelled.setdefault(alias, path)
     if name in spelled:
         return spelled[name]
-    meant = nearest(name, spelled)
-    expected = instead(name) or f"a path ({shown_suffixes()}), or one of " + few(
+    suggestion = nearest(name, spelled)
+    expected = conversion_advice(
+        name
+    ) or f"a path ({describe_suffixes()}), or one of " + names_or_command(
         sorted(stems), "perfmodel workload list"
     )
-    meant = "" if instead(name) else meant
+    suggestion = "" if conversion_advice(name) else suggestion
     raise input_error(
-        f"no workload is named '{name}'", expected="" if meant else expected, suggestion=meant
+        f"no workload is named '{name}'",
+        expected="" if suggestion else expected,
+        suggestion=suggestion,
     )
 
 
@@ -196,17 +205,17 @@ def _from_path(path: Path) -> tuple[ModelEntry, list[Path]]:
 
 def _load(path: Path) -> ModelEntry:
     from perfmodel.specfile import read, validate
-    from perfmodel.workload.library_file import WorkloadFile
+    from perfmodel.workload.workload_file import WorkloadFile
 
     data, marks = read(path)
     file = validate(WorkloadFile, data, marks, str(path))
     kind, fields = family(file.family), file.structure
     if file.family == "layers" and is_template(fields):
-        from perfmodel.workload.template_family import own_family
+        from perfmodel.workload.template_family import inline_family
 
-        kind, fields = own_family(fields), {}
+        kind, fields = inline_family(fields), {}
     structure = kind.structure.model_validate(fields)
-    model = entry(
+    model = model_entry(
         file.name,
         kind,
         structure,
@@ -225,7 +234,7 @@ def _load(path: Path) -> ModelEntry:
     )
 
 
-def entry(
+def model_entry(
     name: str,
     kind: Family,
     structure: Any,
@@ -273,10 +282,10 @@ def with_settings(model: ModelEntry, settings: Mapping[str, Value]) -> Workload:
         else:
             changed[key] = value
     if not changed:
-        return _bound(model, model.base, free)
+        return _bind(model, model.base, free)
     symbols = getattr(model.structure, "FREE", ())
     swept = [k for k, v in changed.items() if k in symbols and _varies(v)]
-    fixed = {k: _plain(v) for k, v in changed.items() if k not in swept}
+    fixed = {k: _plain_setting(v) for k, v in changed.items() if k not in swept}
     if swept:
         stated = fixed.get("free", ())
         if isinstance(stated, list | tuple):  # anything else is for the validation to refuse
@@ -293,15 +302,15 @@ def with_settings(model: ModelEntry, settings: Mapping[str, Value]) -> Workload:
             while len(model.variants) >= MOST_VARIANTS:
                 model.variants.pop(next(iter(model.variants)), None)
             model.variants[key] = base
-    return _bound(model, base, free)
+    return _bind(model, base, free)
 
 
-def _bound(model: ModelEntry, base: Workload, free: Mapping[str, Value]) -> Workload:
+def _bind(model: ModelEntry, base: Workload, free: Mapping[str, Value]) -> Workload:
     if not free:
         return base
     if free.keys() <= base.parameters.keys():
         return base.bind(free)
-    raise InputError(_unknown(model, base.parameters, free))
+    raise InputError(_unknown_setting_faults(model, base.parameters, free))
 
 
 def _number(value: Value) -> Value:
@@ -319,7 +328,7 @@ def _varies(value: Value) -> bool:
     )
 
 
-def _plain(value: Value) -> Value:
+def _plain_setting(value: Value) -> Value:
     """Return a setting as plain data: NumPy scalars and integral floats become Python numbers."""
     value = _number(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -351,8 +360,8 @@ def _variant(model: ModelEntry, fixed: Mapping[str, Any], free: Mapping[str, Val
     if not faults:
         try:
             structure = validate(model.family.structure, data)
-            known = model.family.parameters(structure)
-            bound = {k: v for k, v in model.defaults.items() if k in known}
+            free_dimensions = model.family.parameters(structure)
+            bound = {k: v for k, v in model.defaults.items() if k in free_dimensions}
             base = from_family(
                 model.name,
                 model.family,
@@ -369,17 +378,17 @@ def _variant(model: ModelEntry, fixed: Mapping[str, Any], free: Mapping[str, Val
     parameters = model.parameters if base is None else base.parameters
     if base is None:  # the free dimensions of a valid structure are known nevertheless
         free = {key: value for key, value in free.items() if key not in model.fields}
-    faults += _unknown(model, parameters, free)
+    faults += _unknown_setting_faults(model, parameters, free)
     if faults or base is None:
         raise InputError(faults)
     return base
 
 
-def _unknown(
+def _unknown_setting_faults(
     model: ModelEntry, parameters: Mapping[str, Value], free: Mapping[str, Value]
 ) -> list[Fault]:
     """Return the faults of settings for free dimensions."""
-    from perfmodel.workload.library_file import all_parameters
+    from perfmodel.workload.workload_file import all_parameters
 
     elsewhere = all_parameters(model.family, model.structure)
     faults: list[Fault] = []

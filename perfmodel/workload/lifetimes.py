@@ -1,4 +1,10 @@
-"""Live ranges of the activations of a lowered graph, in kernel steps."""
+"""Live ranges of the activations of a lowered graph, in kernel steps.
+
+A tensor is live from the kernel that writes it to the last that reads it. `lifetimes_of` arranges
+the (activation, step) pairs by length of live range, so that `perfmodel.cost.residency` can decide
+for every capacity at once which activations stay near the engine: those of the shortest live range
+first, as in Belady's rule for a known future.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,7 @@ from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Graph
 
 #: Largest number of pairs of an activation and a step at which it is live.
-_MOST: Final = 2**26
+_MAX_PAIRS: Final = 2**26
 
 Index = npt.NDArray[np.intp]
 
@@ -81,30 +87,32 @@ def lifetimes_of(
         There are too many pairs of an activation and a step to store.
     """
     begins, ends = np.array(intervals, dtype=np.intp).reshape(-1, 2).T
-    steps = ends - begins + 1
-    if (count := int(steps.sum())) > _MOST:
+    steps = ends - begins + 1  # length of each live range
+    if (count := int(steps.sum())) > _MAX_PAIRS:
         raise input_error(
             f"{len(names):,} activations are live over {count:,} steps in all",
             path="graph",
-            expected=f"at most {_MOST:,}",
+            expected=f"at most {_MAX_PAIRS:,}",
         )
+    # One entry per (activation, step) pair, first in order of the activations.
     pairs = np.cumsum(steps) - steps
     activation = np.repeat(np.arange(len(steps), dtype=np.intp), steps)
     step = np.arange(count, dtype=np.intp) - np.repeat(pairs - begins, steps)
     length = steps[activation]
+    # Then by step and, within a step, by length: the rank counts shorter live ranges at the step.
     by_step = np.lexsort((length, step))
     step, length = step[by_step], length[by_step]
-    opens = np.flatnonzero(np.diff(step, prepend=-1))
-    live = np.diff(opens, append=count)
-    rank = np.arange(count, dtype=np.intp) - np.repeat(opens, live)
+    first_of_step = np.flatnonzero(np.diff(step, prepend=-1))
+    live_at_step = np.diff(first_of_step, append=count)
+    rank = np.arange(count, dtype=np.intp) - np.repeat(first_of_step, live_at_step)
     # Steps with the most activations first, so that each rank is a prefix of the rank below.
-    place = np.argsort(np.argsort(-live, kind="stable"))
+    place = np.argsort(np.argsort(-live_at_step, kind="stable"))
     starts = np.r_[0, np.cumsum(np.bincount(rank))].astype(np.intp)
-    position = starts[rank] + np.repeat(place, live)
+    position = starts[rank] + np.repeat(place, live_at_step)
     order, last = np.empty(count, dtype=np.intp), np.empty(count, dtype=np.intp)
     order[position] = activation[by_step]
     # Equal lengths at one step count each other, so all of them end at the last of them.
-    closes = np.flatnonzero(np.diff(step, append=-1) | np.diff(length, append=0))
-    last[by_step] = np.repeat(position[closes], np.diff(closes, prepend=-1))
+    last_of_equals = np.flatnonzero(np.diff(step, append=-1) | np.diff(length, append=0))
+    last[by_step] = np.repeat(position[last_of_equals], np.diff(last_of_equals, prepend=-1))
     ranks = tuple(starts[1:-1].tolist())
     return Lifetimes(tuple(names), tuple(slots), tuple(intervals), order, ranks, last, pairs)

@@ -1,4 +1,9 @@
-"""Lowering of a graph to an operator table, one row per kernel, compiled once and then bound."""
+"""Lowering of a graph to an operator table: one row per kernel, compiled once and bound often.
+
+`lower` fuses the graph's operators into kernels and compiles every column of the table (operations,
+elements, live activations, loop nests) to polynomials over the free dimensions. `Lowered.bind`
+evaluates them for numbers or arrays, which is all that a sweep over batch or context repeats.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +15,15 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.caches import TABLE_BYTES, cached
 from perfmodel.workload.access_columns import access_columns, access_positions
-from perfmodel.workload.fuse import FusionRules, aliases, kernels
+from perfmodel.workload.format_slots import SlotNames
+from perfmodel.workload.fuse import FusionRules, aliases, fused_kernels
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.kernel_columns import KernelColumns
 from perfmodel.workload.lifetimes import live_intervals
+from perfmodel.workload.nest_table import NestKeys, nest_columns
+from perfmodel.workload.operator_rows import row_of
 from perfmodel.workload.operator_table import AccessKeys, Index, OperatorTable
-from perfmodel.workload.program import PolynomialProgram
-from perfmodel.workload.rows import row_of
-from perfmodel.workload.shapes import NestKeys, nest_columns
-from perfmodel.workload.slot_names import SlotNames
+from perfmodel.workload.polynomial_program import PolynomialProgram
 from perfmodel.workload.storage_columns import live_elements, stored_elements
 from perfmodel.workload.symbols import Dim
 
@@ -57,7 +62,7 @@ class Lowered:
 
     def __init__(self, graph: Graph, fusion: FusionRules, *, tagged: bool) -> None:
         self.graph = graph
-        self.kernels = kernels(graph, fusion)
+        self.kernels = fused_kernels(graph, fusion)
         self.slots = SlotNames(graph, tagged=tagged)
         self.rows = tuple(row_of(k, self.slots.name) for k in self.kernels)
         self.columns = KernelColumns(graph, self.kernels, fusion, self.slots)
@@ -66,6 +71,12 @@ class Lowered:
         self._with_nests: CompiledTable | None = None
         self._tables: dict[tuple[Any, ...], OperatorTable] = {}
         self._structure: dict[Hashable, Any] = {}
+        #: Questions about this network, counted by what costs it (`perfmodel.prediction.replay`).
+        self.questions: dict[Hashable, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state sent to another process, which traces programs of its own."""
+        return {**self.__dict__, "questions": {}}
 
     def bind(
         self,
@@ -204,7 +215,7 @@ def _without(prefix: str, columns: Mapping[str, _Column]) -> dict[str, _Column]:
     }
 
 
-@cached(TABLE_BYTES, same=1)
+@cached(TABLE_BYTES, identity_keys=1)
 def lower(graph: Graph, fusion: FusionRules = FUSED, *, tagged: bool = False) -> Lowered:
     """Compile a graph for a set of fusion rules; cached per graph and rules.
 

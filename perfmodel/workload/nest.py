@@ -1,6 +1,9 @@
-"""Loop nests: dimensions, and the tensors that they index.
+"""Loop nests: perfectly nested loops around one multiply-accumulate, with the tensors they index.
 
-The work, tensor sizes, reuse and traffic of an operator are derived from its nests.
+The work, tensor sizes, reuse and traffic of an operator are derived from its nests: the product of
+the loop extents is the number of multiply-accumulates, and the extent of a tensor axis indexed by
+several loops is ``1 + sum of stride * (extent - 1)``. The notation is that of Timeloop (Parashar et
+al., ISPASS 2019).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from functools import lru_cache
 from itertools import starmap
 from typing import TypeAlias
 
-from perfmodel.workload.symbols import Dim, minimum, product, simplify
+from perfmodel.workload.symbols import Dim, minimum, product, simplify, total
 
 #: One axis of a tensor: ``((dim, stride), ...)``, indexed by the sum of stride x dim.
 Axis: TypeAlias = tuple[tuple[str, int], ...]
@@ -77,10 +80,7 @@ class LoopNest:
 
         ``1 + sum of stride * (extent - 1)`` over the dimensions that index the axis.
         """
-        total: Dim = 1
-        for dim, stride in axis:
-            total = total + stride * (self.size(dim) - 1)
-        return simplify(total)
+        return simplify(1 + total(stride * (self.size(dim) - 1) for dim, stride in axis))
 
     def elements(self, operand: Operand) -> Dim:
         """Return the number of elements of an operand's footprint, clipped to its extents."""

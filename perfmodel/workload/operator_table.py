@@ -1,4 +1,8 @@
-"""Operator table: the work, data movement and storage of each kernel, at one or many points."""
+"""Operator table: the work, data movement and storage of each kernel, at one or many points.
+
+The interface between networks and hardware: `perfmodel.workload.lower` binds it, and every kind of
+hardware costs its rows with pure functions on arrays of shape ``(rows, points)``.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.workload.lifetimes import Lifetimes
-from perfmodel.workload.rows import OperatorRow
-from perfmodel.workload.shapes import Nests
+from perfmodel.workload.nest_table import Nests
+from perfmodel.workload.operator_rows import OperatorRow
 
 Index = npt.NDArray[np.intp]
 
@@ -69,8 +73,8 @@ class OperatorTable:
     extents
         Name -> extents, 0 for rows without: those of loops of class ``stream``, of tree walks of
         class ``tree`` (parallel ``walks`` of ``steps`` sequential comparisons), data movement
-        around products in panels (`perfmodel.workload.panels.EXTENTS`), and 1 for ``narrow``
-        depthwise kernels.
+        around products in panels (`convolution_panels.EXTENTS`), and 1 for ``narrow`` depthwise
+        kernels.
     structure
         Results that depend on rows, accesses and nests only, shared by all tables of one structure.
     """

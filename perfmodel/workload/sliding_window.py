@@ -1,4 +1,4 @@
-"""Sliding windows of convolutions and pools: extents of their outputs."""
+"""Sliding windows of convolutions and pools: the extents of their outputs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Storage of a graph by slot: permanent elements, and activations that are live at each step."""
+"""Storage of a graph by slot: permanent elements, and live activations at each kernel step."""
 
 from __future__ import annotations
 
+from perfmodel.workload.format_slots import SlotNames
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.slot_names import SlotNames
 from perfmodel.workload.symbols import Dim, Poly, poly
 
 

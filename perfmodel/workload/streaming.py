@@ -1,7 +1,8 @@
 """Family ``streaming``: loops that sweep arrays of doubles, and stencils.
 
-The kernels are named as in likwid-bench and the literature on the Execution-Cache-Memory model
-(Treibig and Hager 2009; McCalpin's STREAM; Schoenauer's vector triad ``a = b + c * d``).
+Each workload is one kernel of likwid-bench or of the literature on the Execution-Cache-Memory model
+(Treibig and Hager 2009; McCalpin's STREAM; Schoenauer's vector triad ``a = b + c * d``); its cost
+is determined by loads, stores and updates per element (`perfmodel.cost.ecm`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from perfmodel.errors import input_error, nearest, one_of
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor

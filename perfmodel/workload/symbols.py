@@ -1,14 +1,15 @@
-"""Symbolic dimensions: polynomials over named parameters and derived atoms.
+"""Symbolic dimensions: polynomials over named parameters and functions of polynomials.
 
 A graph is built once with its free dimensions as symbols. All quantities derived from it
 (multiply-accumulates, bytes, live elements) are then polynomials, and a prediction only binds
-numbers, arrays or tracers to the parameters (`Program`).
+numbers, arrays or tracers to the parameters (`perfmodel.workload.polynomial_program`). Functions
+that are not polynomial, such as ceilings, are atoms with polynomials as arguments.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias, Union
@@ -60,7 +61,9 @@ class Poly:
     __slots__ = ("_hash", "terms")
 
     def __init__(self, terms: Mapping[Monomial, float]) -> None:
-        self.terms: dict[Monomial, float] = {m: c for m, c in terms.items() if c != 0.0}
+        self.terms: dict[Monomial, float] = {
+            monomial: coefficient for monomial, coefficient in terms.items() if coefficient != 0.0
+        }
         self._hash: int | None = None
 
     def __hash__(self) -> int:
@@ -83,14 +86,14 @@ class Poly:
         if type(other) is int and other == 0:
             return self
         terms = dict(self.terms)
-        for monomial, c in poly(other).terms.items():
-            terms[monomial] = terms.get(monomial, 0.0) + c
+        for monomial, coefficient in poly(other).terms.items():
+            terms[monomial] = terms.get(monomial, 0.0) + coefficient
         return Poly(terms)
 
     __radd__ = __add__
 
     def __neg__(self) -> Poly:
-        return Poly({m: -c for m, c in self.terms.items()})
+        return Poly({monomial: -coefficient for monomial, coefficient in self.terms.items()})
 
     def __sub__(self, other: Dim) -> Poly:
         return self + (-poly(other))
@@ -101,13 +104,15 @@ class Poly:
     def __mul__(self, other: Dim) -> Poly:
         if not isinstance(other, Poly):
             factor = float(other)
-            return Poly({m: c * factor for m, c in self.terms.items()})
+            return Poly(
+                {monomial: coefficient * factor for monomial, coefficient in self.terms.items()}
+            )
         terms: dict[Monomial, float] = {}
         right = other.terms
-        for m1, c1 in self.terms.items():
-            for m2, c2 in right.items():
-                m = _times(m1, m2)
-                terms[m] = terms.get(m, 0.0) + c1 * c2
+        for left_monomial, left_coefficient in self.terms.items():
+            for right_monomial, right_coefficient in right.items():
+                monomial = _times(left_monomial, right_monomial)
+                terms[monomial] = terms.get(monomial, 0.0) + left_coefficient * right_coefficient
         return Poly(terms)
 
     __rmul__ = __mul__
@@ -115,8 +120,8 @@ class Poly:
     def __truediv__(self, other: Dim) -> Poly:
         divisor = poly(other)
         if len(divisor.terms) == 1:
-            ((monomial, c),) = divisor.terms.items()
-            return self * Poly({tuple((a, -n) for a, n in monomial): 1.0 / c})
+            ((monomial, coefficient),) = divisor.terms.items()
+            return self * Poly({tuple((a, -power) for a, power in monomial): 1.0 / coefficient})
         if not divisor.terms:
             raise ZeroDivisionError("division of a dimension by zero")
         return self * Poly({((_intern("reciprocal", (divisor,)), 1),): 1.0})
@@ -134,14 +139,19 @@ class Poly:
 
     def __repr__(self) -> str:
         # Sorted by name: the order of interning differs between processes, and hashes must not.
-        return " + ".join(sorted(_show(m, c) for m, c in self.terms.items())) or "0"
+        return (
+            " + ".join(
+                sorted(_show(monomial, coefficient) for monomial, coefficient in self.terms.items())
+            )
+            or "0"
+        )
 
 
 @lru_cache(maxsize=65536)  # hashing a graph formats all shapes, which share most terms
-def _show(monomial: Monomial, c: float) -> str:
-    factors = sorted(f"{a!r}" if n == 1 else f"{a!r}**{n}" for a, n in monomial)
-    if c != 1.0 or not factors:
-        factors.insert(0, f"{c:.15g}")
+def _show(monomial: Monomial, coefficient: float) -> str:
+    factors = sorted(f"{a!r}" if power == 1 else f"{a!r}**{power}" for a, power in monomial)
+    if coefficient != 1.0 or not factors:
+        factors.insert(0, f"{coefficient:.15g}")
     return "*".join(factors)
 
 
@@ -149,9 +159,11 @@ def _times(left: Monomial, right: Monomial) -> Monomial:
     if not left or not right:
         return left or right
     powers: dict[Atom, int] = dict(left)
-    for atom, n in right:
-        powers[atom] = powers.get(atom, 0) + n
-    return tuple(sorted(((a, n) for a, n in powers.items() if n), key=lambda f: f[0].order))
+    for atom, power in right:
+        powers[atom] = powers.get(atom, 0) + power
+    return tuple(
+        sorted(((a, power) for a, power in powers.items() if power), key=lambda f: f[0].order)
+    )
 
 
 def poly(value: Dim) -> Poly:
@@ -195,11 +207,16 @@ def product(*dims: Dim) -> Dim:
     return simplify(result)
 
 
+def total(dims: Iterable[Dim]) -> Dim:
+    """Return the sum of dimensions, as a number if all are numbers."""
+    return simplify(sum(dims, 0))
+
+
 def _function(name: str, args: tuple[Dim, ...], constants: tuple[float, ...] = ()) -> Dim:
     numbers = [constant(a) for a in args]
     fixed = [n for n in numbers if n is not None]
     if len(fixed) == len(numbers):
-        return simplify(poly(FUNCTIONS[name](fixed, constants, False, _MATH)))
+        return simplify(poly(FUNCTIONS[name](False, _MATH, *fixed, *constants)))
     atom = _intern(name, tuple(poly(a) for a in args), constants)
     return Poly({((atom, 1),): 1.0})
 
@@ -281,32 +298,51 @@ def power_law_experts(experts: int, per_token: int, exponent: float, tokens: Dim
 _MATH = math
 
 
-def _floor(x: Value, xp: Any) -> Value:
-    return xp.floor(x)
+# Each function takes whether its relaxed form is wanted, the namespace, and then its arguments and
+# constants. The namespace of plain numbers is `math`.
 
 
-def _ceil(x: Value, xp: Any) -> Value:
-    return xp.ceil(x)
+def _ceil_div(relaxed: bool, xp: Any, x: Value, divisor: float) -> Value:
+    return x / divisor if relaxed else xp.ceil(x / divisor)
 
 
-def _minimum(a: Value, b: Value, xp: Any) -> Value:
+def _floor_div(relaxed: bool, xp: Any, x: Value, divisor: float) -> Value:
+    return x / divisor if relaxed else xp.floor(x / divisor)
+
+
+def _minimum(_relaxed: bool, xp: Any, a: Value, b: Value) -> Value:
     return min(a, b) if xp is _MATH else xp.minimum(a, b)
 
 
-def _maximum(a: Value, b: Value, xp: Any) -> Value:
+def _maximum(_relaxed: bool, xp: Any, a: Value, b: Value) -> Value:
     return max(a, b) if xp is _MATH else xp.maximum(a, b)
 
 
-def _divisible(x: Value, step: float, relaxed: bool, xp: Any) -> Value:
+def _reciprocal(_relaxed: bool, _xp: Any, x: Value) -> Value:
+    return 1.0 / x
+
+
+def _power_of_two(_relaxed: bool, _xp: Any, exponent: Value) -> Value:
+    return 2.0**exponent
+
+
+def _distinct_experts(
+    _relaxed: bool, _xp: Any, tokens: Value, experts: float, per_token: float
+) -> Value:
+    return experts * (1.0 - (1.0 - per_token / experts) ** tokens)
+
+
+def _divisible(relaxed: bool, xp: Any, x: Value, step: float) -> Value:
     if relaxed:
-        return _maximum(x, step, xp)
-    rounded = _maximum(_floor((x + step / 2) / step, xp) * step, step, xp)
+        return _maximum(relaxed, xp, x, step)
+    rounded = _maximum(relaxed, xp, xp.floor((x + step / 2) / step) * step, step)
     return rounded + step * (rounded < 0.9 * x)
 
 
 def _power_law_experts(
-    tokens: Value, experts: float, each: float, exponent: float, xp: Any
+    _relaxed: bool, xp: Any, tokens: Value, experts: float, each: float, exponent: float
 ) -> Value:
+    """Return the expected number of loaded experts; see `power_law_experts`."""
     plain = xp is _MATH
     xp = np if plain else xp
     rows = xp.asarray(tokens * each)[..., None]
@@ -324,19 +360,17 @@ def _power_law_experts(
     return float(touched) if plain else touched
 
 
-_Function: TypeAlias = Callable[[list[Value], tuple[float, ...], bool, Any], Value]
-
-#: name -> f(arguments, constants, relaxed, namespace); namespace `math` stands for plain numbers.
-FUNCTIONS: dict[str, _Function] = {
-    "ceil_div": lambda a, c, relaxed, xp: a[0] / c[0] if relaxed else _ceil(a[0] / c[0], xp),
-    "floor_div": lambda a, c, relaxed, xp: a[0] / c[0] if relaxed else _floor(a[0] / c[0], xp),
-    "divisible": lambda a, c, relaxed, xp: _divisible(a[0], c[0], relaxed, xp),
-    "minimum": lambda a, c, relaxed, xp: _minimum(a[0], a[1], xp),
-    "maximum": lambda a, c, relaxed, xp: _maximum(a[0], a[1], xp),
-    "reciprocal": lambda a, c, relaxed, xp: 1.0 / a[0],
-    "power_of_two": lambda a, c, relaxed, xp: 2.0 ** a[0],
-    "distinct_experts": lambda a, c, relaxed, xp: c[0] * (1.0 - (1.0 - c[1] / c[0]) ** a[0]),
-    "power_law_experts": lambda a, c, relaxed, xp: _power_law_experts(a[0], c[0], c[1], c[2], xp),
+#: Functions of polynomials by the names of their atoms.
+FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "ceil_div": _ceil_div,
+    "floor_div": _floor_div,
+    "divisible": _divisible,
+    "minimum": _minimum,
+    "maximum": _maximum,
+    "reciprocal": _reciprocal,
+    "power_of_two": _power_of_two,
+    "distinct_experts": _distinct_experts,
+    "power_law_experts": _power_law_experts,
 }
 
 
@@ -394,10 +428,10 @@ class AtomValues:
         if value is None:
             if atom.args:
                 args = [_evaluate(arg, self) for arg in atom.args]
-                xp = namespace(*args)
                 plain = all(type(a) is float or type(a) is int for a in args)
                 relaxed = bool(self.relaxed) and not self.relaxed.isdisjoint(parameters_of(atom))
-                value = FUNCTIONS[atom.name](args, atom.constants, relaxed, _MATH if plain else xp)
+                function, xp = FUNCTIONS[atom.name], _MATH if plain else namespace(*args)
+                value = function(relaxed, xp, *args, *atom.constants)
             else:
                 value = self.values[atom.name]
             self.known[atom] = value

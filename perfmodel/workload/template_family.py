@@ -1,4 +1,8 @@
-"""Families of networks stated as templates: YAML files of the library, or a user's own file."""
+"""Families of networks stated as templates: YAML files of the library, or a user's own file.
+
+`TemplateFamily` combines a parsed template with the model of its fields and offers what any family
+offers: the free dimensions, the unit of a result, and the graph of a structure.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,18 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from perfmodel.errors import InputError
-from perfmodel.marks import Marks
 from perfmodel.pydantic_faults import Flaw, faults_of, locate
+from perfmodel.source_positions import Marks
 from perfmodel.workload.families import ExecutionSemantics, Family, family_files
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.layer_expressions import Scope, filled, interpolated
-from perfmodel.workload.layer_fields import as_mapping
-from perfmodel.workload.layer_forms import LayerBuilder
-from perfmodel.workload.layer_graph import Assembly
-from perfmodel.workload.layer_template import Frozen, default_flaws, frozen, read_template
-from perfmodel.workload.layer_values import TemplateValues
-from perfmodel.workload.structure_fields import TemplateStructure, structure_model
+from perfmodel.workload.layer_declarations import LayerBuilder
+from perfmodel.workload.layer_expressions import Scope, fill_expressions, interpolate
+from perfmodel.workload.layer_fields import FlawList, as_mapping
+from perfmodel.workload.layer_template import FrozenMapping, default_flaws, freeze, read_template
+from perfmodel.workload.structure_model import TemplateStructure, structure_model
 from perfmodel.workload.symbols import Dim, symbol
+from perfmodel.workload.template_interpreter import EnclosingGraph, TemplateInterpreter
+from perfmodel.workload.template_values import TemplateValues
 
 #: Keys of a family's file in addition to those of a template.
 _ABOUT = ("schema_version", "family", "doc", "sources", "uses")
@@ -57,7 +61,7 @@ class TemplateFamily:
         marks: Marks | None = None,
         file: str = "",
     ) -> None:
-        self.flaws: list[Flaw] = []
+        self.flaws = FlawList()
         self._marks, self._file = marks or Marks(), file
         self.structure = structure_model(name, data, self.flaws)
         self.structure.origin = origin
@@ -76,10 +80,10 @@ class TemplateFamily:
         InputError
             Faults of the template's form.
         """
-        self._refuse(self.flaws)
+        self._raise_flaws(self.flaws)
         return self._family
 
-    def _refuse(self, flaws: list[Flaw]) -> None:
+    def _raise_flaws(self, flaws: list[Flaw]) -> None:
         if flaws:
             raise InputError(locate(flaws, self._marks, self._file))
 
@@ -92,7 +96,7 @@ class TemplateFamily:
             Defaults that are invalid extents for these values of the fields.
         """
         numbers, flaws = self._defaults(structure)
-        self._refuse(flaws)
+        self._raise_flaws(flaws)
         return numbers
 
     def _defaults(self, structure: TemplateStructure) -> tuple[dict[str, float], list[Flaw]]:
@@ -117,7 +121,7 @@ class TemplateFamily:
             **{name: symbol(name) for name in self.template.dimensions},
         }
         scope = Scope(names)
-        return interpolated(self.unit, scope), filled(f"{{{self.yields}}}", scope)
+        return interpolate(self.unit, scope), fill_expressions(f"{{{self.yields}}}", scope)
 
     def build(self, structure: TemplateStructure, semantics: ExecutionSemantics) -> Graph:
         """Build the graph.
@@ -128,9 +132,9 @@ class TemplateFamily:
             The values of the fields do not fit the layers.
         """
         template = replace(self.template, parameters=self.parameters(structure))
-        assembly = Assembly(template, _values_of(structure), semantics, checked=False)
-        self._refuse(assembly.flaws)
-        return assembly.graph()
+        interpreter = TemplateInterpreter(template, _values_of(structure), semantics, checked=False)
+        self._raise_flaws(interpreter.flaws)
+        return interpreter.graph()
 
     def all_flaws(self, structure: TemplateStructure) -> list[Flaw]:
         """Return all flaws of the template for these values of its fields."""
@@ -138,9 +142,9 @@ class TemplateFamily:
         if flaws:
             return flaws
         template, fields = replace(self.template, parameters=defaults), _values_of(structure)
-        every = ExecutionSemantics(runs_dead_branches=True)
-        flaws = Assembly(template, fields, every).flaws
-        return flaws or Assembly(template, fields, every, at_defaults=True).flaws
+        semantics = ExecutionSemantics(runs_dead_branches=True)
+        flaws = TemplateInterpreter(template, fields, semantics).flaws
+        return flaws or TemplateInterpreter(template, fields, semantics, at_defaults=True).flaws
 
     def add_block(
         self, builder: LayerBuilder, name: str, inputs: Mapping[str, Tensor], values: dict[str, Any]
@@ -154,14 +158,14 @@ class TemplateFamily:
         """
         defaults = {key: field.default for key, field in self.structure.model_fields.items()}
         template = replace(self.template, network=self.template.blocks[name], parameters={})
-        block = Assembly(
+        block = TemplateInterpreter(
             template,
             defaults | values,
             ExecutionSemantics(),
             checked=False,
-            within=(builder, inputs),
+            within=EnclosingGraph(builder, inputs),
         )
-        self._refuse(block.flaws)
+        self._raise_flaws(block.flaws)
         return cast("Tensor", block.result)
 
 
@@ -178,11 +182,11 @@ def template_family(name: str) -> Family:
     InputError
         Faults of the family's file.
     """
-    return _of_library(name).family
+    return _library_family(name).family
 
 
 @lru_cache
-def _of_library(name: str) -> TemplateFamily:
+def _library_family(name: str) -> TemplateFamily:
     return read_family(family_files()[name])
 
 
@@ -212,7 +216,7 @@ def add_block(
     InputError
         The values do not fit the block's layers.
     """
-    return _of_library(family).add_block(builder, block, inputs, values)
+    return _library_family(family).add_block(builder, block, inputs, values)
 
 
 def read_family(path: Path) -> TemplateFamily:
@@ -237,15 +241,15 @@ def read_family(path: Path) -> TemplateFamily:
 
 def family_of(origin: Any) -> Family:
     """Return the family of a structure's `origin`."""
-    return template_family(origin) if isinstance(origin, str) else own_family(origin)
+    return template_family(origin) if isinstance(origin, str) else inline_family(origin)
 
 
-def restored(origin: Any, values: Mapping[str, Any]) -> BaseModel:
+def restore_structure(origin: Any, values: Mapping[str, Any]) -> BaseModel:
     """Restore a structure in another process."""
     return family_of(origin).structure.model_validate(values)
 
 
-def own_family(template: Mapping[str, Any]) -> Family:
+def inline_family(template: Mapping[str, Any]) -> Family:
     """Return the family defined by the template in a user's file.
 
     Raises
@@ -253,34 +257,34 @@ def own_family(template: Mapping[str, Any]) -> Family:
     InputError
         Faults of the template's form.
     """
-    return _own_family(frozen(template))
+    return _inline_family(freeze(template))
 
 
 @lru_cache
-def _own_family(template: Frozen) -> Family:
+def _inline_family(template: FrozenMapping) -> Family:
     return TemplateFamily("layers", template, template).family
 
 
-def own_flaws(template: Mapping[str, Any]) -> list[Flaw]:
+def inline_template_flaws(template: Mapping[str, Any]) -> list[Flaw]:
     """Return all flaws of the template in a user's file."""
-    own = TemplateFamily("layers", template, template)
-    if own.flaws:
-        return own.flaws
-    for name, field in own.structure.model_fields.items():
+    family = TemplateFamily("layers", template, template)
+    if family.flaws:
+        return family.flaws
+    for name, field in family.structure.model_fields.items():
         if field.is_required():
-            own.flaws.append(Flaw(("fields", name), "missing key 'default'", on_key=True))
+            family.flaws.append(Flaw(("fields", name), "missing key 'default'", on_key=True))
     try:
-        structure = own.structure.model_validate({})
+        structure = family.structure.model_validate({})
     except ValidationError as error:
-        flaws = faults_of(error, own.structure)
+        flaws = faults_of(error, family.structure)
         defaults = [
             replace(f, path=("fields", f.path[0], "default", *f.path[1:])) for f in flaws if f.path
         ]
-        return own.flaws or defaults
-    return own.all_flaws(structure)
+        return family.flaws or defaults
+    return family.all_flaws(structure)
 
 
-def stated(structure: TemplateStructure) -> Mapping[str, Any]:
+def structure_as_written(structure: TemplateStructure) -> Mapping[str, Any]:
     """Return a structure as written in a workload file: its fields, or the template with them."""
     values, origin = (
         structure.model_dump(mode="json", exclude_defaults=True),

@@ -1,13 +1,17 @@
-"""Structure of a transformer: widths, heads, experts, phase; and checks across its fields."""
+"""Structure of a transformer: widths, heads, experts, phase; and checks across its fields.
+
+The validated data from which `perfmodel.workload.transformer` builds a graph. `share` returns the
+part of one device under tensor, data and expert parallelism.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.symbols import nearest_divisor
 
@@ -264,6 +268,7 @@ class TransformerStructure(FrozenModel):
 
 
 def _windows(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Yield contradictions between window and layers with full attention."""
     for field in ("full_every", "full_layers"):
         if _positive(data, field) and not _positive(data, "window"):
             yield Flaw(
@@ -271,18 +276,11 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Flaw]:
                 "says which layers have no window, but 'window' is not set",
                 "'window' in tokens",
             )
-    full, layers = _positive(data, "full_layers"), _positive(data, "layers")
-    if full and layers and full > layers:
-        yield Flaw(("full_layers",), f"{full} of {layers} layers", f"0 to {layers}")
+    full = _positive(data, "full_layers")
+    yield from _excess(("full_layers",), full, _positive(data, "layers"))
     if full and _positive(data, "full_every"):
         yield Flaw(("full_layers",), "contradicts 'full_every'", "one of the two")
-    experts = data.get("experts")
-    if isinstance(experts, BaseModel):
-        experts = experts.model_dump()
-    dense = isinstance(experts, Mapping) and _positive(
-        cast("Mapping[str, Any]", experts), "dense_layers"
-    )
-    if full and dense:
+    if full and _positive(_experts(data), "dense_layers"):
         yield Flaw(
             ("full_layers",),
             "does not say which of the first dense layers are meant",
@@ -291,19 +289,17 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Flaw]:
 
 
 def _positions(data: Mapping[str, Any]) -> Iterator[Flaw]:
-    size = _positive(data, "head_dim")
-    rotated = _positive(data, "rotary_dim")
+    """Yield contradictions between rotary positions, heads and windows."""
+    size, rotated = _positive(data, "head_dim"), _positive(data, "rotary_dim")
     if size and rotated > size:
         yield Flaw(("rotary_dim",), f"{rotated} of a head's {size} elements", f"0 to {size}")
-    bare, layers = _positive(data, "unrotated_layers"), _positive(data, "layers")
-    if bare and layers and bare > layers:
-        yield Flaw(("unrotated_layers",), f"{bare} of {layers} layers", f"0 to {layers}")
-    full = _positive(data, "full_layers")
-    if bare and _positive(data, "window") and bare != full:
+    unrotated, full = _positive(data, "unrotated_layers"), _positive(data, "full_layers")
+    yield from _excess(("unrotated_layers",), unrotated, _positive(data, "layers"))
+    if unrotated and _positive(data, "window") and unrotated != full:
         yield Flaw(
             ("unrotated_layers",),
             "with a window, these are the layers without one",
-            f"'full_layers' of {bare}",
+            f"'full_layers' of {unrotated}",
         )
     if data.get("first_norm") is False and _positive(data, "window") and not full:
         yield Flaw(("first_norm",), "the first layer attends to everything", "'full_layers'")
@@ -322,7 +318,22 @@ def _positive(data: Mapping[str, Any], key: str) -> int:
     return value if type(value) is int and value > 0 else 0
 
 
+def _excess(path: tuple[str, ...], number: int, layers: int) -> Iterator[Flaw]:
+    """Yield a flaw if a number exceeds that of the layers, if it is known."""
+    if layers and number > layers:
+        yield Flaw(path, f"{number} of {layers} layers", f"0 to {layers}")
+
+
+def _experts(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of the experts; empty if they are absent or invalid."""
+    experts = data.get("experts")
+    if isinstance(experts, Experts):
+        return experts.model_dump()
+    return cast("Mapping[str, Any]", experts) if isinstance(experts, Mapping) else {}
+
+
 def _heads(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Yield heads that do not divide by groups, devices or the width."""
     heads, groups = _positive(data, "heads"), _positive(data, "kv_heads")
     if heads and groups and heads % groups:
         yield Flaw(
@@ -352,30 +363,26 @@ def _heads(data: Mapping[str, Any]) -> Iterator[Flaw]:
 
 
 def _feed_forward(data: Mapping[str, Any]) -> Iterator[Flaw]:
-    stated = data.get("experts")
-    dense = stated is None
-    if isinstance(stated, Experts):
-        stated = stated.model_dump()
-    if isinstance(stated, Mapping):
-        experts = cast("Mapping[str, Any]", stated)
-        count, per_token = _positive(experts, "count"), _positive(experts, "per_token")
-        if count and per_token > count:
-            yield Flaw(
-                ("experts", "per_token"),
-                f"a token cannot visit {per_token} of {count} experts",
-                f"1 to {count}",
-            )
-        first, layers = _positive(experts, "dense_layers"), _positive(data, "layers")
-        if layers and first > layers:
-            yield Flaw(("experts", "dense_layers"), f"{first} of {layers} layers", f"0 to {layers}")
-        dense = first > 0
+    """Yield missing widths, and experts that do not fit the layers."""
+    experts = _experts(data)
+    count, per_token = _positive(experts, "count"), _positive(experts, "per_token")
+    if count and per_token > count:
+        yield Flaw(
+            ("experts", "per_token"),
+            f"a token cannot visit {per_token} of {count} experts",
+            f"1 to {count}",
+        )
+    dense_layers = _positive(experts, "dense_layers")
+    yield from _excess(("experts", "dense_layers"), dense_layers, _positive(data, "layers"))
+    dense = data.get("experts") is None or dense_layers > 0
     if dense and data.get("ffn_width", 1) == 0:
-        yield Flaw(("ffn_width",), "0 is no width", "a count of at least 1")
+        yield Flaw(("ffn_width",), "0 is not a width", "a count of at least 1")
     if dense and "ffn_width" not in data:
         yield Flaw((), "missing key 'ffn_width'", on_key=True)
 
 
 def _phase(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Yield phases that an encoder or a decoder does not have."""
     causal = data.get("causal", True)
     phase = data.get("phase", "decode")
     if causal is False and phase in ("decode", "prefill", "extend", "request"):

@@ -1,4 +1,8 @@
-"""Unrolling of the repetitions of a graph's blocks, for schedulers."""
+"""Unrolling of the repetitions of a graph's blocks, for schedulers and training steps.
+
+Predictions cost a repeated layer once and multiply; a schedule decides for every repetition, so
+that each needs its own operators, weights and caches (``name@i``).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Workload: a graph with its free dimensions bound to numbers or arrays."""
+"""Workload: a network with its free dimensions bound to numbers or arrays.
+
+The first argument of every prediction. The graph is built on first use and shared by all workloads
+of one structure; binding other numbers is cheap.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of, printable
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.sizes import SHARES, small_sizes
+from perfmodel.workload.smallest_sizes import SHARES, small_sizes
 from perfmodel.workload.symbols import Dim, evaluate
 
 _LIMIT = 1e12
@@ -41,8 +45,8 @@ class Workload:
 
     __slots__ = (
         "_build",
+        "_checked_graph",
         "_items",
-        "_taken",
         "name",
         "notes",
         "origin",
@@ -66,7 +70,7 @@ class Workload:
     ) -> None:
         self.name = printable(name)
         self._build = build
-        self._taken: Graph | None = None
+        self._checked_graph: Graph | None = None
         self.parameters: dict[str, Value] = dict(parameters)
         self.unit, self._items = items
         self.precision = precision
@@ -83,16 +87,16 @@ class Workload:
             The number of a free dimension leaves a tensor without elements.
         """
         graph = self._build(semantics)
-        if graph is not self._taken:
+        if graph is not self._checked_graph:
             if faults := small_sizes(graph).faults(self.parameters, self.name):
                 raise InputError(faults)
-            self._taken = graph
+            self._checked_graph = graph
         return graph
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         """Return the state sent to another process, without the graph, which is rebuilt there."""
         state = {name: getattr(self, name) for name in Workload.__slots__}
-        return None, {**state, "_taken": None}
+        return None, {**state, "_checked_graph": None}
 
     def least(self, name: str) -> float:
         """Return the least valid whole number of a free dimension; 0 if any is valid."""
@@ -247,7 +251,7 @@ def check_extent(name: str, value: Value) -> list[Fault]:
         try:
             array = np.asarray(value)
         except ValueError:  # lists of unequal length
-            return [Fault(f"{value!r} is no array", path=name, expected=expected)]
+            return [Fault(f"{value!r} is not an array", path=name, expected=expected)]
         if array.dtype.kind not in "iuf":
             return [Fault(f"{value!r} is not a number", path=name, expected=expected)]
         inside = (array >= 0) & (array <= 1) if share else (array > 0) & (array <= _LIMIT)
@@ -318,9 +322,9 @@ def _rebuild(family_name: str, structure: Any) -> StructureBuild:
     origin = getattr(structure, "origin", family_name)
     if isinstance(origin, str):
         return StructureBuild(family(family_name), structure)
-    from perfmodel.workload.template_family import own_family
+    from perfmodel.workload.template_family import inline_family
 
-    return StructureBuild(own_family(origin), structure)
+    return StructureBuild(inline_family(origin), structure)
 
 
 def from_family(

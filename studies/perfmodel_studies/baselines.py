@@ -16,7 +16,7 @@ from typing import Literal
 
 from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.blocks import MemoryBlock, blocks
+from perfmodel.schedule.memory_blocks import MemoryBlock, memory_blocks
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, replay
 
@@ -145,7 +145,7 @@ def arena_height(problem: Problem, script: Script) -> int:
     (``ArenaPlanner`` and ``SimpleMemoryArena``; no alignment).
     """
     last = len(script.order) - 1
-    layout_blocks = blocks(problem, script, replay(problem, script))
+    layout_blocks = memory_blocks(problem, script, replay(problem, script))
     layout_blocks.sort(key=lambda b: (b.first > 0 or b.last < last, -b.size_bytes, b.first))
     placed: list[tuple[int, int, MemoryBlock]] = []
     height = 0
@@ -187,8 +187,7 @@ class _EvictionSimulation:
         replacement: Replacement,
         addresses: bool,
     ) -> None:
-        if not problem.is_order(order):
-            raise ValueError("the order does not run every step once, each after what it reads")
+        problem.check_order(order)
         self.problem, self.capacity, self.order = problem, capacity, order
         self.belady, self.addresses = replacement == "belady", addresses
         self.sizes = [b.size_bytes for b in problem.buffers]

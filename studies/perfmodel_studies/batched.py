@@ -10,9 +10,9 @@ import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.arrays import Value
 from perfmodel.errors import InputError
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import row_of, summarised
+from perfmodel.evaluate.validate import row_of, summarise
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
 
 _Asked = tuple[ValidationCase, MeasuredQuantity]
 
@@ -23,7 +23,7 @@ def evaluate_together(cases: Cases) -> ValidationResult:
     Parameters
     ----------
     cases
-        Their questions ask for ``latency_s``; workloads of one structure share a graph.
+        Their quantities are ``latency_s``; workloads of one structure share a graph.
 
     Returns
     -------
@@ -37,8 +37,8 @@ def evaluate_together(cases: Cases) -> ValidationResult:
         if case.machine is None:
             failed.setdefault(case.reason or "no reason given", []).append(case.name)
             continue
-        for question in case.questions:
-            w = question.workload
+        for quantity in case.quantities:
+            w = quantity.workload
             key = (
                 id(w.graph()),
                 id(case.machine),
@@ -47,17 +47,17 @@ def evaluate_together(cases: Cases) -> ValidationResult:
                 case.warm,
                 case.engine,
             )
-            alike.setdefault(key, []).append((case, question))
+            alike.setdefault(key, []).append((case, quantity))
     rows: list[dict[str, Any]] = []
     for same_network in alike.values():
         try:
             rows += _answers(same_network)
         except InputError as error:
-            # A case of several questions is lost once.
+            # A case with several quantities is counted once.
             names = {id(case): case.name for case, _ in same_network if id(case) not in lost}
             lost.update(names)
             failed.setdefault(str(error.faults[0]), []).extend(names.values())
-    return summarised(
+    return summarise(
         cases.name, rows, len(cases.cases), failed, primary=cases.primary, notes=cases.notes
     )
 
@@ -65,9 +65,9 @@ def evaluate_together(cases: Cases) -> ValidationResult:
 def _answers(cases: Sequence[_Asked]) -> list[dict[str, Any]]:
     case = cases[0][0]
     # Questions of a row are of the same workload: each is predicted once.
-    distinct = {id(question.workload): question.workload for _, question in cases}
+    distinct = {id(quantity.workload): quantity.workload for _, quantity in cases}
     place = {key: i for i, key in enumerate(distinct)}
-    at = np.array([place[id(question.workload)] for _, question in cases])
+    at = np.array([place[id(quantity.workload)] for _, quantity in cases])
     workload = _stacked(list(distinct.values()))
     prediction = case.predict(workload)
     bare = case.predict(workload, model="roofline", warm=False)
@@ -79,12 +79,12 @@ def _answers(cases: Sequence[_Asked]) -> list[dict[str, Any]]:
     # Seconds of the multiply-accumulates at their peak.
     compute = column(bare.utilization) * floor
     return [
-        row_of(one, question, float(predicted[i]), prediction.runtime)
+        row_of(one, quantity, float(predicted[i]), prediction.runtime)
         | {
             "roofline": float(floor[i]),
             "compute": float(compute[i]) if compute[i] > 0 else None,
         }
-        for i, (one, question) in enumerate(cases)
+        for i, (one, quantity) in enumerate(cases)
     ]
 
 

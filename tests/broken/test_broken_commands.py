@@ -15,11 +15,11 @@ COMMANDS = [
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--set", "batch=8..1"),
-        "--set: batch: '8..1' runs backwards; expected the smaller end first",
+        "--set: batch: '8..1' is in descending order; expected the smaller end first",
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--set", "batch=1.."),
-        "--set: batch: '1..' lacks an end; expected such as 1..8, 2**9..2**15",
+        "--set: batch: '1..' has only one end; expected such as 1..8, 2**9..2**15",
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--set", "batch=1..8:0"),
@@ -60,7 +60,7 @@ COMMANDS = [
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--set", "batch=logspace(0, 2, 3)"),
-        "--set: batch: logspace(0, 2, 3) spans nothing; expected 0 < low < high",
+        "--set: batch: logspace(0, 2, 3) has an empty interval; expected 0 < low < high",
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--set", "batch=uniform(1, 2)"),
@@ -122,7 +122,7 @@ COMMANDS = [
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--sobol", "0"),
-        "--sobol: 0 is no number of points; expected from 1 to 16777216",
+        "--sobol: 0 is not a valid number of points; expected from 1 to 16777216",
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--sobol", "1.5"),
@@ -220,7 +220,7 @@ COMMANDS = [
     (("compare", "resnet18", "a100", "h101"), "no device is named 'h101'; did you mean 'h100'?"),
     (
         ("compare", "resnet18", "a100", "h100", "--precision", "fp16:fp32:fp8"),
-        "--precision: 'fp16:fp32:fp8' is no pair; expected A or A:B",
+        "--precision: 'fp16:fp32:fp8' is not a pair of values; expected A or A:B",
     ),
     (
         ("solve", "resnet18", "a100"),
@@ -348,7 +348,7 @@ SEVERAL = [
         ),
         (
             "--set: 'batch' sets nothing; expected NAME=VALUE\n"
-            "-o: 'x.jsn' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?\n"
+            "-o: 'x.jsn' has no suffix that states its format; expected a name that ends in .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?\n"
             "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "no workload is named 'resnet81'; did you mean 'resnet18'?\n"
             "no runtime is named 'ideel'; did you mean 'ideal'?\n"
@@ -380,7 +380,7 @@ SEVERAL = [
             "--engine: a100 has no engine 'tensr'; expected one of gpu\n"
             "--model: there is no model 'rooflin'; did you mean 'roofline'?\n"
             "--precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?\n"
-            "weight_bits: x is no number of bits; expected a number above 0, at most 64"
+            "weight_bits: x is not a number of bits; expected a number above 0, at most 64"
         ),
     ),
     (
@@ -430,7 +430,7 @@ SEVERAL = [
             "nowhere/x.txt",
         ),
         (
-            "-o: 'x.txt' does not say its format; expected a name that ends in .csv or .parquet\n"
+            "-o: 'x.txt' has no suffix that states its format; expected a name that ends in .csv or .parquet\n"
             "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "--where:1:17: ';' means nothing here; expected columns, numbers, comparisons, 'and', 'or', 'not'\n"
             "--best: there is no column 'enrgy_j'; did you mean 'energy_j'?\n"
@@ -439,7 +439,7 @@ SEVERAL = [
             "no device has the tag 'fone'; did you mean 'tag:phone'?\n"
             "no workload is named 'resnet81'; did you mean 'resnet18'?\n"
             "there is no metric 'energy'; did you mean 'energy_j'?\n"
-            "--set: batch: '8..1' runs backwards; expected the smaller end first\n"
+            "--set: batch: '8..1' is in descending order; expected the smaller end first\n"
             "--zip: there is no axis 'a'; expected one of batch, height, precision\n"
             "--zip: there is no axis 'b'; expected one of batch, height, precision\n"
             "--set: precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?"

@@ -74,7 +74,7 @@ FILES = [
     (
         "config.json",
         b'{"model_type": "llama",}',
-        "config.json:1:23: not valid JSON: a comma after the last entry; expected no comma here",
+        "config.json:1:23: not valid JSON: a superfluous comma after the last entry; expected no comma here",
     ),
     (
         "config.json",
@@ -84,12 +84,12 @@ FILES = [
     (
         "config.json",
         b'{"model_type": "lla',
-        "config.json:1:16: not valid JSON: a text that does not end; expected a closing quote",
+        "config.json:1:16: not valid JSON: a text without a closing quote; expected a closing quote",
     ),
     (
         "config.json",
         b'{"model_type" "llama"}',
-        "config.json:1:15: not valid JSON: no colon here; expected a colon after a key",
+        "config.json:1:15: not valid JSON: a colon is missing; expected a colon after a key",
     ),
     (
         "config.json",
@@ -104,7 +104,7 @@ FILES = [
     (
         "config.json",
         b'{"hidden_size": ' + b"9" * 5000 + b"}",
-        "config.json:1:17: not valid JSON: a number is too large; expected numbers of a sane length",
+        "config.json:1:17: not valid JSON: a number is too large; expected a number of at most 4300 digits",
     ),
     ("graph.json", b'{"nodes": []}', "graph.json:1:11: nodes: is empty; expected at least 1 entry"),
     (
@@ -117,9 +117,13 @@ FILES = [
     (
         "net.onnx",
         b"not an onnx file",
-        "net.onnx: is truncated or no ONNX; expected an ONNX model (protobuf)",
+        "net.onnx: is truncated or not ONNX; expected an ONNX model (protobuf)",
     ),
-    ("net.onnx", bytes(64), "net.onnx: is truncated or no ONNX; expected an ONNX model (protobuf)"),
+    (
+        "net.onnx",
+        bytes(64),
+        "net.onnx: is truncated or not ONNX; expected an ONNX model (protobuf)",
+    ),
     ("rows.csv", b"", "rows.csv:1:1: empty file; expected a header line with names of columns"),
     (
         "rows.csv",
@@ -130,7 +134,7 @@ FILES = [
     (
         "rows.csv",
         b"model;device;latency_s\nresnet18;a100;1\n",
-        "rows.csv:1:6: columns are parted by ';'; expected commas",
+        "rows.csv:1:6: columns are separated by ';'; expected commas",
     ),
     (
         "board.yaml",

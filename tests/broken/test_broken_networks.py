@@ -116,7 +116,7 @@ MUTATIONS = [
         "net.yaml",
         "[conv1, stem_relu]",
         "[conv1, add]",
-        "net.yaml:17:48: structure.layers.block.layers.add.inputs.1: a cycle: add -> add; expected layers that read what stands above",
+        "net.yaml:17:48: structure.layers.block.layers.add.inputs.1: a cycle: add -> add; expected layers that read earlier layers only",
     ),
     (
         "net.yaml",

@@ -36,17 +36,17 @@ def _set(target: Any, name: str, value: Any) -> None:
 MUTATIONS: list[tuple[Change, str]] = [
     (
         lambda m: _node(m, "conv").input.__setitem__(0, "imagee"),
-        "graph.node[0].input: 'conv' reads 'imagee'; expected a value that an input, a weight or a node gives; did you mean 'image'?",
+        "graph.node[0].input: 'conv' reads 'imagee'; expected an input, a weight or the output of a node; did you mean 'image'?",
     ),
     (
         lambda m: _node(m, "conv").input.__setitem__(0, "r"),
-        "graph.node[0]: 'conv' waits for itself; expected a graph without a cycle",
+        "graph.node[0]: 'conv' depends on itself; expected a graph without a cycle",
     ),
     (
         lambda m: _node(m, "relu").output.__setitem__(0, "c"),
         (
-            "graph.node[1].output: 'c' is made twice; expected each name once\n"
-            "graph.node[2].input: 'pool' reads 'r'; expected a value that an input, a weight or a node gives"
+            "graph.node[1].output: 'c' is produced twice; expected each name once\n"
+            "graph.node[2].input: 'pool' reads 'r'; expected an input, a weight or the output of a node"
         ),
     ),
     (
@@ -67,11 +67,11 @@ MUTATIONS: list[tuple[Change, str]] = [
     ),
     (
         lambda m: _set(m.graph.output[0], "name", "z"),
-        "graph.output: no node makes 'z'; expected an output of a node",
+        "graph.output: no node produces 'z'; expected an output of a node",
     ),
     (
         lambda m: m.graph.ClearField("output"),
-        "graph.output: the graph has no output; expected a value that a node makes",
+        "graph.output: the graph has no output; expected a value that a node produces",
     ),
     (
         lambda m: m.graph.ClearField("node"),
@@ -89,11 +89,11 @@ MUTATIONS: list[tuple[Change, str]] = [
     ),
     (
         lambda m: _stored(m, "w").dims.__setitem__(0, -8),
-        "graph.initializer.w: [-8, 3, 3, 3] is no shape; expected extents from 0 to 1099511627776",
+        "graph.initializer.w: [-8, 3, 3, 3] is not a shape; expected extents from 0 to 1099511627776",
     ),
     (
         lambda m: _stored(m, "w").dims.__setitem__(0, 2**50),
-        "graph.initializer.w: [1125899906842624, 3, 3, 3] is no shape; expected extents from 0 to 1099511627776",
+        "graph.initializer.w: [1125899906842624, 3, 3, 3] is not a shape; expected extents from 0 to 1099511627776",
     ),
     (
         lambda m: _stored(m, "w").dims.__setitem__(0, 9),
@@ -101,7 +101,7 @@ MUTATIONS: list[tuple[Change, str]] = [
     ),
     (
         lambda m: _set(_stored(m, "w"), "data_type", 99),
-        "graph.initializer.w: 99 is no element type; expected a number from 1 to 26",
+        "graph.initializer.w: 99 is not an element type; expected a number from 1 to 26",
     ),
     (
         lambda m: _set(_stored(m, "minus"), "raw_data", b"\1"),
@@ -109,7 +109,7 @@ MUTATIONS: list[tuple[Change, str]] = [
     ),
     (
         lambda m: _set(_extent(m, 1), "dim_value", 2**60),
-        "graph.input.image: an extent of 1152921504606846976 is absurd; expected at most 1099511627776",
+        "graph.input.image: an extent of 1152921504606846976 is too large; expected at most 1099511627776",
     ),
     (
         lambda m: _set(_extent(m, 1), "dim_value", 7),
@@ -222,4 +222,4 @@ def test_a_truncated_file_is_refused(
 ) -> None:
     (folder / "net.onnx").write_bytes(onnx_bytes[: int(kept * len(onnx_bytes))])
     (line,) = refused("predict", "net.onnx", "a100")
-    assert line == "net.onnx: is truncated or no ONNX; expected an ONNX model (protobuf)"
+    assert line == "net.onnx: is truncated or not ONNX; expected an ONNX model (protobuf)"

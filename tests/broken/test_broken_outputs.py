@@ -10,11 +10,11 @@ import pytest
 OUTPUTS = [
     (
         ("predict", "resnet18", "a100", "-o", "x.jsn"),
-        "-o: 'x.jsn' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?",
+        "-o: 'x.jsn' has no suffix that states its format; expected a name that ends in .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?",
     ),
     (
         ("predict", "resnet18", "a100", "-o", "x"),
-        "-o: 'x' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt or .html",
+        "-o: 'x' has no suffix that states its format; expected a name that ends in .json or .csv or .parquet or .txt or .html",
     ),
     (
         ("predict", "resnet18", "a100", "-o", "."),
@@ -26,7 +26,7 @@ OUTPUTS = [
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "-o", "x.json"),
-        "-o: 'x.json' does not say its format; expected a name that ends in .csv or .parquet",
+        "-o: 'x.json' has no suffix that states its format; expected a name that ends in .csv or .parquet",
     ),
     (
         ("hardware", "show", "a100", "-o", "nowhere/x.yaml"),
@@ -34,11 +34,11 @@ OUTPUTS = [
     ),
     (
         ("workload", "import", "resnet18", "-o", "x.doc"),
-        "-o: 'x.doc' does not say its format; expected a name that ends in .yaml or .yml or .json or .csv or .parquet or .txt or .html; did you mean 'x.csv'?",
+        "-o: 'x.doc' has no suffix that states its format; expected a name that ends in .yaml or .yml or .json or .csv or .parquet or .txt or .html; did you mean 'x.csv'?",
     ),
     (
         ("workload", "show", "resnet18", "-o", "x.onnx"),
-        "-o: 'x.onnx' does not say its format; expected a name that ends in .yaml or .yml or .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?",
+        "-o: 'x.onnx' has no suffix that states its format; expected a name that ends in .yaml or .yml or .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?",
     ),
 ]
 
@@ -60,7 +60,10 @@ def test_output_to_a_folder_that_is_closed(folder: Path, refused: Callable[..., 
     if os.access(closed, os.W_OK):
         pytest.skip("this user may write anywhere")
     (line,) = refused("predict", "resnet18", "a100", "-o", "closed/x.json")
-    assert line == "-o: the folder 'closed' cannot be written to; expected a folder of your own"
+    assert (
+        line
+        == "-o: the folder 'closed' cannot be written to; expected a folder that you may write to"
+    )
 
 
 def test_output_to_a_name_that_is_too_long(refused: Callable[..., list[str]]) -> None:

@@ -68,12 +68,12 @@ FILES = [
     (
         '{"*": [4, 8], "kind:depthwise": [8]}',
         "[[4]]",
-        "problem.yaml:8:17: choices.weight_bits.0: a list is no option; expected a number or a text",
+        "problem.yaml:8:17: choices.weight_bits.0: a list is not an option; expected a number or a text",
     ),
     (
         '"kind:depthwise": [8]',
         '"kind:depthwise": [{a: 1}]',
-        "problem.yaml:8:49: choices.weight_bits.kind:depthwise.0: a mapping is no option; expected a number or a text",
+        "problem.yaml:8:49: choices.weight_bits.kind:depthwise.0: a mapping is not an option; expected a number or a text",
     ),
     (
         "{batch: 1,",
@@ -110,7 +110,7 @@ FILES = [
     (
         "weight_bits: {",
         "weight_bit: {",
-        "problem.yaml:8:3: choices.weight_bit: 'weight_bit' is no choice; …did you mean 'weight_bits'?",
+        "problem.yaml:8:3: choices.weight_bit: 'weight_bit' is not a choice; …did you mean 'weight_bits'?",
     ),
     (
         "kind:depthwise",
@@ -141,7 +141,7 @@ FILES = [
     (
         "objective: weight_bytes",
         "objective: accuracy_drop",
-        "problem.yaml:13:12: objective: 'accuracy_drop' of what? no source of accuracy is given; expected an accuracy: sqnr of weights, a table, or hawq's traces",
+        "problem.yaml:13:12: objective: 'accuracy_drop' needs a source of accuracy, and none is given; expected an accuracy: sqnr of weights, a table, or hawq's traces",
     ),
     ("seed: 1", "engine: mash", "problem.yaml:16:9: engine: gemmini_16x16 has no engine 'mash'; …"),
     (
@@ -168,7 +168,7 @@ FILES = [
     (
         "seed: 1",
         "accuracy: {kind: sqnr}",
-        "problem.yaml:16:11: accuracy: sqnr of which weights? the workload is no file that holds any; expected an .onnx or .safetensors file",
+        "problem.yaml:16:11: accuracy: sqnr needs weights, and the workload is not a file that contains any; expected an .onnx or .safetensors file",
     ),
     (
         "seed: 1",
@@ -225,7 +225,7 @@ COMMANDS = [
     ),
     (
         ("search", "resnet18", "a100", "--choice", "channels=2"),
-        "--choice: channels[0]: 2 is no fraction; expected above 0 and at most 1, of the width",
+        "--choice: channels[0]: 2 is not a fraction; expected above 0 and at most 1, of the width",
     ),
     (
         ("search", "resnet18", "a100", "--choice", "sparsity=0,0.5"),
@@ -251,7 +251,7 @@ COMMANDS = [
     ),
     (
         ("search", "resnet18", "a100", "--choice", "weight_bits=4", "--accuracy", "tabel:x.csv"),
-        "--accuracy: 'tabel:x.csv' is no source of accuracy; expected sqnr[:WEIGHTS], table:FILE or hawq:FILE; did you mean 'table:x.csv'?",
+        "--accuracy: 'tabel:x.csv' is not a source of accuracy; expected sqnr[:WEIGHTS], table:FILE or hawq:FILE; did you mean 'table:x.csv'?",
     ),
     (
         ("search", "resnet18", "a100", "--choice", "weight_bits=4", "--accuracy", "table"),
@@ -263,7 +263,7 @@ COMMANDS = [
     ),
     (
         ("search", "resnet18", "a100", "--choice", "weight_bits=4", "--front"),
-        "--front: a front of what? there is no constraint to sweep; expected a --constraint",
+        "--front: a front needs a metric to sweep, and there is no constraint; expected a --constraint",
     ),
     (
         (
@@ -275,7 +275,7 @@ COMMANDS = [
             "--constraint",
             "accuracy_drop <= 1",
         ),
-        "--constraint: 'accuracy_drop' of what? no source of accuracy is given; expected an accuracy: sqnr of weights, a table, or hawq's traces",
+        "--constraint: 'accuracy_drop' needs a source of accuracy, and none is given; expected an accuracy: sqnr of weights, a table, or hawq's traces",
     ),
     (
         (

@@ -206,7 +206,7 @@ COMMANDS = [
     ),
     (
         ("predict", "resnet18", "a100", "--set", "weight_bits=0"),
-        "weight_bits: 0 is no number of bits; expected a number above 0, at most 64",
+        "weight_bits: 0 is not a number of bits; expected a number above 0, at most 64",
     ),
     (
         ("predict", "resnet18", "a100", "--set", "precision=fp16", "--precision", "fp32"),

@@ -74,7 +74,7 @@ INVALID: list[tuple[list[Any], Sequence[int], list[Any], str]] = [
         "parts of 7",
     ),
     (_then_relu("Concat", ["x", "w"], axis=0), (2, 8), [_whole("w", [[1, 2]])], "axis 1"),
-    (_then_relu("Transpose", ["x"], perm=[0, 0]), (2, 8), [], "no order"),
+    (_then_relu("Transpose", ["x"], perm=[0, 0]), (2, 8), [], "not a permutation"),
     (_then_relu("Softmax", ["x"], axis=2), (2, 8), [], "no axis 2"),
     (_then_relu("Gather", ["x", "k"], axis=1), (2, 8), [_whole("k", [8])], "index of 8"),
     (_then_relu("Expand", ["x", "k"]), (2, 8), [_whole("k", [-2, 8])], "extent of -2"),

@@ -84,8 +84,8 @@ def agreement(seeds: range, folder: Path) -> None:
     import onnx
 
     from perfmodel.errors import InputError
-    from perfmodel.workload.importers.onnx.build import OnnxBuild
-    from perfmodel.workload.importers.onnx.read import read_onnx
+    from perfmodel.workload.importers.onnx.graph_build import OnnxBuild
+    from perfmodel.workload.importers.onnx.parser import read_onnx
     from perfmodel.workload.symbols import constant
     from tests.broken.random_onnx import random_model
 

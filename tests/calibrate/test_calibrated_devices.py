@@ -10,7 +10,7 @@ import pytest
 from benchmarks.few_shot import GENERIC, groups, resolved
 from perfmodel.calibrate.few_shot import trial
 from perfmodel.evaluate.calibration import scaled_rows
-from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evidence import library_evidence, scatter
 
 
@@ -20,7 +20,7 @@ from perfmodel.evidence import library_evidence, scatter
 def test_ten_rows_tell_of_the_others(data: Path, name: str, device: str) -> None:
     for subject, sample in groups(data_folder(data), name, 26, device):
         rows = list(resolved(sample, GENERIC))
-        measured = np.array([question.measured for _, question in rows])
+        measured = np.array([quantity.measured for _, quantity in rows])
         # The device is left out of what its multipliers are pulled by.
         pool = scatter(library_evidence(), subject, "assumed", without=device)
         result = trial(scaled_rows(rows), measured, pool, 10, draws=4)

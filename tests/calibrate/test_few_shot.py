@@ -12,10 +12,10 @@ import perfmodel as pm
 from perfmodel.calibrate.few_shot import NAMES, few_shot, multipliers, prior, trial
 from perfmodel.errors import InputError
 from perfmodel.evaluate.calibration import scaled_rows
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.validation_case import MeasuredQuantity, ValidationCase
 from perfmodel.evidence import Scatter
+from perfmodel.hardware.calibration_overlay import read_overlay
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.overlay import read_overlay
 from perfmodel.hardware.runtime import SCALE_CLASSES
 
 MODELS = (
@@ -150,10 +150,10 @@ def test_terms_that_hide_one_another_are_told_apart() -> None:
     for model in (*OVERLAPPING, "resnet50", "vit_b_16", "inception_v3"):
         work = pm.workload(model, batch=32)
         seconds = float(pm.predict(work, slow, precision="fp16").latency_s)
-        question = MeasuredQuantity("latency_s", "latency_s", seconds, work)
-        case = ValidationCase(model, "a100", machine, (question,), "fp16")
-        rows.append((case, question))
-    measured = np.array([question.measured for _, question in rows])
+        quantity = MeasuredQuantity("latency_s", "latency_s", seconds, work)
+        case = ValidationCase(model, "a100", machine, (quantity,), "fp16")
+        rows.append((case, quantity))
+    measured = np.array([quantity.measured for _, quantity in rows])
     ten = np.arange(len(OVERLAPPING))
     forward = scaled_rows(rows)
     plain = forward(dict.fromkeys(NAMES, 1.0))
@@ -182,7 +182,7 @@ def test_every_fault_of_the_rows_is_named(tmp_path: Path) -> None:
         assert part in text
     with pytest.raises(InputError) as error:
         pm.calibrate("a10", "onnxruntim_cpu", {"rows": []})  # type: ignore[arg-type]
-    for part in ("a dict is no file", "onnxruntim_cpu"):
+    for part in ("a dict is not a file", "onnxruntim_cpu"):
         assert part in str(error.value), part
     with pytest.raises(InputError, match="is of zen4_core"):
         pm.calibrate("a100", None, path)

@@ -71,7 +71,7 @@ class _ManyForward:
         return launch + BYTES / (share * 1e12)
 
 
-def test_fits_side_by_side_are_those_one_after_the_other() -> None:
+def test_fits_run_in_lock_step_are_those_one_after_the_other() -> None:
     truth = forward({"share": 0.8, "launch": 4e-6}) * np.array([1.1, 0.9, 1.2, 1.0, 0.8, 1.05])
     groups = ["a", "a", "b", "b", "c", "c"]
     many = _ManyForward()

@@ -9,7 +9,7 @@ import pytest
 
 from perfmodel.calibrate import Constant, PulledConstants, nested_left_out, pooled_fit
 from perfmodel.calibrate.fit import Forward, fit
-from perfmodel.calibrate.nested import PULLS, LinearisedRows
+from perfmodel.calibrate.nested_cross_validation import PULL_WEIGHTS, LinearisedRows
 
 #: Exponents of two constants in every row: powers are lines on a logarithmic scale.
 EXPONENTS = np.array([[1.0, 0.0], [0.6, 0.4], [0.2, 0.9], [1.0, 0.5], [0.3, 0.3], [0.8, 0.1]])
@@ -90,10 +90,10 @@ def test_the_pull_is_that_of_brute_force(seed: int) -> None:
         # Two rows a group: a pull of 1 weighs as much as two rows.
         errors = [
             np.mean(np.abs(true_errors(truth[some], groups, pull * np.sqrt(2.0))))
-            for pull in PULLS
+            for pull in PULL_WEIGHTS
             if pull > 0.0
         ]
-        known = [pull for pull in PULLS if pull > 0.0]
+        known = [pull for pull in PULL_WEIGHTS if pull > 0.0]
         if choice.pull > 0.0:
             assert choice.pull == known[int(np.argmin(errors))]
             assert choice.error == pytest.approx(min(errors), rel=1e-3)
@@ -126,7 +126,7 @@ def test_what_one_device_alone_determines_is_its_family_s_without_it() -> None:
 def test_two_groups_leave_nothing_to_choose_by() -> None:
     pulled = PulledConstants(constants(), np.array([True, True]))
     result = nested_left_out(powers, measured(), pulled, ["a"] * 3 + ["b"] * 3)
-    assert {choice.pull for choice in result.choices.values()} == {PULLS[0]}
+    assert {choice.pull for choice in result.choices.values()} == {PULL_WEIGHTS[0]}
     assert all(choice.error is None for choice in result.choices.values())
 
 
@@ -137,7 +137,8 @@ def test_a_pooled_fit_has_the_pull_that_leaving_out_each_group_decides() -> None
     # The pull of strength 1 weighs as much as the rows of one group: two of them.
     strength = np.sqrt(2.0)
     errors = {
-        pull: float(np.mean(np.abs(true_errors(truth, GROUPS, pull * strength)))) for pull in PULLS
+        pull: float(np.mean(np.abs(true_errors(truth, GROUPS, pull * strength))))
+        for pull in PULL_WEIGHTS
     }
     assert choice.pull == min(errors, key=errors.__getitem__)
     assert choice.error == pytest.approx(errors[choice.pull], rel=1e-3)

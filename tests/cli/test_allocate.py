@@ -144,7 +144,7 @@ def test_rows_options_and_offsets_at_fault_are_told_together(run: Run, tmp_path:
         ":3:1: 3 cells",
         ":4:7: size: 'x'",
         ":5:7: size: -4",
-        ":6:1: id: 'a' is the name of line 2",
+        ":6:1: id: 'a' is also the name of line 2",
     ):
         assert words in done.err, words
     assert len(done.faults) == 9
@@ -170,7 +170,7 @@ def test_a_header_alone_lacks_buffers(run: Run, tmp_path: Path) -> None:
         ("id,lower,upper,size,gaps", "lifetimes with gaps are not supported"),
         ("id,lower,upper,size,ofset", "unknown column 'ofset'; did you mean 'offset'?"),
         ("id,buffer,lower,upper,size", "mean the same"),
-        ("id;lower;upper;size", "columns are parted by ';'"),
+        ("id;lower;upper;size", "columns are separated by ';'"),
         ("id,lower,upper,size,zzz", "unknown column 'zzz'; expected columns id, lower"),
     ],
 )

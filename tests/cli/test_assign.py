@@ -101,7 +101,7 @@ def test_no_engine_is_an_answer(run: Run) -> None:
         (("resnet18", "kv260", "--objective", "speed"), ["unknown objective 'speed'"]),
         (("resnet18", "kv260", "--parallel", "--contiguous"), ["run one after the other"]),
         (("resnet18", "kv260", "--engines", "npu"), ["no engine is named 'npu'"]),
-        (("resnet18", "kv260", "edge_tpu", "--link", "string"), ["no link of kv260 or edge_tpu"]),
+        (("resnet18", "kv260", "edge_tpu", "--link", "string"), ["not a link of kv260 or"]),
         (
             ("resnet18", "kv260", "edge_tpu", "--set", "memories.dram.latency=1 us"),
             ["ambiguous with several devices"],
@@ -112,7 +112,7 @@ def test_no_engine_is_an_answer(run: Run) -> None:
         ),
         (
             ("resnet18", "kv260", "edge_tpu", "raspberry_pi_5", "--link", "usb3"),
-            ["'usb3' is no link of kv260 or raspberry_pi_5"],
+            ["'usb3' is not a link of kv260 or raspberry_pi_5"],
         ),
     ],
 )
@@ -162,7 +162,7 @@ def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
         "'resnet1'; did you mean 'resnet18'",
         "--engines: no engine is named 'nope'",
         "did you mean 'cpu'?",
-        "--link: 'q' is no link of kv260; expected a bandwidth",
+        "--link: 'q' is not a link of kv260; expected a bandwidth",
     ):
         assert words in done.err, words
     assert len(done.faults) == 12

@@ -72,7 +72,7 @@ def test_every_fault_at_once_by_its_option(run: Callable[..., Ran], tmp_path: Pa
     parts = (
         "all_reduce",
         "--message: a message has bytes",
-        "--devices: a collective needs devices",
+        "--devices: a collective needs at least two devices",
         "'h10'",
         "'nccl'",
         "batch: a collective has no such setting",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.hardware.limits import FAR
+from perfmodel.hardware.fact_limits import FAR
 from tests.cli.conftest import Ran
 
 PLAIN = ("frequency", "bandwidth", "bytes", "time", "power")

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from perfmodel.cli import questions
+from perfmodel.cli import command_table
 from perfmodel.cli.app import COMMANDS, GROUPS
-from perfmodel.cli.words import MODEL_FILES
-from perfmodel.workload.importers.table import IMPORTED, READERS
+from perfmodel.cli.option_texts import MODEL_FILES
+from perfmodel.workload.importers.readers import IMPORTED_SUFFIXES, READERS
 from tests.offenders import each
 
 #: Options of more than one command, in the order in which every help lists them.
@@ -39,10 +39,10 @@ ORDER = (
 
 def functions() -> Iterator[tuple[str, Callable[..., int]]]:
     for name in COMMANDS:
-        yield name, getattr(questions, name)
+        yield name, getattr(command_table, name)
     for group, (_, commands) in GROUPS.items():
         for name in commands:
-            yield f"{group} {name}", getattr(questions, f"{group}_{name}")
+            yield f"{group} {name}", getattr(command_table, f"{group}_{name}")
 
 
 @each("name, function", functions)
@@ -54,7 +54,7 @@ def test_options_come_in_one_order(name: str, function: Callable[..., int]) -> N
 
 
 def test_help_names_every_kind_of_file_that_is_read() -> None:
-    for suffix in IMPORTED:
+    for suffix in IMPORTED_SUFFIXES:
         assert suffix.removeprefix(".safetensors") in MODEL_FILES, suffix
     for reader in READERS:
         if reader.keys:
@@ -72,5 +72,5 @@ def test_help_flows_in_the_terminal() -> None:
         env={**os.environ, "COLUMNS": "400"},
     ).stdout
     assert told.startswith("Usage: perfmodel split")
-    assert "auto: the first while there are at most 20,000 cuts." in told
+    assert "auto: list if there are at most 20,000 cuts, else min_cut." in told
     assert f"A model of the library, or a path: .yaml, {MODEL_FILES}." in told

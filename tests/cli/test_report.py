@@ -119,7 +119,10 @@ def test_faults_of_both_are_told_at_once(run: Callable[..., Any], tmp_path: Path
     assert any("--report" in line and ".html" in line for line in done.faults)
     done = run("report", *PREDICT, "-o", str(tmp_path / "r.pdf"))
     assert done.faults == [
-        "error: -o: 'r.pdf' does not say its format; expected a name that ends in .html"
+        (
+            "error: -o: 'r.pdf' has no suffix that states its format; "
+            "expected a name that ends in .html"
+        )
     ]
     done = run("report", "perdict", "resnet18", "a100")
     assert done.code == 2

@@ -85,7 +85,7 @@ def test_every_fault_at_once_by_its_option(run: Callable[..., Ran], tmp_path: Pa
     parts = (
         "--prompt: 0 counts no tokens",
         "--generate: 1.5 counts no tokens",
-        "--batch: 'uniform(1, 2)' is no list of numbers",
+        "--batch: 'uniform(1, 2)' is not a list of numbers",
         "apple_m2_max",
         "x.png",
     )

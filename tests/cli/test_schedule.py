@@ -231,12 +231,12 @@ def test_every_fault_at_once_and_nothing_written(run: Run, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
     for words in (
         "--set: 'nonsense' sets nothing",
-        "-o: 'x.png' does not say its format",
-        "--save-plan: 'p.csv' does not say its format",
+        "-o: 'x.png' has no suffix that states its format",
+        "--save-plan: 'p.csv' has no suffix that states its format",
         "--save-plan: a plan is of one capacity",
         "--plot: there is no folder",
         "'parsecs' is not a unit of size",
-        "0 is no size",
+        "0 is not a valid size",
         "--method: unknown method 'exakt'",
         "did you mean 'exact'",
         "--objective: unknown objective 'byte'",
@@ -258,7 +258,7 @@ def test_every_fault_at_once_and_nothing_written(run: Run, tmp_path: Path) -> No
         (["resnet18", "--capacity", "1 MiB..64 KiB"], "runs backwards"),
         (["resnet18", "--capacity", "1 MiB", "--memory", "sram"], "a memory belongs to a device"),
         (["resnet18", "gemmini_16x16", "--memory", "sram"], "no memory 'sram'"),
-        (["resnet18", "--capacity", "1 MiB", "--runtime", "ideal"], "is of a device"),
+        (["resnet18", "--capacity", "1 MiB", "--runtime", "ideal"], "requires a device"),
         (["resnet18", "--capacity", "1 MiB", "--objective", "latency_s"], "needs a device"),
         (["resnet18", "--capacity", "1 MiB", "--alignment", "1.5"], "expected a whole number"),
         (

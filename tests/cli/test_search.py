@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import perfmodel as pm
-from perfmodel.search.losses import layer_decisions
+from perfmodel.search.loss_tables import layer_decisions
 from perfmodel.search.problem_file import load
 from perfmodel.search.space import configurations_of
 from perfmodel.table import Table
@@ -150,7 +150,7 @@ def test_in_words(run: Run, files: Path) -> None:
     assert "(table losses.csv)" in done.out
     assert " KiB of at most 16 KiB; " in done.out
     assert "/s of at least 30/s; costs nothing" in done.out
-    assert "proved of the model: sums over kernels" in done.out
+    assert "proved under the model: sums over kernels" in done.out
     lines = done.out.splitlines()
     at = lines.index("what 10 % more of each limit would change, the others as they are:")
     assert lines[at + 1].startswith("  weight_bytes <= 16 KiB  sensitivity ")
@@ -437,7 +437,7 @@ def test_every_fault_at_once(run: Run, files: Path) -> None:
         "--method: there is no method 'foo'",
         "--constraint: column 11: a time and a size",
         "did you mean 'latency_s'?",
-        "--objective: 'accuracy_drop' of what?",
+        "--objective: 'accuracy_drop' needs a source of accuracy",
         "--time-limit: -1.0",
         "--seed: -1",
         "--engine: gemmini_16x16 has no engine 'bar'",

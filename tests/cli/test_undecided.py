@@ -11,7 +11,7 @@ import numpy as np
 import perfmodel as pm
 from perfmodel.cli import DONE, INFEASIBLE, UNDECIDED
 from perfmodel.schedule.curve import Curve
-from perfmodel.schedule.place.solve import assign_items
+from perfmodel.schedule.place.knapsack import assign_items
 from perfmodel.search.exact import ChoiceProblem, Sum, Term, solve
 from perfmodel.table import Result
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import perfmodel as pm
-from perfmodel.cli import questions
+from perfmodel.cli import command_table
 from perfmodel.cli.app import FORMER
-from perfmodel.cli.question import Question
-from perfmodel.cli.questions import QUESTIONS
+from perfmodel.cli.command_table import GENERATED_COMMANDS
+from perfmodel.cli.generated_command import GeneratedCommand
 from tests.cli.conftest import Ran
 from tests.offenders import each
 
@@ -34,12 +34,12 @@ HOMONYMS = {
 }
 
 
-def asked() -> Iterator[tuple[str, Question]]:
-    yield from QUESTIONS.items()
+def asked() -> Iterator[tuple[str, GeneratedCommand]]:
+    yield from GENERATED_COMMANDS.items()
 
 
 @each("word, question", asked)
-def test_a_public_function_declares_its_question(word: str, question: Question) -> None:
+def test_a_public_function_declares_its_question(word: str, question: GeneratedCommand) -> None:
     """No catch-all hides a typo, every parameter is documented, and there is an example."""
     parameters = inspect.signature(question.function).parameters.values()
     assert not [p for p in parameters if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
@@ -50,7 +50,7 @@ def test_a_public_function_declares_its_question(word: str, question: Question) 
 
 
 @each("word, question", asked)
-def test_its_example_is_true(word: str, question: Question) -> None:
+def test_its_example_is_true(word: str, question: GeneratedCommand) -> None:
     doc = inspect.getdoc(question.function) or ""
     names = dict(question.function.__globals__)
     test = doctest.DocTestParser().get_doctest(doc, names, word, None, 0)
@@ -61,7 +61,7 @@ def test_its_example_is_true(word: str, question: Question) -> None:
 
 
 @each("word, question", asked)
-def test_every_option_says_what_it_is(word: str, question: Question) -> None:
+def test_every_option_says_what_it_is(word: str, question: GeneratedCommand) -> None:
     signature = inspect.signature(question.command())
     texts = {n: p.annotation.__metadata__[-1].help for n, p in signature.parameters.items()}
     assert [name for name, text in texts.items() if not text or text[0].isspace()] == []
@@ -70,7 +70,7 @@ def test_every_option_says_what_it_is(word: str, question: Question) -> None:
 
 
 @each("word, question", asked)
-def test_shared_options_are_there(word: str, question: Question) -> None:
+def test_shared_options_are_there(word: str, question: GeneratedCommand) -> None:
     assert {"--json", "--output", "-o", "--report"} <= question.option_names
     settings = {"--set", "--batch", "--context"} & question.option_names
     assert settings in (set(), {"--set"}, {"--set", "--batch"}, {"--set", "--batch", "--context"})
@@ -79,7 +79,7 @@ def test_shared_options_are_there(word: str, question: Question) -> None:
 def test_an_option_is_read_alike_everywhere() -> None:
     """What the parser makes of an option is the same in every command that has it."""
     kinds: dict[str, set[Any]] = {}
-    for question in QUESTIONS.values():
+    for question in GENERATED_COMMANDS.values():
         for name, parameter in inspect.signature(question.command()).parameters.items():
             option = parameter.annotation.__metadata__[-1].name
             if option and (name not in question.names):
@@ -132,7 +132,7 @@ def test_former_options_answer_with_the_name_of_today(run: Run) -> None:
     assert former.data["spill_bytes"] == today.data["spill_bytes"]
     assert former.err == "note: --unfused of perfmodel schedule is called --no-fuse now\n"
     for command, names in FORMER.items():
-        known = QUESTIONS[command].option_names
+        known = GENERATED_COMMANDS[command].option_names
         for option, current in names.items():
             assert option not in known or option == "--plan"
             assert current in known or current.replace("--no-", "--") in known
@@ -151,9 +151,9 @@ def test_former_parameters_answer_with_a_warning() -> None:
 
 
 def test_commands_are_made_when_they_are_asked_for() -> None:
-    assert callable(questions.predict)
+    assert callable(command_table.predict)
     with pytest.raises(AttributeError):
-        questions.predikt  # noqa: B018
+        command_table.predikt  # noqa: B018
 
 
 def test_tensor_is_the_share_of_one_device_everywhere(run: Run) -> None:
@@ -197,4 +197,4 @@ def test_tensor_is_the_share_of_one_device_everywhere(run: Run) -> None:
         "error: --tensor: 32 heads do not divide over 3 devices; expected a divisor of 32"
     ]
     for command in ("predict", "request", "schedule", "sweep", "place", "compare", "solve"):
-        assert "--tensor" in QUESTIONS[command].option_names
+        assert "--tensor" in GENERATED_COMMANDS[command].option_names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perfmodel.cost.ownership import (
+from perfmodel.cost.cost_of_ownership import (
     SITE,
     Site,
     electricity_usd,
@@ -27,7 +27,7 @@ def test_parts_add_up() -> None:
         chip_usd=5000.0,
         design_usd=3e7,
         first_masks_usd=6e7,
-        masks_again_usd=3e7,
+        update_masks_usd=3e7,
         system_w=7000.0,
         updates=2.0,
     )

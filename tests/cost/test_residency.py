@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.cost.residency import activation_bytes, level_traffic
+from perfmodel.cost.operand_bytes import activation_bytes
+from perfmodel.cost.residency import level_traffic
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import parse_precision
 from perfmodel.workload.builder import GraphBuilder

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from perfmodel.cost.residency import level_traffic
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.tiled import tiled_traffic
+from perfmodel.cost.tiled_traffic import tiled_traffic
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.formats import as_precision
@@ -116,7 +116,7 @@ def test_closed_forms_take_over_beyond_the_limit(monkeypatch: pytest.MonkeyPatch
     table = table_of("llama_3_8b", len(batch), phase="decode", batch=batch, context=77)
     setting = setting_of(100 * KIB)
     exact = network(table, setting)
-    monkeypatch.setattr("perfmodel.cost.tiled.SHAPES", 3)
+    monkeypatch.setattr("perfmodel.cost.tiled_traffic.SHAPES", 3)
     closed = network(table, setting)
     assert np.all(closed >= exact * (1 - 1e-12))
     assert np.all(closed <= exact * 1.01)
@@ -130,7 +130,7 @@ def test_closed_forms_of_convolutions_take_over(
     table = table_of("mobilenet_v2", len(batch), batch=batch, height=96, width=96)
     rule = Conventions(allocation=allocation)  # type: ignore[arg-type]
     exact = network(table, setting_of(100 * KIB), conventions=Conventions())
-    monkeypatch.setattr("perfmodel.cost.tiled.SHAPES", 0)
+    monkeypatch.setattr("perfmodel.cost.tiled_traffic.SHAPES", 0)
     closed = network(table, setting_of(100 * KIB), conventions=rule)
     if allocation == "even":
         assert np.all(closed >= exact * (1 - 1e-12))

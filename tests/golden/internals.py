@@ -12,22 +12,22 @@ from perfmodel_studies.contest import contest, read_instance
 from perfmodel.catalog import loaded
 from perfmodel.cost.mapping import KNOWN, best_mapping, loma_mapping, map_network, tpu_like
 from perfmodel.cost.traffic.bounds import compulsory_bound, relaxed_bound, root_bound
-from perfmodel.cost.traffic.chains import chain
 from perfmodel.cost.traffic.closed_forms import (
     attention_traffic,
     convolution_traffic,
     depthwise_traffic,
     gemm_traffic,
 )
-from perfmodel.cost.traffic.levels import levels_front, two_levels
-from perfmodel.cost.traffic.levels_many import levels
+from perfmodel.cost.traffic.fused_chains import chain
+from perfmodel.cost.traffic.multilevel_search import multilevel_tiling
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from perfmodel.cost.traffic.two_level_tiling import levels_front, two_levels
 from perfmodel.formats import format_named
 from perfmodel.hardware.grade import grade
 from perfmodel.hardware.library import names as spec_names
 from perfmodel.hardware.library import runtime
-from perfmodel.hardware.likeness.distance import as_records, near, sketch_of
+from perfmodel.hardware.similarity.distance import as_records, nearest_devices, summary_of
 from perfmodel.schedule.allocate import Lifetime
 from perfmodel.schedule.assign import solve as solve_assignment
 from perfmodel.schedule.latency import latency as least_latency
@@ -59,24 +59,24 @@ __all__ = [
     "gemm_traffic",
     "grade",
     "least_latency",
-    "levels",
     "levels_front",
     "loaded",
     "loma_mapping",
     "map_network",
     "minimum_peak",
-    "near",
+    "multilevel_tiling",
+    "nearest_devices",
     "over_levels",
     "read_instance",
     "recompute",
     "relaxed_bound",
     "root_bound",
     "runtimes",
-    "sketch_of",
     "solve_assignment",
     "solve_choices",
     "spec_names",
     "staircase",
+    "summary_of",
     "tpu_like",
     "two_levels",
 ]

@@ -62,8 +62,8 @@ def words(stated: Any) -> Any:
 
 def nearest(name: str) -> list[dict[str, Any]]:
     """Return the devices of the library that are most like one of them."""
-    sketch, _ = internals.sketch_of(pm.hardware(name))
-    return internals.as_records(internals.near(sketch))
+    summary, _ = internals.summary_of(pm.hardware(name))
+    return internals.as_records(internals.nearest_devices(summary))
 
 
 def neighbours() -> Figures:

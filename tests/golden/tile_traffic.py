@@ -106,7 +106,7 @@ def several() -> Figures:
             best = internals.two_levels(nest, widths, 2048, 256, 64.0, 4.0, conventions)
             yield from numbers({"objective": best.objective, "bytes": finite(best.bytes)}, (), key)
     for name in ("batched_gemm", "depthwise", "grouped"):
-        many = internals.levels(
+        many = internals.multilevel_tiling(
             NESTS[name], WIDTHS["bytes"], (4096, 1024, 128), (64.0, 8.0, 1.0), thin=1.5
         )
         yield f"levels/{name}/three/objective", many.objective

@@ -11,10 +11,10 @@ import perfmodel as pm
 from perfmodel.cli import main
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import device_names, hardware
-from perfmodel.hardware.likeness.architecture import of_device, of_product, unlike
-from perfmodel.hardware.likeness.distance import near
-from perfmodel.hardware.likeness.products import catalogue, group_of, products
-from perfmodel.hardware.own import new
+from perfmodel.hardware.new_device import new
+from perfmodel.hardware.similarity.architecture import architecture_mismatch, of_device, of_product
+from perfmodel.hardware.similarity.distance import nearest_devices
+from perfmodel.hardware.similarity.known_products import catalogue, group_of, products
 
 #: Of the chips' data sheets: MHz at which the catalogue's peaks hold.
 CLOCKS = {
@@ -54,8 +54,8 @@ def test_a_copy_never_crosses_families_and_has_nothing_that_is_lacking() -> None
             assert "nothing to copy" in text
             assert str(of_product(product)) in text
             # No device would have done.
-            but = partial(unlike, product)
-            assert not near(product.sketch, group_of(product), 1, (), but)
+            but = partial(architecture_mismatch, product)
+            assert not nearest_devices(product.summary, group_of(product), 1, (), but)
             continue
         copied += 1
         base = of_device(hardware(made.base))
@@ -106,7 +106,7 @@ def test_a_core_that_counts_clocks_gets_its_clock(name: str) -> None:
     # No more is done in a second than the peak has.
     found = pm.predict("mlperf_tiny_ic", made.device)
     assert 0.0 < found.utilization <= 1.0
-    wanted = products()[name].sketch.peaks["int8"]
+    wanted = products()[name].summary.peaks["int8"]
     assert machine[f"engines.{made.device.main_engine}.peaks.int8"] == pytest.approx(wanted)
 
 

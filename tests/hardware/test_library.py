@@ -108,7 +108,7 @@ def test_selection_by_tag(folder: Path) -> None:
     assert len(chosen) == len(set(chosen))
     with pytest.raises(InputError, match="no device has the tag 'fone'; did you mean 'tag:phone'"):
         select("tag:fone", [folder])
-    with pytest.raises(InputError, match="'tag:phone' stands for several devices"):
+    with pytest.raises(InputError, match="'tag:phone' selects several devices"):
         hardware("tag:phone", [folder])
 
 

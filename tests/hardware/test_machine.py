@@ -75,7 +75,7 @@ def test_roles_are_aliases(machine: Machine) -> None:
 
 
 def test_a_missing_fact_says_so(machine: Machine) -> None:
-    with pytest.raises(InputError, match="card does not say this number"):
+    with pytest.raises(InputError, match="card does not state this number"):
         machine["memories.cache.energy_per_byte"]
     with pytest.raises(InputError, match=r"did you mean 'memories.main.bandwidth'"):
         machine["memories.main.bandwith"]

@@ -239,7 +239,7 @@ def test_what_it_executes_and_serves_reads_back_as_written(tmp_path: Path, card:
         (
             "[fp16, fp32]",
             "[fp16, fp23]",
-            ("9:42: executes.gelu.1: 'fp23' is no compute format; did you mean 'fp32'?"),
+            ("9:42: executes.gelu.1: 'fp23' is not a compute format; did you mean 'fp32'?"),
         ),
         (
             "winograd_4x4",

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from perfmodel.hardware.view import views_of
+from perfmodel.hardware.fact_views import views_of
 
 
 class Facts(dict[str, object]):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.fpga.pipeline import passage
+from perfmodel.kinds.fpga.pipeline import chain_completion
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find
@@ -55,7 +55,7 @@ def test_passage_is_the_longest_path(layers: list[tuple[float, int]]) -> None:
     pixels = 400
     held, lags = [h for h, _ in layers], [lag for _, lag in layers]
     given_held = [np.array([h]) for h in held]
-    found = passage(given_held, [np.array([lag / pixels]) for lag in lags], np)
+    found = chain_completion(given_held, [np.array([lag / pixels]) for lag in lags], np)
     wanted = simulated(held, lags, pixels)
     slack = 2.0 * max(held) * len(held) / pixels
     for end, want in zip(found, wanted, strict=True):
@@ -64,7 +64,7 @@ def test_passage_is_the_longest_path(layers: list[tuple[float, int]]) -> None:
 
 def test_passage_of_equal_layers_by_hand() -> None:
     """Two lags of a tenth behind each other: a frame and two tenths."""
-    found = passage([np.array([10.0])] * 3, [np.array([0.1])] * 3, np)
+    found = chain_completion([np.array([10.0])] * 3, [np.array([0.1])] * 3, np)
     assert float(found[-1][0]) == pytest.approx(12.0)
 
 

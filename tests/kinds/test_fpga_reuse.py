@@ -13,9 +13,9 @@ from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.fpga.reuse import (
     closest,
+    closest_valid_factors,
     is_valid,
     multiplier_limit,
-    snapped,
     valid_reuse_factors,
 )
 from perfmodel.predict import predict
@@ -51,7 +51,7 @@ def test_the_closest_is_the_smaller_of_two_as_near(n: int, m: int, asked: int) -
     found = closest(n, m, asked)
     assert abs(found - asked) == min(abs(v - asked) for v in valid)
     assert all(found <= v for v in valid if abs(v - asked) == abs(found - asked))
-    assert snapped(np.array([n]), np.array([m]), np.array([asked])) == [found]
+    assert closest_valid_factors(np.array([n]), np.array([m]), np.array([asked])) == [found]
 
 
 def test_known_factors_of_a_layer() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import perfmodel as pm
-from perfmodel.hardware.view import view
+from perfmodel.hardware.fact_views import view
 from perfmodel.kinds.in_memory import InMemoryArrays, layout
 from perfmodel.kinds.in_memory.counts import copies_of, speed, steps_of, vector_seconds
 from tests.draws import draws

@@ -10,8 +10,8 @@ from perfmodel_studies.row_stationary.divisors import cheapest_of_all, least_dra
 from perfmodel_studies.row_stationary.eyeriss import ALEXNET, VGG16
 
 from perfmodel.kinds.spatial import AccessCosts, GroupedConvolution, PeArray, choose, count
+from perfmodel.kinds.spatial.candidate_costs import movement_cost
 from perfmodel.kinds.spatial.counts import buffer_demand, sets_that_fit
-from perfmodel.kinds.spatial.search import movement_cost
 from tests.draws import draws
 
 CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
@@ -125,6 +125,22 @@ def test_capacities_together_as_one_by_one() -> None:
             one = choose(layer, CHIP._replace(buffer_words=float(held)), COSTS)
             assert [float(v[i, j]) for v in together.mapping] == [float(v) for v in one.mapping]
             assert float(together.blocks[i, j]) == float(one.blocks)
+
+
+@pytest.mark.parametrize("replicate", [False, True])
+@pytest.mark.parametrize("varied", ["images", "out_rows", "groups"])
+def test_batches_together_as_one_by_one(varied: str, replicate: bool) -> None:
+    """Layers of a sweep share their candidates, and only some are priced: the mappings stay."""
+    product = GroupedConvolution(*map(float, (1, 1, 90, 70, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)))
+    sizes = np.array([*range(1, 40), 77, 168, 500, 1001, 4099], dtype=float)
+    for layer in [product, *_random_layers(3)] if varied != "out_rows" else [product]:
+        swept = layer._replace(**{varied: sizes})
+        swept = swept._replace(in_rows=swept.out_rows) if varied == "out_rows" else swept
+        together = choose(swept, CHIP, COSTS, replicate_groups=replicate)
+        for i in range(0, len(sizes), 5):
+            one = GroupedConvolution(*(float(np.broadcast_to(v, sizes.shape)[i]) for v in swept))
+            alone = choose(one, CHIP, COSTS, replicate_groups=replicate)
+            assert [float(v[i]) for v in together.mapping] == [float(v) for v in alone.mapping]
 
 
 def test_what_is_chosen_fits() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
-from perfmodel.kinds.systolic.buffers import Buffers, SystolicGemm, buffered_traffic
+from perfmodel.kinds.systolic.buffers import Buffers, buffered_traffic
 from tests.draws import draws
 
 _SIZES, _WIDTHS = st.integers(1, 24), st.sampled_from([1, 2, 4])
@@ -20,12 +20,12 @@ _ROOM = st.one_of(st.none(), st.integers(4, 800))
 
 def _product(
     m: float, n: float, k: float, widths: tuple[float, ...], halo: float = 0
-) -> SystolicGemm:
+) -> tuple[TileNest, Widths, np.ndarray]:
     def array(v: float) -> np.ndarray:
         return np.full((1, 1), float(v))
 
-    x, w, y, p = (array(v) for v in widths)
-    return SystolicGemm(array(m), array(n), array(k), x, w, y, p, array(halo))
+    nest = TileNest.product(array(m), array(n), array(k))
+    return nest, Widths(*map(array, widths)), array(halo)
 
 
 def _exhaustive(
@@ -87,7 +87,7 @@ def test_least_over_every_tile(
     halo: int,
 ) -> None:
     found = buffered_traffic(
-        _product(m, n, k, widths, halo), Buffers(rooms[0], rooms[1], rooms[2], shared)
+        *_product(m, n, k, widths, halo), Buffers(rooms[0], rooms[1], rooms[2], shared)
     )
     assert float(found[0, 0, 0]) == _exhaustive(m, n, k, widths, rooms, shared, halo)
 
@@ -102,7 +102,7 @@ def test_least_over_every_tile(
 def test_one_shared_buffer_is_the_staircase(m: int, n: int, k: int, capacity: int) -> None:
     found = float(
         buffered_traffic(
-            _product(m, n, k, (1, 1, 1, 4)), Buffers(None, None, None, float(capacity))
+            *_product(m, n, k, (1, 1, 1, 4)), Buffers(None, None, None, float(capacity))
         )[0, 0, 0]
     )
     exact = staircase(TileNest(out_rows=m, out_channels=n, in_channels=k), Widths(1, 1, 1, 4))(
@@ -118,7 +118,7 @@ def test_a_column_that_is_held_whole_costs_as_much_as_its_room() -> None:
     """
     m, n, k, room = 505, 505, 75, 728.0
     found = float(
-        buffered_traffic(_product(m, n, k, (1, 1, 1, 4)), Buffers(None, None, None, room))[0, 0, 0]
+        buffered_traffic(*_product(m, n, k, (1, 1, 1, 4)), Buffers(None, None, None, room))[0, 0, 0]
     )
     steps = staircase(TileNest(out_rows=m, out_channels=n, in_channels=k), Widths(1, 1, 1, 4))
     assert 1.02 * steps(room) < found <= steps(room - k)
@@ -131,14 +131,14 @@ def test_more_room_never_moves_more() -> None:
         sizes: dict[str, object] = {"input": 5e3, "weight": 5e3, "output": 2e4, "shared": 1e9}
         if name == "shared":
             sizes |= {"input": None, "weight": None}
-        moved = buffered_traffic(one, Buffers(**(sizes | {name: rooms})))[0, 0]
+        moved = buffered_traffic(*one, Buffers(**(sizes | {name: rooms})))[0, 0]
         finite = moved[np.isfinite(moved)]
         assert len(finite) > 150
         assert np.all(np.diff(finite) <= 0), name
 
 
 def test_what_fits_moves_once() -> None:
-    found = buffered_traffic(_product(64, 32, 16, (1, 2, 1, 4), 10), Buffers(1e5, 1e5, 1e5, None))
+    found = buffered_traffic(*_product(64, 32, 16, (1, 2, 1, 4), 10), Buffers(1e5, 1e5, 1e5, None))
     assert float(found[0, 0, 0]) == pytest.approx(64 * 16 + 32 * 16 * 2 + 64 * 32)
 
 
@@ -152,11 +152,11 @@ def test_tried_tiles_against_all_useful_ones(monkeypatch: pytest.MonkeyPatch) ->
         own = [float(room) if draw.integers(2) else None for room in rooms[:3]]
         buffers = Buffers(own[0], own[1], own[2], float(rooms[3]))
         product = _product(m, n, k, (1, 1, 1, 4))
-        tried = float(buffered_traffic(product, buffers)[0, 0, 0])
+        tried = float(buffered_traffic(*product, buffers)[0, 0, 0])
         with monkeypatch.context() as patch:
             patch.setattr("perfmodel.kinds.systolic.buffers._COUNTS", np.arange(1.0, 4200.0))
-            patch.setattr("perfmodel.kinds.distinct._REMEMBERED", 0)
-            exact = float(buffered_traffic(product, buffers)[0, 0, 0])
+            patch.setattr("perfmodel.kinds.distinct_columns._CACHED_COLUMNS", 0)
+            exact = float(buffered_traffic(*product, buffers)[0, 0, 0])
         excess.append(tried / exact - 1.0)
     assert min(excess) >= 0
     assert max(excess) < 0.005

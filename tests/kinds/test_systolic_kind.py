@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from perfmodel.cost.tiled import tiled_traffic
+from perfmodel.cost.tiled_traffic import tiled_traffic
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
@@ -16,8 +16,8 @@ from perfmodel.kinds.systolic import double_buffered, gemm, gemm_cycles
 from perfmodel.kinds.systolic.folds import Dataflow
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
-from perfmodel.workload.layers import FAMILY_LAYERS, LayersStructure
 from perfmodel.workload.library import find
+from perfmodel.workload.plain_graph import FAMILY_LAYERS, LayersStructure
 from perfmodel.workload.workload import from_family
 
 FLOWS: list[Dataflow] = ["output_stationary", "weight_stationary", "input_stationary"]

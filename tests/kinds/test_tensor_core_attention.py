@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import perfmodel as pm
 from perfmodel.kinds.tensor_core.attention import (
     BLOCK,
+    AttentionExtents,
     Chip,
     decode_parts,
     prefill_parts,
@@ -66,15 +67,18 @@ def test_products_are_those_of_the_blocks_on_and_below_the_diagonal(
         for other in range(math.ceil(keys / side) + 1):
             if other <= past + block:
                 pairs += side * side
-    found = prefill_parts(2.0, queries, keys, 32.0, 128.0, H100, PREFILL, moved_bytes=1.0)
+    found = prefill_parts(
+        AttentionExtents(2.0, queries, keys, 32.0, 32.0, 128.0), H100, PREFILL, moved_bytes=1.0
+    )
     flops = 4.0 * 128.0 * 2 * 32 * pairs
     assert float(found.products) == pytest.approx(flops / (0.9 * 989.4e12), rel=1e-12)
 
 
 def test_half_of_a_square_is_masked() -> None:
     n = 64 * 128
-    masked = prefill_parts(1.0, n, n, 8.0, 128.0, H100, PREFILL, moved_bytes=1.0)
-    full = prefill_parts(1.0, n, n, 8.0, 128.0, H100, PREFILL, moved_bytes=1.0, causal=False)
+    extents = AttentionExtents(1.0, n, n, 8.0, 8.0, 128.0)
+    masked = prefill_parts(extents, H100, PREFILL, moved_bytes=1.0)
+    full = prefill_parts(extents, H100, PREFILL, moved_bytes=1.0, causal=False)
     assert float(masked.products / full.products) == pytest.approx((64 + 1) / (2 * 64))
 
 
@@ -83,14 +87,19 @@ def test_exponentials_of_flash_attention_3_take_half_of_the_products_time() -> N
     # times the rate: exponentials take half as long.
     kernel = TensorCoreKernel.constants({"pnorm": 1.0})
     found = prefill_parts(
-        8.0, 8192, 8192, 16.0, 128.0, H100._replace(exponentials=16.0), kernel, moved_bytes=1.0
+        AttentionExtents(8.0, 8192, 8192, 16.0, 16.0, 128.0),
+        H100._replace(exponentials=16.0),
+        kernel,
+        moved_bytes=1.0,
     )
     assert float(found.exponentials / found.products) == pytest.approx(0.5, rel=0.01)
 
 
 def test_a_group_of_heads_is_padded_to_the_tile() -> None:
     def products(heads: int) -> float:
-        found = decode_parts(1.0, 1.0, 4096.0, heads, 1.0, 128.0, H100, DECODE, moved_bytes=1e6)
+        found = decode_parts(
+            AttentionExtents(1.0, 1.0, 4096.0, heads, 1.0, 128.0), H100, DECODE, moved_bytes=1e6
+        )
         return float(found.products)
 
     assert products(1) == products(64)
@@ -109,14 +118,20 @@ def test_a_better_machine_or_a_smaller_problem_is_never_slower(
     def decode(chip: Chip, k: float = keys) -> float:
         return float(
             decode_parts(
-                batch, 1.0, k, 32.0, 8.0, 128.0, chip, DECODE, moved_bytes=moved * k / keys
+                AttentionExtents(batch, 1.0, k, 32.0, 8.0, 128.0),
+                chip,
+                DECODE,
+                moved_bytes=moved * k / keys,
             ).total
         )
 
     def prefill(chip: Chip, k: float = keys) -> float:
         return float(
             prefill_parts(
-                batch, k, k, 32.0, 128.0, chip, PREFILL, moved_bytes=moved * k / keys
+                AttentionExtents(batch, k, k, 32.0, 8.0, 128.0),
+                chip,
+                PREFILL,
+                moved_bytes=moved * k / keys,
             ).total
         )
 

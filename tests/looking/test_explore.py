@@ -12,8 +12,9 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.cli import main
-from perfmodel.explore.answer import ExplorerSelection, answer
+from perfmodel.explore.answer import answer
 from perfmodel.explore.choices import Choices, parameters_of, phases_of
+from perfmodel.explore.selection import ExplorerSelection
 from perfmodel.units import parse, show
 
 CHOICES = Choices()
@@ -23,7 +24,7 @@ LLAMA = ExplorerSelection(
 
 
 def numbers(found: Any, side: int = 0) -> dict[str, str]:
-    return {label: text for label, text, _ in found.sides[side].numbers}
+    return {label: text for label, text, _ in found.devices[side].numbers}
 
 
 def test_it_says_what_predict_says() -> None:
@@ -34,7 +35,7 @@ def test_it_says_what_predict_says() -> None:
     assert found.faults == []
     assert numbers(found)["latency"] == show(p.latency_s, "time")
     assert numbers(found)["memory"] == show(p.peak_memory_bytes, "bytes")
-    assert found.sides[0].verdict == "Fits."
+    assert found.devices[0].verdict == "Fits."
     assert set(found.figures) == {"roofline", "bottlenecks", "memory", "front"}
     # The point that is chosen lies where the prediction is.
     (here,) = [t for t in found.figures["front"]["data"] if t.get("name") == "chosen"]
@@ -69,7 +70,7 @@ def test_its_calls_give_the_numbers_on_the_page(
 
 def test_a_limit_says_by_how_much_and_what_would_meet_it() -> None:
     found = answer(replace(LLAMA, limits={"latency": "20 ms", "memory": "1 TB"}), CHOICES)
-    side = found.sides[0]
+    side = found.devices[0]
     assert side.verdict == "Above a limit."
     (line,) = side.missing
     assert "above the limit of 20 ms" in line
@@ -82,27 +83,27 @@ def test_a_limit_says_by_how_much_and_what_would_meet_it() -> None:
         assert (p.latency_s <= 0.020) == good
     assert (
         "no bandwidth of main memory alone meets it"
-        in answer(replace(LLAMA, limits={"latency": "1 us"}), CHOICES).sides[0].missing[0]
+        in answer(replace(LLAMA, limits={"latency": "1 us"}), CHOICES).devices[0].missing[0]
     )
-    assert answer(replace(LLAMA, limits={"latency": "10 s"}), CHOICES).sides[0].missing == []
+    assert answer(replace(LLAMA, limits={"latency": "10 s"}), CHOICES).devices[0].missing == []
 
 
 def test_what_does_not_fit_is_told_with_its_levers() -> None:
     found = answer(ExplorerSelection("llama_3_8b", "raspberry_pi_5", precision="fp16"), CHOICES)
     (violation,) = pm.predict("llama_3_8b", "raspberry_pi_5", precision="fp16").violations
-    assert found.sides[0].missing == [str(violation)]
-    assert found.sides[0].verdict == "Does not fit."
+    assert found.devices[0].missing == [str(violation)]
+    assert found.devices[0].verdict == "Does not fit."
 
 
 def test_two_devices_stand_side_by_side() -> None:
-    found = answer(replace(LLAMA, beside="rtx_4090"), CHOICES)
+    found = answer(replace(LLAMA, second_device="rtx_4090"), CHOICES)
     c = pm.compare(
         pm.workload("llama_3_8b", batch=4, context=1024),
         "jetson_agx_orin",
         "rtx_4090",
         precision="w4a16",
     )
-    assert [side.device for side in found.sides] == ["jetson_agx_orin", "rtx_4090"]
+    assert [side.device for side in found.devices] == ["jetson_agx_orin", "rtx_4090"]
     assert found.reasons == c.reasons
     assert "roofline_beside" in found.figures
 
@@ -118,7 +119,7 @@ def test_every_fault_is_told_at_once() -> None:
         CHOICES,
     )
     text = "\n".join(found.faults)
-    assert found.sides == []
+    assert found.devices == []
     for part in (
         "w4a99x",
         "did you mean 'batch'",
@@ -139,14 +140,14 @@ def test_nothing_but_the_choices_is_read(tmp_path: Path) -> None:
     for asked in (
         replace(LLAMA, workload=path),
         replace(LLAMA, device=path),
-        replace(LLAMA, beside=path),
+        replace(LLAMA, second_device=path),
         replace(LLAMA, runtime=path),
         replace(LLAMA, settings=f"runtime={path}"),
         replace(LLAMA, settings=f"device={path}"),
         replace(LLAMA, settings=f"workload={path}"),
     ):
         found = answer(asked, CHOICES)
-        assert found.sides == []
+        assert found.devices == []
         assert any("none of the choices" in f or "a choice of its own" in f for f in found.faults)
 
 

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from perfmodel.explore import answer as module
-from perfmodel.explore.answer import ExplorerSelection, answer
+from perfmodel.explore.answer import answer
 from perfmodel.explore.choices import Choices
+from perfmodel.explore.selection import ExplorerSelection
 from perfmodel.workload.graph import Graph
 
 dash = pytest.importorskip("dash")
 
-from perfmodel.explore.body import FILLS, MOST_BYTES, SENDS, SLIDERS  # noqa: E402
 from perfmodel.explore.page import application  # noqa: E402
+from perfmodel.explore.request_body import FILLS, MOST_BYTES, SENDS, SLIDERS  # noqa: E402
 
 CHOICES = Choices()
 UPDATE = "/_dash-update-component"
@@ -149,4 +150,4 @@ def test_old_structures_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     gc.collect()
     graphs = sum(isinstance(thing, Graph) for thing in gc.get_objects())
     assert graphs - before <= 8
-    assert asked(1024).sides == first.sides
+    assert asked(1024).devices == first.devices

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.asked import asked_for
+from perfmodel.call_record import recorded_call
 from perfmodel.charts.chart import Bars, Chart, ChartAxis, Lines, Panel, Points
 from perfmodel.cli import main
 from perfmodel.errors import InputError
-from perfmodel.report.calls import call_of
 from perfmodel.report.document import ReportDocument, picture_rows
+from perfmodel.report.reconstructed_call import call_of
 from perfmodel.table.text import shown_cells
 from perfmodel.units import parse, show
 
@@ -223,7 +223,7 @@ def test_a_sweep_names_its_best_and_its_front(tmp_path: Path) -> None:
     listed = next(t for t in page.tables if "workload" in t[0][0])
     assert len(listed) - 1 == len(front)
     assert [row[1] for row in listed[1:]] == front["device"].tolist()
-    _, call = asked_for(table).split("\n", 1)
+    _, call = recorded_call(table).split("\n", 1)
     assert " ".join(call.split()) in page.text
     assert eval(call, {"pm": pm}) == table
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from perfmodel.cost.mapping import KNOWN, Hierarchy, Mapping, best_mapping, loma_mapping
-from perfmodel.cost.mapping.search import Objective
+from perfmodel.cost.mapping.result import Objective
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.errors import InfeasibleError
 from tests.draws import draws
@@ -95,6 +95,8 @@ def test_never_worse_than_the_listed_orders(
         return
     found = best_mapping(nest, machine, objective=objective, widths=width, loops=4)
     assert _score(found, objective) <= _score(other, objective) * (1 + 1e-12)
+    assert found.value == pytest.approx(_score(found, objective))
+    assert found.bound <= _score(other, objective) * (1 + 1e-12)
     if objective == "energy":
         finer = best_mapping(nest, machine, widths=width)
         assert finer.energy_j <= found.energy_j * (1 + 1e-12)

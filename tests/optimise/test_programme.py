@@ -17,7 +17,7 @@ from scipy.optimize import linprog
 
 from perfmodel.optimise import highs, solvers
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.optimise.programme import LinearSum, MilpModel, total
+from perfmodel.optimise.milp_model import LinearSum, MilpModel, total
 from tests.draws import draws
 
 
@@ -237,7 +237,7 @@ def test_a_start_that_breaks_a_row_is_left_aside() -> None:
 @given(binaries())
 def test_every_solver_reaches_the_optimum_of_highs(model: MilpModel) -> None:
     ours = model.solve()
-    for solver in solvers.present():
+    for solver in solvers.installed_solvers():
         with solvers.using(solver):
             theirs = model.solve()
         assert theirs.status == ours.status
@@ -331,13 +331,13 @@ def test_a_run_that_does_not_look_at_its_limit_is_left_behind(
     model = knapsacks(30, 5, 2)
     matrix = model.matrix()
     release = threading.Event()
-    once = highs._HighsRun._once
+    once = highs._HighsRun._solve
 
     def hang(self: highs._HighsRun) -> None:
         once(self)
         release.wait(60)
 
-    monkeypatch.setattr(highs._HighsRun, "_once", hang)
+    monkeypatch.setattr(highs._HighsRun, "_solve", hang)
     found = model.solve(Deadline(0.5), start=np.zeros(30))
     release.set()
     assert found.status == "feasible"
@@ -352,7 +352,7 @@ def test_a_run_that_does_not_look_at_its_limit_is_left_behind(
 def test_nothing_comes_out_on_standard_output() -> None:
     """HiGHS 1.16 prints a banner past `sys.stdout`, whatever it is told."""
     script = (
-        "import os, perfmodel.optimise.programme as p, perfmodel.optimise.solvers as s\n"
+        "import os, perfmodel.optimise.milp_model as p, perfmodel.optimise.solvers as s\n"
         "print('before')\n"
         "m = p.MilpModel('m'); x = m.variable('x', high=3.0, cost=-1.0)\n"
         "m.require('row', 2 * x, high=5)\n"
@@ -368,9 +368,9 @@ def test_nothing_comes_out_on_standard_output() -> None:
 
 
 def test_what_others_print_meanwhile_is_handed_on(capfd: pytest.CaptureFixture[str]) -> None:
-    from perfmodel.optimise.silence import caught_output
+    from perfmodel.optimise.stdout_filter import filtered_stdout
 
-    with caught_output((b"unwanted",)):
+    with filtered_stdout((b"unwanted",)):
         subprocess.run(["printf", "unwanted line\\nwanted\\n"], check=True)
     assert capfd.readouterr().out == "wanted\n"
 
@@ -380,17 +380,17 @@ def test_ctrl_c_ends_a_run_and_the_process_ends_cleanly() -> None:
         "import signal, threading, numpy as np\n"
         # A job in the background inherits that SIGINT is ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import perfmodel.optimise.highs as highs, perfmodel.optimise.programme as p\n"
+        "import perfmodel.optimise.highs as highs, perfmodel.optimise.milp_model as p\n"
         "rng = np.random.default_rng(1)\n"
         "w = rng.integers(10, 1000, (40, 200)); m = p.MilpModel('m')\n"
         "x = m.variables('x', (200,), cost=-rng.integers(10, 1000, 200), integer=True)\n"
         "m.require_all('row', (np.tile(x, (40, 1)), w), high=w.sum(1) // 2)\n"
-        "look = highs._HighsRun._look\n"
+        "look = highs._HighsRun._callback\n"
         "def once(self, *about):\n"
         "    if not self.nodes and about[2].mip_dual_bound > -np.inf and not fired:\n"
         "        fired.append(1); signal.pthread_kill(main, signal.SIGINT)\n"
         "    look(self, *about)\n"
-        "fired = []; main = threading.main_thread().ident; highs._HighsRun._look = once\n"
+        "fired = []; main = threading.main_thread().ident; highs._HighsRun._callback = once\n"
         "try:\n"
         "    m.solve()\n"
         "except KeyboardInterrupt:\n"

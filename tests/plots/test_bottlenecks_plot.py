@@ -8,7 +8,7 @@ import pytest
 from perfmodel.charts.bottlenecks import GROUPS, block_of
 from perfmodel.errors import InputError
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.rows import seconds_by_bound
+from perfmodel.prediction.presentation import seconds_by_bound
 
 
 @pytest.mark.parametrize("by", GROUPS)

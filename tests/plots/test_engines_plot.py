@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perfmodel.charts.lanes import ActivityBar, lanes
+from perfmodel.charts.activity_lanes import ActivityBar, lanes
 from perfmodel.errors import InputError
 from perfmodel.schedule.assign import DeviceAssignment, assign
 

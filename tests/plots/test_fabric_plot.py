@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perfmodel.charts.memory import resources
+from perfmodel.charts.fpga_resources import resources
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict

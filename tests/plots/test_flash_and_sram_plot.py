@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perfmodel.charts.memory import flash_and_sram, needs
+from perfmodel.charts.flash_and_sram import flash_and_sram, memory_demand
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
@@ -18,16 +18,16 @@ def test_bars_are_weights_code_and_activations() -> None:
     large = predict(
         find("mobilenet_v2", size), hardware("stm32h743"), precision="int8", runtime="cmsis_nn"
     )
-    assert needs(small).fits
-    need = needs(large)
-    assert not need.fits
-    assert need.stored == {"weights": float(large.weight_bytes), "code": 346e3}
-    assert need.live == {"activations": float(large.activation_bytes)}
+    assert memory_demand(small).fits
+    demand = memory_demand(large)
+    assert not demand.fits
+    assert demand.flash == {"weights": float(large.weight_bytes), "code": 346e3}
+    assert demand.sram == {"activations": float(large.activation_bytes)}
     drawn = small.plot.flash_and_sram(large)
     bars = {(t.meta["memory"], t.meta["part"]): t.x for t in drawn.data}
-    assert bars["flash", "code"][1] == pytest.approx(100 * 346e3 / need.flash)
+    assert bars["flash", "code"][1] == pytest.approx(100 * 346e3 / demand.flash_capacity)
     assert bars["sram", "activations"][1] > 100.0
-    live = needs(small).live["activations"]
+    live = memory_demand(small).sram["activations"]
     assert bars["sram", "activations"][0] == pytest.approx(100 * live / (640 * 1024))
     assert "too much" in str(drawn.layout.annotations)
     assert "does not fit" in drawn.layout.meta["alt"]

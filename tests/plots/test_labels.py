@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.charts.labels import Box, Placer, clusters, text_size
+from perfmodel.charts.label_placement import Box, Placer, clusters, text_size
 
 unit = st.floats(0, 1, allow_nan=False)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perfmodel.charts.memory import live_activations
-from perfmodel.charts.subject import PredictionPoint
+from perfmodel.charts.live_activations import live_activations
+from perfmodel.charts.prediction_point import PredictionPoint
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction

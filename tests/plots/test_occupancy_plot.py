@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.charts.occupancy import busy_elements
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.systolic import gemm
+from perfmodel.kinds.systolic.element_utilization import element_utilization
 from perfmodel.kinds.systolic.folds import DATAFLOWS, Dataflow, Replication
 from perfmodel.predict import predict
 from perfmodel.workload.library import find
@@ -31,7 +31,7 @@ def test_elements_fold_by_fold(
     for p in range(0, high, rows):
         for q in range(0, wide, columns):
             busy[: high - p, : wide - q] += streamed
-    np.testing.assert_allclose(busy_elements(run), busy / run.cycles, rtol=1e-12)
+    np.testing.assert_allclose(element_utilization(run), busy / run.cycles, rtol=1e-12)
 
 
 @given(
@@ -65,7 +65,7 @@ def test_the_mean_is_the_utilization(
         groups=groups,
         replication=replication,
     )
-    busy = busy_elements(run, replication)
+    busy = element_utilization(run, replication)
     assert float(busy.mean()) == pytest.approx(float(run.utilization), rel=1e-12)
     assert float(busy.max()) <= 1 + 1e-12
 

@@ -9,8 +9,9 @@ import pytest
 import perfmodel as pm
 from perfmodel.charts.patches import patches
 from perfmodel.errors import InputError
-from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer, patch_plan
-from perfmodel.schedule.tiling.layers import FeatureMapNetwork, network
+from perfmodel.schedule.tiling.feature_maps import FeatureMapNetwork, network
+from perfmodel.schedule.tiling.patch_plan_result import PatchPlan, layer_by_layer
+from perfmodel.schedule.tiling.patch_plan_search import patch_plan
 
 
 @pytest.fixture(scope="module")

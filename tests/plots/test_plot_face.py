@@ -142,7 +142,7 @@ def test_ticks_are_round_and_carry_units() -> None:
 
 def test_plotly_is_loaded_when_something_is_drawn() -> None:
     code = (
-        "import sys, perfmodel.charts, perfmodel.charts.roofline, perfmodel.charts.memory\n"
+        "import sys, perfmodel.charts, perfmodel.charts.roofline, perfmodel.charts.memory_use\n"
         "import perfmodel.charts.sweeps, perfmodel.charts.bottlenecks\n"
         "sys.exit('plotly' in sys.modules)"
     )

@@ -16,10 +16,10 @@ import pytest
 import perfmodel as pm
 from perfmodel.charts.schedule_memory import COLORS, MOVED, ResidencyRectangle, pieces
 from perfmodel.errors import InputError
-from perfmodel.schedule import graphs
+from perfmodel.schedule import problem_from_graph
 from perfmodel.schedule.allocate import Lifetime, allocate
 from perfmodel.schedule.curve import Curve
-from perfmodel.schedule.latency.model import owed
+from perfmodel.schedule.latency.timeline import required_stores
 from perfmodel.schedule.result import Schedule
 from perfmodel.units import parse
 from tests.draws import draws
@@ -112,7 +112,7 @@ def test_rectangles_are_what_the_replay_holds(timed: Schedule, large: Schedule) 
 
 
 @pytest.mark.parametrize("weights", ["streamed", "scratch"])
-def test_rectangles_of_random_graphs(weights: graphs.Weights) -> None:
+def test_rectangles_of_random_graphs(weights: problem_from_graph.Weights) -> None:
     for seed in range(draws(25)):
         network = random_workload(random.Random(seed), 9)
         least = schedule(network, capacity=1, precision="int8", weights=weights)
@@ -172,7 +172,7 @@ def test_a_part_of_the_map(large: Schedule) -> None:
     spilled = next(t for t in figure.data if t.name == "spill")
     assert len(spilled.x) <= sum(i.spilled for i in large.trace.intervals)
     for wrong in ((20, 20), (-1, 4), (0, 10_000)):
-        with pytest.raises(InputError, match="no positions of the order"):
+        with pytest.raises(InputError, match="are not positions of the order"):
             large.plot.memory(steps=wrong)
 
 
@@ -210,7 +210,7 @@ def test_a_timeline_is_the_simulations(timed: Schedule) -> None:
     moves = sum(v for k, v in spent.items() if k != "compute")
     assert moves * unit == pytest.approx(line.dma_s)
     counts = {t.name: len(t.x) for t in figure.data}
-    must = owed(timed.problem)
+    must = required_stores(timed.problem)
     what = Counter(r.what for r in line.rows)
     outputs = sum(r.what == "store" and r.index in must for r in line.rows)
     assert counts == {

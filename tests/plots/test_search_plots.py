@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.charts.face import Plots
+from perfmodel.charts.result_plots import Plots
 from perfmodel.charts.search_layers import format_styles
 from perfmodel.errors import InputError
 from perfmodel.search.accuracy import AccuracyTable
-from perfmodel.search.result import SearchResult
+from perfmodel.search.search_result import SearchResult
 from perfmodel.table import Table
 from perfmodel.workload.rewrite import layers as layers_of
 
@@ -280,4 +280,4 @@ def test_the_face(found: SearchResult, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(found.front)
     page = found.plot.page()
     assert page.count("<figure") == 2
-    assert "proved of the model" in page
+    assert "proved under the model" in page

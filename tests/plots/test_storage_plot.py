@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perfmodel.charts.storage import storage
+from perfmodel.charts.storage_bandwidth import storage
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.storage import storage_bandwidth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from perfmodel.schedule.infeasible.changes import in_place, in_place_source
+from perfmodel.schedule.infeasible.problem_changes import in_place, in_place_source
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics

@@ -61,7 +61,9 @@ def test_a_number_beside_a_size_is_no_byte() -> None:
 
 @pytest.mark.parametrize("size", [1000.7, True, "1000.5", "0.1 KiB", [2**20, 1000.7], 0])
 def test_a_capacity_is_whole_bytes(size: Any) -> None:
-    with pytest.raises(pm.InputError, match=r"capacity: .* (is no size|bytes); expected"):
+    with pytest.raises(
+        pm.InputError, match=r"capacity: .* (is not a valid size|is not a size|bytes); expected"
+    ):
         pm.schedule("resnet18", capacity=size)
 
 

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.infeasible import over_peak, over_working_set, unproved
-from perfmodel.schedule.infeasible.changes import (
-    apart,
+from perfmodel.schedule.infeasible.levers import InfeasibleInstance
+from perfmodel.schedule.infeasible.problem_changes import (
+    disjoint_pairs,
     fusable,
     fused,
     in_place,
     in_place_source,
     narrowed,
-    sums,
+    sum_steps,
     without_scratch,
 )
-from perfmodel.schedule.infeasible.levers import InfeasibleInstance
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Certified, Script, replay
@@ -215,7 +215,7 @@ def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int
     one_by_one = together = InfeasibleInstance(problem, 0, frozenset(range(0, steps, 2)))
     while pairs := fusable(one_by_one.problem, one_by_one.pointwise):
         one_by_one = one_by_one.fused(pairs[0])
-    while pairs := apart(fusable(together.problem, together.pointwise)):
+    while pairs := disjoint_pairs(fusable(together.problem, together.pointwise)):
         together = together.fused(*pairs)
     assert together == one_by_one
     # A step that was fused is pointwise no longer; the others are what they were.
@@ -236,7 +236,7 @@ def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int
 
 
 def test_sums_are_what_has_two_inputs_of_the_size_of_its_output() -> None:
-    assert sums(residual()) == {3}
+    assert sum_steps(residual()) == {3}
     with pytest.raises(ValueError, match="not the only reader"):
         fused(residual(), (0, 3))
     with pytest.raises(ValueError, match="no input to write over"):

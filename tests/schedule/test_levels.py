@@ -293,7 +293,7 @@ def test_three_levels_pass_what_stops_in_none() -> None:
 def test_what_does_not_fit_or_is_no_order_is_said() -> None:
     problem = random_problem(np.random.default_rng(0), 5)
     assert over_levels(problem, [RetentionLevel("L1", 0)], range(5)) is None
-    with pytest.raises(ValueError, match="no level"):
+    with pytest.raises(ValueError, match="at least one level"):
         over_levels(problem, [])
     with pytest.raises(ValueError, match="order"):
         over_levels(problem, [RetentionLevel("L1", 100)], [0, 0, 1, 2, 3])

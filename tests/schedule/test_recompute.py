@@ -11,7 +11,7 @@ import pytest
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.recompute import Recomputation, recompute
-from perfmodel.schedule.recompute.repeated import replay_again
+from perfmodel.schedule.recompute.recomputation import replay_with_reruns
 from perfmodel.schedule.script import Script, replay
 from tests.draws import draws, of_draws
 from tests.schedule.random_graphs import random_problem
@@ -71,7 +71,7 @@ def cheapest(problem: Problem, capacity: int, again: list[int]) -> int | None:
 def checked(problem: Problem, capacity: int, again: list[int]) -> Recomputation:
     found = recompute(problem, capacity, again)
     assert found is not None
-    told = replay_again(problem, found.order, found.evictions, capacity, again)
+    told = replay_with_reruns(problem, found.order, found.evictions, capacity, again)
     assert told.cost_bytes == found.cost_bytes
     assert told.peak_bytes <= capacity
     assert found.bound_bytes <= found.cost_bytes
@@ -151,7 +151,7 @@ def test_on_larger_graphs_it_is_never_worse_than_the_schedule_it_starts_from(see
     found = recompute(problem, capacity, again, start.solution)
     assert found is not None
     assert found.cost_bytes <= start.value
-    told = replay_again(problem, found.order, found.evictions, capacity, again)
+    told = replay_with_reruns(problem, found.order, found.evictions, capacity, again)
     assert told.cost_bytes == found.cost_bytes
 
 
@@ -170,7 +170,7 @@ def test_insertion_alone_finds_most_of_what_there_is_to_gain() -> None:
         assert quick is not None
         assert best is not None
         assert best.cost_bytes <= quick.cost_bytes <= start
-        told = replay_again(problem, quick.order, quick.evictions, capacity, again)
+        told = replay_with_reruns(problem, quick.order, quick.evictions, capacity, again)
         assert told.cost_bytes == quick.cost_bytes
         if best.cost_bytes < start:
             gains += 1
@@ -187,7 +187,7 @@ def test_without_repetition_the_replay_is_that_of_a_script() -> None:
         script = greedy(problem, capacity).solution
         assert script is not None
         one = replay(problem, script, capacity)
-        two = replay_again(problem, script.order, script.evictions, capacity, [1] * 14)
+        two = replay_with_reruns(problem, script.order, script.evictions, capacity, [1] * 14)
         assert (two.spill_bytes, two.reload_bytes) == (one.spill_bytes, one.reload_bytes)
         assert two.peak_bytes == one.peak_bytes
         assert two.again == ()
@@ -196,13 +196,13 @@ def test_without_repetition_the_replay_is_that_of_a_script() -> None:
 def test_what_cannot_be_is_refused() -> None:
     problem = skip_chain()
     none: list[tuple[int, ...]] = [()] * 5
-    with pytest.raises(ValueError, match="nowhere"):
-        replay_again(problem, (0, 2, 1, 3, 4), none, 100, [1] * 5)
+    with pytest.raises(ValueError, match="neither resident nor stored"):
+        replay_with_reruns(problem, (0, 2, 1, 3, 4), none, 100, [1] * 5)
     with pytest.raises(ValueError, match="needs"):
-        replay_again(problem, range(5), none, 17, [1] * 5)
+        replay_with_reruns(problem, range(5), none, 17, [1] * 5)
     with pytest.raises(ValueError, match="never"):
-        replay_again(problem, (0, 1, 2), none[:3], 100, [1] * 5)
-    with pytest.raises(ValueError, match="not there"):
-        replay_again(problem, range(5), [(3,), *none[1:]], 100, [1] * 5)
+        replay_with_reruns(problem, (0, 1, 2), none[:3], 100, [1] * 5)
+    with pytest.raises(ValueError, match="not resident"):
+        replay_with_reruns(problem, range(5), [(3,), *none[1:]], 100, [1] * 5)
     assert recompute(problem, 5, [1] * 5) is None
     assert isinstance(greedy(problem, 18).solution, Script)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 import perfmodel as pm
 from perfmodel.formats import as_precision
-from perfmodel.schedule.blocks import blocks
-from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.greedy import belady, greedy, orders
-from perfmodel.schedule.plans import Where, to_plan
+from perfmodel.schedule.memory_blocks import memory_blocks
 from perfmodel.schedule.problem import Buffer, Problem, Step
+from perfmodel.schedule.problem_from_graph import scheduling_problem
+from perfmodel.schedule.schedule_plan import MemoryNames, to_plan
 from perfmodel.schedule.script import Script, replay
 from perfmodel.workload.fuse import FusionRules
 from tests.draws import draws, of_draws
@@ -50,10 +50,10 @@ def test_a_chain_with_a_skip_by_hand() -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        (Script((1, 0, 2, 3), ((), (), (), ())), "each after what it reads"),
-        (Script((0, 1, 2), ((), (), ())), "each after what it reads"),
+        (Script((1, 0, 2, 3), ((), (), (), ())), "each after its predecessors"),
+        (Script((0, 1, 2), ((), (), ())), "each after its predecessors"),
         (Script((0, 1, 2, 3), ((), (), ())), "a tuple of evictions for each step"),
-        (Script((0, 1, 2, 3), ((), (), (3,), ())), "not there"),
+        (Script((0, 1, 2, 3), ((), (), (3,), ())), "not resident"),
         (Script((0, 1, 2, 3), ((), (), (), ())), "'b' needs 14 bytes of 10"),
     ],
 )
@@ -86,7 +86,7 @@ def test_greedy_runs_within_its_capacity_and_blocks_are_what_is_held(seed: int, 
             assert script is not None
             trace = replay(problem, script, capacity)
             assert trace.peak_bytes <= capacity
-            made = blocks(problem, script, trace)
+            made = memory_blocks(problem, script, trace)
             for k in range(n):
                 load = sum(b.size_bytes for b in made if b.first <= k <= b.last)
                 assert load == trace.held_bytes[k]
@@ -97,11 +97,11 @@ def test_greedy_runs_within_its_capacity_and_blocks_are_what_is_held(seed: int, 
 
 
 def test_natural_order_loads_what_it_needs_when_it_needs_it() -> None:
-    s = scheduled(pm.workload("resnet18"), as_precision("int8"), FusionRules())
+    s = scheduling_problem(pm.workload("resnet18"), as_precision("int8"), FusionRules())
     assert s.problem.steps[0].load
     assert s.problem.largest_working_set_bytes == 980 * 1024
     # Without in-place outputs the first residual add holds three planes of 56 x 56 x 64.
-    apart = scheduled(
+    apart = scheduling_problem(
         pm.workload("resnet50"), as_precision("int8"), FusionRules(), unfused=True, in_place=False
     )
     # COSMA's M_R of ResNet-50 in eight bits: three planes of 56 x 56 x 256.
@@ -111,12 +111,12 @@ def test_natural_order_loads_what_it_needs_when_it_needs_it() -> None:
 @pytest.mark.parametrize("name", ["mobilenet_v2", "vit_b_16", "mixtral_8x7b", "mamba_130m"])
 @pytest.mark.parametrize("unfused", [False, True])
 def test_plans_of_real_networks_fit_their_graphs(name: str, unfused: bool) -> None:
-    s = scheduled(pm.workload(name), as_precision("int8"), FusionRules(), unfused=unfused)
+    s = scheduling_problem(pm.workload(name), as_precision("int8"), FusionRules(), unfused=unfused)
     capacity = s.problem.largest_working_set_bytes
     found = greedy(s.problem, capacity)
     assert found.solution is not None
     trace = replay(s.problem, found.solution, capacity)
-    plan = to_plan(s, found.solution, trace, capacity, Where())
+    plan = to_plan(s, found.solution, trace, capacity, MemoryNames())
     assert plan.check(s.graph) == []
     assert (plan.spill_bytes, plan.reload_bytes) == (trace.spill_bytes, trace.reload_bytes)
     assert max(plan.held_bytes("scratchpad")) <= capacity

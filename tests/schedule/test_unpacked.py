@@ -6,10 +6,10 @@ import re
 import pytest
 
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.addresses import layout
-from perfmodel.schedule.blocks import blocks
+from perfmodel.schedule.addresses import pack_blocks
 from perfmodel.schedule.ilp import retention
 from perfmodel.schedule.infeasible import unpacked
+from perfmodel.schedule.memory_blocks import memory_blocks
 from perfmodel.schedule.script import Script, replay
 from tests.draws import draws, of_draws
 from tests.schedule.random_graphs import random_sums
@@ -22,7 +22,7 @@ def test_blocks_without_addresses_say_where_and_what_helps() -> None:
         problem = random_sums(random.Random(seed), 12)
         script = Script(tuple(range(12)), ((),) * 12)
         trace = replay(problem, script)
-        found = layout(problem, script, trace, trace.peak_bytes, Deadline(60.0), alignment=4)
+        found = pack_blocks(problem, script, trace, trace.peak_bytes, Deadline(60.0), alignment=4)
         if found.packed:
             continue
         explained += 1
@@ -41,14 +41,14 @@ def test_blocks_without_addresses_say_where_and_what_helps() -> None:
                 assert again.value == more
                 assert again.solution is not None
                 trace = replay(problem, again.solution, less)
-                packed = layout(
+                packed = pack_blocks(
                     problem, again.solution, trace, capacity, Deadline(60.0), alignment=4
                 )
                 assert packed.packed
-                assert len(packed.offsets) == len(blocks(problem, again.solution, trace))
+                assert len(packed.offsets) == len(memory_blocks(problem, again.solution, trace))
     assert explained >= of_draws(3)
     problem = random_sums(random.Random(0), 5)
     script = Script(tuple(range(5)), ((),) * 5)
-    fits = layout(problem, script, replay(problem, script), 400, Deadline(60.0))
+    fits = pack_blocks(problem, script, replay(problem, script), 400, Deadline(60.0))
     with pytest.raises(ValueError, match="are packed"):
         unpacked(problem, script, fits, 400)

@@ -12,8 +12,8 @@ import numpy as np
 
 import perfmodel as pm
 from perfmodel.search.accuracy import AccuracyTable, describe
-from perfmodel.search.losses import configuration_of
-from perfmodel.workload.layers import FAMILY_LAYERS, LayersStructure
+from perfmodel.search.loss_tables import configuration_of
+from perfmodel.workload.plain_graph import FAMILY_LAYERS, LayersStructure
 from perfmodel.workload.workload import from_family
 
 #: What is decided; each kind of search has another way to go wrong.

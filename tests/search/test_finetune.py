@@ -17,17 +17,17 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.formats import as_precision
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.graphs import scheduled
-from perfmodel.schedule.peak.minimum import peak_of
-from perfmodel.search.finetune.choose import best
-from perfmodel.search.finetune.memory import LayerUpdate, memory_of
-from perfmodel.search.finetune.result import gains_of
+from perfmodel.schedule.peak.least_peak import peak_of
+from perfmodel.schedule.problem_from_graph import scheduling_problem
+from perfmodel.search.finetune.finetuning_result import gains_of
+from perfmodel.search.finetune.part_selection import best
 from perfmodel.search.finetune.run import part_of
-from perfmodel.search.finetune.step import step_of
+from perfmodel.search.finetune.training_memory import LayerUpdate, memory_of
+from perfmodel.search.finetune.training_step import step_of
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.training import backward
+from perfmodel.workload.training_step import backward
 from perfmodel.workload.workload import Workload
 from tests.draws import draws
 
@@ -86,7 +86,9 @@ def test_the_peak_is_that_of_the_training_graph_as_it_is_scheduled(
         memory = memory_of(step, {i: [p] for i, p in scheme.items()})
         rows = memory.rows(scheme) - memory.trained_bytes @ memory.values(scheme)
         graph = backward(w.graph(), [f"fc{i}.weight" for i in trained])
-        problem = scheduled(network(graph), as_precision("w16a16"), PLAIN, in_place=False).problem
+        problem = scheduling_problem(
+            network(graph), as_precision("w16a16"), PLAIN, in_place=False
+        ).problem
         peak = peak_of(problem, range(len(problem.steps)))
         # Shares of a gradient are summed in place; the replay makes a new tensor of the sum.
         least = peak - (8 * 32 * 2 if additions else 0)
@@ -211,7 +213,7 @@ def test_gains_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "biass", "0", "1.5", "1/0", "lora0", "lora", "nan"])
 def test_what_is_no_part(text: str) -> None:
-    with pytest.raises(InputError, match="is no part of a layer"):
+    with pytest.raises(InputError, match="is not a part of a layer"):
         part_of(text)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.search.result import SearchResult
+from perfmodel.search.search_result import SearchResult
 
 CHOICES = {"channels": [1, 0.75, 0.5]}
 
@@ -42,7 +42,7 @@ def test_its_front_reaches_the_most() -> None:
 
 
 def test_peak_memory_has_no_exact_lower_limit() -> None:
-    with pytest.raises(InputError, match="no sum of tables"):
+    with pytest.raises(InputError, match="not a sum of tables"):
         searched("peak_memory_bytes >= 50 KiB", "exact")
 
 

@@ -25,7 +25,7 @@ from benchmarks.real_tasks.losses import CtcExcess, Divergence, Misread, OutputE
 from benchmarks.real_tasks.networks import Network, package_file
 from benchmarks.real_tasks.tails import Tails
 from perfmodel.formats import format_named
-from perfmodel.search.accuracy.quantise import fake_quantise
+from perfmodel.search.accuracy.simulated_quantisation import fake_quantise
 from tests.draws import draws
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import perfmodel as pm
-from perfmodel.search.losses import configuration_of
+from perfmodel.search.loss_tables import configuration_of
 from tests.draws import draws
 from tests.search.random_searches import RATES, Losses, Search, search_of, text
 

@@ -11,8 +11,8 @@ import pytest
 
 from perfmodel.search.constraints import Constraint, parse_constraints
 from perfmodel.search.exact import ChoiceInfeasibility, Opening
-from perfmodel.search.result import EvaluatedConfiguration, LimitUse, SearchResult
-from perfmodel.search.text import option_text, price_text, quantity, relief_lines
+from perfmodel.search.search_result import EvaluatedConfiguration, LimitUse, SearchResult
+from perfmodel.search.search_text import option_text, price_text, quantity, relief_lines
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def test_no_number_without_its_unit() -> None:
     assert "  sensitivity  0.25  (table x.csv)" in text
     assert "  latency_s  4 ms of at most 5 ms; costs nothing" in text
     assert "  memories.main.bandwidth  204.8 GB/s" in text
-    assert "  proof  proved of the model: sums over kernels" in text
+    assert "  proof  proved under the model: sums over kernels" in text
     assert "  a ... b  w int4  (2 layers)" in text
     assert "204800000000" not in text
     assert option_text("batch", 8) == "8"
@@ -145,7 +145,7 @@ def test_what_would_open_it() -> None:
     )
     lines = text_of(r).splitlines()
     assert lines[1] == "  best  nothing satisfies the constraints"
-    assert lines[2].startswith("  proof  proved of the model: ")
+    assert lines[2].startswith("  proof  proved under the model: ")
     assert lines[3] == "  cannot be together  latency_s <= 5 ms; weight_bytes <= 1 MiB"
     assert lines[4] == "  would open it  latency_s <= 6.2 ms alone"
     assert lines[5] == "  would open it  frames_per_s >= 20/s alone"
@@ -176,7 +176,7 @@ def test_a_bound_that_would_open_it_does(text: str, least: float, said: str) -> 
 @pytest.mark.parametrize(
     ("proved", "bound", "said"),
     [
-        (True, 1.0, "proved of the model: m"),
+        (True, 1.0, "proved under the model: m"),
         (False, 0.9, "within 10 % of a bound; m"),
         (False, -math.inf, "no bound; m"),
     ],

@@ -11,10 +11,10 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.optimise import deadline
-from perfmodel.search import face
-from perfmodel.search.oracle import Oracle, configured, costs
-from perfmodel.search.oracle.costs import Predicted
-from perfmodel.search.oracle.rows import NotTabledError
+from perfmodel.search import public_functions
+from perfmodel.search.oracle import Oracle, configuration_costs, oracle_costs
+from perfmodel.search.oracle.kernel_pricing import NotTabledError
+from perfmodel.search.oracle.oracle_costs import Predicted
 
 CHOICES = {"weight_bits": {"*": [2, 3, 4, 5, 6, 8]}, "activation_bits": {"*": [4, 8]}}
 FEW = {"weight_bits": {"*": [4, 8]}}
@@ -42,9 +42,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(deadline, "time", made)
-    monkeypatch.setattr(face, "monotonic", lambda: 0.0)
-    table, batch = configured.kernel_table, Oracle.batch
-    sums, one = configured.ConfigurationCosts._sums, Predicted.one
+    monkeypatch.setattr(public_functions, "monotonic", lambda: 0.0)
+    table, batch = configuration_costs.kernel_table, Oracle.batch
+    sums, one = configuration_costs.ConfigurationCosts._sums, Predicted.one
 
     def kernel_table(*args: Any, **options: Any) -> Any:
         made.tables += made.late
@@ -64,8 +64,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return batch(self, *args, **options)
 
     monkeypatch.setattr(Oracle, "batch", asked)
-    monkeypatch.setattr(configured, "kernel_table", kernel_table)
-    monkeypatch.setattr(configured.ConfigurationCosts, "_sums", added_up)
+    monkeypatch.setattr(configuration_costs, "kernel_table", kernel_table)
+    monkeypatch.setattr(configuration_costs.ConfigurationCosts, "_sums", added_up)
     monkeypatch.setattr(Predicted, "one", predicted)
     return made
 
@@ -104,7 +104,7 @@ def test_little_is_costed_after_the_limit_and_the_answer_is_sound(
         def refused(*args: Any) -> Any:
             raise NotTabledError("on purpose")
 
-        monkeypatch.setattr(costs, "_tables", refused)
+        monkeypatch.setattr(oracle_costs, "_tables", refused)
     options = {"constraints": ["weight_bytes <= 1 MB"], **BY_METHOD[method]}
     decided = 0
     for ticks in (1, 5, 20, 40, 80, 160, 320):

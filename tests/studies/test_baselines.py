@@ -23,7 +23,7 @@ from perfmodel_studies.baselines import (
 
 from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.peak import minimum_peak
-from perfmodel.schedule.peak.minimum import peak_of
+from perfmodel.schedule.peak.least_peak import peak_of
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
 from tests.draws import draws

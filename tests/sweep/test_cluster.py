@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.sweep import cluster
+from perfmodel.sweep import dask_cluster
 from perfmodel.sweep.evaluate import evaluate
 from perfmodel.sweep.executor import executor_named
-from perfmodel.sweep.packed import pack, unpack
 from perfmodel.sweep.plan import SweepPlan, make_plan
 from perfmodel.sweep.run import run_plan
+from perfmodel.sweep.table_transfer import pack, unpack
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,14 +92,14 @@ def refusal(text: str) -> str:
         made = executor_named(text)
     except InputError as error:
         return str(error)
-    assert isinstance(made, cluster.Dask)
+    assert isinstance(made, dask_cluster.Dask)
     made.close()
     return ""
 
 
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
-    monkeypatch.setattr("perfmodel.sweep.cluster._BATCH", 1)
+    monkeypatch.setattr("perfmodel.sweep.dask_cluster._BATCH", 1)
     return make_plan(
         "llama_3_8b,resnet18",
         "a100,raspberry_pi_5",
@@ -160,13 +160,13 @@ def test_a_lost_cluster_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
         def nthreads(self) -> dict[str, int]:
             return {}
 
-    made = object.__new__(cluster.Dask)
+    made = object.__new__(dask_cluster.Dask)
     made.address, made._patience_s, made._client = "host:1", -1.0, Client()
     with pytest.raises(InputError, match="lost all its workers"):
-        list(made._taken(Future()))
+        list(made._results(Future()))
     monkeypatch.setattr(Client, "status", "closed")
     with pytest.raises(InputError, match="has gone"):
-        list(made._taken(Future()))
+        list(made._results(Future()))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_lost_cluster_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_executor_that_cannot_be_is_refused(
     text: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perfmodel.sweep.cluster._CONNECT_S", 0.2)
+    monkeypatch.setattr("perfmodel.sweep.dask_cluster._CONNECT_S", 0.2)
     with pytest.raises(InputError) as caught:
         executor_named(text)
     (fault,) = caught.value.faults

@@ -146,7 +146,7 @@ def test_all_faults_at_once() -> None:
         "is not an extent",
         "'w4a' is not a precision",
         "no runtime is named 'vlm'",
-        "weight_bits: holds what is no number of bits",
+        "weight_bits: has an entry that is not a number of bits",
         "'x' is not a number",
         "no axis 'y'",
         "did you mean 'latency_s'",

@@ -10,13 +10,13 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.prediction.apart import told_apart
+from perfmodel.prediction.fault_isolation import isolate_faults
 from perfmodel.sweep.executor import Processes
 from perfmodel.sweep.plan import REASON, make_plan
 from perfmodel.sweep.run import run_plan
 from perfmodel.sweep.summary import Summary
 from perfmodel.table import Table
-from perfmodel.table.files import csv_text, with_empty_column
+from perfmodel.table.table_files import csv_text, with_empty_column
 
 #: A design that folds by 10 what resnet18 has 147 of.
 DESIGN = "finn_kws_w3a3"
@@ -175,7 +175,7 @@ def told(shape: tuple[int, ...], bad: np.ndarray) -> tuple[dict[int, str], dict[
     steps = np.unravel_index(np.arange(math.prod(shape)), shape)
     reasons: dict[int, str] = {}
     values: dict[int, float] = {}
-    for points, columns, reason in told_apart(steps, predicted, InputError("refused")):
+    for points, columns, reason in isolate_faults(steps, predicted, InputError("refused")):
         for i, point in enumerate(points.tolist()):
             assert point not in reasons
             assert point not in values

@@ -14,7 +14,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
-from perfmodel.sweep.content import digest
+from perfmodel.sweep.content_hash import digest
 from perfmodel.sweep.plan import SweepPlan, make_plan
 from perfmodel.sweep.run import run_plan
 
@@ -219,7 +219,7 @@ def test_equal_contents_have_one_digest_in_every_process(
     sent = tmp_path / "objects"
     sent.write_bytes(pickle.dumps(objects))
     code = (
-        "import pickle, sys; from perfmodel.sweep.content import digest; "
+        "import pickle, sys; from perfmodel.sweep.content_hash import digest; "
         "print([digest(x) for x in pickle.load(open(sys.argv[1], 'rb'))])"
     )
     for seed in ("1", "2"):  # sets and texts hash differently there

@@ -50,12 +50,12 @@ def test_pieces_give_what_all_rows_give(seed: int, cuts: list[int], fitting: flo
     questions = Summary("energy_j", ("latency_s", "energy_j"), 5, ("batch",))
 
     def of(part: Table) -> Summary:
-        summary = questions.anew()
+        summary = questions.empty_copy()
         summary.refuse(part, int((part[REASON] != "").sum()))
         summary.add(part, len(part))
         return summary
 
-    merged = questions.anew()
+    merged = questions.empty_copy()
     for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True):
         merged.merge(of(rows[start:stop]))
     expected = of(rows)

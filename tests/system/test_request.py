@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import DataFolder
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.system.request import request
@@ -217,7 +217,7 @@ def test_measured_requests(
     """pp512 and then tg128 of llama-bench, which starts from an empty context."""
     errors: list[float] = []
     for case in dataset(name).load(DataFolder(data)).cases:
-        told = {q.target: q.measured for q in case.questions}
+        told = {q.target: q.measured for q in case.quantities}
         if len(told) < 2 or (group and case.group != group):
             continue
         measured = told["prefill_latency_s"] + 128 * told["latency_s"]
@@ -248,7 +248,7 @@ def test_measured_steps_far_into_a_context(data: Path) -> None:
     """tg32 of llama-bench after up to 32,768 tokens: gpt-oss 20B and Qwen3 30B-A3B on a GB10."""
     errors: list[float] = []
     for case in dataset("llamacpp_dgx_spark_depth").load(DataFolder(data)).cases:
-        for asked in case.questions:
+        for asked in case.quantities:
             if asked.target != "latency_s":
                 continue
             before = max(round(float(asked.workload.parameters["context"]) - 16), 1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from perfmodel.cost.traffic.chains import ChainStaircase, chain
+from perfmodel.cost.traffic.fused_chains import ChainStaircase, chain
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 
 DATA = yaml.safe_load((Path(__file__).parent / "data" / "accelforge.yaml").read_text())

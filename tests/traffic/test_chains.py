@@ -21,7 +21,7 @@ from fused_run import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.cost.traffic.chains import chain
+from perfmodel.cost.traffic.fused_chains import chain
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from tests.draws import draws, of_draws
@@ -318,7 +318,10 @@ def test_fusion_is_a_choice_and_room_is_never_bad(
     ("nests", "words"),
     [
         ([], "a chain has an operator"),
-        ([product(4, 2, 3), product(4, 4, 2)], "3 channels come where 4 are taken"),
+        (
+            [product(4, 2, 3), product(4, 4, 2)],
+            "an output of 3 channels is followed by an input of 4",
+        ),
         ([product(4, 2, 3), product(3, 3, 2)], "rows of a chain"),
         ([TileNest(8, 8, 2, 2, 3, 3, batch=2), TileNest(6, 6, 2, 2, 3, 3)], "same images"),
     ],

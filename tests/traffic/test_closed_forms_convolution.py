@@ -13,8 +13,9 @@ from perfmodel.cost.traffic.closed_forms import (
     gemm_traffic,
 )
 from perfmodel.cost.traffic.closed_forms.convolution import STATIONARY
+from perfmodel.cost.traffic.convolution_axis import flatten_nest
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase import flattened, staircase
+from perfmodel.cost.traffic.staircase import staircase
 
 CONVENTIONS = [
     Conventions(buffering=b, halo=h)
@@ -109,7 +110,7 @@ def test_never_below_the_exhaustive_search_and_seldom_above(conventions):
     capacity, exact = np.empty((9, 12)), np.empty((9, 12))
     for i, (nest, width) in enumerate(zip(nests, widths, strict=True)):
         # Flat indices may be cut where a search of rows and columns has rectangles only.
-        at, best = search(flattened(nest), width, conventions)
+        at, best = search(flatten_nest(nest), width, conventions)
         chosen = np.linspace(0, len(at) // 2 - 1, 12).astype(int)
         capacity[i], exact[i] = at[chosen], best[chosen]
     found = closed(nests, widths, capacity, conventions).total

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from joint import DIMENSIONS, bound_chains, extents, largest, search, walk
 
-from perfmodel.cost.traffic.levels import levels_front, two_levels
-from perfmodel.cost.traffic.levels_many import levels
+from perfmodel.cost.traffic.multilevel_search import multilevel_tiling
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
+from perfmodel.cost.traffic.two_level_tiling import levels_front, two_levels
 from perfmodel.pareto import front
 from tests.draws import draws, of_draws
 
@@ -145,7 +145,7 @@ def test_three_levels_equal_a_search_over_all_nests() -> None:
         prices = [rng.choice([200.0, 20.0, 6.0, 1.0]) for _ in range(count)]
         truth = search(nest, widths, tuple(capacities), conventions)
         wanted = (truth @ np.array(prices)).min() * nest.groups if len(truth) else np.inf
-        found = levels(nest, widths, capacities, prices, conventions)
+        found = multilevel_tiling(nest, widths, capacities, prices, conventions)
         assert found.objective == pytest.approx(wanted, rel=1e-12)
         if np.isfinite(wanted):
             finite += 1
@@ -209,7 +209,7 @@ def test_nothing_fits() -> None:
     assert found.energy(1.0, 1.0) == np.inf
     assert found.time(np.ones(3), 1.0).tolist() == [np.inf] * 3
     assert two_levels(nest, widths, 100, 2, 1, 1).tiles == ()
-    assert levels(nest, widths, [100, 50, 2], [1, 1, 1]).objective == np.inf
+    assert multilevel_tiling(nest, widths, [100, 50, 2], [1, 1, 1]).objective == np.inf
 
 
 @pytest.mark.parametrize(
@@ -232,6 +232,6 @@ def test_what_is_refused(arguments: Any, words: str) -> None:
 def test_more_splits_than_can_be_tried_are_refused() -> None:
     nest = TileNest(out_rows=1024, out_channels=1024, in_channels=1024)
     with pytest.raises(ValueError, match="thin"):
-        levels(nest, Widths(), [1e6, 1e5, 1e4], [1, 1, 1])
+        multilevel_tiling(nest, Widths(), [1e6, 1e5, 1e4], [1, 1, 1])
     with pytest.raises(ValueError, match="one energy"):
-        levels(nest, Widths(), [1e6, 1e5], [1, 1, 1])
+        multilevel_tiling(nest, Widths(), [1e6, 1e5], [1, 1, 1])

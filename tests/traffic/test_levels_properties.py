@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.cost.traffic.levels import levels_front, two_levels
-from perfmodel.cost.traffic.levels_many import levels
+from perfmodel.cost.traffic.multilevel_search import multilevel_tiling
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from perfmodel.cost.traffic.two_level_tiling import levels_front, two_levels
 from tests.draws import draws
 
 extents = st.integers(1, 40)
@@ -118,5 +118,5 @@ def test_fewer_tiles_are_never_better(
 def test_two_ways_to_two_levels_agree(m: int, n: int, k: int, c: Conventions, far: float) -> None:
     nest = TileNest(out_rows=m, out_channels=n, in_channels=k)
     one = two_levels(nest, Widths(), 90.0, 30.0, far, 1.0, c).objective
-    other = levels(nest, Widths(), [90.0, 30.0], [far, 1.0], c).objective
+    other = multilevel_tiling(nest, Widths(), [90.0, 30.0], [far, 1.0], c).objective
     np.testing.assert_allclose(one, other, rtol=1e-12)

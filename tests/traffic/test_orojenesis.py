@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from perfmodel.cost.traffic.chains import ChainStaircase, chain
+from perfmodel.cost.traffic.fused_chains import ChainStaircase, chain
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 

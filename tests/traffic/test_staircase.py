@@ -21,8 +21,9 @@ from exhaustive import (
     walk,
 )
 
+from perfmodel.cost.traffic.convolution_axis import flatten_nest
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase import Tile, flattened, staircase
+from perfmodel.cost.traffic.staircase import Tile, staircase
 from tests.draws import draws, of_draws
 
 EVEN = [Conventions(b, h, "even") for b in ("single", "double") for h in ("refetched", "kept")]
@@ -31,7 +32,7 @@ UNEVEN = [replace(conventions, allocation="uneven") for conventions in EVEN]
 
 def equal_at_every_capacity(nest: TileNest, widths: Widths, conventions: Conventions) -> None:
     """Assert it; capacities go up in steps that no footprint lies between."""
-    capacity, least = search(flattened(nest), widths, conventions)
+    capacity, least = search(flatten_nest(nest), widths, conventions)
     found = staircase(nest, widths, conventions)
     wrong = np.flatnonzero(found(capacity) != least)
     assert not len(wrong), (
@@ -130,7 +131,7 @@ def test_flat_axes_are_never_worse_than_rectangles(conventions: Conventions) -> 
         )
         nest = TileNest(rows, columns, outs, ins, taps, 1, 2, 2, batch=images)
         widths = random_widths(rng)
-        flat = flattened(nest)
+        flat = flatten_nest(nest)
         assert flat.macs == nest.macs
         assert flat.kernel_rows == flat.out_columns == flat.batch == 1
         capacity, rectangles = search(nest, widths, conventions)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perfmodel.cost.traffic.convolution_axis import flatten_nest
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase import Staircase, flattened, staircase
-from perfmodel.cost.traffic.staircase_lookup import batched
+from perfmodel.cost.traffic.staircase import Staircase, staircase
+from perfmodel.cost.traffic.staircase_batch_lookup import batched
 from perfmodel.errors import InputError
 
 NEST = TileNest(28, 28, 32, 16, 3, 3)
@@ -157,7 +158,7 @@ def test_says_what_it_is(stairs: Staircase) -> None:
     assert f"{len(stairs)} steps" in repr(stairs)
     assert stairs.tiled == NEST
     strided = TileNest(14, 14, 8, 8, row_stride=2, column_stride=2, batch=2)
-    assert staircase(strided, Widths()).tiled == flattened(strided) == TileNest(392, 1, 8, 8)
+    assert staircase(strided, Widths()).tiled == flatten_nest(strided) == TileNest(392, 1, 8, 8)
 
 
 # A product small enough to do by hand: C[2, 3] += A[2, 2] B[2, 3], bytes 1, 1, 1 and 4, so that A

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from perfmodel.cost.traffic.axis import useful_tiles
+from perfmodel.cost.traffic.convolution_axis import flatten_nest, useful_tiles
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase import flattened, staircase
+from perfmodel.cost.traffic.staircase import staircase
 from tests.draws import draws
 
 CONVENTIONS = st.builds(
@@ -208,9 +208,9 @@ def test_a_larger_nest_moves_no_less(
 
 @given(nest=NESTS)
 def test_flattening_keeps_the_work_and_is_idempotent(nest: TileNest) -> None:
-    flat = flattened(nest)
+    flat = flatten_nest(nest)
     assert flat.macs == nest.macs
-    assert flattened(flat) == flat
+    assert flatten_nest(flat) == flat
     if nest.kernel_rows * nest.kernel_columns == 1:
         assert flat.out_rows == nest.batch * nest.out_rows * nest.out_columns
         assert flat.is_gemm

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perfmodel.workload.importers.gguf.types import TYPES
+from perfmodel.workload.importers.gguf.ggml_types import TYPES
 
 NUMBERS = {t.name: number for number, t in TYPES.items()}
 #: A tensor: name, shape (row length first), type.

@@ -7,14 +7,16 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.formats import as_precision
-from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.peak import minimum_peak
+from perfmodel.schedule.problem_from_graph import scheduling_problem
 from perfmodel.workload.fuse import FusionRules
 
 
 def memory(precision: str, **settings: str) -> tuple[int, int]:
     workload = pm.workload("embbert", **settings)
-    whole = scheduled(workload, as_precision(precision), FusionRules(flash_attention=False))
+    whole = scheduling_problem(
+        workload, as_precision(precision), FusionRules(flash_attention=False)
+    )
     peak = minimum_peak(whole.problem)
     assert peak.proved
     return whole.weight_bytes, peak.value
@@ -43,7 +45,7 @@ def test_the_least_peak_is_scores_beside_two_sequences() -> None:
     _, peak = memory("w8a8")
     assert peak == 2 * 256 * 128 + 256**2
     short = pm.workload("embbert", tokens=64)
-    whole = scheduled(short, as_precision("w8a8"), FusionRules(flash_attention=False))
+    whole = scheduling_problem(short, as_precision("w8a8"), FusionRules(flash_attention=False))
     # Shorter sequences: the two branches and the input, three sequences, outweigh the scores.
     assert minimum_peak(whole.problem).value == 3 * 64 * 128
 

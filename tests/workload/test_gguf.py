@@ -15,8 +15,8 @@ from perfmodel.formats import format_named
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.system.serving import serve
+from perfmodel.workload.importers.gguf.ggml_types import FILE_TYPES, TYPES
 from perfmodel.workload.importers.gguf.load import CONTEXT
-from perfmodel.workload.importers.gguf.types import FILE_TYPES, TYPES
 from perfmodel.workload.library import find
 from tests.draws import draws
 from tests.workload.gguf_writer import Tensor, bytes_of, header, llama, write

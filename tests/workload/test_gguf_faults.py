@@ -64,7 +64,7 @@ def test_keys_at_fault_are_all_named(tmp_path: Path) -> None:
     told = "\n".join(refused(tmp_path / "a.gguf", keys, held))
     assert "did you mean 'llama.attention.head_count'" in told
     assert "differs from layer to layer" in told
-    assert "llama.embedding_length: 'wide' is no size" in told
+    assert "llama.embedding_length: 'wide' is not a size" in told
 
 
 def test_what_shapes_the_graph_is_the_files(tmp_path: Path) -> None:

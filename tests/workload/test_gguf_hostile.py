@@ -12,7 +12,7 @@ import pytest
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
-from perfmodel.workload.importers.gguf.read import LongArray, read_header
+from perfmodel.workload.importers.gguf.header import LongArray, read_header
 from perfmodel.workload.library import find
 from tests.draws import draws, of_draws
 from tests.workload.gguf_writer import header, llama, text, value, write
@@ -52,7 +52,7 @@ def test_every_cut_is_told(tmp_path: Path) -> None:
     ("raw", "said"),
     [
         (b"", "is empty"),
-        (b"GGML" + bytes(40), "is no GGUF file"),
+        (b"GGML" + bytes(40), "is not a GGUF file"),
         (b"GGUF" + struct.pack("<I", 1) + bytes(40), "version 1 of GGUF"),
         (b"GGUF" + struct.pack("<I", 99) + bytes(40), "version 99 of GGUF"),
         (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0), "1152921504606846976 tensors"),
@@ -79,15 +79,15 @@ def test_every_cut_is_told(tmp_path: Path) -> None:
             + bytes(9),
             "an array of 4611686018427387904",
         ),
-        (header({"a": 1, "b": 2}).replace(text("b"), text("a")), "'a' stands there twice"),
+        (header({"a": 1, "b": 2}).replace(text("b"), text("a")), "'a' occurs twice"),
         (header({"a": [[[[1]]]]}), "arrays inside arrays"),
-        (header({"a": True})[:-1] + b"\x07", "7 is no flag"),
-        (header({"general.alignment": 3}, HELD[:1]), "3 is no alignment"),
+        (header({"a": True})[:-1] + b"\x07", "7 is not a flag"),
+        (header({"general.alignment": 3}, HELD[:1]), "3 is not an alignment"),
         (header({}, [("t", (1, 1, 1, 1, 1), "F32")]), "'t' has 5 axes"),
         (header({}, [("t", (0, 4), "F32")]), "'t' has the shape [0, 4]"),
         (header({}, [("t", (2**40, 2**40), "F32")]), "'t' has the shape"),
         (header({}, [("t", (33, 4), "Q4_0")]), "a multiple of 32"),
-        (header({}, [("t", (4,), "F32"), ("t", (4,), "F32")]), "'t' stands there twice"),
+        (header({}, [("t", (4,), "F32"), ("t", (4,), "F32")]), "'t' occurs twice"),
         (
             header({}, [("t", (4,), "F32"), ("u", (4,), "F32")])[:-8] + struct.pack("<Q", 7),
             "'u' begins at 7 of the data",
@@ -161,7 +161,7 @@ def test_pipes_and_folders_are_not_waited_for(suffix: str, tmp_path: Path) -> No
     (tmp_path / f"folder.{suffix}").mkdir()
     os.mkfifo(tmp_path / f"pipe.{suffix}")
     for name in ("folder", "pipe"):
-        with pytest.raises(InputError, match=r"is no regular file|is a directory"):
+        with pytest.raises(InputError, match=r"is not a regular file|is a directory"):
             find(tmp_path / f"{name}.{suffix}")
 
 

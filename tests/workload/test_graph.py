@@ -14,7 +14,7 @@ from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import lower
-from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.sequence_builder import SequenceBuilder
 from perfmodel.workload.symbols import evaluate, symbol
 from perfmodel.workload.workload import Workload
 

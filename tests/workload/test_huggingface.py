@@ -425,7 +425,7 @@ def test_declarations_say_what_is_known() -> None:
         "built_as",
         "auto",
         "defaults",
-        "parts",
+        "rules",
     }
     declared = {path.stem: yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml")}
     assert {key for entry in declared.values() for key in entry} == known

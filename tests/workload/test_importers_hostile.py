@@ -182,8 +182,8 @@ def _nested() -> str:
     ("name", "content", "said"),
     [
         ("a.keras", _bomb, "larger than 16 MiB"),
-        ("a.keras", lambda: b"PK\x03\x04", "no archive that can be read"),
-        ("a.pt2", lambda: b"", "no archive that can be read"),
+        ("a.keras", lambda: b"PK\x03\x04", "not a readable archive"),
+        ("a.pt2", lambda: b"", "not a readable archive"),
         ("a.json", _deep, "nested deeper"),
         ("a.json", lambda: '{"class_name": "Sequential"', "ends too early"),
         ("config.json", lambda: '{"class_name": "Mine", "config": {"units": 3}}', "list of layers"),
@@ -207,7 +207,7 @@ def test_a_cycle_and_a_layer_that_is_not_there(tmp_path: Path) -> None:
     reference[0] = layers[2]["config"]["name"]
     path = tmp_path / "net.json"
     path.write_text(json.dumps(document))
-    with pytest.raises(InputError, match="waits for itself"):
+    with pytest.raises(InputError, match="depends on itself"):
         pm.workload(path)
     reference[0] = "densee"
     path.write_text(json.dumps(document))

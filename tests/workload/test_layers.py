@@ -16,10 +16,10 @@ from perfmodel.errors import InputError
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.layer_expressions import Scope, SizeError
+from perfmodel.workload.layer_extents import parse_extent
 from perfmodel.workload.layer_operators import ELSEWHERE, OPERATORS
-from perfmodel.workload.layer_sizes import parse_extent
-from perfmodel.workload.layers import FAMILY_LAYERS, LayersStructure
 from perfmodel.workload.library import find
+from perfmodel.workload.plain_graph import FAMILY_LAYERS, LayersStructure
 from perfmodel.workload.symbols import evaluate, symbol
 from perfmodel.workload.workload import Workload, from_family
 
@@ -336,7 +336,7 @@ FOUND = """\
 12:25: structure.layers.conv1.op: no operator is named 'convolution'; did you mean 'conv'?
 13:53: structure.layers.pool.kernel: 2.5 is not whole; expected a whole number from 1, or a list \
 of one per axis
-14:37: structure.layers.mix.inputs.0: 'late' is made only later; expected a layer that stands above
+14:37: structure.layers.mix.inputs.0: 'late' is computed only later; expected an earlier layer
 15:57: structure.layers.wide.features: extent -8 is below 1; expected a whole number from 1 to \
 1e12, a free dimension, or arithmetic on them
 15:61: structure.layers.wide.bais: unknown key 'bais'; did you mean 'bias'?
@@ -345,7 +345,7 @@ values are one input; expected fields that fit an input (1, 5, 8)
 17:59: structure.layers.square.features: no free dimension 'tokens'; expected one of the \
 parameters 2nd, batch, height
 18:45: structure.layers.sum.inputs.1: a cycle: sum -> narrow -> sum; expected layers that read \
-what stands above
+earlier layers only
 21:39: structure.layers.deep.count: extent 0 is below 1; expected a whole number from 1 to 1e12, \
 a free dimension, or arithmetic on them
 21:51: structure.layers.deep.layers.inner: missing key 'features'; expected an extent

@@ -129,7 +129,7 @@ def test_a_missing_file_is_a_fault(name: str) -> None:
 
 def test_a_file_of_another_kind_is_a_fault(tmp_path: Path) -> None:
     (text,) = faults(tmp_path / "weights.bin")
-    assert "no kind of file that holds a workload" in text
+    assert "not a file type that holds a workload" in text
 
 
 # settings

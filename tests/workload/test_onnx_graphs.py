@@ -223,6 +223,33 @@ def test_a_loop_whose_trips_the_data_decide_has_a_free_dimension(onnx_file: Writ
     assert load_onnx(path, {"count": 7}).macs == 7 * 64
 
 
+@pytest.mark.parametrize("stored", [False, True], ids=["node", "initializer"])
+@pytest.mark.parametrize("condition", [False, True])
+def test_a_constant_condition_must_be_true_for_all_iterations_to_run(
+    onnx_file: Write, condition: bool, stored: bool
+) -> None:
+    value = helper.make_tensor_value_info
+    constant = helper.make_tensor("constant", TensorProto.BOOL, [], [condition])
+    body = helper.make_graph(
+        [
+            node("Exp", ["state"], ["next"], name="exp"),
+            *([] if stored else [node("Constant", [], ["constant"], value=constant)]),
+            node("Identity", ["constant"], ["still"], name="same"),
+        ],
+        "body",
+        [
+            value("i", TensorProto.INT64, []),
+            value("go", TensorProto.BOOL, []),
+            value("state", TensorProto.FLOAT, None),
+        ],
+        [value("still", TensorProto.BOOL, []), value("next", TensorProto.FLOAT, None)],
+        [constant] if stored else [],
+    )
+    nodes = [node("Loop", ["count", "", "x"], ["last"], name="steps", body=body)]
+    path = onnx_file(nodes, {"x": [2, 8]}, ["last"], {"count": np.array(5)})
+    assert ("trips_steps" in load_onnx(path).parameters) is not condition
+
+
 def test_a_scan_runs_once_a_slice(onnx_file: Write) -> None:
     value = helper.make_tensor_value_info
     body = helper.make_graph(

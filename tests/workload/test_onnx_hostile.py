@@ -128,14 +128,14 @@ def _body_reads_nothing(model: ModelProto) -> None:
 
 
 FAULTS: list[tuple[Callable[[ModelProto], None], str]] = [
-    (_cycle, "waits for itself"),
+    (_cycle, "depends on itself"),
     (_missing, "nowhere"),
-    (_twice, "made twice"),
-    (_negative, "is no shape"),
-    (_absurd, "is no shape"),
-    (_absurd_input, "absurd"),
+    (_twice, "produced twice"),
+    (_negative, "is not a shape"),
+    (_absurd, "is not a shape"),
+    (_absurd_input, "too large"),
     (_short, "3 bytes for 1 elements"),
-    (_typeless, "no element type"),
+    (_typeless, "not an element type"),
     (_nameless, "no operator type"),
     (_no_output, "nobody"),
     (_no_opset, "opset_import"),

@@ -245,7 +245,7 @@ def test_a_pipeline_is_priced_as_a_whole(onnx_file: Write) -> None:
                 "nodes_truenodeids": [4],
                 "nodes_falsenodeids": [5],
             },
-            "leads nowhere",
+            "has a missing child",
         ),
         (
             "TreeEnsembleClassifier",
@@ -257,7 +257,7 @@ def test_a_pipeline_is_priced_as_a_whole(onnx_file: Write) -> None:
                 "nodes_truenodeids": [1, 0],
                 "nodes_falsenodeids": [1, 0],
             },
-            "circle",
+            "cycle",
         ),
     ],
 )
@@ -301,9 +301,9 @@ def test_tree_ensemble_of_set_5_walks_from_its_roots(onnx_file: Any) -> None:
     assert any("2 trees, 1.5 nodes and 1.40 comparisons" in note for note in workload.notes)
     assert graph.tensors[graph.outputs[0]].elements == 8
     circle = network(nodes_falsenodeids=[1, 1, 4])
-    assert "form a circle" in circle.graph().not_priced[0]
+    assert "form a cycle" in circle.graph().not_priced[0]
     nowhere = network(tree_roots=[0, 7])
-    assert "node 7 leads nowhere" in nowhere.graph().not_priced[0]
+    assert "node 7 has a missing child" in nowhere.graph().not_priced[0]
 
 
 def test_one_hot_encoder_adds_an_axis_of_its_categories(onnx_file: Any) -> None:

@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from perfmodel.workload.importers.onnx import load_onnx
-from perfmodel.workload.importers.onnx.build import OnnxBuild
-from perfmodel.workload.importers.onnx.read import read_onnx
+from perfmodel.workload.importers.onnx.graph_build import OnnxBuild
+from perfmodel.workload.importers.onnx.parser import read_onnx
 
 Write = Callable[..., Path]
 node = helper.make_node

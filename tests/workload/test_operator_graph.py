@@ -167,12 +167,12 @@ def _change(content: dict, path: list, value: object) -> dict:  # type: ignore[t
     ("path", "value", "said"),
     [
         (["nodes"], [], "nodes"),
-        (["nodes", 1, "in_shapes"], [[2, -4, 8, 8]], "is no shape"),
+        (["nodes", 1, "in_shapes"], [[2, -4, 8, 8]], "is not a shape"),
         (["nodes", 1, "in_shapes"], [[2, 4], [8]], "2 shapes for 1 tensors"),
         (["nodes", 0, "inputs"], ["y", "w", "b"], "is read before"),
-        (["nodes", 1, "outputs"], ["c"], "made twice"),
+        (["nodes", 1, "outputs"], ["c"], "produced twice"),
         (["nodes", 1, "opp"], "Relu", "opp"),
-        (["inputs", "x"], [2, 0, 8, 8], "is no shape"),
+        (["inputs", "x"], [2, 0, 8, 8], "is not a shape"),
         (["nodes", 2, "out_shapes"], [["two"]], "out_shapes"),
     ],
 )
@@ -217,10 +217,10 @@ def test_an_order_is_found_where_the_file_has_none(tmp_path: Path) -> None:
     [
         (["unit"], "Kib", "did you mean 'KiB'"),
         (["operators", 2, "inputs"], [0, 7], "there is no operator 7"),
-        (["operators", 1, "inputs"], [2], "wait for each other"),
-        (["operators", 1, "inplace"], 2, "none of its inputs"),
+        (["operators", 1, "inputs"], [2], "depend on each other"),
+        (["operators", 1, "inplace"], 2, "not one of its inputs"),
         (["operators", 1, "output_size"], -4, "output_size"),
-        (["operators", 1, "output_size"], 1e300, "is no size"),
+        (["operators", 1, "output_size"], 1e300, "is not a size"),
         (["operators", 1, "fre_store"], True, "did you mean"),
     ],
 )

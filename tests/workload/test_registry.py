@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,32 @@ from onnx import helper as untyped
 
 from perfmodel.workload.importers.keras.topology import HANDLERS as KERAS
 from perfmodel.workload.importers.onnx import load_onnx
-from perfmodel.workload.importers.onnx.domains import STANDARD
+from perfmodel.workload.importers.onnx.operator_domains import STANDARD
 from perfmodel.workload.importers.onnx.registry import (
     COPIES,
     FUNCTIONS,
     GROUPS,
     LOOKUPS,
-    MODULES,
     NORMS,
     POOLS,
     REDUCTIONS,
-    called,
-    plain,
+    find_by_name,
+    normalise_name,
 )
-from perfmodel.workload.importers.tflite import cells
-from perfmodel.workload.importers.tflite import operators as own_operators
-from perfmodel.workload.importers.tflite.operator_table import handler_of
-from perfmodel.workload.importers.tflite.registered import OPERATORS
-from perfmodel.workload.importers.torch_export.operators import writer_of
+from perfmodel.workload.importers.tflite.registry import OPERATORS
+from perfmodel.workload.importers.tflite.translation_table import handler_of
+from perfmodel.workload.importers.torch_export.aten_translations import writer_of
 
 #: Functions that other modules call.
-SHARED = {"spatial_mean", "stated", "price_unknown", "stated_format", "converted", "stft_lengths"}
+SHARED = {
+    "quantised_global_pool_shape",
+    "stated_shape",
+    "price_unknown",
+    "same_padding",
+    "quantiser_format",
+    "conversion_operations",
+    "stft_frames",
+}
 
 #: Function -> operations an element: a transcendental counts 4, a division 4, a product 1.
 OPERATIONS = {
@@ -82,7 +88,7 @@ def test_a_function_counts_operations_an_element(name: str, tmp_path: Path) -> N
 )
 def test_formats_spell_a_function_their_own_way(name: str, spellings: tuple[str, ...]) -> None:
     for spelling in spellings:
-        found = called(spelling, FUNCTIONS)
+        found = find_by_name(spelling, FUNCTIONS)
         assert found is not None
         assert found.name == name
 
@@ -96,7 +102,7 @@ def test_every_rule_and_price_is_of_an_entry() -> None:
     """A function of a node that no entry names prices nothing, unless another one calls it."""
     operators = [each for group in (*GROUPS.values(), OPERATORS) for each in group.values()]
     named = {getattr(f, "func", f) for each in operators for f in (each.shape, each.price)}
-    for module in (*MODULES, cells, own_operators):
+    for module in {sys.modules[f.__module__] for f in named if f is not None}:
         source = inspect.getsource(module)
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):
@@ -106,8 +112,8 @@ def test_every_rule_and_price_is_of_an_entry() -> None:
 def test_no_name_stands_for_two_operators_of_a_group() -> None:
     for group in (FUNCTIONS, REDUCTIONS, NORMS, POOLS, COPIES):
         for operator in group.values():
-            for name in (operator.name, *operator.also):
-                assert group[plain(name)] is operator
+            for name in (operator.name, *operator.other_names):
+                assert group[normalise_name(name)] is operator
     # What ATen calls gather and scatter are other operators of ONNX than those of these names.
     assert LOOKUPS["Gather"].name == "Gather"
     assert LOOKUPS["gather"].name == "GatherElements"

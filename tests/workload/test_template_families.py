@@ -13,8 +13,8 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.workload.families import family_files, family_names
 from perfmodel.workload.library import describe, names
-from perfmodel.workload.structure_fields import TemplateStructure
-from perfmodel.workload.template_family import read_family, stated
+from perfmodel.workload.structure_model import TemplateStructure
+from perfmodel.workload.template_family import read_family, structure_as_written
 from tests.offenders import each
 
 OWN = """\
@@ -127,7 +127,7 @@ def test_a_file_of_ones_own_is_written_with_its_fields(own: Path) -> None:
     build = pm.workload(own, width=16)._build  # pyright: ignore[reportPrivateUsage]
     assert isinstance(build, StructureBuild)
     assert isinstance(build.structure, TemplateStructure)
-    written = stated(build.structure)
+    written = structure_as_written(build.structure)
     assert written["fields"]["width"] == {"default": 16}
     assert written["blocks"].keys() == {"unit"}
 

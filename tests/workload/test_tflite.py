@@ -13,7 +13,7 @@ import perfmodel as pm
 from perfmodel.cli import main
 from perfmodel.errors import InputError
 from perfmodel.workload.importers.tflite import load_tflite
-from perfmodel.workload.importers.tflite.read import read_tflite
+from perfmodel.workload.importers.tflite.parser import read_tflite
 from perfmodel.workload.workload import Workload
 from tests.workload.tflite_file import FP16, INT8, Writer, example
 

@@ -123,10 +123,10 @@ def test_every_fault_at_once_with_its_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "no TensorFlow Lite model"),
-        (b"\x08\0\0\0ONNX", "no TensorFlow Lite model"),
-        (b"\x08\0\0\0TFL3", "no table"),
-        (b"\xff\xff\xff\xffTFL3" + bytes(64), "no table"),
+        (b"", "not a TensorFlow Lite model"),
+        (b"\x08\0\0\0ONNX", "not a TensorFlow Lite model"),
+        (b"\x08\0\0\0TFL3", "not a table"),
+        (b"\xff\xff\xff\xffTFL3" + bytes(64), "not a table"),
         (b"\x10\0\0\0TFL3" + bytes(64), "vtable has 0 bytes"),
     ],
 )

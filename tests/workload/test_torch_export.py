@@ -10,7 +10,10 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.workload.importers.torch_export.expressions import ExpressionError, extent
+from perfmodel.workload.importers.torch_export.extent_expressions import (
+    ExpressionError,
+    parse_extent,
+)
 from perfmodel.workload.symbols import evaluate
 
 HERE = Path(__file__).parent.parent / "data" / "torch_export"
@@ -85,7 +88,7 @@ def test_expressions_of_extents() -> None:
     names = {"s0": "batch"}
 
     def value(text: str, batch: int) -> Any:
-        return evaluate(extent(text, names), {"batch": batch})
+        return evaluate(parse_extent(text, names), {"batch": batch})
 
     s = "Symbol('s0', positive=True, integer=True)"
     assert value(f"Add(Mul(Integer(2), {s}), Integer(-1))", 5) == 9
@@ -94,7 +97,7 @@ def test_expressions_of_extents() -> None:
     assert value(f"Pow({s}, Integer(2))", 7) == 49
     for bad in ("__import__('os').system('true')", f"Mod({s}, Integer(2))", "Add(" * 3000, "1.5"):
         with pytest.raises(ExpressionError):
-            extent(bad, names)
+            parse_extent(bad, names)
 
 
 def test_a_program_in_memory_is_that_of_its_file() -> None:
@@ -122,5 +125,5 @@ def test_a_program_in_memory_is_that_of_its_file() -> None:
 
 def test_what_is_no_model_is_a_fault() -> None:
     thing: Any = 3.5
-    with pytest.raises(InputError, match="a float is no workload"):
+    with pytest.raises(InputError, match="a float is not a workload"):
         pm.workload(thing)

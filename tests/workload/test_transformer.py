@@ -15,7 +15,7 @@ from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
-from perfmodel.workload.sequence import attended_pairs
+from perfmodel.workload.sequence_builder import attended_pairs
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.transformer import (
     FAMILY_TRANSFORMER,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.workload.importers.table import load_file
+from perfmodel.workload.importers.readers import load_file
 from perfmodel.workload.library import find
 
 

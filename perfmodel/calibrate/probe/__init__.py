@@ -1,6 +1,9 @@
 """Measurement of the host: its compute and memory rates, as a device spec.
 
 Importing this package measures nothing: a spec is read without running code, probing is explicit.
+The steps are: identify the processor, plan measurements for its caches and vectors, run them with
+compiled C kernels or numpy, derive facts, and write the spec. ``perfmodel doctor --probe`` calls
+`probe`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.calibrate.probe.device_spec import device_of
 from perfmodel.calibrate.probe.dispatch import Dispatch, measure_dispatch
 from perfmodel.calibrate.probe.facts import HostFacts, LevelFacts, facts_of_host
 from perfmodel.calibrate.probe.identity import HostCache, Identity, identify
@@ -18,8 +22,8 @@ from perfmodel.calibrate.probe.measure import Figure, Measure, Meter, MeterError
 from perfmodel.calibrate.probe.meters import WithNumpy, compiled, compiler
 from perfmodel.calibrate.probe.nearest import differences, nearest_device
 from perfmodel.calibrate.probe.plan import ProbePlan, plan_of
-from perfmodel.calibrate.probe.spec import device_of, runtime_of
-from perfmodel.former import former_names
+from perfmodel.calibrate.probe.runtime_spec import runtime_of
+from perfmodel.deprecation import deprecated_names
 
 __all__ = [
     "Dispatch",
@@ -44,7 +48,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Cache="HostCache", Plan="ProbePlan")
+    __getattr__ = deprecated_names(__name__, Cache="HostCache", Plan="ProbePlan")
 
 #: Share of the time budget for the dispatch of onnxruntime.
 _DISPATCH = 0.1
@@ -116,6 +120,7 @@ def _probe(
     clock: Callable[[], float],
     progress: Callable[[str], None],
 ) -> HostFacts:
+    """Measure with a given meter, and derive the facts."""
     dispatch: Dispatch | None = None
     if onnxruntime is not None:
         progress("dispatch of onnxruntime")

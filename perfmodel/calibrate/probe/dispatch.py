@@ -101,7 +101,7 @@ _IR_VERSION = 8
 _OPERATORS = 13
 
 
-def _whole(number: int) -> bytes:
+def _varint(number: int) -> bytes:
     """Return a varint: base 128, lowest seven bits first."""
     out = bytearray()
     while number > 127:
@@ -111,35 +111,50 @@ def _whole(number: int) -> bytes:
     return bytes(out)
 
 
-def _number(field: int, value: int) -> bytes:
-    return _whole(field << 3) + _whole(value)
+def _integer_field(field: int, value: int) -> bytes:
+    """Return a field with an integer."""
+    return _varint(field << 3) + _varint(value)
 
 
-def _part(field: int, value: bytes | str) -> bytes:
+def _bytes_field(field: int, value: bytes | str) -> bytes:
+    """Return a field with bytes, a text or a message."""
     data = value.encode() if isinstance(value, str) else value
-    return _whole(field << 3 | 2) + _whole(len(data)) + data
+    return _varint(field << 3 | 2) + _varint(len(data)) + data
 
 
-def _one(name: str, kind: int = _FLOAT, *, scalar: bool = False) -> bytes:
+def _scalar_info(name: str, kind: int = _FLOAT, *, scalar: bool = False) -> bytes:
     """Return the ValueInfoProto of a tensor with one number."""
-    shape = b"" if scalar else _part(1, _number(1, 1))
-    tensor = _number(1, kind) + _part(2, shape)
-    return _part(1, name) + _part(2, _part(1, tensor))
+    shape = b"" if scalar else _bytes_field(1, _integer_field(1, 1))
+    tensor = _integer_field(1, kind) + _bytes_field(2, shape)
+    return _bytes_field(1, name) + _bytes_field(2, _bytes_field(1, tensor))
 
 
 def _node(operator: str, reads: tuple[str, ...], write: str, *attributes: bytes) -> bytes:
-    inputs = b"".join(_part(1, name) for name in reads)
-    return inputs + _part(2, write) + _part(4, operator) + b"".join(_part(5, a) for a in attributes)
+    """Return the NodeProto of an operator."""
+    inputs = b"".join(_bytes_field(1, name) for name in reads)
+    return (
+        inputs
+        + _bytes_field(2, write)
+        + _bytes_field(4, operator)
+        + b"".join(_bytes_field(5, a) for a in attributes)
+    )
 
 
 def _model(nodes: list[bytes], stored: bytes = b"", further: bytes = b"") -> bytes:
     """Return the ModelProto of a graph from ``x`` to ``y``, both one float."""
-    graph = b"".join(_part(1, node) for node in nodes) + _part(2, "chain")
-    graph += stored + _part(11, _one("x")) + further + _part(12, _one("y"))
-    return _number(1, _IR_VERSION) + _part(7, graph) + _part(8, _number(2, _OPERATORS))
+    graph = b"".join(_bytes_field(1, node) for node in nodes) + _bytes_field(2, "chain")
+    graph += (
+        stored + _bytes_field(11, _scalar_info("x")) + further + _bytes_field(12, _scalar_info("y"))
+    )
+    return (
+        _integer_field(1, _IR_VERSION)
+        + _bytes_field(7, graph)
+        + _bytes_field(8, _integer_field(2, _OPERATORS))
+    )
 
 
-def _names(nodes: int) -> list[str]:
+def _tensor_names(nodes: int) -> list[str]:
+    """Return the names of the tensors of a chain."""
     return ["x", *(f"t{i}" for i in range(1, nodes)), "y"]
 
 
@@ -151,7 +166,7 @@ def chain(nodes: int) -> bytes:
     nodes : int
         At least 1. Input ``x``, output ``y``.
     """
-    return _model([_node("Add", (a, "x"), b) for a, b in pairwise(_names(nodes))])
+    return _model([_node("Add", (a, "x"), b) for a, b in pairwise(_tensor_names(nodes))])
 
 
 def views(nodes: int) -> bytes:
@@ -164,10 +179,15 @@ def views(nodes: int) -> bytes:
     """
     reshapes = [
         _node("Squeeze" if i % 2 else "Unsqueeze", (a, "axis"), b)
-        for i, (a, b) in enumerate(pairwise(_names(nodes)))
+        for i, (a, b) in enumerate(pairwise(_tensor_names(nodes)))
     ]
-    axis = _number(1, 1) + _number(2, _INT64) + _number(7, 0) + _part(8, "axis")
-    return _model(reshapes, _part(5, axis))
+    axis = (
+        _integer_field(1, 1)
+        + _integer_field(2, _INT64)
+        + _integer_field(7, 0)
+        + _bytes_field(8, "axis")
+    )
+    return _model(reshapes, _bytes_field(5, axis))
 
 
 def choices(nodes: int) -> bytes:
@@ -180,12 +200,12 @@ def choices(nodes: int) -> bytes:
     """
 
     def body(place: str, source: str, result: str) -> bytes:
-        graph = _part(1, _node("Identity", (source,), result)) + _part(2, result)
-        graph += _part(12, _one(result))
-        return _part(1, place) + _part(6, graph) + _number(20, _GRAPH)
+        graph = _bytes_field(1, _node("Identity", (source,), result)) + _bytes_field(2, result)
+        graph += _bytes_field(12, _scalar_info(result))
+        return _bytes_field(1, place) + _bytes_field(6, graph) + _integer_field(20, _GRAPH)
 
     branches = [
         _node("If", ("c",), b, body("then_branch", a, f"p{i}"), body("else_branch", a, f"q{i}"))
-        for i, (a, b) in enumerate(pairwise(_names(nodes)))
+        for i, (a, b) in enumerate(pairwise(_tensor_names(nodes)))
     ]
-    return _model(branches, further=_part(11, _one("c", _BOOL, scalar=True)))
+    return _model(branches, further=_bytes_field(11, _scalar_info("c", _BOOL, scalar=True)))

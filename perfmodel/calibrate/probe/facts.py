@@ -1,4 +1,4 @@
-"""Facts of a host from its measurements: rates, latencies, widths, and their scatter."""
+"""Facts of a host derived from its measurements: rates, latencies, vector widths, scatter."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class LevelFacts:
     ----------
     name : str
         l1, l2, l3, dram.
-    cache : Cache or None
+    cache : HostCache or None
         None for main memory.
     size_bytes : int
         Working set of a thread in the measurements.
     bandwidths : Mapping of str to Figure
         read, write, copy, triad: bytes per second, of all threads together.
     latency_s : float or None
-        Latency of one link in a chain of dependent loads.
+        Time of one load in a pointer chase, a chain of dependent loads.
     misses_in_flight : float or None
-        Links followed concurrently by twelve walkers, relative to one walker's rate.
+        Loads per second of twelve pointer chases in parallel over those of a single one.
     """
 
     name: str
@@ -112,6 +112,7 @@ class HostFacts:
         return self._fastest(*DOTS, "widen_256")
 
     def _fastest(self, *kernels: str) -> tuple[str, Figure] | None:
+        """Return the kernel with the highest rate."""
         known = ((name, self.peaks[name]) for name in kernels if name in self.peaks)
         return max(known, key=lambda pair: pair[1].best, default=None)
 
@@ -152,18 +153,18 @@ def facts_of_host(
         how,
         plan.cores,
         plan.width,
-        None if clock is None else _each(clock, plan.cores),
+        None if clock is None else _per_thread(clock, plan.cores),
         {name: peak for name in names if (peak := figure(name)) is not None},
         clock.best / wait.best if clock and wait else None,
         tuple(levels),
         figure(plan.reading, plan.uncached, 1),
         figure(plan.reading, plan.uncached, plan.all_cores),
         edge,
-        _ramp(levels, edge),
+        _cache_ramp(levels, edge),
         outcome.rounds,
         outcome.trial_s,
         None,
-        (*notes, *failed, *_busy(outcome)),
+        (*notes, *failed, *_load_remark(outcome)),
     )
 
 
@@ -171,7 +172,7 @@ def facts_of_host(
 _BUSY = 0.15
 
 
-def _busy(outcome: ProbeResult) -> list[str]:
+def _load_remark(outcome: ProbeResult) -> list[str]:
     """Return a remark if other load disturbed the measurements."""
     spreads = {str(measure): figure.spread for measure, figure in outcome.figures.items()}
     busy = [name for name, spread in spreads.items() if spread > _BUSY]
@@ -183,11 +184,15 @@ def _busy(outcome: ProbeResult) -> list[str]:
     return [f"the machine was busy: {seen} more than {_BUSY:.0%} below the best, {most}"]
 
 
-def _each(figure: Figure, threads: int) -> Figure:
+def _per_thread(figure: Figure, threads: int) -> Figure:
+    """Return a figure per thread."""
     return Figure(figure.best / threads, figure.median / threads, figure.trials)
 
 
-def _ramp(levels: list[LevelFacts], edge: tuple[tuple[int, float], ...]) -> tuple[int, int] | None:
+def _cache_ramp(
+    levels: list[LevelFacts], edge: tuple[tuple[int, float], ...]
+) -> tuple[int, int] | None:
+    """Return the working sets between which the last cache fills up."""
     if len(levels) < 2 or levels[-1].cache is not None or not edge:
         return None
     inside, outside = levels[-2].bandwidth, levels[-1].bandwidth

@@ -147,6 +147,7 @@ def identify(
 
 
 def _linux(known: Identity, root: Path) -> Identity:
+    """Return what Linux says of the processor."""
     entries = _cpuinfo(_text(root / "proc/cpuinfo"))
     first = entries[0] if entries else {}
     flags = set((first.get("flags") or first.get("Features") or "").split())
@@ -186,21 +187,24 @@ def _linux_cores(cpus: Path) -> int | None:
 
 
 def _linux_caches(folder: Path) -> tuple[HostCache, ...]:
+    """Return the data caches of a core, by level."""
     caches: list[HostCache] = []
     for index in sorted(folder.glob("index[0-9]*")):
         level, ways, line = (
-            _whole(_text(index / name))
+            _positive_integer(_text(index / name))
             for name in ("level", "ways_of_associativity", "coherency_line_size")
         )
-        size, shared = _size(_text(index / "size")), _text(index / "shared_cpu_list").strip()
+        size, shared = _bytes_of(_text(index / "size")), _text(index / "shared_cpu_list").strip()
         if level and size and _text(index / "type").strip() != "Instruction":
-            caches.append(HostCache(level, size, ways, line, _listed(shared)))
+            caches.append(HostCache(level, size, ways, line, _members(shared)))
     return tuple(sorted(caches, key=lambda cache: cache.level))
 
 
 def _darwin(known: Identity, sysctl: Callable[[str], str | None]) -> Identity:
+    """Return what macOS says of the processor."""
+
     def number(name: str) -> int | None:
-        return _whole(sysctl(name) or "")
+        return _positive_integer(sysctl(name) or "")
 
     line = number("hw.cachelinesize")
     caches: list[HostCache] = []
@@ -231,18 +235,20 @@ def _darwin(known: Identity, sysctl: Callable[[str], str | None]) -> Identity:
 
 
 def _text(path: Path) -> str:
+    """Return the contents of a file; empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
 
-def _whole(text: str) -> int | None:
+def _positive_integer(text: str) -> int | None:
+    """Return a positive integer from text, else ``None``."""
     text = text.strip()
     return int(text) if text.isdigit() and int(text) > 0 else None
 
 
-def _size(text: str) -> int | None:
+def _bytes_of(text: str) -> int | None:
     """Return the bytes of ``32K`` or ``8M``."""
     parts = re.fullmatch(r"(\d+)([KMG]?)", text.strip())
     if parts is None:
@@ -250,7 +256,7 @@ def _size(text: str) -> int | None:
     return int(parts[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[parts[2]] or None
 
 
-def _listed(text: str) -> int | None:
+def _members(text: str) -> int | None:
     """Return the number of members of a list such as ``0-3,8-11``."""
     count = 0
     for part in text.split(","):

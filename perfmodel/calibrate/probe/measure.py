@@ -1,6 +1,8 @@
-"""Measurements, the meter protocol, and rounds of measurements within a time budget.
+"""Measurements of the host, the meter protocol, and rounds of measurements within a time budget.
 
-Facts of memory levels are derived from the rates.
+Every measurement (`Measure`) is a kernel on a working set with a number of threads; a meter returns
+the rate of each trial, of which the best counts. `share_missed` and `ramp` derive where a cache
+begins to miss from rates over working sets.
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ def compiled(command: list[str]) -> Generator[Compiled]:
 
 
 def _version(command: list[str]) -> str:
+    """Return the first line of the compiler's version."""
     try:
         lines = subprocess.run(
             [*command, "--version"], capture_output=True, text=True, timeout=20, check=False
@@ -98,6 +99,7 @@ class Compiled:
         return rates
 
     def _lines(self, *words: str, patience_s: float) -> list[str]:
+        """Run the probe, and return the words that it prints."""
         try:
             ran = subprocess.run(
                 [str(self._program), *words],
@@ -155,6 +157,7 @@ class WithNumpy:
                 raise MeterError(f"numpy has no kernel {other}")
 
     def _time(self, call: Callable[[], object], turns: int) -> float:
+        """Return the seconds of some calls."""
         start = self._clock()
         for _ in range(turns):
             call()

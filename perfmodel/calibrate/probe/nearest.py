@@ -1,4 +1,4 @@
-"""The library device most similar to a probed one, and their differences."""
+"""The library device most similar to a probed host, and a table of their differences."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from perfmodel.differences import fact_differences, role_path
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import device_names, hardware
 from perfmodel.hardware.machine import Machine
+from perfmodel.machine_differences import fact_differences, role_path
 from perfmodel.table import Table
 
 TELLING = 0.10
@@ -61,6 +61,7 @@ def nearest_device(probed: Device) -> Device | None:
 
 
 def _by_role(device: Device) -> dict[str, float]:
+    """Return the stated facts of a device by role."""
     machine = Machine(device, "ideal")
     return {
         role_path(machine, path): float(value)

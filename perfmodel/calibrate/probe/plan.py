@@ -1,4 +1,4 @@
-"""Plan of the measurements on a host: kernels, working sets, threads."""
+"""Plan of the measurements on a host: which kernels run on which working sets and threads."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class ProbePlan:
         return tuple(dict.fromkeys(self._all()))
 
     def _all(self) -> Iterator[Measure]:
+        """Yield all measurements by purpose; some occur twice."""
         for kernel in self.arithmetic():
             yield Measure(kernel, 4096, self.cores, _REPEATS)
         for operation in ("read", "write", "copy", "triad"):

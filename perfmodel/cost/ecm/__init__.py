@@ -11,7 +11,7 @@ from perfmodel.cost.ecm.model import (
     level_parts,
 )
 from perfmodel.cost.ecm.ports import Work
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 
 __all__ = [
     "CacheBoundary",
@@ -25,4 +25,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Core="EcmCore", Edge="CacheBoundary")
+    __getattr__ = deprecated_names(__name__, Core="EcmCore", Edge="CacheBoundary")

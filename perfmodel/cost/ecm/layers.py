@@ -38,6 +38,9 @@ def layer_lines(
 ) -> Value:
     """Return the lines of a star stencil's source grid loaded into a cache per line of results.
 
+    With m(x) the miss share of x bytes, ``1 + 2 r m((2 r + 2) row)`` in two dimensions, and
+    ``1 + 2 r (m((2 r + 2) plane) + m(rows of the layer condition))`` in three.
+
     Parameters
     ----------
     radius
@@ -59,5 +62,5 @@ def layer_lines(
         return 1.0 + 2.0 * radius * miss_share(layers * row, centre, sharpness)
     # Rows of the middle plane, one row of every other plane, and one of the destination grid.
     rows = (2.0 * radius + 1.0) * row + 2.0 * radius * row + row
-    planes_gone = miss_share(layers * plane, centre, sharpness)
-    return 1.0 + 2.0 * radius * (planes_gone + miss_share(rows, centre, sharpness))
+    plane_misses = miss_share(layers * plane, centre, sharpness)
+    return 1.0 + 2.0 * radius * (plane_misses + miss_share(rows, centre, sharpness))

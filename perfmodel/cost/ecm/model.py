@@ -87,72 +87,87 @@ class CacheBoundary(NamedTuple):
     sharpness: Value = 12.0
 
 
-def transfer_cycles(work: Work, edge: CacheBoundary, pieces: Value, reads: Value = None) -> Value:
+def transfer_cycles(
+    work: Work, boundary: CacheBoundary, vectors_per_line: Value, reads: Value = None
+) -> Value:
     """Return the transfer cycles across a boundary per line of results.
+
+    ``max(line_in (reads + updates + allocated writes) + line_out stores, store_line switches)``,
+    where switches are the stores that change the line (`store_switches`).
 
     Parameters
     ----------
-    pieces
+    vectors_per_line
         Store instructions per line.
     reads
         Lines of read-only streams; ``work.reads`` if layer conditions hold.
     """
     reads = work.reads if reads is None else reads
-    allocated = 1.0 - work.full_lines * (1.0 - edge.allocate)
+    allocated = 1.0 - work.full_lines * (1.0 - boundary.allocate)
     lines_in = reads + work.updates + work.writes * allocated
-    busy = edge.line_in * lines_in + edge.line_out * work.stores
-    waits = edge.store_line * store_switches(work.stores, pieces)
+    busy = boundary.line_in * lines_in + boundary.line_out * work.stores
+    waits = boundary.store_line * store_switches(work.stores, vectors_per_line)
     return namespace(busy, waits, 0.0).maximum(busy, waits)
 
 
 def level_parts(
-    work: Work, core: EcmCore, edges: Sequence[CacheBoundary], reads: Sequence[Value] | None = None
+    work: Work,
+    core: EcmCore,
+    boundaries: Sequence[CacheBoundary],
+    reads: Sequence[Value] | None = None,
 ) -> list[Value]:
     """Return the separate cycles per line of the core, of replayed loads, and of each boundary.
 
     Parameters
     ----------
-    edges
+    boundaries
         Boundaries from the first-level cache outwards.
     reads
         Lines of read-only streams across each boundary; ``work.reads`` by default.
     """
-    pieces = core.line / core.vector
+    vectors_per_line = core.line / core.vector
     parts: list[Value] = [
         core_cycles(work, core),
-        core.replay * (work.reads + work.updates) * pieces,
+        core.replay * (work.reads + work.updates) * vectors_per_line,
     ]
-    for i, edge in enumerate(edges):
+    for i, boundary in enumerate(boundaries):
         lines = None if reads is None else reads[i]
         # Beyond the first boundary complete lines are written back, whatever the order of stores.
-        parts.append(transfer_cycles(work, edge, pieces if i == 0 else 1.0, lines))
+        parts.append(transfer_cycles(work, boundary, vectors_per_line if i == 0 else 1.0, lines))
     return parts
 
 
 def cycles_at_levels(
-    work: Work, core: EcmCore, edges: Sequence[CacheBoundary], reads: Sequence[Value] | None = None
+    work: Work,
+    core: EcmCore,
+    boundaries: Sequence[CacheBoundary],
+    reads: Sequence[Value] | None = None,
 ) -> list[Value]:
     """Return the cycles per line with all data in the first-level cache, ..., in main memory.
 
+    Level n takes ``(t_core^p + t_replay^p + t_12^p + ... + t_(n-1)n^p)^(1/p)`` cycles.
+
     Parameters
     ----------
-    edges, reads
+    boundaries, reads
         The same as for `level_parts`.
 
     Returns
     -------
     list
-        One entry more than `edges`, non-decreasing.
+        One entry more than `boundaries`, non-decreasing.
     """
-    parts = level_parts(work, core, edges, reads)
-    outer_levels = [_joined(parts[: i + 3], core.overlap) for i in range(len(edges))]
+    parts = level_parts(work, core, boundaries, reads)
+    outer_levels = [_p_norm(parts[: i + 3], core.overlap) for i in range(len(boundaries))]
     return [parts[0], *outer_levels]
 
 
 def cycles_by_size(
-    at_levels: Sequence[Value], size: Value, edges: Sequence[CacheBoundary]
+    at_levels: Sequence[Value], size: Value, boundaries: Sequence[CacheBoundary]
 ) -> Value:
     """Return the cycles per line of a repeatedly swept working set.
+
+    ``T_1 + sum over levels n of miss_share_n (T_(n+1) - T_n)``, with T from `cycles_at_levels`.
 
     Parameters
     ----------
@@ -162,14 +177,16 @@ def cycles_by_size(
         Bytes of the working set; a list if they differ by cache level (cores that share only the
         last-level cache).
     """
-    sizes = cast("list[Value]", size) if isinstance(size, list) else [size] * len(edges)
+    sizes = cast("list[Value]", size) if isinstance(size, list) else [size] * len(boundaries)
     total = at_levels[0]
-    for inner, outer, edge, swept in zip(at_levels, at_levels[1:], edges, sizes, strict=False):
-        total = total + miss_share(swept, edge.centre, edge.sharpness) * (outer - inner)
+    for inner, outer, boundary, swept in zip(
+        at_levels, at_levels[1:], boundaries, sizes, strict=False
+    ):
+        total = total + miss_share(swept, boundary.centre, boundary.sharpness) * (outer - inner)
     return total
 
 
-def _joined(parts: Sequence[Value], exponent: Value) -> Value:
+def _p_norm(parts: Sequence[Value], exponent: Value) -> Value:
     """Return the p-norm of non-negative parts, the first of which is positive."""
     xp = namespace(*parts, exponent, 0.0)
     largest = parts[0]

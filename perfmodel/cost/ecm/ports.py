@@ -45,7 +45,7 @@ class Work(NamedTuple):
         return self.writes + self.updates
 
 
-def store_switches(stores: Value, pieces: Value) -> Value:
+def store_switches(stores: Value, vectors_per_line: Value) -> Value:
     """Return the number of line changes between consecutive stores per line of results.
 
     One store stream fills a line before it proceeds to the next; several streams alternate, so that
@@ -55,27 +55,34 @@ def store_switches(stores: Value, pieces: Value) -> Value:
     ----------
     stores
         Number of store streams.
-    pieces
+    vectors_per_line
         Store instructions per line.
     """
-    xp = namespace(stores, pieces, 0.0)
-    return xp.where(xp.asarray(stores) > 1.0, stores * pieces, stores * 1.0)
+    xp = namespace(stores, vectors_per_line, 0.0)
+    return xp.where(xp.asarray(stores) > 1.0, stores * vectors_per_line, stores * 1.0)
 
 
 def core_cycles(work: Work, core: EcmCore) -> Value:
     """Return the core cycles per line of results with all data in the first-level cache.
 
-    A load that straddles a line requires two accesses; with vectors shorter than a line, only a
-    share ``vector / line`` of the shifted loads straddles.
+    The busiest port binds. With l loads and s stores per line, the cycles are ``1 + startup`` times
+    the largest of ``l / loads_per_clock``, ``s / stores_per_clock``, ``(l + s) /
+    accesses_per_clock``, the changes of the stored line over ``store_lines_per_clock``, and the
+    bytes of loads, and of all accesses, over their bandwidths. A load that straddles a line
+    requires two accesses; with vectors shorter than a line, only a share ``vector / line`` of the
+    shifted loads straddles.
     """
-    pieces = core.line / core.vector
-    loads = (work.loads + work.split / pieces) * pieces
-    stores = work.stores * pieces
+    vectors_per_line = core.line / core.vector
+    loads = (work.loads + work.split / vectors_per_line) * vectors_per_line
+    stores = work.stores * vectors_per_line
     xp = namespace(loads, stores, core.loads_per_clock, core.load_bandwidth)
-    busiest = xp.maximum(loads / core.loads_per_clock, stores / core.stores_per_clock)
-    busiest = xp.maximum(busiest, (loads + stores) / core.accesses_per_clock)
-    switches = store_switches(work.stores, pieces)
-    busiest = xp.maximum(busiest, switches / core.store_lines_per_clock)
-    busiest = xp.maximum(busiest, loads * core.vector / core.load_bandwidth)
-    busiest = xp.maximum(busiest, (loads + stores) * core.vector / core.access_bandwidth)
+    busiest = loads / core.loads_per_clock
+    for cycles in (
+        stores / core.stores_per_clock,
+        (loads + stores) / core.accesses_per_clock,
+        store_switches(work.stores, vectors_per_line) / core.store_lines_per_clock,
+        loads * core.vector / core.load_bandwidth,
+        (loads + stores) * core.vector / core.access_bandwidth,
+    ):
+        busiest = xp.maximum(busiest, cycles)
     return busiest * (1.0 + core.startup)

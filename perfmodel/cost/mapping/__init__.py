@@ -7,13 +7,13 @@ model of ZigZag.
 
 from typing import TYPE_CHECKING
 
-from perfmodel.cost.mapping.best import best_mapping, evaluate_mapping, loma_mapping
-from perfmodel.cost.mapping.capacity import CapacityStaircase, capacity_staircase
+from perfmodel.cost.mapping.energy_by_capacity import CapacityStaircase, capacity_staircase
 from perfmodel.cost.mapping.hierarchy import ArrayDimension, Hierarchy, MemoryLevel, Port
+from perfmodel.cost.mapping.mappers import best_mapping, evaluate_mapping, loma_mapping
 from perfmodel.cost.mapping.network import MappedLayer, MappedNetwork, map_network
 from perfmodel.cost.mapping.read_zigzag import KNOWN, from_zigzag, tpu_like
 from perfmodel.cost.mapping.result import Mapping, OperandAccesses
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 
 __all__ = [
     "KNOWN",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(
+    __getattr__ = deprecated_names(
         __name__,
         Access="OperandAccesses",
         Layer="MappedLayer",

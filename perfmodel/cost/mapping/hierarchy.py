@@ -9,7 +9,7 @@ Transactions on Computers 70(8), 2021), whose access costs and port rules it can
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, prod
 from typing import Literal, TypeAlias, get_args
 
 from perfmodel.errors import Fault, InputError
@@ -30,7 +30,7 @@ Dim: TypeAlias = Literal[
 OPERANDS: tuple[Operand, ...] = ("output", "weight", "input")
 DIMS: tuple[Dim, ...] = get_args(Dim)
 #: Dimensions that an operand is invariant in: a loop over one of them reuses the operand.
-FREE: dict[Operand, frozenset[Dim]] = {
+INVARIANT_DIMS: dict[Operand, frozenset[Dim]] = {
     "input": frozenset({"out_channels"}),
     "weight": frozenset({"batch", "out_rows", "out_columns"}),
     "output": frozenset({"in_channels", "kernel_rows", "kernel_columns"}),
@@ -175,9 +175,8 @@ class Hierarchy:
         for dim in self.spread:
             if dim.units < 1:
                 faults.append(f"dimension {dim.name}: units is {dim.units}, at least 1 is needed")
-            unrolled = 1
+            unrolled = prod(most for _, most in dim.loops)
             for loop, most in dim.loops:
-                unrolled *= most
                 if loop not in DIMS or most < 1:
                     faults.append(f"dimension {dim.name}: no loop ({loop!r}, {most})")
             if unrolled > dim.units:
@@ -199,12 +198,8 @@ class Hierarchy:
 
     def _memory_faults(self, memory: MemoryLevel, spread: list[str]) -> list[Fault | str]:
         faults: list[Fault | str] = []
-        numbers = {
-            "capacity_bytes": memory.capacity_bytes,
-            "read_j": memory.read_j,
-            "write_j": memory.write_j,
-        }
-        for name, value in numbers.items():
+        for name in ("capacity_bytes", "read_j", "write_j"):
+            value = getattr(memory, name)
             if not value >= 0:
                 faults.append(f"memory {memory.name}: {name} is {value}, at least 0 is needed")
         faults += [
@@ -228,10 +223,7 @@ class Hierarchy:
     @property
     def units(self) -> int:
         """Number of units of the whole array."""
-        count = 1
-        for dim in self.spread:
-            count *= dim.units
-        return count
+        return prod(dim.units for dim in self.spread)
 
 
 def _needed(operand: Operand) -> tuple[Direction, ...]:

@@ -6,7 +6,12 @@ and may use a window of it, which is the whole period if the inner memory has ca
 tiles, else the part outside the innermost loops that reuse the tile. Transfers that exceed their
 window stall the units, as do transfers of one port with overlapping windows. Different ports work
 in parallel. Transfers that occur once precede the first cycle or follow the last one, to the extent
-that their port is busy in between.
+that their port is busy in between. With n passes of a transfer, the stall of a port is
+
+    stall = sum max((real - window) (n - 1), 0)
+            + max(sum min((real - window) (n - 1), 0) + sum window (n - 1) - union of windows, 0)
+
+in cycles, and that of the array is the maximum over its ports.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.mapping.hierarchy import OPERANDS, Direction, Operand
-from perfmodel.cost.mapping.orders import Cut, Orders, cut
+from perfmodel.cost.mapping.loop_orders import LoopOrders, MappedBoundary, mapped_boundaries
 from perfmodel.cost.mapping.problem import Floats, MappingProblem
 
 Bools = npt.NDArray[np.bool_]
@@ -87,9 +92,9 @@ class PortTransfer:
 
 
 def cycles(
-    orders: Orders,
+    orders: LoopOrders,
     cuts: dict[Operand, npt.NDArray[np.int64]],
-    boundaries: dict[Operand, list[Cut]] | None = None,
+    boundaries: dict[Operand, list[MappedBoundary]] | None = None,
 ) -> Cycles:
     """Return the cycles of many mappings.
 
@@ -100,13 +105,13 @@ def cycles(
     cuts
         For each operand the cut of every memory but the outermost, shape (memories - 1, orders).
     boundaries
-        Result of `orders.cut` for these mappings, if already computed.
+        Result of `mapped_boundaries` for these mappings, if already computed.
     """
     problem = orders.problem
-    boundaries = boundaries or cut(orders, cuts)
+    boundaries = boundaries or mapped_boundaries(orders, cuts)
     integral = replace(problem, integral=True)
     double = _double_buffered(orders, boundaries)
-    ports = _links(integral, cut(orders, cuts, integral), double)
+    ports = _port_transfers(integral, mapped_boundaries(orders, cuts, integral), double)
     total = np.full(len(orders.dims), float(problem.cycles))
     stall = np.zeros_like(total)
     for links in ports.values():
@@ -125,7 +130,7 @@ def cycles(
 
 
 def _double_buffered(
-    orders: Orders, by_operand: dict[Operand, list[Cut]]
+    orders: LoopOrders, by_operand: dict[Operand, list[MappedBoundary]]
 ) -> dict[Operand, list[Bools]]:
     """Return whether a memory can hold the next tile of an operand in addition to the current ones.
 
@@ -139,57 +144,60 @@ def _double_buffered(
         used[operand] = []
         for place, level in enumerate(problem.hierarchy.levels[operand]):
             if place + 1 < len(boundaries):
-                here = boundaries[place + 1]
-                bits = here.passing.elements * problem.bits(operand, partial=here.passing.partial)
-                bits = np.floor_divide(bits, here.changing)
+                boundary = boundaries[place + 1]
+                transfers = boundary.transfers
+                bits = transfers.elements * problem.bits(operand, partial=transfers.partial)
+                bits = np.floor_divide(bits, boundary.relevant_iterations)
             else:
-                every = np.asarray(problem.temporal, dtype=np.float64) * problem.inside[operand][-1]
-                bits = np.full(
-                    len(orders.dims),
-                    float(problem.elements(operand, every) * problem.bits(operand)),
-                )
+                full_tile = np.asarray(problem.temporal, dtype=np.float64)
+                elements = problem.elements(operand, full_tile * problem.inside[operand][-1])
+                bits = np.full(len(orders.dims), float(elements * problem.bits(operand)))
             used[operand].append(bits / (8.0 * memories[level].capacity_bytes))
     shared = [np.zeros(len(orders.dims)) for _ in memories]
-    for operand, every in used.items():
-        for place, level in enumerate(problem.hierarchy.levels[operand]):
-            shared[level] = shared[level] + every[place]
+    for operand, shares in used.items():
+        for level, share in zip(problem.hierarchy.levels[operand], shares, strict=True):
+            shared[level] = shared[level] + share
     double: dict[Operand, list[Bools]] = {}
     for operand in OPERANDS:
         double[operand] = [np.zeros(len(orders.dims), dtype=np.bool_)]
-        for place, level in enumerate(problem.hierarchy.levels[operand]):
-            mine = used[operand][place]
-            roomy = shared[level] <= 0.5
-            fits = ~roomy & (mine <= 1.0 - shared[level])
-            shared[level] = np.where(fits, shared[level] + mine, shared[level])
-            double[operand].append(roomy | fits)
+        for level, share in zip(problem.hierarchy.levels[operand], used[operand], strict=True):
+            half_empty = shared[level] <= 0.5
+            fits = ~half_empty & (share <= 1.0 - shared[level])
+            shared[level] = np.where(fits, shared[level] + share, shared[level])
+            double[operand].append(half_empty | fits)
     return double
 
 
-def _links(
+def _port_transfers(
     problem: MappingProblem,
-    by_operand: dict[Operand, list[Cut]],
+    by_operand: dict[Operand, list[MappedBoundary]],
     double: dict[Operand, list[Bools]],
 ) -> dict[tuple[int, int], list[PortTransfer]]:
     """Return all transfers by (memory, port)."""
     ports: dict[tuple[int, int], list[PortTransfer]] = {}
     for operand, boundaries in by_operand.items():
-        first = boundaries[1].passing if len(boundaries) > 1 else None
-        for place, here in enumerate(boundaries):
-            move = here.passing
-            boundary = move.boundary
-            window = np.floor_divide(move.cycles, here.resting)
-            allowed = np.where(double[operand][place], move.cycles, window)
-            bits = problem.bits(operand, partial=move.partial)
+        first = boundaries[1].transfers if len(boundaries) > 1 else None
+        for place, mapped in enumerate(boundaries):
+            transfers = mapped.transfers
+            boundary = transfers.boundary
+            window = np.floor_divide(transfers.cycles, mapped.invariant_iterations)
+            allowed = np.where(double[operand][place], transfers.cycles, window)
+            bits = problem.bits(operand, partial=transfers.partial)
             if first is not None:
                 least = first.elements * problem.bits(operand, partial=first.partial)
             else:
-                every = np.asarray(problem.temporal, dtype=np.float64) * problem.inside[operand][-1]
-                least = np.full_like(move.elements, problem.elements(operand, every)) * bits
+                full_tile = np.asarray(problem.temporal, dtype=np.float64)
+                elements = problem.elements(operand, full_tile * problem.inside[operand][-1])
+                least = np.full_like(transfers.elements, elements) * bits
             sides: list[tuple[int, Floats, tuple[Direction, Direction]]] = [
-                (boundary.upper, np.floor(move.elements * boundary.multicast), ("collect", "feed"))
+                (
+                    boundary.upper,
+                    np.floor(transfers.elements * boundary.multicast),
+                    ("collect", "feed"),
+                )
             ]
             if boundary.lower >= 0:
-                sides.append((boundary.lower, move.elements, ("drain", "fill")))
+                sides.append((boundary.lower, transfers.elements, ("drain", "fill")))
             for memory, elements, (out, back) in sides:
                 for direction in (out, back):
                     if direction == out and operand != "output":
@@ -198,9 +206,9 @@ def _links(
                     if port is None:
                         continue
                     width = problem.hierarchy.memories[memory].ports[port].width_bits
-                    active = np.ones_like(move.partial)
+                    active = np.ones_like(transfers.partial)
                     if operand == "output" and direction == back:
-                        active = move.partial
+                        active = transfers.partial
                     ports.setdefault((memory, port), []).append(
                         PortTransfer(
                             operand=operand,
@@ -208,10 +216,10 @@ def _links(
                             direction=direction,
                             real=np.ceil(elements * bits / width),
                             allowed=allowed,
-                            period=move.cycles,
-                            count=move.times,
+                            period=transfers.cycles,
+                            count=transfers.times,
                             active=active,
-                            average_bits=np.floor(elements * bits / move.cycles),
+                            average_bits=np.floor(elements * bits / transfers.cycles),
                             least=np.ceil(least / width),
                         )
                     )
@@ -220,16 +228,16 @@ def _links(
 
 def _stall(links: list[PortTransfer], total: Floats) -> Floats:
     """Return the cycles for which the transfers of one port stall the units."""
-    late = np.zeros_like(total)
-    early = np.zeros_like(total)
+    overrun = np.zeros_like(total)
+    slack = np.zeros_like(total)
     windows = np.zeros_like(total)
     for link in links:
         passes = np.where(link.active, link.count - 1.0, 0.0)
-        slack = (link.real - link.allowed) * passes
-        late = late + np.maximum(slack, 0.0)
-        early = early + np.minimum(slack, 0.0)
+        excess = (link.real - link.allowed) * passes
+        overrun = overrun + np.maximum(excess, 0.0)
+        slack = slack + np.minimum(excess, 0.0)
         windows = windows + link.allowed * passes
-    return late + np.maximum(early + windows - union_cycles(links, total), 0.0)
+    return overrun + np.maximum(slack + windows - union_cycles(links, total), 0.0)
 
 
 def union_cycles(links: list[PortTransfer], total: Floats) -> Floats:
@@ -249,20 +257,21 @@ def union_cycles(links: list[PortTransfer], total: Floats) -> Floats:
     cut_off: list[Floats] = []  # uncovered by the ones before it, in its window
 
     def uncovered(windows: int, until: Floats) -> Floats:
-        sum_ = np.zeros_like(total)
-        alive = np.ones_like(total)
-        left = until
-        for at in range(windows - 1, -1, -1):
-            full = np.floor_divide(left, period[at])
-            left = left - full * period[at]
-            past = left > allowed[at]
-            sum_ = sum_ + alive * (full * gaps[at] - np.where(past, cut_off[at], 0.0))
-            alive = alive * past
-        return sum_ + alive * left
+        """Return the cycles up to a time that none of the first windows covers."""
+        cycles = np.zeros_like(total)
+        is_open = np.ones_like(total)
+        remainder = until
+        for i in range(windows - 1, -1, -1):
+            periods = np.floor_divide(remainder, period[i])
+            remainder = remainder - periods * period[i]
+            past_window = remainder > allowed[i]
+            cycles = cycles + is_open * (periods * gaps[i] - np.where(past_window, cut_off[i], 0.0))
+            is_open = is_open * past_window
+        return cycles + is_open * remainder
 
-    for at in range(len(links)):
-        cut_off.append(uncovered(at, allowed[at]))
-        gaps.append(uncovered(at, period[at]) - cut_off[at])
+    for i in range(len(links)):
+        cut_off.append(uncovered(i, allowed[i]))
+        gaps.append(uncovered(i, period[i]) - cut_off[i])
     return total * (1.0 - gaps[-1] / period[-1])
 
 
@@ -331,10 +340,12 @@ def _onload(
 def _serves_both(
     problem: MappingProblem, memory: int, operand: Operand, direction: Direction
 ) -> bool:
-    at = problem.hierarchy.memories[memory].port_of(operand, direction)
-    if at is None:
+    """Return whether the port of a transfer serves inputs as well as weights."""
+    level = problem.hierarchy.memories[memory]
+    port = level.port_of(operand, direction)
+    if port is None:
         return False
-    served = {of for of, _ in problem.hierarchy.memories[memory].ports[at].uses}
+    served = {served_operand for served_operand, _ in level.ports[port].uses}
     return {"input", "weight"} <= served
 
 
@@ -342,7 +353,8 @@ def _offload(
     problem: MappingProblem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
 ) -> Floats:
     """Return the cycles in which the last outputs leave, level by level."""
-    sum_ = np.zeros_like(like)
+    cycles = np.zeros_like(like)
     for place in range(1, len(problem.hierarchy.levels["output"])):
-        sum_ = sum_ + np.maximum(loads["output", place, "drain"], loads["output", place, "collect"])
-    return sum_
+        drain, collect = (loads["output", place, name] for name in ("drain", "collect"))
+        cycles = cycles + np.maximum(drain, collect)
+    return cycles

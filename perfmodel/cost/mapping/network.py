@@ -1,4 +1,8 @@
-"""Mapping of all loop nests of a network onto one hierarchy, layer by layer."""
+"""Mapping of all loop nests of a network onto one hierarchy, layer by layer.
+
+Every nest is mapped on its own (`mappers`) and starts and ends in the outermost memory; energy and
+cycles of the network are sums over the layers, weighted by their executions.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.cost.mapping.best import best_mapping, loma_mapping
 from perfmodel.cost.mapping.hierarchy import DIMS, Hierarchy
+from perfmodel.cost.mapping.mappers import best_mapping, loma_mapping
 from perfmodel.cost.mapping.result import Mapping
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.errors import input_error
@@ -50,26 +54,27 @@ class MappedNetwork:
     @property
     def energy_j(self) -> float:
         """Energy of all executions, joules."""
-        return sum(layer.executions * layer.mapping.energy_j for layer in self.layers)
+        return sum(self._totals("energy_j"))
 
     @property
     def latency_cycles(self) -> float:
         """Cycles of all executions in sequence."""
-        return sum(layer.executions * layer.mapping.latency_cycles for layer in self.layers)
+        return sum(self._totals("latency_cycles"))
+
+    def _totals(self, metric: str) -> list[float]:
+        """Return a metric of the mappings over all executions of each layer."""
+        return [layer.executions * getattr(layer.mapping, metric) for layer in self.layers]
 
     @property
     def table(self) -> Table:
         """Table of all executions, one row per layer: energy by memory, cycles, utilization."""
         columns: dict[str, list[Any]] = {
-            "name": [layer.name for layer in self.layers],
-            "kind": [layer.kind for layer in self.layers],
-            "executions": [layer.executions for layer in self.layers],
-            "macs": [layer.executions * layer.mapping.nest.macs for layer in self.layers],
-            "energy_j": [layer.executions * layer.mapping.energy_j for layer in self.layers],
-            "mac_energy_j": [
-                layer.executions * layer.mapping.mac_energy_j for layer in self.layers
-            ],
+            name: [getattr(layer, name) for layer in self.layers]
+            for name in ("name", "kind", "executions")
         }
+        columns["macs"] = [layer.executions * layer.mapping.nest.macs for layer in self.layers]
+        columns["energy_j"] = self._totals("energy_j")
+        columns["mac_energy_j"] = self._totals("mac_energy_j")
         for first in self.layers[:1]:
             for memory in first.mapping.hierarchy.memories:
                 columns[f"{memory.name}_energy_j"] = [
@@ -77,12 +82,8 @@ class MappedNetwork:
                     * sum(a.energy_j for a in layer.mapping.accesses if a.memory == memory.name)
                     for layer in self.layers
                 ]
-        columns["cycles"] = [
-            layer.executions * layer.mapping.latency_cycles for layer in self.layers
-        ]
-        columns["stall_cycles"] = [
-            layer.executions * layer.mapping.stall_cycles for layer in self.layers
-        ]
+        columns["cycles"] = self._totals("latency_cycles")
+        columns["stall_cycles"] = self._totals("stall_cycles")
         columns["utilization"] = [
             layer.mapping.ideal_cycles / layer.mapping.latency_cycles for layer in self.layers
         ]
@@ -127,18 +128,18 @@ def map_network(
     nests = table.nests
     if nests is None:
         return MappedNetwork(())
-    find = best_mapping if search == "best" else loma_mapping
+    map_nest = best_mapping if search == "best" else loma_mapping
     layers: list[MappedLayer] = []
     for at, (name, kind) in enumerate(zip(nests.name, nests.kind, strict=True)):
         numbers = {dim: float(getattr(nests, dim)[at, 0]) for dim in DIMS}
-        parts = [dim for dim, number in numbers.items() if number != round(number)]
-        if parts:
-            text = ", ".join(f"{dim} {numbers[dim]:g}" for dim in parts)
+        fractional = [dim for dim, number in numbers.items() if number != round(number)]
+        if fractional:
+            text = ", ".join(f"{dim} {numbers[dim]:g}" for dim in fractional)
             raise input_error(f"{name} has {text}", expected="whole extents")
         stride, dilation = nests.stride[at].tolist(), nests.dilation[at].tolist()
         extents = {dim: round(number) for dim, number in numbers.items()}
         nest = TileNest.with_steps(stride, dilation, **extents)
-        mapping = find(
+        mapping = map_nest(
             nest,
             hierarchy,
             in_rows=round(float(nests.in_rows[at, 0])),

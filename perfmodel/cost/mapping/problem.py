@@ -15,7 +15,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.cost.mapping.hierarchy import DIMS, FREE, OPERANDS, Dim, Hierarchy, Operand, Port
+from perfmodel.cost.mapping.hierarchy import (
+    DIMS,
+    INVARIANT_DIMS,
+    OPERANDS,
+    Dim,
+    Hierarchy,
+    Operand,
+    Port,
+)
 from perfmodel.cost.traffic.nest import TileNest, Widths
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -83,26 +91,26 @@ class MappingProblem:
         return tuple(int(getattr(self.nest, dim)) for dim in DIMS)
 
     @cached_property
-    def _taken(self) -> list[list[tuple[int, int]]]:
+    def _unrolled_factors(self) -> list[list[tuple[int, int]]]:
         """(Loop, integer factor) pairs unrolled along each dimension of the array."""
-        left = list(self.extents)
-        taken: list[list[tuple[int, int]]] = []
+        remaining = list(self.extents)
+        factors_by_dimension: list[list[tuple[int, int]]] = []
         for spread in self.hierarchy.spread:
-            here: list[tuple[int, int]] = []
+            factors: list[tuple[int, int]] = []
             for dim, most in spread.loops:
                 loop = DIMS.index(dim)
-                factor = min(most, left[loop])
-                left[loop] = ceil(left[loop] / factor)
+                factor = min(most, remaining[loop])
+                remaining[loop] = ceil(remaining[loop] / factor)
                 if factor > 1:
-                    here.append((loop, factor))
-            taken.append(here)
-        return taken
+                    factors.append((loop, factor))
+            factors_by_dimension.append(factors)
+        return factors_by_dimension
 
     @cached_property
     def temporal(self) -> tuple[int, ...]:
         """Temporal iterations of each loop in the order of `DIMS`."""
         factors = [1] * len(DIMS)
-        for here in self._taken:
+        for here in self._unrolled_factors:
             for loop, factor in here:
                 factors[loop] *= factor
         return tuple(ceil(e / f) for e, f in zip(self.extents, factors, strict=True))
@@ -114,11 +122,11 @@ class MappingProblem:
         Temporal iterations are integers; if they do not divide the extent, the largest factor is
         reduced to the average number of busy units, or to the integer below it.
         """
-        factors: list[list[tuple[int, float]]] = [list(here) for here in self._taken]
+        factors: list[list[tuple[int, float]]] = [list(here) for here in self._unrolled_factors]
         for loop, extent in enumerate(self.extents):
             places = [
                 (factor, -at, place)
-                for at, here in enumerate(self._taken)
+                for at, here in enumerate(self._unrolled_factors)
                 for place, (of, factor) in enumerate(here)
                 if of == loop
             ]
@@ -140,7 +148,7 @@ class MappingProblem:
         """Cycles until the last results have left along the systolic dimensions."""
         return sum(
             prod(factor for _, factor in here) - 1
-            for here, spread in zip(self._taken, self.hierarchy.spread, strict=True)
+            for here, spread in zip(self._unrolled_factors, self.hierarchy.spread, strict=True)
             if spread.systolic
         )
 
@@ -168,18 +176,18 @@ class MappingProblem:
 
     def _boundaries(self, operand: Operand) -> list[Boundary]:
         levels = self.hierarchy.levels[operand]
-        free = [DIMS.index(dim) for dim in FREE[operand]]
-        every = self._spatial({spread.name for spread in self.hierarchy.spread})
-        here: list[Boundary] = []
+        free = [DIMS.index(dim) for dim in INVARIANT_DIMS[operand]]
+        array = self._spatial({spread.name for spread in self.hierarchy.spread})
+        boundaries: list[Boundary] = []
         below = np.ones(len(DIMS))
         for place, (level, inside) in enumerate(zip(levels, self.inside[operand], strict=True)):
             multicast = float(self.elements(operand, inside) / self.elements(operand, below))
-            outside = every / inside
-            lower, upper = float(np.prod(every / below)), float(np.prod(outside))
+            outside = array / inside
+            lower, upper = float(np.prod(array / below)), float(np.prod(outside))
             if self.accounting == "zigzag":
                 multicast = round(multicast)
                 lower, upper = round(round(lower, 3)), round(round(upper, 3))
-            here.append(
+            boundaries.append(
                 Boundary(
                     operand=operand,
                     lower=levels[place - 1] if place else -1,
@@ -192,7 +200,7 @@ class MappingProblem:
                 )
             )
             below = inside
-        return here
+        return boundaries
 
     def _spatial(self, served: set[str]) -> Floats:
         """Return the spatial factor of each loop along some dimensions of the array."""
@@ -222,8 +230,10 @@ class MappingProblem:
             rows, columns = np.floor(rows), np.floor(columns)
             kernel_rows, kernel_columns = np.floor(kernel_rows), np.floor(kernel_columns)
         nest = self.nest
-        height = _touched(rows, kernel_rows, nest.row_stride, nest.row_dilation, self.in_rows)
-        width = _touched(
+        height = _distinct_positions(
+            rows, kernel_rows, nest.row_stride, nest.row_dilation, self.in_rows
+        )
+        width = _distinct_positions(
             columns, kernel_columns, nest.column_stride, nest.column_dilation, self.in_columns
         )
         return group * batch * c * height * width
@@ -249,8 +259,8 @@ class MappingProblem:
         elements = self.elements(operand, tile * inside.reshape(-1, *(1,) * (tile.ndim - 1)))
         if not self.hierarchy.memories[level].double_buffered:
             return elements
-        every = self.elements(operand, np.asarray(self.temporal, dtype=np.float64) * inside)
-        return np.where(elements < every, 2.0 * elements, elements)
+        all_elements = self.elements(operand, np.asarray(self.temporal, dtype=np.float64) * inside)
+        return np.where(elements < all_elements, 2.0 * elements, elements)
 
     def bits(self, operand: Operand, *, partial: npt.NDArray[np.bool_] | bool = False) -> Floats:
         """Return the bits per element; those of a partial sum for outputs if `partial` is set."""
@@ -269,10 +279,13 @@ class MappingProblem:
         raise LookupError(f"memory {level.name}: no port to {direction} {operand}")
 
 
-def _touched(a: Floats, b: Floats, stride: int, dilation: int, extent: int | None) -> Floats:
-    """Return the number of distinct ``stride i + dilation j`` for i < a and j < b, at most `whole`.
+def _distinct_positions(
+    a: Floats, b: Floats, stride: int, dilation: int, extent: int | None
+) -> Floats:
+    """Return the number of distinct ``stride i + dilation j`` for i < a and j < b.
 
-    With common divisors removed, (i, j) and (i + dilation, j - stride) are the same position.
+    ``a b - max(b - stride, 0) max(a - dilation, 0)``, at most `extent`. With common divisors
+    removed, (i, j) and (i + dilation, j - stride) are the same position.
     """
     common = gcd(stride, dilation)
     stride, dilation = stride // common, dilation // common

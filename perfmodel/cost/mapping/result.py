@@ -1,20 +1,29 @@
-"""Mapping of a nest with its accesses, energy and cycles, and its text form."""
+"""Result of a mapping search: accesses, energy and cycles of a mapping with a lower bound."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import ceil
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from perfmodel.cost.mapping.counts import accesses
-from perfmodel.cost.mapping.hierarchy import DIMS, OPERANDS, Dim, Hierarchy, Operand
+from perfmodel.cost.mapping.access_counts import accesses
+from perfmodel.cost.mapping.hierarchy import DIMS, DIRECTIONS, OPERANDS, Dim, Hierarchy, Operand
 from perfmodel.cost.mapping.latency import Cycles, cycles
-from perfmodel.cost.mapping.orders import Cut, Ints, Orders, cut
+from perfmodel.cost.mapping.loop_orders import Ints, LoopOrders, MappedBoundary, mapped_boundaries
+from perfmodel.cost.mapping.problem import Floats
 from perfmodel.cost.traffic.nest import TileNest
+from perfmodel.optimise.certified import Certified
 from perfmodel.table import Table
 from perfmodel.units import show
+
+Objective: TypeAlias = Literal["energy", "latency", "edp"]
+
+#: Temporal loops as (dimension, iterations), inner to outer.
+TemporalLoops: TypeAlias = tuple[tuple[Dim, int], ...]
+F = TypeVar("F", float, Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +57,19 @@ class OperandAccesses:
     energy_j: float
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """Nest mapped onto a hierarchy.
+@dataclass(frozen=True, kw_only=True)
+class Mapping(Certified[TemporalLoops]):
+    """Nest mapped onto a hierarchy, as `Certified`.
+
+    The solution consists of the temporal loops. The value is the objective of the search, and the
+    bound holds for all orders of the prime factors and all cuts: joules for ``energy``, cycles for
+    ``latency``, their product for ``edp``. The method is ``branch and bound``, ``loma``, or
+    ``evaluation`` of a mapping that was not searched.
 
     Attributes
     ----------
     nest, hierarchy
         Mapped nest, and the hierarchy it is mapped onto.
-    loops
-        Temporal loops as (dimension, iterations), inner to outer.
     accesses
         One entry per operand and memory, outputs first, inner to outer.
     mac_energy_j
@@ -72,14 +84,10 @@ class Mapping:
         Cycles before the first iteration, and after the last one.
     drain_cycles
         Cycles until the last results leave a systolic array.
-    proved
-        Whether the mapping is proved to have the least energy over all orders of the prime factors
-        and all cuts.
     """
 
     nest: TileNest
     hierarchy: Hierarchy
-    loops: tuple[tuple[Dim, int], ...]
     accesses: tuple[OperandAccesses, ...]
     mac_energy_j: float
     ideal_cycles: int
@@ -88,7 +96,11 @@ class Mapping:
     onload_cycles: float
     offload_cycles: float
     drain_cycles: float
-    proved: bool
+
+    @property
+    def loops(self) -> TemporalLoops:
+        """Temporal loops as (dimension, iterations), inner to outer."""
+        return self.solution or ()
 
     @property
     def memory_energy_j(self) -> float:
@@ -155,8 +167,20 @@ class Mapping:
         return "\n".join(lines)
 
 
+def objective_value(objective: Objective, joules: F, latency: F) -> F:
+    """Return the value to minimise: energy, cycles, or the energy-delay product."""
+    return {"energy": joules, "latency": latency, "edp": latency * joules}[objective]
+
+
 def mapping_of(
-    orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bool, spent: Cycles | None = None
+    orders: LoopOrders,
+    cuts: dict[Operand, Ints],
+    at: int,
+    *,
+    method: str,
+    objective: Objective = "energy",
+    least_access_j: float = 0.0,
+    spent: Cycles | None = None,
 ) -> Mapping:
     """Return one of many mappings with its accesses, energy and cycles.
 
@@ -167,74 +191,105 @@ def mapping_of(
         (memories - 1, orders).
     at
         Index of the mapping.
-    proved
-        Value of `Mapping.proved`.
+    method, objective
+        Method that found the mapping, and the quantity that it minimised.
+    least_access_j
+        Lower bound on the energy of the accesses of all mappings, joules.
     spent
         Cycles of all mappings, if already computed.
+
+    Notes
+    -----
+    ``energy >= macs * mac_j + least_access_j``
+
+    ``latency >= ceil(macs / units)``
+        every unit busy in every cycle
+
+    The bound on the energy-delay product is the product of both.
     """
-    one = Orders(orders.problem, orders.dims[at : at + 1], orders.factors[at : at + 1])
-    cuts = {operand: own[:, at : at + 1] for operand, own in cuts.items()}
+    selected = slice(at, at + 1)
+    one = orders.pick(selected)
+    cuts = {operand: own[:, selected] for operand, own in cuts.items()}
     problem = one.problem
     hierarchy = problem.hierarchy
-    boundaries_of = cut(one, cuts)
+    boundaries_of = mapped_boundaries(one, cuts)
+    rows = _operand_accesses(one, cuts, boundaries_of)
+    if spent is None:
+        spent, at = cycles(one, cuts, boundaries_of), 0
+    mac_j = hierarchy.mac_j * problem.nest.macs
+    ideal_cycles = ceil(problem.nest.macs / hierarchy.units)
+    energy_j = mac_j + sum(row.energy_j for row in rows)
+    return Mapping(
+        solution=_loops(one),
+        value=objective_value(objective, energy_j, float(spent.total[at])),
+        bound=objective_value(objective, mac_j + least_access_j, float(ideal_cycles)),
+        method=method,
+        # The search adds the same joules in another order.
+        tolerance=1e-9,
+        nest=problem.nest,
+        hierarchy=hierarchy,
+        accesses=tuple(rows),
+        mac_energy_j=mac_j,
+        ideal_cycles=ideal_cycles,
+        compute_cycles=float(spent.compute[at]),
+        stall_cycles=float(spent.stall[at]),
+        onload_cycles=float(spent.onload[at]),
+        offload_cycles=float(spent.offload[at]),
+        drain_cycles=float(spent.drain[at]),
+    )
+
+
+def _loops(one: LoopOrders) -> tuple[tuple[Dim, int], ...]:
+    """Return the dimension and the iterations of each loop of a single order."""
+    return tuple(
+        (DIMS[int(dim)], int(factor))
+        for dim, factor in zip(one.dims[0], one.factors[0], strict=True)
+    )
+
+
+def _operand_accesses(
+    one: LoopOrders, cuts: dict[Operand, Ints], boundaries_of: dict[Operand, list[MappedBoundary]]
+) -> list[OperandAccesses]:
+    """Return the accesses of every operand at every memory it passes, under a single mapping."""
+    problem, hierarchy = one.problem, one.problem.hierarchy
     numbers: dict[tuple[Operand, int], dict[str, float]] = {}
     for operand, boundaries in boundaries_of.items():
         for boundary in boundaries:
-            for (memory, direction), count in accesses(problem, boundary.passing).items():
+            for (memory, direction), count in accesses(problem, boundary.transfers).items():
                 numbers.setdefault((operand, memory), {})[direction] = float(count[0])
     rows: list[OperandAccesses] = []
     for operand in OPERANDS:
         for place, level in enumerate(hierarchy.levels[operand]):
-            memory, count = hierarchy.memories[level], numbers[operand, level]
+            memory = hierarchy.memories[level]
+            count = {name: numbers[operand, level].get(name, 0.0) for name in DIRECTIONS}
             inside, bits = _contents(one, cuts[operand], boundaries_of[operand], operand, place)
-            reads = count.get("feed", 0.0) + count.get("drain", 0.0)
-            writes = count.get("collect", 0.0) + count.get("fill", 0.0)
+            reads = count["feed"] + count["drain"]
+            writes = count["collect"] + count["fill"]
             rows.append(
                 OperandAccesses(
                     operand=operand,
                     memory=memory.name,
                     inside=inside,
                     held_bytes=bits / 8,
-                    feed=count.get("feed", 0.0),
-                    collect=count.get("collect", 0.0),
-                    drain=count.get("drain", 0.0),
-                    fill=count.get("fill", 0.0),
+                    **count,
                     energy_j=reads * memory.read_j + writes * memory.write_j,
                 )
             )
-    if spent is None:
-        spent, at = cycles(one, cuts, boundaries_of), 0
-    return Mapping(
-        nest=problem.nest,
-        hierarchy=hierarchy,
-        loops=tuple(
-            (DIMS[int(one.dims[0, place])], int(one.factors[0, place]))
-            for place in range(one.dims.shape[1])
-        ),
-        accesses=tuple(rows),
-        mac_energy_j=hierarchy.mac_j * problem.nest.macs,
-        ideal_cycles=ceil(problem.nest.macs / hierarchy.units),
-        compute_cycles=float(spent.compute[at]),
-        stall_cycles=float(spent.stall[at]),
-        onload_cycles=float(spent.onload[at]),
-        offload_cycles=float(spent.offload[at]),
-        drain_cycles=float(spent.drain[at]),
-        proved=proved,
-    )
+    return rows
 
 
 def _contents(
-    one: Orders, cuts: Ints, boundaries: Sequence[Cut], operand: Operand, place: int
+    one: LoopOrders, cuts: Ints, boundaries: Sequence[MappedBoundary], operand: Operand, place: int
 ) -> tuple[int, float]:
     """Return the number of loops inside a memory of an operand, and the bits held there."""
     problem = one.problem
     if place + 1 < len(boundaries):
-        settled = one.settled(operand, cuts[place])
-        inside, tile = int(settled[0]), one.tile(settled)[:, 0]
-        wide = bool(boundaries[place].passing.partial[0])
+        extended_cut = one.extended_cut(operand, cuts[place])
+        inside, tile = int(extended_cut[0]), one.tile(extended_cut)[:, 0]
+        is_partial = bool(boundaries[place].transfers.partial[0])
     else:
         inside, tile = len(one.dims[0]), np.asarray(problem.temporal, dtype=np.float64)
         # Sums are partial in the outermost memory only if it is the only one.
-        wide = place == 0 and bool(boundaries[0].passing.partial[0])
+        is_partial = place == 0 and bool(boundaries[0].transfers.partial[0])
     elements = problem.elements(operand, tile * problem.inside[operand][place])
-    return inside, float(elements * problem.bits(operand, partial=wide))
+    return inside, float(elements * problem.bits(operand, partial=is_partial))

@@ -20,8 +20,8 @@ from __future__ import annotations
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.axis import axes
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
+from perfmodel.cost.traffic.convolution_axis import convolution_axes
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.stationarity import operands_once
 
@@ -93,7 +93,7 @@ def root_bound(nest: TileNest, capacity: Value, widths: Widths) -> Value:
         Bytes of all groups, at least the compulsory traffic; valid for both halo conventions.
     """
     xp = namespace(nest.out_rows, nest.in_channels, capacity, widths.partial)
-    rows, columns = axes(nest)
+    rows, columns = convolution_axes(nest)
     once = operands_once(nest, widths)
     fresh = xp.minimum(rows.stride, rows.taps) * xp.minimum(columns.stride, columns.taps)
     squared = fresh * widths.input * widths.weight * widths.partial / (nest.taps * capacity)

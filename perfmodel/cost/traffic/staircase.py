@@ -1,10 +1,12 @@
-"""Exact minimum traffic of a loop nest across one boundary as a staircase over buffer capacity.
+"""Exact minimum traffic of a loop nest as a step function of buffer capacity (a staircase).
 
 A buffer of a given capacity is located between an engine and a backing store. One loop over tiles
 per extent of the nest, in any order, fetches tiles; an operand is fetched whenever its tile index
-changes. The minimum traffic over all tiles and loop orders is a decreasing step function of the
-capacity. It is computed once per nest from all useful tiles (the smallest of each tile count) of
-the three stationarity classes, and then looked up. `docs/traffic.md` has the equations.
+changes. The minimum traffic over all tiles and loop orders decreases in steps as the capacity grows
+(the bound of Huang et al., "Mind the Gap", ISCA 2024, Orojenesis). It is computed once per nest,
+as the Pareto front of footprint and traffic of all useful tiles (the smallest of each tile count)
+of the three stationarity classes, and then looked up. `stationarity` and `docs/traffic.md` have the
+equations.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.caches import cached
-from perfmodel.cost.traffic.axis import Floats, Ints, flattened
+from perfmodel.cost.traffic.candidate_front import Decoded, StaircaseCandidates
+from perfmodel.cost.traffic.convolution_axis import Floats, Ints, flatten_nest
+from perfmodel.cost.traffic.even_tile_candidates import UsefulTiles, add_classes, resident
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.points import columns_of
-from perfmodel.cost.traffic.staircase_classes import UsefulTiles, add_classes, resident
-from perfmodel.cost.traffic.staircase_layouts import LOOP_OF, LOOPS, OPERANDS
-from perfmodel.cost.traffic.staircase_steps import Decoded, StaircaseCandidates
-from perfmodel.cost.traffic.staircase_uneven import add_uneven
+from perfmodel.cost.traffic.pointwise import columns_of
+from perfmodel.cost.traffic.retention_layouts import LOOP_OF, panels_of
 from perfmodel.cost.traffic.stationarity import STATIONARY, OperandTraffic
+from perfmodel.cost.traffic.uneven_tile_candidates import add_uneven
 
 
 class Tile(NamedTuple):
@@ -36,8 +38,8 @@ class Tile(NamedTuple):
     batch, out_rows, out_columns, out_channels, in_channels, kernel_rows, kernel_columns
         Extents of the tile.
     stationary
-        Operand that stays at the innermost loop: ``output``, ``input`` or ``weight``; ``all`` where
-        every operand is resident.
+        Operand that is stationary at the innermost loop: ``output``, ``input`` or ``weight``;
+        ``all`` where every operand is resident.
     panels
         Operand -> extents along which it holds a full panel (uneven tiles only).
     """
@@ -64,7 +66,7 @@ class Staircase:
     nest
         Original nest.
     tiled
-        Flattened nest whose extents the tiles cut; see `flattened`.
+        Flattened nest whose extents the tiles cut; see `flatten_nest`.
     widths, conventions
         Bytes per element, and constraints on the tiles.
     capacity_bytes
@@ -178,12 +180,7 @@ class Staircase:
         """Return the tile of a step."""
         stationary = STATIONARY[int(self.tiles["stationary"][step])]
         extents = (int(self.tiles[name][step]) for name in LOOP_OF)
-        bits, panels = int(self.tiles["panels"][step]), dict[str, tuple[str, ...]]()
-        for i, operand in enumerate(OPERANDS):
-            loops = bits >> (i * len(LOOPS))
-            names = tuple(name for name, loop in LOOP_OF.items() if loops >> LOOPS.index(loop) & 1)
-            if names:
-                panels[operand] = names
+        panels = panels_of(int(self.tiles["panels"][step]))
         return Tile(*extents, stationary=stationary, panels=panels)
 
 
@@ -212,7 +209,7 @@ def staircase(
     values = check_sizes(nest, widths)
     # Nests whose widths differ by a power of two share a cache entry; this scaling is exact.
     scale = 2.0 ** frexp(max(values))[1] if max(values) > 0 else 1.0
-    tiled = flattened(nest)
+    tiled = flatten_nest(nest)
     footprint, steps = _group(
         replace(tiled, groups=1), Widths(*(v / scale for v in values)), conventions
     )

@@ -1,10 +1,11 @@
-"""Footprint and traffic of tiles in the three stationarity classes.
+"""Footprint and traffic of a tile in the three stationarity classes.
 
 Loops over tiles run between the backing store and the buffer. The innermost loop with more than
-one tile determines the stationary operand. With ``I`` the input bytes that all tiles of positions
-and taps fetch, ``W`` the weight bytes, ``O`` the output bytes, ``U`` the bytes of all partial sums
-written out and read back, n the numbers of tiles (t of taps), i, o and w the input elements,
-output elements and taps of a tile per channel, and e = 1 or 2 buffers:
+one tile determines the stationary operand, as in the output-, input- and weight-stationary
+dataflows of Chen, Emer and Sze (Eyeriss, ISCA 2016). With ``I`` the input bytes that all tiles of
+positions and taps fetch, ``W`` the weight bytes, ``O`` the output bytes, ``U`` the bytes of all
+partial sums written out and read back, n the numbers of tiles (t of taps), i, o and w the input
+elements, output elements and taps of a tile per channel, and e = 1 or 2 buffers:
 
 | stationary | innermost loop | traffic (bytes) | footprint (bytes) |
 |---|---|---|---|
@@ -26,9 +27,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.axis import AxisTiles, ConvolutionAxis, axes, flattened
+from perfmodel.cost.traffic.convolution_axis import (
+    AxisTiles,
+    ConvolutionAxis,
+    convolution_axes,
+    flatten_nest,
+)
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.points import map_columns, tile_count, where
+from perfmodel.cost.traffic.pointwise import map_columns, tile_count, where
 from perfmodel.cost.traffic.two_tile import SLACK, TwoTile
 
 #: Names of the classes, indexed by class number.
@@ -68,7 +74,7 @@ class OperandTraffic(NamedTuple):
 
 def operands_once(nest: TileNest, widths: Widths) -> OperandTraffic:
     """Return the size of each operand of one group and, as `partial_reads`, of all partial sums."""
-    rows, columns = axes(nest)
+    rows, columns = convolution_axes(nest)
     touched = nest.batch * nest.in_channels * rows.touched_rows * columns.touched_rows
     outputs = nest.positions * nest.out_channels
     return OperandTraffic(
@@ -124,8 +130,8 @@ class TilingProblem:
         relaxed: bool = False,
     ) -> TilingProblem:
         """Return the tiling problem of one group of a nest."""
-        nest = flattened(nest)
-        rows, columns = axes(nest)
+        nest = flatten_nest(nest)
+        rows, columns = convolution_axes(nest)
         once = operands_once(nest, widths)
         return cls(
             nest=nest,
@@ -211,8 +217,9 @@ def spatial_tiles(
 
         # Only one loop is the innermost of those that index the input, so that the window slides
         # along one axis only.
-        def slid(down: Value, across: Value) -> Value:
-            return xp.minimum(down * columns.fetched, rows.fetched * across) * all_channels
+        def slid(slid_rows: Value, slid_columns: Value) -> Value:
+            along_rows, along_columns = slid_rows * columns.fetched, rows.fetched * slid_columns
+            return xp.minimum(along_rows, along_columns) * all_channels
 
         by_output = slid(rows.tap_slid, columns.tap_slid)
         by_weight = slid(rows.slid, columns.slid)
@@ -255,34 +262,34 @@ class ChannelLine(NamedTuple):
     has_loop: Value
 
 
-def output_stationary(problem: TilingProblem, at: SpatialTiles) -> ChannelLine:
+def output_stationary(problem: TilingProblem, tiles: SpatialTiles) -> ChannelLine:
     """Return the output-stationary line over output channels; input channels are innermost."""
     copies, widths = problem.conventions.copies, problem.widths
     return ChannelLine(
         channels=problem.nest.out_channels,
-        fixed_bytes=copies * at.input_bytes,
-        bytes_per_channel=copies * widths.weight * at.taps + widths.partial * at.outputs,
-        fixed_traffic=problem.weight_bytes * at.count + problem.output_bytes,
-        traffic_per_tile=at.by_output,
-        has_loop=(problem.nest.in_channels > 1) | (at.tap_count > 1) | (copies == 1),
+        fixed_bytes=copies * tiles.input_bytes,
+        bytes_per_channel=copies * widths.weight * tiles.taps + widths.partial * tiles.outputs,
+        fixed_traffic=problem.weight_bytes * tiles.count + problem.output_bytes,
+        traffic_per_tile=tiles.by_output,
+        has_loop=(problem.nest.in_channels > 1) | (tiles.tap_count > 1) | (copies == 1),
     )
 
 
-def input_stationary(problem: TilingProblem, at: SpatialTiles) -> ChannelLine:
+def input_stationary(problem: TilingProblem, tiles: SpatialTiles) -> ChannelLine:
     """Return the input-stationary line over input channels; output channels are innermost."""
     copies, widths = problem.conventions.copies, problem.widths
-    once = at.by_input + problem.weight_bytes * at.count
+    once = tiles.by_input + problem.weight_bytes * tiles.count
     return ChannelLine(
         channels=problem.nest.in_channels,
-        fixed_bytes=copies * widths.partial * at.outputs,
-        bytes_per_channel=at.input_bytes + copies * widths.weight * at.taps,
+        fixed_bytes=copies * widths.partial * tiles.outputs,
+        bytes_per_channel=tiles.input_bytes + copies * widths.weight * tiles.taps,
         fixed_traffic=once + (problem.output_bytes - problem.spill_bytes),
-        traffic_per_tile=problem.spill_bytes * at.tap_count,
+        traffic_per_tile=problem.spill_bytes * tiles.tap_count,
         has_loop=(problem.nest.out_channels > 1) | (copies == 1),
     )
 
 
-def weight_stationary(problem: TilingProblem, at: SpatialTiles) -> tuple[TwoTile, Value, Value]:
+def weight_stationary(problem: TilingProblem, tiles: SpatialTiles) -> tuple[TwoTile, Value, Value]:
     """Return the weight-stationary problem in input and output channels; positions are innermost.
 
     Returns
@@ -296,21 +303,21 @@ def weight_stationary(problem: TilingProblem, at: SpatialTiles) -> tuple[TwoTile
     """
     copies, widths = problem.conventions.copies, problem.widths
     channels = TwoTile(
-        reload_x=problem.spill_bytes * at.tap_count,
-        reload_y=at.by_weight,
+        reload_x=problem.spill_bytes * tiles.tap_count,
+        reload_y=tiles.by_weight,
         extent_x=problem.nest.in_channels,
         extent_y=problem.nest.out_channels,
-        bytes_x=copies * at.input_bytes,
-        bytes_y=copies * widths.partial * at.outputs,
-        bytes_xy=widths.weight * at.taps,
+        bytes_x=copies * tiles.input_bytes,
+        bytes_y=copies * widths.partial * tiles.outputs,
+        bytes_xy=widths.weight * tiles.taps,
         capacity=problem.usable_capacity,
     )
     once = problem.weight_bytes + problem.output_bytes - problem.spill_bytes
-    return channels, once, (at.count > 1) | (copies == 1)
+    return channels, once, (tiles.count > 1) | (copies == 1)
 
 
 def operand_traffic(
-    problem: TilingProblem, at: SpatialTiles, stationary: Value, in_tile: Value, out_tile: Value
+    problem: TilingProblem, tiles: SpatialTiles, stationary: Value, in_tile: Value, out_tile: Value
 ) -> OperandTraffic:
     """Return the traffic of each operand in a stationarity class.
 
@@ -322,14 +329,14 @@ def operand_traffic(
         Input and output channels of a tile.
     """
     nest = problem.nest
-    by_output, by_input = stationary == OUTPUT, stationary == INPUT
-    fetched = where(by_output, at.by_output, where(by_input, at.by_input, at.by_weight))
-    repeats = where(by_input, 1.0, tile_count(nest.out_channels, out_tile, problem.relaxed))
-    passes = at.tap_count * tile_count(nest.in_channels, in_tile, problem.relaxed)
-    partial_reads = (where(by_output, 1.0, passes) - 1.0) * problem.spill_bytes / 2.0
+    is_output, is_input = stationary == OUTPUT, stationary == INPUT
+    fetched = where(is_output, tiles.by_output, where(is_input, tiles.by_input, tiles.by_weight))
+    repeats = where(is_input, 1.0, tile_count(nest.out_channels, out_tile, problem.relaxed))
+    passes = tiles.tap_count * tile_count(nest.in_channels, in_tile, problem.relaxed)
+    partial_reads = (where(is_output, 1.0, passes) - 1.0) * problem.spill_bytes / 2.0
     return OperandTraffic(
         input=fetched * repeats,
-        weight=problem.weight_bytes * where(stationary == WEIGHT, 1.0, at.count),
+        weight=problem.weight_bytes * where(stationary == WEIGHT, 1.0, tiles.count),
         output=problem.output_bytes + 2.0 * partial_reads,
         partial_reads=partial_reads,
     )

@@ -1,4 +1,4 @@
-"""Two-tile problem: minimum reload traffic of two operands under a bilinear capacity constraint.
+"""Two-tile problem: least reload traffic of two operands under a bilinear capacity constraint.
 
 Every stationarity class of a GEMM, and the channel tiling of a weight-stationary convolution,
 has the form
@@ -8,8 +8,8 @@ has the form
 
 with integer tiles x and y. The relaxation (``X / x`` in place of ``ceil(X / x)``, real tiles) is
 convex along the active capacity constraint, so that its stationary point clipped to the box is its
-optimum. The integer tiles near it, and those with tile counts near its counts, almost always
-include the integer optimum.
+optimum (`best_real_x`), and a lower bound of the integer one. The integer tiles near it, and those
+with tile counts near its counts, almost always include the integer optimum (`side_candidates`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.points import columns_of, tile_count
+from perfmodel.cost.traffic.pointwise import columns_of, tile_count
 
 #: Relative slack of a capacity for rounding of fractional widths; far below one byte in practice.
 SLACK = 1e-12
@@ -94,11 +94,11 @@ def best_real_x(problem: TwoTile) -> Value:
     p = problem
     xp = namespace(p.reload_x, p.capacity)
     capacity = p.capacity * (1 + SLACK)
-    pull_x = xp.sqrt(p.reload_x * p.extent_x + TINY)
-    pull_y = xp.sqrt(
+    root_x = xp.sqrt(p.reload_x * p.extent_x + TINY)
+    root_y = xp.sqrt(
         p.reload_y * p.extent_y * (p.bytes_xy * capacity + p.bytes_x * p.bytes_y) + TINY
     )
-    x = capacity * pull_x / (pull_y + p.bytes_x * pull_x)
+    x = capacity * root_x / (root_y + p.bytes_x * root_x)
     low = (capacity - p.bytes_y * p.extent_y) / (p.bytes_x + p.bytes_xy * p.extent_y + TINY)
     return xp.maximum(1.0, xp.minimum(xp.maximum(x, low), p.largest_x()))
 

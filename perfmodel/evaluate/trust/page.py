@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.evaluate.datasets import dataset, dataset_names
-from perfmodel.evaluate.pairs import pair_scores
+from perfmodel.evaluate.pairwise_ranking import pair_scores
 from perfmodel.evaluate.result import ValidationResult, percent
 from perfmodel.evaluate.trust.peers import Peer, peers
 from perfmodel.evaluate.trust.sections import (
@@ -77,16 +77,16 @@ def trust_page(
     """
     others = peers()
     beside = {r.name: [o for o in others if o.data == r.name] for r in results}
-    rows = [_overview(result, beside[result.name]) for result in results]
+    rows = [_overview_row(result, beside[result.name]) for result in results]
     parts = [_INTRO, "## At a glance\n\n" + markdown_table(_OVERVIEW, rows)]
     parts += [] if evidence is None else [interval_section(evidence)]
     scores = pair_scores(results)
     parts += [decision_section(scores)] if scores else []
     parts.append("## Data sets, one by one\n")
-    parts += [_section(result, beside[result.name]) for result in results]
+    parts += [_dataset_section(result, beside[result.name]) for result in results]
     if claims:
-        parts.append(_claims(claims))
-    unread = _unread(root) if root is not None else []
+        parts.append(_claims_section(claims))
+    unread = _unread_claims(root) if root is not None else []
     if unread:
         listed = "\n".join(f"- `{name}`" for name in unread)
         parts.append(f"## Measurements that nothing predicts yet\n\n{listed}\n")
@@ -94,6 +94,7 @@ def trust_page(
 
 
 def _error_cell(errors: Mapping[str, Any] | None, name: str = "mape") -> str:
+    """Return an error as a cell."""
     value = None if errors is None else errors[name]
     return "" if value is None else short(value, sign=name == "bias")
 
@@ -115,7 +116,7 @@ _OVERVIEW = (
 )
 
 
-def _overview(result: ValidationResult, beside: Sequence[Peer]) -> list[str]:
+def _overview_row(result: ValidationResult, beside: Sequence[Peer]) -> list[str]:
     """Return the overview row of a data set; refitted targets are named unless primary."""
     primary, trials = result.targets.get(result.primary), result.left_out
     names = {t: "" if t == result.primary else f" {t.removesuffix('_latency_s')}" for t in trials}
@@ -136,7 +137,8 @@ def _overview(result: ValidationResult, beside: Sequence[Peer]) -> list[str]:
     ]
 
 
-def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
+def _dataset_section(result: ValidationResult, beside: Sequence[Peer]) -> str:
+    """Return the section of a data set."""
     title = dataset(result.name).TITLE if result.name in dataset_names() else ""
     counted = f"{result.rows} rows, {percent(result.coverage)} predicted"
     out = [f"### {result.name}\n", f"{title}. {counted}.\n"]
@@ -146,13 +148,13 @@ def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
             *(short(errors[k], sign=k == "bias") for k in (*_ERROR_COLUMNS, "within_10")),
             "" if errors["spearman"] is None else f"{errors['spearman']:.3f}",
         ]
-        for target, errors in _targets(result)
+        for target, errors in _target_rows(result)
     ]
     head = ("", "error %", "median %", "bias %", "within 10 %", "Spearman")
     out.append(markdown_table(head, rows))
     for kind, groups in (("device", result.by_device), ("group", result.by_group)):
         if len(groups) > 1:
-            out.append(_groups(kind, groups))
+            out.append(_group_line(kind, groups))
     if result.worst:
         largest = "; ".join(
             f"{w['name']} on {w['device']} {percent(w['error'], sign=True)}"
@@ -168,7 +170,8 @@ def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
     return "\n".join(out)
 
 
-def _targets(result: ValidationResult) -> list[tuple[str, Mapping[str, Any]]]:
+def _target_rows(result: ValidationResult) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the errors by target, left-out and nested refits, and baselines."""
     trials = result.left_out
     rows: list[tuple[str, Mapping[str, Any]]] = []
     for target, errors in result.targets.items():
@@ -180,7 +183,8 @@ def _targets(result: ValidationResult) -> list[tuple[str, Mapping[str, Any]]]:
     return [*rows, *result.baselines.items()]
 
 
-def _groups(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+def _group_line(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the errors of the largest groups as a line."""
     largest = sorted(groups.items(), key=lambda kv: -kv[1]["rows"])[:_MAX_GROUPS]
     texts = [
         f"{name} {short(g['mape'])} ({short(g['bias'], sign=True)}, {g['rows']})"
@@ -191,7 +195,8 @@ def _groups(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
     return f"By {kind}, error % (bias, rows): {', '.join(texts)}.\n"
 
 
-def _claims(claims: Sequence[Any]) -> str:
+def _claims_section(claims: Sequence[Any]) -> str:
+    """Return the section on published claims."""
     rows: list[list[str]] = []
     for system, each in groupby(claims, key=lambda c: c.system):
         own = list(each)
@@ -209,7 +214,8 @@ def _claims(claims: Sequence[Any]) -> str:
     return about + markdown_table(head, rows)
 
 
-def _unread(root: Path) -> list[str]:
+def _unread_claims(root: Path) -> list[str]:
+    """Return the claims that could not be reproduced."""
     read = {place for name in dataset_names() for place in dataset(name).PLACES}
     names = sorted(path.name for path in (root / "measured").glob("*.csv*"))
     return [name for name in names if f"measured/{name}" not in read and "_heldout" not in name]

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.catalog import packages
 from perfmodel.evaluate.datasets import GROUP
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.specfile import read, validate
 
 #: Name of the file of `Peers` in a package of data sets.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from perfmodel.ask import runtime
-from perfmodel.evaluate.pairs import PREDICTORS, PairScore
+from perfmodel.evaluate.pairwise_ranking import PREDICTORS, PairScore
 from perfmodel.evaluate.result import percent
 from perfmodel.evidence import Coverage, Evidence, coverage
 
@@ -102,7 +102,7 @@ _DIFFER = {
 
 
 def decision_section(scores: Sequence[PairScore]) -> str:
-    """Return the section on pairwise ranking accuracy (`perfmodel.evaluate.pairs.pair_scores`)."""
+    """Return the section on pairwise ranking accuracy (`perfmodel.evaluate.pairwise_ranking`)."""
     head = (
         "decision",
         "class of workloads",
@@ -128,9 +128,9 @@ def decision_section(scores: Sequence[PairScore]) -> str:
 
 
 def _share(one: PairScore, predictor: str) -> str:
-    if predictor not in one.right:
+    if predictor not in one.accuracy:
         return ""
-    share, pairs = one.right[predictor]
+    share, pairs = one.accuracy[predictor]
     return short(share) + (f" ({pairs})" if predictor == "left_out" else "")
 
 

@@ -1,6 +1,5 @@
 """Energies and areas of arithmetic, memories and wires by silicon node, from published tables."""
 
-from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import energy_scale
 from perfmodel.hardware.technology.offchip import (
     dram_access_energy,
@@ -13,6 +12,7 @@ from perfmodel.hardware.technology.offchip import (
     wire_energy,
 )
 from perfmodel.hardware.technology.operations import logic_leakage_power, mac_area, operation_energy
+from perfmodel.hardware.technology.power_laws import power_law
 from perfmodel.hardware.technology.sram import sram_access_energy, sram_area, sram_leakage_power
 from perfmodel.hardware.technology.tables import sources
 

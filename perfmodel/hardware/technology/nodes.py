@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from perfmodel.arrays import Array, Value, namespace
-from perfmodel.hardware.technology.curves import power_law
+from perfmodel.hardware.technology.power_laws import power_law
 from perfmodel.hardware.technology.tables import table
 
 

@@ -1,7 +1,8 @@
 """Energy and power of DRAM by kind, NAND flash, links and wires.
 
 The energy of DRAM reads is a published energy per bit where available (device and interface).
-Background and refresh power follow from data sheet currents by Micron's TN-41-01.
+Background and refresh power follow from data sheet currents by Micron's TN-41-01, ``P = V I`` per
+state. Tables and their sources are in ``hardware_specs/energy/memories.yaml``.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def dram_access_energy(kind: str) -> float:
     ``dram_energy - (standby + refresh) * capacity / bandwidth`` of one chip: the published figure
     includes background power, so that energy and background power of reads at full bandwidth add up
     to it. Standby is that with all banks closed, ``IDD2N``, because the background power charged
-    for a memory (`perfmodel.hardware.technology.fill`) is the same ``standby + refresh``; the extra
+    for a memory (`default_energies`) is the same ``standby + refresh``; the extra
     power of open banks, ``IDD3N - IDD2N``, remains in the energy of the reads. The full figure if
     no currents are known.
 

@@ -16,8 +16,8 @@ from typing import Final
 
 from perfmodel.arrays import Value
 from perfmodel.errors import input_error, nearest, one_of
-from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import area_scale, trend
+from perfmodel.hardware.technology.power_laws import power_law
 from perfmodel.hardware.technology.tables import nanometres, table
 from perfmodel.units import parse
 
@@ -63,6 +63,7 @@ def _known(name: str) -> bool:
 
 
 def _width(name: str) -> tuple[str, float]:
+    """Return kind and multiplier width of a single format."""
     significands, integers = _named_widths()
     if name in significands:
         return "float", float(significands[name])
@@ -87,12 +88,14 @@ def accumulator_of(compute: str) -> str:
 
 
 @cache
-def _anchors(operation: str, kind: str, node: float, what: str) -> tuple[list[float], list[float]]:
+def _anchors(
+    operation: str, kind: str, node: float, quantity: str
+) -> tuple[list[float], list[float]]:
     """Return widths and values of an operation at a node, in order of width."""
-    rows = table("operations")["areas" if what == "area" else "anchors"]
-    unit = "area" if what == "area" else "energy"
+    rows = table("operations")["areas" if quantity == "area" else "anchors"]
+    unit = "area" if quantity == "area" else "energy"
     points = sorted(
-        (width(row["format"])[1], parse(row[what], unit))
+        (width(row["format"])[1], parse(row[quantity], unit))
         for row in rows
         if row["operation"] == operation
         and width(row["format"])[0] == kind
@@ -101,9 +104,9 @@ def _anchors(operation: str, kind: str, node: float, what: str) -> tuple[list[fl
     return [w for w, _ in points], [v for _, v in points]
 
 
-def _at(operation: str, compute: str, node: float, what: str) -> float:
+def _at(operation: str, compute: str, node: float, quantity: str) -> float:
     kind, bits = width(compute)
-    widths, values = _anchors(operation, kind, node, what)
+    widths, values = _anchors(operation, kind, node, quantity)
     return power_law(bits, widths, values)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import area_scale, trend
+from perfmodel.hardware.technology.power_laws import power_law
 from perfmodel.hardware.technology.tables import table
 
 #: Smallest node with an SRAM gain: bit cells have hardly shrunk since.
@@ -90,15 +90,15 @@ def sram_access_energy(
     Value
         Energy in joules, of the broadcast shape; non-decreasing in capacity.
     """
-    capacity, nonzero = _held(capacity_bytes)
+    capacity, nonzero = _positive_capacity(capacity_bytes)
     at_45nm = power_law(capacity, *_per_bit_45nm())
     capacities, _, gains = _pairs()
     gain = power_law(capacity, capacities, gains, left=0.0, right=0.0)
-    each = trend(node_nm, at_45nm, at_45nm * gain, floor_nm=SMALLEST_NM)
-    return each * word_scale(capacity, word_bits) * nonzero
+    per_bit = trend(node_nm, at_45nm, at_45nm * gain, floor_nm=SMALLEST_NM)
+    return per_bit * word_scale(capacity, word_bits) * nonzero
 
 
-def _held(capacity_bytes: Value) -> tuple[Value, Value]:
+def _positive_capacity(capacity_bytes: Value) -> tuple[Value, Value]:
     """Return a capacity above zero for the power laws, and 1 or 0 for whether it is not zero."""
     xp = namespace(capacity_bytes)
     capacity = xp.asarray(capacity_bytes, dtype=float)
@@ -136,7 +136,7 @@ def sram_area(capacity_bytes: Value, node_nm: Value = 45.0) -> Value:
     CACTI at 45 nm, proportional to capacity above 16 kB, scaled by the area table of Stillmaker and
     Baas 2017.
     """
-    capacity, nonzero = _held(capacity_bytes)
+    capacity, nonzero = _positive_capacity(capacity_bytes)
     at_45nm = power_law(capacity, *points("area_mm2"), right=1.0) * 1e-6
     return at_45nm * area_scale(45.0, node_nm) * nonzero
 
@@ -148,5 +148,5 @@ def sram_leakage_power(capacity_bytes: Value) -> Value:
     cells at room temperature leak orders of magnitude less; there is no sourced law for other
     nodes.
     """
-    capacity, nonzero = _held(capacity_bytes)
+    capacity, nonzero = _positive_capacity(capacity_bytes)
     return power_law(capacity, *points("leakage_mw"), right=1.0) * 1e-3 * nonzero

@@ -1,4 +1,4 @@
-"""Tables of sourced numbers in `hardware_specs/energy`, read once."""
+"""Tables of sourced energies, areas and nodes in ``hardware_specs/energy``, read once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, cast
 
 from perfmodel.hardware.device import Source
-from perfmodel.shipped import data_root
+from perfmodel.package_data import data_root
 from perfmodel.units import parse
 
 #: Names of the tables.

@@ -10,17 +10,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.cost.traffic.nest import TileNest
+from perfmodel.cost.traffic.pointwise import columns_of
 
 
-class BitFusionLayer(NamedTuple):
-    """One pass of a convolution, with the array it runs on; numbers, or arrays that broadcast.
+class ComposedArray(NamedTuple):
+    """An array whose units are composed for operands of some bits; numbers or arrays.
 
     Attributes
     ----------
-    batch, out_channels, in_channels, out_rows, out_columns, kernel_rows, kernel_columns
-        Loop extents.
-    stride_rows, stride_columns, dilation_rows, dilation_columns
-        Steps of the window and of its taps, in input positions.
     input_bits, weight_bits
         Stored bits of an element; 0 where the operand does not come from main memory.
     sum_bits
@@ -37,17 +35,6 @@ class BitFusionLayer(NamedTuple):
         Capacity for a tile in each buffer, bits.
     """
 
-    batch: Value
-    out_channels: Value
-    in_channels: Value
-    out_rows: Value
-    out_columns: Value
-    kernel_rows: Value
-    kernel_columns: Value
-    stride_rows: Value
-    stride_columns: Value
-    dilation_rows: Value
-    dilation_columns: Value
     input_bits: Value
     weight_bits: Value
     sum_bits: Value
@@ -149,41 +136,47 @@ def lanes_and_steps(
 
 
 def tile_bits(
-    layer: BitFusionLayer,
+    nest: TileNest,
+    array: ComposedArray,
+    images: Value,
     rows: Value,
     columns: Value,
-    images: Value,
     in_channels: Value,
     out_channels: Value,
 ) -> tuple[Value, Value, Value]:
     """Return bits of a tile of inputs, weights and partial sums as transferred from main memory."""
+    positions = input_window(nest, array, rows, columns)
     return (
-        input_window(layer, rows, columns) * images * in_channels * layer.input_bits,
-        layer.kernel_rows * layer.kernel_columns * in_channels * out_channels * layer.weight_bits,
-        images * rows * columns * out_channels * layer.sum_bits,
+        positions * images * in_channels * array.input_bits,
+        nest.taps * in_channels * out_channels * array.weight_bits,
+        images * rows * columns * out_channels * array.sum_bits,
     )
 
 
-def input_window(layer: BitFusionLayer, rows: Value, columns: Value) -> Value:
-    """Return input positions read by the outputs of a tile, halo and padding included."""
-    window_rows = (rows - 1) * layer.stride_rows + (layer.kernel_rows - 1) * layer.dilation_rows + 1
+def input_window(nest: TileNest, array: ComposedArray, rows: Value, columns: Value) -> Value:
+    """Return input positions read by the outputs of a tile, halo and padding included.
+
+    ``((rows - 1) stride + (taps - 1) dilation + 1)`` along each axis; every output has a copy of
+    its window where the windows are unrolled.
+    """
+    window_rows = (rows - 1) * nest.row_stride + (nest.kernel_rows - 1) * nest.row_dilation + 1
     window_columns = (
-        (columns - 1) * layer.stride_columns
-        + (layer.kernel_columns - 1) * layer.dilation_columns
-        + 1
+        (columns - 1) * nest.column_stride + (nest.kernel_columns - 1) * nest.column_dilation + 1
     )
-    unrolled_positions = rows * columns * layer.kernel_rows * layer.kernel_columns
+    unrolled_positions = rows * columns * nest.taps
     return (
-        layer.unrolled * unrolled_positions + (1.0 - layer.unrolled) * window_rows * window_columns
+        array.unrolled * unrolled_positions + (1.0 - array.unrolled) * window_rows * window_columns
     )
 
 
-def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = False) -> TileCounts:
-    """Return clocks and bits of one pass under a tiling.
+def count(
+    nest: TileNest, array: ComposedArray, tiling: BitFusionTiling, *, relaxed: bool = False
+) -> TileCounts:
+    """Return clocks and bits of one pass, a convolution of one group, under a tiling.
 
     Parameters
     ----------
-    layer, tiling
+    nest, array, tiling
         Numbers or arrays that broadcast.
     relaxed
         Omit the ceilings of channels over rows and columns of units.
@@ -196,35 +189,29 @@ def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = Fal
     ``ends = (first tiles + last tile) / bandwidth``
         Sharma et al., Bit Fusion, ISCA 2018, simulator; docs/bit_fusion.md
     """
-    xp = namespace(*layer, *tiling)
-    extents = (
-        layer.batch,
-        layer.out_rows,
-        layer.out_columns,
-        layer.in_channels,
-        layer.out_channels,
-    )
+    xp = namespace(*columns_of(nest), *array, *tiling)
+    extents = nest.batch, nest.out_rows, nest.out_columns, nest.in_channels, nest.out_channels
     # A tile as large as the extent grows with it.
-    images, rows, columns, inner, outer = tile = tuple(
+    tile = [
         xp.where(part >= extent, extent, part)
         for part, extent in zip(tiling, extents, strict=False)
-    )
+    ]
+    images, rows, columns, inner, outer = tile
 
     def ceil(value: Value) -> Value:
         return value if relaxed else xp.ceil(value - 1e-9)
 
-    lanes = layer.height * layer.lanes
-    taps = layer.kernel_rows * layer.kernel_columns
-    shared_taps, separate_taps = ceil(taps * inner / lanes), taps * ceil(inner / lanes)
-    inner_steps = layer.unrolled * shared_taps + (1.0 - layer.unrolled) * separate_taps
-    cycles = images * rows * columns * ceil(outer / layer.width) * inner_steps * layer.steps
+    lanes = array.height * array.lanes
+    shared_taps, separate_taps = ceil(nest.taps * inner / lanes), nest.taps * ceil(inner / lanes)
+    inner_steps = array.unrolled * shared_taps + (1.0 - array.unrolled) * separate_taps
+    cycles = images * rows * columns * ceil(outer / array.width) * inner_steps * array.steps
     full: list[Value] = []
     for part, extent in zip(tile, extents, strict=True):
         cycles = cycles * ceil(extent / part)
         # Share of the tiles that lies within the extent.
         full.append(extent / (part * xp.ceil(extent / part - 1e-9)) if relaxed else 1.0)
     outputs = full[0] * full[1] * full[2]
-    x, w, y = tile_bits(layer, rows, columns, images, inner, outer)
+    x, w, y = tile_bits(nest, array, images, rows, columns, inner, outer)
     t = tiling
     # The last tile of sums is read at the start and written at the end.
     ends = x * t.input_held + w * t.weight_held + 2.0 * y * t.output_held

@@ -6,12 +6,16 @@ behind them are applied on the way out. All other work runs on the vector units,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from perfmodel.arrays import Value
-from perfmodel.hardware.view import or_else
+from perfmodel.cost.buffered_nests import tile_nest
+from perfmodel.cost.traffic.nest import TileNest
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
-from perfmodel.kinds.bit_fusion.counts import BitFusionLayer, TileCounts, count, lanes_and_steps
+from perfmodel.kinds.bit_fusion.counts import ComposedArray, TileCounts, count, lanes_and_steps
+from perfmodel.kinds.bit_fusion.fastest_tiling import layer_cycles
 from perfmodel.kinds.bit_fusion.spec import BitComposableArray
-from perfmodel.kinds.bit_fusion.tiles import layer_cycles
 from perfmodel.kinds.operand_bits import operations_by_format
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.workload.operator_table import ALWAYS_MAIN
@@ -31,15 +35,15 @@ class BitFusion(ArrayKind[BitComposableArray]):
         main, clock = setting.main_memory, setting.clock
         rate = bandwidth(setting, main)
         operands = run.bits(0), run.bits(1)
-        layer, passes = _layers(run, engine, operands)
+        nest, array, passes = _passes(run, engine, operands)
         # Several arrays share the passes and the bandwidth.
         per_pass, _ = layer_cycles(
-            layer, 8.0 * rate / clock / engine.units, relaxed=setting.relaxed
+            nest, array, 8.0 * rate / clock / engine.units, relaxed=setting.relaxed
         )
         times = passes * run.times
         counts = TileCounts(*(rows(v * times) for v in per_pass))
         busy = counts.cycles / engine.units
-        products = rows(layer.lanes / layer.steps * per_pass.cycles * times)
+        products = rows(array.lanes / array.steps * per_pass.cycles * times)
         detail = {
             "cycles": busy,
             "passes": rows(passes * nests.times + 0.0 * per_pass.cycles),
@@ -54,7 +58,7 @@ class BitFusion(ArrayKind[BitComposableArray]):
             {"matrix": (busy, clock), "ends": (counts.ends_bits / 8.0, rate)},
             {main: counts.memory_bits / 8.0 + run.outside},
             detail,
-            _energies(layer, operands, per_pass, times, run, engine),
+            _energies(array, operands, per_pass, times, run, engine),
             vector=run.table.vector_ops * run.without_nests,
             operations=operations_by_format(run.table, run.macs, setting),
             traffic_model="tiles of powers of two, each operand kept while it fits its buffer; "
@@ -62,10 +66,10 @@ class BitFusion(ArrayKind[BitComposableArray]):
         )
 
 
-def _layers(
+def _passes(
     run: NestRun, engine: BitComposableArray, operands: tuple[Value, Value]
-) -> tuple[BitFusionLayer, Value]:
-    """Return one pass of each nest on the array, and the number of passes."""
+) -> tuple[TileNest, ComposedArray, Value]:
+    """Return one pass of each nest, the array as composed for it, and the number of passes."""
     nests, xp, width = run.nests, run.xp, engine.width
     lanes, steps = lanes_and_steps(
         *operands, engine.highest_bits, engine.lowest_bits, relaxed=run.setting.relaxed
@@ -75,18 +79,17 @@ def _layers(
     widest = xp.maximum(nests.in_channels, nests.out_channels)
     together = xp.clip(xp.floor(share / widest + 1e-9), 1.0, xp.maximum(nests.groups, 1.0))
     passes = xp.where(together > 1.0, xp.ceil(nests.groups / together - 1e-9), nests.groups)
+    nest = tile_nest(nests)
+    nest = replace(
+        nest,
+        groups=1,
+        out_channels=nest.out_channels * together,
+        in_channels=nest.in_channels * together,
+    )
     (x, w, _), (reads, loads, writes) = run.widths, run.there
     sum_bits = 8.0 * engine.partial_sum
     room = 8.0 * (0.5 if engine.double_buffered else 1.0)
-    layer = BitFusionLayer(
-        nests.batch,
-        nests.out_channels * together,
-        nests.in_channels * together,
-        nests.out_rows,
-        nests.out_columns,
-        nests.kernel_rows,
-        nests.kernel_columns,
-        *nests.window_steps,
+    array = ComposedArray(
         8.0 * x * reads,
         8.0 * w * loads,
         sum_bits * writes,
@@ -100,7 +103,7 @@ def _layers(
         room * engine.weight_buffer,
         room * engine.output_buffer,
     )
-    return layer, passes
+    return nest, array, passes
 
 
 def _unrolled(run: NestRun, engine: BitComposableArray) -> Value:
@@ -114,7 +117,7 @@ def _unrolled(run: NestRun, engine: BitComposableArray) -> Value:
 
 
 def _energies(
-    layer: BitFusionLayer,
+    array: ComposedArray,
     operands: tuple[Value, Value],
     per_pass: TileCounts,
     times: Value,
@@ -129,9 +132,9 @@ def _energies(
     if engine.cycle_energy is None:
         return {}
     a, w = (run.xp.minimum(bits, engine.highest_bits) for bits in operands)
-    inputs = per_pass.cycles * layer.height * layer.lanes * a
-    weights = per_pass.cycles * layer.height * layer.width * layer.lanes * w
-    sums = per_pass.cycles * layer.width * layer.held_bits + 0.5 * per_pass.output_bits
+    inputs = per_pass.cycles * array.height * array.lanes * a
+    weights = per_pass.cycles * array.height * array.width * array.lanes * w
+    sums = per_pass.cycles * array.width * array.held_bits + 0.5 * per_pass.output_bits
     bits = {
         "input buffer": (
             (engine.input_read_energy, inputs),

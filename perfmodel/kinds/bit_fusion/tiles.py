@@ -1,37 +1,31 @@
-"""Tilings of a layer on a bit-composable array, and those that are optimal at some bandwidth.
+"""Tilings of a layer on a bit-composable array: tiles, orders of loops, and what stays in buffers.
 
-The search space is the simulator's: tiles are powers of two, one for rows and columns of outputs
-alike, one for input channels, one for output channels (in columns of units), one for images; loops
-over tiles run in every order. An operand's tile stays resident across loops that do not index it,
-and grows over those that do while it fits its buffer, rounded up to whole rows and columns of
-units; loops outside of that transfer it again.
+The search space is the simulator's (Sharma et al., Bit Fusion, ISCA 2018): tiles are powers of two,
+one for rows and columns of outputs alike, one for input channels, one for output channels (in
+columns of units), one for images; loops over tiles run in every order. An operand's tile stays
+resident across loops that do not index it, and grows over those that do while it fits its buffer,
+rounded up to whole rows and columns of units; loops outside of that transfer it again.
 
-With A clocks of arithmetic, L bits that overlap with nothing and T bits in all, a bandwidth of r
-bits per clock requires ``max(A + L / r, T / r)`` clocks. Only tilings that no other dominates in
-(A, L, T) can be optimal for any r: a few of some thousands, computed once per layer.
+A tiling stands for many batches. Its tile holds i images, of which a batch b takes
+``v = ceil(b / i)``; or its tile holds the whole batch, ``v = b`` images. `fastest_tiling` searches
+over tilings and over v.
 """
 
 from __future__ import annotations
 
 from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.arrays import Value, namespace
-from perfmodel.caches import cached
-from perfmodel.kinds.bit_fusion.counts import (
-    BitFusionLayer,
-    BitFusionTiling,
-    TileCounts,
-    count,
-    input_window,
-)
-from perfmodel.kinds.distinct import Floats, searched
+from perfmodel.arrays import Value
+from perfmodel.cost.traffic.nest import TileNest
+from perfmodel.kinds.bit_fusion.counts import ComposedArray, input_window
+from perfmodel.kinds.distinct_columns import Floats, Places
 
-_PARTS = len(BitFusionTiling._fields)
-#: Number of tilings for a traced layer: JAX needs a static shape.
-_TRACED = 96
+Mask = npt.NDArray[np.bool_]
+
 #: Loops outside of a tile, outermost first: every order of rows, columns, input and output
 #: channels with rows before columns (the other half is symmetric), and images around rows.
 _ORDERS: list[tuple[str, ...]] = [
@@ -41,144 +35,140 @@ _ORDERS: list[tuple[str, ...]] = [
 ]
 #: Loops around a tile, and whether each indexes inputs, weights and outputs.
 _LOOPS = ("images", "rows", "columns", "in", "out")
-_INDEXED = {
-    "input": (True, True, True, True, False),
-    "weight": (False, False, False, True, True),
-    "output": (True, True, True, False, True),
-}
+_INDEXED = np.array(
+    [
+        (True, True, True, True, False),
+        (False, False, False, True, True),
+        (True, True, True, False, True),
+    ]
+)
 #: Index in `_LOOPS` of each loop of each order.
 _PLACES = np.array([[_LOOPS.index(loop) for loop in order] for order in _ORDERS], dtype=np.intp)
 
 
-def layer_cycles(
-    layer: BitFusionLayer, bits_per_cycle: Value, *, relaxed: bool = False
-) -> tuple[TileCounts, Value]:
-    """Return the cost of each layer under its fastest tiling, and its clocks.
+class Tilings(NamedTuple):
+    """Tilings of one layer, one per column.
 
-    Parameters
+    Attributes
     ----------
-    layer
-        Numbers or arrays that broadcast to the layers (and points).
-    bits_per_cycle
-        Bits between main memory and the buffers per clock.
-    relaxed
-        Evaluate the fastest tiling without ceilings.
-
-    Returns
-    -------
-    counts
-        Cost under the tiling with the fewest clocks; among equal ones that with the least traffic.
-    cycles
-        ``max(A + L / r, T / r)``.
-
-    Notes
-    -----
-    The tiling is a step function of the layer's numbers, so that its derivative is zero.
+    orders
+        Order of the loops around the tile, an index of `_ORDERS`.
+    tiles
+        Images, rows, columns, input and output channels of the tile, ``(5, tilings)``; the images
+        of a tile that holds the whole batch are infinite.
+    fitting
+        Largest batch of which a tile fits the buffers; infinite for tiles of a part of it.
     """
-    xp = namespace(*layer, bits_per_cycle)
-    traced = 0 if namespace(*layer) is np else _TRACED
-    tiling = BitFusionTiling(*searched(layer, _frontiers, traced, (_PARTS, _TRACED)))
-    layers = BitFusionLayer(*(xp.asarray(value, dtype=float)[None] for value in layer))
 
-    def timed(relaxed: bool) -> tuple[TileCounts, Value]:
-        counts = count(layers, tiling, relaxed=relaxed)
-        ends = counts.cycles + counts.ends_bits / bits_per_cycle
-        return counts, xp.maximum(ends, counts.memory_bits / bits_per_cycle)
+    orders: Places
+    tiles: Floats
+    fitting: Floats
 
-    counts, cycles = timed(False)
-    fastest = xp.argmin(cycles, axis=0)[None]
-    if relaxed:
-        counts, cycles = timed(True)
+    @property
+    def holds_batch(self) -> Mask:
+        """Whether the tile holds the whole batch."""
+        return np.isinf(self.tiles[0])
 
-    def picked(value: Value) -> Value:
-        return xp.take_along_axis(xp.broadcast_to(value, cycles.shape), fastest, axis=0)[0]
+    @property
+    def images(self) -> Value:
+        """Images of a tile at ``v = 1``."""
+        images: Floats = np.where(self.holds_batch, 1.0, self.tiles[0])
+        return images
 
-    return TileCounts(*map(picked, counts)), picked(cycles)
-
-
-def _frontiers(columns: Floats, most: int) -> Floats:
-    """Return the non-dominated tilings of each layer, ``(11, tilings, layers)``.
-
-    The second dimension is that of the layer with the most, or `most` where that is not 0; a layer
-    with fewer repeats its first tiling, which is neutral because ties go to the first.
-    """
-    if not columns.shape[1]:
-        return np.empty((_PARTS, most or 1, 0))
-    each = [frontier(BitFusionLayer(*column)) for column in columns.T.tolist()]
-    places = np.arange(most or max(tiles.shape[1] for tiles in each))
-    return np.stack(
-        [tiles[:, np.where(places < tiles.shape[1], places, 0)] for tiles in each], axis=-1
-    )
+    def variable(self, batch: Value) -> Value:
+        """Return v at each batch: tiles of images, or the images of a tile of the whole batch."""
+        tiles: Floats = np.ceil(batch / self.tiles[0] - 1e-9)
+        return np.where(self.holds_batch, batch, tiles)
 
 
-@cached(2 << 10)
-def frontier(layer: BitFusionLayer) -> Floats:
-    """Return the tilings of a layer that are the fastest at some bandwidth.
+class BufferResidency(NamedTuple):
+    """Transfers and residency of the tiles of inputs, weights and outputs, of each tiling.
 
-    Parameters
+    Attributes
     ----------
-    layer
-        Plain numbers, no arrays.
-
-    Returns
-    -------
-    ndarray
-        Fields of `BitFusionTiling`, ``(11, tilings)``, in ascending order of traffic.
-
-    Notes
-    -----
-    Where not even a tile of one output, one input channel and one column of units fits the buffers,
-    that tile is transferred for every step.
+    moves, moves_vary
+        Transfers at ``v = 1``, and whether v multiplies them, ``(3, tilings)``.
+    resident, resident_varies
+        Tiles resident together at ``v = 1``, and whether v multiplies them.
+    size_varies
+        Whether v multiplies the size of a tile.
+    limits
+        Largest v at which a tile grows over each loop, ``(5, 3, tilings)``; infinite where v does
+        not matter.
     """
-    every = tilings(layer)
-    counts = count(layer, BitFusionTiling(*every))
-    order = np.lexsort((counts.ends_bits, counts.cycles, counts.memory_bits))
-    every, cycles, ends = every[:, order], counts.cycles[order], counts.ends_bits[order]
-    # In ascending order of traffic, a tiling is dominated by an earlier one with no more clocks and
-    # no more bits at the ends.
-    unbeaten: list[int] = []
-    left: npt.NDArray[np.intp] = np.arange(len(cycles), dtype=np.intp)
-    while left.size:
-        unbeaten.append(int(left[0]))
-        better = (cycles < cycles[0]) | (ends < ends[0])
-        left, cycles, ends = left[better], cycles[better], ends[better]
-    out = np.ascontiguousarray(every[:, unbeaten])
-    out.flags.writeable = False
-    return out
+
+    moves: Floats
+    moves_vary: Mask
+    resident: Floats
+    resident_varies: Mask
+    size_varies: Mask
+    limits: Floats
 
 
-def tilings(layer: BitFusionLayer) -> Floats:
-    """Return every tiling of a layer that fits its buffers, ``(11, tilings)``."""
+def tilings(nest: TileNest, array: ComposedArray, least: float, most: float) -> Tilings:
+    """Return every tiling that fits the buffers at some batch from `least` to `most`.
+
+    Where not even a tile of one output, one input channel and one column of units fits, that tile
+    is transferred for every step.
+    """
     grid = np.meshgrid(
-        _powers(max(layer.out_rows, layer.out_columns)),
-        _powers(layer.batch),
-        _powers(layer.in_channels),
-        _powers(np.ceil(layer.out_channels / layer.width)) * layer.width,
+        _powers(max(nest.out_rows, nest.out_columns)),
+        np.append(_powers(most)[:-1], np.inf),
+        _powers(nest.in_channels),
+        _powers(np.ceil(nest.out_channels / array.width)) * array.width,
         indexing="ij",
     )
-    side, images, inner, outer = (g.reshape(-1) for g in grid)
-    rows, columns = np.minimum(side, layer.out_rows), np.minimum(side, layer.out_columns)
-    images = np.minimum(images, layer.batch)
-    inner, outer = np.minimum(inner, layer.in_channels), np.minimum(outer, layer.out_channels)
-    sizes = _padded(layer, rows, columns, images, inner, outer)
-    rooms = {"input": layer.input_room, "weight": layer.weight_room, "output": layer.output_room}
-    fits = np.logical_and.reduce([sizes[name] <= room for name, room in rooms.items()])
+    side, images, inner, outer = (axis.reshape(-1) for axis in grid)
+    rows, columns = np.minimum(side, nest.out_rows), np.minimum(side, nest.out_columns)
+    inner, outer = np.minimum(inner, nest.in_channels), np.minimum(outer, nest.out_channels)
+    tiles = np.stack([images, rows, columns, inner, outer])
+    holds_batch = np.isinf(images)
+    fewest = np.where(holds_batch, least, images)
+    inputs, weights, outputs = _buffered_bits(nest, array, np.ones_like(images), *tiles[1:])
+    with np.errstate(divide="ignore"):
+        fitting = np.minimum(array.input_room / inputs, array.output_room / outputs)
+    fits = (fewest <= fitting) & (weights <= array.weight_room)
     if not fits.any():
-        fits = (rows * columns * images * inner <= 1.0 + 1e-9) & (outer <= layer.width)
+        fitting = 1.0 / (rows * columns * inner)
+        fits = (fewest <= fitting + 1e-9) & (outer <= array.width)
         fits[0] = True
-    tile = np.stack([images, rows, columns, inner, outer])[:, fits]
-    sizes = {name: size[fits] for name, size in sizes.items()}
-    extents = np.array(
-        [layer.batch, layer.out_rows, layer.out_columns, layer.in_channels, layer.out_channels]
-    )
-    trips = np.ceil(extents[:, None] / tile - 1e-9)[_PLACES]
-    grown = [_promoted(trips, name, sizes[name], rooms[name]) for name in _INDEXED]
-    parts = [
-        *np.broadcast_to(tile[:, None], (len(tile), *grown[0][0].shape)),
-        *(g[0] for g in grown),
-        *(g[1] for g in grown),
-    ]
-    return np.stack(parts).reshape(_PARTS, -1)
+    fitting = np.where(holds_batch, fitting, np.inf)
+    copies = len(_ORDERS)
+    orders = np.repeat(np.arange(copies), np.count_nonzero(fits))
+    return Tilings(orders, np.tile(tiles[:, fits], copies), np.tile(fitting[fits], copies))
+
+
+def residency(nest: TileNest, array: ComposedArray, tilings: Tilings, v: Floats) -> BufferResidency:
+    """Return what each tiling transfers and keeps, where the loops over which tiles grow fit at v.
+
+    The loops are taken from the inside out. An operand's tile grows over a loop that indexes it
+    while all tiles together fit its buffer: then it is transferred no more often over the loops
+    outside that do not index it.
+    """
+    loops = _PLACES[tilings.orders].T
+    extents = np.array([1.0, nest.out_rows, nest.out_columns, nest.in_channels, nest.out_channels])
+    tile = np.concatenate([np.ones_like(tilings.tiles[:1]), tilings.tiles[1:]])
+    trips = np.take_along_axis(np.ceil(extents[:, None] / tile - 1e-9), loops, axis=0)
+    over_images = (loops == 0) & ~tilings.holds_batch
+    size = np.stack(_buffered_bits(nest, array, tilings.images, *tilings.tiles[1:]))
+    room = np.array([array.input_room, array.weight_room, array.output_room])[:, None]
+    size_varies = _INDEXED[:, :1] & tilings.holds_batch
+    moves, resident = np.ones_like(size), np.ones_like(size)
+    moves_vary, resident_varies = np.zeros_like(size_varies), np.zeros_like(size_varies)
+    grows, varies = np.ones_like(size_varies), size_varies
+    limits = np.full((len(trips), *size.shape), np.inf)
+    for loop in reversed(range(len(trips))):
+        times, is_indexed, is_images = trips[loop], _INDEXED[:, loops[loop]], over_images[loop]
+        varies = varies | (is_images & is_indexed)
+        more = resident * times
+        limited = grows & is_indexed & varies & (size > 0.0)
+        limits[loop, limited] = (room / np.where(limited, size * more, 1.0))[limited]
+        grows = grows & ((size * more * np.where(varies, v, 1.0) <= room) | ~is_indexed)
+        resident = np.where(grows & is_indexed, more, resident)
+        resident_varies = resident_varies | (is_images & grows & is_indexed)
+        moves = np.where(is_indexed | ~grows, moves * times, moves)
+        moves_vary = moves_vary | (is_images & (is_indexed | ~grows))
+    return BufferResidency(moves, moves_vary, resident, resident_varies, size_varies, limits)
 
 
 def _powers(extent: float) -> Floats:
@@ -187,49 +177,22 @@ def _powers(extent: float) -> Floats:
     return np.asarray([2.0**power for power in range(last + 1)])
 
 
-def _padded(
-    layer: BitFusionLayer,
+def _buffered_bits(
+    nest: TileNest,
+    array: ComposedArray,
+    images: Floats,
     rows: Floats,
     columns: Floats,
-    images: Floats,
     inner: Floats,
     outer: Floats,
-) -> dict[str, Floats]:
+) -> tuple[Floats, Floats, Floats]:
     """Return bits of tiles in their buffers, rounded up to whole rows and columns of units."""
-    lanes = layer.height * layer.lanes
-    taps = layer.kernel_rows * layer.kernel_columns
-    channels = inner if layer.unrolled else np.ceil(inner / lanes - 1e-9) * lanes
-    across = np.ceil(outer / layer.width - 1e-9) * layer.width
-    positions = input_window(layer, rows, columns)
-    return {
-        "input": images * positions * channels * layer.input_bits,
-        "weight": np.ceil(taps * inner / lanes - 1e-9) * lanes * across * layer.weight_bits,
-        "output": images * rows * columns * across * layer.held_bits,
-    }
-
-
-def _promoted(trips: Floats, operand: str, size: Floats, room: float) -> tuple[Floats, Floats]:
-    """Return the transfers of an operand's tile, and the tiles resident in its buffer at once.
-
-    Parameters
-    ----------
-    trips
-        Tiles of each loop, outermost first, ``(orders, 5, tiles)``.
-    size
-        Bits of a tile in the buffer, ``(tiles,)``.
-
-    Returns
-    -------
-    ndarray, ndarray
-        ``(orders, tiles)``
-    """
-    indexed = np.array(_INDEXED[operand])[_PLACES][:, :, None]
-    moves = np.ones((trips.shape[0], trips.shape[2]))
-    together, grows = moves.copy(), np.ones(moves.shape, dtype=bool)
-    for loop in reversed(range(trips.shape[1])):
-        times, is_indexed = trips[:, loop], indexed[:, loop]
-        more = together * times
-        grows = grows & ((size * more <= room) | ~is_indexed)
-        together = np.where(grows & is_indexed, more, together)
-        moves = np.where(is_indexed | ~grows, moves * times, moves)
-    return moves, together
+    lanes = array.height * array.lanes
+    channels = inner if array.unrolled else np.ceil(inner / lanes - 1e-9) * lanes
+    across = np.ceil(outer / array.width - 1e-9) * array.width
+    positions = input_window(nest, array, rows, columns)
+    return (
+        images * positions * channels * array.input_bits,
+        np.ceil(nest.taps * inner / lanes - 1e-9) * lanes * across * array.weight_bits,
+        images * rows * columns * across * array.held_bits,
+    )

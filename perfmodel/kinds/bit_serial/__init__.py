@@ -6,7 +6,7 @@ with them.
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 from perfmodel.kinds.bit_serial.counts import terms
 from perfmodel.kinds.bit_serial.kind import KIND
 from perfmodel.kinds.bit_serial.products import BitSerialGemms, products
@@ -15,4 +15,4 @@ from perfmodel.kinds.bit_serial.spec import BitSerialArray
 __all__ = ["KIND", "BitSerialArray", "BitSerialGemms", "products", "terms"]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Products="BitSerialGemms")
+    __getattr__ = deprecated_names(__name__, Products="BitSerialGemms")

@@ -7,7 +7,7 @@ out. All other work runs on the vector units, as on a roofline.
 from __future__ import annotations
 
 from perfmodel.arrays import Value
-from perfmodel.hardware.view import or_else
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.bit_serial.counts import (
     array_steps,
@@ -25,6 +25,7 @@ class BitSerial(ArrayKind[BitSerialArray]):
     """Time of a row = max of the array's clocks and main-memory time."""
 
     name = "bit_serial"
+    traceable = True
     spec = BitSerialArray
     laws = (array_steps,)
     prices_operations = True

@@ -1,4 +1,9 @@
-"""Loop nests of a table as matrix products: output channels, summed elements, tokens."""
+"""Loop nests of a table as matrix products for an array that processes weights bit by bit.
+
+A nest becomes ``C[tokens, outer] += A[tokens, inner] B[inner, outer]``: tokens are positions, outer
+the output channels, inner the channels and taps that are summed. The kind `bit_serial` counts the
+clocks of these products (`counts`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import numpy as np
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.array import NestRun
 from perfmodel.kinds.bit_serial.spec import BitSerialArray
-from perfmodel.workload.shapes import Nests
+from perfmodel.workload.nest_table import Nests
 
 
 class BitSerialGemms(NamedTuple):
@@ -60,11 +65,11 @@ def products(run: NestRun, engine: BitSerialArray) -> BitSerialGemms:
         run.bits(0),
     )
     if engine.joined_heads and attention.any():
-        return _joined(gemms, nests, attention, run.widths)
+        return _heads_as_one_matrix(gemms, nests, attention, run.widths)
     return gemms
 
 
-def _joined(
+def _heads_as_one_matrix(
     p: BitSerialGemms, nests: Nests, attention: Value, bytes_of: tuple[Value, Value, Value]
 ) -> BitSerialGemms:
     """Return products with the heads of attention laid out as one matrix.

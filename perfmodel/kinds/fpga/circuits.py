@@ -72,7 +72,7 @@ class Amounts(NamedTuple):
     bram: Value
 
 
-def _rounding(relaxed: bool, xp: object) -> tuple[Callable[[Value], Value], ...]:
+def _rounding_functions(relaxed: bool, xp: object) -> tuple[Callable[[Value], Value], ...]:
     """Return ``round`` and ``ceil``, or identities if relaxed."""
     if relaxed:
         return (lambda v: v), (lambda v: v)
@@ -90,7 +90,7 @@ def latency_strategy(c: Circuit, k: KernelConstants, *, relaxed: bool = False) -
     sequence.
     """
     xp = namespace(*c, *k.stated.values())
-    nearest, ceil = _rounding(relaxed, xp)
+    nearest, ceil = _rounding_functions(relaxed, xp)
     terms = xp.maximum(c.nonzeros / c.outputs, 1.0)
     levels = xp.log2(terms)
     tree = xp.maximum(nearest(levels), 1.0)
@@ -129,7 +129,7 @@ def latency_strategy(c: Circuit, k: KernelConstants, *, relaxed: bool = False) -
     )
 
 
-def registered(amounts: Amounts, k: KernelConstants) -> Value:
+def output_register_clocks(amounts: Amounts, k: KernelConstants) -> Value:
     """Return clocks of the output register of a multi-stage circuit at an interval of 1."""
     xp = namespace(*amounts, k.register_clocks)
     return xp.where((amounts.interval <= 1.0) & (amounts.clocks > 1.0), k.register_clocks, 0.0)
@@ -143,7 +143,7 @@ def resource_strategy(c: Circuit, k: KernelConstants, *, relaxed: bool = False) 
     tree.
     """
     xp = namespace(*c, *k.stated.values())
-    _, ceil = _rounding(relaxed, xp)
+    _, ceil = _rounding_functions(relaxed, xp)
     multipliers = ceil(c.inputs * c.outputs / c.factor)
     cut = xp.where(k.multiplier_delay > c.period, k.multiplier_clocks, 0.0)
     tree = ceil(xp.log2(xp.maximum(multipliers / c.outputs, 1.0))) + 1.0

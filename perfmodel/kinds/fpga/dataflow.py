@@ -1,4 +1,4 @@
-"""The style `dataflow`: every layer is a separate circuit, after hls4ml.
+"""The design style `dataflow`: every layer is a separate circuit, after hls4ml.
 
 Duarte et al., "Fast inference of deep neural networks in FPGAs for particle physics", JINST 13
 P07027, 2018. A layer's reuse factor is the number of products per multiplier and input.
@@ -10,16 +10,20 @@ import numpy as np
 
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.array import Counts, NestRun
-from perfmodel.kinds.fpga.beside import beside
 from perfmodel.kinds.fpga.circuits import (
     Amounts,
     latency_strategy,
-    registered,
+    output_register_clocks,
     resource_strategy,
 )
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow
 from perfmodel.kinds.fpga.layers import CircuitLayers, layers_of
-from perfmodel.kinds.fpga.pipeline import finished, pipelined, waited
+from perfmodel.kinds.fpga.pipeline import (
+    pipeline_counts,
+    slowest_row_and_waits,
+    stream_clocks_by_row,
+)
+from perfmodel.kinds.fpga.weightless_circuits import weightless_circuits
 
 DESIGN = Dataflow
 
@@ -51,26 +55,26 @@ def counts(run: NestRun) -> Counts:
     latency_clocks = (
         circuits.clocks if stream else circuits.clocks + (parts - 1.0) * circuits.interval
     )
-    early = registered(circuits, layers.constants)
+    early = output_register_clocks(circuits, layers.constants)
     copies = 1.0 if stream else layers.parallel
     amounts = circuits._replace(
         lut=circuits.lut * copies + (layers.line_luts if stream else 0.0),
         ff=circuits.ff * copies,
         dsp=circuits.dsp * copies,
     )
-    other = beside(run, layers)
+    other = weightless_circuits(run, layers)
     by_row = {
         name: layers.rows(getattr(amounts, name)) + getattr(other, name)
         for name in ("lut", "ff", "dsp", "bram")
     }
     clocks = layers.rows(latency_clocks + early) + other.clocks
     held_rows = layers.rows(occupied) + (other.interval if stream else 0.0 * other.interval)
-    slowest, wait = waited(held_rows, frames - 1.0, xp)
+    slowest, wait = slowest_row_and_waits(held_rows, frames - 1.0, xp)
     if stream:
         lag = layers.rows(circuits.clocks + layers.window * circuits.interval) + other.clocks
-        clocks = finished(held_rows + clocks, clocks, lag, xp)
+        clocks = stream_clocks_by_row(held_rows + clocks, clocks, lag, xp)
     ones = 1.0 + 0.0 * circuits.clocks
-    out = pipelined(
+    out = pipeline_counts(
         run,
         {"depth": clocks, "wait": wait},
         by_row,

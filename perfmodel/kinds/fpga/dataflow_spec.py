@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from perfmodel.hardware.field_types import ONE, Frequency, LargeCount, PositiveFraction
 from perfmodel.hardware.quantity import Of, Quantity, Spec
-from perfmodel.kinds.fpga.styles import FpgaDesign
+from perfmodel.kinds.fpga.design_styles import FpgaDesign
 
 Count: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e9)]
 Strategy: TypeAlias = Literal["latency", "resource"]

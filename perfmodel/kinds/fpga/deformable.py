@@ -1,4 +1,4 @@
-"""The style `deformable`: CoDeNet's engine, a pointwise array that feeds a line buffer.
+"""The design style `deformable`: CoDeNet's engine, a pointwise array that feeds a line buffer.
 
 One call runs a pointwise convolution and the depthwise one (deformable or not) that follows it as
 stages of one pipeline; all other operators, and the first convolution, run on the processor. Clocks
@@ -16,14 +16,14 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.residency import access_bytes, row_bytes, sum_by_row
+from perfmodel.cost.operand_bytes import access_bytes, row_bytes, sum_by_row
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.field_types import ZERO, Lanes
 from perfmodel.hardware.quantity import Of, Quantity
-from perfmodel.hardware.view import or_else
 from perfmodel.kinds.array import Counts, NestRun
 from perfmodel.kinds.fpga.constants import FpgaKernel
+from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
-from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.rates import SecondsExpression, bandwidth, memory_seconds
 from perfmodel.workload.operator_table import ALWAYS_MAIN
 

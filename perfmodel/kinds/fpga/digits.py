@@ -1,4 +1,10 @@
-"""Constant weights that require a multiplier, because a few shifts and adds do not suffice."""
+"""Constant weights whose products need a multiplier in an FPGA, counted from their digits.
+
+A product by a constant is a sum of shifts, one for each non-zero digit of the constant in canonical
+signed-digit form (Reitwiesner, Advances in Computers 1, 1960). A synthesis tool builds one or two
+digits from look-up tables, and more of them from a multiplier. Users count the weights of a trained
+layer with these functions and state the numbers in ``design.layers`` of a spec (docs/fpga.md).
+"""
 
 from __future__ import annotations
 

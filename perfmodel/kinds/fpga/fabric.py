@@ -1,4 +1,9 @@
-"""Fabric resources of one piece of a design, memory blocks of tables, and sums of pieces."""
+"""Fabric resources: look-up tables, flip-flops, DSP slices and memory blocks of a design.
+
+A spec states the resources of the pieces of an overlay (`Fabric`), and `overlay_resources` adds
+them up: ``amount = sum over pieces of instances * amount of the piece``. `blocks_18k` counts the
+memory blocks of tables that circuits read.
+"""
 
 from __future__ import annotations
 

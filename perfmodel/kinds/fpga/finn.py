@@ -1,4 +1,4 @@
-"""The style `finn`: matrix-vector units that fold a layer over processing elements and lanes.
+"""The design style `finn`: matrix-vector units fold a layer over processing elements and lanes.
 
 Umuroglu et al., "FINN: a framework for fast, scalable binarized neural network inference", FPGA
 2017; Blott et al., "FINN-R", ACM TRETS 11(3), 2018: estimates as in the tool's source
@@ -18,11 +18,16 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.field_types import ONE, Lanes
 from perfmodel.hardware.quantity import Spec
 from perfmodel.kinds.array import Counts, NestRun
+from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import blocks_18k
-from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or
-from perfmodel.kinds.fpga.pipeline import finished, nest_before, pipelined, waited
-from perfmodel.kinds.fpga.styles import FpgaDesign
-from perfmodel.workload.shapes import Nests
+from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or_default
+from perfmodel.kinds.fpga.pipeline import (
+    nest_before,
+    pipeline_counts,
+    slowest_row_and_waits,
+    stream_clocks_by_row,
+)
+from perfmodel.workload.nest_table import Nests
 
 
 class FoldedLayer(Spec):
@@ -151,10 +156,10 @@ def counts(run: NestRun) -> Counts:
         0.0,
     )
     fill = rows(xp.where(taps > 1.0, buffered, 0.0) + unit.inputs / unit.simd)
-    occupied = rows(xp.maximum(folds * pixels, window)) + _beside(run, unit)
+    occupied = rows(xp.maximum(folds * pixels, window)) + _weightless_clocks(run, unit)
     tail = rows(folds * xp.where(nests.out_rows > 1.0, nests.out_columns, pixels))
-    _, wait = waited(occupied, frames - 1.0, xp)
-    clocks = finished(occupied, tail, fill, xp) + wait
+    _, wait = slowest_row_and_waits(occupied, frames - 1.0, xp)
+    clocks = stream_clocks_by_row(occupied, tail, fill, xp) + wait
     window_bits = xp.minimum(unit.simd, channels) * unit.input_bits
     lines = nests.kernel_rows * nests.in_columns * steps
     by_row = {
@@ -165,7 +170,7 @@ def counts(run: NestRun) -> Counts:
         "bram": rows(unit_blocks(unit) + xp.where(taps > 1.0, blocks_18k(lines, window_bits), 0.0)),
     }
     detail = {"clocks": clocks, "interval": occupied, "pe": rows(unit.pe), "simd": rows(unit.simd)}
-    return pipelined(run, {"stream": clocks}, by_row, detail)
+    return pipeline_counts(run, {"stream": clocks}, by_row, detail)
 
 
 def _units(run: NestRun) -> Unit:
@@ -177,14 +182,14 @@ def _units(run: NestRun) -> Unit:
     each = layer_designs(FoldedLayer, nests, setting)
     faults: list[Fault] = []
     folds = [layer.pe for layer in each], [layer.simd for layer in each]
-    pe = _folded("pe", folds[0], design.pe, outputs, nests, setting, faults)
-    simd = _folded("simd", folds[1], design.simd, inputs, nests, setting, faults)
+    pe = _folding_factors("pe", folds[0], design.pe, outputs, nests, setting, faults)
+    simd = _folding_factors("simd", folds[1], design.simd, inputs, nests, setting, faults)
     if faults:
         raise InputError(faults)
     return Unit(inputs, outputs, pe, simd, run.bits(0), run.bits(1), run.bits(2), in_dsp)
 
 
-def _folded(
+def _folding_factors(
     name: str,
     stated: Sequence[Value],
     default: Value,
@@ -195,14 +200,14 @@ def _folded(
 ) -> Value:
     """Return the folding of each layer: stated ones must divide, others become the next divisor."""
     xp = setting.xp
-    folds = xp.minimum(stated_or(stated, default, xp), extent)
+    folds = xp.minimum(stated_or_default(stated, default, xp), extent)
     if xp is not np or setting.relaxed:
         return folds
     wide, fold_each = np.broadcast_arrays(extent, folds)
     out = np.array(fold_each, dtype=float)
     for i in range(len(nests)):
         for size, fold in np.unique(np.stack([wide[i], fold_each[i]]), axis=1).T:
-            best = _divisor(round(size), round(fold))
+            best = _largest_divisor(round(size), round(fold))
             if stated[i] is not None and best != fold:
                 faults.append(
                     Fault(
@@ -216,12 +221,12 @@ def _folded(
     return out
 
 
-def _divisor(number: int, most: int) -> int:
+def _largest_divisor(number: int, most: int) -> int:
     """Return the largest divisor of a number that is no larger than another."""
     return next(d for d in range(min(number, most), 0, -1) if number % d == 0)
 
 
-def _beside(run: NestRun, unit: Unit) -> Value:
+def _weightless_clocks(run: NestRun, unit: Unit) -> Value:
     """Return clocks per frame of rows without weights: poolings and copies, one pixel per clock.
 
     Activations are thresholds of the preceding unit.

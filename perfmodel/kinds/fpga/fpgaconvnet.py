@@ -1,4 +1,4 @@
-"""The style `fpgaconvnet`: streams of words through sliding windows and dot products.
+"""The design style `fpgaconvnet`: streams of words through sliding windows and dot products.
 
 Venieris and Bouganis, "fpgaConvNet: a framework for mapping convolutional neural networks on
 FPGAs", FCCM 2016; rates as in the tool's model (`fpgaconvnet/models/modules`, modules
@@ -14,15 +14,15 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.field_types import ONE, Lanes
 from perfmodel.hardware.quantity import Spec
-from perfmodel.hardware.view import or_else
 from perfmodel.kinds.array import Counts, NestRun
+from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import blocks_18k
-from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or
-from perfmodel.kinds.fpga.pipeline import passed, pipelined, waited
-from perfmodel.kinds.fpga.styles import FpgaDesign
-from perfmodel.workload.shapes import Nests
+from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or_default
+from perfmodel.kinds.fpga.pipeline import completion_by_row, pipeline_counts, slowest_row_and_waits
+from perfmodel.workload.nest_table import Nests
 
 Multipliers: TypeAlias = Literal["dsp", "lut"]
 
@@ -90,10 +90,10 @@ def counts(run: NestRun) -> Counts:
     check_supported(run)
     design = setting.inside(FpgaConvNet, "design")
     each = layer_designs(StreamedLayer, nests, setting)
-    inside = stated_or([layer.coarse_in for layer in each], design.coarse_in, xp)
-    outside = stated_or([layer.coarse_out for layer in each], design.coarse_out, xp)
-    groups = stated_or([layer.coarse_group for layer in each], design.coarse_group, xp)
-    fine = stated_or([layer.fine for layer in each], design.fine, xp)
+    inside = stated_or_default([layer.coarse_in for layer in each], design.coarse_in, xp)
+    outside = stated_or_default([layer.coarse_out for layer in each], design.coarse_out, xp)
+    groups = stated_or_default([layer.coarse_group for layer in each], design.coarse_group, xp)
+    fine = stated_or_default([layer.fine for layer in each], design.fine, xp)
 
     def parts(value: Value) -> Value:
         return value if setting.relaxed else xp.ceil(value - 1e-9)
@@ -102,28 +102,28 @@ def counts(run: NestRun) -> Counts:
     streams = parts(nests.in_channels / inside) * parts(nests.groups / groups)
     # A word of a window is multiplied by one filter after another.
     passes = streams * parts(nests.out_channels / outside) * parts(taps / fine)
-    windows = _seen(nests) * nests.batch / frames
+    windows = _window_positions(nests) * nests.batch / frames
     occupied = rows(
         xp.maximum(passes * nests.positions / frames, xp.where(taps > 1.0, streams * windows, 0.0))
     )
-    occupied = occupied + _pools(run)
-    clocks = passed(table, occupied, rows(_needed(nests, setting)), xp)
-    slowest, wait = waited(occupied, frames - 1.0, xp)
+    occupied = occupied + _pooling_clocks(run)
+    clocks = completion_by_row(table, occupied, rows(_share_for_first_output(nests, setting)), xp)
+    slowest, wait = slowest_row_and_waits(occupied, frames - 1.0, xp)
     wait = wait / xp.maximum(table.count, 1.0)
     in_dsp = np.array([or_else(layer.multiply_in, design.multiply_in) == "dsp" for layer in each])
     by_row = _resources(run, (inside, outside, groups, fine), in_dsp)
     detail = {"clocks": clocks, "interval": occupied + 0.0 * slowest}
-    return pipelined(run, {"passage": clocks, "wait": wait}, by_row, detail)
+    return pipeline_counts(run, {"passage": clocks, "wait": wait}, by_row, detail)
 
 
-def _seen(nests: Nests) -> Value:
+def _window_positions(nests: Nests) -> Value:
     """Return positions that a sliding window visits on a map, padding included."""
     down = (nests.out_rows - 1.0) * nests.stride[:, :1] + nests.kernel_rows
     across = (nests.out_columns - 1.0) * nests.stride[:, 1:] + nests.kernel_columns
     return down * across
 
 
-def _needed(nests: Nests, setting: Setting) -> Value:
+def _share_for_first_output(nests: Nests, setting: Setting) -> Value:
     """Return the share of a layer's input that is required for its first output.
 
     Padding rows and columns come first and need no input; the rest of the window must have arrived.
@@ -131,7 +131,7 @@ def _needed(nests: Nests, setting: Setting) -> Value:
     """
     xp = setting.xp
     above, left = (
-        _before(out, stride, kernel, extent, setting)
+        _leading_padding(out, stride, kernel, extent, setting)
         for out, stride, kernel, extent in (
             (nests.out_rows, nests.stride[:, :1], nests.kernel_rows, nests.in_rows),
             (nests.out_columns, nests.stride[:, 1:], nests.kernel_columns, nests.in_columns),
@@ -144,14 +144,16 @@ def _needed(nests: Nests, setting: Setting) -> Value:
     return xp.where(dense, 1.0, share)
 
 
-def _before(out: Value, stride: Value, kernel: Value, extent: Value, setting: Setting) -> Value:
+def _leading_padding(
+    out: Value, stride: Value, kernel: Value, extent: Value, setting: Setting
+) -> Value:
     """Return the padding before a map along an axis: half of the total, rounded down."""
     xp = setting.xp
     half = xp.maximum((out - 1.0) * stride + kernel - extent, 0.0) / 2.0
     return half if setting.relaxed else xp.floor(half)
 
 
-def _pools(run: NestRun) -> Value:
+def _pooling_clocks(run: NestRun) -> Value:
     """Return clocks per frame of poolings, one word per clock."""
     pools = np.array([[row.kind == "pool"] for row in run.table.rows])
     return pools * run.accesses.elements[run.accesses.starts] / run.setting.sequences

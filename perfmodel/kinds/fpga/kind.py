@@ -1,4 +1,4 @@
-"""The kind `fpga`: delegates a table to the style of the configured design."""
+"""The kind `fpga`: the cost of a table on an FPGA, by the style of its design."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from functools import cached_property
 
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.array import NestRun, composed
+from perfmodel.kinds.fpga.design_styles import DESIGN_STYLES, design_style
 from perfmodel.kinds.fpga.spec import FpgaSpec
-from perfmodel.kinds.fpga.styles import STYLES, style
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.workload.operator_table import OperatorTable
 
 
 class Fpga:
-    """Time and resources according to the style of the design."""
+    """Time and resources of a design, which the module of its style computes."""
 
     name = "fpga"
+    traceable = True
     spec = FpgaSpec
     needs_nests = True
     network_wide: frozenset[str] = frozenset({"wait"})
 
     @cached_property
     def equations(self) -> Mapping[str, Equation]:
-        """Terms of every style."""
+        """Terms of all design styles."""
         out = dict(ROOFLINE.equations)
-        for name in STYLES:
-            out |= equations_of(style(name).counts)
+        for name in DESIGN_STYLES:
+            out |= equations_of(design_style(name).counts)
         return out
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -41,7 +42,7 @@ class Fpga:
         engine = setting.engine_as(FpgaSpec, self.name)
         assert table.nests is not None
         run = NestRun(table, table.nests, setting)
-        return composed(table, setting, style(engine.design.style).counts(run))
+        return composed(table, setting, design_style(engine.design.style).counts(run))
 
 
 KIND = Fpga()

@@ -13,20 +13,20 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.nests import RowSums
+from perfmodel.cost.nest_row_sums import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.kernel import KernelConstants
 from perfmodel.hardware.quantity import Spec
-from perfmodel.hardware.view import or_else
 from perfmodel.kinds.array import NestRun
 from perfmodel.kinds.fpga.circuits import Circuit
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow, LayerDesign
-from perfmodel.kinds.fpga.reuse import closest, is_valid, snapped
+from perfmodel.kinds.fpga.reuse import closest, closest_valid_factors, is_valid
 from perfmodel.kinds.fpga.spec import FpgaSpec
+from perfmodel.workload.nest_table import Nests
 from perfmodel.workload.operator_table import ALWAYS_MAIN, WEIGHT
-from perfmodel.workload.shapes import Nests
 
 S = TypeVar("S", bound=Spec)
 
@@ -125,7 +125,7 @@ def layers_of(run: NestRun) -> CircuitLayers:
     constants = setting.constants("gemm", FpgaKernel)
     strategies = tuple(or_else(layer.strategy, design.strategy) for layer in designs)
     positions = nests.positions / setting.sequences
-    parallel = stated_or([layer.parallel for layer in designs], design.parallel, xp)
+    parallel = stated_or_default([layer.parallel for layer in designs], design.parallel, xp)
     pixels, window, line_luts = _windows(run, positions)
     return CircuitLayers(
         rows=run.rows,
@@ -138,7 +138,7 @@ def layers_of(run: NestRun) -> CircuitLayers:
         parallel=xp.minimum(parallel, positions),
         window=window,
         line_luts=line_luts,
-        entering_bits=_entering(run, design),
+        entering_bits=_input_bits(run, design),
     )
 
 
@@ -155,12 +155,12 @@ def _circuits(
     input_bits, weight_bits = run.bits(0), run.bits(1)
     weights = inputs * outputs
     stated_nonzeros = [layer.nonzeros for layer in designs]
-    nonzeros = xp.minimum(stated_or(stated_nonzeros, design.density * weights, xp), weights)
+    nonzeros = xp.minimum(stated_or_default(stated_nonzeros, design.density * weights, xp), weights)
     share = xp.where(inputs <= _NARROW_INPUTS, constants.narrow_share, constants.wide_share)
     general_weights = share * nonzeros
     if not setting.relaxed:
         general_weights = xp.ceil(general_weights - 1e-9)
-    multipliers = stated_or([layer.multipliers for layer in designs], general_weights, xp)
+    multipliers = stated_or_default([layer.multipliers for layer in designs], general_weights, xp)
     full_sum_bits = or_else(design.sum_bits, input_bits + weight_bits)
     target_clock = or_else(design.target_clock, setting.clock)
     return Circuit(
@@ -168,10 +168,10 @@ def _circuits(
         outputs=outputs,
         nonzeros=nonzeros,
         multipliers=xp.minimum(multipliers, nonzeros),
-        factor=_factors(run, design, designs, strategies),
+        factor=_reuse_factors(run, design, designs, strategies),
         input_bits=input_bits,
         weight_bits=weight_bits,
-        sum_bits=stated_or([layer.sum_bits for layer in designs], full_sum_bits, xp),
+        sum_bits=stated_or_default([layer.sum_bits for layer in designs], full_sum_bits, xp),
         in_dsp=1.0 if design.multiply_in == "dsp" else 0.0,
         slices=_dsp_per_multiplier(input_bits, weight_bits, setting),
         period=(1.0 - design.clock_margin) / target_clock,
@@ -197,7 +197,7 @@ def layer_designs(model: type[S], nests: Nests, setting: Setting) -> list[S]:
     return [setting.inside(model, "design", "layers", str(i + 1)) for i in range(len(nests))]
 
 
-def stated_or(stated: Sequence[Value], default: Value, xp: Any) -> Value:
+def stated_or_default(stated: Sequence[Value], default: Value, xp: Any) -> Value:
     """Return a number per layer: the one stated for it, else the default."""
     defaults = default + xp.zeros((len(stated), 1))
     if all(value is None for value in stated):
@@ -206,7 +206,7 @@ def stated_or(stated: Sequence[Value], default: Value, xp: Any) -> Value:
     return xp.stack(xp.broadcast_arrays(*(xp.atleast_1d(xp.asarray(row)) for row in rows)))
 
 
-def _factors(
+def _reuse_factors(
     run: NestRun, design: Dataflow, designs: Sequence[LayerDesign], strategies: Sequence[str]
 ) -> Value:
     """Return the reuse factor of each layer, as hls4ml applies it.
@@ -217,7 +217,9 @@ def _factors(
     nests, setting, xp = run.nests, run.setting, run.xp
     inputs, outputs = nests.summed, nests.out_channels * nests.groups
     stated_factors = [layer.reuse_factor for layer in designs]
-    factor = xp.minimum(stated_or(stated_factors, design.reuse_factor, xp), inputs * outputs)
+    factor = xp.minimum(
+        stated_or_default(stated_factors, design.reuse_factor, xp), inputs * outputs
+    )
     places = [i for i, strategy in enumerate(strategies) if strategy == "resource"]
     if not places or xp is not np or setting.relaxed:
         return factor
@@ -227,7 +229,7 @@ def _factors(
     for i in places:
         stated = cast("Value", stated_factors[i])
         if stated is None:
-            valid_factors[i] = snapped(fan_in[i], fan_out[i], valid_factors[i])
+            valid_factors[i] = closest_valid_factors(fan_in[i], fan_out[i], valid_factors[i])
             continue
         layer_factor = np.broadcast_to(stated, fan_in[i].shape)
         cases = np.unique(np.stack([fan_in[i], fan_out[i], layer_factor]), axis=1).T
@@ -263,7 +265,7 @@ def _dsp_per_multiplier(input_bits: Value, weight_bits: Value, setting: Setting)
     return xp.minimum(pieces(input_bits, weight_bits), pieces(weight_bits, input_bits))
 
 
-def _entering(run: NestRun, design: Dataflow) -> Value:
+def _input_bits(run: NestRun, design: Dataflow) -> Value:
     """Return bits of a frame of the network's inputs that registers store; ``(points,)``."""
     if design.io == "stream":
         return 0.0

@@ -1,4 +1,4 @@
-"""The style `matrix_engine`: one array of multipliers for matrices and vectors, after FlightLLM.
+"""The design style `matrix_engine`: one array of multipliers for all products, after FlightLLM.
 
 Zeng et al., "FlightLLM: efficient large language model inference with a complete mapping flow on
 FPGAs", FPGA 2024. A DSP slice multiplies one weight by two activations per clock; a single row of
@@ -13,12 +13,12 @@ from typing import Annotated, TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.nests import unmasked
+from perfmodel.cost.nest_row_sums import unmasked
 from perfmodel.cost.residency import level_traffic
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.kinds.array import Counts, NestRun
+from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
-from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.rates import by_pair, memory_seconds, sparse_speedup
 
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, integral=True, ceiling=1e6)]
@@ -84,4 +84,5 @@ def counts(run: NestRun) -> Counts:
         vector=table.vector_ops,
         memory=memory,
         resources=overlay_resources(((design.core, units), (design.platform, 1.0)), xp),
+        is_overlay=True,
     )

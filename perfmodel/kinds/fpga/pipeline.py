@@ -1,4 +1,9 @@
-"""Shared by pipelined styles: passage of a frame, waiting frames, and input and output data."""
+"""Pipelines of circuits, one for each layer: time of a frame, waiting frames, and data in and out.
+
+The design styles `dataflow`, `finn` and `fpgaconvnet` share these functions. A pipeline accepts a
+frame once per interval of its slowest layer; a frame leaves after the longest path through the
+layers, each of which starts when a share of its input has arrived (`chain_completion`).
+"""
 
 from __future__ import annotations
 
@@ -8,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.residency import access_bytes, sum_by_row
+from perfmodel.cost.operand_bytes import access_bytes, sum_by_row
 from perfmodel.cost.totals import total
 from perfmodel.kinds.array import Counts, NestRun
-from perfmodel.kinds.distinct import Places
+from perfmodel.kinds.distinct_columns import Places
 from perfmodel.kinds.rates import best_format
 from perfmodel.workload.operator_table import ALWAYS_MAIN, OperatorTable
 
 
-def waited(occupied: Value, frames: Value, xp: Any) -> tuple[Value, Value]:
+def slowest_row_and_waits(occupied: Value, frames: Value, xp: Any) -> tuple[Value, Value]:
     """Return the clocks for which a frame occupies the slowest row, and the wait of each row.
 
     The pipeline accepts a frame once per interval of its slowest row; the wait is attributed to
@@ -37,7 +42,7 @@ def waited(occupied: Value, frames: Value, xp: Any) -> tuple[Value, Value]:
     return slowest, share * slowest * frames
 
 
-def finished(occupied: Value, tail: Value, fill: Value, xp: Any) -> Value:
+def stream_clocks_by_row(occupied: Value, tail: Value, fill: Value, xp: Any) -> Value:
     """Return the clocks that each row adds until its last output, for one frame in a stream.
 
     A row ends when the preceding one has ended and its own tail has passed, or when it has
@@ -76,7 +81,7 @@ def nest_before(run: NestRun) -> Places:
     return np.clip(np.searchsorted(run.nests.row, rows) - 1, 0, None)
 
 
-def pipelined(
+def pipeline_counts(
     run: NestRun,
     clocks: Mapping[str, Value],
     by_row: Mapping[str, Value],
@@ -113,7 +118,7 @@ def pipelined(
     )
 
 
-def passage(occupied: Sequence[Value], needed: Sequence[Value], xp: Any) -> list[Value]:
+def chain_completion(occupied: Sequence[Value], needed: Sequence[Value], xp: Any) -> list[Value]:
     """Return clocks until the last output of each layer of a chain.
 
     Layer ``i`` processes a frame in ``t_i`` clocks once its input has arrived (`occupied`), and
@@ -154,7 +159,7 @@ def passage(occupied: Sequence[Value], needed: Sequence[Value], xp: Any) -> list
     return ends
 
 
-def passed(table: OperatorTable, occupied: Value, needed: Value, xp: Any) -> Value:
+def completion_by_row(table: OperatorTable, occupied: Value, needed: Value, xp: Any) -> Value:
     """Return the clocks that each row adds until the last output of the rows so far.
 
     Rows of a block that is executed several times count as that many layers; each row has its share
@@ -173,7 +178,11 @@ def passed(table: OperatorTable, occupied: Value, needed: Value, xp: Any) -> Val
     order = [i for i in order if busy[i]]
     added: list[Value] = [0.0 * occupied[0]] * rows
     before: Value = 0.0 * occupied[0]
-    ends = passage([occupied[i] for i in order], [needed[i] for i in order], xp) if order else []
+    ends = (
+        chain_completion([occupied[i] for i in order], [needed[i] for i in order], xp)
+        if order
+        else []
+    )
     for i, end in zip(order, ends, strict=True):
         added[i] = added[i] + (end - before) / max(round(counts[i]), 1)
         before = end

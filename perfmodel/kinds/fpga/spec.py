@@ -12,7 +12,7 @@ from perfmodel.errors import nearest, one_of
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.field_types import ZERO, Bits, LargeCount
 from perfmodel.hardware.quantity import AsItself, Of, Quantity
-from perfmodel.kinds.fpga.styles import STYLES, FpgaDesign, style
+from perfmodel.kinds.fpga.design_styles import DESIGN_STYLES, FpgaDesign, design_style
 from perfmodel.pydantic_faults import subclass
 
 Perhaps: TypeAlias = Annotated[Quantity, Of("count", integral=True, ceiling=1e8)]
@@ -24,10 +24,10 @@ def _design(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
         return value
     if isinstance(value, Mapping):
         name = str(cast("Mapping[str, Any]", value).get("style", ""))
-        if name in STYLES:
-            return subclass(style(name).DESIGN, value, info.context)
-        meant = nearest(name, STYLES)
-        expected = "" if meant else one_of(STYLES)
+        if name in DESIGN_STYLES:
+            return subclass(design_style(name).DESIGN, value, info.context)
+        meant = nearest(name, DESIGN_STYLES)
+        expected = "" if meant else one_of(DESIGN_STYLES)
         context = {"name": name, "expected": expected, "suggestion": meant}
         raise PydanticCustomError("style", "no style is named '{name}'", context)
     return handler(value)

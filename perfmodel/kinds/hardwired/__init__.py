@@ -4,8 +4,8 @@
 their cost; `kind` costs a table.
 """
 
-from perfmodel.kinds.hardwired.face import hardwire
 from perfmodel.kinds.hardwired.kind import KIND
+from perfmodel.kinds.hardwired.plan import hardwire
 from perfmodel.kinds.hardwired.price import FIVE_NM, HardwiredPrice, hardwired_price
 from perfmodel.kinds.hardwired.sizing import hardwired_size
 from perfmodel.kinds.hardwired.spec import HardwiredChips

@@ -14,16 +14,17 @@ from functools import cached_property
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.residency import level_traffic, stored_bytes
+from perfmodel.cost.operand_bytes import stored_bytes
+from perfmodel.cost.residency import level_traffic
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.view import or_else
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.hardwired.spec import HardwiredChips
 from perfmodel.kinds.hardwired.stages import cache_stall, crowding, link_seconds, matrix_clocks
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.workload.nest_table import Nests
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.shapes import Nests
 
 
 class Hardwired(ArrayKind[HardwiredChips]):
@@ -44,7 +45,7 @@ class Hardwired(ArrayKind[HardwiredChips]):
     def counts(self, run: NestRun, engine: HardwiredChips) -> Counts:
         """Return the clocks and seconds of a token in every stage, and its stalls."""
         table, setting, xp = run.table, run.setting, run.xp
-        tokens, slots = _tokens(run), _slots(run, engine)
+        tokens, slots = _tokens(run), _pipeline_slots(run, engine)
         crowd = crowding(tokens, slots)
         clocks, outputs = _matrices(run, engine)
         cache = _cache_elements(run)
@@ -64,7 +65,7 @@ class Hardwired(ArrayKind[HardwiredChips]):
         spent = (matrix + attention) / setting.clock + seconds["link"] + seconds["nonlinear"]
         busy = (table.count * spent).sum(axis=0)
         traffic = _traffic(table, setting)
-        stall = _stall(run, engine, traffic, busy, xp.max(crowd, axis=0))
+        stall = _cache_stall_seconds(run, engine, traffic, busy, xp.max(crowd, axis=0))
         seconds["stall"] = stall * (cache / xp.maximum((table.count * cache).sum(axis=0), 1.0))
         watts = {name: engine.units * power for name, power in engine.block_powers.items()}
         detail = {
@@ -99,12 +100,12 @@ class Hardwired(ArrayKind[HardwiredChips]):
         return terms
 
 
-def _fixed(nests: Nests) -> Value:
+def _is_weight_matrix(nests: Nests) -> Value:
     """Return 1 for weight matrices, 0 for products of two activations."""
     return np.array([s[1].startswith("weight") for s in nests.slots], dtype=float)[:, None]
 
 
-def _whole(nests: Nests) -> Value:
+def _is_expert(nests: Nests) -> Value:
     """Return 1 for experts, each located on one chip, 0 for matrices split over chips."""
     return np.array([kind == "moe" for kind in nests.kind], dtype=float)[:, None]
 
@@ -112,7 +113,7 @@ def _whole(nests: Nests) -> Value:
 def _tokens(run: NestRun) -> Value:
     """Return vectors in flight in each row: its own, else those of the matrices of its phase."""
     table, nests, xp = run.table, run.nests, run.xp
-    dense = (_fixed(nests) * (1.0 - _whole(nests)))[:, 0] > 0
+    dense = (_is_weight_matrix(nests) * (1.0 - _is_expert(nests)))[:, 0] > 0
     vectors = nests.positions * np.ones((len(nests), 1))
     phases = [table.rows[int(i)].phase for i in nests.row]
     most: dict[str, Value] = {}
@@ -125,7 +126,7 @@ def _tokens(run: NestRun) -> Value:
     return xp.stack([xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in each])
 
 
-def _slots(run: NestRun, engine: HardwiredChips) -> Value:
+def _pipeline_slots(run: NestRun, engine: HardwiredChips) -> Value:
     """Return the tokens that the pipeline can hold: stages of all layers, else weight rows."""
     table, nests, xp = run.table, run.nests, run.xp
     phases = np.array([row.phase for row in table.rows])
@@ -136,7 +137,7 @@ def _slots(run: NestRun, engine: HardwiredChips) -> Value:
         layers = (table.count * table.layers * in_phase).sum(axis=0)
         counted = xp.minimum(counted, xp.where(layers > 0, layers, np.inf))
     counted = xp.where(xp.isfinite(counted), counted, 0.0)
-    count = table.count[nests.row] * _fixed(nests)
+    count = table.count[nests.row] * _is_weight_matrix(nests)
     return xp.where(
         counted > 0, engine.stages_per_layer * counted, xp.maximum(count.sum(axis=0), 1.0)
     )
@@ -165,7 +166,7 @@ def _first_readers(table: OperatorTable, nests: Nests) -> Value:
 
 def _matrices(run: NestRun, engine: HardwiredChips) -> tuple[Value, Value]:
     """Return clocks of one vector through each row's matrices, and the elements of its results."""
-    nests, on_one_chip, fixed = run.nests, _whole(run.nests), _fixed(run.nests)
+    nests, on_one_chip, fixed = run.nests, _is_expert(run.nests), _is_weight_matrix(run.nests)
     clocks = matrix_clocks(
         nests.summed,
         engine.inputs_per_clock,
@@ -182,7 +183,7 @@ def _cache_elements(run: NestRun) -> Value:
     elements = nests.groups * nests.out_channels * nests.in_channels
     # The positions of a prompt read the cache one after another.
     positions = nests.out_rows * nests.out_columns * run.times
-    return run.rows(elements * positions * (1.0 - _fixed(nests)))
+    return run.rows(elements * positions * (1.0 - _is_weight_matrix(nests)))
 
 
 def _traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
@@ -194,7 +195,7 @@ def _traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     }
 
 
-def _stall(
+def _cache_stall_seconds(
     run: NestRun, engine: HardwiredChips, traffic: Mapping[str, Value], busy: Value, crowd: Value
 ) -> Value:
     """Return seconds of the step spent waiting for keys and values, ``(points,)``."""
@@ -214,7 +215,7 @@ def _stall(
 def _metal(run: NestRun) -> Value:
     """Return bits of each row's weights, of the experts that the run uses."""
     nests = run.nests
-    weights = nests.groups * nests.summed * nests.out_channels * _fixed(nests)
+    weights = nests.groups * nests.summed * nests.out_channels * _is_weight_matrix(nests)
     return run.rows(weights * 8.0 * run.widths[1])
 
 

@@ -1,4 +1,9 @@
-"""Metal area and number of chips of a hardwired model, before it is made."""
+"""Metal area and number of chips of a hardwired model, before it is made.
+
+``metal = weights * bits * area per bit``; a chip has its share of the metal besides its other
+blocks, and is at most a reticle: ``chips = ceil(metal / (reticle - other blocks))`` (Liu et al.,
+HNLPU, arXiv 2508.16151). `hardwire` and the kind `hardwired` call `hardwired_size`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,8 @@ import numpy as np
 from perfmodel.arrays import Value, namespace
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.fact_views import engine_view
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.view import engine_view
 from perfmodel.kinds.hardwired.spec import HardwiredChips
 from perfmodel.workload.workload import Workload
 

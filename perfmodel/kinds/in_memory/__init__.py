@@ -7,7 +7,7 @@ or are written in turn; `kind` costs the table.
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 from perfmodel.kinds.in_memory.counts import MatrixLayout, layout
 from perfmodel.kinds.in_memory.energies import chip_area
 from perfmodel.kinds.in_memory.kind import KIND
@@ -16,4 +16,4 @@ from perfmodel.kinds.in_memory.spec import InMemoryArrays
 __all__ = ["KIND", "InMemoryArrays", "MatrixLayout", "chip_area", "layout"]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Layout="MatrixLayout")
+    __getattr__ = deprecated_names(__name__, Layout="MatrixLayout")

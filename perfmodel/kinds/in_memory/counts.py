@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.hardware.view import or_else
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.in_memory.spec import InMemoryArrays
 
 #: Exponent for velocity saturation of short channels (Sakurai and Newton, JSSC 25(2), 1990).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.hardware.view import engine_view, or_else
+from perfmodel.hardware.fact_views import engine_view, or_else
 from perfmodel.kinds.in_memory.counts import MatrixLayout, Steps
 from perfmodel.kinds.in_memory.spec import InMemoryArrays
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
-from perfmodel.cost.residency import level_traffic, row_bytes
-from perfmodel.hardware.view import or_else
+from perfmodel.cost.operand_bytes import row_bytes
+from perfmodel.cost.residency import level_traffic
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.in_memory.counts import vector_seconds
 from perfmodel.kinds.in_memory.energies import vector_joules
@@ -28,6 +29,7 @@ class InMemory(ArrayKind[InMemoryArrays]):
     """Time of a row = passes of its vectors plus writes, or the slowest memory."""
 
     name = "in_memory"
+    traceable = True
     spec = InMemoryArrays
     laws = (vector_seconds,)
     by_bits = True
@@ -48,7 +50,7 @@ class InMemory(ArrayKind[InMemoryArrays]):
         everything = level_traffic(table, replace(setting, warm=False))
         in_arrays = rows(is_weight) > 0
         weight_bytes = dict.fromkeys(
-            everything, row_bytes(table, setting, weights=True) * in_arrays
+            everything, row_bytes(table, setting, operands="weights") * in_arrays
         )
         if setting.weights_memory != setting.main_memory:
             weight_bytes[setting.main_memory] = 0.0

@@ -2,7 +2,7 @@
 
 Products with weights in the tables' format are looked up; attention runs on separate units; other
 products at the peak of their format. Elementwise work fused behind a product is applied on the way
-out. On a CPU the same law is part of a runtime: `perfmodel.kinds.unpack.issue_rate`.
+out. On a CPU the same law is part of a runtime: `perfmodel.kinds.kernel_effects.issue_rate`.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class LookupTable(ArrayKind[LookupTableEngine]):
             operations=(operations, executed, unsupported),
             traffic_model="every operand once; weights of tables as vectors of indices",
             resources=_resources(run, engine, looked),
+            is_overlay=True,
         )
 
 

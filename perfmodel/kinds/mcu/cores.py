@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.hardware.view import or_else
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.mcu.spec import Microcontroller
 
 

@@ -1,4 +1,10 @@
-"""Clocks of a library's kernels for the loop nests and the other rows of a table."""
+"""Clocks of a microcontroller library's kernels, for the loop nests and other rows of a table.
+
+``clocks = relative_clocks * (mac_clocks * macs + edge_tap_clocks * taps) * amdahl``: clocks of the
+loops on a reference core, with the constants of a library such as CMSIS-NN (Lai et al.,
+arXiv:1801.06601), times those of the core relative to it and of several cores (`cores`). The kind
+`mcu` divides them by the clock.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +14,17 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value, by_row
-from perfmodel.cost.nests import RowSums, unmasked
+from perfmodel.cost.nest_row_sums import RowSums, unmasked
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.view import or_else
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.mcu.constants import MicrocontrollerKernel
 from perfmodel.kinds.mcu.cores import amdahl, relative_clocks
 from perfmodel.kinds.mcu.spec import Microcontroller
 from perfmodel.kinds.rates import MATRIX_KINDS, by_pair
 from perfmodel.kinds.simd.kernels import KERNEL_OF as SIMD_KERNEL_OF
 from perfmodel.kinds.simd.tiles import nest_edges
+from perfmodel.workload.nest_table import Nests
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.shapes import Nests
 
 #: Class of product operators -> class of kernels that runs them, which selects the factor between
 #: cores.

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 from perfmodel.kinds.nand.geometry import (
     Flash,
     FlashMatrix,
@@ -31,6 +31,6 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(
+    __getattr__ = deprecated_names(
         __name__, Matrix="FlashMatrix", Split="FlashSplit", Tile="ReadComputeTile"
     )

@@ -18,10 +18,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Run="NandSimulationResult")
+    __getattr__ = deprecated_names(__name__, Run="NandSimulationResult")
 
 What = Literal["inputs", "results", "piece", "read for the core", "read to stream", "multiply"]
 

@@ -65,6 +65,9 @@ class Flash(NamedTuple):
 class FlashMatrix(NamedTuple):
     """A weight matrix in flash and the vectors that it is multiplied by.
 
+    A layout of elements in pages rather than a loop nest to be tiled: pages have a fixed size in
+    bytes, so that the width of an element decides how many rows and columns a page covers.
+
     Attributes
     ----------
     rows, columns

@@ -1,4 +1,9 @@
-"""The kind ``nand``: weights are multiplied in the flash dies, and others streamed meanwhile."""
+"""The kind ``nand``: weights are multiplied in the flash dies, and others streamed meanwhile.
+
+Every weight matrix is split between the dies and the processor so that both finish together
+(`split`; Yu et al., Cambricon-LLM, MICRO 2024): ``seconds = max(dies, channels, cells, host)``. All
+other work runs on the processor as on a roofline.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +16,11 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
-from perfmodel.cost.nests import RowSums
-from perfmodel.cost.residency import access_bytes, slot_bytes, sum_by_row
+from perfmodel.cost.nest_row_sums import RowSums
+from perfmodel.cost.operand_bytes import access_bytes, slot_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError, input_error
-from perfmodel.hardware.view import or_else
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.nand.geometry import Flash, FlashMatrix
 from perfmodel.kinds.nand.spec import (
     InFlashCompute,
@@ -41,6 +46,7 @@ class InFlash:
     """Weight matrices are split between dies and processor; all other work is as on a roofline."""
 
     name = "nand"
+    traceable = True
     spec = InFlashCompute
     needs_nests = True
     network_wide: frozenset[str] = frozenset({"memory"})

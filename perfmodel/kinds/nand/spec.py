@@ -10,7 +10,9 @@ import numpy as np
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault
+from perfmodel.hardware.device_checks import at_most, field_of, list_field, si_value
 from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.field_types import (
     ONE,
     Bandwidth,
@@ -21,8 +23,6 @@ from perfmodel.hardware.field_types import (
     PositiveTime,
 )
 from perfmodel.hardware.memory import Memory, register_memory
-from perfmodel.hardware.structure import at_most, get, listed, number
-from perfmodel.hardware.view import or_else
 from perfmodel.kinds.nand.geometry import Flash, Tiling
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import show
@@ -59,10 +59,13 @@ class NandFlash(Memory):
     @staticmethod
     def device_flaws(device: Any, index: int) -> Iterator[Flaw]:
         """Yield flaws of pages that lose bytes on the channel, and of pieces larger than a page."""
-        flash = listed(device, "memories")[index]
+        flash = list_field(device, "memories")[index]
         at = ("memories", index)
         yield from at_most(flash, "piece", "page", "bytes", at)
-        page, sent = number(get(flash, "page"), "bytes"), number(get(flash, "sent"), "bytes")
+        page, sent = (
+            si_value(field_of(flash, "page"), "bytes"),
+            si_value(field_of(flash, "sent"), "bytes"),
+        )
         if page and sent and sent < page:
             yield Flaw(
                 (*at, "sent"),
@@ -98,9 +101,9 @@ class InFlashCompute(Engine):
     @staticmethod
     def device_flaws(device: Any, index: int) -> Iterator[Flaw]:
         """Yield flaws of weights stored outside flash, and of more cores than planes."""
-        engine = listed(device, "engines")[index]
-        memories = listed(device, "memories")
-        at = [i for i, memory in enumerate(memories) if "weights" in listed(memory, "roles")]
+        engine = list_field(device, "engines")[index]
+        memories = list_field(device, "memories")
+        at = [i for i, memory in enumerate(memories) if "weights" in list_field(memory, "roles")]
         if not at:
             yield Flaw(
                 ("engines", index),
@@ -109,12 +112,12 @@ class InFlashCompute(Engine):
             )
             return
         flash = memories[at[0]]
-        if get(flash, "kind") != "nand":
-            message = f"'{get(flash, 'name')}' has the role 'weights', and is no NAND flash"
+        if field_of(flash, "kind") != "nand":
+            message = f"'{field_of(flash, 'name')}' has the role 'weights', and is no NAND flash"
             yield Flaw(("memories", at[0], "kind"), message, "nand")
             return
-        cores = number(get(engine, "cores"), "count") or 1.0
-        planes = number(get(flash, "planes"), "count") or 1.0
+        cores = si_value(field_of(engine, "cores"), "count") or 1.0
+        planes = si_value(field_of(flash, "planes"), "count") or 1.0
         if cores > planes:
             yield Flaw(
                 ("engines", index, "cores"),

@@ -1,9 +1,14 @@
 """Optimal split of a weight matrix between the flash dies and the processor.
 
-Tiles are multiplied in the dies, one request after another; the remaining weights are streamed
-over the channels in the time that requests leave free. The split is optimal, and under tiling
-``best`` so is the width of the tiles: dies and channels may idle, so that more of either never
-increases the time.
+The cores in the dies multiply a share f of the weights where they are stored, one read-compute
+request after another; meanwhile the other weights are streamed over the channels to the processor,
+which multiplies them (Yu et al., Cambricon-LLM, MICRO 2024, arXiv 2409.15654). The time t(f), see
+`split`, is a maximum of functions of f that are linear, except for a step function of complete
+requests. Its minimum is therefore at a crossing of two of them, or at a step next to a crossing:
+all of these are evaluated, which is exact. The kind `nand` calls `split` for every weight matrix.
+
+Under the tiling ``best`` the width of the tiles is optimised as well, by enumeration. Dies and
+channels may idle, so that more of either never increases the time.
 """
 
 from __future__ import annotations
@@ -22,11 +27,11 @@ from perfmodel.kinds.nand.geometry import Flash, FlashMatrix, ReadComputeTile, T
 #: Largest number of points for which all widths are tried in one array.
 _STACKED: Final = 4096
 #: Relative difference below which two times count as equal.
-_ALIKE: Final = 1e-14
+_EQUAL: Final = 1e-14
 
 
 class FlashSplit(NamedTuple):
-    """Time, traffic and shares of one multiplication by a matrix in flash.
+    """Time, traffic and shares of one multiplication by a matrix in flash, at the optimal split.
 
     Attributes
     ----------
@@ -75,23 +80,34 @@ def split(
 ) -> FlashSplit:
     """Return the split of a matrix with the least time.
 
-    With a share ``f`` of the weights multiplied in the dies and ``1 - f`` streamed, the time is the
-    maximum of
+    With the share ``f`` of the weights multiplied in the dies, in seconds::
 
-    - the dies: ``ceil(f * requests) * round_time``;
-    - the busiest channel: ``((1 - f) * weights * sent / page / channels + f * (inputs + results)) /
-      lane``;
-    - the link to the processor, where narrower than the channels: the traffic of all channels;
-    - the cells: each page read occupies one of the planes for ``read_time``;
-    - the processor: its share of ``host_time``, and one operation per partial sum.
+        t(f)      = max(t_dies, t_channel, t_link, t_cells, t_host)
+        t_dies    = ceil(f R) t_round
+        t_channel = ((1 - f) W sent / page + f C (I + S)) / B        busiest channel
+        t_link    = ((1 - f) W sent / page + f C (I + S) u) / L      channels to processor
+        t_cells   = ((1 - f) W / (C D page) + f R cores) t_read / planes
+        t_host    = (1 - f) t_all + f t_add
+        t_add     = P / (2 M) t_all
 
-    All but the first are linear in ``f``. The optimal ``f`` is at a crossing of two of them, or
-    fills the requests below or above a crossing with the first: all candidates are evaluated.
+    with
+
+    - R requests for all weights, each of a page for every core, and one every ``t_round`` seconds
+      (`perfmodel.kinds.nand.geometry`);
+    - W bytes of weights, in pages of ``page`` bytes, of which ``sent`` bytes cross a channel;
+    - C channels with D dies each, B bytes per second together; the link has L;
+    - I and S bytes of inputs and of partial sums on the busiest channel, u the share of the
+      channels that have columns of the matrix;
+    - ``t_read`` seconds to read a page, for one of the ``planes`` of a die;
+    - ``t_all`` seconds for the processor to perform all M multiply-accumulates. To add P partial
+      sums is one operation each, where a multiply-accumulate is two.
 
     Parameters
     ----------
+    flash, matrix
+        Geometry of the flash, and the matrix with its vectors.
     host_time
-        Seconds for the processor to multiply the whole matrix.
+        Seconds for the processor to multiply the full matrix, ``t_all``.
     columns
         Columns of the tile over all channels; 0 leaves the width to `tiling`.
     tiling
@@ -108,58 +124,68 @@ def split(
     planes, host_share * processor + sums), round = max(read_time + (inputs + piece / 2) / channel,
     vectors * core_time); others: latency + bytes / bandwidth``
         Yu et al., Cambricon-LLM, MICRO 2024, arXiv 2409.15654, section V
+
+    In the last equation, ``runs`` are the executions of the matrix and ``pages`` those that a die
+    reads; ``processor`` is ``t_all``, ``sums`` is ``f t_add``, and ``channel`` the bandwidth of one
+    channel.
     """
     parts = (*flash, *matrix, host_time, columns)
     xp = namespace(*parts)
     shape = np.broadcast_shapes(*(np.shape(part) for part in parts))
     candidates = widths(flash, matrix, tiling, relaxed=relaxed, deep=len(shape))
 
-    def at(each: Value) -> FlashSplit:
-        each = xp.where(columns > 0, columns / flash.channels, each)
-        return _split(flash, matrix, host_time, each, relaxed, xp)
+    def split_at(width: Value) -> FlashSplit:
+        width = xp.where(columns > 0, columns / flash.channels, width)
+        return _split_at_width(flash, matrix, host_time, width, relaxed, xp)
 
     if tiling != "best":
-        return at(candidates)
+        return split_at(candidates)
     # All widths at once, or one after another where the arrays would exceed the caches.
-    choose = _together if prod(shape) <= _STACKED else _in_turn
-    return at(choose(at, candidates, xp))
+    fastest = _fastest_stacked if prod(shape) <= _STACKED else _fastest_in_turn
+    return split_at(fastest(split_at, candidates, xp))
 
 
-def _together(at: Callable[[Value], FlashSplit], tried: Value, xp: Any) -> Value:
+def _fastest_stacked(split_at: Callable[[Value], FlashSplit], candidates: Value, xp: Any) -> Value:
     """Return the fastest width along the first axis; in a tie the one with less traffic."""
-    trials = at(tried)
-    alike = trials.seconds <= xp.min(trials.seconds, axis=0) * (1.0 + _ALIKE)
-    best = xp.argmin(xp.where(alike, trials.channel_bytes, xp.inf), axis=0)[None]
-    return xp.take_along_axis(xp.broadcast_to(tried, trials.seconds.shape), best, axis=0)[0]
+    splits = split_at(candidates)
+    tied = splits.seconds <= xp.min(splits.seconds, axis=0) * (1.0 + _EQUAL)
+    best = xp.argmin(xp.where(tied, splits.channel_bytes, xp.inf), axis=0)[None]
+    return xp.take_along_axis(xp.broadcast_to(candidates, splits.seconds.shape), best, axis=0)[0]
 
 
-def _in_turn(at: Callable[[Value], FlashSplit], tried: Value, xp: Any) -> Value:
-    """Return the same as `_together`, one width at a time."""
-    each = tried[0]
-    first = at(each)
+def _fastest_in_turn(split_at: Callable[[Value], FlashSplit], candidates: Value, xp: Any) -> Value:
+    """Return the same as `_fastest_stacked`, with the arrays of one width in memory at a time."""
+    best = candidates[0]
+    first = split_at(best)
     time, traffic = first.seconds, first.channel_bytes
-    for width in tried[1:]:
-        trial = at(width)
-        alike = xp.abs(trial.seconds - time) <= _ALIKE * time
-        better = xp.where(alike, trial.channel_bytes < traffic, trial.seconds < time)
-        each = xp.where(better, width, each)
+    for width in candidates[1:]:
+        trial = split_at(width)
+        tied = xp.abs(trial.seconds - time) <= _EQUAL * time
+        better = xp.where(tied, trial.channel_bytes < traffic, trial.seconds < time)
+        best = xp.where(better, width, best)
         time = xp.where(better, trial.seconds, time)
         traffic = xp.where(better, trial.channel_bytes, traffic)
-    return each
+    return best
 
 
-class _Line(NamedTuple):
-    """Seconds of a resource, linear in the share multiplied in the dies: at share 0 and at 1."""
+class _LinearSeconds(NamedTuple):
+    """Seconds of a resource, linear in the share f of the weights multiplied in the dies.
 
-    nothing: Value
-    everything: Value
+    Attributes
+    ----------
+    all_streamed, all_in_dies
+        Seconds at ``f = 0`` and at ``f = 1``.
+    """
+
+    all_streamed: Value
+    all_in_dies: Value
 
     def at(self, share: Value) -> Value:
-        """Return the seconds at a given share."""
-        return (1.0 - share) * self.nothing + share * self.everything
+        """Return ``(1 - f) all_streamed + f all_in_dies``."""
+        return (1.0 - share) * self.all_streamed + share * self.all_in_dies
 
 
-def _crossing(one: _Line, other: _Line, xp: Any) -> Value:
+def _crossing(one: _LinearSeconds, other: _LinearSeconds, xp: Any) -> Value:
     """Return the share at which two lines cross, clipped to 0 and 1; 0 where parallel."""
     (a, b), (c, d) = one, other
     slope = (b - a) - (d - c)
@@ -168,44 +194,51 @@ def _crossing(one: _Line, other: _Line, xp: Any) -> Value:
     return xp.clip(at, 0.0, 1.0)
 
 
-def _shares(
-    lines: Sequence[_Line], dies: _Line, requests: Value, relaxed: bool, xp: Any
+def _candidate_shares(
+    lines: Sequence[_LinearSeconds], dies: _LinearSeconds, requests: Value, relaxed: bool, xp: Any
 ) -> list[Value]:
-    """Return candidate shares: ends, crossings, and requests filled at a crossing."""
-    tried: list[Value] = [dies.nothing, dies.nothing + 1.0]
-    tried += [_crossing(one, other, xp) for one, other in combinations(lines, 2)]
+    """Return shares among which the fastest is: 0, 1, crossings of two lines, and steps.
+
+    The time of the dies is a line in `dies` but a step function in truth; from its crossing with
+    another line the share is therefore rounded to a complete request, down and up.
+    """
+    zero = 0.0 * requests
+    candidates: list[Value] = [zero, zero + 1.0]
+    candidates += [_crossing(one, other, xp) for one, other in combinations(lines, 2)]
     for line in lines:
         crossing = _crossing(dies, line, xp)
         if relaxed:
-            tried.append(crossing)
+            candidates.append(crossing)
             continue
         below = xp.floor(crossing * requests + 1e-9) / requests
         above = xp.ceil(crossing * requests - 1e-9) / requests
-        tried += [xp.minimum(below, 1.0), xp.minimum(above, 1.0)]
-    return tried
+        candidates += [xp.minimum(below, 1.0), xp.minimum(above, 1.0)]
+    return candidates
 
 
-def _split(
-    flash: Flash, matrix: FlashMatrix, host_time: Value, each: Value, relaxed: bool, xp: Any
+def _split_at_width(
+    flash: Flash, matrix: FlashMatrix, host_time: Value, width: Value, relaxed: bool, xp: Any
 ) -> FlashSplit:
-    """Return the optimal split for tiles with `each` columns per channel."""
-    shape = tile(flash, matrix, each, relaxed=relaxed)
+    """Return the optimal split for tiles of `width` columns per channel; equations in `split`."""
+    shape = tile(flash, matrix, width, relaxed=relaxed)
     outputs = matrix.vectors * matrix.rows
     weights = matrix.rows * matrix.columns * matrix.weight
-    pages = flash.channels * flash.dies * flash.cores * flash.page
+    bytes_per_request = _bytes_per_request(flash)
     stream = weights * (flash.sent / flash.page)
     request_traffic = (shape.inputs + shape.results) * flash.channels
     cell_time = flash.read_time * flash.cores / flash.planes
     sums = outputs * flash.channels * shape.used * (shape.results / (outputs * matrix.result))
+    # Half: an addition is one operation, a multiply-accumulate of `host_time` is two.
     adds = 0.5 * sums / (outputs * matrix.columns) * host_time
-    nothing = 0.0 * shape.requests
-    dies = _Line(nothing, shape.requests * shape.round_time)
-    lines = [
-        _Line(stream / flash.bandwidth + nothing, request_traffic / flash.bandwidth),
-        _Line(stream / flash.link + nothing, request_traffic * shape.used / flash.link),
-        _Line(weights / pages * cell_time + nothing, shape.requests * cell_time),
-        _Line(host_time + nothing, adds + nothing),
-    ]
+    zero = 0.0 * shape.requests
+    dies = _LinearSeconds(zero, shape.requests * shape.round_time)
+    channel = _LinearSeconds(stream / flash.bandwidth + zero, request_traffic / flash.bandwidth)
+    link = _LinearSeconds(stream / flash.link + zero, request_traffic * shape.used / flash.link)
+    cells = _LinearSeconds(
+        weights / bytes_per_request * cell_time + zero, shape.requests * cell_time
+    )
+    host = _LinearSeconds(host_time + zero, adds + zero)
+    lines = channel, link, cells, host
 
     def requests(share: Value) -> Value:
         rounds = share * shape.requests
@@ -215,32 +248,37 @@ def _split(
         linear = (line.at(share) for line in lines)
         return reduce(xp.maximum, linear, requests(share) * shape.round_time)
 
-    share, *further = _shares(lines, dies, shape.requests, relaxed, xp)
+    share, *others = _candidate_shares(lines, dies, shape.requests, relaxed, xp)
     best = seconds(share)
-    for candidate in further:
+    for candidate in others:
         time = seconds(candidate)
         share = xp.where(time < best, candidate, share)
         best = xp.minimum(time, best)
-    request_bytes = share * shape.requests * pages * shape.used
+    request_bytes = share * shape.requests * bytes_per_request * shape.used
     streamed = weights * (1.0 - share)
     return FlashSplit(
-        best,
-        requests(share),
-        streamed,
-        stream * (1.0 - share) + share * request_traffic * shape.used,
-        request_bytes,
-        request_bytes + streamed,
-        1.0 - share,
-        share * sums,
-        shape,
-        share * adds,
+        seconds=best,
+        rounds=requests(share),
+        streamed=streamed,
+        channel_bytes=stream * (1.0 - share) + share * request_traffic * shape.used,
+        request_bytes=request_bytes,
+        array_bytes=request_bytes + streamed,
+        host_share=1.0 - share,
+        partial_sums=share * sums,
+        tile=shape,
+        add_time=share * adds,
     )
 
 
-def in_flash_time(flash: Flash, weights: Value, round_time: Value) -> Value:
-    """Return seconds to multiply all weights in the dies, page after page.
+def _bytes_per_request(flash: Flash) -> Value:
+    """Return the bytes that a request reads from the cells: a page for every core."""
+    return flash.channels * flash.dies * flash.cores * flash.page
 
-    Reference for tilings: nothing is streamed, and no page is partially filled.
+
+def in_flash_time(flash: Flash, weights: Value, round_time: Value) -> Value:
+    """Return seconds to multiply all weights in the dies, ``ceil(weights / b) round_time``.
+
+    A request reads b bytes. This is a reference for tilings: no page is partially filled.
 
     Parameters
     ----------
@@ -250,5 +288,4 @@ def in_flash_time(flash: Flash, weights: Value, round_time: Value) -> Value:
         Seconds between two requests.
     """
     xp = namespace(*flash, weights, round_time)
-    pages = flash.channels * flash.dies * flash.cores * flash.page
-    return xp.ceil(weights / pages - 1e-9) * round_time
+    return xp.ceil(weights / _bytes_per_request(flash) - 1e-9) * round_time

@@ -1,9 +1,14 @@
-"""One flash channel of a prediction, as input to the event simulation."""
+"""One flash channel of a prediction, as input of the event simulation.
+
+`split` has the time of a matrix in closed form; `events` simulates the requests and page reads of a
+single channel. These functions take the geometry of a machine's flash and the tile of a matrix to
+the parameters of that simulation, for charts and for tests of the closed form.
+"""
 
 from __future__ import annotations
 
+from perfmodel.hardware.fact_views import memory_view
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.view import memory_view
 from perfmodel.kinds.nand.events import FlashChannel
 from perfmodel.kinds.nand.geometry import Flash, FlashMatrix, published_columns, tile
 from perfmodel.kinds.nand.spec import InFlashCompute, NandFlash, flash_from

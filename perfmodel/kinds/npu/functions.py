@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from perfmodel.arrays import Value, by_row
-from perfmodel.cost.residency import slot_bytes
+from perfmodel.cost.operand_bytes import slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.npu.constants import NeuralKernel
 from perfmodel.kinds.rates import MATRIX_KINDS, best_format, executed_format
+from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.rows import OperatorRow
 from perfmodel.workload.vector_functions import VECTOR_OPS
 
 

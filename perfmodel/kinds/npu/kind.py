@@ -13,13 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.residency import (
-    access_bytes,
-    level_traffic,
-    stored_bytes,
-    sum_by_row,
-    usable_capacity,
-)
+from perfmodel.cost.operand_bytes import access_bytes, stored_bytes, sum_by_row
+from perfmodel.cost.residency import level_traffic, usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.array import Counts, composed
 from perfmodel.kinds.npu.functions import extra_passes, function_times, result_bytes, results
@@ -37,14 +32,15 @@ from perfmodel.kinds.rates import (
 )
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
+from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import ALWAYS_MAIN, WEIGHT, OperatorTable
-from perfmodel.workload.rows import OperatorRow
 
 
 class NeuralProcessors:
     """Time of a row = max of arithmetic and memory, plus terms that overlap with nothing."""
 
     name = "npu"
+    traceable = True
     spec = NeuralProcessor
     needs_nests = True
     network_wide: frozenset[str] = frozenset({"memory", "weights"})
@@ -91,7 +87,10 @@ class NeuralProcessors:
         traffic[store] = traffic[store] + loaded if store in traffic else loaded
         vector = table.vector_ops / _vector_rates(table, setting, engine)
         counts = Counts(
-            {"matrix": (steps, rates * _shares(table, setting, engine)), "vector": (None, None)},
+            {
+                "matrix": (steps, rates * _kernel_rate_factors(table, setting, engine)),
+                "vector": (None, None),
+            },
             traffic,
             {
                 "peak_s": steps / rates,
@@ -110,7 +109,7 @@ class NeuralProcessors:
         return composed(table, setting, counts)
 
 
-def _shares(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> Value:
+def _kernel_rate_factors(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> Value:
     """Return the factor from a row's rate under an efficiency to that of its kernels."""
     units = engine.units
 

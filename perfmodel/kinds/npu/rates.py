@@ -1,4 +1,10 @@
-"""Operations of a row with channels rounded up, and the rates of a runtime's kernels."""
+"""Rates of the kernels of a neural processor's runtime, for the rows of an operator table.
+
+A kernel multiplies channels in steps of its array, so that its operations are those of channels
+rounded up (`padded_macs`): ``padded = macs * prod(ceil(channels / step) * step / channels)``. A
+runtime states constants by class of kernels and format; `kernel_names` lists the keys that may
+apply to a row, the most specific first. The kind `npu` divides the one by the other.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +14,14 @@ from typing import Final
 import numpy as np
 
 from perfmodel.arrays import Value, by_row
-from perfmodel.cost.nests import RowSums, unmasked
+from perfmodel.cost.nest_row_sums import RowSums, unmasked
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.npu.constants import NeuralKernel
 from perfmodel.kinds.npu.spec import NeuralProcessor
 from perfmodel.kinds.rates import row_classes
+from perfmodel.workload.nest_table import Nests
+from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.rows import OperatorRow
-from perfmodel.workload.shapes import Nests
 
 #: Class of a row -> classes of kernels whose constants apply, the first stated one first.
 _CLASSES: Final = {

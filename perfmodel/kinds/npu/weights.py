@@ -1,4 +1,9 @@
-"""Share of a network's weights that each run loads from the memory that stores them."""
+"""Share of a network's weights that a neural processor loads anew in each run.
+
+Weights that stay in a memory next to the engine from one run to the next need not be loaded; the
+policies were read off measured rows of vendors' processors (docs/npu.md). The kind `npu` calls
+`loaded_share`.
+"""
 
 from __future__ import annotations
 

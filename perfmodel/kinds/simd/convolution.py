@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.kernel import KernelConstants
 from perfmodel.kinds.simd.tiles import Edges, RegisterTiles, blocks, edges, pieces, row_tiles
-from perfmodel.workload.shapes import Nests
+from perfmodel.workload.nest_table import Nests
 
 #: Smaller than any extent; avoids division by zero for images smaller than their stride.
 NO_EXTENT: Final = 1e-12

@@ -9,8 +9,8 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.kernel import KernelConstants
-from perfmodel.hardware.view import or_else
 from perfmodel.kinds.rates import by_pair, sparse_speedup
 from perfmodel.kinds.simd.constants import SimdKernel
 from perfmodel.kinds.simd.convolution import (
@@ -27,8 +27,8 @@ from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.kinds.simd.spec import Simd
 from perfmodel.kinds.simd.streams import level_bandwidth
 from perfmodel.kinds.simd.tiles import blocks, nest_edges
+from perfmodel.workload.nest_table import COLUMNS, Nests
 from perfmodel.workload.operator_table import WEIGHT, OperatorTable
-from perfmodel.workload.shapes import COLUMNS, Nests
 
 #: Class of product operators -> class of kernels that runs them. Nests of any other class, such as
 #: those of a scan, run as `gemm`.
@@ -101,8 +101,10 @@ def nest_clocks(table: OperatorTable, setting: Setting, engine: Simd) -> tuple[V
             # Cores that idle in a round leave their share of cache bandwidth to the others.
             even = core._replace(fill=core.fill * units * share)
             clocks, _ = _CLOCKS[name](table, some, even, setting)
-        clocks = some.times * clocks * share * _slower(table, some, setting, engine)
-        clocks = xp.maximum(clocks, _fewest(table, some, setting))
+        clocks = (
+            some.times * clocks * share * _clocks_relative_to_fp32(table, some, setting, engine)
+        )
+        clocks = xp.maximum(clocks, _clocks_at_peak(table, some, setting))
         clocks = xp.broadcast_to(clocks, (len(at), width))
         if xp is np:
             out[at] = clocks
@@ -111,7 +113,7 @@ def nest_clocks(table: OperatorTable, setting: Setting, engine: Simd) -> tuple[V
     return out, known
 
 
-def _packed(table: OperatorTable, nests: Nests) -> Value:
+def _has_weight_factor(table: OperatorTable, nests: Nests) -> Value:
     """Return 1 where the second factor is a weight, whether packed or not; ``(nests, 1)``."""
     accesses = table.accesses
     assert accesses is not None
@@ -127,7 +129,9 @@ def _facts_vary(setting: Setting) -> bool:
     return any(type(value) is not float and np.ndim(value) for value in setting.facts.values())
 
 
-def _slower(table: OperatorTable, nests: Nests, setting: Setting, engine: Simd) -> Value:
+def _clocks_relative_to_fp32(
+    table: OperatorTable, nests: Nests, setting: Setting, engine: Simd
+) -> Value:
     """Return clocks in the executed format relative to fp32, from the peaks of the spec.
 
     Kernels' clocks are in fp32: a faster unit for one format slows down no other.
@@ -140,7 +144,7 @@ def _slower(table: OperatorTable, nests: Nests, setting: Setting, engine: Simd) 
     )
 
 
-def _fewest(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
+def _clocks_at_peak(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
     """Return the lower bound on clocks at the peak of the executed format."""
     peaks = setting.engine.peaks
     each = by_pair(
@@ -149,10 +153,10 @@ def _fewest(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
         setting,
         lambda name, pair: 2.0 * setting.clock / (peaks[name] * sparse_speedup(setting, pair)),
     )
-    return each * (nests.macs * nests.times * on_image(nests))
+    return each * (nests.macs * nests.times * share_on_image(nests))
 
 
-def on_image(nests: Nests) -> Value:
+def share_on_image(nests: Nests) -> Value:
     """Return the share of each nest's multiply-accumulates whose tap is on the image.
 
     Direct kernels skip taps on the padding, which the network's operation count includes.
@@ -181,9 +185,9 @@ def _conv(
     direct = direct_clocks(layer, core, kernel)
     point = pointwise_clocks(layer, core, kernel, 1.0 * (stride == 1))
     clocks = xp.where(many & (n.taps == 1), point, direct)
-    odd = _odd(n.out_channels, kernel.multiple, xp)
-    odd = odd | (many & _odd(n.in_channels, kernel.multiple, xp))
-    clocks = xp.where(odd, _unfolded(layer, core, setting, kernel), clocks)
+    odd = _has_channel_remainder(n.out_channels, kernel.multiple, xp)
+    odd = odd | (many & _has_channel_remainder(n.in_channels, kernel.multiple, xp))
+    clocks = xp.where(odd, _im2col_nest_clocks(layer, core, setting, kernel), clocks)
     sets = blocks(n.out_channels, core.lanes * kernel.tile_vectors)
     return clocks, layer.images * sets * n.out_rows
 
@@ -193,10 +197,12 @@ def _grouped(
 ) -> tuple[Value, Value]:
     del table
     layer = BlockedConvolution.of(nests, nests.batch * nests.groups)
-    return _unfolded(layer, core, setting, _kernel(setting, "grouped", core)), layer.images
+    return _im2col_nest_clocks(
+        layer, core, setting, _kernel(setting, "grouped", core)
+    ), layer.images
 
 
-def _unfolded(
+def _im2col_nest_clocks(
     layer: BlockedConvolution, core: VectorCore, setting: Setting, kernel: KernelConstants
 ) -> Value:
     """Return clocks of a convolution as matrix product: filters times unfolded windows."""
@@ -216,7 +222,9 @@ def _depthwise(
     clocks = depthwise_clocks(layer, core, kernel)
     if kernel.plain_clocks is not None:
         slow = scalar_depthwise_clocks(layer, kernel.plain_clocks)
-        clocks = setting.xp.where(_odd(channels, kernel.multiple, setting.xp), slow, clocks)
+        clocks = setting.xp.where(
+            _has_channel_remainder(channels, kernel.multiple, setting.xp), slow, clocks
+        )
     return clocks, nests.batch * blocks(channels, core.lanes) * nests.out_rows
 
 
@@ -224,7 +232,7 @@ def _gemm(
     table: OperatorTable, nests: Nests, core: VectorCore, setting: Setting
 ) -> tuple[Value, Value]:
     n, xp, kernel = nests, setting.xp, _kernel(setting, "gemm", core)
-    rows, depth, packed = n.out_rows * n.out_columns, n.summed, _packed(table, n)
+    rows, depth, packed = n.out_rows * n.out_columns, n.summed, _has_weight_factor(table, n)
     clocks = gemm_clocks(rows, n.out_channels, depth, core, kernel)
     way = setting.memory(setting.nearest_memory).way
     if way is not None:
@@ -240,7 +248,7 @@ def _gemm(
     return n.groups * n.batch * clocks, n.groups * n.batch * xp.maximum(tiles, panels)
 
 
-def _odd(channels: Value, multiple: Value, xp: Any) -> Value:
+def _has_channel_remainder(channels: Value, multiple: Value, xp: Any) -> Value:
     """Return whether the rounded number of channels does not fill the blocks of a layout."""
     return xp.round(channels) % multiple != 0
 

@@ -12,13 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.residency import (
-    access_bytes,
-    crossing,
-    footprint_bytes,
-    sum_by_row,
-    usable_capacity,
-)
+from perfmodel.cost.operand_bytes import access_bytes, footprint_bytes, sum_by_row
+from perfmodel.cost.residency import crossing, usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.workload.operator_table import WEIGHT, OperatorTable
@@ -59,7 +54,7 @@ def level_bandwidth(setting: Setting, level: str) -> Value:
     return setting.xp.minimum(rate, per_unit * setting.engine.units)
 
 
-def missed(setting: Setting, level: str, everything: Value) -> Value:
+def cache_miss_share(setting: Setting, level: str, everything: Value) -> Value:
     """Return the share of a repeatedly read working set that misses a cache.
 
     A step at its usable capacity or, if it states a ramp,
@@ -109,5 +104,5 @@ def streams(table: OperatorTable, setting: Setting) -> Streams:
             crossing_share = crossing_share * crossing(
                 table, setting, usable_capacity(setting, level)
             )
-            kept_away = kept_away * missed(setting, level, everything)
+            kept_away = kept_away * cache_miss_share(setting, level, everything)
     return Streams(traffic, charged, all_weights, kept_away)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.workload.shapes import Nests
+from perfmodel.workload.nest_table import Nests
 
 
 class RegisterTiles(NamedTuple):

@@ -1,4 +1,9 @@
-"""Seconds of elementwise work on the vector units of CPU cores, outside `simd.kernels`."""
+"""Seconds of elementwise work on the vector units of CPU cores.
+
+``seconds = operations / rate``, where functions that a product's kernel applies while it stores its
+sums run at the peak, and any other function takes a pass of its own over the output. The clocks of
+the products themselves are in `simd.kernels`; the kind `simd` adds both.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from perfmodel.arrays import Value, by_row
-from perfmodel.cost.residency import reduce_rows
+from perfmodel.arrays import Value, by_row, reduce_segments
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.kernel import KernelConstants
 from perfmodel.kinds.rates import MATRIX_KINDS, row_classes, vector_peak, vector_rates
@@ -61,8 +65,8 @@ def _extremes(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
     large = xp.where(other, 0.0, access.elements)
     if xp is np:
         return (
-            reduce_rows(np.minimum, small, access.starts),
-            reduce_rows(np.maximum, large, access.starts),
+            reduce_segments(np.minimum, small, access.starts),
+            reduce_segments(np.maximum, large, access.starts),
         )
     shape = (len(table.rows), small.shape[1])
     return (

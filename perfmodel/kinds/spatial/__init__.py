@@ -1,12 +1,13 @@
 """Row-stationary arrays: sets of elements, each sliding a filter row over an input row.
 
-`counts` has the cost of a mapping, `choose` searches for the best one; `kind` costs a table.
+`counts` has the cost of a mapping, `candidates` enumerates mappings, `candidate_costs` bounds their
+costs, `cheapest_mapping` searches them, `best_mapping` is the entry; `kind` costs a table.
 """
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
-from perfmodel.kinds.spatial.choose import AccessCosts, choose
+from perfmodel.deprecation import deprecated_names
+from perfmodel.kinds.spatial.best_mapping import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import count
 from perfmodel.kinds.spatial.kind import KIND
 from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray
@@ -23,4 +24,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Layer="GroupedConvolution")
+    __getattr__ = deprecated_names(__name__, Layer="GroupedConvolution")

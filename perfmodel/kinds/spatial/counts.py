@@ -261,14 +261,9 @@ def count(
     # Each filter row goes to every column, each input row to every element that slides over it.
     to_elements = weights * layer.out_rows * image_groups * blocks
     to_elements = to_elements + buffer_input * m.filter_sets * (high * cut.kernel_rows / pass_rows)
-    depth = cut.kernel_rows * m.channel_sets
-    hops = layer.macs / (cut.kernel_columns * m.set_channels) * ((depth + 1.0) / depth)
     sets = m.channel_sets * m.filter_sets * m.group_sets
     active = cut.kernel_rows * xp.minimum(m.rows, layer.out_rows) * sets
     dram_input = channels * real_rows * real_wide * filter_groups
-    padded = (layer.padded_rows / xp.minimum(layer.in_rows, layer.padded_rows)) * (
-        layer.padded_columns / xp.minimum(layer.in_columns, layer.padded_columns)
-    )
     return RowCounts(
         passes,
         cycles,
@@ -276,11 +271,29 @@ def count(
         fill_cycles,
         active,
         layer.macs,
-        to_elements + hops,
+        to_elements + _sum_hops(layer, m, cut),
         buffer_input,
         buffer_sum,
         dram_input,
         weights * strips * image_groups * blocks,
         outputs,
-        dram_input * padded,
+        dram_input * _padding_ratio(layer, xp),
+    )
+
+
+def _sum_hops(layer: GroupedConvolution, mapping: RowMapping, cut: Folds) -> Value:
+    """Return the words of partial sums on wires between elements, and to and from the buffer.
+
+    A column of ``depth`` elements passes a sum over ``depth - 1`` wires and exchanges one word each
+    way with the buffer, ``depth + 1`` words in all: ``macs / (taps per element) (depth + 1) /
+    depth``.
+    """
+    depth = cut.kernel_rows * mapping.channel_sets
+    return layer.macs / (cut.kernel_columns * mapping.set_channels) * ((depth + 1.0) / depth)
+
+
+def _padding_ratio(layer: GroupedConvolution, xp: Any) -> Value:
+    """Return the pixels of an input with its padding, relative to those without it."""
+    return (layer.padded_rows / xp.minimum(layer.in_rows, layer.padded_rows)) * (
+        layer.padded_columns / xp.minimum(layer.in_columns, layer.padded_columns)
     )

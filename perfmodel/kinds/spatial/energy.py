@@ -1,4 +1,9 @@
-"""Energy of a row-stationary array by component, and run-length coding of feature maps."""
+"""Energy of a row-stationary array by component, and run-length coding of feature maps.
+
+``energy = sum over levels of words * joules per word + products * joules per product + clocks *
+joules per clock``, with the words of `counts` (Chen, Emer and Sze, ISCA 2016). Feature maps may
+cross to main memory in the run-length code of the chip (Chen et al., JSSC 52(1), 2017).
+"""
 
 from __future__ import annotations
 

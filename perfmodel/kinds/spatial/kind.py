@@ -1,12 +1,17 @@
-"""The kind `spatial`: cost of a table on a row-stationary array."""
+"""The kind `spatial`: cost of a table on a row-stationary array, after Eyeriss.
+
+Every loop nest runs under its best mapping (`best_mapping`), whose counts give clocks, words and
+joules: ``seconds = max(cycles / clock, bytes / bandwidth)``, or their sum where the array waits for
+feature maps. All other work runs as on a roofline.
+"""
 
 from __future__ import annotations
 
 from perfmodel.arrays import Value
-from perfmodel.hardware.view import or_else
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.rates import bandwidth
-from perfmodel.kinds.spatial.choose import AccessCosts, choose
+from perfmodel.kinds.spatial.best_mapping import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import RowCounts, count
 from perfmodel.kinds.spatial.energy import (
     RLC_WORDS_A_VALUE,
@@ -16,7 +21,7 @@ from perfmodel.kinds.spatial.energy import (
 )
 from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray
 from perfmodel.kinds.spatial.spec import RowStationaryArray
-from perfmodel.workload.shapes import Nests
+from perfmodel.workload.nest_table import Nests
 
 
 class Spatial(ArrayKind[RowStationaryArray]):

@@ -1,4 +1,7 @@
-"""Inputs of the row-stationary formulas: a layer, an array, a mapping; arrays that broadcast."""
+"""Inputs of the row-stationary formulas: a layer, an array, a mapping, and costs of accesses.
+
+All numbers are scalars or arrays that broadcast; letters as in Chen et al., JSSC 52(1), 2017.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,11 @@ def ceil_div(a: Value, b: Value) -> Value:
 
 
 class GroupedConvolution(NamedTuple):
-    """A grouped convolution; a matrix product has one column and one tap.
+    """A grouped convolution of a stored image; a matrix product has one column and one tap.
+
+    More than `TileNest`, which has no extents of the input: padding is not read from main memory,
+    so that the words of a strip depend on how much of its window lies outside of the image.
+    Extents may be fractional.
 
     Attributes
     ----------

@@ -18,13 +18,15 @@ the largest that fits every buffer, so that enumerating useful x, and useful y, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.kinds.distinct import Floats, searched
+from perfmodel.cost.traffic.nest import TileNest, Widths
+from perfmodel.cost.traffic.pointwise import columns_of
+from perfmodel.kinds.distinct_columns import Floats, search_distinct
 
 #: Counts of tiles that are tried, besides tiles of one: all small ones, then coarser steps.
 _COUNTS = np.unique(np.round(np.concatenate([np.arange(1, 33), np.geomspace(34, 4096, 40)])))
@@ -49,67 +51,61 @@ class Buffers(NamedTuple):
     shared: Value
 
 
-class SystolicGemm(NamedTuple):
-    """A matrix product for the buffer model; all arrays of shape ``(nests, points or 1)``.
-
-    Attributes
-    ----------
-    m, n, k
-        Extents of one group.
-    input_bytes, weight_bytes, output_bytes
-        Bytes of an element, beyond the buffers; for the input of a convolution, per im2col element.
-    partial_bytes
-        Bytes of a partial sum.
-    halo_bytes
-        Bytes of input that each cut along M fetches twice.
-    """
-
-    m: Value
-    n: Value
-    k: Value
-    input_bytes: Value
-    weight_bytes: Value
-    output_bytes: Value
-    partial_bytes: Value
-    halo_bytes: Value
+#: Numbers of a product: M, N, K, widths of its operands, and halo.
+_NUMBERS: Final = 8
 
 
-_FIELDS: Final = len(SystolicGemm._fields)
-
-
-def buffered_traffic(product: SystolicGemm, buffers: Buffers, xp: Any = np) -> Value:
+def buffered_traffic(
+    nest: TileNest, widths: Widths, halo_bytes: Value, buffers: Buffers, xp: Any = np
+) -> Value:
     """Return the least bytes beyond the buffers, for one group, and those of weights among them.
 
     Minimum over tiles of the three stationarity classes; moving operands are double-buffered.
+
+    Parameters
+    ----------
+    nest
+        A convolution is a product of its positions, output channels and products per output.
+    widths
+        Bytes of an element beyond the buffers; for the input of a convolution, per im2col element.
+    halo_bytes
+        Bytes of input that each cut along M fetches twice.
+    buffers
+        Capacities. All numbers are arrays of shape ``(nests, points or 1)``.
 
     Returns
     -------
     array of shape ``(2, nests, points or 1)``
         All bytes, and the weights' part; infinite where no tile fits.
     """
+    extents = nest.positions, nest.out_channels, nest.inputs_per_output
+    numbers = (*extents, *columns_of(widths), halo_bytes)
     if xp is not np:
-        return _least(product, buffers, xp)
+        return _least(numbers, buffers, xp)
     missing = [size is None for size in buffers]
     # Missing buffers are encoded as bits: the search is cached by numbers.
     digits = sum(1 << place for place, absent in enumerate(missing[:3]) if absent)
     sizes = (0.0 if absent else size for size, absent in zip(buffers, missing, strict=True))
-    return searched((*product, *sizes), _of_columns, digits, (2,))
+    return search_distinct((*numbers, *sizes), _of_columns, digits, (2,))
 
 
 def _of_columns(columns: Floats, digits: int) -> Floats:
     """Return the traffic of products, ``(2, products)``, computed piece by piece."""
     out = np.empty((2, columns.shape[1]))
+    # Products in a piece have similar extents, so that no more tiles are tried than they have.
+    order = np.lexsort(columns[:3])
     for start in range(0, columns.shape[1], _PIECE):
-        part = columns[:, start : start + _PIECE]
-        *own, shared = part[_FIELDS:]
+        places = order[start : start + _PIECE]
+        part = columns[:, places]
+        *own, shared = part[_NUMBERS:]
         x, w, y = (None if digits >> place & 1 else size for place, size in enumerate(own))
-        product = SystolicGemm(*part[:_FIELDS])
-        out[:, start : start + _PIECE] = _least(product, Buffers(x, w, y, shared), np)
+        out[:, places] = _least(part[:_NUMBERS], Buffers(x, w, y, shared), np)
     return out
 
 
-def _least(product: SystolicGemm, buffers: Buffers, xp: Any) -> Value:
-    m, n, k, a1, b1, c1, p1, halo = product
+def _least(numbers: Iterable[Value], buffers: Buffers, xp: Any) -> Value:
+    """Return the least bytes over all classes, and those of weights among them."""
+    m, n, k, a1, b1, c1, p1, halo = numbers
     m, n, k = (xp.asarray(extent, dtype=float) for extent in (m, n, k))
     a, b, c, sums = m * k * a1, k * n * b1, m * n * c1, 2.0 * m * n * p1
 
@@ -122,10 +118,12 @@ def _least(product: SystolicGemm, buffers: Buffers, xp: Any) -> Value:
     def weight_stays(n_n: Value, n_k: Value) -> tuple[Value, Value]:
         return a * n_n + sums * (n_k - 1.0) + c, b + 0.0 * n_n
 
+    rows, columns, depth = (_cut(extent, xp) for extent in (m, n, k))
+    x, w, y = ("input", a1), ("weight", b1), ("output", p1)
     stationary = (
-        _TwoTiles(m, n, (2.0 * a1, "input"), (2.0 * b1, "weight"), (p1, "output"), output_stays),
-        _TwoTiles(m, k, (2.0 * p1, "output"), (2.0 * b1, "weight"), (a1, "input"), input_stays),
-        _TwoTiles(n, k, (2.0 * p1, "output"), (2.0 * a1, "input"), (b1, "weight"), weight_stays),
+        _TwoTiles(rows, columns, _double(x), _double(w), y, output_stays),
+        _TwoTiles(rows, depth, _double(y), _double(w), x, input_stays),
+        _TwoTiles(columns, depth, _double(y), _double(x), w, weight_stays),
     )
     best: Value = xp.inf
     best_weights: Value = xp.inf
@@ -137,6 +135,30 @@ def _least(product: SystolicGemm, buffers: Buffers, xp: Any) -> Value:
     return xp.stack([best, best_weights])
 
 
+class _Cuts(NamedTuple):
+    """Tiles that are tried of an extent, and their number; tiles along the first axis."""
+
+    extent: Value
+    tile: Value
+    count: Value
+
+
+def _cut(extent: Value, xp: Any) -> _Cuts:
+    """Return the tiles that are tried, tiles of one included: the other is then the largest."""
+    # As many tiles as the extent, or more, are tiles of one, which come last.
+    counts = _COUNTS[np.max(extent) > _COUNTS] if xp is np else _COUNTS
+    counts = counts.reshape(-1, *(1,) * np.ndim(extent))
+    tile = xp.concatenate([xp.ceil(extent[None] / counts), xp.ones_like(extent)[None]])
+    tile = xp.minimum(tile, extent[None])
+    return _Cuts(extent, tile, xp.ceil(extent[None] / tile))
+
+
+def _double(operand: tuple[str, Value]) -> tuple[str, Value]:
+    """Return an operand with two buffers."""
+    name, size = operand
+    return name, 2.0 * size
+
+
 class _TwoTiles(NamedTuple):
     """A stationarity class: two tiles, the buffers that they occupy, and their traffic.
 
@@ -144,17 +166,17 @@ class _TwoTiles(NamedTuple):
     ----------
     x, y
         Extents that the tiles cut.
-    per_x, per_y, per_both
-        Bytes per unit of a tile, or of the product of both, and the operand.
+    along_x, along_y, along_both
+        Operand, and its bytes in the buffers per unit of a tile, or of the product of both.
     traffic
         Counts of both tiles -> bytes of inputs and outputs, and of weights.
     """
 
-    x: Value
-    y: Value
-    per_x: tuple[Value, str]
-    per_y: tuple[Value, str]
-    per_both: tuple[Value, str]
+    x: _Cuts
+    y: _Cuts
+    along_x: tuple[str, Value]
+    along_y: tuple[str, Value]
+    along_both: tuple[str, Value]
     traffic: Callable[[Value, Value], tuple[Value, Value]]
 
     def turned(self) -> _TwoTiles:
@@ -163,44 +185,37 @@ class _TwoTiles(NamedTuple):
         def traffic(n_y: Value, n_x: Value) -> tuple[Value, Value]:
             return self.traffic(n_x, n_y)
 
-        return _TwoTiles(self.y, self.x, self.per_y, self.per_x, self.per_both, traffic)
+        return _TwoTiles(self.y, self.x, self.along_y, self.along_x, self.along_both, traffic)
 
     def least(self, buffers: Buffers, xp: Any) -> tuple[Value, Value]:
         """Return the least bytes over the candidate tiles of x, and those of weights among them."""
-        x, y = self.x, self.y
-        counts = _COUNTS.reshape(-1, *(1,) * np.ndim(x))
-        # Includes tiles of one, so that the other tile is tried at the largest that fits.
-        tried = xp.concatenate([xp.ceil(x[None] / counts), xp.ones_like(x)[None]])
-        tile = xp.minimum(tried, x[None])
-        other = xp.minimum(xp.floor(self._fit(tile, buffers, xp) + 1e-9), y[None])
-        others, weights = self.traffic(
-            xp.ceil(x[None] / tile), xp.ceil(y[None] / xp.maximum(other, 1.0))
-        )
+        extent = self.y.extent[None]
+        other = xp.minimum(xp.floor(self._fit(buffers, xp) + 1e-9), extent)
+        others, weights = self.traffic(self.x.count, xp.ceil(extent / xp.maximum(other, 1.0)))
         total = xp.where(other >= 1.0, others + weights, xp.inf)
-        weights = xp.where(other >= 1.0, weights, xp.inf)
         at = xp.argmin(total, axis=0)[None]
-        return tuple(xp.take_along_axis(each, at, axis=0)[0] for each in (total, weights))
+        total, weights = (
+            xp.take_along_axis(xp.broadcast_to(values, total.shape), at, axis=0)[0]
+            for values in (total, weights)
+        )
+        return total, xp.where(xp.isfinite(total), weights, xp.inf)
 
-    def _fit(self, tile: Value, buffers: Buffers, xp: Any) -> Value:
-        """Return the largest tile of y that fits with one of x; 0 where x itself does not fit."""
+    def _fit(self, buffers: Buffers, xp: Any) -> Value:
+        """Return the largest tile of y that fits with each of x; 0 where x itself does not fit."""
+        names = [
+            "shared" if getattr(buffers, operand) is None else operand
+            for operand, _ in (self.along_x, self.along_y, self.along_both)
+        ]
         most: Value = xp.inf
         for name in Buffers._fields:
-            # Contents of this buffer: bytes independent of the tile of y, and bytes per unit of it.
-            parts = (
-                (self.per_x, tile, 0.0),
-                (self.per_y, 0.0, 1.0),
-                (self.per_both, 0.0, tile),
-            )
-            contents = [
-                (each * fixed, each * slope)
-                for (each, operand), fixed, slope in parts
-                if name == ("shared" if getattr(buffers, operand) is None else operand)
-            ]
-            if not contents:
+            if name not in names:
                 continue
-            fixed, slope = (sum(column) for column in zip(*contents, strict=True))
+            # Bytes in this buffer for the tile of x, and per unit of the tile of y.
+            of_x, of_y, of_both = (name == each for each in names)
+            fixed = self.along_x[1] * self.x.tile if of_x else 0.0
+            slope = self.along_y[1] if of_y else 0.0
+            slope = slope + self.along_both[1] * self.x.tile if of_both else slope
             left = getattr(buffers, name) - fixed
-            some = slope + 0.0 * left > 0
-            fit = xp.where(some, left / xp.where(some, slope, 1.0), xp.inf)
+            fit = xp.where(slope > 0.0, left / xp.where(slope > 0.0, slope, 1.0), xp.inf)
             most = xp.minimum(most, xp.where(left < -1e-9, 0.0, fit))
         return most

@@ -166,31 +166,24 @@ def gemm(
         raise ValueError(f"unknown dataflow '{dataflow}', expected one of {', '.join(DATAFLOWS)}")
     if replication not in ("none", "diagonal", "side_by_side"):
         raise ValueError(f"unknown replication '{replication}'")
-    sizes = dict(zip("mnk", map(_whole, (m, n, k)), strict=True))
-    rows, columns, groups, arrays = map(_whole, (rows, columns, groups, arrays))
+    sizes = dict(zip("mnk", map(_as_int64, (m, n, k)), strict=True))
+    rows, columns, groups, arrays = map(_as_int64, (rows, columns, groups, arrays))
     high, wide, streamed = (sizes[name] for name in DATAFLOWS[dataflow])
     row_folds = _ceil_div(high, rows, relaxed)
     column_folds = _ceil_div(wide, columns, relaxed)
-    packed = _packed(high, wide, rows, columns, replication, relaxed)
+    packed = _groups_per_fold(high, wide, rows, columns, replication, relaxed)
     # Single groups are not rounded: expected numbers of experts are fractional.
     packs = groups if isinstance(packed, int) else _packs(groups, packed, relaxed)
     folds = packs * row_folds * column_folds
-    load = 0 if dataflow == "output_stationary" else rows
-    fold = load + streamed + rows + columns - 2
-    hidden = shadow_weights and dataflow != "output_stationary"
-    interval = fold - load if hidden else fold
-    if overlap_folds and (hidden or dataflow == "output_stationary"):
-        interval = _maximum(streamed, rows)
-    each = folds if isinstance(arrays, int) and arrays == 1 else _ceil_div(folds, arrays, relaxed)
-    cycles = each * interval + (fold - interval if hidden or overlap_folds else 0)
+    fold, interval = _fold_cycles(
+        dataflow, streamed, rows, columns, shadows=shadow_weights, overlaps=overlap_folds
+    )
+    is_single = isinstance(arrays, int) and arrays == 1
+    per_array = folds if is_single else _ceil_div(folds, arrays, relaxed)
     m, n, k = (sizes[name] for name in "mnk")
-    a, b, c = groups * m * k, groups * k * n, groups * m * n
-    if dataflow == "output_stationary":
-        counts = a * column_folds, b * row_folds, c, 0 * c
-    elif dataflow == "weight_stationary":
-        counts = a * column_folds, b, c * row_folds, c * (row_folds - 1)
-    else:
-        counts = a, b * column_folds, c * row_folds, c * (row_folds - 1)
+    reads_and_writes = _sram_accesses(
+        dataflow, groups * m * k, groups * k * n, groups * m * n, row_folds, column_folds
+    )
     return ArrayRun(
         rows,
         columns,
@@ -204,10 +197,49 @@ def gemm(
         folds,
         fold,
         interval,
-        cycles,
+        # The last fold ends a full fold after its start, not an interval.
+        per_array * interval + (fold - interval),
         groups * m * n * k,
-        *counts,
+        *reads_and_writes,
     )
+
+
+def _fold_cycles(
+    dataflow: Dataflow,
+    streamed: Value,
+    rows: Value,
+    columns: Value,
+    *,
+    shadows: bool,
+    overlaps: bool,
+) -> tuple[Value, Value]:
+    """Return the cycles of a fold, and those between the starts of two consecutive folds.
+
+    ``fold = load + T + rows + columns - 2``, with ``load = rows`` cycles for a stationary operand,
+    0 otherwise. The interval is a fold; ``fold - load`` if a load overlaps with the fold before;
+    ``max(T, rows)`` if the operands of a fold enter while the one before drains.
+    """
+    load = 0 if dataflow == "output_stationary" else rows
+    fold = load + streamed + rows + columns - 2
+    hides_load = shadows and dataflow != "output_stationary"
+    if overlaps and (hides_load or dataflow == "output_stationary"):
+        return fold, _maximum(streamed, rows)
+    return fold, fold - load if hides_load else fold
+
+
+def _sram_accesses(
+    dataflow: Dataflow, a: Value, b: Value, c: Value, row_folds: Value, column_folds: Value
+) -> tuple[Value, Value, Value, Value]:
+    """Return the elements of A and B read, and of C written and read back, by all folds.
+
+    The stationary operand is read once; a streamed one is read again for every fold along the
+    other side of the array. Where K lies along the rows, every fold along it adds partial sums.
+    """
+    if dataflow == "output_stationary":
+        return a * column_folds, b * row_folds, c, 0 * c
+    if dataflow == "weight_stationary":
+        return a * column_folds, b, c * row_folds, c * (row_folds - 1)
+    return a, b * column_folds, c * row_folds, c * (row_folds - 1)
 
 
 def gemm_cycles(
@@ -261,7 +293,7 @@ def gemm_cycles(
     ).cycles
 
 
-def _packed(
+def _groups_per_fold(
     high: Value, wide: Value, rows: Value, columns: Value, replication: Replication, relaxed: bool
 ) -> Value:
     """Return the number of groups that share a fold."""
@@ -285,10 +317,10 @@ def _is_whole(value: Value) -> bool:
     return kind in ("i", "u")
 
 
-def _whole(value: Value) -> Value:
+def _as_int64(value: Value) -> Value:
     """Return numpy integers as 64 bits: products of extents overflow 32."""
     if isinstance(value, list | tuple):
-        return _whole(cast("Value", np.asarray(cast("Any", value))))
+        return _as_int64(cast("Value", np.asarray(cast("Any", value))))
     if isinstance(value, np.ndarray | np.generic) and _is_whole(value):
         return cast("Any", value).astype(np.int64)
     return cast("Value", value)

@@ -11,8 +11,8 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import by_pair
-from perfmodel.kinds.systolic.far import runs_of, tiled_bytes, window_bytes
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
+from perfmodel.kinds.systolic.scratchpad_traffic import runs_of, tiled_bytes, window_bytes
 from perfmodel.kinds.systolic.spec import SystolicArray
 from perfmodel.kinds.systolic.stalls import double_buffered
 from perfmodel.workload.operator_table import OperatorTable

@@ -1,4 +1,9 @@
-"""Attention rows of a table on a GPU: one flash kernel, or products and passes over scores."""
+"""Attention rows of a table on a GPU: one flash kernel, or two products with passes over scores.
+
+Shapes of attention are read off the loop nests of a row: query heads per KV head, new queries, keys
+and head sizes. `attention` times the flash kernels (Dao et al., FlashAttention, NeurIPS 2022); a
+runtime without such kernels writes the scores to memory between two products (`gemm`).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,13 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.view import or_else
-from perfmodel.kinds.distinct import Places, places_of
+from perfmodel.hardware.fact_views import or_else
+from perfmodel.kinds.distinct_columns import Places, places_of
 from perfmodel.kinds.protocol import Terms
-from perfmodel.kinds.rates import executed_in
+from perfmodel.kinds.rates import product_format
 from perfmodel.kinds.tensor_core.attention import (
     EXPONENTIALS,
+    AttentionExtents,
     Chip,
     decode_parts,
     prefill_parts,
@@ -30,9 +36,9 @@ from perfmodel.kinds.tensor_core.kernels import (
     processor,
 )
 from perfmodel.kinds.tensor_core.spec import TensorCore
+from perfmodel.workload.nest_table import Nests
+from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.rows import OperatorRow
-from perfmodel.workload.shapes import Nests
 
 
 def attention_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
@@ -46,7 +52,7 @@ def attention_rows(table: OperatorTable, setting: Setting, base: Terms) -> Itera
     assert nests is not None
     by_kind = table.once("attention", lambda: _groups(table.rows, nests))
     for (cached, causal, pair), first in by_kind.items():
-        executed = executed_in(setting, pair)
+        executed = product_format(setting, pair)
         stored = setting.precision.kv.name
         name = "attention_decode" if cached else "attention_prefill"
         flash = constants_of(setting, name, (stored, executed))
@@ -117,6 +123,12 @@ class _AttentionRows:
         )
 
     @property
+    def extents(self) -> AttentionExtents:
+        """Extents of the attentions; their sequences count as heads."""
+        head_dim = (self.head_dim + self.value_dim) / 2.0
+        return AttentionExtents(1.0, self.queries, self.keys, self.heads, self.kv_groups, head_dim)
+
+    @property
     def narrow(self) -> Value:
         """Whether the cache has fewer bits than the activations."""
         precision = self.setting.precision
@@ -126,11 +138,7 @@ class _AttentionRows:
         """Return the times of a flash kernel over prompts."""
         kernel = TensorCoreKernel.constants({"pnorm": 1.0, **values})
         parts = prefill_parts(
-            1.0,
-            self.queries,
-            self.keys,
-            self.heads,
-            (self.head_dim + self.value_dim) / 2.0,
+            self.extents,
             self.chip,
             kernel,
             moved_bytes=self.base.traffic[self.setting.main_memory][self.rows],
@@ -156,12 +164,7 @@ class _AttentionRows:
         chip = self.chip
         warm = setting.warm and len(setting.levels) > 1  # a device need not state its cache
         parts = decode_parts(
-            1.0,
-            self.queries,
-            self.keys,
-            self.heads,
-            self.kv_groups,
-            (self.head_dim + self.value_dim) / 2.0,
+            self.extents,
             chip,
             kernel,
             moved_bytes=traffic,

@@ -169,16 +169,7 @@ def gemm_times(
     xp = namespace(*operands, *machine, constants.launch)
     shape = np.broadcast_shapes(*map(np.shape, (*operands, *machine[:4])))
     t, c = candidates(tiles, splits, len(shape)), constants
-    product = _TiledProduct(
-        m,
-        n,
-        k,
-        groups,
-        t,
-        _STEP * up(k / (_STEP * t.splits), xp, relaxed),
-        up(m / t.rows, xp, relaxed),
-        groups * up(n / t.columns, xp, relaxed) * t.splits,
-    )
+    product = _TiledProduct.of(m, n, k, groups, t, xp, relaxed)
     matrix = _matrix_seconds(product, machine, c, xp, relaxed)
     rows = xp.minimum(t.rows, _ROWS * up(m / _ROWS, xp, relaxed))
     reads = product.blocks * product.depth * (rows * left_bytes + t.columns * right_bytes)
@@ -186,12 +177,11 @@ def gemm_times(
     dram = _dram_seconds(product, machine, c, reads, moved_bytes, weight_bytes, xp)
     near = machine.l2_bandwidth * c.l2_share
     l2 = reads / near
-    joined = _join(matrix + riders_s, dram, l2, c.pnorm, xp)
+    joined = _p_norm_sum(matrix + riders_s, dram, l2, c.pnorm, xp)
     split = t.split * (c.split_launch + _PARTIAL * t.splits * groups * m * n / near)
     work = joined + split
     best = xp.argmin(work, axis=0)
-
-    at = (best, *_grid(work.shape[1:]))
+    at = (best, *_index_grid(work.shape[1:]))
 
     def picked(values: Value) -> Value:
         # The index may be a tracer where the values are a numpy array.
@@ -237,6 +227,22 @@ class _TiledProduct(NamedTuple):
     row_tiles: Value
     column_blocks: Value
 
+    @classmethod
+    def of(
+        cls,
+        m: Value,
+        n: Value,
+        k: Value,
+        groups: Value,
+        tiles: TensorCoreTileCandidates,
+        xp: Any,
+        relaxed: bool,
+    ) -> _TiledProduct:
+        """Return a product cut by each candidate; `relaxed` counts parts of tiles and steps."""
+        depth = _STEP * up(k / (_STEP * tiles.splits), xp, relaxed)
+        column_blocks = groups * up(n / tiles.columns, xp, relaxed) * tiles.splits
+        return cls(m, n, k, groups, tiles, depth, up(m / tiles.rows, xp, relaxed), column_blocks)
+
     @property
     def blocks(self) -> Value:
         """Number of thread blocks of the kernel."""
@@ -258,7 +264,7 @@ def _matrix_seconds(
     if _is_unlimited(machine.sustained):
         return matrix
     operations = 2.0 * product.groups * product.m * product.n * product.k
-    return _join(matrix, operations / machine.sustained, None, _POWER_NORM, xp)
+    return _p_norm_sum(matrix, operations / machine.sustained, None, _POWER_NORM, xp)
 
 
 def _dram_seconds(
@@ -294,12 +300,12 @@ def _is_unlimited(rate: Value) -> bool:
 
 
 @cached(128 << 10)
-def _grid(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], ...]:
+def _index_grid(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], ...]:
     """Return an open grid of indices, read-only."""
     return tuple(np.ogrid[tuple(slice(n) for n in shape)])
 
 
-def _join(a: Value, b: Value, c: Value, p: Value, xp: Any) -> Value:
+def _p_norm_sum(a: Value, b: Value, c: Value, p: Value, xp: Any) -> Value:
     """Return ``(a^p + b^p + c^p)^(1/p)`` without overflow; `a` is positive."""
     top = xp.maximum(a, b) if c is None else xp.maximum(xp.maximum(a, b), c)
     powers = (a / top) ** p + (b / top) ** p

@@ -1,4 +1,9 @@
-"""Constants that GPU routines read of a runtime's kernels, and the times that they return."""
+"""Constants that GPU routines read of a runtime's kernels, and the times that they return.
+
+The routines for products, attention and streams each yield `KernelRows` for some rows of a table;
+the kind `tensor_core` composes them: ``seconds = max(launch + max(matrix + vector, dram, l2) +
+rest, host_floor)``.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +18,12 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import format_named
 from perfmodel.hardware.kernel import stated_constants
+from perfmodel.kinds.kernel_effects import accumulator_factor
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth_fact, sparse_speedup
 from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.kinds.tensor_core.gemm import Processor
 from perfmodel.kinds.tensor_core.spec import TensorCore
-from perfmodel.kinds.unpack import summed_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def processor(setting: Setting, pair: tuple[str, str], name: str) -> Processor:
     if near != main and setting.has_memory(near):
         l2 = setting.memory(near).bandwidth
     return Processor(
-        engine.peaks[name] * sparse_speedup(setting, pair) * summed_in(setting, name),
+        engine.peaks[name] * sparse_speedup(setting, pair) * accumulator_factor(setting, name),
         engine.units,
         setting.clock,
         bandwidth_fact(setting, main),

@@ -33,7 +33,7 @@ Routine: TypeAlias = Callable[[OperatorTable, Setting, Terms], Iterable[KernelRo
 ROUTINES: tuple[Routine, ...] = (product_rows, attention_rows, stream_rows)
 
 
-def _merged(
+def _with_kernel_times(
     base: Terms, parts: Sequence[KernelRows], table: OperatorTable, setting: Setting
 ) -> Terms:
     """Return the roofline's terms with the kernels' times in their rows.
@@ -57,13 +57,13 @@ def _merged(
         )
 
     def put(values: Value, new: Value) -> Value:
-        return _put_rows(values, new, rows, n, xp)
+        return _with_rows(values, new, rows, n, xp)
 
     near, main = setting.nearest_memory, setting.main_memory
     compute = {**base.compute, "matrix": put(base.compute["matrix"], column("matrix_s"))}
     for part in parts:
         if part.vector_s is not None:
-            compute["vector"] = _put_rows(compute["vector"], part.vector_s, part.rows, n, xp)
+            compute["vector"] = _with_rows(compute["vector"], part.vector_s, part.rows, n, xp)
     memory = dict(base.memory)
     memory[main] = put(memory[main], column("dram_s"))
     if near != main and near in memory:
@@ -94,7 +94,7 @@ def _merged(
     )
 
 
-def _put_rows(values: Value, new: Value, rows: Any, n: int, xp: Any) -> Value:
+def _with_rows(values: Value, new: Value, rows: Any, n: int, xp: Any) -> Value:
     """Return an array of `n` rows with some of them replaced."""
     old = xp.asarray(values)
     width = max(old.shape[-1] if old.ndim else 1, new.shape[1])
@@ -122,9 +122,13 @@ class TensorCoreKind:
     name = "tensor_core"
     spec = TensorCore
     needs_nests = True
+    traceable = True
     # The overlap within a kernel depends on its hits in the cache.
     network_wide: frozenset[str] = frozenset({"memory", "overlap"})
-    equations: Mapping[str, Equation] = {**ROOFLINE.equations, **equations_of(gemm_times, _merged)}
+    equations: Mapping[str, Equation] = {
+        **ROOFLINE.equations,
+        **equations_of(gemm_times, _with_kernel_times),
+    }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
@@ -132,7 +136,7 @@ class TensorCoreKind:
         if setting.bare or table.nests is None or not setting.runtime.kernels:
             return base
         parts = [part for routine in ROUTINES for part in routine(table, setting, base)]
-        return _merged(base, parts, table, setting) if parts else base
+        return _with_kernel_times(base, parts, table, setting) if parts else base
 
 
 KIND = TensorCoreKind()

@@ -1,4 +1,10 @@
-"""Matrix-product rows of a table on a GPU: dense, batched, grouped, implicit convolutions."""
+"""Matrix-product rows of a table on a GPU: dense, batched, grouped, implicit convolutions.
+
+Loop nests become products ``M x N x K`` (a convolution as an implicit GEMM: positions x filters x
+taps and channels), which `gemm` times with the constants of the runtime's kernels. Products of one
+class, format and set of constants are timed together, each distinct one once. The kind
+`tensor_core` calls `product_rows`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.cost.residency import row_bytes, slot_bytes
+from perfmodel.cost.operand_bytes import row_bytes, slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.kernel import KernelConstants
-from perfmodel.kinds.distinct import distinct, places_of
+from perfmodel.kinds.distinct_columns import distinct, places_of
 from perfmodel.kinds.protocol import Terms
-from perfmodel.kinds.rates import executed_in
+from perfmodel.kinds.rates import product_format
 from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.kinds.tensor_core.gemm import GemmTimes, Processor, gemm_times
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, kernel_rows, processor
@@ -27,9 +33,9 @@ from perfmodel.kinds.tensor_core.tiles import (
     Tile,
     candidates,
 )
+from perfmodel.workload.nest_table import Nests
+from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.rows import OperatorRow
-from perfmodel.workload.shapes import Nests
 
 #: Classes of rows that the product routine costs.
 CLASSES = ("gemm", "conv", "grouped", "moe")
@@ -106,14 +112,14 @@ def products(
     separate = setting.weights_memory != setting.main_memory
     weight_rows: Value = 0.0 if separate else None
     for group in table.once("products", lambda: _groups(table.rows, nests)):
-        executed = executed_in(setting, group.pair)
+        executed = product_format(setting, group.pair)
         formats = (setting.precision.format_of(group.pair[0]).name, executed)
         constants = _constants(setting, group.kind, formats, group.pair[0])
         if stated and not constants:
             continue
         at, rows = group.nests, group.rows
         if weight_rows is None:
-            weight_rows = row_bytes(table, setting, weights=True)
+            weight_rows = row_bytes(table, setting, operands="weights")
         # Activations may stay in the cache; weights come from main memory, unless they are warm.
         crossing = main_traffic[rows]
         weights = setting.xp.minimum(weight_rows if separate else weight_rows[rows], crossing)
@@ -157,8 +163,8 @@ def _groups(rows: Sequence[OperatorRow], nests: Nests) -> tuple[_Group, ...]:
             pair,
             places,
             nests.row[places],
-            _alike(nests.slots[i][0] for i in map(int, places)),
-            _alike(nests.slots[i][1] for i in map(int, places)),
+            _single_if_equal(nests.slots[i][0] for i in map(int, places)),
+            _single_if_equal(nests.slots[i][1] for i in map(int, places)),
         )
         for (kind, pair), places in groups.items()
     )
@@ -170,7 +176,7 @@ def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterato
     A product of two activations uses those of ``batched_gemm`` if the runtime states them.
     """
     for gemms in products(table, setting, base, stated=True):
-        yield _timed(gemms, setting, base.compute["vector"][gemms.rows])
+        yield _product_times(gemms, setting, base.compute["vector"][gemms.rows])
 
 
 def _constants(setting: Setting, kind: str, formats: Sequence[str], left: str) -> dict[str, Value]:
@@ -180,7 +186,7 @@ def _constants(setting: Setting, kind: str, formats: Sequence[str], left: str) -
     return values or constants_of(setting, kind, formats)
 
 
-def _timed(gemms: TensorCoreGemms, setting: Setting, vector: Value) -> KernelRows:
+def _product_times(gemms: TensorCoreGemms, setting: Setting, vector: Value) -> KernelRows:
     """Return the times of products; `vector` is fused elementwise work in seconds at full rate."""
     xp, values = setting.xp, gemms.constants
     kernel = TensorCoreKernel.constants(values)
@@ -225,7 +231,7 @@ def _timed(gemms: TensorCoreGemms, setting: Setting, vector: Value) -> KernelRow
     return replace(rows, rest_s=beside, detail=detail)
 
 
-def _alike(slots: Iterable[str]) -> tuple[str, ...]:
+def _single_if_equal(slots: Iterable[str]) -> tuple[str, ...]:
     """Return the slots, or a single one if all are equal."""
     names = tuple(slots)
     return names[:1] if len(set(names)) == 1 else names

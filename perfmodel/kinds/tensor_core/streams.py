@@ -1,4 +1,9 @@
-"""Streaming rows of a table on a GPU: elementwise, norms, pooling, copies, depthwise products."""
+"""Rows of a table on a GPU that stream through memory: elementwise, norms, pooling, copies.
+
+``seconds = launch + passes * bytes / (bandwidth_share * bandwidth)``: a roofline with the constants
+of the runtime's kernels. Depthwise convolutions are among them, since they reuse little. The kind
+`tensor_core` calls `stream_rows`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from typing import Any
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.distinct import places_of
+from perfmodel.kinds.distinct_columns import places_of
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, near_seconds

@@ -1,4 +1,10 @@
-"""Candidate tiles of a GPU library's kernels, and the waves in which they run."""
+"""Tiles and splits that a GPU library's product kernels offer, and the waves in which they run.
+
+A kernel computes a tile of the product in each thread block, and may split the sum over K among
+several blocks. Blocks occupy the streaming multiprocessors in ``w = blocks / units`` waves, of
+which a share a is rounded up: ``(1 - a) w + a ceil(w)``. `gemm` selects the fastest candidate, as
+the heuristics of cuBLAS do.
+"""
 
 from __future__ import annotations
 

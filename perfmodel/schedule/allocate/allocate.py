@@ -1,4 +1,10 @@
-"""Entry point of ``allocate``: offsets for buffers with lifetimes, part by part."""
+"""The question ``allocate``: offsets in one memory for buffers with lifetimes.
+
+Buffers with lifetimes are packed into a capacity, or as low as possible (dynamic storage
+allocation, NP-hard; Garey and Johnson, 1979, problem SR2). `allocate` checks its arguments;
+`_GroupwiseAllocator` splits the buffers at times that none of them crosses, has each group packed
+by a `PackingSubproblem`, and joins their offsets and proofs to an `Allocation`.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +14,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from perfmodel.deprecation import deprecated_parameters
 from perfmodel.errors import Fault
-from perfmodel.former import former_parameters
 from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
+from perfmodel.schedule.allocate.allocation import Allocation, Proof, overlaps
 from perfmodel.schedule.allocate.lifetime import Lifetime, lifetime_faults
-from perfmodel.schedule.allocate.read import read_lifetimes
-from perfmodel.schedule.allocate.result import Allocation, Proof, overlaps
-from perfmodel.schedule.allocate.sections import parts
+from perfmodel.schedule.allocate.lifetime_csv import read_lifetimes
+from perfmodel.schedule.allocate.sections import independent_groups
 from perfmodel.schedule.allocate.subproblem import SEARCHED, PackingSubproblem
 from perfmodel.settings import FaultList, gathered
 from perfmodel.units import UnitError, whole_bytes
 
-#: Share of the limits for fitting; the remainder is for the gap of what does not fit.
-_FITTING: Final = 0.75
+#: Share of the limits for fitting; the rest is for reducing the gap if that fails.
+_FIT_SHARE: Final = 0.75
 #: Share of the remaining time for the gap of an instance that is proved not to fit.
-_APPROACH: Final = 0.5
+_GAP_SHARE: Final = 0.5
 
 
-@former_parameters(capacity_bytes="capacity")
+@deprecated_parameters(capacity_bytes="capacity")
 def allocate(
     buffers: Iterable[Lifetime] | str | Path,
     capacity: str | float | None = None,
@@ -38,27 +44,30 @@ def allocate(
 ) -> Allocation:
     """Give buffers offsets in one memory such that those alive together do not overlap.
 
-    First fit in several orders, then an exact search (`perfmodel.schedule.allocate.valleys`), for
-    each stretch of time by itself that no buffer crosses. Where the search ends without a packing,
-    there is none.
+    Each stretch of time that no buffer crosses is packed independently: first fit in several
+    orders, then an exact search (`perfmodel.schedule.allocate.skyline_search`). If that search ends
+    without a packing, there is none.
 
     Parameters
     ----------
     buffers
-        A CSV file with the columns id, lower, upper (the first time after its life) and size in
-        bytes; where wanted also alignment, offset (it lies there and stays) and hint (it lay there
-        before). Or a `Lifetime` of each buffer.
+        A CSV file with the columns id, lower (first time of use), upper (first time after the last
+        use) and size in bytes; optionally alignment, offset (a fixed address) and hint (an earlier
+        address, which suggests an order of packing). In Python also a `Lifetime` of each buffer.
     capacity
-        Of the memory: bytes, or a size with its unit ("256 KiB"). Without it the lowest packing is
-        looked for.
+        Capacity of the memory: bytes, or a size with its unit ("256 KiB"). Without it the lowest
+        packing is sought.
     alignment
-        Every offset is a multiple of it, and of the buffer's own: bytes, or a size with its unit.
+        Every offset is a multiple of this and of the buffer's own alignment: bytes, or a size with
+        its unit.
     node_limit
-        Steps of the search after which it stops, on any machine at the same place.
+        Number of search nodes after which the search stops. Unlike a time limit it stops at the
+        same node on every machine.
     time_limit_s
-        Seconds after which the best so far is returned, with a bound. In Python None is no limit.
+        Seconds after which the best solution found so far is returned, with a bound. In Python,
+        None means no limit.
     seed
-        Seed of the search. The same seed, with no limit reached, gives the same offsets.
+        Seed of the search. The same seed gives the same offsets if no limit is reached.
 
     Returns
     -------
@@ -96,7 +105,7 @@ def allocate(
     assert step is not None
     aligned = [replace(b, alignment=math.lcm(b.alignment, step)) for b in lives]
     nodes = math.inf if node_limit is None else float(node_limit)
-    return _PartwiseAllocator(aligned, size, seed, deadline, nodes).run()
+    return _GroupwiseAllocator(aligned, size, seed, deadline, nodes).run()
 
 
 def _bytes(value: str | float, name: str, faults: FaultList) -> int | None:
@@ -116,16 +125,20 @@ def _option_faults(
     faults: list[Fault] = []
     if seconds is not None and not seconds >= 0:
         faults.append(
-            Fault(f"{seconds} is no time limit", path="time_limit_s", expected="seconds from 0")
+            Fault(f"{seconds} is not a time limit", path="time_limit_s", expected="seconds from 0")
         )
     if nodes is not None and nodes < 0:
-        faults.append(Fault(f"{nodes} is no limit", path="node_limit", expected="a count from 0"))
+        faults.append(
+            Fault(f"{nodes} is not a limit", path="node_limit", expected="a count from 0")
+        )
     if alignment is not None and alignment < 1:
         faults.append(
-            Fault(f"{alignment} is no alignment", path="alignment", expected="whole bytes from 1")
+            Fault(
+                f"{alignment} is not an alignment", path="alignment", expected="whole bytes from 1"
+            )
         )
     if seed < 0:
-        faults.append(Fault(f"{seed} is no seed", path="seed", expected="a whole number from 0"))
+        faults.append(Fault(f"{seed} is not a seed", path="seed", expected="a whole number from 0"))
     return faults
 
 
@@ -134,9 +147,7 @@ def _offset_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
     fixed = [b for b in buffers if b.offset is not None]
     at = {b.id: b.offset or 0 for b in fixed}
     out = [
-        Fault(
-            f"{text}, at the offsets that are given", path="offset", expected="offsets that agree"
-        )
+        Fault(f"{text}, at their fixed offsets", path="offset", expected="offsets without overlaps")
         for text in overlaps(fixed, at)
     ]
     out += [
@@ -151,8 +162,8 @@ def _offset_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
     return out
 
 
-class _PartwiseAllocator:
-    """Allocator that treats parts separately: stretches of time that no buffer crosses."""
+class _GroupwiseAllocator:
+    """Allocator of groups of buffers: no buffer is live together with one of another group."""
 
     def __init__(
         self,
@@ -164,76 +175,82 @@ class _PartwiseAllocator:
     ) -> None:
         self.buffers, self.capacity, self.deadline, self.nodes = buffers, capacity, deadline, nodes
         unit = math.gcd(*(b.alignment for b in buffers)) if buffers else 1
-        solid = [b for b in buffers if b.size_bytes]
-        self.parts = [
-            PackingSubproblem([solid[i] for i in part], unit, seed) for part in parts(solid)
+        nonempty = [b for b in buffers if b.size_bytes]
+        self.groups = [
+            PackingSubproblem([nonempty[i] for i in group], unit, seed)
+            for group in independent_groups(nonempty)
         ]
 
     def run(self) -> Allocation:
         """Return the allocation: a fit into the capacity, or the lowest packing without one."""
         if self.capacity is None:
-            return self._lowest()
+            return self._minimise_height()
         proof = self._proof(self.capacity)
         if proof is None:
             proof = self._fit(self.capacity)
         if proof is None and self._height() <= self.capacity:
             return self._result()
-        share = 1.0 if proof is None else _APPROACH
-        self._approach(self.capacity, self.deadline.within(share * self.deadline.left()))
+        share = 1.0 if proof is None else _GAP_SHARE
+        self._reduce_gap(self.capacity, self.deadline.within(share * self.deadline.left()))
         return self._result(self._proof(self.capacity))
 
     def _fit(self, capacity: int) -> Proof | None:
-        """Fit part by part, up to the first that is proved not to fit."""
-        within = self.deadline.within(_FITTING * self.deadline.left())
-        for part in self.parts:
-            part.fit(capacity, within, _FITTING * self.nodes - self._nodes())
+        """Fit group by group, up to the first that is proved not to fit."""
+        within = self.deadline.within(_FIT_SHARE * self.deadline.left())
+        for group in self.groups:
+            group.fit(capacity, within, _FIT_SHARE * self.nodes - self._searched_nodes())
             if proof := self._proof(capacity):
                 return proof
         return None
 
-    def _approach(self, capacity: int, within: Deadline) -> None:
-        """Lower the packings of parts that do not fit, so that the gap is meaningful."""
-        for part in self.parts:
-            if part.height > capacity:
-                part.improve(within, self.nodes - self._nodes(), above=capacity)
+    def _reduce_gap(self, capacity: int, within: Deadline) -> None:
+        """Lower the packings of groups that do not fit: the gap says how much memory is missing."""
+        for group in self.groups:
+            if group.height > capacity:
+                group.improve(within, self.nodes - self._searched_nodes(), above=capacity)
 
-    def _lowest(self) -> Allocation:
-        for k, part in enumerate(self.parts):
-            share = 1 / (len(self.parts) - k)
+    def _minimise_height(self) -> Allocation:
+        """Lower the packing of each group down to the largest lower bound of any of them."""
+        for k, group in enumerate(self.groups):
+            share = 1 / (len(self.groups) - k)
             within = self.deadline.within(share * self.deadline.left())
-            goal = max(p.bound for p in self.parts)
-            part.improve(within, share * (self.nodes - self._nodes()), above=goal)
+            goal = max(p.bound for p in self.groups)
+            group.improve(within, share * (self.nodes - self._searched_nodes()), above=goal)
         return self._result()
 
-    def _nodes(self) -> int:
-        return sum(part.nodes for part in self.parts)
+    def _searched_nodes(self) -> int:
+        return sum(group.nodes for group in self.groups)
 
     def _proofs(self) -> Iterator[Proof]:
         """Yield each lower bound on the height, with its proof."""
         for b in self.buffers:
             if b.offset is not None and not b.size_bytes:
                 yield Proof("offset", b.lower, b.upper, (b.id,), b.offset)
-        for part in self.parts:
-            yield from part.proofs()
+        for group in self.groups:
+            yield from group.proofs()
 
     def _proof(self, capacity: int) -> Proof | None:
         """Return a proof that the capacity is too small, preferably one without search."""
         proofs = [proof for proof in self._proofs() if proof.bound_bytes > capacity]
-        plain = [proof for proof in proofs if proof.kind != "search"]
-        return max(plain or proofs, key=lambda proof: proof.bound_bytes, default=None)
+        without_search = [proof for proof in proofs if proof.kind != "search"]
+        return max(without_search or proofs, key=lambda proof: proof.bound_bytes, default=None)
 
     def _height(self) -> float:
-        """Return the height of the packing in bytes; infinity if some part has no packing."""
-        flat = (b.offset or 0 for b in self.buffers if not b.size_bytes)
-        return max([*(part.height for part in self.parts), *flat], default=0)
+        """Return the height of the packing in bytes; infinity if some group has no packing."""
+        empty = (b.offset or 0 for b in self.buffers if not b.size_bytes)
+        return max([*(group.height for group in self.groups), *empty], default=0)
 
     def _result(self, proof: Proof | None = None) -> Allocation:
+        """Return the packings of all groups together, with the proof that nothing fits, if any."""
         offsets = {b.id: b.offset or 0 for b in self.buffers}
-        for part in self.parts:
-            offsets |= {b.id: at for b, at in zip(part.buffers, part.offsets, strict=True)}
-        counts = {"nodes": self._nodes(), "dives": sum(part.dives for part in self.parts)}
+        for group in self.groups:
+            offsets |= {b.id: at for b, at in zip(group.buffers, group.offsets, strict=True)}
+        counts = {
+            "nodes": self._searched_nodes(),
+            "dives": sum(group.dives for group in self.groups),
+        }
         bound = max((each.bound_bytes for each in self._proofs()), default=0)
-        methods = [part.method for part in sorted(self.parts, key=lambda part: -part.height)]
+        methods = [group.method for group in sorted(self.groups, key=lambda group: -group.height)]
         method = SEARCHED if SEARCHED in methods else (methods or ["nothing to do"])[0]
         packing = Certified(offsets, self._height(), bound, method, counts, 0.0)
         return Allocation(tuple(self.buffers), packing, self.capacity, proof)

@@ -1,9 +1,10 @@
 """First-fit packing: buffers in some order, each at the lowest offset free over its lifetime.
 
-Orders: by size (the greedy planner of TensorFlow Lite Micro; Pisarchyk and Lee, "Efficient memory
-management for deep neural net inference", 2020), by length, by area, by start, by the load at their
-time. Improved by moving buffers above the goal to the front (Joslin and Clements, "Squeaky wheel
-optimization", 1999).
+The heuristic that precedes the exact search in `subproblem`. It tries several orders: by size (the
+greedy planner of TensorFlow Lite Micro; Pisarchyk and Lee, "Efficient memory management for deep
+neural net inference", 2020), length, area, start, and load. The best is improved by squeaky wheel
+optimization (Joslin and Clements, 1999): buffers that end above the goal move forward in the order,
+which is packed again.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from typing import Final
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.sections import Sections
 
-#: Share of the time for all first fits except the first one.
-_SHARE: Final = 0.25
+#: Share of the time for all orders except the first one.
+_LATER_ORDERS_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class FirstFitPacking:
-    """Offsets, their height, and the order that they result from."""
+    """Offsets of the pieces, their height, and the name of the method that they result from."""
 
     offsets: tuple[int, ...]
     height: int
     method: str
 
 
-class Neighbours:
+class OverlappingPieces:
     """Pieces that overlap each piece in time, including itself, computed on demand.
 
     Stored lists would need memory quadratic in the number of pieces.
@@ -54,7 +55,10 @@ class Neighbours:
 
 
 def first_fit(
-    packing: Sections, order: Sequence[int], near: Neighbours, deadline: Deadline | None = None
+    packing: Sections,
+    order: Sequence[int],
+    near: OverlappingPieces,
+    deadline: Deadline | None = None,
 ) -> list[int]:
     """Return the offset of each piece; pieces with a fixed offset come first in any order.
 
@@ -66,18 +70,18 @@ def first_fit(
     pieces = packing.pieces
     offsets = [-1 if p.offset is None else p.offset for p in pieces]
     tops = [at + p.size for at, p in zip(offsets, pieces, strict=True)]
-    late, pile = False, 0
+    is_late, top = False, 0
     for k, i in enumerate(order):
         if offsets[i] >= 0:
             continue
         size, step = pieces[i].size, pieces[i].alignment
         at = 0
-        if deadline is not None and k & 255 == 255 and not late and deadline.passed():
-            late = True
-            pile = max((tops[j] for j in range(len(tops)) if offsets[j] >= 0), default=0)
-        if late:
-            at = -(-pile // step) * step
-            pile = at + size
+        if deadline is not None and k & 255 == 255 and not is_late and deadline.passed():
+            is_late = True
+            top = max((tops[j] for j in range(len(tops)) if offsets[j] >= 0), default=0)
+        if is_late:
+            at = -(-top // step) * step
+            top = at + size
         else:
             placed = [j for j in near[i] if offsets[j] >= 0]
             placed.sort(key=offsets.__getitem__)
@@ -94,7 +98,7 @@ def orders(packing: Sections, hints: Sequence[int | None]) -> Iterator[tuple[str
     """Yield named orders of the pieces; the first order that fits is used."""
     pieces, span = packing.pieces, range(len(packing.pieces))
     length = [p.upper - p.lower for p in pieces]
-    crowd = [max(packing.loads[packing.first[i] : packing.last[i] + 1]) for i in span]
+    load = [max(packing.loads[packing.first[i] : packing.last[i] + 1]) for i in span]
 
     def by(key: Callable[[int], tuple[float, ...]]) -> list[int]:
         return sorted(span, key=lambda i: (*key(i), i))
@@ -109,11 +113,11 @@ def orders(packing: Sections, hints: Sequence[int | None]) -> Iterator[tuple[str
     yield "start", by(lambda i: (pieces[i].lower, -length[i], -pieces[i].size))
     yield "end", by(lambda i: (-pieces[i].upper, -length[i], -pieces[i].size))
     yield "sections", by(lambda i: (packing.first[i] - packing.last[i], -pieces[i].size))
-    yield "load", by(lambda i: (-crowd[i], -pieces[i].size))
-    yield "load and length", by(lambda i: (-crowd[i], -length[i], -pieces[i].size))
+    yield "load", by(lambda i: (-load[i], -pieces[i].size))
+    yield "load and length", by(lambda i: (-load[i], -length[i], -pieces[i].size))
 
 
-def portfolio(
+def best_first_fit(
     packing: Sections,
     goal: int,
     hints: Sequence[int | None],
@@ -135,9 +139,12 @@ def portfolio(
     steps
         Rounds of improvement after the orders.
     """
-    near, within = Neighbours(packing), deadline.within(_SHARE * deadline.left())
+    near, within = (
+        OverlappingPieces(packing),
+        deadline.within(_LATER_ORDERS_SHARE * deadline.left()),
+    )
     best: FirstFitPacking | None = None
-    lead: list[int] = []
+    best_order: list[int] = []
     for name, order in orders(packing, hints):
         if best is not None and within.passed():
             break
@@ -145,45 +152,52 @@ def portfolio(
             packing, order, near, f"first fit by {name}", deadline if best is None else within
         )
         if best is None or fit.height < best.height:
-            best, lead = fit, order
+            best, best_order = fit, order
         if best.height <= goal:
             return best
     assert best is not None
-    return _raise_what_sticks_out(
-        packing, goal, best, lead, near, random.Random(seed), within, steps
-    )
+    return _squeaky_wheel(packing, goal, best, best_order, near, random.Random(seed), within, steps)
 
 
 def _fit(
-    packing: Sections, order: Sequence[int], near: Neighbours, method: str, deadline: Deadline
+    packing: Sections,
+    order: Sequence[int],
+    near: OverlappingPieces,
+    method: str,
+    deadline: Deadline,
 ) -> FirstFitPacking:
     offsets = first_fit(packing, order, near, deadline)
     height = max(at + p.size for at, p in zip(offsets, packing.pieces, strict=True))
     return FirstFitPacking(tuple(offsets), height, method)
 
 
-def _raise_what_sticks_out(
+def _squeaky_wheel(
     packing: Sections,
     goal: int,
     best: FirstFitPacking,
     order: list[int],
-    near: Neighbours,
+    near: OverlappingPieces,
     rng: random.Random,
     deadline: Deadline,
     steps: int,
 ) -> FirstFitPacking:
+    """Return the lowest packing after moving pieces that end above the goal forward in the order.
+
+    Each piece has a priority, at first its position in the order; that of a piece above the goal is
+    multiplied by a random factor below 1, and the pieces are packed again by priority.
+    """
     pieces = packing.pieces
-    place = [0.0] * len(order)
+    priority = [0.0] * len(order)
     for k, i in enumerate(order):
-        place[i] = float(k)
+        priority[i] = float(k)
     fit = best
     for _ in range(steps):
         if deadline.passed():
             break
         for i, at in enumerate(fit.offsets):
             if at + pieces[i].size > goal:
-                place[i] *= rng.uniform(0.3, 0.9)
-        order = sorted(range(len(place)), key=lambda i: (place[i], i))
+                priority[i] *= rng.uniform(0.3, 0.9)
+        order = sorted(range(len(priority)), key=lambda i: (priority[i], i))
         fit = _fit(packing, order, near, "first fit, raising what sticks out", deadline)
         if fit.height < best.height:
             best = fit

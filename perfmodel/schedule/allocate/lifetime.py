@@ -1,4 +1,4 @@
-"""Buffers with lifetimes, and their validation."""
+"""Buffers with lifetimes, the input of `allocate`, and the faults of their numbers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def lifetime_faults(buffers: Sequence[Lifetime]) -> list[Fault]:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 faults.append(
-                    Fault(f"{value!r} is no whole number", path=f"{path}.{name}", expected="an int")
+                    Fault(
+                        f"{value!r} is not a whole number", path=f"{path}.{name}", expected="an int"
+                    )
                 )
                 break
         else:
@@ -57,9 +59,9 @@ def lifetime_faults(buffers: Sequence[Lifetime]) -> list[Fault]:
         if b.id in seen:
             faults.append(
                 Fault(
-                    f"'{b.id}' is the name of buffers[{seen[b.id]}] as well",
+                    f"'{b.id}' is also the name of buffers[{seen[b.id]}]",
                     path=f"{path}.id",
-                    expected="a name of its own for each buffer",
+                    expected="a different name for each buffer",
                 )
             )
         seen.setdefault(b.id, i)
@@ -68,17 +70,17 @@ def lifetime_faults(buffers: Sequence[Lifetime]) -> list[Fault]:
 
 def number_faults(b: Lifetime) -> list[tuple[str, str, str]]:
     """Return (field, message, expected) for each invalid number of a buffer."""
-    out: list[tuple[str, str, str]] = []
+    faults: list[tuple[str, str, str]] = []
     if b.upper <= b.lower:
         message = f"{b.upper} is not after lower, which is {b.lower}"
-        out.append(("upper", message, "the first time at which the buffer is gone"))
+        faults.append(("upper", message, "the first time after its last use"))
     if b.alignment < 1:
-        out.append(("alignment", f"{b.alignment} is no alignment", "bytes from 1"))
+        faults.append(("alignment", f"{b.alignment} is not an alignment", "bytes from 1"))
     elif b.offset is not None and b.offset > 0 and b.offset % b.alignment:
-        message = f"{b.offset} is no multiple of the alignment {b.alignment}"
-        out.append(("offset", message, f"a multiple of {b.alignment}"))
+        message = f"{b.offset} is not a multiple of the alignment {b.alignment}"
+        faults.append(("offset", message, f"a multiple of {b.alignment}"))
     for name in ("size_bytes", "offset", "hint"):
         value = getattr(b, name)
         if value is not None and value < 0:
-            out.append((name, f"{value} is below zero", "bytes from 0"))
-    return out
+            faults.append((name, f"{value} is below zero", "bytes from 0"))
+    return faults

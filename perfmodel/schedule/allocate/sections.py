@@ -1,8 +1,9 @@
-"""Sections of time: maximal sets of buffers that are live together.
+"""Sections of time: maximal sets of buffers that are live together, for the packing methods.
 
-A section is a maximal clique of the interval graph of lifetimes. Two buffers overlap in time if and
-only if they share a section, so that a packing is valid if and only if it is valid in every
-section; 300 buffers have some 130 sections.
+A section is a maximal clique of the interval graph of lifetimes, as in MiniMalloc (Moffitt, ASPLOS
+2023). Two buffers overlap in time if and only if they share a section, so a packing is valid if and
+only if it is valid in every section; 300 buffers have about 130 sections. `Sections` is the
+instance that all packing methods work on: *pieces* are buffers in units of their common alignment.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class PackingBuffer:
-    """A buffer as the search sees it: size, alignment and offset in units of the alignment."""
+    """A piece: a buffer with size, alignment and offset in units of the common alignment."""
 
     lower: int
     upper: int
@@ -37,29 +38,33 @@ class Section:
 
 
 def sections_of(pieces: Sequence[PackingBuffer]) -> list[Section]:
-    """Return the maximal cliques in order of time (a sweep over starts and ends)."""
+    """Return the maximal cliques of the interval graph in order of time.
+
+    A sweep over starts and ends: the live pieces are a maximal set if one of them has just begun
+    and the next event is the end of a piece.
+    """
     starts: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}
     for i, piece in enumerate(pieces):
         starts.setdefault(piece.lower, []).append(i)
         ends.setdefault(piece.upper, []).append(i)
-    alive: set[int] = set()
+    live: set[int] = set()
     out: list[Section] = []
     began = 0
     grew = False
     for time in sorted({*starts, *ends}):
         if time in ends:
             if grew:
-                out.append(Section(began, time, tuple(sorted(alive))))
+                out.append(Section(began, time, tuple(sorted(live))))
             grew = False
-            alive.difference_update(ends[time])
+            live.difference_update(ends[time])
         if time in starts:
-            alive.update(starts[time])
+            live.update(starts[time])
             began, grew = time, True
     return out
 
 
-class Lives(Protocol):
+class HasLifetime(Protocol):
     """Objects with a lifetime."""
 
     @property
@@ -73,8 +78,8 @@ class Lives(Protocol):
         ...
 
 
-def parts(pieces: Sequence[Lives]) -> list[list[int]]:
-    """Split pieces at times without a live piece: each part is packed independently."""
+def independent_groups(pieces: Sequence[HasLifetime]) -> list[list[int]]:
+    """Return groups of pieces, split at times when none is live; each is packed independently."""
     out: list[list[int]] = []
     end = -math.inf
     for i in sorted(range(len(pieces)), key=lambda i: (pieces[i].lower, pieces[i].upper, i)):
@@ -106,18 +111,18 @@ class Sections:
     @classmethod
     def of(cls, pieces: Sequence[PackingBuffer]) -> Sections:
         """Return the sections of pieces, each of positive size."""
-        cut = sections_of(pieces)
-        begins = [section.lower for section in cut]
+        sections = sections_of(pieces)
+        begins = [section.lower for section in sections]
         # The first section that ends after a piece begins, and the last one that begins before it
         # ends.
-        ends = [section.upper for section in cut]
+        ends = [section.upper for section in sections]
         first = [bisect_right(ends, piece.lower) for piece in pieces]
         last = [bisect_left(begins, piece.upper) - 1 for piece in pieces]
-        change = [0] * (len(cut) + 1)
+        change = [0] * (len(sections) + 1)
         for i, piece in enumerate(pieces):
             change[first[i]] += piece.size
             change[last[i] + 1] -= piece.size
-        return cls(tuple(pieces), tuple(cut), first, last, list(accumulate(change))[:-1])
+        return cls(tuple(pieces), tuple(sections), first, last, list(accumulate(change))[:-1])
 
     @cached_property
     def begins(self) -> list[int]:

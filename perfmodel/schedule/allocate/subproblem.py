@@ -1,6 +1,10 @@
-"""Packing of one independent group of buffers into a given height, or into the least height found.
+"""Packing of one group of buffers that overlaps no other group in time.
 
-Buffers of different groups are never live at the same time, so each group is packed on its own.
+`allocate` asks for a packing no higher than the capacity (`fit`), or as low as possible
+(`improve`). First fit comes first, then `RestartedSearch` decides whether there is a packing of a
+given height; the least height lies between a lower bound and the best packing, and is approached by
+bisection. Lower bounds: the largest load of any section, ``max_t sum of sizes live at t``; the end
+of a buffer with a fixed offset; and each height that a search has excluded.
 """
 
 from __future__ import annotations
@@ -10,14 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.allocate.first_fit import portfolio
+from perfmodel.schedule.allocate.allocation import Proof
+from perfmodel.schedule.allocate.first_fit import best_first_fit
 from perfmodel.schedule.allocate.lifetime import Lifetime
-from perfmodel.schedule.allocate.restarts import Restarts
-from perfmodel.schedule.allocate.result import Proof
+from perfmodel.schedule.allocate.restarted_search import RestartedSearch
 from perfmodel.schedule.allocate.sections import PackingBuffer, Sections
-from perfmodel.schedule.allocate.valleys import CUT, EXHAUSTED, PACKED
-from perfmodel.schedule.allocate.windows import UnpackableWindow, failing_window
+from perfmodel.schedule.allocate.skyline_search import CUT, EXHAUSTED, PACKED
+from perfmodel.schedule.allocate.window_proofs import UnpackableWindow, find_unpackable_window
 
+#: Name of the exact search in results.
 SEARCHED: Final = "valley search"
 #: Search nodes per buffer and height in the first round, and in the last one without a limit.
 _FIRST_ROUND_NODES, _LAST_ROUND_NODES = 8.0, 2_000.0
@@ -72,6 +77,7 @@ class PackingSubproblem:
         self._step = math.gcd(*(b.size_bytes for b in buffers), *places, *steps)
 
     def _piece(self, b: Lifetime) -> PackingBuffer:
+        """Return a buffer in units, with its size rounded up."""
         offset = None if b.offset is None else b.offset // self._unit
         return PackingBuffer(
             b.lower, b.upper, -(-b.size_bytes // self._unit), b.alignment // self._unit, offset
@@ -144,13 +150,15 @@ class PackingSubproblem:
         return low + int(self.height - low) // (2 * self._step) * self._step
 
     def _first_fit(self, height: int, deadline: Deadline) -> None:
+        """Pack by first fit, unless there is a packing already."""
         if not self.offsets:
             goal = max(height, self.bound) // self._unit
             hints = [b.hint for b in self.buffers]
-            packing = portfolio(self._packing, goal, hints, self._seed, deadline)
-            self._keep(packing.offsets, packing.method)
+            packing = best_first_fit(self._packing, goal, hints, self._seed, deadline)
+            self._keep_if_lower(packing.offsets, packing.method)
 
-    def _keep(self, offsets: Iterable[int], method: str) -> None:
+    def _keep_if_lower(self, offsets: Iterable[int], method: str) -> None:
+        """Store a packing in units if it is lower than the best one."""
         placed = tuple(at * self._unit for at in offsets)
         height = max(at + b.size_bytes for at, b in zip(placed, self.buffers, strict=True))
         if height < self.height:
@@ -159,12 +167,12 @@ class PackingSubproblem:
     def _search_height(self, height: int, deadline: Deadline, node_limit: float) -> None:
         """Search exactly for a packing of a height; keep it, or the proof that there is none."""
         units, max_ends = self._in_units(height)
-        search = Restarts(self._packing, units, self._seed, max_ends)
+        search = RestartedSearch(self._packing, units, self._seed, max_ends)
         status, window = self._search_in_rounds(search, units, max_ends, deadline, node_limit)
         self.nodes += search.nodes
         self.dives += search.dives
         if status == PACKED:
-            self._keep(search.offsets, SEARCHED)
+            self._keep_if_lower(search.offsets, SEARCHED)
         elif status == EXHAUSTED and height >= self.bound:
             self._exclude(height, window)
 
@@ -180,7 +188,7 @@ class PackingSubproblem:
 
     def _search_in_rounds(
         self,
-        search: Restarts,
+        search: RestartedSearch,
         units: int,
         max_ends: Sequence[int] | None,
         deadline: Deadline,
@@ -202,7 +210,7 @@ class PackingSubproblem:
         status = search.run(deadline, min(node_limit, round_limit))
         while status == CUT and search.nodes + window_nodes < node_limit and not deadline.passed():
             limit = min(round_limit, node_limit - search.nodes - window_nodes)
-            window = failing_window(
+            window = find_unpackable_window(
                 self._packing, units, self._seed, deadline, limit, max_ends, effort=window_effort
             )
             window_nodes += window.nodes

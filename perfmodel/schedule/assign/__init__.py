@@ -1,8 +1,8 @@
-"""Assignment of operators to engines and devices: contiguous or free, serial or parallel."""
+"""Assignment of the operators of a network to the engines of one or several devices."""
 
+from perfmodel.schedule.assign.assignment import Assignment
+from perfmodel.schedule.assign.device_assignment import DeviceAssignment
 from perfmodel.schedule.assign.problem import AssignmentProblem
-from perfmodel.schedule.assign.report import DeviceAssignment
-from perfmodel.schedule.assign.result import Assignment
 from perfmodel.schedule.assign.run import assign
 from perfmodel.schedule.assign.solve import solve
 

@@ -1,4 +1,4 @@
-"""Contiguous assignment, one stretch of the order per engine: exact dynamic programmes.
+"""Contiguous assignment, one stretch of the order per engine: dynamic programmes over stretches.
 
 The best split of the first j operators over a set of engines follows from the best splits of fewer
 operators over the set without the engine that runs last. With a fixed order of engines the sets are
@@ -22,7 +22,7 @@ METHOD = "dynamic programme over stretches"
 
 #: Transitions to a set of engines: a set whose splits are inherited, and each (previous set, engine
 #: of the last stretch). Set 0 has no engine.
-_Ways: TypeAlias = tuple[int, Sequence[tuple[int, int]]]
+_Transitions: TypeAlias = tuple[int, Sequence[tuple[int, int]]]
 
 
 def fixed_order(problem: AssignmentProblem, *, bottleneck: bool) -> Certified[Index]:
@@ -37,11 +37,11 @@ def fixed_order(problem: AssignmentProblem, *, bottleneck: bool) -> Certified[In
     -------
     Certified
         Engine of each operator. The seconds are those of the programme: a lower bound unless
-        `exact` is true. Without a solution if every split uses an engine that cannot run an
+        `is_exact`. Without a solution if every split uses an engine that cannot run an
         operator.
     """
-    ways: list[_Ways] = [(0, ()), *((e, [(e, e)]) for e in range(problem.width))]
-    return _best_split(problem, entering(problem, forward=True), ways, bottleneck)
+    transitions: list[_Transitions] = [(0, ()), *((e, [(e, e)]) for e in range(problem.width))]
+    return _best_split(problem, entering(problem, forward=True), transitions, bottleneck)
 
 
 def free_order(problem: AssignmentProblem, *, bottleneck: bool) -> Certified[Index]:
@@ -49,32 +49,32 @@ def free_order(problem: AssignmentProblem, *, bottleneck: bool) -> Certified[Ind
 
     As `fixed_order`; for at most about a dozen engines.
     """
-    ways: list[_Ways] = [
+    transitions: list[_Transitions] = [
         (0, [(engines ^ 1 << e, e) for e in range(problem.width) if engines >> e & 1])
         for engines in range(1 << problem.width)
     ]
-    return _best_split(problem, problem.entering, ways, bottleneck)
+    return _best_split(problem, problem.entering, transitions, bottleneck)
 
 
 def _best_split(
-    problem: AssignmentProblem, least: Floats, ways: Sequence[_Ways], bottleneck: bool
+    problem: AssignmentProblem, least: Floats, transitions: Sequence[_Transitions], bottleneck: bool
 ) -> Certified[Index]:
     """Return the best split over the last set of engines.
 
     ``best[set, j] = min over (before, e), i < j of best[before, i] + seconds of i..j on e``, with
     the larger of the two instead of the sum for a bottleneck.
     """
-    shape = len(ways), problem.count + 1
+    shape = len(transitions), problem.count + 1
     best: Floats = np.full(shape, np.inf)
     best[:, 0] = 0.0
     #: First operator and engine of the last stretch of each split, and the previous set.
     begin, engine, before = (np.full(shape, -1, dtype=np.intp) for _ in range(3))
     combine = np.maximum if bottleneck else np.add
     for j, stretch in enumerate(_stretches(problem, least), start=1):
-        for k, (same, reached) in enumerate(ways):
+        for k, (inherited, extensions) in enumerate(transitions):
             for table in (best, begin, engine, before):
-                table[k, j] = table[same, j]
-            for previous, e in reached:
+                table[k, j] = table[inherited, j]
+            for previous, e in extensions:
                 seconds = combine(best[previous, :j], stretch[e])
                 at = int(np.argmin(seconds))
                 if seconds[at] < best[k, j]:
@@ -84,7 +84,7 @@ def _best_split(
     if not np.isfinite(value):
         return nothing(METHOD, np.inf)
     split: Index = np.zeros(problem.count, dtype=np.intp)
-    k, end = len(ways) - 1, problem.count
+    k, end = len(transitions) - 1, problem.count
     while end > 0:
         start = int(begin[k, end])
         split[start:end] = engine[k, end]
@@ -105,11 +105,11 @@ def entering(problem: AssignmentProblem, *, forward: bool) -> Floats:
     return np.where(np.tri(problem.width, dtype=bool), np.inf, problem.delays).min(axis=1)
 
 
-def exact(problem: AssignmentProblem, *, forward: bool) -> bool:
+def is_exact(problem: AssignmentProblem, *, forward: bool) -> bool:
     """Return whether the programmes price every transfer exactly instead of at its minimum."""
     least = entering(problem, forward=forward)[:, None, :]
-    apart = np.tri(problem.width, dtype=bool) if forward else np.eye(problem.width, dtype=bool)
-    return bool((np.where(apart, least, problem.delays) == least).all())
+    excluded = np.tri(problem.width, dtype=bool) if forward else np.eye(problem.width, dtype=bool)
+    return bool((np.where(excluded, least, problem.delays) == least).all())
 
 
 def one_engine_per_memory(problem: AssignmentProblem) -> bool:
@@ -126,7 +126,7 @@ def _stretches(problem: AssignmentProblem, least: Floats) -> Iterator[Floats]:
     n, m = problem.count, problem.width
     finite: Floats = np.where(np.isfinite(problem.costs), problem.costs, 0.0)
     seconds: Floats = np.zeros((m, n))
-    taken: Floats = np.zeros((len(problem.limits), m, n))
+    demand: Floats = np.zeros((len(problem.limits), m, n))
     # A stretch that includes an operator the engine cannot run is infeasible.
     blocked = np.zeros(m, dtype=np.intp)
     previous: dict[int, int] = {}
@@ -139,11 +139,11 @@ def _stretches(problem: AssignmentProblem, least: Floats) -> Iterator[Floats]:
             previous[t] = j
         blocked[~np.isfinite(problem.costs[j])] = j + 1
         if len(problem.limits):
-            taken[:, :, : j + 1] += problem.demand[:, j, :, None]
-            over = (taken > problem.limits[:, None, None]).any(axis=0)
+            demand[:, :, : j + 1] += problem.demand[:, j, :, None]
+            overflows = (demand > problem.limits[:, None, None]).any(axis=0)
             # Demand grows with the length: a stretch that overflows does so from earlier starts
             # too.
-            blocked = np.maximum(blocked, over.sum(axis=1))
+            blocked = np.maximum(blocked, overflows.sum(axis=1))
         view: Floats = seconds[:, : j + 1].copy()
         for e in np.flatnonzero(blocked):
             view[e, : blocked[e]] = np.inf

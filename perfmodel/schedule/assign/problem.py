@@ -1,4 +1,8 @@
-"""Assignment problem: seconds of operators on engines, and of tensors between engines."""
+"""Assignment problem: seconds of operators on engines, and of tensors between engines.
+
+All methods of `solve.py` and the replay (`list_scheduling.py`) share its semantics; it knows
+nothing of networks and devices, from which `network_problem.py` builds it.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +104,9 @@ class AssignmentProblem:
         """
         table = np.array(costs, dtype=np.float64)
         if table.ndim != 2:
-            raise input_error("costs is no table", "costs", expected="operators x engines")
+            raise input_error(
+                "costs do not form a table", "costs", expected="shape (operators, engines)"
+            )
         m = table.shape[1]
         pairs = [(int(i), int(j)) for i, j in edges]
         size: Floats = np.broadcast_to(np.asarray(bytes_, dtype=np.float64), (len(pairs),))
@@ -141,15 +147,15 @@ class AssignmentProblem:
             np.broadcast_to(np.asarray(delays, dtype=np.float64), (len(maker), m, m))
         )
         sent[:, np.arange(m), np.arange(m)] = 0.0
-        lanes: Index = np.full((m, m), -1, dtype=np.intp)
+        channel: Index = np.full((m, m), -1, dtype=np.intp)
         if channels is not None:
-            lanes[...] = np.asarray(channels, dtype=np.intp)
+            channel[...] = np.asarray(channels, dtype=np.intp)
         problem = cls(
             table,
             np.asarray(maker, dtype=np.intp),
             tuple(tuple(sorted({int(r) for r in each})) for each in readers),
             sent,
-            lanes,
+            channel,
             tuple(operators) or tuple(f"operator {i}" for i in range(n)),
             tuple(engines) or tuple(f"engine {e}" for e in range(m)),
             np.zeros((0, n, m)) if shared is None else np.array(shared, dtype=np.float64),
@@ -169,9 +175,9 @@ class AssignmentProblem:
         """
         n, m = self.costs.shape
         shared, demand, limits = self.shared, self.demand, self.limits
-        from_zero = (demand >= 0).all() and (limits >= 0).all()
-        wrong = [
-            (m < 1, "there is no engine", "costs", "at least one"),
+        is_nonnegative = (demand >= 0).all() and (limits >= 0).all()
+        checks = [
+            (m < 1, "there are no engines", "costs", "at least one"),
             (
                 not (self.costs >= 0).all(),
                 "a cost is negative or undefined",
@@ -187,7 +193,7 @@ class AssignmentProblem:
             *(
                 (
                     not read or maker < 0 or read[0] <= maker or read[-1] >= n,
-                    f"tensor {t} is made by {maker} and read by {list(read)}",
+                    f"tensor {t} is made by operator {maker} and read by {list(read)}",
                     "readers",
                     f"readers after the maker, below {n}",
                 )
@@ -195,13 +201,13 @@ class AssignmentProblem:
             ),
             (
                 shared.shape[1:] != (n, m) or not (shared >= 0).all(),
-                "shared seconds are none, or not of every operator on every engine",
+                "shared seconds are negative, or do not cover every operator on every engine",
                 "shared",
                 "seconds from 0",
             ),
             (
-                demand.shape != (len(limits), n, m) or not from_zero,
-                "memories have no limit each, or a demand is below zero",
+                demand.shape != (len(limits), n, m) or not is_nonnegative,
+                "a memory has no limit, or a demand is negative",
                 "demand",
                 "bytes from 0",
             ),
@@ -212,7 +218,7 @@ class AssignmentProblem:
                 "",
             ),
         ]
-        faults = [Fault(text, path, expected=right) for holds, text, path, right in wrong if holds]
+        faults = [Fault(text, path, expected=right) for holds, text, path, right in checks if holds]
         if faults:
             raise InputError(faults)
 

@@ -1,4 +1,8 @@
-"""Entry point of ``assign``: validation of the parameters, then the assignment."""
+"""Entry point of ``assign``: validation of the parameters, then the assignment.
+
+The network on the devices becomes an `AssignmentProblem` (`network_problem.py`), which `solve.py`
+solves for the goal.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from perfmodel.deprecation import deprecated_parameters
 from perfmodel.errors import Fault, input_error, not_among
 from perfmodel.formats import Precision
-from perfmodel.former import former_parameters
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.solvers import with_solver
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, device_of, resolve
-from perfmodel.schedule.assign.joins import link_faults
-from perfmodel.schedule.assign.linear import Goal
-from perfmodel.schedule.assign.network import network
-from perfmodel.schedule.assign.report import DeviceAssignment
+from perfmodel.schedule.assign.device_assignment import DeviceAssignment
+from perfmodel.schedule.assign.device_engines import engine_faults
+from perfmodel.schedule.assign.device_links import link_faults
+from perfmodel.schedule.assign.linear_programmes import Goal
+from perfmodel.schedule.assign.network_problem import network_problem
 from perfmodel.schedule.assign.solve import solve
-from perfmodel.schedule.assign.stations import engine_faults
 from perfmodel.settings import FaultList, gathered
 
 OBJECTIVES = ("latency_s", "throughput")
 
 
-@former_parameters(fits="not ignore_memory")
+@deprecated_parameters(fits="not ignore_memory")
 @with_solver
 def assign(
     workload: WorkloadLike,
@@ -57,43 +61,43 @@ def assign(
     Parameters
     ----------
     workload
-        As for `predict`. Every dimension has a number.
+        As for `predict`. Every dimension must be a number.
     devices
-        One or several devices of the library, or paths to spec files (.yaml). A device that is
-        listed twice counts as two.
+        One or more devices of the library, or paths to spec files (.yaml). A device that is listed
+        twice counts as two.
     objective
         ``latency_s`` of one run, or ``throughput`` of successive runs.
     parallel
-        For the latency: engines work on one run at the same time. By default one kernel or
+        Let engines work on one run at the same time, for the latency. By default one kernel or
         transfer runs at a time, as in runtimes with delegates.
     contiguous
-        Each engine runs one contiguous part of the network, in the order of the devices (a
-        pipeline) and beginning with the engine that the runtime drives.
+        Each engine runs one contiguous part of the network. The parts follow the order of the
+        devices (a pipeline), and the first is on the engine that the runtime uses.
     any_order
-        The engines of a contiguous assignment, at most eight, take the best order.
+        Search for the best order of the engines of a contiguous assignment (at most eight engines).
     engines
         Names of the engines to use. By default all of them.
     link
-        Link between devices by name, or its bandwidth ("12.5 GB/s").
+        Link between the devices, by name, or its bandwidth ("12.5 GB/s").
     ignore_memory
-        Weights, caches and activations need not fit the main memories of the devices.
+        Do not require that weights, caches and activations fit the main memories of the devices.
     looks
         Number of assignments that local search evaluates if no exact method proves an optimum.
     set
-        Values of workload parameters, and of device facts if there is one device, by name.
+        Parameters of the workload by name and, if there is only one device, its facts by path.
     precision, warm
         As for `predict`.
     runtime
-        As for `predict`. Its fusion rules and semantics apply to all engines, its efficiencies
-        and overheads to the engine that it drives.
+        As for `predict`. Its fusion rules and semantics apply to all engines, its efficiencies and
+        overheads only to the engine that it uses.
     fuse
-        As for `predict`. A fused kernel is cut before the first operator that some engine does
-        not support.
+        As for `predict`. A fused kernel is cut before the first operator that some engine does not
+        support.
     solver
-        Solver of integer programmes: highs, or any that PuLP finds on this machine (cbc,
-        gurobi, scip). A solver that reaches the time limit proves nothing by itself.
+        Solver of integer programmes: highs, or any other that PuLP finds on this machine (cbc,
+        gurobi, scip). A solver that is stopped by the time limit proves nothing.
     time_limit_s
-        Seconds after which the best assignment so far is returned, with a bound. In Python,
+        Seconds after which the best assignment found so far is returned, with a bound. In Python,
         None means no limit.
 
     Returns
@@ -129,7 +133,7 @@ def assign(
     faults.settle()
     assert subject is not None
     specs[0] = subject.device
-    problem = network(
+    problem = network_problem(
         subject.workload,
         specs,
         precision=subject.precision,
@@ -230,6 +234,7 @@ def _resolve_inputs(
 
 
 def _device_list(devices: DeviceLike | Iterable[DeviceLike]) -> list[DeviceLike]:
+    """Return one or several devices as a list."""
     if isinstance(devices, str | Path | Device | Machine):
         return [devices]
     listed = list(devices)

@@ -1,4 +1,18 @@
-"""Solver for all kinds of assignment: exact if a method closes the gap, else with a bound."""
+"""Solver for all goals of an assignment: the methods in their order, and when they prove it.
+
+===============  ===================================================================================
+serial run       variable elimination (`serial_optimum.py`): optimal, unless the graph is too wide
+contiguous       dynamic programme over stretches (`contiguous.py`): optimal for independent
+                 stretches, else a lower bound; then an integer programme
+parallel run,    heuristics (`heuristics.py`), then a linear programme with cutting planes
+pipeline         (`linear_programmes.py`, `precedence_cuts.py`) for a lower bound, its integer
+                 version, and large neighbourhood search (`large_neighbourhood.py`); a few operators
+                 end with branch and bound (`branch_and_bound.py`)
+===============  ===================================================================================
+
+Every method passes on the best assignment and the largest lower bound so far. The assignment is
+proved when its seconds exceed the bound by at most `TOLERANCE`.
+"""
 
 from __future__ import annotations
 
@@ -9,43 +23,54 @@ import numpy as np
 
 from perfmodel.errors import InputError, input_error, not_among
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.assign import branch, contiguous, eliminate
-from perfmodel.schedule.assign.between import LARGEST, Between
-from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequential_s, shared_s
-from perfmodel.schedule.assign.improve import (
-    Near,
-    Score,
-    balanced,
-    constructed,
-    improved,
-    interval_score,
-    makespan_score,
-    near_loads,
-    near_path,
-    rounded,
+from perfmodel.schedule.assign import branch_and_bound, contiguous
+from perfmodel.schedule.assign.assignment import TOLERANCE, Assignment
+from perfmodel.schedule.assign.assignment_costs import (
+    excess,
+    interval_s,
+    sequential_s,
+    shared_s,
+    transfers_between,
 )
-from perfmodel.schedule.assign.linear import Goal, integral, relaxed
-from perfmodel.schedule.assign.paths import critical_path_s
+from perfmodel.schedule.assign.heuristics import (
+    Neighbourhood,
+    Score,
+    balance_loads,
+    best_list_assignment,
+    critical_path_moves,
+    interval_score,
+    load_moves,
+    local_search,
+    makespan_score,
+    round_shares,
+)
+from perfmodel.schedule.assign.large_neighbourhood import reschedule_stretches
+from perfmodel.schedule.assign.linear_programmes import Goal, solve_integral, solve_relaxed
+from perfmodel.schedule.assign.list_scheduling import (
+    AssignmentTimeline,
+    list_schedule,
+    one_at_a_time,
+)
+from perfmodel.schedule.assign.longest_paths import critical_path_s
+from perfmodel.schedule.assign.precedence_cuts import MOST_OPERATORS, PrecedenceCuts
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.result import TOLERANCE, Assignment
-from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule, one_at_a_time
-from perfmodel.schedule.assign.windows import shortened
+from perfmodel.schedule.assign.serial_optimum import least_serial_assignment
 
 GOALS: tuple[Goal, ...] = ("sequential", "parallel", "throughput")
 
 #: Maximum of operators times engines for the integer programme.
-_INTEGRAL = 4000
+_MOST_INTEGER = 4000
 #: Maximum of operators times engines for the linear programme.
-_LINEAR = 50_000
+_MOST_LINEAR = 50_000
 #: Maximum number of operators for branch and bound over schedules.
-_FEW = 14
+_MOST_BRANCHED = 14
 #: Stretches of a parallel run rescheduled per evaluation of the local search, and their share of
 #: the remaining time.
-_STRETCHES, _ANEW = 4, 0.8
+_STRETCHES_PER_LOOK, _STRETCHES_SHARE = 4, 0.8
 #: Score, in seconds, of an assignment that exceeds a memory.
-_TOO_MUCH = 1e200
+_OVERFULL_S = 1e200
 #: Maximum number of engines for which every order of them is tried.
-_ORDERS = 8
+_MOST_ORDERED = 8
 
 
 def solve(
@@ -98,15 +123,15 @@ def solve(
         nothing = one_at_a_time(problem, np.zeros(0, dtype=np.intp))
         return Assignment(nothing, 0.0, 0.0, "nothing to run", problem=problem, goal=goal)
     if problem.unsupported:
-        return _none(problem, goal, "no engine")
+        return _without_assignment(problem, goal, "no engine")
     if contiguous:
         return _contiguous(problem, goal, contiguous == "any", deadline)
     if goal == "sequential":
         return _sequential(problem, deadline, looks, seed)
-    return _OverlapSearch(problem, goal, deadline, looks, seed).answer()
+    return _AssignmentSearch(problem, goal, deadline, looks, seed).answer()
 
 
-def _finished(
+def _evaluated(
     problem: AssignmentProblem,
     goal: Goal,
     engine: Index,
@@ -115,7 +140,13 @@ def _finished(
     counts: dict[str, int],
     known: AssignmentTimeline | None = None,
 ) -> Assignment:
-    """Return the assignment with its value and timeline (`known`, if given, for a parallel run)."""
+    """Return the assignment with its seconds and timeline.
+
+    Parameters
+    ----------
+    known
+        Timeline of a parallel run; by default the one of list scheduling.
+    """
     values: dict[str, Callable[[AssignmentProblem, Index], float]] = {
         "sequential": sequential_s,
         "throughput": interval_s,
@@ -129,11 +160,11 @@ def _finished(
         value = values[goal](problem, engine)
     # The assignment does not fit a memory, or a tensor cannot reach a reader.
     if excess(problem, engine) > 0 or not np.isfinite(value):
-        return _none(problem, goal, method, counts, bound_s)
+        return _without_assignment(problem, goal, method, counts, bound_s)
     return Assignment(run, value, min(bound_s, value), method, counts, problem=problem, goal=goal)
 
 
-def _none(
+def _without_assignment(
     problem: AssignmentProblem,
     goal: Goal,
     method: str,
@@ -147,53 +178,59 @@ def _none(
 def _contiguous(
     problem: AssignmentProblem, goal: Goal, any_order: bool, deadline: Deadline
 ) -> Assignment:
+    """Return a contiguous assignment: by dynamic programming, else by an integer programme."""
     bottleneck = goal == "throughput"
-    if any_order and problem.width > _ORDERS:
+    if any_order and problem.width > _MOST_ORDERED:
         message = f"{problem.width} engines have too many orders"
-        raise input_error(message, "contiguous", expected=f"at most {_ORDERS}, or a fixed order")
+        raise input_error(
+            message, "contiguous", expected=f"at most {_MOST_ORDERED}, or a fixed order"
+        )
     programme = contiguous.free_order if any_order else contiguous.fixed_order
     split = programme(problem, bottleneck=bottleneck)
     method, bound = contiguous.METHOD, split.bound
     if split.solution is None:
-        return _none(problem, goal, method)
+        return _without_assignment(problem, goal, method)
     # A stretch in isolation ignores shared resources and, in general, the sources of its inputs.
-    separate = not (bottleneck and problem.shared.any())
-    separate = separate and contiguous.one_engine_per_memory(problem)
-    if separate and contiguous.exact(problem, forward=not any_order):
-        return _finished(problem, goal, split.solution, bound * (1 + 1e-12), method, {})
-    first = _finished(problem, goal, split.solution, bound, method, {})
+    is_separate = not (bottleneck and problem.shared.any())
+    is_separate = is_separate and contiguous.one_engine_per_memory(problem)
+    if is_separate and contiguous.is_exact(problem, forward=not any_order):
+        return _evaluated(problem, goal, split.solution, bound * (1 + 1e-12), method, {})
+    first = _evaluated(problem, goal, split.solution, bound, method, {})
     if (first.proved and first.feasible) or any_order:
         return first
-    if problem.count * problem.width <= _INTEGRAL:
-        solved = integral(problem, goal, deadline, contiguous=True)
+    if problem.count * problem.width <= _MOST_INTEGER:
+        solved = solve_integral(problem, goal, deadline, contiguous=True)
         if solved.status == "infeasible":
-            return _none(problem, goal, "integer programme")
+            return _without_assignment(problem, goal, "integer programme")
         bound = max(bound, solved.bound)
         if solved.solution is not None:
             method = "integer programme"
-            second = _finished(problem, goal, rounded(problem, solved.solution), bound, method, {})
+            second = _evaluated(
+                problem, goal, round_shares(problem, solved.solution), bound, method, {}
+            )
             if second.value <= first.value:
                 return second
-        return _finished(problem, goal, first.engine, bound, first.method, {})
+        return _evaluated(problem, goal, first.engine, bound, first.method, {})
     return first
 
 
 def _sequential(
     problem: AssignmentProblem, deadline: Deadline, looks: int, seed: int
 ) -> Assignment:
-    engine = eliminate.sequential(problem, deadline=deadline.within(0.5 * deadline.left()))
+    """Return the assignment of a serial run: by variable elimination, else by search."""
+    engine = least_serial_assignment(problem, deadline=deadline.share(0.5))
     if engine is not None and not excess(problem, engine) > 0:
         value = sequential_s(problem, engine)  # infinite if a tensor cannot reach a reader
-        return _finished(problem, "sequential", engine, value, "variable elimination", {})
-    return _OverlapSearch(problem, "sequential", deadline, looks, seed).answer()
+        return _evaluated(problem, "sequential", engine, value, "variable elimination", {})
+    return _AssignmentSearch(problem, "sequential", deadline, looks, seed).answer()
 
 
-class _OverlapSearch:
+class _AssignmentSearch:
     """Search by linear bounds, rounding, list scheduling and local search.
 
     Attributes
     ----------
-    score, near
+    score, neighbourhood
         Score of the goal, and neighbourhood of the local search.
     bound
         Lower bound on all assignments, in seconds.
@@ -209,7 +246,7 @@ class _OverlapSearch:
         self.problem, self.deadline = problem, deadline
         self.goal: Goal = goal
         self.looks, self.seed = looks, seed
-        self.score, self.near = _search(problem, goal)
+        self.score, self.neighbourhood = _score_and_neighbourhood(problem, goal)
         self.size = problem.count * problem.width
         self.counts: dict[str, int] = {}
         least: Floats = problem.costs.min(axis=1)
@@ -227,27 +264,29 @@ class _OverlapSearch:
         """Return the best assignment; proved if the gap closes."""
         problem, goal = self.problem, self.goal
         if problem.width == 1:
-            return _finished(problem, goal, self.engine, np.inf, self.method, self.counts)
+            return _evaluated(problem, goal, self.engine, np.inf, self.method, self.counts)
         self._add_starts()
-        if not self._chain():
-            return self._nothing("variable elimination")
-        few = problem.count <= LARGEST and self.size <= _LINEAR
-        between = Between(problem) if goal == "parallel" and few else None
-        if self.size <= _LINEAR and not self._relax(between):
-            return self._nothing("linear programme")
+        if not self._add_serial_start():
+            return self._no_assignment("variable elimination")
+        has_cuts = goal == "parallel" and problem.count <= MOST_OPERATORS
+        cuts = PrecedenceCuts(problem) if has_cuts and self.size <= _MOST_LINEAR else None
+        if self.size <= _MOST_LINEAR and not self._solve_linear(cuts):
+            return self._no_assignment("linear programme")
         self._take_best()
-        if self.size <= _INTEGRAL and self._open() and not self._integrate(between):
-            return self._nothing("integer programme")
-        if goal == "parallel" and problem.count > _FEW and self._open():
-            self._shorten()
-        if self._open():
+        if self.size <= _MOST_INTEGER and self._is_open() and not self._solve_integer(cuts):
+            return self._no_assignment("integer programme")
+        if goal == "parallel" and problem.count > _MOST_BRANCHED and self._is_open():
+            self._reschedule()
+        if self._is_open():
             value = self.value
-            better = self._improved(self.deadline, self.looks)
+            better = self._search_locally(self.deadline, self.looks)
             if self.score(better)[0] < value:
                 self.method, self.engine, self.run = f"{self.method}, local search", better, None
-        best = _finished(problem, goal, self.engine, self.bound, self.method, self.counts, self.run)
-        if goal == "parallel" and not best.proved and problem.count <= _FEW:
-            return _branched(best, self.deadline)
+        best = _evaluated(
+            problem, goal, self.engine, self.bound, self.method, self.counts, self.run
+        )
+        if goal == "parallel" and not best.proved and problem.count <= _MOST_BRANCHED:
+            return _search_schedules(best, self.deadline)
         return best
 
     @property
@@ -257,31 +296,32 @@ class _OverlapSearch:
             return max(self.run.makespan_s, shared_s(self.problem, self.run.engine))
         return self.score(self.engine)[0]
 
-    def _open(self) -> bool:
+    def _is_open(self) -> bool:
+        """Return whether the incumbent exceeds the lower bound."""
         return self.value > self.bound * (1 + TOLERANCE)
 
-    def _part(self, share: float) -> Deadline:
-        return self.deadline.within(share * self.deadline.left())
-
-    def _nothing(self, method: str) -> Assignment:
-        return _none(self.problem, self.goal, method, self.counts)
+    def _no_assignment(self, method: str) -> Assignment:
+        """Return the proof by some method that no assignment exists."""
+        return _without_assignment(self.problem, self.goal, method, self.counts)
 
     def _take_best(self) -> None:
         """Adopt the best start; among equal ones, the one with the least transfers."""
         values = {name: self.score(engine)[0] for name, engine in self.starts.items()}
         good = min(values.values()) * (1 + 1e-9)
         alike = [name for name, value in values.items() if value <= good]
-        name = min(alike, key=lambda key: len(sent(self.problem, self.starts[key]).tensor))
+        name = min(
+            alike, key=lambda key: len(transfers_between(self.problem, self.starts[key]).tensor)
+        )
         self.method, self.engine = name, self.starts[name]
 
     def _add_starts(self) -> None:
         """Add starting assignments that need no programme."""
         problem, starts = self.problem, self.starts
         starts["least cost"] = np.argmin(problem.costs, axis=1)
-        starts["balanced loads"] = balanced(problem)
+        starts["balanced loads"] = balance_loads(problem)
         if self.goal == "parallel":
-            starts["earliest finish"] = constructed(
-                problem, lambda engine: self.score(engine)[0], self._part(0.2)
+            starts["earliest finish"] = best_list_assignment(
+                problem, lambda engine: self.score(engine)[0], self.deadline.share(0.2)
             )
         for e in np.flatnonzero(np.isfinite(problem.costs).all(axis=0)):
             starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
@@ -290,76 +330,83 @@ class _OverlapSearch:
             if split is not None:
                 starts["stretches"] = split
 
-    def _chain(self) -> bool:
-        """Add the optimal serial assignment; return False if no assignment can run."""
+    def _add_serial_start(self) -> bool:
+        """Add the optimal serial assignment; return False if no assignment can run.
+
+        A run in which one operator or transfer follows the other has infinite seconds only if some
+        tensor cannot reach a reader under any assignment.
+        """
         problem = self.problem
         if self.goal == "sequential" and not len(problem.limits):
             return True  # tried before
-        chained = eliminate.sequential(problem, deadline=self._part(0.2))
-        if chained is None:
+        serial = least_serial_assignment(problem, deadline=self.deadline.share(0.2))
+        if serial is None:
             return True
-        self.starts["one at a time"] = chained
-        in_turn = sequential_s(problem, chained)
+        self.starts["one at a time"] = serial
+        serial_value_s = sequential_s(problem, serial)
         if self.goal == "sequential":
             # Holds for all assignments, including those that exceed a memory.
-            self.bound = max(self.bound, in_turn)
-        return bool(np.isfinite(in_turn))
+            self.bound = max(self.bound, serial_value_s)
+        return bool(np.isfinite(serial_value_s))
 
-    def _relax(self, between: Between | None) -> bool:
-        """Bound by a linear programme and round its solution; return False if it has none."""
-        quick = self._part(0.5)
+    def _solve_linear(self, cuts: PrecedenceCuts | None) -> bool:
+        """Bound by a linear programme and round its solution; return False if it is infeasible."""
+        limited = self.deadline.share(0.5)
         linear = (
-            relaxed(self.problem, self.goal, quick) if between is None else between.relaxed(quick)
+            solve_relaxed(self.problem, self.goal, limited)
+            if cuts is None
+            else cuts.solve_relaxed(limited)
         )
         self.counts["linear programmes"] = 1
         if linear.solution is not None:
             self.bound = max(self.bound, linear.bound)
-            self.starts["rounded linear programme"] = rounded(self.problem, linear.solution)
+            self.starts["rounded linear programme"] = round_shares(self.problem, linear.solution)
         return linear.status != "infeasible"
 
-    def _integrate(self, between: Between | None) -> bool:
-        """Bound by an integer programme and adopt its solution; return False if it has none."""
+    def _solve_integer(self, cuts: PrecedenceCuts | None) -> bool:
+        """Bound by an integer programme and adopt its solution; return False if infeasible."""
         if self.goal != "parallel":  # these programmes accept a starting point
-            self.engine = self._improved(self._part(0.1), self.looks // 2)
+            self.engine = self._search_locally(self.deadline.share(0.1), self.looks // 2)
             self.starts[f"{self.method}, local search"] = self.engine
-        quick = self._part(0.4)
-        if between is None:
-            solved = integral(self.problem, self.goal, quick, gap=1e-7, start=self.engine)
+        limited = self.deadline.share(0.4)
+        if cuts is None:
+            solved = solve_integral(self.problem, self.goal, limited, gap=1e-7, start=self.engine)
         else:
-            solved = between.integral(quick, gap=1e-7)
-            self.counts["rows between operators"] = len(between.rows)
+            solved = cuts.solve_integral(limited, gap=1e-7)
+            self.counts["rows between operators"] = len(cuts.rows)
         self.counts["integer programmes"] = 1
         if solved.status == "infeasible":
             return False
         self.bound = max(self.bound, solved.bound)
         if solved.solution is not None:
-            self.starts["integer programme"] = rounded(self.problem, solved.solution)
+            self.starts["integer programme"] = round_shares(self.problem, solved.solution)
             self._take_best()
         return True
 
-    def _improved(self, deadline: Deadline, looks: int) -> Index:
-        return improved(
+    def _search_locally(self, deadline: Deadline, looks: int) -> Index:
+        """Return the incumbent improved by local search."""
+        return local_search(
             self.problem,
             self.engine,
             self.score,
-            self.near,
+            self.neighbourhood,
             deadline,
             bound_s=self.bound,
             looks=looks,
             seed=self.seed,
         )
 
-    def _shorten(self) -> None:
+    def _reschedule(self) -> None:
         """Reschedule a parallel run stretch by stretch; replay it if channels cause waits."""
         problem, value = self.problem, self.value
-        if value >= _TOO_MUCH:
+        if value >= _OVERFULL_S:
             return
-        run = shortened(
+        run = reschedule_stretches(
             problem,
             list_schedule(problem, self.engine),
-            self._part(_ANEW),
+            self.deadline.share(_STRETCHES_SHARE),
             bound_s=self.bound,
-            stretches=_STRETCHES * self.looks,
+            stretches=_STRETCHES_PER_LOOK * self.looks,
             seed=self.seed,
         )
         if int(problem.channels.max(initial=-1)) >= 0:
@@ -373,9 +420,9 @@ class _OverlapSearch:
             self.run = run
 
 
-def _branched(best: Assignment, deadline: Deadline) -> Assignment:
+def _search_schedules(best: Assignment, deadline: Deadline) -> Assignment:
     """Search all schedules of a few operators for a better assignment."""
-    proof = branch.least_makespan(best.problem, best.value, deadline)
+    proof = branch_and_bound.least_makespan(best.problem, best.value, deadline)
     better = replace(
         best,
         solution=proof.solution,
@@ -387,22 +434,22 @@ def _branched(best: Assignment, deadline: Deadline) -> Assignment:
     return best.or_better(better)
 
 
-def _search(problem: AssignmentProblem, goal: Goal) -> tuple[Score, Near]:
+def _score_and_neighbourhood(problem: AssignmentProblem, goal: Goal) -> tuple[Score, Neighbourhood]:
     """Return score and neighbourhood of a goal; assignments that exceed a memory rank last."""
 
-    def in_turn(engine: Index) -> tuple[float, ...]:
+    def serial_score(engine: Index) -> tuple[float, ...]:
         return (sequential_s(problem, engine),)
 
-    score, near = {
-        "parallel": (makespan_score(problem), near_path),
-        "throughput": (interval_score(problem), near_loads),
-        "sequential": (in_turn, near_loads),
+    score, neighbourhood = {
+        "parallel": (makespan_score(problem), critical_path_moves),
+        "throughput": (interval_score(problem), load_moves),
+        "sequential": (serial_score, load_moves),
     }[goal]
     if not len(problem.limits):
-        return score, near
+        return score, neighbourhood
 
-    def fitting(engine: Index) -> tuple[float, ...]:
-        over = excess(problem, engine)
-        return (_TOO_MUCH * (1 + over),) if over > 0 else score(engine)
+    def score_if_it_fits(engine: Index) -> tuple[float, ...]:
+        overflow = excess(problem, engine)
+        return (_OVERFULL_S * (1 + overflow),) if overflow > 0 else score(engine)
 
-    return fitting, near
+    return score_if_it_fits, neighbourhood

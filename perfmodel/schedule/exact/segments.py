@@ -1,16 +1,20 @@
-"""Decomposition at states that every schedule passes through."""
+"""Decomposition of a problem into segments that are scheduled independently.
+
+A cut lies where every schedule passes through one and the same state: after a step that is ordered
+before or after every other step (an articulation step), with nothing live but its outputs. The
+costs of the segments add up, and their schedules are concatenated.
+"""
 
 from __future__ import annotations
 
-from perfmodel.schedule.exact.core import BitmaskProblem
+from perfmodel.schedule.exact.bitmask_problem import BitmaskProblem
 from perfmodel.schedule.masks import bits, union
 
 
 def segments(core: BitmaskProblem) -> list[BitmaskProblem]:
-    """Return cores that are solved independently: costs add, and schedules are concatenated.
+    """Return the segments of a core, in the order in which they run.
 
-    A cut follows a step that is ordered before or after every other step, if its outputs are the
-    only live buffers then, apart from inputs not yet read (which are off chip, at no cost).
+    Inputs that are not yet read may be live at a cut: they are off chip, at no cost.
     """
     cuts: list[tuple[int, int]] = []
     for v in range(core.steps):

@@ -1,4 +1,19 @@
-"""Cheapest evictions for a given order: an integer programme over the gaps between uses."""
+"""Cheapest evictions for a given order: an integer programme over the gaps between uses.
+
+The retention half of COSMA (arXiv:2311.18246), over gaps instead of time steps. ``out[g]`` is 1 if
+the buffer of gap g, between two consecutive uses, is off chip in it; ``store[t]`` is 1 if buffer t
+is stored, which is paid once. Minimise
+
+``sum of size[g] out[g] + sum of size[t] store[t]``
+
+subject to, for each step at which the live buffers do not fit,
+
+``sum of size[g] out[g] >= demand`` over the gaps at that step (family ``fits``), and
+
+``store[t] >= out[g]`` for each gap g of a buffer without a copy off chip (family ``store``).
+
+Belady's rule is not optimal here, since sizes differ and a store is paid once.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +24,10 @@ from pathlib import Path
 
 from perfmodel.optimise.certified import Certified, nothing
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.optimise.matrix import Floats
-from perfmodel.optimise.programme import LinearSum, MilpModel, total
+from perfmodel.optimise.milp_matrix import Floats
+from perfmodel.optimise.milp_model import LinearSum, MilpModel, total
 from perfmodel.schedule.greedy import belady
-from perfmodel.schedule.masks import bits
+from perfmodel.schedule.masks import bits, union
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, replay
 
@@ -27,7 +42,7 @@ class _Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _CoverConstraint:
     """Covering constraint: bytes evicted among `gaps` (a bit mask) must reach `demand`.
 
     It holds while step `step` runs; `room` is the space left for the other live buffers.
@@ -49,12 +64,7 @@ def retention(
 ) -> Certified[Script]:
     """Return the script of an order with the fewest bytes spilled and reloaded.
 
-    A variable is 1 if a buffer is off chip between two consecutive uses; it costs a reload, and a
-    store the first time unless a copy exists. If the buffers live at a step exceed the space left
-    by its working set, enough of them must be off chip: one row per step, with implied rows dropped
-    and independent parts solved separately. (The retention half of COSMA, arXiv:2311.18246, over
-    gaps instead of time steps; Belady's rule is not optimal here, since sizes differ and a store is
-    paid once.)
+    Implied constraints are dropped, and independent groups of them are solved separately.
 
     Parameters
     ----------
@@ -79,11 +89,11 @@ def retention(
     if start is None:
         return nothing("retention")
     known = replay(problem, start, capacity_bytes).cost_bytes
-    gaps, rows = _rows(problem, order, capacity_bytes)
+    gaps, rows = _cover_constraints(problem, order, capacity_bytes)
     off_chip: set[int] = set()
-    bound, optimal, nodes, parts = 0, True, 0, _parts(problem, gaps, rows)
+    bound, optimal, nodes, parts = 0, True, 0, _independent_groups(problem, gaps, rows)
     for part in parts:
-        before = _away(gaps, start, part)
+        before = _gaps_off_chip(gaps, start, part)
         programme = _RetentionMilp(problem, gaps, part)
         solved = programme.model.solve(limit, start=programme.start(before), restarts=False)
         bound += solved.integral_bound() * programme.unit
@@ -125,15 +135,15 @@ def retention_lp(
     """
     if problem.largest_working_set_bytes > capacity_bytes:
         raise ValueError("a step does not fit by itself")
-    gaps, rows = _rows(problem, order, capacity_bytes)
+    gaps, rows = _cover_constraints(problem, order, capacity_bytes)
     if not rows:
         raise ValueError("everything fits: there is nothing to decide")
     _RetentionMilp(problem, gaps, rows).model.write_lp(path)
 
 
-def _rows(
+def _cover_constraints(
     problem: Problem, order: Sequence[int], capacity_bytes: int
-) -> tuple[list[_Gap], list[_Row]]:
+) -> tuple[list[_Gap], list[_CoverConstraint]]:
     """Return the gaps of an order, and one row per step at which the live buffers do not fit."""
     sizes = [b.size_bytes for b in problem.buffers]
     place = {s: k for k, s in enumerate(order)}
@@ -150,7 +160,7 @@ def _rows(
                 ends[use].append(len(gaps))
                 gaps.append(_Gap(t, at, use))
             at = use
-    rows: list[_Row] = []
+    rows: list[_CoverConstraint] = []
     alive = total = 0
     for k, s in enumerate(order):
         for g in ends[k]:
@@ -161,7 +171,7 @@ def _rows(
             total += sizes[gaps[g].buffer]
         room = capacity_bytes - problem.working_set_bytes[s]
         if total > room:
-            row = _Row(alive, total - room, room, s)
+            row = _CoverConstraint(alive, total - room, room, s)
             while rows and _implies(row, rows[-1]):
                 rows.pop()
             if not rows or not _implies(rows[-1], row):
@@ -169,29 +179,31 @@ def _rows(
     return gaps, rows
 
 
-def _implies(one: _Row, other: _Row) -> bool:
+def _implies(one: _CoverConstraint, other: _CoverConstraint) -> bool:
     """Return whether satisfying one row implies the other."""
-    fewer = one.gaps & ~other.gaps == 0 and one.demand >= other.demand
-    return fewer or (other.gaps & ~one.gaps == 0 and one.room <= other.room)
+    has_fewer_gaps = one.gaps & ~other.gaps == 0 and one.demand >= other.demand
+    return has_fewer_gaps or (other.gaps & ~one.gaps == 0 and one.room <= other.room)
 
 
-def _parts(problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> list[list[_Row]]:
+def _independent_groups(
+    problem: Problem, gaps: list[_Gap], rows: list[_CoverConstraint]
+) -> list[list[_CoverConstraint]]:
     """Return the rows in groups that share no gap and no buffer whose store is paid once."""
-    mates: dict[int, int] = {}
+    gaps_of_buffer: dict[int, int] = {}
     for g, gap in enumerate(gaps):
         if not problem.buffers[gap.buffer].stored:
-            mates[gap.buffer] = mates.get(gap.buffer, 0) | 1 << g
-    used = _gaps_of(rows)
-    links = [mask & used for mask in mates.values() if (mask & used).bit_count() > 1]
-    groups: list[tuple[int, list[_Row]]] = []
+            gaps_of_buffer[gap.buffer] = gaps_of_buffer.get(gap.buffer, 0) | 1 << g
+    used = union(row.gaps for row in rows)
+    links = [mask & used for mask in gaps_of_buffer.values() if (mask & used).bit_count() > 1]
+    groups: list[tuple[int, list[_CoverConstraint]]] = []
     for mask, members in [(row.gaps, [row]) for row in rows] + [(m, []) for m in links]:
-        apart: list[tuple[int, list[_Row]]] = []
-        for other, theirs in groups:
+        separate: list[tuple[int, list[_CoverConstraint]]] = []
+        for other, others in groups:
             if other & mask:
-                mask, members = mask | other, theirs + members
+                mask, members = mask | other, others + members
             else:
-                apart.append((other, theirs))
-        groups = [*apart, (mask, members)]
+                separate.append((other, others))
+        groups = [*separate, (mask, members)]
     return [members for _, members in groups]
 
 
@@ -209,28 +221,30 @@ class _RetentionMilp:
         Bytes per unit of the objective.
     """
 
-    def __init__(self, problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> None:
-        some = list(bits(_gaps_of(rows)))
-        sizes = {g: problem.buffers[gaps[g].buffer].size_bytes for g in some}
+    def __init__(self, problem: Problem, gaps: list[_Gap], rows: list[_CoverConstraint]) -> None:
+        used = list(bits(union(row.gaps for row in rows)))
+        sizes = {g: problem.buffers[gaps[g].buffer].size_bytes for g in used}
         self.unit = math.gcd(*sizes.values())
         of_buffer: dict[int, list[int]] = {}
-        for g in some:
+        for g in used:
             of_buffer.setdefault(gaps[g].buffer, []).append(g)
         self.model = MilpModel(problem.name)
         self.out: dict[int, LinearSum] = {}
-        for g, gap in ((g, gaps[g]) for g in some):
+        for g, gap in ((g, gaps[g]) for g in used):
             buffer = problem.buffers[gap.buffer]
             sizes[g] //= self.unit
-            twice = not buffer.stored and len(of_buffer[gap.buffer]) == 1
+            is_stored = not buffer.stored and len(of_buffer[gap.buffer]) == 1
             name = f"away_{buffer.name}_{gap.first + 1}_{gap.last}"
-            self.out[g] = self.model.variable(name, cost=sizes[g] * (1 + twice))
-        self._fits(problem, rows, sizes)
+            self.out[g] = self.model.variable(name, cost=sizes[g] * (1 + is_stored))
+        self._require_space(problem, rows, sizes)
         self.stores: list[tuple[LinearSum, list[int]]] = []
         for t, group in of_buffer.items():
             if len(group) > 1 and not problem.buffers[t].stored:
-                self._stored(f"store_{problem.buffers[t].name}_{t}", group, sizes[group[0]])
+                self._require_store(f"store_{problem.buffers[t].name}_{t}", group, sizes[group[0]])
 
-    def _fits(self, problem: Problem, rows: list[_Row], sizes: dict[int, int]) -> None:
+    def _require_space(
+        self, problem: Problem, rows: list[_CoverConstraint], sizes: dict[int, int]
+    ) -> None:
         """Require enough bytes off chip while a step runs: ``sum of size[g] out[g] >= demand``.
 
         Sizes are truncated to the demand, which strengthens the relaxation without loss.
@@ -240,28 +254,20 @@ class _RetentionMilp:
             evicted = total(min(sizes[g], demand) * self.out[g] for g in bits(row.gaps))
             self.model.require(f"fits_{problem.steps[row.step].name}", evicted, low=demand)
 
-    def _stored(self, name: str, group: list[int], cost: int) -> None:
+    def _require_store(self, name: str, group: list[int], cost: int) -> None:
         """Require a store if a buffer is off chip in any of its gaps: ``store >= out[g]``."""
         store = self.model.variable(name, cost=cost)
         for g in group:
             self.model.require(name, store - self.out[g], low=0.0)
         self.stores.append((store, group))
 
-    def start(self, spent: set[int]) -> Floats:
+    def start(self, off_chip: set[int]) -> Floats:
         """Return the variables with the buffers of the given gaps off chip."""
-        stores = [store for store, group in self.stores if spent.intersection(group)]
-        return self.model.point([*stores, *(self.out[g] for g in spent)])
+        stores = [store for store, group in self.stores if off_chip.intersection(group)]
+        return self.model.point([*stores, *(self.out[g] for g in off_chip)])
 
 
-def _gaps_of(rows: list[_Row]) -> int:
-    """Return the union of the gaps of some rows as a bit mask."""
-    used = 0
-    for row in rows:
-        used |= row.gaps
-    return used
-
-
-def _away(gaps: list[_Gap], script: Script, rows: list[_Row]) -> set[int]:
+def _gaps_off_chip(gaps: list[_Gap], script: Script, rows: list[_CoverConstraint]) -> set[int]:
     """Return the gaps of some rows during which a script has the buffer off chip."""
     evicted: dict[int, list[int]] = {}
     for k, out in enumerate(script.evictions):
@@ -269,12 +275,13 @@ def _away(gaps: list[_Gap], script: Script, rows: list[_Row]) -> set[int]:
             evicted.setdefault(t, []).append(k)
     return {
         g
-        for g in bits(_gaps_of(rows))
+        for g in bits(union(row.gaps for row in rows))
         if any(gaps[g].first < k <= gaps[g].last for k in evicted.get(gaps[g].buffer, ()))
     }
 
 
 def _script(order: Sequence[int], gaps: list[_Gap], off_chip: set[int]) -> Script:
+    """Return the script in which the buffers of some gaps are off chip."""
     evictions: list[list[int]] = [[] for _ in order]
     for g in sorted(off_chip):
         evictions[gaps[g].first + 1].append(gaps[g].buffer)

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
-from perfmodel.schedule.infeasible.levers import DemandTerm, Lever
-from perfmodel.schedule.infeasible.why import (
+from perfmodel.deprecation import deprecated_names
+from perfmodel.schedule.infeasible.explanations import (
     Infeasible,
     Unproved,
     over_peak,
@@ -12,6 +11,7 @@ from perfmodel.schedule.infeasible.why import (
     unpacked,
     unproved,
 )
+from perfmodel.schedule.infeasible.levers import DemandTerm, Lever
 
 __all__ = [
     "DemandTerm",
@@ -25,4 +25,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Term="DemandTerm")
+    __getattr__ = deprecated_names(__name__, Term="DemandTerm")

@@ -1,18 +1,18 @@
-"""Latency and energy of schedules whose transfers overlap compute."""
+"""Schedules of least latency or energy, with transfers that overlap compute."""
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
-from perfmodel.schedule.latency.face import energy, latency, tradeoff
-from perfmodel.schedule.latency.model import (
+from perfmodel.deprecation import deprecated_names
+from perfmodel.schedule.latency.least_latency import energy, latency, tradeoff
+from perfmodel.schedule.latency.prefetch import prefetch
+from perfmodel.schedule.latency.simulate import simulate
+from perfmodel.schedule.latency.timeline import (
     Dma,
     PlanActivity,
     ScheduleEnergyModel,
     Timeline,
     TimelineActivity,
 )
-from perfmodel.schedule.latency.prefetch import prefetch
-from perfmodel.schedule.latency.simulate import simulate
 
 __all__ = [
     "Dma",
@@ -28,6 +28,6 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(
+    __getattr__ = deprecated_names(
         __name__, Move="PlanActivity", Power="ScheduleEnergyModel", Row="TimelineActivity"
     )

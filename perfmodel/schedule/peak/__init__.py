@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 from perfmodel.optimise.certified import Certified
-from perfmodel.schedule.peak.minimum import minimum_peak
+from perfmodel.schedule.peak.least_peak import minimum_peak
 
 __all__ = ["Certified", "minimum_peak"]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Peak="Certified", PeakMemoryResult="Certified")
+    __getattr__ = deprecated_names(__name__, Peak="Certified", PeakMemoryResult="Certified")

@@ -1,10 +1,16 @@
-"""Part of a problem between two sets of executed steps, with its own compact bit masks."""
+"""Decomposition for the least peak: regions between executed sets that an optimal order passes.
+
+The peak of a problem is the largest of the peaks of its regions, each ordered by itself. Cuts lie
+before and after articulation steps, which every order passes (`RegionCutter.forced_regions`), and
+at executed sets with the fewest bytes, which some optimal order passes (`RegionCutter.split`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from perfmodel.schedule.masks import bits, closures, mask_of, union
 from perfmodel.schedule.problem import Problem
@@ -61,7 +67,14 @@ class Region:
         )
 
 
-class Cutter:
+class RegionOrder(NamedTuple):
+    """Steps of a region in an order, by their numbers in it, and the peak of bytes on chip."""
+
+    order: list[int]
+    peak: int
+
+
+class RegionCutter:
     """Decomposition of a problem into regions between executed sets on some optimal order.
 
     Attributes
@@ -77,17 +90,17 @@ class Cutter:
         self.before = list(problem.ancestors)
         self.after = list(problem.descendants)
         self.order: list[int] = []
-        late = self._delay_loads()
+        postponed = self._postpone_loads()
         placed = 0
         for s in range(len(problem.steps)):
-            if late >> s & 1:
+            if postponed >> s & 1:
                 continue
             for p in (*problem.predecessors[s], s):
                 if not placed >> p & 1:
                     placed |= 1 << p
                     self.order.append(p)
 
-    def _delay_loads(self) -> int:
+    def _postpone_loads(self) -> int:
         """Postpone steps without reads; return the mask of the postponed steps.
 
         A step without reads (the load of an input) frees nothing, so that no order gets worse when
@@ -95,24 +108,24 @@ class Cutter:
         runs: every step that precedes all of its readers may precede it too.
         """
         problem, growth = self.problem, self.problem.growth_bytes
-        late = mask_of(s for s, step in enumerate(problem.steps) if not step.reads)
-        for s in bits(late):
-            heirs = problem.successors[s]
+        postponed = mask_of(s for s, step in enumerate(problem.steps) if not step.reads)
+        for s in bits(postponed):
+            successors = problem.successors[s]
             output_bytes = sum(
                 problem.buffers[t].size_bytes for t in problem.steps[s].writes if problem.readers[t]
             )
-            if not heirs or growth[s] > output_bytes + min(growth[r] for r in heirs):
-                late ^= 1 << s
-        for s in bits(late):
-            common = ~late
+            if not successors or growth[s] > output_bytes + min(growth[r] for r in successors):
+                postponed ^= 1 << s
+        for s in bits(postponed):
+            common = ~postponed
             for r in problem.successors[s]:
                 common &= problem.ancestors[r]
             mask = self.before[s] = union(problem.ancestors[p] | 1 << p for p in bits(common))
             for p in bits(mask):
                 self.after[p] |= 1 << s
-        return late
+        return postponed
 
-    def forced(self) -> list[Region]:
+    def forced_regions(self) -> list[Region]:
         """Return the regions between sets that every order passes through.
 
         They end before and after articulation steps, which are ordered relative to every other
@@ -154,18 +167,18 @@ class Cutter:
             readers = [r for r in problem.readers[t] if not first >> r & 1]
             if not readers:
                 continue
-            own = [local[r] for r in readers if r in local]
-            permanent = len(own) < len(readers)
+            inner_readers = [local[r] for r in readers if r in local]
+            permanent = len(inner_readers) < len(readers)
             source = local.get(maker, -1)
-            if source < 0 and not own:
+            if source < 0 and not inner_readers:
                 passing += buffer.size_bytes
                 continue
             if source >= 0:
                 gain[source] += buffer.size_bytes
-            mask = mask_of(own)
+            mask = mask_of(inner_readers)
             buffers.append((buffer.size_bytes, source, mask, permanent))
             if not permanent:
-                for r in own:
+                for r in inner_readers:
                     reads[r].append((buffer.size_bytes, mask))
         buffers.append((passing, -1, 0, True))
         # A postponed load waits for steps that the problem does not require before it.

@@ -6,8 +6,9 @@ energy); `popularity` models the visits to experts and the hit rates of caches.
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 from perfmodel.optimise.certified import Certified
+from perfmodel.schedule.place.knapsack import assign_items
 from perfmodel.schedule.place.levels import PlacementLevel
 from perfmodel.schedule.place.place import place
 from perfmodel.schedule.place.popularity import (
@@ -17,7 +18,6 @@ from perfmodel.schedule.place.popularity import (
     visit_probabilities,
 )
 from perfmodel.schedule.place.result import PlacementResult
-from perfmodel.schedule.place.solve import assign_items
 
 __all__ = [
     "Certified",
@@ -32,4 +32,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Assignment="Certified", Level="PlacementLevel")
+    __getattr__ = deprecated_names(__name__, Assignment="Certified", Level="PlacementLevel")

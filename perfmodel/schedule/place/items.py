@@ -1,4 +1,9 @@
-"""Items to place: the tensors of a workload, with the bytes that a run reads of them."""
+"""Items to place: the tensors of a workload, with the bytes that a run reads of them.
+
+An item is one tensor, or all tensors of a layer, with as many copies as there are equal layers. For
+an expert of a mixture of experts the expected bytes per run are its size times the probability that
+a step touches it (`popularity.py`) times the number of steps.
+"""
 
 from __future__ import annotations
 
@@ -111,25 +116,26 @@ def items_of(
         The popularity is invalid, or for another number of experts.
     """
     job = prediction.job
-    usages = _walk(job.lowered.graph, job.workload)
+    usages = _tensor_usages(job.lowered.graph, job.workload)
     bits = {
-        name: first_number(job.precision.bits(_slot(job, f.tensor))) for name, f in usages.items()
+        name: first_number(job.precision.bits(_slot(job, usage.tensor)))
+        for name, usage in usages.items()
     }
     items: list[Item] = []
     layers: dict[tuple[str, str, int], list[Item]] = {}
-    for name, f in usages.items():
-        each = f.elements * bits[name] / 8.0
-        read = f.read * bits[name] / 8.0
-        role = "weight" if f.tensor.role == "weight" else "kv"
-        if f.experts:
-            even = touched_probabilities(f.experts, f.per_token, f.tokens)
-            chance = touched_probabilities(f.experts, f.per_token, f.tokens, popularity)
-            pieces = _experts(name, each, chance, read / each / float(even[0]), f)
+    for name, usage in usages.items():
+        size = usage.elements * bits[name] / 8.0
+        read = usage.read * bits[name] / 8.0
+        role = "weight" if usage.tensor.role == "weight" else "kv"
+        if usage.experts:
+            even = touched_probabilities(usage.experts, usage.per_token, usage.tokens)
+            chance = touched_probabilities(usage.experts, usage.per_token, usage.tokens, popularity)
+            pieces = _expert_items(name, size, chance, read / size / float(even[0]), usage)
         else:
-            pieces = [Item(name, role, each, read, f.copies, 0, (ItemTensor(name, each),))]
+            pieces = [Item(name, role, size, read, usage.copies, 0, (ItemTensor(name, size),))]
         for i, item in enumerate(pieces):
-            key = (f.block, role, i if f.experts else -1)
-            if by == "tensor" or not f.layer:
+            key = (usage.block, role, i if usage.experts else -1)
+            if by == "tensor" or not usage.layer:
                 items.append(item)
             else:
                 layers.setdefault(key, []).append(item)
@@ -137,31 +143,33 @@ def items_of(
         items += [
             merged
             for (block, role, _), group in layers.items()
-            for merged in _merged(block, role, group)
+            for merged in _layer_items(block, role, group)
         ]
     return tuple(item for item in items if item.size_bytes > 0)
 
 
-def _experts(name: str, each: float, chance: Floats, runs: float, f: _TensorUsage) -> list[Item]:
-    """Return one item per expert, or one for all of them if they are alike."""
-    size = each / f.experts
-    alike = bool(np.all(chance == chance[0]))
+def _expert_items(
+    name: str, tensor_bytes: float, chance: Floats, runs: float, usage: _TensorUsage
+) -> list[Item]:
+    """Return one item per expert, or one for all of them if all are equally popular."""
+    size = tensor_bytes / usage.experts
+    is_uniform = bool(np.all(chance == chance[0]))
     return [
         Item(
-            f"{name}[{'*' if alike else expert}]",
+            f"{name}[{'*' if is_uniform else expert}]",
             "weight",
             size,
             size * float(touched) * runs,
-            f.copies * (f.experts if alike else 1),
+            usage.copies * (usage.experts if is_uniform else 1),
             0,
             (ItemTensor(name, size, expert),),
             float(touched),
         )
-        for expert, touched in enumerate(chance[:1] if alike else chance)
+        for expert, touched in enumerate(chance[:1] if is_uniform else chance)
     ]
 
 
-def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
+def _layer_items(block: str, role: str, group: list[Item]) -> list[Item]:
     """Join the items of one layer that have equally many copies."""
     by_copies: dict[tuple[int, float], list[Item]] = {}
     for item in group:
@@ -171,10 +179,10 @@ def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
         head = same[0].name
         expert = head[head.index("[") :] if head.endswith("]") else ""
         part = f"expert{expert}" if expert else ("kv" if role == "kv" else "weights")
-        tied = "" if len(by_copies) == 1 else f" x{copies}"
+        suffix = "" if len(by_copies) == 1 else f" x{copies}"
         out.append(
             Item(
-                f"{block}.{part}{tied}",
+                f"{block}.{part}{suffix}",
                 role,
                 sum(i.size_bytes for i in same),
                 sum(i.read_bytes for i in same),
@@ -187,7 +195,9 @@ def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
     return out
 
 
-def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
+def _tensor_usages(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
+    """Return the usage of each weight and cache over the graph."""
+
     def number(dim: Any) -> float:
         return first_number(workload.number(dim))
 
@@ -196,24 +206,26 @@ def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
     for block in graph.blocks:
         count, stored = number(block.count), number(block.stored)
         for operator in block.operators:
-            about: dict[str, Any] = dict(operator.attributes)
+            attributes: dict[str, Any] = dict(operator.attributes)
             for access in operator.accesses:
                 tensor = graph.tensors[access.tensor]
                 if tensor.role == "activation":
                     continue
-                own = copies.get(tensor.name, stored)
-                f = usages.get(tensor.name)
-                if f is None:
-                    f = usages[tensor.name] = _TensorUsage(
-                        tensor, _copies(own, tensor.name), block.name
+                stored_copies = copies.get(tensor.name, stored)
+                usage = usages.get(tensor.name)
+                if usage is None:
+                    usage = usages[tensor.name] = _TensorUsage(
+                        tensor, _copies(stored_copies, tensor.name), block.name
                     )
-                    f.phase, f.layer = block.phase, block.layer
-                f.elements = number(tensor.elements)
+                    usage.phase, usage.layer = block.phase, block.layer
+                usage.elements = number(tensor.elements)
                 elements = number(access.elements)
-                f.read += count * elements / own
-                if operator.kind == "moe" and tensor.tag == "expert" and "experts" in about:
-                    f.experts, f.per_token = int(about["experts"]), int(about["per_token"])
-                    f.tokens = _tokens(f.experts, f.per_token, elements / f.elements)
+                usage.read += count * elements / stored_copies
+                if operator.kind == "moe" and tensor.tag == "expert" and "experts" in attributes:
+                    usage.experts = int(attributes["experts"])
+                    usage.per_token = int(attributes["per_token"])
+                    share = elements / usage.elements
+                    usage.tokens = _tokens(usage.experts, usage.per_token, share)
     return _last_phase(usages)
 
 
@@ -227,9 +239,9 @@ def _tokens(experts: int, per_token: int, share: float) -> float:
 def _last_phase(usages: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
     """Keep the caches of the last phase, which are largest, with the traffic of all phases."""
     phases: dict[str, dict[str, list[str]]] = {}
-    for name, f in usages.items():
-        if f.tensor.role != "weight":
-            phases.setdefault(f.tensor.slot, {}).setdefault(f.phase, []).append(name)
+    for name, usage in usages.items():
+        if usage.tensor.role != "weight":
+            phases.setdefault(usage.tensor.slot, {}).setdefault(usage.phase, []).append(name)
     for by_phase in phases.values():
         *earlier, last = by_phase.values()
         elements = sum(usages[n].copies * usages[n].elements for n in last)
@@ -243,10 +255,12 @@ def _last_phase(usages: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
 
 
 def _copies(copies: float, name: str) -> int:
+    """Return a number of copies as an integer."""
     if copies != int(copies) or copies < 1:
-        raise input_error(f"'{name}' is stored {copies:g} times", expected="a whole number")
+        raise input_error(f"'{name}' is stored {copies:g} times", expected="an integer from 1")
     return int(copies)
 
 
 def _slot(job: Any, tensor: Tensor) -> str:
+    """Return the slot of the precision that a tensor belongs to."""
     return str(job.lowered.slots.of(tensor))

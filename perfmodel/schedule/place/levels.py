@@ -1,4 +1,8 @@
-"""Levels: memories that may hold weights or KV cache, with their bandwidth to an engine."""
+"""Levels: memories that may hold weights or KV cache, with their bandwidth to an engine.
+
+A read passes all memories on the way to the engine: its bandwidth is that of the slowest, its
+energy per byte the sum over all.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from perfmodel.arrays import first_number
+from perfmodel.deprecation import deprecated_names
 from perfmodel.errors import Fault, not_among
-from perfmodel.former import former_names
 from perfmodel.hardware.memory import Memory
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
 from perfmodel.settings import FaultList
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Level="PlacementLevel")
+    __getattr__ = deprecated_names(__name__, Level="PlacementLevel")
 
 #: Kinds of memory to which nothing can be pinned; `levels_of` includes them by name only.
 UNPINNABLE = frozenset({"register_file", "cache"})
@@ -130,7 +134,7 @@ def levels_of(
         used = [name for name, memory in memories.items() if memory.kind not in UNPINNABLE]
     else:
         used = [resolved(name, "levels") for name in names]
-    kv_homes = None if kv is None else {resolved(name, "kv_levels") for name in kv}
+    kv_names = None if kv is None else {resolved(name, "kv_levels") for name in kv}
     sizes: dict[str, float] = {}
     for name, capacity in (capacities or {}).items():
         memory, path = resolved(name, "capacities"), f"capacities.{name}"
@@ -138,23 +142,23 @@ def levels_of(
         if size is not None:
             sizes[memory] = size
             if not size >= 0:
-                faults.append(Fault(f"{size:g} is no capacity", path))
+                faults.append(Fault(f"{size:g} is not a valid capacity", path))
     faults.settle()
     own = [name for name in dict.fromkeys(used) if name not in extra_names]
-    levels = _own_levels(prediction, memories, own, sizes)
+    levels = _device_levels(prediction, memories, own, sizes)
     levels += [
         replace(level, capacity_bytes=sizes.get(level.name, level.capacity_bytes))
         for level in extra
     ]
-    if kv_homes is not None:
+    if kv_names is not None:
         levels = [
-            replace(level, holds=("weight", "kv") if level.name in kv_homes else ("weight",))
+            replace(level, holds=("weight", "kv") if level.name in kv_names else ("weight",))
             for level in levels
         ]
     return tuple(sorted(levels, key=lambda level: -level.bandwidth_bytes_per_s))
 
 
-def _own_levels(
+def _device_levels(
     prediction: Prediction,
     memories: Mapping[str, Memory],
     names: Iterable[str],
@@ -189,7 +193,7 @@ def _paths(
     """Return the bandwidth and joules per byte of each memory on its best path to the engine."""
     paths: dict[str, tuple[float, float | None]] = {}
 
-    def way(name: str, seen: frozenset[str]) -> tuple[float, float | None]:
+    def best_path(name: str, seen: frozenset[str]) -> tuple[float, float | None]:
         if name in paths:
             return paths[name]
         best: tuple[float, float | None] = (0.0, None)
@@ -197,7 +201,7 @@ def _paths(
             if target == engine:
                 rate, inner = float("inf"), 0.0
             elif target in memories and target not in seen:
-                rate, inner = way(target, seen | {name})
+                rate, inner = best_path(target, seen | {name})
             else:
                 continue
             outer = energies[name]
@@ -208,5 +212,5 @@ def _paths(
         return best
 
     for name in memories:
-        way(name, frozenset())
+        best_path(name, frozenset())
     return paths

@@ -1,4 +1,9 @@
-"""Entry point of ``place``: weights and KV cache in the memories of a device."""
+"""Entry point of ``place``: weights and KV cache in the memories of a device.
+
+The items are the tensors of the network (`items.py`), the levels the memories of the device
+(`levels.py`). Placing an item costs its bytes read per run over the bandwidth of its level; the
+least sum is a knapsack problem with several capacities (`knapsack.py`).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from perfmodel.deprecation import deprecated_parameters
 from perfmodel.errors import Fault, InputError, input_error, nearest, not_among
 from perfmodel.formats import Precision
-from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.solvers import with_solver
@@ -19,16 +24,16 @@ from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.resolve import (
     DeviceLike,
+    PredictionArguments,
     PredictionInputs,
-    PredictionQuestion,
     WorkloadLike,
     workload_of,
 )
 from perfmodel.schedule.place.items import By, Item, items_of
 from perfmodel.schedule.place.levels import PlacementLevel, levels_of
-from perfmodel.schedule.place.placed import items_named, placed
 from perfmodel.schedule.place.popularity import Popularity, popularity_of
 from perfmodel.schedule.place.result import PlacementResult
+from perfmodel.schedule.place.solve_placement import items_named, solve_placement
 from perfmodel.settings import FaultList, gathered
 from perfmodel.workload.workload import Workload
 
@@ -41,9 +46,15 @@ _WORDS: Final = {
     "objective": ("latency_s", "energy_j"),
     "by": ("tensor", "layer"),
 }
+#: Nouns in messages for options whose name is not one.
+_NOUNS: Final = {"by": "granularity"}
 
 
-@former_parameters(seconds="time_limit_s")
+#: Longest context tried, in tokens (also if the cache does not grow).
+_LONGEST_CONTEXT = 2**26
+
+
+@deprecated_parameters(seconds="time_limit_s")
 @with_solver
 def place(
     workload: WorkloadLike,
@@ -77,35 +88,35 @@ def place(
     workload, device, set, precision, runtime, engine
         As for `predict`.
     objective
-        latency_s: seconds of reading; or energy_j: joules of it.
+        latency_s: the time of reading; energy_j: the energy of reading.
     levels
         Memories to use, by name (sram,dram).
     capacities
-        What weights and KV cache may take of a memory, in place of what its spec leaves: NAME=SIZE
+        Capacity of a memory for weights and KV cache, in place of what its spec provides: NAME=SIZE
         (dram=6 GB).
     extra
-        Memories beside the device's: NAME=CAPACITY,BANDWIDTH (host=64 GB,25 GB/s). In Python also
-        a `PlacementLevel`.
+        Memories that the device does not have: NAME=CAPACITY,BANDWIDTH (host=64 GB,25 GB/s). In
+        Python also a `PlacementLevel`.
     kv_levels
-        Memories that may hold the KV cache. By default all but flash, storage and disk.
+        Memories that may hold the KV cache. By default all except flash, storage and disk.
     pinned
-        Where a tensor, or all whose names begin so, must lie: NAME=LEVEL.
+        Memory that must hold a tensor, or all tensors whose names start with NAME: NAME=LEVEL.
     cached
-        Memory whose room beside what lies there for good is an LRU cache of the experts, which
-        live in the outermost memory. By default experts are pinned like everything else.
+        Memory whose free capacity serves as an LRU cache for the experts, which are stored in the
+        outermost memory. By default experts are placed permanently, like all other tensors.
     popularity
-        How unevenly routers choose: exponent of a Zipf law, geometric:RATE, or a weight for each
-        expert (3,1,1,1).
+        How unevenly routers choose experts: the exponent of a Zipf distribution, geometric:RATE, or
+        a weight for each expert (3,1,1,1).
     by
-        tensor or layer: what is placed as one piece.
+        tensor or layer: the unit that is placed as a whole.
     method
-        exact (an integer programme, with a proof, or a bound where it is stopped), lp (the linear
-        relaxation, rounded) or greedy (densest first).
+        exact (an integer programme, with a proof, or with a bound if it is stopped), lp (the linear
+        relaxation, rounded) or greedy (largest saving per byte first).
     solver
-        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
-        that is stopped proves nothing by itself.
+        Solver of integer programmes: highs, or any other that PuLP finds on this machine (cbc,
+        gurobi, scip). A solver that is stopped by the time limit proves nothing.
     time_limit_s
-        Seconds that exact may take. In Python None is no limit.
+        Time limit of the exact method in seconds. In Python, None means no limit.
 
     Returns
     -------
@@ -124,11 +135,11 @@ def place(
     >>> pm.place("llama_3_8b", "rtx_4090", precision="w4a16").proved
     True
     """
-    return PlacementQuestion(**vars()).answer()
+    return PlacementArguments(**vars()).answer()
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlacementQuestion(PredictionQuestion):
+class PlacementArguments(PredictionArguments):
     """Parameters of `place`."""
 
     objective: Objective
@@ -147,12 +158,12 @@ class PlacementQuestion(PredictionQuestion):
     def answer(self) -> PlacementResult:
         """Return the result of `place`, with the same errors."""
         faults = gathered()
-        wrong = self._option_faults()
-        faults += wrong
-        deadline = Deadline(None if wrong else self.time_limit_s)
+        option_faults = self._option_faults()
+        faults += option_faults
+        deadline = Deadline(None if option_faults else self.time_limit_s)
         extra = read_levels(self.extra, faults)
         popularity = faults.trying(popularity_of, self.popularity)
-        predicted = faults.trying(predicted_one, self, "places")
+        predicted = faults.trying(predict_single, self, "places")
         if predicted is None:
             raise InputError(faults)
         subject, prediction = predicted
@@ -197,7 +208,7 @@ class PlacementQuestion(PredictionQuestion):
             objective=self.objective,
             _again=resolved.at_context,
         )
-        return placed(unplaced, prices, self.pinned or {}, self.cached, deadline)
+        return solve_placement(unplaced, prices, self.pinned or {}, self.cached, deadline)
 
     def at_context(self, context: int) -> PlacementResult:
         """Return the result for another context length."""
@@ -207,16 +218,19 @@ class PlacementQuestion(PredictionQuestion):
         return place(**options)
 
     def _option_faults(self) -> list[Fault]:
+        """Return the faults of options that are words or numbers."""
         faults = [
             fault
             for name, words in _WORDS.items()
             for word in [getattr(self, name)]
-            for fault in not_among(f"there is no '{word}'", word, words, name)
+            for fault in not_among(f"unknown {_NOUNS.get(name, name)} '{word}'", word, words, name)
         ]
         limit = self.time_limit_s
         if limit is not None and not limit >= 0:
             expected = "seconds from 0"
-            faults.append(Fault(f"{limit} is no time limit", "time_limit_s", expected=expected))
+            faults.append(
+                Fault(f"{limit} is not a valid time limit", "time_limit_s", expected=expected)
+            )
         return faults
 
     def _name_faults(self, items: Sequence[Item] | None, levels: Sequence[str]) -> list[Fault]:
@@ -226,17 +240,19 @@ class PlacementQuestion(PredictionQuestion):
         def check_level(level: str, path: str) -> None:
             faults.extend(not_among(f"no level is named '{level}'", level, levels, path))
 
-        for stem, level in (self.pinned or {}).items():
-            if items is not None and not items_named(items, stem):
-                suggestion = nearest(stem, [item.name for item in items])
-                faults.append(Fault(f"nothing is named '{stem}'", "pinned", suggestion=suggestion))
-            check_level(level, f"pinned.{stem}")
+        for prefix, level in (self.pinned or {}).items():
+            if items is not None and not items_named(items, prefix):
+                suggestion = nearest(prefix, [item.name for item in items])
+                faults.append(
+                    Fault(f"nothing is named '{prefix}'", "pinned", suggestion=suggestion)
+                )
+            check_level(level, f"pinned.{prefix}")
         if self.cached is not None:
             check_level(self.cached, "cached")
         return faults
 
 
-def predicted_one(question: PredictionQuestion, verb: str) -> tuple[PredictionInputs, Prediction]:
+def predict_single(question: PredictionArguments, verb: str) -> tuple[PredictionInputs, Prediction]:
     """Return the inputs and the prediction of a single configuration, for the function `verb`.
 
     Raises
@@ -247,7 +263,7 @@ def predicted_one(question: PredictionQuestion, verb: str) -> tuple[PredictionIn
     subject = question.resolved()
     prediction = predict(**subject._asdict())
     if prediction.shape:
-        raise input_error(f"{verb} one point, not many", expected="numbers, no arrays")
+        raise input_error(f"{verb} one point, not many", expected="numbers instead of arrays")
     return subject, prediction
 
 
@@ -269,7 +285,9 @@ def read_levels(
             levels[name] = PlacementLevel(name, 1.0, 1.0)
         if not name or not comma:
             expected = "NAME=CAPACITY,BANDWIDTH"
-            faults.append(Fault(f"'{item}' is no memory", path=path, expected=expected))
+            faults.append(
+                Fault(f"'{item}' does not describe a memory", path=path, expected=expected)
+            )
             continue
         try:
             levels[name] = PlacementLevel.of(name, size, rate)
@@ -293,7 +311,7 @@ def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) ->
     if not at(1).feasible:
         return 0
     low, high = 1, 2
-    while high < _LONGEST and at(high).feasible:
+    while high < _LONGEST_CONTEXT and at(high).feasible:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
@@ -301,18 +319,14 @@ def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) ->
     return low
 
 
-#: Maximum number of tokens tried (also if the cache does not grow).
-_LONGEST = 2**26
-
-
 def _prices(levels: Sequence[PlacementLevel], objective: str) -> list[float]:
     """Return seconds or joules per byte from each level."""
     if objective == "latency_s":
         return [1.0 / level.bandwidth_bytes_per_s for level in levels]
-    silent = [level.name for level in levels if level.energy_j_per_byte is None]
-    if silent:
+    without_energy = [level.name for level in levels if level.energy_j_per_byte is None]
+    if without_energy:
         raise input_error(
-            f"no energy per byte is known of {', '.join(silent)}",
+            f"no energy per byte is known of {', '.join(without_energy)}",
             "objective",
             expected="levels whose device states it, or latency_s",
         )

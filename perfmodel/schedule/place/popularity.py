@@ -66,7 +66,7 @@ def popularity_of(
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         raise input_error(
-            f"'{text}' is no popularity",
+            f"'{text}' is not a valid popularity",
             "popularity",
             expected="a number, geometric:RATE, or one for each expert",
             suggestion=nearest(law, ("geometric",)) if mark else "",
@@ -113,32 +113,33 @@ def visit_probabilities(
     k = min(per_token, experts)
     if weights.shape != (experts,) or not np.all(np.isfinite(weights)) or np.any(weights < 0):
         raise input_error(
-            "popularity is no weight for each expert",
+            "popularity does not give a weight for each expert",
             "popularity",
             expected=f"{experts} numbers from 0",
         )
     if np.count_nonzero(weights) < k:
         raise input_error(
-            f"{np.count_nonzero(weights)} experts are ever visited",
+            f"only {np.count_nonzero(weights)} experts have a positive weight",
             "popularity",
-            expected=f"{k} at least",
+            expected=f"at least {k}",
         )
-    full = np.zeros(experts, dtype=bool)
+    is_saturated = np.zeros(experts, dtype=bool)
     chance = np.zeros(experts)
     # Each round saturates at least one expert.
     for _ in range(experts):
-        weight = float(weights[~full].sum())
-        left = k - int(full.sum())
+        weight = float(weights[~is_saturated].sum())
+        left = k - int(is_saturated.sum())
         scaled: Floats = np.zeros(experts) if weight == 0.0 else weights * (left / weight)
-        chance = np.asarray(np.where(full, 1.0, scaled))
-        over = (chance > 1.0) & ~full
+        chance = np.asarray(np.where(is_saturated, 1.0, scaled))
+        over = (chance > 1.0) & ~is_saturated
         if not over.any():
             break
-        full |= over
+        is_saturated |= over
     return np.minimum(chance, 1.0)
 
 
 def _weights(popularity: Sequence[float]) -> Floats:
+    """Return weights as an array; an empty one if they are not numbers."""
     try:
         return np.asarray(popularity, dtype=np.float64)
     except (TypeError, ValueError):

@@ -1,4 +1,7 @@
-"""Result of `place`: rows of items in levels, read times, and the plan."""
+"""Result of `place`: rows of items in levels, read times, and the plan.
+
+The placement is proved when its seconds or joules reach the lower bound of the knapsack.
+"""
 
 from __future__ import annotations
 
@@ -145,10 +148,10 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
         """
         rates = {level.name: level.bandwidth_bytes_per_s for level in self.levels}
         setting = self.prediction.setting
-        homes = {"weight": setting.weights_memory, "kv": setting.levels[-1]}
+        assumed_levels = {"weight": setting.weights_memory, "kv": setting.levels[-1]}
         total = 0.0
         for item in self.items:
-            rate = rates.get(homes[item.role])
+            rate = rates.get(assumed_levels[item.role])
             if rate is None:
                 return None
             total += item.copies * item.read_bytes / rate
@@ -190,7 +193,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
         InputError
             Nothing fits.
         """
-        from perfmodel.schedule.place.plan import to_plan
+        from perfmodel.schedule.place.placement_plan import to_plan
 
         return to_plan(self)
 

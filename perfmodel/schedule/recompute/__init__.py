@@ -1,6 +1,6 @@
-"""Recomputation: running a step again instead of keeping or spilling its output."""
+"""Recomputation (rematerialisation): steps run again instead of spilling their outputs."""
 
-from perfmodel.schedule.recompute.method import recompute
-from perfmodel.schedule.recompute.repeated import Recomputation
+from perfmodel.schedule.recompute.least_cost import recompute
+from perfmodel.schedule.recompute.recomputation import Recomputation
 
 __all__ = ["Recomputation", "recompute"]

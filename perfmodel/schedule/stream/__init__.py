@@ -6,7 +6,7 @@ workload on a device.
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
 from perfmodel.schedule.stream.channel import StreamChannel, channel_of
 from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, pipeline
 from perfmodel.schedule.stream.result import StreamResult
@@ -23,4 +23,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Channel="StreamChannel", Timeline="StreamTimeline")
+    __getattr__ = deprecated_names(__name__, Channel="StreamChannel", Timeline="StreamTimeline")

@@ -1,4 +1,8 @@
-"""Channels that weights are streamed from, and the seconds of a load."""
+"""Channels that weights are streamed from, and the seconds of a load.
+
+``latency + size / bandwidth`` for most memories; storage behind a command queue serves few requests
+more slowly (`perfmodel.kinds.storage`).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from perfmodel.kinds.storage import batch_time
 from perfmodel.prediction import Prediction
 
 #: Kinds of storage read by commands, whose cost for few requests is modelled.
-_COMMANDS = frozenset({"ufs", "emmc", "sd", "nvme"})
+_COMMAND_STORAGE = frozenset({"ufs", "emmc", "sd", "nvme"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def channel_of(prediction: Prediction, name: str) -> StreamChannel:
     rate = first_number(bandwidth(setting, name))
     energy = fact("energy_per_byte")
     joule = float("nan") if energy is None else energy
-    if memories[name].kind not in _COMMANDS:
+    if memories[name].kind not in _COMMAND_STORAGE:
         return StreamChannel(name, rate, fact("latency") or 0.0, energy_j_per_byte=joule)
     raw = (fact("bandwidth") or rate) * (fact("sustained_fraction") or 1.0)
     return StreamChannel(

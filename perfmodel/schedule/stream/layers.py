@@ -1,4 +1,8 @@
-"""Layers of a prediction for the pipeline: seconds on the engine, and bytes to load."""
+"""Layers of a prediction for the pipeline: seconds on the engine, and bytes to load.
+
+The seconds are those that `predict` composes of a row's terms, without the time of the memory that
+weights are streamed from; in its place weights are read from main memory.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import first_number
 from perfmodel.cost.compose import compose
-from perfmodel.cost.residency import row_bytes
+from perfmodel.cost.operand_bytes import row_bytes
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
 
@@ -116,20 +120,20 @@ def _with_weights(
     tensors: dict[str, float] = {}
     experts, visited = 0, 0.0
     expert_bytes: list[float] = []
-    where: list[str] = []
+    names: list[str] = []
     for op in operators:
-        about: dict[str, Any] = dict(op.attributes)
+        attributes: dict[str, Any] = dict(op.attributes)
         for access in op.accesses:
             tensor = job.lowered.graph.tensors[access.tensor]
             if tensor.role != "weight" or access.mode != "read":
                 continue
             bits = first_number(job.precision.bits(str(job.lowered.slots.of(tensor))))
             read = first_number(job.workload.number(access.elements))
-            if op.kind == "moe" and tensor.tag == "expert" and "experts" in about:
-                experts = int(about["experts"])
+            if op.kind == "moe" and tensor.tag == "expert" and "experts" in attributes:
+                experts = int(attributes["experts"])
                 visited = experts * read / first_number(job.workload.number(tensor.elements))
                 expert_bytes.append(read * bits / 8.0)
-                where.append(tensor.name)
+                names.append(tensor.name)
             else:
                 tensors[tensor.name] = tensors.get(tensor.name, 0.0) + read * bits / 8.0
     return replace(
@@ -137,7 +141,7 @@ def _with_weights(
         tensors=tensors,
         expert_bytes=sum(expert_bytes),
         expert_parts=tuple(zip(parts, expert_bytes, strict=True)),
-        expert_tensors=tuple(where),
+        expert_tensors=tuple(names),
         experts=experts,
         visited=visited,
     )
@@ -158,7 +162,7 @@ def _engine_seconds(prediction: Prediction, source: str) -> Floats:
     main = setting.levels[-1]
     memory = {k: column(v) for k, v in terms.memory.items() if k != source}
     if source in terms.memory and main != source:
-        weights = column(row_bytes(table, setting, weights=True))
+        weights = column(row_bytes(table, setting, operands="weights"))
         memory[main] = memory.get(main, np.zeros(n)) + weights / first_number(
             bandwidth(setting, main)
         )

@@ -4,7 +4,11 @@ Each load occupies its place in the buffer from its start until its computation 
 items that build on it) has ended. With two places this is double buffering. The recurrences are
 those of a two-machine flow shop with a buffer (Papadimitriou and Kanellakis, "Flowshop scheduling
 with limited temporary storage", JACM 27(3), 1980), here with the place of a job occupied on both
-machines.
+machines. With items in order, S the start and C the end of the computation,
+
+``load_start[i] >= load_end[i - 1]``, and not before the buffer has a free place for i,
+
+``S[i] = max(load_end[i], C[i - 1])``, ``C[i] = S[i] + compute[i]``.
 """
 
 from __future__ import annotations
@@ -152,7 +156,7 @@ class StreamTimeline(Result):
         return plain({**totals, "items": self.table.select(*columns).to_records()})
 
 
-class State:
+class PipelineState:
     """State after some items; `add` is one step of the event model."""
 
     __slots__ = (
@@ -178,9 +182,9 @@ class State:
         self.dependents: dict[int, int] = {}
         self.used = 0.0
 
-    def copy(self) -> State:
+    def copy(self) -> PipelineState:
         """Return an independent copy of the state."""
-        clone = object.__new__(State)
+        clone = object.__new__(PipelineState)
         clone.items, clone.sizes, clone.capacity = self.items, self.sizes, self.capacity
         clone.channel, clone.engine, clone.used = self.channel, self.engine, self.used
         clone.ends, clone.places, clone.dependents = (
@@ -240,12 +244,12 @@ class State:
         """Release the place of an item, and of its ancestors without further dependents."""
         if self.items[i].io_s > 0.0:
             insort(self.places, (when, self.sizes[i]))
-        above = self.items[i].parent
-        if above >= 0:
-            self.dependents[above] -= 1
-            if not self.dependents[above]:
-                del self.dependents[above]
-                self._release(above, when)
+        parent = self.items[i].parent
+        if parent >= 0:
+            self.dependents[parent] -= 1
+            if not self.dependents[parent]:
+                del self.dependents[parent]
+                self._release(parent, when)
 
 
 def place_sizes(
@@ -262,7 +266,7 @@ def place_sizes(
         raise ValueError("a buffer has slots or bytes, not both")
     if slots is not None:
         if slots < 1:
-            raise ValueError("a buffer needs one slot at least")
+            raise ValueError("a buffer needs at least one slot")
         return [1.0] * len(items), float(slots)
     capacity = math.inf if buffer_bytes is None else float(buffer_bytes)
     return [item.size_bytes for item in items], capacity
@@ -302,10 +306,10 @@ def pipeline(
     """
     order = list(range(len(items))) if order is None else list(order)
     if sorted(order) != list(range(len(items))):
-        raise ValueError("the order is not each item once")
+        raise ValueError("the order must contain each item exactly once")
     sizes, capacity = place_sizes(items, slots, buffer_bytes)
     children = descendants(items)
-    state = State(items, sizes, capacity)
+    state = PipelineState(items, sizes, capacity)
     times = np.zeros((4, len(items)))
     for i in order:
         item = items[i]
@@ -318,9 +322,9 @@ def pipeline(
         times[:, i] = done
     freed = times[3].copy()
     for i in reversed(order):
-        above = items[i].parent
-        if above >= 0:
-            freed[above] = max(freed[above], freed[i])
+        parent = items[i].parent
+        if parent >= 0:
+            freed[parent] = max(freed[parent], freed[i])
     peak = _peak(items, sizes, times[0], freed)
     return StreamTimeline(
         tuple(items), tuple(order), times[0], times[1], times[2], times[3], freed, peak
@@ -328,6 +332,7 @@ def pipeline(
 
 
 def _peak(items: Sequence[Load], sizes: Sequence[float], start: Floats, freed: Floats) -> float:
+    """Return the peak occupancy of the buffer."""
     loaded = [i for i, item in enumerate(items) if item.io_s > 0.0]
     events = sorted(
         [(float(start[i]), 1, sizes[i]) for i in loaded]

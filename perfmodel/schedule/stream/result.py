@@ -1,4 +1,7 @@
-"""Result of `stream`: rate, times, memory and energy of a workload with streamed weights."""
+"""Result of `stream`: rate, times, memory and energy of a workload with streamed weights.
+
+The seconds are those of the steady state of the event model (`pipeline.py`), without the first run.
+"""
 
 from __future__ import annotations
 
@@ -161,8 +164,8 @@ class StreamResult(Result):
     def table(self) -> Table:
         """One row per item of the timeline, in the order of loading."""
         none = np.zeros(0)
-        line = self.timeline or StreamTimeline((), (), none, none, none, none, none, 0.0)
-        return line.table
+        timeline = self.timeline or StreamTimeline((), (), none, none, none, none, none, 0.0)
+        return timeline.table
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results as a dictionary for JSON."""

@@ -1,4 +1,10 @@
-"""Entry point of ``stream``: execution with weights streamed from an outer memory."""
+"""Entry point of ``stream``: execution with weights streamed from an outer memory.
+
+Weights that main memory can hold are placed there (`perfmodel.schedule.place`); the others are
+loaded layer by layer into a buffer, ahead of the engine. The seconds of a run come from an event
+model of one channel, one engine and the buffer (`pipeline.py`), over several runs, with random
+misses of experts (`load_sequence.py`).
+"""
 
 from __future__ import annotations
 
@@ -14,15 +20,15 @@ from perfmodel.errors import Fault, InputError, input_error, not_among
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import DeviceLike, PredictionInputs, PredictionQuestion, WorkloadLike
+from perfmodel.resolve import DeviceLike, PredictionArguments, PredictionInputs, WorkloadLike
 from perfmodel.schedule.place.items import items_of
 from perfmodel.schedule.place.levels import PlacementLevel, levels_of
-from perfmodel.schedule.place.place import place, predicted_one, read_levels
+from perfmodel.schedule.place.place import place, predict_single, read_levels
 from perfmodel.schedule.place.popularity import Popularity, popularity_of
 from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.stream.channel import StreamChannel, channel_of
 from perfmodel.schedule.stream.layers import PipelineLayer, layers_of
-from perfmodel.schedule.stream.loads import LoadSequence, ResidentWeights, Spread
+from perfmodel.schedule.stream.load_sequence import LoadSequence, ResidentWeights, Spread
 from perfmodel.schedule.stream.pipeline import pipeline
 from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.settings import FaultList, gathered
@@ -61,36 +67,38 @@ def stream(
     workload, device, set, precision, runtime, engine
         As for `predict`.
     source
-        Memory that the weights come from, or NAME=CAPACITY,BANDWIDTH of one beside the device's
-        (host=64 GB,25 GB/s). By default the memory with the role weights, where that is not main
+        Memory that stores all weights, or NAME=CAPACITY,BANDWIDTH of one that the device does not
+        have (host=64 GB,25 GB/s). By default the memory with the role weights, unless that is main
         memory.
     memory
         Main memory for weights, KV cache and buffer: bytes, or a size with its unit ("6 GB"). By
-        default what it has beside what is reserved and activations.
+        default its capacity less reserved memory and activations.
     depth
-        Loads (of a layer, or of an expert; what is larger than a layer comes in pieces) that the
-        buffer holds: 1 loads nothing ahead, 2 is double buffering.
+        Number of loads that the buffer holds: 1 loads nothing ahead, 2 is double buffering. A load
+        is a layer or an expert; anything larger than a layer is loaded in pieces.
     keep
-        Weights stay in main memory where it has room; else every run brings all of them.
+        Keep as many weights in main memory as fit. Otherwise every run loads all of them.
     spread
-        Which layers stay: even, so that loads are hidden behind them, or first.
+        Which layers are kept: even (evenly spaced, so that their compute hides loads) or first (the
+        first layers).
     cached
-        Spare memory is an LRU cache of the experts. By default experts are pinned.
+        Use spare memory as an LRU cache for experts. By default experts are pinned.
     popularity
-        How unevenly routers choose: exponent of a Zipf law, geometric:RATE, or a weight for each
-        expert (3,1,1,1).
+        How unevenly routers choose experts: the exponent of a Zipf distribution, geometric:RATE, or
+        a weight for each expert (3,1,1,1).
     hit_fraction
-        Share of the visits of experts that main memory serves, where it is known.
+        Measured share of expert accesses that main memory serves, if it is known.
     accuracy
-        Probability that a guess, made when the layer before has its router's answer, names a
-        missing expert. A wrong guess is loaded all the same.
+        Probability that a prefetch predicts a missing expert correctly when the router of the layer
+        before has run. A wrongly predicted expert is loaded all the same.
     grouped
-        The engine computes one matrix of all experts at a time, as llama.cpp does, and waits for
-        that matrix of each. By default one expert at a time, those that are there first.
+        The engine computes one matrix of all experts at a time, as llama.cpp does, and waits until
+        that matrix of every expert is loaded. By default it computes one expert at a time, loaded
+        experts first.
     runs
-        Runs to simulate.
+        Number of runs to simulate.
     seed
-        Seed of the draw of experts that are missing, which is another in each run.
+        Seed of the random choice of missing experts, which differs from run to run.
 
     Returns
     -------
@@ -108,11 +116,11 @@ def stream(
     >>> s.feasible
     True
     """
-    return StreamQuestion(**vars()).answer()
+    return StreamArguments(**vars()).answer()
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamQuestion(PredictionQuestion):
+class StreamArguments(PredictionArguments):
     """Parameters of `stream`."""
 
     source: str | PlacementLevel | None
@@ -136,7 +144,7 @@ class StreamQuestion(PredictionQuestion):
         if isinstance(source, str) and "=" in source:
             (source,) = read_levels(source, faults, "source") or (None,)
         popularity = faults.trying(popularity_of, self.popularity)
-        predicted = faults.trying(predicted_one, self, "streams")
+        predicted = faults.trying(predict_single, self, "streams")
         if predicted is None:
             raise InputError(faults)
         subject, prediction = predicted
@@ -171,25 +179,28 @@ class StreamQuestion(PredictionQuestion):
         return unrun if violations else self._run(unrun, main, largest)
 
     def _option_faults(self) -> list[Fault]:
+        """Return the faults of options that are words or numbers."""
         faults = FaultList()
         if self.depth < 1:
-            message = f"a buffer of {self.depth} loads holds none"
+            message = f"a buffer cannot hold {self.depth} loads"
             faults.append(Fault(message, "depth", expected="1 or more"))
         if self.runs < 1:
-            faults.append(Fault(f"{self.runs} runs are none", "runs", expected="1 or more"))
-        message = f"there is no '{self.spread}'"
+            faults.append(
+                Fault(f"{self.runs} is not a valid number of runs", "runs", expected="1 or more")
+            )
+        message = f"unknown spread '{self.spread}'"
         faults += not_among(message, self.spread, ("even", "first"), "spread")
         for name in ("hit_fraction", "accuracy"):
             share = getattr(self, name)
             if share is not None and not 0.0 <= share <= 1.0:
-                faults.append(Fault(f"{share:g} is no share", name, expected="0 to 1"))
+                faults.append(Fault(f"{share:g} is not a fraction", name, expected="0 to 1"))
         if self.seed < 0:
-            message = f"{self.seed} is no seed"
-            faults.append(Fault(message, "seed", expected="a whole number from 0"))
+            message = f"{self.seed} is not a valid seed"
+            faults.append(Fault(message, "seed", expected="an integer from 0"))
         if self.memory is not None:
             size = faults.quantity(self.memory, "bytes", "memory")
             if size is not None and not size >= 0:
-                message = f"{size:g} is no capacity"
+                message = f"{size:g} is not a valid capacity"
                 faults.append(Fault(message, "memory", expected="bytes from 0"))
         return faults
 
@@ -234,6 +245,7 @@ class StreamQuestion(PredictionQuestion):
         )
 
     def _too_large(self, main: str, buffer: float, capacity: float, largest: float) -> Violation:
+        """Return the violation of a buffer that exceeds main memory."""
         levers = [f"a {main} of {show(buffer, 'bytes')} beside the rest"]
         if capacity >= largest:
             levers.insert(0, f"a depth of {int(capacity // largest)}")

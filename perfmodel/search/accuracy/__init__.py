@@ -4,22 +4,23 @@ All sources return losses in one form and are named wherever their numbers appea
 unit unless it is calibrated with measurements.
 """
 
-from perfmodel.search.accuracy.additive import AdditivityReport, additivity
-from perfmodel.search.accuracy.architectures import ArchitectureLosses, architectures
-from perfmodel.search.accuracy.callables import user
-from perfmodel.search.accuracy.compress import compress
-from perfmodel.search.accuracy.model import AccuracyModel, AccuracyTable, Configuration
-from perfmodel.search.accuracy.monotone import calibrated
+from perfmodel.search.accuracy.accuracy_model import AccuracyModel, Configuration
+from perfmodel.search.accuracy.accuracy_table import AccuracyTable
+from perfmodel.search.accuracy.activation_ranges import Ranges, read_ranges, record_ranges
+from perfmodel.search.accuracy.additivity_test import AdditivityReport, additivity
+from perfmodel.search.accuracy.architecture_losses import ArchitectureLosses, architectures
+from perfmodel.search.accuracy.hessian_traces import hawq
+from perfmodel.search.accuracy.layer_option import LayerOption, describe, parse_option
+from perfmodel.search.accuracy.magnitude_pruning import prune, prune_channels
+from perfmodel.search.accuracy.monotone_calibration import calibrated
 from perfmodel.search.accuracy.noise_model import pruning, sqnr
 from perfmodel.search.accuracy.onnx_runs import Rewriter, measured_gains, output_noise, rewritten
-from perfmodel.search.accuracy.option import LayerOption, describe, parse_option
-from perfmodel.search.accuracy.pairwise import pairwise
-from perfmodel.search.accuracy.predictor import fitted
-from perfmodel.search.accuracy.prune import prune, prune_channels
-from perfmodel.search.accuracy.quantise import fake_quantise, noise
-from perfmodel.search.accuracy.ranges import Ranges, read_ranges, record_ranges
-from perfmodel.search.accuracy.sensitivities import table
-from perfmodel.search.accuracy.traces import hawq
+from perfmodel.search.accuracy.pairwise_model import pairwise
+from perfmodel.search.accuracy.ridge_predictor import fitted
+from perfmodel.search.accuracy.sensitivity_table import table
+from perfmodel.search.accuracy.simulated_quantisation import fake_quantise, noise
+from perfmodel.search.accuracy.user_model import user
+from perfmodel.search.accuracy.weight_compression import compress
 
 __all__ = [
     "AccuracyModel",

@@ -11,12 +11,14 @@ import numpy as np
 from perfmodel.arrays import Array
 from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Format
-from perfmodel.search.accuracy.compress import noise_ratio
-from perfmodel.search.accuracy.model import Floats, SeparableModel, unknown_layers
-from perfmodel.search.accuracy.option import LayerOption, describe
-from perfmodel.search.accuracy.quantise import Clip, simulated
-from perfmodel.search.accuracy.ranges import Ranges, activation_noise, read_ranges
-from perfmodel.search.accuracy.weights import LayerWeights, Source, Weights, read_weights
+from perfmodel.search.accuracy.accuracy_faults import unknown_layer_faults
+from perfmodel.search.accuracy.accuracy_table import Floats
+from perfmodel.search.accuracy.activation_ranges import Ranges, activation_noise, read_ranges
+from perfmodel.search.accuracy.layer_option import LayerOption, describe
+from perfmodel.search.accuracy.layer_weights import LayerWeights, Source, Weights, read_weights
+from perfmodel.search.accuracy.separable_model import SeparableModel
+from perfmodel.search.accuracy.simulated_quantisation import Clip, simulated
+from perfmodel.search.accuracy.weight_compression import noise_ratio
 from perfmodel.settings import FaultList
 
 
@@ -44,7 +46,7 @@ class Noise(SeparableModel):
         """Names of the layers' weight tensors."""
         return tuple(self.weights.layers)
 
-    def question_faults(
+    def combination_faults(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> list[Fault]:
         """Return a fault for each format that cannot be simulated."""
@@ -152,7 +154,7 @@ def sqnr(
     weights = read_weights(path)
     ranges = None if calibration is None else read_ranges(calibration)
     factors = dict(gains or {})
-    faults = FaultList(unknown_layers(factors, weights.names, "the weights"))
+    faults = FaultList(unknown_layer_faults(factors, weights.names, "the weights"))
     faults += [
         Fault(f"gain {g} of '{name}'", path="gains", expected="a finite number, not below zero")
         for name, g in factors.items()

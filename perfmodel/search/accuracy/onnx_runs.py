@@ -11,12 +11,13 @@ import numpy as np
 
 from perfmodel.arrays import Array
 from perfmodel.formats import format_named
-from perfmodel.search.accuracy.compress import compress, noise_ratio
-from perfmodel.search.accuracy.model import Configuration, unknown_layers
+from perfmodel.search.accuracy.accuracy_faults import unknown_layer_faults
+from perfmodel.search.accuracy.accuracy_model import Configuration
+from perfmodel.search.accuracy.layer_option import LayerOption
 from perfmodel.search.accuracy.onnx_session import refusals, session
 from perfmodel.search.accuracy.onnx_weights import layers_of, load, weighted_nodes
-from perfmodel.search.accuracy.option import LayerOption
-from perfmodel.search.accuracy.quantise import Clip
+from perfmodel.search.accuracy.simulated_quantisation import Clip
+from perfmodel.search.accuracy.weight_compression import compress, noise_ratio
 from perfmodel.settings import FaultList
 
 
@@ -63,7 +64,7 @@ class Rewriter:
         InputError
             Layers that the file does not have.
         """
-        faults = FaultList(unknown_layers(configuration, self.weights.names, self.file))
+        faults = FaultList(unknown_layer_faults(configuration, self.weights.names, self.file))
         faults.settle()
         helper: Any = import_module("onnx.numpy_helper")
         stored: Any = self._model.graph.initializer
@@ -175,7 +176,7 @@ def measured_gains(
     change = option or LayerOption(weights=format_named("int8"))
     weights = write.weights
     names = list(layers) if layers is not None else list(weights.layers)
-    faults = FaultList(unknown_layers(names, weights.names, file))
+    faults = FaultList(unknown_layer_faults(names, weights.names, file))
     faults.settle()
     exact = _outputs(write({}), inputs, file)
     gains: dict[str, float] = {}

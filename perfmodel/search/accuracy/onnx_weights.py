@@ -11,8 +11,8 @@ import numpy as np
 
 from perfmodel.arrays import Array
 from perfmodel.errors import input_error
-from perfmodel.search.accuracy.weights import LayerWeights, Weight, Weights
-from perfmodel.workload.importers.onnx.read import read_onnx
+from perfmodel.search.accuracy.layer_weights import LayerWeights, Weight, Weights
+from perfmodel.workload.importers.onnx.parser import read_onnx
 
 #: Operator -> positions of the inputs that may be weights.
 _OPERANDS: Final[dict[str, tuple[int, ...]]] = {
@@ -206,7 +206,7 @@ def read_onnx_weights(path: Path) -> Weights:
     Raises
     ------
     InputError
-        As `perfmodel.workload.importers.onnx.read.read_onnx`; a missing external data file; no
+        As `perfmodel.workload.importers.onnx.parser.read_onnx`; a missing external data file; no
         operator with constant weights.
     """
     return layers_of(weighted_nodes(load(path)), path)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.search.evolve.packages import constraints_of, tell_constraints
-from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
+from perfmodel.search.evolve.objectives import EvolutionProblem, Index, labels
+from perfmodel.search.evolve.package_methods import constraints_of, tell_constraints
 
 
 class OptunaObjective:

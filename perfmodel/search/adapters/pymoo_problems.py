@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from perfmodel.search.evolve.packages import oracle_problem
-from perfmodel.search.evolve.question import EvolutionProblem, Index
+from perfmodel.search.evolve.objectives import EvolutionProblem, Index
+from perfmodel.search.evolve.package_methods import oracle_problem
 
 
 def pymoo_problem(

@@ -95,7 +95,7 @@ def torch_cost(
         Unknown device or metric; `cost` raises the errors of `torch_workload` and `predict`.
     """
     from perfmodel.hardware.library import hardware
-    from perfmodel.search.oracle.metrics import METRICS, checked_metrics
+    from perfmodel.search.oracle.metric_reader import METRICS, checked_metrics
 
     spec = device if isinstance(device, Device) else hardware(device)
     names = checked_metrics([metrics] if isinstance(metrics, str) else metrics, ())

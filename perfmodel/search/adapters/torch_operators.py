@@ -11,8 +11,12 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from perfmodel.catalog import need
-from perfmodel.workload.importers.torch_export.exported import meta_of, named_arguments
-from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram, Ref
+from perfmodel.workload.importers.torch_export.live_program import metadata_of, named_arguments
+from perfmodel.workload.importers.torch_export.program_records import (
+    AtenCall,
+    AtenProgram,
+    TensorReference,
+)
 
 
 class DispatchRecorder:
@@ -99,9 +103,9 @@ class DispatchRecorder:
 
     def _named(self, tensor: Any, name: str) -> str:
         """Assign a unique name to a tensor; an in-place write assigns a new one."""
-        metas = self.program.metas
+        metas = self.program.metadata
         name = f"{name}.{len(metas)}" if name in metas else name
-        metas[name], self._names[id(tensor)] = meta_of(tensor), name
+        metas[name], self._names[id(tensor)] = metadata_of(tensor), name
         self._alive.append(tensor)
         return name
 
@@ -112,4 +116,4 @@ class DispatchRecorder:
             return value if value is None or isinstance(value, int | float | str) else str(value)
         if id(value) not in self._names:
             self.program.inputs.append(self._named(value, "input"))
-        return Ref(self._names[id(value)])
+        return TensorReference(self._names[id(value)])

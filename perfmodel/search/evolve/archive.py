@@ -11,8 +11,8 @@ import numpy as np
 
 from perfmodel.atomic import write_text
 from perfmodel.errors import Fault, InputError, input_error
-from perfmodel.regular import contents
-from perfmodel.search.evolve.question import EvolutionProblem, Floats, Index, Judged
+from perfmodel.regular_files import read_bytes
+from perfmodel.search.evolve.objectives import EvaluatedChoices, EvolutionProblem, Floats, Index
 
 #: Version of the format of state files.
 SCHEMA = 1
@@ -76,7 +76,7 @@ class Archive:
         table = np.array(selection, dtype=float).reshape(-1, len(names))
         return {name: table[:, i] for i, name in enumerate(names)}
 
-    def judged(self, choices: Sequence[Choice] | None = None) -> Judged:
+    def judged(self, choices: Sequence[Choice] | None = None) -> EvaluatedChoices:
         """Return objectives and violations of the given archived choices, or of all."""
         rows = None if choices is None else [self.index_of[c] for c in choices]
         return self.question.judge(self.columns(rows))
@@ -114,7 +114,7 @@ def read_state(
     if not path.exists():
         return {}
     try:
-        content: Any = json.loads(contents(path, _MOST_BYTES))
+        content: Any = json.loads(read_bytes(path, _MOST_BYTES))
     except ValueError as error:
         raise input_error(
             f"cannot be read: {error}", file=str(path), expected="a state file of evolve"

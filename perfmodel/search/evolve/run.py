@@ -17,14 +17,14 @@ from perfmodel.errors import Fault, nearest, no_such
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.pareto import front
 from perfmodel.search.evolve.archive import Archive, Choice, read_state
-from perfmodel.search.evolve.moves import Moves
-from perfmodel.search.evolve.packages import PACKAGES, SAMPLERS
-from perfmodel.search.evolve.proposals import PLAIN, EvolutionContext, Proposals
-from perfmodel.search.evolve.question import FEASIBLE, EvolutionProblem
-from perfmodel.search.evolve.result import Evolution
+from perfmodel.search.evolve.builtin_methods import PLAIN, EvolutionContext, Proposals
+from perfmodel.search.evolve.evolution_result import Evolution
+from perfmodel.search.evolve.mutation import Moves
+from perfmodel.search.evolve.objectives import FEASIBLE, EvolutionProblem
+from perfmodel.search.evolve.package_methods import PACKAGES, SAMPLERS
 from perfmodel.settings import FaultList
 
-#: Methods by name; those of `perfmodel.search.evolve.packages` need the extra ``search``.
+#: Methods by name; those of `perfmodel.search.evolve.package_methods` need the extra ``search``.
 METHODS: Mapping[str, Callable[[EvolutionContext], Proposals]] = {**PACKAGES, **PLAIN}
 
 #: Smallest allowed values of integer parameters.
@@ -287,7 +287,7 @@ class EvolutionQuestion:
             value = getattr(self, name)
             integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
             if value is not None and (not integer or value < least):
-                message = f"{value!r} is too few" if integer else f"{value!r} is no number"
+                message = f"{value!r} is too few" if integer else f"{value!r} is not a number"
                 expected = f"a whole number, {least} or more"
                 faults.append(Fault(message, path=name, expected=expected))
         return faults

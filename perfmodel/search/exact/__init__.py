@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
-from perfmodel.search.exact.problem import ChoiceProblem, Limit, Sum, Term
-from perfmodel.search.exact.result import ChoiceInfeasibility, Opening
+from perfmodel.deprecation import deprecated_names
+from perfmodel.search.exact.choice_problem import ChoiceProblem, Limit
+from perfmodel.search.exact.choice_solution import ChoiceInfeasibility, Opening
+from perfmodel.search.exact.choice_sums import Sum, Term
 from perfmodel.search.exact.solve import solve
 
 __all__ = ["ChoiceInfeasibility", "ChoiceProblem", "Limit", "Opening", "Sum", "Term", "solve"]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Infeasible="ChoiceInfeasibility")
+    __getattr__ = deprecated_names(__name__, Infeasible="ChoiceInfeasibility")

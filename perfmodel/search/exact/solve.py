@@ -10,15 +10,15 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError, not_among
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
-from perfmodel.search.exact.explain import explain as why
-from perfmodel.search.exact.incumbent import ChoiceIncumbent
-from perfmodel.search.exact.problem import ChoiceProblem
-from perfmodel.search.exact.programme import by_programme
-from perfmodel.search.exact.reduced import NoChoice, reduce_problem
-from perfmodel.search.exact.relaxation import linear_prices
-from perfmodel.search.exact.result import ChoiceSolution
-from perfmodel.search.exact.separable import knapsack
-from perfmodel.search.exact.tree import coupled
+from perfmodel.search.exact.choice_incumbent import ChoiceIncumbent
+from perfmodel.search.exact.choice_milp import solve_by_milp
+from perfmodel.search.exact.choice_problem import ChoiceProblem
+from perfmodel.search.exact.choice_solution import ChoiceSolution
+from perfmodel.search.exact.conflicting_limits import explain as why
+from perfmodel.search.exact.elimination_search import solve_coupled
+from perfmodel.search.exact.knapsack import solve_knapsack
+from perfmodel.search.exact.linear_relaxation import linear_prices
+from perfmodel.search.exact.presolve import NoChoice, reduce_problem
 
 Method = Literal["auto", "milp"]
 
@@ -91,10 +91,10 @@ def _solve(
         incumbent.price(reduced, np.zeros(0))
         return incumbent.certified(incumbent.value, "reduction")
     if method == "auto":
-        solver = coupled if reduced.factors else knapsack
+        solver = solve_coupled if reduced.factors else solve_knapsack
         return solver(reduced, incumbent)
     try:
         incumbent.price(reduced, linear_prices(reduced, deadline))
     except NoChoice:
         return incumbent.certified(math.inf, "relaxation")
-    return incumbent.certified(by_programme(reduced, incumbent), "milp")
+    return incumbent.certified(solve_by_milp(reduced, incumbent), "milp")

@@ -12,23 +12,28 @@ from perfmodel.cost.capacity import usable
 from perfmodel.errors import Fault, InputError, input_error, nearest, not_among
 from perfmodel.formats import Format, Precision, as_precision, format_named
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import read_rows
+from perfmodel.measurement_csv import read_rows
 from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.solvers import with_solver
 from perfmodel.prediction import stages
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
 from perfmodel.schedule.target import bytes_of
-from perfmodel.search.finetune.choose import best
-from perfmodel.search.finetune.cost import TrainingStepCosts, costs_of
-from perfmodel.search.finetune.memory import LayerUpdate, Scheme, TrainingMemoryModel, memory_of
-from perfmodel.search.finetune.result import FineTuning, gains_of
-from perfmodel.search.finetune.sequences import sequence_notes, sequences
-from perfmodel.search.finetune.step import TrainingStep, step_of
+from perfmodel.search.finetune.finetuning_result import FineTuning, gains_of
+from perfmodel.search.finetune.part_selection import best
+from perfmodel.search.finetune.training_cost import TrainingStepCosts, costs_of
+from perfmodel.search.finetune.training_memory import (
+    LayerUpdate,
+    Scheme,
+    TrainingMemoryModel,
+    memory_of,
+)
+from perfmodel.search.finetune.training_sequences import sequence_notes, sequences
+from perfmodel.search.finetune.training_step import TrainingStep, step_of
 from perfmodel.settings import FaultList, gathered
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.library import find
-from perfmodel.workload.training import OPTIMIZERS
+from perfmodel.workload.training_step import OPTIMIZERS
 from perfmodel.workload.workload import Workload
 
 #: Default parts of a layer that the search considers.
@@ -64,7 +69,7 @@ def part_of(text: str, path: str = "parts") -> LayerUpdate:
         if 0.0 < share <= 1.0:
             return LayerUpdate(share)
     raise input_error(
-        f"'{text}' is no part of a layer",
+        f"'{text}' is not a part of a layer",
         path,
         expected="bias, all, weight, a share such as 0.25, or lora8",
         suggestion=nearest(word, ("bias", "all", "weight", "lora8")),
@@ -94,38 +99,39 @@ def finetune(
     Parameters
     ----------
     workload
-        As for `predict`. A language model is trained on whole sequences, every token scored: in the
-        phase prefill, which need not be set.
+        As for `predict`. A language model is trained on whole sequences with a loss at every token,
+        that is in the phase prefill, which need not be set.
     device
-        A device of the library, or a path to a spec file (.yaml). It may be left out where a limit
-        is stated: there is memory then, but no time.
+        A device of the library, or a path to a spec file (.yaml). It may be omitted if a limit is
+        stated; memory is then predicted, but not time.
     limit
-        Most memory for activations, gradients and whatever is trained: bytes, or a size with its
-        unit ("256 KiB"). By default what the device's main memory has. Where that memory holds the
-        weights too (a GPU), they count.
+        Memory limit for activations, gradients and trained parameters: bytes, or a size with its
+        unit ("256 KiB"). By default the capacity of the device's main memory. If that memory also
+        holds the weights (as on a GPU), they count too.
     train
-        What is trained, instead of looking for the best: PATTERN=PART with commas, the last that
-        matches a layer's name (``*=bias,classifier=all``), or a mapping. Parts: bias, all, weight,
-        a share of the weight's input channels (0.25), lora8.
+        Parts to train, instead of searching for the best: comma-separated PATTERN=PART, of which
+        the last pattern that matches a layer's name applies (``*=bias,classifier=all``), or a
+        mapping. A part is bias, weight, all, a share of the weight's input channels (0.25) or
+        lora8.
     parts
-        What of a layer may be trained, for the search. By default bias,0.125,0.25,0.5,1.
+        Parts of a layer among which the search chooses. By default bias,0.125,0.25,0.5,1.
     optimizer
         sgd, momentum or adam.
     gradients
         Format of gradients. By default that of the activations.
     late_updates
-        All gradients of weights stay until the backward pass is over. By default each is applied
-        once it is made.
+        Keep all gradients of weights until the backward pass ends. By default each is applied as
+        soon as it is computed.
     gains
-        CSV file layer,part,gain: what training a part is worth (accuracy, say). By default the
-        number of parameters.
+        CSV file with the columns layer, part and gain: the benefit of training a part, for example
+        in accuracy. By default the number of parameters.
     set, precision, runtime
         As for `predict`.
     solver
-        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
-        that is stopped proves nothing by itself.
+        Solver of integer programmes: highs, or any other that PuLP finds on this machine (cbc,
+        gurobi, scip). A solver that is stopped by the time limit proves nothing.
     time_limit_s
-        Seconds after which the best so far is returned, with a bound.
+        Seconds after which the best solution found so far is returned, with a bound.
 
     Returns
     -------
@@ -224,10 +230,10 @@ class FineTuningQuestion:
         )
 
     def _option_faults(self) -> list[Fault]:
-        message = f"'{self.optimizer}' is no optimiser"
+        message = f"'{self.optimizer}' is not an optimiser"
         faults = not_among(message, self.optimizer, OPTIMIZERS, "optimizer")
         if not (self.time_limit_s > 0):
-            message = f"{self.time_limit_s:g} s is no time"
+            message = f"{self.time_limit_s:g} s is not a time limit"
             faults.append(Fault(message, "time_limit_s", expected="a number above zero"))
         return faults
 
@@ -283,9 +289,8 @@ class _Home:
 def _workload(workload: WorkloadLike, settings: Mapping[str, Any] | None) -> Workload:
     facts = [name for name in settings or {} if "." in name]
     if facts:
-        raise InputError(
-            [Fault("is of which device?", name, expected="a device") for name in facts]
-        )
+        message = "is a fact of a device, and no device is given"
+        raise InputError([Fault(message, name, expected="a device") for name in facts])
     if isinstance(workload, Workload):
         return workload.bind(settings) if settings else workload
     return find(workload, settings or {})

@@ -15,7 +15,7 @@ from math import prod
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.search.oracle.boundaries import (
+from perfmodel.search.oracle.boundary_blocks import (
     AFTER,
     BEFORE,
     BESIDE,
@@ -24,16 +24,16 @@ from perfmodel.search.oracle.boundaries import (
     reader_block,
     unconnected_product,
 )
+from perfmodel.search.oracle.kernel_pricing import Floats, NotTabledError, Priced, over
 from perfmodel.search.oracle.pricing import Pricing
-from perfmodel.search.oracle.rows import Floats, NotTabledError, Priced, over
-from perfmodel.search.space.configurations import ConfigurationSpace
+from perfmodel.search.space.configuration_space import ConfigurationSpace
 from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.rewrite import format_groups, with_formats
 from perfmodel.workload.symbols import Dim, free_parameters
 
 #: Largest number of option combinations per kernel; beyond it the space is predicted.
-MOST_COMBINATIONS = 20_000
+MAX_COMBINATIONS = 20_000
 
 _NUMERIC = frozenset({"channels", "parameter"})
 _AUXILIARY = frozenset({BEFORE, AFTER, BESIDE})
@@ -106,6 +106,14 @@ class DecisionIndex:
                 elif decision.role == "parameter":
                     self.by_dimension[member] = i
 
+    @property
+    def numeric_options(self) -> dict[str, Floats]:
+        """Free dimension -> its value under each option of the decision that binds it."""
+        return {
+            name: np.array(self.space.decisions[i].options, dtype=float)
+            for name, i in self.by_dimension.items()
+        }
+
     def by_kernel(self, kernel: FusedKernel) -> list[int]:
         """Return the decisions that affect a kernel, ascending."""
         tensors = {access.tensor for op in kernel.operators for access in op.accesses}
@@ -132,6 +140,7 @@ def kernel_table(
     pricing: Pricing,
     defaults: Mapping[str, float],
     layers: float,
+    fixed: Mapping[str, int],
     *,
     anchored: bool,
 ) -> KernelTable:
@@ -146,8 +155,10 @@ def kernel_table(
         Values of free dimensions that no decision binds.
     layers
         Kernel's share of the per-layer cost (`OperatorTable.layers`).
+    fixed
+        Activation -> its state of residency, where every configuration has the same.
     anchored
-        Whether the network has loop nests (see `perfmodel.search.oracle.rows.price`).
+        Whether the network has loop nests (see `perfmodel.search.oracle.kernel_pricing.price`).
 
     Raises
     ------
@@ -157,7 +168,7 @@ def kernel_table(
     decisions = index.by_kernel(kernel)
     options = {i: index.space.decisions[i].options for i in decisions}
     combinations = prod(map(len, options.values()))
-    if combinations > MOST_COMBINATIONS:
+    if combinations > MAX_COMBINATIONS:
         raise NotTabledError(f"{kernel.head.name} takes {combinations} combinations of options")
     numeric = [i for i in decisions if index.space.decisions[i].role in _NUMERIC]
     formats = [i for i in decisions if i not in numeric]
@@ -167,10 +178,10 @@ def kernel_table(
     tensors: tuple[str, ...] = ()
     for selection in product(*(map(str, options[i]) for i in formats)):
         formatted = _formatted(graph, kernel, index, dict(zip(formats, selection, strict=True)))
-        each, tensors = _priced(formatted, graph, kernel, values, points, layers, pricing)
+        each, tensors = _priced(formatted, graph, kernel, values, points, layers, fixed, pricing)
         priced.append(each)
-    if any(each.terms.unsupported for each in priced):
-        raise NotTabledError("the engine does not compute a format in any form")
+    for each in priced:
+        each.refuse_network_wide()
     names = tuple(dict.fromkeys(name for each in priced for name in each.names))
     covered = tuple(dict.fromkeys(p for each in priced for p in each.terms.priced))
     # (formats, modes, states, points, names) -> (formats, points, states, modes, names)
@@ -199,7 +210,7 @@ def _dimension_values(
 def _kernel_graph(kernel: FusedKernel, index: DecisionIndex, *, anchored: bool) -> Graph:
     """Return the graph of one kernel and of the views that it reads through.
 
-    Auxiliary blocks stand for the remaining network (`perfmodel.search.oracle.boundaries`).
+    Auxiliary blocks stand for the remaining network (`perfmodel.search.oracle.boundary_blocks`).
     """
     graph = index.graph
     operators = _with_views(kernel, index.views)
@@ -284,16 +295,17 @@ def _priced(
     values: Mapping[str, Value],
     points: int,
     layers: float,
+    fixed: Mapping[str, int],
     pricing: Pricing,
 ) -> tuple[Priced, tuple[str, ...]]:
-    """Return the costs of a kernel in given formats, and its activations with a state."""
+    """Return the costs of a kernel in given formats, and its activations with several states."""
     kernels = pricing.lowered(formatted).kernels
     own = [i for i, each in enumerate(kernels) if each.block.name not in _AUXILIARY]
     if len(own) != 1:
         raise NotTabledError(f"{kernel.head.name} falls into {len(own)} kernels under some choice")
     table = pricing.bound(formatted, values, points)
     table = replace(table, layers=np.full((len(table.rows), 1), layers))
-    priced = pricing.priced(table, own)
+    priced = pricing.priced(table, own, fixed, values.get("batch", 1.0))
     if table.accesses is None:
         return priced, ()
     external = {*graph.inputs, *(name for name in graph.outputs if not name.startswith(END))}
@@ -301,5 +313,7 @@ def _priced(
     return priced, tuple(
         name
         for name in accessed
-        if formatted.tensors[name].role == "activation" and name not in external
+        if formatted.tensors[name].role == "activation"
+        and name not in external
+        and name not in fixed
     )

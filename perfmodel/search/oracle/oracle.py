@@ -19,16 +19,15 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.prediction import Prediction
-from perfmodel.search.grid import every_choice, near_choices
-from perfmodel.search.oracle.costs import OracleCosts, costs_of, predicted_member
-from perfmodel.search.oracle.metrics import FEASIBLE
-from perfmodel.search.oracle.rows import Floats, Index
+from perfmodel.search.choice_rows import all_choices, neighbouring_choices
+from perfmodel.search.oracle.kernel_pricing import Floats, Index
+from perfmodel.search.oracle.metric_reader import FEASIBLE
+from perfmodel.search.oracle.oracle_costs import OracleCosts, costs_of, predicted_member
 from perfmodel.settings import FaultList
-from perfmodel.workload.nas_spaces.base import checked_choice
 from perfmodel.workload.workload import Workload
 
 #: Largest number of choices for which a space is tabulated in full.
-WHOLE = 40_000
+MAX_TABULATED_CHOICES = 40_000
 
 
 class OracleSpace(Protocol):
@@ -113,7 +112,7 @@ class Oracle:
 
         if not hasattr(space, "decisions") or not hasattr(space, "workload"):
             expected = "pm.space(name), or pm.space(network, choices)"
-            raise input_error(f"{space!r} is no space", path="space", expected=expected)
+            raise input_error(f"{space!r} is not a space", path="space", expected=expected)
         machine = device if isinstance(device, Device | Machine) else hardware(device)
         names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         self._arguments = (machine, space, names)
@@ -135,10 +134,10 @@ class Oracle:
         self.method, self.reason = self.costs.method, self.costs.reason
         self._table: dict[str, Floats] | None = None
         self._places = tuple(prod(self._sizes[i + 1 :]) for i in range(len(self._sizes)))
-        if self.method == "tabled" and prod(self._sizes) <= WHOLE:
+        if self.method == "tabled" and prod(self._sizes) <= MAX_TABULATED_CHOICES:
             with suppress(OutOfTimeError):
                 # The full table only saves summation; without it the row tables suffice.
-                self._table = self.costs.metrics_of(every_choice(self._sizes), deadline)
+                self._table = self.costs.metrics_of(all_choices(self._sizes), deadline)
         if self._table is not None:
             columns = [column.tolist() for column in self._table.values()]
             self._lines = list(zip(*columns, strict=True))
@@ -249,7 +248,7 @@ class Oracle:
         """
         shares = self._shares(weights)
         likely = [int(np.argmax(share)) for share in shares]
-        metrics = self.batch(np.concatenate([[likely], near_choices(likely, self._sizes)]))
+        metrics = self.batch(np.concatenate([[likely], neighbouring_choices(likely, self._sizes)]))
         values: dict[str, float] = {}
         slopes: dict[str, list[Floats]] = {}
         for name in self.metrics:
@@ -332,7 +331,7 @@ class Oracle:
         text = repr(str(members)[:60])
         if isinstance(members, str | Mapping) or not isinstance(members, Iterable):
             raise input_error(
-                f"{text} is no list of members",
+                f"{text} is not a list of members",
                 path="architectures",
                 expected="an integer array (members, decisions), or a sequence of members",
             )
@@ -350,7 +349,7 @@ class Oracle:
         options: Any = partial
         if isinstance(options, Sequence | np.ndarray) and not isinstance(options, str):
             options = [0 if option is None else option for option in partial]
-        choice = checked_choice(self.space, options)
+        choice = self.space.checked(options)
         return [
             list(range(size)) if stated is None else [option]
             for stated, option, size in zip(partial, choice, self._sizes, strict=True)

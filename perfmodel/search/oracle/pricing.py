@@ -9,7 +9,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.totals import once_a_run
+from perfmodel.cost.totals import per_run_overhead_s
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -17,7 +17,7 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Terms
 from perfmodel.prediction import Prediction, stages
 from perfmodel.prediction.job import PredictionJob
-from perfmodel.search.oracle.rows import (
+from perfmodel.search.oracle.kernel_pricing import (
     Floats,
     NotTabledError,
     Priced,
@@ -26,12 +26,15 @@ from perfmodel.search.oracle.rows import (
     resident_share,
     states_of,
 )
+from perfmodel.workload.execution_policy import ExecutionPolicy, apply_execution_policy
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.layouts import BlockedChannelLayout, with_conversions
+from perfmodel.workload.layout_conversions import PLAIN, BlockedChannelLayout, with_conversions
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
+
+_NO_STATES: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,6 @@ class Pricing:
             "the runtime dispatches views": added is not None
             and added.views
             and lowered.graph.views != 0,
-            "the runtime adds conversions or algorithms of its own": added is not None
-            and added.rewrites,
             "layers are split over devices": facts.get("runtime.split", 1.0) != 1.0,
             "a run has several phases": len({row.phase for row in lowered.rows}) > 1,
             "which weights stay depends on all of the network's": warm
@@ -118,7 +119,7 @@ class Pricing:
     @property
     def per_run_s(self) -> float:
         """Seconds per run in addition to the rows."""
-        return float(once_a_run(self.setting))
+        return float(per_run_overhead_s(self.setting))
 
     @property
     def ramped(self) -> bool:
@@ -133,10 +134,43 @@ class Pricing:
     @property
     def layout(self) -> BlockedChannelLayout | None:
         """Block layout that the runtime uses for images; None if it has none."""
-        execution = self.job.model.execution
-        if self.job.model.bare or execution is None or not execution.layout.block:
-            return None
-        return execution.layout
+        layout = self._execution.layout
+        return layout if layout.block else None
+
+    def executed(self, graph: Graph) -> Graph:
+        """Return a whole network as the runtime executes it."""
+        return apply_execution_policy(
+            graph, self._execution, self.job.precision.activations.compute
+        )
+
+    def executed_part(self, graph: Graph, *, any_format: bool = False) -> Graph:
+        """Return a part of a network with the algorithms that the runtime takes.
+
+        Parameters
+        ----------
+        any_format
+            Whether activations may have other formats than in the graph.
+
+        Raises
+        ------
+        NotTabledError
+            The runtime converts formats, which depends on all readers of a tensor.
+        """
+        local = self._execution._replace(layout=PLAIN, views=False)
+        compute = self.job.precision.activations.compute
+        graph = apply_execution_policy(graph, local._replace(executes=()), compute)
+        fall_backs = ExecutionPolicy(executes=local.executes)
+        if local.executes and (
+            any_format or apply_execution_policy(graph, fall_backs, compute) is not graph
+        ):
+            raise NotTabledError("conversions of formats are kernels of their own here")
+        return graph
+
+    @property
+    def _execution(self) -> ExecutionPolicy:
+        """Changes of the runtime to a network; none for the bare roofline."""
+        model = self.job.model
+        return ExecutionPolicy() if model.bare or model.execution is None else model.execution
 
     def lowered(self, graph: Graph) -> Lowered:
         """Lower a graph with the runtime's fusion."""
@@ -154,9 +188,16 @@ class Pricing:
         """
         return stages.bind(self.lowered(graph), self.job.model, values, points, accesses=accesses)
 
-    def priced(self, table: OperatorTable, rows: Sequence[int]) -> Priced:
-        """Cost rows of a table in all states and modes."""
-        return price(table, rows, self.job.model.kind, self.settings, self.states, self.footprints)
+    def priced(
+        self,
+        table: OperatorTable,
+        rows: Sequence[int],
+        fixed: Mapping[str, int] = _NO_STATES,
+        sequences: Value = 1.0,
+    ) -> Priced:
+        """Cost rows of a table in all modes and states; parameters are those of `price`."""
+        kind, states, footprints = self.job.model.kind, self.states, self.footprints
+        return price(table, rows, kind, self.settings, states, footprints, fixed, sequences)
 
     def bits(self, tensor: Tensor) -> float:
         """Return the stored bits per element of a tensor."""

@@ -2,7 +2,7 @@
 
 A stretch is a run of kernels of a network between two activations: one enters it, one leaves it,
 and no other activation crosses its ends. In its graph, auxiliary blocks stand for the remaining
-network (`perfmodel.search.oracle.boundaries`).
+network (`perfmodel.search.oracle.boundary_blocks`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from perfmodel.search.oracle.boundaries import (
+from perfmodel.search.oracle.boundary_blocks import (
     AFTER,
     BEFORE,
     END,
@@ -19,7 +19,9 @@ from perfmodel.search.oracle.boundaries import (
     reader_block,
     unconnected_product,
 )
+from perfmodel.search.oracle.kernel_pricing import NotTabledError
 from perfmodel.workload.graph import Block, Graph, Tensor
+from perfmodel.workload.layout_conversions import BlockedChannelLayout, part_with_conversions
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,21 @@ class NetworkStretch:
     def empty(self) -> bool:
         """Whether its output is its input."""
         return self.graph.inputs == self.graph.outputs
+
+    def executed(self, layout: BlockedChannelLayout | None) -> NetworkStretch:
+        """Return the stretch with conversions of layouts; the same object if it needs none.
+
+        Raises
+        ------
+        NotTabledError
+            Its output leaves in the plain order, so that conversions depend on its neighbours.
+        """
+        if layout is None or self.empty:
+            return self
+        graph = part_with_conversions(self.graph, layout, first=self.first, last=self.last)
+        if graph is None:
+            raise NotTabledError("conversions of layouts are kernels of their own here")
+        return self if graph is self.graph else replace(self, graph=graph)
 
     @cached_property
     def surrounded(self) -> Graph:
@@ -93,6 +110,6 @@ def side_by_side(name: str, stretches: Sequence[NetworkStretch]) -> Graph:
         else:
             blocks.append(reader_block(prefix + AFTER, tensors, {prefix + END: prefix + leaving}))
     if not any(operator.nests for block in blocks for operator in block.operators):
-        # A matrix operator elsewhere, as in the full network: `perfmodel.search.oracle.rows.price`.
+        # A matrix operator elsewhere, as in the full network: `kernel_pricing.price`.
         blocks.insert(0, unconnected_product(tensors))
     return Graph(name, tensors, tuple(blocks), tuple(inputs), tuple(outputs))

@@ -1,8 +1,10 @@
 """Sums of a cost over a growing context, without evaluating every context.
 
 The cost of a decode step is piecewise linear in its context: attention reads one more token, a
-window fills up, another term becomes the maximum. The sum over a range of contexts on which the
-cost is found to be linear is that of an arithmetic series; elsewhere every context is evaluated.
+window fills up, another term becomes the maximum. A range of contexts is bisected until the cost is
+linear on each piece, whose sum is that of an arithmetic series, ``n (first + last) / 2``; where it
+is not, every context is evaluated. `perfmodel.system.request.request` sums the steps of a request
+this way.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class ContextSums:
         return self._before[:, high] - self._before[:, low]
 
     def _evaluate(self, contexts: Integers) -> Floats:
+        """Return the costs at some contexts, ``(quantities, contexts)``, in batches."""
         self.evaluated += len(contexts)
         parts = [
             self._costs(contexts[i : i + _AT_ONCE].astype(float))

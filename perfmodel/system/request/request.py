@@ -1,4 +1,9 @@
-"""Entry point of ``request``: time to first token, time per output token, and energy."""
+"""Public function `request`: time to first token, time per output token and energy of a request.
+
+A request without concurrent ones is a prefill of the prompt, which gives the first token, followed
+by a decode step for each further token. Both phases are predictions of `predict`; the steps are
+summed over their growing contexts (`perfmodel.system.request.contexts`).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.deprecation import deprecated_parameters
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Precision
-from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import DeviceLike, PredictionInputs, PredictionQuestion, WorkloadLike
+from perfmodel.resolve import DeviceLike, PredictionArguments, PredictionInputs, WorkloadLike
 from perfmodel.settings import FaultList, gathered
 from perfmodel.system.request.contexts import ContextSums, Floats
 from perfmodel.system.request.result import Request
@@ -31,7 +36,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 _MOST: Final = 1_000_000
 
 
-@former_parameters(model="workload")
+@deprecated_parameters(model="workload")
 def request(
     workload: WorkloadLike,
     device: DeviceLike,
@@ -58,14 +63,15 @@ def request(
     device, precision, runtime, engine
         As for `predict`.
     prompt
-        Tokens in: a whole number; a list or a range (512,2048 or 2**9..2**12) asks for each. In
-        Python an array, which broadcasts.
+        Number of prompt tokens. A list or a range (512,2048 or 2**9..2**12) evaluates every value.
+        In Python an array, which broadcasts.
     generate
-        Tokens out, likewise; lists are asked in every combination.
+        Number of generated tokens, or a list or range of them. Lists of several options are
+        combined as a grid.
     set
-        Facts of the device and fields of the structure by name, one value each.
+        Facts of the device by path, and fields of the model's structure by name, one value each.
     batch
-        Sequences of that length that run together, likewise.
+        Number of sequences of this length that run together, or a list or range of them.
 
     Returns
     -------
@@ -84,18 +90,18 @@ def request(
     >>> r.latency_s > r.ttft_s
     True
     """
-    return RequestQuestion(**vars()).answer()
+    return RequestArguments(**vars()).compute()
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestQuestion(PredictionQuestion):
+class RequestArguments(PredictionArguments):
     """Parameters of `request`."""
 
     prompt: Value
     generate: Value
     batch: Value
 
-    def answer(self) -> Request:
+    def compute(self) -> Request:
         """Return the result of `request`, with the same errors."""
         faults = gathered()
         named = {"prompt": self.prompt, "generate": self.generate, "batch": self.batch}
@@ -118,28 +124,28 @@ class RequestQuestion(PredictionQuestion):
 
         steps = generated - 1
         ends = prompts + np.maximum(steps, 1)
-        reading = _cost(prefill, batch=points(batches), prompt=points(prompts))
+        prefill_run = _cost(prefill, batch=points(batches), prompt=points(prompts))
         last = _cost(decode, batch=points(batches), context=points(ends))
-        decoding, opening, evaluated = _decode_sums(decode, prompts, ends, batches)
-        read = _latency_and_energy(reading, len(prompts))
+        decode_cost, first_step_s, evaluated = _decode_sums(decode, prompts, ends, batches)
+        prefill_cost = _latency_and_energy(prefill_run, len(prompts))
         # A single token needs no decode step: its TPOT is that of the next token.
-        spent = np.where(steps > 0, decoding[1], 0.0)
-        size = np.maximum(reading.peak_memory_bytes, last.peak_memory_bytes)
-        fits = np.logical_and(reading.feasible, last.feasible)
+        decode_energy_j = np.where(steps > 0, decode_cost[1], 0.0)
+        size = np.maximum(prefill_run.peak_memory_bytes, last.peak_memory_bytes)
+        fits = np.logical_and(prefill_run.feasible, last.feasible)
         columns = (
             prompts,
             generated,
             batches,
-            read[0],
-            decoding[0] / np.maximum(steps, 1),
-            opening,
+            prefill_cost[0],
+            decode_cost[0] / np.maximum(steps, 1),
+            first_step_s,
             _latency_and_energy(last, len(prompts))[0],
-            read[1] + spent,
-            read[1],
-            spent,
+            prefill_cost[1] + decode_energy_j,
+            prefill_cost[1],
+            decode_energy_j,
             *(np.broadcast_to(value, len(prompts)) for value in (size, fits)),
         )
-        return Request(*map(shaped, columns), prefill=reading, last=last, evaluated=evaluated)
+        return Request(*map(shaped, columns), prefill=prefill_run, last=last, evaluated=evaluated)
 
     def _settings(self, faults: FaultList) -> dict[str, Any]:
         """Return the settings without those that a request lacks, which are reported as faults."""
@@ -147,8 +153,12 @@ class RequestQuestion(PredictionQuestion):
         for name in ("prompt", "generate", "batch", "context", "phase", "past"):
             if name in settings:
                 del settings[name]
-                own = hasattr(self, name)
-                expected = "an argument of its own" if own else "nothing: a request has both phases"
+                is_argument = hasattr(self, name)
+                expected = (
+                    "an argument of its own"
+                    if is_argument
+                    else "nothing: a request has both phases"
+                )
                 faults.append(Fault(f"'{name}' is not set here", path=name, expected=expected))
         expected = "one value; prompt, generate and batch take arrays"
         faults.extend(
@@ -174,11 +184,11 @@ class RequestQuestion(PredictionQuestion):
                 path="workload",
                 expected="a name or a path, for both phases",
             )
-        question = replace(self, set=settings)
-        network = question.resolved().workload
+        arguments = replace(self, set=settings)
+        network = arguments.resolved().workload
         if network.unit == "tokens":
             with suppress(InputError):
-                inputs = replace(question, set={**settings, "phase": phase}).resolved()
+                inputs = replace(arguments, set={**settings, "phase": phase}).resolved()
                 free = {"prefill": "prompt", "decode": "context"}[phase]
                 if {free, "batch"} <= inputs.workload.parameters.keys():
                     return inputs
@@ -197,7 +207,7 @@ def _decode_sums(
 
     Sums are seconds and joules, ``(2, configurations)``; evaluations are counted in contexts.
     """
-    sums, opening = np.zeros((2, len(prompts))), np.zeros(len(prompts))
+    sums, first_step_s = np.zeros((2, len(prompts))), np.zeros(len(prompts))
     evaluated = 0
     for count in np.unique(batches).tolist():
         rows = np.flatnonzero(batches == count)
@@ -209,15 +219,17 @@ def _decode_sums(
         contexts = ContextSums(costs, ranges)
         evaluated += contexts.evaluated
         sums[:, rows] = np.array([contexts.between(*bounds) for bounds in ranges]).T
-        opening[rows] = costs(np.array([low for low, _ in ranges], dtype=float))[0]
-    return sums, opening, evaluated
+        first_step_s[rows] = costs(np.array([low for low, _ in ranges], dtype=float))[0]
+    return sums, first_step_s, evaluated
 
 
 def _cost(subject: PredictionInputs, **sizes: Any) -> Prediction:
+    """Return the prediction of a phase at some sizes."""
     return predict(**subject._replace(workload=subject.workload.bind(sizes))._asdict())
 
 
 def _latency_and_energy(prediction: Prediction, points: int) -> Floats:
+    """Return latency and energy of all points, ``(2, points)``."""
     return np.array(
         [
             np.broadcast_to(np.asarray(value, dtype=float).reshape(-1), points)

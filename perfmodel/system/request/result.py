@@ -11,8 +11,8 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
-from perfmodel.prediction.rows import spread_lines, spread_of
+from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, weakest_basis
+from perfmodel.prediction.presentation import spread_lines, spread_of
 from perfmodel.system.phases import PhasesResult
 from perfmodel.table import ShownPicture, plain
 from perfmodel.units import show
@@ -116,7 +116,8 @@ class Request(PhasesResult):
 
     @cached_property
     def _basis(self) -> Basis:
-        return least(basis_of(each) for each in (self.prefill, self.last))
+        """The weaker basis of prefill and decode."""
+        return weakest_basis(basis_of(each) for each in (self.prefill, self.last))
 
     def interval(self, metric: str = "latency_s", level: float = 0.9) -> Interval:
         """Return a time with its prediction interval.
@@ -142,6 +143,7 @@ class Request(PhasesResult):
 
     @property
     def _spread(self) -> Sequence[str]:
+        """Times that have an interval."""
         return ("latency_s", "ttft_s", "tpot_s")
 
     @property
@@ -290,6 +292,7 @@ class Request(PhasesResult):
 
 
 def _heading(request: Request) -> Mapping[str, str]:
+    """Return workload, device, precision and runtime."""
     prefill = request.prefill
     return {
         "workload": prefill.workload.name,

@@ -12,8 +12,8 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.evidence import RATES, SERVED
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
-from perfmodel.prediction.rows import spread_lines, spread_of
+from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, weakest_basis
+from perfmodel.prediction.presentation import spread_lines, spread_of
 from perfmodel.system.phases import PhasesResult
 from perfmodel.table import ShownPicture, plain
 from perfmodel.units import show
@@ -128,7 +128,8 @@ class Served(PhasesResult):
 
     @cached_property
     def _basis(self) -> Basis:
-        return least(
+        """The weaker basis of prefill and decode."""
+        return weakest_basis(
             basis_of(each, metric, SERVED)
             for each, metric in ((self.decode, "tpot_s"), (self.prefill, "ttft_s"))
         )
@@ -154,6 +155,7 @@ class Served(PhasesResult):
 
     @property
     def _spread(self) -> Sequence[str]:
+        """Metrics that have an interval."""
         return ("ttft_s", "tpot_s", "tokens_per_s")
 
     @property

@@ -1,4 +1,11 @@
-"""Entry point of ``serve``: latency seen by clients of a server, and its parts."""
+"""Public function `serve`: latency and throughput of an LLM server with continuous batching.
+
+A closed queueing model: every client sends its next request when the last has been answered. Each
+engine step decodes one token of every running sequence and processes chunks of arriving prompts
+(Agrawal et al., "Sarathi-Serve", OSDI 2024); sequences for which memory has no room wait, by
+Little's law. Steps are predictions of one device's shard of the model, plus the exchanges between
+devices and constants of the serving runtime.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +17,17 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.deprecation import deprecated_parameters
 from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Precision
-from perfmodel.former import former_parameters
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.resolve import (
     DeviceLike,
+    PredictionArguments,
     PredictionInputs,
-    PredictionQuestion,
     WorkloadLike,
     machine_of,
 )
@@ -38,7 +45,7 @@ MEMORY_SHARE = 0.9
 _STEP_TOKENS = 8192
 
 
-@former_parameters(model="workload")
+@deprecated_parameters(model="workload")
 def serve(
     workload: WorkloadLike,
     device: DeviceLike,
@@ -70,25 +77,27 @@ def serve(
         Hugging Face config.json. Decode steps are costed at the mean context. In Python also a
         `Workload`.
     device
-        One device of the group: of the library, or a path to a spec file (.yaml).
+        One of the devices that serve the model: a device of the library, or a path to a spec file
+        (.yaml).
     prompt
-        Tokens in: a number; a list or a range (512,1024 or 2**9..2**12) asks for each. In Python an
-        array, which broadcasts.
+        Number of prompt tokens. A list or a range (512,1024 or 2**9..2**12) evaluates every value.
+        In Python an array, which broadcasts.
     generate
-        Tokens out, likewise; lists are asked in every combination.
+        Number of generated tokens, or a list or range of them. Lists of several options are
+        combined as a grid.
     concurrency
-        Clients of the whole server in the mean, each with one request at a time, likewise. Those
-        for which a device's memory has no place in the running batch wait.
+        Mean number of clients of the whole server, each with one request at a time, or a list or
+        range of them. Requests for which a device's memory has no room in the running batch wait.
     tensor
-        Devices over which heads, hidden features and the vocabulary are split.
+        Number of devices over which heads, hidden features and vocabulary are split.
     data
-        Groups of such devices, each with requests of its own.
+        Number of groups of such devices, each of which serves its own requests.
     expert
-        Devices over which the experts of a layer are dealt out.
+        Number of devices over which the experts of a layer are distributed.
     wide
-        Attention, embedding and classifier stay in bf16 (checkpoints in four bits).
+        Keep attention, embedding and classifier in bf16, as 4-bit checkpoints do.
     set
-        Facts of the device and fields of the structure, by name.
+        Facts of the device by path, and fields of the transformer's structure by name.
     precision, runtime, engine
         As for `predict`.
 
@@ -99,7 +108,7 @@ def serve(
     Raises
     ------
     InputError
-        Every fault at once: unknown names, a model that is no transformer, a split that does not
+        Every fault at once: unknown names, a model that is not a transformer, a split that does not
         divide.
 
     Examples
@@ -109,11 +118,11 @@ def serve(
     >>> s.table["concurrency"].tolist()
     [1.0, 64.0]
     """
-    return ServingQuestion(**vars()).answer()
+    return ServingArguments(**vars()).compute()
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingQuestion(PredictionQuestion):
+class ServingArguments(PredictionArguments):
     """Parameters of `serve`."""
 
     prompt: Value
@@ -124,7 +133,7 @@ class ServingQuestion(PredictionQuestion):
     expert: int
     wide: bool
 
-    def answer(self) -> Served:
+    def compute(self) -> Served:
         """Return the result of `serve`, with the same errors."""
         split = Parallel(self.tensor, self.data, self.expert)
         subject, structure = self._transformer(split)
@@ -134,8 +143,10 @@ class ServingQuestion(PredictionQuestion):
         )
 
         def predicted(**settings: Value | str) -> Prediction:
-            own = shard(model, split, settings, wide=self.wide)
-            return predict(own, machine, precision=subject.precision, engine=subject.engine)
+            shard_workload = shard(model, split, settings, wide=self.wide)
+            return predict(
+                shard_workload, machine, precision=subject.precision, engine=subject.engine
+            )
 
         def exchange(tokens: Value) -> Value:
             return exchange_s(machine, exchanged_bytes(structure, split, tokens), split)
@@ -152,16 +163,16 @@ class ServingQuestion(PredictionQuestion):
         places = room(single.weight_bytes, single.kv_bytes, machine)
         running = np.minimum(np.maximum(clients / self.data, 1.0), places)
         decode = predicted(phase="decode", context=context, batch=_plain(running))
-        together = prompts_together(running, prompt, generate)
-        prefill = predicted(phase="prefill", batch=_plain(together), prompt=self.prompt)
+        prompts_at_once = prompts_together(running, prompt, generate)
+        prefill = predicted(phase="prefill", batch=_plain(prompts_at_once), prompt=self.prompt)
         layers = overheads(machine, structure, split)
-        sent = exchange(running * self.data)
-        step = decode.latency_s + layers + sent
+        exchanged_s = exchange(running * self.data)
+        step = decode.latency_s + layers + exchanged_s
         # Prompts are processed in chunks that fill a step, so that the fixed costs of the step are
         # already paid by decoding.
-        prompt_s = _arithmetic(prefill) / together + exchange(self.prompt)
-        others = constant("prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
-        tpot = step + others
+        prompt_s = _arithmetic(prefill) / prompts_at_once + exchange(self.prompt)
+        prefills_s = constant("prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
+        tpot = step + prefills_s
         prompts = prompt_s * (constant("prompt_share", 1.0) + constant("queued_share") * running)
         server = constant("first_token")
         # With fewer clients than groups some groups are idle, without further requests.
@@ -175,8 +186,8 @@ class ServingQuestion(PredictionQuestion):
             "kernels": _arithmetic(decode),
             "layers": layers + _layers(decode),
             "sequences": decode.once_a_run_s,
-            "exchange": sent,
-            "prefills": others,
+            "exchange": exchanged_s,
+            "prefills": prefills_s,
         }
         first = {"waiting": waiting, "server": server, "prompts": prompts, "step": tpot}
         return Served(
@@ -299,6 +310,7 @@ def _layers(prediction: Prediction) -> Value:
 
 
 def _constant(machine: Machine, name: str, default: float = 0.0) -> Value:
+    """Return a constant of the serving runtime, or a default."""
     value = machine.get(f"runtime.serving.{name}")
     return default if value is None else value
 

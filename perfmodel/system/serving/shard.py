@@ -1,4 +1,8 @@
-"""Share of a transformer on one device of a group: its weights and its computation."""
+"""Share of a transformer on one device of a group: its weights and its computation.
+
+Tensor parallelism divides heads, hidden features and vocabulary; expert parallelism divides the
+experts; data parallelism replicates the model. `perfmodel.system.serving.serve` predicts one shard.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,9 @@ def split_faults(split: Parallel) -> list[Fault]:
     """Return the faults of a split, independent of the model."""
     named = {"tensor": split.tensor, "data": split.data, "expert": split.expert}
     faults = [
-        Fault(f"{count} is no number of devices", path=name, expected="a whole number above zero")
+        Fault(
+            f"{count} is not a number of devices", path=name, expected="a whole number above zero"
+        )
         for name, count in named.items()
         if count != int(count) or count < 1
     ]
@@ -94,11 +100,11 @@ def shard(
     workload = find(network) if isinstance(network, str) else network
     structure = workload.structure
     if not isinstance(structure, TransformerStructure):
-        raise input_error(f"'{workload.name}' is no transformer", path="workload")
+        raise input_error(f"'{workload.name}' is not a transformer", path="workload")
     phase = str(settings.get("phase", "decode"))
     one: Any = structure.model_copy(update={"phase": phase})
     numbers = {name: value for name, value in settings.items() if name != "phase"}
-    share = workload.restructured(_sharded(one, parallel), numbers)
+    share = workload.restructured(_share_of_device(one, parallel), numbers)
     return share.rebuilt(_Wide(share)) if wide else share
 
 
@@ -111,11 +117,12 @@ class _Wide:
         self.workload = workload
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
-        return _widened(self.workload.graph(semantics))
+        return _with_wide_weights(self.workload.graph(semantics))
 
 
-@cached(GRAPH_BYTES, same=1)
-def _widened(graph: Graph) -> Graph:
+@cached(GRAPH_BYTES, identity_keys=1)
+def _with_wide_weights(graph: Graph) -> Graph:
+    """Return a graph that stores attention, embedding and classifier in bf16."""
     names = {
         name: "bf16"
         for name, tensor in graph.tensors.items()
@@ -125,7 +132,8 @@ def _widened(graph: Graph) -> Graph:
 
 
 @cached(GRAPH_BYTES)
-def _sharded(s: TransformerStructure, parallel: Parallel) -> TransformerStructure:
+def _share_of_device(s: TransformerStructure, parallel: Parallel) -> TransformerStructure:
+    """Return the structure of one device's share of a transformer."""
     if s.heads % parallel.tensor:
         message = f"{s.heads} heads do not divide over {parallel.tensor} devices"
         raise input_error(message, path="tensor", expected=f"a divisor of {s.heads}")

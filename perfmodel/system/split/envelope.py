@@ -1,4 +1,10 @@
-"""Lower envelope of lines: the minimal line in each interval, with exact breakpoints."""
+"""Lower envelope of lines: which line is minimal in each interval, with exact breakpoints.
+
+The latency of a cut is a line in ``1 / rate``, so that the best cut over all rates is an envelope.
+It is computed from all lines (`envelope`), or by calling a solver at the breakpoints only
+(`parametric`; Eisner and Severance, "Mathematical techniques for efficient record segmentation in
+large shared databases", JACM 23(4), 1976).
+"""
 
 from __future__ import annotations
 

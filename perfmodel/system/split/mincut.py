@@ -9,8 +9,9 @@ keep the inputs of the device's stages on the device.
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
+from perfmodel.optimise.maximum_flow import SINK, SOURCE, FlowNetwork
 from perfmodel.system.split.cuts import CONVERSION_OPS, SplitLink, input_bytes
 from perfmodel.system.split.stages import SplitStageCosts, Stages
 
@@ -36,17 +37,14 @@ def least_cut(
     seconds_per_byte
         Reciprocal rate upwards; the rate downwards is separate if `channel` states one.
     """
-    import networkx as nx
-
-    module: Any = nx
-    network = module.DiGraph()
-    network.add_nodes_from(["device", "server"])
+    network = FlowNetwork(2 + stages.count)
+    node_of = range(2, 2 + stages.count)
     inputs = input_bytes(stages, device)
-    wanted = [0.0] * stages.count
+    returned_s = [0.0] * stages.count
     down = seconds_per_byte
     if channel.down_bytes_per_s is not None:
         down = 1.0 / (channel.down_bytes_per_s * channel.efficiency)
-    for i, flow in enumerate(stages.flows):
+    for flow in stages.flows:
         size = channel.size(flow, stages, device, inputs)
         elements = flow.elements if channel.converts(flow) else 0.0
         conversion = (
@@ -55,23 +53,23 @@ def least_cut(
             * (1.0 / device.vector_ops_per_s + 1.0 / server.vector_ops_per_s)
         )
         if flow.wanted:
-            wanted[flow.maker] += size * down + conversion
-        source = "device" if flow.maker < 0 else flow.maker
-        network.add_edge(
-            source, ("tensor", i), capacity=_attoseconds(size * seconds_per_byte + conversion)
-        )
+            returned_s[flow.maker] += size * down + conversion
+        maker = SOURCE if flow.maker < 0 else node_of[flow.maker]
+        tensor = network.add_node()
+        network.add_arc(maker, tensor, _attoseconds(size * seconds_per_byte + conversion))
         for reader in flow.readers:
-            network.add_edge(("tensor", i), reader)
+            network.add_arc(tensor, node_of[reader], math.inf)
             if flow.maker >= 0:
-                network.add_edge(reader, flow.maker)
-    for stage in range(stages.count):
-        network.add_edge(
-            "device", stage, capacity=_attoseconds(server.seconds[stage] + wanted[stage])
-        )
-        network.add_edge(stage, "server", capacity=_attoseconds(device.seconds[stage]))
-    device_side = module.minimum_cut(network, "device", "server")[1][0]
-    return sum(1 << node for node in device_side if isinstance(node, int))
+                network.add_arc(node_of[reader], maker, math.inf)
+    for stage, node in enumerate(node_of):
+        network.add_arc(SOURCE, node, _attoseconds(server.seconds[stage] + returned_s[stage]))
+        network.add_arc(node, SINK, _attoseconds(device.seconds[stage]))
+    network.maximise_flow()
+    # Of all minimum cuts the one in which the device runs the most stages.
+    device_side = {node for added in network.minimum_cuts() for node in added}
+    return sum(1 << stage for stage, node in enumerate(node_of) if node in device_side)
 
 
 def _attoseconds(seconds: float) -> int:
+    """Return seconds as an integer: maximum flows are exact on integers."""
     return round(float(seconds) * _UNIT)

@@ -1,4 +1,8 @@
-"""Result of `split`: the best cut at each rate, its breakpoints, and all other cuts."""
+"""Result of `split`: the best cut at each rate, its breakpoints, and all other cuts.
+
+Latency and energy of every cut are linear in ``1 / rate`` (`perfmodel.system.split.cuts`), so that
+the best cut for every rate is the lower envelope of lines (`perfmodel.system.split.envelope`).
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,10 @@ from perfmodel.system.split.cuts import (
     latency_lines,
 )
 from perfmodel.system.split.envelope import Segment, envelope, least_of_maxima
+from perfmodel.system.split.rate_ranges import rate_ranges
 from perfmodel.system.split.stages import SplitStageCosts, Stages
 from perfmodel.table import Result, Table, plain
-from perfmodel.table.text import aligned
+from perfmodel.table.text import align_columns
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -111,6 +116,7 @@ class Split(Result):
 
     @cached_property
     def _energy_lines(self) -> tuple[Floats, Floats]:
+        """Joules of the device at infinite rate, and the coefficient of ``1 / rate``."""
         idle = self.device.setting.facts.get("power.idle", 0.0)
         return energy_lines(self.cuts, self.channel, float(np.asarray(idle)))
 
@@ -137,19 +143,20 @@ class Split(Result):
         return np.maximum.reduce(np.broadcast_arrays(*parts))
 
     @cached_property
-    def _values(self) -> Floats:
+    def _objective_values(self) -> Floats:
+        """The objective of each cut and rate; infinite for cuts that do not fit."""
         values = getattr(self, "period_s" if self.objective == "throughput" else self.objective)
         return np.where(self.cuts.fits[:, None], values, np.inf)
 
     @cached_property
     def _bounds(self) -> Floats:
         """Lower bound over all cuts at each rate; minimum cuts count even if they do not fit."""
-        return (self._values if self.complete else self.latency_s).min(axis=0)
+        return (self._objective_values if self.complete else self.latency_s).min(axis=0)
 
     @property
     def proved(self) -> bool:
         """Whether no cut is better than the best of those listed, at any rate."""
-        least = np.min(self._values, axis=0)
+        least = np.min(self._objective_values, axis=0)
         return self.complete or bool(np.all(least * (1.0 - 1e-12) <= self._bounds))
 
     def answer(self, rate: int = -1) -> Certified[int]:
@@ -158,12 +165,12 @@ class Split(Result):
         method = "list" if self.complete else "min_cut"
         if cut < 0:
             return nothing(method, math.inf if self.complete else bound)
-        return Certified(cut, float(self._values[cut, rate]), bound, method)
+        return Certified(cut, float(self._objective_values[cut, rate]), bound, method)
 
     @cached_property
     def best(self) -> Index:
         """Best cut at each rate that fits both memories, shape ``(rates,)``; -1 if none fits."""
-        best = np.argmin(self._values, axis=0).astype(np.intp)
+        best = np.argmin(self._objective_values, axis=0).astype(np.intp)
         return np.where(self.feasible, best, -1)
 
     @property
@@ -207,9 +214,11 @@ class Split(Result):
         period is the maximum of a constant and bytes over the rate; periods can only change order
         where the bytes over the rate of one equal the seconds of another.
         """
-        if not self.feasible or np.isnan(self._values[self.cuts.fits]).any():
+        if not self.feasible or np.isnan(self._objective_values[self.cuts.fits]).any():
             return []
-        segments = self._pipelined() if self.objective == "throughput" else self._envelope()
+        segments = (
+            self._throughput_segments() if self.objective == "throughput" else self._envelope()
+        )
         return [
             Range(
                 cut,
@@ -221,11 +230,13 @@ class Split(Result):
         ]
 
     def _envelope(self) -> list[Segment]:
+        """Best cut in each interval of ``1 / rate``, for latency or energy."""
         latency = self.objective == "latency_s"
         lines = latency_lines(self.cuts, self.channel) if latency else self._energy_lines
         return envelope(np.where(self.cuts.fits, lines[0], np.inf), lines[1])
 
-    def _pipelined(self) -> list[Segment]:
+    def _throughput_segments(self) -> list[Segment]:
+        """Best cut in each interval of ``1 / rate``, for throughput."""
         cuts, channel = self.cuts, self.channel
         rate = channel.efficiency
         floor = np.maximum(cuts.device_s, cuts.server_s)
@@ -309,7 +320,7 @@ class Split(Result):
         ValueError
             No cut fits.
         """
-        from perfmodel.system.split.plans import plan_of
+        from perfmodel.system.split.cut_plan import plan_of
 
         k = int(self.best[rate])
         if k < 0:
@@ -433,42 +444,14 @@ class Split(Result):
             f"over {self.link}: {self.stages.count} stages, {cuts}"
         )
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        """Return one row per range of the requested rates with the same best cut."""
-        rows: list[tuple[str, ...]] = []
-        rates, best = self.rates_bytes_per_s, self.best
-        start = 0
-        for i in range(1, len(best) + 1):
-            if i < len(best) and best[i] == best[start]:
-                continue
-            k = int(best[start])
-            ends = sorted({start, i - 1})
-            rows.append(
-                (
-                    "..".join(f"{rates[e] * 8e-6:.4g}" for e in ends),
-                    self.name(k),
-                    show(self.cuts.up_bytes[k], "bytes"),
-                    "..".join(show(self.latency_s[k, e], "time") for e in ends),
-                    show(self.cuts.device_s[k], "time"),
-                    show(self.cuts.server_s[k], "time"),
-                    "..".join(_joule(self.energy_j[k, e]) for e in ends)
-                    if math.isfinite(self.energy_j[k, start])
-                    else "unknown",
-                    "..".join(f"{1.0 / self.period_s[k, e]:.4g}" for e in ends),
-                )
-            )
-            start = i
-        return rows
-
-    _COLUMNS = ("Mbit/s", "cut", "up", "latency", "device", "server", "device's energy", "runs/s")
-
     def sections(self) -> list[str]:
         """Return one line per range of rates with the same best cut, and the breakpoints."""
         if not self.feasible:
             return []
-        lines = aligned([self._COLUMNS, *self._rows()])
+        lines = align_columns(rate_ranges(self))
         changes = [
-            f"{_mbit(r.to_bytes_per_s)} ({r.name} | {after.name})"
+            f"{show(r.to_bytes_per_s, 'bandwidth', unit='Mbit/s', digits=4)} "
+            f"({r.name} | {after.name})"
             for r, after in zip(self.ranges, self.ranges[1:], strict=False)
         ]
         if changes:
@@ -480,11 +463,3 @@ class Split(Result):
         if not self.feasible:
             return [str(violation) for violation in self.violations]
         return [f"note: {note}" for note in self.notes]
-
-
-def _joule(value: float) -> str:
-    return show(float(value), "energy")
-
-
-def _mbit(rate: float) -> str:
-    return show(rate, "bandwidth", unit="Mbit/s", digits=4)

@@ -1,4 +1,9 @@
-"""Entry point of ``split``: best cut of a network between device and server at every rate."""
+"""Public function `split`: best cut of a network between device and server at every rate.
+
+The network is divided into stages with costs on each side (`stages`). If there are few cuts, all
+are evaluated (`cuts`); else minimum s-t cuts (`mincut`) at the breakpoints of the lower envelope
+over rates (`envelope`) give the optimal ones.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +82,7 @@ def rates_of(rate: Any, file: str = "") -> list[float]:
             unit = bounds[4]
             text = f"{bounds[1]} {unit}..{bounds[3]} {unit}:1 {unit}"
     axis = make_axis("rate", text, "bandwidth", file)
-    if axis.spread is not None:
+    if axis.interval is not None:
         raise input_error(
             f"'{rate}' has no values",
             "rate",
@@ -129,42 +134,43 @@ def split(
     workload
         As for `predict`.
     device
-        The side that has the input and wants the output: a device of the library, or a path.
+        The device that has the input and needs the output: a device of the library, or a path.
     server
-        The other side.
+        The other device, in the same forms.
     system
-        Instead of the two devices: a spec file of a system, with its link.
+        A spec file of a system with its link, in place of the two devices.
     rate
-        Of the link from the device to the server, headers included: "20 Mbit/s", "1..50 Mbit/s"
-        (each whole number of it), "logspace(1 Mbit/s, 1 Gbit/s, 31)", or numbers in bytes per
-        second. By default the system's.
+        Bit rate of the link from the device to the server, headers included: "20 Mbit/s", "1..50
+        Mbit/s" (in steps of 1 Mbit/s), "logspace(1 Mbit/s, 1 Gbit/s, 31)", or numbers in bytes per
+        second. By default that of the system.
     latency
-        One way, of an empty message: "5 ms", or a number in seconds.
+        One-way latency of an empty message: "5 ms", or a number in seconds.
     efficiency
-        Share of the bits that carry tensors, above 0 and at most 1.
+        Share of the transmitted bits that carry tensors, above 0 and at most 1.
     link_format
-        Format in which activations are sent (int8). By default as they are computed. Scales are
-        not counted, conversions on both sides are.
+        Format in which activations are sent, such as int8. By default the format in which they are
+        computed. Conversions on both sides are counted, scales are not.
     input_bytes
-        Of the network's inputs as they are sent: "50 kB" (a JPEG), or a number of bytes. By default
-        as they are computed.
+        Size of the network's inputs as they are sent: "50 kB" (a JPEG), or a number of bytes. By
+        default the size with which they are computed.
     objective
-        latency_s of one run, energy_j of the device, or throughput of runs that follow each other.
+        latency_s: latency of one run; energy_j: energy of the device; throughput: rate of
+        successive runs.
     server_precision
-        Of the server, where it has its own.
+        Precision on the server, if it differs.
     server_runtime
-        Software of the server. By default its own.
+        Runtime of the server. By default its usual one.
     server_engine
-        Engine of the server. By default the runtime's.
+        Engine of the server. By default the one that its runtime uses.
     set
-        Parameters of the workload and facts of the device, by name.
+        Parameters of the workload by name, and facts of the device by path.
     precision
-        As for `predict`. It holds for both sides.
+        As for `predict`. It applies to both sides.
     runtime, engine
-        As for `predict`. It is the device's.
+        As for `predict`. It applies to the device only.
     method
-        list: every cut (20,000 at most); min_cut: minimum cuts of flow networks; auto: the first
-        while there are at most 20,000 cuts.
+        list: evaluate every cut (at most 20,000); min_cut: minimum cuts of flow networks; auto:
+        list if there are at most 20,000 cuts, else min_cut.
 
     Returns
     -------
@@ -182,11 +188,11 @@ def split(
     >>> len(s.rates_bytes_per_s)
     3
     """
-    return SplitQuestion(**vars()).answer()
+    return SplitArguments(**vars()).compute()
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitQuestion:
+class SplitArguments:
     """Parameters of `split`."""
 
     workload: WorkloadLike
@@ -208,7 +214,7 @@ class SplitQuestion:
     engine: str | None
     method: str
 
-    def answer(self) -> Split:
+    def compute(self) -> Split:
         """Return the result of `split`, with the same errors."""
         faults = gathered()
         faults += self._option_faults()
@@ -232,6 +238,7 @@ class SplitQuestion:
         return self._with_cuts((stages, near, far, channel), kind, np.array(rates))
 
     def _option_faults(self) -> list[Fault]:
+        """Return the faults of the options."""
         faults = FaultList()
         for name, accepted in (("objective", OBJECTIVES), ("method", METHODS)):
             word = getattr(self, name)
@@ -239,12 +246,13 @@ class SplitQuestion:
         share = self.efficiency
         if share is not None and not 0.0 < share <= 1.0:
             expected = "above 0, at most 1"
-            faults.append(Fault(f"{share:g} is no share", "efficiency", expected=expected))
+            faults.append(Fault(f"{share:g} is not a valid share", "efficiency", expected=expected))
         if self.link_format is not None:
             faults.trying_at("link_format", format_named, self.link_format)
         return faults
 
     def _system(self, faults: FaultList) -> System | None:
+        """Return the named system; ``None`` if two devices are named instead."""
         sides = {"device": self.device, "server": self.server}
         if self.system is None:
             faults += [
@@ -259,6 +267,7 @@ class SplitQuestion:
         return faults.trying(find_system, self.system)
 
     def _channel(self, link: SystemLink | None, faults: FaultList) -> SplitLink:
+        """Return the link, from the system and the options."""
         bits = None
         if self.link_format is not None and all(f.path != "link_format" for f in faults):
             bits = float(format_named(self.link_format).bits)

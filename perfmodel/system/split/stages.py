@@ -159,7 +159,7 @@ def stages_of(
         expected = "one number for each dimension; the rate of the link may be an array"
         raise input_error("a split is of one network", "workload", expected=expected)
     subjects = [stages.resolve(*side) for side in sides]
-    graph = stages.written(subjects[0], "split")
+    graph = stages.source_graph(subjects[0], "split")
     graph = written_out(graph, workload.parameters, MOST_OPERATORS)
     lowered = [
         stages.lower(stages.execute(each, graph), each.model.fusion, each.precision)
@@ -218,6 +218,7 @@ def costs(
 
 
 def _column(values: Value, n: int) -> Floats:
+    """Return values as one number per row."""
     array = np.asarray(values, dtype=np.float64)
     return np.broadcast_to(array.reshape(-1, 1) if array.ndim < 2 else array, (n, 1))[:, 0]
 
@@ -300,6 +301,7 @@ def _joined(
 
 
 def _sorted(values: Iterable[int]) -> tuple[int, ...]:
+    """Return distinct numbers in ascending order."""
     return tuple(sorted(set(values)))
 
 

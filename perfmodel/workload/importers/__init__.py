@@ -1,1 +1,1 @@
-"""Readers of network files, each of which returns a `Workload`."""
+"""Readers of network files, one folder for each format; each returns a `Workload`."""

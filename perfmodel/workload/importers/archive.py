@@ -1,4 +1,8 @@
-"""Bounded reads of a file or of one member of a zip archive; nothing is written to disk."""
+"""Bounded reads of a file, or of one member of a zip archive; nothing is written to disk.
+
+Keras archives and ``.pt2`` files of torch.export are zip archives (PKWARE, APPNOTE.TXT). Names,
+compression methods and unpacked sizes are checked, because a small archive may expand to any size.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from perfmodel import regular
+from perfmodel import regular_files
 from perfmodel.errors import input_error
-from perfmodel.regular import open_file
+from perfmodel.regular_files import open_regular_file
 
 #: Largest number of files in an archive.
-_ENTRIES: Final = 100_000
-_MOST: Final = 16 * 2**20
+_MOST_MEMBERS: Final = 100_000
+_MOST_BYTES: Final = 16 * 2**20
 
 
-def contents(path: Path, most: int = _MOST) -> bytes:
+def read_file(path: Path, most: int = _MOST_BYTES) -> bytes:
     """Return the content of a file.
 
     Raises
@@ -25,11 +29,11 @@ def contents(path: Path, most: int = _MOST) -> bytes:
     InputError
         The file cannot be read or is larger than `most` bytes.
     """
-    return regular.contents(path, most, wanted="a model without its weights")
+    return regular_files.read_bytes(path, most, wanted="a model without its weights")
 
 
-def unpacked(
-    path: Path, wanted: str | Callable[[str], bool], what: str, most: int = _MOST
+def read_member(
+    path: Path, wanted: str | Callable[[str], bool], what: str, most: int = _MOST_BYTES
 ) -> tuple[str, bytes]:
     """Return the name and content of the first member that matches.
 
@@ -45,15 +49,17 @@ def unpacked(
     Raises
     ------
     InputError
-        The file is no archive or lacks the member, or the member is damaged, encrypted or too
+        The file is not an archive or lacks the member, or the member is damaged, encrypted or too
         large.
     """
     file, expected = str(path), f"a zip archive with a '{what}'"
     try:
-        with open_file(path) as raw, zipfile.ZipFile(raw) as archive:
+        with open_regular_file(path) as raw, zipfile.ZipFile(raw) as archive:
             names = archive.namelist()
-            if len(names) > _ENTRIES:
-                raise input_error(f"lists more than {_ENTRIES} files", file=file, expected=expected)
+            if len(names) > _MOST_MEMBERS:
+                raise input_error(
+                    f"lists more than {_MOST_MEMBERS} files", file=file, expected=expected
+                )
             is_wanted = wanted if callable(wanted) else wanted.__eq__
             member = next((name for name in names if is_wanted(name)), None)
             if member is None:
@@ -83,7 +89,7 @@ def unpacked(
     ) as error:
         reason = str(error).splitlines()[0].lower() if str(error) else "damaged"
         raise input_error(
-            f"is no archive that can be read: {reason}", file=file, expected=expected
+            f"is not a readable archive: {reason}", file=file, expected=expected
         ) from None
     if len(content) > most:
         raise input_error(

@@ -1,4 +1,4 @@
-"""Names and numbers of element types per file format: ``workloads/stored/element_types.yaml``."""
+"""Element types of each file format -> numeric formats: ``workloads/stored/element_types.yaml``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from perfmodel.specfile import shipped
 ELEMENT_TYPES: Final[Mapping[str, Any]] = shipped("workloads", "stored/element_types.yaml")
 
 
-def numbered(kind: str) -> dict[int, str]:
+def element_types_by_number(kind: str) -> dict[int, str]:
     """Return the numeric format for each element-type number of a file format."""
     return {int(number): format for number, format in ELEMENT_TYPES[kind].items()}

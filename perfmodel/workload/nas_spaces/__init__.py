@@ -7,15 +7,15 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.deprecation import deprecated_names
 from perfmodel.errors import InputError, input_error, nearest, no_such, one_of
-from perfmodel.former import former_names
-from perfmodel.workload.nas_spaces.base import (
+from perfmodel.workload.nas_spaces.architecture_space import (
     ArchitectureDecision,
     ArchitectureSpace,
     Choice,
     Choices,
-    Kin,
     Segment,
+    VariantClass,
 )
 
 __all__ = [
@@ -23,20 +23,20 @@ __all__ = [
     "ArchitectureSpace",
     "Choice",
     "Choices",
-    "Kin",
     "Segment",
+    "VariantClass",
     "names",
     "space",
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Decision="ArchitectureDecision")
+    __getattr__ = deprecated_names(__name__, Decision="ArchitectureDecision", Kin="VariantClass")
 
 #: Name of a space -> module with its ``build(**settings)``.
 _MODULES: Mapping[str, str] = {
     "nas_bench_201": "perfmodel.workload.nas_spaces.nas_bench_201",
     "fbnet": "perfmodel.workload.nas_spaces.fbnet",
-    "ofa_mobilenet_v3": "perfmodel.workload.nas_spaces.ofa",
+    "ofa_mobilenet_v3": "perfmodel.workload.nas_spaces.once_for_all",
     "mcunet": "perfmodel.workload.nas_spaces.mcunet",
 }
 

@@ -18,8 +18,8 @@ from pydantic import Field
 from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.image import ImageBuilder
-from perfmodel.workload.nas_spaces.base import (
+from perfmodel.workload.image_builder import ImageBuilder
+from perfmodel.workload.nas_spaces.architecture_space import (
     ArchitectureDecision,
     ArchitectureSpace,
     Choice,
@@ -197,23 +197,25 @@ def _layers(settings: FbnetSettings) -> list[_FbnetLayer]:
     return layers
 
 
-def _stem(stride: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _stem(stride: int, builder: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     del choice
-    return g.conv_norm(x, STEM, 3, stride=stride, activation="relu", name="conv")
+    return builder.conv_norm(x, STEM, 3, stride=stride, activation="relu", name="conv")
 
 
-def _layer(layer: _FbnetLayer, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _layer(layer: _FbnetLayer, builder: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     """Add one layer: expansion, shuffle if grouped, depthwise, projection, residual sum."""
     if choice[0] == SKIP:
         if layer.keeps:
             return x
-        return g.conv_norm(x, layer.outputs, 1, stride=layer.stride, activation="relu", name="skip")
+        return builder.conv_norm(
+            x, layer.outputs, 1, stride=layer.stride, activation="relu", name="skip"
+        )
     block = _block(BLOCKS[choice[0]])
     inner = layer.inputs * block.expand
-    y = g.conv_norm(x, inner, 1, groups=block.groups, activation="relu", name="expand")
+    y = builder.conv_norm(x, inner, 1, groups=block.groups, activation="relu", name="expand")
     if block.groups > 1:
-        y = g.copy([y], y.shape, name="shuffle")
-    y = g.conv_norm(
+        y = builder.copy([y], y.shape, name="shuffle")
+    y = builder.conv_norm(
         y,
         inner,
         block.kernel,
@@ -222,15 +224,15 @@ def _layer(layer: _FbnetLayer, g: ImageBuilder, x: Tensor, choice: Choice) -> Te
         activation="relu",
         name="depthwise",
     )
-    y = g.conv_norm(y, layer.outputs, 1, groups=block.groups, name="project")
-    return g.elementwise("add", y, x, name="add") if layer.keeps else y
+    y = builder.conv_norm(y, layer.outputs, 1, groups=block.groups, name="project")
+    return builder.elementwise("add", y, x, name="add") if layer.keeps else y
 
 
-def _head(channels: int, classes: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _head(channels: int, classes: int, builder: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     del choice
-    y = g.conv_norm(x, channels, 1, activation="relu", name="conv")
-    y = g.global_pool(y, name="avgpool")
-    return g.linear(y, classes, name="fc", tag="head")
+    y = builder.conv_norm(x, channels, 1, activation="relu", name="conv")
+    y = builder.global_pool(y, name="avgpool")
+    return builder.linear(y, classes, name="fc", tag="head")
 
 
 def _option(block: Any, path: str, faults: list[Fault]) -> int:
@@ -241,7 +243,7 @@ def _option(block: Any, path: str, faults: list[Fault]) -> int:
         return int(text)
     faults.append(
         Fault(
-            f"{text!r} is no block",
+            f"{text!r} is not a block",
             path=path,
             expected=f"0 to {len(BLOCKS) - 1}, or one of " + ", ".join(BLOCKS),
             suggestion=nearest(text, BLOCKS),

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure
-from perfmodel.workload.nas_spaces.base import ArchitectureDecision, Choice
-from perfmodel.workload.nas_spaces.stages import (
+from perfmodel.workload.image_builder import ImageBuilder, ImageStructure
+from perfmodel.workload.nas_spaces.architecture_space import ArchitectureDecision, Choice
+from perfmodel.workload.nas_spaces.staged_space import (
     Residual,
     StagedSpace,
     rounded,
@@ -87,17 +87,19 @@ def build(**settings: Any) -> StagedSpace:
     )
 
 
-def _stem(channels: tuple[int, ...], g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _stem(channels: tuple[int, ...], builder: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     """Add the first convolution and the first block, which has no residual sum."""
     wide = WIDTHS[choice[0]]
-    x = g.conv_norm(x, rounded(channels[0] * wide), 3, stride=2, activation="relu6", name="conv")
+    x = builder.conv_norm(
+        x, rounded(channels[0] * wide), 3, stride=2, activation="relu6", name="conv"
+    )
     inner = x.shape[1]
-    y = g.conv_norm(x, inner, 3, groups=inner, activation="relu6", name="depthwise")
-    return g.conv_norm(y, rounded(channels[1] * wide), 1, name="project")
+    y = builder.conv_norm(x, inner, 3, groups=inner, activation="relu6", name="depthwise")
+    return builder.conv_norm(y, rounded(channels[1] * wide), 1, name="project")
 
 
-def _head(mix: int, classes: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _head(mix: int, classes: int, builder: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     del choice
-    y = g.conv_norm(x, mix, 1, activation="relu6", name="mix") if mix else x
-    y = g.global_pool(y, name="avgpool")
-    return g.linear(y, classes, name="classifier", tag="head")
+    y = builder.conv_norm(x, mix, 1, activation="relu6", name="mix") if mix else x
+    y = builder.global_pool(y, name="avgpool")
+    return builder.linear(y, classes, name="classifier", tag="head")

@@ -25,19 +25,19 @@ from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.image import ImageBuilder
-from perfmodel.workload.nas_spaces.base import (
+from perfmodel.workload.image_builder import ImageBuilder
+from perfmodel.workload.nas_spaces.architecture_space import (
     ArchitectureDecision,
     ArchitectureSpace,
     Choice,
     Choices,
-    Kin,
     Segment,
     SizedSettings,
+    VariantClass,
     is_index,
     preset,
 )
-from perfmodel.workload.nas_spaces.cell import (
+from perfmodel.workload.nas_spaces.nas_bench_cell import (
     AVG_POOL,
     CONV_1X1,
     CONV_3X3,
@@ -79,7 +79,7 @@ class NasBench201Settings(SizedSettings):
     Attributes
     ----------
     zeros
-        Treatment of edges without operation; see `perfmodel.workload.nas_spaces.cell.Zeros`.
+        Treatment of edges without operation; see `nas_bench_cell.Zeros`.
     """
 
     zeros: Zeros = "removed"
@@ -161,7 +161,7 @@ class NasBench201(ArchitectureSpace):
         return [
             Fault(f"{value} cannot be halved twice", path=name, expected="a multiple of 4")
             for name, value in values.items()
-            if name in {"height", "width"} and _odd(value)
+            if name in {"height", "width"} and _is_indivisible(value)
         ]
 
     def __iter__(self) -> Iterator[Choice]:
@@ -188,7 +188,7 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
     decisions = tuple(ArchitectureDecision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
     edges = tuple(range(len(EDGES)))
     segments: list[Segment] = [Segment("stem", (), 1, _stem)]
-    built, kin = _cells(checked.zeros)
+    built, variant_class = _cells(checked.zeros)
     for i, channels in enumerate(CHANNELS):
         if i:
             segments.append(Segment(f"reduction{i}", (), 1, partial(_reduction, channels)))
@@ -198,7 +198,7 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
                 edges,
                 CELLS,
                 built,
-                kin,
+                variant_class,
                 frozenset({"conv", "pool"}),
             )
         )
@@ -206,7 +206,7 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
     return NasBench201(NAME, checked, decisions, tuple(segments))
 
 
-def _odd(value: Any) -> bool:
+def _is_indivisible(value: Any) -> bool:
     """Return whether any number is not divisible by 4; other types are checked elsewhere."""
     if namespace(value) is not np:
         return False
@@ -217,33 +217,33 @@ def _odd(value: Any) -> bool:
     return sizes.dtype.kind in "iuf" and bool(np.any(sizes % 4 != 0))
 
 
-def _stem(g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _stem(builder: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     del choice
-    return g.conv_norm(x, CHANNELS[0], 3, name="conv")
+    return builder.conv_norm(x, CHANNELS[0], 3, name="conv")
 
 
-def _reduction(channels: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _reduction(channels: int, builder: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     """Add the residual block of stride 2 between two stages."""
     del choice
     # Rounded up, as in the convolution; sizes are even.
-    short = g.pool(x, 2, stride=2, ceil=True, name="shortcut.pool")
-    short = g.conv(short, channels, 1, bias=False, name="shortcut.conv")
-    y = g.elementwise("relu", x, name="a.relu")
-    y = g.conv_norm(y, channels, 3, stride=2, name="a.conv")
-    y = g.elementwise("relu", y, name="b.relu")
-    y = g.conv_norm(y, channels, 3, name="b.conv")
-    return g.elementwise("add", short, y, name="add")
+    short = builder.pool(x, 2, stride=2, ceil=True, name="shortcut.pool")
+    short = builder.conv(short, channels, 1, bias=False, name="shortcut.conv")
+    y = builder.elementwise("relu", x, name="a.relu")
+    y = builder.conv_norm(y, channels, 3, stride=2, name="a.conv")
+    y = builder.elementwise("relu", y, name="b.relu")
+    y = builder.conv_norm(y, channels, 3, name="b.conv")
+    return builder.elementwise("add", short, y, name="add")
 
 
-def _head(classes: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _head(classes: int, builder: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     del choice
-    y = g.norm(x, "batch_norm", name="norm")
-    y = g.elementwise("relu", y, name="relu")
-    y = g.global_pool(y, name="avgpool")
-    return g.linear(y, classes, name="fc", tag="head")
+    y = builder.norm(x, "batch_norm", name="norm")
+    y = builder.elementwise("relu", y, name="relu")
+    y = builder.global_pool(y, name="avgpool")
+    return builder.linear(y, classes, name="fc", tag="head")
 
 
-def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -> Tensor:
+def cell(builder: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -> Tensor:
     """Add one cell; a cell without operators returns `x`.
 
     Convolutions of one node share its ReLU, and equal pools of a node are merged, as in graphs that
@@ -252,43 +252,40 @@ def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -
     """
     resolved = resolve(choice, zeros)
     values, shared = [x], zeros != "eager"
-    rectified: dict[int, Tensor] = {}
-    pooled: dict[int, Tensor] = {}
-    zeroed: dict[int, Tensor] = {}
+    results: dict[tuple[str, int], Tensor] = {}
+
+    def once(function: str, source: int, add: Callable[[Tensor], Tensor]) -> Tensor:
+        if not shared or (function, source) not in results:
+            results[function, source] = add(values[source])
+        return results[function, source]
 
     def apply(term: CellTerm, name: str) -> Tensor:
-        source = values[term.source]
-        if term.operation == SKIP:
-            return source
-        if term.operation == NONE:
-            if term.source not in zeroed or not shared:
-                zeroed[term.source] = g.elementwise("mul", source, name=f"{name}.zero")
-            return zeroed[term.source]
-        if term.operation == AVG_POOL:
-            if term.source not in pooled or not shared:
-                pooled[term.source] = g.pool(source, 3, stride=1, padding=1, name=f"{name}.pool")
-            return pooled[term.source]
-        if term.source not in rectified or not shared:
-            rectified[term.source] = g.elementwise("relu", source, name=f"node{term.source}.relu")
-        kernel = {CONV_1X1: 1, CONV_3X3: 3}[term.operation]
-        return g.conv_norm(
-            rectified[term.source], source.shape[1], kernel, name=f"{name}.conv{kernel}x{kernel}"
-        )
+        operation, at = term
+        if operation == SKIP:
+            return values[at]
+        if operation == NONE:
+            return once("mul", at, lambda y: builder.elementwise("mul", y, name=f"{name}.zero"))
+        if operation == AVG_POOL:
+            pool = partial(builder.pool, kernel=3, stride=1, padding=1, name=f"{name}.pool")
+            return once("pool", at, pool)
+        y = once("relu", at, lambda y: builder.elementwise("relu", y, name=f"node{at}.relu"))
+        kernel = {CONV_1X1: 1, CONV_3X3: 3}[operation]
+        return builder.conv_norm(y, y.shape[1], kernel, name=f"{name}.conv{kernel}x{kernel}")
 
     for node, terms in enumerate((*resolved.values, resolved.out), 1):
         y: Tensor | None = None
         for term in terms:
             value = apply(term, f"node{node}")
             if y is not None:
-                y = g.elementwise("add", y, value, name=f"node{node}.add")
+                y = builder.elementwise("add", y, value, name=f"node{node}.add")
             else:
-                y = value if shared else g.elementwise("add", value, name=f"node{node}.start")
+                y = value if shared else builder.elementwise("add", value, name=f"node{node}.start")
         values.append(x if y is None else y)
     return values[-1]
 
 
 #: Term -> the term that represents it if kernel sizes are not distinguished.
-_ALIKE = {
+_WITHOUT_KERNEL_SIZE = {
     CellTerm(operation, source): CellTerm(CONV_3X3 if operation == CONV_1X1 else operation, source)
     for operation in range(len(OPERATIONS))
     for source in range(4)
@@ -299,11 +296,11 @@ _ALIKE = {
 _resolved = lru_cache(maxsize=len(OPERATIONS) ** len(EDGES))(resolve)
 
 
-def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
+def cell_variant_class(choice: Choice, zeros: Zeros = "removed") -> VariantClass:
     """Return the equivalence class of a cell: its shape up to kernel sizes, and its operations."""
     resolved = _resolved(choice, zeros)
     sums = (*resolved.values, resolved.out)
-    shape = tuple([tuple([_ALIKE[term] for term in terms]) for terms in sums])
+    shape = tuple([tuple([_WITHOUT_KERNEL_SIZE[term] for term in terms]) for terms in sums])
     operations: list[str] = []
     pooled: set[int] = set()
     for terms in sums:
@@ -315,18 +312,18 @@ def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
                     continue
                 pooled.add(source)
             operations.append(OPERATIONS[operation])
-    return Kin(shape, tuple(operations))
+    return VariantClass(shape, tuple(operations))
 
 
 @lru_cache(maxsize=4)
 def _cells(
     zeros: Zeros,
-) -> tuple[Callable[[ImageBuilder, Tensor, Choice], Tensor], Callable[[Choice], Kin]]:
+) -> tuple[Callable[[ImageBuilder, Tensor, Choice], Tensor], Callable[[Choice], VariantClass]]:
     """Return the builder of cells and the function that classifies them.
 
     The same objects serve all stages and images, so that their caches are shared.
     """
-    return partial(cell, zeros=zeros), partial(cell_kin, zeros=zeros)
+    return partial(cell, zeros=zeros), partial(cell_variant_class, zeros=zeros)
 
 
 # Notation.
@@ -377,11 +374,12 @@ def _text(choice: Choice) -> str:
 
 
 def _option(operation: Any, path: str, faults: list[Fault]) -> int:
+    """Return the index of an operation; a fault, and 0, if it is unknown."""
     if isinstance(operation, str) and operation in OPERATIONS:
         return OPERATIONS.index(operation)
     faults.append(
         Fault(
-            f"{operation!r} is no operation",
+            f"{operation!r} is not an operation",
             path=path,
             expected=one_of(OPERATIONS),
             suggestion=nearest(str(operation), OPERATIONS),
@@ -391,6 +389,7 @@ def _option(operation: Any, path: str, faults: list[Fault]) -> int:
 
 
 def _operations(operations: Sequence[Any]) -> Choice:
+    """Return the choice of six operation names."""
     faults: list[Fault] = []
     if len(operations) != len(EDGES):
         raise input_error(
@@ -406,6 +405,7 @@ def _operations(operations: Sequence[Any]) -> Choice:
 
 
 def _parse(text: str) -> Choice:
+    """Return the choice of an architecture string, reporting every fault."""
     faults: list[Fault] = []
     nodes = text.strip().split("+")
     if len(nodes) != 3:
@@ -416,7 +416,9 @@ def _parse(text: str) -> Choice:
         if not (part.startswith("|") and part.endswith("|") and len(part) > 1):
             faults.append(
                 Fault(
-                    f"{part!r} is no node", path=f"node {node}", expected="'|operation~source|...|'"
+                    f"{part!r} is not a node",
+                    path=f"node {node}",
+                    expected="'|operation~source|...|'",
                 )
             )
         inputs = part.strip("|").split("|")

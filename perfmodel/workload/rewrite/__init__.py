@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from perfmodel.former import former_names
+from perfmodel.deprecation import deprecated_names
+from perfmodel.workload.rewrite.channel_coupling import ChannelGroup, channel_groups
 from perfmodel.workload.rewrite.channels import with_channels
-from perfmodel.workload.rewrite.compressed import compressed
-from perfmodel.workload.rewrite.coupling import FormatGroup, format_groups
+from perfmodel.workload.rewrite.compressible_layers import CompressibleLayer, layers
+from perfmodel.workload.rewrite.compression import compressed
+from perfmodel.workload.rewrite.format_coupling import FormatGroup, format_groups
 from perfmodel.workload.rewrite.formats import with_formats
-from perfmodel.workload.rewrite.groups import ChannelGroup, channel_groups
-from perfmodel.workload.rewrite.layers import CompressibleLayer, layers
 
 __all__ = [
     "ChannelGroup",
@@ -23,4 +23,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Layer="CompressibleLayer")
+    __getattr__ = deprecated_names(__name__, Layer="CompressibleLayer")

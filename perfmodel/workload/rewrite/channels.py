@@ -1,4 +1,8 @@
-"""Rewriting of a graph to other channel widths."""
+"""Rewriting of a graph to other channel widths (structured pruning).
+
+A width is changed for a whole group of coupled axes (`channel_coupling`); tensors, accesses, loop
+nests and operation counts are resized in proportion.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,10 @@ from typing import Any
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.workload.graph import Access, Graph, Operator
-from perfmodel.workload.rewrite.axes import Axes
-from perfmodel.workload.rewrite.groups import Analysis, analysis
+from perfmodel.workload.rewrite.axis_unification import Axes
+from perfmodel.workload.rewrite.channel_coupling import WidthAnalysis, analyse_widths
+from perfmodel.workload.rewrite.dimension_ratios import constant_ratio, scaled
 from perfmodel.workload.rewrite.relations import nest_name
-from perfmodel.workload.rewrite.scaling import constant_ratio, scaled
 from perfmodel.workload.symbols import Dim, Poly, simplify
 
 
@@ -36,11 +40,11 @@ def with_channels(graph: Graph, widths: Mapping[str, Dim]) -> Graph:
     InputError
         All unknown groups, groups that cannot be pruned, and invalid widths.
     """
-    known = analysis(graph)
-    changed = _changed(graph, known, widths)
+    width_analysis = analyse_widths(graph)
+    changed = _changed_extents(graph, width_analysis, widths)
     if not changed:
         return graph
-    return _ChannelRewriter(graph, known.relations.axes, changed).graph()
+    return _ChannelRewriter(graph, width_analysis.relations.axes, changed).graph()
 
 
 def width_names(groups: Iterable[str]) -> dict[str, str]:
@@ -58,29 +62,33 @@ def width_names(groups: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[int, Dim]:
+def _changed_extents(
+    graph: Graph, width_analysis: WidthAnalysis, widths: Mapping[str, Dim]
+) -> dict[int, Dim]:
     """Return variable -> its new extent, for the widths that change."""
-    groups = {g.name: g for g in known.groups}
+    groups = {g.name: g for g in width_analysis.groups}
     faults: list[Fault] = []
     changed: dict[int, Dim] = {}
     for name, wanted in widths.items():
         group = groups.get(name)
         path = f"widths.{name}"
         if group is None:
-            near = nearest(name, [g.name for g in known.groups if g.prunable])
+            suggestion = nearest(name, [g.name for g in width_analysis.groups if g.prunable])
             message = f"'{graph.name}' has no channel group '{name}'"
             expected = "the name of a channel group"
-            faults.append(Fault(message, path, expected=expected, suggestion=near))
+            faults.append(Fault(message, path, expected=expected, suggestion=suggestion))
             continue
         width = simplify(wanted)
-        variable = known.variables[name]
+        variable = width_analysis.variables[name]
         if not isinstance(width, Poly):
-            if width == group.size and not isinstance(known.relations.axes.dim(variable), Poly):
+            if width == group.size and not isinstance(
+                width_analysis.relations.axes.dim(variable), Poly
+            ):
                 continue
             integral = width == width and width > 0 and float(width).is_integer()
             if not integral or width % group.step:
                 expected = f"a multiple of {group.step}" if group.step > 1 else "1 or more"
-                faults.append(Fault(f"{width:g} is no width", path, expected=expected))
+                faults.append(Fault(f"{width:g} is not a width", path, expected=expected))
                 continue
         if not group.prunable:
             message = f"cannot be cut: {group.reason}"
@@ -108,11 +116,7 @@ class _ChannelRewriter:
 
     def graph(self) -> Graph:
         """Return the graph with the new extents."""
-        blocks = tuple(
-            replace(block, operators=tuple(self._operator(op) for op in block.operators))
-            for block in self.old.blocks
-        )
-        return replace(self.old, tensors=self.tensors, blocks=blocks)
+        return replace(self.old, tensors=self.tensors).map_operators(self._operator)
 
     def _operator(self, operator: Operator) -> Operator:
         nests = tuple(

@@ -1,4 +1,7 @@
-"""Rewriting of a graph to fixed storage formats of individual tensors."""
+"""Rewriting of a graph to fixed number formats of individual tensors (mixed precision).
+
+A conversion is inserted where an operator reads one format and writes another.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from dataclasses import replace
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision, fixed_format
 from perfmodel.workload.graph import Access, Graph, Operator, Tensor
-from perfmodel.workload.rewrite.coupling import REQUANTISES, FormatGroup, format_groups
-from perfmodel.workload.rewrite.layers import factors_of, input_of
+from perfmodel.workload.rewrite.compressible_layers import factors_of, input_of
+from perfmodel.workload.rewrite.format_coupling import REQUANTISES, FormatGroup, format_groups
 from perfmodel.workload.vector_functions import VECTOR_OPS
 
 _NONE: Mapping[str, str] = {}
@@ -54,7 +57,7 @@ def with_formats(
     InputError
         All unknown tensors, unknown formats, sparse activations, and groups with two formats.
     """
-    formats = _chosen(graph, weights, activations, kv)
+    formats = _formats_of_tensors(graph, weights, activations, kv)
     if all(graph.tensors[name].format == text for name, text in formats.items()):
         return graph
     rewritten = {
@@ -76,7 +79,7 @@ def with_formats(
     return replace(graph, tensors=rewriting.tensors, blocks=blocks)
 
 
-def _chosen(
+def _formats_of_tensors(
     graph: Graph,
     weights: Mapping[str, str],
     activations: Mapping[str, str],
@@ -117,8 +120,8 @@ def _check(graph: Graph, name: str, roles: tuple[str, ...], path: str, faults: l
     known = [n for n, t in graph.tensors.items() if t.role in roles]
     noun = {"weights": "weight tensor", "kv": "KV cache", "activations": "activation"}[path]
     message, expected = f"'{graph.name}' has no {noun} '{name}'", f"the name of a {noun}"
-    near = nearest(name, known)
-    faults.append(Fault(message, f"{path}.{name}", expected=expected, suggestion=near))
+    suggestion = nearest(name, known)
+    faults.append(Fault(message, f"{path}.{name}", expected=expected, suggestion=suggestion))
 
 
 def _canonical(text: str, path: str, faults: list[Fault], *, sparse: bool = False) -> str:
@@ -150,33 +153,33 @@ class _FormatRewriter:
 
     def operator(self, operator: Operator, *, conversion: bool) -> Iterator[Operator]:
         """Yield the operator with its new slots, and the conversions of its outputs."""
-        operator = self._scores(replace(operator, pair=self._pair(operator)))
+        operator = self._with_scores_format(replace(operator, pair=self._new_pair(operator)))
         if not conversion or operator.kind not in REQUANTISES or not operator.nests:
             yield operator
             return
         source = input_of(self.graph, operator)
         raw = {
-            name: self._raw(name, source)
+            name: self._declare_unconverted(name, source)
             for name in operator.writes
-            if self.graph.tensors[name].role == "activation" and self._boundary(source, name)
+            if self.graph.tensors[name].role == "activation" and self._changes_format(source, name)
         }
         yield operator.renamed({}, raw)
         for name, before in raw.items():
             yield self._conversion(operator, before, name)
 
-    def _boundary(self, source: str, written: str) -> bool:
+    def _changes_format(self, source: str, written: str) -> bool:
         """Return whether input and output formats differ now but did not before."""
         if not source or self.graph.tensors[source].format != self.graph.tensors[written].format:
             return False
-        return self._stored(source) != self._stored(written)
+        return self._storage_format(source) != self._storage_format(written)
 
-    def _stored(self, name: str) -> str:
+    def _storage_format(self, name: str) -> str:
         format = self.tensors[name].format
         if format or self.precision is None:
             return format
         return self.precision.activations.name
 
-    def _raw(self, name: str, source: str) -> str:
+    def _declare_unconverted(self, name: str, source: str) -> str:
         raw = f"{name}.raw"
         while raw in self.tensors:
             raw += "_"
@@ -201,32 +204,35 @@ class _FormatRewriter:
         """Return the function of a conversion: to integers, from integers, or between floats."""
         before, after = (
             not text or fixed_format(text)[0].is_float
-            for text in (self._stored(raw), self._stored(name))
+            for text in (self._storage_format(raw), self._storage_format(name))
         )
         if not after:
             return "quantise"
         return "cast" if before else "dequantise"
 
-    def _pair(self, operator: Operator) -> tuple[str, str]:
+    def _new_pair(self, operator: Operator) -> tuple[str, str]:
         """Return the new slots of the multiplied operands."""
         reads = operator.reads
         x, w = factors_of(operator) if operator.nests else (*reads, "", "")[:2]
-        return (self._slot(operator.pair[0], w, reads), self._slot(operator.pair[1], x, reads))
+        return (
+            self._new_slot(operator.pair[0], w, reads),
+            self._new_slot(operator.pair[1], x, reads),
+        )
 
-    def _slot(self, old: str, preferred: str, reads: tuple[str, ...]) -> str:
+    def _new_slot(self, old: str, preferred: str, reads: tuple[str, ...]) -> str:
         before, after = self.graph.tensors, self.tensors
         if preferred in before and before[preferred].slot == old:
             return after[preferred].slot
         now = {after[name].slot for name in reads if before[name].slot == old}
         return now.pop() if len(now) == 1 else old
 
-    def _scores(self, operator: Operator) -> Operator:
+    def _with_scores_format(self, operator: Operator) -> Operator:
         """Declare the scores of an attention if its output has a fixed format."""
         name = operator.scores_tensor
         written = [n for n in operator.writes if self.graph.tensors[n].role == "activation"]
         format = self.tensors[written[0]].format if written else ""
         if not name or not format:
             return operator
-        own = f"{operator.name}.scores"
-        self.tensors[own] = Tensor(own, (operator.scores,), format=format)
-        return operator.renamed({name: own}, {name: own})
+        scores_name = f"{operator.name}.scores"
+        self.tensors[scores_name] = Tensor(scores_name, (operator.scores,), format=format)
+        return operator.renamed({name: scores_name}, {name: scores_name})

@@ -15,6 +15,7 @@ from perfmodel_studies.mixed_bits import (
     choose_bits,
     relative_noise,
 )
+from perfmodel_studies.tables import table
 
 DEVICE = "bit_fusion_apq"
 #: Bits that APQ chooses from.
@@ -39,19 +40,7 @@ class TableRow(NamedTuple):
 
 
 #: Every network's first and last convolution, and layers of its space.
-ROWS = {
-    "head": TableRow(3, 32, 3, 2, 224, 8, 8, first=True),
-    "tail": TableRow(320, 1280, 1, 1, 7, 8, 8),
-    "pointwise_16_64_112_w8a8": TableRow(16, 64, 1, 1, 112, 8, 8),
-    "pointwise_40_168_28_w8a4": TableRow(40, 168, 1, 1, 28, 8, 4),
-    "pointwise_328_80_14_w8a4": TableRow(328, 80, 1, 1, 14, 8, 4),
-    "pointwise_96_520_14_w4a4": TableRow(96, 520, 1, 1, 14, 4, 4),
-    "pointwise_1064_320_7_w8a4": TableRow(1064, 320, 1, 1, 7, 8, 4),
-    "depthwise_96_3x3_56_w8a8": TableRow(96, 96, 3, 1, 56, 8, 8),
-    "depthwise_64_7x7_112_w8a8": TableRow(64, 64, 7, 2, 112, 8, 8),
-    "depthwise_160_3x3_28_w8a4": TableRow(160, 160, 3, 2, 28, 8, 4),
-    "depthwise_488_5x5_14_w4a4": TableRow(488, 488, 5, 1, 14, 4, 4),
-}
+ROWS = {name: TableRow(*row) for name, row in table("apq_layers").items()}
 
 
 def layer(row: TableRow) -> tuple[float, float]:

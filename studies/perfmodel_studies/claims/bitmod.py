@@ -11,6 +11,8 @@ import perfmodel as pm
 from perfmodel.formats import Precision, as_precision, format_named
 from perfmodel.hardware import Semantics
 
+from perfmodel_studies.tables import table
+
 #: Models in the order of the published lists.
 MODELS = ("opt_1_3b", "phi_2", "yi_6b", "llama_2_7b", "llama_2_13b", "llama_3_8b")
 PROMPT, GENERATED = 256, 20
@@ -25,13 +27,7 @@ class Accelerator(NamedTuple):
 
 
 #: As the published test files have them (test_ant.py, test_olive.py, test_bitmod.py).
-ACCELERATORS = {
-    "fp16": Accelerator("bitmod_fp16_baseline", (16.0,) * 6, (16.0,) * 6),
-    "ant": Accelerator("ant", (5.0, 5.0, 5.25, 5.0, 4.0, 5.0), (5.0, 5.0, 5.25, 5.0, 4.0, 5.0)),
-    "olive": Accelerator("olive", (4.0, 4.0, 4.0, 4.0, 4.0, 4.5), (4.0, 4.0, 4.0, 4.0, 4.0, 4.5)),
-    "bitmod_lossless": Accelerator("bitmod", (6.0,) * 6, (6.0,) * 6),
-    "bitmod_lossy": Accelerator("bitmod", (4.0,) * 6, (3.0,) * 6),
-}
+ACCELERATORS = {name: Accelerator(*row) for name, row in table("bitmod_accelerators").items()}
 
 
 class Cost(NamedTuple):

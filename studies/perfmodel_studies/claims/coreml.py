@@ -14,18 +14,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
-from perfmodel.calibrate import Constant, Fit, fit
+from perfmodel.calibrate import Fit, fit
+
+from perfmodel_studies.tables import constants_of
 
 __all__ = ["CONSTANTS", "ROWS", "fitted", "latency", "network", "predicted"]
 
 Vector = npt.NDArray[np.float64]
 #: Classes of products that one share of the peak stands for.
 PRODUCTS = ("conv", "depthwise", "gemm", "attention")
-CONSTANTS = (
-    Constant("runtime.per_run", 0.5e-3, 0.05e-3, 2e-3),
-    Constant("runtime.efficiency.conv", 0.5, 0.05, 1.0),
-    Constant("runtime.efficiency.bandwidth", 0.8, 0.2, 1.0),
-)
+CONSTANTS = constants_of("coreml")
 
 
 class CoreMlLatency(NamedTuple):

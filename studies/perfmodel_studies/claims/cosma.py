@@ -17,12 +17,12 @@ from typing import Literal, NamedTuple
 import perfmodel as pm
 from perfmodel.formats import as_precision
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.addresses import layout
-from perfmodel.schedule.graphs import scheduled
+from perfmodel.schedule.addresses import pack_blocks
 from perfmodel.schedule.greedy import belady
 from perfmodel.schedule.peak import Certified, minimum_peak
 from perfmodel.schedule.portfolio import Method, fewest_bytes
 from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.problem_from_graph import scheduling_problem
 from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.run import schedule
 from perfmodel.schedule.script import Script, replay
@@ -37,6 +37,7 @@ from perfmodel_studies.baselines import (
     arena_height,
     baseline,
 )
+from perfmodel_studies.tables import table
 
 __all__ = [
     "MEMORIES",
@@ -76,22 +77,7 @@ _FOLDED: dict[str, int | str | bool] = {"batch_norm": "folded"}
 #: Name in the library -> setting. Images are 224 x 224 and clips 16 frames of it, as COSMA has
 #: them; Inception-v3 takes 299 x 299. Auxiliary classifiers do not run.
 NETWORKS: dict[str, CosmaNetwork] = {
-    "resnet50": CosmaNetwork(_FOLDED),
-    "densenet121": CosmaNetwork(_FOLDED),
-    "resnext50_32x4d": CosmaNetwork(_FOLDED),
-    "inception_v3": CosmaNetwork(_FOLDED),
-    "r2plus1d_18": CosmaNetwork({**_FOLDED, **_IMAGE}),
-    "s3d": CosmaNetwork(_FOLDED),
-    "fcn_resnet50": CosmaNetwork({**_FOLDED, **_IMAGE, "auxiliary": False}),
-    "deeplabv3_resnet50": CosmaNetwork({**_FOLDED, **_IMAGE, "auxiliary": False}),
-    "lraspp_mobilenet_v3_large": CosmaNetwork({**_FOLDED, **_IMAGE}),
-    "transformer_base": CosmaNetwork({"attention": "heads"}),
-    "vit_b_16": CosmaNetwork({}),
-    "nasnet_a_mobile": CosmaNetwork(_FOLDED, "searched"),
-    "nasnet_a_large": CosmaNetwork({**_FOLDED, **_IMAGE}, "searched"),
-    "pnasnet5_large": CosmaNetwork({**_FOLDED, **_IMAGE}, "searched"),
-    "amoebanet_d": CosmaNetwork(_FOLDED, "searched"),
-    "darts_imagenet": CosmaNetwork(_FOLDED, "searched"),
+    name: CosmaNetwork(**row) for name, row in table("cosma_networks").items()
 }
 
 
@@ -176,7 +162,9 @@ def _apart(graph: Graph) -> Graph:
 @lru_cache(maxsize=32)
 def problem(name: str) -> Problem:
     """Return the scheduling problem of a network."""
-    return scheduled(network(name), as_precision("int8"), FusionRules(), in_place=False).problem
+    return scheduling_problem(
+        network(name), as_precision("int8"), FusionRules(), in_place=False
+    ).problem
 
 
 @lru_cache(maxsize=32)
@@ -252,7 +240,7 @@ def predicted() -> dict[str, float]:
     kib = {name: memories(name).required_bytes / 1024 for name in _SIZED}
     peaks = {name: memories(name).peak.value / 1024 for name in _SIZED}
     video = pm.workload("r2plus1d_18", **dict(NETWORKS["r2plus1d_18"].settings))
-    apart = scheduled(
+    apart = scheduling_problem(
         video, as_precision("int8"), FusionRules(), unfused=True, in_place=False
     ).problem
     spilled = fewest_bytes(apart, apart.largest_working_set_bytes)
@@ -295,6 +283,6 @@ def _plain(name: str, memory: Memory) -> int:
     script = belady(p, sizes.peak.solution or (), capacity)
     assert script is not None, "a largest working set fits"
     trace = replay(p, script, capacity)
-    if layout(p, script, trace, capacity, Deadline(30.0)).packed:
+    if pack_blocks(p, script, trace, capacity, Deadline(30.0)).packed:
         return trace.cost_bytes
     return baselines(name, memory)["minimum-peak", "belady"].cost_bytes

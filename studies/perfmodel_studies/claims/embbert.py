@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import perfmodel as pm
 from perfmodel.formats import as_precision
-from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.peak import minimum_peak
+from perfmodel.schedule.problem_from_graph import scheduling_problem
 from perfmodel.workload import FusionRules
 
 
@@ -13,7 +13,9 @@ def memory_bytes(precision: str, kept_format: str = "") -> int:
     """Return the bytes of all weights and of the least peak of activations."""
     settings = {"kept_format": kept_format} if kept_format else {}
     workload = pm.workload("embbert", **settings)
-    schedule = scheduled(workload, as_precision(precision), FusionRules(flash_attention=False))
+    schedule = scheduling_problem(
+        workload, as_precision(precision), FusionRules(flash_attention=False)
+    )
     return schedule.weight_bytes + int(minimum_peak(schedule.problem).value)
 
 

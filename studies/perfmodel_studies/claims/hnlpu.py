@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import perfmodel as pm
-from perfmodel.cost.ownership import Ownership, gpu_cluster
+from perfmodel.cost.cost_of_ownership import Ownership, gpu_cluster
 from perfmodel.cost.silicon_cost import dies_per_wafer, mask_cost_usd, murphy_yield
 from perfmodel.kinds.hardwired import FIVE_NM, HardwiredPrice, hardwired_price, hardwired_size
 

@@ -6,34 +6,16 @@ from typing import Final
 
 import perfmodel as pm
 from perfmodel.formats import as_precision
-from perfmodel.search.finetune.memory import LayerUpdate, Scheme, memory_of
-from perfmodel.search.finetune.step import TrainingStep, step_of
+from perfmodel.search.finetune.training_memory import LayerUpdate, Scheme, memory_of
+from perfmodel.search.finetune.training_step import TrainingStep, step_of
 from perfmodel.workload import FusionRules
+
+from perfmodel_studies.tables import table
 
 #: Network -> scheme (KiB of its name) -> biases from the end, trained convolutions, their shares.
 SCHEMES: Final = {
-    "mcunet_5fps": {
-        49: (20, (23, 24, 27, 30, 33, 39), (0, 0.25, 0.5, 0.5, 0, 0)),
-        74: (21, (21, 23, 24, 26, 27, 30), (1, 0, 1, 0, 0.5, 1)),
-        99: (22, (21, 24, 27, 30, 36, 39), (1, 1, 1, 1, 0.125, 0.25)),
-        124: (24, (21, 24, 27, 30, 33, 39), (0.25, 1, 1, 1, 0.5, 0.5)),
-        148: (23, (21, 24, 27, 30, 36, 39), (1, 1, 1, 1, 1, 0.5)),
-        448: (12, tuple(range(30, 42)), (1,) * 12),
-    },
-    "mobilenet_v2_w0_35": {
-        49: (16, (36, 39, 40, 41, 42, 45, 48, 49), (1, 1, 0, 0.25, 0.125, 0.125, 0.125, 0.125)),
-        73: (20, (32, 33, 36, 39, 41, 42, 45, 48), (0.125, 0.5, 0.5, 1, 0.25, 0.125, 0.125, 1)),
-        99: (25, (27, 30, 33, 36, 39, 42, 45, 48), (1, 1, 1, 1, 1, 0.125, 0.5, 1)),
-        123: (31, (27, 30, 33, 36, 39, 42, 45, 48), (1, 1, 1, 1, 1, 0.5, 1, 1)),
-        138: (34, (27, 30, 33, 36, 39, 42, 45, 48), (1,) * 8),
-    },
-    "proxyless_w0_3": {
-        49: (21, (39, 42, 44, 45, 50, 51, 54, 57), (0.25, 1, 0, 1, 0, 0.125, 0.25, 0.25)),
-        74: (28, (33, 36, 39, 42, 45, 51, 54, 57), (0.5, 0.25, 1, 1, 1, 0.5, 0.25, 0.5)),
-        98: (25, (36, 39, 42, 45, 48, 51, 54, 57), (1, 0.5, 1, 1, 0.25, 0.5, 1, 1)),
-        120: (32, (36, 39, 42, 45, 48, 51, 54, 57), (1, 1, 1, 1, 0.5, 1, 1, 1)),
-        148: (45, (36, 39, 42, 45, 48, 51, 54, 57), (1,) * 8),
-    },
+    network: {int(kib): scheme for kib, scheme in schemes.items()}
+    for network, schemes in table("mcunet_v3").items()
 }
 #: The scheme whose peaks are compared.
 _COMPARED: Final = 99

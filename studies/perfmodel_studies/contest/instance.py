@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import Marks, read, validate
 from pydantic import ConfigDict, Field, StrictFloat, StrictInt

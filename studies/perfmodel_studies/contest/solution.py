@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import read, validate
 from pydantic import ConfigDict, Field, StrictFloat, StrictInt

@@ -206,7 +206,7 @@ class _Block:
 
     def fastest_shares(self, capacities: Sequence[float]) -> Floats | None:
         """Return the nine shares with the least time of a block; None where none fits."""
-        from perfmodel.optimise.programme import MilpModel
+        from perfmodel.optimise.milp_model import MilpModel
 
         # Times are linear in the shares: one evaluation with none, and one a share.
         zero = self.terms(np.zeros(_SHARES))

@@ -12,10 +12,10 @@ import perfmodel as pm
 from perfmodel.calibrate.few_shot import trial
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.calibration import scaled_rows
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.measurements import CsvRow, CsvTable, read_rows
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.measurement_csv import CsvRow, CsvTable, read_rows
 
 from perfmodel_studies.readers.cpu_zen4_nodes import refit_of
 
@@ -68,15 +68,15 @@ def details(cases: Cases) -> tuple[dict[str, Any], tuple[str, ...]]:
     `ten_samples`: `perfmodel.calibrate.few_shot.Trial` of ten networks over twenty draws.
     """
     rows = [
-        (case, question)
-        for case, question in cases.asked("latency_s")
-        if _predicted(case, question) is not None
+        (case, quantity)
+        for case, quantity in cases.with_quantities("latency_s")
+        if _predicted(case, quantity) is not None
     ]
     if len(rows) <= TEN:
         return {}, ()
     plain = _predicted(*rows[0])
     assert plain is not None
-    measured = np.array([question.measured for _, question in rows])
+    measured = np.array([quantity.measured for _, quantity in rows])
     result = trial(scaled_rows(rows), measured, plain.scatter(), TEN, draws=DRAWS)
     note = (
         f"multipliers by class fitted on {TEN} of the networks leave {100 * result.mape:.1f} % on "
@@ -85,11 +85,11 @@ def details(cases: Cases) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {"ten_samples": asdict(result)}, (note,)
 
 
-def _predicted(case: ValidationCase, question: MeasuredQuantity) -> pm.Prediction | None:
+def _predicted(case: ValidationCase, quantity: MeasuredQuantity) -> pm.Prediction | None:
     """Return the prediction of a network; ``None`` where there is none."""
     assert case.machine is not None
     try:
-        return pm.predict(question.workload, case.machine, runtime=case.runtime, warm=True)
+        return pm.predict(quantity.workload, case.machine, runtime=case.runtime, warm=True)
     except InputError:
         return None
 
@@ -129,10 +129,10 @@ def _case(
         device = pm.hardware(DEVICE, devices)
     except InputError as error:
         return ValidationCase(model, DEVICE, reason=str(error.faults[0]))
-    question = MeasuredQuantity("latency_s", "latency_s", measured, workload)
+    quantity = MeasuredQuantity("latency_s", "latency_s", measured, workload)
     # The minimum over repeated runs: what a cache keeps from one run to the next is there.
     return ValidationCase(
-        model, DEVICE, device, (question,), None, RUNTIME, family(model), warm=True
+        model, DEVICE, device, (quantity,), None, RUNTIME, family(model), warm=True
     )
 
 

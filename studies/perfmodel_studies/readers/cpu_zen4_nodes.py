@@ -13,10 +13,10 @@ import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.errors import InputError
-from perfmodel.evaluate.case import ValidationCase
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.measurements import CsvTable, read_rows
+from perfmodel.evaluate.validation_case import ValidationCase
+from perfmodel.measurement_csv import CsvTable, read_rows
 
 __all__ = ["CONSTANTS", "NODES", "Networks", "refit_of"]
 
@@ -120,7 +120,7 @@ def refit_of(cases: Sequence[ValidationCase], folder: DataFolder) -> Sequence[Re
         return np.concatenate([rows[at] + k[_PROFILER], networks.seconds(rows)])
 
     judged = np.repeat([False, True], [len(at), len(known)])
-    measured = np.concatenate([times, [case.questions[0].measured for case in known]])
+    measured = np.concatenate([times, [case.quantities[0].measured for case in known]])
     return [
         Refit(
             "latency_s",
@@ -186,7 +186,7 @@ def _cold_run(case: ValidationCase, machine: pm.Machine) -> Any:
     """Return a prediction that finds no weight in the L3, and hides none behind arithmetic."""
     hidden = {f"runtime.kernels.{name}.{_HIDDEN}": 0.0 for name in _KERNELS}
     varied = machine.vary({_START: 1.0, _END: 2.0, **hidden})
-    return pm.predict(case.questions[0].workload, varied, warm=True)
+    return pm.predict(case.quantities[0].workload, varied, warm=True)
 
 
 def _facts(machines: Sequence[pm.Machine], path: str) -> Floats:

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import perfmodel as pm
 from perfmodel.errors import Fault
-from perfmodel.evaluate.files import DataFolder, measured_table
+from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import compared, summarised
+from perfmodel.evaluate.validate import comparison_row, summarise
 from perfmodel.hardware import Fusion, Semantics
-from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.measurement_csv import CsvRow, CsvTable
 
 from perfmodel_studies.readers.genz_products import (
     CORRECTIONS,
@@ -178,7 +178,7 @@ class _Answer:
     def row(self) -> dict[str, Any]:
         """Return the row as results list it."""
         assert self.reference is not None
-        return compared(
+        return comparison_row(
             self.name,
             self.question.hardware,
             self.question.phase,
@@ -270,7 +270,7 @@ def _compared(
             answers.append(_answer(row, question, reference))
     rows = [a.row() for a in answers if a.reference is not None]
     details = _details(answers)
-    return summarised(
+    return summarise(
         NAME,
         rows,
         len(questions),

@@ -13,11 +13,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
-from perfmodel.calibrate import Constant
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.datasets import DeclaredDataset
-from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import PredictedRows, Refit
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
+
+from perfmodel_studies.tables import constants_of
 
 __all__ = ["NAME", "PLACES", "TITLE", "load", "refits"]
 
@@ -29,14 +30,7 @@ PLACES: Final = _DESIGNS.PLACES
 
 _GEMM, _SOFTMAX = "runtime.kernels.gemm.", "runtime.kernels.softmax."
 #: Constants of clocks, with how far each may go.
-CONSTANTS: Final = (
-    Constant(_GEMM + "adder_delay", 2.1e-9, 1.0e-9, 4.0e-9, 0.1),
-    Constant(_GEMM + "shared_clocks", 3.0, 0.5, 8.0, 0.01),
-    Constant(_GEMM + "multiplier_clocks", 2.0, 0.5, 6.0, 0.01),
-    Constant(_SOFTMAX + "base_clocks", 7.0, 1.0, 30.0, 0.01),
-    Constant(_SOFTMAX + "level_delay", 9.0e-9, 1.0e-9, 40.0e-9, 0.01),
-    Constant(_SOFTMAX + "multiplier_clocks", 2.5, 0.5, 8.0, 0.01),
-)
+CONSTANTS: Final = constants_of("hls4ml")
 #: Share of the clock that the tool keeps for wires: the design's own default.
 _MARGIN: Final = 0.125
 
@@ -49,15 +43,15 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how clocks and amounts were fitted, a network left out at a time."""
     rows = [
-        (case, question)
-        for case, question in load(folder, devices).asked("latency_s")
+        (case, quantity)
+        for case, quantity in load(folder, devices).with_quantities("latency_s")
         if case.values is not None and case.values.text("{multipliers_1}")
     ]
     networks = [case.group for case, _ in rows]
     if len(set(networks)) < 2:
         return []
     forward = _UnroundedClocks(rows)
-    measured = np.rint(np.array([question.measured for _, question in rows]) * forward.clock)
+    measured = np.rint(np.array([quantity.measured for _, quantity in rows]) * forward.clock)
     clocks = Refit("clocks", measured, networks, CONSTANTS, forward, left_out="network")
     return [clocks, *_DESIGNS.refits(folder, devices)]
 

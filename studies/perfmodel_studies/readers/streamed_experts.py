@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import numpy as np
 import perfmodel as pm
-from perfmodel.evaluate.files import DataFolder, measured_table
+from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import compared, error_of, summarised
-from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.evaluate.validate import comparison_row, error_of, summarise
+from perfmodel.measurement_csv import CsvRow, CsvTable
 from perfmodel.schedule.stream import StreamChannel, channel_of
 from perfmodel.workload import TransformerStructure, describe
 
@@ -96,7 +96,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         "seconds of computing and bytes read are the run's own; lanes are four where it names none",
         f"{repeated} further rows repeat a run under another name",
     )
-    return summarised(
+    return summarise(
         NAME,
         out,
         len(runs) + sum(map(len, failed.values())),
@@ -188,7 +188,7 @@ def _row(
     run: StreamedExpertsRun, target: str, measured: float, got: float, floor: float
 ) -> dict[str, Any]:
     kind = "overlapped" if run.overlapped else "in turns"
-    return compared(
+    return comparison_row(
         run.name,
         DEVICE,
         f"{run.model}, {kind}",

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from perfmodel.arrays import Value
+from perfmodel.kinds.spatial.candidate_costs import movement_cost
+from perfmodel.kinds.spatial.candidates import filters_that_fit
 from perfmodel.kinds.spatial.counts import buffer_demand, count, folds, sets_that_fit
-from perfmodel.kinds.spatial.search import filters_that_fit, movement_cost
 from perfmodel.kinds.spatial.shapes import AccessCosts, GroupedConvolution, PeArray, RowMapping
 
 __all__ = ["cheapest_of_all", "least_dram"]

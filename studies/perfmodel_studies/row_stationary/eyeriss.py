@@ -6,18 +6,19 @@ three, at 200 MHz and 1 V. Power is that of the chip, without DRAM, over the who
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 import perfmodel as pm
 from perfmodel.arrays import Value
-from perfmodel.kinds.spatial.choose import AccessCosts, choose
+from perfmodel.kinds.spatial.best_mapping import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import count
 from perfmodel.kinds.spatial.energy import AccessEnergy, compressed_words, energy_parts
 from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping
 
 from perfmodel_studies.row_stationary.divisors import least_dram
+from perfmodel_studies.tables import table
 
 __all__ = ["ALEXNET", "VGG16", "ChipLayer", "LayerResult", "MappingBasis", "eyeriss_layers"]
 
@@ -61,86 +62,24 @@ class LayerResult(NamedTuple):
     mapping: RowMapping
 
 
-def _conv(
-    groups: int,
-    images: int,
-    filters: int,
-    channels: int,
-    out: int,
-    kernel: int,
-    stride: int,
-    image: int,
-) -> GroupedConvolution:
-    return GroupedConvolution(
-        *map(
-            float,
-            (
-                groups,
-                images,
-                filters,
-                channels,
-                out,
-                out,
-                kernel,
-                kernel,
-                stride,
-                stride,
-                1,
-                1,
-                image,
-                image,
-            ),
-        )
-    )
-
-
-# As quoted for the chip. With q = 4, r = 1 and t = 4 CONV3 moves 69 MB through the buffer, where
-# 50.2 were measured; the mapping of CONV4 and CONV5 would move 50.2, but is not what was quoted.
-ALEXNET: Mapping[str, ChipLayer] = {
-    "CONV1": ChipLayer(
-        _conv(1, 4, 96, 3, 55, 11, 4, 227), 0.0001, 0.5102, RowMapping(1, 96, 7, 16, 1, 1, 2)
-    ),
-    "CONV2": ChipLayer(
-        _conv(2, 4, 128, 48, 27, 5, 1, 27), 0.387, 0.8066, RowMapping(1, 64, 27, 16, 2, 1, 1)
-    ),
-    "CONV3": ChipLayer(
-        _conv(1, 4, 384, 256, 13, 3, 1, 13), 0.725, 0.7244, RowMapping(4, 64, 13, 16, 4, 1, 4)
-    ),
-    "CONV4": ChipLayer(
-        _conv(2, 4, 192, 192, 13, 3, 1, 13), 0.793, 0.7018, RowMapping(4, 64, 13, 16, 3, 2, 2)
-    ),
-    "CONV5": ChipLayer(
-        _conv(2, 4, 128, 192, 13, 3, 1, 13), 0.776, 0.9050, RowMapping(4, 64, 13, 16, 3, 2, 2)
-    ),
-}
-"""AlexNet, batch 4."""
-
-
-def _vgg(
-    filters: int, channels: int, out: int, zeros: tuple[float, float], a_pass: int
+def _chip_layer(
+    layer: Sequence[float],
+    zeros: tuple[float, float],
+    mapping: Sequence[float] | None = None,
+    channels_a_pass: int = 0,
 ) -> ChipLayer:
-    return ChipLayer(_conv(1, 3, filters, channels, out, 3, 1, out), *zeros, None, a_pass)
+    """Return a square layer of the published table."""
+    groups, images, filters, channels, out, kernel, stride, image = map(float, layer)
+    sizes = (out, out, kernel, kernel, stride, stride, 1.0, 1.0, image, image)
+    convolution = GroupedConvolution(groups, images, filters, channels, *sizes)
+    row_mapping = None if mapping is None else RowMapping(*mapping)
+    return ChipLayer(convolution, *zeros, row_mapping, channels_a_pass)
 
 
-# No mapping of VGG-16 was published. Channels of a pass follow from the megabytes through the
-# buffer, and are fitted to that column: every pass reads and writes all partial sums. The rest is
-# what moves least to and from main memory.
-VGG16: Mapping[str, ChipLayer] = {
-    "CONV1-1": _vgg(64, 3, 224, (0.016, 0.4711), 1),
-    "CONV1-2": _vgg(64, 64, 224, (0.477, 0.3136), 1),
-    "CONV2-1": _vgg(128, 64, 112, (0.248, 0.3396), 1),
-    "CONV2-2": _vgg(128, 128, 112, (0.387, 0.5199), 1),
-    "CONV3-1": _vgg(256, 128, 56, (0.397, 0.4795), 2),
-    "CONV3-2": _vgg(256, 256, 56, (0.581, 0.4886), 2),
-    "CONV3-3": _vgg(256, 256, 56, (0.587, 0.6991), 2),
-    "CONV4-1": _vgg(512, 256, 28, (0.643, 0.6533), 4),
-    "CONV4-2": _vgg(512, 512, 28, (0.747, 0.7075), 4),
-    "CONV4-3": _vgg(512, 512, 28, (0.854, 0.8730), 4),
-    "CONV5-1": _vgg(512, 512, 14, (0.794, 0.7651), 8),
-    "CONV5-2": _vgg(512, 512, 14, (0.874, 0.7977), 8),
-    "CONV5-3": _vgg(512, 512, 14, (0.885, 0.9320), 8),
-}
-"""VGG-16, batch 3."""
+ALEXNET, VGG16 = (
+    {name: _chip_layer(**row) for name, row in layers.items()}
+    for layers in table("eyeriss_layers").values()
+)
 
 
 def eyeriss_layers(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.stream.pipeline import (
     Load,
-    State,
+    PipelineState,
     descendants,
     pipeline,
     place_sizes,
@@ -83,14 +83,16 @@ def best_order(
     seen: dict[int, list[tuple[float, float, tuple[tuple[float, float], ...]]]] = {}
     nodes = 0
     stopped = False
-    stack: list[tuple[int, State, tuple[int, ...]]] = [(0, State(items, sizes, capacity), ())]
+    stack: list[tuple[int, PipelineState, tuple[int, ...]]] = [
+        (0, PipelineState(items, sizes, capacity), ())
+    ]
     while stack and least > root * (1.0 + 1e-12):
         if nodes % 256 == 255 and limit.passed():
             stopped = True
             break
         mask, state, order = stack.pop()
         nodes += 1
-        below: list[tuple[float, int, State, tuple[int, ...]]] = []
+        below: list[tuple[float, int, PipelineState, tuple[int, ...]]] = []
         for i, successor in _successors(items, mask, state, children):
             reached = mask | 1 << i
             if reached == (1 << n) - 1:
@@ -119,8 +121,8 @@ def best_order(
 
 
 def _successors(
-    items: Sequence[Load], mask: int, state: State, children: Sequence[int]
-) -> Iterator[tuple[int, State]]:
+    items: Sequence[Load], mask: int, state: PipelineState, children: Sequence[int]
+) -> Iterator[tuple[int, PipelineState]]:
     """Yield each item that may follow those of the mask and fits the buffer, and its state."""
     for i, item in enumerate(items):
         if mask >> i & 1 or any(j >= 0 and not mask >> j & 1 for j in (item.parent, item.after)):
@@ -145,7 +147,7 @@ def _start(
     return best, least
 
 
-def _occupied(state: State) -> tuple[tuple[float, float], ...]:
+def _occupied(state: PipelineState) -> tuple[tuple[float, float], ...]:
     """Return the buffer over time: (until, bytes or places taken), descending; kept ones last."""
     occupied = sum(state.sizes[i] for i in state.dependents if state.items[i].io_s > 0.0)
     out: list[tuple[float, float]] = []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.schedule.allocate import Allocation, Lifetime, allocate, read_lifetimes
-from perfmodel.schedule.allocate.first_fit import Neighbours, first_fit, orders
+from perfmodel.schedule.allocate.first_fit import OverlappingPieces, first_fit, orders
 from perfmodel.schedule.allocate.sections import PackingBuffer, Sections
 from tests.draws import draws
 from tests.offenders import each
@@ -85,7 +85,7 @@ def test_greedy_by_size_reaches_the_published_height(data: Path, name: str) -> N
     lives = read_lifetimes(data / "ilp" / "minimalloc" / f"{name}.1048576.csv")
     packing = Sections.of([PackingBuffer(b.lower, b.upper, b.size_bytes) for b in lives])
     order = dict(orders(packing, [None] * len(lives)))["size"]
-    offsets = first_fit(packing, order, Neighbours(packing))
+    offsets = first_fit(packing, order, OverlappingPieces(packing))
     height = max(at + b.size_bytes for at, b in zip(offsets, lives, strict=True))
     assert height / CAPACITY == pytest.approx(GREEDY[name], abs=6e-4)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from perfmodel.schedule.assign import Assignment, AssignmentProblem
-from perfmodel.schedule.assign.simulate import AssignmentTimeline
+from perfmodel.schedule.assign.list_scheduling import AssignmentTimeline
 
 
 def only(problem: AssignmentProblem, engines: list[int]) -> AssignmentProblem:

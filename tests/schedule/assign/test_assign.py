@@ -8,13 +8,18 @@ from hypothesis import strategies as st
 from perfmodel.errors import InputError
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign import AssignmentProblem, solve
-from perfmodel.schedule.assign.contiguous import exact, fixed_order
-from perfmodel.schedule.assign.eliminate import sequential
-from perfmodel.schedule.assign.evaluate import interval_s, loads, sequential_s
-from perfmodel.schedule.assign.improve import improved, interval_score, near_loads, rounded
-from perfmodel.schedule.assign.linear import integral, relaxed
-from perfmodel.schedule.assign.paths import critical_path_s
-from perfmodel.schedule.assign.simulate import list_schedule
+from perfmodel.schedule.assign.assignment_costs import interval_s, loads_s, sequential_s
+from perfmodel.schedule.assign.contiguous import fixed_order, is_exact
+from perfmodel.schedule.assign.heuristics import (
+    interval_score,
+    load_moves,
+    local_search,
+    round_shares,
+)
+from perfmodel.schedule.assign.linear_programmes import solve_integral, solve_relaxed
+from perfmodel.schedule.assign.list_scheduling import list_schedule
+from perfmodel.schedule.assign.longest_paths import critical_path_s
+from perfmodel.schedule.assign.serial_optimum import least_serial_assignment
 from tests.draws import draws
 from tests.schedule.assign import brute
 
@@ -59,7 +64,7 @@ def test_contiguous_agrees_with_every_split(
         assert found.bound <= least * (1 + 1e-9)
         assert found.value >= least * (1 - 1e-9)
         plain = goal == "sequential" or not memory
-        if order == "fixed" or (plain and exact(problem, forward=False)):
+        if order == "fixed" or (plain and is_exact(problem, forward=False)):
             assert found.proved
         if found.proved:
             closed += 1
@@ -144,8 +149,8 @@ def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool, memory: 
         deadline = Deadline(30)
         for goal, cost in (("sequential", brute.in_turn), ("throughput", brute.busiest)):
             least = min(cost(problem, a) for a in every)
-            linear = relaxed(problem, goal, deadline)
-            whole = integral(problem, goal, deadline)
+            linear = solve_relaxed(problem, goal, deadline)
+            whole = solve_integral(problem, goal, deadline)
             assert 0 < linear.bound <= whole.bound * (1 + 1e-6)
             assert whole.proved
             assert whole.bound == pytest.approx(least, rel=2e-6)
@@ -158,8 +163,8 @@ def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool, memory: 
             for run, a in zip(runs, every, strict=True)
         )
         for bound in (
-            relaxed(problem, "parallel", deadline).bound,
-            integral(problem, "parallel", deadline).bound,
+            solve_relaxed(problem, "parallel", deadline).bound,
+            solve_integral(problem, "parallel", deadline).bound,
             critical_path_s(problem),
         ):
             assert 0 < bound <= least * (1 + 1e-9)
@@ -172,13 +177,13 @@ def test_rounding_and_search_come_near_the_bound(n: int, m: int, goal: str) -> N
     edges = [(int(i), j) for j in range(1, n) for i in set(random.integers(0, j, 2))]
     problem = AssignmentProblem.of(random.uniform(1, 100, (n, m)), edges, latency_s=5.0)
     never = Deadline()
-    linear = relaxed(problem, goal, never)
+    linear = solve_relaxed(problem, goal, never)
     assert linear.solution is not None
-    engine = rounded(problem, linear.solution)
+    engine = round_shares(problem, linear.solution)
     assert np.isfinite(problem.costs[np.arange(n), engine]).all()
     if goal == "throughput":
         score = interval_score(problem)
-        engine = improved(problem, engine, score, near_loads, never, bound_s=linear.bound)
+        engine = local_search(problem, engine, score, load_moves, never, bound_s=linear.bound)
     value = {"sequential": sequential_s, "throughput": interval_s}[goal](problem, engine)
     assert linear.bound <= value < linear.bound * (1.02 if n < 300 else 1.01)
 
@@ -193,17 +198,17 @@ def test_a_chain_is_viterbi() -> None:
     best = costs[0]
     for i in range(1, n):
         best = (best[:, None] + problem.delays[i - 1]).min(axis=0) + costs[i]
-    engine = sequential(problem)
+    engine = least_serial_assignment(problem)
     assert engine is not None
     assert sequential_s(problem, engine) == pytest.approx(best.min(), rel=1e-12)
 
 
 def test_a_graph_too_wide_to_eliminate_falls_back_to_a_programme() -> None:
     problem = brute.random_problem(5, 14, 3, shared=4, reach=8, whole=False)
-    assert sequential(problem, largest=100) is None
+    assert least_serial_assignment(problem, largest=100) is None
     known = solve(problem, "sequential")
     assert known.method == "variable elimination"
-    whole = integral(problem, "sequential", Deadline(30))
+    whole = solve_integral(problem, "sequential", Deadline(30))
     assert whole.bound == pytest.approx(known.value, rel=2e-6)
 
 
@@ -213,7 +218,7 @@ def test_many_readers_are_sent_a_tensor_once() -> None:
     found = solve(problem, "sequential")
     assert found.value == 1 + 6 + 10
     assert found.engine.tolist() == [0, 1, 1, 1, 1, 1, 1]
-    assert loads(problem, found.engine).tolist() == [1.0, 16.0]
+    assert loads_s(problem, found.engine).tolist() == [1.0, 16.0]
 
 
 def test_a_shared_channel_sends_one_thing_at_a_time() -> None:

@@ -12,10 +12,10 @@ from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.schedule.assign import DeviceAssignment, assign
-from perfmodel.schedule.assign.network import network
-from perfmodel.schedule.assign.plans import to_plan
-from perfmodel.schedule.assign.riders import split_costs
-from perfmodel.schedule.assign.simulate import list_schedule, one_at_a_time
+from perfmodel.schedule.assign.assignment_plan import to_plan
+from perfmodel.schedule.assign.kernel_splitting import split_seconds
+from perfmodel.schedule.assign.list_scheduling import list_schedule, one_at_a_time
+from perfmodel.schedule.assign.network_problem import network_problem
 from perfmodel.workload.library import find
 from tests.draws import draws
 from tests.schedule.assign import brute
@@ -76,7 +76,7 @@ def test_one_engine_takes_what_predict_says(name: str) -> None:
     ],
 )
 def test_plans_of_any_assignment_fit_their_graph(model, names, precision, more) -> None:
-    made = network(find(model, more), [hardware(n) for n in names], precision=precision)
+    made = network_problem(find(model, more), [hardware(n) for n in names], precision=precision)
     random = np.random.default_rng(0)
     able = [np.flatnonzero(np.isfinite(row)) for row in made.problem.costs]
     for _ in range(3):
@@ -87,9 +87,9 @@ def test_plans_of_any_assignment_fit_their_graph(model, names, precision, more) 
             assert plan.check(made.graph) == []
             placed = {p.operator: (p.device, p.engine) for p in plan.order}
             for i, kernel in enumerate(made.kernels):
-                station = made.stations[int(engine[i])]
+                device_engine = made.device_engines[int(engine[i])]
                 for operator in kernel.operators:
-                    assert placed[operator.name] == (station.device, station.engine)
+                    assert placed[operator.name] == (device_engine.device, device_engine.engine)
             if len(set(names)) == 1 and len(names) == 1:
                 assert plan.transfers == ()
 
@@ -107,7 +107,7 @@ def test_a_plan_that_forgets_a_transfer_does_not_fit() -> None:
 
 
 def test_the_assignment_of_a_few_kernels_is_the_best_of_all() -> None:
-    made = network(find("mlperf_tiny_ad", {}), [hardware("kv260")], precision="int8")
+    made = network_problem(find("mlperf_tiny_ad", {}), [hardware("kv260")], precision="int8")
     assert 4 <= made.problem.count <= 14
     found = assign("mlperf_tiny_ad", "kv260", precision="int8")
     least = min(
@@ -123,7 +123,7 @@ def test_what_an_engine_lacks_falls_back_and_is_priced() -> None:
     first = found.fallback
     assert first.engine == "dpu"
     assert first.why == {"function hard_swish": 19, "function hard_sigmoid": 9}
-    lacking = found.network.measured[0].why
+    lacking = found.network.profiles[0].why
     assert len(lacking) == first.kernels == 28
     engine = list(found.engine.values())
     assert {engine[i] for i in lacking} == {"cpu"}
@@ -155,7 +155,7 @@ def test_a_fused_kernel_is_cut_where_an_engine_lacks_a_part() -> None:
 def test_parts_save_what_fusing_saves_and_no_more() -> None:
     whole = np.array([[5.0, 9.0, np.inf, 4.0]])
     seconds = np.array([[4.0, 8.0, 3.0, 6.0], [3.0, 0.5, 7.0, 2.0]])
-    made, apart = split_costs(whole, seconds, [(0, 0, 1)])
+    made, apart = split_seconds(whole, seconds, [(0, 0, 1)])
     # Fused saves 2 of 3; fused is no faster than both; cannot be fused; fused is faster than one.
     assert made[0].tolist() == seconds[0].tolist()
     assert made[1].tolist() == [1.0, 0.5, 7.0, 0.0]
@@ -187,7 +187,7 @@ def test_a_format_that_an_engine_lacks_is_never_run_on_it(tmp_path) -> None:
 
 def test_the_delay_between_engines_is_what_memory_and_handover_take(tmp_path) -> None:
     board = device(tmp_path, 'handover: "30 us"')
-    made = network(find("resnet18", {}), [board], precision="int8")
+    made = network_problem(find("resnet18", {}), [board], precision="int8")
     assert made.problem.engines == ("fast", "slow")
     flow = next(i for i, f in enumerate(made.flows) if f.tensor.startswith("conv1"))
     size = made.flows[flow].size_bytes
@@ -201,8 +201,10 @@ def test_the_delay_between_engines_is_what_memory_and_handover_take(tmp_path) ->
 def test_a_conversion_is_priced_where_engines_compute_in_different_formats(tmp_path) -> None:
     text = spec("board", FAST.format(more="") + '  - {name: slow, peaks: {fp32: "25 GFLOP/s"}}\n')
     (tmp_path / "mixed.yaml").write_text(text)
-    same = network(find("resnet18", {}), [device(tmp_path)], precision="int8")
-    mixed = network(find("resnet18", {}), [pm.hardware(tmp_path / "mixed.yaml")], precision="int8")
+    same = network_problem(find("resnet18", {}), [device(tmp_path)], precision="int8")
+    mixed = network_problem(
+        find("resnet18", {}), [pm.hardware(tmp_path / "mixed.yaml")], precision="int8"
+    )
     extra = mixed.problem.delays - same.problem.delays
     elements = np.array([f.elements for f in mixed.flows])
     assert extra[:, 0, 1] == pytest.approx(2.0 * elements / 25e9)
@@ -216,13 +218,13 @@ def test_devices_are_joined_by_the_slower_end_of_a_common_link(tmp_path) -> None
     wire = LINK.format(name="wire", kind="ethernet", rate="1 GB/s", latency="5 us")
     lan = LINK.format(name="lan", kind="ethernet", rate="2 GB/s", latency="9 us")
     one, two = device(tmp_path, name="one", links=wire), device(tmp_path, name="two", links=lan)
-    made = network(find("resnet18", {}), [one, two], precision="int8")
+    made = network_problem(find("resnet18", {}), [one, two], precision="int8")
     assert made.problem.engines == ("one.fast", "one.slow", "two.fast", "two.slow")
     size = np.array([f.size_bytes for f in made.flows])
     assert made.problem.delays[:, 0, 2] == pytest.approx(9e-6 + size / 1e9)
-    asked = network(find("resnet18", {}), [one, two], precision="int8", link="250 MB/s")
+    asked = network_problem(find("resnet18", {}), [one, two], precision="int8", link="250 MB/s")
     assert asked.problem.delays[:, 0, 2] == pytest.approx(size / 250e6)
-    apart = network(
+    apart = network_problem(
         find("resnet18", {}), [device(tmp_path), device(tmp_path, name="other")], precision="int8"
     )
     assert np.isinf(apart.problem.delays[:, 0, 2]).all()
@@ -332,7 +334,7 @@ def test_faults_come_together() -> None:
         assign("resnet18", "kv260", engines=["npu", "cpu"])
     with pytest.raises(InputError, match="of one network"):
         assign(pm.workload("resnet18", batch=np.array([1, 2])), "kv260")
-    with pytest.raises(InputError, match="no link of edge_tpu or kv260"):
+    with pytest.raises(InputError, match="not a link of edge_tpu or kv260"):
         assign("resnet18", ["edge_tpu", "kv260"], link="carrier pigeon", precision="int8")
     with pytest.raises(InputError, match="no device is given"):
         assign("resnet18", [])

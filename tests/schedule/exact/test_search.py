@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.exact import beam, lattice, part, search
-from perfmodel.schedule.exact.lattice import StateLattice
+from perfmodel.schedule.exact import beam, search, segment_search, state_graph
+from perfmodel.schedule.exact.state_graph import StateGraph
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Certified, Script, replay
 from tests.draws import draws, of_draws
@@ -162,7 +162,7 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
     merged = search(more, capacity, Deadline())
     assert merged.proved
     assert merged.work["interchangeable"] == 3 * 5
-    monkeypatch.setattr(part, "StateLattice", partial(StateLattice, merge=False))
+    monkeypatch.setattr(segment_search, "StateGraph", partial(StateGraph, merge=False))
     plain = search(more, capacity, Deadline())
     assert plain.work["interchangeable"] == 0
     assert _checked(more, capacity, merged) == _checked(more, capacity, plain)
@@ -172,7 +172,7 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
 def test_merged_and_plain_search_agree_on_larger_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = [problem_with_copies(random.Random(seed), most=15) for seed in range(40)]
     merged = [search(p, p.largest_working_set_bytes, Deadline()).value for p in problems]
-    monkeypatch.setattr(part, "StateLattice", partial(StateLattice, merge=False))
+    monkeypatch.setattr(segment_search, "StateGraph", partial(StateGraph, merge=False))
     plain = [search(p, p.largest_working_set_bytes, Deadline()).value for p in problems]
     assert merged == plain
     assert sum(cost > 0 for cost in plain) > 20
@@ -182,7 +182,7 @@ def test_merged_and_plain_search_agree_on_larger_graphs(monkeypatch: pytest.Monk
 def test_with_few_evictions_tried_the_bound_is_still_one(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lattice, "_MOST_SETS", most)
+    monkeypatch.setattr(state_graph, "_MOST_SETS", most)
     left_open = 0
     for seed in range(draws(150)):
         rng = random.Random(seed)

@@ -67,7 +67,7 @@ class EventSearch:
         stored = sum(1 << t for t, b in enumerate(problem.buffers) if b.stored)
         loaded = sum(w for w, s in zip(self.writes, self.steps, strict=True) if s.load)
         # Outputs have to be stored; of inputs there is a copy from the first.
-        self.owed, self.given = stored & ~loaded, stored & loaded
+        self.required_stores, self.given = stored & ~loaded, stored & loaded
         self.size = cache(self._size)
         self.wanted = cache(self._wanted)
         self.to_come = cache(self._to_come)
@@ -124,8 +124,8 @@ class EventSearch:
     def tidy(self, state: State) -> State:
         """Forget what is not needed any more: buffers give their space back."""
         needed = self.wanted(state.begun)
-        copied = state.copied & (needed | self.owed)
-        needed |= self.owed & ~copied
+        copied = state.copied & (needed | self.required_stores)
+        needed |= self.required_stores & ~copied
         for what, i, _ in state.busy:
             if what == "run":
                 needed |= self.reads[i]
@@ -170,7 +170,7 @@ class EventSearch:
                     yield state._replace(read=Busy("stream", s, self.seconds("stream", s)))
             elif engine is None and not self.reads[s] & ~there:
                 # What is not stored yet is not written over.
-                kept = storing | self.owed & ~copied
+                kept = storing | self.required_stores & ~copied
                 if step.takes_over < 0 or not kept >> step.takes_over & 1:
                     new = Busy("run", s, step.seconds)
                     left = streamed & ~(1 << s)
@@ -180,7 +180,7 @@ class EventSearch:
                 if begun >> self.problem.maker[t] & 1:
                     yield state._replace(read=Busy("reload", t, self.seconds("reload", t)))
         if writer is None:
-            for t in bits(there & ~copied & (wanted | self.owed)):
+            for t in bits(there & ~copied & (wanted | self.required_stores)):
                 new = Busy("store", t, self.seconds("store", t))
                 yield state._replace(read=new) if one else state._replace(write=new)
         in_use = storing if engine is None else storing | self.reads[engine.number]
@@ -189,7 +189,7 @@ class EventSearch:
 
     def left_s(self, state: State) -> float:
         """Seconds that go by yet at least: all compute, or all that has to cross."""
-        streamed, owed = state.streamed, self.owed & ~state.copied
+        streamed, owed = state.streamed, self.required_stores & ~state.copied
         for what, i, _ in state.busy:
             if what == "stream":
                 streamed |= 1 << i
@@ -217,7 +217,7 @@ class EventSearch:
             if visited > most_states:
                 return None
             idle = not state.busy
-            if idle and state.begun == self.everything and not self.owed & ~state.copied:
+            if idle and state.begun == self.everything and not self.required_stores & ~state.copied:
                 return now
             ways = [(now, s) for s in self.begins(state) if self.used(s) <= self.capacity]
             if not idle:

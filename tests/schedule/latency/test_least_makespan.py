@@ -11,7 +11,7 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.latency import Dma, PlanActivity, latency, prefetch, simulate
 from perfmodel.schedule.latency.bounds import lower_bound
-from perfmodel.schedule.latency.exact import exact
+from perfmodel.schedule.latency.branch_and_bound import least_makespan
 from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
@@ -102,7 +102,7 @@ def test_brute_force_agrees() -> None:
         for seed in range(seeds):
             problem, capacity, dma = make(1000 * n + seed, n)
             facts = SimulationTables(problem, capacity, dma)
-            found = exact(facts)
+            found = least_makespan(facts)
             assert found.solution is not None
             assert found.bound == found.value
             assert simulate(problem, found.solution, capacity, dma).makespan_s == found.value
@@ -123,7 +123,7 @@ def test_brute_force_finds_plans_by_itself() -> None:
     for seed in range(draws(60)):
         problem, capacity, dma = instance(seed, 3)
         least = brute_force(problem, capacity, dma, math.inf, 10**5)
-        assert least == exact(SimulationTables(problem, capacity, dma)).value
+        assert least == least_makespan(SimulationTables(problem, capacity, dma)).value
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_search_that_knows_no_plans_agrees(
         if least is None:
             continue
         # Of nine steps a makespan to beat spares time: one that only the least is below.
-        found = exact(
+        found = least_makespan(
             SimulationTables(problem, capacity, dma), math.inf if n < 9 else least + 1 / 16
         )
         assert found.solution is not None
@@ -168,7 +168,7 @@ def test_it_agrees_where_everything_fits(n: int) -> None:
         room += sum(s.scratch_bytes for s in problem.steps)
         least = EventSearch(problem, room, dma).run(6000)
         if least is not None:
-            found = exact(SimulationTables(problem, room, dma))
+            found = least_makespan(SimulationTables(problem, room, dma))
             assert found.bound == found.value == least
             agreed += 1
     assert agreed >= of_draws(14)
@@ -187,7 +187,7 @@ def test_an_input_that_comes_early_is_dropped_where_its_reload_asks_for_less() -
         "early", steps, tuple(Buffer(f"t{i}", n, i in (0, 3)) for i, n in enumerate(sizes))
     )
     dma = Dma(1.0, 1.0)
-    found = exact(SimulationTables(problem, 14, dma))
+    found = least_makespan(SimulationTables(problem, 14, dma))
     assert found.solution is not None
     assert PlanActivity("drop", 0) in found.solution
     assert found.value == found.bound == 1 + 5 + 1 + 3 + 1 + 1
@@ -220,7 +220,7 @@ def test_faster_channels_and_more_space_never_slow_down() -> None:
     for seed in range(draws(24)):
         problem, capacity, dma = (instance if seed % 2 else squeezed)(seed, 5)
         makespans = [
-            exact(SimulationTables(problem, capacity + more, channels)).value
+            least_makespan(SimulationTables(problem, capacity + more, channels)).value
             for more, channels in (
                 (0, dma),
                 (0, replace(dma, read_bytes_per_s=2 * dma.read_bytes_per_s)),

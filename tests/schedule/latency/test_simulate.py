@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from perfmodel.schedule.greedy import belady, depth_first_order, orders
 from perfmodel.schedule.latency import Dma, PlanActivity, Timeline, prefetch, simulate
 from perfmodel.schedule.latency.bounds import lower_bound
-from perfmodel.schedule.latency.model import owed
 from perfmodel.schedule.latency.simulate import SimulationTables
+from perfmodel.schedule.latency.timeline import required_stores
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
 from tests.schedule.latency.instances import instance
@@ -36,7 +36,7 @@ def check(
     )
     streamed: dict[int, tuple[float, float]] = {}
     stays: list[tuple[float, float, int]] = []
-    must = owed(problem)
+    must = required_stores(problem)
 
     def size(t: int) -> int:
         return problem.buffers[t].size_bytes
@@ -238,21 +238,21 @@ def test_a_spill_frees_its_space_when_it_has_ended() -> None:
 @pytest.mark.parametrize(
     ("moves", "words"),
     [
-        ([PlanActivity("run", 1)], "not there"),
-        ([PlanActivity("load", 0), PlanActivity("load", 0)], "does not load now"),
+        ([PlanActivity("run", 1)], "not resident"),
+        ([PlanActivity("load", 0), PlanActivity("load", 0)], "cannot load now"),
         (
             [PlanActivity("load", 0), PlanActivity("run", 1), PlanActivity("run", 1)],
-            "does not run now",
+            "cannot run now",
         ),
-        ([PlanActivity("reload", 0)], "not to be reloaded"),
-        ([PlanActivity("store", 1)], "not there to store"),
+        ([PlanActivity("reload", 0)], "cannot be reloaded"),
+        ([PlanActivity("store", 1)], "not resident and cannot store"),
         (
             [PlanActivity("load", 0), PlanActivity("run", 1), PlanActivity("drop", 1)],
-            "not to be dropped",
+            "cannot be dropped",
         ),
         ([PlanActivity("load", 0), PlanActivity("store", 0)], "stored already"),
-        ([PlanActivity("load", 0), PlanActivity("run", 1)], "leaves out"),
-        ([PlanActivity("stream", 0)], "does not stream now"),
+        ([PlanActivity("load", 0), PlanActivity("run", 1)], "omits"),
+        ([PlanActivity("stream", 0)], "cannot stream now"),
     ],
 )
 def test_what_cannot_be_is_refused(moves: list[PlanActivity], words: str) -> None:
@@ -265,7 +265,7 @@ def test_what_cannot_be_is_refused(moves: list[PlanActivity], words: str) -> Non
 def test_a_plan_that_never_fits_is_refused() -> None:
     steps = (Step("x", (), (0,), load=True), Step("a", (0,), (1,)))
     problem = Problem("p", steps, (Buffer("x", 3, True), Buffer("y", 4, True)))
-    with pytest.raises(ValueError, match="no space"):
+    with pytest.raises(ValueError, match="never enough space"):
         simulate(problem, [PlanActivity("load", 0), PlanActivity("run", 1)], 6, Dma(1.0, 1.0))
 
 

@@ -12,10 +12,10 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import belady, greedy
 from perfmodel.schedule.latency import Dma, ScheduleEnergyModel, energy, latency, simulate, tradeoff
 from perfmodel.schedule.latency.bounds import lower_bound
-from perfmodel.schedule.latency.exact import exact
-from perfmodel.schedule.latency.improve import candidate, improve, polish
-from perfmodel.schedule.latency.model import SECONDS
+from perfmodel.schedule.latency.branch_and_bound import least_makespan
+from perfmodel.schedule.latency.local_search import candidate, improve_activities, improve_script
 from perfmodel.schedule.latency.simulate import SimulationTables
+from perfmodel.schedule.latency.timeline import SECONDS
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
 from tests.draws import draws
@@ -55,7 +55,7 @@ def test_fewest_bytes_are_not_the_fastest() -> None:
     assert found.gap_bytes == 2
     for outcome in (found.fewest_bytes, found.fastest):
         assert outcome.solution is not None
-        again = simulate(problem, outcome.solution.moves, 11, dma)
+        again = simulate(problem, outcome.solution.activities, 11, dma)
         assert again.makespan_s == outcome.value
         assert again == outcome.solution.timeline
         replay(problem, outcome.solution.script, 11)
@@ -139,19 +139,21 @@ def test_more_memory_or_speed_is_never_slower_by_construction() -> None:
         known = latency(problem, capacity, dma, Deadline(0))
         for more in range(1, 4):
             wider = latency(
-                problem, capacity + more, dma, Deadline(0), plans=(known.solution.moves,)
+                problem, capacity + more, dma, Deadline(0), plans=(known.solution.activities,)
             )
             faster = replace(
                 dma,
                 read_bytes_per_s=dma.read_bytes_per_s * (1 + more),
                 write_bytes_per_s=dma.write_bytes_per_s * (1 + more),
             )
-            quicker = latency(problem, capacity, faster, Deadline(0), plans=(known.solution.moves,))
+            quicker = latency(
+                problem, capacity, faster, Deadline(0), plans=(known.solution.activities,)
+            )
             assert wider.value <= known.value
             assert quicker.value <= known.value
             assert wider.bound <= wider.value
     # What does not fit is passed over.
-    less = latency(problem, capacity, dma, Deadline(0), plans=(wider.solution.moves, ()))
+    less = latency(problem, capacity, dma, Deadline(0), plans=(wider.solution.activities, ()))
     assert less.solution is not None
 
 
@@ -161,16 +163,16 @@ def test_search_betters_the_rules() -> None:
     for seed in range(draws(6)):
         problem, capacity, dma = squeezed(500 + seed, 7)
         facts = SimulationTables(problem, capacity, dma)
-        least = exact(facts)
+        least = least_makespan(facts)
         assert least.bound == least.value
         script = belady(problem, range(7), capacity)
         assert script is not None
         start = candidate(facts, script, SECONDS)
         assert start is not None
-        better = improve(facts, start, SECONDS, Deadline(), 300)
-        best = polish(facts, better, SECONDS, Deadline(), 300)
+        better = improve_script(facts, start, SECONDS, Deadline(), 300)
+        best = improve_activities(facts, better, SECONDS, Deadline(), 300)
         assert start.price >= better.price >= best.price >= least.value
-        assert simulate(problem, best.moves, capacity, dma).makespan_s == best.makespan_s
+        assert simulate(problem, best.activities, capacity, dma).makespan_s == best.makespan_s
         ratios.append(best.makespan_s / least.value)
     assert sum(ratios) / len(ratios) < 1.05
 

@@ -14,10 +14,10 @@ from benchmarks.operator_lists import problem_of
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.peak import minimum_peak
-from perfmodel.schedule.peak.minimum import halved, natural, peak_of
-from perfmodel.schedule.peak.region import Cutter, Region
-from perfmodel.schedule.peak.search import PeakSearch
-from perfmodel.schedule.peak.valley import valleys
+from perfmodel.schedule.peak.bidirectional_search import PeakSearch
+from perfmodel.schedule.peak.least_peak import bisect_peak, natural_order, peak_of
+from perfmodel.schedule.peak.minimum_cuts import least_bytes_sets
+from perfmodel.schedule.peak.region import Region, RegionCutter
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
 from tests.draws import draws, of_draws
@@ -205,7 +205,7 @@ def test_larger_buffers_never_need_less_and_units_do_not_matter(seed: int, n: in
 
 
 def whole(problem: Problem) -> Region:
-    return Cutter(problem).region(0, (1 << len(problem.steps)) - 1)
+    return RegionCutter(problem).region(0, (1 << len(problem.steps)) - 1)
 
 
 def closed(region: Region, rng: random.Random) -> int:
@@ -240,7 +240,7 @@ def test_valleys_hold_least(seed: int, n: int) -> None:
         and all(not region.before[s] & ~mask for s in range(n) if mask >> s & 1)
     ]
     least = min(map(region.bytes_of, between))
-    chain = valleys(region, first, last)
+    chain = least_bytes_sets(region, first, last)
     assert chain
     assert all(v in between and region.bytes_of(v) == least for v in chain)
     assert all(a & ~b == 0 and a != b for a, b in itertools.pairwise(chain))
@@ -254,15 +254,14 @@ def test_halving_ends_at_the_least_peak_too() -> None:
     # What is done where the proof takes too long: from an order and a bound, both closer.
     for seed in range(draws(6)):
         problem = random_wiring(1, 32, random.Random(seed))
-        for part in Cutter(problem).forced():
-            found = [natural(part)]
+        for part in RegionCutter(problem).forced_regions():
             floor = problem.largest_working_set_bytes
-            bound = halved(part, found, 0, floor, Deadline())
+            best, bound = bisect_peak(part, natural_order(part), floor, Deadline())
             search = PeakSearch(part, floor)
             assert search.run(Deadline()) is not None
             assert bound == max(floor, search.bound_bytes)
-            assert max(floor, found[0][1]) == bound
-            assert sorted(found[0][0]) == list(range(len(part.steps)))
+            assert max(floor, best.peak) == bound
+            assert sorted(best.order) == list(range(len(part.steps)))
 
 
 def random_tree(rng: random.Random, n: int) -> Problem:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.schedule.place.integer import fits
-from perfmodel.schedule.place.solve import assign_items, total_cost
+from perfmodel.schedule.place.knapsack import assign_items, total_cost
+from perfmodel.schedule.place.placement_milp import fits
 from tests.draws import draws
 
 Floats = npt.NDArray[np.float64]

@@ -207,7 +207,7 @@ def test_wrong_orders_are_refused() -> None:
             pipeline(items, order)
     with pytest.raises(ValueError, match="not both"):
         pipeline(items, slots=1, buffer_bytes=3.0)
-    with pytest.raises(ValueError, match="one slot"):
+    with pytest.raises(ValueError, match="at least one slot"):
         pipeline(items, slots=0)
     with pytest.raises(ValueError, match="two items build on"):
         johnson([items[0], Load("x", 1, 1, parent=0), Load("y", 1, 1, parent=0)])

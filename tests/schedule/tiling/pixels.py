@@ -8,8 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from perfmodel.schedule.tiling.layers import FeatureMap, FeatureMapLayer, FeatureMapNetwork, Window
-from perfmodel.schedule.tiling.patches import Patches
+from perfmodel.schedule.tiling.feature_maps import (
+    FeatureMap,
+    FeatureMapLayer,
+    FeatureMapNetwork,
+    Window,
+)
+from perfmodel.schedule.tiling.patch_parameters import Patches
 
 Pixel = tuple[int, ...]
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.schedule.tiling.evaluation import run_stage
-from perfmodel.schedule.tiling.layers import (
+from perfmodel.schedule.tiling.feature_maps import (
     FeatureMap,
     FeatureMapLayer,
     FeatureMapNetwork,
     Window,
     network,
 )
-from perfmodel.schedule.tiling.patches import MODES, Mode, Patches
-from perfmodel.schedule.tiling.regions import axis_parts
+from perfmodel.schedule.tiling.patch_evaluation import run_stage
+from perfmodel.schedule.tiling.patch_parameters import MODES, Mode, Patches
+from perfmodel.schedule.tiling.patch_regions import axis_parts
 from perfmodel.workload.builder import GraphBuilder
 from tests.draws import draws
 from tests.schedule.tiling.pixels import macs, random_network, simulate, whole

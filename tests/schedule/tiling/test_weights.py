@@ -8,15 +8,17 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.formats import as_precision
-from perfmodel.schedule.graphs import Scheduled, Weights, scheduled
 from perfmodel.schedule.peak import minimum_peak
+from perfmodel.schedule.problem_from_graph import ScheduledGraph, Weights, scheduling_problem
 from perfmodel.workload.fuse import FusionRules
 
 MODELS = ("mlperf_tiny_ic", "mobilenet_v2", "embbert")
 
 
-def given(name: str, weights: Weights) -> Scheduled:
-    return scheduled(pm.workload(name), as_precision("w8a8"), FusionRules(), weights=weights)
+def given(name: str, weights: Weights) -> ScheduledGraph:
+    return scheduling_problem(
+        pm.workload(name), as_precision("w8a8"), FusionRules(), weights=weights
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -73,7 +73,7 @@ def test_faults_of_a_file_are_told_with_their_places(tmp_path: Path) -> None:
         accuracy.hawq(path, model="A", layers=["only"])
     text = str(caught.value)
     assert f"{path}:2:30: models.A.delta_weights_4bit_square: 1 numbers for 2 layers" in text
-    assert f"{path}:3:30: models.A.delta_weights_8bit_square: is no list" in text
+    assert f"{path}:3:30: models.A.delta_weights_8bit_square: the value is not a list" in text
     assert "1 names for 2 layers" in text
     with pytest.raises(InputError, match="no traces"):
         accuracy.hawq(path, model="B")

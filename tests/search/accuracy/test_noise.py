@@ -10,7 +10,7 @@ from perfmodel.errors import InputError
 from perfmodel.formats import Sparsity, format_named
 from perfmodel.search import accuracy
 from perfmodel.search.accuracy import LayerOption, Ranges, compress
-from perfmodel.search.accuracy.ranges import activation_noise
+from perfmodel.search.accuracy.activation_ranges import activation_noise
 
 
 def _option(name: str) -> LayerOption:

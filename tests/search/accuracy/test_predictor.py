@@ -11,7 +11,7 @@ from perfmodel.errors import InputError
 from perfmodel.formats import format_named
 from perfmodel.search import accuracy
 from perfmodel.search.accuracy import Configuration, LayerOption, describe
-from perfmodel.search.accuracy.monotone import isotonic, monotone_map
+from perfmodel.search.accuracy.monotone_calibration import isotonic, monotone_map
 
 NAMES = ("int8", "int4", "int2")
 OPTIONS = [LayerOption(format_named(n)) for n in NAMES]

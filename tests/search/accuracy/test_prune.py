@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from perfmodel.formats import Sparsity, format_named, parse_sparsity
 from perfmodel.search.accuracy import LayerOption, compress, prune, prune_channels
-from perfmodel.search.accuracy.compress import squared_error
+from perfmodel.search.accuracy.weight_compression import squared_error
 
 WEIGHTS = arrays(
     np.float64,

@@ -12,9 +12,9 @@ from scipy.special import ndtri
 
 from perfmodel.errors import InputError
 from perfmodel.formats import Format, format_named, formats
-from perfmodel.search.accuracy.grids import FLOATS, Integers
-from perfmodel.search.accuracy.quantise import fake_quantise, noise, simulated
-from perfmodel.search.accuracy.scales import symmetric, ternary
+from perfmodel.search.accuracy.quantisation_scales import symmetric, ternary
+from perfmodel.search.accuracy.representable_numbers import FLOATS, Integers
+from perfmodel.search.accuracy.simulated_quantisation import fake_quantise, noise, simulated
 
 FLOAT_ROWS = arrays(
     np.float64,

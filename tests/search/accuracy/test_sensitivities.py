@@ -144,5 +144,5 @@ def test_pairwise_terms_lie_on_top_of_any_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="with itself"):
         accuracy.pairwise(base, {("a", "a"): {("int4", "int8"): 1}})
     path.write_text("layer,option,other_layer,other_option,sensitivity\nb,int4,b,int8,x\n")
-    with pytest.raises(InputError, match=r"pairs.csv:2:15: sensitivity: 'x' is no measurement"):
+    with pytest.raises(InputError, match=r"pairs.csv:2:15: sensitivity: 'x' is not a measurement"):
         accuracy.pairwise(base, path)

@@ -13,7 +13,7 @@ from perfmodel.errors import InputError
 from perfmodel.formats import format_named
 from perfmodel.search import accuracy
 from perfmodel.search.accuracy import LayerOption
-from perfmodel.search.accuracy.weights import read_weights
+from perfmodel.search.accuracy.layer_weights import read_weights
 from perfmodel.workload.importers.safetensors.header import read_header
 
 DTYPES = {
@@ -85,15 +85,15 @@ def _entry(shape: list[int], begin: int, end: int, dtype: str = "F32") -> dict[s
 @pytest.mark.parametrize(
     ("header", "data", "message"),
     [
-        (b"[]", b"", "truncated or no safetensors"),
-        (b"{", b"", "header is no JSON"),
+        (b"[]", b"", "truncated or not a safetensors"),
+        (b"{", b"", "header is not JSON"),
         (
             b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "a": 1}',
             bytes(4),
             "twice",
         ),
         ({"a": _entry([2], 0, 4)}, bytes(4), "do not hold"),
-        ({"a": 3}, b"", "is no tensor"),
+        ({"a": 3}, b"", "is not a tensor"),
         ({"a": _entry([1], 0, 4), "b": _entry([1], 8, 12)}, bytes(12), "b: follows a hole"),
         ({"a": _entry([2], 0, 8), "b": _entry([1], 4, 8)}, bytes(8), "b: begins before"),
         ({"a": _entry([1], 0, 4)}, b"", "do not hold"),
@@ -116,7 +116,7 @@ def test_files_that_hold_no_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no file of weights"):
         read_weights(tmp_path / "w.bin")
     (tmp_path / "bad.onnx").write_bytes(b"\xff\xff")
-    with pytest.raises(InputError, match="no ONNX"):
+    with pytest.raises(InputError, match="not ONNX"):
         read_weights(tmp_path / "bad.onnx")
     (tmp_path / "s.safetensors").write_bytes(bytes(4))
     with pytest.raises(InputError, match="truncated"):

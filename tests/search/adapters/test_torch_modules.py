@@ -8,7 +8,7 @@ from perfmodel.catalog import loaded
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.search.adapters import torch_cost, torch_workload
-from perfmodel.workload.image import ImageBuilder
+from perfmodel.workload.image_builder import ImageBuilder
 
 pytestmark = pytest.mark.skipif(
     not loaded("torch"), reason="torch is not installed: pip install 'perfmodel[torch]'"

@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from perfmodel.search.exact.problem import ChoiceProblem, Limit, Sum, Term
+from perfmodel.search.exact.choice_problem import ChoiceProblem, Limit
+from perfmodel.search.exact.choice_sums import Sum, Term
 
 
 def everything(problem):

@@ -12,7 +12,7 @@ from tests.search.exact.random_choices import channel_problem, everything, peak_
 
 def some_choice(problem, names):
     kept = tuple(x for x in problem.limits if x.name in names)
-    return bool(replace(problem, limits=kept).feasibles(everything(problem)).any())
+    return bool(replace(problem, limits=kept).are_feasible(everything(problem)).any())
 
 
 @pytest.mark.parametrize("seed", range(draws(40)))
@@ -43,7 +43,7 @@ def test_together_and_openings(seed):
         others = replace(
             problem, limits=tuple(x for x in problem.limits if x.name != opening.limit)
         )
-        allowed = others.feasibles(choices)
+        allowed = others.are_feasible(choices)
         finite = allowed & (usages[:, place] < float("inf"))
         assert opening.proved
         if not finite.any():

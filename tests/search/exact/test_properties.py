@@ -40,7 +40,7 @@ def test_no_random_choice_is_better(problem, seed):
     found = solve(problem, explain=False)
     rng = np.random.default_rng(seed)
     choices = np.column_stack([rng.integers(0, k, 200) for k in problem.options])
-    kept = choices[problem.feasibles(choices)]
+    kept = choices[problem.are_feasible(choices)]
     assert found.bound <= found.value
     if len(kept):
         assert found.value <= problem.values(kept).min() + 1e-9
@@ -168,7 +168,7 @@ def test_faults_come_together():
         "ascending",
         "shape (1,)",
         "no sum",
-        "second limit",
+        "same name",
         "not a number",
         "NaN",
     ):
@@ -180,7 +180,7 @@ def test_faults_come_together():
 
 
 def test_two_thousand_decisions_within_their_bound():
-    """The bound is checked too: it is that of prices, added up here decision by decision."""
+    """The bound is checked too: at least that of prices, added up here decision by decision."""
     rng = np.random.default_rng(7)
     n, k, rows = 2000, 6, 3
     cost, use = rng.uniform(0, 1, (n, k)), rng.uniform(0, 1, (n, k, rows))
@@ -192,13 +192,13 @@ def test_two_thousand_decisions_within_their_bound():
     prices = np.array(found.prices)
     lagrangian = (cost + use @ prices).min(axis=1).sum() - prices @ bounds
     assert found.gap <= 1e-4
-    assert found.bound == pytest.approx(lagrangian, rel=1e-6)
+    assert lagrangian * (1 - 1e-6) <= found.bound <= found.value
 
 
 def test_wide_problems_go_to_highs(monkeypatch):
-    from perfmodel.search.exact import tree
+    from perfmodel.search.exact import elimination_search
 
-    monkeypatch.setattr(tree, "ENTRIES", 0)
+    monkeypatch.setattr(elimination_search, "MAX_TABLE_ENTRIES", 0)
     for seed in range(draws(12)):
         problem = conversion_problem(seed)
         found = solve(problem, explain=False)

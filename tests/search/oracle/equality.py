@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import perfmodel as pm
-from perfmodel.search.oracle.metrics import METRICS
+from perfmodel.search.oracle.metric_reader import METRICS
 
 ARCHITECTURES = ("nas_bench_201", "fbnet", "ofa_mobilenet_v3", "mcunet")
 

@@ -10,7 +10,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.search.oracle import Oracle
-from perfmodel.search.oracle.metrics import METRICS
+from perfmodel.search.oracle.metric_reader import METRICS
 
 AFFINE = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "macs")
 
@@ -222,7 +222,7 @@ def test_bad_arguments_are_named_all_at_once(given: dict[str, Any], named: list[
 def test_bad_devices_and_spaces_are_named() -> None:
     with pytest.raises(pm.InputError, match="a1000"):
         Oracle("a1000", pm.space("fbnet"))
-    with pytest.raises(pm.InputError, match="no space"):
+    with pytest.raises(pm.InputError, match="not a space"):
         Oracle("a100", "fbnet")  # type: ignore[arg-type]
     with pytest.raises(pm.InputError, match="traffic_bytes"):
         # The bare roofline has no caches.

@@ -9,7 +9,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.search.oracle import Oracle
 from perfmodel.workload.nas_spaces import space
-from perfmodel.workload.nas_spaces.base import ArchitectureSpace
+from perfmodel.workload.nas_spaces.architecture_space import ArchitectureSpace
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 import perfmodel as pm
 from perfmodel.search.oracle import Oracle
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.image import ImageBuilder
+from perfmodel.workload.image_builder import ImageBuilder
 from perfmodel.workload.nas_spaces import ArchitectureDecision, ArchitectureSpace, Segment
-from perfmodel.workload.nas_spaces.base import Choice, SizedSettings
+from perfmodel.workload.nas_spaces.architecture_space import Choice, SizedSettings
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def test_members_of_a_space_cost_what_they_are_predicted_to(
 
 @pytest.mark.parametrize(
     ("device", "precision"),
-    [("isaac", "int8"), ("neurram", "int8"), ("tellme", "w=ternary,a=int8")],
+    [("isaac", "int8"), ("neurram", "int8"), ("ultra96_codenet", "w4a8")],
 )
 def test_layers_that_share_what_there_is_are_predicted(device: str, precision: str) -> None:
     """Copies of a layer, and resources of a part, depend on all layers together."""

@@ -72,14 +72,14 @@ def test_every_fault_is_named_at_once() -> None:
         )
     told = "\n".join(str(fault) for fault in caught.value.faults)
     for said in (
-        "'weight_bitz' is no choice",
+        "'weight_bitz' is not a choice",
         "'layr*' fits no layer",
         "unknown format 'int99'",
-        "'2:x' is no sparsity",
+        "'2:x' is not a sparsity",
         "has no KV cache",
         "has no experts",
-        "is no mixture",
-        "2 is no fraction",
+        "is not a mixture",
+        "2 is not a fraction",
     ):
         assert said in told
 

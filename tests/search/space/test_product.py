@@ -18,9 +18,9 @@ from perfmodel.search.evolve import evolve
 from perfmodel.search.oracle import Oracle
 from perfmodel.search.space import product_space
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.image import ImageBuilder
+from perfmodel.workload.image_builder import ImageBuilder
 from perfmodel.workload.nas_spaces import ArchitectureDecision, ArchitectureSpace, Segment, space
-from perfmodel.workload.nas_spaces.base import Choice, SizedSettings
+from perfmodel.workload.nas_spaces.architecture_space import Choice, SizedSettings
 
 WIDTHS = (8, 16, 32)
 

@@ -18,11 +18,11 @@ GOOD = [
     "mobilenet_v2,a100,0.0012,fp16,,g3",
 ]
 BAD = {
-    "resnet18,a100,0,fp16,,zero": "'0' is no measurement",
-    "resnet18,a100,-1,fp16,,minus": "'-1' is no measurement",
-    "resnet18,a100,nan,fp16,,nan": "'nan' is no measurement",
-    "resnet18,a100,fast,fp16,,word": "'fast' is no measurement",
-    "resnet18,a100,1e99,fp16,,huge": "'1e99' is no measurement",
+    "resnet18,a100,0,fp16,,zero": "'0' is not a measurement",
+    "resnet18,a100,-1,fp16,,minus": "'-1' is not a measurement",
+    "resnet18,a100,nan,fp16,,nan": "'nan' is not a measurement",
+    "resnet18,a100,fast,fp16,,word": "'fast' is not a measurement",
+    "resnet18,a100,1e99,fp16,,huge": "'1e99' is not a measurement",
     "resnet18,,0.001,fp16,,nameless": "the device that was measured",
     "resnet18,a100,0.001,fp16,-3,batch": "batch",
     "resnet18,a100,0.001": "6 cells",
@@ -86,7 +86,7 @@ def test_calibrate_takes_the_same_word(tmp_path: Path, capsys: pytest.CaptureFix
     clean = table(tmp_path / "clean.csv", GOOD)
     with pytest.raises(InputError) as caught:
         pm.calibrate(None, None, path)
-    assert len([f for f in caught.value.faults if "no measurement" in f.message]) == 3
+    assert len([f for f in caught.value.faults if "not a measurement" in f.message]) == 3
     found = pm.calibrate(None, None, path, skip_bad_rows=True)
     wanted = pm.calibrate(None, None, clean)
     assert found.scale == pytest.approx(wanted.scale)
@@ -102,8 +102,8 @@ def test_calibrate_takes_the_same_word(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.data
 def test_a_bad_cell_of_a_data_set_counts_as_empty_on_request(data: Path, tmp_path: Path) -> None:
     name = "llamacpp_rpi5_quant_energy"
+    from perfmodel.evaluate.data_files import data_folder
     from perfmodel.evaluate.datasets import dataset
-    from perfmodel.evaluate.files import data_folder
 
     source = data_folder(data).need(name, *dataset(name).PLACES)
     text = source.read_text().splitlines()
@@ -114,7 +114,7 @@ def test_a_bad_cell_of_a_data_set_counts_as_empty_on_request(data: Path, tmp_pat
     folder = tmp_path / source.parent.relative_to(data)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / source.name).write_text("\n".join([text[0], ",".join(cells), *text[2:]]) + "\n")
-    with pytest.raises(InputError, match="'0' is no measurement"):
+    with pytest.raises(InputError, match="'0' is not a measurement"):
         pm.validate(name, data=tmp_path)
     (found,) = pm.validate(name, data=tmp_path, skip_bad_rows=True)
     (wanted,) = pm.validate(name, data=data)

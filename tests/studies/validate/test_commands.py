@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from perfmodel.cli import main
-from perfmodel.evaluate.case import Cases
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evaluate.datasets import DeclaredDataset, dataset, dataset_names
-from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.validate import evaluate
+from perfmodel.evaluate.validation_case import Cases
 
 DECLARED = [name for name in dataset_names() if isinstance(dataset(name), DeclaredDataset)]
 #: Rows of a YAML beside a reader.
@@ -44,8 +44,8 @@ def test_a_command_prints_what_is_predicted(
     predicted = [case for case in cases.cases if case.machine is not None]
     for case in random.Random(name).sample(predicted, min(2, len(predicted))):
         rows = evaluate(Cases(name, [case], cases.primary)).predictions
-        assert len(rows) == len(case.questions)
-        for question, row in zip(case.questions, rows, strict=True):
+        assert len(rows) == len(case.quantities)
+        for question, row in zip(case.quantities, rows, strict=True):
             capsys.readouterr()
             words = shlex.split(question.command)[1:]
             table = str(tmp_path / "kernels.csv")

@@ -12,9 +12,9 @@ from perfmodel_studies.readers.cpu_zen4_nodes import CONSTANTS, refit_of
 
 from perfmodel import InputError, hardware, predict
 from perfmodel.calibrate import fit
-from perfmodel.evaluate.case import ValidationCase
-from perfmodel.evaluate.files import DataFolder, data_folder
+from perfmodel.evaluate.data_files import DataFolder, data_folder
 from perfmodel.evaluate.refit import Refit, trial
+from perfmodel.evaluate.validation_case import ValidationCase
 
 HEAD = "model,macs,param_bytes,t_us_low25mean\n"
 
@@ -48,7 +48,7 @@ def folder(root: Path, nodes: str) -> DataFolder:
 def test_sums_of_rows_are_what_predict_says(refit: Refit, cases: list[ValidationCase]) -> None:
     assert refit.judged is not None
     expected = [
-        predict(c.questions[0].workload, c.machine, runtime=c.runtime, warm=True).latency_s
+        predict(c.quantities[0].workload, c.machine, runtime=c.runtime, warm=True).latency_s
         for c in cases
         if c.machine is not None
     ]

@@ -12,7 +12,7 @@ from perfmodel_studies.readers import cpu_zen4
 
 from perfmodel.errors import InputError
 from perfmodel.evaluate import ValidationResult, dataset_names, datasets, validate
-from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.workload.importers.operator_graph import load_operator_graph
@@ -188,7 +188,7 @@ def test_unknown_names_and_folders(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PERFMODEL_DATA", str(folder / "absent"))
     with pytest.raises(InputError, match="no folder of measured data"):
         validate(APPLE)
-    with pytest.raises(InputError, match="no part of a file name"):
+    with pytest.raises(InputError, match="not part of a file name"):
         validate(APPLE, data=folder, suffix="/../x")
 
 
@@ -237,7 +237,7 @@ def test_zen4_within_four_per_cent_and_in_order(
     cold = [
         abs(predict(q.workload, case.machine).latency_s / q.measured - 1)
         for case in cpu_zen4.load(data_folder(data)).cases
-        for q in case.questions
+        for q in case.quantities
         if case.machine is not None
     ]
     assert sum(cold) / len(cold) <= 0.08

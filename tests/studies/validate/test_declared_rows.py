@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from perfmodel.evaluate.case import Cases
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.datasets import DeclaredDataset
-from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import trial
+from perfmodel.evaluate.validation_case import Cases
 from perfmodel.hardware.machine import Machine
 
 FORM = """\
@@ -81,9 +81,9 @@ def test_a_row_of_the_file_is_several(cases: Cases) -> None:
 
 
 def test_a_name_means_a_workload_with_settings(cases: Cases) -> None:
-    plain, small = (cases.cases[i].questions[0].workload for i in (0, 2))
+    plain, small = (cases.cases[i].quantities[0].workload for i in (0, 2))
     assert (plain.parameters["height"], small.parameters["height"]) == (224, 128)
-    wide = cases.cases[4].questions[0]
+    wide = cases.cases[4].quantities[0]
     assert "channels=48" in wide.command
     assert float(wide.workload.macs) > 2 * float(plain.macs)
 
@@ -101,7 +101,7 @@ def test_a_setting_follows_from_the_device(cases: Cases) -> None:
     machine = cases.cases[0].machine
     assert isinstance(machine, Machine)
     assert machine["engines.tpu.clock"] == 244e6
-    assert "main.bandwidth" not in cases.cases[0].questions[0].command
+    assert "main.bandwidth" not in cases.cases[0].quantities[0].command
 
 
 def test_targets_are_fitted_together_and_judged_apart(toy: DeclaredDataset) -> None:

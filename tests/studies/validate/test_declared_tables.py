@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.evaluate.case import Cases
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.datasets import DeclaredDataset
-from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.validate import evaluate
+from perfmodel.evaluate.validation_case import Cases
 from perfmodel.hardware.machine import Machine
 
 FORM = """\
@@ -86,7 +86,7 @@ def test_a_row_that_repeats_another_is_none(toy: DeclaredDataset) -> None:
 
 def test_a_measurement_may_set_facts_of_its_own(toy: DeclaredDataset) -> None:
     case = load(toy).cases[0]
-    plain, slow = case.questions
+    plain, slow = case.quantities
     assert plain.machine is None
     assert clock(slow.machine) == 1e8
     result = evaluate(load(toy))

@@ -8,7 +8,7 @@ import pytest
 from perfmodel_studies.readers.mcus import mlperf_tiny
 
 from perfmodel.evaluate import reproduce, validate
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.predict import predict
 
 HEAD = (
@@ -39,8 +39,8 @@ def test_designs_by_part_and_network(tmp_path: Path, start: str, device: str) ->
     (case,) = mlperf_tiny.load(_rows(tmp_path, f"{start}{REST}fpgaConvNet")).cases
     assert case.machine is not None
     assert case.machine.device.name == device
-    question = case.questions[0]
-    found = predict(question.workload, case.machine, precision=case.precision)
+    quantity = case.quantities[0]
+    found = predict(quantity.workload, case.machine, precision=case.precision)
     assert 1e-6 < found.latency_s < 1.0
 
 

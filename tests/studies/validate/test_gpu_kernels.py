@@ -10,9 +10,9 @@ import pytest
 from perfmodel_studies.readers.gpu_kernels.devices import device_named
 
 from perfmodel.evaluate import ValidationResult, validate
-from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.validation_case import ValidationCase
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.kinds.tensor_core.gemm import Processor, gemm_times
@@ -83,8 +83,8 @@ def test_block_scaled_products_wait_for_the_host_or_for_their_activations(
     """They take the host's time, or the plain product and a pass over the activations."""
     row = f"{H100},gemm {operation},m={m} n=4096 k=8192,fp8_block,0.09,ms"
     (case,) = cases_of(table(tmp_path, "gpu_gemm", row), "gpu_gemm")
-    assert f"--runtime {runtime} " in case.questions[0].command
-    asked = case.questions[0].workload
+    assert f"--runtime {runtime} " in case.quantities[0].command
+    asked = case.quantities[0].workload
     found = predict(asked, case.machine, precision="fp8", runtime=runtime).latency_s
     plain = predict(asked, case.machine, precision="fp8", runtime="torch_cuda").latency_s
     facts = hardware("h100").machine(runtime).facts
@@ -135,7 +135,7 @@ def test_all_rows_at_once_equal_their_predictions(tmp_path: Path) -> None:
         together = refit.forward({c.name: facts[c.name] for c in refit.constants})
         alone = [
             predict(
-                c.questions[0].workload, c.machine, precision=c.precision, runtime=c.runtime
+                c.quantities[0].workload, c.machine, precision=c.precision, runtime=c.runtime
             ).latency_s
             for c in cases_of(tmp_path, name)
         ]
@@ -164,7 +164,7 @@ def test_the_fit_of_block_scaled_products_at_the_stated_constants_is_their_predi
         stated[constant.name] = facts[f"runtime.kernels.gemm.fp8.{field.rpartition('.')[2]}"]
     alone = [
         predict(
-            c.questions[0].workload, c.machine, precision=c.precision, runtime=c.runtime
+            c.quantities[0].workload, c.machine, precision=c.precision, runtime=c.runtime
         ).latency_s
         for c in cases_of(tmp_path, "gpu_gemm")
     ]
@@ -188,7 +188,7 @@ def test_a_mixture_moves_its_experts_weights_once(
     row = f"{hardware_name},moe any,{shape} dist=balanced,bfloat16,1,ms"
     (case,) = cases_of(table(tmp_path, "gpu_moe", row), "gpu_moe")
     result = predict(
-        case.questions[0].workload, case.machine, precision="bf16", runtime="torch_cuda"
+        case.quantities[0].workload, case.machine, precision="bf16", runtime="torch_cuda"
     )
     assert result.macs == tokens * topk * matrices * 1024 * 512
     weights = min(experts, tokens * topk) * matrices * 1024 * 512 * 2
@@ -202,7 +202,7 @@ def test_projections_of_a_layer_split_over_ranks(tmp_path: Path) -> None:
         for model in ("a/Llama", "tiiuae/falcon-7b")
     ]
     gated, plain = (
-        case.questions[0].workload.parameters
+        case.quantities[0].workload.parameters
         for case in cases_of(table(tmp_path, "vidur_linear", *rows), "vidur_linear")
     )
     assert gated == {"m": 64.0, "n": 2 * 14336 / 4, "k": 4096.0}

@@ -13,10 +13,10 @@ from perfmodel_studies.readers.gpu_kernels.devices import device_named
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.evaluate import validate
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.validate import evaluate
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.predict import predict
 
 
@@ -122,7 +122,7 @@ def test_shifted_rows_of_deepbench_are_dropped(tmp_path: Path) -> None:
     assert (found.rows, found.coverage) == (3, pytest.approx(2 / 3))
     cases = dataset("deepbench").load(data_folder(tmp_path)).cases
     conv = next(case for case in cases if case.group == "conv fp32")
-    assert float(conv.questions[0].workload.macs) == np.prod((8 * 56 * 56, 64, 64 * 9))
+    assert float(conv.quantities[0].workload.macs) == np.prod((8 * 56 * 56, 64, 64 * 9))
 
 
 def test_faulty_cells_of_deepbench_are_named_all_at_once(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_the_fit_of_whole_transformers_is_their_prediction() -> None:
         if case in nvidia:
             assert case.machine is not None
             whole = predict(
-                case.questions[0].workload, case.machine, precision="fp32", runtime=case.runtime
+                case.quantities[0].workload, case.machine, precision="fp32", runtime=case.runtime
             )
             assert value == pytest.approx(float(whole.latency_s), rel=0.02), case.name
 

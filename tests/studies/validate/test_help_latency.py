@@ -15,13 +15,13 @@ from perfmodel_studies.readers.help_latency.spaces import SPACES
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evaluate.refit import trial
 from perfmodel.evaluate.result import spearman
 from perfmodel.hardware.library import hardware
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.image import ImageBuilder
+from perfmodel.workload.image_builder import ImageBuilder
 from perfmodel.workload.symbols import constant, symbol
 from perfmodel.workload.workload import Workload
 

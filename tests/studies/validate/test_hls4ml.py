@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.data_files import DataFolder, data_folder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.refit import trial
 from perfmodel.formats import Precision
 from perfmodel.hardware.machine import Machine
@@ -87,8 +87,8 @@ def folder(tmp_path: Path, *, layers: bool) -> DataFolder:
 def test_reports_of_other_networks(tmp_path: Path, layers: bool) -> None:
     """A part that the library lacks, bits and factors of its own; with and without layers."""
     (design,) = dataset("hls4ml_mlp_csynth").load(folder(tmp_path, layers=layers)).cases
-    assert design.questions[0].workload.name == "mlp_2"
-    assert dict(design.questions[0].workload.parameters) == {
+    assert design.quantities[0].workload.name == "mlp_2"
+    assert dict(design.quantities[0].workload.parameters) == {
         "inputs": 24,
         "width_1": 16,
         "width_2": 6,

@@ -14,7 +14,7 @@ from perfmodel_studies.readers.hwnasbench360.tasks import tasks
 from perfmodel.errors import InputError
 from perfmodel.evaluate import ValidationResult, validate
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import read_rows
+from perfmodel.measurement_csv import read_rows
 from perfmodel.predict import predict
 from perfmodel.workload.nas_spaces import space
 

@@ -8,11 +8,11 @@ import pytest
 
 from perfmodel.calibrate import fit
 from perfmodel.evaluate import validate
-from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evaluate.dataset_form import TextForm
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.refit import trial
+from perfmodel.evaluate.validation_case import ValidationCase
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 

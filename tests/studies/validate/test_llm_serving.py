@@ -10,10 +10,10 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.evaluate import validate
-from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.refit import trial
+from perfmodel.evaluate.validation_case import ValidationCase
 from perfmodel.system.serving import Parallel, serve
 from perfmodel.system.serving.serve import exchanged_bytes
 from perfmodel.system.serving.shard import shard
@@ -34,7 +34,7 @@ def written(folder: Path, *rows: str) -> list[ValidationCase]:
 
 def split(case: ValidationCase) -> tuple[int, int, int]:
     """Return tensor, data and expert of what a row asks."""
-    load = case.questions[0].load
+    load = case.quantities[0].load
     assert load is not None
     return load.choices["tensor"], load.choices["data"], load.choices["expert"]
 
@@ -51,7 +51,7 @@ def test_labels_that_count_devices_twice_are_mended(tmp_path: Path) -> None:
     )
     assert split(twice) == (8, 1, 8)
     assert split(groups) == (1, 8, 8)
-    load = groups.questions[0].load
+    load = groups.quantities[0].load
     assert load is not None
     assert load.parameters["concurrency"] == 64
     assert split(right) == (4, 1, 2)
@@ -87,7 +87,7 @@ def test_a_model_is_named_without_owner_format_and_tuning(
     (case,) = written(
         tmp_path, f"vllm,1,{path},h100_sxm,fp8,agg,1024,1024,fp8,,16,4,1,,,,303,23,d,x"
     )
-    loads = [question.load for question in case.questions]
+    loads = [quantity.load for quantity in case.quantities]
     assert [load.model for load in loads if load is not None] == [model] * 2 * bool(model)
     assert bool(case.reason) is not bool(model)
 

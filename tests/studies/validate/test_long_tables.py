@@ -102,9 +102,9 @@ def test_every_fault_at_once_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         pm.validate(path)
     assert [str(f).removeprefix(str(path)).partition(";")[0] for f in caught.value.faults] == [
-        ":2:34: metric: 'latency' is no metric",
-        ":4:21: settings: '640x640' is no setting",
-        ":5:34: value: 'soon' is no measurement",
+        ":2:34: metric: 'latency' is not a metric",
+        ":4:21: settings: '640x640' is not a setting",
+        ":5:34: value: 'soon' is not a measurement",
         ":5:15: batch: -4 is not an extent",
         ":6:15: settings: 'batch' is stated twice",
         ":7:15: settings: a quote that does not close",
@@ -133,7 +133,7 @@ def test_rows_at_fault_can_be_left_out(tmp_path: Path) -> None:
     )
     (result,) = pm.validate(path, skip_bad_rows=True)
     assert (result.rows, result.coverage) == (3, pytest.approx(1 / 3))
-    assert "'224x224' is no setting" in result.notes[0]
+    assert "'224x224' is not a setting" in result.notes[0]
 
 
 def test_the_command_reads_a_long_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import read_rows
+from perfmodel.measurement_csv import read_rows
 
 
 def faults_of(work: Callable[[], object]) -> list[str]:
@@ -49,9 +49,9 @@ def test_every_ragged_row_is_named(write: Callable[..., Path]) -> None:
 
 def test_columns_twice_or_nameless(write: Callable[..., Path]) -> None:
     path = write('a,"b, c",a,\n1,2,3,4\n')
-    own = "expected a name of its own for each column"
+    own = "expected a different name for each column"
     assert faults_of(lambda: read_rows(path)) == [
-        f"{path}:1:10: column 'a' stands there twice; {own}",
+        f"{path}:1:10: column 'a' occurs twice; {own}",
         f"{path}:1:12: column without a name; {own}",
     ]
 

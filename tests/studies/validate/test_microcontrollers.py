@@ -10,8 +10,8 @@ from perfmodel_studies.readers.mcus.libraries import UNSEEN, library_of
 
 from perfmodel.calibrate import fit
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import DataFolder
 from perfmodel.workload.library import find
 
 #: Of MLPerf Tiny: header, two rows of a part that no open row shows, one of another division.
@@ -33,7 +33,7 @@ def test_parts_that_no_open_row_shows_are_predicted(tmp_path: Path) -> None:
     assert all(case.machine is not None for case in cases[:2])
     assert cases[2].reason == "the open division ran another network"
     # A part whose power is not known is asked for its latency alone.
-    assert [q.target for q in cases[3].questions] == ["latency_s"]
+    assert [q.target for q in cases[3].quantities] == ["latency_s"]
     # Its power and its energy were measured all the same, and count as not predicted.
     assert [case.reason for case in cases[4:]] == [
         "power_w: the device states no power",
@@ -56,7 +56,7 @@ def test_no_measured_power_or_energy_vanishes(data: Path) -> None:
     }
     whole = [case for case in cases if case.machine is None and ": " not in case.reason[:10]]
     for target, count in measured.items():
-        asked = sum(q.target == target for case in cases for q in case.questions)
+        asked = sum(q.target == target for case in cases for q in case.quantities)
         lost = sum(case.reason.startswith(f"{target}: ") for case in cases)
         assert lost > 0 or asked == count
         # The others are of rows of which nothing is predicted, each counted once as a whole.
@@ -141,8 +141,8 @@ def test_stand_ins_have_their_work(data: Path) -> None:
         rows = list(csv.DictReader(file))
     cases = dataset("tinyengine_mcunet").load(DataFolder(data)).cases
     for case, row in zip(cases, rows, strict=True):
-        for question in case.questions:
-            work = question.workload
+        for quantity in case.quantities:
+            work = quantity.workload
             assert work.macs == pytest.approx(float(row["macs_M"]) * 1e6, rel=0.01)
             depthwise = find("separable_chain", {**work.parameters, "channels": 1}).macs
             assert 27 * 0.9 * depthwise == pytest.approx(0.25 * float(work.macs))
@@ -155,7 +155,7 @@ def test_networks_of_the_zoo(tmp_path: Path) -> None:
         "FdMobileNet 0.25 flowers,224x224x3,50,,STM32H747I-DISCO Cortex-M7,400\n"
     )
     [case] = dataset("stm32_model_zoo").load(DataFolder(tmp_path)).cases
-    small = case.questions[0].workload
+    small = case.quantities[0].workload
     stored = small.weights + 3 * biases(small.weights)
     assert stored / 1024 == pytest.approx(128.32, abs=0.01)
     assert find("fd_mobilenet", {}).macs == pytest.approx(144e6, rel=0.01)

@@ -9,9 +9,9 @@ from perfmodel_studies.readers.ncnn_bench.headings import clusters
 from perfmodel_studies.words import has_words
 
 from perfmodel.evaluate import validate
-from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.validation_case import ValidationCase
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_board_with_anothers_name_in_its_own_is_refused(system: str, tmp_path:
 
 def test_a_model_is_the_one_that_is_named(tmp_path: Path) -> None:
     case = ollama_case("Llama 3.2:1b", "Pi 5", tmp_path)
-    assert [q.workload.name for q in case.questions] == ["llama_3_2_1b"]
+    assert [q.workload.name for q in case.quantities] == ["llama_3_2_1b"]
     for text in (
         "Llama 3.2:11b",
         "My Llama 3.1:8b",

@@ -14,7 +14,7 @@ from perfmodel_studies.readers.ncnn_bench.headings import Cores, clusters, cores
 
 from perfmodel.calibrate import fit
 from perfmodel.evaluate import validate
-from perfmodel.evaluate.files import DataFolder, data_folder
+from perfmodel.evaluate.data_files import DataFolder, data_folder
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
@@ -118,7 +118,7 @@ def test_rows_that_are_not_predicted_say_why(tmp_path: Path) -> None:
     cases = load(folder).cases
     assert len(cases) == 4
     (known,) = (c for c in cases if c.machine is not None)
-    assert known.questions[0].measured == pytest.approx(0.09)
+    assert known.quantities[0].measured == pytest.approx(0.09)
     reasons = sorted(c.reason.split(":")[0] for c in cases if c.machine is None)
     assert reasons == [
         "no core of the library",
@@ -189,7 +189,7 @@ def test_trial_columns_say_what_predict_says(tmp_path: Path) -> None:
         }
         expected = [
             predict(
-                c.questions[0].workload, c.machine, precision=c.precision, runtime=c.runtime
+                c.quantities[0].workload, c.machine, precision=c.precision, runtime=c.runtime
             ).latency_s
             for c in rows
             if c.machine is not None

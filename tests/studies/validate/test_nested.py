@@ -8,9 +8,9 @@ import pytest
 
 from perfmodel.ask import Machine, Workload, hardware, predict, runtime, workload
 from perfmodel.calibrate import Constant
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.nested_refit import nested_trial
 from perfmodel.evaluate.refit import Refit, refit, trial
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
 
 RUNTIME = """\
 schema_version: 1
@@ -29,10 +29,10 @@ CONV = {"channels": 256, "filters": 256}
 PRODUCT = {"m": 512, "n": 512, "k": 512}
 
 
-def asked(machine: Machine, of: Workload, name: str) -> ValidationCase:
+def case_of(machine: Machine, of: Workload, name: str) -> ValidationCase:
     measured = float(predict(of, machine, precision="fp32").latency_s)
-    question = MeasuredQuantity("latency_s", "latency_s", measured, of)
-    return ValidationCase(name, machine.device.name, machine, (question,), "fp32")
+    quantity = MeasuredQuantity("latency_s", "latency_s", measured, of)
+    return ValidationCase(name, machine.device.name, machine, (quantity,), "fp32")
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def planted(tmp_path: Path) -> Refit:
     software = runtime(tmp_path / "planted.yaml")
     product, convolution = workload("gemm", **PRODUCT), workload("convolution", **CONV)
     machines = [hardware(f"cortex_a{number}").machine(software) for number in (53, 72, 73)]
-    cases = [asked(machine, product, "product") for machine in machines]
-    cases.append(asked(hardware("raspberry_pi_5").machine(software), convolution, "convolution"))
+    cases = [case_of(machine, product, "product") for machine in machines]
+    cases.append(case_of(hardware("raspberry_pi_5").machine(software), convolution, "convolution"))
     listed = [Constant("runtime.efficiency.gemm", 0.5, 0.05, 1.2)]
     return refit(Cases("planted_set", cases), "latency_s", listed)
 

@@ -9,8 +9,8 @@ import pytest
 
 from perfmodel.calibrate import Fit, fit, pooled_fit
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.data_files import data_folder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.nested_refit import nested_refit
 from perfmodel.evaluate.refit import Refit, trial
 from perfmodel.workload.library import find
@@ -155,12 +155,12 @@ def test_networks_are_found_by_the_names_of_tables(tmp_path: Path) -> None:
         if name != "rkllm_bench"
     }
     [yolo] = loaded["rknn_model_zoo"]
-    assert yolo.questions[0].workload.name == find("yolo11n", {}).name
+    assert yolo.quantities[0].workload.name == find("yolo11n", {}).name
     assert yolo.machine is not None
     assert yolo.machine["runtime.kernels.conv.cores"] == 2
     starred, bound, other = loaded["hailo_model_zoo"]
-    assert starred.questions[0].workload.name == "yolov8m"
-    sizes = bound.questions[0].workload.parameters
+    assert starred.quantities[0].workload.name == "yolov8m"
+    sizes = bound.quantities[0].workload.parameters
     assert (sizes["batch"], sizes["height"], sizes["width"]) == (8.0, 608.0, 608.0)
     assert "another network's" in other.reason
     assert [case.device for case in loaded["coral_edgetpu"]] == ["edge_tpu_usb", "edge_tpu"]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.pairs import pair_scores
+from perfmodel.evaluate.pairwise_ranking import pair_scores
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.validate import row_of
+from perfmodel.evaluate.validation_case import MeasuredQuantity, ValidationCase
 
 NETWORKS = ("mobilenet_v2", "resnet50", "resnet18")
 DEVICES = ("a100", "t4", "l4")
@@ -25,11 +25,11 @@ def result(seed: int, metric: str = "latency_s", precisions: Any = ("fp16", "int
     for name, device, precision in itertools.product(NETWORKS, DEVICES, precisions):
         measured, predicted, floor = rng.uniform(1.0, 3.0, 3).tolist()
         workload = pm.workload(name)
-        question = MeasuredQuantity(metric, metric, measured, workload)
+        quantity = MeasuredQuantity(metric, metric, measured, workload)
         case = ValidationCase(
-            f"{name} {precision}", device, pm.hardware(device), [question], precision, "tensorrt"
+            f"{name} {precision}", device, pm.hardware(device), [quantity], precision, "tensorrt"
         )
-        row = row_of(case, question, predicted, "tensorrt")
+        row = row_of(case, quantity, predicted, "tensorrt")
         rows.append(row | {"roofline": floor, "compute": None})
     return ValidationResult("made", len(rows), 1.0, {}, metric, {}, {}, {}, predictions=tuple(rows))
 
@@ -47,7 +47,7 @@ def by_hand(rows: Any, alike: Any, differ: Any, key: str) -> tuple[float, int]:
 
 
 def network(row: Any) -> str:
-    return row["origin"].question.workload.name
+    return row["origin"].quantity.workload.name
 
 
 def precision(row: Any) -> str:
@@ -68,11 +68,11 @@ def test_shares_are_those_of_all_pairs(metric: str) -> None:
         ("precision", lambda r: (device(r), network(r)), precision),
     ):
         for key in ("predicted", "roofline"):
-            assert scores[name].right[key] == pytest.approx(
+            assert scores[name].accuracy[key] == pytest.approx(
                 by_hand(made.predictions, alike, differ, key)
             )
-        assert "compute" not in scores[name].right
-        assert "left_out" not in scores[name].right
+        assert "compute" not in scores[name].accuracy
+        assert "left_out" not in scores[name].accuracy
 
 
 def test_fewer_pairs_are_drawn_at_random_and_alike_for_a_seed() -> None:
@@ -109,4 +109,4 @@ def test_constants_refitted_without_the_device_are_scored_on_their_rows() -> Non
     scores = {one.differ_in: one for one in pair_scores([tried])}
     of = [row for row in made.predictions if row["device"] != "t4"]
     share, pairs = by_hand(of, lambda r: (network(r), precision(r)), device, "measured")
-    assert scores["device"].right["left_out"] == (share, pairs) == (1.0, pairs)
+    assert scores["device"].accuracy["left_out"] == (share, pairs) == (1.0, pairs)

@@ -82,7 +82,7 @@ def test_every_fault_at_once_with_its_place(tmp_path: Path) -> None:
         validate(path)
     told = [str(f).removeprefix(str(path)) for f in caught.value.faults]
     assert [t.partition(";")[0] for t in told] == [
-        ":3:31: latency_s: '-1' is no measurement",
+        ":3:31: latency_s: '-1' is not a measurement",
         ":3:34: warm: 'maybe' is neither",
         ":4:20: batch: -4 is not an extent",
         ":5:1: model: is empty",
@@ -199,7 +199,7 @@ def test_unknown_names_of_all_rows_are_reported_with_the_bad_values(tmp_path: Pa
         validate(path)
     told = [str(f).removeprefix(str(path)) for f in caught.value.faults]
     assert [t.partition(";")[0] for t in told] == [
-        ":3:23: latency_s: 'soon' is no measurement",
+        ":3:23: latency_s: 'soon' is not a measurement",
         ":5:28: batch: -4 is not an extent",
         ":4:1: model: no workload is named 'resnt18'",
         ":4:9: device: no device is named 'aple_m1'",

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from perfmodel.evaluate import validate
-from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.data_files import DataFolder, data_folder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.refit import trial
+from perfmodel.evaluate.validation_case import ValidationCase
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
@@ -34,8 +34,8 @@ def test_a_board_that_the_constants_have_not_seen(tmp_path: Path) -> None:
     assert one.machine is not None
     assert one.machine["engines.dpu.units"] == 2
     assert one.machine["engines.dpu.clock"] == 300e6
-    assert several.questions[0].workload.parameters["batch"] == 2
-    assert several.questions[0].measured == pytest.approx(2 / 150)
+    assert several.quantities[0].workload.parameters["batch"] == 2
+    assert several.quantities[0].measured == pytest.approx(2 / 150)
 
 
 def test_engines_of_a_core_share_a_batch(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_engines_of_a_core_share_a_batch(tmp_path: Path) -> None:
         assert case.machine is not None
         assert case.machine["engines.dpu.units"] == units
         assert case.machine["engines.dpu.design.images"] == images
-        assert case.questions[0].workload.parameters["batch"] == units * images
+        assert case.quantities[0].workload.parameters["batch"] == units * images
 
 
 def test_ai_engines_say_how_many_images(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_ai_engines_say_how_many_images(tmp_path: Path) -> None:
         "VCK190,Versal ACAP VCK190 board with C32B6:,resnet50_pt,x,8.2,,,1,,",
     )
     images = [
-        c.questions[0].workload.parameters["batch"]
+        c.quantities[0].workload.parameters["batch"]
         for c in dataset("vitis_ai_dpu").load(folder).cases
     ]
     assert images == [3, 6]
@@ -130,9 +130,9 @@ def test_pruned_resnets_have_the_widths_that_give_their_operations(tmp_path: Pat
     models = [*PRUNED, ("resnet50_pt", 8.2), ("resnet50_pruned_0_3_pt", 6.2)]
     *pruned, full, other = rows_of(tmp_path, *models)
     for case, (_, stated) in zip(pruned, PRUNED, strict=True):
-        macs = float(case.questions[0].workload.macs)
+        macs = float(case.quantities[0].workload.macs)
         assert macs * 2e-9 == pytest.approx(stated, rel=0.015)
-        assert macs < float(full.questions[0].workload.macs)
+        assert macs < float(full.quantities[0].workload.macs)
     assert "other operations" in other.reason
 
 
@@ -149,7 +149,7 @@ PRUNED = {
 def test_pruned_resnets_within_six_percent(tmp_path: Path) -> None:
     for case, measured in zip(rows_of(tmp_path, *PRUNED), PRUNED.values(), strict=True):
         found = predict(
-            case.questions[0].workload.bind({"batch": 1}),
+            case.quantities[0].workload.bind({"batch": 1}),
             hardware("kv260"),
             precision="int8",
             runtime="vitis_ai_threads",
@@ -191,7 +191,7 @@ def test_kernels_of_a_dpucadf8h_are_cores_of_four_images(tmp_path: Path) -> None
     for case, units in ((two, 2), (four, 4)):
         assert case.machine is not None
         assert case.machine["engines.dpu.units"] == units
-        assert case.questions[0].workload.parameters["batch"] == 4 * units
+        assert case.quantities[0].workload.parameters["batch"] == 4 * units
     assert other.reason.startswith("no device")
 
 

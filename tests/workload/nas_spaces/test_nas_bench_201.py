@@ -272,7 +272,7 @@ def test_faults_come_together() -> None:
     text = [str(fault) for fault in caught.value.faults]
     assert any("did you mean 'nor_conv_3x3'" in t for t in text)
     assert any("edge_1_2" in t and "'~1'" in t for t in text)
-    assert any("'skip' is no operation" in t for t in text)
+    assert any("'skip' is not an operation" in t for t in text)
     assert any("node 3" in t and "2 edges" in t for t in text)
     for bad in [15625, -1, None, ["none"] * 5, ["none"] * 5 + ["conv"], "", "|"]:
         with pytest.raises(InputError):

@@ -16,7 +16,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, names, space
-from perfmodel.workload.nas_spaces.base import ArchitectureBuild
+from perfmodel.workload.nas_spaces.architecture_space import ArchitectureBuild
 from perfmodel.workload.workload import PLAIN
 
 SPACES = {name: space(name) for name in names()}

@@ -13,8 +13,8 @@ from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.search.oracle import Oracle
 from perfmodel.workload.nas_spaces import space
-from perfmodel.workload.nas_spaces.cell import CONV_1X1, CONV_3X3, NONE, SKIP, Zeros
 from perfmodel.workload.nas_spaces.nas_bench_201 import EDGES, NasBench201
+from perfmodel.workload.nas_spaces.nas_bench_cell import CONV_1X1, CONV_3X3, NONE, SKIP, Zeros
 
 #: Multiply-accumulates of the three stages of five cells, by operation of an edge.
 EDGE_MACS = {CONV_1X1: 15 * 512**2, CONV_3X3: 15 * 9 * 512**2}

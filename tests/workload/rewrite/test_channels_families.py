@@ -15,8 +15,8 @@ from perfmodel.specfile import read
 from perfmodel.workload.families import family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.rewrite import channel_groups
+from perfmodel.workload.rewrite.channel_coupling import analyse_widths
 from perfmodel.workload.rewrite.channels import width_names, with_channels
-from perfmodel.workload.rewrite.groups import analysis
 from perfmodel.workload.symbols import Dim, evaluate, symbol
 from perfmodel.workload.workload import Workload, from_family
 
@@ -287,7 +287,7 @@ def symbolic_channels(
     InputError
         As `with_channels` raises it.
     """
-    known = analysis(graph)
+    known = analyse_widths(graph)
     sizes = {g.name: g.size for g in known.groups}
     chosen = [g.name for g in known.groups if g.prunable] if groups is None else list(groups)
     names = width_names(chosen)

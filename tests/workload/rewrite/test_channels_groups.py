@@ -14,11 +14,11 @@ from perfmodel.ask import workload
 from perfmodel.errors import InputError
 from perfmodel.workload.families import family
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.image import ImageBuilder
+from perfmodel.workload.image_builder import ImageBuilder
 from perfmodel.workload.importers.onnx import load_onnx
 from perfmodel.workload.rewrite import channel_groups
 from perfmodel.workload.rewrite.channels import with_channels
-from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.sequence_builder import SequenceBuilder
 from perfmodel.workload.workload import from_family
 
 Write = Callable[..., Path]

@@ -16,10 +16,10 @@ from perfmodel.predict import predict
 from perfmodel.resolve import usual_runtime
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics
-from perfmodel.workload.fuse import FusionRules, kernels
+from perfmodel.workload.fuse import FusionRules, fused_kernels
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.rewrite import format_groups, layers, with_formats
-from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.sequence_builder import SequenceBuilder
 from perfmodel.workload.workload import Workload
 
 METRICS = (
@@ -183,7 +183,7 @@ def test_a_conversion_rides_on_its_kernel_and_keeps_the_normalisation_folded() -
     g.output(g.elementwise("relu", y))
     plain = g.build()
     mixed = with_formats(plain, {}, {"x": "int8", "a.out": "int4"})
-    (before,), (after,) = (kernels(graph, FusionRules()) for graph in (plain, mixed))
+    (before,), (after,) = (fused_kernels(graph, FusionRules()) for graph in (plain, mixed))
     assert after.vector_ops - before.vector_ops == 3 * 8 * 64
     without = with_formats(plain, {}, {"x": "int8", "a.out": "int4"}, conversion=False)
     assert all(op.kind != "quantise" for _, op in without.walk())

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.points import fill_unknown, flat, rounded_down, tile_count
+from perfmodel.cost.traffic.pointwise import fill_unknown, flat, floor_unless_relaxed, tile_count
 from perfmodel.cost.traffic.two_tile import SLACK, TINY
 
 #: Names of the codes in `AttentionTraffic.form`.
@@ -70,6 +70,8 @@ class AttentionTraffic:
 
 
 class _Attention(NamedTuple):
+    """Sizes, capacity and bytes per element of attention problems, as in `attention_traffic`."""
+
     rows: Value
     keys: Value
     head: Value
@@ -160,14 +162,13 @@ def attention_traffic(
     arguments, shape = flat(xp, (*columns, heads, score_passes))
     problem = _Attention(*arguments[:-2])
     if fused:
-        e = 2.0 if conventions.buffering == "double" else 1.0
-        never = xp.zeros_like(problem.rows) > 0
+        nowhere = xp.zeros_like(problem.rows) > 0
         best = fill_unknown(
             xp,
-            never,
+            nowhere,
             (*(0.0,) * 9, 0),
             problem,
-            lambda *c: _fused(xp, _Attention(*c), e, causal, relaxed),
+            lambda *c: _fused(xp, _Attention(*c), conventions.copies, causal, relaxed),
             CHUNK,
         )
     else:
@@ -177,47 +178,53 @@ def attention_traffic(
     return AttentionTraffic(*(c.reshape(shape) for c in (*parts, tile_rows, tile_keys, form)))
 
 
-def _fused(xp: Any, a: _Attention, e: float, causal: bool, relaxed: bool) -> tuple[Value, ...]:
+def _fused(xp: Any, a: _Attention, copies: float, causal: bool, relaxed: bool) -> tuple[Value, ...]:
     """Return the fields of `AttentionTraffic` under the better loop order."""
     available = a.capacity * (1 + SLACK)
-    pair = a.head * a.key + a.value_head * a.value
-    row = a.head * a.query + a.value_head * a.accumulator + STATE
-    lines = a.sharing * a.rows
+    key_bytes = a.head * a.key + a.value_head * a.value
+    query_bytes = a.head * a.query
+    state_bytes = a.value_head * a.accumulator + STATE
+    row_bytes = query_bytes + a.value_head * a.accumulator + STATE
+    rows = a.sharing * a.rows
     # Query outer: as many rows as fit with the streamed keys. A single key does not stream.
-    streamed = xp.where(a.keys > 1, e, 1.0)
-    most = rounded_down((available - streamed * pair) / (row + a.score), relaxed)
-    by_query = xp.where(a.keys > 1, most >= 1, most >= lines)
-    most = xp.maximum(1.0, most)
-    tile_rows, visits = (_causal_blocks if causal else _blocks)(xp, a, most, relaxed)
+    streamed = xp.where(a.keys > 1, copies, 1.0)
+    most_rows = (available - streamed * key_bytes) / (row_bytes + a.score)
+    most_rows = floor_unless_relaxed(most_rows, relaxed)
+    query_outer_fits = xp.where(a.keys > 1, most_rows >= 1, most_rows >= rows)
+    most_rows = xp.maximum(1.0, most_rows)
+    tile_rows, keys_read = (_causal_blocks if causal else _blocks)(xp, a, most_rows, relaxed)
     # Key outer: as many keys as fit with the streamed rows.
-    tile_keys = rounded_down((available - e * row) / (pair + a.score + TINY), relaxed)
-    by_keys = (tile_keys >= 1) & ((lines > 1) | (e == 1.0))
+    tile_keys = (available - copies * row_bytes) / (key_bytes + a.score + TINY)
+    tile_keys = floor_unless_relaxed(tile_keys, relaxed)
+    key_outer_fits = (tile_keys >= 1) & ((rows > 1) | (copies == 1.0))
     tile_keys = xp.minimum(a.keys, xp.maximum(1.0, tile_keys))
-    again = _key_passes(xp, a, tile_keys, causal, relaxed) - lines
-    state = a.value_head * a.accumulator + STATE
-    fits = by_query | by_keys
+    rows_reread = _key_passes(xp, a, tile_keys, causal, relaxed) - rows
     # Traffic of either order in excess of the compulsory traffic.
-    more_keys = xp.where(by_query, (visits - a.keys) * pair, xp.inf)
-    more_rows = xp.where(by_keys, again * (a.head * a.query + 2.0 * state), xp.inf)
-    by_query = more_keys <= more_rows
-    read = xp.where(by_query, visits, a.keys)
-    again = xp.where(by_query, 0.0, again)
-    q = (lines + again) * a.head * a.query
-    k, v = read * a.head * a.key, read * a.value_head * a.value
-    partial = again * state
-    o = lines * a.value_head * a.output + 2.0 * partial
-    zero = xp.zeros_like(q)
-    total = q + k + v + o
-    parts = [xp.where(fits, part, xp.inf) for part in (total, q, k, v, o, zero, partial)]
-    tiles = xp.where(by_query, tile_rows, 1.0), xp.where(by_query, 1.0, tile_keys)
-    return (*parts, *tiles, xp.where(by_query, 0, 1))
+    more_keys = xp.where(query_outer_fits, (keys_read - a.keys) * key_bytes, xp.inf)
+    more_rows = xp.where(key_outer_fits, rows_reread * (query_bytes + 2.0 * state_bytes), xp.inf)
+    is_query_outer = more_keys <= more_rows
+    keys_read = xp.where(is_query_outer, keys_read, a.keys)
+    rows_reread = xp.where(is_query_outer, 0.0, rows_reread)
+    query = (rows + rows_reread) * a.head * a.query
+    key, value = keys_read * a.head * a.key, keys_read * a.value_head * a.value
+    partial_reads = rows_reread * state_bytes
+    output = rows * a.value_head * a.output + 2.0 * partial_reads
+    total = query + key + value + output
+    traffic = (total, query, key, value, output, xp.zeros_like(query), partial_reads)
+    fits = query_outer_fits | key_outer_fits
+    return (
+        *(xp.where(fits, part, xp.inf) for part in traffic),
+        xp.where(is_query_outer, tile_rows, 1.0),
+        xp.where(is_query_outer, 1.0, tile_keys),
+        xp.where(is_query_outer, 0, 1),
+    )
 
 
-def _blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[Value, Value]:
+def _blocks(xp: Any, a: _Attention, most_rows: Value, relaxed: bool) -> tuple[Value, Value]:
     """Return the rows per block and the total number of keys that all blocks read."""
-    lines = a.sharing * a.rows
-    tile = xp.minimum(lines, most)
-    return tile, a.keys * tile_count(lines, tile, relaxed)
+    rows = a.sharing * a.rows
+    tile = xp.minimum(rows, most_rows)
+    return tile, a.keys * tile_count(rows, tile, relaxed)
 
 
 def _causal_blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[Value, Value]:
@@ -235,7 +242,7 @@ def _causal_blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[
         split = xp.ceil(a.sharing / few)
         heads = xp.concatenate([split, few + xp.zeros_like(most), most[None]])
         heads = xp.minimum(xp.minimum(heads, a.sharing), most)
-    positions = xp.minimum(a.rows, rounded_down(most / heads, relaxed))
+    positions = xp.minimum(a.rows, floor_unless_relaxed(most / heads, relaxed))
     n = tile_count(a.rows, positions, relaxed)
     balanced = a.rows / n if relaxed else xp.ceil(a.rows / n)
     read = n * xp.maximum(a.keys - a.rows, 0.0) + balanced * n * (n - 1.0) / 2.0 + a.rows
@@ -254,7 +261,7 @@ def _key_passes(xp: Any, a: _Attention, tile: Value, causal: bool, relaxed: bool
     if not causal:
         return a.sharing * a.rows * n
     past = xp.maximum(a.keys - a.rows, 0.0)
-    early = xp.minimum(n, rounded_down(past / tile, relaxed) + 1.0)
+    early = xp.minimum(n, floor_unless_relaxed(past / tile, relaxed) + 1.0)
     starts = tile * (n * (n - 1.0) - early * (early - 1.0)) / 2.0
     return a.sharing * (a.rows * early + (n - early) * a.keys - starts)
 
@@ -264,22 +271,22 @@ def _unfused(
 ) -> tuple[Value, ...]:
     """Return the fields of `AttentionTraffic` for two GEMMs and the softmax passes between them."""
     even = replace(conventions, allocation="even")
-    lines = a.sharing * a.rows
+    rows = a.sharing * a.rows
     first = gemm_traffic(
-        TileNest.product(lines, a.keys, a.head),
+        TileNest.product(rows, a.keys, a.head),
         a.capacity,
         Widths(a.query, a.key, a.score, a.accumulator),
         even,
         relaxed=relaxed,
     )
     second = gemm_traffic(
-        TileNest.product(lines, a.value_head, a.keys),
+        TileNest.product(rows, a.value_head, a.keys),
         a.capacity,
         Widths(a.score, a.value, a.output, a.accumulator),
         even,
         relaxed=relaxed,
     )
-    between = 2.0 * score_passes * lines * a.keys * a.score
+    between = 2.0 * score_passes * rows * a.keys * a.score
     scores = first.output + between + second.input
     total = first.total + between + second.total
     partial = first.partial_reads + second.partial_reads

@@ -1,8 +1,8 @@
 """Tiled traffic of a convolution in closed form, vectorised over dimensions and capacities.
 
 Every candidate is a feasible tiling, so that the result is an upper bound of the optimum;
-`conv_search` defines the candidates. Convolutions with one tap, and those without overlapping
-windows, are GEMMs.
+`convolution_search` defines the candidates. Convolutions with one tap, and those without
+overlapping windows, are GEMMs.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.axis import cut
-from perfmodel.cost.traffic.closed_forms.conv_search import ConvolutionTileCandidates, search
+from perfmodel.cost.traffic.closed_forms.convolution_search import ConvolutionTileCandidates, search
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
+from perfmodel.cost.traffic.convolution_axis import cut_axis
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.points import columns_of, fill_unknown, flat
+from perfmodel.cost.traffic.pointwise import columns_of, fill_unknown, flat
 from perfmodel.cost.traffic.stationarity import (
     ALL,
     STATIONARY,
@@ -40,7 +40,7 @@ Search: TypeAlias = Callable[..., ConvolutionTileCandidates]
 class ConvolutionTraffic:
     """Traffic of all groups under the best tile; every field has the shape of the points.
 
-    The tile refers to the flattened nest (`axis.flattened`): an axis without overlapping windows
+    The tile refers to the flattened nest (`flatten_nest`): an axis without overlapping windows
     merges images with positions, and counts its taps as input channels.
 
     Attributes
@@ -235,8 +235,8 @@ def _traffic(
     """Return the traffic of all groups for the tile of each point."""
     at = spatial_tiles(
         problem,
-        cut(problem.rows, best.rows, best.row_taps, relaxed=problem.relaxed),
-        cut(problem.columns, best.columns, best.column_taps, relaxed=problem.relaxed),
+        cut_axis(problem.rows, best.rows, best.row_taps, relaxed=problem.relaxed),
+        cut_axis(problem.columns, best.columns, best.column_taps, relaxed=problem.relaxed),
         best.images,
     )
     parts = operand_traffic(problem, at, best.stationary, best.in_tile, best.out_tile)

@@ -22,14 +22,15 @@ from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.points import (
+from perfmodel.cost.traffic.pointwise import (
     columns_of,
     fill_unknown,
     flat,
+    floor_unless_relaxed,
     map_columns,
-    rounded_down,
     tile_count,
 )
+from perfmodel.cost.traffic.stationarity import INPUT, OUTPUT, WEIGHT
 from perfmodel.cost.traffic.two_tile import (
     SLACK,
     TINY,
@@ -39,7 +40,7 @@ from perfmodel.cost.traffic.two_tile import (
     stacked,
 )
 
-#: Names of the codes in `GemmTraffic.stationary`.
+#: Names of the codes in `GemmTraffic.stationary`; the first three are those of `stationarity`.
 STATIONARY = ("output", "input", "weight", "all", "row panel", "column panel", "depth panel")
 #: Points evaluated at once: with 84 candidates each they fill a level-2 cache.
 CHUNK = 1024
@@ -113,7 +114,7 @@ class _Product(NamedTuple):
         return self.m * self.n * self.partial
 
 
-class _PanelChoice(NamedTuple):
+class _TileChoice(NamedTuple):
     """Tile with its stationary operand and traffic in bytes (infinite where it does not fit)."""
 
     tile_m: Value
@@ -173,7 +174,7 @@ def gemm_traffic(
         lambda *some: _search(xp, _Product(*some), conventions, window, relaxed),
         CHUNK,
     )
-    traffic = _traffic(xp, product, _PanelChoice(*best), relaxed)
+    traffic = _traffic(xp, product, _TileChoice(*best), relaxed)
     return map_columns(lambda column: column.reshape(shape), traffic)
 
 
@@ -188,6 +189,7 @@ def _class_problems(product: _Product, copies: float) -> list[tuple[TwoTile, Val
     m, n, k, capacity, *_ = product
     by_a, by_b = copies * product.input, copies * product.weight
     by_partial = copies * product.partial
+    # Arguments of `TwoTile`: reloads u and v, extents X and Y, footprint p, q and r, capacity C.
     return [
         (TwoTile(b, a, m, n, by_a, by_b, product.partial, capacity), c, k),
         (TwoTile(b, spill, m, k, by_partial, by_b, product.input, capacity), a + c - spill, n),
@@ -221,7 +223,7 @@ def _is_resident(xp: Any, product: _Product, conventions: Conventions) -> Value:
 
 def _search(
     xp: Any, product: _Product, conventions: Conventions, window: int, relaxed: bool
-) -> _PanelChoice:
+) -> _TileChoice:
     """Return the best tile over all classes; it spans the whole extent of the innermost loop."""
     copies = conventions.copies
     problems, constants, inner = zip(*_class_problems(product, copies), strict=True)
@@ -240,14 +242,14 @@ def _search(
         shape = (-1, *product.m.shape)
         cost, x, y = (cost + constant).reshape(shape), x.reshape(shape), y.reshape(shape)
         best = xp.argmin(cost, axis=0)
-        swapped = best // 3 % 2 == 1
+        swapped = best // len(problems) % 2 == 1
     at = (best, xp.arange(len(product.m)))
     x, y = xp.where(swapped, y[at], x[at]), xp.where(swapped, x[at], y[at])
-    stationary = best % 3
-    even = _PanelChoice(
-        tile_m=xp.where(stationary == 2, product.m, x),
-        tile_n=xp.where(stationary == 0, y, xp.where(stationary == 2, x, product.n)),
-        tile_k=xp.where(stationary == 0, product.k, y),
+    stationary = best % len(problems)
+    even = _TileChoice(
+        tile_m=xp.where(stationary == WEIGHT, product.m, x),
+        tile_n=xp.where(stationary == OUTPUT, y, xp.where(stationary == WEIGHT, x, product.n)),
+        tile_k=xp.where(stationary == OUTPUT, product.k, y),
         stationary=stationary,
         traffic=cost[at],
     )
@@ -256,13 +258,13 @@ def _search(
     best_choice = even
     for panel in _panels(xp, product, copies, relaxed):
         better = panel.traffic < best_choice.traffic
-        best_choice = _PanelChoice(
+        best_choice = _TileChoice(
             *(xp.where(better, new, old) for new, old in zip(panel, best_choice, strict=True))
         )
     return best_choice
 
 
-def _panels(xp: Any, product: _Product, copies: float, relaxed: bool) -> list[_PanelChoice]:
+def _panels(xp: Any, product: _Product, copies: float, relaxed: bool) -> list[_TileChoice]:
     """Return the best row, column and depth panel.
 
     A row panel holds m complete rows of A (or of C) while B streams once per panel; a column panel
@@ -277,7 +279,7 @@ def _panels(xp: Any, product: _Product, copies: float, relaxed: bool) -> list[_P
         least = xp.minimum(
             *(xp.where((inner > 1) | (copies == 1), slope, xp.inf) for slope, inner in slopes)
         )
-        size = rounded_down((g.usable_capacity - copies * stream) / (least + TINY), relaxed)
+        size = floor_unless_relaxed((g.usable_capacity - copies * stream) / (least + TINY), relaxed)
         size = xp.minimum(extent, size)
         fits, size = size >= 1, xp.maximum(1.0, size)
         return xp.where(fits, tile_count(extent, size, relaxed), xp.inf), size
@@ -293,13 +295,13 @@ def _panels(xp: Any, product: _Product, copies: float, relaxed: bool) -> list[_P
     )
     passes = a + b + c + 2.0 * g.partial_bytes * (depth - 1.0)
     return [
-        _PanelChoice(m, g.n, g.k, STATIONARY.index("row panel"), a + c + b * rows),
-        _PanelChoice(g.m, n, g.k, STATIONARY.index("column panel"), b + c + a * columns),
-        _PanelChoice(g.m, g.n, k, STATIONARY.index("depth panel"), passes),
+        _TileChoice(m, g.n, g.k, STATIONARY.index("row panel"), a + c + b * rows),
+        _TileChoice(g.m, n, g.k, STATIONARY.index("column panel"), b + c + a * columns),
+        _TileChoice(g.m, g.n, k, STATIONARY.index("depth panel"), passes),
     ]
 
 
-def _traffic(xp: Any, product: _Product, best: _PanelChoice, relaxed: bool) -> GemmTraffic:
+def _traffic(xp: Any, product: _Product, best: _TileChoice, relaxed: bool) -> GemmTraffic:
     """Return the traffic of the tiles of `_search`."""
     g, fits = product, best.traffic < xp.inf
     repeats = tile_count(g.k, best.tile_k, relaxed) - 1.0
@@ -314,8 +316,8 @@ def _traffic(xp: Any, product: _Product, best: _PanelChoice, relaxed: bool) -> G
         weight=weight,
         output=output,
         partial_reads=reads,
-        tile_m=xp.where(best.stationary == 2, 1.0, best.tile_m),
-        tile_n=xp.where(best.stationary == 1, 1.0, best.tile_n),
-        tile_k=xp.where(best.stationary == 0, 1.0, best.tile_k),
+        tile_m=xp.where(best.stationary == WEIGHT, 1.0, best.tile_m),
+        tile_n=xp.where(best.stationary == INPUT, 1.0, best.tile_n),
+        tile_k=xp.where(best.stationary == OUTPUT, 1.0, best.tile_k),
         stationary=best.stationary,
     )

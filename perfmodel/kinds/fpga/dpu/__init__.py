@@ -1,11 +1,11 @@
-"""The style `dpu`: AMD's deep-learning processing units, which run a network layer by layer.
+"""The design style `dpu`: AMD's deep-learning processing units, which run layer after layer.
 
-`spec` has a core's parameters and the clocks of a layer, `style` combines time, traffic and
+`spec` has a core's parameters and the clocks of a layer, `layer_costs` combines time, traffic and
 resources.
 """
 
+from perfmodel.kinds.fpga.dpu.layer_costs import counts
 from perfmodel.kinds.fpga.dpu.spec import Dpu
-from perfmodel.kinds.fpga.dpu.style import counts
 
 __all__ = ["DESIGN", "Dpu", "counts"]
 

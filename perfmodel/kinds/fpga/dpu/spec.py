@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from perfmodel.arrays import Value
 from perfmodel.hardware.field_types import ONE, Draw, Lanes
 from perfmodel.hardware.quantity import Quantity
+from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import Fabric
-from perfmodel.kinds.fpga.styles import FpgaDesign
 
 
 class Dpu(FpgaDesign):

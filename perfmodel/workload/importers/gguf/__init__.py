@@ -1,4 +1,4 @@
-"""Import of GGUF files (llama.cpp): the header defines the network and its storage formats."""
+"""GGUF files of llama.cpp: the header states the network and the storage format of each tensor."""
 
 from perfmodel.workload.importers.gguf.load import load_gguf
 

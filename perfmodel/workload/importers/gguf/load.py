@@ -1,4 +1,9 @@
-"""Workload of a GGUF file: structure from its header, weights in the stored formats."""
+"""Workload of a GGUF file: structure from its header, weights in their stored formats.
+
+The header yields the fields of a family of networks (`architectures`); its tensors are then matched
+with the weights of that network's graph (`weight_files`), so that each weight has the format of its
+tensor.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +13,27 @@ from typing import Any, Final
 
 from perfmodel.arrays import Value
 from perfmodel.caches import GRAPH_BYTES, cached_by_files
-from perfmodel.errors import Fault, InputError, few, nearest
+from perfmodel.errors import Fault, InputError, names_or_command, nearest
 from perfmodel.formats import format_named
 from perfmodel.formats.gguf import is_gguf
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import show
 from perfmodel.workload.families import ExecutionSemantics, Family, family
 from perfmodel.workload.importers.gguf.architectures import ARCHITECTURES
-from perfmodel.workload.importers.gguf.keys import Keys
-from perfmodel.workload.importers.gguf.parts import files_of, read_parts, stem_of
-from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
-from perfmodel.workload.importers.gguf.types import FILE_TYPES
-from perfmodel.workload.importers.stored.file_tensor import FileTensor, sizes_of
-from perfmodel.workload.importers.stored.match import WeightFile, match
-from perfmodel.workload.importers.stored.rewrite import with_weights
-from perfmodel.workload.library import ModelEntry, entry, with_settings
-from perfmodel.workload.library_file import structure_flaws
+from perfmodel.workload.importers.gguf.ggml_types import FILE_TYPES
+from perfmodel.workload.importers.gguf.header import GgufHeader, GgufTensor, LongArray
+from perfmodel.workload.importers.gguf.header_keys import GgufKeys
+from perfmodel.workload.importers.gguf.split_files import (
+    files_of_model,
+    model_stem,
+    read_split_model,
+)
+from perfmodel.workload.importers.weight_files.file_tensor import FileTensor, bytes_by_format
+from perfmodel.workload.importers.weight_files.graph_rewrite import with_weights
+from perfmodel.workload.importers.weight_files.tensor_matching import WeightFile, match_tensors
+from perfmodel.workload.library import ModelEntry, model_entry, with_settings
 from perfmodel.workload.workload import Workload
+from perfmodel.workload.workload_file import structure_flaws
 
 #: Default number of context tokens, unless the model was trained on fewer.
 CONTEXT: Final = 2048
@@ -57,41 +66,42 @@ def load_gguf(path: Path, settings: Mapping[str, Value] | None = None) -> Worklo
 
 @cached_by_files(GRAPH_BYTES)
 def _model_of(path: Path) -> tuple[ModelEntry, list[Path]]:
-    return _entry(read_parts(path), path), files_of(path)
+    return _entry(read_split_model(path), path), files_of_model(path)
 
 
-def _entry(header: Header, path: Path) -> ModelEntry:
+def _entry(header: GgufHeader, path: Path) -> ModelEntry:
+    """Return the library entry of a header: its structure, with the formats of its tensors."""
     architecture = header.keys.get("general.architecture")
     read = ARCHITECTURES.get(architecture) if isinstance(architecture, str) else None
     if not header.tensors:
         raise InputError(_no_tensors(header, architecture))
     if not isinstance(architecture, str) or read is None:
         raise InputError(_unknown(header, architecture))
-    keys = Keys(header, architecture)
+    keys = GgufKeys(header, architecture)
     name, structure, groups = read(keys)
     kind = family(name)
     if not keys.faults:
-        keys.faults += [_placed(flaw, keys) for flaw in structure_flaws(kind, structure)]
+        keys.faults += [_fault_at_key(flaw, keys) for flaw in structure_flaws(kind, structure)]
     if keys.faults:
         raise InputError(keys.faults)
     shape = kind.structure.model_validate(structure)
-    tensors = {t.name: _held(t) for t in header.tensors}
+    tensors = {t.name: _file_tensor(t) for t in header.tensors}
     source = WeightFile(header.file, architecture, tensors, faults=keys.faults, notes=keys.notes)
-    matched = match(kind.build(shape, ExecutionSemantics()), groups, source)
+    matched = match_tensors(kind.build(shape, ExecutionSemantics()), groups, source)
     if keys.faults:
         raise InputError(keys.faults)
     trained = keys.size("context_length", 0, least=0)
     if keys.faults:
         raise InputError(keys.faults)
-    if header.lacks:
+    if header.missing_bytes:
         keys.notes.append(
-            f"the file lacks {show(header.lacks, 'bytes')} of its tensors' data: "
-            "its header alone was read"
+            f"the file lacks {show(header.missing_bytes, 'bytes')} of its tensors' data: "
+            "only its header was read"
         )
     if trained:
         keys.notes.append(f"trained on contexts up to {trained} tokens")
-    model = entry(
-        stem_of(path),
+    model = model_entry(
+        model_stem(path),
         kind,
         shape,
         path,
@@ -103,13 +113,14 @@ def _entry(header: Header, path: Path) -> ModelEntry:
     return with_weights(model, matched, groups, path)
 
 
-def _held(tensor: StoredAs) -> FileTensor:
+def _file_tensor(tensor: GgufTensor) -> FileTensor:
+    """Return a tensor info in the form common to all weight files."""
     return FileTensor(
         tensor.name,
         tensor.elements,
         tensor.type.format,
         tensor.bytes,
-        f"byte {tensor.at}",
+        f"byte {tensor.entry_offset}",
         tensor.shape,
     )
 
@@ -126,13 +137,15 @@ def _defaults(kind: Family, trained: int) -> dict[str, float]:
     return {name: float(min(trained, most)) for name, most in longest.items()}
 
 
-def _placed(flaw: Flaw, keys: Keys) -> Fault:
+def _fault_at_key(flaw: Flaw, keys: GgufKeys) -> Fault:
+    """Return the fault of a structure field at the key of the header that states it."""
     path = ".".join(map(str, flaw.path))
     place = keys.fields.get(path, path), keys.header.file
     return Fault(flaw.message, *place, expected=flaw.expected, suggestion=flaw.suggestion)
 
 
-def _no_tensors(header: Header, architecture: Any) -> Fault:
+def _no_tensors(header: GgufHeader, architecture: Any) -> Fault:
+    """Return the fault of a file with keys only, such as a bare vocabulary."""
     tokens = header.keys.get("tokenizer.ggml.tokens")
     count = tokens.length if isinstance(tokens, LongArray) else len(tokens or ())
     content = f"a vocabulary of {count:,} tokens" if count else f"{len(header.keys)} keys"
@@ -141,23 +154,24 @@ def _no_tensors(header: Header, architecture: Any) -> Fault:
     return Fault(f"holds {content}{owner} and no tensors", file=header.file, expected=expected)
 
 
-def _unknown(header: Header, architecture: Any) -> Fault:
+def _unknown(header: GgufHeader, architecture: Any) -> Fault:
+    """Return the fault of a missing or unknown architecture."""
     key = "general.architecture"
-    expected = f"one of {few(supported(), 'docs/gguf.md', 80)}"
+    expected = f"one of {names_or_command(supported(), 'docs/gguf.md', 80)}"
     if key not in header.keys:
         return Fault(f"missing key '{key}'", file=header.file, expected=expected)
     if not isinstance(architecture, str):
-        return Fault("is no text", key, header.file, expected=expected)
+        return Fault("is not a text", key, header.file, expected=expected)
     meant = nearest(architecture, ARCHITECTURES, 0.85)
     message = f"no reader for the architecture '{architecture}'"
     expected = "" if meant else expected
     return Fault(message, key, header.file, expected=expected, suggestion=meant)
 
 
-def _precision(header: Header, tensors: Collection[FileTensor]) -> str:
+def _precision(header: GgufHeader, tensors: Collection[FileTensor]) -> str:
     """Return the precision of the file: the name of its GGUF mixture, or formats by role."""
     stated = header.keys.get("general.file_type")
-    sizes = sizes_of(tensors)
+    sizes = bytes_by_format(tensors)
     most = max(sizes, key=sizes.__getitem__)
     weights = (FILE_TYPES.get(stated) if type(stated) is int else None) or most
     if is_gguf(format_named(weights)):

@@ -1,4 +1,4 @@
-"""Import of Keras and QKeras models: JSON, ``.keras`` archives and TensorFlow.js layers models."""
+"""Keras and QKeras models: JSON, ``.keras`` archives and TensorFlow.js layers models."""
 
 from perfmodel.workload.importers.keras.load import load_keras
 

@@ -1,71 +1,93 @@
-"""Shapes and prices of convolutions and pools, which slide a window over their input."""
+"""Convolutions and pools: output shapes and operation counts of sliding windows.
+
+The shape rules are those of the ONNX operator specification (docs/Operators.md: ``Conv``,
+``ConvTranspose``, ``MaxPool``, ``Col2Im``); see Dumoulin and Visin, "A guide to convolution
+arithmetic for deep learning", 2016. A convolution is priced by its loop nest, from which
+multiply-accumulates and tensor sizes follow. Entries of ``workloads/operators/onnx.yaml`` name
+these functions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perfmodel.workload.importers.onnx.extents import floor_div
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
     NotPricedError,
     OnnxNode,
-    fixed,
+    require_integer,
 )
-from perfmodel.workload.importers.onnx.pricing import STANDARD, Operations, Pricer, operations
-from perfmodel.workload.importers.onnx.shapes import agree, give, pads_of, per_axis
+from perfmodel.workload.importers.onnx.output_shapes import (
+    pads_attribute,
+    per_axis_attribute,
+    require_equal,
+    set_output,
+)
+from perfmodel.workload.importers.onnx.pricer import (
+    STANDARD,
+    Operations,
+    Pricer,
+    operations_per_element,
+)
+from perfmodel.workload.importers.onnx.symbolic_extents import floor_div
 from perfmodel.workload.nest import conv_nest
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 
 def conv_shape(node: OnnxNode) -> None:
-    """Set the output shape of a convolution, also of its integer and transposed forms."""
+    """Set the output shape of a convolution: ``(N, M, extents...)`` for M output channels.
+
+    Weights are ``(M, C / groups, k...)``, or ``(C, M / groups, k...)`` if transposed. The extents
+    are those of `window_positions`, or of `_transposed_extents` for ``ConvTranspose``.
+    ``ConvInteger`` and ``QLinearConv`` have the same shape in an integer format.
+    """
     quantised = node.op == "QLinearConv"
-    x, w = node.need(0), node.need(3 if quantised else 1)
-    batch, _, *spatial = x.ranked(3)
-    taps = list(w.ranked(3)[2:])
+    x, w = node.require(0), node.require(3 if quantised else 1)
+    batch, _, *spatial = x.extents_of_rank_at_least(3)
+    taps = list(w.extents_of_rank_at_least(3)[2:])
     if len(taps) != len(spatial):
         raise ContradictionError(f"weights with {len(taps)} axes for an input with {len(spatial)}")
-    channels = w.known[0]
+    channels = w.extents[0]
     groups = node.integer("group", 1)
     if groups <= 0:
         raise ContradictionError(f"{groups} groups")
     format = "int32" if node.op == "ConvInteger" else None
     if quantised and node.get(7) is not None:
-        format = node.need(7).format
-    kernel = [fixed(t, "a kernel size") for t in taps]
+        format = node.require(7).format
+    kernel = [require_integer(t, "a kernel size") for t in taps]
     stated = node.integers("kernel_shape")
     if stated is not None and list(stated) != kernel:
         raise ContradictionError(f"attribute 'kernel_shape' of {list(stated)} and weights {kernel}")
     bias = node.get(2)
-    read, features = simplify(w.known[1] * groups), channels
-    turned = node.op == "ConvTranspose"
-    if turned:
+    read, features = simplify(w.extents[1] * groups), channels
+    is_transposed = node.op == "ConvTranspose"
+    if is_transposed:
         read, features = features, read
     if bias is not None and bias.shape is not None and node.op in {"Conv", "ConvTranspose"}:
-        agree("channels of weights and bias", features, product(*bias.shape))
+        require_equal("channels of weights and bias", features, product(*bias.shape))
     split = constant(channels)
     if split is not None and split % groups:
         raise ContradictionError(f"{split:g} channels in {groups} groups")
-    agree("channels of weights and input", read, x.known[1])
-    extents = (_scattered if turned else windows)(node, spatial, kernel)
-    give(node, (batch, features, *extents), format=format)
+    require_equal("channels of weights and input", read, x.extents[1])
+    extents = (_transposed_extents if is_transposed else window_positions)(node, spatial, kernel)
+    set_output(node, (batch, features, *extents), format=format)
 
 
-def _scattered(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
+def _transposed_extents(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
     """Return the extents of a transposed convolution.
 
-    ``(n - 1) * stride + output_padding + (kernel - 1) * dilation + 1 - pads`` per axis, or
-    ``n * stride`` with ``SAME`` padding.
+    Per axis ``(n - 1) s + output_padding + (k - 1) d + 1 - pads`` for stride s, kernel k and
+    dilation d, or ``n s`` with ``SAME`` padding.
     """
     stated = node.integers("output_shape")
     if stated is not None:
         return list(stated[-len(kernel) :])
     axes = len(kernel)
-    s, d = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
+    s, d = per_axis_attribute(node, "strides", axes), per_axis_attribute(node, "dilations", axes)
     extra = node.integers("output_padding") or (0,) * axes
     if node.text("auto_pad", "NOTSET").startswith("SAME"):
         return [simplify(n * s[i]) for i, n in enumerate(spatial)]
-    pads = pads_of(node, axes)
+    pads = pads_attribute(node, axes)
     if min((*s, *d, *kernel), default=1) < 1 or min((*extra, *pads), default=0) < 0:
         raise ContradictionError("a stride, kernel or dilation below 1, or a negative padding")
     if len(pads) != 2 * axes or len(extra) != axes:
@@ -76,16 +98,16 @@ def _scattered(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) ->
     ]
 
 
-def windows(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
+def window_positions(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
     """Return the number of positions of a sliding window along each axis.
 
-    ``floor((n + pads - dilation * (kernel - 1) - 1) / stride) + 1``, rounded up in ceil mode, or
-    ``ceil(n / stride)`` with ``SAME`` padding.
+    Per axis ``floor((n + pads - d (k - 1) - 1) / s) + 1`` for stride s, kernel k and dilation d
+    (rounded up in ceil mode), or ``ceil(n / s)`` with ``SAME`` padding.
     """
     axes = len(kernel)
-    s, d = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
+    s, d = per_axis_attribute(node, "strides", axes), per_axis_attribute(node, "dilations", axes)
     auto = node.text("auto_pad", "NOTSET")
-    pads = pads_of(node, axes)
+    pads = pads_attribute(node, axes)
     if len(pads) != 2 * axes:
         raise ContradictionError(f"{len(pads)} pads for {axes} axes")
     if min(pads, default=0) < 0 and node.domain in STANDARD:
@@ -112,8 +134,24 @@ def windows(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) -> li
     return out
 
 
+def same_padding(
+    extents: Sequence[Dim], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> tuple[int, ...]:
+    """Return the padding that ``SAME`` adds, before and then after each axis.
+
+    In total ``max(d (k - 1) + 1 - r, 0)`` per axis, with the extra element of an odd total at the
+    end; r is ``n mod s``, or s if that is 0 or the extent n is free (TensorFlow, "Neural network
+    ops: padding").
+    """
+    totals: list[int] = []
+    for n, k, s, d in zip(extents, kernel, strides, dilations, strict=True):
+        remainder = int((constant(n) or 0) % s) or s
+        totals.append(max(d * (k - 1) + 1 - remainder, 0))
+    return (*(t // 2 for t in totals), *(t - t // 2 for t in totals))
+
+
 def pool_shape(node: OnnxNode) -> None:
-    """Set the output shape of a pool; the indices of a ``MaxPool`` are ``int64``."""
+    """Set the output shape of a pool: ``(N, C, positions...)``; indices are ``int64``."""
     batch, channels, *spatial = node.shape(0, 3)
     kernel = node.integers("kernel_shape")
     if kernel is None or len(kernel) != len(spatial):
@@ -124,53 +162,53 @@ def pool_shape(node: OnnxNode) -> None:
             raise ContradictionError(
                 f"a padding of {pad} for a window of {kernel[i % len(kernel)]}"
             )
-    shape = (batch, channels, *windows(node, spatial, kernel))
-    give(node, shape)
-    give(node, shape, 1, "int64")
+    shape = (batch, channels, *window_positions(node, spatial, kernel))
+    set_output(node, shape)
+    set_output(node, shape, 1, "int64")
 
 
-def global_pool(node: OnnxNode) -> None:
-    """Reduce every spatial axis to one element."""
+def global_pool_shape(node: OnnxNode) -> None:
+    """Set the shape of a global pool: ``(N, C, 1, ..., 1)``."""
     shape = node.shape(0, 2)
-    give(node, (*shape[:2], *((1,) * (len(shape) - 2))))
+    set_output(node, (*shape[:2], *((1,) * (len(shape) - 2))))
 
 
-def spatial_mean(node: OnnxNode) -> None:
-    """Set the shape of ``QLinearGlobalAveragePool``, channels first or last."""
+def quantised_global_pool_shape(node: OnnxNode) -> None:
+    """Set the shape of ``QLinearGlobalAveragePool``: ``(N, C, 1, ..)``, or ``(N, 1, .., C)``."""
     x = node.shape(0)
     ones = (1,) * (len(x) - 2)
-    give(node, (x[0], *ones, x[-1]) if node.integer("channels_last", 0) else (*x[:2], *ones))
+    set_output(node, (x[0], *ones, x[-1]) if node.integer("channels_last", 0) else (*x[:2], *ones))
 
 
-def unpool(node: OnnxNode) -> None:
-    """Set the shape of ``MaxUnpool``: as stated, or the inverse of the pool's.
+def unpool_shape(node: OnnxNode) -> None:
+    """Set the shape of ``MaxUnpool``: as stated by an input, or the inverse of the pool's.
 
-    Inverse: ``(n - 1) * stride + kernel - pads`` per axis.
+    The inverse is ``(n - 1) s + k - pads`` per axis.
     """
     x = node.shape(0)
     if node.get(2) is not None:
-        give(node, node.numbers(2, "the output shape"))
+        set_output(node, node.numbers(2, "the output shape"))
         return
     kernel = node.integers("kernel_shape") or ()
     strides = node.integers("strides") or (1,) * len(kernel)
-    pads = pads_of(node, len(kernel))
+    pads = pads_attribute(node, len(kernel))
     spatial = [
         (n - 1) * strides[i] + kernel[i] - pads[i] - pads[i + len(kernel)]
         for i, n in enumerate(x[2:])
     ]
-    give(node, (*x[:2], *spatial))
+    set_output(node, (*x[:2], *spatial))
 
 
-def col2im(node: OnnxNode) -> None:
-    """Set the shape of ``Col2Im``, which assembles an image from columns."""
+def col2im_shape(node: OnnxNode) -> None:
+    """Set the shape of ``Col2Im``: ``(N, C * block / prod(block), image...)``."""
     x = node.shape(0)
     image, block = node.numbers(1, "the image"), node.numbers(2, "the block")
-    give(node, (x[0], x[1] / product(*block), *image))
+    set_output(node, (x[0], x[1] / product(*block), *image))
 
 
-def conv(
-    p: Pricer,
-    n: OnnxNode,
+def price_conv(
+    pricer: Pricer,
+    node: OnnxNode,
     *,
     second: int = 1,
     bias: int = 2,
@@ -180,36 +218,46 @@ def conv(
 ) -> None:
     """Price a convolution over one to three axes.
 
+    With batch N, C input and M output channels in g groups, output extents O and kernel K it has
+    ``N M (C / g) prod(O) prod(K)`` multiply-accumulates (a transposed one: the input's extents
+    instead of O), and one vector operation per output element for the bias.
+
     Parameters
     ----------
+    second, bias
+        Positions of the weights and the bias among the inputs.
+    transposed
+        Whether the operator is a transposed convolution.
     extra
-        Operations per output besides the bias (a requantisation).
+        Operations per output element in addition to the bias (a requantisation).
     sampled_by
-        Inputs with the offsets, and the mask if any, of a deformable convolution: bilinear sampling
-        costs 7 operations per tap and input channel, plus one with a mask.
+        Positions of the offsets, and of the mask if any, of a deformable convolution (Dai et al.,
+        ICCV 2017): bilinear sampling costs 7 operations per tap and input channel, 8 with a mask.
     """
-    factors = n.need(0), n.need(second)
-    batch, channels, *spatial = factors[0].ranked(3)
-    first, features, *taps = factors[1].ranked(3)
+    factors = node.require(0), node.require(second)
+    batch, channels, *spatial = factors[0].extents_of_rank_at_least(3)
+    first, features, *taps = factors[1].extents_of_rank_at_least(3)
     if len(taps) != len(spatial):
         raise NotPricedError(f"weights with {len(taps)} axes for an input with {len(spatial)}")
-    groups = n.integer("group", 1)
-    kernel = [fixed(t, "a kernel size") for t in taps]
-    stride, dilation = (per_axis(n, name, len(taps)) for name in ("strides", "dilations"))
-    out = n.out.known[2:]
+    groups = node.integer("group", 1)
+    kernel = [require_integer(t, "a kernel size") for t in taps]
+    stride, dilation = (
+        per_axis_attribute(node, name, len(taps)) for name in ("strides", "dilations")
+    )
+    out = node.first_output.extents[2:]
     c = simplify(channels / groups)
     m: Dim = features if transposed else simplify(first / groups)
-    x, w, y = p.tensor(factors[0]), p.weight(factors[1]), p.tensor(n.out)
+    x, w, y = pricer.tensor(factors[0]), pricer.weight(factors[1]), pricer.tensor(node.first_output)
     names = (x.name, w.name, y.name)
     over, steps = (spatial, (1,) * len(taps)) if transposed else (out, stride)
     nest = conv_nest(batch, groups, m, c, over, kernel, steps, dilation, spatial, names)
-    samplers = [n.get(i) for i in sampled_by]
+    samplers = [node.get(i) for i in sampled_by]
     sampling = 6 + sum(edge is not None for edge in samplers) if sampled_by else 0
-    samples = p.reads(*samplers)
-    added = p.vector(n.get(bias))
-    ops = product(y.elements, operations(extra) + len(added))
-    p.add(
-        n,
+    samples = pricer.reads(*samplers)
+    added = pricer.vector(node.get(bias))
+    ops = product(y.elements, operations_per_element(extra) + len(added))
+    pricer.add(
+        node,
         "depthwise" if not sampled_by and groups != 1 and groups == channels else "conv",
         [x, w, *samples, *added],
         ops=ops + product(batch, channels, *out, *kernel) * sampling if sampled_by else ops,
@@ -221,29 +269,29 @@ def conv(
             "kernel": tuple(kernel),
             "stride": stride,
             "dilation": dilation,
-            "padding": pads_of(n, len(taps)),
+            "padding": pads_attribute(node, len(taps)),
             "groups": groups,
             "transposed": transposed,
         },
     )
 
 
-def pool(p: Pricer, n: OnnxNode) -> None:
-    """Price a pool: one operation per tap and output, two for ``LpPool``."""
-    kernel = n.integers("kernel_shape")
+def price_pool(pricer: Pricer, node: OnnxNode) -> None:
+    """Price a pool with kernel K: ``prod(K)`` operations per output, twice that for ``LpPool``."""
+    kernel = node.integers("kernel_shape")
     if kernel is None:
         raise NotPricedError("attribute 'kernel_shape' is missing")
-    ops = product(*kernel, n.out.elements)
+    ops = product(*kernel, node.first_output.elements)
     axes = len(kernel)
-    p.add(
-        n,
+    pricer.add(
+        node,
         "pool",
-        [p.tensor(n.need(0))],
-        ops=simplify(ops * (2 if n.op == "LpPool" else 1)),
+        [node.require(0)],
+        ops=simplify(ops * (2 if node.op == "LpPool" else 1)),
         attributes={
             "kernel": kernel,
-            "stride": n.integers("strides") or (1,) * axes,
-            "dilation": n.integers("dilations") or (1,) * axes,
-            "padding": pads_of(n, axes),
+            "stride": node.integers("strides") or (1,) * axes,
+            "dilation": node.integers("dilations") or (1,) * axes,
+            "padding": pads_attribute(node, axes),
         },
     )

@@ -1,4 +1,9 @@
-"""Workloads from ONNX files: weights are not read, symbolic dimensions remain free."""
+"""Workloads from ONNX files: weights are not read, symbolic dimensions remain free.
+
+The walk binds only those free dimensions that decide the structure (a trip count, a branch); all
+others remain polynomials, so that one graph serves arrays of sizes. Readers of TensorFlow Lite,
+Keras and ``torch.export`` return the same `OnnxWorkload` from translated records.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,14 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.onnx.build import OnnxBuild
-from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT
-from perfmodel.workload.importers.onnx.extents import symbols_of
+from perfmodel.workload.importers.onnx.free_dimensions import LENGTH_DEFAULT
+from perfmodel.workload.importers.onnx.graph_build import OnnxBuild
 from perfmodel.workload.importers.onnx.node import OnnxValue
-from perfmodel.workload.importers.onnx.read import RawModel, read_onnx
-from perfmodel.workload.importers.onnx.stated_formats import stated_precision
-from perfmodel.workload.importers.onnx.steps import Walked
+from perfmodel.workload.importers.onnx.parser import read_onnx
+from perfmodel.workload.importers.onnx.quantiser_formats import stated_precision
+from perfmodel.workload.importers.onnx.records import RawModel
+from perfmodel.workload.importers.onnx.symbolic_extents import free_symbols
+from perfmodel.workload.importers.onnx.walk_steps import WalkResult
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import PLAIN, Workload, as_number, check_extent
 
@@ -41,25 +47,25 @@ class OnnxWorkload(Workload):
         name = model.name or Path(model.file).stem
         length = LENGTH_DEFAULT
         while True:
-            resolved = _resolved(model, name, settings, length)
-            faults = _too_small(resolved.walked.extents, resolved.parameters, model.file)
+            resolved = _resolve_structure(model, name, settings, length)
+            faults = _too_small(resolved.walked.window_extents, resolved.parameters, model.file)
             if not faults:
                 break
             # A default length doubles until every window fits.
             length *= 2
             defaults = resolved.walked.defaults.items()
-            free = any(n not in settings and d * 2 == length for n, d in defaults)
-            if not free or length > _LONGEST_DEFAULT:
+            has_free_length = any(n not in settings and d * 2 == length for n, d in defaults)
+            if not has_free_length or length > _LONGEST_DEFAULT:
                 raise InputError(faults)
         self._model = model
-        self._extents: dict[Dim, str] = resolved.walked.extents
+        self._extents: dict[Dim, str] = resolved.walked.window_extents
         self.structural = resolved.structural
         assumed = {n: d for n, d in resolved.walked.defaults.items() if n not in settings}
         super().__init__(
             name,
             resolved.build,
             resolved.parameters,
-            _items(resolved.walked.inputs),
+            _items_of_run(resolved.walked.inputs),
             precision=model.precision
             or stated_precision(model, resolved.build(PLAIN))
             or _precision(resolved.build),
@@ -128,7 +134,8 @@ def load_onnx(path: str | Path, settings: Mapping[str, Value] | None = None) -> 
     Raises
     ------
     InputError
-        The file is no ONNX file or has no graph, or the settings do not apply; all faults at once.
+        The file is not an ONNX file or has no graph, or the settings do not apply; all faults at
+        once.
     """
     return OnnxWorkload(read_onnx(path), settings or {})
 
@@ -139,26 +146,28 @@ def _too_small(
     """Return the fault of an input that is too small for a window."""
     for dim, label in extents.items():
         value = evaluate(dim, parameters)
-        if not _plain(value):
+        if not _is_numeric(value):
             return []
         if np.min(value) < 1:
-            names = sorted(symbols_of(dim))
+            names = sorted(free_symbols(dim))
             message = f"{label} would be left with an extent of {np.min(value):g}"
             expected = "a larger " + (" or ".join(names) or "input")
             return [Fault(message, (*names, "graph")[0], file, expected=expected)]
     return []
 
 
-class _Resolved(NamedTuple):
+class _ResolvedModel(NamedTuple):
     """A model with the dimensions bound that its structure depends on."""
 
     build: OnnxBuild
-    walked: Walked
+    walked: WalkResult
     structural: dict[str, str]
     parameters: dict[str, Value]
 
 
-def _resolved(model: RawModel, name: str, settings: Mapping[str, Value], length: int) -> _Resolved:
+def _resolve_structure(
+    model: RawModel, name: str, settings: Mapping[str, Value], length: int
+) -> _ResolvedModel:
     """Bind the free dimensions that the structure depends on, walking until no new one appears."""
     settable = [v.name for v in model.graph.inputs if v.shape == ()]
     scalars = _scalars(model, {k: v for k, v in settings.items() if k in settable})
@@ -166,40 +175,42 @@ def _resolved(model: RawModel, name: str, settings: Mapping[str, Value], length:
     bound: dict[str, int] = {}
     while True:
         walked = OnnxBuild(model, name, bound, scalars, {}).walk(length)
-        _unknown(walked, settings, settable, model.file)
-        wanted = {
+        _check_settings(walked, settings, settable, model.file)
+        unbound = {
             s: b for b in reversed(walked.blockers) for s in sorted(b.symbols) if s not in bound
         }
-        if not wanted:
+        if not unbound:
             break
         faults: list[Fault] = []
-        for symbol, blocker in wanted.items():
+        for symbol, blocker in unbound.items():
             value = settings.get(symbol, walked.defaults.get(symbol, 1))
-            why = f"{blocker.label}: {blocker.reason}"
+            reason = f"{blocker.label}: {blocker.reason}"
             if is_array(value) or isinstance(value, list | tuple):
-                message = f"'{symbol}' decides the structure ({why})"
+                message = f"'{symbol}' decides the structure ({reason})"
                 faults.append(Fault(message, symbol, model.file, expected=_SINGLE))
                 continue
             if value != int(value):
                 faults.append(Fault(f"{value} is not whole", symbol, model.file))
-            structural[symbol] = why
+            structural[symbol] = reason
             bound[symbol] = int(value)
         if faults:
             raise InputError(faults)
     parameters: dict[str, Value] = (
         {k: as_number(settings.get(k, v)) for k, v in walked.defaults.items()} | bound | scalars
     )
-    numbers = {k: float(np.max(v)) for k, v in parameters.items() if _plain(v)}
+    numbers = {k: float(np.max(v)) for k, v in parameters.items() if _is_numeric(v)}
     build = OnnxBuild(model, name, bound, scalars, numbers)
     build.walked = walked if length == LENGTH_DEFAULT else None
-    return _Resolved(build, walked, structural, parameters)
+    return _ResolvedModel(build, walked, structural, parameters)
 
 
-def _plain(value: Value) -> bool:
+def _is_numeric(value: Value) -> bool:
+    """Return whether a value is a number or a numpy array, which can be evaluated at once."""
     return not is_array(value) or isinstance(value, np.ndarray | np.generic)
 
 
 def _scalars(model: RawModel, values: Mapping[str, Value]) -> dict[str, float]:
+    """Return the numbers of scalar inputs that the user sets."""
     faults: list[Fault] = []
     scalars: dict[str, float] = {}
     for name, value in values.items():
@@ -215,7 +226,9 @@ def _scalars(model: RawModel, values: Mapping[str, Value]) -> dict[str, float]:
     return scalars
 
 
-def _unknown(walked: Walked, settings: Mapping[str, Value], settable: list[str], file: str) -> None:
+def _check_settings(
+    walked: WalkResult, settings: Mapping[str, Value], settable: list[str], file: str
+) -> None:
     """Raise the faults of the settings: unknown names and invalid extents."""
     known = [*walked.defaults, *settable]
     faults: list[Fault] = []
@@ -238,7 +251,8 @@ def _unknown(walked: Walked, settings: Mapping[str, Value], settable: list[str],
         raise InputError(faults)
 
 
-def _items(inputs: list[OnnxValue]) -> tuple[str, Dim]:
+def _items_of_run(inputs: list[OnnxValue]) -> tuple[str, Dim]:
+    """Return the items that a run processes: frames if the first input is an image."""
     first = inputs[0].shape if inputs else None
     if first is not None and len(first) == 4 and {first[1], first[3]} & {1, 3, 4}:
         return "frames", first[0]

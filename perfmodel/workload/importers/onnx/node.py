@@ -1,4 +1,9 @@
-"""Nodes of a network file and the values on their edges: the exchange format of all importers."""
+"""Nodes of a network and the values on their edges: what shape rules and prices work on.
+
+A shape rule reads the shapes of a node's inputs and sets those of its outputs; a price adds the
+node's operator to a graph. The walk makes nodes from the records of a file (`records`), whatever
+its format.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +32,16 @@ class OnnxValue:
         Fixed numeric format; empty if the precision chooses it (plain floating point).
     numbers
         The content in row-major order if it is small and known; entries may be free dimensions.
-    depends
+    depends_on
         Free dimensions that prevented its numbers, or its shape, from being computed.
     tensor
         Its tensor in the graph, declared when an operator first uses it.
-    live
+    tag
+        Tag of its tensor in the graph, such as ``embedding`` or ``vector``.
+    is_live
         Whether a runtime that knows only the file, with free dimensions unbound, learns the content
         only when the network runs.
-    vague
+    has_unknown_shape
         Whether such a runtime does not know the shape either, as when both branches of an ``If``
         have different shapes.
     """
@@ -44,14 +51,14 @@ class OnnxValue:
     kind: str = "data"
     format: str = ""
     numbers: tuple[Dim, ...] | None = None
-    depends: frozenset[str] = frozenset()
+    depends_on: frozenset[str] = frozenset()
     tensor: Tensor | None = None
     tag: str = ""
-    live: bool = False
-    vague: bool = False
+    is_live: bool = False
+    has_unknown_shape: bool = False
 
     @property
-    def known(self) -> Shape:
+    def extents(self) -> Shape:
         """Shape of the value.
 
         Raises
@@ -63,16 +70,16 @@ class OnnxValue:
             raise UnknownShapeError(f"the shape of '{self.name}' is not known")
         return self.shape
 
-    def ranked(self, least: int) -> Shape:
+    def extents_of_rank_at_least(self, least: int) -> Shape:
         """Return the shape if it has at least `least` dimensions."""
-        if len(self.known) < least:
-            raise ContradictionError(f"'{self.name}' has {len(self.known)} dimensions")
-        return self.known
+        if len(self.extents) < least:
+            raise ContradictionError(f"'{self.name}' has {len(self.extents)} dimensions")
+        return self.extents
 
     @property
     def elements(self) -> Dim:
         """Number of elements."""
-        return product(*self.known)
+        return product(*self.extents)
 
     @property
     def is_data(self) -> bool:
@@ -94,14 +101,14 @@ class OnnxNode:
     ----------
     bound
         Numbers of the free dimensions that the structure depends on.
-    opened
-        Free dimensions that the node introduces (the number of nonzeros, say), with defaults.
+    opened_extents
+        Free dimensions that the node introduces (such as the number of nonzeros), with defaults.
     failure
         Reason why the outputs have no shape; empty if they have one.
     contradiction
         Contradiction in the file that no runtime would accept; empty if there is none.
-    runs
-        Whether a runtime dispatches the node, which loading neither folds nor removes.
+    is_dispatched
+        Whether a runtime dispatches the node: loading neither folds nor removes it.
     """
 
     op: str
@@ -111,10 +118,10 @@ class OnnxNode:
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     domain: str = ""
     bound: Mapping[str, int] = field(default_factory=dict[str, int])
-    opened: dict[str, float] = field(default_factory=dict[str, float])
+    opened_extents: dict[str, float] = field(default_factory=dict[str, float])
     failure: str = ""
     contradiction: str = ""
-    runs: bool = False
+    is_dispatched: bool = False
 
     @property
     def label(self) -> str:
@@ -125,7 +132,7 @@ class OnnxNode:
         """Return an input, or ``None`` if it is absent."""
         return self.inputs[index] if index < len(self.inputs) else None
 
-    def need(self, index: int) -> OnnxValue:
+    def require(self, index: int) -> OnnxValue:
         """Return a required input.
 
         Raises
@@ -146,7 +153,7 @@ class OnnxNode:
         NotPricedError
             The input is absent, or its shape is unknown or has fewer axes.
         """
-        return self.need(index).ranked(least)
+        return self.require(index).extents_of_rank_at_least(least)
 
     def numbers(self, index: int, what: str) -> tuple[Dim, ...]:
         """Return the numbers of an input that determines a shape.
@@ -168,7 +175,7 @@ class OnnxNode:
         return self.numbers(index, what)[0]
 
     @property
-    def out(self) -> OnnxValue:
+    def first_output(self) -> OnnxValue:
         """The first output.
 
         Raises
@@ -182,12 +189,12 @@ class OnnxNode:
         return first
 
     @property
-    def present(self) -> list[OnnxValue]:
+    def present_inputs(self) -> list[OnnxValue]:
         """The inputs that are not absent."""
         return [e for e in self.inputs if e is not None]
 
     @property
-    def written(self) -> list[OnnxValue]:
+    def present_outputs(self) -> list[OnnxValue]:
         """The outputs that are not absent."""
         return [e for e in self.outputs if e is not None]
 
@@ -201,7 +208,7 @@ class OnnxNode:
         """
         value = self.attributes.get(name, default)
         if type(value) is not int:
-            raise ContradictionError(f"attribute '{name}' is no whole number: {value!r}")
+            raise ContradictionError(f"attribute '{name}' is not a whole number: {value!r}")
         return value
 
     def axis(self, default: int, rank: int) -> int:
@@ -212,7 +219,7 @@ class OnnxNode:
         NotPricedError
             The axis is out of range.
         """
-        return axis_of(self.integer("axis", default), rank)
+        return normalise_axis(self.integer("axis", default), rank)
 
     def integers(self, name: str) -> tuple[int, ...] | None:
         """Return an attribute that is a list of integers, or ``None`` if it is absent.
@@ -227,16 +234,18 @@ class OnnxNode:
             return None
         numbers = cast("Sequence[int]", value) if isinstance(value, list | tuple) else (None,)
         if not all(type(number) is int for number in numbers):
-            raise ContradictionError(f"attribute '{name}' is no list of whole numbers: {value!r}")
+            raise ContradictionError(
+                f"attribute '{name}' is not a list of whole numbers: {value!r}"
+            )
         return cast("tuple[int, ...]", tuple(numbers))
 
-    def open(self, index: int, axis: int, default: float = 1) -> Dim:
+    def open_extent(self, index: int, axis: int, default: float = 1) -> Dim:
         """Return a new free dimension for an output extent that depends on the data."""
         edge = self.outputs[index] if index < len(self.outputs) else None
         name = printable(f"dim_{(edge or self).name}_{axis}")
         if name in self.bound:
             return self.bound[name]
-        self.opened[name] = default
+        self.opened_extents[name] = default
         return symbol(name)
 
     def text(self, name: str, default: str) -> str:
@@ -261,18 +270,18 @@ class BeyondRangeError(ContradictionError):
     """A number outside the range of every element type, whatever the free dimensions are."""
 
 
-def replaced(shape: Shape, axis: int, *dims: Dim) -> Shape:
-    """Return a shape with an axis replaced by any number of extents."""
+def replace_axis(shape: Shape, axis: int, *dims: Dim) -> Shape:
+    """Return ``shape[:axis] + dims + shape[axis + 1:]``."""
     return (*shape[:axis], *dims, *shape[axis + 1 :])
 
 
-def turned(shape: Shape) -> Shape:
-    """Return a shape with the last two axes exchanged."""
+def swap_last_axes(shape: Shape) -> Shape:
+    """Return a shape with the last two axes exchanged: that of transposed matrices."""
     return (*shape[:-2], shape[-1], shape[-2])
 
 
-def axis_of(axis: int, rank: int) -> int:
-    """Return an axis as a non-negative index.
+def normalise_axis(axis: int, rank: int) -> int:
+    """Return an axis of ``[-rank, rank)`` as a non-negative index.
 
     Raises
     ------
@@ -284,7 +293,7 @@ def axis_of(axis: int, rank: int) -> int:
     return axis % rank
 
 
-def fixed(dim: Dim, what: str) -> int:
+def require_integer(dim: Dim, what: str) -> int:
     """Return a dimension as an integer.
 
     Raises

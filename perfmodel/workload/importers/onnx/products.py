@@ -1,4 +1,10 @@
-"""Shapes and prices of matrix products: plain, stacked, and by an Einstein equation."""
+"""Matrix products: output shapes and loop nests of ``Gemm``, ``MatMul`` and ``Einsum``.
+
+A product of shape ``(b, m, k) x (b, k, n)`` has ``b m n k`` multiply-accumulates. It enters the
+graph as a loop nest (`perfmodel.workload.nest.gemm_nest`), from which work, sizes and reuse follow.
+The shape rules are those of the ONNX operator specification (docs/Operators.md). Entries of
+``workloads/operators/onnx.yaml`` name these functions.
+"""
 
 from __future__ import annotations
 
@@ -10,149 +16,184 @@ from perfmodel.workload.importers.onnx.node import (
     OnnxNode,
     OnnxValue,
     Shape,
-    fixed,
-    turned,
+    require_integer,
+    swap_last_axes,
 )
-from perfmodel.workload.importers.onnx.pricing import Operations, Pricer, operations
-from perfmodel.workload.importers.onnx.shapes import agree, give, spread
+from perfmodel.workload.importers.onnx.output_shapes import (
+    broadcast_shapes,
+    require_equal,
+    set_output,
+)
+from perfmodel.workload.importers.onnx.pricer import Operations, Pricer, operations_per_element
 from perfmodel.workload.nest import LoopNest, Operand, gemm_nest
 from perfmodel.workload.symbols import Dim, constant, product
 
 
 def gemm_shape(node: OnnxNode) -> None:
-    """Set the shape of ``Gemm``."""
+    """Set the shape of ``Gemm``: ``(m, n)`` for ``A (m, k)`` and ``B (k, n)``; C broadcasts."""
     a, b = node.shape(0, 2), node.shape(1, 2)
     m, k = (a[1], a[0]) if node.integer("transA", 0) else (a[0], a[1])
     n, k2 = (b[0], b[1]) if node.integer("transB", 0) else (b[1], b[0])
-    agree("inner extents", k, k2)
+    require_equal("inner extents", k, k2)
     c = node.get(2)
     if c is not None and c.shape is not None:
-        for here, there in zip(reversed(c.shape), (n, m), strict=False):
-            if constant(here) != 1:
-                agree("extents of the third input and the product", here, there)
+        for extent, product_extent in zip(reversed(c.shape), (n, m), strict=False):
+            if constant(extent) != 1:
+                require_equal("extents of the third input and the product", extent, product_extent)
         if len(c.shape) > 2:
             raise ContradictionError(f"a third input with {len(c.shape)} axes")
-    give(node, (m, n))
+    set_output(node, (m, n))
 
 
 def matmul_shape(node: OnnxNode) -> None:
-    """Set the shape of ``MatMul`` and of its integer forms."""
+    """Set the shape of ``MatMul`` and of its integer forms; see `matmul_result_shape`."""
     format = "int32" if node.op == "MatMulInteger" else None
     linear = node.op == "QLinearMatMul"
     if linear and node.get(7) is not None:
-        format = node.need(7).format
-    give(node, stacked(node.shape(0), node.shape(3 if linear else 1)), format=format)
+        format = node.require(7).format
+    set_output(
+        node, matmul_result_shape(node.shape(0), node.shape(3 if linear else 1)), format=format
+    )
 
 
-def stacked(a: Shape, b: Shape) -> Shape:
-    """Return the shape of a product of two stacks of matrices."""
+def matmul_result_shape(a: Shape, b: Shape) -> Shape:
+    """Return ``broadcast(a[:-2], b[:-2]) + (a[-2], b[-1])``, as ``numpy.matmul`` defines it.
+
+    A factor with one axis is a row (left) or a column (right); the result lacks that axis.
+    """
     if not a or not b:
         raise ContradictionError("a product with a scalar")
     left = (1, *a) if len(a) == 1 else a
     right = (*b, 1) if len(b) == 1 else b
-    agree("inner extents", left[-1], right[-2])
-    shape = (*spread(left[:-2], right[:-2]), left[-2], right[-1])
+    require_equal("inner extents", left[-1], right[-2])
+    shape = (*broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1])
     if len(a) == 1:
         shape = (*shape[:-2], shape[-1])
     return shape[:-1] if len(b) == 1 else shape
 
 
 def fused_matmul_shape(node: OnnxNode) -> None:
-    """Set the shape of ``FusedMatMul``, either side of which may be transposed."""
-    give(node, stacked(*sides(node)))
+    """Set the shape of ``FusedMatMul``, whose factors may be transposed."""
+    set_output(node, matmul_result_shape(*transposed_factors(node)))
 
 
-def sides(node: OnnxNode) -> tuple[Shape, Shape]:
-    """Return the shapes of both factors after transposition."""
+def transposed_factors(node: OnnxNode) -> tuple[Shape, Shape]:
+    """Return the shapes of both factors after the transposition that the attributes state."""
     a, b = node.shape(0, 2), node.shape(1, 2)
     return (
-        turned(a) if node.integer("transA", 0) else a,
-        turned(b) if node.integer("transB", 0) else b,
+        swap_last_axes(a) if node.integer("transA", 0) else a,
+        swap_last_axes(b) if node.integer("transB", 0) else b,
     )
 
 
-def indices(node: OnnxNode) -> tuple[list[str], str, dict[str, Dim]]:
+def einsum_indices(node: OnnxNode) -> tuple[list[str], str, dict[str, Dim]]:
     """Return the terms of an ``Einsum``, its target, and the extent of each index.
 
-    Each axis of an ellipsis is written out as a distinct letter.
+    ``"ij,jk->ik"`` becomes ``["ij", "jk"], "ik", {"i": .., "j": .., "k": ..}``. Each axis of an
+    ellipsis is written out as a distinct Greek letter. Without an arrow, the target consists of the
+    indices that occur once, in alphabetical order.
     """
     equation = node.text("equation", "").replace(" ", "")
     left, arrow, target = equation.partition("->")
     terms = left.split(",")
-    if len(terms) != len(node.present):
-        raise ContradictionError(f"equation '{equation}' with {len(node.present)} inputs")
-    spare = [chr(0x3B1 + i) for i in range(24)]
-    widest = 0
-    for i, edge in enumerate(node.present):
+    if len(terms) != len(node.present_inputs):
+        raise ContradictionError(f"equation '{equation}' with {len(node.present_inputs)} inputs")
+    spare_letters = [chr(0x3B1 + i) for i in range(24)]
+    most_hidden = 0
+    for i, edge in enumerate(node.present_inputs):
         if "..." in terms[i]:
-            hidden = len(edge.known) - len(terms[i]) + 3
-            widest = max(widest, hidden)
-            terms[i] = terms[i].replace("...", "".join(spare[24 - hidden :]) if hidden > 0 else "")
-    dots = "".join(spare[24 - widest :]) if widest else ""
+            hidden_axes = len(edge.extents) - len(terms[i]) + 3
+            most_hidden = max(most_hidden, hidden_axes)
+            terms[i] = terms[i].replace(
+                "...", "".join(spare_letters[24 - hidden_axes :]) if hidden_axes > 0 else ""
+            )
+    ellipsis_letters = "".join(spare_letters[24 - most_hidden :]) if most_hidden else ""
     sizes: dict[str, Dim] = {}
-    for term, edge in zip(terms, node.present, strict=True):
-        if len(term) != len(edge.known):
-            raise ContradictionError(f"'{term}' for {len(edge.known)} dimensions")
-        for letter, size in zip(term, edge.known, strict=True):
+    for term, edge in zip(terms, node.present_inputs, strict=True):
+        if len(term) != len(edge.extents):
+            raise ContradictionError(f"'{term}' for {len(edge.extents)} dimensions")
+        for letter, size in zip(term, edge.extents, strict=True):
             if sizes.get(letter, 1) == 1:
                 sizes[letter] = size
             elif constant(size) != 1:
-                agree(f"extents of index '{letter}'", sizes[letter], size)
+                require_equal(f"extents of index '{letter}'", sizes[letter], size)
     if not arrow:
-        once = (c for c in sorted(sizes) if c not in dots and "".join(terms).count(c) == 1)
-        target = "..." + "".join(once)
-    target = target.replace("...", dots)
+        single_letters = (
+            c for c in sorted(sizes) if c not in ellipsis_letters and "".join(terms).count(c) == 1
+        )
+        target = "..." + "".join(single_letters)
+    target = target.replace("...", ellipsis_letters)
     if not set(target) <= set(sizes):
-        raise ContradictionError(f"equation '{equation}' makes an index from nothing")
+        raise ContradictionError(
+            f"equation '{equation}' has an index in its result that no input has"
+        )
     return terms, target, sizes
 
 
 def einsum_shape(node: OnnxNode) -> None:
-    """Set the shape of ``Einsum``."""
-    _, target, sizes = indices(node)
-    give(node, [sizes[c] for c in target])
+    """Set the shape of ``Einsum``: the extents of the indices in its target."""
+    _, target, sizes = einsum_indices(node)
+    set_output(node, [sizes[c] for c in target])
 
 
-def gemm(p: Pricer, n: OnnxNode, *, second: int = 1, bias: int = 2, extra: Operations = 0) -> None:
-    """Price ``Gemm``, ``alpha A B + beta C``; `second` and `bias` are the positions of B and C."""
-    a, b = n.need(0), n.need(second)
-    rows, k = a.ranked(2)
-    if n.integer("transA", 0):
-        rows, k = k, rows
-    dims = 1, rows, n.out.known[-1], k
-    matrices(p, n, a, b, dims, bias=n.get(bias), extra=extra, b_batched=b.is_data)
-
-
-def matmul(
-    p: Pricer, n: OnnxNode, *, second: int = 1, bias: int = 2, extra: Operations = 0
+def price_gemm(
+    pricer: Pricer, node: OnnxNode, *, second: int = 1, bias: int = 2, extra: Operations = 0
 ) -> None:
-    """Price a product of stacks of matrices; `second` and `bias` are positions of inputs."""
-    a, b = n.need(0), n.need(second)
-    left, right = a.ranked(1), b.ranked(1)
+    """Price ``Gemm``, ``alpha A B + beta C``: ``m n k`` multiply-accumulates.
+
+    Parameters
+    ----------
+    second, bias
+        Positions of B and C among the inputs.
+    extra
+        Operations per output element in addition to the bias.
+    """
+    a, b = node.require(0), node.require(second)
+    rows, k = a.extents_of_rank_at_least(2)
+    if node.integer("transA", 0):
+        rows, k = k, rows
+    dims = 1, rows, node.first_output.extents[-1], k
+    add_matrix_product(
+        pricer, node, a, b, dims, bias=node.get(bias), extra=extra, b_batched=b.is_data
+    )
+
+
+def price_matmul(
+    pricer: Pricer, node: OnnxNode, *, second: int = 1, bias: int = 2, extra: Operations = 0
+) -> None:
+    """Price a product of stacks of matrices: ``b m n k`` multiply-accumulates.
+
+    A stack on the left with a single matrix on the right is one product of ``b m`` rows, so that
+    the weights are read once. Parameters are those of `price_gemm`.
+    """
+    a, b = node.require(0), node.require(second)
+    left, right = a.extents_of_rank_at_least(1), b.extents_of_rank_at_least(1)
     if len(left) == 1:
         left = (1, *left)
     if len(right) == 1:
         right = (*right, 1)
-    if n.integer("transB", 0):
-        right = turned(right)
-    *lead_a, m, k = left
-    *lead_b, _, features = right
-    batched = True
-    if not any(d != 1 for d in lead_b):
-        dims = (1, product(*lead_a, m), features, k)
-        batched = b.is_data
-    elif not any(d != 1 for d in lead_a) and not a.is_data:
+    if node.integer("transB", 0):
+        right = swap_last_axes(right)
+    *stack_a, m, k = left
+    *stack_b, _, features = right
+    is_b_batched = True
+    if not any(d != 1 for d in stack_b):
+        dims = (1, product(*stack_a, m), features, k)
+        is_b_batched = b.is_data
+    elif not any(d != 1 for d in stack_a) and not a.is_data:
         # Weights on the left are shared by the stack: price the transposed product.
-        dims = (1, product(*lead_b, features), m, k)
-        a, b, batched = b, a, False
+        dims = (1, product(*stack_b, features), m, k)
+        a, b, is_b_batched = b, a, False
     else:
-        dims = (product(*spread(tuple(lead_a), tuple(lead_b))), m, features, k)
-    matrices(p, n, a, b, dims, bias=n.get(bias), extra=extra, b_batched=batched)
+        dims = (product(*broadcast_shapes(tuple(stack_a), tuple(stack_b))), m, features, k)
+    add_matrix_product(
+        pricer, node, a, b, dims, bias=node.get(bias), extra=extra, b_batched=is_b_batched
+    )
 
 
-def matrices(
-    p: Pricer,
-    n: OnnxNode,
+def add_matrix_product(
+    pricer: Pricer,
+    node: OnnxNode,
     a: OnnxValue,
     b: OnnxValue,
     dims: tuple[Dim, Dim, Dim, Dim],
@@ -161,66 +202,86 @@ def matrices(
     extra: Operations = 0,
     b_batched: bool,
 ) -> None:
-    """Add a product with extents ``(batch, m, n, k)`` and `extra` operations per output."""
-    x, w, y = p.tensor(a), p.weight(b), p.tensor(n.out)
+    """Add a product with extents ``(b, m, n, k)``, and `extra` operations per output element."""
+    x, w, y = pricer.tensor(a), pricer.weight(b), pricer.tensor(node.first_output)
     nest = gemm_nest(*dims, x.name, w.name, y.name, b_batched=b_batched)
-    added = p.vector(bias)
-    ops = product(y.elements, operations(extra) + len(added))
-    p.add(n, "gemm", [x, w, *added], ops=ops, nests=[nest], pair=(w.slot, x.slot))
+    added = pricer.vector(bias)
+    ops = product(y.elements, operations_per_element(extra) + len(added))
+    pricer.add(node, "gemm", [x, w, *added], ops=ops, nests=[nest], pair=(w.slot, x.slot))
 
 
-def fused_matmul(p: Pricer, n: OnnxNode) -> None:
-    """Price ``FusedMatMul``, either side of which may be transposed."""
-    if not n.integer("transA", 0):
-        matmul(p, n)
+def price_fused_matmul(pricer: Pricer, node: OnnxNode) -> None:
+    """Price ``FusedMatMul``, whose factors may be transposed."""
+    if not node.integer("transA", 0):
+        price_matmul(pricer, node)
         return
-    a, b = n.need(0), n.need(1)
-    *lead, k, m = a.known
-    features = n.out.known[-1]
-    if b.is_data and len(b.known) > 2:
-        matrices(p, n, a, b, (product(*n.out.known[:-2]), m, features, k), b_batched=True)
+    a, b = node.require(0), node.require(1)
+    *stack, k, m = a.extents
+    features = node.first_output.extents[-1]
+    if b.is_data and len(b.extents) > 2:
+        add_matrix_product(
+            pricer,
+            node,
+            a,
+            b,
+            (product(*node.first_output.extents[:-2]), m, features, k),
+            b_batched=True,
+        )
     else:
-        matrices(p, n, a, b, (1, product(*lead, m), features, k), b_batched=b.is_data)
+        add_matrix_product(
+            pricer, node, a, b, (1, product(*stack, m), features, k), b_batched=b.is_data
+        )
 
 
-def einsum(p: Pricer, n: OnnxNode) -> None:
-    """Price ``Einsum`` as one nest over all index letters of the equation.
+def price_einsum(pricer: Pricer, node: OnnxNode) -> None:
+    """Price ``Einsum`` as loop nests over the letters of its equation.
 
-    More than two operands are contracted pairwise from the left, as frameworks do.
+    A nest over the letters L has ``prod(extent of l for l in L)`` multiply-accumulates. More than
+    two operands are contracted pairwise from the left, as frameworks do.
     """
-    terms, target, sizes = indices(n)
-    y = p.tensor(n.out)
-    tensors = [p.tensor(e) for e in n.present]
+    terms, target, sizes = einsum_indices(node)
+    y = pricer.tensor(node.first_output)
+    tensors = [pricer.tensor(e) for e in node.present_inputs]
     if len(terms) == 1:
         summed = len(target) < len(set(terms[0]))
-        p.add(n, "pool" if summed else "copy", tensors, ops=tensors[0].elements * summed)
+        pricer.add(node, "pool" if summed else "copy", tensors, ops=tensors[0].elements * summed)
         return
     nests: list[LoopNest] = []
     letters, product_so_far = terms[0], tensors[0]
     for i in range(1, len(terms)):
-        later = set("".join(terms[i + 1 :])) | set(target)
-        last = i == len(terms) - 1
-        both = list(dict.fromkeys(letters + terms[i]))
-        remaining = target if last else "".join(c for c in both if c in later)
-        out = y if last else p.scratch(f"{n.name}.part{i}", [sizes[c] for c in remaining])
+        needed_later = set("".join(terms[i + 1 :])) | set(target)
+        is_last = i == len(terms) - 1
+        letters_of_both = list(dict.fromkeys(letters + terms[i]))
+        remaining = target if is_last else "".join(c for c in letters_of_both if c in needed_later)
+        out = (
+            y if is_last else pricer.scratch(f"{node.name}.part{i}", [sizes[c] for c in remaining])
+        )
         nests.append(
-            _letters_nest(
-                sizes, both, (letters, product_so_far), (terms[i], tensors[i]), (remaining, out)
+            _contraction_nest(
+                sizes,
+                letters_of_both,
+                (letters, product_so_far),
+                (terms[i], tensors[i]),
+                (remaining, out),
             )
         )
         letters, product_so_far = remaining, out
-    weight = next((t for t in tensors if t.role == "weight"), tensors[1])
-    other = next((t for t in tensors if t is not weight), weight)  # x with itself
-    p.add(n, "gemm", tensors, nests=nests, pair=(weight.slot, other.slot))
+    first_factor = next((t for t in tensors if t.role == "weight"), tensors[1])
+    second_factor = next(
+        (t for t in tensors if t is not first_factor), first_factor
+    )  # x with itself
+    pricer.add(node, "gemm", tensors, nests=nests, pair=(first_factor.slot, second_factor.slot))
 
 
-def _letters_nest(
+def _contraction_nest(
     sizes: Mapping[str, Dim],
     letters: list[str],
     a: tuple[str, Tensor],
     b: tuple[str, Tensor],
     out: tuple[str, Tensor],
 ) -> LoopNest:
+    """Return the nest of one pairwise contraction over all letters of both terms."""
+
     def operand(term: str, tensor: Tensor, role: str = "") -> Operand:
         role = role or ("weight" if tensor.role == "weight" else "input")
         return Operand(tensor.name, role, tuple(((c, 1),) for c in term))
@@ -229,8 +290,8 @@ def _letters_nest(
     return LoopNest(tuple((c, sizes[c]) for c in letters), operands)
 
 
-def det(p: Pricer, n: OnnxNode) -> None:
-    """Price ``Det`` by LU decomposition: n^3 / 3 multiply-adds, 2 n^3 / 3 operations."""
-    x = n.need(0)
-    size = fixed(x.known[-1], "a matrix size")
-    p.add(n, "elementwise", [p.tensor(x)], ops=product(*x.known[:-2], 2 * size**3 / 3))
+def price_determinant(pricer: Pricer, node: OnnxNode) -> None:
+    """Price ``Det`` by LU decomposition: ``n^3 / 3`` multiply-adds, ``2 n^3 / 3`` operations."""
+    x = node.require(0)
+    size = require_integer(x.extents[-1], "a matrix size")
+    pricer.add(node, "elementwise", [x], ops=product(*x.extents[:-2], 2 * size**3 / 3))

@@ -1,4 +1,10 @@
-"""Shapes and prices of quantised operators: integer products, narrow weights, conversions."""
+"""Quantised operators: integer products, weights of few bits, conversions between formats.
+
+Quantisation is affine: ``real = scale * (integer - zero_point)`` (Jacob et al., CVPR 2018, equation
+1). Operators of the standard follow docs/Operators.md of onnx/onnx, those of onnxruntime its
+docs/ContribOperators.md, where scales and zero points are inputs between the operands. Entries of
+``workloads/operators/onnx.yaml`` name these functions.
+"""
 
 from __future__ import annotations
 
@@ -9,161 +15,184 @@ from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
     NotPricedError,
     OnnxNode,
-    axis_of,
-    replaced,
+    normalise_axis,
+    replace_axis,
 )
-from perfmodel.workload.importers.onnx.pricing import Pricer
-from perfmodel.workload.importers.onnx.products import matmul, matrices, stacked
-from perfmodel.workload.importers.onnx.read import FORMATS
-from perfmodel.workload.importers.onnx.shapes import give, spread, sum_of
+from perfmodel.workload.importers.onnx.output_shapes import (
+    broadcast_shapes,
+    set_output,
+    sum_extents,
+)
+from perfmodel.workload.importers.onnx.pricer import Pricer
+from perfmodel.workload.importers.onnx.products import (
+    add_matrix_product,
+    matmul_result_shape,
+    price_matmul,
+)
+from perfmodel.workload.importers.onnx.records import FORMATS
 from perfmodel.workload.symbols import product
 from perfmodel.workload.vector_functions import VECTOR_OPS
 
 
-def quantise(node: OnnxNode) -> None:
-    """Set the shape of ``QuantizeLinear``, with the format of the zero point or an attribute."""
+def quantise_shape(node: OnnxNode) -> None:
+    """Set the shape of ``QuantizeLinear``, in the format of the zero point or of an attribute."""
     zero = node.get(2)
     stated = node.attributes.get("output_dtype")
     format = FORMATS.get(stated, "uint8") if isinstance(stated, int) and stated else "uint8"
-    give(node, node.shape(0), format=zero.format if zero else format)
+    set_output(node, node.shape(0), format=zero.format if zero else format)
 
 
-def dequantise(node: OnnxNode) -> None:
-    """Set the shape of ``DequantizeLinear``, with the format of the scale."""
-    give(node, node.shape(0), format=node.need(1).format)
+def dequantise_shape(node: OnnxNode) -> None:
+    """Set the shape of ``DequantizeLinear``, in the format of the scale."""
+    set_output(node, node.shape(0), format=node.require(1).format)
 
 
-def quantised_pair(node: OnnxNode) -> None:
+def qlinear_pair_shape(node: OnnxNode) -> None:
     """Set the shape of ``QLinearAdd`` and ``QLinearMul``, which broadcast inputs 0 and 3."""
     zero = node.get(7)
-    give(node, spread(node.shape(0), node.shape(3)), format=zero.format if zero else None)
-
-
-def quantised_concat_shape(node: OnnxNode) -> None:
-    """Set the shape of ``QLinearConcat``: scale, zero point, then a triple per input."""
-    shapes = [e.known for e in node.inputs[2::3] if e is not None]
-    if not shapes:
-        raise ContradictionError("it has no inputs")
-    axis = node.axis(0, len(shapes[0]))
-    total = sum_of(shape[axis] for shape in shapes)
-    give(node, replaced(shapes[0], axis, total), format=node.need(1).format)
-
-
-def quantised_gemm(node: OnnxNode) -> None:
-    """Set the shape of ``QGemm`` (inputs ``A, scale, zero, B, scale, zero, C, scale, zero``)."""
-    a, b = node.shape(0, 2), node.shape(3, 2)
-    give(
-        node,
-        (a[1] if node.integer("transA", 0) else a[0], b[0] if node.integer("transB", 0) else b[1]),
-        format=(node.get(8) or node.need(1)).format,
+    set_output(
+        node, broadcast_shapes(node.shape(0), node.shape(3)), format=zero.format if zero else None
     )
 
 
-def integer_to_float(node: OnnxNode) -> None:
-    """Set the shape of ``MatMulIntegerToFloat`` and ``DynamicQuantizeMatMul``: float results."""
-    give(node, stacked(node.shape(0), node.shape(1)), format=node.need(2).format)
+def qlinear_concat_shape(node: OnnxNode) -> None:
+    """Set the shape of ``QLinearConcat``, which reads a scale, a zero point and triples.
+
+    Each triple is a tensor with its scale and zero point.
+    """
+    shapes = [e.extents for e in node.inputs[2::3] if e is not None]
+    if not shapes:
+        raise ContradictionError("it has no inputs")
+    axis = node.axis(0, len(shapes[0]))
+    total = sum_extents(shape[axis] for shape in shapes)
+    set_output(node, replace_axis(shapes[0], axis, total), format=node.require(1).format)
 
 
-def narrow(node: OnnxNode) -> None:
-    """Set the shape of ``MatMulNBits`` and ``MatMulBnb4``, with features from attribute ``N``."""
+def qgemm_shape(node: OnnxNode) -> None:
+    """Set the shape of ``QGemm``, ``(m, n)``, with A and B as inputs 0 and 3."""
+    a, b = node.shape(0, 2), node.shape(3, 2)
+    set_output(
+        node,
+        (a[1] if node.integer("transA", 0) else a[0], b[0] if node.integer("transB", 0) else b[1]),
+        format=(node.get(8) or node.require(1)).format,
+    )
+
+
+def integer_product_to_float_shape(node: OnnxNode) -> None:
+    """Set the shape of ``MatMulIntegerToFloat`` and ``DynamicQuantizeMatMul``."""
+    set_output(
+        node, matmul_result_shape(node.shape(0), node.shape(1)), format=node.require(2).format
+    )
+
+
+def narrow_matmul_shape(node: OnnxNode) -> None:
+    """Set the shape of ``MatMulNBits`` and ``MatMulBnb4``: ``x[:-1] + (N,)``."""
     x = node.shape(0, 1)
     features = node.integer("N", 0)
     if features <= 0 or node.integer("K", 0) <= 0:
         raise ContradictionError("attributes 'K' and 'N' are missing")
-    give(node, (*x[:-1], features))
+    set_output(node, (*x[:-1], features))
 
 
-def block_gather(node: OnnxNode) -> None:
-    """Set the shape of ``GatherBlockQuantized``: unpacked rows of a narrow table."""
+def block_gather_shape(node: OnnxNode) -> None:
+    """Set the shape of ``GatherBlockQuantized``: rows of a table with ``8 / bits`` per byte."""
     x = node.shape(0)
-    axis = axis_of(node.integer("gather_axis", 0), len(x))
+    axis = normalise_axis(node.integer("gather_axis", 0), len(x))
     bits = node.integer("bits", 4)
-    if node.need(0).format in {"uint8", "int8"} and bits < 8:
+    if node.require(0).format in {"uint8", "int8"} and bits < 8:
         x = (*x[:-1], x[-1] * (8 // bits))
-    give(node, replaced(x, axis, *node.shape(1)), format=node.need(2).format)
+    set_output(node, replace_axis(x, axis, *node.shape(1)), format=node.require(2).format)
 
 
 #: Operations per element to rescale an accumulated integer: multiply, round, clip.
 REQUANTISE = VECTOR_OPS["quantise"]
 
 
-def dynamic_matmul(p: Pricer, n: OnnxNode) -> None:
-    """Price ``DynamicQuantizeMatMul``, which quantises its input to 8 bits internally."""
-    x = n.need(0)
-    y = p.scratch(f"{n.name}.quantised", x.known, format="uint8")
-    p.builder.operator(
-        f"{n.name}.quantise",
+def price_dynamic_matmul(pricer: Pricer, node: OnnxNode) -> None:
+    """Price ``DynamicQuantizeMatMul``, which first quantises its input to 8 bits.
+
+    Two comparisons per element determine the range, then each element is quantised.
+    """
+    x = node.require(0)
+    y = pricer.scratch(f"{node.name}.quantised", x.extents, format="uint8")
+    pricer.builder.operator(
+        f"{node.name}.quantise",
         "quantise",
-        [p.tensor(x)],
+        [pricer.tensor(x)],
         [y],
         # Two comparisons per element determine the range first.
         vector_ops=product(VECTOR_OPS["quantise"] + 2, x.elements),
-        attributes={"function": "quantise", "op": n.op},
+        attributes={"function": "quantise", "op": node.op},
     )
-    n.inputs = (replace(x, format="uint8", tensor=y), *n.inputs[1:])
-    matmul(p, n, bias=4, extra="dequantise")
+    node.inputs = (replace(x, format="uint8", tensor=y), *node.inputs[1:])
+    price_matmul(pricer, node, bias=4, extra="dequantise")
 
 
-def narrow_matmul(p: Pricer, n: OnnxNode) -> None:
-    """Price ``MatMulNBits`` and ``MatMulBnb4``: weights of few bits in blocks with a scale.
+def price_narrow_matmul(pricer: Pricer, node: OnnxNode) -> None:
+    """Price ``MatMulNBits`` and ``MatMulBnb4``: a product with weights of few bits in blocks.
 
-    Stored as ``int4gN``: scales, and zero points if any, are part of the format. The cost of
-    unpacking depends on the engine and is not part of the graph.
+    The weights are stored as ``intBgN``, with B bits and a scale per N elements; scales, and zero
+    points if any, are part of the format. The cost of unpacking depends on the engine and is not
+    part of the graph.
     """
-    x, packed = n.need(0), n.need(1)
-    k, features = n.integer("K", 0), n.integer("N", 0)
-    bits, block = n.integer("bits", 4), n.integer("block_size", 32)
-    format = "fp4" if n.op == "MatMulBnb4" else f"int{bits}g{block}"
+    x, packed = node.require(0), node.require(1)
+    k, features = node.integer("K", 0), node.integer("N", 0)
+    bits, block = node.integer("bits", 4), node.integer("block_size", 32)
+    format = "fp4" if node.op == "MatMulBnb4" else f"int{bits}g{block}"
     if k <= 0 or features <= 0 or find(format) is None:
         raise NotPricedError(f"weights of {bits} bits in blocks of {block}")
     if packed.tensor is None:
         packed.kind, packed.shape, packed.format = "weight", (features, k), format
-    dims = 1, product(*x.known[:-1]), features, k
-    matrices(p, n, x, packed, dims, bias=n.get(5), b_batched=False)
+    dims = 1, product(*x.extents[:-1]), features, k
+    add_matrix_product(pricer, node, x, packed, dims, bias=node.get(5), b_batched=False)
 
 
-def narrow_gather(p: Pricer, n: OnnxNode) -> None:
-    """Price ``GatherBlockQuantized``: a lookup of rows in narrow blocks, and unpacking."""
-    table, y = n.need(0), n.out
-    bits, block = n.integer("bits", 4), n.integer("block_size", 128)
+def price_narrow_gather(pricer: Pricer, node: OnnxNode) -> None:
+    """Price ``GatherBlockQuantized``: a lookup of packed rows, each element dequantised."""
+    table, y = node.require(0), node.first_output
+    bits, block = node.integer("bits", 4), node.integer("block_size", 128)
     if table.tensor is None:
-        width = y.known[-1]
+        width = y.extents[-1]
         table.kind, table.tag = "weight", "embedding"
-        table.shape, table.format = (*table.known[:-1], width), f"int{bits}g{block}"
+        table.shape, table.format = (*table.extents[:-1], width), f"int{bits}g{block}"
         if find(table.format) is None:
             raise NotPricedError(f"a table of {bits} bits in blocks of {block}")
-    w = p.tensor(table)
-    p.add(
-        n,
+    w = pricer.tensor(table)
+    pricer.add(
+        node,
         "gather",
-        [*p.reads(n.need(1)), (w, y.elements)],
+        [*pricer.reads(node.require(1)), (w, y.elements)],
         ops=product(VECTOR_OPS["dequantise"], y.elements),
         pair=(w.slot, "activation"),
     )
 
 
-def convert(p: Pricer, n: OnnxNode) -> None:
-    """Price ``QuantizeLinear`` and ``DequantizeLinear`` that were not folded into an operator."""
-    function = "dequantise" if n.op == "DequantizeLinear" else "quantise"
-    x = n.need(0)
-    scales = [t for e in n.inputs[1:] if e is not None and len(e.known) for t in p.reads(e)]
+def price_conversion(pricer: Pricer, node: OnnxNode) -> None:
+    """Price a ``QuantizeLinear`` or ``DequantizeLinear`` that was not folded into an operator."""
+    function = "dequantise" if node.op == "DequantizeLinear" else "quantise"
+    x = node.require(0)
+    scales = [
+        t for e in node.inputs[1:] if e is not None and len(e.extents) for t in pricer.reads(e)
+    ]
     ops = product(VECTOR_OPS[function], x.elements)
-    p.add(n, "quantise", [p.tensor(x), *scales], ops=ops, function=function)
+    pricer.add(node, "quantise", [x, *scales], ops=ops, function=function)
 
 
-def quantised_concat(p: Pricer, n: OnnxNode) -> None:
-    """Price ``QLinearConcat``, which requantises the parts while copying them."""
-    parts = [e for e in n.inputs[2::3] if e is not None]
-    p.add(n, "copy", p.reads(*parts), ops=product(REQUANTISE, n.out.elements))
+def price_qlinear_concat(pricer: Pricer, node: OnnxNode) -> None:
+    """Price ``QLinearConcat``: a copy that requantises each element."""
+    parts = [e for e in node.inputs[2::3] if e is not None]
+    pricer.add(
+        node, "copy", pricer.reads(*parts), ops=product(REQUANTISE, node.first_output.elements)
+    )
 
 
-def scaled(p: Pricer, n: OnnxNode) -> None:
-    """Price an elementwise ``QLinear`` operator, whose operands are inputs 0 and 3."""
-    function = n.op.removeprefix("QLinear").lower()
-    p.add(
-        n,
+def price_qlinear_pair(pricer: Pricer, node: OnnxNode) -> None:
+    """Price an elementwise ``QLinear`` operator: the function and a requantisation per element."""
+    function = node.op.removeprefix("QLinear").lower()
+    pricer.add(
+        node,
         "elementwise",
-        p.reads(n.need(0), n.need(3)),
-        ops=product(VECTOR_OPS[function] + REQUANTISE, n.out.elements),
+        pricer.reads(node.require(0), node.require(3)),
+        ops=product(VECTOR_OPS[function] + REQUANTISE, node.first_output.elements),
         function=function,
     )

@@ -1,1 +1,1 @@
-"""safetensors files: headers of weights, and networks read from them."""
+"""safetensors files: headers of weights, and the networks that they belong to."""

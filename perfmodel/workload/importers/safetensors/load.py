@@ -1,4 +1,8 @@
-"""Workload of a safetensors file: structure from its ``config.json`` or from names and shapes."""
+"""Workload of a safetensors file: structure from its ``config.json`` or from names and shapes.
+
+Tensors are renamed as in GGUF, then matched with the weights of the network's graph, so that each
+weight has its stored format and every missing or unexpected tensor is a fault.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,24 @@ from perfmodel.specfile import read
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.huggingface import parse
 from perfmodel.workload.importers.safetensors.header import INDEX, read_header, read_index
-from perfmodel.workload.importers.safetensors.infer import STRUCTURE_SETTINGS, inferred
-from perfmodel.workload.importers.safetensors.names import canonical, is_buffer, original
-from perfmodel.workload.importers.safetensors.packed import unpacked
-from perfmodel.workload.importers.stored.file_tensor import FileTensor, layer_of, sizes_of
-from perfmodel.workload.importers.stored.match import WeightFile, match
-from perfmodel.workload.importers.stored.rewrite import with_weights
-from perfmodel.workload.library import ModelEntry, entry, with_settings
+from perfmodel.workload.importers.safetensors.packed_weights import join_packed_weights
+from perfmodel.workload.importers.safetensors.structure_inference import (
+    STRUCTURE_SETTINGS,
+    infer_model,
+)
+from perfmodel.workload.importers.safetensors.tensor_names import (
+    is_buffer,
+    to_file_name,
+    to_gguf_name,
+)
+from perfmodel.workload.importers.weight_files.file_tensor import (
+    FileTensor,
+    bytes_by_format,
+    layer_of,
+)
+from perfmodel.workload.importers.weight_files.graph_rewrite import with_weights
+from perfmodel.workload.importers.weight_files.tensor_matching import WeightFile, match_tensors
+from perfmodel.workload.library import ModelEntry, model_entry, with_settings
 from perfmodel.workload.symbols import constant
 from perfmodel.workload.workload import Workload
 
@@ -59,26 +74,26 @@ def load_safetensors(path: Path, settings: Mapping[str, Value] | None = None) ->
     settings = dict(settings or {})
     tensors = read_index(path) if path.name.endswith(INDEX) else read_header(path)
     faults: list[Fault] = []
-    stored = unpacked(tensors, faults)
+    stored = join_packed_weights(tensors, faults)
     if faults:
         raise InputError(faults)
-    named, notes = _named(stored)
+    by_gguf_name, notes = _rename_tensors(stored)
     config = path.with_name("config.json")
     if config.is_file():
         data, marks = read(config, json_text=True)
         model = parse(data, marks, config)
     else:
-        model = inferred(
-            path, named, {k: settings.pop(k) for k in STRUCTURE_SETTINGS if k in settings}
+        model = infer_model(
+            path, by_gguf_name, {k: settings.pop(k) for k in STRUCTURE_SETTINGS if k in settings}
         )
-    stored_model = _with_tensors(model, path, named, notes)
+    stored_model = _with_tensors(model, path, by_gguf_name, notes)
     return with_settings(stored_model, settings) if settings else stored_model.base
 
 
-def _named(stored: Mapping[str, FileTensor]) -> tuple[dict[str, FileTensor], list[str]]:
+def _rename_tensors(stored: Mapping[str, FileTensor]) -> tuple[dict[str, FileTensor], list[str]]:
     """Return the tensors by GGUF name, and notes on omitted parts."""
     post_norms = any("post_feedforward_layernorm" in name for name in stored)
-    named: dict[str, FileTensor] = {}
+    by_gguf_name: dict[str, FileTensor] = {}
     omitted: dict[str, None] = {}
     for name, tensor in stored.items():
         if is_buffer(name):
@@ -87,23 +102,23 @@ def _named(stored: Mapping[str, FileTensor]) -> tuple[dict[str, FileTensor], lis
         if prefix:
             omitted[f"{prefix}*"] = None
             continue
-        gguf_name = canonical(name, post_norms=post_norms)
-        named[name if gguf_name in named else gguf_name] = tensor
+        gguf_name = to_gguf_name(name, post_norms=post_norms)
+        by_gguf_name[name if gguf_name in by_gguf_name else gguf_name] = tensor
     notes = [f"left out: {', '.join(omitted)}"] if omitted else []
-    return named, notes
+    return by_gguf_name, notes
 
 
 def _with_tensors(
-    model: ModelEntry, path: Path, named: dict[str, FileTensor], notes: list[str]
+    model: ModelEntry, path: Path, by_gguf_name: dict[str, FileTensor], notes: list[str]
 ) -> ModelEntry:
     """Return an entry with its weights in the formats of the tensors."""
     structure = model.structure
     # The tensors are more precise on quantisation than the notes of the config.
     config_notes = [note for note in model.base.notes if not note.startswith("quantisation ")]
-    precision = model.base.precision or _precision(named)
+    precision = model.base.precision or _precision(by_gguf_name)
 
     def with_notes(notes: tuple[str, ...]) -> ModelEntry:
-        return entry(
+        return model_entry(
             model.name,
             model.family,
             structure,
@@ -120,20 +135,20 @@ def _with_tensors(
         )
         return with_notes((*config_notes, unchecked))
     graph = model.base.graph()
-    output, table = named.get("output.weight"), named.get("token_embd.weight")
+    output, table = by_gguf_name.get("output.weight"), by_gguf_name.get("token_embd.weight")
     tied = getattr(structure, "tied_embeddings", False)
     if tied and output and table and output.elements == table.elements:
         notes.append(f"'{output.name}' repeats the tied embedding table: counted once")
-        del named["output.weight"]
+        del by_gguf_name["output.weight"]
     groups = _groups(graph, structure)
     if any("multi-token" in note for note in model.base.notes):
-        for name in [n for n in named if layer_of(n) >= len(groups)]:
-            del named[name]
-    names = [tensor.name for tensor in named.values()]
+        for name in [n for n in by_gguf_name if layer_of(n) >= len(groups)]:
+            del by_gguf_name[name]
+    names = [tensor.name for tensor in by_gguf_name.values()]
     source = WeightFile(
-        str(path), model.name, named, lambda name: original(name, names), notes=notes
+        str(path), model.name, by_gguf_name, lambda name: to_file_name(name, names), notes=notes
     )
-    matched = match(graph, groups, source)
+    matched = match_tensors(graph, groups, source)
     if source.faults:
         raise InputError(source.faults)
     return with_weights(with_notes((*config_notes, *source.notes)), matched, groups, path)
@@ -162,11 +177,11 @@ def _groups(graph: Graph, structure: Any) -> list[str]:
 
 def _precision(named: Mapping[str, FileTensor]) -> str:
     """Return a precision: weights in the format with most bytes, activations in a float format."""
-    bytes_by_format = sizes_of(named.values())
-    if not bytes_by_format:
+    sizes = bytes_by_format(named.values())
+    if not sizes:
         return ""
-    floats = [format for format in bytes_by_format if format in ("fp16", "bf16", "fp32")]
-    most = max(bytes_by_format, key=bytes_by_format.__getitem__)
-    wide = max(floats, key=bytes_by_format.__getitem__, default="fp16")
-    activations = most if most in floats else "fp16" if wide == "fp32" else wide
+    floats = [format for format in sizes if format in ("fp16", "bf16", "fp32")]
+    most = max(sizes, key=sizes.__getitem__)
+    widest_float = max(floats, key=sizes.__getitem__, default="fp16")
+    activations = most if most in floats else "fp16" if widest_float == "fp32" else widest_float
     return f"w={most},a={activations},kv={activations}"

@@ -1,4 +1,4 @@
-"""Reader of TensorFlow Lite files."""
+"""TensorFlow Lite files: flatbuffers whose operators become nodes of the ONNX walk."""
 
 from perfmodel.workload.importers.tflite.load import load_tflite
 

@@ -1,10 +1,11 @@
 """Reader of flatbuffers that checks every offset, length and count.
 
-The layout follows flatbuffers' "Internals": a table begins with a signed offset back to its
-vtable, which stores the offset of each field. All other offsets point forward; strings and vectors
-begin with their length. The generated readers of packages ``flatbuffers`` and ``tflite`` follow
-offsets unchecked, so a broken file raises a bare ``struct.error`` or returns unrelated bytes. This
-reader reports a fault with the byte and the field instead.
+Layout (google/flatbuffers, "FlatBuffers internals"): the file begins with a 32-bit offset to the
+root table. A table begins with a signed 32-bit offset back to its vtable: two 16-bit sizes, then
+the 16-bit offset of each field, 0 for an absent one. All other offsets point forward; strings and
+vectors begin with a 32-bit length. The generated readers of packages ``flatbuffers`` and ``tflite``
+follow offsets unchecked, so that a broken file raises a bare ``struct.error`` or returns unrelated
+bytes. This reader reports a fault with the byte and the field instead.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from perfmodel.errors import Fault
-from perfmodel.regular import FileBytes
+from perfmodel.regular_files import FileBytes
 
 #: Faults after which reading stops, because one broken offset may cause many.
 _MOST_FAULTS: Final = 20
@@ -96,27 +97,31 @@ class Flatbuffer:
 
     def table(self, at: int, path: str) -> FlatbufferTable | None:
         """Return the table at a byte; ``None`` with a fault if it is invalid."""
-        back = self.number("int32", at, path) if at >= 4 else 0
-        vtable = at - back
+        vtable_distance = self.number("int32", at, path) if at >= 4 else 0
+        vtable = at - vtable_distance
         size = len(self.data)
         if at < 4 or at + 4 > size:
-            self.fault(path, at, "is no table: lies outside the file", f"a byte from 4 to {size}")
+            self.fault(
+                path, at, "is not a table: lies outside the file", f"a byte from 4 to {size}"
+            )
             return None
         if not 0 <= vtable <= size - 4:
-            message = f"is no table: its vtable would lie at byte {vtable}"
+            message = f"is not a table: its vtable would lie at byte {vtable}"
             self.fault(path, at, message, f"a byte from 0 to {size - 4}")
             return None
-        length, inline = self.numbers("uint16", vtable, 2)
+        length, table_size = self.numbers("uint16", vtable, 2)
         if length < 4 or length % 2 or vtable + length > size:
-            message = f"is no table: its vtable has {length} bytes"
+            message = f"is not a table: its vtable has {length} bytes"
             self.fault(path, vtable, message, "an even number from 4, inside the file")
             return None
-        if inline < 4 or at + inline > size:
-            self.fault(path, at, f"is no table: it has {inline} bytes", "from 4, inside the file")
+        if table_size < 4 or at + table_size > size:
+            self.fault(
+                path, at, f"is not a table: it has {table_size} bytes", "from 4, inside the file"
+            )
             return None
-        if not self.spend(inline, path, at):
+        if not self.spend(table_size, path, at):
             return None
-        return FlatbufferTable(self, at, path, vtable, length, inline)
+        return FlatbufferTable(self, at, path, vtable, length, table_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +169,13 @@ class FlatbufferTable:
         at = self._field(slot, 4, name)
         if not at:
             return 0
-        step: int = self.buffer.number("uint32", at, f"{self.path}.{name}")
-        if step < 4 or at + step > len(self.buffer.data) - 4:
-            message = f"points {step} bytes on, to no place of the file"
+        distance: int = self.buffer.number("uint32", at, f"{self.path}.{name}")
+        if distance < 4 or at + distance > len(self.buffer.data) - 4:
+            message = f"points {distance} bytes on, to no place of the file"
             expected = f"from 4 to {len(self.buffer.data) - 4 - at}"
             self.buffer.fault(f"{self.path}.{name}", at, message, expected)
             return 0
-        return at + step
+        return at + distance
 
     def table(self, slot: int, name: str) -> FlatbufferTable | None:
         """Return a field that is a table, or ``None``."""
@@ -183,9 +188,9 @@ class FlatbufferTable:
         if not at:
             return 0, 0
         count: int = self.buffer.number("uint32", at, f"{self.path}.{name}")
-        left = (len(self.buffer.data) - at - 4) // width
-        if count > left:
-            expected = f"at most {left}, which the file holds from there"
+        available = (len(self.buffer.data) - at - 4) // width
+        if count > available:
+            expected = f"at most {available}, which the file holds from there"
             self.buffer.fault(f"{self.path}.{name}", at, f"claims {count} elements", expected)
             return 0, 0
         return at + 4, count

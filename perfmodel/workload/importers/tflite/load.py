@@ -1,4 +1,4 @@
-"""Workloads from TensorFlow Lite files: weights are not read, extents of ``-1`` remain free."""
+"""Workload of a TensorFlow Lite file: weights are not read, extents of -1 remain free."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from perfmodel.arrays import Value
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
-from perfmodel.workload.importers.tflite.operator_table import handler_of
-from perfmodel.workload.importers.tflite.read import TfliteModel, TfliteTensor, read_tflite
-from perfmodel.workload.importers.tflite.translate import translate
+from perfmodel.workload.importers.tflite.parser import TfliteModel, TfliteTensor, read_tflite
+from perfmodel.workload.importers.tflite.translation_table import handler_of
+from perfmodel.workload.importers.tflite.translator import translate
 from perfmodel.workload.workload import Workload
 
 
@@ -31,12 +31,12 @@ def load_tflite(path: str | Path, settings: Mapping[str, Value] | None = None) -
     Raises
     ------
     InputError
-        The file is no such model or contradicts itself, or the settings do not apply; all faults
+        The file is not such a model or contradicts itself, or the settings do not apply; all faults
         at once.
     """
     model = read_tflite(path)
     raw, notes = translate(model, handler_of)
-    raw.pinned = any(t.scales or t.format == "fp16" for t in model.subgraphs[0].tensors)
+    raw.has_fixed_fp32 = any(t.scales or t.format == "fp16" for t in model.subgraphs[0].tensors)
     raw.channels_last = True
     raw.precision = _precision(model)
     raw.notes = tuple(notes)
@@ -47,8 +47,8 @@ def _precision(model: TfliteModel) -> str:
     """Return the precision of the network: the most common weight and activation formats."""
     graph = model.subgraphs[0]
     outputs = (graph.tensors[i] for operator in graph.operators for i in operator.outputs)
-    weights = _most(t for t in graph.tensors if t.constant and len(t.shape) > 1)
-    values = _most(t for t in outputs if not t.constant)
+    weights = _most(t for t in graph.tensors if t.is_constant and len(t.shape) > 1)
+    values = _most(t for t in outputs if not t.is_constant)
     return weights if weights == values else f"w={weights},a={values}"
 
 

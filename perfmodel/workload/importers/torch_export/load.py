@@ -10,12 +10,12 @@ from perfmodel.arrays import Value
 from perfmodel.errors import input_error
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
 from perfmodel.workload.importers.onnx.node import NotPricedError
-from perfmodel.workload.importers.onnx.pricing import MALFORMED
-from perfmodel.workload.importers.onnx.traits import SKIPPED
-from perfmodel.workload.importers.torch_export.emit import Emitter
-from perfmodel.workload.importers.torch_export.operators import writer_of
-from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram
-from perfmodel.workload.importers.torch_export.read import read_pt2
+from perfmodel.workload.importers.onnx.operator_traits import EXTENT_ARITHMETIC
+from perfmodel.workload.importers.onnx.pricer import MALFORMED_NODE_ERRORS
+from perfmodel.workload.importers.torch_export.archive_parser import read_pt2
+from perfmodel.workload.importers.torch_export.aten_translations import writer_of
+from perfmodel.workload.importers.torch_export.emitter import Emitter
+from perfmodel.workload.importers.torch_export.program_records import AtenCall, AtenProgram
 from perfmodel.workload.workload import Workload
 
 
@@ -33,7 +33,7 @@ def load_pt2(path: str | Path, settings: Mapping[str, Value] | None = None) -> W
     Raises
     ------
     InputError
-        The file is no such archive, its graph is malformed, or the settings do not apply.
+        The file is not such an archive, its graph is malformed, or the settings do not apply.
     """
     file = Path(path)
     return workload_of_program(read_pt2(file), str(file), file.stem, settings)
@@ -41,9 +41,11 @@ def load_pt2(path: str | Path, settings: Mapping[str, Value] | None = None) -> W
 
 def load_exported(program: Any, settings: Mapping[str, Value] | None = None) -> Workload:
     """Return the workload of a ``torch.export.ExportedProgram``; settings as for `load_pt2`."""
-    from perfmodel.workload.importers.torch_export.exported import records
+    from perfmodel.workload.importers.torch_export.live_program import program_records_of
 
-    return workload_of_program(records(program), "exported program", "exported", settings)
+    return workload_of_program(
+        program_records_of(program), "exported program", "exported", settings
+    )
 
 
 def workload_of_program(
@@ -58,7 +60,7 @@ def workload_of_program(
 
 def _write(emitter: Emitter, call: AtenCall) -> None:
     """Translate one call; a call without tensor outputs is arithmetic on extents and skipped."""
-    if call.op in SKIPPED or not any(name in emitter.shapes for name in call.outputs):
+    if call.op in EXTENT_ARITHMETIC or not any(name in emitter.shapes for name in call.outputs):
         return
     emitter.call = call
     unread = [name for name in emitter.tensors if name not in emitter.shapes]
@@ -67,7 +69,7 @@ def _write(emitter: Emitter, call: AtenCall) -> None:
             f"reads '{unread[0]}'",
             call.place or call.name,
             emitter.file,
-            expected="a tensor that something makes",
+            expected="a tensor that an operator produces",
         )
     known = "aten." in call.target
     writer = writer_of(call.op) if known else None
@@ -76,6 +78,6 @@ def _write(emitter: Emitter, call: AtenCall) -> None:
         if writer is None:
             raise NotPricedError("no operator that has a price")
         writer(emitter)
-    except (NotPricedError, *MALFORMED) as error:
+    except (NotPricedError, *MALFORMED_NODE_ERRORS) as error:
         del emitter.nodes[before:]
         emitter.unknown(str(error))

@@ -12,10 +12,11 @@ from perfmodel.arrays import Value
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
 from perfmodel.cost.ecm import Work, cycles_at_levels, cycles_by_size
-from perfmodel.kinds.cache import grid_reads, hierarchy
+from perfmodel.kinds.cache.hierarchy import grid_reads, hierarchy
 from perfmodel.workload.streaming import KERNELS
 
 from perfmodel_studies.readers.ecm.rows import StreamRow
+from perfmodel_studies.tables import table
 
 __all__ = ["constants", "forward", "measured_cycles"]
 
@@ -23,28 +24,7 @@ Vector = npt.NDArray[np.float64]
 _ORDER: Final = {"L1": 0, "L2": 1, "L3": 2, "DRAM": 3}
 
 #: Path -> bounds: physics or common sense sets them.
-BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "memories.l1.startup": (1e-3, 0.3),
-    "memories.l1.row_start": (1.0, 40.0),
-    "memories.l1.replay": (1e-2, 4.0),
-    "memories.l1.overlap_exponent": (1.0, 16.0),
-    "memories.l1.load_bandwidth": (32.0, 128.0),
-    "memories.l1.access_bandwidth": (48.0, 192.0),
-    "memories.l1.accesses_per_clock": (0.8, 4.0),
-    "memories.l1.line_in": (0.5, 4.0),
-    "memories.l1.line_out": (1e-2, 4.0),
-    "memories.l1.store_line": (1e-2, 8.0),
-    "memories.l2.line_in": (1.0, 12.0),
-    "memories.l2.line_out": (1e-2, 8.0),
-    "memories.l2.store_line": (1e-2, 16.0),
-    "memories.l2.edge_centre": (2.0**18, 2.0**22),
-    "memories.l2.edge_sharpness": (1.0, 20.0),
-    "memories.l3.line_in_time": (0.5e-9, 12e-9),
-    "memories.l3.line_out_time": (1e-12, 8e-9),
-    "memories.l3.store_line_time": (1e-12, 20e-9),
-    "memories.l3.edge_centre": (2.0**23, 2.0**27),
-    "memories.l3.edge_sharpness": (0.5, 40.0),
-}
+BOUNDS: Final[Mapping[str, tuple[float, float]]] = table("ecm_bounds")
 
 
 #: Costs beyond plain transfers. Where no row of a fit shows one (stores, once they are left out), a
@@ -109,21 +89,21 @@ def forward(rows: Sequence[StreamRow], machine: pm.Machine, levels: Sequence[str
             **values,
             f"memories.{levels[0]}.vector": vector,
         }
-        boundaries = hierarchy(facts, machine.engine, levels)
-        assert boundaries is not None
-        reads: list[Value] = [work.reads] * len(boundaries.edges)
+        caches = hierarchy(facts, machine.engine, levels)
+        assert caches is not None
+        reads: list[Value] = [work.reads] * len(caches.boundaries)
         if stencil.any():
-            flat, deep = (grid_reads(k, boundaries, rows_safe, planes_safe) for k in (two, three))
+            flat, deep = (grid_reads(k, caches, rows_safe, planes_safe) for k in (two, three))
             reads = [
                 stencil * (solid * b + (1.0 - solid) * a) + (1.0 - stencil) * work.reads
                 for a, b in zip(flat, deep, strict=True)
             ]
         at = [
             np.broadcast_to(v, size.shape)
-            for v in cycles_at_levels(work, boundaries.core, boundaries.edges, reads)
+            for v in cycles_at_levels(work, caches.core, caches.boundaries, reads)
         ]
-        swept = cycles_by_size(at, size, boundaries.edges)
+        swept = cycles_by_size(at, size, caches.boundaries)
         cycles: Value = np.where(by_level, np.choose(level, at), np.asarray(swept, dtype=float))
-        return cycles + stencil * (boundaries.row_start * boundaries.core.line / rows_safe)
+        return cycles + stencil * (caches.row_start * caches.core.line / rows_safe)
 
     return predicted

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault
-from perfmodel.measurements import CsvTable, read_rows
+from perfmodel.measurement_csv import CsvTable, read_rows
 
 __all__ = ["LEVELS", "MACHINES", "StreamRow", "likwid_rows", "stencil_rows", "zen4_rows"]
 

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import perfmodel as pm
 from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.case import Cases
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import evaluate, grouped
+from perfmodel.evaluate.validate import errors_by_group, evaluate
+from perfmodel.evaluate.validation_case import Cases
 
 from perfmodel_studies.readers.ecm.fitting import constants, forward, measured_cycles
 from perfmodel_studies.readers.ecm.rows import ZEN4, stencil_rows
@@ -40,7 +40,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     result = evaluate(
         Cases(NAME, [case_of(r, devices) for r in rows], notes=(*notes, *folder.note(path)))
     )
-    by_kernel = grouped([dict(row) for row in result.predictions], _kernel)
+    by_kernel = errors_by_group([dict(row) for row in result.predictions], _kernel)
     return replace(result, details={**result.details, "by_kernel": by_kernel})
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import error_of, evaluate, grouped
+from perfmodel.evaluate.validate import error_of, errors_by_group, evaluate
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.workload.streaming import KERNELS
 
 from perfmodel_studies.readers.ecm.fitting import constants, forward, measured_cycles
@@ -115,7 +115,10 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         {**prediction, "predicted": prediction["peer"]} for prediction in compared
     ]
     beside: dict[str, Any] = {
-        "same_rows": {"this": grouped(compared, _group), "kerncraft_ecm": grouped(peer, _group)},
+        "same_rows": {
+            "this": errors_by_group(compared, _group),
+            "kerncraft_ecm": errors_by_group(peer, _group),
+        },
         "by_device_and_level": _table(result.predictions),
     }
     baselines = {**result.baselines, "kerncraft_ecm": error_of(peer)}
@@ -151,8 +154,8 @@ def case_of(row: StreamRow, devices: Sequence[str | Path]) -> ValidationCase:
     seconds = lines * (row.cycles / clock if row.cycles else row.seconds_per_line)
     if not seconds > 0.0:
         return ValidationCase(name, row.device, reason="no time was measured")
-    question = MeasuredQuantity("latency_s", "latency_s", seconds, workload)
-    return ValidationCase(name, row.device, machine, (question,), None, None, row.level)
+    quantity = MeasuredQuantity("latency_s", "latency_s", seconds, workload)
+    return ValidationCase(name, row.device, machine, (quantity,), None, None, row.level)
 
 
 def sweep(row: StreamRow, device: pm.Device) -> pm.Workload:

@@ -17,12 +17,13 @@ import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.cost.collectives import COLLECTIVES, CollectiveKernel, collective_seconds
 from perfmodel.errors import InputError
-from perfmodel.evaluate.files import DataFolder, measured_table
+from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import compared, summarised
+from perfmodel.evaluate.validate import comparison_row, summarise
 
 from perfmodel_studies.readers.gpu_kernels.devices import device_named, with_devices
+from perfmodel_studies.tables import constants_of
 
 NAME: Final = "gpu_collectives"
 TITLE: Final = "Collectives on two to eight GPUs: NCCL, vLLM's all-reduce in a graph and eager"
@@ -120,7 +121,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         predicted = float(prediction.latency_s)
         link = device.machine("ideal").facts[f"links.{prediction.link}.bandwidth"]
         rows.append(
-            compared(
+            comparison_row(
                 row.name,
                 device.name,
                 f"{row.collective} {row.runtime}",
@@ -131,7 +132,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
                 compute=None,
             )
         )
-    return summarised(NAME, rows, len(measured), failed, notes=(*_NOTES, *note))
+    return summarise(NAME, rows, len(measured), failed, notes=(*_NOTES, *note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,40 +184,12 @@ def _columns(
     )
 
 
-#: Constants of each collective, by field; those of a library's own kernels follow.
-_RING: Final = (
-    ("launch", 5e-6, 1e-6, 2e-5),
-    ("step", 5e-7, 1e-8, 5e-6),
-    ("middle_start", 1e-6, 1e-8, 2e-5),
-    ("middle_step", 1e-6, 1e-8, 5e-6),
-    ("bulk_start", 2e-6, 1e-8, 2e-5),
-    ("bulk_step", 1.5e-6, 1e-8, 3e-5),
-    ("low_share", 0.2, 0.005, 0.5),
-    ("middle_share", 0.5, 0.05, 1.0),
-    ("pair_share", 0.6, 0.3, 1.0),
-    ("eight_share", 0.75, 0.3, 1.0),
-    ("ramp", 1e-5, 1e-7, 1e-4),
-)
-_OWN: Final = (
-    ("switch_start", 1e-5, 1e-6, 5e-5),
-    ("switch_share", 0.6, 0.4, 1.0),
-    ("one_shot_start", 4e-6, 1e-6, 2e-5),
-    ("one_shot_share", 0.55, 0.2, 1.0),
-    ("two_shot_start", 8e-6, 1e-6, 3e-5),
-    ("two_shot_share", 0.6, 0.2, 1.0),
-    ("copy_launch", 4e-6, 1e-7, 2e-5),
-    ("copy_share", 0.9, 0.5, 1.0),
-    ("host_floor", 2e-5, 5e-6, 1e-4),
-)
-
-
 def constants() -> tuple[Constant, ...]:
     """Return the constants that the rows determine, ``collective.field`` each."""
-    out = [Constant(f"{name}.{f}", *numbers) for name in COLLECTIVES for f, *numbers in _RING]
+    out = [c for name in COLLECTIVES for c in constants_of("collective", f"{name}.")]
     # Only one device of the data meets others over PCIe: without it nothing says what is lost.
     out += [Constant(f"{name}.bridge_share", 1.0, 0.3, 1.2, prior=0.3) for name in COLLECTIVES]
-    out += [Constant(f"all_reduce.{field}", *numbers) for field, *numbers in _OWN]
-    return tuple(out)
+    return (*out, *constants_of("collective_library", "all_reduce."))
 
 
 def forward(parts: Sequence[_CollectiveColumns], k: Mapping[str, float], rows: int) -> Floats:

@@ -13,31 +13,14 @@ import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.errors import Fault, InputError
 
+from perfmodel_studies.tables import table
+
 __all__ = ["device_named", "fact_columns", "finder", "with_devices"]
 
 Floats = npt.NDArray[np.float64]
 
 #: What a driver, a data set or a benchmark prints -> device of the library.
-NAMES: Final[Mapping[str, str]] = {
-    "a100_sxm4_80gb": "a100",
-    "a100_sxm4_40gb": "a100_sxm_40gb",
-    "a100_80gb_pcie": "a100_pcie_80gb",
-    "a100_pcie_80gb": "a100_pcie_80gb",
-    "a100_pcie_40gb": "a100_pcie_40gb",
-    "h100_80gb_hbm3": "h100",
-    "h200_141gb_hbm3e": "h200",
-    "rtx_pro_6000_blackwell_server_edition": "rtx_pro_6000_blackwell_server",
-    "rtxpro6000": "rtx_pro_6000_blackwell_server",
-    "rtx_pro_6000_server": "rtx_pro_6000_blackwell_server",
-    "v100_pcie_32gb": "v100_pcie",
-    "p100_pcie_16gb": "p100",
-    "v100": "v100_sxm",
-    "1080ti": "gtx_1080_ti",
-    "titanx_pascal": "titan_x_pascal",
-    "titanx": "titan_x_maxwell",
-    "titanxp": "titan_xp",
-    "vegafe": "vega_frontier",
-}
+NAMES: Final[Mapping[str, str]] = table("gpu_names")
 
 _MAKERS: Final = re.compile(r"^(nvidia|amd|nv|tesla|geforce|instinct|radeon)_")
 

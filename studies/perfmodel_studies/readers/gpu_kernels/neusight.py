@@ -16,18 +16,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
-from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder, measured_table
+from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evidence import Subject
 from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.kinds.tensor_core.gemm import Processor, gemm_times
 
 from perfmodel_studies.batched import evaluate_together
 from perfmodel_studies.readers.gpu_kernels.devices import fact_columns, finder, with_devices
+from perfmodel_studies.tables import constants_of
 
 NAME: Final = "neusight_gpu_kernels"
 TITLE: Final = "Kernels of eager PyTorch in fp32 on GPUs (NeuSight): products, elementwise, norms"
@@ -36,6 +36,7 @@ PLACES: Final = (
     "measured/neusight_gpu_kernels.csv.gz",
     "measured/neusight_gpu_kernels.csv",
 )
+
 RUNTIME: Final = "torch_eager"
 #: Every so many-th row of a device and table, in the order of the file, is predicted.
 STRIDES: Final = {"linear": 4, "bmm": 8, "elem": 2, "softmax": 1, "ln": 1}
@@ -145,11 +146,11 @@ def _case(row: NeuSightMeasurement, device: pm.Device | str) -> ValidationCase:
     if isinstance(device, str):
         return ValidationCase(row.name, row.hardware, reason=device)
     work = row.workload
-    questions = [
+    quantities = [
         MeasuredQuantity("latency_s", "latency_s", row.seconds, work),
         MeasuredQuantity(row.target, "latency_s", row.seconds, work),
     ]
-    return ValidationCase(row.name, device.name, device, questions, "fp32", RUNTIME, row.table)
+    return ValidationCase(row.name, device.name, device, quantities, "fp32", RUNTIME, row.table)
 
 
 #: Facts of a device that the products read.
@@ -174,20 +175,9 @@ def processors(devices: Sequence[pm.Device]) -> Processor:
 
 
 #: Constants of a library's fp32 products.
-PRODUCTS: Final = (
-    Constant("launch", 3e-5, 5e-6, 6e-5),
-    Constant("peak_share", 0.9, 0.5, 1.0),
-    Constant("bandwidth_share", 0.8, 0.3, 1.0),
-    Constant("tile_exponent", 0.5, 0.05, 2.0),
-    Constant("wave_quantisation", 0.6, 0.05, 1.0),
-    Constant("split_launch", 1e-5, 1e-7, 4e-5),
-    Constant("pnorm", 4.0, 1.0, 10.0),
-)
+PRODUCTS: Final = constants_of("fp32_products")
 #: Constants of streaming kernels.
-STREAMING: Final = (
-    Constant("launch", 5e-6, 1e-7, 5e-5),
-    Constant("bandwidth_share", 0.85, 0.3, 1.0),
-)
+STREAMING: Final = constants_of("fp32_streaming")
 
 
 def product_seconds(extents: Floats, machine: Processor, k: Mapping[str, float]) -> Floats:

@@ -16,89 +16,25 @@ import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase, subject_of
-from perfmodel.evaluate.files import DataFolder, measured_table
+from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase, subject_of
 from perfmodel.evidence import Subject
 from perfmodel.kinds.tensor_core.gemm import Processor
-from perfmodel.measurements import CsvRow
+from perfmodel.measurement_csv import CsvRow
 from perfmodel.workload import family, from_family
 
 from perfmodel_studies.readers.gpu_kernels import neusight
 from perfmodel_studies.readers.gpu_kernels.devices import fact_columns, finder
+from perfmodel_studies.tables import table
 
 NAME: Final = "neusight_e2e"
 TITLE: Final = "Whole transformers in eager PyTorch fp32 on GPUs (NeuSight), sums of their kernels"
 #: Where its file lies.
 PLACES: Final = ("measured/neusight_e2e.csv", "neusight_e2e.csv")
 
-_BIASED: Final = {"qkv_bias": True, "output_bias": True, "ffn_bias": True}
-_DECODER: Final = {
-    "phase": "prefill",
-    "gated": False,
-    "norm": "layer_norm",
-    "rotary": False,
-    "tied_embeddings": True,
-    **_BIASED,
-}
-_GPT: Final = {**_DECODER, "activation": "gelu_tanh", "vocabulary": 50257}
 #: Model of the file -> structure of the family `transformer`.
-MODELS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "bert_large": {
-        "phase": "encode",
-        "causal": False,
-        "layers": 24,
-        "width": 1024,
-        "heads": 16,
-        "ffn_width": 4096,
-        "activation": "gelu",
-        "gated": False,
-        "norm": "layer_norm",
-        "rotary": False,
-        "norm_position": "after",
-        "final_norm": False,
-        "embedding_norm": True,
-        "positions": 512,
-        "token_types": 2,
-        "vocabulary": 30522,
-        "tied_embeddings": True,
-        **_BIASED,
-    },
-    "gpt2_large": {
-        **_GPT,
-        "layers": 36,
-        "width": 1280,
-        "heads": 20,
-        "ffn_width": 5120,
-        "positions": 1024,
-    },
-    "gpt3_xl": {
-        **_GPT,
-        "layers": 24,
-        "width": 3072,
-        "heads": 24,
-        "ffn_width": 12288,
-        "positions": 2048,
-    },
-    "gpt3_27": {
-        **_GPT,
-        "layers": 32,
-        "width": 2560,
-        "heads": 32,
-        "ffn_width": 10240,
-        "positions": 2048,
-    },
-    "opt_13": {
-        **_DECODER,
-        "activation": "relu",
-        "layers": 24,
-        "width": 2048,
-        "heads": 32,
-        "ffn_width": 8192,
-        "positions": 2050,
-        "vocabulary": 50272,
-    },
-}
+MODELS: Final[Mapping[str, Mapping[str, Any]]] = table("neusight_transformers")
 
 _UNPREDICTED: Final = {
     "train": "a step of training: optimiser and saved activations are not modelled",
@@ -278,13 +214,13 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     subjects: list[Subject | None] = []
     for case in load(folder, devices).cases:
         if isinstance(case.machine, pm.Device):
-            run = case.questions[0].workload
+            run = case.quantities[0].workload
             values = run.parameters
             tokens: Any = values["tokens"] if "tokens" in values else values["prompt"]
             batch: Any = values["batch"]
             network = _network(run.name, int(tokens), int(batch))
-            known.append((network, case.machine, case.questions[0].measured))
-            subjects.append(subject_of(case, case.questions[0]))
+            known.append((network, case.machine, case.quantities[0].measured))
+            subjects.append(subject_of(case, case.quantities[0]))
     there = folder.find(*neusight.PLACES) is not None
     kernels = neusight.refits(folder, devices, _SPARSE) if there else ()
     gpus = [d for _, d, _ in known]

@@ -14,12 +14,12 @@ import perfmodel as pm
 from perfmodel.calibrate.few_shot import trial
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.calibration import scaled_rows
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.result import ValidationResult, errors
-from perfmodel.evaluate.validate import baselines, compared, worst_of
+from perfmodel.evaluate.validate import baselines, comparison_row, worst_of
+from perfmodel.evaluate.validation_case import MeasuredQuantity, ValidationCase
 from perfmodel.evidence import Subject
-from perfmodel.measurements import CsvTable, read_rows
+from perfmodel.measurement_csv import CsvTable, read_rows
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choices
 
 from perfmodel_studies.readers.help_latency.columns import Column, Skipped, columns_of
@@ -215,7 +215,7 @@ def _sampled(item: Latencies, kind: Space, seconds: Vector) -> list[dict[str, An
         measured_s, predicted_s = float(item.seconds[i]), float(seconds[i])
         floor = float(bare.latency_s)
         out.append(
-            compared(
+            comparison_row(
                 there.decode(item.choices[i].tolist()),
                 item.column.name,
                 place.group,
@@ -246,9 +246,9 @@ def _calibrated(item: Latencies, kind: Space, seconds: Vector) -> dict[str, Any]
     rows: list[tuple[ValidationCase, MeasuredQuantity]] = []
     for i in few.tolist():
         work = _workload(kind.name, place.form, tuple(item.choices[i]), item.column.batch)
-        question = MeasuredQuantity("latency_s", "latency_s", float(item.seconds[i]), work)
-        case = ValidationCase(str(i), item.device.name, machine, (question,), PRECISION, warm=True)
-        rows.append((case, question))
+        quantity = MeasuredQuantity("latency_s", "latency_s", float(item.seconds[i]), work)
+        case = ValidationCase(str(i), item.device.name, machine, (quantity,), PRECISION, warm=True)
+        rows.append((case, quantity))
     plain = pm.predict(rows[0][1].workload, machine, precision=PRECISION, warm=True)
     ten = trial(scaled_rows(rows), item.seconds[few], plain.scatter(), TEN, draws=DRAWS)
     return {"one_sample_mape": one, "ten_samples": asdict(ten)}

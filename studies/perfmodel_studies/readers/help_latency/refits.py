@@ -17,56 +17,29 @@ from perfmodel_studies.readers.help_latency.evaluate import Latencies
 from perfmodel_studies.readers.help_latency.kernels import KernelCounts
 from perfmodel_studies.readers.help_latency.rows import HelpLatencyEvaluator
 from perfmodel_studies.readers.help_latency.spaces import Space
+from perfmodel_studies.tables import constants_of
 
 __all__ = ["refits_of"]
 
 Vector = npt.NDArray[np.float64]
 
 _KERNELS: Final = "runtime.kernels."
-_FLOORS: Final = tuple(
-    Constant(f"{_KERNELS}{name}.host_floor", start, 2e-6, 3e-4)
-    for name, start in (
-        ("conv", 6e-5),
-        ("elementwise.batch_norm", 4.5e-5),
-        ("elementwise", 2.2e-5),
-        ("pool", 2e-5),
-    )
-)
-_SHARES: Final = tuple(
-    Constant(f"{_KERNELS}{name}", start, low, high)
-    for name, start, low, high in (
-        ("conv.peak_share", 0.6, 0.05, 3.0),
-        ("conv.bandwidth_share", 0.8, 0.05, 1.0),
-        ("elementwise.bandwidth_share", 0.8, 0.05, 1.0),
-        ("elementwise.batch_norm.bandwidth_share", 0.8, 0.05, 1.0),
-        ("pool.bandwidth_share", 0.2, 0.05, 1.0),
-    )
-)
+_FLOORS: Final = constants_of("help_gpu_floors")
+_SHARES: Final = constants_of("help_gpu_shares")
 #: Architectures, of which shares are; a device's tags say which it is of.
 _ARCHITECTURES: Final = ("pascal", "turing")
 #: How the hosts of the measured GPUs differ: of no concern to another device, so left at 1 there.
 _HOST: Final = "host."
 _HOST_PRIOR: Final = 0.02
 #: Of FBNet's on CPUs and phones; the last is of servers alone.
-_FBNET: Final = (
-    Constant(f"{_KERNELS}depthwise.launch", 6e-5, 1e-6, 2e-3),
-    Constant(f"{_KERNELS}grouped.launch", 6e-5, 1e-6, 2e-3),
-    Constant(f"{_KERNELS}copy.launch", 6e-5, 1e-6, 2e-3),
-    Constant(f"{_KERNELS}conv.layout_bandwidth", 5e9, 1e8, 1e12),
-    Constant(f"{_KERNELS}depthwise.narrow_launch", 3e-4, 1e-6, 5e-3),
-)
+_FBNET: Final = constants_of("help_fbnet")
 #: Weights are laid out alike in kernels in groups.
 _LAYOUT: Final = f"{_KERNELS}conv.layout_bandwidth"
 _GROUPED_LAYOUT: Final = f"{_KERNELS}grouped.layout_bandwidth"
 #: A factor is weakly held to 1.
 _FACTOR_PRIOR: Final = 3e-3
 #: On CPUs and phones.
-_ONE_BY_ONE: Final = (
-    Constant("runtime.per_operator", 2e-5, 1e-6, 1e-3),
-    Constant("runtime.efficiency.conv", 0.3, 0.005, 3.0),
-    Constant(f"{_KERNELS}conv.launch", 5e-5, 1e-6, 1e-3),
-    Constant(f"{_KERNELS}pool.launch", 2e-5, 1e-6, 1e-3),
-)
+_ONE_BY_ONE: Final = constants_of("help_cores")
 
 
 #: Constants and forward function of the columns of one class of machines.

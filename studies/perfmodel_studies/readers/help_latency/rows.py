@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
-from perfmodel.cost.residency import weight_bytes
+from perfmodel.cost.operand_bytes import weight_bytes
 
 __all__ = ["HelpLatencyEvaluator"]
 

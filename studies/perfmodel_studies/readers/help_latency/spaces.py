@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import CsvTable
+from perfmodel.measurement_csv import CsvTable
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choices, space
 from perfmodel.workload.nas_spaces.nas_bench_201 import NasBench201
 

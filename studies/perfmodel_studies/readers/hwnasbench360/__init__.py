@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 import perfmodel as pm
-from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import compared, summarised
+from perfmodel.evaluate.validate import comparison_row, summarise
 from perfmodel.evidence import QUANTITIES, Subject
-from perfmodel.measurements import read_rows
+from perfmodel.measurement_csv import read_rows
 
 from perfmodel_studies.readers.hwnasbench360.costs import (
     DEVICES,
@@ -93,7 +93,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         rows += _rows(bench, costs, bares[key].batch(bench.choices), float(peak), subject)
         decisions[bench.name] = decided(bench, costs)
     notes = (*_NOTES, *folder.note(path))
-    return summarised(NAME, rows, total, left_out, notes=notes, details=decisions)
+    return summarise(NAME, rows, total, left_out, notes=notes, details=decisions)
 
 
 def _rows(
@@ -117,7 +117,7 @@ def _rows(
             if not np.isfinite(seconds) or seconds <= 0:
                 continue
             out.append(
-                compared(
+                comparison_row(
                     f"{bench.task} {index}",
                     f"{bench.device} {bench.framework}",
                     f"{bench.framework} {bench.task}",

@@ -25,7 +25,7 @@ class Framework(NamedTuple):
         Runtime of the library.
     zeros
         What its files make of edges without operation; see
-        `perfmodel.workload.nas_spaces.cell.Zeros`.
+        `perfmodel.workload.nas_spaces.nas_bench_cell.Zeros`.
     """
 
     runtime: str

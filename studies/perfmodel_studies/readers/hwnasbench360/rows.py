@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.measurement_csv import CsvRow, CsvTable
 from perfmodel.workload.nas_spaces import space
 from perfmodel.workload.nas_spaces.nas_bench_201 import NasBench201
 

@@ -9,8 +9,8 @@ from typing import Final
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
-from perfmodel.measurements import CsvRow
+from perfmodel.evaluate.validation_case import MeasuredQuantity, ValidationCase
+from perfmodel.measurement_csv import CsvRow
 
 from perfmodel_studies.claims.finn import PRECISION, board, cnv
 from perfmodel_studies.words import has_words
@@ -58,14 +58,14 @@ def fpga_case(
     opened = next((design for mark, design in _OPEN.items() if has_words(system, mark)), None)
     if row.get("division") == "open" and opened is not None and part in opened[0]:
         machine = pm.hardware(opened[0][part], devices).machine()
-        question = MeasuredQuantity("latency_s", "latency_s", latency_s, pm.workload(opened[1]))
+        quantity = MeasuredQuantity("latency_s", "latency_s", latency_s, pm.workload(opened[1]))
         return ValidationCase(
-            name, part, machine, (question,), opened[2], machine.runtime.name, group=net
+            name, part, machine, (quantity,), opened[2], machine.runtime.name, group=net
         )
     if row.get("division") == "open" and has_words(row.get("system"), "CNV-W1A1") and part in _CNV:
-        question = MeasuredQuantity("latency_s", "latency_s", latency_s, cnv())
+        quantity = MeasuredQuantity("latency_s", "latency_s", latency_s, cnv())
         return ValidationCase(
-            name, part, board(_CNV[part]), (question,), PRECISION, "finn", group=net
+            name, part, board(_CNV[part]), (quantity,), PRECISION, "finn", group=net
         )
     if not has_words(who, "fpgaconvnet") or row.get("division") != "closed":
         return ValidationCase(name, part, group=net, reason=_why(row))
@@ -76,10 +76,10 @@ def fpga_case(
         return ValidationCase(
             name, part, group=net, reason=f"no published design: {error.faults[0]}"
         )
-    question = MeasuredQuantity(
+    quantity = MeasuredQuantity(
         "latency_s", "latency_s", latency_s, pm.workload(f"mlperf_tiny_{net}")
     )
-    return ValidationCase(name, part, machine, (question,), "int8", "fpgaconvnet", group=net)
+    return ValidationCase(name, part, machine, (quantity,), "int8", "fpgaconvnet", group=net)
 
 
 def is_fpga(machine: pm.Machine) -> bool:

@@ -15,10 +15,10 @@ from typing import Final
 
 import perfmodel as pm
 from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder, measured_table
+from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
-from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.measurement_csv import CsvRow, CsvTable
 
 from perfmodel_studies.readers.mcus.fpga_designs import fpga_case
 from perfmodel_studies.readers.mcus.libraries import library_of
@@ -90,7 +90,7 @@ def _cases(
     yield case
     if case.machine is None:
         return
-    targets = {question.target for question in case.questions}
+    targets = {quantity.target for quantity in case.quantities}
     for target, (column, _) in _OPTIONAL.items():
         if row.get(column) and target not in targets:
             yield ValidationCase(
@@ -134,15 +134,15 @@ def _case(
         machine = device.machine(library).vary(changes)
     except InputError as error:
         return ValidationCase(name, part, group=net, reason=str(error.faults[0]))
-    questions = _questions(rows, row, net, latency_s, faults)
+    quantities = _questions(rows, row, net, latency_s, faults)
     if device.power is None:
-        questions = [q for q in questions if q.target == "latency_s"]
-    why = "" if questions else "neither a latency nor a power that the device states"
+        quantities = [q for q in quantities if q.target == "latency_s"]
+    why = "" if quantities else "neither a latency nor a power that the device states"
     return ValidationCase(
         name,
         part,
-        machine if questions else None,
-        questions,
+        machine if quantities else None,
+        quantities,
         "int8",
         library,
         group=net,

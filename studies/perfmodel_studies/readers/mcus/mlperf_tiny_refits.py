@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase, subject_of
 from perfmodel.evaluate.refit import Refit
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase, subject_of
 
 from perfmodel_studies.readers.mcus.counts import TERMS, clocks, counts
 from perfmodel_studies.readers.mcus.fpga_designs import is_fpga
@@ -30,7 +30,7 @@ _REFERENCE: Final = ("stm32l4r5", "m467", "psoc62")
 
 def latency(cases: Cases) -> Refit:
     """Return the refit of libraries that ran on several parts."""
-    asked_for = [(case, q) for case, q in cases.asked("latency_s") if not _on_fpga(case)]
+    asked_for = [(case, q) for case, q in cases.with_quantities("latency_s") if not _on_fpga(case)]
     ran = {(str(case.runtime), _part(case)) for case, _ in asked_for}
     many = {name for name, _ in ran if sum(other == name for other, _ in ran) > 1}
     asked_for = [(case, q) for case, q in asked_for if str(case.runtime) in many]
@@ -131,7 +131,7 @@ def power(cases: Cases) -> list[Refit]:
     """
     asked_for = [
         (case, q)
-        for case, q in cases.asked("power_w")
+        for case, q in cases.with_quantities("power_w")
         if "engines.cpu.clock_energy" in _facts(case)
     ]
     cores = [(case, q) for case, q in asked_for if case.runtime != "syntiant"]

@@ -15,37 +15,25 @@ from typing import Any, Final
 
 import perfmodel as pm
 from perfmodel.errors import Fault
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder, measured_table
+from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
-from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.measurement_csv import CsvRow, CsvTable
 
 from perfmodel_studies.readers.ncnn_bench.headings import Cores, clusters, cores_at_work
 from perfmodel_studies.readers.ncnn_bench.refits import BUILDS, refits_of
+from perfmodel_studies.tables import table
 
 NAME: Final = "ncnn_bench"
 TITLE: Final = (
     "ncnn on the cores of phones, boards and desktops: image networks in fp16, fp32, int8"
 )
+
 #: Where its file lies.
 PLACES: Final = ("measured/ncnn_bench.csv", "ncnn_bench.csv")
 
-#: Network of the table -> network of the library, and what of it is bound.
-MODELS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "alexnet": ("alexnet", {}),
-    "vgg16": ("vgg16", {}),
-    "resnet18": ("resnet18", {}),
-    "resnet50": ("resnet50", {}),
-    "mobilenet": ("mobilenet_v1", {}),
-    "mobilenet_v2": ("mobilenet_v2", {}),
-    "mobilenet_v3": ("mobilenet_v3_large", {}),
-    "googlenet": ("googlenet", {}),
-    "squeezenet": ("squeezenet1_1", {}),
-    "mnasnet": ("mnasnet_b1", {}),
-    "proxylessnasnet": ("proxylessnas_mobile", {}),
-    "efficientnet_b0": ("efficientnet_b0", {}),
-    "vision_transformer": ("vit_b_16", {"height": 384, "width": 384}),
-}
+#: Network of the table -> network of the library, with settings where they are not the default.
+MODELS: Final[Mapping[str, Mapping[str, Any]]] = table("ncnn_models")
 
 #: A heading's chip -> device of the library whose main memory it has.
 BOARDS: Final = (
@@ -163,10 +151,9 @@ def _case(
     # such arithmetic stores fp16 and computes in fp32.
     wide = runtime == "ncnn_x86" or "efficientnet_b0" not in run
     precision = "int8" if narrow else "fp32" if wide else "fp16"
-    question = MeasuredQuantity(
-        "latency_s", "latency_s", seconds, pm.workload(known[0], **dict(known[1]))
-    )
-    return ValidationCase(name, device, machine, (question,), precision, runtime, group=model)
+    network = pm.workload(known["model"], **known.get("settings", {}))
+    quantity = MeasuredQuantity("latency_s", "latency_s", seconds, network)
+    return ValidationCase(name, device, machine, (quantity,), precision, runtime, group=model)
 
 
 def _run(row: CsvRow) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
-from perfmodel.calibrate import Constant
-from perfmodel.evaluate.case import Cases, ValidationCase, subject_of
 from perfmodel.evaluate.refit import Refit
+from perfmodel.evaluate.validation_case import Cases, ValidationCase, subject_of
+
+from perfmodel_studies.tables import constants_of
 
 __all__ = ["BUILDS", "CONSTANTS", "refits_of"]
 
@@ -31,25 +32,9 @@ BUILDS: Final[Mapping[str, str]] = {
 _SHARE: Final = "runtime.efficiency."
 _OLDER: Final = "2021: runtime.efficiency."
 #: The network decides little of some of them: a weak pull holds those near where they start.
-_PULL: Final = 0.3
-CONSTANTS: Final = (
-    Constant(_SHARE + "conv", 0.5, 0.05, 1.2, _PULL),
-    Constant(_SHARE + "conv.int8", 0.2, 0.02, 1.2, _PULL),
-    Constant(_SHARE + "depthwise", 0.3, 0.02, 1.2, _PULL),
-    Constant(_SHARE + "depthwise.int8", 0.1, 0.01, 1.2, _PULL),
-    Constant(_SHARE + "gemm", 0.4, 0.03, 1.0, _PULL),
-    Constant(_SHARE + "attention", 0.3, 0.02, 1.0, _PULL),
-    Constant(_SHARE + "vector", 0.2, 0.01, 1.0, _PULL),
-    Constant(_SHARE + "bandwidth", 0.8, 0.3, 1.0, _PULL),
-    Constant("runtime.draw_bytes_per_clock_per_unit", 3.0, 0.3, 30.0, _PULL),
-    Constant("runtime.per_operator", 5e-6, 1e-7, 3e-4, _PULL),
-    Constant("runtime.serial_share", 0.02, 1e-4, 0.3, _PULL),
-)
+CONSTANTS: Final = constants_of("ncnn")
 #: Of the older build, where there is one.
-OLDER: Final = (
-    Constant(_OLDER + "conv", 0.5, 0.05, 1.2, _PULL),
-    Constant(_OLDER + "conv.int8", 0.15, 0.02, 1.2, _PULL),
-)
+OLDER: Final = constants_of("ncnn_older")
 
 #: What the constants are while the columns are read: the draw of a core so high that it is none.
 _NEUTRAL: Final = {
@@ -72,7 +57,7 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
             continue
         columns = _NcnnKernelColumns(rows, older)
         constants = CONSTANTS + (OLDER if columns.older.any() else ())
-        measured = np.array([c.questions[0].measured for c in rows])
+        measured = np.array([c.quantities[0].measured for c in rows])
         devices = [c.device for c in rows]
         refits.append(
             Refit(
@@ -82,7 +67,7 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
                 constants,
                 columns.seconds,
                 scale=_SCALE,
-                subjects=[subject_of(c, c.questions[0]) for c in rows],
+                subjects=[subject_of(c, c.quantities[0]) for c in rows],
             )
         )
     return refits
@@ -146,7 +131,7 @@ def _machine(case: ValidationCase) -> pm.Machine:
 def _table(case: ValidationCase) -> Any:
     machine = _machine(case).vary(_NEUTRAL)
     return pm.predict(
-        case.questions[0].workload, machine, precision=case.precision, runtime=case.runtime
+        case.quantities[0].workload, machine, precision=case.precision, runtime=case.runtime
     ).table
 
 

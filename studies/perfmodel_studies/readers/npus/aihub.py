@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from perfmodel.errors import Fault, InputError
+from perfmodel.evaluate.data_files import DataFolder, data_folder
 from perfmodel.evaluate.datasets import DeclaredDataset
-from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult, errors
-from perfmodel.evaluate.validate import compared, summarised
-from perfmodel.measurements import CsvTable, read_rows
+from perfmodel.evaluate.validate import comparison_row, summarise
+from perfmodel.measurement_csv import CsvTable, read_rows
 
 from perfmodel_studies.batched import evaluate_together
 from perfmodel_studies.transfer import spread, transfer
@@ -141,7 +141,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         "by_device": {k: dict(v) for k, v in graphs.by_device.items()},
         "baselines": {k: dict(v) for k, v in graphs.baselines.items()},
     }
-    return summarised(
+    return summarise(
         NAME,
         [*rows, *graphs.predictions],
         total,
@@ -228,7 +228,7 @@ def _transferred(
             failed.setdefault(reason, []).append(f"{item.device} {item.name}")
             continue
         out.append(
-            compared(
+            comparison_row(
                 item.name,
                 item.device,
                 item.kind,

@@ -1,0 +1,213 @@
+"""Coverage of prediction intervals on left-out devices, and its correction by a stretch factor.
+
+The intervals of `residual_spread` pool residuals of devices, runtimes and classes, which are not
+exchangeable, so their coverage may differ from the nominal level. The correction follows
+conformalised quantile regression (Romano et al., NeurIPS 32, 2019): the score of a row is
+``|residual - middle| / half-width`` of the interval computed without its device, and the stretch of
+the 50 % (90 %) interval is the 50 % (90 %) quantile of the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.evidence.residual_spread import LEVELS, Spread, spread
+from perfmodel.evidence.residual_store import Evidence, Subject
+
+#: Basis -> way of prediction (`WAYS`) of the rows on which its intervals are evaluated.
+WAY_OF_BASIS: Final[Mapping[str, str]] = {
+    "measured": "as_is",
+    "transferred": "left_out",
+    "assumed": "generic",
+}
+#: Maximum weight of a device in rows: further rows carry no information on other devices.
+MAX_WEIGHT: Final = 40
+#: Shrinkage of the stretch towards 1, in devices: ``stretch ** (n / (n + 3))`` for n devices.
+_SHRINKAGE_DEVICES: Final = 3.0
+#: Limit on the stretch and its inverse: larger deviations are errors of another kind.
+_MAX_STRETCH: Final = 3.0
+#: Minimum half-width, in logarithms.
+_MIN_HALF_WIDTH: Final = 1e-3
+
+#: Runtime -> runtimes that it inherits from, nearest first.
+Lineage = Callable[[str], Sequence[str]]
+
+
+class Coverage(NamedTuple):
+    """Coverage of intervals on rows of devices that were left out of them.
+
+    Attributes
+    ----------
+    quantity, workload_class, basis
+        Quantity, class of workloads and basis of the predictions.
+    runtime
+        Runtime of the rows; empty for all runtimes together.
+    rows, devices
+        Number of rows and devices.
+    half, most
+        Share of the rows inside the 50 % and the 90 % interval; devices are weighted by their
+        number of rows, at most 40.
+    ratio
+        Median over the devices of the ratio high / low of the 90 % interval.
+    """
+
+    quantity: str
+    workload_class: str
+    basis: str
+    runtime: str
+    rows: int
+    devices: int
+    half: float
+    most: float
+    ratio: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether both shares are near the nominal ones: 42 to 58 % and 85 to 95 %."""
+        return 0.42 <= self.half <= 0.58 and 0.85 <= self.most <= 0.95
+
+
+class _DeviceCoverage(NamedTuple):
+    """Coverage of one device's rows, and the ratio high / low of its 90 % interval."""
+
+    device: ScoredDevice
+    half: float
+    most: float
+    ratio: float
+
+
+def coverage(evidence: Evidence, lineage: Lineage = lambda name: ()) -> list[Coverage]:
+    """Return the coverage of each class of workloads and basis, followed by that of its runtimes.
+
+    Parameters
+    ----------
+    evidence
+        Evidence; widths and stretches are recomputed without each device.
+    lineage
+        Runtime -> runtimes that it inherits from, nearest first.
+    """
+    out: list[Coverage] = []
+    for key, devices in scored_devices(evidence, lineage):
+        groups: dict[str, list[_DeviceCoverage]] = {"": []}
+        for device in devices:
+            covered = _device_coverage(device, stretch_of(devices, without=device.device))
+            groups[""].append(covered)
+            groups.setdefault(device.runtime, []).append(covered)
+        out += [_pooled_coverage((*key, runtime), members) for runtime, members in groups.items()]
+    return out
+
+
+def _device_coverage(device: ScoredDevice, stretch: tuple[float, float]) -> _DeviceCoverage:
+    residuals = np.exp(device.residuals)
+    ends = [device.spread._replace(stretch=stretch).factors(level) for level in LEVELS]
+    half, most = (float(np.mean((residuals >= low) & (residuals <= high))) for low, high in ends)
+    return _DeviceCoverage(device, half, most, ends[1][1] / ends[1][0])
+
+
+def _pooled_coverage(
+    key: tuple[str, str, str, str], devices: Sequence[_DeviceCoverage]
+) -> Coverage:
+    weights = np.array([member.device.weight for member in devices], dtype=float)
+    half, most = (
+        float(np.average([getattr(member, share) for member in devices], weights=weights))
+        for share in ("half", "most")
+    )
+    ratio = float(np.median([member.ratio for member in devices]))
+    rows = sum(member.device.rows for member in devices)
+    return Coverage(*key, rows, len(devices), half, most, ratio)
+
+
+class ScoredDevice(NamedTuple):
+    """Residuals of a device, with the unstretched spread computed without it."""
+
+    runtime: str
+    device: str
+    rows: int
+    residuals: npt.NDArray[np.float64]
+    spread: Spread
+
+    @property
+    def weight(self) -> int:
+        """Weight of the device: its number of rows, at most `MAX_WEIGHT`."""
+        return min(self.rows, MAX_WEIGHT)
+
+    def scores(self, level: float) -> npt.NDArray[np.float64]:
+        """Return ``|residual - middle| / half-width``, the half-width of the residual's side."""
+        low, middle, high = self.spread.ends(level)
+        off = self.residuals - middle
+        half = np.where(off > 0, high - middle, middle - low)
+        return np.abs(off) / np.maximum(half, _MIN_HALF_WIDTH)
+
+
+def scored_devices(
+    evidence: Evidence, lineage: Lineage
+) -> Iterator[tuple[tuple[str, str, str], list[ScoredDevice]]]:
+    """Yield (quantity, class of workloads, basis) with its devices that have such residuals."""
+    for (quantity, name), runtimes in sorted(evidence.classes.items()):
+        for basis, way in WAY_OF_BASIS.items():
+            each: list[ScoredDevice] = []
+            for runtime, devices in runtimes.items():
+                bases = tuple(lineage(runtime))
+                for device, known in devices.items():
+                    if way not in known.residuals:
+                        continue
+                    subject = Subject(runtime, device, name, quantity)
+                    width = spread(evidence, subject, basis, bases, without=device)
+                    if width is not None:
+                        width = width._replace(stretch=(1.0, 1.0))
+                        each.append(
+                            ScoredDevice(runtime, device, known.rows, known.residuals[way], width)
+                        )
+            if each:
+                yield (quantity, name, basis), each
+
+
+def stretch_of(devices: Sequence[ScoredDevice], without: str = "") -> tuple[float, float]:
+    """Return the factors on the widths at 50 and 90 %.
+
+    The weighted quantile of the scores at each level, to the power ``n / (n + 3)`` for n devices,
+    limited to [1/3, 3].
+
+    Parameters
+    ----------
+    devices
+        Devices of one quantity, class of workloads and basis.
+    without
+        Device to leave out.
+    """
+    others = [device for device in devices if device.device != without]
+    if not others:
+        return 1.0, 1.0
+    weights = np.concatenate(
+        [np.full(len(device.residuals), device.weight / len(device.residuals)) for device in others]
+    )
+    share = len(others) / (len(others) + _SHRINKAGE_DEVICES)
+    scores = [np.concatenate([device.scores(level) for device in others]) for level in LEVELS]
+    half, most = [
+        _quantile(values, weights, level) ** share
+        for values, level in zip(scores, LEVELS, strict=True)
+    ]
+    return _clipped(half), _clipped(most)
+
+
+def stretched(evidence: Evidence, lineage: Lineage) -> Evidence:
+    """Return the evidence with the stretches of all classes computed."""
+    stretches = {key: stretch_of(devices) for key, devices in scored_devices(evidence, lineage)}
+    return Evidence(evidence.classes, stretches)
+
+
+def _clipped(stretch: float) -> float:
+    return min(max(stretch, 1.0 / _MAX_STRETCH), _MAX_STRETCH)
+
+
+def _quantile(
+    values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], level: float
+) -> float:
+    order = np.argsort(values, kind="stable")
+    middles = np.cumsum(weights[order]) - weights[order] / 2.0
+    value: float = np.interp(level * float(weights.sum()), middles, values[order]).item()
+    return max(value, _MIN_HALF_WIDTH)

@@ -1,1 +1,0 @@
-"""New specs derived from copies of library specs."""

@@ -1,0 +1,263 @@
+"""Inheritance of specs (``base:``): merges a spec over its base, keeping each number's source.
+
+`merge_bases` works on the tree of a file before validation (`perfmodel.source_positions.merge`).
+The default source and confidence of each spec are first written to its own numbers, since those of
+the heir do not apply to inherited numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from pydantic_core import PydanticCustomError
+
+from perfmodel import units
+from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.device import Device, EnergyModel, Power
+from perfmodel.hardware.device_checks import field_of, hierarchy, list_field, si_value
+from perfmodel.hardware.engine import Engine, engine_class
+from perfmodel.hardware.kernel import Kernel, kernel_class
+from perfmodel.hardware.link import Link
+from perfmodel.hardware.memory import Memory, memory_class
+from perfmodel.hardware.quantity import Of, Rate, Spec
+from perfmodel.hardware.runtime import Runtime, Serving
+from perfmodel.hardware.spec_yaml import dimension_of
+from perfmodel.source_positions import MarkedNode, Marks, merge
+
+_BANDWIDTH: Final = Of("bandwidth", positive=True, per_clock=True)
+#: Spec class -> section -> class of its entries.
+_SECTIONS: Final[Mapping[type[Spec], Mapping[str, type[Spec]]]] = {
+    Device: {
+        "engines": Engine,
+        "memories": Memory,
+        "links": Link,
+        "power": Power,
+        "energy": EnergyModel,
+    },
+    Runtime: {"serving": Serving, "kernels": Kernel},
+}
+
+Finder = Callable[[str], "MarkedNode"]
+
+_NOT_INHERITED = ("name", "base", "aliases", "title", "schema_version", "source", "confidence")
+"""Keys of a base that are not inherited: its names, and defaults written to its numbers first."""
+
+
+def merge_bases(
+    root: MarkedNode, model: type[Spec], find: Finder, chain: tuple[str, ...] = ()
+) -> MarkedNode:
+    """Return the tree of a spec with its bases merged in.
+
+    Parameters
+    ----------
+    root : MarkedNode
+        The spec as read.
+    model : type
+        Device or Runtime.
+    find : callable
+        Name of a spec -> its tree; raises InputError for an unknown name.
+    chain : tuple of str
+        Names of the heirs visited so far, for cycle detection.
+
+    Raises
+    ------
+    InputError
+        A missing base, a base that is not a name, or a cycle of bases.
+    """
+    base = root.children.get("base")
+    if base is None:
+        return root
+    if not isinstance(base.value, str):
+        raise InputError(_fault(base, "base is not a name", "the name of another spec"))
+    chain = (*chain, root.name)
+    if base.value in chain:
+        raise InputError(_cycle_fault(base, chain, base.value))
+    try:
+        below = find(base.value)
+    except InputError as error:
+        fault = error.faults[0]
+        if fault.file and fault.line:  # the base exists and is itself at fault
+            raise
+        raise InputError(
+            _fault(base, f"no spec is named '{base.value}'", fault.expected, fault.suggestion)
+        ) from None
+    if below.name in chain:  # by way of an alias
+        raise InputError(_cycle_fault(base, chain, below.name))
+    below = with_own_defaults(merge_bases(below, model, find, chain), model)
+    if model is Device:
+        below = _rescaled(below, root)
+    heritable = {key: node for key, node in below.children.items() if key not in _NOT_INHERITED}
+    return merge(replace(below, value=heritable), with_own_defaults(root, model, keep=True))
+
+
+def _rescaled(below: MarkedNode, root: MarkedNode) -> MarkedNode:
+    """Return `below` with sustained bandwidths rescaled to the bandwidths that `root` restates.
+
+    The sustained fraction of the base's theoretical bandwidth is inherited, not the figure in B/s:
+    ``sustained = new_bandwidth * base_sustained / base_bandwidth``.
+    """
+    restated = {
+        entry.name: entry.children["bandwidth"]
+        for entry in _memories(root)
+        if "bandwidth" in entry.children and "sustained_bandwidth" not in entry.children
+    }
+    changed = [
+        _sustained(below, entry, restated[entry.name]) if entry.name in restated else entry
+        for entry in _memories(below)
+    ]
+    if not changed or not restated:
+        return below
+    memories = replace(below.children["memories"], value=changed)
+    return replace(below, value=below.children | {"memories": memories})
+
+
+def _memories(root: MarkedNode) -> list[MarkedNode]:
+    memories = root.children.get("memories")
+    return memories.entries if memories is not None else []
+
+
+def _sustained(below: MarkedNode, memory: MarkedNode, bandwidth: MarkedNode) -> MarkedNode:
+    """Return a memory with its sustained bandwidth rescaled to a new theoretical one."""
+    stated = memory.children.get("sustained_bandwidth")
+    old, theoretical, new = (
+        _rate(node) for node in (stated, memory.children.get("bandwidth"), bandwidth)
+    )
+    if stated is None or old is None or theoretical is None or new is None:
+        return memory  # nothing to rescale, or a fault that validation reports
+    fraction = old.value / theoretical.value
+    if old.per_clock != theoretical.per_clock:
+        clock = _clock(below, memory)
+        if clock is None:
+            return memory
+        fraction *= clock if old.per_clock else 1.0 / clock
+    if not math.isfinite(new.value * fraction):
+        return memory
+    dimension = "bandwidth_per_clock" if new.per_clock else "bandwidth"
+    text = units.show(new.value * fraction, dimension, digits=None)
+    content = stated.children or {"value": stated}
+    number = replace(content["value"], value=text)
+    base_note = content["note"].value if "note" in content else None
+    note = f"{fraction:.3g} of the theoretical rate, as in the base"
+    note += f"; {base_note}" if base_note else ""
+    content = content | {"value": number, "note": replace(number, value=note)}
+    return replace(
+        memory, value=memory.children | {"sustained_bandwidth": replace(stated, value=content)}
+    )
+
+
+def _rate(node: MarkedNode | None) -> Rate | None:
+    """Return a bandwidth node as a `Rate`; None if it is not a valid bandwidth."""
+    text = None if node is None else node.children.get("value", node).value
+    if not isinstance(text, str):
+        return None
+    try:
+        return Rate(**_BANDWIDTH.convert(text, from_file=True))
+    except PydanticCustomError:
+        return None
+
+
+def _clock(root: MarkedNode, memory: MarkedNode) -> float | None:
+    """Return the clock, in Hz, that applies to a memory's bandwidth per clock."""
+    plain = root.plain()
+    by = memory.children.get("clocked_by")
+    for engine in list_field(plain, "engines"):
+        name = str(field_of(engine, "name"))
+        if by.value == name if by is not None else memory.name in hierarchy(plain, name):
+            return si_value(field_of(engine, "clock"), "frequency") or None
+    return None
+
+
+def origins(root: MarkedNode, file: str) -> dict[str, str]:
+    """Return path -> file for each number that is stated in another file."""
+    marks = Marks(root)
+    return {
+        marks.show(path): node.file
+        for path, node in marks.walk()
+        if node.file != file and not node.children and not node.entries
+    }
+
+
+def with_own_defaults(root: MarkedNode, model: type[Spec], keep: bool = False) -> MarkedNode:
+    """Return `root` with its default source and confidence attached to each number.
+
+    Otherwise an heir's defaults would apply to the numbers of its base.
+    """
+    top = _defaults(root)
+    content = {k: v for k, v in root.children.items() if keep or k not in ("source", "confidence")}
+    for key, node in list(content.items()):
+        section = _SECTIONS[model].get(key)
+        if section is None:
+            continue
+        if key == "energy" and isinstance(node.value, str):  # short form: the node only
+            content[key] = _entry(replace(node, value={"node": node}), section, top)
+        elif node.entries:
+            entries = [_entry(e, _class(e, section), top) for e in node.entries]
+            content[key] = replace(node, value=entries)
+        elif section is Kernel:
+            kernels = {
+                name: _entry(kernel, kernel_class(kernel.children), top)
+                for name, kernel in node.children.items()
+            }
+            content[key] = replace(node, value=kernels)
+        else:
+            content[key] = _entry(node, section, top)
+    return replace(root, value=_numbers(content, model, top))
+
+
+def _class(entry: MarkedNode, model: type[Spec]) -> type[Spec]:
+    """Return the spec class that the kind of an entry selects; `model` if it has none."""
+    kind = entry.children.get("kind")
+    readers: Mapping[type[Spec], Callable[[str], type[Spec] | None]]
+    readers = {Engine: engine_class, Memory: memory_class}
+    class_of = readers.get(model)
+    if class_of is None or kind is None or not isinstance(kind.value, str):
+        return model
+    return class_of(kind.value) or model
+
+
+def _entry(entry: MarkedNode, model: type[Spec], top: dict[str, MarkedNode]) -> MarkedNode:
+    if not entry.children:
+        return entry
+    defaults = top | _defaults(entry)
+    content = {k: v for k, v in entry.children.items() if k not in ("source", "confidence")}
+    return replace(entry, value=_numbers(content, model, defaults))
+
+
+def _numbers(
+    content: dict[str, MarkedNode], model: type[Spec], defaults: dict[str, MarkedNode]
+) -> dict[str, MarkedNode]:
+    """Return the content of an entry with default source and confidence at each number."""
+    for key, node in content.items():
+        info = model.model_fields.get(key)
+        if info is None or not dimension_of(info):
+            continue
+        if node.children and "value" not in node.children:  # a mapping of numbers
+            inner = {k: _number(n, defaults) for k, n in node.children.items()}
+            content[key] = replace(node, value=inner)
+        else:
+            content[key] = _number(node, defaults)
+    return content
+
+
+def _number(node: MarkedNode, defaults: dict[str, MarkedNode]) -> MarkedNode:
+    if node.children:
+        return replace(node, value=node.children | {**defaults, **node.children})
+    if node.value is None or not defaults:
+        return node
+    return replace(node, value={"value": node, **defaults})
+
+
+def _defaults(node: MarkedNode) -> dict[str, MarkedNode]:
+    return {k: node.children[k] for k in ("source", "confidence") if k in node.children}
+
+
+def _fault(node: MarkedNode, message: str, expected: str = "", suggestion: str = "") -> Fault:
+    return Fault(message, "base", node.file, node.line, node.column, expected, suggestion)
+
+
+def _cycle_fault(base: MarkedNode, chain: tuple[str, ...], name: str) -> Fault:
+    circle = " -> ".join([*chain[chain.index(name) :], name])
+    return _fault(base, f"specs inherit in a circle: {circle}", "another base")

@@ -1,0 +1,66 @@
+"""Clocks and resources of the circuits of layers without weights: activations, softmax, poolings.
+
+hls4ml (Duarte et al., JINST 13 P07027, 2018) gives such a layer a circuit of its own between those
+of `layers`: look-up tables for an activation; for a softmax of N numbers a table of exponentials
+each, a tree of ``ceil(log2 N)`` adders and a multiplier each. The constants are those of the
+runtime's kernels; docs/fpga.md lists them. The design style `dataflow` adds both sorts of circuits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perfmodel.kinds.array import NestRun
+from perfmodel.kinds.fpga.circuits import Amounts
+from perfmodel.kinds.fpga.constants import FpgaKernel
+from perfmodel.kinds.fpga.dataflow_spec import Dataflow
+from perfmodel.kinds.fpga.fabric import blocks_18k
+from perfmodel.kinds.fpga.layers import CircuitLayers
+from perfmodel.kinds.fpga.pipeline import nest_before
+
+#: Entries and bits of the tables that a softmax reads exponentials from (hls4ml's defaults).
+TABLE_ENTRIES, TABLE_BITS = 1024.0, 18.0
+
+
+def weightless_circuits(run: NestRun, layers: CircuitLayers) -> Amounts:
+    """Return the cost of the rows without weights, ``(rows, points)``; zero for the others.
+
+    All numbers of a tensor are processed at once, or in a stream those of one pixel.
+
+    Activations: ``clocks = base_clocks``, ``LUTs = output_luts * sum_bits * numbers``. Softmax:
+    ``clocks = base_clocks + ceil(log2 numbers) * level_delay / period + multiplier_clocks``.
+    """
+    access, setting, xp = run.accesses, run.setting, run.xp
+    is_softmax = np.array([[row.kind == "softmax"] for row in run.table.rows])
+    softmax, plain = run.without_nests * is_softmax, run.without_nests * ~is_softmax
+    elements = access.elements[access.starts] / layers.frames
+    stream = setting.inside(Dataflow, "design").io == "stream"
+    width = elements
+    before = nest_before(run)
+    if stream:
+        # The channels of a pixel are the outputs of the preceding layer.
+        width = xp.minimum(elements, layers.circuit.outputs[before])
+    # An activation reads the sums of the preceding layer.
+    sums = layers.circuit.sum_bits[before]
+    activation, exponential = (
+        setting.constants(name, FpgaKernel) for name in ("elementwise", "softmax")
+    )
+    in_dsp = layers.circuit.in_dsp
+    levels = xp.ceil(xp.log2(xp.maximum(width, 1.0)) - 1e-9)
+    period = layers.circuit.period
+    depth = (
+        exponential.base_clocks
+        + levels * exponential.level_delay / period
+        + in_dsp * exponential.multiplier_clocks
+    )
+    depth = depth if setting.relaxed else xp.floor(depth + 0.5)
+    tables = width * blocks_18k(TABLE_ENTRIES, TABLE_BITS)
+    return Amounts(
+        clocks=plain * activation.base_clocks + softmax * depth,
+        interval=(plain + softmax) * elements / xp.maximum(width, 1.0),
+        lut=plain * activation.output_luts * sums * width
+        + softmax * width * (exponential.output_luts + (1.0 - in_dsp) * exponential.product_luts),
+        ff=plain * activation.output_ffs * sums * width + softmax * exponential.output_ffs * width,
+        dsp=softmax * in_dsp * width,
+        bram=softmax * tables,
+    )

@@ -1,0 +1,351 @@
+"""Presentation of a prediction: table of its rows, JSON dictionary, headline numbers and remarks.
+
+The functions read a `Prediction` and compute no time or energy themselves. The bottleneck of a row
+is the largest of its terms: an arithmetic term, a memory level or an overhead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.columns import dimension_of
+from perfmodel.prediction.basis import misfit_reasons
+from perfmodel.prediction.resource_usage import scarcest
+from perfmodel.table import ShownPicture, Table, plain
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.prediction.interval_results import IntervalResult
+    from perfmodel.prediction.prediction import Prediction
+    from perfmodel.workload.operator_rows import OperatorRow
+
+
+#: Metrics of `to_dict` in order; the keys of the JSON output.
+METRICS = (
+    "latency_s",
+    "tokens_per_s",
+    "frames_per_s",
+    "ttft_s",
+    "tpot_s",
+    "energy_j",
+    "power_w",
+    "traffic_bytes",
+    "bandwidth_bytes_per_s",
+    "required_bandwidth_bytes_per_s",
+    "utilization",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "macs",
+    "bit_operations",
+    "parameters",
+    "active_parameters",
+)
+
+
+def _column(values: Value, rows: int) -> Any:
+    """Return the first point of an array ``(rows or 1, points)`` as a column."""
+    array = np.asarray(values, dtype=float)
+    if array.ndim == 0:
+        return np.full(rows, float(array))
+    return np.broadcast_to(array[:, :1], (rows, 1))[:, 0].copy()
+
+
+def row_columns(prediction: Prediction) -> dict[str, Any]:
+    """Return the columns of `row_table` as a dictionary of arrays."""
+    table, terms = prediction.opened
+    n = len(table.rows)
+    count = _column(table.count, n)
+    seconds = _column(terms.row_s, n)
+    term_s = {
+        **{k: _column(v, n) for k, v in terms.compute.items()},
+        **{k: _column(v, n) for k, v in terms.memory.items()},
+    }
+    overhead_s = {k: _column(v, n) for k, v in terms.overhead.items()}
+    # Bottleneck of a row: the larger arithmetic term if arithmetic dominates, else the slowest
+    # level.
+    compute = np.stack([term_s[k] for k in terms.compute])
+    other_terms = [*(term_s[level] for level in terms.memory), *overhead_s.values()]
+    dominant = np.argmax(np.stack([compute.sum(axis=0), *other_terms]), axis=0)
+    term_names = np.array([*terms.compute, *terms.memory, *overhead_s], dtype=object)
+    bound = term_names[np.where(dominant, dominant + len(compute) - 1, np.argmax(compute, axis=0))]
+    macs = _column(table.macs, n)
+    if prediction.setting.causal_skips_masked:
+        macs = macs - _column(table.masked_macs, n)
+    return {
+        "name": np.array([_name(r) for r in table.rows], dtype=object),
+        "kind": np.array([r.kind for r in table.rows], dtype=object),
+        "phase": np.array([r.phase for r in table.rows], dtype=object),
+        "count": count,
+        "macs": macs,
+        "vector_ops": _column(table.vector_ops, n),
+        **{f"{level}_bytes": _column(bytes_, n) for level, bytes_ in terms.traffic.items()},
+        **{f"{k}_s": v for k, v in term_s.items()},
+        **{f"{k}_s": v for k, v in overhead_s.items()},
+        **({} if terms.cold is None else {"cold_weights_s": _column(terms.cold, n)}),
+        "row_s": seconds,
+        "total_s": count * seconds,
+        "bound_by": bound,
+        **{f"{name} energy_j": _column(v, n) for name, v in terms.energy.items()},
+        **{name: _column(v, n) for name, v in terms.detail.items()},
+    }
+
+
+def _name(row: OperatorRow) -> str:
+    """Return the name of a row with its block as a prefix (``prefill/layer.x``)."""
+    names = (row.name, row.name.removeprefix(f"{row.phase}/"))
+    return row.name if any(n.startswith(row.block) for n in names) else f"{row.block}.{row.name}"
+
+
+def row_table(prediction: Prediction) -> Table:
+    """Return the table of kernels; numbers per execution, ``total_s`` over all executions."""
+    return Table(row_columns(prediction))
+
+
+def largest(prediction: Prediction, column: str) -> Value:
+    """Return the maximum at each point of a column that the kind adds to the table."""
+    if prediction.evaluated is None and prediction.shape:
+        count = int(np.prod(prediction.shape))
+        each = [largest(prediction.at(i), column) for i in range(count)]
+        return np.reshape(each, prediction.shape)
+    terms = prediction.opened[1]
+    return prediction.shaped(np.max(terms.detail[column], axis=0))
+
+
+def seconds_by_bound(prediction: Prediction) -> dict[str, float]:
+    """Return a mapping from bottleneck to its seconds of the latency (one point)."""
+    columns = row_columns(prediction)
+    seconds_of: dict[str, float] = {}
+    for name, seconds in zip(columns["bound_by"], columns["total_s"], strict=True):
+        seconds_of[str(name)] = seconds_of.get(str(name), 0.0) + float(seconds)
+    return seconds_of
+
+
+def pictures(prediction: Prediction) -> list[ShownPicture]:
+    """Return the plots of a prediction; plots of other kinds of machines are empty."""
+    phases = {row.phase for row in prediction.job.lowered.rows}
+    by_phase = ShownPicture("bottlenecks", "The same by phase.", {"by": "phase"})
+    return [
+        ShownPicture(
+            "roofline",
+            "Each kernel under the roofs of the machine: the area of a point is its share of the "
+            "latency; below a slope it waits for that memory, below a flat roof for arithmetic.",
+        ),
+        ShownPicture("bottlenecks", "Where the time goes, by class of operator."),
+        *([by_phase] if len(phases) > 1 else []),
+        ShownPicture(
+            "memory",
+            "Activations step by step, and what each memory must hold against what it has.",
+        ),
+        ShownPicture("resources", "What the design takes of the part."),
+        *(
+            [ShownPicture("energy_stack", "Energy of each kernel by part.")]
+            if len(prediction.energy.parts) > 1
+            else []
+        ),
+    ]
+
+
+def to_dict(prediction: Prediction) -> dict[str, Any]:
+    """Return all metrics as a JSON-compatible dictionary."""
+    machine, workload = prediction.machine, prediction.workload
+    metrics: dict[str, Any] = {
+        "workload": workload.name,
+        "parameters_bound": workload.parameters,
+        "device": machine.device.name,
+        "runtime": machine.runtime.name,
+        "precision": prediction.precision,
+        "varied": machine.varied,
+    }
+    for name in METRICS:
+        metrics[name] = getattr(prediction, name)
+    graph = prediction.job.lowered.graph
+    metrics |= {
+        "energy_model": prediction.energy.model,
+        "energy_boundary": prediction.energy_boundary,
+        "thermal": _thermal(prediction),
+        "traffic_model": prediction.traffic_model,
+        "bottleneck": prediction.bottleneck,
+        "feasible": prediction.feasible,
+        "violations": prediction.violations,
+        "breaches": prediction.breaches,
+        "placement": prediction.placement,
+        **_resources(prediction),
+        "executed": prediction.executed,
+        "not_priced": graph.not_priced,
+        "notes": workload.notes,
+        "remarks": remarks(prediction),
+    }
+    return plain(metrics | spread_of(prediction))
+
+
+def _thermal(prediction: Prediction) -> dict[str, Any] | None:
+    """Return the thermal and battery limits; ``None`` if the device states neither."""
+    facts = prediction.machine.facts
+    if "power.limit" not in facts and "power.battery" not in facts:
+        return None
+    return prediction.thermal._asdict()
+
+
+def _resources(prediction: Prediction) -> dict[str, Any]:
+    """Return the resource usage of a network-specific engine; empty for other engines."""
+    used = prediction.resources
+    return {"resources": used, "scarce": scarcest(used)} if used else {}
+
+
+def spread_of(prediction: IntervalResult) -> dict[str, Any]:
+    """Return basis and intervals as a JSON-compatible dictionary; open ends are ``None``."""
+    return {
+        "basis": prediction.basis,
+        "basis_reason": prediction.basis_reason,
+        "intervals": {
+            metric: {share: {"low": each.low, "high": each.high} for share, each in levels.items()}
+            for metric, levels in prediction.intervals.items()
+        },
+    }
+
+
+def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
+    """Return (label, text) pairs of the headline numbers; ranges if there are many points."""
+    p = prediction
+    if p.shape:
+        return _ranges(p)
+    lines = [("latency", show(p.latency_s, "time")), *spread_lines(p)]
+    if p.tokens_per_s is not None:
+        lines.append(("tokens/s", rate(p.tokens_per_s)))
+    else:
+        lines.append((f"{p.workload.unit}/s", rate(p.frames_per_s)))
+    if p.ttft_s is not None and p.tpot_s is not None:
+        lines += [("TTFT", show(p.ttft_s, "time")), ("TPOT", show(p.tpot_s, "time"))]
+    if not np.isnan(p.energy_j):
+        lines.append((f"energy ({p.energy_boundary})", show(p.energy_j, "energy")))
+        lines.append(("power", show(p.power_w, "power")))
+        lines += _thermal_lines(p)
+    main = p.levels[-1]
+    lines += [
+        (f"{main} traffic", show(p.traffic_bytes[main], "bytes")),
+        (f"{main} bandwidth", show(p.bandwidth_bytes_per_s[main], "bandwidth")),
+        ("utilization", _percent(p.utilization)),
+        ("memory", show(p.peak_memory_bytes, "bytes")),
+        *_placement_lines(p),
+        ("bottleneck", p.bottleneck),
+    ]
+    usage = p.resources
+    for name, columns in usage.items():
+        if columns["available"] or columns["used"]:
+            text = f"{columns['used']:.0f} of {columns['available']:.0f}"
+            text += f" ({_percent(columns['share'])})"
+            text += ", the scarcest" if name == scarcest(usage) else ""
+            lines.append((name.upper(), text))
+    return lines
+
+
+def _ranges(p: Prediction) -> list[tuple[str, str]]:
+    """Return (label, text) pairs of the number of points and the range of each headline number."""
+    fit = int(cast("float", np.sum(p.feasible)))
+    lines = [("points", f"{int(np.prod(p.shape))}, of shape {p.shape}; {fit} fit")]
+    metrics: list[tuple[str, Any, str]] = [("latency", p.latency_s, "time")]
+    if p.tokens_per_s is not None:
+        metrics.append(("tokens/s", p.tokens_per_s, ""))
+    else:
+        metrics.append((f"{p.workload.unit}/s", p.frames_per_s, ""))
+    metrics += [
+        (f"energy ({p.energy_boundary})", p.energy_j, "energy"),
+        ("memory", p.peak_memory_bytes, "bytes"),
+    ]
+    for label, values, dimension in metrics:
+        numbers = np.asarray(values, dtype=float)
+        if not np.isnan(numbers).any():
+            ends = (float(numbers.min()), float(numbers.max()))
+            low, high = (show(end, dimension) if dimension else rate(end) for end in ends)
+            lines.append((label, f"{low} to {high}"))
+    return lines
+
+
+def spread_lines(p: IntervalResult, metric: str = "latency_s") -> list[tuple[str, str]]:
+    """Return (label, text) pairs of the prediction intervals and their basis."""
+    texts = {share: each.show(dimension_of(metric)) for share, each in p.intervals[metric].items()}
+    if p.basis == "bound":
+        ends = [("  a bound", list(texts.values())[-1])]
+    else:
+        ends = [(f"  {share} % in", text) for share, text in texts.items()]
+    return [*ends, ("  basis", f"{p.basis}: {p.basis_reason}")]
+
+
+def _percent(share: float) -> str:
+    """Return a share as a percentage with three significant digits, without exponent."""
+    return f"{100 * share:.0f} %" if share >= 10.0 else f"{100 * share:.3g} %"
+
+
+def _placement_lines(p: Prediction) -> list[tuple[str, str]]:
+    """Return lines on the placement, if more than one memory holds tensors."""
+    lines = list[tuple[str, str]]()
+    for memory, part in p.placement.items():
+        need, there = float(part["demand_bytes"]), float(part["capacity_bytes"])
+        share = f" ({_percent(need / there)})" if there else ""
+        lines.append((f"  in {memory}", f"{show(need, 'bytes')} of {show(there, 'bytes')}{share}"))
+    return lines if len(lines) > 1 else []
+
+
+def _thermal_lines(p: Prediction) -> list[tuple[str, str]]:
+    """Return lines on thermal and battery limits, if the device states them."""
+    facts, lines = p.machine.facts, list[tuple[str, str]]()
+    if "power.limit" in facts:
+        warm = p.thermal
+        if np.isfinite(warm.burst_s):
+            text = f"{100 * warm.sustained_speed:.3g} % of the speed after "
+            lines.append(("sustained", text + show(warm.burst_s, "time")))
+    if "power.battery" in facts:
+        lines.append(("a charge", f"{rate(p.thermal.battery_runs)} runs"))
+    return lines
+
+
+def rate(value: float) -> str:
+    """Return items per second with four significant digits, without exponent for usual values."""
+    return f"{value:.0f}" if 1e3 <= value < 1e9 else f"{value:.4g}"
+
+
+def headline(prediction: Prediction) -> str:
+    """Return the title: workload, device, formats and software."""
+    m = prediction.machine
+    bound = ", ".join(f"{k}={brief(v)}" for k, v in prediction.workload.parameters.items())
+    name = f"{prediction.workload.name} ({bound})" if bound else prediction.workload.name
+    return f"{name} on {m.device.name}, {prediction.precision}, runtime {m.runtime.name}"
+
+
+def brief(value: Any) -> str:
+    """Return a parameter as text for a title: a number, or the shape of an array."""
+    if is_array(value) and np.ndim(value):
+        return f"array{np.shape(value)}"
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
+
+
+def warnings_of(prediction: Prediction) -> list[str]:
+    """Return the warnings about exceeded limits and impossible values."""
+    warnings = [f"infeasible: {v}" for v in prediction.violations]
+    warnings += [f"impossible: {b}" for b in prediction.breaches]
+    return warnings + remarks(prediction)
+
+
+def remarks(prediction: Prediction) -> list[str]:
+    """Return the remarks about a network that fits."""
+    lines = [
+        f"{wanted} runs as {name}: the engine has no peak of its own for it"
+        for wanted, name in prediction.executed.items()
+        if wanted != name and wanted not in prediction.unsupported
+    ]
+    lines += prediction.machine.remarks
+    lines += misfit_reasons(prediction)
+    weights = prediction.setting.choices.get("weights")
+    if weights in ("remainder", "contexts") and not prediction.job.warm:
+        lines.append(
+            "a first run, that loads weights which may stay for the next: warm=True (--warm)"
+        )
+    missing = prediction.job.lowered.graph.not_priced
+    if missing:
+        lines.append(f"{len(missing)} operators not priced: " + "; ".join(missing[:3]))
+    return lines

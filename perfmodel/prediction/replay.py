@@ -1,0 +1,195 @@
+"""Replay of predictions: network totals as a straight-line program of the numbers that vary.
+
+Questions about one network on one machine repeat the same arithmetic, most of it on numbers that no
+question changes. Where a kind of hardware branches on no number (`Kind.traceable`), that arithmetic
+is traced once (`perfmodel.tracing`) for the numbers that were seen to vary, and further questions
+replay the program: a single question on Python floats, a sweep on vectors over points. A replay
+with an unsound total (negative, not finite, a quotient by zero) is discarded; the prediction is
+then evaluated in full, which reports the fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.formats import Format, Precision
+from perfmodel.prediction.stages import sums
+from perfmodel.tracing import NotTraceable, Program, trace
+
+if TYPE_CHECKING:
+    from perfmodel.prediction.job import PredictionJob
+
+#: Questions about one structure after which its program is traced: tracing takes as long as some
+#: hundred replays save.
+PATIENCE: Final = 8
+#: Points of one sweep from which on its program is traced.
+MANY_POINTS: Final = 131_072
+#: Kernels beyond which a program would be too long.
+_MAX_ROWS: Final = 400
+#: Structures whose questions one network counts.
+_MAX_HISTORIES: Final = 16
+#: Output of a program: seconds of the fastest row, which must not be negative.
+_LEAST_ROW: Final = "least row"
+
+
+@dataclass(slots=True)
+class QuestionHistory:
+    """Single questions about one network under one model, and the program that answers them.
+
+    Attributes
+    ----------
+    last
+        Free dimensions of the previous question.
+    owners
+        Objects whose identities are the key of this history, which it keeps alive.
+    traceable
+        False where totals cannot be replayed, or a trace has failed.
+    varying
+        Free dimensions that differed between questions.
+    count
+        Questions since `varying` last changed.
+    replay
+        Function of the numbers of `varying`; ``None`` before its program is traced.
+    fixed
+        Free dimensions that `replay` takes as constants.
+    """
+
+    last: Mapping[str, Value]
+    owners: tuple[Any, ...]
+    traceable: bool
+    varying: tuple[str, ...] = ()
+    count: int = 0
+    replay: Callable[..., dict[str, float]] | None = None
+    fixed: tuple[tuple[str, float], ...] = ()
+
+    def answer(self, job: PredictionJob) -> dict[str, Value] | None:
+        """Return the totals of a job by a program; ``None`` before there is one.
+
+        Raises
+        ------
+        ArithmeticError, TypeError, ValueError
+            A quotient by zero, or another operation without a real number.
+        """
+        values = job.workload.parameters
+        for name, value in self.fixed:
+            if values[name] != value:
+                self.replay = None
+        if self.replay is None and not self._traced(job, values):
+            return None
+        assert self.replay is not None
+        return _sound(self.replay(*[float(values[name]) for name in self.varying]))
+
+    def _traced(self, job: PredictionJob, values: Mapping[str, Value]) -> bool:
+        """Count a question; return whether a program was traced for it."""
+        changed = {n for n, v in values.items() if self.last[n] != v} - {*self.varying}
+        self.last = values
+        if changed:
+            self.varying = tuple(sorted({*self.varying, *changed}))
+            self.count = 0
+        self.count += 1
+        if not self.varying or self.count < PATIENCE:
+            return False
+        program = program_of(job, self.varying)
+        self.traceable = program is not None
+        self.replay = program and program.on_floats
+        self.fixed = tuple((n, v) for n, v in values.items() if n not in self.varying)
+        return self.traceable
+
+
+def replayed(job: PredictionJob) -> dict[str, Value] | None:
+    """Return the totals of a job of one point by a program; ``None`` if there is none.
+
+    Counts the question, and traces a program after several questions that differ.
+    """
+    if job.machine.varied:
+        return None
+    for value in job.workload.parameters.values():
+        if type(value) is not float and type(value) is not int:
+            return None
+    histories = job.lowered.questions
+    owners = job.model, job.machine.facts, job.precision
+    key = (*map(id, owners), job.warm, job.relaxed, job.plan is None)
+    history = histories.get(key)
+    if history is None:
+        if len(histories) >= _MAX_HISTORIES:
+            histories.clear()
+        scalar = not any(is_array(each.element_bits) for each in _formats(job.precision))
+        history = QuestionHistory(job.workload.parameters, owners, scalar and replayable(job))
+        histories[key] = history
+    if not history.traceable:
+        return None
+    try:
+        return history.answer(job)
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+
+
+def replayable(job: PredictionJob) -> bool:
+    """Return whether the totals of a job may be replayed; not with a plan or relaxed staircases."""
+    return (
+        job.model.kind.traceable
+        and job.plan is None
+        and not job.relaxed
+        and len(job.lowered.rows) <= _MAX_ROWS
+    )
+
+
+def _formats(precision: Precision) -> tuple[Format, ...]:
+    return precision.weights, precision.activations, precision.kv
+
+
+def program_of(
+    job: PredictionJob,
+    values: Sequence[str],
+    facts: Sequence[str] = (),
+    bits: Sequence[str] = (),
+) -> Program | None:
+    """Return the program of a job's totals; ``None`` if they are not traceable.
+
+    Parameters
+    ----------
+    values, facts, bits
+        What varies: names of free dimensions, paths of facts, roles whose bits do. They are the
+        parameters of the program, in this order.
+    """
+
+    def totals(numbers: dict[str, Any]) -> Mapping[str, Any]:
+        parameters = {**job.workload.parameters, **{name: numbers[name] for name in values}}
+        varied = {**job.machine.facts, **{path: numbers[path] for path in facts}}
+        precision = job.precision.with_bits(**{role: numbers[role] for role in bits})
+        table, terms, setting = job.rows(parameters, varied, precision, 1)
+        return {
+            **sums(table, terms, setting, parameters),
+            _LEAST_ROW: setting.xp.min(terms.row_s),
+        }
+
+    try:
+        return trace(totals, (*values, *facts, *bits))
+    except NotTraceable:
+        return None
+
+
+def replayed_vectors(program: Program, columns: Sequence[Value]) -> dict[str, Value] | None:
+    """Return the totals of many points by a program; ``None`` if any is not sound."""
+    with np.errstate(all="ignore"):
+        return _sound(program.on_vectors(*columns))
+
+
+def _sound(totals: dict[str, Value]) -> dict[str, Value] | None:
+    """Return totals without the least row if all are finite and not negative, else ``None``."""
+    latency = totals["latency_s"]
+    if type(latency) is float:
+        sound = latency < np.inf
+        for name, value in totals.items():
+            sound = sound and value >= 0.0
+            # A number of NumPy, as from a prediction in full: a quotient by 0 is infinite.
+            totals[name] = np.float64(value)
+    else:
+        sound = np.max(latency) < np.inf and all(np.min(v) >= 0.0 for v in totals.values())
+    del totals[_LEAST_ROW]
+    return totals if sound else None

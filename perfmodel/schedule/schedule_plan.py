@@ -1,0 +1,210 @@
+"""Conversion of a script into the execution plan of a graph.
+
+A script knows steps and buffers; the plan states for every operator where it runs and for every
+tensor in which memory it lies from which step to which, with its reloads and spills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from perfmodel.plan import Capacity, Move, Placement, Plan, Residency
+from perfmodel.schedule.problem import Step
+from perfmodel.schedule.problem_from_graph import ScheduledGraph
+from perfmodel.schedule.script import ResidencyInterval, Script, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNames:
+    """Names of the scheduled memory, the memory outside it, the device and its engine."""
+
+    memory: str = "scratchpad"
+    outer: str = "offchip"
+    device: str = ""
+    engine: str = ""
+
+
+def to_plan(
+    scheduled: ScheduledGraph,
+    script: Script,
+    trace: Trace,
+    capacity_bytes: int | None,
+    where: MemoryNames,
+    *,
+    method: str = "",
+    addresses: Mapping[int, int] | None = None,
+    times: Mapping[int, tuple[float, float]] | None = None,
+) -> Plan:
+    """Return the plan of a script.
+
+    Parameters
+    ----------
+    addresses
+        Offset in bytes of each stay, keyed by index into ``trace.intervals``.
+    times
+        Start and end of each step in seconds, keyed by position in the order.
+    """
+    order, begins = _order(scheduled, script, where, times or {})
+    maker = _makers(scheduled, order)
+    memory, device = where.memory, where.device
+    residency: list[Residency] = []
+    moves: list[Move] = []
+    for i, stay in enumerate(trace.intervals):
+        first, last = _span(scheduled, script, stay, begins, maker)
+        if last < first:
+            continue
+        name = scheduled.tensors[stay.buffer]
+        size = scheduled.problem.buffers[stay.buffer].size_bytes
+        residency.append(
+            Residency(
+                tensor=name,
+                memory=memory,
+                device=device,
+                first=first,
+                last=last,
+                size_bytes=size,
+                address=(addresses or {}).get(i),
+                takes_over=_taken_over(scheduled, script, stay),
+            )
+        )
+        moves += _moves(where, stay, name, size, first, last)
+    residency += [
+        Residency(
+            tensor=name,
+            memory=memory,
+            device=device,
+            first=0,
+            last=len(order) - 1,
+            size_bytes=size,
+        )
+        for name, size in scheduled.weights
+    ]
+    limits: tuple[Capacity, ...] = ()
+    if capacity_bytes is not None:
+        capacity_bytes += sum(size for _, size in scheduled.weights)
+        limits = (Capacity(memory=memory, size_bytes=capacity_bytes, device=device),)
+    return Plan(
+        graph=scheduled.graph.content_hash(),
+        precision=str(scheduled.precision),
+        method=method,
+        order=tuple(order),
+        capacities=limits,
+        residency=tuple(residency),
+        moves=tuple(sorted(moves, key=lambda move: move.step)),
+    )
+
+
+def _makers(scheduled: ScheduledGraph, order: Sequence[Placement]) -> dict[str, int]:
+    """Return the plan step that writes each tensor."""
+    step = {placement.operator: i for i, placement in enumerate(order)}
+    return {
+        name: step[op.name]
+        for _, op in scheduled.graph.walk()
+        for name in op.writes
+        if op.name in step
+    }
+
+
+def _writer(scheduled: ScheduledGraph, script: Script, stay: ResidencyInterval) -> Step | None:
+    """Return the step that writes the buffer at the start of its stay; None if it is loaded."""
+    step = scheduled.problem.steps[script.order[stay.first]]
+    return step if stay.buffer in step.writes and not step.load else None
+
+
+def _span(
+    scheduled: ScheduledGraph,
+    script: Script,
+    stay: ResidencyInterval,
+    begins: Sequence[int],
+    maker: Mapping[str, int],
+) -> tuple[int, int]:
+    """Return the first and last step of the plan in which a buffer is on chip."""
+    first = begins[stay.first]
+    if _writer(scheduled, script, stay) is not None:
+        first = maker[scheduled.tensors[stay.buffer]]
+    # Up to the last operator at that position, or the one before it if the position is a load.
+    last = begins[stay.last + 1] - 1
+    ending = scheduled.problem.steps[script.order[stay.last]]
+    if ending.takes_over == stay.buffer:
+        last = min(last, maker[scheduled.tensors[ending.writes[0]]])
+    return first, last
+
+
+def _taken_over(scheduled: ScheduledGraph, script: Script, stay: ResidencyInterval) -> str:
+    """Return the tensor whose place a buffer takes over at the start of its stay, or ''."""
+    step = _writer(scheduled, script, stay)
+    over = step is not None and step.takes_over >= 0 and step.writes[0] == stay.buffer
+    return scheduled.tensors[step.takes_over] if step is not None and over else ""
+
+
+def _moves(
+    where: MemoryNames, stay: ResidencyInterval, name: str, size: int, first: int, last: int
+) -> Iterator[Move]:
+    """Yield the reload before a stay and the spill after it."""
+    kinds: tuple[tuple[Literal["reload", "spill"], bool, int, str, str], ...] = (
+        ("reload", stay.reloaded, first, where.outer, where.memory),
+        ("spill", stay.spilled, last + 1, where.memory, where.outer),
+    )
+    for kind, happens, step, source, target in kinds:
+        if happens:
+            yield Move(
+                tensor=name,
+                kind=kind,
+                step=step,
+                source=source,
+                target=target,
+                size_bytes=size,
+                device=where.device,
+            )
+
+
+def _order(
+    scheduled: ScheduledGraph,
+    script: Script,
+    where: MemoryNames,
+    times: Mapping[int, tuple[float, float]],
+) -> tuple[list[Placement], list[int]]:
+    """Return the placements of all operators, and the index at which each position starts."""
+    problem = scheduled.problem
+    views: dict[str, list[str]] = {}
+    for name, source in scheduled.views:
+        views.setdefault(source, []).append(name)
+
+    def place(name: str) -> Placement:
+        return Placement(operator=name, device=where.device, engine=where.engine)
+
+    buffers = set(scheduled.tensors)
+    writes = {op.name: op.writes for _, op in scheduled.graph.walk()}
+    # Tensors internal to a kernel have aliases that are internal too.
+    inner = {t for m in scheduled.members for n in m for t in writes[n] if t not in buffers}
+    # Tensors written by no step, such as weights, exist from the start, as do their aliases.
+    order = [
+        place(n)
+        for source, names in views.items()
+        if source not in buffers and source not in inner
+        for n in names
+    ]
+    begins: list[int] = []
+    for k, s in enumerate(script.order):
+        begins.append(len(order))
+        members = scheduled.members[s]
+        kernel = problem.steps[s].name if len(members) > 1 else ""
+        start, end = times.get(k, (None, None))
+        for i, name in enumerate(members):
+            # The first operator of a kernel carries its time; the others take none.
+            begin = start if i == 0 else end
+            order.append(
+                place(name).model_copy(update={"kernel": kernel, "start_s": begin, "end_s": end})
+            )
+            order += [
+                place(n).model_copy(update={"kernel": kernel})
+                for t in writes[name]
+                if t in inner
+                for n in views.get(t, ())
+            ]
+        for t in problem.steps[s].writes:
+            order += [place(n) for n in views.get(scheduled.tensors[t], ())]
+    begins.append(len(order))
+    return order, begins

@@ -1,0 +1,170 @@
+"""Time (s), multiply-accumulates and mean power (W) of a training step, from `predict`.
+
+The full training graph (`perfmodel.workload.training_step.backward`) is predicted once. A scheme
+selects its rows: the forward pass, the activation gradients down to the first trained layer, and
+the weight gradients and updates of the trained layers. Backward kernels are priced as the runtime's
+inference kernels of the same class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.formats import Precision
+from perfmodel.hardware.machine import Machine
+from perfmodel.predict import predict
+from perfmodel.prediction.prediction import Prediction
+from perfmodel.search.finetune.training_memory import LayerUpdate, Scheme
+from perfmodel.search.finetune.training_step import TrainableLayer, TrainingStep
+from perfmodel.workload.fuse import aliases
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.training_step import backward
+from perfmodel.workload.workload import Workload
+
+
+@dataclass(frozen=True)
+class TrainingKernel:
+    """A kernel of the backward pass or the update.
+
+    Attributes
+    ----------
+    needs
+        Layers (by index), at least one of which must be trained for the kernel to run.
+    share_of
+        Layer whose trained share scales the cost; -1 for none.
+    of_bias
+        Whether it belongs to the bias of that layer.
+    updates
+        Whether it is the weight update rather than the gradient.
+    """
+
+    seconds: float
+    macs: float
+    needs: frozenset[int]
+    share_of: int = -1
+    of_bias: bool = False
+    updates: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingStepCosts:
+    """Costs of a training step on a machine.
+
+    Attributes
+    ----------
+    forward
+        Prediction of the forward pass.
+    power_w
+        Mean power while training; NaN if the device states none.
+    """
+
+    forward: Prediction
+    rows: tuple[TrainingKernel, ...]
+    power_w: float
+    layers: tuple[TrainableLayer, ...]
+
+    def of(self, scheme: Scheme) -> tuple[float, float]:
+        """Return seconds and multiply-accumulates of the backward pass and the update.
+
+        Each is the sum of share * cost over the kernels that run. The share is 1 for activation
+        gradients, and the trained share of the layer for its weight gradient and update.
+        """
+        seconds = macs = 0.0
+        trained = {layer for layer, part in scheme.items() if part.bias or part.share or part.rank}
+        for row in self.rows:
+            if not row.needs & trained:
+                continue
+            share = 1.0
+            if row.share_of >= 0:
+                share = _share(scheme.get(row.share_of), self.layers[row.share_of], row)
+            seconds += share * row.seconds
+            macs += share * row.macs
+        return seconds, macs
+
+
+def _share(part: LayerUpdate | None, layer: TrainableLayer, row: TrainingKernel) -> float:
+    """Return the fraction of a full weight or bias row that a part needs.
+
+    LoRA matrices cost three times their own size per token: their forward product, the gradients of
+    the matrices, and the gradients of their inputs (Hu et al. 2022).
+    """
+    if part is None:
+        return 0.0
+    if row.of_bias:
+        return 1.0 if part.bias else 0.0
+    if part.rank:
+        return part.added(layer) / layer.weights * (1.0 if row.updates else 3.0)
+    return part.share
+
+
+def costs_of(
+    workload: Workload, machine: Machine, precision: Precision, step: TrainingStep, optimizer: str
+) -> TrainingStepCosts:
+    """Return the costs of a training step on a machine, for any scheme."""
+    forward = predict(workload, machine, precision=precision)
+    graph = backward(workload.graph(), values=workload.parameters, optimizer=optimizer)
+    training = Workload(f"{workload.name}_training", lambda _: graph, workload.parameters)
+    prediction = predict(training, machine, precision=precision, fuse=False)
+    table = prediction.table
+    rows: list[TrainingKernel] = []
+    reader = _TrainingKernelClassifier(step, graph)
+    for i, names in enumerate(prediction.kernels):
+        phase = str(table["phase"][i])
+        if phase == "forward":
+            continue
+        kernel = reader.row(
+            names[0], float(table["total_s"][i]), float(table["macs"][i] * table["count"][i])
+        )
+        if kernel is not None:
+            rows.append(kernel)
+    return TrainingStepCosts(
+        forward, tuple(rows), float(np.asarray(prediction.power_w)), step.layers
+    )
+
+
+class _TrainingKernelClassifier:
+    """Assigns each kernel of the training graph to the layers that require it."""
+
+    def __init__(self, step: TrainingStep, graph: Graph) -> None:
+        self.above = step.above()
+        self.by_operator = {layer.operator: i for i, layer in enumerate(step.layers)}
+        self.by_weight: dict[str, tuple[int, bool]] = {}
+        for i, layer in enumerate(step.layers):
+            self.by_weight[layer.weight] = (i, False)
+            if layer.bias:
+                self.by_weight[layer.bias] = (i, True)
+        alias = aliases(step.graph)
+        self.reads: dict[str, list[str]] = {}
+        self.tensors = step.graph.tensors
+        for _, op in step.graph.walk():
+            self.reads[op.name] = [
+                alias.get(n, n) for n in op.reads if step.graph.tensors[n].role == "activation"
+            ]
+        del graph
+
+    def row(self, name: str, seconds: float, macs: float) -> TrainingKernel | None:
+        """Return the kernel's costs, or None if it belongs to no trainable layer."""
+        if name.endswith(".update"):
+            updated = self.by_weight.get(name.removesuffix(".update"))
+            if updated is None:
+                return None
+            return TrainingKernel(
+                seconds, macs, frozenset({updated[0]}), updated[0], updated[1], updates=True
+            )
+        if name.endswith(".accumulate"):
+            tensor = name.removesuffix(".accumulate").rpartition(".grad")[0]
+            return TrainingKernel(seconds, macs, self._upstream([tensor]))
+        operator, _, side = name.partition(".backward")
+        layer = self.by_operator.get(operator, -1)
+        if layer >= 0 and side in (".weight", ".bias"):
+            return TrainingKernel(seconds, macs, frozenset({layer}), layer, side == ".bias")
+        needs = self._upstream(self.reads.get(operator, []))
+        return TrainingKernel(seconds, macs, needs) if needs else None
+
+    def _upstream(self, names: list[str]) -> frozenset[int]:
+        layers: set[int] = set()
+        for name in names:
+            layers |= self.above.get(name, set())
+        return frozenset(layers)

@@ -1,0 +1,254 @@
+"""Metrics (latency, energy, memory, ...) of networks, from the summed costs of their layers.
+
+Metrics that are affine in the sums are read by one matrix product; the others by building a
+`Prediction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Value
+from perfmodel.cost.capacity import demands, usable
+from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, nearest
+from perfmodel.prediction import Prediction
+from perfmodel.search.constraints import RATES
+from perfmodel.search.oracle.kernel_pricing import Floats, NotTabledError
+from perfmodel.search.oracle.pricing import Pricing
+from perfmodel.search.oracle.stretch_chain import STORED, NetworkSums
+from perfmodel.settings import FaultList
+from perfmodel.workload.workload import Workload
+
+#: Metrics of an oracle, named as the attributes of a prediction.
+METRICS = (
+    "latency_s",
+    "energy_j",
+    "power_w",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "macs",
+    "bit_operations",
+    *RATES,
+    "utilization",
+)
+
+#: Prefix of the bytes across a memory's boundary: ``traffic_bytes.dram``.
+TRAFFIC = "traffic_bytes."
+
+#: Metric that is 1 if a network fits, else 0.
+FEASIBLE = "feasible"
+
+#: Metrics that are affine functions of the sums.
+_AFFINE = frozenset(METRICS) - {"power_w", "utilization", *RATES}
+
+#: Probe: a coefficient is measured as ``(metric(probe) - metric(0)) / probe``, with a probe that is
+#: large relative to the constant term.
+_PROBE = 1e15
+
+
+def checked_metrics(metrics: Sequence[str], levels: Sequence[str]) -> tuple[str, ...]:
+    """Return the requested metrics without duplicates.
+
+    Raises
+    ------
+    InputError
+        For all unknown names.
+    """
+    faults = FaultList(metric_faults(metrics, levels))
+    faults.settle()
+    return tuple(dict.fromkeys(metrics))
+
+
+def metric_faults(metrics: Sequence[str], levels: Sequence[str]) -> list[Fault]:
+    """Return the faults of requested metrics; `levels` are the memories with traffic."""
+    known = [*METRICS, *(f"{TRAFFIC}{level}" for level in levels)]
+    faults = [
+        Fault(
+            f"unknown metric '{name}'",
+            path=f"metrics[{i}]",
+            expected=f"one of {', '.join(known)}",
+            suggestion=nearest(str(name), known),
+        )
+        for i, name in enumerate(metrics)
+        if name not in known
+    ]
+    if not metrics:
+        faults.append(Fault("no metric", path="metrics", expected=f"one of {', '.join(known)}"))
+    return faults
+
+
+def metric_of(prediction: Prediction, name: str) -> Value:
+    """Return a metric of a prediction."""
+    if name.startswith(TRAFFIC):
+        return prediction.traffic_bytes[name.removeprefix(TRAFFIC)]
+    return getattr(prediction, name)
+
+
+class MetricReader:
+    """Computes the metrics of networks from their `NetworkSums`.
+
+    Parameters
+    ----------
+    workload
+        Any network of the space, for the items per run.
+    names
+        Names of the summed quantities.
+    metrics
+        Metrics to compute, in addition to `FEASIBLE`.
+    priced
+        Formats that the kind's energies cover in any network of the space (`Terms.priced`).
+
+    Raises
+    ------
+    NotTabledError
+        Networks of the space would have different energy models.
+
+    Attributes
+    ----------
+    memories, capacities
+        Memories with demands, and their usable capacities in bytes.
+    items_per_run
+        Frames, tokens, ... per run of `workload`.
+    affine
+        Whether all metrics are affine in the sums.
+    constant, coefficients
+        Only if `affine`: b, shape ``(metrics + memories,)``, and A, shape
+        ``(metrics + memories, quantities + 3)``, of ``metrics = b + A @ sums``. The demands on
+        `memories` follow the metrics; the last three sums are the bytes of `STORED`.
+    """
+
+    def __init__(
+        self,
+        pricing: Pricing,
+        workload: Workload,
+        names: Sequence[str],
+        metrics: Sequence[str],
+        priced: Sequence[str] = (),
+    ) -> None:
+        self.pricing, self.workload = pricing, workload
+        self.names, self.metrics = tuple(names), tuple(metrics)
+        job = pricing.job
+        table, terms, _ = job.rows(job.workload.parameters, job.machine.facts, job.precision, 1)
+        covered = tuple(dict.fromkeys((*terms.priced, *priced)))
+        self._table_and_terms = (table, replace(terms, priced=covered))
+        if not {"energy_j", "power_w"}.isdisjoint(metrics):
+            _check_energies(self.names, covered, pricing.setting)
+        self.items_per_run = float(np.ravel(workload.items())[0])
+        self._supported = not terms.unsupported
+        self.memories: tuple[str, ...] = tuple(self._demands(_zero_sums(1, names)))
+        self.capacities = np.array([float(usable(pricing.setting, m)) for m in self.memories])
+        self.affine = all(m in _AFFINE or m.startswith(TRAFFIC) for m in metrics)
+        if self.affine:
+            self.constant, self.coefficients = self._affine_coefficients()
+
+    def _affine_coefficients(self) -> tuple[Floats, Floats]:
+        """Return b and A of ``metric = b + A @ sums``: see `constant` and `coefficients`.
+
+        The first of the probed networks has sums of zero; each other one has one sum of `_PROBE`.
+        """
+        count = len(self.names)
+        sums = _zero_sums(count + 4, self.names)
+        each = np.arange(count)
+        sums.values[1 + each, :, each] = _PROBE
+        np.fill_diagonal(sums.stored[:, 1 + count :], _PROBE)
+        metrics = self._read(sums, setting_index=0)
+        rows = np.stack([*(metrics[name] for name in self.metrics), *self._demands(sums).values()])
+        return rows[:, 0], (rows[:, 1:] - rows[:, :1]) / _PROBE
+
+    def read(self, sums: NetworkSums) -> dict[str, Floats]:
+        """Return metric -> array of shape ``(networks,)``, and `FEASIBLE` (0 or 1)."""
+        return self._read(sums) | {FEASIBLE: self._fits(sums).astype(float)}
+
+    def minima_over_settings(self, sums: NetworkSums) -> dict[str, float]:
+        """Return the metrics of one network's sums, each minimised over the possible settings."""
+        by_setting = [self._read(sums, index) for index in range(len(self.pricing.settings))]
+        out = {name: min(float(read[name][0]) for read in by_setting) for name in self.metrics}
+        out[FEASIBLE] = float(self._fits(sums)[0])
+        return out
+
+    def read_one(self, values: Floats, stored: Floats) -> dict[str, float]:
+        """Return the metrics of one network with a single mode; fast if affine.
+
+        Parameters
+        ----------
+        values, stored
+            Its sums, shape ``(quantities,)``, and its bytes in the order of `STORED`.
+        """
+        if not self.affine:
+            sums = NetworkSums(self.names, values[None, None], stored[:, None])
+            return {name: float(value[0]) for name, value in self.read(sums).items()}
+        read = self.constant + self.coefficients @ np.concatenate((values, stored))
+        metrics, demanded = np.split(read, [len(self.metrics)])
+        out = dict(zip(self.metrics, metrics.tolist(), strict=True))
+        out[FEASIBLE] = float(self._supported and bool((demanded <= self.capacities).all()))
+        return out
+
+    def totals(self, sums: NetworkSums, setting_index: int | None = None) -> dict[str, Floats]:
+        """Return the totals of predictions, as `perfmodel.cost.totals.network_totals`.
+
+        Parameters
+        ----------
+        setting_index
+            Setting in which all networks run; by default each runs in its own.
+
+        Returns
+        -------
+        dict
+            Name of a quantity (with `latency_s` for the whole run) or of `STORED` -> array of
+            shape ``(networks,)``.
+        """
+        footprint = sums.stored.sum(axis=0)
+        if setting_index is None:
+            values = self.pricing.in_own_mode(sums.names, sums.values, footprint)
+        else:
+            values = self.pricing.under_setting(setting_index, sums.values, footprint)
+        totals: dict[str, Floats] = dict(zip(sums.names, values.T, strict=True))
+        totals["latency_s"] = totals["latency_s"] + self.pricing.per_run_s
+        return totals | _stored(sums)
+
+    def _read(self, sums: NetworkSums, setting_index: int | None = None) -> dict[str, Floats]:
+        shape = sums.stored.shape[1:]
+        totals = self.totals(sums, setting_index)
+        prediction = self.pricing.opened(self.workload, totals, shape, self._table_and_terms)
+        out: dict[str, Floats] = {}
+        for name in self.metrics:
+            value = metric_of(prediction, name)
+            number = np.nan if value is None else value
+            out[name] = np.broadcast_to(np.asarray(number, dtype=float), shape).copy()
+        return out
+
+    def _demands(self, sums: NetworkSums) -> dict[str, Floats]:
+        return demands(_stored(sums), self.pricing.setting)
+
+    def _fits(self, sums: NetworkSums) -> npt.NDArray[np.bool_]:
+        """Return which networks fit all memories and use supported formats only."""
+        demanded = np.stack(list(self._demands(sums).values()))
+        return np.asarray((demanded <= self.capacities[:, None]).all(axis=0) & self._supported)
+
+
+def _check_energies(names: Sequence[str], priced: Sequence[str], setting: Setting) -> None:
+    """Raise an error if only some formats have an energy, since `run_energy` then changes model."""
+    head = f"engines.{setting.engine_name}.energy_per_op."
+    known = {
+        f"{head}{name.removeprefix('operations ')}" in setting.facts
+        for name in names
+        if name.startswith("operations ") and name != "operations vector" and name not in priced
+    }
+    if len(known) > 1:
+        raise NotTabledError("the device states the energy of some of the formats only")
+
+
+def _stored(sums: NetworkSums) -> dict[str, Floats]:
+    return dict(zip(STORED, sums.stored, strict=True))
+
+
+def _zero_sums(networks: int, names: Sequence[str]) -> NetworkSums:
+    values = np.zeros((networks, 1, len(names)))
+    return NetworkSums(tuple(names), values, np.zeros((3, networks)))
