@@ -103,3 +103,23 @@ def reduce_segments(ufunc: np.ufunc, values: Value, starts: Value) -> Value:
     for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         ufunc.reduce(values[start:end], axis=0, out=out[i])
     return out
+
+
+def expanded_ranges(
+    items: npt.NDArray[np.intp], starts: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return each item as often as its range has members, and these members.
+
+    Parameters
+    ----------
+    items, starts, sizes
+        An item per range, its first member, and the number of its members.
+
+    Examples
+    --------
+    >>> items, members = expanded_ranges(np.array([7, 8]), np.array([0, 5]), np.array([2, 3]))
+    >>> items.tolist(), members.tolist()
+    ([7, 7, 8, 8, 8], [0, 1, 5, 6, 7])
+    """
+    offset = np.arange(sizes.sum(), dtype=np.intp) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.repeat(items, sizes), np.repeat(starts, sizes) + offset

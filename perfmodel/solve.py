@@ -330,7 +330,7 @@ def _closest(grid: Floats, closeness: Floats, base: float) -> float:
     if not np.isfinite(most):
         return base
     # Beyond a plateau's edge only rounding errors differ.
-    alike = grid[closeness >= most - 1e-12 * max(abs(most), 1.0)]
+    alike = grid[closeness >= most - 1e-14 * max(abs(most), 1.0)]
     return float(alike[np.abs(np.log(alike / base)).argmin()])
 
 

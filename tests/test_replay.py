@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -132,10 +133,26 @@ def test_an_unsound_replay_is_evaluated_in_full(monkeypatch: pytest.MonkeyPatch)
         raise ZeroDivisionError
 
     for broken in (negative, undefined):
-        monkeypatch.setattr(history, "replay", broken)
+        assert history.replay is not None
+        monkeypatch.setattr(history, "replay", history.replay._replace(function=broken))
         full = _decode(500.0)
         assert full.evaluated is not None
         assert full.latency_s == pytest.approx(good.latency_s, rel=1e-12)
+
+
+def test_threads_that_ask_different_questions_share_no_numbers() -> None:
+    """Programs are replaced while others ask; each answer is that of its own question."""
+    first = _decode(1000.0)
+
+    def ask(i: int) -> tuple[int, float, float]:
+        batch, context = 1 + i % 5, 1000.0 + i
+        return batch, context, first.bind(batch=batch, context=context).latency_s
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(400)))
+    for batch, context, seconds in answers[::7]:
+        full = first.job.bind({"batch": batch, "context": context}).opened()
+        assert seconds == full.latency_s
 
 
 @pytest.mark.parametrize("model", [None, "roofline"])
@@ -160,7 +177,8 @@ def test_large_sweeps_are_replayed(model: str | None, monkeypatch: pytest.Monkey
 
     def counted(*arguments: Any) -> Any:
         calls.append(1)
-        return vectors(*arguments)
+        # As if a part were unsound: it is evaluated in full, beside the others.
+        return None if len(calls) == 3 else vectors(*arguments)
 
     monkeypatch.setattr("perfmodel.prediction.job.replayed_vectors", counted)
     monkeypatch.setattr("perfmodel.prediction.job.MANY_POINTS", 1)

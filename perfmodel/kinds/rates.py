@@ -20,6 +20,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
 from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.distinct_columns import Places
+from perfmodel.tracing.expression import Node
 from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
 
@@ -50,8 +51,10 @@ def best_format(setting: Setting) -> str:
 
 
 def _largest(value: Value) -> float:
-    # A traced number raises an error here, since this choice would be part of its program.
-    return 0.0 if namespace(value).__name__.startswith("jax") else float(np.max(value))
+    if namespace(value) is np:
+        return float(np.max(value))
+    # A traced number raises an error, since a choice by it would be part of its program.
+    return float(value) if isinstance(value, Node) else 0.0
 
 
 def product_format(setting: Setting, pair: tuple[str, str]) -> str:

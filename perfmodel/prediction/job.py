@@ -96,7 +96,7 @@ class PredictionJob(ResolvedPrediction):
         if count > 1:
             _keep_heap()
         if inputs.foreign or count <= CHUNK:
-            return self.opened()
+            return self._evaluated(inputs)
         program = inputs.program() if count >= MANY_POINTS else None
         totals: dict[str, Value] = {} if self.plan is None else self.plan.totals
         for start in range(0, count, CHUNK):
@@ -108,13 +108,17 @@ class PredictionJob(ResolvedPrediction):
                         continue
                 column = totals.get(name)
                 if column is None or column.size != count:
-                    column = totals[name] = np.empty(count)
+                    # So far the same number at all points, if there is any.
+                    column = totals[name] = np.full(count, np.nan if column is None else column)
                 column[start:stop] = part
         return Prediction(self, totals, inputs.shape, None, None)
 
     def opened(self) -> Prediction:
         """Return the prediction of all points with their rows, evaluated at once."""
-        inputs = _Inputs(self)
+        return self._evaluated(_Inputs(self))
+
+    def _evaluated(self, inputs: _Inputs) -> Prediction:
+        """Return the prediction of flattened inputs with its rows, evaluated at once."""
         values, facts, precision = inputs.chunk(0, prod(inputs.shape))
         table, terms, setting = self.rows(values, facts, precision, prod(inputs.shape))
         totals = sums(table, terms, setting, values)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -37,14 +37,38 @@ _MAX_HISTORIES: Final = 16
 _LEAST_ROW: Final = "least row"
 
 
+class Replay(NamedTuple):
+    """Program of the numbers that vary, with those that it takes as constants.
+
+    Attributes
+    ----------
+    function
+        Function of the numbers of `varying`, in their order.
+    varying
+        Names of free dimensions.
+    fixed
+        Names and numbers of the other free dimensions.
+    """
+
+    function: Callable[..., dict[str, float]]
+    varying: tuple[str, ...]
+    fixed: tuple[tuple[str, float], ...]
+
+    def answers(self, values: Mapping[str, Value]) -> bool:
+        """Return whether the constants of the program are those of a question."""
+        return all(values.get(name) == value for name, value in self.fixed)
+
+
 @dataclass(slots=True)
 class QuestionHistory:
     """Single questions about one network under one model, and the program that answers them.
 
+    Threads may share a history: each reads `replay` once, which is replaced and never changed.
+
     Attributes
     ----------
     last
-        Free dimensions of the previous question.
+        Free dimensions of the previous question that was evaluated in full.
     owners
         Objects whose identities are the key of this history, which it keeps alive.
     traceable
@@ -54,9 +78,7 @@ class QuestionHistory:
     count
         Questions since `varying` last changed.
     replay
-        Function of the numbers of `varying`; ``None`` before its program is traced.
-    fixed
-        Free dimensions that `replay` takes as constants.
+        Program of `varying`; ``None`` before it is traced.
     """
 
     last: Mapping[str, Value]
@@ -64,8 +86,7 @@ class QuestionHistory:
     traceable: bool
     varying: tuple[str, ...] = ()
     count: int = 0
-    replay: Callable[..., dict[str, float]] | None = None
-    fixed: tuple[tuple[str, float], ...] = ()
+    replay: Replay | None = None
 
     def answer(self, job: PredictionJob) -> dict[str, Value] | None:
         """Return the totals of a job by a program; ``None`` before there is one.
@@ -75,30 +96,31 @@ class QuestionHistory:
         ArithmeticError, TypeError, ValueError
             A quotient by zero, or another operation without a real number.
         """
-        values = job.workload.parameters
-        for name, value in self.fixed:
-            if values[name] != value:
-                self.replay = None
-        if self.replay is None and not self._traced(job, values):
+        values, replay = job.workload.parameters, self.replay
+        if replay is None or not replay.answers(values):
+            replay = self._traced(job, values)
+        if replay is None:
             return None
-        assert self.replay is not None
-        return _sound(self.replay(*[float(values[name]) for name in self.varying]))
+        return _sound(replay.function(*[float(values[name]) for name in replay.varying]))
 
-    def _traced(self, job: PredictionJob, values: Mapping[str, Value]) -> bool:
-        """Count a question; return whether a program was traced for it."""
-        changed = {n for n, v in values.items() if self.last[n] != v} - {*self.varying}
+    def _traced(self, job: PredictionJob, values: Mapping[str, Value]) -> Replay | None:
+        """Count a question; return its program if there were enough to trace one."""
+        changed = {n for n, v in values.items() if self.last.get(n) != v} - {*self.varying}
         self.last = values
         if changed:
             self.varying = tuple(sorted({*self.varying, *changed}))
             self.count = 0
         self.count += 1
-        if not self.varying or self.count < PATIENCE:
-            return False
-        program = program_of(job, self.varying)
-        self.traceable = program is not None
-        self.replay = program and program.on_floats
-        self.fixed = tuple((n, v) for n, v in values.items() if n not in self.varying)
-        return self.traceable
+        varying = self.varying
+        if not varying or self.count < PATIENCE:
+            return None
+        program = program_of(job, varying)
+        if program is None:
+            self.traceable = False
+            return None
+        fixed = tuple((n, v) for n, v in values.items() if n not in varying)
+        self.replay = Replay(program.on_floats, varying, fixed)
+        return self.replay
 
 
 def replayed(job: PredictionJob) -> dict[str, Value] | None:

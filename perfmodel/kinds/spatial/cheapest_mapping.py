@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.arrays import expanded_ranges
 from perfmodel.kinds.distinct_columns import Floats, Places, at, distinct
 from perfmodel.kinds.spatial.candidate_costs import (
     CandidateCosts,
@@ -152,13 +153,15 @@ def _cheapest_candidates(
     first, sizes = begin[group], np.diff(begin)[group]
     results: list[Floats] = [np.empty((5, 0))]
     for blocks in _chunks(sizes):
-        block, which = _expanded(blocks, first[blocks], sizes[blocks])
+        block, which = expanded_ranges(blocks, first[blocks], sizes[blocks])
         near = _near_in_blocks(
             layer, passes, at(parts, which), is_tried, tried.height[which], block
         )
         block, which = block[near], which[near]
         for pairs in _chunks(passes.sizes[block]):
-            pair, place = _expanded(pairs, passes.starts[block[pairs]], passes.sizes[block[pairs]])
+            pair, place = expanded_ranges(
+                pairs, passes.starts[block[pairs]], passes.sizes[block[pairs]]
+            )
             eligible = is_tried[passes.layer[place], tried.height[which[pair]]]
             pair, place = pair[eligible], place[eligible]
             near = _near_cheapest(layer, array, passes, at(parts, which[pair]), place)
@@ -193,7 +196,7 @@ def _heights_tried(
     codes, code = np.unique(alike[first, None] * most + heights, return_inverse=True)
     shared = (codes // most).astype(np.intp)
     begin = np.flatnonzero(np.diff(shared, prepend=-1))
-    _, index = _expanded(begin, np.zeros_like(begin), np.diff(begin, append=len(shared)))
+    _, index = expanded_ranges(begin, np.zeros_like(begin), np.diff(begin, append=len(shared)))
     by_shared = np.zeros((shared[-1] + 1, index.max() + 1))
     by_shared[shared, index] = codes % most
     is_tried = np.zeros((len(first), by_shared.shape[1]), dtype=bool)
@@ -275,14 +278,6 @@ def _priced(
     rank = tried.rank[which] + 3 * passes.option[place]
     price = np.where(filters > 0.0, price, np.inf)
     return np.stack([values.astype(float) for values in (owner, price, rank, which, images)])
-
-
-def _expanded(items: Places, starts: Places, sizes: Places) -> tuple[Places, Places]:
-    """Return each item as often as its size, beside the positions from its start on."""
-    offset: Places = np.arange(sizes.sum(), dtype=np.intp) - np.repeat(
-        np.cumsum(sizes) - sizes, sizes
-    )
-    return np.repeat(items, sizes), np.repeat(starts, sizes) + offset
 
 
 def _chunks(sizes: Places) -> list[Places]:

@@ -21,9 +21,10 @@ from perfmodel.search.exact.presolve import NoChoice, ReducedProblem
 
 #: Number of decisions that the beam search covers, and beam width.
 CORE_DECISIONS, BEAM_WIDTH = 40, 192
-#: Number of nodes after which branch and bound pauses for meeting in the middle, and after which
-#: HiGHS, with its cuts, is more likely to finish.
-MAX_FIRST_NODES, MAX_NODES = 500, 150_000
+#: Nodes of branch and bound and pairs of meeting in the middle, in turns: each is fast where the
+#: other is not, and the hardest problems of both come after the easier ones. What remains open is
+#: left to HiGHS with its cuts.
+EFFORTS = ((500, 2e7), (30_000, 1e9), (150_000, 0.0))
 
 
 def solve_knapsack(p: ReducedProblem, incumbent: ChoiceIncumbent) -> ChoiceSolution:
@@ -38,8 +39,8 @@ def solve_knapsack(p: ReducedProblem, incumbent: ChoiceIncumbent) -> ChoiceSolut
     beam_search(p, at, incumbent, core=CORE_DECISIONS, width=BEAM_WIDTH)
     if not np.isfinite(incumbent.value):
         beam_search(p, at, incumbent, core=4 * CORE_DECISIONS, width=BEAM_WIDTH)
-    tiny, bound, core, searches = 1e-12 * p.size, at.bound, p, 0
-    while True:
+    tiny, bound, core = 1e-12 * p.size, at.bound, p
+    for nodes, pairs in EFFORTS:
         value = incumbent.value
         if math.isfinite(value) and value - bound <= max(tiny, gap * abs(value)):
             return incumbent.certified(bound, "core")
@@ -53,25 +54,16 @@ def solve_knapsack(p: ReducedProblem, incumbent: ChoiceIncumbent) -> ChoiceSolut
             # No remaining choice is better than the incumbent.
             return incumbent.certified(value, "core")
         bound = max(bound, min(at.bound, value))
-        shrunk = int(smaller.count.sum()) < 0.8 * int(core.count.sum())
         core = smaller
-        if not shrunk and searches > 1:
-            break
-        tree = branch_and_bound(
-            core, at.prices, incumbent, nodes=MAX_NODES if searches else MAX_FIRST_NODES
-        )
-        searches += 1
+        tree = branch_and_bound(core, at.prices, incumbent, nodes=nodes)
         incumbent.work["nodes"] += tree.work["nodes"]
         bound = max(bound, tree.bound)
         if tree.proved or deadline.passed():
             return incumbent.certified(bound, "branch and bound")
-        if searches == 1:
-            bound = max(bound, meet_in_the_middle(core, at, incumbent))
+        if pairs:
+            bound = max(bound, meet_in_the_middle(core, at, incumbent, pairs))
             if bound >= incumbent.cut():
                 return incumbent.certified(bound, "meet in the middle")
-            continue
-        if incumbent.value >= value:
-            break
     # The core contains only choices that may be better than the earlier incumbent.
     least = min(incumbent.value, solve_by_milp(core, incumbent))
     return incumbent.certified(max(bound, least), "branch and bound, milp")

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from perfmodel.arrays import expanded_ranges
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact.choice_incumbent import ChoiceIncumbent
 from perfmodel.search.exact.choice_sums import Floats, Ints
@@ -31,7 +32,7 @@ from perfmodel.search.exact.linear_relaxation import Relaxation
 from perfmodel.search.exact.presolve import ReducedProblem
 
 #: Combinations of a half beyond which the search is given up, and pairs compared at once.
-MOST, BLOCK = 2_000_000, 1_000_000
+MAX_COMBINATIONS, BLOCK = 2_000_000, 1_000_000
 #: First reach as a fraction of the gap, and factor from one reach to the next.
 FIRST, GROWTH = 1 / 8, 1.15
 #: Choices that a search returns at most.
@@ -70,10 +71,13 @@ class _Halves:
     decisions: Ints  # in the order in which they are combined
     deadline: Deadline
 
-    def best_pairs(self, reach: float, most: int) -> tuple[Floats, Ints] | None:
+    def best_pairs(
+        self, reach: float, most: int, most_pairs: float = np.inf
+    ) -> tuple[Floats, Ints] | None:
         """Return the best choices within reach, ascending in value; all if fewer than `SHOWN`.
 
-        ``None`` if a half has more than `most` combinations, or the deadline has passed.
+        ``None`` if a half has more than `most` combinations, more than `most_pairs` of them would
+        be compared, or the deadline has passed.
 
         Returns
         -------
@@ -86,17 +90,20 @@ class _Halves:
         right = None if left is None else self._combined(self.decisions[1::2], reach, most)
         if left is None or right is None:
             return None
-        blocks = list(self._matched(left, right, reach))
+        order, windows = self._windows(left, right, reach)
+        if sum(int(count.sum()) for _, count in windows) > most_pairs:
+            return None
+        blocks = list(self._matched(left, right, order, windows, reach))
         values = np.concatenate([np.zeros(0), *(value for value, _, _ in blocks)])
         if self.deadline.passed():
             return None
-        order = np.argsort(values, kind="stable")[:SHOWN]
+        best = np.argsort(values, kind="stable")[:SHOWN]
         pairs = np.concatenate([np.zeros((0, 2), np.int64), *(np.c_[a, b] for _, a, b in blocks)])
-        choices = np.repeat(self.base[None], len(order), axis=0)
-        for choice, (a, b) in zip(choices, pairs[order].tolist(), strict=True):
+        choices = np.repeat(self.base[None], len(best), axis=0)
+        for choice, (a, b) in zip(choices, pairs[best].tolist(), strict=True):
             left.applied(a, choice)
             right.applied(b, choice)
-        return values[order], choices
+        return values[best], choices
 
     def _combined(self, decisions: Ints, reach: float, most: int) -> Combinations | None:
         """Return all combinations of options with penalties below `reach`; ``None`` if too many."""
@@ -118,13 +125,21 @@ class _Halves:
             all_ = Combinations(*(np.concatenate(each) for each in zip(*added, strict=True)))
         return all_
 
-    def _matched(
+    def _windows(
         self, left: Combinations, right: Combinations, reach: float
-    ) -> Iterator[tuple[Floats, Ints, Ints]]:
-        """Yield values and both indices of pairs that fit the rooms with a value below `reach`.
+    ) -> tuple[Ints, list[tuple[Ints, Ints]]]:
+        """Return an order of the right half, and where in it the partners of the left half lie.
 
         The right half is sorted into strips of the most expensive row, as wide as the slack may
         be, and within a strip by the second most expensive row.
+
+        Returns
+        -------
+        order
+            Indices of the right half.
+        windows
+            First place in this order and number of places for each combination of the left half,
+            in one strip and in the one before it.
         """
         first, *others = np.argsort(-self.prices, kind="stable").tolist()
         second = others[0] if others and self.prices[others[0]] > 0.0 else None
@@ -137,6 +152,7 @@ class _Halves:
         key: Floats = np.floor((along - origin) / width) * stride + (across - low)
         order: Ints = np.argsort(key, kind="stable")
         key = key[order]
+        windows: list[tuple[Ints, Ints]] = []
         need = self.room - left.use
         top, bottom = np.full(len(need), span + 1.0), np.full(len(need), -1.0)
         if second is not None:
@@ -149,38 +165,53 @@ class _Halves:
             strip_key: Floats = (strip - back) * stride
             start: Any = np.searchsorted(key, strip_key + bottom, side="left")
             stop: Any = np.searchsorted(key, strip_key + top, side="right")
-            count = np.where(strip >= back, np.maximum(stop - start, 0), 0)
-            for a, b in _ranges(start, count):
+            windows.append((start, np.where(strip >= back, np.maximum(stop - start, 0), 0)))
+        return order, windows
+
+    def _matched(
+        self,
+        left: Combinations,
+        right: Combinations,
+        order: Ints,
+        windows: list[tuple[Ints, Ints]],
+        reach: float,
+    ) -> Iterator[tuple[Floats, Ints, Ints]]:
+        """Yield values and both indices of pairs that fit the rooms with a value below `reach`."""
+        need = self.room - left.use
+        for start, count in windows:
+            for block in _blocks(count):
                 if self.deadline.passed():
                     return
-                partner = order[b]
-                free = need[a] - right.use[partner]
-                value = left.penalty[a] + right.penalty[partner] + free @ self.prices
+                a, place = expanded_ranges(np.arange(len(count))[block], start[block], count[block])
+                b = order[place]
+                free = need[a] - right.use[b]
+                value = left.penalty[a] + right.penalty[b] + free @ self.prices
                 good = (value < reach) & np.all(free >= -_TOLERANCE, axis=1)
-                yield value[good], a[good], partner[good]
+                yield value[good], a[good], b[good]
 
 
-def _ranges(start: Ints, count: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """Yield (index, member of its range) for ranges of integers, in blocks of about `BLOCK`."""
+def _blocks(count: Ints) -> Iterator[slice]:
+    """Yield slices of consecutive ranges that have about `BLOCK` members together."""
     ends = np.cumsum(count)
     first = 0
     while first < len(count):
         base = int(ends[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(ends, base + BLOCK, side="right")))
-        each = count[first:last]
-        index = np.repeat(np.arange(first, last), each)
-        within = np.arange(len(index)) - np.repeat(np.cumsum(each) - each, each)
-        yield index, start[index] + within
+        yield slice(first, last)
         first = last
 
 
-def meet_in_the_middle(p: ReducedProblem, at: Relaxation, incumbent: ChoiceIncumbent) -> float:
+def meet_in_the_middle(
+    p: ReducedProblem, at: Relaxation, incumbent: ChoiceIncumbent, most_pairs: float = np.inf
+) -> float:
     """Improve the incumbent of a separable problem; return a proved lower bound.
 
     Parameters
     ----------
     at
         Relaxation at the optimal prices.
+    most_pairs
+        Pairs beyond which the search is given up.
 
     Returns
     -------
@@ -199,7 +230,7 @@ def meet_in_the_middle(p: ReducedProblem, at: Relaxation, incumbent: ChoiceIncum
     reach = FIRST * (incumbent.value - bound)
     while bound < incumbent.cut() and not incumbent.deadline.passed():
         reach = min(GROWTH * reach, incumbent.value - at.bound)
-        pairs = halves.best_pairs(reach, MOST)
+        pairs = halves.best_pairs(reach, MAX_COMBINATIONS, most_pairs)
         if pairs is None:
             _neighbourhoods(p, at, incumbent)
             return bound

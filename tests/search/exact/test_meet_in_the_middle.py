@@ -77,7 +77,7 @@ def test_neighbourhoods_replace_a_search_of_too_many(monkeypatch: pytest.MonkeyP
     room = [math.floor(limit.bound) for limit in problem.limits]
     assert found.value == -sum(room) - 60 * 100
     assert problem.feasible(found.solution)
-    monkeypatch.setattr(module, "MOST", 10)
+    monkeypatch.setattr(module, "MAX_COMBINATIONS", 10)
     monkeypatch.setattr(module, "NEIGHBOURHOODS", ())
     weak = solve(knapsack(3, decisions=20, rows=2, family="weak"))
     assert weak.proved  # by branch and bound
