@@ -9,10 +9,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from measure import Sample, command, fresh_process, peak_memory_bytes, side_by_side
+from measure import Sample, command, peak_memory_bytes, process_cost, side_by_side
 
 import perfmodel as pm
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,11 @@ def again() -> list[Line]:
 
 
 def million() -> list[Line]:
-    """A million decode points over batch x context x weight bits x bandwidth, three metrics."""
+    """A million decode points over batch x context x weight bits x bandwidth, three metrics.
+
+    Beside them NumPy does the least that a bare roofline can do, in blocks of as many points: for
+    each product of the network the larger of operations / peak and bytes / bandwidth, added up.
+    """
     import numpy as np
 
     batch, context = np.arange(1.0, 26.0), np.linspace(128.0, 8192.0, 40)
@@ -152,7 +160,7 @@ def million() -> list[Line]:
     device = pm.hardware("a100")
     shape = (25, 40, 25, 40)
 
-    def points(i: int, model: str | None) -> None:
+    def points(i: int, model: str | None) -> np.ndarray:
         workload = pm.workload(
             "llama_3_8b",
             phase="decode",
@@ -169,9 +177,26 @@ def million() -> list[Line]:
         )
         for metric in (found.latency_s, found.energy_j, found.peak_memory_bytes):
             assert metric.shape == shape
+        return found.latency_s
 
+    def numpy_blocks(i: int) -> np.ndarray:
+        axes = np.broadcast_arrays(
+            batch[:, None, None, None] + i, context[:, None, None], bits[:, None], bandwidth
+        )
+        flat = [np.ascontiguousarray(axis).reshape(-1) for axis in axes]
+        seconds = [
+            _products_s(*(axis[at : at + _BLOCK] for axis in flat))
+            for at in range(0, math.prod(shape), _BLOCK)
+        ]
+        return np.concatenate(seconds).reshape(shape)
+
+    assert np.abs(numpy_blocks(0) / points(0, "roofline") - 1).max() < 0.1
     times = side_by_side(
-        {"bare": (lambda i: points(i, "roofline"), 1), "full": (lambda i: points(i, None), 1)},
+        {
+            "bare": (lambda i: points(i, "roofline"), 1),
+            "full": (lambda i: points(i, None), 1),
+            "numpy": (numpy_blocks, 1),
+        },
         rounds=9,
     )
     rates = {n: t.each(lambda s: math.prod(shape) / s / 1e6) for n, t in times.items()}
@@ -181,8 +206,38 @@ def million() -> list[Line]:
             "decode points per second, bare roofline", "million", rates["bare"], 10, at_least=True
         ),
         Line("the same, every memory level", "million", rates["full"], 5, at_least=True),
+        Line("bare NumPy, latency of the products alone", "million", rates["numpy"]),
         Line("memory of a million points, peak", "MB", memory, 500),
     ]
+
+
+#: Points of a block, as a chunk of a prediction has.
+_BLOCK = 8192
+#: Weights of the products of Llama-3-8B: columns, rows, how often.
+_PRODUCTS = (
+    (4096, 4096, 2 * 32),
+    (4096, 1024, 2 * 32),
+    (4096, 14336, 3 * 32),
+    (4096, 128256, 1),
+)
+
+
+def _products_s(
+    batch: np.ndarray, context: np.ndarray, bits: np.ndarray, bandwidth: np.ndarray
+) -> np.ndarray:
+    """Return seconds of a decode step's products and attention on an A100's bare roofline."""
+    import numpy as np
+
+    per_byte, per_operation = 1 / bandwidth, 1 / 312e12
+    seconds = np.zeros_like(batch)
+    for columns, rows, count in _PRODUCTS:
+        values = (columns + rows) * 2.0 * batch
+        stored = values + columns * rows * (bits / 8)
+        arithmetic = 2.0 * columns * rows * per_operation * batch
+        seconds += count * np.maximum(arithmetic, stored * per_byte)
+    cached = 2.0 * 1024 * 2 * batch * context
+    arithmetic = 4.0 * 4096 * per_operation * batch * context
+    return seconds + 32 * np.maximum(arithmetic, cached * per_byte)
 
 
 def warm() -> list[Line]:
@@ -204,15 +259,15 @@ def warm() -> list[Line]:
 
 def start() -> list[Line]:
     """What a fresh process costs before it does anything."""
-    bare = fresh_process([sys.executable, "-c", "pass"], rounds=7)
-    empty = fresh_process([sys.executable, "-c", "import perfmodel"], rounds=7)
-    first = fresh_process([sys.executable, "-c", _FIRST], rounds=7)
-    help_ = fresh_process([command(), "--help"], rounds=7)
+    bare = process_cost([sys.executable, "-c", "pass"], rounds=7).seconds
+    empty = process_cost([sys.executable, "-c", "import perfmodel"], rounds=7).seconds
+    first = process_cost([sys.executable, "-c", _FIRST], rounds=7).seconds
+    help_ = process_cost([command(), "--help"], rounds=7).seconds
     return [
         Line("python -c pass", "ms", bare.each(lambda s: s * 1e3)),
-        Line("import perfmodel, a fresh process", "ms", empty.each(lambda s: s * 1e3), 300),
+        Line("import perfmodel, a fresh process", "ms", empty.each(lambda s: s * 1e3), 30),
         Line("the same and a first prediction", "ms", first.each(lambda s: s * 1e3)),
-        Line("perfmodel --help", "ms", help_.each(lambda s: s * 1e3), 350),
+        Line("perfmodel --help", "ms", help_.each(lambda s: s * 1e3), 120),
     ]
 
 
@@ -244,7 +299,7 @@ def sweep() -> list[Line]:
             "-o",
             str(Path(folder) / "points.parquet"),
         ]
-        seconds = fresh_process(ask, rounds=3)
+        seconds = process_cost(ask, rounds=3).seconds
     return [Line("perfmodel sweep of 100,000 points to Parquet", "s", seconds)]
 
 

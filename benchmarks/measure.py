@@ -8,10 +8,12 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 # Set before numpy is imported anywhere: a thread pool would make CPU time the sum over threads.
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM")}
@@ -78,23 +80,45 @@ def side_by_side(
     return {name: Sample(tuple(values)) for name, values in found.items()}
 
 
-def fresh_process(command: Sequence[str], rounds: int) -> Sample:
-    """Return user + system CPU seconds of a command in a process of its own, each time anew."""
-    found: list[float] = []
-    for _ in range(rounds + 1):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return Sample(tuple(found[1:]))  # the first one warmed the file cache
+class ProcessCost(NamedTuple):
+    """What runs of one command cost, each in a process of its own."""
+
+    seconds: Sample
+    """User and system CPU seconds, those of its children included."""
+    bytes: Sample
+    """The most memory that the process, or one of its children, held."""
+
+
+def process_cost(
+    arguments: Sequence[str], rounds: int, status: int | None = 0, warm: bool = True
+) -> ProcessCost:
+    """Return the CPU time and memory of a command, run anew `rounds` times.
+
+    `status` is the exit code that it must return (None: 0 or 1, found feasible or not). Unless
+    `warm` is false one more run comes first, which fills the file cache.
+    """
+    costs: list[tuple[float, float]] = []
+    for _ in range(rounds + warm):
+        with tempfile.TemporaryFile("w+") as errors:
+            process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=errors)
+            _, wait_status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(wait_status)
+            if process.returncode not in ((0, 1) if status is None else (status,)):
+                errors.seek(0)
+                code = process.returncode
+                raise RuntimeError(f"{' '.join(arguments)} ended with {code}:\n{errors.read()}")
+        costs.append((usage.ru_utime + usage.ru_stime, float(usage.ru_maxrss * _MEMORY_UNIT)))
+    seconds, peaks = zip(*costs[warm:], strict=True)
+    return ProcessCost(Sample(seconds), Sample(peaks))
+
+
+#: Bytes of the unit in which the system states the memory of a process.
+_MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def peak_memory_bytes() -> int:
     """Return the most memory that this process has held."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
 
 
 def command() -> str:

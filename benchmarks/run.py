@@ -21,8 +21,9 @@ def main() -> int:
     where = one_core()
     from cases import CASES as FIRST
     from kinds_cases import CASES as KINDS
+    from question_cases import CASES as QUESTIONS
 
-    CASES = {**FIRST, **KINDS}
+    CASES = {**FIRST, **KINDS, **QUESTIONS}
 
     unknown = sorted({*asked.case} - {*CASES})
     if unknown:

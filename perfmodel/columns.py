@@ -45,6 +45,7 @@ _DIMENSION_OF_FACT: Final = {
     "per_subgraph": "time",
     "per_layer_clocks": "clocks",
     "per_sequence": "time",
+    "per_prompt": "time",
     "per_layer_parallel": "time",
     "clock": "frequency",
     "units": "count",

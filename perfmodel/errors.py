@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 #: Limits of spelling suggestions: maximum length of a name, and maximum number of candidates.
 _LONGEST_COMPARED: Final = 200
@@ -218,6 +221,33 @@ def _few_enough(name: str, candidates: Iterable[str]) -> list[str]:
     if len(near) > _MOST_COMPARED:
         near = heapq.nsmallest(_MOST_COMPARED, near, key=lambda c: abs(len(c) - len(name)))
     return near
+
+
+def spelled_alike(name: str, named: Mapping[str, T]) -> T | None:
+    """Return what a name stands for if only capitals and separators differ.
+
+    Parameters
+    ----------
+    name : str
+        Name in the input, such as ``"Raspberry Pi 5"`` or ``"U-Net"``.
+    named : mapping of str to T
+        What each valid name and alias stands for.
+
+    Returns
+    -------
+    T or None
+        That of ``raspberry_pi_5``, or of ``unet``; ``None`` if there is none, or if names of
+        several things have the same letters (``regnetx_1_6gf``, ``regnetx_16gf``).
+    """
+    plain = _SEPARATORS.sub("_", name.strip().lower()).strip("_")
+    if plain in named:
+        return named[plain]
+    letters = _SEPARATORS.sub("", plain)
+    alike = [of for key, of in named.items() if _SEPARATORS.sub("", key) == letters]
+    return alike[0] if alike and all(of is alike[0] for of in alike) else None
+
+
+_SEPARATORS: Final = re.compile(r"[\s_.,()+-]+")
 
 
 def _fold(name: str) -> str:

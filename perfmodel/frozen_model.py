@@ -14,6 +14,10 @@ Count = Annotated[int, Field(gt=0, le=10**5)]
 """A number of channels, heads, layers and their like."""
 SmallCount = Annotated[int, Field(gt=0, le=10**4)]
 """The same where more than ten thousand would be a slip."""
+LargeCount = Annotated[int, Field(gt=0, le=10**7, strict=True)]
+"""A width or a number of layers, heads, experts."""
+LargeCountOrNone = Annotated[int, Field(ge=0, le=10**7, strict=True)]
+"""A width or a number, or 0 for none."""
 
 
 class FrozenModel(BaseModel):

@@ -39,12 +39,26 @@ def front(points: npt.ArrayLike) -> Mask:
     front.
     """
     values = _checked_points(points)
-    is_known = ~np.isnan(values).any(axis=1)
+    is_known = ~np.logical_or.reduce([np.isnan(column) for column in values.T])
     mask = np.zeros(len(values), dtype=bool)
     feasible = np.flatnonzero(is_known)
     if feasible.size and values.shape[1]:
+        feasible = feasible[~_dominated_by_compromise(values[feasible])]
         mask[feasible[_front(values[feasible])]] = True
     return mask
+
+
+def _dominated_by_compromise(values: Floats) -> Mask:
+    """Return a mask of points that one balanced point dominates.
+
+    It costs a few passes and leaves few points to sort, whatever point is taken.
+    """
+    objectives = np.ascontiguousarray(values.T)  # reductions over short rows are slow
+    low = objectives.min(axis=1, keepdims=True)
+    with np.errstate(all="ignore"):
+        shares = (objectives - low) / (objectives.max(axis=1, keepdims=True) - low)
+    balanced = np.argmin(np.nan_to_num(shares, copy=False).sum(axis=0))
+    return np.logical_and.reduce(objectives > objectives[:, balanced, None])
 
 
 def _front(values: Floats) -> npt.NDArray[np.intp]:

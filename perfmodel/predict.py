@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Precision
-from perfmodel.hardware.calibration_overlay import apply_calibration_by_name
-from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.plan import Plan
 from perfmodel.prediction import Prediction, stages
 from perfmodel.prediction.job import PredictionJob
-from perfmodel.prediction.plan_traffic import planned_moves, unrolled_graph
 from perfmodel.regular_files import read_text
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.settings import gathered
 from perfmodel.specfile import MAX_BYTES
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmodel.plan import Plan
 
 
 def predict(
@@ -111,56 +110,66 @@ def predict(
     """
     faults = gathered()
     loaded_plan = faults.trying(_read_plan, plan)
-    varied = (
-        device
-        if overlay is None
-        else faults.trying(
-            apply_calibration_by_name, _calibratable_device(device), runtime, overlay
-        )
-    )
+    varied = device if overlay is None else faults.trying(_calibrated, device, runtime, overlay)
     subject = resolve(
         workload, varied or device, precision, runtime, set, engine, model, faults=faults
     )
-    return _run_stages(subject, fuse, flash_attention, relaxed, warm, loaded_plan)
+    return run_stages(subject, fuse, flash_attention, relaxed, warm, loaded_plan)
 
 
-def _calibratable_device(device: DeviceLike) -> str | Path | Device:
-    """Return the device that a calibration applies to, which must have no modified facts.
+def _calibrated(
+    device: DeviceLike, runtime: str | Path | Runtime | None, overlay: str | Path
+) -> Machine:
+    """Return a device with calibrated facts.
 
     Raises
     ------
     InputError
-        The machine has modified facts.
+        Lists every fault of the names and of the file, or the device has modified facts.
     """
+    from perfmodel.hardware.calibration_overlay import apply_calibration_by_name
+
     if isinstance(device, Machine):
         raise input_error(
             "a calibration does not apply to a machine",
             path="overlay",
             expected="a device, by name or path",
         )
-    return device
+    return apply_calibration_by_name(device, runtime, overlay)
 
 
 def _read_plan(plan: Plan | str | Path | None) -> Plan | None:
     """Return a plan, read from its file if it is a path."""
     if isinstance(plan, str | Path):
+        from perfmodel.plan import Plan
+
         return Plan.from_json(read_text(Path(plan), MAX_BYTES), str(plan))
     return plan
 
 
-def _run_stages(
+def run_stages(
     subject: PredictionInputs,
-    fuse: bool | None,
-    flash_attention: bool | None,
-    relaxed: bool,
-    warm: bool,
-    plan: Plan | None,
+    fuse: bool | None = None,
+    flash_attention: bool | None = None,
+    relaxed: bool = False,
+    warm: bool = False,
+    plan: Plan | None = None,
+    *,
+    points: int = 0,
 ) -> Prediction:
-    """Return the prediction for resolved inputs, stage by stage; see `stages`."""
+    """Return the prediction for resolved inputs, stage by stage; see `stages`.
+
+    Parameters
+    ----------
+    points
+        Points of a sweep of which the inputs are a part.
+    """
     resolved = stages.resolve(*subject)
     workload, machine, precision = resolved.workload, resolved.machine, resolved.precision
     graph = stages.source_graph(resolved)
     if plan is not None:
+        from perfmodel.prediction.plan_traffic import unrolled_graph
+
         # A plan refers to the original network, without changes by a runtime.
         graph = unrolled_graph(graph, workload, plan, precision, machine)
     else:
@@ -169,8 +178,13 @@ def _run_stages(
     lowered = stages.lower(graph, rules, precision)
     if not lowered.rows:
         raise InputError(_empty_network_faults(workload, graph))
-    moves = None if plan is None else planned_moves(plan, graph, lowered, machine)
-    prediction = PredictionJob.of(resolved, lowered, relaxed=relaxed, warm=warm, plan=moves).run()
+    moves = None
+    if plan is not None:
+        from perfmodel.prediction.plan_traffic import planned_moves
+
+        moves = planned_moves(plan, graph, lowered, machine)
+    job = PredictionJob.of(resolved, lowered, relaxed=relaxed, warm=warm, plan=moves)
+    prediction = job.run(points)
     latency = prediction.latency_s
     if isinstance(latency, float) and latency == 0.0:  # with these sizes every tensor is empty
         raise InputError(_empty_network_faults(workload, graph))

@@ -241,13 +241,17 @@ def usual_runtime(
     """
     stated = precision if precision is not None else workload.precision or None
     wanted = None if stated is None else as_precision(stated)
-    usual = [find_runtime(name) for name in (device.default_runtime, *device.runtimes)]
-    if engine in [e.name for e in device.engines]:
-        usual = [runtime for runtime in usual if runtime.drives(device, engine)]
-    selected = find_runtime("generic")
-    for formats in (None, wanted):  # supported formats are preferred
-        selected = next((r for r in usual if r.takes(workload.unit, formats)), selected)
-    return variant_of(selected, device, engine)
+    known = engine in [e.name for e in device.engines]
+    selected: Runtime | None = None
+    for runtime in map(find_runtime, (device.default_runtime, *device.runtimes)):
+        if known and not runtime.drives(device, engine):
+            continue
+        if runtime.takes(workload.unit, wanted):
+            selected = runtime
+            break
+        if selected is None and runtime.takes(workload.unit):
+            selected = runtime
+    return variant_of(selected or find_runtime("generic"), device, engine)
 
 
 def variant_of(runtime: Runtime, device: Device, engine: str | None) -> Runtime:

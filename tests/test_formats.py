@@ -59,6 +59,7 @@ def test_microscaling_formats_share_an_8_bit_scale_over_32() -> None:
     assert format_named("mxfp4").bits == 4.25
     assert format_named("mxfp8").bits == 8.25
     assert format_named("nvfp4").bits == 4.5
+    assert format_named("fp8_block").bits == 8 + 32 / (128 * 128)
 
 
 def test_every_format_is_found_by_its_name_in_any_case() -> None:

@@ -1,8 +1,10 @@
 """`import perfmodel` stays cheap, and a plain install needs none of the extras."""
 
+import importlib
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,22 @@ HEAVY = [
     "scipy.optimize",
     "torch",
     "xarray",
+]
+# What a plain prediction on the command line has no use for.
+UNUSED = [
+    "perfmodel.axes",
+    "perfmodel.cost.ecm",
+    "perfmodel.cost.thermal",
+    "perfmodel.expressions",
+    "perfmodel.hardware.calibration_overlay",
+    "perfmodel.plan",
+    "perfmodel.prediction.citations",
+    "perfmodel.prediction.explain",
+    "perfmodel.table.columnar",
+    "perfmodel.workload.nest_table",
+    "perfmodel.workload.transformer",
+    "perfmodel.workload.transformer_structure",
+    "rich",
 ]
 EXTRAS = [
     "array_api_compat",
@@ -77,6 +95,26 @@ def test_a_prediction_loads_nothing_heavy() -> None:
     )
     assert "numpy" in loaded
     assert not loaded & set(HEAVY)
+
+
+def test_a_command_loads_what_its_answer_needs() -> None:
+    loaded = loaded_after(
+        "import contextlib, io\n"
+        "from perfmodel.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    assert main(['predict', 'resnet18', 'cortex_a72']) == 0"
+    )
+    assert {"perfmodel.predict", "perfmodel.kinds.cache.spec"} <= loaded
+    assert not loaded & {*HEAVY, *UNUSED} - {"cyclopts"}
+
+
+@each("package", ["evidence", "hardware", "kinds.cache", "search", "table", "workload"])
+def test_names_that_are_imported_on_first_access_exist(package: str) -> None:
+    module: Any = importlib.import_module(f"perfmodel.{package}")
+    for name in module.__all__:
+        assert getattr(module, name) is getattr(module, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        module.nothing  # noqa: B018
 
 
 def test_every_module_imports_without_the_extras() -> None:

@@ -56,6 +56,25 @@ def test_programs_equal_predictions_in_full(part: int) -> None:
     assert traced > 10
 
 
+@pytest.mark.parametrize(
+    "device",
+    ["tpu_v1", "scale_sim_32x32", "eyeriss", "bit_fusion_apq", "aif_ssd", "h100", "zen4_core"],
+)
+def test_searches_of_tiles_and_mappings_are_replayed(device: str) -> None:
+    job = pm.predict(pm.workload("resnet18", batch=3), device).job
+    program = program_of(job, ["batch"])
+    assert program is not None
+    batches = np.array([1.0, 7.0, 64.0, 1000.0])
+    together = program.on_vectors(batches)
+    for i, batch in enumerate(batches.tolist()):
+        full = job.bind({"batch": batch}).opened().totals
+        single = program.on_floats(batch)
+        for name, value in full.items():
+            number = float(np.asarray(value).reshape(-1)[0])
+            assert single[name] == number, name  # to the last bit
+            assert np.broadcast_to(together[name], batches.shape)[i] == number, name
+
+
 def _decode(context: float, batch: int = 1, **options: Any) -> Prediction:
     workload = pm.workload("llama_3_8b", phase="decode", batch=batch, context=context)
     return pm.predict(workload, "h100", precision="fp16", runtime="ideal", **options)
@@ -123,8 +142,9 @@ def test_an_unsound_replay_is_evaluated_in_full(monkeypatch: pytest.MonkeyPatch)
         _decode(1000 + i)
     good = _decode(500.0)
     assert good.evaluated is None
-    histories = good.job.lowered.questions.values()
-    history = next(each for each in histories if each.replay is not None)
+    answered = good.job.lowered.questions.values()
+    histories = [each for each in answered if each.replay is not None]
+    assert histories
 
     def negative(*numbers: float) -> dict[str, float]:
         return {**good.totals, "latency_s": -1.0, "least row": 0.0}
@@ -133,8 +153,9 @@ def test_an_unsound_replay_is_evaluated_in_full(monkeypatch: pytest.MonkeyPatch)
         raise ZeroDivisionError
 
     for broken in (negative, undefined):
-        assert history.replay is not None
-        monkeypatch.setattr(history, "replay", history.replay._replace(function=broken))
+        for history in histories:
+            assert history.replay is not None
+            monkeypatch.setattr(history, "replay", history.replay._replace(function=broken))
         full = _decode(500.0)
         assert full.evaluated is not None
         assert full.latency_s == pytest.approx(good.latency_s, rel=1e-12)
@@ -187,3 +208,33 @@ def test_large_sweeps_are_replayed(model: str | None, monkeypatch: pytest.Monkey
     for metric in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "macs"):
         value = getattr(replayed, metric)
         np.testing.assert_allclose(value, getattr(plain, metric), rtol=1e-12, err_msg=metric)
+
+
+@pytest.mark.parametrize("device", ["a100", "raspberry_pi_5", "edge_tpu", "eyeriss"])
+def test_parts_of_a_large_sweep_equal_those_of_a_small_one(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every column, those that are read off the rows among them; Eyeriss has no replay."""
+
+    def rows() -> pm.Table:
+        grid = {"batch": np.arange(1.0, 40.0), "memories.main.bandwidth": np.logspace(9, 12, 11)}
+        return pm.sweep("mobilenet_v2", device, grid)
+
+    plain = rows()
+    monkeypatch.setattr("perfmodel.prediction.job.MANY_POINTS", 1)
+    replayed = rows()
+    assert [*replayed] == [*plain]
+    for name, column in plain.items():
+        if column.dtype.kind == "f":
+            np.testing.assert_allclose(replayed[name], column, rtol=1e-12, err_msg=name)
+        else:
+            assert (replayed[name] == column).all(), name
+
+
+def test_replayed_arrays_open_all_of_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perfmodel.prediction.job.MANY_POINTS", 1)
+    workload = pm.workload("llama_3_8b", phase="decode", context=np.array([500.0, 5000.0]))
+    replayed = pm.predict(workload, "h100")
+    assert replayed.evaluated is None
+    assert replayed.opened[1].row_s.shape[1] == 2
+    assert replayed.unsupported == replayed.job.opened().unsupported

@@ -120,3 +120,27 @@ def test_updates_of_places_leave_the_original() -> None:
     assert added[0, 0] == 1.0
     assert added[2, 0] is (x + x)
     assert zeros.at[np.array([1])].set(x)[1, 0] is x
+
+
+def test_functions_of_columns_are_called_for_those_that_vary() -> None:
+    seen: list[int] = []
+
+    def extremes(columns: Any) -> Any:
+        seen.append(columns.shape[1])
+        return np.stack([columns.min(axis=0), columns.max(axis=0)])
+
+    def function(numbers: dict[str, Any]) -> dict[str, Any]:
+        x = numbers["x"]
+        xp = namespace(x)
+        column = xp.stack([x, xp.asarray(4.0), xp.asarray(5.0), x])
+        least, most = xp.by_column(extremes, (column, 3.0), 2)
+        return {"least": least.sum(), "most": most.sum(), "each": most[1] - least[2]}
+
+    program = trace(function, ["x"])
+    assert seen == [2]  # of four columns two do not vary, and two are equal
+    assert program.on_floats(7.0) == {"least": 12.0, "most": 23.0, "each": 1.0}
+    assert seen == [2, 1]
+    together = program.on_vectors(np.array([1.0, 7.0]))
+    assert together["least"].tolist() == [8.0, 12.0]
+    assert together["most"].tolist() == [15.0, 23.0]
+    assert seen == [2, 1, 2]

@@ -102,7 +102,7 @@ def list_devices(*, tag: str | None = None, runtimes: bool = False) -> LibraryAn
     Examples
     --------
     >>> list_devices(tag="phone").data[0]["name"]
-    'apple_a14'
+    'apple_a12'
     """
     room: devices.Room = "runtimes" if runtimes else "devices"
     entries = sorted(devices.entries(room).values(), key=lambda entry: entry.name)

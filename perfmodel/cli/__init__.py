@@ -42,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         prepare()
-        # Imports and specs make many objects that live as long as the process: fewer looks at them.
-        gc.set_threshold(50_000, 20, 20)
+        _quick_start()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code = contextvars.copy_context().run(_typed, words)
@@ -53,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code, error = INTERRUPTED, failure()
         sys.stderr.write("interrupted\n")
+    if arguments is None:
+        # The interpreter looks for cycles once more when it exits, although all memory is freed.
+        gc.freeze()
     if error is None:
         return code
     silence(sys.stdout)
@@ -62,6 +64,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code in (BAD_INPUT, INTERRUPTED):
         return code
     return _refuse(f"standard output: {error.strerror}")
+
+
+def _quick_start() -> None:
+    """Postpone work of the interpreter and of pydantic that no command needs.
+
+    Imports and specs make some hundred thousand objects that live as long as the process: the first
+    look for cycles among them waits until a command has made more. Plug-ins of pydantic observe
+    validation, and a search for them reads the metadata of every installed distribution.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    gc.set_threshold(200_000, 20, 20)
+    gc.callbacks.append(_collect_as_usual)
+
+
+def _collect_as_usual(_phase: str, _state: dict[str, int]) -> None:
+    """Lower the threshold at the first look for cycles, so that later ones find less garbage."""
+    gc.callbacks.remove(_collect_as_usual)
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _typed(words: list[str]) -> int:

@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli.printing import note, print_or_save
 from perfmodel.cli.report_option import report_faults, write_report
 from perfmodel.errors import Fault
-from perfmodel.table import Result, Table
 from perfmodel.table.result import SUFFIXES
+
+if TYPE_CHECKING:
+    from perfmodel.table import Result, Table
 
 
 @dataclass

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final, NamedTuple
 import numpy as np
 from cyclopts import Parameter
 
-from perfmodel.axes import parse_axis
 from perfmodel.cli.option_texts import option_of
 from perfmodel.cli.typed_values import Count, Whole, listed, pairs, scalars
 from perfmodel.errors import Fault
@@ -63,6 +62,8 @@ def _names(text: str, name: str, faults: FaultList) -> Any:
 
 def _numbers(text: str, name: str, faults: FaultList) -> Any:
     """Return the numbers of a list or range; a single one if the text has none."""
+    from perfmodel.axes import parse_axis
+
     option, dimension = option_of(name), "bytes" if name.endswith("_bytes") else ""
     axis = faults.trying(parse_axis, name, text, dimension, option)
     if axis is None:

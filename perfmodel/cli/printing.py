@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import InfeasibleError, printable
-from perfmodel.table import Result, Table, json_text
-from perfmodel.table.json_values import with_remarks
+from perfmodel.table.json_values import json_text, with_remarks
+from perfmodel.table.result import Result
+
+if TYPE_CHECKING:
+    from perfmodel.table import Table
 
 
 def to_json(data: Any) -> str:

@@ -20,7 +20,6 @@ from perfmodel.cli.answer import Answer, DisplayOverrides
 from perfmodel.cli.printing import note, say, to_json
 from perfmodel.cli.typed_values import Count
 from perfmodel.errors import Fault
-from perfmodel.table import Table
 from perfmodel.table.text import as_text
 from perfmodel.units import show
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from perfmodel.prediction import Prediction
     from perfmodel.prediction.citations import Citations
     from perfmodel.schedule.assign import DeviceAssignment
+    from perfmodel.table import Table
 
 
 @dataclass(kw_only=True)

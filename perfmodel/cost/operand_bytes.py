@@ -110,6 +110,21 @@ def stored_bytes(table: OperatorTable, setting: Setting, role: str) -> Value:
     return total
 
 
+def copied_weight_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of the copies that the runtime keeps beside the stored weights.
+
+    ``sum of stored bytes * weight_copies[format]``; 0 for formats of which it states none.
+    """
+    copies = setting.runtime.weight_copies
+    total: Value = 0.0
+    for slot, elements in table.stored.items():
+        name = setting.precision.format_of(slot).name
+        factor = copies.get(name, copies.get(name.partition("g")[0]))
+        if factor is not None and slot.startswith("weight"):
+            total = total + elements * (setting.precision.bits(slot) / 8.0) * factor
+    return total
+
+
 def activation_bytes(table: OperatorTable, setting: Setting) -> Value:
     """Return the peak bytes of live activations over the steps of the execution order."""
     total: Value = None

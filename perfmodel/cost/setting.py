@@ -70,6 +70,8 @@ class Setting:
         step.
     calls
         Number of control-flow bodies that a run enters.
+    prompts
+        Number of passes over a prompt in a run: 1 with a prefill, else 0.
     """
 
     facts: Mapping[str, Value]
@@ -89,6 +91,7 @@ class Setting:
     sequences: Value = 1.0
     steps: Value = None
     calls: Value = 0.0
+    prompts: float = 0.0
     engine: Engine = field(init=False, repr=False)
     runtime: Runtime = field(init=False, repr=False)
     _views: dict[tuple[type[Spec], str], Any] = field(init=False, repr=False)
@@ -111,6 +114,7 @@ class Setting:
         sequences: Value = 1.0,
         steps: Value = None,
         calls: Value = 0.0,
+        prompts: float = 0.0,
     ) -> Setting:
         """Return the setting with other numbers and the same categories."""
         return Setting(
@@ -130,6 +134,7 @@ class Setting:
             sequences=sequences,
             steps=steps,
             calls=calls,
+            prompts=prompts,
         )
 
     @property

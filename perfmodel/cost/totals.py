@@ -2,7 +2,8 @@
 
 With n the executions of a row and t its seconds, the latency of a run is
 
-    latency = sum over rows of n t + per run + steps sequences per_sequence + calls per_subgraph
+    latency = sum over rows of n t + per run + steps sequences per_sequence
+              + calls per_subgraph + prompts per_prompt
 
 in seconds; bytes, operations and joules are sums over the rows only.
 """
@@ -15,7 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, by_row, is_array, least
-from perfmodel.cost.operand_bytes import activation_bytes, stored_bytes
+from perfmodel.cost.operand_bytes import (
+    activation_bytes,
+    copied_weight_bytes,
+    stored_bytes,
+)
 from perfmodel.cost.setting import Setting
 from perfmodel.workload.operator_rows import OperatorRow
 from perfmodel.workload.operator_table import OperatorTable
@@ -77,7 +82,7 @@ def network_totals(
     totals
         Keys: ``latency_s``, ``macs``, ``bit_operations``, ``vector_ops``, ``weight_bytes``,
         ``kv_bytes``, ``activation_bytes``, ``traffic LEVEL``, ``operations FORMAT``,
-        ``energy NAME``, ``phase NAME``.
+        ``energy NAME``, ``phase NAME``; ``copied_weight_bytes`` if the runtime keeps copies.
     sound
         Whether the seconds of every row and all sums are non-negative numbers; checked during
         summation, while the values are in the CPU cache.
@@ -100,6 +105,8 @@ def network_totals(
     out["bit_operations"] = total(count, macs * pair_bits(table, setting))
     add_checked("vector_ops", total(count, table.vector_ops))
     add_checked("weight_bytes", stored_bytes(table, setting, "weight"))
+    if setting.runtime.weight_copies:
+        add_checked("copied_weight_bytes", copied_weight_bytes(table, setting))
     add_checked("kv_bytes", stored_bytes(table, setting, "kv"))
     add_checked("activation_bytes", activation_bytes(table, setting))
     for level, bytes_ in traffic.items():
@@ -119,6 +126,8 @@ def network_totals(
             if phase in {"prefill", "decode"}:
                 steps = 1.0 if phase == "prefill" or setting.steps is None else setting.steps
                 seconds = seconds + steps * sequence_s(setting)
+            if phase == "prefill":
+                seconds = seconds + prompt_s(setting)
             out[f"phase {phase}"] = seconds
     return out, all(signs)
 
@@ -135,18 +144,25 @@ def _phases(rows: Sequence[OperatorRow]) -> dict[str, npt.NDArray[np.intp]]:
 def per_run_overhead_s(setting: Setting) -> Value:
     """Return the seconds per run outside the rows.
 
-    ``per_run + steps sequences per_sequence + calls per_subgraph``: fixed overhead of a run, host
-    time per sequence of each step, and entries into control-flow bodies.
+    ``per_run + steps sequences per_sequence + calls per_subgraph + prompts per_prompt``: fixed
+    overhead of a run, host time per sequence of each step, entries into control-flow bodies, and
+    the preparation of a prompt's shapes.
     """
     if setting.bare:
         return 0.0
     steps = 1.0 if setting.steps is None else 1.0 + setting.steps
-    return per_run_s(setting.facts) + steps * sequence_s(setting) + subgraph_calls_s(setting)
+    once = per_run_s(setting.facts) + prompt_s(setting) + subgraph_calls_s(setting)
+    return once + steps * sequence_s(setting)
 
 
 def subgraph_calls_s(setting: Setting) -> Value:
     """Return the seconds for entering the control-flow bodies of a run."""
     return 0.0 if setting.bare else _charge(setting.facts, "per_subgraph", setting.calls)
+
+
+def prompt_s(setting: Setting) -> Value:
+    """Return the seconds for the passes over prompts of a run, in addition to their operators."""
+    return 0.0 if setting.bare else _charge(setting.facts, "per_prompt", setting.prompts)
 
 
 def sequence_s(setting: Setting) -> Value:

@@ -198,6 +198,8 @@ class MeasuredForm(ConditionForm):
     """Corresponding attribute of the result of `predict` or `serve`."""
     value: str
     """Expression in SI units; rows with an empty value were not measured."""
+    ask: Literal["predict", "serve"] | None = None
+    """Public function, if different from the row's."""
     model: str | None = None
     """Workload, if different from the row's."""
     set: Settings = Field(default_factory=dict)

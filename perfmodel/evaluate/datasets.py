@@ -241,7 +241,8 @@ class _CaseReader:
                 continue
             own = {**settings, **_settings(measured.set, values, fact)}
             model = values.text(measured.model or row.model)
-            load = served_load(model, own) if row.ask == "serve" else None
+            ask = measured.ask or row.ask
+            load = served_load(model, own) if ask == "serve" else None
             options, settings_ = arguments, own
             if load is not None:
                 options, settings_ = {**arguments, **load.parameters, **load.choices}, {}
@@ -249,7 +250,7 @@ class _CaseReader:
             first = first or inputs
             if row.macs is not None:
                 _check_macs(row.macs, values, inputs.workload)
-            command = _command(row.ask, model, spec.name, options, settings_)
+            command = _command(ask, model, spec.name, options, settings_)
             quantities.append(
                 MeasuredQuantity(
                     values.text(measured.target),

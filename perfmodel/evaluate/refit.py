@@ -347,20 +347,40 @@ class PredictedRows:
         """Return predictions of all rows at some points, one call of `predict` for each group."""
         count = len(next(iter(constants.values()))) if constants else 1
         out = np.empty((count, len(self.rows)))
+        # Groups of one machine on which the constants act alike share its variation.
+        shared: dict[tuple[Any, ...], tuple[Machine, npt.NDArray[np.intp]]] = {}
         for places, answers, width, case, workload, machine in self._similar_rows:
-            facts, point = _distinct(self.apply(case, constants), count)
+            facts = self.apply(case, constants)
+            acted = [(path, np.asarray(values).tobytes()) for path, values in facts.items()]
+            key = (id(machine), width, *acted)
+            if key not in shared:
+                shared[key] = _varied(machine, facts, width, count)
+            at_points, point = shared[key]
             distinct = int(point.max()) + 1
-            # The predictions of a group are contiguous at each point.
-            flat = {path: np.repeat(values, width) for path, values in facts.items()}
-            sizes, own = (
-                {name: np.tile(v, distinct) for name, v in values.items() if np.ndim(v)}
-                for values in (workload.parameters, machine.varied)
-            )
-            answer = _predict_or_serve(workload.bind(sizes), machine.vary({**own, **flat}), case)
+            sizes = _repeated(workload.parameters, distinct)
+            answer = _predict_or_serve(workload.bind(sizes), at_points, case)
             values = metric_of(answer, self.rows[places[0]][1].metric)
             each = np.broadcast_to(values, (distinct * width,)).reshape(distinct, width)
             out[:, places] = each[point][:, answers]
         return out
+
+
+def _varied(
+    machine: Machine, facts: Mapping[str, Any], width: int, count: int
+) -> tuple[Machine, npt.NDArray[np.intp]]:
+    """Return a machine at the distinct points of some facts, and the index of each point.
+
+    The predictions of a group, `width` of them, are contiguous at each point.
+    """
+    points, point = _distinct(facts, count)
+    flat = {path: np.repeat(values, width) for path, values in points.items()}
+    own = _repeated(machine.varied, int(point.max()) + 1)
+    return machine.vary({**own, **flat}), point
+
+
+def _repeated(numbers: Mapping[str, Any], times: int) -> dict[str, Any]:
+    """Return the arrays among some numbers, repeated a number of times."""
+    return {name: np.tile(v, times) for name, v in numbers.items() if np.ndim(v)}
 
 
 def _distinct(facts: Mapping[str, Any], count: int) -> tuple[dict[str, Any], npt.NDArray[np.intp]]:

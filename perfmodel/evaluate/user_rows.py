@@ -235,6 +235,7 @@ MEASURED: Final = {
     "energy_j": "energy_j",
     "power_w": "power_w",
     "peak_memory_bytes": "peak_memory_bytes",
+    "process_bytes": "process_bytes",
     "traffic_bytes": "traffic_bytes",
 }
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.ask import Prediction, Served, folder_faults
+from perfmodel.ask import Served, folder_faults
 from perfmodel.call_record import record_call
 from perfmodel.catalog import not_installed
 from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.evaluate.data_files import DataFolder, data_folder
 from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.nested_refit import nested_trial
+from perfmodel.evaluate.quantity_answers import QuantityAnswers
 from perfmodel.evaluate.refit import trial
 from perfmodel.evaluate.result import Errors, ValidationResult, Validations, errors
 from perfmodel.evaluate.validation_case import (
@@ -30,7 +31,6 @@ from perfmodel.evaluate.validation_case import (
     RowOrigin,
     ValidationCase,
     kernels_s,
-    metric_of,
 )
 from perfmodel.measurement_csv import bad_cells_left_out, few_faults
 from perfmodel.settings import gathered
@@ -197,9 +197,6 @@ def _loaded_cases(
 
 _WORST = 10
 
-#: Metrics that grow with speed, for which a baseline in seconds is inverted.
-_RATES = ("tokens_per_s", "frames_per_s")
-
 
 def evaluate(cases: Cases) -> ValidationResult:
     """Predict all cases of a data set and return the errors.
@@ -217,12 +214,13 @@ def evaluate(cases: Cases) -> ValidationResult:
     rows: list[dict[str, Any]] = []
     failed: dict[str, list[str]] = {}
     infeasible: list[str] = []
+    answers = QuantityAnswers(cases)
     for case in cases.cases:
         if case.machine is None:
             failed.setdefault(case.reason or "no reason given", []).append(case.name)
             continue
         try:
-            rows += _rows_of_case(case, infeasible)
+            rows += _rows_of_case(case, answers, infeasible)
         except InputError as error:
             failed.setdefault(str(error.faults[0]), []).append(case.name)
     notes = list(cases.notes)
@@ -312,7 +310,9 @@ def _details(rows: Sequence[Mapping[str, Any]], template: str) -> dict[str, Any]
     return {group: error_of(members) for group, members in groups.items()}
 
 
-def _rows_of_case(case: ValidationCase, infeasible: list[str]) -> list[dict[str, Any]]:
+def _rows_of_case(
+    case: ValidationCase, answers: QuantityAnswers, infeasible: list[str]
+) -> list[dict[str, Any]]:
     """Return the result rows of a case, one per quantity; equal loads share a prediction."""
     served: dict[tuple[Any, ...], Served] = {}
     rows: list[dict[str, Any]] = []
@@ -320,7 +320,11 @@ def _rows_of_case(case: ValidationCase, infeasible: list[str]) -> list[dict[str,
     for quantity in case.quantities:
         load = quantity.load
         if load is None:
-            rows.append(_row_of_quantity(case, quantity, infeasible))
+            one = answers.of(case, quantity)
+            if not one.feasible:
+                infeasible.append(case.name)
+            row = row_of(case, quantity, one.predicted, one.runtime)
+            rows.append(row | {"roofline": one.roofline, "compute": one.compute})
             continue
         if load.key not in served:
             served[load.key] = load.serve(case.machine, case.precision, case.runtime)
@@ -369,35 +373,6 @@ def comparison_row(
         "error": predicted / measured - 1.0,
         **others,
     }
-
-
-def _row_of_quantity(
-    case: ValidationCase, quantity: MeasuredQuantity, infeasible: list[str]
-) -> dict[str, Any]:
-    """Return the result row of a measured quantity, with the bare rooflines as baselines."""
-    metric = quantity.metric
-    answer = case.predict(quantity.workload, quantity.machine)
-    predicted = _finite_metric(answer, metric)
-    bare = case.predict(quantity.workload, quantity.machine, model="roofline", warm=False)
-    roofline = None if " " in metric else _finite_metric(bare, metric)
-    # Share of the roofline time that multiply-accumulates need at peak.
-    share = float(bare.utilization) * float(bare.latency_s) / float(bare.latency_s)
-    compute = None
-    if share and roofline is not None and metric in ("latency_s", *_RATES):
-        compute = roofline / share if metric in _RATES else roofline * share
-    if not answer.feasible:
-        infeasible.append(case.name)
-    row = row_of(case, quantity, predicted, answer.runtime)
-    return row | {"roofline": roofline, "compute": compute}
-
-
-def _finite_metric(prediction: Prediction, name: str) -> float:
-    """Return a metric of a prediction as a finite number."""
-    value = metric_of(prediction, name)
-    if value is None or not np.isfinite(number := float(value)):
-        device, workload = prediction.machine.device.name, prediction.workload.name
-        raise input_error(f"{device} and {workload} give no {name}", path=name)
-    return number
 
 
 def worst_of(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:

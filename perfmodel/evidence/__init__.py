@@ -1,6 +1,9 @@
 """Evidence on predictions: residuals of measured rows, and the intervals derived from them."""
 
-from perfmodel.evidence.interval_coverage import Coverage, coverage, stretched
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from perfmodel.evidence.residual_spread import BASES, UNKNOWN, Scatter, Spread, scatter, spread
 from perfmodel.evidence.residual_store import (
     QUANTITIES,
@@ -17,6 +20,10 @@ from perfmodel.evidence.residual_store import (
     library_evidence,
     read_evidence,
 )
+from perfmodel.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from perfmodel.evidence.interval_coverage import Coverage, coverage, stretched
 
 __all__ = [
     "BASES",
@@ -42,3 +49,6 @@ __all__ = [
     "spread",
     "stretched",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(__name__, {"interval_coverage": ("Coverage", "coverage", "stretched")})

@@ -167,7 +167,9 @@ def scatter(
     degrees of freedom f follow from the variance v of the log variances between devices (less
     their sampling variance ``2 / (n - 1)``), assuming scaled inverse chi-squared variances:
     ``trigamma(f / 2) = v`` (Smyth, Statistical Applications in Genetics and Molecular Biology 3(1),
-    2004), here with its first two terms, ``f = (1 + sqrt(1 + 2 v)) / v``.
+    2004), here with its first two terms, ``f = (1 + sqrt(1 + 2 v)) / v``. Where one device has most
+    of the weight, it would be its own median, and tells nothing of the bias of another: the bias is
+    that of `UNKNOWN` then.
 
     Parameters
     ----------
@@ -184,7 +186,10 @@ def scatter(
     if not several:
         return UNKNOWN
     biases = [abs(float(np.median(device.residuals))) for device in devices]
-    bias = _NORMAL_MAD * _median(biases, [device.weight for device in devices])
+    weights = [device.weight for device in devices]
+    bias = _NORMAL_MAD * _median(biases, weights)
+    if max(weights) > 0.5 * sum(weights):
+        bias = UNKNOWN.bias
     noises = [max(float(np.std(device.residuals, ddof=1)), _MIN_DEVIATION) for device in several]
     weights = [device.weight for device in several]
     logs = 2.0 * np.log(noises)

@@ -7,11 +7,12 @@ of ``log(measured / predicted)``; the file that ships with the package is read h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,6 @@ _HEAD: Final = """\
 # the runtime that stands for software which nobody measured. Stretches, by quantity, class and
 # basis: by what the widths of the 50 % and the 90 % interval are multiplied so that they hold so
 # many rows of devices that they know nothing of.
-schema_version: 1
 """
 
 
@@ -170,21 +170,19 @@ class Evidence:
         return self.classes.get((subject.quantity, subject.workload_class), {})
 
     def to_yaml(self) -> str:
-        """Return the text of the file."""
-        lines = ["stretches:"] if self.stretches else []
-        for key, (half, most) in sorted(self.stretches.items()):
-            lines.append(f"  {' '.join(key)}: [{half:.4g}, {most:.4g}]")
-        quantities = dict.fromkeys(quantity for quantity, _ in sorted(self.classes))
-        for quantity in quantities:
-            lines.append(f"{quantity}:")
-            for (class_quantity, name), runtimes in sorted(self.classes.items()):
-                if class_quantity != quantity:
-                    continue
-                lines.append(f"  {name}:")
-                for runtime, devices in sorted(runtimes.items()):
-                    lines.append(f"    {runtime}:")
-                    lines += [f"      {d}: {_entry_text(devices[d])}" for d in sorted(devices)]
-        return _HEAD + "\n".join(lines) + "\n"
+        """Return the text of the file: YAML in flow style, which is JSON after its comments."""
+        data: dict[str, Any] = {"schema_version": 1}
+        if self.stretches:
+            data["stretches"] = {
+                " ".join(key): [float(f"{factor:.4g}") for factor in factors]
+                for key, factors in sorted(self.stretches.items())
+            }
+        for (quantity, name), runtimes in sorted(self.classes.items()):
+            data.setdefault(quantity, {})[name] = {
+                runtime: {device: _entry(each) for device, each in sorted(devices.items())}
+                for runtime, devices in sorted(runtimes.items())
+            }
+        return _HEAD + _one_line_entries(data) + "\n"
 
 
 def gathered(residuals: Iterable[tuple[Subject, str, float]]) -> Evidence:
@@ -209,11 +207,9 @@ def read_evidence(path: Path) -> Evidence:
     InputError
         The file is not a valid evidence file.
     """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = path.read_text(encoding="utf-8")
     try:
-        data: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader)
+        data: dict[str, Any] = json.loads(text[text.index("{") :])
         if data.pop("schema_version") != 1:
             raise ValueError("schema_version")
         stretches = {
@@ -231,7 +227,7 @@ def read_evidence(path: Path) -> Evidence:
             },
             stretches,
         )
-    except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             Fault(
                 f"is not a file of evidence: {error}",
@@ -255,25 +251,31 @@ def _quantiles(residuals: Floats) -> Floats:
     return np.quantile(residuals, (np.arange(_MAX_QUANTILES) + 0.5) / _MAX_QUANTILES)
 
 
-def _entry_text(device: DeviceEvidence) -> str:
-    parts = [f"rows: {device.rows}"]
+def _entry(device: DeviceEvidence) -> dict[str, Any]:
+    """Return the data of a device: the number of its rows, and the texts of its residuals."""
+    entry: dict[str, Any] = {"rows": device.rows}
     for way in WAYS:
         if way in device.residuals:
             numbers = np.rint(device.residuals[way] / _STEP).astype(int)
-            parts.append(f'{way}: "{" ".join(map(str, numbers.tolist()))}"')
-    return "{" + ", ".join(parts) + "}"
+            entry[way] = " ".join(map(str, numbers.tolist()))
+    return entry
+
+
+def _one_line_entries(data: Any, indent: str = "") -> str:
+    """Return data as JSON in which mappings of plain values take one line."""
+    if not isinstance(data, dict) or "rows" in data:
+        return json.dumps(data)
+    inner = indent + "  "
+    entries = cast("dict[str, Any]", data).items()
+    lines = [f"{inner}{json.dumps(key)}: {_one_line_entries(v, inner)}" for key, v in entries]
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
 def _parse_entry(entry: Mapping[str, Any]) -> DeviceEvidence:
-    residuals = {way: _numbers(str(entry[way])) for way in WAYS if way in entry}
+    residuals = {way: _STEP * np.fromstring(entry[way], sep=" ") for way in WAYS if way in entry}
     return DeviceEvidence(int(entry["rows"]), residuals)
 
 
 def _class_key(text: str) -> tuple[str, str, str]:
     quantity, name, basis = text.split(" ")
     return quantity, name, basis
-
-
-def _numbers(text: str) -> Floats:
-    words: Sequence[str] = text.split()
-    return _STEP * np.array([int(word) for word in words], dtype=float)

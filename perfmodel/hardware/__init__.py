@@ -6,10 +6,10 @@ Names are imported lazily, on first access, so that importing the package is che
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.deprecation import deprecated_names
+from perfmodel.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device, Power, Source
@@ -72,41 +72,38 @@ __all__ = [
     "select",
 ]
 
-_EXPORTS_BY_MODULE = {
-    "device": ("Device", "Power", "Source"),
-    "engine": ("COMPUTE_FORMATS", "Engine", "Peak", "register_engine"),
-    "facts": ("Facts", "Provenance"),
-    "grade": ("Grade",),
-    "library": (
-        "SpecEntry",
-        "check",
-        "data_root",
-        "device_names",
-        "entries",
-        "hardware",
-        "names",
-        "select",
-    ),
-    "link": ("Link",),
-    "machine": ("Machine",),
-    "memory": ("Memory",),
-    "new_device": ("near", "new"),
-    "quantity": ("Confidence", "Of", "Quantity", "Rate", "Spec"),
-    "runtime": ("EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"),
-    "device_checks": ("check_sources",),
-}
-_MODULE = {name: module for module, exported in _EXPORTS_BY_MODULE.items() for name in exported}
-
+_attribute = lazy_names(
+    __name__,
+    {
+        "device": ("Device", "Power", "Source"),
+        "engine": ("COMPUTE_FORMATS", "Engine", "Peak", "register_engine"),
+        "facts": ("Facts", "Provenance"),
+        "grade": ("Grade",),
+        "library": (
+            "SpecEntry",
+            "check",
+            "data_root",
+            "device_names",
+            "entries",
+            "hardware",
+            "names",
+            "select",
+        ),
+        "link": ("Link",),
+        "machine": ("Machine",),
+        "memory": ("Memory",),
+        "new_device": ("near", "new"),
+        "quantity": ("Confidence", "Of", "Quantity", "Rate", "Spec"),
+        "runtime": ("EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"),
+        "device_checks": ("check_sources",),
+    },
+    list="device_names",
+)
 _former = deprecated_names(__name__, Entry="SpecEntry")
 
 
 def __getattr__(name: str) -> Any:
-    attribute = "device_names" if name == "list" else name
-    if attribute not in _MODULE:
-        return _former(name)
-    value = getattr(import_module(f"{__name__}.{_MODULE[attribute]}"), attribute)
-    globals()[name] = value
-    return value
+    return _former(name) if name == "Entry" else _attribute(name)
 
 
 def __dir__() -> tuple[str, ...]:

@@ -270,6 +270,11 @@ class _FactsBuilder:
                 facts.put(path, limits[name], dense_peak(peak, engine), origin)
                 proportional_paths.append(path)
         facts.scaled[f"{prefix}.units"] = proportional_paths
+        threads = self.runtime.threads
+        if threads is not None and engine.name == facts.engine:
+            share = min(1.0, threads / engine.units.value)
+            for path in (f"{prefix}.units", *proportional_paths):
+                facts.values[path] *= share
         if engine.clock is not None:
             facts.scaled[f"{prefix}.clock"] = [*proportional_paths]
         self._fields(f"{prefix}.", Engine, engine, names=("launch_overhead", "handover"))

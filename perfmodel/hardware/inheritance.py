@@ -94,38 +94,70 @@ def merge_bases(
 
 
 def _rescaled(below: MarkedNode, root: MarkedNode) -> MarkedNode:
-    """Return `below` with sustained bandwidths rescaled to the bandwidths that `root` restates.
+    """Return `below` with the numbers rescaled that are proportional to one that `root` restates.
 
-    The sustained fraction of the base's theoretical bandwidth is inherited, not the figure in B/s:
+    The peaks of an engine are proportional to its clock and units. Of a memory the sustained
+    fraction of the base's theoretical bandwidth is inherited, not the figure in B/s:
     ``sustained = new_bandwidth * base_sustained / base_bandwidth``.
     """
-    restated = {
-        entry.name: entry.children["bandwidth"]
-        for entry in _memories(root)
-        if "bandwidth" in entry.children and "sustained_bandwidth" not in entry.children
+    content = dict(below.children)
+    for section, rescale in (("engines", _peaks), ("memories", _sustained)):
+        heirs, bases = root.children.get(section), content.get(section)
+        if heirs is None or bases is None:
+            continue
+        restated = {entry.name: entry for entry in heirs.entries}
+        entries = [
+            rescale(below, entry, restated[entry.name]) if entry.name in restated else entry
+            for entry in bases.entries
+        ]
+        if entries:
+            content[section] = replace(bases, value=entries)
+    return replace(below, value=content)
+
+
+def _peaks(_: MarkedNode, engine: MarkedNode, heir: MarkedNode) -> MarkedNode:
+    """Return an engine with its peaks rescaled to the clock and units that its heir restates."""
+    growth = {
+        field: _ratio(heir.children.get(field), engine.children.get(field), dimension)
+        for field, dimension in (("units", "count"), ("clock", "frequency"))
     }
-    changed = [
-        _sustained(below, entry, restated[entry.name]) if entry.name in restated else entry
-        for entry in _memories(below)
-    ]
-    if not changed or not restated:
-        return below
-    memories = replace(below.children["memories"], value=changed)
-    return replace(below, value=below.children | {"memories": memories})
+    if {"peaks", "kind"} & heir.children.keys() or set(growth.values()) == {1.0}:
+        return engine  # stated, or another engine of that name
+    content = dict(engine.children)
+    for name in ("peaks", "vector_peaks"):
+        if name in content and name not in heir.children:
+            peaks = {key: _grown(peak, growth) for key, peak in content[name].children.items()}
+            content[name] = replace(content[name], value=peaks)
+    return replace(engine, value=content)
 
 
-def _memories(root: MarkedNode) -> list[MarkedNode]:
-    memories = root.children.get("memories")
-    return memories.entries if memories is not None else []
+def _ratio(new: MarkedNode | None, old: MarkedNode | None, dimension: str) -> float:
+    """Return the ratio of two stated numbers; 1 if either is missing or invalid."""
+    values = [node and si_value(node.plain(), dimension) for node in (new, old)]
+    return values[0] / values[1] if values[0] and values[1] else 1.0
 
 
-def _sustained(below: MarkedNode, memory: MarkedNode, bandwidth: MarkedNode) -> MarkedNode:
-    """Return a memory with its sustained bandwidth rescaled to a new theoretical one."""
+def _grown(peak: MarkedNode, growth: Mapping[str, float]) -> MarkedNode:
+    """Return a peak times the growth of its engine; one with a clock of its own follows that."""
+    rate = si_value(peak.plain(), "compute")
+    if rate is None:
+        return peak
+    content = peak.children or {"value": peak}
+    number, unit = content["value"], "FLOP/s" if "FLOP" in str(content["value"].value) else "OP/s"
+    rate *= growth["units"] * (1.0 if "clock" in content else growth["clock"])
+    text = units.show(rate, "compute", digits=None, unit=unit)
+    note = replace(number, value="the base's, by clock and units")
+    return replace(peak, value={**content, "value": replace(number, value=text), "note": note})
+
+
+def _sustained(below: MarkedNode, memory: MarkedNode, heir: MarkedNode) -> MarkedNode:
+    """Return a memory with its sustained bandwidth rescaled to the one that its heir restates."""
     stated = memory.children.get("sustained_bandwidth")
-    old, theoretical, new = (
-        _rate(node) for node in (stated, memory.children.get("bandwidth"), bandwidth)
-    )
-    if stated is None or old is None or theoretical is None or new is None:
+    theoretical, new = (_rate(entry.children.get("bandwidth")) for entry in (memory, heir))
+    old = _rate(stated)
+    if stated is None or "sustained_bandwidth" in heir.children:
+        return memory
+    if old is None or theoretical is None or new is None:
         return memory  # nothing to rescale, or a fault that validation reports
     fraction = old.value / theoretical.value
     if old.per_clock != theoretical.per_clock:

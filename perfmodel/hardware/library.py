@@ -16,8 +16,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import yaml
 
-from perfmodel.caches import FACTS_BYTES, cached, cached_by_files, stamp_of
-from perfmodel.errors import Fault, InputError, input_error, names_or_command, nearest, one_of
+from perfmodel.caches import FACTS_BYTES, cached, cached_by_files
+from perfmodel.errors import (
+    Fault,
+    InputError,
+    input_error,
+    names_or_command,
+    nearest,
+    one_of,
+    spelled_alike,
+)
 from perfmodel.package_data import data_root
 from perfmodel.regular_files import read_text
 from perfmodel.settings import FaultList
@@ -225,7 +233,7 @@ def _find(name: object, room: Room, model: type[S], directories: Iterable[str | 
     recent = None if extra else _recent.get((name, room))
     if recent is not None and time.monotonic() < recent[0]:
         return recent[1]
-    spec = _read_spec(str(_entry(name, room, extra).path), room, model, extra)
+    spec = _read_spec(str(_spec_path(name, room, extra)), room, model, extra)
     if not extra:
         _recent[name, room] = time.monotonic() + 1.0, spec
     return spec
@@ -235,22 +243,19 @@ def _is_path(name: str) -> bool:
     return name.endswith(_SUFFIXES) or "/" in name or os.sep in name
 
 
-def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEntry:
-    """Return the header of a spec by name or alias; else raise with the nearest name."""
-    plain = _plain_entry(name, room, directories)
-    if plain is not None:
-        return plain
+def _spec_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> Path:
+    """Return the file of a spec by name or alias; else raise with the nearest name."""
+    path = _plain_path(name, room, directories)
+    if path is not None:
+        return path
     known = entries(room, directories)
-    if name in known:
-        return known[name]
-    for entry in known.values():
-        if name in entry.aliases:
-            return entry
+    spelled = {alias: entry for entry in known.values() for alias in entry.aliases} | known
+    if entry := spelled.get(name) or spelled_alike(name, spelled):
+        return entry.path
     noun = room.removesuffix("s")
     if name.startswith("tag:"):
         devices = select(name, directories)
         raise input_error(f"'{name}' selects several devices", expected=one_of(devices))
-    spelled = [*known, *(alias for entry in known.values() for alias in entry.aliases)]
     suggestion = nearest(name, spelled)
     command = "perfmodel hardware list" + (" --runtimes" if room == "runtimes" else "")
     expected = "a path to a .yaml file, or one of " + names_or_command(sorted(known), command)
@@ -268,8 +273,8 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEn
     )
 
 
-def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEntry | None:
-    """Return the entry of the file with exactly that name without reading all other headers."""
+def _plain_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> Path | None:
+    """Return the file with exactly that name, without reading any header."""
     for folder in reversed((data_root() / room, *map(Path, directories))):
         try:
             listed = set(os.listdir(folder))
@@ -277,8 +282,7 @@ def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> 
             continue
         for suffix in reversed(_SORTED):
             if name + suffix in listed:
-                path = os.path.join(folder, name + suffix)
-                return _head((path, stamp_of(path).modified_ns))
+                return Path(folder, name + suffix)
     return None
 
 
@@ -309,7 +313,7 @@ def _load(
         from perfmodel.hardware.inheritance import merge_bases, origins
 
         def find(base: str) -> MarkedNode:
-            base_path = _entry(base, room, (path.parent, *directories)).path
+            base_path = _spec_path(base, room, (path.parent, *directories))
             if files is not None:
                 files.append(str(base_path))
             return read(base_path)[1].root
@@ -341,7 +345,7 @@ def _runtime_faults(root: MarkedNode, file: str) -> list[Fault]:
         if node is None or not isinstance(node.value, str) or _is_path(node.value):
             continue
         try:
-            _entry(node.value, "runtimes", ())
+            _spec_path(node.value, "runtimes", ())
         except InputError as error:
             faults += [
                 replace(

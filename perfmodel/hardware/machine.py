@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from perfmodel import units
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
-from perfmodel.hardware.calibration_posterior import Posterior
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.fact_limits import Span, far_from, pair_faults, pairs_of, range_flaw
@@ -23,6 +22,9 @@ from perfmodel.hardware.facts import Facts, Provenance, facts_of, text_fields
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.calibration_posterior import Posterior
 
 E = TypeVar("E", bound=Engine)
 
@@ -222,6 +224,11 @@ class Machine:
     def varied(self) -> Mapping[str, Any]:
         """Facts that `vary` has set, by path with names."""
         return dict(self._changes)
+
+    @property
+    def unvaried_facts(self) -> Mapping[str, Any]:
+        """Facts before `vary`, which machines that differ in varied facts only share."""
+        return self._base.values
 
     @property
     def remarks(self) -> list[str]:

@@ -57,7 +57,7 @@ def new(
     ----------
     name
         Name of the device in snake case. If the library knows facts of a product of this name but
-        has no spec of it (rtx_2060), these facts are set too, and only a device of the same family,
+        has no spec of it (gtx_1630), these facts are set too, and only a device of the same family,
         with no extension that the product lacks, is copied. A name that the library already has is
         allowed; the new file then replaces that device wherever the file's folder is named.
     base

@@ -152,6 +152,8 @@ class Fusion(Spec):
     """Chains of elementwise operators are fused into the preceding operator."""
     elementwise_into: tuple[OperatorKind, ...] = ()
     """Operator classes into which elementwise operators are fused; all if empty."""
+    functions: tuple[str, ...] = ()
+    """Elementwise functions and normalisations that are fused; all if empty."""
     attention: Literal["flash", "unfused"] = "flash"
     """flash: scores stay on the chip; unfused: they are written to memory and read back."""
 
@@ -204,6 +206,9 @@ class Serving(Spec):
     """Additional time per layer with latent attention: its projections into the latent space."""
     per_layer_groups: Time | None = None
     """Additional time per layer if groups of devices process separate sequences (data parallel)."""
+    per_layer_blocks: Time | None = None
+    """Additional time per layer whose fp8 weights have scales of blocks: activations are rounded in
+    groups before each product."""
     prefill_share: Factor | None = None
     """Factor s on the prefill time of arriving prompts that delays decoding, for B sequences:
     ``TPOT = step + s * (B - 1) / generate * prefill``; 1 if each prefill blocks all others."""
@@ -214,6 +219,9 @@ class Serving(Spec):
     ``TTFT = waiting + first_token + prefill * (p + queued_share * B) + TPOT``."""
     queued_share: Factor | None = None
     """Prefill times of other requests until a first token, per sequence of the batch B."""
+    bytes_per_logit: Size | None = None
+    """Bytes of main memory that choosing a token reads and writes per word of the vocabulary and
+    sequence: temperature, sorting for top-k and top-p, normalisation; 0 for the largest logit."""
 
 
 class Runtime(SpecDocument):
@@ -259,6 +267,15 @@ class Runtime(SpecDocument):
     code: Size | None = None
     """Bytes of the library (kernels, tables, start-up code) in the memory that stores the
     weights."""
+    process: Size | None = None
+    """Resident memory of the process that runs a network, without the network: program, libraries,
+    allocator."""
+    weight_copies: Mapping[str, Factor] = Field(default_factory=dict)
+    """Bytes of further copies of the weights per stored byte, by weight format: unpacked to another
+    format, repacked for the kernels, or beside the pages of the mapped file."""
+    arena_share: Factor | None = None
+    """Bytes allocated for activations per byte that is live at the peak of the execution order:
+    buffers that are not shared, scratch, fragmentation; 1 if omitted."""
     per_run: Time = ZERO
     """Fixed time per run, in addition to its operators."""
     per_operator: Time = ZERO
@@ -276,12 +293,16 @@ class Runtime(SpecDocument):
     per_sequence: Time = ZERO
     """Host time per sequence of the batch and step (a prompt, a decode step): sampling, tables,
     detokenisation."""
+    per_prompt: Time = ZERO
+    """Time of a pass over a prompt in addition to its operators: shapes of another length are
+    inferred, kernels for them are chosen and loaded."""
     per_layer_parallel: Time = ZERO
     """Additional time per repeated block if its weights are split over several devices
     (`perfmodel.system.serving`), without the bytes that they exchange."""
     efficiency: Mapping[str, Efficiency] = Field(default_factory=dict)
     """Share of the peak reached by operator class (``gemm``), or by class and weight format
-    (``gemm.q4_0``)."""
+    (``gemm.q4_0``). Of classes without products also by function (``elementwise.gelu``), by the
+    format of activations (``softmax.int8``), or both (``elementwise.gelu.int8``)."""
     executes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Compute formats that the runtime supports for operators of a class or function
     (``softmax: [fp32]``); others run in any format. An operator with activations in another format
@@ -298,6 +319,9 @@ class Runtime(SpecDocument):
     instructions_per_mac: Mapping[str, Rate] = Field(default_factory=dict)
     """Vector instructions per multiply-accumulate of the inner loop, by weight format, issued at
     the engine's `vector_issue`; replaces peak and efficiency."""
+    vector_bits: Count | None = None
+    """Bits of a register of these instructions: an engine that states no `vector_issue` issues as
+    many of them as its vector units do additions in single precision."""
     sustained_energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
     """Total board energy per operation of long matrix products with this runtime's kernels, by
     silicon generation (a tag of the device): ``power.busy / energy`` caps the sustained rate."""
@@ -315,6 +339,9 @@ class Runtime(SpecDocument):
     serial_share: Portion | None = None
     """Serial share of a matrix operator's arithmetic (Amdahl's law): packing, remainder of an
     uneven split."""
+    threads: int | None = Field(default=None, ge=1)
+    """Number of cores that it uses by default, at most; all of the engine's if omitted. Varied
+    units of the engine replace it."""
     micro_batch: Count | None = None
     """Number of prompt tokens that pass through all layers at once."""
     expands_above: Count | None = None

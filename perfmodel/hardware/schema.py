@@ -86,7 +86,7 @@ def json_schema(kind: str) -> dict[str, Any]:
         ):
             keys = "|".join(classes)
             entries = schema["properties"][name]
-            entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}
+            entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)*$"}
         schema["properties"]["executes"]["propertyNames"] = {"enum": [*EXECUTED_CLASSES]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -11,6 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
@@ -33,6 +36,8 @@ CLASS_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys(MOVES, "copy"),
 }
 
+#: Facts that only `calibrated` reads: what a kind's cost model returns does not depend on them.
+MULTIPLIERS: Final = frozenset(f"runtime.scale.{name}" for name in SCALE_CLASSES)
 #: Overheads of a kind that scale with main memory.
 _FROM_MEMORY: Final = frozenset({"cold_weights"})
 
@@ -119,5 +124,13 @@ def scaled(
 
 
 def _by_row(table: OperatorTable, scale: Mapping[str, Value], setting: Setting) -> Value:
-    values = [scale.get(class_of(row.kind), 1.0) for row in table.rows]
-    return by_row(values, table.points, setting.xp)
+    """Return the multiplier of each row, shape ``(rows, points)`` or ``(rows, 1)``."""
+    names, index = table.once("classes of seconds", lambda: _classes(table.rows))
+    return by_row([scale.get(name, 1.0) for name in names], table.points, setting.xp)[index]
+
+
+def _classes(rows: Sequence[OperatorRow]) -> tuple[list[str], npt.NDArray[np.intp]]:
+    """Return the classes of seconds that rows have, and the index of each row's class."""
+    classes = [class_of(row.kind) for row in rows]
+    names = list(dict.fromkeys(classes))
+    return names, np.array([names.index(name) for name in classes], dtype=np.intp)

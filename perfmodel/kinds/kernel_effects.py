@@ -15,8 +15,6 @@ import numpy as np
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.fact_views import or_else
-from perfmodel.kinds.lookup_table.constants import LookupKernel
-from perfmodel.kinds.lookup_table.counts import instructions_per_mac
 from perfmodel.kinds.operand_bits import bits_of, family_of
 from perfmodel.workload.operator_table import OperatorTable
 
@@ -25,8 +23,9 @@ def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
     """Return operations per second (two per MAC) at which packed weights of a slot are multiplied.
 
     ``2 * units * clock * macs_per_clock_per_unit``, or on a vector unit ``2 * units * clock *
-    vector_issue * issue_share / instructions_per_mac``, stated or counted from look-ups; ``None``
-    if the runtime states neither for their format.
+    vector_issue * issue_share / instructions_per_mac``, stated or counted from look-ups; an engine
+    without `vector_issue` issues what its vector peak implies. ``None`` if the runtime states
+    neither for their format.
 
     Parameters
     ----------
@@ -41,14 +40,30 @@ def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
     each = _mean_by_format(setting, slot, runtime.macs_per_clock_per_unit, inverse=True)
     if each is not None:
         return xp.minimum(clocks / each, most)
-    if engine.vector_issue is None:
+    issue = or_else(engine.vector_issue, _issue_of_vector_units(setting))
+    if issue is None:
         return None
-    issued = clocks * engine.vector_issue * or_else(runtime.issue_share, 1.0)
+    issued = clocks * issue * or_else(runtime.issue_share, 1.0)
     each = _mean_by_format(setting, slot, runtime.instructions_per_mac)
     if each is not None:
         return xp.minimum(issued / each, most)
     each = _lookup_instructions(setting, slot)
     return None if each is None else issued / each
+
+
+def _issue_of_vector_units(setting: Setting) -> Value:
+    """Return vector instructions per clock and unit that the vector units' peak implies.
+
+    ``vector_peak / (units * clock) / (vector_bits / 32)``; a vector unit without a stated peak does
+    half of the multiply-accumulates' operations. ``None`` if the runtime states no `vector_bits`,
+    or the engine no peak in single precision.
+    """
+    engine, bits = setting.engine, setting.runtime.vector_bits
+    products: Value = engine.peaks.get("fp32")
+    if bits is None or products is None:
+        return None
+    peak = or_else(engine.vector_peaks.get("fp32"), products / 2.0)
+    return peak / (engine.units * setting.clock) * 32.0 / bits
 
 
 def _lookup_instructions(setting: Setting, slot: str) -> Value:
@@ -57,6 +72,9 @@ def _lookup_instructions(setting: Setting, slot: str) -> Value:
     By the law of `perfmodel.kinds.lookup_table`, where the runtime's kernels use look-ups and the
     weights are integers or ternary.
     """
+    from perfmodel.kinds.lookup_table.constants import LookupKernel
+    from perfmodel.kinds.lookup_table.counts import instructions_per_mac
+
     gemm = setting.kernel("gemm", LookupKernel)
     if gemm.lookup_instructions is None or family_of(setting, slot) not in ("int", "ternary"):
         return None

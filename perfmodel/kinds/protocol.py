@@ -161,8 +161,8 @@ class Kind(Protocol):
     spec: type[Engine] = Engine
     """Spec class of the kind's engines."""
     traceable: bool = False
-    """Whether its laws branch on no number, so that traced arrays get the same numbers as NumPy's
-    and totals can be replayed (`perfmodel.prediction.replay`)."""
+    """Whether its laws branch on no number outside searches (`search_distinct`), so that traced
+    arrays get the same numbers as NumPy's and totals can be replayed (`prediction.replay`)."""
     network_wide: Collection[str] = frozenset()
     """Terms that depend on sums over the network; all others are row-local."""
 

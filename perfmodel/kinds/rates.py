@@ -186,16 +186,27 @@ def vector_rates(table: OperatorTable, setting: Setting) -> Value:
     """Return elementwise operations per second of each row: one number, or ``(rows, points)``.
 
     A runtime's efficiency of a class (``norm``, ``softmax`` ..., else ``vector``) applies to
-    separate kernels; functions fused into a matrix operator run at the vector units' peak.
+    separate kernels, that of one of its functions in the format of the activations first;
+    functions fused into a matrix operator run at the vector units' peak.
     """
     _, peak = vector_peak(setting)
     if setting.bare:
         return peak
     stated = setting.runtime.efficiency
-    general = stated.get("vector", 1.0)
-    shares: list[Value] = [
-        1.0 if row.kind in MATRIX_KINDS else stated.get(row.kind, general) for row in table.rows
-    ]
+    form = setting.precision.activations.compute
+
+    def share(kind: str, functions: tuple[str, ...]) -> Value:
+        if kind in MATRIX_KINDS:
+            return 1.0
+        classes = (*(f"{kind}.{name}" for name in functions), kind)
+        keys = (key for each in classes for key in (f"{each}.{form}", each))
+        return next((stated[key] for key in keys if key in stated), stated.get("vector", 1.0))
+
+    kinds = table.once(
+        "vector_rates", lambda: tuple((row.kind, row.functions) for row in table.rows)
+    )
+    known = {each: share(*each) for each in dict.fromkeys(kinds)}
+    shares = [known[each] for each in kinds]
     return _by_row(shares, table, setting, peak)
 
 

@@ -33,11 +33,11 @@ from perfmodel.evidence import (
     scatter,
     spread,
 )
-from perfmodel.hardware.calibration_posterior import Posterior
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.smallest_sizes import SHARES
 
 if TYPE_CHECKING:
+    from perfmodel.hardware.calibration_posterior import Posterior
     from perfmodel.prediction.prediction import Prediction
 
 #: Coverage levels of the intervals of every headline metric.

@@ -149,6 +149,7 @@ def _fusion_rules(
         elementwise=runtime.fusion.elementwise,
         flash_attention=runtime.fusion.attention == "flash",
         into=runtime.fusion.elementwise_into,
+        functions=runtime.fusion.functions,
     )
     if packing is None:
         return rules

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import Precision
+from perfmodel.kinds.class_multipliers import MULTIPLIERS
 from perfmodel.kinds.protocol import Terms
-from perfmodel.prediction.plan_traffic import PlannedMoves
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.prediction.replay import (
     MANY_POINTS,
-    program_of,
-    replayable,
+    ArrayPrograms,
+    Names,
+    RowSums,
+    checked_sums,
+    programs_of_arrays,
     replayed,
     replayed_vectors,
 )
@@ -29,6 +32,9 @@ from perfmodel.tracing import Program
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import evaluate
+
+if TYPE_CHECKING:
+    from perfmodel.prediction.plan_traffic import PlannedMoves
 
 #: Points evaluated at once: a column (12 rows x 8,192 x 8 B) fits the CPU caches, and all columns
 #: of a chunk fit the memory that `_keep_heap` makes the allocator retain.
@@ -86,8 +92,14 @@ class PredictionJob(ResolvedPrediction):
         own = self.machine.device.engine(self.model.engine).kind
         return self.plan is None and self.model.kind.name == own
 
-    def run(self) -> Prediction:
-        """Evaluate all points in chunks, and reduce each chunk to network totals."""
+    def run(self, points: int = 0) -> Prediction:
+        """Evaluate all points in chunks, and reduce each chunk to network totals.
+
+        Parameters
+        ----------
+        points
+            Points of a sweep that this job is a part of.
+        """
         answer = replayed(self)
         if answer is not None:
             return Prediction(self, answer, (), None, None)
@@ -95,9 +107,11 @@ class PredictionJob(ResolvedPrediction):
         count = prod(inputs.shape)
         if count > 1:
             _keep_heap()
-        if inputs.foreign or count <= CHUNK:
+        many = max(points, count) >= MANY_POINTS
+        programs = inputs.programs() if many else None
+        program = None if programs is None else programs.program(self, inputs.names, checked_sums)
+        if inputs.foreign or (count <= CHUNK and program is None):
             return self._evaluated(inputs)
-        program = inputs.program() if count >= MANY_POINTS else None
         totals: dict[str, Value] = {} if self.plan is None else self.plan.totals
         for start in range(0, count, CHUNK):
             stop = min(start + CHUNK, count)
@@ -111,11 +125,29 @@ class PredictionJob(ResolvedPrediction):
                     # So far the same number at all points, if there is any.
                     column = totals[name] = np.full(count, np.nan if column is None else column)
                 column[start:stop] = part
-        return Prediction(self, totals, inputs.shape, None, None)
+        prediction = Prediction(self, totals, inputs.shape, None, None)
+        if programs is not None and programs.categories is not None:
+            prediction.categories = programs.categories
+        return prediction
 
     def opened(self) -> Prediction:
         """Return the prediction of all points with their rows, evaluated at once."""
         return self._evaluated(_Inputs(self))
+
+    def all_rows(self) -> tuple[OperatorTable, Terms] | None:
+        """Return the rows of all points, evaluated at once; ``None`` if they exceed a chunk."""
+        inputs = _Inputs(self)
+        return self._evaluated(inputs).evaluated if prod(inputs.shape) <= CHUNK else None
+
+    def replayed_sums(self, function: RowSums) -> Mapping[str, Value] | None:
+        """Return sums over the rows at all points by a program; ``None`` if there is none."""
+        inputs = _Inputs(self)
+        programs = inputs.programs()
+        program = None if programs is None else programs.program(self, inputs.names, function)
+        if program is None:
+            return None
+        with np.errstate(all="ignore"):
+            return program.on_vectors(*inputs.columns(0, prod(inputs.shape)))
 
     def _evaluated(self, inputs: _Inputs) -> Prediction:
         """Return the prediction of flattened inputs with its rows, evaluated at once."""
@@ -156,16 +188,46 @@ class PredictionJob(ResolvedPrediction):
     ) -> tuple[OperatorTable, Terms, Setting]:
         """Return table, terms and setting for flat arrays of `points` points."""
         setting = self.setting(values, facts, precision)
-        table = bind(
-            self.lowered,
-            self.model,
-            values,
-            points,
-            accesses=self.plan is not None,
-            relaxed=self.relaxed,
+        if self._varies_only_multipliers(setting):
+            table, terms = self._cost_without_multipliers(setting)
+            table = replace(table, points=points)
+        else:
+            table = self._table(values, points)
+            terms = cost(self.model.kind, table, setting)
+        return table, compose(table, terms, setting, self.plan), setting
+
+    def _table(self, values: Mapping[str, Value], points: int) -> OperatorTable:
+        """Return the operator table for flat arrays of `points` points."""
+        accesses = self.plan is not None
+        return bind(
+            self.lowered, self.model, values, points, accesses=accesses, relaxed=self.relaxed
         )
-        terms = compose(table, cost(self.model.kind, table, setting), setting, self.plan)
-        return table, terms, setting
+
+    def _varies_only_multipliers(self, setting: Setting) -> bool:
+        """Return whether all that varies are multipliers of a calibration, as numbers of NumPy."""
+        varied = self.machine.varied
+        return (
+            bool(varied)
+            and MULTIPLIERS.issuperset(varied)
+            and setting.xp is np
+            and not any(map(is_array, self.workload.parameters.values()))
+            and not any(is_array(getattr(self.precision, role).element_bits) for role in _ROLES)
+        )
+
+    def _cost_without_multipliers(self, setting: Setting) -> tuple[OperatorTable, Terms]:
+        """Return the table of one point, and its terms before a calibration scales them.
+
+        A fit of multipliers asks for them many times; the network keeps those of the last question.
+        """
+        owners = self.model, self.machine.unvaried_facts, self.precision
+        options = *self.workload.parameters.items(), self.warm, self.relaxed
+        key = (*map(id, owners), *options)
+        known = self.lowered.last_cost
+        if known is None or known[0] != key:
+            table = self._table(self.workload.parameters, 1)
+            terms = cost(self.model.kind, table, setting)
+            known = self.lowered.last_cost = key, owners, (table, terms)
+        return known[2]
 
     def setting(
         self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision
@@ -180,6 +242,7 @@ class PredictionJob(ResolvedPrediction):
             relaxed=self.relaxed,
             sequences=values.get("batch", 1.0),
             steps=values.get("generate"),
+            prompts=float("prompt" in values),
             calls=evaluate(calls, values) if calls != 0 else 0.0,
         )
 
@@ -251,14 +314,19 @@ class _Inputs:
         self.foreign = bool(everything) and namespace(*everything) is not np
         self._arrays = {"value": named, "fact": varied, "bits": bits}
 
-    def program(self) -> Program | None:
-        """Return the program of the totals over the array-valued inputs, if they are traceable."""
-        if not replayable(self.job):
-            return None
-        return program_of(self.job, *(tuple(arrays) for arrays in self._arrays.values()))
+    @property
+    def names(self) -> Names:
+        """Names of the array-valued inputs: free dimensions, facts, roles whose bits vary."""
+        values, facts, bits = map(tuple, self._arrays.values())
+        return values, facts, bits
+
+    def programs(self) -> ArrayPrograms | None:
+        """Return the programs for such arrays, if they are of NumPy and the job is replayable."""
+        vary = bool(self.shape) and not self.foreign
+        return programs_of_arrays(self.job, self.names) if vary else None
 
     def columns(self, start: int, stop: int) -> list[Value]:
-        """Return the array-valued inputs for a range of points, in the order of `program`."""
+        """Return the array-valued inputs for a range of points, in the order of `names`."""
         groups = self._arrays.values()
         return [self._cut(array, start, stop) for arrays in groups for array in arrays.values()]
 

@@ -13,25 +13,24 @@ from perfmodel.cost.capacity import Violation, demands, fits, holds, usable, vio
 from perfmodel.cost.energy import Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.thermal import Thermal, thermal_outcome
 from perfmodel.cost.totals import per_run_overhead_s
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth, vector_peak
 from perfmodel.prediction import audit, presentation
-from perfmodel.prediction.citations import Citations, citations
-from perfmodel.prediction.explain import explain
 from perfmodel.prediction.input_attributes import InputAttributes
 from perfmodel.prediction.interval_results import PredictionIntervals
-from perfmodel.prediction.latency_html import bar, slowest
+from perfmodel.prediction.memory_metrics import MemoryMetrics
 from perfmodel.prediction.resource_usage import resource_usage
 from perfmodel.workload.operator_table import OperatorTable
 
 if TYPE_CHECKING:
+    from perfmodel.cost.thermal import Thermal
+    from perfmodel.prediction.citations import Citations
     from perfmodel.prediction.job import PredictionJob
     from perfmodel.table import Table
 
 
-class Prediction(InputAttributes, PredictionIntervals):
+class Prediction(InputAttributes, MemoryMetrics, PredictionIntervals):
     """Predicted cost of a workload on a machine.
 
     Every metric is a float if all inputs are numbers, else an array of the inputs' broadcast
@@ -90,8 +89,8 @@ class Prediction(InputAttributes, PredictionIntervals):
         if self.job.model.bare:
             apart = self.setting.weights_memory != self.setting.levels[-1]
             return f"compulsory; main memory{' and that of the weights' if apart else ''} only"
-        if self.opened[1].traffic_model:
-            return self.opened[1].traffic_model
+        if self.categories.traffic_model:
+            return self.categories.traffic_model
         return TRAFFIC_MODEL + (WARM if self.job.warm else "")
 
     # metrics
@@ -178,7 +177,7 @@ class Prediction(InputAttributes, PredictionIntervals):
     def flat_energy(self) -> Energy:
         """Energy with its parts, flat over the points like `totals`."""
         own = any(key.startswith("energy ") for key in self.totals)
-        return run_energy(self.totals, self.setting, self.opened[1].priced if own else ())
+        return run_energy(self.totals, self.setting, self.categories.priced if own else ())
 
     @property
     def energy_j(self) -> Value:
@@ -203,6 +202,8 @@ class Prediction(InputAttributes, PredictionIntervals):
         From ``power.thermal_resistance``, ``heat_capacity``, ``limit`` and ``battery``; NaN or
         infinite if the device does not state them.
         """
+        from perfmodel.cost.thermal import Thermal, thermal_outcome
+
         facts = {p: v for p, v in self.setting.facts.items() if p.startswith("power.")}
         outcome = thermal_outcome(facts, self.totals["latency_s"], self._flat_joule)
         return Thermal(*(self.shaped(value) for value in outcome))
@@ -272,26 +273,6 @@ class Prediction(InputAttributes, PredictionIntervals):
         return self.shaped(total) / self.latency_s
 
     @property
-    def weight_bytes(self) -> Value:
-        """Bytes of stored weights."""
-        return self.shaped(self.totals["weight_bytes"])
-
-    @property
-    def kv_bytes(self) -> Value:
-        """Bytes of KV cache and recurrent state."""
-        return self.shaped(self.totals["kv_bytes"])
-
-    @property
-    def activation_bytes(self) -> Value:
-        """Peak bytes of live activations in execution order."""
-        return self.shaped(self.totals["activation_bytes"])
-
-    @property
-    def peak_memory_bytes(self) -> Value:
-        """Weights + KV cache + peak activations, bytes, over all memories."""
-        return self.weight_bytes + self.kv_bytes + self.activation_bytes
-
-    @property
     def macs(self) -> Value:
         """Number of executed multiply-accumulate operations."""
         return self.shaped(self.totals["macs"])
@@ -340,19 +321,27 @@ class Prediction(InputAttributes, PredictionIntervals):
     @cached_property
     def unsupported(self) -> tuple[str, ...]:
         """Compute formats that the engine cannot execute in any form."""
-        return self.opened[1].unsupported
+        return self.categories.unsupported
 
     @cached_property
     def executed(self) -> dict[str, str]:
         """Requested compute format -> format in which the engine executes it."""
-        return dict(self.opened[1].executed)
+        return dict(self.categories.executed)
 
     @cached_property
     def opened(self) -> tuple[OperatorTable, Terms]:
         """Rows of the prediction, of its first point if it has many."""
-        if self.evaluated is not None:
-            return self.evaluated
-        return self.at(0).opened if self.shape else self.job.opened().opened
+        return self.all_rows or self.at(0).opened
+
+    @cached_property
+    def all_rows(self) -> tuple[OperatorTable, Terms] | None:
+        """Rows of all points; ``None`` if there are more than are evaluated at once."""
+        return self.job.all_rows() if self.evaluated is None else self.evaluated
+
+    @cached_property
+    def categories(self) -> Terms:
+        """Terms of one point or more, for what they state in names: formats and models."""
+        return self.opened[1]
 
     def at(self, *index: int) -> Prediction:
         """Return the prediction of one point of an array-valued one.
@@ -441,10 +430,14 @@ class Prediction(InputAttributes, PredictionIntervals):
 
     def explain(self, rows: int = 8) -> str:
         """Return the arithmetic behind the latency with numbers inserted, largest rows first."""
+        from perfmodel.prediction.explain import explain
+
         return explain(self, rows)
 
     def cite(self) -> Citations:
         """Return the references of equations, facts, constants and network."""
+        from perfmodel.prediction.citations import citations
+
         return citations(self)
 
     @property
@@ -462,6 +455,8 @@ class Prediction(InputAttributes, PredictionIntervals):
 
     def html_sections(self) -> str:
         """Return the latency by bottleneck, and the slowest kernels, as HTML (one point)."""
+        from perfmodel.prediction.latency_html import bar, slowest
+
         return "" if self.shape else bar(self) + slowest(self)
 
     def to_dict(self) -> dict[str, Any]:

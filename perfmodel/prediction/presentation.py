@@ -14,12 +14,13 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.columns import dimension_of
 from perfmodel.prediction.basis import misfit_reasons
 from perfmodel.prediction.resource_usage import scarcest
-from perfmodel.table import ShownPicture, Table, plain
+from perfmodel.table import ShownPicture, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.prediction.interval_results import IntervalResult
     from perfmodel.prediction.prediction import Prediction
+    from perfmodel.table import Table
     from perfmodel.workload.operator_rows import OperatorRow
 
 
@@ -40,6 +41,8 @@ METRICS = (
     "weight_bytes",
     "kv_bytes",
     "activation_bytes",
+    "arena_bytes",
+    "process_bytes",
     "macs",
     "bit_operations",
     "parameters",
@@ -103,12 +106,14 @@ def _name(row: OperatorRow) -> str:
 
 def row_table(prediction: Prediction) -> Table:
     """Return the table of kernels; numbers per execution, ``total_s`` over all executions."""
+    from perfmodel.table import Table
+
     return Table(row_columns(prediction))
 
 
 def largest(prediction: Prediction, column: str) -> Value:
     """Return the maximum at each point of a column that the kind adds to the table."""
-    if prediction.evaluated is None and prediction.shape:
+    if prediction.all_rows is None:
         count = int(np.prod(prediction.shape))
         each = [largest(prediction.at(i), column) for i in range(count)]
         return np.reshape(each, prediction.shape)
@@ -170,6 +175,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "thermal": _thermal(prediction),
         "traffic_model": prediction.traffic_model,
         "bottleneck": prediction.bottleneck,
+        "process_parts": prediction.process_parts,
         "feasible": prediction.feasible,
         "violations": prediction.violations,
         "breaches": prediction.breaches,
@@ -231,6 +237,7 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         (f"{main} bandwidth", show(p.bandwidth_bytes_per_s[main], "bandwidth")),
         ("utilization", _percent(p.utilization)),
         ("memory", show(p.peak_memory_bytes, "bytes")),
+        *_process_lines(p),
         *_placement_lines(p),
         ("bottleneck", p.bottleneck),
     ]
@@ -279,6 +286,14 @@ def spread_lines(p: IntervalResult, metric: str = "latency_s") -> list[tuple[str
 def _percent(share: float) -> str:
     """Return a share as a percentage with three significant digits, without exponent."""
     return f"{100 * share:.0f} %" if share >= 10.0 else f"{100 * share:.3g} %"
+
+
+def _process_lines(p: Prediction) -> list[tuple[str, str]]:
+    """Return the line on the memory of the process and its parts, if it is more than tensors."""
+    if p.process_bytes == p.peak_memory_bytes:
+        return []
+    parts = (f"{name} {show(size, 'bytes')}" for name, size in p.process_parts.items() if size)
+    return [("  process", f"{show(p.process_bytes, 'bytes')}: {', '.join(parts)}")]
 
 
 def _placement_lines(p: Prediction) -> list[tuple[str, str]]:

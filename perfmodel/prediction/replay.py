@@ -3,7 +3,8 @@
 Questions about one network on one machine repeat the same arithmetic, most of it on numbers that no
 question changes. Where a kind of hardware branches on no number (`Kind.traceable`), that arithmetic
 is traced once (`perfmodel.tracing`) for the numbers that were seen to vary, and further questions
-replay the program: a single question on Python floats, a sweep on vectors over points. A replay
+replay the program: a single question on Python floats, a sweep on vectors over points. Searches of
+tiles and mappings are called by the program, for the layers that vary. A replay
 with an unsound total (negative, not finite, a quotient by zero) is discarded; the prediction is
 then evaluated in full, which reports the fault.
 """
@@ -11,15 +12,18 @@ then evaluated in full, which reports the fault.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.cost.setting import Setting
 from perfmodel.formats import Format, Precision
+from perfmodel.kinds.protocol import Terms
 from perfmodel.prediction.stages import sums
 from perfmodel.tracing import NotTraceable, Program, trace
+from perfmodel.workload.operator_table import OperatorTable
 
 if TYPE_CHECKING:
     from perfmodel.prediction.job import PredictionJob
@@ -35,6 +39,11 @@ _MAX_ROWS: Final = 400
 _MAX_HISTORIES: Final = 16
 #: Output of a program: seconds of the fastest row, which must not be negative.
 _LEAST_ROW: Final = "least row"
+
+#: Function of table, terms, setting and free dimensions that returns named sums over the rows.
+RowSums: TypeAlias = Callable[
+    [OperatorTable, Terms, Setting, Mapping[str, Value]], Mapping[str, Value]
+]
 
 
 class Replay(NamedTuple):
@@ -151,6 +160,61 @@ def replayed(job: PredictionJob) -> dict[str, Value] | None:
         return None
 
 
+#: Names of what arrays vary: free dimensions, paths of facts, roles whose bits do.
+Names: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class ArrayPrograms:
+    """Programs of sums over the rows, for arrays of one structure.
+
+    Attributes
+    ----------
+    owners
+        Objects whose identities are the key of these programs, which they keep alive.
+    fixed
+        Free dimensions, facts and precision that no array varies.
+    programs
+        Program of each function that was traced; ``None`` if it is not traceable.
+    categories
+        Terms of one point, for what they state in names; set with the first program.
+    """
+
+    owners: tuple[Any, ...]
+    fixed: tuple[Any, ...]
+    programs: dict[RowSums, Program | None] = field(default_factory=dict[RowSums, Program | None])
+    categories: Terms | None = None
+
+    def program(self, job: PredictionJob, names: Names, function: RowSums) -> Program | None:
+        """Return the program of a function; ``None`` if it is not traceable."""
+        if function not in self.programs:
+            traced = program_of(job, *names, function=function)
+            if traced is not None and self.categories is None:
+                self.categories = job.at(0).opened().opened[1]
+            self.programs[function] = traced
+        return self.programs[function]
+
+
+def programs_of_arrays(job: PredictionJob, names: Names) -> ArrayPrograms | None:
+    """Return the programs for the arrays of a job; ``None`` if it is not replayable."""
+    if not replayable(job):
+        return None
+    values, facts, bits = names
+    fixed = (
+        {name: value for name, value in job.workload.parameters.items() if name not in values},
+        {path: value for path, value in job.machine.facts.items() if path not in facts},
+        job.precision.with_bits(**dict.fromkeys(bits, 0.0)),
+    )
+    histories = job.lowered.questions
+    key = (id(job.model), names, job.warm)
+    programs = histories.get(key)
+    if programs is None or programs.fixed != fixed:
+        if len(histories) >= _MAX_HISTORIES:
+            histories.clear()
+        programs = histories[key] = ArrayPrograms((job.model,), fixed)
+    return programs
+
+
 def replayable(job: PredictionJob) -> bool:
     """Return whether the totals of a job may be replayed; not with a plan or relaxed staircases."""
     return (
@@ -165,11 +229,19 @@ def _formats(precision: Precision) -> tuple[Format, ...]:
     return precision.weights, precision.activations, precision.kv
 
 
+def checked_sums(
+    table: OperatorTable, terms: Terms, setting: Setting, values: Mapping[str, Value]
+) -> Mapping[str, Value]:
+    """Return the network totals, and the seconds of the fastest row."""
+    return {**sums(table, terms, setting, values), _LEAST_ROW: setting.xp.min(terms.row_s)}
+
+
 def program_of(
     job: PredictionJob,
     values: Sequence[str],
     facts: Sequence[str] = (),
     bits: Sequence[str] = (),
+    function: RowSums = checked_sums,
 ) -> Program | None:
     """Return the program of a job's totals; ``None`` if they are not traceable.
 
@@ -178,6 +250,8 @@ def program_of(
     values, facts, bits
         What varies: names of free dimensions, paths of facts, roles whose bits do. They are the
         parameters of the program, in this order.
+    function
+        Sums over the rows, by name.
     """
 
     def totals(numbers: dict[str, Any]) -> Mapping[str, Any]:
@@ -185,10 +259,7 @@ def program_of(
         varied = {**job.machine.facts, **{path: numbers[path] for path in facts}}
         precision = job.precision.with_bits(**{role: numbers[role] for role in bits})
         table, terms, setting = job.rows(parameters, varied, precision, 1)
-        return {
-            **sums(table, terms, setting, parameters),
-            _LEAST_ROW: setting.xp.min(terms.row_s),
-        }
+        return function(table, terms, setting, parameters)
 
     try:
         return trace(totals, (*values, *facts, *bits))

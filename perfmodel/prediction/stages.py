@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from perfmodel.arrays import Value, least
 from perfmodel.caches import FACTS_BYTES, cached
@@ -39,7 +40,6 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.class_multipliers import calibrated, refuse_classes
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.prediction.engine_model import EngineModel, engine_model
-from perfmodel.prediction.plan_traffic import PlannedMoves
 from perfmodel.prediction.validity_checks import check_validity, reference_work
 from perfmodel.resolve import check_choices, machine_of, precision_for, variant_of
 from perfmodel.workload.execution_policy import apply_execution_policy
@@ -49,6 +49,9 @@ from perfmodel.workload.lower import Lowered
 from perfmodel.workload.lower import lower as lowered
 from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmodel.prediction.plan_traffic import PlannedMoves
 
 
 @dataclass(frozen=True, slots=True)

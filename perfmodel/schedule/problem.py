@@ -161,7 +161,7 @@ class Problem:
         sizes = [b.size_bytes for b in self.buffers]
         return tuple(
             step.scratch_bytes
-            + sum(sizes[t] for t in step.writes)
+            + sum([sizes[t] for t in step.writes])
             - (min(sizes[step.takes_over], sizes[step.writes[0]]) if step.takes_over >= 0 else 0)
             for step in self.steps
         )
@@ -170,7 +170,7 @@ class Problem:
     def working_set_bytes(self) -> tuple[int, ...]:
         """Bytes on chip while each step runs with nothing else resident."""
         return tuple(
-            grown + sum(self.buffers[t].size_bytes for t in dict.fromkeys(step.reads))
+            grown + sum([self.buffers[t].size_bytes for t in dict.fromkeys(step.reads)])
             for step, grown in zip(self.steps, self.growth_bytes, strict=True)
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from perfmodel.bulk_allocation import collector_paused
 from perfmodel.errors import InputError, input_error
 from perfmodel.formats import Precision
 from perfmodel.schedule.problem import Buffer, Problem, Step
@@ -60,6 +61,7 @@ class ScheduledGraph:
     weights: tuple[tuple[str, int], ...] = ()
 
 
+@collector_paused()
 def scheduling_problem(
     workload: Workload,
     precision: Precision,
@@ -128,6 +130,10 @@ class _ScheduleProblemBuilder:
         self.index: dict[str, int] = {}
         self.steps: list[Step] = []
         self.members: list[tuple[str, ...]] = []
+        #: Activations are scheduled; weights and caches are not.
+        self.on_chip = {n for n, tensor in graph.tensors.items() if tensor.role == "activation"}
+        #: Slot and elements -> bytes: repetitions of a layer have tensors of equal sizes.
+        self.sizes: dict[tuple[str, Dim], int] = {}
 
     def build(self, name: str, kernels: list[FusedKernel]) -> ScheduledGraph:
         """Return the problem of the given kernels, which are in execution order."""
@@ -166,28 +172,25 @@ class _ScheduleProblemBuilder:
 
     def _add(self, kernel: FusedKernel, readers: Mapping[str, int]) -> None:
         """Add the step of a kernel, after the loads of its network inputs."""
-        reads = [n for n in kernel.reads if self._on_chip(n)]
+        reads = [n for n in kernel.reads if n in self.on_chip]
         for name in reads:
             if name not in self.index:
                 t = self._buffer(name, stored=True)
                 self.steps.append(Step(f"load {name}", (), (t,), load=True))
                 self.members.append(())
         # A tensor that is written a second time is updated in place.
-        writes = [n for n in kernel.writes if self._on_chip(n) and n not in self.index]
-        streamed = [
-            self._bytes(n, elements)
-            for tensors in (kernel.reads, kernel.writes)
-            for n, elements in tensors.items()
-            if not self._on_chip(n)
-            and not (self.weights == "resident" and self.graph.tensors[n].role == "weight")
-        ]
-        weight_bytes = sum(
-            self._bytes(n, elements)
-            for n, elements in kernel.reads.items()
-            if self.graph.tensors[n].role == "weight"
+        writes = [n for n in kernel.writes if n in self.on_chip and n not in self.index]
+        fetched = self._off_chip(kernel.reads)
+        weight_bytes = sum([size for is_weight, size in fetched if is_weight])
+        stream_bytes = sum(
+            [
+                size
+                for is_weight, size in (*fetched, *self._off_chip(kernel.writes))
+                if not (is_weight and self.weights == "resident")
+            ]
         )
         before = tuple(self.index[n] for n in reads)
-        is_stored_free = bool(dict(kernel.head.attributes).get("free_store"))
+        is_stored_free = bool(kernel.head.attribute("free_store"))
         after = tuple(self._buffer(n, stored=is_stored_free or n in self.outputs) for n in writes)
         takes_over = -1
         if self.in_place and (pair := self._in_place_pair(kernel, readers)) is not None:
@@ -205,15 +208,19 @@ class _ScheduleProblemBuilder:
                 takes_over,
                 weight_bytes if self.weights == "scratch" else 0,
                 0.0,
-                sum(streamed),
+                stream_bytes,
                 load=self.graph.schedulable_only and not before,
             )
         )
         self.members.append(tuple(op.name for op in kernel.operators))
 
-    def _on_chip(self, name: str) -> bool:
-        """Return whether a tensor is scheduled: activations are, weights and caches are not."""
-        return self.graph.tensors[name].role == "activation"
+    def _off_chip(self, tensors: Mapping[str, Dim]) -> list[tuple[bool, int]]:
+        """Return whether it is a weight, and its bytes, of each tensor that is not scheduled."""
+        return [
+            (self.graph.tensors[name].role == "weight", self._bytes(name, elements))
+            for name, elements in tensors.items()
+            if name not in self.on_chip
+        ]
 
     def _buffer(self, name: str, *, stored: bool) -> int:
         """Add a buffer for a tensor, and return its index."""
@@ -224,8 +231,12 @@ class _ScheduleProblemBuilder:
 
     def _bytes(self, name: str, elements: Dim) -> int:
         """Return the bytes of some elements of a tensor, rounded up to whole bytes."""
-        bits = float(self.precision.bits(self.graph.tensors[name].slot))
-        return math.ceil(float(evaluate(elements, self.values)) * bits / 8.0 - 1e-9)
+        key = self.graph.tensors[name].slot, elements
+        size = self.sizes.get(key)
+        if size is None:
+            bits = float(evaluate(elements, self.values)) * float(self.precision.bits(key[0]))
+            size = self.sizes[key] = math.ceil(bits / 8.0 - 1e-9)
+        return size
 
     def _in_place_pair(
         self, kernel: FusedKernel, readers: Mapping[str, int]
@@ -238,7 +249,7 @@ class _ScheduleProblemBuilder:
             target = self.alias.get(kernel.operators[-1].writes[0], kernel.operators[-1].writes[0])
             if not (source in kernel.reads and target in kernel.writes):
                 continue
-            if not (self._on_chip(source) and self._on_chip(target)) or source in self.outputs:
+            if not self.on_chip.issuperset((source, target)) or source in self.outputs:
                 continue
             others = [op for op in kernel.operators if op is not operator]
             if readers[source] == 1 and source != target and not self._is_read_by(source, others):

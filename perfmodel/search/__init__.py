@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from perfmodel.search import accuracy
     from perfmodel.search.oracle import Oracle
@@ -17,17 +19,15 @@ __all__ = [
     "configurations_of",
 ]
 
-_HOME = {
-    "ConfigurationSpace": "space",
-    "Oracle": "oracle",
-    "SearchResult": "result",
-    "configurations_of": "space",
-}
+_attribute = lazy_names(
+    __name__,
+    {
+        "oracle": ("Oracle",),
+        "search_result": ("SearchResult",),
+        "space": ("ConfigurationSpace", "configurations_of"),
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "accuracy":
-        return import_module("perfmodel.search.accuracy")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"perfmodel.search.{_HOME[name]}"), name)
+    return import_module(f"{__name__}.{name}") if name == "accuracy" else _attribute(name)

@@ -74,10 +74,7 @@ class FixedHardwareProblem:
     def problem(self, query: SearchQuery, side: Side) -> ChoiceProblem:
         """Return the choice problem over lower (`least`) or upper (`most`) bounds of the costs."""
         limits = [query.limit_tables(self, c, side) for c in query.constraints]
-        limits += [
-            Limit(f"{memory} holds the network", sums, bound)
-            for memory, bound, sums in self.tables.capacities()
-        ]
+        limits += [Limit(name, sums, bound) for name, bound, sums in self.tables.capacities()]
         seen: dict[str, int] = {}
         named: list[Limit] = []
         for limit in limits:

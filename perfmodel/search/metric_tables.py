@@ -15,7 +15,7 @@ import numpy as np
 
 from perfmodel.search.exact import Sum, Term
 from perfmodel.search.oracle.configuration_costs import ConfigurationCosts
-from perfmodel.search.oracle.kernel_pricing import Floats
+from perfmodel.search.oracle.kernel_pricing import UNSUPPORTED, Floats
 from perfmodel.search.oracle.metric_reader import MetricReader
 
 #: Lower or upper bound of a metric.
@@ -57,11 +57,16 @@ class MetricTables:
         return self._sums(self.reader.coefficients[at], float(self.reader.constant[at]), side)
 
     def capacities(self) -> list[tuple[str, float, tuple[Sum, ...]]]:
-        """Return name, capacity and demand (bytes) of every memory that a network must fit."""
+        """Return statement, capacity and demand (bytes) of every memory that a network must fit.
+
+        The last one may count kernels in formats that the engine lacks, of which there may be none.
+        """
         n = len(self.reader.metrics)
         return [
             (
-                memory,
+                "the engine computes every format"
+                if memory == UNSUPPORTED
+                else f"{memory} holds the network",
                 float(self.reader.capacities[i]),
                 self._sums(
                     self.reader.coefficients[n + i], float(self.reader.constant[n + i]), "most"

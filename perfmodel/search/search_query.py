@@ -310,7 +310,7 @@ class SearchQuery:
                 each.tables, ConfigurationCosts
             ):
                 return [], True
-            if not each.reader.affine:
+            if not each.reader.affine or each.tables.varies:
                 return [], True
             fixed = dict(zip(outer, key, strict=True))
             inners.append(

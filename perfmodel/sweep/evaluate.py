@@ -15,11 +15,11 @@ from perfmodel.arrays import Value
 from perfmodel.columns import TEXT, TRUTH
 from perfmodel.errors import InputError
 from perfmodel.hardware.machine import Machine
-from perfmodel.predict import predict
+from perfmodel.predict import run_stages
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.fault_isolation import isolate_faults
 from perfmodel.prediction.resource_usage import largest_share
-from perfmodel.resolve import device_of, machine_of, runtime_of
+from perfmodel.resolve import device_of, machine_of, resolve, runtime_of
 from perfmodel.settings import BITS, split
 from perfmodel.sweep.bottleneck import bottlenecks
 from perfmodel.sweep.cases import Numbers
@@ -96,7 +96,10 @@ def predict_points(plan: SweepPlan, index: int, numbers: Numbers) -> Prediction:
         precision, engine = options.get("precision"), options.get("engine")
         runtime = runtime_of(options.get("runtime"))
         device = machine_of(device, runtime, parts.facts, workload, precision, engine)
-    return predict(workload, device, set=bits, **options, **others)
+    options |= others
+    named = {name: options.pop(name, None) for name in ("precision", "runtime", "engine", "model")}
+    subject = resolve(workload, device, **named, settings=bits)
+    return run_stages(subject, **options, points=case.points)
 
 
 def _columns(plan: SweepPlan, piece: Piece) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -26,6 +28,8 @@ _MOST = 256
 #: Largest number of pending chunks per worker.
 _WINDOW = 4
 _PORTS = 65_535
+#: Libraries with threads of their own.
+_THREADED = {"jax", "tensorflow", "torch"}
 
 
 class Executor(Protocol):
@@ -60,9 +64,9 @@ class Processes:
 
     Notes
     -----
-    Processes are spawned, so that a script that uses this must guard its entry with
-    ``if __name__ == "__main__":``. While the next result is still being computed elsewhere, this
-    process computes a chunk itself, so that two workers need only one additional process.
+    Where processes are spawned (`_start_method`), a script that uses this must guard its entry
+    with ``if __name__ == "__main__":``. While the next result is still being computed elsewhere,
+    this process computes a chunk itself, so that two workers need only one additional process.
     """
 
     def __init__(self, workers: int) -> None:
@@ -79,9 +83,13 @@ class Processes:
         from multiprocessing import get_context
 
         pool = ProcessPoolExecutor(
-            others, mp_context=get_context("spawn"), initializer=_start, initargs=(task,)
+            others, mp_context=get_context(_start_method()), initializer=_start, initargs=(task,)
         )
         try:
+            with warnings.catch_warnings():
+                # Python warns of threads at a fork; the libraries of BLAS prepare theirs for it.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pool.submit(os.getpid)  # starts all workers
             yield from _shared(pool, others, task, iter(chunks))
         except BrokenProcessPool as error:
             raise input_error(
@@ -91,6 +99,16 @@ class Processes:
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_method() -> str:
+    """Return how worker processes are started: forked where that is safe, else spawned.
+
+    A forked process begins with everything that this one has imported and compiled. Locks that
+    another thread holds would stay locked in it forever.
+    """
+    lone = threading.active_count() == 1 and not _THREADED & sys.modules.keys()
+    return "fork" if sys.platform == "linux" and lone else "spawn"
 
 
 def _shared(

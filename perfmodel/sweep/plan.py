@@ -50,6 +50,8 @@ METRICS: Final = (
     "weight_bytes",
     "kv_bytes",
     "activation_bytes",
+    "arena_bytes",
+    "process_bytes",
     "traffic_bytes",
     "bandwidth_bytes_per_s",
     "utilization",

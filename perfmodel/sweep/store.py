@@ -31,6 +31,7 @@ from perfmodel.table.table_files import (
     csv_columns,
     csv_line,
     join_parquet,
+    part_columns,
     read_table,
     with_empty_column,
 )
@@ -72,6 +73,7 @@ class Store:
 
     def __init__(self, output: Path, fingerprint: str) -> None:
         self.suffix = output.suffix
+        self._part_suffix = ".arrow" if self.suffix == ".parquet" else self.suffix
         self.output = target_of(output).path
         self.fingerprint = fingerprint
         self.folder = self.output.parent / f".{self.output.name}.parts"
@@ -160,7 +162,7 @@ class Store:
         if not self._head().is_file():
             head = {"fingerprint": self.fingerprint, "manifest": manifest}
             write_text(self._head(), json.dumps(head, default=str))
-        for path in sorted(self.folder.glob(f"[0-9]*{self.suffix}")):
+        for path in sorted(self.folder.glob(f"[0-9]*{self._part_suffix}")):
             number, *_, checksum = path.stem.split("-")
             if checksum == _sha256(path)[:32]:
                 self._parts[int(number)] = path
@@ -180,11 +182,11 @@ class Store:
     def put(self, index: int, rows: bytes, *, refused: int = 0, reasons: bool = False) -> None:
         """Store the rows of a chunk, of which `refused` points cannot be predicted."""
         # Only the holder of the lock writes here, so that one temporary name is enough.
-        new = self.folder / f".new{self.suffix}"
+        new = self.folder / f".new{self._part_suffix}"
         new.write_bytes(rows)
         kind = "r" if reasons else "n"
         checksum = hashlib.sha256(rows).hexdigest()[:32]
-        path = self.folder / f"{index:08d}-{refused}-{kind}-{checksum}{self.suffix}"
+        path = self.folder / f"{index:08d}-{refused}-{kind}-{checksum}{self._part_suffix}"
         new.replace(path)
         self._parts[index] = path
         self._disk.submit(flush, path)
@@ -193,7 +195,7 @@ class Store:
         """Return the rows of a stored chunk."""
         path = self._parts[index]
         if self.suffix == ".parquet":
-            columns, _ = read_table(path)
+            columns = part_columns(path)
         else:
             dimensions = _with_reason(like.dimensions, self._reasons(index))
             text = csv_line(list(dimensions)) + path.read_bytes().decode()

@@ -15,6 +15,7 @@ import numpy as np
 from perfmodel.columns import more_is_better
 from perfmodel.sweep.plan import METRICS, REASON
 from perfmodel.table import Row, Table
+from perfmodel.table.column_arrays import is_repeated
 
 #: Number of distinct reasons stored; further ones are only counted.
 _MOST_REASONS: Final = 50
@@ -209,6 +210,8 @@ class Summary:
         if "device" not in table:
             return
         names = np.asarray(table["device"], dtype=object)
+        if is_repeated(names):
+            names, fits = names[:1], None if fits is None else np.array([fits.any()])
         for name in dict.fromkeys(names.tolist()):
             selected = names == name
             fit = bool(selected.any()) if fits is None else bool(fits[selected].any())

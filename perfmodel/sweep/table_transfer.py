@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel.table import Table
+from perfmodel.table.column_arrays import is_repeated
 
 
 class PackedTable(NamedTuple):
@@ -38,7 +39,7 @@ def pack(table: Table) -> PackedTable:
 
 def _constant_as_scalar(values: Any) -> Any:
     """Return a column without dimensions if all its rows are one broadcast value."""
-    if len(values) and values.strides[0] == 0:  # repeated by `evaluate`, not row by row
+    if is_repeated(values):
         return np.array(values[0], dtype=values.dtype)
     return np.ascontiguousarray(values)
 

@@ -53,6 +53,11 @@ def missing_column(name: str, known: Iterable[str]) -> str:
     )
 
 
+def is_repeated(values: Column) -> bool:
+    """Return whether a column is one value that is broadcast to its rows."""
+    return len(values) > 0 and values.strides == (0,)
+
+
 def plain_scalar(value: Any) -> Any:
     """Return a NumPy scalar as a Python number."""
     return cast("Any", value).item() if isinstance(value, np.generic) else value

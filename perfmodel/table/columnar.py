@@ -28,6 +28,7 @@ from perfmodel.table.column_arrays import (
     filled_column,
     first_of_groups,
     group_faults,
+    is_repeated,
     missing_column,
     objective_faults,
     plain_scalar,
@@ -309,7 +310,7 @@ class Table(Result, dict[str, Column]):
     ) -> npt.NDArray[np.float64]:
         """Return objectives with NaN in excluded rows; warn if some rows lack a number."""
         candidates = self._candidates(feasible, bounds)
-        known = candidates & np.isfinite(values).all(axis=1)
+        known = np.logical_and.reduce([candidates, *(np.isfinite(each) for each in values.T)])
         lacking = int(candidates.sum() - known.sum())
         if lacking and known.any():
             warnings.warn(
@@ -317,14 +318,17 @@ class Table(Result, dict[str, Column]):
                 f"{' or '.join(names)}: they are left out",
                 stacklevel=3,
             )
-        return np.where(known[:, None], values, np.nan)
+        return values if known.all() else np.where(known[:, None], values, np.nan)
 
     @property
     def predicted(self) -> npt.NDArray[np.bool_]:
         """Mask of rows that are predictions and not bounds, by their ``basis``."""
         if BASIS not in self:
             return np.ones(self._rows, dtype=bool)
-        return np.asarray(self[BASIS] != BOUND, dtype=bool)
+        basis = self[BASIS]
+        if is_repeated(basis):
+            return np.full(self._rows, basis[0] != BOUND)
+        return np.asarray(basis != BOUND, dtype=bool)
 
     def _candidates(self, feasible: bool, bounds: bool) -> npt.NDArray[np.bool_]:
         candidates = np.ones(self._rows, dtype=bool)

@@ -124,6 +124,7 @@ class KindConformance:
                 "runtime.per_layer",
                 "runtime.per_layer_clocks",
                 "runtime.per_sequence",
+                "runtime.per_prompt",
                 *self.delays(),
             )
             falling = falling or path == "runtime.sustained_energy_per_op"
@@ -224,6 +225,7 @@ class KindConformance:
                         ".per_subgraph",
                         ".per_layer",
                         ".per_sequence",
+                        ".per_prompt",
                     )
                 )
                 or path == "runtime.sustained_energy_per_op"

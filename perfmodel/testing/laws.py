@@ -27,6 +27,7 @@ _DELAYS: Final = frozenset(
         "per_layer",
         "per_layer_clocks",
         "per_sequence",
+        "per_prompt",
         "per_layer_doubling",
         "lines_per_operator",
     }

@@ -7,11 +7,13 @@ only do with numbers (the larger of two, a choice, a logarithm) is done here ele
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.tracing.column_function import ColumnFunction, Columns
 from perfmodel.tracing.expression import OPERATIONS, Node, NotTraceable
 
 
@@ -79,6 +81,7 @@ def traced(values: npt.ArrayLike) -> Any:
     return np.asarray(values, dtype=object).view(TracedArray)
 
 
+@cache
 def _elementwise(name: str, operands: int) -> Callable[..., Any]:
     def apply(*scalars: Any) -> Any:
         for each in scalars:
@@ -122,6 +125,7 @@ class ArrayNamespace:
     where = staticmethod(_elementwise("where", 3))
     ceil = staticmethod(_elementwise("ceil", 1))
     floor = staticmethod(_elementwise("floor", 1))
+    round = staticmethod(_elementwise("round", 1))
     sqrt = staticmethod(_elementwise("sqrt", 1))
     exp = staticmethod(_elementwise("exp", 1))
     log = staticmethod(_elementwise("log", 1))
@@ -165,6 +169,10 @@ class ArrayNamespace:
         """Return values repeated to a shape, as a copy."""
         return np.broadcast_to(traced(values), shape).copy().view(TracedArray)
 
+    def reshape(self, values: Any, shape: Any) -> Any:
+        """Return values in another shape."""
+        return traced(values).reshape(shape)
+
     def concatenate(self, arrays: Sequence[Any], axis: int = 0) -> Any:
         """Return arrays joined along an axis."""
         return np.concatenate([traced(each) for each in arrays], axis=axis).view(TracedArray)
@@ -180,6 +188,48 @@ class ArrayNamespace:
     def sum(self, values: Any, axis: int | None = None) -> Any:
         """Return the sum over an axis, or of everything."""
         return traced(values).sum(axis=axis)
+
+    def isfinite(self, values: Any) -> Any:
+        """Return whether values are finite; none is no number."""
+        return self.abs(values) < np.inf
+
+    def by_column(
+        self, function: Callable[[Columns], Columns], fields: Sequence[Any], parts: int
+    ) -> Any:
+        """Return a function of columns of numbers, which programs call as it is.
+
+        Parameters
+        ----------
+        function
+            Columns ``(fields, columns)`` -> results ``(parts, columns)``, each of its own column.
+            It is called at once for columns that do not vary.
+        fields
+            Numbers or arrays that broadcast.
+
+        Returns
+        -------
+        array
+            Shape ``(parts, *shape of the fields)``.
+        """
+        arrays = np.broadcast_arrays(*map(traced, fields))
+        groups: dict[tuple[Any, ...], int] = {}
+        columns = list(zip(*(each.reshape(-1).tolist() for each in arrays), strict=True))
+        which = [groups.setdefault(column, len(groups)) for column in columns]
+        distinct = np.array(list(groups), dtype=object).reshape(len(groups), len(arrays)).T
+        is_node = np.array([[isinstance(x, Node) for x in field] for field in distinct.tolist()])
+        varies = is_node.any(axis=0)
+        results = np.empty((parts, len(groups)), dtype=object)
+        if not varies.all():
+            results[:, ~varies] = function(distinct[:, ~varies].astype(float))
+        if varies.any():
+            places = np.nonzero(is_node[:, varies])
+            nodes = distinct[:, varies][places]
+            constants = np.where(is_node, 0.0, distinct)[:, varies].astype(float)
+            apply: Callable[..., Node] = nodes[0].trace.apply
+            call = apply("columns", ColumnFunction(function, constants, places), *nodes)
+            items = [apply("item", call, i) for i in range(parts * int(varies.sum()))]
+            results[:, varies] = np.array(items, dtype=object).reshape(parts, -1)
+        return traced(results[:, which].reshape(parts, *arrays[0].shape))
 
 
 NAMESPACE: Final = ArrayNamespace()

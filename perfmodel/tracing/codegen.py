@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from perfmodel.tracing.column_function import ColumnFunction
 from perfmodel.tracing.expression import (
     COMMUTATIVE,
     CONDITIONS,
@@ -38,6 +39,7 @@ _INFIX: Final = {
     "sub": "-",
     "mul": "*",
     "truediv": "/",
+    "mod": "%",
     "gt": ">",
     "ge": ">=",
     "lt": "<",
@@ -53,7 +55,9 @@ _ON_FLOATS: Final = {
     "maximum": "({0} if {0} >= {1} else {1})",
     "minimum": "({0} if {0} <= {1} else {1})",
     "where": "({1} if {0} else {2})",
+    "item": "{0}[{1}]",
 }
+_ON_VECTORS: Final = {"neg": "-{0}", "item": "{0}[{1}]"}
 _NAMES: Final[dict[str, Any]] = {"inf": math.inf, "nan": math.nan}
 #: What NumPy and the C library round differently, NumPy computes for floats as well.
 _TRANSCENDENTAL: Final = {"pow": np.power, "exp": np.exp, "log": np.log, "log2": np.log2}
@@ -62,6 +66,7 @@ _MATH: Final = {
     **{name: _on_float(function) for name, function in _TRANSCENDENTAL.items()},
     "ceil": math.ceil,
     "floor": math.floor,
+    "round": round,
     "sqrt": math.sqrt,
     "abs": abs,
 }
@@ -70,6 +75,7 @@ _NUMPY: Final = {
     **_TRANSCENDENTAL,
     "ceil": np.ceil,
     "floor": np.floor,
+    "round": np.round,
     "sqrt": np.sqrt,
     "abs": np.abs,
     "maximum": np.maximum,
@@ -101,47 +107,57 @@ class Program:
     @cached_property
     def on_floats(self) -> Callable[..., dict[str, float]]:
         """Function of floats; fails as Python's arithmetic does, such as on a quotient by zero."""
-        return self._function(_MATH, _ON_FLOATS)
+        return self._function(_MATH, _ON_FLOATS, lambda called: called.on_floats)
 
     @cached_property
     def on_vectors(self) -> Callable[..., dict[str, Any]]:
         """Function of vectors over points; a result that does not vary is a number."""
-        return self._function(_NUMPY, {"neg": "-{0}"})
+        return self._function(_NUMPY, _ON_VECTORS, lambda called: called.on_vectors)
 
-    def _function(self, names: Mapping[str, Any], templates: Mapping[str, str]) -> Any:
+    def _function(
+        self,
+        names: Mapping[str, Any],
+        templates: Mapping[str, str],
+        variant: Callable[[ColumnFunction], Callable[..., Any]],
+    ) -> Any:
         last = {id(each): -1 for each in _nodes_of(self.outputs.values())}
         for place, node in reversed(list(enumerate(self._nodes))):
             for each in _nodes_of(node.operands):
                 last.setdefault(id(each), place)
         variables: dict[int, str] = {}
+        scope = dict(names)
         free: list[str] = []
         lines: list[str] = []
         for place, node in enumerate(self._nodes):
             if node.operation == "parameter":
                 variables[id(node)] = f"p{self.parameters.index(node.operands[0])}"
                 continue
-            texts = [_text(each, variables) for each in node.operands]
+            operation, operands = node.operation, node.operands
+            if operation == "columns":
+                called, *operands = operands
+                operation = f"f{place}"
+                scope[operation] = variant(called)
+            texts = [_text(each, variables) for each in operands]
             ending = {
                 variables[id(o)]: o.operation not in CONDITIONS
-                for o in _nodes_of(node.operands)
+                for o in _nodes_of(operands)
                 if last[id(o)] == place and variables[id(o)][0] == "v"
             }
-            if node.operation in COMMUTATIVE and not ending.get(texts[0], False):
+            if operation in COMMUTATIVE and not ending.get(texts[0], False):
                 texts.reverse()
-            if node.operation in _IN_PLACE and ending.get(texts[0], False):
+            if operation in _IN_PLACE and ending.get(texts[0], False):
                 # Without a new vector: the operand's is not needed any more.
                 variables[id(node)] = texts[0]
                 free += [each for each in ending if each != texts[0]]
-                lines.append(f"    {texts[0]} {_INFIX[node.operation]}= {texts[1]}")
+                lines.append(f"    {texts[0]} {_INFIX[operation]}= {texts[1]}")
                 continue
             free += ending
             variables[id(node)] = free.pop() if free else f"v{len(lines)}"
-            expression = _expression(node.operation, texts, templates)
+            expression = _expression(operation, texts, templates)
             lines.append(f"    {variables[id(node)]} = {expression}")
         items = ", ".join(f"{n!r}: {_text(v, variables)}" for n, v in self.outputs.items())
         arguments = ", ".join(f"p{i}" for i in range(len(self.parameters)))
         source = "\n".join([f"def program({arguments}):", *lines, f"    return {{{items}}}"])
-        scope = dict(names)
         exec(compile(source, "<traced program>", "exec"), scope)
         return scope["program"]
 

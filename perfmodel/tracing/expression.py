@@ -20,7 +20,7 @@ import numpy as np
 Operand: TypeAlias = Any
 
 #: Nodes beyond which a program is abandoned: it would take longer to compile than it can save.
-MAX_NODES: Final = 4_000
+MAX_NODES: Final = 8_000
 
 
 class NotTraceable(Exception):
@@ -63,6 +63,7 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "sub": operator.sub,
     "mul": operator.mul,
     "truediv": _quotient,
+    "mod": operator.mod,
     "pow": _power,
     "neg": operator.neg,
     "gt": operator.gt,
@@ -78,6 +79,7 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "where": _choice,
     "ceil": math.ceil,
     "floor": math.floor,
+    "round": round,
     "sqrt": math.sqrt,
     "exp": math.exp,
     "log": math.log,
@@ -127,7 +129,7 @@ class ExpressionGraph:
     def _append(self, operation: str, operands: tuple[Operand, ...]) -> Node:
         if len(self.nodes) >= MAX_NODES:
             raise NotTraceable(f"over {MAX_NODES} operations")
-        node = Node(self, len(self.nodes), operation, operands)
+        node = Node(self, operation, operands)
         self.nodes.append(node)
         return node
 
@@ -184,7 +186,7 @@ def _binary(operation: str, *, reflected: bool = False) -> Any:
 class Node:
     """One scalar operation of a trace; behaves as a zero-dimensional array of floats."""
 
-    __slots__ = ("index", "operands", "operation", "trace")
+    __slots__ = ("operands", "operation", "trace")
 
     shape: Final[tuple[()]] = ()
     ndim: Final[Literal[0]] = 0
@@ -194,10 +196,9 @@ class Node:
     __array_ufunc__: Final = None
 
     def __init__(
-        self, trace: ExpressionGraph, index: int, operation: str, operands: tuple[Operand, ...]
+        self, trace: ExpressionGraph, operation: str, operands: tuple[Operand, ...]
     ) -> None:
-        self.trace, self.index = trace, index
-        self.operation, self.operands = operation, operands
+        self.trace, self.operation, self.operands = trace, operation, operands
 
     def __array_namespace__(self) -> Any:
         from perfmodel.tracing.array_namespace import NAMESPACE
@@ -225,6 +226,7 @@ class Node:
     __sub__, __rsub__ = _binary("sub"), _binary("sub", reflected=True)
     __mul__, __rmul__ = _binary("mul"), _binary("mul", reflected=True)
     __truediv__, __rtruediv__ = _binary("truediv"), _binary("truediv", reflected=True)
+    __mod__, __rmod__ = _binary("mod"), _binary("mod", reflected=True)
     __pow__, __rpow__ = _binary("pow"), _binary("pow", reflected=True)
     __and__, __rand__ = _binary("and"), _binary("and", reflected=True)
     __or__, __ror__ = _binary("or"), _binary("or", reflected=True)

@@ -5,8 +5,9 @@ Names are loaded on first use, so that importing the package is cheap.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perfmodel.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from perfmodel.workload.builder import GraphBuilder
@@ -35,26 +36,20 @@ __all__ = [
     "symbol",
 ]
 
-_EXPORTS_BY_MODULE = {
-    "builder": ("GraphBuilder",),
-    "families": ("ExecutionSemantics", "family"),
-    "fuse": ("FusionRules",),
-    "graph": ("Graph", "Operator"),
-    "library": ("ModelEntry", "describe", "names"),
-    "symbols": ("symbol",),
-    "transformer_structure": ("TransformerStructure",),
-    "workload": ("Workload", "from_family"),
-}
-_MODULE = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    attribute = "names" if name == "list" else name
-    if attribute not in _MODULE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE[attribute]}"), attribute)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "builder": ("GraphBuilder",),
+        "families": ("ExecutionSemantics", "family"),
+        "fuse": ("FusionRules",),
+        "graph": ("Graph", "Operator"),
+        "library": ("ModelEntry", "describe", "names"),
+        "symbols": ("symbol",),
+        "transformer_structure": ("TransformerStructure",),
+        "workload": ("Workload", "from_family"),
+    },
+    list="names",
+)
 
 
 def __dir__() -> tuple[str, ...]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from perfmodel.deprecation import deprecated_names
 from perfmodel.workload.convolution_panels import PLAIN, Panels
 from perfmodel.workload.graph import Block, Graph, Operator
-from perfmodel.workload.symbols import Dim, constant, maximum, simplify
+from perfmodel.workload.symbols import Dim, constant, maximum, simplify, total
 
 
 class FusionRules(NamedTuple):
@@ -31,6 +33,8 @@ class FusionRules(NamedTuple):
         Whether attention keeps its score matrix on chip.
     into
         Operator classes with which elementwise ones fuse; empty for all.
+    functions
+        Functions of elementwise operators that fuse; empty for all.
     panels
         Partition of the products of convolutions into panels.
     narrow
@@ -41,11 +45,12 @@ class FusionRules(NamedTuple):
     elementwise: bool = True
     flash_attention: bool = True
     into: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
     panels: Panels = PLAIN
     narrow: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FusedKernel:
     """Operators that run as one kernel.
 
@@ -62,8 +67,24 @@ class FusedKernel:
     head: Operator
     reads: Mapping[str, Dim]
     writes: Mapping[str, Dim]
-    macs: Dim
-    vector_ops: Dim
+
+    @cached_property
+    def macs(self) -> Dim:
+        """Multiply-accumulates of its operators."""
+        return total(operator.macs for operator in self.operators)
+
+    @cached_property
+    def vector_ops(self) -> Dim:
+        """Arithmetic operations outside the nests, without folded batch normalisations."""
+        operations: Dim = 0
+        before = ""
+        for operator in self.operators:
+            folded = before in {"conv", "depthwise"} and operator.function == "batch_norm"
+            # A conversion is a step of the convolution, so normalisation after it is still folded.
+            before = before if operator.kind == "quantise" else operator.kind
+            if not folded:
+                operations = operations + operator.vector_ops
+        return simplify(operations)
 
 
 _MATRIX = ("gemm", "conv", "depthwise", "attention", "moe", "recurrent")
@@ -97,8 +118,10 @@ def fused_kernels(graph: Graph, fusion: FusionRules) -> list[FusedKernel]:
 
 def _is_idle(graph: Graph, kernel: FusedKernel) -> bool:
     """Return whether a kernel has no work: its outputs are empty, and it reads nothing."""
-    work = (*kernel.writes.values(), *kernel.reads.values(), kernel.macs, kernel.vector_ops)
-    if not all(constant(dim) == 0 for dim in work):
+    elements = chain(kernel.writes.values(), kernel.reads.values())
+    if any(constant(dim) != 0 for dim in elements) or constant(kernel.macs) != 0:
+        return False
+    if constant(kernel.vector_ops) != 0:
         return False
     # A view that a runtime dispatches moves no data but costs time.
     results = [graph.tensors[name] for op in kernel.operators for name in op.writes]
@@ -133,7 +156,7 @@ def _block_kernels(
         if operator.kind == "view":
             continue
         target = position
-        if fusion.elementwise and operator.kind in FUSED_KINDS and not _runs_separately(operator):
+        if _may_fuse(operator, fusion):
             elements = graph.tensors[operator.writes[0]].elements
             # A producer of few elements cannot apply a function to the many they are broadcast to.
             hosts = [
@@ -160,6 +183,14 @@ def _block_kernels(
     ]
 
 
+def _may_fuse(operator: Operator, fusion: FusionRules) -> bool:
+    """Return whether a runtime fuses an operator with the producer of its input, if it can."""
+    if not fusion.elementwise or operator.kind not in FUSED_KINDS or _runs_separately(operator):
+        return False
+    known = fusion.functions
+    return not known or operator.kind == "quantise" or operator.function in known
+
+
 def _runs_separately(operator: Operator) -> bool:
     """Return whether a runtime always runs an operator as a separate kernel."""
     return bool(operator.attribute("alone"))
@@ -181,22 +212,11 @@ def _kernel(
     inside: set[str] = set()
     if len(operators) > 1:
         inside = {alias.get(n, n) for op in operators for n in op.writes}
-    head = _head(operators)
-    macs: Dim = 0
-    vector_ops: Dim = 0
-    before = ""
     for operator in operators:
-        macs = macs + operator.macs
-        folded = before in {"conv", "depthwise"} and operator.function == "batch_norm"
-        # A conversion is a step of the convolution, so normalisation after it is still folded.
-        before = before if operator.kind == "quantise" else operator.kind
-        if not folded:
-            vector_ops = vector_ops + operator.vector_ops
         for access in operator.accesses:
             name = alias.get(access.tensor, access.tensor)
-            role = graph.tensors[name].role
             side = reads if access.mode == "read" else writes
-            if name in inside and role == "activation":
+            if name in inside and graph.tensors[name].role == "activation":
                 last = operator is operators[-1]
                 if access.mode == "read" or not (last or readers.get(name, 0) > 1):
                     continue
@@ -204,9 +224,7 @@ def _kernel(
             if name in side and elements != side[name]:
                 elements = maximum(side[name], elements)
             side[name] = elements
-    return FusedKernel(
-        block, tuple(operators), head, reads, writes, simplify(macs), simplify(vector_ops)
-    )
+    return FusedKernel(block, tuple(operators), _head(operators), reads, writes)
 
 
 if not TYPE_CHECKING:

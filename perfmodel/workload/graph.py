@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.workload.nest import LoopNest
+from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.symbols import Dim, at_most, constant, product, simplify, total
 
 if TYPE_CHECKING:
@@ -116,7 +116,10 @@ class Operator:
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Return one of its attributes; `default` if it lacks the attribute."""
-        return dict(self.attributes).get(name, default)
+        for known, value in self.attributes:
+            if known == name:
+                return value
+        return default
 
     def with_attributes(self, **more: Any) -> Operator:
         """Return the operator with further attributes."""
@@ -141,12 +144,12 @@ class Operator:
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of the tensors that it reads."""
-        return tuple(a.tensor for a in self.accesses if a.mode == "read")
+        return tuple([a.tensor for a in self.accesses if a.mode == "read"])
 
     @property
     def writes(self) -> tuple[str, ...]:
         """Names of the tensors that it writes."""
-        return tuple(a.tensor for a in self.accesses if a.mode == "write")
+        return tuple([a.tensor for a in self.accesses if a.mode == "write"])
 
     @property
     def tensors(self) -> frozenset[str]:
@@ -154,34 +157,41 @@ class Operator:
         operands = (o.tensor for nest in self.nests for o in nest.operands)
         return frozenset((*(a.tensor for a in self.accesses), *operands))
 
-    def renamed(self, read: Mapping[str, str], written: Mapping[str, str]) -> Operator:
+    def renamed(
+        self, read: Mapping[str, str], written: Mapping[str, str], suffix: str = ""
+    ) -> Operator:
         """Return the operator with renamed tensors, also in its nests.
 
         Parameters
         ----------
         read, written
             Name of a tensor -> new name where it is read, and where it is written.
+        suffix
+            What its own name ends with.
         """
-
-        def name(old: str, *, output: bool) -> str:
-            return (written if output else read).get(old, old)
-
-        return replace(
-            self,
-            accesses=tuple(
-                replace(a, tensor=name(a.tensor, output=a.mode == "write")) for a in self.accesses
-            ),
-            nests=tuple(
-                replace(
-                    nest,
-                    operands=tuple(
-                        replace(o, tensor=name(o.tensor, output=o.role == "output"))
-                        for o in nest.operands
-                    ),
-                )
-                for nest in self.nests
-            ),
-            inplace=name(self.inplace, output=False),
+        accesses: list[Access] = []
+        for a in self.accesses:
+            names = written if a.mode == "write" else read
+            accesses.append(Access(names.get(a.tensor, a.tensor), a.mode, a.elements))
+        nests: list[LoopNest] = []
+        for nest in self.nests:
+            operands: list[Operand] = []
+            for o in nest.operands:
+                names = written if o.role == "output" else read
+                operands.append(Operand(names.get(o.tensor, o.tensor), o.role, o.axes, o.limits))
+            nests.append(LoopNest(nest.dims, tuple(operands)))
+        # Unrolled graphs have tens of thousands of operators: `replace` takes twice the time.
+        return Operator(
+            self.name + suffix,
+            self.kind,
+            tuple(accesses),
+            tuple(nests),
+            self.vector_ops,
+            self.pair,
+            self.masked_macs,
+            self.scores,
+            read.get(self.inplace, self.inplace),
+            self.attributes,
         )
 
     @property

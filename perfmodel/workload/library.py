@@ -18,7 +18,15 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.caches import GRAPH_BYTES, cached_by_files
-from perfmodel.errors import Fault, InputError, input_error, names_or_command, nearest, no_such
+from perfmodel.errors import (
+    Fault,
+    InputError,
+    input_error,
+    names_or_command,
+    nearest,
+    no_such,
+    spelled_alike,
+)
 from perfmodel.package_data import data_root
 from perfmodel.workload.families import Family, family, is_template
 from perfmodel.workload.importers.readers import (
@@ -168,20 +176,17 @@ def _stems() -> dict[str, Path]:
 
 def _library_path(name: str) -> Path:
     """Return the file for a name or alias."""
-    stems = _stems()
-    if name in stems:
-        return stems[name]
-    spelled: dict[str, Path] = dict(stems)
-    for path in stems.values():
-        for alias in _aliases(path):
-            spelled.setdefault(alias, path)
-    if name in spelled:
-        return spelled[name]
+    folder = data_root("workloads")
+    if f"{name}.yaml" in os.listdir(folder):
+        return folder / f"{name}.yaml"
+    spelled = _names_and_aliases(folder)
+    if path := spelled.get(name) or spelled_alike(name, spelled):
+        return path
     suggestion = nearest(name, spelled)
     expected = conversion_advice(
         name
     ) or f"a path ({describe_suffixes()}), or one of " + names_or_command(
-        sorted(stems), "perfmodel workload list"
+        sorted(_stems()), "perfmodel workload list"
     )
     suggestion = "" if conversion_advice(name) else suggestion
     raise input_error(
@@ -189,6 +194,17 @@ def _library_path(name: str) -> Path:
         expected="" if suggestion else expected,
         suggestion=suggestion,
     )
+
+
+@cached_by_files(2**20)
+def _names_and_aliases(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Return the files of a folder's models by name and by alias; read again if one changes."""
+    spelled = _stems()
+    paths = [*spelled.values()]
+    for path in paths:
+        for alias in _aliases(path):
+            spelled.setdefault(alias, path)
+    return spelled, [folder, *paths]
 
 
 def _aliases(path: Path) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -94,25 +96,31 @@ def lifetimes_of(
             path="graph",
             expected=f"at most {_MAX_PAIRS:,}",
         )
-    # One entry per (activation, step) pair, first in order of the activations.
+    # Inserted by length of live range, an activation has at each of its steps the rank of those
+    # that are live there already. Ranges may be long (a training step stores what it needs until
+    # its end), so that one slice for each is faster than sorting all pairs.
     pairs = np.cumsum(steps) - steps
-    activation = np.repeat(np.arange(len(steps), dtype=np.intp), steps)
-    step = np.arange(count, dtype=np.intp) - np.repeat(pairs - begins, steps)
-    length = steps[activation]
-    # Then by step and, within a step, by length: the rank counts shorter live ranges at the step.
-    by_step = np.lexsort((length, step))
-    step, length = step[by_step], length[by_step]
-    first_of_step = np.flatnonzero(np.diff(step, prepend=-1))
-    live_at_step = np.diff(first_of_step, append=count)
-    rank = np.arange(count, dtype=np.intp) - np.repeat(first_of_step, live_at_step)
+    live = np.zeros(ends.max(initial=0) + 1, dtype=np.intp)
+    rank, last_rank = np.empty(count, dtype=np.intp), np.empty(count, dtype=np.intp)
+    spans = [
+        (slice(begin, begin + length), slice(pair, pair + length), length)
+        for begin, pair, length in zip(*np.array([begins, pairs, steps]).tolist(), strict=True)
+    ]
+    for _, equals in groupby(sorted(spans, key=itemgetter(2)), itemgetter(2)):
+        group = list(equals)
+        for at, own, _ in group:
+            rank[own] = live[at]
+            live[at] += 1
+        # Equal lengths at one step count each other, so all of them end at the last of them.
+        for at, own, _ in group:
+            last_rank[own] = live[at]
+    last_rank -= 1
     # Steps with the most activations first, so that each rank is a prefix of the rank below.
-    place = np.argsort(np.argsort(-live_at_step, kind="stable"))
+    place = np.argsort(np.argsort(-live, kind="stable"))
+    place = place[np.arange(count) - np.repeat(pairs - begins, steps)]
     starts = np.r_[0, np.cumsum(np.bincount(rank))].astype(np.intp)
-    position = starts[rank] + np.repeat(place, live_at_step)
-    order, last = np.empty(count, dtype=np.intp), np.empty(count, dtype=np.intp)
-    order[position] = activation[by_step]
-    # Equal lengths at one step count each other, so all of them end at the last of them.
-    last_of_equals = np.flatnonzero(np.diff(step, append=-1) | np.diff(length, append=0))
-    last[by_step] = np.repeat(position[last_of_equals], np.diff(last_of_equals, prepend=-1))
+    order = np.empty(count, dtype=np.intp)
+    order[starts[rank] + place] = np.repeat(np.arange(len(steps)), steps)
+    last = starts[last_rank] + place
     ranks = tuple(starts[1:-1].tolist())
     return Lifetimes(tuple(names), tuple(slots), tuple(intervals), order, ranks, last, pairs)

@@ -8,7 +8,7 @@ evaluates them for numbers or arrays, which is all that a sweep over batch or co
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,12 +20,14 @@ from perfmodel.workload.fuse import FusionRules, aliases, fused_kernels
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.kernel_columns import KernelColumns
 from perfmodel.workload.lifetimes import live_intervals
-from perfmodel.workload.nest_table import NestKeys, nest_columns
 from perfmodel.workload.operator_rows import row_of
 from perfmodel.workload.operator_table import AccessKeys, Index, OperatorTable
 from perfmodel.workload.polynomial_program import PolynomialProgram
 from perfmodel.workload.storage_columns import live_elements, stored_elements
 from perfmodel.workload.symbols import Dim
+
+if TYPE_CHECKING:
+    from perfmodel.workload.nest_table import NestKeys
 
 #: Largest number of bound tables cached per graph; each takes about 20 kB.
 _MAX_CACHED_TABLES: Final = 32
@@ -73,10 +75,12 @@ class Lowered:
         self._structure: dict[Hashable, Any] = {}
         #: Questions about this network, counted by what costs it (`perfmodel.prediction.replay`).
         self.questions: dict[Hashable, Any] = {}
+        #: Table and terms of the last question about multipliers of a calibration, and their key.
+        self.last_cost: tuple[Hashable, tuple[Any, ...], Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state sent to another process, which traces programs of its own."""
-        return {**self.__dict__, "questions": {}}
+        return {**self.__dict__, "questions": {}, "last_cost": None}
 
     def bind(
         self,
@@ -135,6 +139,8 @@ class Lowered:
             access_keys, numbers = access_columns(per_kernel, lives)
             columns |= numbers
         if nests:
+            from perfmodel.workload.nest_table import nest_columns
+
             alias = aliases(graph)
             nest_keys, numbers = nest_columns(
                 self.kernels,

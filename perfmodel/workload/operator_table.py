@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.workload.lifetimes import Lifetimes
-from perfmodel.workload.nest_table import Nests
 from perfmodel.workload.operator_rows import OperatorRow
+
+if TYPE_CHECKING:
+    from perfmodel.workload.nest_table import Nests
 
 Index = npt.NDArray[np.intp]
 

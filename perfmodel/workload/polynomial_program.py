@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array, Value, is_array, namespace
-from perfmodel.workload.symbols import AtomValues, Dim, Monomial, Poly, parameters_of, poly
+from perfmodel.workload.symbols import AtomValues, Dim, Monomial, Poly, parameters_of
 
 _ONE: Final = Poly({(): 1.0})
 _Places: TypeAlias = npt.NDArray[np.intp]
@@ -37,20 +37,17 @@ class PolynomialProgram:
         monomials: dict[Monomial, int] = {}
         bases: dict[Poly, int] = {}
         entries = [entry for column in columns.values() for entry in column]
-        base_of_entry = np.zeros(len(entries), dtype=np.intp)
-        scale = np.zeros((len(entries), 1))
-        is_constant = np.ones(len(entries), dtype=bool)
+        base_of_entry = [0] * len(entries)
+        scales = [0.0] * len(entries)
+        varies = [False] * len(entries)
         # Monomial -> the base that consists of this monomial only, by far the most frequent case.
         single_term_bases: dict[Monomial, int] = {}
         for i, dim in enumerate(entries):
-            if isinstance(dim, int | float):
-                terms = {(): float(dim)} if dim else {}
-            else:
-                terms = poly(dim).terms
+            terms = dim.terms if isinstance(dim, Poly) else {(): float(dim)} if dim else {}
             if not terms:
                 continue
             first, factor = next(iter(terms.items()))
-            scale[i], is_constant[i] = factor, len(terms) == 1 and not first
+            scales[i], varies[i] = factor, len(terms) > 1 or bool(first)
             known = single_term_bases.get(first) if len(terms) == 1 else None
             if known is None:
                 base = Poly({monomial: c / factor for monomial, c in terms.items()})
@@ -70,16 +67,16 @@ class PolynomialProgram:
         self._first, self._further = _terms(bases, monomials)
         is_square = self.coefficients.shape[0] == self.coefficients.shape[1]
         self._identity = is_square and bool(np.array_equal(self.coefficients, np.eye(len(bases))))
-        self._index = base_of_entry
-        self._scale = scale
+        self._index: _Places = np.array(base_of_entry, dtype=np.intp)
+        self._scale: Array = np.array(scales)[:, None]
         self._slices: dict[str, slice] = {}
         self._fixed: dict[str, Array] = {}
         start = 0
         for name, column in columns.items():
             entries_of_column = self._slices[name] = slice(start, start + len(column))
             start += len(column)
-            if is_constant[entries_of_column].all():
-                self._fixed[name] = scale[entries_of_column]
+            if not any(varies[entries_of_column]):
+                self._fixed[name] = self._scale[entries_of_column]
         self.parameters: frozenset[str] = frozenset[str]().union(
             *(parameters_of(atom) for monomial in monomials for atom, _ in monomial)
         )

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, cast
 from pydantic import Field, create_model
 
 from perfmodel.errors import nearest, one_of
-from perfmodel.frozen_model import FrozenModel
+from perfmodel.frozen_model import FrozenModel, LargeCount, LargeCountOrNone
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.image_builder import ImageStructure
 from perfmodel.workload.layer_expressions import (
@@ -24,7 +24,6 @@ from perfmodel.workload.layer_expressions import (
     shown,
 )
 from perfmodel.workload.layer_fields import FlawList, Place, as_list, as_mapping
-from perfmodel.workload.transformer_structure import Count, CountOrNone
 
 #: Types of a declared field; ``whole`` is an integer, ``count`` a width or number of layers.
 _TYPES: Final = ("whole", "count", "number", "flag", "text", "record")
@@ -227,7 +226,7 @@ def _plain(name: str, spec: Mapping[str, Any], place: Place, flaws: FlawList) ->
         case "whole":
             return Annotated[int, Field(gt=0, le=most) if least == 1 else Field(ge=least, le=most)]
         case "count":
-            return CountOrNone if least == 0 else Count
+            return LargeCountOrNone if least == 0 else LargeCount
         case "number":
             above = Field(gt=spec["above"], le=most) if "above" in spec else None
             return Annotated[float, above or Field(ge=spec.get("least", 0), le=most)]

@@ -11,14 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import Field
 
-from perfmodel.frozen_model import FrozenModel
+from perfmodel.frozen_model import FrozenModel, LargeCount, LargeCountOrNone
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.symbols import nearest_divisor
-
-Count: TypeAlias = Annotated[int, Field(gt=0, le=10**7, strict=True)]
-"""A width or a number of layers, heads, experts."""
-CountOrNone: TypeAlias = Annotated[int, Field(ge=0, le=10**7, strict=True)]
-"""A width or a number, or 0 for none."""
 
 Phase: TypeAlias = Literal["decode", "prefill", "extend", "request", "encode"]
 
@@ -39,11 +34,11 @@ class Latent(FrozenModel):
         Size of a value head.
     """
 
-    query_rank: CountOrNone = 0
-    rank: Count
-    plain_dim: Count
-    rope_dim: Count
-    value_dim: Count
+    query_rank: LargeCountOrNone = 0
+    rank: LargeCount
+    plain_dim: LargeCount
+    rope_dim: LargeCount
+    value_dim: LargeCount
 
 
 class Experts(FrozenModel):
@@ -71,12 +66,12 @@ class Experts(FrozenModel):
         experts can be fetched during attention (SmallThinker).
     """
 
-    count: Count
-    per_token: Count
-    ffn_width: Count
-    shared_width: CountOrNone = 0
+    count: LargeCount
+    per_token: LargeCount
+    ffn_width: LargeCount
+    shared_width: LargeCountOrNone = 0
     shared_gate: bool = False
-    dense_layers: CountOrNone = 0
+    dense_layers: LargeCountOrNone = 0
     router_bias: bool = False
     bias: bool = False
     live: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
@@ -152,16 +147,16 @@ class TransformerStructure(FrozenModel):
     FREE: ClassVar[tuple[str, ...]] = ("layers", "width", "ffn_width", "vocabulary")
 
     phase: Phase = "decode"
-    layers: Count
-    width: Count
-    heads: Count
-    kv_heads: CountOrNone = 0
-    head_dim: CountOrNone = 0
+    layers: LargeCount
+    width: LargeCount
+    heads: LargeCount
+    kv_heads: LargeCountOrNone = 0
+    head_dim: LargeCountOrNone = 0
     latent: Latent | None = None
-    window: CountOrNone = 0
-    full_every: CountOrNone = 0
-    full_layers: CountOrNone = 0
-    ffn_width: CountOrNone = 0
+    window: LargeCountOrNone = 0
+    full_every: LargeCountOrNone = 0
+    full_layers: LargeCountOrNone = 0
+    ffn_width: LargeCountOrNone = 0
     gated: bool = True
     activation: Literal["silu", "gelu", "gelu_tanh", "relu", "relu2"] = "silu"
     experts: Experts | None = None
@@ -179,17 +174,17 @@ class TransformerStructure(FrozenModel):
     qkv_bias: bool = False
     output_bias: bool = False
     ffn_bias: bool = False
-    positions: CountOrNone = 0
+    positions: LargeCountOrNone = 0
     rotary: bool = True
-    rotary_dim: CountOrNone = 0
-    unrotated_layers: CountOrNone = 0
-    token_types: CountOrNone = 0
-    vocabulary: Count
+    rotary_dim: LargeCountOrNone = 0
+    unrotated_layers: LargeCountOrNone = 0
+    token_types: LargeCountOrNone = 0
+    vocabulary: LargeCount
     tied_embeddings: bool = False
     head: Literal["tokens", "pooler", "none"] = "tokens"
     head_bias: bool = False
     causal: bool = True
-    tensor: Count = 1
+    tensor: LargeCount = 1
     free: tuple[Literal["layers", "width", "ffn_width", "vocabulary"], ...] = ()
 
     @property

@@ -6,9 +6,10 @@ that each needs its own operators, weights and caches (``name@i``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
+from typing import NamedTuple
 
 from perfmodel.errors import input_error
 from perfmodel.workload.graph import Block, Graph, Operator, Tensor
@@ -25,42 +26,86 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
     current: dict[str, str] = {}
     blocks: list[Block] = []
     shared = _shared_between_blocks(graph)
+    layers = {id(block): _RepeatedBlock.of(graph, block, shared) for block in graph.blocks}
+    used = set(graph.inputs)
     for block, index, copies, times in _executions(graph, bound):
+        layer = layers[id(block)]
         names = dict(current)
-        written = {n for op in block.operators for n in op.writes}
-        if block.layer and copies > 1:
-            touched = written.union(*(op.reads for op in block.operators))
-            for name in touched - shared:
-                if graph.tensors[name].role in _OWN:
-                    names[name] = f"{name}@{index % copies}"
-            enters, leaves = carried(graph, block)
-            if index % copies and enters:
-                names[enters] = current[leaves]
         suffix = f"@{index}" if times > 1 else ""
+        if block.layer and copies > 1:
+            own = {name: f"{name}@{index % copies}" for name in layer.own}
+            _declare(graph, own, tensors)
+            names |= own
+            if index % copies and layer.enters:
+                names[layer.enters] = current[layer.leaves]
         operators: list[Operator] = []
-        for operator in block.operators:
-            fresh = {n: n + suffix for n in operator.writes if graph.tensors[n].role not in _OWN}
-            after = names | fresh
-            renamed = operator.renamed(names, after)
-            operators.append(replace(renamed, name=operator.name + suffix))
-            names = after
-        current |= {n: names.get(n, n) for n in written}
-        for old, new in names.items():
-            if new not in tensors:
-                tensors[new] = replace(graph.tensors[old], name=new)
+        for operator, results, in_place in layer.operators:
+            before = dict(names) if in_place else names
+            fresh = {name: name + suffix for name in results}
+            _declare(graph, fresh, tensors)
+            names |= fresh
+            renamed = operator.renamed(before, names, suffix)
+            operators.append(renamed)
+            used.update([access.tensor for access in renamed.accesses])
+            # Attention scores are declared only if their format is fixed.
+            used.add(renamed.scores_tensor)
+        current |= {n: names.get(n, n) for n in layer.written}
         blocks.append(
             replace(block, name=block.name + suffix, operators=tuple(operators), count=1, stored=1)
         )
-    used = {n for b in blocks for op in b.operators for n in (*op.reads, *op.writes)}
-    used |= set(graph.inputs)
-    # Attention scores are declared only if their format is fixed.
-    used |= {op.scores_tensor for b in blocks for op in b.operators}
     return replace(
         graph,
         tensors={n: t for n, t in tensors.items() if n in used},
         blocks=tuple(blocks),
         outputs=tuple(current.get(n, n) for n in graph.outputs),
     )
+
+
+class _RepeatedBlock(NamedTuple):
+    """What all executions of a block have in common.
+
+    Attributes
+    ----------
+    operators
+        Operators, each with the results that every execution names anew, and whether it reads one
+        of them.
+    own
+        Weights and caches that are separate per layer.
+    written
+        Names of the tensors that it writes.
+    enters, leaves
+        Activations between its repetitions; see `carried`.
+    """
+
+    operators: tuple[tuple[Operator, tuple[str, ...], bool], ...]
+    own: tuple[str, ...]
+    written: tuple[str, ...]
+    enters: str
+    leaves: str
+
+    @classmethod
+    def of(cls, graph: Graph, block: Block, shared: Container[str]) -> _RepeatedBlock:
+        """Return what the executions of a block of a graph have in common."""
+        operators: list[tuple[Operator, tuple[str, ...], bool]] = []
+        touched: dict[str, None] = {}
+        for operator in block.operators:
+            results = [n for n in operator.writes if graph.tensors[n].role not in _OWN]
+            multiplied = (o.tensor for nest in operator.nests for o in nest.multiplied)
+            inputs = {*operator.reads, *multiplied, operator.inplace}
+            operators.append((operator, tuple(results), not inputs.isdisjoint(results)))
+            touched |= dict.fromkeys((*operator.reads, *operator.writes))
+        own = [n for n in touched if n not in shared and graph.tensors[n].role in _OWN]
+        written = dict.fromkeys(n for op in block.operators for n in op.writes)
+        passed = carried(graph, block) if block.layer else ("", "")
+        return cls(tuple(operators), tuple(own), tuple(written), *passed)
+
+
+def _declare(graph: Graph, names: Mapping[str, str], tensors: dict[str, Tensor]) -> None:
+    """Add the tensors that have new names."""
+    for old, new in names.items():
+        if new not in tensors:
+            tensor = graph.tensors[old]
+            tensors[new] = Tensor(new, tensor.shape, tensor.role, tensor.tag, tensor.format)
 
 
 def executions(graph: Graph, values: Mapping[str, float]) -> int:

@@ -227,7 +227,7 @@ MUTATIONS = [
         "rows.csv",
         "latency_s",
         "latency_ms",
-        "rows.csv:1:38: latency_ms: no column of measurements; expected one or more of latency_s, tokens_per_s, frames_per_s, fps, ttft_s, tpot_s, energy_j, power_w, peak_memory_bytes, traffic_bytes; or 'metric' and 'value'; did you mean 'latency_s'?",
+        "rows.csv:1:38: latency_ms: no column of measurements; expected one or more of latency_s, tokens_per_s, frames_per_s, fps, ttft_s, tpot_s, energy_j, power_w, peak_memory_bytes, process_bytes, traffic_bytes; or 'metric' and 'value'; did you mean 'latency_s'?",
     ),
     (
         "rows.csv",

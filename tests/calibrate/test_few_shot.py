@@ -195,3 +195,31 @@ def test_a_broken_overlay_is_refused_with_its_places(tmp_path: Path) -> None:
         read_overlay(path)
     assert len(error.value.faults) >= 4
     assert all(f.line for f in error.value.faults if f.path != "runtime")
+
+
+@pytest.mark.parametrize(
+    ("model", "devices"),
+    [
+        ("resnet18", ("zen4_core", "cortex_a72", "cortex_a76")),
+        ("bert_base", ("a100", "h100_sxm")),
+        ("mobilenet_v2", ("stm32h7", "coral_edgetpu")),
+    ],
+)
+def test_costs_before_the_multipliers_are_worked_out_once(
+    model: str, devices: tuple[str, ...]
+) -> None:
+    """Questions about multipliers in turn are answered as beside another fact that is varied."""
+    machines = [pm.predict(model, device).machine for device in devices]
+    for draw in range(2):
+        numbers = np.random.default_rng(draw).uniform(0.5, 2.0, (len(SCALE_CLASSES), 3))
+        scale = {f"runtime.scale.{n}": v for n, v in zip(SCALE_CLASSES, numbers, strict=True)}
+        for machine in machines:
+            clock = f"engines.{machine.engine}.clock"
+            quick = pm.predict(model, machine.vary(scale))
+            full = pm.predict(model, machine.vary({**scale, clock: machine[clock]}))
+            np.testing.assert_array_equal(quick.latency_s, full.latency_s)
+            np.testing.assert_array_equal(quick.table["row_s"], full.table["row_s"])
+            np.testing.assert_array_equal(quick.energy_j, full.energy_j)
+            single = machine.vary({path: float(values[1]) for path, values in scale.items()})
+            one = pm.predict(model, single)
+            np.testing.assert_allclose(one.latency_s, quick.latency_s[1], rtol=1e-12)

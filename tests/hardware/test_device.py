@@ -214,6 +214,29 @@ def test_an_heir_does_not_claim_the_numbers_of_its_base(tmp_path: Path) -> None:
     assert made.inherited_from("memories.dram.capacity") == ""
 
 
+@pytest.mark.parametrize(
+    ("core", "fp16", "vector"),
+    [
+        ('clock: "2 GHz"', 20e12, 2e12),
+        ("units: 5", 5e12, 0.5e12),
+        ('units: 5, clock: "2 GHz"', 10e12, 1e12),
+        ('units: 5, peaks: {fp16: "7 TFLOP/s"}', 7e12, 1e12),
+        ('units: 5, vector_peaks: {fp32: "3 TFLOP/s"}', 5e12, 3e12),
+    ],
+)
+def test_peaks_of_a_base_follow_restated_units_and_clock(
+    core: str, fp16: float, vector: float, tmp_path: Path
+) -> None:
+    (tmp_path / "base_card.yaml").write_text(
+        BASE.replace("    peaks:", '    vector_peaks: {fp32: "1 TFLOP/s"}\n    peaks:')
+    )
+    (tmp_path / "heir.yaml").write_text(HEIR.replace('peaks: {fp16: "12 TFLOP/s"}', core))
+    made = hardware(tmp_path / "heir.yaml").engines[0]
+    assert made.peaks["fp16"].value == pytest.approx(fp16)
+    assert made.vector_peaks["fp32"].value == pytest.approx(vector)
+    assert made.peaks["fp16"].accumulator == "fp32"
+
+
 def test_a_restated_bandwidth_keeps_the_sustained_fraction(tmp_path: Path) -> None:
     (tmp_path / "fast.yaml").write_text(
         'name: fast\nbase: a100\nmemories: [{name: hbm, bandwidth: "3 TB/s"}]\n'

@@ -122,7 +122,7 @@ def test_unknown_names_get_the_nearest(folder: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.yaml: no such file"):
         hardware(folder / "absent.yaml")
     with pytest.raises(InputError, match="no device is named"):
-        hardware("card..", [folder])
+        hardware("car..", [folder])
     with pytest.raises(InputError, match="not valid YAML"):
         hardware("broken", [folder])
 

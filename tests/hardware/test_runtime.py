@@ -9,7 +9,7 @@ from perfmodel.catalog import load as load_built_in
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel import Kernel
-from perfmodel.hardware.library import check, runtime
+from perfmodel.hardware.library import check, hardware, runtime
 from perfmodel.hardware.runtime import Runtime
 
 SPEC = """\
@@ -184,6 +184,18 @@ def test_a_runtime_inherits(tmp_path: Path) -> None:
     assert made.per_operator.source == "manual"
     assert made.efficiency["bandwidth"].source == "fit"
     assert made.fusion.attention == "unfused"
+
+
+def test_a_runtime_uses_as_many_cores_as_it_has_threads(tmp_path: Path) -> None:
+    board = hardware("raspberry_pi_5")
+    every = board.machine(load(tmp_path, SPEC)).facts
+    for threads, share in ((1, 0.25), (2, 0.5), (8, 1.0)):
+        used = board.machine(load(tmp_path, f"{SPEC}threads: {threads}\n"))
+        for path in ("units", "peaks.fp32", "vector_peaks.fp32"):
+            at = f"engines.cpu.{path}"
+            assert used.facts[at] == pytest.approx(share * every[at])
+        varied = used.vary({"engines.cpu.units": 4}).facts["engines.cpu.peaks.fp32"]
+        assert varied == pytest.approx(every["engines.cpu.peaks.fp32"])
 
 
 def test_constants_of_kernels_are_facts(tmp_path: Path, card: Device) -> None:

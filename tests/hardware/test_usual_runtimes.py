@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Devices that price images with the mean of their kind of engine: nothing of their own, of their
 #: family or of their software is known.
 PLAIN = {
-    "core_ultra_7_165h",
     "rdk_x5",
     "tpu_v5e",
     "u280_accllm",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from perfmodel.cost.compose import compose
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
+from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Fusion, Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
@@ -149,6 +150,27 @@ def test_elementwise_operators_ride_only_where_the_runtime_lets_them() -> None:
     assert kernels(()) == 2
     assert kernels(("conv",)) == 3
     assert kernels(("norm",)) == 4
+
+
+def test_functions_that_a_runtime_does_not_fuse_run_at_a_rate_of_their_own() -> None:
+    def net(g: GraphBuilder) -> None:
+        x = g.elementwise("relu", g.conv(g.input("x", (1, 16, 32, 32)), 16, 3, padding=1))
+        g.output(g.elementwise("gelu", g.conv(x, 16, 3, padding=1)))
+
+    def vector_s(efficiency: dict[str, float], precision: str = "fp32") -> float:
+        stated = {name: Quantity(value=share) for name, share in efficiency.items()}
+        runtime = Runtime(name="r", efficiency=stated, fusion=Fusion(functions=("relu",)))
+        table = predict(workload(net), "a100", runtime=runtime, precision=precision).table
+        assert [str(kind) for kind in table["kind"]] == ["conv", "conv", "elementwise"]
+        return float(table["vector_s"][-1])
+
+    plain = vector_s({})
+    assert vector_s({"elementwise": 0.5}) == pytest.approx(2 * plain)
+    assert vector_s({"elementwise": 0.5, "elementwise.gelu": 0.1}) == pytest.approx(10 * plain)
+    by_format = {"elementwise.gelu": 0.1, "elementwise.gelu.int8": 0.25, "elementwise.int8": 0.5}
+    assert vector_s(by_format) == pytest.approx(10 * plain)
+    assert vector_s(by_format, "int8") == pytest.approx(4 * vector_s({}, "int8"))
+    assert vector_s({"vector": 0.2, "elementwise.tanh": 0.5}) == pytest.approx(5 * plain)
 
 
 def test_a_gate_does_not_carry_what_it_is_broadcast_to() -> None:

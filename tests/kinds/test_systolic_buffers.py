@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,38 @@ def test_more_room_never_moves_more() -> None:
         finite = moved[np.isfinite(moved)]
         assert len(finite) > 150
         assert np.all(np.diff(finite) <= 0), name
+
+
+@settings(max_examples=draws(60))
+@given(
+    st.sampled_from([1.0, 3.0, 49.0, 0.3]),
+    st.integers(1, 2000),
+    st.integers(1, 3000),
+    st.tuples(_WIDTHS, st.sampled_from([0, 1, 4]), _WIDTHS, _WIDTHS),
+    st.tuples(*(st.one_of(st.none(), st.integers(50, 200_000)) for _ in range(3))),
+    st.integers(50, 1_000_000),
+    st.integers(0, 300),
+)
+def test_products_of_a_sweep_are_those_one_by_one(
+    each: float,
+    n: int,
+    k: int,
+    widths: tuple[float, ...],
+    rooms: tuple[int | None, ...],
+    shared: int,
+    halo: int,
+) -> None:
+    rows = each * np.arange(1.0, 700.0)
+    nest, each_width, halo_bytes = _product(1.0, n, k, widths, halo)
+    buffers = Buffers(rooms[0], rooms[1], rooms[2], shared)
+
+    def moved(some: np.ndarray) -> np.ndarray:
+        products = replace(nest, out_rows=some[None])
+        return buffered_traffic(products, each_width, halo_bytes, buffers)[0, 0]
+
+    sweep = moved(rows)
+    for i in (0, 1, 9, 63, 255, 256, 500, 698):
+        assert sweep[i] == moved(rows[i : i + 1])[0]
 
 
 def test_what_fits_moves_once() -> None:

@@ -46,6 +46,34 @@ def test_issue_bound_product_is_instructions_over_slots() -> None:
     assert up == pytest.approx(weights * 0.258 / slots, rel=1e-3)
 
 
+@pytest.mark.parametrize("core", ["apple_m2_ultra", "jetson_orin_nano", "raspberry_pi_5"])
+def test_a_core_issues_what_its_vector_peak_implies(core: str) -> None:
+    stated = hardware(core).machine("llama_cpp_cpu_neon")
+    work = find("llama_2_7b", {"phase": "prefill", "batch": 1, "prompt": 64})
+
+    def latency_s(machine: Machine) -> float:
+        return float(predict(work, machine, precision="q4_0").latency_s)
+
+    name = f"engines.{stated.engine}.vector_issue"
+    device = stated.device.model_copy(
+        update={
+            "engines": tuple(
+                engine.model_copy(update={"vector_issue": None}) for engine in stated.device.engines
+            )
+        }
+    )
+    derived = device.machine("llama_cpp_cpu_neon")
+    assert name in stated
+    assert name not in derived
+    assert latency_s(derived) == pytest.approx(latency_s(stated), rel=0.01)
+    # A look-up is counted in the same instructions.
+    both = (device, stated.device)
+    tabled = [
+        predict(work, each, runtime="t_mac_neon", precision="w2a16").latency_s for each in both
+    ]
+    assert tabled[0] == pytest.approx(tabled[1], rel=0.01)
+
+
 def test_table_look_ups_take_time_with_the_bits() -> None:
     machine = (
         hardware("raspberry_pi_5")

@@ -163,6 +163,34 @@ def test_the_choice_is_that_of_an_enumeration(activation: str) -> None:
     assert best(memory, gains, floor * 0.9, Deadline(20.0)).status == "infeasible"
 
 
+def test_intervals_are_the_matrix_and_grow_with_the_number_of_operators() -> None:
+    """Rows are those of the matrix written out; each further layer adds equally many intervals."""
+    parts = [LayerUpdate(), LayerUpdate(1 / 3), LayerUpdate(0.0, False, 2)]
+    counts: list[int] = []
+    for layers in (8, 16, 24):
+        step = step_of(chain([24] * layers, "gelu"), as_precision("w16a16"), PLAIN)
+        offered = dict.fromkeys(range(len(step.layers)), parts)
+        memory = memory_of(step, offered, states=2, late=True, resident=True)
+        row, column, size = memory.entries()
+        matrix = np.zeros((3 * step.kernels, memory.width))
+        matrix[row, column] = size
+        assert np.count_nonzero(matrix) == len(row)  # no entry is listed twice
+        scheme = {i: parts[i % 3] for i in range(0, len(step.layers), 2)}
+        rows = memory.constant + (matrix + memory.added_bytes) @ memory.values(scheme)
+        np.testing.assert_allclose(memory.rows(scheme), rows, rtol=1e-14)
+        counts.append(len(memory.intervals.column) + sum(map(len, memory.lower.values())))
+    assert counts[2] - counts[1] == counts[1] - counts[0]
+
+
+def test_what_gains_nothing_is_not_trained_where_everything_fits() -> None:
+    step = step_of(chain([16, 32, 32, 8]), as_precision("int8"), PLAIN)
+    memory = memory_of(step, {i: [LayerUpdate(), LayerUpdate(1.0)] for i in range(3)})
+    gains = {(0, LayerUpdate()): 2.0, (1, LayerUpdate(1.0)): -1.0, (2, LayerUpdate(1.0)): 0.5}
+    answer = best(memory, gains, 1e9, Deadline(1.0))
+    assert answer.solution == {0: LayerUpdate(), 2: LayerUpdate(1.0)}
+    assert (answer.value, answer.bound) == (-2.5, -2.5)
+
+
 RES = {"height": 128, "width": 128, "classes": 10}
 
 

@@ -33,7 +33,7 @@ ARGUMENTS = (
     "--metrics",
     "latency_s",
     "--executor",
-    "process:2",
+    "process:3",
 )
 
 

@@ -28,15 +28,15 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have some points refused: with these, any array that holds one of them as well."""
     from perfmodel.sweep import evaluate
 
-    real = evaluate.predict
+    real = evaluate.run_stages
 
-    def predict(workload: Any, device: Any, **more: Any) -> Any:
-        batch = np.asarray(workload.parameters["batch"])
+    def run_stages(subject: Any, **more: Any) -> Any:
+        batch = np.asarray(subject.workload.parameters["batch"])
         if np.any((batch % 7 == 0) | (batch > 50)):
             raise InputError(f"no batch of {float(np.max(batch)):g}")
-        return real(workload, device, **more)
+        return real(subject, **more)
 
-    monkeypatch.setattr(evaluate, "predict", predict)
+    monkeypatch.setattr(evaluate, "run_stages", run_stages)
 
 
 def test_a_device_that_cannot_be_predicted_is_a_row_with_its_reason() -> None:

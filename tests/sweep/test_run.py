@@ -140,6 +140,14 @@ def test_other_processes_give_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> 
     assert parallel == serial
 
 
+def test_other_processes_write_the_same_bytes_of_a_replayed_sweep(tmp_path: Path) -> None:
+    grid = {"batch": np.arange(1.0, 401.0), "context": np.arange(1.0, 331.0)}
+    paths = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for path, executor in zip(paths, ("serial", "process:2"), strict=True):
+        pm.sweep("llama_3_8b", "a100", grid, metrics=["tpot_s"], executor=executor, output=path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
 def test_executors_by_name() -> None:
     assert isinstance(executor_named("serial"), Serial)
     found = executor_named("process:3")

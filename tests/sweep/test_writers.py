@@ -236,6 +236,7 @@ def test_parts_say_their_number_and_checksum(plan: SweepPlan, output: Path) -> N
 
     run_plan(plan, output=output, progress=look)
     parts = [name for name in names if name != "plan.json"]
-    pattern = rf"(\d{{8}})-0-n-[0-9a-f]{{32}}{re.escape(output.suffix)}"
+    suffix = {".csv": ".csv", ".parquet": ".arrow"}[output.suffix]
+    pattern = rf"(\d{{8}})-0-n-[0-9a-f]{{32}}{re.escape(suffix)}"
     matches = [re.fullmatch(pattern, name) for name in parts]
     assert [int(m[1]) for m in matches if m] == list(range(len(plan.chunks)))

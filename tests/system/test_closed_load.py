@@ -7,6 +7,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
+from perfmodel.hardware.library import hardware
 from perfmodel.system.serving import serve
 from perfmodel.system.serving.serve import prompts_together
 
@@ -106,3 +107,45 @@ def test_prompts_that_arrive_in_a_step_are_read_together(
     running: float, prompt: float, generate: float, expected: float
 ) -> None:
     assert float(prompts_together(running, prompt, generate)) == expected
+
+
+def test_a_token_takes_the_energy_of_a_step_over_the_running_sequences() -> None:
+    """A device draws its full power while kernels run, and idles while hosts and links work."""
+    busy_w, idle_w = 700.0, 140.0
+    for model, tensor in (("llama_3_8b", 1), ("llama_3_70b", 4)):
+        loads = np.array([1.0, 16])
+        served = serve(model, "h100", concurrency=loads, prompt=PROMPT, tensor=tensor)
+        running = served.parts["kernels"] + served.parts["prefills"]
+        waiting = sum(served.parts[name] for name in ("layers", "sequences", "exchange"))
+        joule = tensor * (busy_w * running + idle_w * waiting) / served.running
+        assert served.energy_per_token_j == pytest.approx(joule, rel=1e-12)
+
+
+def test_scales_of_blocks_take_time_in_every_layer() -> None:
+    plain, blocks = (
+        serve("llama_3_8b", "h100", runtime="vllm", precision=f"w={name},a=fp8,kv=fp16")
+        for name in ("fp8", "fp8_block")
+    )
+    each = hardware("h100").machine("vllm")["runtime.serving.per_layer_blocks"]
+    assert blocks.parts["layers"] - plain.parts["layers"] == pytest.approx(32 * each)
+    assert blocks.parts["kernels"] == pytest.approx(plain.parts["kernels"], rel=1e-3)
+
+
+def test_a_model_with_a_state_is_served_by_one_device() -> None:
+    served = serve("nemotron_nano_9b_v2", "h100", runtime="vllm", concurrency=[8, 64])
+    assert served.running == pytest.approx([8, 64])
+    assert served.tpot_s[0] < served.tpot_s[1]
+    with pytest.raises(InputError, match="is not split over devices"):
+        serve("nemotron_nano_9b_v2", "h100", tensor=2)
+
+
+def test_sampling_moves_bytes_of_every_logit() -> None:
+    """Choosing a token adds the same time per sequence and word of the vocabulary."""
+    loads = np.array([1.0, 8, 64])
+    plain, sampled = (
+        serve("llama_3_8b", "h100", runtime=name, concurrency=loads, prompt=PROMPT)
+        for name in ("vllm", "vllm_sampling")
+    )
+    each = 128256 * 628 / 3.35e12
+    assert sampled.step_s - plain.step_s == pytest.approx(loads * each, rel=1e-9)
+    assert sum(sampled.parts.values()) == pytest.approx(sampled.tpot_s, rel=1e-12)

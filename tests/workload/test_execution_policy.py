@@ -238,6 +238,24 @@ def test_every_sequence_takes_the_host_time(core: Device) -> None:
     assert found.ttft_s - plain.ttft_s == pytest.approx(3 * 2e-3)
 
 
+def test_a_prompt_takes_the_time_of_its_shapes_once(core: Device) -> None:
+    """`per_prompt` is added to a prefill, once to a request, and never to a decode step."""
+    model = "llama_3_2_1b"
+    for phase, sizes, times in (
+        ("prefill", {"prompt": np.array([16.0, 64.0])}, 1),
+        ("decode", {"context": 64}, 0),
+        ("request", {"prompt": 16, "generate": 10}, 1),
+    ):
+        found, plain = (
+            ask(pm.workload(model, phase=phase, **sizes), core, "w8a16", **said)
+            for said in ({"per_prompt": 0.25}, {})
+        )
+        np.testing.assert_allclose(found.latency_s - plain.latency_s, 0.25 * times, rtol=1e-9)
+        if phase == "request":
+            assert found.ttft_s - plain.ttft_s == pytest.approx(0.25)
+            assert found.tpot_s == pytest.approx(plain.tpot_s)
+
+
 def test_points_equal_single_predictions(core: Device) -> None:
     said: dict[str, Any] = {
         "executes": {"softmax": ("fp32",), "gelu": ("fp32",)},
@@ -258,7 +276,8 @@ def test_an_oracle_under_a_policy_equals_predictions(core: Device) -> None:
     space = pm.space("nas_bench_201")
     for said, method in (
         ({"kernels": {"conv": {"algorithms": ("winograd_2x2",)}}}, "tabled"),
-        ({"per_sequence": 1e-3}, "predicted"),
+        ({"per_sequence": 1e-3}, "tabled"),
+        ({"per_prompt": 1e-3}, "predicted"),
     ):
         oracle = pm.Oracle(core, space, runtime=runtime(**said))
         assert oracle.method == method

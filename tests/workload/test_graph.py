@@ -12,8 +12,9 @@ import pytest
 
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.fuse import FusionRules
-from perfmodel.workload.graph import Graph
+from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.lower import lower
+from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.sequence_builder import SequenceBuilder
 from perfmodel.workload.symbols import evaluate, symbol
 from perfmodel.workload.workload import Workload
@@ -199,3 +200,29 @@ def test_peak_of_live_activations_is_the_widest_residual(load: Callable[..., Wor
 def test_repetition_does_not_change_the_peak(name: str, load: Callable[..., Workload]) -> None:
     graph = load(name).graph()
     assert peak(graph) == peak(graph.unroll())
+
+
+def test_a_repetition_reads_in_place_what_the_one_before_wrote() -> None:
+    """Where an operator reads and writes one tensor, only the written name is new."""
+    access = Access("x", "read", 4), Access("w", "read", 4), Access("x", "write", 4)
+    nest = LoopNest(
+        (("m", 4),),
+        (
+            Operand("x", "input", ((("m", 1),),)),
+            Operand("w", "weight", ((("m", 1),),)),
+            Operand("x", "output", ((("m", 1),),)),
+        ),
+    )
+    operator = Operator("scale", "gemm", access, (nest,), inplace="x")
+    tensors = {"x": Tensor("x", (4,)), "w": Tensor("w", (4,), "weight")}
+    block = Block("layer", 3, (operator,), layer=True, stored=3)
+    unrolled = Graph("g", tensors, (block,), ("x",), ("x",)).unroll()
+    operators = [op for _, op in unrolled.walk()]
+    assert [op.name for op in operators] == ["scale@0", "scale@1", "scale@2"]
+    assert [op.reads for op in operators] == [("x", "w@0"), ("x@0", "w@1"), ("x@1", "w@2")]
+    assert [op.writes for op in operators] == [("x@0",), ("x@1",), ("x@2",)]
+    assert [op.inplace for op in operators] == ["x", "x@0", "x@1"]
+    for op in operators:
+        assert [o.tensor for o in op.nests[0].operands] == [*op.reads, *op.writes]
+    assert unrolled.outputs == ("x@2",)
+    assert set(unrolled.tensors) == {"x", "x@0", "x@1", "x@2", "w@0", "w@1", "w@2"}

@@ -113,6 +113,22 @@ def test_files_are_named_as_they_say_and_alone(name: str) -> None:
 # names
 
 
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("YOLOv8n-Pose", "yolov8n_pose"),
+        ("ResNet-50 v1.5", "resnet50"),
+        ("U-Net", "unet"),
+        ("OPT-1.3B", "opt_1_3b"),
+        ("OPT-13B", "opt_13b"),
+        ("RegNetX-16GF", "regnetx_16gf"),
+        ("swin_t", "swin_tiny"),
+    ],
+)
+def test_capitals_and_separators_of_a_name_do_not_count(spelling: str, name: str) -> None:
+    assert describe(spelling).name == name
+
+
 def test_an_unknown_name_suggests_the_nearest() -> None:
     assert faults("lama_3_8b") == ["no workload is named 'lama_3_8b'; did you mean 'llama_3_8b'?"]
     (far,) = faults("zzzz")

@@ -31,6 +31,7 @@ OTHER_COUNTS = {
     "vit_tiny": "below the products of the paper's layers and below the same layers' DeiT row",
     "vit_small": "below the products of the paper's layers and below the same layers' DeiT row",
     "inception_v1": "3 G, rounded",
+    "fastvit_sa12": "11.99 M parameters: its branches are not merged",
 }
 
 
@@ -102,7 +103,7 @@ def test_fields_that_exclude_each_other(settings: dict[str, object], said: str) 
 def test_a_detector_without_such_a_task_or_table() -> None:
     with pytest.raises(InputError, match="gives no 'pose'"):
         find("yolox_s", {"task": "pose"})
-    with pytest.raises(InputError, match="did you mean 'yolov9c'"):
+    with pytest.raises(InputError, match="did you mean 'yolov9t'"):
         find("yolov8n", {"table": "yolov99"})
 
 

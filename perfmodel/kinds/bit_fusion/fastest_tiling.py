@@ -11,12 +11,14 @@ parametric dominance, which leaves some tens of lines to evaluate at every batch
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.caches import cached
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.cost.traffic.pointwise import columns_of
 from perfmodel.kinds.bit_fusion.counts import (
@@ -26,7 +28,14 @@ from perfmodel.kinds.bit_fusion.counts import (
     count,
     tile_bits,
 )
-from perfmodel.kinds.bit_fusion.tiles import BufferResidency, Tilings, residency, tilings
+from perfmodel.kinds.bit_fusion.tiles import (
+    BufferResidency,
+    Tilings,
+    fewest_moves,
+    in_every_order,
+    residency,
+    tilings,
+)
 from perfmodel.kinds.distinct_columns import Floats, Places, at, distinct, search_distinct
 
 _PARTS: Final = len(BitFusionTiling._fields)
@@ -35,6 +44,10 @@ _BATCH: Final = _EXTENTS.index("batch")
 _ROWS: Final = _EXTENTS.index("out_rows")
 #: Batches from which on it pays to discard dominated lines before they are evaluated.
 _MANY_BATCHES: Final = 16
+#: Tiles with the least lower bounds that are tried first, for a single batch.
+_FEW_TILES: Final = 32
+#: Ratio of the last to the first batch of a table that is kept for repeated questions.
+_RANGE: Final = 16.0
 #: Lines x batches evaluated together: few enough for the nearest caches.
 _BLOCK: Final = 1 << 16
 
@@ -65,19 +78,21 @@ def layer_cycles(
     The tiling is a step function of the layer's numbers, so that its derivative is zero.
     """
     numbers = (*columns_of(nest), *array, bits_per_cycle)
-    tiling = BitFusionTiling(*search_distinct(numbers, _fastest_tilings, 0, (_PARTS,)))
+    tiling = BitFusionTiling(*search_distinct(numbers, _fastest_tilings, 0, (_PARTS,), repeated=1))
     counts = count(nest, array, tiling, relaxed=relaxed)
     ends = counts.cycles + counts.ends_bits / bits_per_cycle
     return counts, namespace(*numbers).maximum(ends, counts.memory_bits / bits_per_cycle)
 
 
-def _fastest_tilings(columns: Floats, unused_option: int) -> Floats:
+def _fastest_tilings(columns: Floats, is_repeated: int) -> Floats:
     """Return the fastest tiling of each layer, ``(11, layers)``.
 
     Parameters
     ----------
     columns
         Fields of `TileNest` and `ComposedArray`, then bits per clock, ``(25, layers)``.
+    is_repeated
+        Whether the same layers are expected at further batches.
     """
     fastest = np.empty((_PARTS, columns.shape[1]))
     if not columns.shape[1]:
@@ -97,21 +112,50 @@ def _fastest_tilings(columns: Floats, unused_option: int) -> Floats:
     group = distinct(np.delete(columns, [_BATCH, -1], axis=0))[1]
     by_group = np.argsort(group, kind="stable")
     for places in np.split(by_group, np.flatnonzero(np.diff(group[by_group])) + 1):
-        *layer, _ = columns[:, places[0]]
-        fastest[:, places] = _fastest(
-            TileNest(*layer[: len(_EXTENTS)]),
-            ComposedArray(*layer[len(_EXTENTS) :]),
+        layer, batches, rates = (
+            columns[:-1, places[0]],
             columns[_BATCH, places],
             columns[-1, places],
         )
+        if is_repeated and len(batches) == 1 and batches[0] >= 1.0:
+            layer[_BATCH] = 0.0
+            table = _table_of_range(layer.tobytes(), _range_of(batches[0]))
+        else:
+            nest, array = TileNest(*layer[: len(_EXTENTS)]), ComposedArray(*layer[len(_EXTENTS) :])
+            table = _table(nest, array, batches, rates)
+        fastest[:, places] = table.fastest(batches, rates)
     fastest[:2] = np.where(rows_are_images, fastest[1::-1], fastest[:2])
     return fastest
 
 
-def _fastest(nest: TileNest, array: ComposedArray, batches: Floats, rates: Floats) -> Floats:
-    """Return the fastest tiling of one layer at each batch and rate, ``(11, batches)``."""
-    least, most = batches.min(), batches.max()
-    tried = tilings(nest, array, least, most)
+class _TilingTable(NamedTuple):
+    """Tilings of one layer for a range of batches, with their costs and what they keep."""
+
+    lines: _CostLines
+    tilings: Tilings
+    resident: BufferResidency
+
+    def fastest(self, batches: Floats, rates: Floats) -> Floats:
+        """Return the fastest tiling at each batch and rate, ``(11, batches)``."""
+        step = max(_BLOCK // len(self.tilings.orders), 1)
+        blocks = [slice(first, first + step) for first in range(0, len(batches), step)]
+        which = np.concatenate(
+            [_fastest_line(self.lines, batches[each], rates[each]) for each in blocks]
+        )
+        return _tiling_at(at(self.tilings, which), at(self.resident, which), batches)
+
+
+def _tiling_table(
+    nest: TileNest,
+    array: ComposedArray,
+    tiles: Tilings,
+    least: float,
+    most: float,
+    *,
+    is_pruned: bool,
+) -> _TilingTable:
+    """Return tiles of one layer in every order, at batches from `least` to `most`."""
+    tried = in_every_order(tiles)
     lowest = np.maximum(tried.variable(least), 2.0 * ~tried.holds_batch)
     highest = np.maximum(np.minimum(tried.variable(most), tried.fitting), lowest)
     above = lowest * (1.0 - 1e-9)
@@ -126,13 +170,60 @@ def _fastest(nest: TileNest, array: ComposedArray, batches: Floats, rates: Float
         tried = at(tried, tiling)
         resident = residency(nest, array, tried, highest)
     lines = _lines(nest, array, tried, resident, above, highest)
-    if len(batches) >= _MANY_BATCHES:
+    if is_pruned:
         needed = _undominated(lines)
         lines, tried, resident = at(lines, needed), at(tried, needed), at(resident, needed)
-    step = max(_BLOCK // len(tried.orders), 1)
-    blocks = [slice(first, first + step) for first in range(0, len(batches), step)]
-    which = np.concatenate([_fastest_line(lines, batches[each], rates[each]) for each in blocks])
-    return _tiling_at(at(tried, which), at(resident, which), batches)
+    return _TilingTable(lines, tried, resident)
+
+
+def _range_of(batch: float) -> int:
+    """Return the index of the range of batches whose table is kept."""
+    return max(math.ceil(math.log(batch, _RANGE)), 1)
+
+
+@cached()
+def _table_of_range(content: bytes, index: int) -> _TilingTable:
+    """Return the tilings of a layer for a range of batches."""
+    numbers = np.frombuffer(content)
+    nest, array = TileNest(*numbers[: len(_EXTENTS)]), ComposedArray(*numbers[len(_EXTENTS) :])
+    least, most = _RANGE ** (index - 1), _RANGE**index
+    tiles = tilings(nest, array, least, most)
+    return _tiling_table(nest, array, tiles, least, most, is_pruned=True)
+
+
+def _table(nest: TileNest, array: ComposedArray, batches: Floats, rates: Floats) -> _TilingTable:
+    """Return tilings of one layer, among them the fastest at each batch and rate."""
+    least, most = batches.min(), batches.max()
+    tiles = tilings(nest, array, least, most)
+    if len(batches) > 1 or len(tiles.orders) <= _FEW_TILES:
+        is_pruned = len(batches) >= _MANY_BATCHES
+        return _tiling_table(nest, array, tiles, least, most, is_pruned=is_pruned)
+    lower = _fewest_clocks(nest, array, tiles, batches, rates)
+    order = np.argsort(lower)
+    some = at(tiles, np.sort(order[:_FEW_TILES]))
+    table = _tiling_table(nest, array, some, least, most, is_pruned=False)
+    which = _fastest_line(table.lines, batches, rates)
+    v = at(table.tilings, which).variable(batches)
+    if at(table.lines, which).clocks(v, rates) < lower[order[_FEW_TILES]] * (1.0 - 1e-9):
+        return table
+    return _tiling_table(nest, array, tiles, least, most, is_pruned=False)
+
+
+def _fewest_clocks(
+    nest: TileNest, array: ComposedArray, tiles: Tilings, batch: Floats, rate: Floats
+) -> Floats:
+    """Return a lower bound on the clocks of each tile, at a single batch and rate.
+
+    No order of loops transfers a tile less than once, nor keeps less of an operand than one tile.
+    """
+    tiling = BitFusionTiling(
+        np.minimum(tiles.tiles[0], batch),
+        *tiles.tiles[1:],
+        *fewest_moves(nest, tiles, batch[0]),
+        *np.ones((3, 1)),
+    )
+    counts = count(replace(nest, batch=batch), array, tiling)
+    return np.maximum(counts.cycles + counts.ends_bits / rate, counts.memory_bits / rate)
 
 
 class _CostLines(NamedTuple):
@@ -161,10 +252,14 @@ class _CostLines(NamedTuple):
         """Return T, A and L at v."""
         return self.bits + self.bits_each * v, self.cycles * v, self.ends + self.ends_each * v
 
+    def clocks(self, v: Value, rates: Value) -> Value:
+        """Return the clocks at v and rates."""
+        traffic, arithmetic, ends = self.costs(v)
+        return np.maximum(arithmetic + ends / rates, traffic / rates)
+
     def at_ends(self, above: Value, most: Value) -> Floats:
         """Return T, A and L at both ends of ranges, ``(6, ranges)``."""
-        both = (*self.costs(above), *self.costs(most))
-        return np.stack([np.broadcast_to(cost, np.shape(above)) for cost in both])
+        return np.stack([*self.costs(above), *self.costs(most)])
 
 
 def _lines(
@@ -203,24 +298,23 @@ def _undominated(lines: _CostLines) -> Places:
     A line dominates those with tiles of as many images, of whose range it covers all, and at
     neither end of which its T, A or L is larger.
     """
-    own = lines.at_ends(lines.above, lines.most)
+    own = np.stack([lines.above, lines.most, *lines.at_ends(lines.above, lines.most)])
     # Lines with a wide range and low costs dominate many others: they come first.
-    queue = np.lexsort((own[3], own[4], -lines.most, lines.images))
+    images = np.where(np.isinf(lines.images), 0.0, lines.images)
+    order = np.lexsort((own[5], own[6], -lines.most, images))
     undominated: list[int] = []
-    while queue.size:
-        line = at(lines, queue[0])
-        above, most = lines.above[queue], lines.most[queue]
-        costs = line.at_ends(above, most)
-        same_range = (above == line.above) & (most == line.most)
-        dominated = (
-            (costs <= own[:, queue]).all(axis=0)
-            & (above >= line.above)
-            & (most <= line.most)
-            & (lines.images[queue] == line.images)
-        )
-        equal = dominated & same_range & (costs == own[:, queue]).all(axis=0)
-        undominated.append(int(queue[equal].min()))
-        queue = queue[~dominated]
+    for alike in np.split(order, np.flatnonzero(np.diff(images[order])) + 1):
+        queue, ranges = alike, own[:, alike]
+        while queue.size:
+            line, (above, most, *costs) = at(lines, queue[0]), ranges
+            differences = costs - line.at_ends(above, most)
+            dominated = (
+                (differences >= 0.0).all(axis=0) & (above >= line.above) & (most <= line.most)
+            )
+            equal = dominated & (above == line.above) & (most == line.most)
+            equal &= (differences == 0.0).all(axis=0)
+            undominated.append(int(queue[equal].min()))
+            queue, ranges = queue[~dominated], ranges[:, ~dominated]
     return np.sort(np.array(undominated))
 
 
@@ -235,8 +329,7 @@ def _fastest_line(lines: _CostLines, batches: Floats, rates: Floats) -> Places:
     eligible = (v > upright.above) & (v <= upright.most)
     eligible &= holds_batch | (batches > upright.images)
     traffic, arithmetic, ends = upright.costs(v)
-    clocks = np.maximum(arithmetic + ends / rates, traffic / rates)
-    for cost in (clocks, traffic, arithmetic, ends):
+    for cost in (upright.clocks(v, rates), traffic, arithmetic, ends):
         eligible &= cost == np.where(eligible, cost, np.inf).min(axis=0)
     return eligible.argmax(axis=0)
 

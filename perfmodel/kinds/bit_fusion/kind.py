@@ -25,6 +25,7 @@ class BitFusion(ArrayKind[BitComposableArray]):
     """Time of a row = max of the array's clocks plus both ends, and main-memory time."""
 
     name = "bit_fusion"
+    traceable = True
     spec = BitComposableArray
     laws = (count,)
     prices_operations = True

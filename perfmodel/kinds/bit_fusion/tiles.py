@@ -106,7 +106,7 @@ class BufferResidency(NamedTuple):
 
 
 def tilings(nest: TileNest, array: ComposedArray, least: float, most: float) -> Tilings:
-    """Return every tiling that fits the buffers at some batch from `least` to `most`.
+    """Return the tiles that fit the buffers at some batch from `least` to `most`, in one order.
 
     Where not even a tile of one output, one input channel and one column of units fits, that tile
     is transferred for every step.
@@ -133,9 +133,28 @@ def tilings(nest: TileNest, array: ComposedArray, least: float, most: float) -> 
         fits = (fewest <= fitting + 1e-9) & (outer <= array.width)
         fits[0] = True
     fitting = np.where(holds_batch, fitting, np.inf)
+    return Tilings(np.zeros(fits.sum(), dtype=np.intp), tiles[:, fits], fitting[fits])
+
+
+def in_every_order(tilings: Tilings) -> Tilings:
+    """Return the tiles with their loops in every order; all of an order are adjacent."""
     copies = len(_ORDERS)
-    orders = np.repeat(np.arange(copies), np.count_nonzero(fits))
-    return Tilings(orders, np.tile(tiles[:, fits], copies), np.tile(fitting[fits], copies))
+    orders = np.repeat(np.arange(copies), len(tilings.orders))
+    return Tilings(orders, np.tile(tilings.tiles, copies), np.tile(tilings.fitting, copies))
+
+
+def trips_of(nest: TileNest, tilings: Tilings) -> Floats:
+    """Return the trips of each loop around the tiles, ``(5, tilings)``; 1 over images."""
+    extents = np.array([1.0, nest.out_rows, nest.out_columns, nest.in_channels, nest.out_channels])
+    tile = np.concatenate([np.ones_like(tilings.tiles[:1]), tilings.tiles[1:]])
+    return np.ceil(extents[:, None] / tile - 1e-9)
+
+
+def fewest_moves(nest: TileNest, tilings: Tilings, batch: float) -> Floats:
+    """Return the transfers of each operand if none is repeated, ``(3, tilings)``."""
+    trips = trips_of(nest, tilings)
+    trips[0] = np.where(tilings.holds_batch, 1.0, tilings.variable(batch))
+    return np.where(_INDEXED[..., None], trips, 1.0).prod(axis=1)
 
 
 def residency(nest: TileNest, array: ComposedArray, tilings: Tilings, v: Floats) -> BufferResidency:
@@ -146,9 +165,7 @@ def residency(nest: TileNest, array: ComposedArray, tilings: Tilings, v: Floats)
     outside that do not index it.
     """
     loops = _PLACES[tilings.orders].T
-    extents = np.array([1.0, nest.out_rows, nest.out_columns, nest.in_channels, nest.out_channels])
-    tile = np.concatenate([np.ones_like(tilings.tiles[:1]), tilings.tiles[1:]])
-    trips = np.take_along_axis(np.ceil(extents[:, None] / tile - 1e-9), loops, axis=0)
+    trips = np.take_along_axis(trips_of(nest, tilings), loops, axis=0)
     over_images = (loops == 0) & ~tilings.holds_batch
     size = np.stack(_buffered_bits(nest, array, tilings.images, *tilings.tiles[1:]))
     room = np.array([array.input_room, array.weight_room, array.output_room])[:, None]
@@ -156,14 +173,15 @@ def residency(nest: TileNest, array: ComposedArray, tilings: Tilings, v: Floats)
     moves, resident = np.ones_like(size), np.ones_like(size)
     moves_vary, resident_varies = np.zeros_like(size_varies), np.zeros_like(size_varies)
     grows, varies = np.ones_like(size_varies), size_varies
-    limits = np.full((len(trips), *size.shape), np.inf)
+    limits = np.empty((len(trips), *size.shape))
     for loop in reversed(range(len(trips))):
         times, is_indexed, is_images = trips[loop], _INDEXED[:, loops[loop]], over_images[loop]
         varies = varies | (is_images & is_indexed)
         more = resident * times
+        grown = size * more
         limited = grows & is_indexed & varies & (size > 0.0)
-        limits[loop, limited] = (room / np.where(limited, size * more, 1.0))[limited]
-        grows = grows & ((size * more * np.where(varies, v, 1.0) <= room) | ~is_indexed)
+        limits[loop] = np.where(limited, room / np.where(limited, grown, 1.0), np.inf)
+        grows = grows & ((grown * np.where(varies, v, 1.0) <= room) | ~is_indexed)
         resident = np.where(grows & is_indexed, more, resident)
         resident_varies = resident_varies | (is_images & grows & is_indexed)
         moves = np.where(is_indexed | ~grows, moves * times, moves)

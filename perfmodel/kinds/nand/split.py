@@ -13,19 +13,19 @@ channels may idle, so that more of either never increases the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Sequence
+from functools import partial, reduce
 from itertools import combinations
-from math import prod
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.kinds.distinct_columns import TRACED, Floats, by_distinct_column
 from perfmodel.kinds.nand.geometry import Flash, FlashMatrix, ReadComputeTile, Tiling, tile, widths
 
-#: Largest number of points for which all widths are tried in one array.
-_STACKED: Final = 4096
+#: Matrices whose widths are tried together, so that their times fit the nearest caches.
+_PIECE: Final = 256
 #: Relative difference below which two times count as equal.
 _EQUAL: Final = 1e-14
 
@@ -129,43 +129,48 @@ def split(
     reads; ``processor`` is ``t_all``, ``sums`` is ``f t_add``, and ``channel`` the bandwidth of one
     channel.
     """
-    parts = (*flash, *matrix, host_time, columns)
-    xp = namespace(*parts)
-    shape = np.broadcast_shapes(*(np.shape(part) for part in parts))
-    candidates = widths(flash, matrix, tiling, relaxed=relaxed, deep=len(shape))
-
-    def split_at(width: Value) -> FlashSplit:
-        width = xp.where(columns > 0, columns / flash.channels, width)
-        return _split_at_width(flash, matrix, host_time, width, relaxed, xp)
-
+    problem = _FlashSplitProblem(flash, matrix, host_time, columns)
+    xp = namespace(*flash, *matrix, host_time, columns)
     if tiling != "best":
-        return split_at(candidates)
-    # All widths at once, or one after another where the arrays would exceed the caches.
-    fastest = _fastest_stacked if prod(shape) <= _STACKED else _fastest_in_turn
-    return split_at(fastest(split_at, candidates, xp))
+        return problem.at(widths(flash, matrix, tiling, relaxed=relaxed), relaxed, xp)
+    numbers = {**flash._asdict(), **matrix._asdict(), "host_time": host_time, "width": columns}
+    if xp is TRACED or (xp is np and any(map(np.ndim, numbers.values()))):
+        width = by_distinct_column(numbers, partial(_fastest_of, relaxed=relaxed), 1, _PIECE)[0]
+    else:
+        width = problem.fastest(relaxed, xp)
+    return problem.at(width, relaxed, xp)
 
 
-def _fastest_stacked(split_at: Callable[[Value], FlashSplit], candidates: Value, xp: Any) -> Value:
-    """Return the fastest width along the first axis; in a tie the one with less traffic."""
-    splits = split_at(candidates)
-    tied = splits.seconds <= xp.min(splits.seconds, axis=0) * (1.0 + _EQUAL)
-    best = xp.argmin(xp.where(tied, splits.channel_bytes, xp.inf), axis=0)[None]
-    return xp.take_along_axis(xp.broadcast_to(candidates, splits.seconds.shape), best, axis=0)[0]
+class _FlashSplitProblem(NamedTuple):
+    """Arguments of `split`."""
+
+    flash: Flash
+    matrix: FlashMatrix
+    host_time: Value
+    columns: Value
+
+    def at(self, width: Value, relaxed: bool, xp: Any) -> FlashSplit:
+        """Return the split at a width of tiles, where `columns` leaves it open."""
+        width = xp.where(self.columns > 0, self.columns / self.flash.channels, width)
+        return _split_at_width(self.flash, self.matrix, self.host_time, width, relaxed, xp)
+
+    def fastest(self, relaxed: bool, xp: Any) -> Value:
+        """Return the fastest width; in a tie the one with less traffic."""
+        deep = max(np.ndim(part) for part in (*self[2:], 0.0))
+        candidates = widths(self.flash, self.matrix, "best", relaxed=relaxed, deep=deep)
+        splits = self.at(candidates, relaxed, xp)
+        tied = splits.seconds <= xp.min(splits.seconds, axis=0) * (1.0 + _EQUAL)
+        best = xp.argmin(xp.where(tied, splits.channel_bytes, xp.inf), axis=0)[None]
+        tried = xp.broadcast_to(candidates, splits.seconds.shape)
+        return xp.take_along_axis(tried, best, axis=0)[0]
 
 
-def _fastest_in_turn(split_at: Callable[[Value], FlashSplit], candidates: Value, xp: Any) -> Value:
-    """Return the same as `_fastest_stacked`, with the arrays of one width in memory at a time."""
-    best = candidates[0]
-    first = split_at(best)
-    time, traffic = first.seconds, first.channel_bytes
-    for width in candidates[1:]:
-        trial = split_at(width)
-        tied = xp.abs(trial.seconds - time) <= _EQUAL * time
-        better = xp.where(tied, trial.channel_bytes < traffic, trial.seconds < time)
-        best = xp.where(better, width, best)
-        time = xp.where(better, trial.seconds, time)
-        traffic = xp.where(better, trial.channel_bytes, traffic)
-    return best
+def _fastest_of(numbers: dict[str, Value], relaxed: bool) -> Floats:
+    """Return the fastest widths of columns of numbers, ``(1, columns)``."""
+    flash = Flash(*(numbers[name] for name in Flash._fields))
+    matrix = FlashMatrix(*(numbers[name] for name in FlashMatrix._fields))
+    problem = _FlashSplitProblem(flash, matrix, numbers["host_time"], numbers["width"])
+    return problem.fastest(relaxed, np)[None]
 
 
 class _LinearSeconds(NamedTuple):

@@ -34,9 +34,6 @@ from perfmodel.kinds.spatial.shapes import (
     ceil_div,
 )
 
-#: Layers x numbers of images whose candidates are bounded together.
-_BLOCK = 32
-
 
 def movement_cost(counts: RowCounts, costs: AccessCosts) -> Value:
     """Return the energy that depends on the mapping: words to each level, and clocks."""
@@ -154,8 +151,20 @@ class ImagesPerPass(NamedTuple):
     loads: Floats
 
 
-def images_per_pass(layer: GroupedConvolution, words: Floats, alike: Places) -> ImagesPerPass:
-    """Return the numbers of images per pass, sorted so that costs in a block are similar."""
+def images_per_pass(
+    layer: GroupedConvolution, words: Floats, alike: Places, block: int
+) -> ImagesPerPass:
+    """Return the numbers of images per pass, sorted so that costs in a block are similar.
+
+    Parameters
+    ----------
+    words
+        Words of the buffer.
+    alike
+        Number of each layer, the same for those that share their candidates.
+    block
+        Layers x numbers of images in a block.
+    """
     most = np.ceil(layer.images)
     tried = [np.ones_like(most), np.where(most > 4, 4.0, 0.0), np.where(most > 1, most, 0.0)]
     option, place = np.nonzero(np.stack(tried))
@@ -169,7 +178,7 @@ def images_per_pass(layer: GroupedConvolution, words: Floats, alike: Places) -> 
     run = 3 * alike[place] + option
     begin = np.flatnonzero(np.diff(run, prepend=-1))
     within = np.arange(len(run)) - np.repeat(begin, np.diff(begin, append=len(run)))
-    starts = np.flatnonzero(within % _BLOCK == 0)
+    starts = np.flatnonzero(within % block == 0)
     ranges = (
         np.stack([np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)])
         for values in (capacity, loads)

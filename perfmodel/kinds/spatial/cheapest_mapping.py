@@ -43,8 +43,10 @@ _BLOCKS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _LAYERS = 16
 #: Layers of all batches treated together, at least those that share their candidates.
 _COLUMNS = 1 << 15
+#: Layers x numbers of images whose candidates are bounded together, at first and then.
+_WIDE_BLOCK, _BLOCK = 1024, 64
 #: Blocks x candidates compared at once.
-_PAIRS = 200_000
+_PAIRS = 100_000
 #: Relative margin of the bounds: more than ties by clocks and rounding can decide.
 _MARGIN = 1e-8
 _GROUPS = GroupedConvolution._fields.index("groups")
@@ -147,16 +149,23 @@ def _cheapest_candidates(
     heights, is_tried = _heights_tried(layer, array, alike)
     tried = candidates_of(at(part, last), at(array, last), heights, replicate=bool(replicate))
     parts = candidate_costs(columns[:, last[tried.layer]], tried.mapping, cut, replicate)
-    passes = images_per_pass(layer, array.buffer_words, alike)
+    wide, passes = (
+        images_per_pass(layer, array.buffer_words, alike, size) for size in (_WIDE_BLOCK, _BLOCK)
+    )
+    parted = np.searchsorted(passes.starts, np.append(wide.starts, len(passes.layer)))
     begin = np.searchsorted(tried.layer, np.arange(len(last) + 1))
-    group = alike[passes.layer[passes.starts]]
+    group = alike[wide.layer[wide.starts]]
     first, sizes = begin[group], np.diff(begin)[group]
     results: list[Floats] = [np.empty((5, 0))]
     for blocks in _chunks(sizes):
         block, which = expanded_ranges(blocks, first[blocks], sizes[blocks])
-        near = _near_in_blocks(
-            layer, passes, at(parts, which), is_tried, tried.height[which], block
+        near = _near_in_blocks(layer, wide, parts, is_tried, tried.height, block, which)
+        which, block = expanded_ranges(
+            which[near], parted[block[near]], np.diff(parted)[block[near]]
         )
+        order = np.argsort(block, kind="stable")
+        block, which = block[order], which[order]
+        near = _near_in_blocks(layer, passes, parts, is_tried, tried.height, block, which)
         block, which = block[near], which[near]
         for pairs in _chunks(passes.sizes[block]):
             pair, place = expanded_ranges(
@@ -211,18 +220,22 @@ def _near_in_blocks(
     is_tried: npt.NDArray[np.bool_],
     height: Places,
     block: Places,
+    which: Places,
 ) -> Places:
     """Return the pairs of a candidate and a block in which the candidate may be the cheapest.
 
     Parameters
     ----------
+    parts, height
+        Parts of each candidate's cost, and its height.
     is_tried
         Whether each layer tries each height of a strip, ``(layers, heights)``.
-    parts, height, block
-        Parts of the candidate's cost, its height and its block, for each pair, by block.
+    block, which
+        Block and candidate of each pair, by block.
     """
     if not len(block):
         return block
+    parts, height = at(parts, which), height[which]
     by_all = np.logical_and.reduceat(is_tried[passes.layer], passes.starts, axis=0)
     per_row, per_group = (
         1.0 / np.minimum.reduceat(values[passes.layer], passes.starts)

@@ -28,6 +28,7 @@ class Spatial(ArrayKind[RowStationaryArray]):
     """Time of a row = max of the array's passes and main memory, plus launch."""
 
     name = "spatial"
+    traceable = True
     spec = RowStationaryArray
     laws = (count,)
     prices_operations = True

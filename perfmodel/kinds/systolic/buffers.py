@@ -18,20 +18,32 @@ the largest that fits every buffer, so that enumerating useful x, and useful y, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.cost.traffic.nest import TileNest, Widths
-from perfmodel.cost.traffic.pointwise import columns_of
-from perfmodel.kinds.distinct_columns import Floats, search_distinct
+from perfmodel.kinds.distinct_columns import (
+    Floats,
+    Places,
+    distinct,
+    results_by_column,
+    results_of_distinct,
+    search_distinct,
+)
 
 #: Counts of tiles that are tried, besides tiles of one: all small ones, then coarser steps.
 _COUNTS = np.unique(np.round(np.concatenate([np.arange(1, 33), np.geomspace(34, 4096, 40)])))
+#: Least count of which not all smaller ones are tried.
+_FIRST_GAP: Final = 33.0
+_MANY_TILES = np.array([[_FIRST_GAP, 1.0], [1.0, _FIRST_GAP]])
 #: Products whose candidates together fit the nearest caches.
-_PIECE: Final = 1024
+_PIECE: Final = 256
+#: Products from which on it pays to look for those that differ in M only.
+_MANY: Final = 64
 
 
 class Buffers(NamedTuple):
@@ -51,8 +63,56 @@ class Buffers(NamedTuple):
     shared: Value
 
 
-#: Numbers of a product: M, N, K, widths of its operands, and halo.
-_NUMBERS: Final = 8
+class _BufferedProduct(NamedTuple):
+    """Extents of a product, bytes of an element of each operand, and those of its halo."""
+
+    m: Value
+    n: Value
+    k: Value
+    input: Value
+    weight: Value
+    output: Value
+    partial: Value
+    halo: Value
+
+    def traffic(self, counts: _BufferedTiles) -> tuple[Value, Value]:
+        """Return bytes of inputs and outputs, and of weights; the same for all classes.
+
+        The operand that stays has one tile along the extent that does not index it.
+        """
+        m, n, k = self[:3]
+        inputs = m * k * self.input + self.halo * (counts.m - 1.0)
+        sums = 2.0 * m * n * self.partial * (counts.k - 1.0)
+        outputs = m * n * self.output
+        return inputs * counts.n + sums + outputs, k * n * self.weight * counts.m
+
+
+class _BufferedTiles(NamedTuple):
+    """Numbers of tiles along the extents of a product, each 1 where it costs nothing."""
+
+    m: Value
+    n: Value
+    k: Value
+
+
+class _BufferedCandidates(NamedTuple):
+    """Candidates for products of any M: the largest tile along M, and the other counts.
+
+    Attributes
+    ----------
+    tile
+        Infinite where all of M moves past a tile of weights.
+    n, k
+        Counts; `k` is infinite where no tile fits.
+    """
+
+    tile: Value
+    n: Value
+    k: Value
+
+    def counts(self, m: Value) -> _BufferedTiles:
+        """Return the counts at M."""
+        return _BufferedTiles(np.ceil(m / np.minimum(self.tile, m)), self.n, self.k)
 
 
 def buffered_traffic(
@@ -79,143 +139,208 @@ def buffered_traffic(
         All bytes, and the weights' part; infinite where no tile fits.
     """
     extents = nest.positions, nest.out_channels, nest.inputs_per_output
-    numbers = (*extents, *columns_of(widths), halo_bytes)
-    if xp is not np:
-        return _least(numbers, buffers, xp)
+    product = _BufferedProduct(
+        *extents, widths.input, widths.weight, widths.output, widths.partial, halo_bytes
+    )
     missing = [size is None for size in buffers]
     # Missing buffers are encoded as bits: the search is cached by numbers.
     digits = sum(1 << place for place, absent in enumerate(missing[:3]) if absent)
     sizes = (0.0 if absent else size for size, absent in zip(buffers, missing, strict=True))
-    return search_distinct((*numbers, *sizes), _of_columns, digits, (2,))
+    counts = _BufferedTiles(*search_distinct((*product, *sizes), _best_counts, digits, (3,)))
+    others, weights = product.traffic(counts)
+    fits = counts.k > 0.0
+    return xp.where(fits, xp.stack([others + weights, weights + 0.0 * others]), xp.inf)
 
 
-def _of_columns(columns: Floats, digits: int) -> Floats:
-    """Return the traffic of products, ``(2, products)``, computed piece by piece."""
-    out = np.empty((2, columns.shape[1]))
-    # Products in a piece have similar extents, so that no more tiles are tried than they have.
-    order = np.lexsort(columns[:3])
-    for start in range(0, columns.shape[1], _PIECE):
-        places = order[start : start + _PIECE]
-        part = columns[:, places]
-        *own, shared = part[_NUMBERS:]
-        x, w, y = (None if digits >> place & 1 else size for place, size in enumerate(own))
-        out[:, places] = _least(part[:_NUMBERS], Buffers(x, w, y, shared), np)
-    return out
+def _best_counts(columns: Floats, digits: int) -> Floats:
+    """Return the counts of tiles with the least traffic, ``(3, products)``; 0 where none fits."""
+    count = columns.shape[1]
+    if count < _MANY:
+        return _with_tiles_of_rows(columns, digits, _best_of_few(columns, digits))
+    best = np.empty((4, count))
+    alike = distinct(columns[1:])[1]
+    order = np.lexsort((columns[0], alike))
+    in_sweep = np.bincount(alike)[alike[order]] >= _MANY
+    few, sweeps = order[~in_sweep], order[in_sweep]
+    for start in range(0, len(few), _PIECE):
+        places = few[start : start + _PIECE]
+        best[:, places] = _best_of_few(columns[:, places], digits)
+    for places in np.split(sweeps, np.flatnonzero(np.diff(alike[sweeps], prepend=-1)))[1:]:
+        best[:, places] = _best_of_sweep(columns[:, places], digits)
+    return _with_tiles_of_rows(columns, digits, best)
 
 
-def _least(numbers: Iterable[Value], buffers: Buffers, xp: Any) -> Value:
-    """Return the least bytes over all classes, and those of weights among them."""
-    m, n, k, a1, b1, c1, p1, halo = numbers
-    m, n, k = (xp.asarray(extent, dtype=float) for extent in (m, n, k))
-    a, b, c, sums = m * k * a1, k * n * b1, m * n * c1, 2.0 * m * n * p1
+def _best_of_few(columns: Floats, digits: int) -> Floats:
+    """Return best counts and traffic of products, from their candidates at any M."""
+    results = results_by_column if columns.shape[1] < _MANY else results_of_distinct
+    tables = results(columns[1:], _candidates_at_any_rows, digits)
+    return _cheapest(_product_of(columns), _BufferedCandidates(*tables))
 
-    def output_stays(n_m: Value, n_n: Value) -> tuple[Value, Value]:
-        return (a + halo * (n_m - 1.0)) * n_n + c, b * n_m
 
-    def input_stays(n_m: Value, n_k: Value) -> tuple[Value, Value]:
-        return a + halo * (n_m - 1.0) + sums * (n_k - 1.0) + c, b * n_m
+def _best_of_sweep(columns: Floats, digits: int) -> Floats:
+    """Return best counts and traffic of products that differ in M only, in its ascending order.
 
-    def weight_stays(n_n: Value, n_k: Value) -> tuple[Value, Value]:
-        return a * n_n + sums * (n_k - 1.0) + c, b + 0.0 * n_n
-
-    rows, columns, depth = (_cut(extent, xp) for extent in (m, n, k))
-    x, w, y = ("input", a1), ("weight", b1), ("output", p1)
-    stationary = (
-        _TwoTiles(rows, columns, _double(x), _double(w), y, output_stays),
-        _TwoTiles(rows, depth, _double(y), _double(w), x, input_stays),
-        _TwoTiles(columns, depth, _double(y), _double(x), w, weight_stays),
+    The traffic of a candidate does not decrease with M, so that its traffic at the ends of a block
+    of products bounds it in the block.
+    """
+    table = _candidates_at_any_rows(columns[1:, :1], digits)
+    best = np.empty((4, columns.shape[1]))
+    starts: Places = np.arange(0, columns.shape[1], _PIECE, dtype=np.intp)
+    ends = np.minimum(starts + _PIECE, columns.shape[1]) - 1
+    lower, upper = (
+        _total(
+            product := _product_of(columns[:, places]),
+            _BufferedCandidates(*table).counts(product.m),
+        )
+        for places in (starts, ends)
     )
-    best: Value = xp.inf
-    best_weights: Value = xp.inf
-    for tiles in stationary:
-        for each in (tiles, tiles.turned()):
-            total, weights = each.least(buffers, xp)
-            best_weights = xp.where(total < best, weights, best_weights)
-            best = xp.minimum(best, total)
-    return xp.stack([best, best_weights])
+    near = lower <= upper.min(axis=0)
+    for block, start in enumerate(range(0, columns.shape[1], _PIECE)):
+        part = slice(start, start + _PIECE)
+        product = _product_of(columns[:, part])
+        best[:, part] = _cheapest(product, _BufferedCandidates(*table[:, near[:, block]]))
+    return best
 
 
-class _Cuts(NamedTuple):
-    """Tiles that are tried of an extent, and their number; tiles along the first axis."""
+def _with_tiles_of_rows(columns: Floats, digits: int, best: Floats) -> Floats:
+    """Return the best counts, of candidates that choose the tile along M first as well.
 
-    extent: Value
-    tile: Value
-    count: Value
+    Such a tile matters only where M is no integer, so that a tile of all of it is none either, or
+    where another extent is cut into so many tiles that not all smaller counts are tried.
+    """
+    product = _product_of(columns)
+    total = _total(product, _BufferedTiles(1.0, _MANY_TILES[:, :1], _MANY_TILES[:, 1:]))
+    bound = np.where(columns[1:3] > _FIRST_GAP, total, np.inf).min(axis=0) * (1.0 - 1e-9)
+    needed = np.flatnonzero((best[3] >= bound) | (product.m != np.floor(product.m)))
+    for start in range(0, len(needed), _PIECE):
+        places = needed[start : start + _PIECE]
+        part = columns[:, places]
+        product = _product_of(part)
+        tried = _cheapest(product, _candidates_by_rows(product, _buffers_of(part, digits)))
+        best[:, places] = np.where(tried[3] < best[3, places], tried, best[:, places])
+    return np.where(np.isfinite(best[3]), best[:3], 0.0)
 
 
-def _cut(extent: Value, xp: Any) -> _Cuts:
-    """Return the tiles that are tried, tiles of one included: the other is then the largest."""
+def _cheapest(product: _BufferedProduct, candidates: _BufferedCandidates) -> Floats:
+    """Return counts and traffic of the candidate with the least traffic, the first of several."""
+    counts = candidates.counts(product.m)
+    total = _total(product, counts)
+    at = total.argmin(axis=0)[None]
+    return np.concatenate(
+        [
+            np.take_along_axis(np.broadcast_to(values, total.shape), at, axis=0)
+            for values in (*counts, total)
+        ]
+    )
+
+
+def _total(product: _BufferedProduct, counts: _BufferedTiles) -> Floats:
+    others, weights = product.traffic(counts)
+    return others + weights
+
+
+def _product_of(columns: Floats) -> _BufferedProduct:
+    return _BufferedProduct(*columns[: len(_BufferedProduct._fields)])
+
+
+def _buffers_of(columns: Floats, digits: int) -> Buffers:
+    *own, shared = columns[len(_BufferedProduct._fields) :]
+    x, w, y = (None if digits >> place & 1 else size for place, size in enumerate(own))
+    return Buffers(x, w, y, shared)
+
+
+def _candidates_at_any_rows(columns: Floats, digits: int) -> Floats:
+    """Return the candidates of products without their M, ``(3, candidates, products)``.
+
+    They are in the order in which they are preferred at equal traffic: fewer tiles along M first.
+    """
+    product = _product_of(np.concatenate([columns[:1], columns]))
+    buffers = _buffers_of(np.concatenate([columns[:1], columns]), digits)
+    x, w, y = ("input", product.input), ("weight", product.weight), ("output", product.partial)
+    across, depth = _tiles(product.n), _tiles(product.k)
+    n, k = np.ceil(product.n / across), np.ceil(product.k / depth)
+    rows = _largest(across, (_double(w), _double(x), y), buffers)
+    rows_of_depth = _largest(depth, (_double(w), _double(y), x), buffers)
+    other_k = _count(product.k, _largest(across, (_double(y), _double(x), w), buffers))
+    other_n = _count(product.n, _largest(depth, (_double(x), _double(y), w), buffers))
+    useful = [_improves(rows)[::-1], _improves(rows_of_depth)[::-1]]
+    useful += [_improves(-other_k), _improves(-other_n)]
+    ones, endless = np.ones_like, np.full_like
+    groups = [
+        (rows[::-1], n[::-1], ones(n)),
+        (rows_of_depth[::-1], ones(k), k[::-1]),
+        (endless(n, np.inf), n, other_k),
+        (endless(k, np.inf), other_n, k),
+    ]
+    table = np.stack([np.concatenate(parts) for parts in zip(*groups, strict=True)])
+    table[:, (table[0] < 1.0) | ~np.isfinite(table[1])] = np.array([[np.inf], [1.0], [np.inf]])
+    if columns.shape[1] >= _MANY:
+        return table
+    is_useful = np.concatenate(useful)
+    first = np.argsort(~is_useful, axis=0, kind="stable")[: is_useful.sum(axis=0).max()]
+    return np.take_along_axis(table, first[None], axis=1)
+
+
+def _candidates_by_rows(product: _BufferedProduct, buffers: Buffers) -> _BufferedCandidates:
+    """Return candidates that choose the tile along M first."""
+    x, w, y = ("input", product.input), ("weight", product.weight), ("output", product.partial)
+    rows = _tiles(product.m)
+    n = _count(product.n, _largest(rows, (_double(x), _double(w), y), buffers))
+    k = _count(product.k, _largest(rows, (_double(y), _double(w), x), buffers))
+    ones = np.ones_like(rows)
+    return _BufferedCandidates(
+        np.concatenate([rows, rows]),
+        np.concatenate([np.where(np.isfinite(n), n, 1.0), ones]),
+        np.concatenate([np.where(np.isfinite(n), 1.0, np.inf), k]),
+    )
+
+
+def _improves(values: Floats) -> npt.NDArray[np.bool_]:
+    """Return which values are above all before them."""
+    most = np.maximum.accumulate(values, axis=0)
+    return np.concatenate([np.ones_like(most[:1], dtype=bool), most[1:] > most[:-1]])
+
+
+def _tiles(extent: Floats) -> Floats:
+    """Return the tiles that are tried, descending, those of one included."""
     # As many tiles as the extent, or more, are tiles of one, which come last.
-    counts = _COUNTS[np.max(extent) > _COUNTS] if xp is np else _COUNTS
-    counts = counts.reshape(-1, *(1,) * np.ndim(extent))
-    tile = xp.concatenate([xp.ceil(extent[None] / counts), xp.ones_like(extent)[None]])
-    tile = xp.minimum(tile, extent[None])
-    return _Cuts(extent, tile, xp.ceil(extent[None] / tile))
+    counts = _COUNTS[np.max(extent) > _COUNTS]
+    tiles = np.ceil(extent / counts.reshape(-1, *(1,) * np.ndim(extent)))
+    return np.minimum(np.concatenate([tiles, np.ones((1, *extent.shape))]), extent)
 
 
-def _double(operand: tuple[str, Value]) -> tuple[str, Value]:
+def _count(extent: Floats, tile: Floats) -> Floats:
+    """Return the number of tiles along an extent; infinite where not even one of 1 fits."""
+    tile = np.minimum(tile, extent)
+    return np.where(tile >= 1.0, np.ceil(extent / np.maximum(tile, 1.0)), np.inf)
+
+
+def _double(operand: tuple[str, Floats]) -> tuple[str, Floats]:
     """Return an operand with two buffers."""
     name, size = operand
     return name, 2.0 * size
 
 
-class _TwoTiles(NamedTuple):
-    """A stationarity class: two tiles, the buffers that they occupy, and their traffic.
+def _largest(tile: Floats, operands: Sequence[tuple[str, Floats]], buffers: Buffers) -> Floats:
+    """Return the largest other tile that fits beside each tile; 0 where it does not fit itself.
 
-    Attributes
+    Parameters
     ----------
-    x, y
-        Extents that the tiles cut.
-    along_x, along_y, along_both
-        Operand, and its bytes in the buffers per unit of a tile, or of the product of both.
-    traffic
-        Counts of both tiles -> bytes of inputs and outputs, and of weights.
+    operands
+        Name of an operand, and its bytes in the buffers per unit of the tile, per unit of the other
+        tile, and per unit of both.
     """
-
-    x: _Cuts
-    y: _Cuts
-    along_x: tuple[str, Value]
-    along_y: tuple[str, Value]
-    along_both: tuple[str, Value]
-    traffic: Callable[[Value, Value], tuple[Value, Value]]
-
-    def turned(self) -> _TwoTiles:
-        """Return the class with its two tiles exchanged."""
-
-        def traffic(n_y: Value, n_x: Value) -> tuple[Value, Value]:
-            return self.traffic(n_x, n_y)
-
-        return _TwoTiles(self.y, self.x, self.along_y, self.along_x, self.along_both, traffic)
-
-    def least(self, buffers: Buffers, xp: Any) -> tuple[Value, Value]:
-        """Return the least bytes over the candidate tiles of x, and those of weights among them."""
-        extent = self.y.extent[None]
-        other = xp.minimum(xp.floor(self._fit(buffers, xp) + 1e-9), extent)
-        others, weights = self.traffic(self.x.count, xp.ceil(extent / xp.maximum(other, 1.0)))
-        total = xp.where(other >= 1.0, others + weights, xp.inf)
-        at = xp.argmin(total, axis=0)[None]
-        total, weights = (
-            xp.take_along_axis(xp.broadcast_to(values, total.shape), at, axis=0)[0]
-            for values in (total, weights)
-        )
-        return total, xp.where(xp.isfinite(total), weights, xp.inf)
-
-    def _fit(self, buffers: Buffers, xp: Any) -> Value:
-        """Return the largest tile of y that fits with each of x; 0 where x itself does not fit."""
-        names = [
-            "shared" if getattr(buffers, operand) is None else operand
-            for operand, _ in (self.along_x, self.along_y, self.along_both)
-        ]
-        most: Value = xp.inf
-        for name in Buffers._fields:
-            if name not in names:
-                continue
-            # Bytes in this buffer for the tile of x, and per unit of the tile of y.
-            of_x, of_y, of_both = (name == each for each in names)
-            fixed = self.along_x[1] * self.x.tile if of_x else 0.0
-            slope = self.along_y[1] if of_y else 0.0
-            slope = slope + self.along_both[1] * self.x.tile if of_both else slope
-            left = getattr(buffers, name) - fixed
-            fit = xp.where(slope > 0.0, left / xp.where(slope > 0.0, slope, 1.0), xp.inf)
-            most = xp.minimum(most, xp.where(left < -1e-9, 0.0, fit))
-        return most
+    names = ["shared" if getattr(buffers, name) is None else name for name, _ in operands]
+    along_tile, along_other, along_both = (size for _, size in operands)
+    most: Value = np.inf
+    for name in Buffers._fields:
+        if name not in names:
+            continue
+        of_tile, of_other, of_both = (name == each for each in names)
+        fixed = along_tile * tile if of_tile else 0.0
+        slope = along_other if of_other else 0.0
+        slope = slope + along_both * tile if of_both else slope
+        left = getattr(buffers, name) - fixed
+        fit = np.where(slope > 0.0, left / np.where(slope > 0.0, slope, 1.0), np.inf)
+        most = np.minimum(most, np.where(left < -1e-9, 0.0, fit))
+    return np.floor(most + 1e-9)

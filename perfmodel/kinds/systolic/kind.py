@@ -22,6 +22,7 @@ class Systolic(ArrayKind[SystolicArray]):
     """Time of a row = max of the array's cycles and each memory, plus launch."""
 
     name = "systolic"
+    traceable = True
     spec = SystolicArray
     laws = (gemm, double_buffered)
     network_wide = frozenset({"memory"})

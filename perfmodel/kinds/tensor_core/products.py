@@ -19,7 +19,7 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.cost.operand_bytes import row_bytes, slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.kernel import KernelConstants
-from perfmodel.kinds.distinct_columns import distinct, places_of
+from perfmodel.kinds.distinct_columns import TRACED, Floats, by_distinct_column, places_of
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import product_format
 from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
@@ -42,8 +42,8 @@ CLASSES = ("gemm", "conv", "grouped", "moe")
 
 #: Number of points from which duplicates are removed.
 _FEW = 64
-#: Points computed at once, so that the candidates of a few rows fit the caches.
-_PIECE = 32
+#: Products computed at once, so that their candidates fit the caches.
+_PIECE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def _product_times(gemms: TensorCoreGemms, setting: Setting, vector: Value) -> K
     detail: dict[str, Value] = {}
     if xp is np:
         offered = candidates(tiles, splits, 0)
-        choice = times.choice[:, :1]
+        choice = times.choice[:, :1].astype(np.intp)
         detail = {
             "tile_rows": offered.rows[choice],
             "tile_columns": offered.columns[choice],
@@ -245,7 +245,7 @@ def _distinct_times(
     splits: tuple[int, ...],
     setting: Setting,
 ) -> GemmTimes:
-    """Return the times of products, each distinct point computed once.
+    """Return the times of products, in a sweep or a traced program of each distinct one once.
 
     A sweep over batch and context has only as many distinct products as batches.
     """
@@ -258,20 +258,12 @@ def _distinct_times(
     arrays = [v for v in (*inputs.values(), *machine) if np.ndim(v) and np.shape(v)[-1] > 1]
     points = max((np.shape(v)[-1] for v in arrays), default=1)
     varied = any(map(is_array, constants.stated.values()))
-    if points < _FEW or setting.xp is not np or varied:
+    if setting.xp is not TRACED and (points < _FEW or setting.xp is not np or varied):
         return gemm_times(**inputs, machine=machine, **run)
-    first, back = distinct(np.concatenate([np.reshape(v, (-1, points)) for v in arrays]))
 
-    def cut(value: Value, some: Any) -> Value:
-        return value[..., some] if np.ndim(value) and np.shape(value)[-1] == points else value
+    def times(numbers: dict[str, Value]) -> Floats:
+        facts = Processor(*(numbers.pop(name) for name in Processor._fields))
+        return np.stack(gemm_times(**numbers, machine=facts, **run))
 
-    pieces = [
-        gemm_times(
-            **{name: cut(v, some) for name, v in inputs.items()},
-            machine=Processor(*(cut(v, some) for v in machine)),
-            **run,
-        )
-        for some in np.array_split(first, max(1, len(first) // _PIECE))
-    ]
-    joined = (np.concatenate(part, axis=-1) for part in zip(*pieces, strict=True))
-    return GemmTimes(*(part[..., back] for part in joined))
+    numbers = {**inputs, **machine._asdict()}
+    return GemmTimes(*by_distinct_column(numbers, times, len(GemmTimes._fields), _PIECE))

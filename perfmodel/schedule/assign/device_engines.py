@@ -46,6 +46,7 @@ _ENGINE_FIELDS: Mapping[str, Any] = {
         "per_layer",
         "per_layer_clocks",
         "per_sequence",
+        "per_prompt",
         "per_layer_parallel",
         "efficiency",
         "blocks",

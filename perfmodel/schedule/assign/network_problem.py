@@ -238,11 +238,12 @@ def _split_seconds(
 
 def _seconds_per_run(machine: Machine, workload: Workload) -> float:
     """Return the overhead of a runtime per run, in seconds."""
-    per_run, per_sequence = (
+    per_run, per_sequence, per_prompt = (
         float(np.asarray(machine.get(f"runtime.{name}", 0.0)))
-        for name in ("per_run", "per_sequence")
+        for name in ("per_run", "per_sequence", "per_prompt")
     )
-    return per_run + per_sequence * float(np.asarray(workload.parameters.get("batch", 1.0)))
+    sequences = float(np.asarray(workload.parameters.get("batch", 1.0)))
+    return per_run + per_sequence * sequences + per_prompt * ("prompt" in workload.parameters)
 
 
 def _flows(

@@ -118,7 +118,7 @@ Change: TypeAlias = Callable[[InfeasibleInstance], Changed]
 def label(items: Sequence[Buffer] | Sequence[Step], i: int) -> str:
     """Return the name of a step or buffer, with its index if the name is not unique."""
     name = items[i].name
-    return name if sum(item.name == name for item in items) == 1 else f"{name}[{i}]"
+    return name if [item.name for item in items].count(name) == 1 else f"{name}[{i}]"
 
 
 def working_set_levers(case: InfeasibleInstance) -> tuple[Lever, ...]:

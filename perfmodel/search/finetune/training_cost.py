@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perfmodel.bulk_allocation import collector_paused
 from perfmodel.formats import Precision
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
@@ -31,7 +32,8 @@ class TrainingKernel:
     Attributes
     ----------
     needs
-        Layers (by index), at least one of which must be trained for the kernel to run.
+        Layers, at least one of which must be trained for the kernel to run; bit i stands for
+        layer i.
     share_of
         Layer whose trained share scales the cost; -1 for none.
     of_bias
@@ -42,7 +44,7 @@ class TrainingKernel:
 
     seconds: float
     macs: float
-    needs: frozenset[int]
+    needs: int
     share_of: int = -1
     of_bias: bool = False
     updates: bool = False
@@ -72,7 +74,10 @@ class TrainingStepCosts:
         gradients, and the trained share of the layer for its weight gradient and update.
         """
         seconds = macs = 0.0
-        trained = {layer for layer, part in scheme.items() if part.bias or part.share or part.rank}
+        trained = 0
+        for layer, part in scheme.items():
+            if part.bias or part.share or part.rank:
+                trained |= 1 << layer
         for row in self.rows:
             if not row.needs & trained:
                 continue
@@ -99,6 +104,7 @@ def _share(part: LayerUpdate | None, layer: TrainableLayer, row: TrainingKernel)
     return part.share
 
 
+@collector_paused()
 def costs_of(
     workload: Workload, machine: Machine, precision: Precision, step: TrainingStep, optimizer: str
 ) -> TrainingStepCosts:
@@ -151,7 +157,7 @@ class _TrainingKernelClassifier:
             if updated is None:
                 return None
             return TrainingKernel(
-                seconds, macs, frozenset({updated[0]}), updated[0], updated[1], updates=True
+                seconds, macs, 1 << updated[0], updated[0], updated[1], updates=True
             )
         if name.endswith(".accumulate"):
             tensor = name.removesuffix(".accumulate").rpartition(".grad")[0]
@@ -159,12 +165,12 @@ class _TrainingKernelClassifier:
         operator, _, side = name.partition(".backward")
         layer = self.by_operator.get(operator, -1)
         if layer >= 0 and side in (".weight", ".bias"):
-            return TrainingKernel(seconds, macs, frozenset({layer}), layer, side == ".bias")
+            return TrainingKernel(seconds, macs, 1 << layer, layer, side == ".bias")
         needs = self._upstream(self.reads.get(operator, []))
         return TrainingKernel(seconds, macs, needs) if needs else None
 
-    def _upstream(self, names: list[str]) -> frozenset[int]:
-        layers: set[int] = set()
+    def _upstream(self, names: list[str]) -> int:
+        layers = 0
         for name in names:
-            layers |= self.above.get(name, set())
-        return frozenset(layers)
+            layers |= self.above.get(name, 0)
+        return layers

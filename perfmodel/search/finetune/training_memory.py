@@ -2,14 +2,17 @@
 
 There is one row per kernel of the forward pass and two per kernel of the backward pass:
 rows = constant + matrix @ x, in bytes, where the constant is the activations that the forward pass
-needs anyway and x are the 0/1 choices and the columns they imply. Evaluation of one scheme and the
-search for the best one use the same matrix.
+needs anyway and x are the 0/1 choices and the columns they imply. What a column adds is live over
+intervals of rows, so that the matrix is stored as intervals and grows with the number of operators.
+Evaluation of one scheme and the search for the best one use the same matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +20,7 @@ import numpy.typing as npt
 from perfmodel.search.finetune.training_step import TrainableLayer, TrainingStep
 
 Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,18 @@ class LayerUpdate:
 Scheme = Mapping[int, LayerUpdate]
 
 
+class LiveIntervals(NamedTuple):
+    """Entries of the memory matrix: a column adds its bytes to the rows from `begin` to `end`.
+
+    `end` is exclusive, and intervals of the same column may overlap.
+    """
+
+    begin: Index
+    end: Index
+    column: Index
+    size_bytes: Floats
+
+
 @dataclass(frozen=True)
 class TrainingMemoryModel:
     """Memory of a training step as a matrix, in bytes.
@@ -71,20 +87,24 @@ class TrainingMemoryModel:
     constant
         Bytes of each row for any scheme, in three groups: forward rows; backward rows while weight
         gradients are computed; backward rows while input gradients are computed and accumulated.
-    matrix
-        Bytes that each column adds to each row.
+    intervals
+        Bytes that each column adds to some of the rows.
+    added_bytes
+        Bytes that each column adds to every row.
     kept_bytes, trained_bytes, gradient_bytes
         Bytes of each column: forward activations stored for the backward pass, trained weights with
         their optimiser state, and weight gradients. With immediate updates, memory contains the
         weight gradients of one layer at a time.
     lower
-        Column -> (column, factor) pairs: its value is at least factor times each of them.
+        Column -> (column, factor) pairs: its value is at least factor times each of them, which
+        come before it.
     """
 
     step: TrainingStep
     choices: tuple[tuple[int, LayerUpdate], ...]
     constant: Floats
-    matrix: Floats
+    intervals: LiveIntervals
+    added_bytes: Floats
     kept_bytes: Floats
     trained_bytes: Floats
     gradient_bytes: Floats
@@ -94,21 +114,36 @@ class TrainingMemoryModel:
     @property
     def width(self) -> int:
         """Number of columns."""
-        return self.matrix.shape[1]
+        return len(self.added_bytes)
 
     def values(self, scheme: Scheme) -> Floats:
         """Return the column values x of a scheme."""
-        out = np.zeros(self.width)
+        out = [0.0] * self.width
         for layer, part in scheme.items():
             out[self.at[layer, part]] = 1.0
         for column, least in self.lower.items():
-            out[column] = max((factor * out[c] for c, factor in least), default=0.0)
-        return out
+            out[column] = max([factor * out[c] for c, factor in least])
+        return np.array(out)
 
     def rows(self, scheme: Scheme) -> Floats:
         """Return the bytes of each row, forward rows first."""
-        rows: Floats = self.constant + self.matrix @ self.values(scheme)
-        return rows
+        values, live = self.values(scheme), self.intervals
+        size = live.size_bytes * values[live.column]
+        begins, ends = (np.bincount(at, size, len(self.constant) + 1) for at in live[:2])
+        rows: Floats = self.constant + self.added_bytes @ values
+        return rows + np.cumsum(begins - ends)[:-1]
+
+    def entries(self) -> tuple[Index, Index, Floats]:
+        """Return row, column and bytes of each entry of the matrix, without `added_bytes`."""
+        begin, end, column, size = self.intervals
+        length = end - begin
+        before = np.cumsum(length) - length
+        row: Index = np.arange(int(length.sum()), dtype=np.intp) + np.repeat(begin - before, length)
+        place: Index = row * self.width + np.repeat(column, length)
+        at, entry = np.unique(place, return_inverse=True)
+        summed = np.zeros(len(at))
+        np.add.at(summed, entry, np.repeat(size, length))
+        return at // self.width, at % self.width, summed
 
     def peak_bytes(self, scheme: Scheme) -> float:
         """Return the peak memory in bytes."""
@@ -148,10 +183,10 @@ class _MatrixBuilder:
 
     Attributes
     ----------
-    lower
-        Implied column -> (column, factor) pairs: it is at least factor times each of them.
-    entries
-        (row, column, bytes); entries with the same position are added.
+    implied
+        (column, factor) pairs -> implied column, which is at least factor times each of them.
+    intervals
+        (begin, end, column, bytes): bytes that a column adds to rows; see `LiveIntervals`.
     kept_bytes
         (column, bytes) of forward activations that the backward pass needs.
     gates
@@ -161,23 +196,26 @@ class _MatrixBuilder:
     def __init__(self, step: TrainingStep, parts: Mapping[int, Sequence[LayerUpdate]]) -> None:
         self.step = step
         self.choices = [(layer, part) for layer in sorted(parts) for part in parts[layer]]
-        self.lower: dict[int, list[tuple[int, float]]] = {}
-        self.entries: list[tuple[int, int, float]] = []
+        self.implied: dict[frozenset[tuple[int, float]], int] = {}
+        self.intervals: list[tuple[int, int, int, float]] = []
         self.kept_bytes: list[tuple[int, float]] = []
         self.gates: dict[str, int] = {}
-        by_layer: dict[int, list[int]] = {}
+        producers: dict[str, list[int]] = {}
         for i, (layer, _) in enumerate(self.choices):
-            by_layer.setdefault(layer, []).append(i)
-        for name, layers in step.above().items():
-            columns = [(c, 1.0) for layer in sorted(layers) for c in by_layer.get(layer, ())]
-            if columns:
-                self.gates[name] = self._bound(columns)
+            producers.setdefault(step.layers[layer].result, []).append(i)
+        for name in step.parents_first():
+            above = [self.gates[p] for p in step.parents.get(name, ()) if p in self.gates]
+            if columns := [*producers.get(name, ()), *above]:
+                self.gates[name] = self._bound((column, 1.0) for column in columns)
 
-    def _bound(self, least: list[tuple[int, float]]) -> int:
-        """Add a column that is at least factor times each of the given columns."""
-        column = len(self.choices) + len(self.lower)
-        self.lower[column] = least
-        return column
+    def _bound(self, least: Iterable[tuple[int, float]]) -> int:
+        """Return a column that is at least factor times each of the given columns."""
+        pairs = frozenset(least)
+        if len(pairs) == 1:
+            ((column, factor),) = pairs
+            if factor == 1.0:
+                return column
+        return self.implied.setdefault(pairs, len(self.choices) + len(self.implied))
 
     def keep_activations(self) -> None:
         """Add the forward activations that the backward pass needs."""
@@ -211,7 +249,7 @@ class _MatrixBuilder:
         """Add data of one kernel, live from its forward to its backward pass."""
         n = self.step.kernels
         self.kept_bytes.append((column, size))
-        self.entries += [(g * n + j, column, size) for g in range(3) for j in range(kernel, n)]
+        self.intervals += [(g * n + kernel, (g + 1) * n, column, size) for g in range(3)]
 
     def _keep(
         self, name: str, size: float, maker: int, kernels: Mapping[int, list[tuple[int, float]]]
@@ -223,35 +261,37 @@ class _MatrixBuilder:
         last = live.last if live is not None else maker - 1
         gate = -1
         # In the backward pass a need ends with its kernel; those of lower kernels remain.
-        for position, kernel in enumerate(order):
-            gate = self._bound([pair for k in order[: position + 1] for pair in kernels[k]])
-            until = order[position + 1] if position + 1 < len(order) else n
-            self.entries += [(g * n + j, gate, size) for g in (1, 2) for j in range(kernel, until)]
-        self.entries += [(j, gate, size) for j in range(max(last + 1, maker), n)]
+        for kernel, until in zip(order, [*order[1:], n], strict=True):
+            lower = [] if gate < 0 else [(gate, 1.0)]
+            gate = self._bound([*lower, *kernels[kernel]])
+            self.intervals += [(g * n + kernel, g * n + until, gate, size) for g in (1, 2)]
+        if (first := max(last + 1, maker)) < n:
+            self.intervals.append((first, n, gate, size))
         self.kept_bytes.append((gate, size))
 
     def add_gradients(self) -> None:
         """Add activation gradients to the rows of the backward pass."""
-        step = self.step
-        joined: dict[frozenset[int], int] = {}
-        gradients, added = _gradients(step)
-        for name, rows in gradients.items():
-            size = step.lives[name].size_bytes * step.gradient_scale
-            for row, tensors in rows.items():
+        n, scale = self.step.kernels, self.step.gradient_scale
+        for name, contents in _gradients(self.step).items():
+            size = self.step.lives[name].size_bytes * scale
+            for group in (1, 2):
                 # While weight gradients are computed, an accumulated share is already freed.
-                left = tensors - added.get(name, {}).get(row, set())
-                for group, present in ((2, tensors), (1, left)):
-                    gates = frozenset(self.gates[each] for each in present if each in self.gates)
-                    if len(gates) > 1 and gates not in joined:
-                        joined[gates] = self._bound([(gate, 1.0) for gate in sorted(gates)])
-                    if gates:
-                        gate = joined[gates] if len(gates) > 1 else min(gates)
-                        self.entries.append((group * step.kernels + row, gate, size))
+                live = [
+                    (first + (group == 1 and freed), last + 1, self.gates[tensor])
+                    for tensor, first, last, freed in contents
+                    if tensor in self.gates
+                ]
+                edges = sorted({edge for begin, end, _ in live for edge in (begin, end)})
+                for begin, end in pairwise(edges):
+                    present = [(gate, 1.0) for b, e, gate in live if b <= begin and end <= e]
+                    if present:
+                        interval = (group * n + begin, group * n + end, self._bound(present), size)
+                        self.intervals.append(interval)
 
     def model(self, states: int, *, late: bool, resident: bool) -> TrainingMemoryModel:
         """Return the matrix with trained weights and their gradients; options as in `memory_of`."""
         step, n = self.step, self.step.kernels
-        width = len(self.choices) + len(self.lower)
+        width = len(self.choices) + len(self.implied)
         trained, gradient, there, activations = (np.zeros(width) for _ in range(4))
         for i, (index, part) in enumerate(self.choices):
             kernel = step.layers[index].kernel
@@ -260,45 +300,41 @@ class _MatrixBuilder:
             gradient[i] = _gradient(step, index, part)
             # Weights trained in place are already among the resident weights.
             there[i] = size if resident and not part.rank else 0.0
-            rows = range(kernel + 1) if late else (kernel,)
-            self.entries += [(n + j, i, float(gradient[i])) for j in rows]
+            first = 0 if late else kernel
+            self.intervals.append((n + first, n + kernel + 1, i, float(gradient[i])))
             if late:
-                self.entries += [(2 * n + j, i, float(gradient[i])) for j in range(kernel)]
-        matrix = np.zeros((3 * n, width))
-        for row, column, size in self.entries:
-            matrix[row, column] += size
-        matrix += trained - there
+                self.intervals.append((2 * n, 2 * n + kernel, i, float(gradient[i])))
         constant = np.full(3 * n, step.frozen_bytes if resident else 0.0)
         for live in step.lives.values():
             constant[max(live.first, 0) : live.last + 1] += live.size_bytes
         for column, size in self.kept_bytes:
             activations[column] += size
+        begin, end, column, size = np.array(self.intervals, dtype=np.float64).reshape(-1, 4).T
         return TrainingMemoryModel(
             step,
             tuple(self.choices),
             constant,
-            matrix,
+            LiveIntervals(begin.astype(np.intp), end.astype(np.intp), column.astype(np.intp), size),
+            trained - there,
             activations,
             trained,
             gradient,
-            {column: tuple(least) for column, least in self.lower.items()},
+            {column: tuple(sorted(least)) for least, column in self.implied.items()},
             {choice: i for i, choice in enumerate(self.choices)},
         )
 
 
-def _gradients(
-    step: TrainingStep,
-) -> tuple[dict[str, dict[int, set[str]]], dict[str, dict[int, set[str]]]]:
-    """Return gradient buffer -> kernel -> tensors whose gradient it contains at that kernel.
+def _gradients(step: TrainingStep) -> dict[str, list[tuple[str, int, int, bool]]]:
+    """Return gradient buffer -> (tensor, first, last, whether it is freed first) of its contents.
 
-    The second result is buffer -> kernel -> those of them that are added to another buffer there.
-    A buffer is named after the tensor it is allocated for. The terms of an addition share the
-    buffer of their sum, from the addition down to the kernel where another reader adds its share.
+    A buffer is named after the tensor it is allocated for, and contains the gradient of another
+    from kernel `last` down to `first`, where it may be added to another buffer. The terms of an
+    addition share the buffer of their sum, from the addition down to the kernel where another
+    reader adds its share.
     """
     own = {name: (max(live.first, 0), live.last) for name, live in step.lives.items()}
     buffer = {name: name for name in own}
-    rows: dict[str, dict[int, set[str]]] = {}
-    added: dict[str, dict[int, set[str]]] = {}
+    contents: dict[str, list[tuple[str, int, int, bool]]] = {}
     for kernel, out, terms in sorted(step.additions, reverse=True):
         for term in terms:
             live = step.lives.get(term)
@@ -306,17 +342,16 @@ def _gradients(
                 continue
             lower = [r for r in step.readers.get(term, ()) if r < kernel]
             least = max(lower) if lower else max(live.first, 0)
-            for row in range(least, kernel + 1):
-                rows.setdefault(buffer[out], {}).setdefault(row, set()).add(term)
+            shared = contents.setdefault(buffer[out], [])
+            shared.append((term, least, kernel, bool(lower)))
             if lower:
                 own[term] = (own[term][0], least)
-                added.setdefault(buffer[out], {}).setdefault(least, set()).add(term)
             else:
                 buffer[term], own[term] = buffer[out], (0, -1)
     for name, (first, last) in own.items():
-        for row in range(first, last + 1):
-            rows.setdefault(name, {}).setdefault(row, set()).add(name)
-    return rows, added
+        if first <= last:
+            contents.setdefault(name, []).append((name, first, last, False))
+    return contents
 
 
 def _trained(step: TrainingStep, index: int, part: LayerUpdate) -> float:

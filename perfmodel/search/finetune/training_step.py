@@ -16,7 +16,7 @@ gradient until another share is added to it, in place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from perfmodel.errors import input_error
@@ -137,7 +137,7 @@ class TrainingStep:
     passing: tuple[BackwardNeed, ...]
     parents: Mapping[str, tuple[str, ...]]
     additions: tuple[tuple[int, str, tuple[str, ...]], ...]
-    readers: Mapping[str, tuple[int, ...]]
+    readers: Mapping[str, Sequence[int]]
     kernels: int
     frozen_bytes: float
     activation_bits: float
@@ -148,37 +148,35 @@ class TrainingStep:
         """Bytes of a gradient per byte of its activation."""
         return self.gradient_bits / self.activation_bits
 
-    def above(self) -> dict[str, set[int]]:
-        """Return tensor -> layers (by index) that it depends on, including its producers."""
-        above: dict[str, set[int]] = {}
-        makers: dict[str, list[int]] = {}
-        for i, layer in enumerate(self.layers):
-            makers.setdefault(layer.result, []).append(i)
-        for name in self.lives:
-            _above(name, self.parents, makers, above)
-        return above
-
-
-def _above(
-    name: str,
-    parents: Mapping[str, tuple[str, ...]],
-    makers: Mapping[str, list[int]],
-    above: dict[str, set[int]],
-) -> set[int]:
-    """Return the layers that a tensor depends on; store those of its ancestors in `above`."""
-    todo = [name]
-    while todo:
-        top = todo[-1]
-        if top in above:
+    def parents_first(self) -> list[str]:
+        """Return the live tensors and their ancestors, each after those it depends on."""
+        order: dict[str, None] = {}
+        todo = list(self.lives)[::-1]
+        while todo:
+            top = todo[-1]
+            missing = [p for p in self.parents.get(top, ()) if p not in order]
+            if missing and top not in order:
+                todo += missing
+                continue
+            order[top] = None
             todo.pop()
-            continue
-        missing = [p for p in parents.get(top, ()) if p not in above]
-        if missing:
-            todo += missing
-            continue
-        above[top] = set(makers.get(top, ())).union(*(above[p] for p in parents.get(top, ())))
-        todo.pop()
-    return above[name]
+        return list(order)
+
+    def above(self) -> dict[str, int]:
+        """Return tensor -> layers that it depends on, its producers among them.
+
+        Bit i of the number stands for layer i.
+        """
+        producers: dict[str, int] = {}
+        for i, layer in enumerate(self.layers):
+            producers[layer.result] = producers.get(layer.result, 0) | 1 << i
+        above: dict[str, int] = {}
+        for name in self.parents_first():
+            layers = producers.get(name, 0)
+            for parent in self.parents.get(name, ()):
+                layers |= above[parent]
+            above[name] = layers
+        return above
 
 
 def step_of(
@@ -233,6 +231,7 @@ class _TrainingStepBuilder:
         self.flat, self.fused, self.precision = flat, fused, precision
         self.values = {**flat.defaults, **workload.parameters}
         self.alias = aliases(flat)
+        self.producers = {self._name(n): op.kind for _, op in flat.walk() for n in op.writes}
         bits = float(precision.activations.element_bits)
         integer = precision.activations.compute.startswith("int") and bits <= 16
         self.clamped = integer if clamped is None else clamped
@@ -250,10 +249,10 @@ class _TrainingStepBuilder:
         passing: list[BackwardNeed] = []
         parents: dict[str, tuple[str, ...]] = {}
         additions: list[tuple[int, str, tuple[str, ...]]] = []
-        readers: dict[str, tuple[int, ...]] = {}
+        readers: dict[str, list[int]] = {}
         for at, kernel in enumerate(self.fused):
             for name in kernel.reads:
-                readers[name] = (*readers.get(name, ()), at)
+                readers.setdefault(name, []).append(at)
             for operator in kernel.operators:
                 layers += self._layers(operator, at)
                 self._passes(operator, at, passing, parents)
@@ -373,5 +372,4 @@ class _TrainingStepBuilder:
         return BackwardNeed(name, self._bytes(name), at, out)
 
     def _follows_product(self, inputs: list[str]) -> bool:
-        makers = {self._name(n): op.kind for _, op in self.flat.walk() for n in op.writes}
-        return len(inputs) == 1 and makers.get(inputs[0], "") in _PRODUCTS
+        return len(inputs) == 1 and self.producers.get(inputs[0], "") in _PRODUCTS

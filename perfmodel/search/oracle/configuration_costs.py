@@ -11,14 +11,16 @@ compiling or predicting its network; `perfmodel.search.oracle.oracle_costs` call
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from math import prod
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import residency_needs
+from perfmodel.cost.totals import per_run_overhead_s, sequence_s
 from perfmodel.formats import stored_bits
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError, in_order
@@ -33,11 +35,13 @@ from perfmodel.search.oracle.stretch_chain import NetworkSums
 from perfmodel.search.space.configuration_space import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.lifetimes import Lifetimes
+from perfmodel.workload.lifetimes import Lifetimes, lifetimes_of
 from perfmodel.workload.symbols import Dim, evaluate, free_parameters
 
 #: Kernels times networks evaluated at once.
 _CHUNK = 200_000
+#: Largest number of sequences of kernels whose lifetimes are kept.
+_MAX_SEQUENCES: Final = 256
 
 #: Decisions, ascending, and values with an axis for the options of each.
 Table: TypeAlias = tuple[tuple[int, ...], Floats]
@@ -116,6 +120,29 @@ class ConfiguredTensors:
         return np.array([t.min() for t in tables]), np.array([t.max() for t in tables])
 
 
+class SequenceLifetimes(NamedTuple):
+    """Live ranges of activations in one sequence of kernels.
+
+    Attributes
+    ----------
+    places
+        Place of each of its activations among all.
+    lives
+        Their lifetimes, in the same order.
+    """
+
+    places: Index
+    lives: Lifetimes
+
+    def peak_bytes(self, sizes: Floats) -> Floats:
+        """Return the most bytes that are live at one step, of sizes ``(activations, networks)``."""
+        first, last = np.array(self.lives.intervals, dtype=np.intp).T
+        change = np.zeros((last.max() + 2, sizes.shape[1]))
+        np.add.at(change, first, sizes)
+        np.subtract.at(change, last + 1, sizes)
+        return change.cumsum(axis=0).max(axis=0)
+
+
 class ConfigurationCosts:
     """Sums over the configurations of a space with fixed hardware.
 
@@ -123,13 +150,16 @@ class ConfigurationCosts:
     ----------
     kernels
         Tables of the kernels, in order of execution.
+    lives, live
+        Lifetimes of the activations where no conversion is a kernel of its own.
     weights, caches, activations
-        Stored tensors by role, and the activations.
+        Stored tensors by role, and the activations, of which those between an operator and a
+        conversion of its result are last.
 
     Raises
     ------
     NotTabledError
-        A choice changes the kernels, or one kernel depends on too many combinations.
+        A choice changes the kernels of a layer, or one kernel depends on too many combinations.
     """
 
     def __init__(
@@ -144,10 +174,11 @@ class ConfigurationCosts:
         fusion = pricing.job.model.fusion
         graph = _executed(space.plain(pricing.job.model.semantics), space, pricing)
         index = self.index = DecisionIndex(space, graph)
-        if index.formats_activations:
-            kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
-            if not fusion.elementwise or (fusion.into and not kinds <= set(fusion.into)):
-                raise NotTabledError("conversions are kernels of their own under this runtime")
+        kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
+        fuses = fusion.elementwise and (not fusion.into or kinds <= set(fusion.into))
+        self._converts = index.formats_activations and not fuses
+        if self._converts and pricing.layout is not None:
+            raise NotTabledError("conversions of formats meet those of layouts under this runtime")
         lowered = pricing.lowered(graph)
         self.defaults: dict[str, float] = {
             **{n: float(v) for n, v in graph.defaults.items()},
@@ -167,7 +198,7 @@ class ConfigurationCosts:
         self.lives: Lifetimes = lives
         self.live = _live(lives)
         self.activations = self._stored(dict.fromkeys(lives.names, 1))
-        fixed = self._fixed_states()
+        fixed = {} if self._converts else self._fixed_states()
         tables: list[KernelTable] = []
         for i, kernel in enumerate(lowered.kernels):
             if deadline is not None:
@@ -176,13 +207,33 @@ class ConfigurationCosts:
             tables.append(
                 kernel_table(kernel, index, pricing, self.defaults, each, fixed, anchored=anchored)
             )
+        tables += self._sequence_tables()
         self.names = in_order(name for kernel in tables for name in kernel.names)
         self.kernels: tuple[KernelTable, ...] = tuple(kernel.over(self.names) for kernel in tables)
         self.priced = tuple(dict.fromkeys(p for k in self.kernels for p in k.priced))
         self.weights = self._stored(graph.stored_weights())
         self.caches = self._stored(_caches(graph))
         self.alias = aliases(graph)
+        self._add_activations_between(graph)
         self._stack()
+
+    def _sequence_tables(self) -> list[KernelTable]:
+        """Return the seconds of the sequences of a run beyond those of the first batch."""
+        decision = self.index.by_dimension.get("batch")
+        setting = self.pricing.setting
+        if decision is None or not sequence_s(setting):
+            return []
+        batches = self.index.numeric_options["batch"]
+        seconds = per_run_overhead_s(replace(setting, sequences=batches)) - self.pricing.per_run_s
+        values = np.broadcast_to(
+            seconds[:, None, None, None], (len(batches), 1, self.pricing.modes, 1)
+        )
+        # No kernel: one sequence of none.
+        return [
+            KernelTable(
+                (decision,), (), ("latency_s",), values, (), ((),), np.zeros(len(batches)), {}
+            )
+        ]
 
     def _stored(self, copies: Mapping[str, Dim]) -> ConfiguredTensors:
         """Return the bytes of tensors, as tensor -> number of copies."""
@@ -232,10 +283,22 @@ class ConfigurationCosts:
             if low == high
         }
 
+    def _add_activations_between(self, graph: Graph) -> None:
+        """Add the activations between operators and conversions of their results."""
+        between = [(k.decisions, n, size) for k in self.kernels for n, size in k.sizes.items()]
+        self.tensors = (*self.lives.names, *(name for _, name, _ in between))
+        place = {name: i for i, name in enumerate(self.tensors)}
+        self._ends = [
+            [place[n] for n in names if n in place] for names in (graph.inputs, graph.outputs)
+        ]
+        extra = [(decisions, size) for decisions, _, size in between]
+        self.activations = ConfiguredTensors([*self.activations.tables, *extra], self._options)
+        self._sequences: dict[tuple[int, ...], SequenceLifetimes] = {}
+
     def _stack(self) -> None:
         """Concatenate the tables of all kernels, with the digits of their states."""
         state_count = self.pricing.states.count
-        place = {name: i for i, name in enumerate(self.lives.names)}
+        place = {name: i for i, name in enumerate(self.tensors)}
         most = max((len(k.tensors) for k in self.kernels), default=0)
         self._touched: Index = np.full((len(self.kernels), most), len(place), dtype=np.intp)
         self._weight: Index = np.zeros((len(self.kernels), most), dtype=np.intp)
@@ -248,6 +311,50 @@ class ConfigurationCosts:
             self._options,
             has_states=True,
         )
+        self._variants = StackedTables(
+            [(kernel.decisions, kernel.variant) for kernel in self.kernels],
+            self._options,
+        )
+
+    @cached_property
+    def varies(self) -> bool:
+        """Whether conversions are kernels of their own in some configurations."""
+        return any(len(kernel.steps) > 1 for kernel in self.kernels)
+
+    def _sequence(self, variants: tuple[int, ...]) -> SequenceLifetimes:
+        """Return the lifetimes in a sequence of kernels, as the variant of each."""
+        known = self._sequences.get(variants)
+        if known is None:
+            if len(self._sequences) >= _MAX_SEQUENCES:
+                self._sequences.clear()
+            each = zip(self._steps, variants, strict=True)
+            known = self._lifetimes_of([step for steps, v in each for step in steps[v]])
+            self._sequences[variants] = known
+        return known
+
+    @cached_property
+    def _steps(self) -> list[list[list[list[int]]]]:
+        """Places of the activations that each variant of each kernel accesses, step by step."""
+        place = {name: i for i, name in enumerate(self.tensors)}
+        return [
+            [[[place[self.alias.get(n, n)] for n in step] for step in steps] for steps in k.steps]
+            for k in self.kernels
+        ]
+
+    def _lifetimes_of(self, steps: Sequence[Sequence[int]]) -> SequenceLifetimes:
+        """Return the lifetimes in kernels that access the activations at some places."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        for i, step in enumerate(steps):
+            for at in step:
+                first.setdefault(at, i)
+                last[at] = i
+        inputs, outputs = self._ends
+        first |= {at: 0 for at in inputs if at in first}
+        last |= {at: len(steps) - 1 for at in outputs if at in last}
+        intervals = [(first[at], last[at]) for at in first]
+        lives = lifetimes_of([*map(self.tensors.__getitem__, first)], [""] * len(first), intervals)
+        return SequenceLifetimes(np.array([*first], dtype=np.intp), lives)
 
     # sums
 
@@ -272,17 +379,42 @@ class ConfigurationCosts:
         return self._sums(np.array([choice], dtype=np.intp)).one
 
     def _sums(self, choices: Index) -> NetworkSums:
+        if not self.varies:
+            return self._sums_in(choices, None)
+        variants = self._variants.entries[self._variants.places(choices)].astype(np.intp)
+        members: dict[tuple[int, ...], list[int]] = {}
+        for i, each in enumerate(variants.tolist()):
+            members.setdefault(tuple(each), []).append(i)
+        parts = [self._sums_in(choices[own], self._sequence(v)) for v, own in members.items()]
+        joined = NetworkSums.joined(parts)
+        order = np.argsort(np.concatenate([*members.values()]))
+        return NetworkSums(self.names, joined.values[order], joined.stored[:, order])
+
+    def _sums_in(self, choices: Index, sequence: SequenceLifetimes | None) -> NetworkSums:
+        """Return the sums of networks in a sequence of kernels, by default without conversions."""
         places = self._stacked.places(choices)
-        if self.activations.is_fixed:
+        if sequence is not None:
+            peak_bytes = sequence.peak_bytes(self.activations.bytes_of(choices)[sequence.places])
+        elif self.activations.is_fixed:
             peak_bytes = np.full(len(choices), self._fixed_peak_bytes)
         else:
             peak_bytes = self._peak_bytes(choices)
         if self._touched.size:
-            state = self.states(self.activations.bytes_of(choices))
+            state = self._states_in(choices, sequence)
             places = places + (state[self._touched] * self._weight[:, :, None]).sum(axis=1).T
         stored = [self.weights.total_bytes(choices), self.caches.total_bytes(choices), peak_bytes]
         values = self._stacked.entries[places].sum(axis=1)
         return NetworkSums(self.names, values, np.stack(stored))
+
+    def _states_in(self, choices: Index, sequence: SequenceLifetimes | None) -> Index:
+        """Return the states of all activations, ``(activations + 1, networks)``."""
+        sizes = self.activations.bytes_of(choices)
+        if sequence is None:
+            return self.states(sizes)
+        state = np.zeros((len(sizes) + 1, len(choices)), dtype=np.intp)
+        need = residency_needs(sequence.lives, sizes[sequence.places])
+        state[sequence.places] = self.pricing.states.of(need)
+        return state
 
     def _peak_bytes(self, choices: Index) -> Floats:
         return (self.live @ self.activations.bytes_of(choices)).max(axis=0)
@@ -306,7 +438,8 @@ class ConfigurationCosts:
             total += values.min(axis=tuple(range(len(kernel.decisions) + 1)))
         sizes, _ = self.activations.range(allowed)
         stored = [each.range(allowed)[0].sum() for each in (self.weights, self.caches)]
-        stored.append((self.live @ sizes).max(initial=0.0))
+        # Conversions change which activations are live together.
+        stored.append(np.float64(0.0) if self.varies else (self.live @ sizes).max(initial=0.0))
         return NetworkSums(self.names, total[None], np.array(stored)[:, None])
 
 

@@ -36,6 +36,9 @@ MAX_POINTS = 40_000
 
 _NO_STATES: Mapping[str, int] = {}
 
+#: Quantity that counts the kernels whose format the engine computes in no form.
+UNSUPPORTED = "unsupported"
+
 #: Slot with one byte per element, so that needs are passed unchanged.
 _BYTE = "=int8"
 
@@ -120,17 +123,22 @@ class Priced:
         """Return the values for the named quantities; 0 for those without values."""
         return over(self.values, self.names, names)
 
+    def with_unsupported(self) -> Priced:
+        """Return the costs with the quantity `UNSUPPORTED` of 1 if the engine lacks a format."""
+        if not self.terms.unsupported:
+            return self
+        ones = np.ones((*self.values.shape[:-1], 1))
+        values = np.concatenate([self.values, ones], axis=-1)
+        return replace(self, names=(*self.names, UNSUPPORTED), values=values)
+
     def refuse_network_wide(self) -> None:
         """Raise an error for costs that depend on more of the network than these rows.
 
         Raises
         ------
         NotTabledError
-            The engine supports a format in no form, or its design is sized for the network or may
-            not fit.
+            The design of the engine is sized for the network, or may not fit.
         """
-        if self.terms.unsupported:
-            raise NotTabledError("the engine does not compute a format in any form")
         if self.terms.resources and not (self.terms.is_overlay and self.fits):
             raise NotTabledError("what a network takes of the engine's resources has no table")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -24,16 +25,26 @@ from perfmodel.search.oracle.boundary_blocks import (
     reader_block,
     unconnected_product,
 )
-from perfmodel.search.oracle.kernel_pricing import Floats, NotTabledError, Priced, over
+from perfmodel.search.oracle.kernel_pricing import (
+    MAX_POINTS,
+    Floats,
+    Index,
+    NotTabledError,
+    Priced,
+    over,
+)
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.space.configuration_space import ConfigurationSpace
 from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.rewrite import format_groups, with_formats
-from perfmodel.workload.symbols import Dim, free_parameters
+from perfmodel.workload.symbols import Dim, evaluate, free_parameters
 
 #: Largest number of option combinations per kernel; beyond it the space is predicted.
 MAX_COMBINATIONS = 20_000
+
+#: Activations that each of several kernels in a row accesses.
+Steps: TypeAlias = tuple[tuple[str, ...], ...]
 
 _NUMERIC = frozenset({"channels", "parameter"})
 _AUXILIARY = frozenset({BEFORE, AFTER, BESIDE})
@@ -54,13 +65,23 @@ class KernelTable:
     values : array of shape ``(options of each decision ..., states ** tensors, modes, quantities)``
     priced
         Formats that the kind's energies cover under any option (`Terms.priced`).
+    steps
+        The distinct sequences of kernels that it is under some option: itself, or with conversions
+        that are kernels of their own.
+    variant : array of shape ``(options of each decision ...)``
+        Sequence under each combination of options, as an index of `steps`.
+    sizes
+        Bytes of the activations between these kernels, ``(options of each decision ...)``.
     """
 
     decisions: tuple[int, ...]
     tensors: tuple[str, ...]
     names: tuple[str, ...]
     values: Floats
-    priced: tuple[str, ...] = ()
+    priced: tuple[str, ...]
+    steps: tuple[Steps, ...]
+    variant: Floats
+    sizes: Mapping[str, Floats]
 
     def over(self, names: Sequence[str]) -> KernelTable:
         """Return the table for other quantities, 0 where it has no values."""
@@ -174,24 +195,62 @@ def kernel_table(
     formats = [i for i in decisions if i not in numeric]
     values, points = _dimension_values(index, numeric, defaults)
     graph = _kernel_graph(kernel, index, anchored=anchored)
-    priced: list[Priced] = []
-    tensors: tuple[str, ...] = ()
+    # Without a nest, the product beside the kernel is priced in a format of its own.
+    has_nest = any(operator.nests for operator in kernel.operators)
+    each: list[_FormattedKernel] = []
     for selection in product(*(map(str, options[i]) for i in formats)):
         formatted = _formatted(graph, kernel, index, dict(zip(formats, selection, strict=True)))
-        each, tensors = _priced(formatted, graph, kernel, values, points, layers, fixed, pricing)
-        priced.append(each)
-    for each in priced:
-        each.refuse_network_wide()
-    names = tuple(dict.fromkeys(name for each in priced for name in each.names))
-    covered = tuple(dict.fromkeys(p for each in priced for p in each.terms.priced))
-    # (formats, modes, states, points, names) -> (formats, points, states, modes, names)
-    stacked = np.stack([each.over(names)[:, 0] for each in priced]).transpose(0, 3, 2, 1, 4)
-    # The axes of options are first (formats..., numeric...), then in the order of the decisions.
-    axes = [*formats, *numeric]
-    table = stacked.reshape(*(len(options[i]) for i in axes), *stacked.shape[2:])
-    order = [axes.index(i) for i in decisions]
-    table = np.transpose(table, [*order, *range(len(order), table.ndim)])
-    return KernelTable(tuple(decisions), tensors, names, table, covered)
+        one = _priced(formatted, graph, kernel, values, points, layers, fixed, pricing)
+        one.priced.refuse_network_wide()
+        each.append(one._replace(priced=one.priced.with_unsupported()) if has_nest else one)
+    return _joined(each, options, [*formats, *numeric], points, pricing.states.count)
+
+
+def _joined(
+    each: Sequence[_FormattedKernel],
+    options: Mapping[int, Sequence[object]],
+    axes: Sequence[int],
+    points: int,
+    state_count: int,
+) -> KernelTable:
+    """Return the table of a kernel.
+
+    Parameters
+    ----------
+    each
+        The kernel in each combination of formats.
+    options
+        Options of the decisions that affect it, in the order of the decisions.
+    axes
+        These decisions, those of formats first, then those of numbers.
+    points
+        Combinations of numbers.
+    """
+    names = tuple(dict.fromkeys(name for one in each for name in one.priced.names))
+    tensors = tuple(dict.fromkeys(n for one in each for row in one.tensors for n in row))
+    order = [axes.index(i) for i in options]
+
+    def over_options(columns: Sequence[Floats]) -> Floats:
+        stacked = np.stack(columns)
+        table = stacked.reshape((*(len(options[i]) for i in axes), *stacked.shape[2:]))
+        return np.transpose(table, [*order, *range(len(order), table.ndim)])
+
+    # (modes, states, points, names) -> (points, states, modes, names)
+    costs = [one.over(names, tensors, state_count).transpose(2, 1, 0, 3) for one in each]
+    steps = tuple(dict.fromkeys(one.steps for one in each))
+    return KernelTable(
+        decisions=tuple(options),
+        tensors=tensors,
+        names=names,
+        values=over_options(costs),
+        priced=tuple(dict.fromkeys(p for one in each for p in one.priced.terms.priced)),
+        steps=steps,
+        variant=over_options([np.full(points, float(steps.index(one.steps))) for one in each]),
+        sizes={
+            name: over_options([np.zeros(points) + one.sizes.get(name, 0.0) for one in each])
+            for name in dict.fromkeys(name for one in each for name in one.sizes)
+        },
+    )
 
 
 def _dimension_values(
@@ -288,6 +347,43 @@ def _formatted(
     return replace(formatted, blocks=tuple(blocks))
 
 
+class _FormattedKernel(NamedTuple):
+    """A kernel in some formats, with its conversions.
+
+    Attributes
+    ----------
+    priced
+        Costs of each of the kernels.
+    tensors
+        For each of them, its activations with several states.
+    steps
+        For each of them, all of its activations.
+    sizes
+        Bytes of the activations between them.
+    """
+
+    priced: Priced
+    tensors: Steps
+    steps: Steps
+    sizes: Mapping[str, Value]
+
+    def over(self, names: Sequence[str], tensors: Sequence[str], state_count: int) -> Floats:
+        """Return the sums of the kernels over the states of `tensors`, for named quantities."""
+        combos = state_count ** len(tensors)
+        values = self.priced.over(names)
+        if combos * values.shape[3] > MAX_POINTS:
+            raise NotTabledError(f"conversions touch {len(tensors)} activations")
+        code: Index = np.arange(combos, dtype=np.intp)
+        total: Floats = np.zeros(())
+        for row, own in enumerate(self.tensors):
+            at = np.zeros_like(code)
+            for k, name in enumerate(own):
+                digit = code // state_count ** tensors.index(name) % state_count
+                at += digit * state_count**k
+            total = total + values[:, row, at]
+        return total
+
+
 def _priced(
     formatted: Graph,
     graph: Graph,
@@ -297,23 +393,29 @@ def _priced(
     layers: float,
     fixed: Mapping[str, int],
     pricing: Pricing,
-) -> tuple[Priced, tuple[str, ...]]:
-    """Return the costs of a kernel in given formats, and its activations with several states."""
+) -> _FormattedKernel:
+    """Return the costs of a kernel in given formats, and its activations."""
     kernels = pricing.lowered(formatted).kernels
     own = [i for i, each in enumerate(kernels) if each.block.name not in _AUXILIARY]
-    if len(own) != 1:
-        raise NotTabledError(f"{kernel.head.name} falls into {len(own)} kernels under some choice")
+    if not own:
+        raise NotTabledError(f"{kernel.head.name} has no kernel under some choice")
     table = pricing.bound(formatted, values, points)
-    table = replace(table, layers=np.full((len(table.rows), 1), layers))
+    # The share of each is smaller by kernels elsewhere in the layer, and all add up to the same.
+    table = replace(table, layers=np.full((len(table.rows), 1), layers / len(own)))
     priced = pricing.priced(table, own, fixed, values.get("batch", 1.0))
-    if table.accesses is None:
-        return priced, ()
+    accessed = [(*kernels[i].reads, *kernels[i].writes) for i in own]
+    roles = formatted.tensors
+    steps = tuple(tuple(n for n in each if roles[n].role == "activation") for each in accessed)
     external = {*graph.inputs, *(name for name in graph.outputs if not name.startswith(END))}
-    accessed = (*kernels[own[0]].reads, *kernels[own[0]].writes)
-    return priced, tuple(
-        name
-        for name in accessed
-        if formatted.tensors[name].role == "activation"
-        and name not in external
-        and name not in fixed
+    tensors = tuple(
+        tuple(name for name in each if name not in external and name not in fixed) for each in steps
     )
+    outside = {*kernel.reads, *kernel.writes, *external}
+    sizes = {
+        name: evaluate(roles[name].elements, values) * (pricing.bits(roles[name]) / 8.0)
+        for each in steps
+        for name in each
+        if len(own) > 1 and name not in outside
+    }
+    states = tensors if table.accesses is not None else ((),) * len(own)
+    return _FormattedKernel(priced, states, steps, sizes)

@@ -18,7 +18,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, nearest
 from perfmodel.prediction import Prediction
 from perfmodel.search.constraints import RATES
-from perfmodel.search.oracle.kernel_pricing import Floats, NotTabledError
+from perfmodel.search.oracle.kernel_pricing import UNSUPPORTED, Floats, NotTabledError
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_chain import STORED, NetworkSums
 from perfmodel.settings import FaultList
@@ -113,7 +113,8 @@ class MetricReader:
     Attributes
     ----------
     memories, capacities
-        Memories with demands, and their usable capacities in bytes.
+        Memories with demands, and their usable capacities in bytes; `UNSUPPORTED` kernels demand
+        more than the capacity of 0.
     items_per_run
         Frames, tokens, ... per run of `workload`.
     affine
@@ -141,9 +142,11 @@ class MetricReader:
         if not {"energy_j", "power_w"}.isdisjoint(metrics):
             _check_energies(self.names, covered, pricing.setting)
         self.items_per_run = float(np.ravel(workload.items())[0])
-        self._supported = not terms.unsupported
+        self._supported = UNSUPPORTED in names or not terms.unsupported
         self.memories: tuple[str, ...] = tuple(self._demands(_zero_sums(1, names)))
-        self.capacities = np.array([float(usable(pricing.setting, m)) for m in self.memories])
+        self.capacities = np.array(
+            [0.0 if m == UNSUPPORTED else float(usable(pricing.setting, m)) for m in self.memories]
+        )
         self.affine = all(m in _AFFINE or m.startswith(TRAFFIC) for m in metrics)
         if self.affine:
             self.constant, self.coefficients = self._affine_coefficients()
@@ -225,7 +228,10 @@ class MetricReader:
         return out
 
     def _demands(self, sums: NetworkSums) -> dict[str, Floats]:
-        return demands(_stored(sums), self.pricing.setting)
+        needs = demands(_stored(sums), self.pricing.setting)
+        if UNSUPPORTED in sums.names:
+            needs[UNSUPPORTED] = sums.values[:, 0, sums.names.index(UNSUPPORTED)]
+        return needs
 
     def _fits(self, sums: NetworkSums) -> npt.NDArray[np.bool_]:
         """Return which networks fit all memories and use supported formats only."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from perfmodel.bulk_allocation import collector_paused
 from perfmodel.errors import InputError, input_error
 from perfmodel.formats import as_precision
 from perfmodel.hardware.device import Device
@@ -275,6 +276,7 @@ class Grouped:
         return least
 
 
+@collector_paused()
 def costs_of(
     device: Device | Machine,
     space: Any,

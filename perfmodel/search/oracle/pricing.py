@@ -89,8 +89,10 @@ class Pricing:
         for reason, holds in {
             "layers share the arrays that hold their weights": not bare
             and "arrays" in modelled.kind.network_wide,
-            "the runtime takes time for each sequence": not bare
-            and facts.get("runtime.per_sequence", 0.0),
+            "the runtime takes time for each prompt": not bare
+            and facts.get("runtime.per_prompt", 0.0),
+            "all layers share the slots of one pipeline": not bare
+            and "slots" in modelled.kind.network_wide,
             "the runtime dispatches views": added is not None
             and added.views
             and lowered.graph.views != 0,

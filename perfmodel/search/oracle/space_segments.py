@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,8 @@ class SpaceParts:
     def __init__(self, space: ArchitectureSpace) -> None:
         self._space = space
         self._alike: dict[tuple[int, Choice], NetworkStretch] = {}
+        #: Segment, extents and format that enter it, and option -> the tensor that leaves it.
+        self._leaving: dict[tuple[Any, ...], Tensor] = {}
         self.numbers: list[Index | None] = []
         self.compiler = StretchCompiler(space.name, ())
 
@@ -76,14 +79,12 @@ class SpaceParts:
             if prod(sizes) > MAX_OPTIONS:
                 raise NotTabledError(f"segment {segment.name} has {prod(sizes)} forms")
             places: list[int] = []
-            for option, entering in _with_inputs(space, position, _options(sizes)):
+            for option, entering in self._with_inputs(position, _options(sizes)):
                 check(position)
-                stretch = NetworkStretch(
-                    _graph(space, segment, entering, option), position == 0, position == last
-                )
+                graph = self._graph(position, entering, option)
+                stretch = NetworkStretch(graph, position == 0, position == last)
                 if stretch.empty and (stretch.first or stretch.last):
                     raise NotTabledError(f"segment {segment.name} at an end may be empty")
-                graph = stretch.graph
                 key = (stretch.first, stretch.last, graph.blocks, *graph.tensors.values())
                 if key not in place_of:
                     place_of[key] = len(stretches)
@@ -95,16 +96,15 @@ class SpaceParts:
     def stretch(self, s: int, option: Choice) -> NetworkStretch:
         """Return a segment under an option, for a segment with `forms`."""
         if (s, option) not in self._alike:
-            entering = _entering(self._space, s, [0] * len(self._space.decisions))
-            graph = _graph(self._space, self._space.segments[s], entering, option)
-            self._alike[s, option] = NetworkStretch(graph)
+            entering = self._entering(s, [0] * len(self._space.decisions))
+            self._alike[s, option] = NetworkStretch(self._graph(s, entering, option))
         return self._alike[s, option]
 
     def forms(self, s: int, pricing: Pricing) -> SegmentForms:
         """Return the forms of a segment, which depend on the runtime's fusion and layout."""
         space, segment = self._space, self._space.segments[s]
         assert segment.variant_class is not None
-        entering = _entering(space, s, [0] * len(space.decisions))
+        entering = self._entering(s, [0] * len(space.decisions))
         # Numeric extents: a shape depends on accesses only, and numbers are faster than symbols.
         entering = replace(
             entering,
@@ -123,10 +123,52 @@ class SpaceParts:
                 fusion.into,
                 pricing.layout,
                 tuple(_options(_sizes(space, segment))),
-                lambda option: _graph(space, segment, entering, option),
+                lambda option: self._graph(s, entering, option),
                 fusion,
             )
         )
+
+    def _with_inputs(self, s: int, options: Sequence[Choice]) -> list[tuple[Choice, Tensor]]:
+        """Return options of a segment, each with its entering tensor."""
+        space = self._space
+        decisions = space.segments[s].decisions
+        earlier = {i for segment in space.segments[:s] for i in segment.decisions}
+        shared = [k for k, i in enumerate(decisions) if i in earlier]
+        entering: dict[Choice, Tensor] = {}
+        out: list[tuple[Choice, Tensor]] = []
+        for option in options:
+            key = tuple(option[k] for k in shared)
+            if key not in entering:
+                choice = [0] * len(space.decisions)
+                for k, i in enumerate(decisions):
+                    choice[i] = option[k]
+                entering[key] = self._entering(s, choice)
+            out.append((option, entering[key]))
+        return out
+
+    def _entering(self, s: int, choice: Sequence[int]) -> Tensor:
+        """Return the tensor that enters a segment of the network of a choice."""
+        space = self._space
+        builder = ImageBuilder(space.name, folded=_folded(space))
+        tensor = builder.image(getattr(space.settings, "image_channels", 3))
+        for earlier, segment in enumerate(space.segments[:s]):
+            option = tuple(choice[i] for i in segment.decisions)
+            key = earlier, tensor.shape, tensor.format, option
+            if key not in self._leaving:
+                self._graph(earlier, tensor, option)
+            tensor = self._leaving[key]
+        return tensor
+
+    def _graph(self, s: int, x: Tensor, option: Choice) -> Graph:
+        """Return the graph of a segment under an option."""
+        space, segment = self._space, self._space.segments[s]
+        builder = ImageBuilder(f"{space.name}.{segment.name}", folded=_folded(space))
+        entering = builder.input("image", x.shape, format=x.format)
+        with builder.repeat(segment.count, segment.name):
+            output = segment.build(builder, entering, option)
+        builder.output(output)
+        self._leaving[s, x.shape, x.format, option] = output
+        return builder.build()
 
 
 @cached(_PARTS_BYTES)
@@ -145,43 +187,3 @@ def _options(sizes: Sequence[int]) -> list[Choice]:
 
 def _folded(space: ArchitectureSpace) -> bool:
     return getattr(space.settings, "batch_norm", "") == "folded"
-
-
-def _with_inputs(
-    space: ArchitectureSpace, s: int, options: Sequence[Choice]
-) -> list[tuple[Choice, Tensor]]:
-    """Return options of a segment, each with its entering tensor."""
-    decisions = space.segments[s].decisions
-    earlier = {i for segment in space.segments[:s] for i in segment.decisions}
-    shared = [k for k, i in enumerate(decisions) if i in earlier]
-    entering: dict[Choice, Tensor] = {}
-    out: list[tuple[Choice, Tensor]] = []
-    for option in options:
-        key = tuple(option[k] for k in shared)
-        if key not in entering:
-            choice = [0] * len(space.decisions)
-            for k, i in enumerate(decisions):
-                choice[i] = option[k]
-            entering[key] = _entering(space, s, choice)
-        out.append((option, entering[key]))
-    return out
-
-
-def _entering(space: ArchitectureSpace, s: int, choice: Sequence[int]) -> Tensor:
-    settings = space.settings
-    builder = ImageBuilder(space.name, folded=_folded(space))
-    tensor = builder.image(getattr(settings, "image_channels", 3))
-    for segment in space.segments[:s]:
-        with builder.repeat(segment.count, segment.name):
-            tensor = segment.build(builder, tensor, tuple(choice[i] for i in segment.decisions))
-    return tensor
-
-
-def _graph(space: ArchitectureSpace, segment: Segment, x: Tensor, option: Choice) -> Graph:
-    """Return the graph of a segment under an option."""
-    builder = ImageBuilder(f"{space.name}.{segment.name}", folded=_folded(space))
-    entering = builder.input("image", x.shape, format=x.format)
-    with builder.repeat(segment.count, segment.name):
-        output = segment.build(builder, entering, option)
-    builder.output(output)
-    return builder.build()

@@ -19,7 +19,7 @@ from perfmodel.search.oracle.kernel_pricing import Floats, Index, Priced
 from perfmodel.search.oracle.pricing import Pricing
 
 #: Largest number of stretches times lengths that is costed in advance.
-MAX_EAGER_ENTRIES = 1000
+MAX_EAGER_ENTRIES = 5000
 
 
 class Context(NamedTuple):

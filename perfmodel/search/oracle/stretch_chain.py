@@ -11,6 +11,7 @@ import numpy as np
 from perfmodel.search.oracle.kernel_pricing import (
     Floats,
     Index,
+    NotTabledError,
     Priced,
     States,
     in_order,
@@ -213,5 +214,7 @@ def quantities(priced: Sequence[Priced]) -> tuple[str, ...]:
         The engine does not support a format in any form, or is dedicated to the network.
     """
     for each in priced:
+        if each.terms.unsupported:
+            raise NotTabledError("the engine does not compute a format in any form")
         each.refuse_network_wide()
     return in_order(name for each in priced for name in each.names)

@@ -25,6 +25,7 @@ _COLUMNS = (
     "tpot_s",
     "waiting_s",
     "tokens_per_s",
+    "energy_per_token_j",
     "step_s",
     "prefill_s",
     "running",
@@ -54,6 +55,10 @@ class Served(PhasesResult):
         ``waiting_s = (N - B) / X``.
     tokens_per_s
         Output tokens per second of the whole group of devices.
+    energy_per_token_j
+        Joules of all devices for an output token, with the share of prompts, while the running
+        batch is full: the power of the kernels, and idle power while hosts and exchanges take time
+        (the kernels' if the device states none). Without links and hosts; NaN if unknown.
     step_s, prefill_s
         Seconds of a decode step of the running batch, and of one prompt without a batch.
     running
@@ -83,6 +88,7 @@ class Served(PhasesResult):
     tpot_s: Value
     waiting_s: Value
     tokens_per_s: Value
+    energy_per_token_j: Value
     step_s: Value
     prefill_s: Value
     running: Value
@@ -178,6 +184,7 @@ class Served(PhasesResult):
             *spread_lines(self, "tpot_s")[:-1],
             *((f"  {name}", show(seconds, "time")) for name, seconds in self.parts.items()),
             ("tokens/s", f"{self.tokens_per_s:.4g}"),
+            ("energy/token", show(self.energy_per_token_j, "energy")),
             ("running", f"{self.running:.4g}"),
             (label.strip(), text),
         ]

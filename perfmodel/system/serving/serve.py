@@ -12,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.deprecation import deprecated_parameters
 from perfmodel.errors import Fault, input_error
-from perfmodel.formats import Precision
+from perfmodel.formats import Format, Precision
+from perfmodel.frozen_model import FrozenModel
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
@@ -73,9 +74,10 @@ def serve(
     Parameters
     ----------
     workload
-        A transformer of the library, or a path: .yaml, .gguf, .safetensors (or its .index.json), a
-        Hugging Face config.json. Decode steps are costed at the mean context. In Python also a
-        `Workload`.
+        A language model of the library, or a path: .yaml, .gguf, .safetensors (or its .index.json),
+        a Hugging Face config.json. Decode steps are costed at the mean context. Only transformers
+        are split over devices; models with a state (Mamba, hybrids) are served by one. In Python
+        also a `Workload`.
     device
         One of the devices that serve the model: a device of the library, or a path to a spec file
         (.yaml).
@@ -108,7 +110,7 @@ def serve(
     Raises
     ------
     InputError
-        Every fault at once: unknown names, a model that is not a transformer, a split that does not
+        Every fault at once: unknown names, a model that generates no tokens, a split that does not
         divide.
 
     Examples
@@ -136,7 +138,7 @@ class ServingArguments(PredictionArguments):
     def compute(self) -> Served:
         """Return the result of `serve`, with the same errors."""
         split = Parallel(self.tensor, self.data, self.expert)
-        subject, structure = self._transformer(split)
+        subject, structure = self._language_model(split)
         model = subject.workload
         machine = machine_of(
             subject.device, subject.runtime, {}, model, subject.precision, subject.engine
@@ -165,9 +167,10 @@ class ServingArguments(PredictionArguments):
         decode = predicted(phase="decode", context=context, batch=_plain(running))
         prompts_at_once = prompts_together(running, prompt, generate)
         prefill = predicted(phase="prefill", batch=_plain(prompts_at_once), prompt=self.prompt)
-        layers = overheads(machine, structure, split)
+        layers = overheads(machine, structure, split, decode.setting.precision.weights)
         exchanged_s = exchange(running * self.data)
-        step = decode.latency_s + layers + exchanged_s
+        sampling_s = _sampling_s(machine, running * getattr(structure, "vocabulary", 0.0))
+        step = decode.latency_s + layers + exchanged_s + sampling_s
         # Prompts are processed in chunks that fill a step, so that the fixed costs of the step are
         # already paid by decoding.
         prompt_s = _arithmetic(prefill) / prompts_at_once + exchange(self.prompt)
@@ -181,11 +184,14 @@ class ServingArguments(PredictionArguments):
         waiting = service * (clients / served - 1.0)
         ttft = waiting + server + prompts + tpot
         rate = served * generate / service
-        times = (ttft, tpot, waiting, rate, step, prompt_s)
+        waits_s = layers + _layers(decode) + decode.once_a_run_s + exchanged_s
+        step_j = _step_energy_j(decode, step, waits_s) + prefill.power_w * prefills_s
+        energy = step_j * self.tensor / running
+        times = (ttft, tpot, waiting, rate, energy, step, prompt_s)
         parts = {
             "kernels": _arithmetic(decode),
             "layers": layers + _layers(decode),
-            "sequences": decode.once_a_run_s,
+            "sequences": decode.once_a_run_s + sampling_s,
             "exchange": exchanged_s,
             "prefills": prefills_s,
         }
@@ -198,7 +204,7 @@ class ServingArguments(PredictionArguments):
             prefill=prefill,
         )
 
-    def _transformer(self, split: Parallel) -> tuple[PredictionInputs, TransformerStructure]:
+    def _language_model(self, split: Parallel) -> tuple[PredictionInputs, Any]:
         """Return the inputs of the prediction, and the structure of the model."""
         faults = gathered()
         sizes = {name: getattr(self, name) for name in ("prompt", "generate", "concurrency")}
@@ -214,16 +220,41 @@ class ServingArguments(PredictionArguments):
         assert subject is not None
         model = subject.workload
         structure = model.structure
-        if not isinstance(structure, TransformerStructure) or not structure.causal:
+        if not _generates(structure):
             raise input_error(
                 f"'{model.name}' generates no tokens",
                 path="workload",
-                expected="a transformer that does, such as llama_3_8b",
+                expected="a language model, such as llama_3_8b",
             )
-        if self.expert > 1 and structure.experts is None:
+        if self.expert > 1 and getattr(structure, "experts", None) is None:
             message = f"'{model.name}' has no experts to deal out"
             raise input_error(message, path="expert", expected="1")
         return subject, structure
+
+
+def _sampling_s(machine: Machine, logits: Value) -> Value:
+    """Return the seconds in which the sampler moves the logits of a step: bytes / bandwidth."""
+    bandwidth = machine[f"memories.{machine.main_memory}.bandwidth"]
+    return logits * _constant(machine, "bytes_per_logit") / bandwidth
+
+
+def _step_energy_j(decode: Prediction, step_s: Value, waits_s: Value) -> Value:
+    """Return the joules of one device for a decode step: power x time, computing and waiting.
+
+    The device idles while its host prepares a step and while groups exchange; it takes the power of
+    its kernels for that time too, if it states no idle power.
+    """
+    idle_w = decode.machine.get("power.idle")
+    waiting_w = decode.power_w if idle_w is None else idle_w
+    return decode.power_w * (step_s - waits_s) + waiting_w * waits_s
+
+
+def _generates(structure: Any) -> bool:
+    """Return whether a structure has the phases of a server: prefill and decode."""
+    if not isinstance(structure, FrozenModel) or "phase" not in type(structure).model_fields:
+        return False
+    phases = get_args(type(structure).model_fields["phase"].annotation)
+    return {"prefill", "decode"} <= {*phases} and getattr(structure, "causal", True)
 
 
 def prompts_together(running: Value, prompt: Value, generate: Value) -> Value:
@@ -237,18 +268,23 @@ def prompts_together(running: Value, prompt: Value, generate: Value) -> Value:
     return np.maximum(np.floor(arriving), 1.0)
 
 
-def overheads(machine: Machine, structure: TransformerStructure, split: Parallel) -> Value:
+def overheads(machine: Machine, structure: Any, split: Parallel, weights: Format) -> Value:
     """Return the seconds of a step's layers in addition to those counted by `predict`.
 
-    Layers with experts, with latent attention, or split over devices or groups have additional
-    kernels and synchronisation: for each of these features, the number of such layers times a
-    constant of the runtime in seconds per layer.
+    Layers with experts, with latent attention, with block-scaled weights, or split over devices or
+    groups have additional kernels and synchronisation: for each of these features, the number of
+    such layers times a constant of the runtime in seconds per layer. Other language models than
+    transformers have none of them.
     """
+    if not isinstance(structure, TransformerStructure):
+        return 0.0
     count = structure.layers
     dense = structure.experts.dense_layers if structure.experts is not None else count
     seconds = (count - dense) * _constant(machine, "per_layer_experts")
     if structure.latent is not None:
         seconds = seconds + count * _constant(machine, "per_layer_latent")
+    if (weights.family, weights.compute) == ("block_float", "fp8"):
+        seconds = seconds + count * _constant(machine, "per_layer_blocks")
     if split.tensor > 1:
         seconds = seconds + count * machine["runtime.per_layer_parallel"]
     if split.data > 1:

@@ -1,4 +1,4 @@
-"""Share of a transformer on one device of a group: its weights and its computation.
+"""Share of a language model on one device of a group: its weights and its computation.
 
 Tensor parallelism divides heads, hidden features and vocabulary; expert parallelism divides the
 experts; data parallelism replicates the model. `perfmodel.system.serving.serve` predicts one shard.
@@ -79,7 +79,7 @@ def shard(
     Parameters
     ----------
     network
-        A transformer, or its name in the library. Weights are stored as its file states.
+        A language model, or its name in the library. Weights are stored as its file states.
     settings
         Phase and free dimensions; ``batch`` is the number of sequences of the device's group.
     wide
@@ -88,23 +88,27 @@ def shard(
     Returns
     -------
     Workload
-        Workload with the share of the structure that `TransformerStructure.share` returns. A device
+        Workload with the share of the structure that `TransformerStructure.share` returns, or all
+        of it on a single device. A device
         processes ``batch`` tokens times the number of groups for its share of the experts, which
         equals its own batch for all experts of its tokens.
 
     Raises
     ------
     InputError
-        The model is not a transformer, or heads do not divide evenly.
+        The model is split over devices but is not a transformer, or heads do not divide evenly.
     """
     workload = find(network) if isinstance(network, str) else network
     structure = workload.structure
-    if not isinstance(structure, TransformerStructure):
-        raise input_error(f"'{workload.name}' is not a transformer", path="workload")
     phase = str(settings.get("phase", "decode"))
     one: Any = structure.model_copy(update={"phase": phase})
+    if isinstance(structure, TransformerStructure):
+        one = _share_of_device(one, parallel)
+    elif parallel.devices > 1:
+        message = f"'{workload.name}' is not a transformer, and is not split over devices"
+        raise input_error(message, path="tensor", expected="1")
     numbers = {name: value for name, value in settings.items() if name != "phase"}
-    share = workload.restructured(_share_of_device(one, parallel), numbers)
+    share = workload.restructured(one, numbers)
     return share.rebuilt(_Wide(share)) if wide else share
 
 

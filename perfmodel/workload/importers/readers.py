@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from perfmodel.arrays import Value
+from perfmodel.bulk_allocation import collector_paused
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.regular_files import open_regular_file, read_bytes
 from perfmodel.specfile import MAX_BYTES
@@ -142,6 +143,7 @@ def reader_of(path: Path) -> ModelImporter | None:
     return next((reader for reader in readers if not reader.keys), None)
 
 
+@collector_paused()
 def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
     """Read a model file.
 

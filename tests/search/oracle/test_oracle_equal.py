@@ -45,6 +45,8 @@ CONFIGURED: list[tuple[str, str, dict[str, Any]]] = [
     ("resnet8 bits, sparsity", "bit_fusion_apq", {}),
     ("resnet8 bits, sparsity", "bitmod", {"settings": {"batch": 2}}),
     ("resnet8 bits, sparsity", "nvme_host", {}),
+    ("resnet8 weights, activations", "zen4_core", {}),
+    ("resnet8 weights, activations", "edge_tpu", {}),
     ("resnet8 weights, activations", "raspberry_pi_5", {"runtime": "tflite_ruy"}),
     ("resnet8 weights, activations", "a100", {"model": "roofline"}),
     ("tiny_cnn channels, bits, batch", "raspberry_pi_5", {"runtime": "tflite_ruy", "warm": True}),
@@ -185,8 +187,6 @@ def test_weights_that_stay_while_all_fit_are_predicted(device: str) -> None:
 @pytest.mark.parametrize(
     ("case", "device", "why"),
     [
-        ("resnet8 weights, activations", "zen4_core", "conversions"),
-        ("resnet8 weights, activations", "edge_tpu", "does not compute a format"),
         ("bert blocks", "aif_ssd", "energy of some"),
     ],
 )

@@ -30,6 +30,18 @@ BITS = {"weight_bits": [4, 8]}
         ("nas_bench_201", "kv260", None, None),
         ("tiny_cnn", "zcu102", "vitis_ai_threads", {"channels": [0.5, 1], "batch": [1, 4]}),
         ("mcunet", "tellme", None, None),
+        # Formats that the engine computes in no form: such members are infeasible.
+        ("mlperf_tiny_ic", "edge_tpu", None, BITS | {"activation_bits": [8, 16]}),
+        ("mlperf_tiny_ic", "kv260", None, BITS | {"activation_bits": [8, 16]}),
+        ("tiny_cnn", "gemmini_16x16", None, {"activation_bits": [4, 8, 16]}),
+        # Conversions of formats are kernels of their own, which change what is live together.
+        ("mlperf_tiny_ic", "a10", "torch_2_eager", BITS | {"activation_bits": [4, 8, 16]}),
+        ("mobilenet_v3_small", "snapdragon_8_gen_3", "executorch", {"activation_bits": [8, 16]}),
+        ("tiny_cnn", "gtx_1080_ti", None, {"channels": [0.5, 1], "activation_bits": [8, 16]}),
+        # Kernels of a layer share a cost, and are more with conversions.
+        ("resnet18", "apple_m1", "mlx", BITS | {"activation_bits": [8, 16]}),
+        # Time for each sequence of a batch.
+        ("tiny_cnn", "h100", "vllm", BITS | {"batch": [4, 1, 64]}),
         # Kernels that read dozens of activations.
         ("densenet121", "jetson_orin_nano", None, BITS),
     ],
@@ -51,9 +63,12 @@ def test_tables_equal_predictions(
     [
         # Which softmax falls back depends on the formats of its activations.
         ("bert_base", "qcs9075", "qnn_htp", {"activation_bits": [8, 16]}, "conversions of formats"),
+        ("tiny_cnn", "apple_m2_max", "ncnn", {"activation_bits": [8, 16]}, "those of layouts"),
         # Depthwise convolutions overlap with the preceding ones, and stages wait for the slowest.
         ("fbnet", "ultra96_codenet", None, None, "resources"),
         ("mlperf_tiny_ad", "hls4ml_ad08", None, BITS, "resources"),
+        # Stalls of one row depend on how busy the others keep the pipeline.
+        ("llama_3_8b", "hnlpu", None, BITS, "slots"),
     ],
 )
 def test_costs_of_the_whole_network_are_predicted(
@@ -66,3 +81,15 @@ def test_costs_of_the_whole_network_are_predicted(
     oracle = pm.Oracle(hardware(device), space, ("latency_s",), runtime=runtime)
     assert oracle.method == "predicted"
     assert reason in oracle.reason
+
+
+def test_banks_filled_on_demand_equal_those_filled_in_advance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space, metrics = pm.space("fbnet"), ("latency_s", "energy_j", "peak_memory_bytes")
+    members = [tuple(member) for member in space.sample(40, seed=5).tolist()]
+    eager = pm.Oracle("stm32h743", space, metrics)
+    answers = [eager(member) for member in members]
+    monkeypatch.setattr("perfmodel.search.oracle.stretch_banks.MAX_EAGER_ENTRIES", 0)
+    lazy = pm.Oracle("stm32h743", space, metrics)
+    assert [lazy(member) for member in members] == answers

@@ -100,7 +100,7 @@ def test_a_file_without_what_is_needed(tmp_path: Path) -> None:
         (
             ":1:14: latency: no column of measurements; expected one or more of latency_s, "
             "tokens_per_s, frames_per_s, fps, ttft_s, tpot_s, energy_j, power_w, "
-            "peak_memory_bytes, traffic_bytes; or 'metric' and 'value'; "
+            "peak_memory_bytes, process_bytes, traffic_bytes; or 'metric' and 'value'; "
             "did you mean 'latency_s'?"
         ),
     ]

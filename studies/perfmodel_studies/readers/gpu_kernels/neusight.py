@@ -20,12 +20,12 @@ from perfmodel.calibrate.fit import Forward
 from perfmodel.evaluate.data_files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.validate import evaluate
 from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evidence import Subject
 from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.kinds.tensor_core.gemm import Processor, gemm_times
 
-from perfmodel_studies.batched import evaluate_together
 from perfmodel_studies.readers.gpu_kernels.devices import fact_columns, finder, with_devices
 from perfmodel_studies.tables import constants_of
 
@@ -139,7 +139,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     rows, note = measured_rows(folder)
     find = finder(devices)
     cases = [_case(row, find(row.hardware)) for row in rows]
-    return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *note)))
+    return evaluate(Cases(NAME, cases, notes=(_NOTE, *note)))
 
 
 def _case(row: NeuSightMeasurement, device: pm.Device | str) -> ValidationCase:

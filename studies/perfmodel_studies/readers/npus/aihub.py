@@ -22,10 +22,9 @@ from perfmodel.evaluate.data_files import DataFolder, data_folder
 from perfmodel.evaluate.datasets import DeclaredDataset
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult, errors
-from perfmodel.evaluate.validate import comparison_row, summarise
+from perfmodel.evaluate.validate import comparison_row, evaluate, summarise
 from perfmodel.measurement_csv import CsvTable, read_rows
 
-from perfmodel_studies.batched import evaluate_together
 from perfmodel_studies.transfer import spread, transfer
 
 __all__ = ["ANCHORS", "NAME", "PLACES", "TITLE", "AiHubMeasurement", "load", "measured"]
@@ -134,7 +133,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     bases = {"one_factor": errors([r["one_factor"] for r in rows], published)} if rows else {}
     cases = GRAPHS.load(folder, devices)
     known = [case for case in cases.cases if case.machine is not None]
-    graphs = evaluate_together(replace(cases, cases=known))
+    graphs = evaluate(replace(cases, cases=known))
     details = {
         "rows": len(graphs.predictions),
         "networks": len({case.group for case in known}),
