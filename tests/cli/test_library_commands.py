@@ -25,8 +25,8 @@ def test_hardware_list(run: Run) -> None:
 
 
 def shown() -> list[str]:
-    """The devices that are shown: every eighth, or all where all random cases are drawn."""
-    return device_names()[:: 1 if ALL_DRAWN else 8]
+    """The devices that are shown: every fourth, or all where all random cases are drawn."""
+    return device_names()[:: 1 if ALL_DRAWN else 4]
 
 
 @each("name", shown)

@@ -15,7 +15,6 @@ from perfmodel.workload.families import family_files, family_names
 from perfmodel.workload.library import describe, names
 from perfmodel.workload.structure_model import TemplateStructure
 from perfmodel.workload.template_family import read_family, structure_as_written
-from tests.draws import ALL_DRAWN
 from tests.offenders import each
 
 OWN = """\
@@ -72,7 +71,7 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
-@each("name", lambda: names()[:: 1 if ALL_DRAWN else 2])
+@each("name", names)
 def test_every_family_of_the_library_is_sound_for_each_of_its_networks(name: str) -> None:
     entry = describe(name)
     if entry.family.name in family_files():
