@@ -18,6 +18,7 @@ from perfmodel.evidence import (
     gathered,
     library_evidence,
     read_evidence,
+    scatter,
     spread,
     stretched,
 )
@@ -79,6 +80,26 @@ def test_few_devices_are_wider_than_many() -> None:
     assert ends[0] is not None
     assert ends[1] is not None
     assert ends[0].draws < ends[1].draws
+
+
+def test_one_device_tells_no_bias_of_another() -> None:
+    """That of several is the one that they have; of one, a factor of 2 is taken instead."""
+    subject = Subject("runtime_0", "new", "frames")
+    one, many = (
+        scatter(population(4, runtimes=1, devices=n), subject, "measured") for n in (1, 200)
+    )
+    assert one.bias == np.log(2.0)
+    assert many.bias == pytest.approx(BETWEEN, rel=0.2)
+    assert (one.noise, many.noise) == (pytest.approx(WITHIN, rel=0.3),) * 2
+    # A fitted runtime beside others: its only device says as little.
+    fitted = [(Subject("fitted", "mine", "frames"), "as_is", 0.001 * i) for i in range(-9, 10)]
+    others = [
+        (Subject(f"runtime_{r}", "other", "frames"), "as_is", 0.1 * r + 0.01 * i)
+        for r in range(3)
+        for i in range(9)
+    ]
+    beside = scatter(gathered(fitted + others), Subject("fitted", "mine", "frames"), "measured")
+    assert beside.bias == np.log(2.0)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9])

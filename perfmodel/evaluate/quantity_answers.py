@@ -118,9 +118,8 @@ class _PredictedGroup:
         workload, machine = quantity.workload, quantity.machine
         self._own = case.predict(workload, machine)
         self._bare = case.predict(workload, machine, model="roofline", warm=False)
-        latency = float(self._bare.latency_s)
         # Share of the roofline time that multiply-accumulates need at peak.
-        self._share = float(self._bare.utilization) * latency / latency
+        self._share = float(self._bare.utilization)
         self._feasible = bool(self._own.feasible)
 
     def answer(self, metric: str) -> QuantityAnswer | InputError:

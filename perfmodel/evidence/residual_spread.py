@@ -167,9 +167,9 @@ def scatter(
     degrees of freedom f follow from the variance v of the log variances between devices (less
     their sampling variance ``2 / (n - 1)``), assuming scaled inverse chi-squared variances:
     ``trigamma(f / 2) = v`` (Smyth, Statistical Applications in Genetics and Molecular Biology 3(1),
-    2004), here with its first two terms, ``f = (1 + sqrt(1 + 2 v)) / v``. Where one device has most
-    of the weight, it would be its own median, and tells nothing of the bias of another: the bias is
-    that of `UNKNOWN` then.
+    2004), here with its first two terms, ``f = (1 + sqrt(1 + 2 v)) / v``. One device of a runtime
+    tells nothing of the bias of another, and has nearly none itself where constants were fitted to
+    it: the bias is that of `UNKNOWN` then.
 
     Parameters
     ----------
@@ -181,14 +181,13 @@ def scatter(
     Scatter
         `UNKNOWN` if there is no measurement of the quantity.
     """
-    devices, _ = _weighted_devices(evidence, subject, basis, lineage, without)
+    devices, draws = _weighted_devices(evidence, subject, basis, lineage, without)
     several = [device for device in devices if len(device.residuals) >= _MIN_ROWS]
     if not several:
         return UNKNOWN
     biases = [abs(float(np.median(device.residuals))) for device in devices]
-    weights = [device.weight for device in devices]
-    bias = _NORMAL_MAD * _median(biases, weights)
-    if max(weights) > 0.5 * sum(weights):
+    bias = _NORMAL_MAD * _median(biases, [device.weight for device in devices])
+    if draws <= 1.0 + _POOL_WEIGHT:
         bias = UNKNOWN.bias
     noises = [max(float(np.std(device.residuals, ddof=1)), _MIN_DEVIATION) for device in several]
     weights = [device.weight for device in several]
