@@ -108,6 +108,8 @@ def classes_of(unit: str, phases: Collection[str], operators: int = 1) -> dict[s
         by_phase = {phase: f"tokens/{phase}" for phase in ("prefill", "decode") if phase in phases}
         if by_phase:
             return by_phase
+        if not any(phases):  # a step of a decoder that is not divided, such as Whisper's
+            return {"": "tokens/decode"}
     if unit == "runs" and operators > _MAX_KERNEL_OPERATORS:
         unit = "frames"
     return {"": f"{unit}/training" if "backward" in phases else unit}
