@@ -237,17 +237,42 @@ def spelled_alike(name: str, named: Mapping[str, T]) -> T | None:
     -------
     T or None
         That of ``raspberry_pi_5``, or of ``unet``; ``None`` if there is none, or if names of
-        several things have the same letters (``regnetx_1_6gf``, ``regnetx_16gf``).
+        several things have the same letters (``regnetx_1_6gf``, ``regnetx_16gf``). A plus sign is
+        a word: ``unet++`` is not ``unet``.
     """
-    plain = _SEPARATORS.sub("_", name.strip().lower()).strip("_")
+    plain = words_of(name)
     if plain in named:
         return named[plain]
-    letters = _SEPARATORS.sub("", plain)
-    alike = [of for key, of in named.items() if _SEPARATORS.sub("", key) == letters]
-    return alike[0] if alike and all(of is alike[0] for of in alike) else None
+    letters = plain.replace("_", "")
+    return _the_one(of for key, of in named.items() if _SEPARATORS.sub("", key) == letters)
 
 
-_SEPARATORS: Final = re.compile(r"[\s_.,()+-]+")
+def ending_alike(name: str, named: Mapping[str, T]) -> T | None:
+    """Return the one thing whose names end with the words of ``name``.
+
+    People leave the vendor and the series away: ``"5950x"`` is ``ryzen_9_5950x``, ``"8 gen 3"`` is
+    ``snapdragon_8_gen_3``. A number must be
+    among at least four letters: ``970`` may be a graphics card or a phone's processor.
+    """
+    plain = words_of(name)
+    if len(plain) < _SHORTEST_ENDING or not any(c.isdecimal() for c in plain):
+        return None
+    return _the_one(of for key, of in named.items() if key.endswith(f"_{plain}"))
+
+
+def words_of(name: str) -> str:
+    """Return a name in lower case, with single underscores between its words."""
+    return _SEPARATORS.sub("_", name.strip().lower().replace("+", "_plus_")).strip("_")
+
+
+def _the_one(things: Iterable[T]) -> T | None:
+    """Return the only thing among some, however often it occurs."""
+    first, *others = [*things] or [None]
+    return first if all(of is first for of in others) else None
+
+
+_SHORTEST_ENDING: Final = 4
+_SEPARATORS: Final = re.compile(r"[\s_.,()/-]+")
 
 
 def _fold(name: str) -> str:

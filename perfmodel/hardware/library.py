@@ -20,11 +20,13 @@ from perfmodel.caches import FACTS_BYTES, cached, cached_by_files
 from perfmodel.errors import (
     Fault,
     InputError,
+    ending_alike,
     input_error,
     names_or_command,
     nearest,
     one_of,
     spelled_alike,
+    words_of,
 )
 from perfmodel.package_data import data_root
 from perfmodel.regular_files import read_text
@@ -252,6 +254,8 @@ def _spec_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> Pa
     spelled = {alias: entry for entry in known.values() for alias in entry.aliases} | known
     if entry := spelled.get(name) or spelled_alike(name, spelled):
         return entry.path
+    if room == "devices" and (entry := _abbreviated(name, spelled)):
+        return entry.path
     noun = room.removesuffix("s")
     if name.startswith("tag:"):
         devices = select(name, directories)
@@ -271,6 +275,18 @@ def _spec_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> Pa
         expected="" if suggestion else expected,
         suggestion=suggestion,
     )
+
+
+def _abbreviated(name: str, spelled: Mapping[str, SpecEntry]) -> SpecEntry | None:
+    """Return the one device whose name a user shortened at its front, or put its maker before."""
+    words = words_of(name).split("_")
+    for start in range(len(words)):
+        ending = "_".join(words[start:])
+        entry = spelled_alike(ending, spelled) or ending_alike(ending, spelled)
+        if entry is not None:
+            described = {*words_of(entry.title).split("_"), *entry.tags}
+            return entry if described.issuperset(words[:start]) else None
+    return None
 
 
 def _plain_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> Path | None:

@@ -167,7 +167,10 @@ _ENTRIES: dict[str, ModelEntry] = {}
 
 
 def _is_path(name: str) -> bool:
-    return name.endswith(_SUFFIXES) or "/" in name or os.sep in name
+    if "/" not in name and os.sep not in name:
+        return name.endswith(_SUFFIXES)
+    library = _names_and_aliases(data_root("workloads"))
+    return name.endswith(_SUFFIXES) or Path(name).exists() or not _spelled_path(name, library)
 
 
 def _stems() -> dict[str, Path]:
@@ -180,7 +183,7 @@ def _library_path(name: str) -> Path:
     if f"{name}.yaml" in os.listdir(folder):
         return folder / f"{name}.yaml"
     spelled = _names_and_aliases(folder)
-    if path := spelled.get(name) or spelled_alike(name, spelled):
+    if path := _spelled_path(name, spelled):
         return path
     suggestion = nearest(name, spelled)
     expected = conversion_advice(
@@ -194,6 +197,25 @@ def _library_path(name: str) -> Path:
         expected="" if suggestion else expected,
         suggestion=suggestion,
     )
+
+
+def _spelled_path(name: str, spelled: Mapping[str, Path]) -> Path | None:
+    """Return the file of a name in any spelling: of people, or of a repository of weights.
+
+    ``"ViT-B/16"`` is ``vit_b_16``; ``"Qwen/Qwen3-8B-Instruct"`` is ``qwen3_8b``, as tuning changes
+    no layer.
+    """
+    for spelling in (name, name.rpartition("/")[2]):
+        if path := spelled.get(spelling) or spelled_alike(spelling, spelled):
+            return path
+        untuned = _TUNING.sub("", spelling)
+        if untuned != spelling and (path := spelled_alike(untuned, spelled)):
+            return path
+    return None
+
+
+#: What repositories add to a model's name for the data that it was tuned on.
+_TUNING: Final = re.compile(r"([-_ ](instruct|chat|it|hf|v0\.\d|2[45]\d\d))+$", re.IGNORECASE)
 
 
 @cached_by_files(2**20)

@@ -65,6 +65,41 @@ def test_no_two_specs_share_a_name() -> None:
         assert len(spelled) == len(set(spelled))
 
 
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("RTX 3060 12GB", "rtx_3060"),
+        ("nvidia geforce rtx 4090", "rtx_4090"),
+        ("4070 Super", "rtx_4070_super"),
+        ("rx 6700 xt", "radeon_rx_6700_xt"),
+        ("m4 pro", "apple_m4_pro"),
+        ("Pi 5", "raspberry_pi_5"),
+        ("pi 3b+", "raspberry_pi_3b_plus"),
+        ("ROG Ally", "ryzen_7_7840u"),
+        ("orin nano super", "jetson_orin_nano_super"),
+        ("8 gen 3", "snapdragon_8_gen_3"),
+        ("8+ gen 1", "snapdragon_8_plus_gen_1"),
+        ("S24 Ultra", "snapdragon_8_gen_3"),
+        ("core ultra 7 258v", "core_ultra_7_258v"),
+        ("5950X", "ryzen_9_5950x"),
+        ("Intel Core i9-13900K", "core_i9_13900k"),
+        ("Xeon Platinum 8480+", "xeon_platinum_8480"),
+        ("Ryzen AI Max+ 395", "radeon_8060s"),
+        ("nucleo h743", "stm32h743"),
+        ("coral usb", "edge_tpu_usb"),
+        ("agx thor", "jetson_agx_thor"),
+    ],
+)
+def test_people_name_a_device_as_they_like(spelling: str, name: str) -> None:
+    assert hardware(spelling).name == name
+
+
+@pytest.mark.parametrize("spelling", ["gtx 5950x", "8gb", "970", "4080 pro", "rtx 3060 16gb"])
+def test_half_a_name_is_not_guessed(spelling: str) -> None:
+    with pytest.raises(InputError, match="no device is named"):
+        hardware(spelling)
+
+
 def test_heads_agree_with_the_whole_files() -> None:
     for name, entry in entries("devices").items():
         device = hardware(name)

@@ -197,7 +197,7 @@ def test_words_and_kinds_restrict() -> None:
 
 def test_the_catalogue_is_sound_and_beside_the_library() -> None:
     known = {word for e in entries("devices").values() for word in (e.name, *e.aliases)}
-    assert len(products()) >= 60
+    assert len(products()) >= 30
     spelled: list[str] = []
     for name, product in products().items():
         spelled += [name, *product.aliases]
@@ -210,7 +210,7 @@ def test_the_catalogue_is_sound_and_beside_the_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["snapdragon_765g", "quadro_rtx_5000", "jetson_agx_thor", "a11", "nrf52833"]
+    "name", ["snapdragon_765g", "quadro_rtx_5000", "gtx_960", "a11", "nrf52833"]
 )
 def test_a_known_product_is_told_what_to_type(name: str) -> None:
     with pytest.raises(InputError) as caught:

@@ -123,10 +123,21 @@ def test_files_are_named_as_they_say_and_alone(name: str) -> None:
         ("OPT-13B", "opt_13b"),
         ("RegNetX-16GF", "regnetx_16gf"),
         ("swin_t", "swin_tiny"),
+        ("ViT-B/16", "vit_b_16"),
+        ("CLIP ViT-L/14", "clip_vit_l_14"),
+        ("Qwen/Qwen3-8B", "qwen3_8b"),
+        ("meta-llama/Llama-3.2-1B-Instruct", "llama_3_2_1b"),
+        ("Mistral 7B Instruct v0.3", "mistral_7b"),
+        ("google/gemma-3-4b-it", "gemma_3_4b"),
     ],
 )
 def test_capitals_and_separators_of_a_name_do_not_count(spelling: str, name: str) -> None:
     assert describe(spelling).name == name
+
+
+def test_a_plus_sign_is_a_word() -> None:
+    assert describe("DeepLabV3+").name == "deeplabv3_plus_mobilenet"
+    assert faults("U-Net++")[0].startswith("no workload is named 'U-Net++'")
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
