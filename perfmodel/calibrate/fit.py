@@ -10,6 +10,7 @@ finite differences from one batched evaluation. Users call `fit` and `left_out`;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -51,6 +52,9 @@ class Constant:
         Weight of the prior, a residual of ``prior * log(value / towards)``; 0 for none.
     towards
         Centre of the prior, SI; `start` if left out.
+    spread
+        Factor either way within which the family has the constant (its geometric standard
+        deviation); a pull towards the family's value is divided by its logarithm.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Constant:
     high: float
     prior: float = 0.0
     towards: float | None = None
+    spread: float = math.e
 
     @property
     def centre(self) -> float:

@@ -260,9 +260,10 @@ class _NestedCrossValidation:
         """Return the fit to some rows, and the choice made on them."""
         rows = np.flatnonzero(seen & (self.weights > 0))
         groups, numbers = np.unique(self.labels[rows], return_inverse=True)
-        # Unit weight of the pull: that of the rows of one group.
+        # Unit weight of the pull: that of the rows of one group, for a spread by a factor of e.
         weight = float(np.sqrt(np.sum(self.weights[rows] ** 2) / len(groups)))
-        unit = np.where(self.constants.pulled, weight, 0.0)
+        spread = np.log([c.spread for c in self.constants.constants])
+        unit = np.where(self.constants.pulled, weight / spread, 0.0)
         size = len(unit)
         base = self._fit_leading(evaluate, rows, PULL_WEIGHTS[0] * unit, size)
         if len(groups) == 1:

@@ -7,6 +7,7 @@ them for a row, and `perfmodel.evaluate.datasets` turns the result into validati
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
@@ -219,13 +220,20 @@ class ConstantForm(ConditionForm):
     high: float = Field(gt=0)
     """Upper bound."""
     prior: float = Field(default=0.0, ge=0)
-    """Weight of the prior centred at the initial value."""
+    """Weight of the prior centred at the initial value, if `spread` does not state it."""
+    spread: float = Field(default=math.e, gt=1)
+    """Factor either way within which other runtimes have the constant (geometric standard
+    deviation); the prior then weighs a deviation by it as a row's error by `RefitForm.scale`."""
     fact: str | None = None
     """Path of the fact that it sets; the constant's name by default."""
     facts: tuple[str, ...] = ()
     """Paths, if it sets several facts."""
     times: str = ""
     """Another constant to which this one is a ratio: matching rows use their product."""
+
+    def weight(self, scale: float) -> float:
+        """Return the weight of the prior in a fit of rows with errors of `scale`."""
+        return scale / math.log(self.spread) if "spread" in self.model_fields_set else self.prior
 
 
 class LeftOutForm(_DatasetPart):

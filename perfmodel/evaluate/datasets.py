@@ -381,7 +381,10 @@ def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
     return refit(
         cases,
         form.target,
-        [Constant(n, c.start, c.low, c.high, c.prior) for n, c in form.constants.items()],
+        [
+            Constant(n, c.start, c.low, c.high, c.weight(form.scale), spread=c.spread)
+            for n, c in form.constants.items()
+        ],
         left_out=left_out.what,
         group=group,
         apply=_apply(form.constants),

@@ -123,6 +123,20 @@ def test_what_one_device_alone_determines_is_its_family_s_without_it() -> None:
     assert result.predicted[devices < 4] == pytest.approx(truth[devices < 4], rel=0.02)
 
 
+def test_a_constant_moves_as_far_as_its_family_is_apart() -> None:
+    """Rows that only tell the product of two constants move the one that varies more."""
+
+    def forward(values: Mapping[str, float]) -> np.ndarray:
+        return np.full(4, values["steady"] * values["varied"])
+
+    spreads = {"steady": 1.5, "varied": 4.0}
+    listed = [Constant(name, 1.0, 0.01, 100.0, spread=x) for name, x in spreads.items()]
+    pulled = PulledConstants(listed, np.array([True, True]))
+    result = nested_left_out(forward, np.full(4, 8.0), pulled, ["a", "a", "b", "b"])
+    steady, varied = (np.log(result.fits["a"].constants[name]) for name in spreads)
+    assert steady / varied == pytest.approx((np.log(1.5) / np.log(4.0)) ** 2, rel=1e-3)
+
+
 def test_two_groups_leave_nothing_to_choose_by() -> None:
     pulled = PulledConstants(constants(), np.array([True, True]))
     result = nested_left_out(powers, measured(), pulled, ["a"] * 3 + ["b"] * 3)
