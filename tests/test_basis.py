@@ -118,7 +118,7 @@ def test_stretched_widths_hold_what_they_promise_where_runtimes_differ(level: fl
     # 64 devices beside three without a stretch.
     quantile = stretch[0 if level == 0.5 else 1] ** (67 / 64)
     assert np.mean(scores <= quantile) == pytest.approx(level, abs=0.01)
-    (one,) = [one for one in coverage(known) if not one.runtime]
+    (one,) = [one for one in coverage(known) if not one.part]
     assert (one.half if level == 0.5 else one.most) == pytest.approx(level, abs=0.03)
 
 
@@ -172,7 +172,7 @@ def test_intervals_hold_in_the_classes_that_have_rows() -> None:
     each = [
         one
         for one in coverage(library_evidence(), lambda name: pm.runtime(name).lineage)
-        if not one.runtime and one.rows >= 50 and one.basis != "assumed"
+        if not one.part and one.rows >= 50 and one.basis != "assumed"
     ]
     assert len(each) >= 8
     assert sum(one.holds for one in each) >= 0.75 * len(each)

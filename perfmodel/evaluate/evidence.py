@@ -26,7 +26,7 @@ _AGAIN: Final = 24
 
 
 def evidence_of(results: Iterable[ValidationResult]) -> Evidence:
-    """Return the evidence of results: residuals of time, energy and power by class and device.
+    """Return the evidence of results: residuals of their quantities by class and device.
 
     Runtimes tagged ``bound`` are omitted, since they are limits rather than predictions.
     """
@@ -48,9 +48,10 @@ def _runtime(name: str) -> Runtime:
 def row_residuals(result: ValidationResult) -> Iterator[tuple[Subject, str, float]]:
     """Yield (subject, way of prediction, residual) of each row of a result.
 
-    The residual is ``log(measured / predicted)`` of a time, energy or power. The way is ``as_is``
-    (the library's constants), ``left_out`` (constants fitted without the device) or ``generic``
-    (under the generic runtime instead of its own).
+    The residual is ``log(measured / predicted)`` of its quantity. The way is ``as_is``
+    (the library's constants), ``rows_left_out`` or ``left_out`` (constants fitted without some rows
+    of the device, or without the device) or ``generic`` (under the generic runtime instead of its
+    own).
     """
     again: dict[Subject, list[RowOrigin]] = {}
     for row in result.predictions:
@@ -75,19 +76,19 @@ def row_residuals(result: ValidationResult) -> Iterator[tuple[Subject, str, floa
 def _left_out(
     trials: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[Subject, str, float]]:
-    """Yield residuals of left-out devices, from the first trial with the subject.
+    """Yield residuals of left-out devices and rows, each from the first trial with the subject.
 
     Nested trials are preferred, since no choice in them depends on the predicted rows.
     """
-    seen: dict[Subject, str] = {}
+    seen: dict[tuple[Subject, str], str] = {}
     for target, trial in trials.items():
         rows: Iterable[Mapping[str, Any]] = trial.get("nested", trial)["predictions"]
         for row in rows:
-            subject: Subject = row["subject"]
-            if not subject.quantity or seen.setdefault(subject, target) != target:
+            subject, way = row["subject"], row["way"]
+            if not subject.quantity or seen.setdefault((subject, way), target) != target:
                 continue
             if row["predicted"] > 0:
-                yield subject, "left_out", float(np.log(row["measured"] / row["predicted"]))
+                yield subject, way, float(np.log(row["measured"] / row["predicted"]))
 
 
 def _generic(origin: RowOrigin) -> float | None:

@@ -1,7 +1,7 @@
 """Pairwise ranking accuracy: share of pairs of measured rows that predictions order correctly.
 
-The choice of a device, a network or a precision depends on which of two alternatives is faster.
-Pairs are drawn from rows that differ in one of these three and agree in everything else. With
+The choice of a device, a network, a precision or a runtime depends on which of two alternatives is
+faster. Pairs are drawn from rows that differ in one of these and agree in everything else. With
 measured times ``m`` and predicted times ``p`` of the rows a and b of N pairs, the accuracy is
 
 ``(concordant + ties / 2) / N``,
@@ -11,8 +11,10 @@ where a pair is concordant if ``(p_a - p_b) (m_a - m_b) > 0`` and a tie if ``p_a
 measured times are left out, since noise may decide their order.
 
 The number of pairs grows with the square of the rows, so that pairs are sampled: each data set
-contributes the same number as far as it has them. `pair_scores` is called for the trust page
-(`perfmodel.evaluate.trust`).
+contributes the same number as far as it has them. A choice among all alternatives of a group is
+scored by its regret, the measured time of the alternative with the lowest predicted time over the
+lowest measured one, less 1, and by Spearman's rank correlation. `pair_scores` is called for the
+trust page (`perfmodel.evaluate.trust`).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.result import ValidationResult, spearman
 from perfmodel.evaluate.validation_case import RowOrigin
 from perfmodel.evidence import RATES, Subject
 
@@ -46,6 +48,28 @@ _PAIRS: Final = 100_000
 _ENUMERATED: Final = 4
 #: Largest number of batches drawn; fewer pairs result if hardly any has distinct measured times.
 _BATCHES: Final = 16
+#: Groups of comparable rows per data set of which choices are scored.
+_MAX_GROUPS: Final = 500
+#: Rows of a group that has a rank correlation.
+_MIN_RANKED: Final = 5
+
+
+class ChoiceScore(NamedTuple):
+    """Choices by predictions among all alternatives of groups of comparable rows.
+
+    Attributes
+    ----------
+    groups
+        Number of groups.
+    regret
+        Mean of ``measured time of the predicted fastest / lowest measured time - 1``.
+    spearman
+        Mean rank correlation of the groups with at least five rows; ``None`` without one.
+    """
+
+    groups: int
+    regret: float
+    spearman: float | None
 
 
 class PairScore(NamedTuple):
@@ -54,7 +78,9 @@ class PairScore(NamedTuple):
     Attributes
     ----------
     differ_in
-        ``device``, ``network`` or ``precision``.
+        ``device``, ``network``, ``precision`` or ``runtime``.
+    dataset
+        Name of the data set; empty for all data sets together.
     workload_class
         Class name of `perfmodel.evidence.classes_of`.
     pairs
@@ -64,13 +90,17 @@ class PairScore(NamedTuple):
     accuracy
         Predictor (`PREDICTORS`) -> share of pairs in the correct order, where ties count half, and
         number of pairs of which it predicts both rows.
+    choices
+        Choices among all alternatives of a group; of several data sets with equal weights.
     """
 
     differ_in: str
+    dataset: str
     workload_class: str
     pairs: int
     datasets: int
     accuracy: Mapping[str, tuple[float, int]]
+    choices: ChoiceScore
 
 
 class _TimedRow(NamedTuple):
@@ -88,6 +118,7 @@ class _TimedRow(NamedTuple):
     network: Hashable
     batch: float
     precision: str
+    runtime: str
     setting: Hashable
     seconds: tuple[float, ...]
 
@@ -97,6 +128,7 @@ _SHARED_KEYS: Final[Mapping[str, Callable[[_TimedRow], Hashable]]] = {
     "device": lambda row: (row.network, row.precision),
     "network": lambda row: (row.dataset, row.device, row.setting, row.precision, row.batch),
     "precision": lambda row: (row.dataset, row.device, row.setting, row.network),
+    "runtime": lambda row: (row.dataset, row.device, row.network, row.precision),
 }
 
 
@@ -118,7 +150,7 @@ def pair_scores(
     Returns
     -------
     list of PairScore
-        Scores ordered by kind of pair, then by class.
+        Scores ordered by kind of pair, then by class: that of all data sets, then of each.
     """
     rows = [row for result in results for row in _timed_rows(result)]
     seconds = np.array([row.seconds for row in rows]).reshape(len(rows), 1 + len(PREDICTORS))
@@ -128,18 +160,51 @@ def pair_scores(
         alternatives = _alternatives(rows, differ_in)
         for workload_class, datasets in _comparable_rows(rows, differ_in, alternatives):
             drawn = _sampled_pairs(datasets, alternatives, seconds[:, 0], pairs, rng)
-            samples = [sample for sample in drawn if len(sample)]
-            if samples:
-                scored = np.concatenate(samples)
-                accuracy = _accuracy(seconds, scored)
+            samples = {name: sample for name, sample in drawn if len(sample)}
+            choices = {name: _choices(datasets[name], seconds) for name in sorted(samples)}
+            parts = [("", list(samples)), *((name, [name]) for name in choices)] if samples else []
+            for dataset, names in parts:
+                scored = np.concatenate([samples[name] for name in names])
                 scores.append(
-                    PairScore(differ_in, workload_class, len(scored), len(samples), accuracy)
+                    PairScore(
+                        differ_in,
+                        dataset,
+                        workload_class,
+                        len(scored),
+                        len(names),
+                        _accuracy(seconds, scored),
+                        _mean_choices([choices[name] for name in names]),
+                    )
                 )
     return scores
 
 
+def _choices(groups: Sequence[Index], seconds: Floats) -> ChoiceScore:
+    """Return the score of choices by plain predictions in groups of one data set."""
+    scored = groups[:: -(-len(groups) // _MAX_GROUPS)]
+    regrets: list[float] = []
+    ranks: list[float | None] = []
+    for group in scored:
+        measured, predicted = seconds[group, 0], seconds[group, 1]
+        regrets.append(float(measured[np.argmin(predicted)] / measured.min()) - 1.0)
+        if len(group) >= _MIN_RANKED:
+            ranks.append(spearman(predicted, measured))
+    return ChoiceScore(len(groups), float(np.mean(regrets)), _mean(ranks))
+
+
+def _mean_choices(each: Sequence[ChoiceScore]) -> ChoiceScore:
+    """Return the score of several data sets with equal weights."""
+    regret = float(np.mean([one.regret for one in each]))
+    return ChoiceScore(sum(one.groups for one in each), regret, _mean(one.spearman for one in each))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
 def _alternatives(rows: Sequence[_TimedRow], differ_in: str) -> Index:
-    """Return for each row the number of its device, network or precision."""
+    """Return for each row the number of its device, network, precision or runtime."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(getattr(r, differ_in), len(numbers)) for r in rows])
 
@@ -164,7 +229,8 @@ def _timed_rows(result: ValidationResult) -> Iterator[_TimedRow]:
     refitted: dict[tuple[Subject, float], list[float]] = defaultdict(list)
     for trial in result.left_out.values():
         for row in trial.get("nested", trial)["predictions"]:
-            refitted[row["subject"], row["measured"]].append(row["predicted"])
+            if row["way"] == "left_out":
+                refitted[row["subject"], row["measured"]].append(row["predicted"])
     for row in result.predictions:
         origin: RowOrigin | None = row.get("origin")
         if origin is None or origin.subject.quantity != "time":
@@ -190,6 +256,7 @@ def _timed_rows(result: ValidationResult) -> Iterator[_TimedRow]:
             (quantity.metric, *network),
             float(sizes.get("batch", 1.0)),
             str(case.precision),
+            origin.runtime,
             (quantity.target, case.device, origin.runtime, case.warm),
             seconds,
         )
@@ -210,8 +277,8 @@ def _sampled_pairs(
     measured: Floats,
     pairs: int,
     rng: np.random.Generator,
-) -> Iterator[Index]:
-    """Yield the pairs of each data set, at most its equal share of the requested number.
+) -> Iterator[tuple[str, Index]]:
+    """Yield each data set's pairs, at most its equal share of the requested number.
 
     The smallest data sets come first, so that the pairs that they lack go to the larger ones.
     """
@@ -229,7 +296,7 @@ def _sampled_pairs(
         else:
             sample = _random_pairs(groups, share, alternatives, measured, rng)
         remaining_sets, remaining_pairs = remaining_sets - 1, remaining_pairs - len(sample)
-        yield sample
+        yield name, sample
 
 
 def _random_pairs(

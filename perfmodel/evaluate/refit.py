@@ -81,11 +81,19 @@ class Refit:
     @property
     def transfers(self) -> bool:
         """Whether each device is in one group only, so that a left-out fit has none of its rows."""
+        return all(way == "left_out" for way in self.ways.values())
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """Device -> way in which its rows are predicted (`perfmodel.evidence.WAYS`)."""
         groups: dict[str, set[str]] = {}
         for subject, group in zip(self.subjects or (), self.groups, strict=False):
             if subject is not None:
                 groups.setdefault(subject.device, set()).add(group)
-        return all(len(names) == 1 for names in groups.values())
+        return {
+            device: "left_out" if len(names) == 1 else "rows_left_out"
+            for device, names in groups.items()
+        }
 
 
 def trial(refit: Refit) -> dict[str, Any]:
@@ -97,8 +105,8 @@ def trial(refit: Refit) -> dict[str, Any]:
         ``left_out`` (noun for a group), ``rows``, `perfmodel.evaluate.result.Errors` of all rows,
         ``groups`` (name -> rows and errors), ``parts`` (likewise, if the refit has parts),
         ``constants`` (name -> smallest and largest fitted value), ``at_bound`` (constants at a
-        bound in some fit), and ``predictions``: subject, measured and predicted value of each row
-        with a subject whose device was left out completely.
+        bound in some fit), and ``predictions``: subject, way of prediction
+        (`perfmodel.evidence.WAYS`), measured and predicted value of each row with a subject.
     """
     result = left_out(
         refit.forward,
@@ -123,7 +131,8 @@ def trial_report(refit: Refit, result: CrossValidatedFit) -> dict[str, Any]:
         masks = {name: (np.asarray(labels) == name) & seen for name in dict.fromkeys(labels)}
         return {name: counted(at) for name, at in masks.items() if at.any()}
 
-    subjects = refit.subjects if refit.subjects and refit.transfers else [None] * len(predicted)
+    subjects = refit.subjects or [None] * len(predicted)
+    ways = refit.ways
     return {
         "left_out": refit.left_out,
         **counted(seen),
@@ -135,7 +144,12 @@ def trial_report(refit: Refit, result: CrossValidatedFit) -> dict[str, Any]:
         },
         "at_bound": sorted({name for fit in fits for name in fit.at_bound}),
         "predictions": [
-            {"subject": subject, "measured": float(measured), "predicted": float(value)}
+            {
+                "subject": subject,
+                "way": ways[subject.device],
+                "measured": float(measured),
+                "predicted": float(value),
+            }
             for subject, measured, value, counts in zip(
                 subjects, refit.measured, predicted, seen, strict=True
             )

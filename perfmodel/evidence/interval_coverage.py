@@ -9,21 +9,15 @@ the 50 % (90 %) interval is the 50 % (90 %) quantile of the scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.evidence.residual_spread import LEVELS, Spread, spread
+from perfmodel.evidence.residual_spread import BASES, LEVELS, Spread, residuals_of, spread
 from perfmodel.evidence.residual_store import Evidence, Subject
 
-#: Basis -> way of prediction (`WAYS`) of the rows on which its intervals are evaluated.
-WAY_OF_BASIS: Final[Mapping[str, str]] = {
-    "measured": "as_is",
-    "transferred": "left_out",
-    "assumed": "generic",
-}
 #: Maximum weight of a device in rows: further rows carry no information on other devices.
 MAX_WEIGHT: Final = 40
 #: Shrinkage of the stretch towards 1, in devices: ``stretch ** (n / (n + 3))`` for n devices.
@@ -35,6 +29,8 @@ _MIN_HALF_WIDTH: Final = 1e-3
 
 #: Runtime -> runtimes that it inherits from, nearest first.
 Lineage = Callable[[str], Sequence[str]]
+#: Runtime, device -> parts of a class of workloads to which its rows count.
+Parts = Callable[[str, str], Sequence[str]]
 
 
 class Coverage(NamedTuple):
@@ -44,8 +40,8 @@ class Coverage(NamedTuple):
     ----------
     quantity, workload_class, basis
         Quantity, class of workloads and basis of the predictions.
-    runtime
-        Runtime of the rows; empty for all runtimes together.
+    part
+        What the rows have in common: a runtime, a data set or a sort of device; empty for all.
     rows, devices
         Number of rows and devices.
     half, most
@@ -58,7 +54,7 @@ class Coverage(NamedTuple):
     quantity: str
     workload_class: str
     basis: str
-    runtime: str
+    part: str
     rows: int
     devices: int
     half: float
@@ -80,8 +76,13 @@ class _DeviceCoverage(NamedTuple):
     ratio: float
 
 
-def coverage(evidence: Evidence, lineage: Lineage = lambda name: ()) -> list[Coverage]:
-    """Return the coverage of each class of workloads and basis, followed by that of its runtimes.
+def coverage(
+    evidence: Evidence,
+    lineage: Lineage = lambda name: (),
+    parts: Parts = lambda runtime, device: (runtime,),
+    scored: Evidence | None = None,
+) -> list[Coverage]:
+    """Return the coverage of each class of workloads and basis, followed by that of its parts.
 
     Parameters
     ----------
@@ -89,15 +90,22 @@ def coverage(evidence: Evidence, lineage: Lineage = lambda name: ()) -> list[Cov
         Evidence; widths and stretches are recomputed without each device.
     lineage
         Runtime -> runtimes that it inherits from, nearest first.
+    parts
+        Runtime and device -> parts of a class to which its rows count.
+    scored
+        Rows that are compared with the intervals, such as those of a data set; all if None.
     """
     out: list[Coverage] = []
-    for key, devices in scored_devices(evidence, lineage):
+    pools = dict(scored_devices(evidence, lineage))
+    for key, devices in scored_devices(evidence, lineage, scored):
         groups: dict[str, list[_DeviceCoverage]] = {"": []}
         for device in devices:
-            covered = _device_coverage(device, stretch_of(devices, without=device.device))
-            groups[""].append(covered)
-            groups.setdefault(device.runtime, []).append(covered)
-        out += [_pooled_coverage((*key, runtime), members) for runtime, members in groups.items()]
+            covered = _device_coverage(
+                device, stretch_of(pools.get(key, ()), without=device.device)
+            )
+            for part in ("", *parts(device.runtime, device.device)):
+                groups.setdefault(part, []).append(covered)
+        out += [_pooled_coverage((*key, part), members) for part, members in groups.items()]
     return out
 
 
@@ -144,24 +152,26 @@ class ScoredDevice(NamedTuple):
 
 
 def scored_devices(
-    evidence: Evidence, lineage: Lineage
+    evidence: Evidence, lineage: Lineage, scored: Evidence | None = None
 ) -> Iterator[tuple[tuple[str, str, str], list[ScoredDevice]]]:
-    """Yield (quantity, class of workloads, basis) with its devices that have such residuals."""
-    for (quantity, name), runtimes in sorted(evidence.classes.items()):
-        for basis, way in WAY_OF_BASIS.items():
+    """Yield (quantity, class of workloads, basis) with its devices that have such residuals.
+
+    They are those of `scored` where there is any, beside spreads of `evidence` without the device.
+    """
+    for (quantity, name), runtimes in sorted((scored or evidence).classes.items()):
+        for basis in BASES[:-1]:  # a bound has no interval
             each: list[ScoredDevice] = []
             for runtime, devices in runtimes.items():
                 bases = tuple(lineage(runtime))
                 for device, known in devices.items():
-                    if way not in known.residuals:
+                    residuals = residuals_of(known, basis)
+                    if residuals is None:
                         continue
                     subject = Subject(runtime, device, name, quantity)
                     width = spread(evidence, subject, basis, bases, without=device)
                     if width is not None:
                         width = width._replace(stretch=(1.0, 1.0))
-                        each.append(
-                            ScoredDevice(runtime, device, known.rows, known.residuals[way], width)
-                        )
+                        each.append(ScoredDevice(runtime, device, known.rows, residuals, width))
             if each:
                 yield (quantity, name, basis), each
 

@@ -27,7 +27,7 @@ MOST: Final = 0.9
 LEVELS: Final = (0.5, MOST)
 #: Basis -> ways of prediction (`WAYS`) of the residuals used; the first that a device has.
 _WAYS: Final[Mapping[str, Sequence[str]]] = {
-    "measured": ("as_is",),
+    "measured": ("rows_left_out", "as_is"),
     "transferred": ("left_out",),
     "assumed": ("generic",),
 }
@@ -251,14 +251,17 @@ def _weighted_devices(
     return pooled, len(of_runtime or pool) + _POOL_WEIGHT
 
 
+def residuals_of(device: DeviceEvidence, basis: str) -> Floats | None:
+    """Return the residuals of a device that are evidence for a basis, if it has any."""
+    return next((device.residuals[way] for way in _WAYS[basis] if way in device.residuals), None)
+
+
 def _residuals(devices: Mapping[str, DeviceEvidence], basis: str, without: str) -> Iterator[Floats]:
     """Yield the residuals of each device that has any for a basis."""
     for name, device in devices.items():
-        if name == without:
-            continue
-        way = next((way for way in _WAYS[basis] if way in device.residuals), None)
-        if way is not None:
-            yield device.residuals[way]
+        residuals = None if name == without else residuals_of(device, basis)
+        if residuals is not None:
+            yield residuals
 
 
 def _by_runtime(

@@ -24,9 +24,10 @@ Floats = npt.NDArray[np.float64]
 
 #: Name of the library's evidence file.
 FILE: Final = "evidence.yaml"
-#: Ways of predicting a row: with the library's constants, with constants fitted without its device,
-#: or under the generic runtime, which represents unknown software.
-WAYS: Final = ("as_is", "left_out", "generic")
+#: Ways of predicting a row: with the library's constants; with constants fitted without some rows
+#: of its device, such as those of its network; with constants fitted without its device; or under
+#: the generic runtime, which represents unknown software.
+WAYS: Final = ("as_is", "rows_left_out", "left_out", "generic")
 #: Maximum number of stored quantiles per device, at the midpoints of equal shares.
 _MAX_QUANTILES: Final = 20
 #: Resolution of stored residuals, in logarithms.
@@ -36,10 +37,11 @@ _HEAD: Final = """\
 # Written by `perfmodel validate --left-out --evidence FILE`: how far predictions lay from what was
 # measured. By quantity, class of workloads, runtime and device: the number of measured rows, and
 # quantiles of 1000 log(measured / predicted), evenly spaced, by how the rows were predicted: as_is,
-# with the library's constants; left_out, with constants fitted without the device; generic, under
-# the runtime that stands for software which nobody measured. Stretches, by quantity, class and
-# basis: by what the widths of the 50 % and the 90 % interval are multiplied so that they hold so
-# many rows of devices that they know nothing of.
+# with the library's constants; rows_left_out, with constants fitted without some of the device's
+# rows, such as those of a network; left_out, with constants fitted without the device; generic,
+# under the runtime that stands for software which nobody measured. Stretches, by quantity, class
+# and basis: by what the widths of the 50 % and the 90 % interval are multiplied so that they hold
+# so many rows of devices that they know nothing of.
 """
 
 
@@ -53,6 +55,8 @@ QUANTITIES: Final = {
     "admitted_ttft_s": "time",
     "energy_j": "energy",
     "power_w": "power",
+    "process_bytes": "process_memory",
+    "arena_bytes": "arena_memory",
 }
 #: Metrics that grow as the time of a run shrinks.
 RATES: Final = frozenset({"tokens_per_s", "frames_per_s"})
@@ -68,7 +72,7 @@ class Subject(NamedTuple):
     workload_class
         Class name of `classes_of`.
     quantity
-        ``time``, ``energy`` or ``power``.
+        ``time``, ``energy``, ``power``, ``process_memory`` or ``arena_memory``.
     """
 
     runtime: str

@@ -124,7 +124,7 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     Parameters
     ----------
     metric
-        A time, a rate, ``energy_j`` or ``power_w``.
+        A time, a rate, ``energy_j``, ``power_w``, ``process_bytes`` or ``arena_bytes``.
     level
         Expected share of measurements within the interval, below 1.
 
@@ -290,10 +290,11 @@ def _subjects(
         blocks = job.lowered.graph.blocks
         operators = sum(len(block.operators) for block in blocks)
         classes = classes_of(job.workload.unit, {block.phase for block in blocks}, operators)
-    if metric in ("ttft_s", "tpot_s"):
-        classes = {"": class_of(classes, metric)}
     names = (job.machine.runtime.name, job.machine.device.name)
     quantity = QUANTITIES[metric]
+    # Memory is that of the network, not a sum over its phases.
+    if metric in ("ttft_s", "tpot_s") or quantity.endswith("memory"):
+        classes = {"": class_of(classes, metric)}
     return {phase: Subject(*names, name, quantity) for phase, name in classes.items()}
 
 

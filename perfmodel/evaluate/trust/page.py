@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.evaluate.datasets import dataset, dataset_names
+from perfmodel.evaluate.evidence import evidence_of
 from perfmodel.evaluate.pairwise_ranking import pair_scores
 from perfmodel.evaluate.result import ValidationResult, percent
 from perfmodel.evaluate.trust.peers import Peer, peers
@@ -79,7 +80,8 @@ def trust_page(
     beside = {r.name: [o for o in others if o.data == r.name] for r in results}
     rows = [_overview_row(result, beside[result.name]) for result in results]
     parts = [_INTRO, "## At a glance\n\n" + markdown_table(_OVERVIEW, rows)]
-    parts += [] if evidence is None else [interval_section(evidence)]
+    if evidence is not None:
+        parts.append(interval_section(evidence, {r.name: evidence_of([r]) for r in results}))
     scores = pair_scores(results)
     parts += [decision_section(scores)] if scores else []
     parts.append("## Data sets, one by one\n")
@@ -154,7 +156,11 @@ def _dataset_section(result: ValidationResult, beside: Sequence[Peer]) -> str:
     out.append(markdown_table(head, rows))
     for kind, groups in (("device", result.by_device), ("group", result.by_group)):
         if len(groups) > 1:
-            out.append(_group_line(kind, groups))
+            out.append(_group_line(f"By {kind}", groups))
+    for target, trial in result.left_out.items():
+        each = trial.get("nested", trial)["groups"]
+        if len(each) > 1:
+            out.append(_group_line(f"`{target}` by {trial['left_out']} left out", each))
     if result.worst:
         largest = "; ".join(
             f"{w['name']} on {w['device']} {percent(w['error'], sign=True)}"
@@ -183,7 +189,7 @@ def _target_rows(result: ValidationResult) -> list[tuple[str, Mapping[str, Any]]
     return [*rows, *result.baselines.items()]
 
 
-def _group_line(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+def _group_line(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the errors of the largest groups as a line."""
     largest = sorted(groups.items(), key=lambda kv: -kv[1]["rows"])[:_MAX_GROUPS]
     texts = [
@@ -192,7 +198,7 @@ def _group_line(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     more = len(groups) - len(largest)
     texts += [f"and {more} more"] if more else []
-    return f"By {kind}, error % (bias, rows): {', '.join(texts)}.\n"
+    return f"{title}, error % (bias, rows): {', '.join(texts)}.\n"
 
 
 def _claims_section(claims: Sequence[Any]) -> str:

@@ -78,7 +78,7 @@ def test_shares_are_those_of_all_pairs(metric: str) -> None:
 def test_fewer_pairs_are_drawn_at_random_and_alike_for_a_seed() -> None:
     made = result(2)
     few = pair_scores([made], pairs=7, seed=3)
-    assert [one.pairs for one in few] == [7, 7, 7]
+    assert [(one.dataset, one.pairs) for one in few] == 3 * [("", 7), ("made", 7)]
     assert few == pair_scores([made], pairs=7, seed=3)
     assert few != pair_scores([made], pairs=7, seed=4)
 
@@ -88,6 +88,7 @@ def test_constants_refitted_without_the_device_are_scored_on_their_rows() -> Non
     refitted = [
         {
             "subject": row["origin"].subject,
+            "way": "left_out",
             "measured": row["measured"],
             "predicted": row["measured"],
         }
