@@ -116,6 +116,10 @@ class Kernel(Spec):
     convolution padded with zeros. ``per_group``: one kernel per group. ``fewest``: a lower bound,
     the fewest multiplications of the direct algorithm (without those on the padding) and Winograd's
     with free transforms."""
+    dot_product_algorithms: tuple[Algorithm, ...] = ()
+    """The same for 8-bit integers on an engine with dot products, whose peak for them is over twice
+    that of fp32: Winograd's transformed inputs take 16 bits, for which it has none. As `algorithms`
+    if empty."""
 
     @classmethod
     def constants(cls, stated: Mapping[str, Value]) -> KernelConstants:

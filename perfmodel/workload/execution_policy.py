@@ -36,6 +36,8 @@ class ExecutionPolicy(NamedTuple):
         Class or function -> supported compute formats, the fallback first.
     algorithms
         Class of convolution -> algorithms, in order of preference.
+    integer_algorithms
+        Class of convolution -> algorithms for 8-bit integers, where they differ.
     active_neurons
         Share of feed-forward neurons that are read and computed; 0 for all of them.
     layout
@@ -46,6 +48,7 @@ class ExecutionPolicy(NamedTuple):
 
     executes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     algorithms: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    integer_algorithms: tuple[tuple[str, tuple[str, ...]], ...] = ()
     active_neurons: float = 0.0
     layout: BlockedChannelLayout = PLAIN
     views: bool = False
@@ -82,8 +85,11 @@ def apply_execution_policy(graph: Graph, execution: ExecutionPolicy, activations
 @cached(GRAPH_BYTES, identity_keys=1)
 def _with_policy(graph: Graph, execution: ExecutionPolicy, activations: str) -> Graph:
     """Apply algorithms, active neurons and format fallbacks, in this order."""
-    if execution.algorithms:
-        graph = _with_algorithms(graph, dict(execution.algorithms))
+    algorithms = dict(execution.algorithms)
+    if activations == "int8":
+        algorithms.update(execution.integer_algorithms)
+    if algorithms:
+        graph = _with_algorithms(graph, algorithms)
     if execution.active_neurons:
         graph = _with_active_neurons(graph, execution.active_neurons)
     if execution.executes:

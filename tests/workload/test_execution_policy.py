@@ -158,6 +158,25 @@ def test_what_a_runtime_adds_is_one_object() -> None:
     assert found == ExecutionPolicy(layout=BlockedChannelLayout(8, joins=True))
 
 
+@pytest.mark.parametrize(
+    ("device", "precision", "share"),
+    [
+        ("cortex_a76", "fp16", 1 / 4),
+        ("cortex_a76", "int8", 1.0),
+        ("cortex_a72", "int8", 1 / 4),
+    ],
+)
+def test_dot_products_take_integers_directly(device: str, precision: str, share: float) -> None:
+    """An A76 has dot products of 8-bit integers, an A72 has not."""
+    work = convolution()
+    said = {"algorithms": ("winograd_4x4",), "dot_product_algorithms": ("direct",)}
+    found = ask(work, hardware(device), precision, kernels={"conv": said})
+    plain = ask(work, hardware(device), precision)
+    assert float(found.table["matrix_s"][0]) == pytest.approx(
+        share * float(plain.table["matrix_s"][0])
+    )
+
+
 @pytest.mark.parametrize(("name", "share"), [("winograd_2x2", 4 / 9), ("winograd_4x4", 1 / 4)])
 def test_winograd_multiplies_less(core: Device, name: str, share: float) -> None:
     work = convolution()
