@@ -51,6 +51,24 @@ def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
     return None if each is None else issued / each
 
 
+def uncounted_instructions(setting: Setting) -> str:
+    """Return which fact of the engine the runtime's counted instructions lack, or ``""``.
+
+    Without it, products of packed weights take what peak and efficiency allow, which is less time.
+    """
+    engine, runtime = setting.engine, setting.runtime
+    stated = (runtime.macs_per_clock_per_unit, runtime.instructions_per_mac)
+    counted = [_mean_by_format(setting, "weight", rates) is not None for rates in stated]
+    if not any(counted) and _lookup_instructions(setting, "weight") is None:
+        return ""
+    if engine.clock is None:
+        return "no clock"
+    issued = counted[0] or engine.vector_issue is not None
+    if issued or _issue_of_vector_units(setting) is not None:
+        return ""
+    return "neither 'vector_issue' nor a peak in single precision"
+
+
 def _issue_of_vector_units(setting: Setting) -> Value:
     """Return vector instructions per clock and unit that the vector units' peak implies.
 

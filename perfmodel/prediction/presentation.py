@@ -12,6 +12,7 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.columns import dimension_of
+from perfmodel.kinds.kernel_effects import uncounted_instructions
 from perfmodel.prediction.basis import misfit_reasons
 from perfmodel.prediction.resource_usage import scarcest
 from perfmodel.table import ShownPicture, plain
@@ -355,6 +356,11 @@ def remarks(prediction: Prediction) -> list[str]:
     ]
     lines += prediction.machine.remarks
     lines += misfit_reasons(prediction)
+    if lacks := uncounted_instructions(prediction.setting):
+        lines.append(
+            "the time may be too short, as instructions that the runtime counts for these weights "
+            f"are left out: the engine states {lacks}"
+        )
     weights = prediction.setting.choices.get("weights")
     if weights in ("remainder", "contexts") and not prediction.job.warm:
         lines.append(

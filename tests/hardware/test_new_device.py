@@ -74,6 +74,9 @@ def test_a_copy_with_one_fact_set_has_the_facts_of_a_varied_machine(base: str) -
         for key in [k for k in facts if ".relative_" in k and ".peaks." in path]:
             # A spec file takes these from its peaks where it states none; varied facts keep them.
             del facts[key], written[key]
+        if path.endswith((".units", ".clock")):
+            # A bigger chip draws more; a varied one keeps the power that is stated.
+            facts = {**facts, **{k: v for k, v in written.items() if k == "power.busy"}}
         assert written == pytest.approx(facts, rel=1e-4), path
         assert made.changes
 
@@ -159,6 +162,25 @@ def test_edits_leave_the_rest_of_a_text_alone() -> None:
     ]
     text.remove("a")
     assert "one" not in text.text
+
+
+def test_power_follows_the_one_engine_that_it_is_of() -> None:
+    """C V**2 f above the idle power, C by the units."""
+    card = hardware("rtx_5090")
+    facts = card.machine().facts
+    idle, busy = facts.get("power.idle", 0.0), facts["power.busy"]
+    bigger = new("card_b", "rtx_5090", {"engines.gpu.units": 1.5 * facts["engines.gpu.units"]})
+    assert bigger.device.machine()["power.busy"] == pytest.approx(idle + 1.5 * (busy - idle), 1e-4)
+    stated = new("card_c", "rtx_5090", {"engines.gpu.units": 255, "power.busy": "600 W"})
+    assert stated.device.machine()["power.busy"] == 600.0
+    # The power of a package with several engines is a limit of its own.
+    laptop = new("laptop_b", "core_ultra_7_155h", {"engines.cpu.clock": "4.5 GHz"})
+    assert all(change.path != "power.busy" for change in laptop.changes)
+
+
+def test_a_number_without_its_unit_is_remarked_on() -> None:
+    made = new("card_d", "rtx_4090", {"engines.gpu.clock": 3000})
+    assert any("without a unit is in Hz" in line for line in made.cautions())
 
 
 # the nearest

@@ -7,6 +7,7 @@ fitted on the original as estimates. The result, `NewSpec`, can be predicted wit
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -93,6 +94,8 @@ class NewSpec(Result):
     overrides : bool
         Whether the library has a device of this name, which the file replaces if its folder is
         given.
+    remarks : tuple of str
+        Numbers far from those of `base`, possibly for lack of a unit.
     """
 
     noun = "spec"
@@ -104,6 +107,7 @@ class NewSpec(Result):
     changes: tuple[Change, ...] = ()
     carried_over: int = 0
     overrides: bool = False
+    remarks: tuple[str, ...] = ()
 
     def save(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, path: str | Path, *, force: bool = False, **forms: Any
@@ -131,7 +135,7 @@ class NewSpec(Result):
 
     def cautions(self) -> list[str]:
         """Return the changes, the number of values carried over, the runtime and the grade."""
-        lines = [str(change) for change in self.changes]
+        lines = [*(str(change) for change in self.changes), *self.remarks]
         if self.carried_over:
             word = "number" if self.carried_over == 1 else "numbers"
             lines.append(
@@ -220,9 +224,10 @@ def copy_device(
     faults.extend(name_faults(name, directories))
     if runtime:
         faults.trying(library.runtime, runtime)
-    changes = faults.trying(_number_changes, base, settings)
+    numbers = faults.trying(_number_changes, base, settings)
     faults.settle()
-    assert changes is not None
+    assert numbers is not None
+    changes, remarks = numbers
     text = SpecText(_text_of(base, directories))
     for key in ("aliases", "year", "price", "base"):
         text.remove(key)
@@ -248,7 +253,9 @@ def copy_device(
     data, marks = read(written, name)
     device = validate(Device, data, marks, f"the copy of {base.name}")
     overrides = name in library.entries("devices", directories)
-    return NewSpec(device, written, base.name, why, tuple(changes), carried_over, overrides)
+    return NewSpec(
+        device, written, base.name, why, tuple(changes), carried_over, overrides, tuple(remarks)
+    )
 
 
 def name_faults(name: str, directories: Iterable[str | Path]) -> list[Fault]:
@@ -285,8 +292,8 @@ def _text_of(base: Device, directories: Iterable[str | Path]) -> str:
     return base.to_yaml()
 
 
-def _number_changes(base: Device, settings: Mapping[str, Any]) -> list[Change]:
-    """Return every number that the settings change, including those that scale with them."""
+def _number_changes(base: Device, settings: Mapping[str, Any]) -> tuple[list[Change], list[str]]:
+    """Return every number that the settings change, with those that scale, and remarks on them."""
     machine, faults = _machine(base), FaultList()
     for path in settings:
         if any(part in _SPEEDUPS for part in path.split(".")):
@@ -310,7 +317,26 @@ def _number_changes(base: Device, settings: Mapping[str, Any]) -> list[Change]:
     changes = [change for change in _changes(base, machine, varied) if change.path not in rates]
     for path, rate in rates.items():
         changes.append(Change(path, _stated_rate(base, path), rate, "bandwidth"))
-    return changes
+    return [*changes, *_power_change(machine, varied)], varied.remarks
+
+
+def _power_change(machine: Machine, varied: Machine) -> list[Change]:
+    """Return the change of a busy power that belongs to one engine with other units or clock.
+
+    ``idle + (busy - idle) * growth``: switching takes ``C V**2 f``, of which C grows with the units
+    and f is the clock, at the same voltage (Weste and Harris, CMOS VLSI Design, section 5.2). The
+    power of several engines together is a limit of their package, and stays.
+    """
+    busy, at = machine.get("power.busy"), f"engines.{machine.engine}."
+    if busy is None or "power.busy" in varied.varied or len(machine.device.engines) > 1:
+        return []
+    sizes = [path for path in (f"{at}units", f"{at}clock") if machine.get(path) is not None]
+    growth = math.prod(varied[path] / machine[path] for path in sizes)
+    idle = min(machine.get("power.idle") or 0.0, busy)
+    if growth == 1.0:
+        return []
+    cause = f"in proportion to units and clock of engines.{machine.engine}, above idle"
+    return [Change("power.busy", busy, idle + (busy - idle) * growth, "power", cause)]
 
 
 def _machine(base: Device) -> Machine:
