@@ -32,7 +32,7 @@ SHARES: Final = frozenset({"input_rate", "spike_rate"})
 
 #: Functions that are positive if all their arguments are.
 _POSITIVE_LIKE_ARGUMENTS: Final = frozenset(
-    {"ceil_div", "reciprocal", "distinct_experts", "power_law_experts", "minimum"}
+    {"ceil_div", "reciprocal", "distinct_experts", "power_law_experts", "busiest_device", "minimum"}
 )
 #: Functions that are positive for any arguments.
 _ALWAYS_POSITIVE: Final = frozenset({"divisible", "power_of_two"})

@@ -284,6 +284,15 @@ def distinct_experts(experts: int, per_token: int, tokens: Dim) -> Dim:
     return _function("distinct_experts", (tokens,), (float(experts), float(per_token)))
 
 
+def busiest_device(visits: Dim, devices: int) -> Dim:
+    """Return the visits of experts on the busiest of the devices that share them.
+
+    ``m + sqrt(2 m (1 - 1/d) ln d)`` with the mean ``m = visits / d``, at least one and at most all:
+    the largest of d sums of independent draws (Raab and Steger, "Balls into Bins", RANDOM 1998).
+    """
+    return visits if devices == 1 else _function("busiest_device", (visits,), (float(devices),))
+
+
 def power_law_experts(experts: int, per_token: int, exponent: float, tokens: Dim) -> Dim:
     """Return the number of experts that receive a token if a power law distributes the load.
 
@@ -332,6 +341,13 @@ def _distinct_experts(
     return experts * (1.0 - (1.0 - per_token / experts) ** tokens)
 
 
+def _busiest_device(relaxed: bool, xp: Any, visits: Value, devices: float) -> Value:
+    mean = visits / devices
+    spread = math.sqrt(2.0 * (1.0 - 1.0 / devices) * math.log(devices))
+    load = _maximum(relaxed, xp, mean + spread * xp.sqrt(mean), mean * 0.0 + 1.0)
+    return _minimum(relaxed, xp, load, visits)
+
+
 def _divisible(relaxed: bool, xp: Any, x: Value, step: float) -> Value:
     if relaxed:
         return _maximum(relaxed, xp, x, step)
@@ -371,6 +387,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "power_of_two": _power_of_two,
     "distinct_experts": _distinct_experts,
     "power_law_experts": _power_law_experts,
+    "busiest_device": _busiest_device,
 }
 
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import LoopNest, Operand, indexed
 from perfmodel.workload.sequence_builder import SequenceBuilder
-from perfmodel.workload.symbols import Dim, distinct_experts, minimum, product, simplify, symbol
+from perfmodel.workload.symbols import (
+    Dim,
+    busiest_device,
+    distinct_experts,
+    minimum,
+    product,
+    simplify,
+    symbol,
+)
 from perfmodel.workload.vector_functions import VECTOR_OPS
 
 if TYPE_CHECKING:
@@ -309,7 +317,9 @@ def mixture(
     routed: Tensor,
 ) -> Tensor:
     """Add the router, which reads `routed`, the routed experts, and the shared expert."""
-    width, tokens = extent(structure, "width"), step.tokens
+    width, tokens, per_token = extent(structure, "width"), step.tokens, experts.per_token
+    if experts.devices > 1:  # each visit is a token that takes one of this device's experts
+        tokens, per_token = busiest_device(product(tokens, per_token), experts.devices), 1
     scores = builder.linear(
         routed, experts.count, name="router", bias=experts.router_bias, tag="router"
     )
@@ -323,21 +333,21 @@ def mixture(
             tokens,
             experts.ffn_width,
             count=experts.count,
-            per_token=experts.per_token,
+            per_token=per_token,
             live=live,
             name=name,
             matrices=1 if is_gate_separate or not structure.gated else 2,
         )
         projected.append(_expert_bias(builder, y, tokens, experts, name) if experts.bias else y)
     ops = VECTOR_OPS[structure.activation] + structure.gated
-    rows = (product(tokens, experts.per_token), experts.ffn_width)
+    rows = (product(tokens, per_token), experts.ffn_width)
     hidden = _pointwise(builder, "experts_act", projected, rows, structure.activation, ops)
     y = builder.experts(
         hidden,
         tokens,
         width,
         count=experts.count,
-        per_token=experts.per_token,
+        per_token=per_token,
         name="experts_down",
         gathered=False,
         live=experts.live,
@@ -381,5 +391,6 @@ def _expert_bias(
 ) -> Tensor:
     width = y.shape[-1]
     w = builder.weight(f"{name}.bias", (experts.count, width), tag="vector")
-    touched = simplify(product(distinct_experts(experts.count, experts.per_token, tokens), width))
+    per_token = 1 if experts.devices > 1 else experts.per_token
+    touched = simplify(product(distinct_experts(experts.count, per_token, tokens), width))
     return _pointwise(builder, f"{name}_bias", [y, (w, touched)], y.shape, "add", 1, inplace=y)

@@ -61,6 +61,9 @@ class Experts(FrozenModel):
     live
         Share of an expert's neurons with a positive gate, if a runtime reads and multiplies only
         those in the up- and down-projections (ReLU); 1 if it reads all.
+    devices
+        Devices over which a layer's experts are distributed, of which the structure is the busiest;
+        `per_token` then counts visits on all of them, and `count` the experts of one.
     router_first
         Whether the router reads the layer's input, before normalisation and attention, so that
         experts can be fetched during attention (SmallThinker).
@@ -76,6 +79,7 @@ class Experts(FrozenModel):
     bias: bool = False
     live: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
     router_first: bool = False
+    devices: LargeCount = 1
 
 
 class TransformerStructure(FrozenModel):
@@ -235,14 +239,15 @@ class TransformerStructure(FrozenModel):
             if getattr(self, name):
                 change[name] = max(getattr(self, name) // tensor, 1)
         if self.experts is not None:
-            # With data parallelism, tokens sent away are assumed to equal those received.
-            visited = max(self.experts.per_token * data // expert, 1)
+            # The experts of a device are visited by the tokens of all groups.
+            visited = self.experts.per_token * data
             count = max(self.experts.count // expert, 1)
             # Devices over which the features of one expert are split.
             features = max(tensor * data // expert, 1)
             experts = {
                 "count": count,
-                "per_token": min(visited, count),
+                "per_token": visited if expert > 1 else min(visited, count),
+                "devices": expert,
                 "ffn_width": max(self.experts.ffn_width // features, 1),
                 "shared_width": -(-self.experts.shared_width // tensor),
             }

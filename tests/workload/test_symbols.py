@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from perfmodel.workload.symbols import (
     Dim,
     Poly,
+    busiest_device,
     ceil_div,
     constant,
     distinct_experts,
@@ -200,3 +201,13 @@ def test_terms_are_shown_as_written() -> None:
     assert repr(Poly({})) == "0"
     assert repr(2 * a * a * b + 1) == "1 + 2*a**2*b"
     assert repr(ceil_div(a, 4)) == "ceil_div(a, 4)"
+
+
+@pytest.mark.parametrize("devices", [2, 8, 16])
+@pytest.mark.parametrize("visits", [1, 8, 64, 512, 4096])
+def test_the_busiest_device_has_the_largest_of_random_loads(visits: int, devices: int) -> None:
+    """The mean of 2000 draws; the law of extremes is up to an eighth above it for few visits."""
+    draws = np.random.default_rng(0).multinomial(visits, [1.0 / devices] * devices, 2000)
+    load = evaluate(busiest_device(symbol("n"), devices), {"n": float(visits)})
+    assert load == pytest.approx(draws.max(axis=1).mean(), rel=0.13)
+    assert visits / devices <= load <= visits

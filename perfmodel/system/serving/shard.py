@@ -89,9 +89,8 @@ def shard(
     -------
     Workload
         Workload with the share of the structure that `TransformerStructure.share` returns, or all
-        of it on a single device. A device
-        processes ``batch`` tokens times the number of groups for its share of the experts, which
-        equals its own batch for all experts of its tokens.
+        of it on a single device. Experts that are distributed are those of the busiest device,
+        visited by the tokens of all groups, for which the others wait.
 
     Raises
     ------
