@@ -194,6 +194,7 @@ CASES = [
     ),
     ("resnet50", "rtx_4090", {"runtime": "generic"}, "assumed"),
     ("resnet50", "apple_m1", {"runtime": "vllm"}, "assumed"),
+    ("mobilenet_v2", "snapdragon_8_gen_3", {"runtime": "ncnn_vulkan"}, "assumed"),
     ("resnet50", "rtx_4090", {"runtime": "ideal"}, "bound"),
     ("resnet50", "rtx_4090", {"model": "roofline"}, "bound"),
 ]

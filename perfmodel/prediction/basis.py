@@ -324,7 +324,10 @@ def _basis_of_subject(prediction: Prediction, subject: Subject) -> Basis:
     if own is not None and not machine.varied and job.as_specified:
         rows = "1 measured row" if own.rows == 1 else f"{own.rows} measured rows"
         return Basis("measured", f"{rows} of {device} under {runtime}")
-    for name in (runtime, *machine.runtime.lineage):
+    lineage = machine.runtime.lineage
+    if own is None and "assumed" in machine.runtime.tags and lineage:
+        return Basis("assumed", f"nobody measured {runtime} here: {lineage[0]} stands for it")
+    for name in (runtime, *lineage):
         others = evidence.devices(subject._replace(runtime=name))
         if not others:
             continue
