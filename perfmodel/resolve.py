@@ -230,9 +230,10 @@ def usual_runtime(
 ) -> Runtime:
     """Return the default runtime of a workload on a device.
 
-    It is the first runtime of the device that supports the workload in its precision, else the
-    first that supports the workload, else `generic`. If an engine is named, only runtimes that
-    drive it are considered.
+    Runtimes that networks of its family are usually run with come first, of those that suit the
+    device and drive its engine; then those of the device in their order. It is the first of them
+    that supports the workload in its precision, else the first that supports the workload, else
+    `generic`. If an engine is named, only runtimes that drive it are considered.
 
     Raises
     ------
@@ -243,8 +244,14 @@ def usual_runtime(
     wanted = None if stated is None else as_precision(stated)
     known = engine in [e.name for e in device.engines]
     selected: Runtime | None = None
-    for runtime in map(find_runtime, (device.default_runtime, *device.runtimes)):
-        if known and not runtime.drives(device, engine):
+    driven = engine if known else "main"
+    usual = [
+        runtime
+        for runtime in map(find_runtime, workload.usual_runtimes)
+        if runtime.suits(device) and runtime.drives(device, driven)
+    ]
+    for runtime in (*usual, *map(find_runtime, (device.default_runtime, *device.runtimes))):
+        if known and not runtime.drives(device, driven):
             continue
         if runtime.takes(workload.unit, wanted):
             selected = runtime

@@ -56,6 +56,8 @@ class Family:
     items
         ``structure -> (unit, dimension)``: unit and number of one run's results, such as
         ``("tokens", batch)``.
+    runtimes
+        Software that its networks are usually run with, in order of preference.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Family:
     parameters: Callable[[Any], Mapping[str, float]]
     build: Callable[[Any, ExecutionSemantics], Graph]
     items: Callable[[Any], tuple[str, Dim]]
+    runtimes: tuple[str, ...] = ()
 
 
 #: Family name -> module that defines it as ``FAMILY_<NAME>``; imported on first use.

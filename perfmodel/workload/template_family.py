@@ -30,7 +30,7 @@ from perfmodel.workload.template_interpreter import EnclosingGraph, TemplateInte
 from perfmodel.workload.template_values import TemplateValues
 
 #: Keys of a family's file in addition to those of a template.
-_ABOUT = ("schema_version", "family", "doc", "sources", "uses")
+_ABOUT = ("schema_version", "family", "doc", "sources", "uses", "runtimes")
 
 
 class TemplateFamily:
@@ -46,6 +46,8 @@ class TemplateFamily:
         Key from which another process restores it: the family's name, or the template.
     marks, file
         Source locations of its parts, for faults.
+    runtimes
+        Software that its networks are usually run with, in order of preference.
 
     Attributes
     ----------
@@ -60,6 +62,7 @@ class TemplateFamily:
         origin: Any,
         marks: Marks | None = None,
         file: str = "",
+        runtimes: tuple[str, ...] = (),
     ) -> None:
         self.flaws = FlawList()
         self._marks, self._file = marks or Marks(), file
@@ -69,7 +72,9 @@ class TemplateFamily:
         self.flaws += self.template.flaws
         self.unit = str(data.get("unit", "runs"))
         self.yields = data.get("yields", "batch" if "batch" in self.template.parameters else 1)
-        self._family = Family(name, self.structure, self.parameters, self.build, self.items)
+        self._family = Family(
+            name, self.structure, self.parameters, self.build, self.items, runtimes
+        )
 
     @property
     def family(self) -> Family:
@@ -236,7 +241,8 @@ def read_family(path: Path) -> TemplateFamily:
         for key in ("blocks", "tables", "fields"):
             taken = {k: v for k, v in other.get(key, {}).items() if k in wanted}
             template[key] = {**template.get(key, {}), **taken}
-    return TemplateFamily(path.stem, template, path.stem, marks, str(path))
+    runtimes = tuple(data.get("runtimes", ()))
+    return TemplateFamily(path.stem, template, path.stem, marks, str(path), runtimes)
 
 
 def family_of(origin: Any) -> Family:

@@ -144,6 +144,11 @@ class Workload:
         """Structure of its family, such as `TransformerStructure`; ``None`` for a plain graph."""
         return self._build.structure if isinstance(self._build, StructureBuild) else None
 
+    @property
+    def usual_runtimes(self) -> tuple[str, ...]:
+        """Software that networks of its family are usually run with, in order of preference."""
+        return self._build.family.runtimes if isinstance(self._build, StructureBuild) else ()
+
     def restructured(self, structure: Any, settings: Mapping[str, Value]) -> Workload:
         """Return the network with another structure of its family and the same formats.
 
