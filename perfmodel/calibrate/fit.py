@@ -32,6 +32,9 @@ Forward: TypeAlias = Callable[[Mapping[str, float]], Vector]
 _NEAR = 1e-3
 #: Finite-difference step, relative to a logarithm (absolute below 1).
 _STEP = float(np.sqrt(np.finfo(np.float64).eps))
+#: Least weight of a prior. Directions in which constants do not change any fitted row are singular,
+#: and a solver may move along them to a bound: constants of a device that is left out, for example.
+_RIDGE = 1e-5
 #: Differences of logarithms up to this size count as rounding.
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
 
@@ -49,7 +52,8 @@ class Constant:
     low, high
         Bounds, SI, from physics (a share of a peak is at most 1).
     prior
-        Weight of the prior, a residual of ``prior * log(value / towards)``; 0 for none.
+        Weight of the prior, a residual of ``prior * log(value / towards)``; 0 for a constant that
+        only stays at its centre where no row tells it.
     towards
         Centre of the prior, SI; `start` if left out.
     spread
@@ -182,15 +186,12 @@ def fit_points(
     share = row_weights(weights, truth.size)[fitted]
     low, high = (np.log([getattr(c, side) for c in constants]) for side in ("low", "high"))
     start = np.clip(np.log([c.start for c in constants]), low + 1e-9, high - 1e-9)
-    prior = np.array([c.prior for c in constants])
+    prior = np.maximum([c.prior for c in constants], _RIDGE)
     centre = np.log([c.centre for c in constants])
-    pulled = np.flatnonzero(prior)
 
     def residuals_of(x: Vector) -> Vector:
         errors = (np.log(evaluate(np.exp(x))[..., fitted]) - logs) * share
-        if not pulled.size:
-            return errors
-        return np.concatenate([errors, prior[pulled] * (x - centre)[..., pulled]], axis=-1)
+        return np.concatenate([errors, prior * (x - centre)], axis=-1)
 
     steps = ResidualsAndSlopes(residuals_of, low, high)
     result = solver(
@@ -254,12 +255,12 @@ class ResidualsAndSlopes:
     def slopes(self, x: Vector) -> Vector:
         """Return their derivatives, shape ``(residuals, constants)``.
 
-        The derivative is 0 for a constant that changes no residual by more than rounding: otherwise
+        The derivative is 0 for a residual that changes by no more than rounding: otherwise
         the solver would follow the noise and move an undetermined constant from its start.
         """
         self._evaluate(x)
         changes = self._values[1:] - self._values[0]
-        changes[np.max(np.abs(changes), axis=1) <= _ROUNDING] = 0.0
+        changes[np.abs(changes) <= _ROUNDING] = 0.0
         return (changes / self._steps[:, None]).T
 
 

@@ -97,6 +97,25 @@ def test_a_constant_that_moves_no_row_stays_where_it_began() -> None:
     assert result.constants["share"] == pytest.approx(0.8, rel=1e-4)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_what_no_row_tells_stays_though_others_are_told_by_their_product_alone(count: int) -> None:
+    """Factors of hosts and a time that they multiply leave a fit singular, as do unseen hosts."""
+    hosts = np.repeat(np.arange(count), 4)
+    work = np.tile([1.0, 2.0, 5.0, 9.0], count)
+
+    def forward(values: Mapping[str, float]) -> np.ndarray:
+        factors = np.array([values[f"host{i}"] for i in range(count)])
+        return values["floor"] * factors[hosts] * (1.0 + work * values["rate"])
+
+    factors = {f"host{i}": 1.0 + 0.1 * i for i in range(count)}
+    truth = forward({"floor": 6e-5, "rate": 0.4, **factors}) * (1.0 + 0.05 * np.sin(work + hosts))
+    free = [Constant(name, 1.0, 0.4, 2.5) for name in factors]
+    listed = [Constant("floor", 4e-5, 1e-6, 1e-3), Constant("rate", 0.2, 1e-3, 10.0), *free]
+    for i in range(count):
+        result = fit(forward, truth, listed, rows=hosts != i)
+        assert result.constants[f"host{i}"] == pytest.approx(1.0, rel=1e-3)
+
+
 def test_an_error_of_one_round_is_that_of_the_fit() -> None:
     class Broken(_ManyForward):
         def points(self, constants: Mapping[str, np.ndarray]) -> np.ndarray:
