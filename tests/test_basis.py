@@ -82,6 +82,37 @@ def test_few_devices_are_wider_than_many() -> None:
     assert ends[0].draws < ends[1].draws
 
 
+def test_what_is_transferred_is_never_narrower_than_what_was_measured() -> None:
+    """Constants fitted without a device leave little on devices that are alike."""
+    rows = [
+        (Subject("runtime", f"device_{d}", "frames"), way, place * size)
+        for d in range(8)
+        for way, size in (("as_is", 0.3), ("left_out", 0.01))
+        for place in (-1.0, 0.0, 1.0)
+    ]
+    known, subject = gathered(rows), Subject("runtime", "new", "frames")
+    measured, transferred = (spread(known, subject, basis) for basis in ("measured", "transferred"))
+    assert measured is not None
+    assert transferred is not None
+    assert transferred.factors(0.9) == pytest.approx(measured.factors(0.9), rel=1e-9)
+    assert transferred.factors(0.9)[1] > 1.3
+
+
+def test_rows_without_their_network_come_before_rows_as_they_are() -> None:
+    subject = Subject("runtime", "device", "frames")
+    rows = [(subject, way, size) for way, size in (("as_is", 0.0), ("rows_left_out", 0.5))]
+    one = spread(gathered(rows), subject, "measured")
+    assert one is not None
+    assert one.residuals.tolist() == [0.5] * len(one.residuals)
+
+
+def test_memory_has_intervals_of_its_own() -> None:
+    rows = [(Subject("runtime", "device", "frames", "process_memory"), "as_is", 0.2)]
+    assert spread(gathered(rows), Subject("runtime", "device", "frames"), "measured") is None
+    with pytest.raises(pm.InputError, match="process_bytes"):
+        pm.predict("resnet50", "rtx_4090").interval("macs")
+
+
 def test_one_device_tells_no_bias_of_another() -> None:
     """That of several is the one that they have; of one, a factor of 2 is taken instead."""
     subject = Subject("runtime_0", "new", "frames")
@@ -177,9 +208,8 @@ def test_intervals_hold_in_the_classes_that_have_rows() -> None:
     assert len(each) >= 8
     assert sum(one.holds for one in each) >= 0.75 * len(each)
     far = {one[:3] for one in each if one.most < 0.8 or not 0.35 <= one.half <= 0.65}
-    # Six devices under servers that differ, and requests on four devices, of which the half
-    # intervals hold 65.3 %: the trust page says so. Once they hold, they go.
-    assert far == {("time", "served/prefill", "measured"), ("time", "tokens", "measured")}
+    # Whisper's decoders, which count as decoding steps once the evidence is written again.
+    assert far <= {("time", "tokens", "measured")}
 
 
 CASES = [

@@ -20,7 +20,8 @@ from perfmodel.evidence.residual_store import Evidence, Subject
 
 #: Maximum weight of a device in rows: further rows carry no information on other devices.
 MAX_WEIGHT: Final = 40
-#: Shrinkage of the stretch towards 1, in devices: ``stretch ** (n / (n + 3))`` for n devices.
+#: Shrinkage of the stretch towards 1, in devices: ``stretch ** (n / (n + 3))`` for n devices, of
+#: which each counts once, under however many runtimes it was measured.
 _SHRINKAGE_DEVICES: Final = 3.0
 #: Limit on the stretch and its inverse: larger deviations are errors of another kind.
 _MAX_STRETCH: Final = 3.0
@@ -195,7 +196,8 @@ def stretch_of(devices: Sequence[ScoredDevice], without: str = "") -> tuple[floa
     weights = np.concatenate(
         [np.full(len(device.residuals), device.weight / len(device.residuals)) for device in others]
     )
-    share = len(others) / (len(others) + _SHRINKAGE_DEVICES)
+    names = len({device.device for device in others})
+    share = names / (names + _SHRINKAGE_DEVICES)
     scores = [np.concatenate([device.scores(level) for device in others]) for level in LEVELS]
     half, most = [
         _quantile(values, weights, level) ** share

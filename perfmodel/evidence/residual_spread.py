@@ -51,24 +51,34 @@ class Spread(NamedTuple):
     stretch
         Factors on the widths at `LEVELS` that correct the coverage on left-out devices
         (`perfmodel.evidence.interval_coverage`).
+    floor
+        Spread of a stronger basis, which is never wider.
     """
 
     residuals: Floats
     cumulated: Floats
     draws: float
     stretch: tuple[float, float] = (1.0, 1.0)
+    floor: Spread | None = None
 
     def ends(self, level: float) -> tuple[float, float, float]:
         """Return the log factors at the low end, the middle and the high end.
 
         Quantiles q of the residuals at ``(1 - level) / 2``, 0.5 and ``(1 + level) / 2``; the ends
-        are ``q_mid + sqrt(1 + 1 / draws) * stretch(level) * (q - q_mid)``.
+        are ``q_mid + stretch(level) * max(sqrt(1 + 1 / draws) * (q - q_mid), floor)``, with the
+        half-width of the stronger basis on that side for the floor.
         """
         places = [(1.0 - level) / 2.0, 0.5, (1.0 + level) / 2.0]
         low, middle, high = (float(v) for v in np.interp(places, self.cumulated, self.residuals))
         # Predictive variance of the next draw given n of them: (1 + 1/n) times that of one.
-        wider = np.sqrt(1.0 + 1.0 / self.draws) * float(np.interp(level, LEVELS, self.stretch))
-        return middle + wider * (low - middle), middle, middle + wider * (high - middle)
+        wider = np.sqrt(1.0 + 1.0 / self.draws)
+        below, above = wider * (middle - low), wider * (high - middle)
+        if self.floor is not None:
+            floor_low, floor_middle, floor_high = self.floor.ends(level)
+            below = max(below, floor_middle - floor_low)
+            above = max(above, floor_high - floor_middle)
+        stretch = float(np.interp(level, LEVELS, self.stretch))
+        return middle - stretch * below, middle, middle + stretch * above
 
     def factors(self, level: float) -> tuple[float, float]:
         """Return the factors on a prediction at the ends of its central interval.
@@ -107,7 +117,9 @@ def spread(
     devices, draws = _weighted_devices(evidence, subject, basis, lineage, without)
     if not devices:
         return None
+    floor = None
     if basis == "transferred":
+        floor = spread(evidence, subject, "measured", lineage, without)
         # The residual of device B by constants of A is about minus that of A by constants of B, so
         # both signs are equally likely; with only two devices one sign would be missing. Such
         # residuals already include the variation between devices, so no extra width is needed.
@@ -124,7 +136,7 @@ def spread(
     order = np.argsort(residuals, kind="stable")
     key = (subject.quantity, subject.workload_class, basis)
     stretch = evidence.stretches.get(key, (1.0, 1.0))
-    return Spread(residuals[order], _cumulated(weights[order]), draws, stretch)
+    return Spread(residuals[order], _cumulated(weights[order]), draws, stretch, floor)
 
 
 class Scatter(NamedTuple):
