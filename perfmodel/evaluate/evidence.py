@@ -92,11 +92,19 @@ def _left_out(
 
 
 def _generic(origin: RowOrigin) -> float | None:
-    """Return the residual of a row under the generic runtime, which represents unknown software."""
+    """Return the residual of a row under the generic runtime, which represents unknown software.
+
+    There is none where no generic runtime is meant for the device, such as a library of kernels on
+    a part that runs layers in hardware.
+    """
     case, quantity = origin.case, origin.quantity
     try:
-        value = getattr(case.predict(quantity.workload, runtime="generic"), quantity.metric)
+        prediction = case.predict(quantity.workload, runtime="generic")
+        value = getattr(prediction, quantity.metric)
     except InputError:
+        return None
+    machine = prediction.machine
+    if not machine.runtime.suits(machine.device):
         return None
     if value is None or not np.isfinite(value) or not value > 0:
         return None
