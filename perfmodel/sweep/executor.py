@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
 _MOST = 256
-#: Largest number of pending chunks per worker.
-_WINDOW = 4
+#: Chunks per worker that are pending or computed but not yet yielded.
+_WINDOW = 12
 _PORTS = 65_535
 #: Libraries with threads of their own.
 _THREADED = {"jax", "tensorflow", "torch"}
@@ -114,24 +114,29 @@ def _start_method() -> str:
 def _shared(
     pool: ProcessPoolExecutor, others: int, task: ChunkTask, chunks: Iterator[int]
 ) -> Iterator[ChunkResult]:
-    """Yield results in order; the pool always has pending work, this process computes meanwhile."""
+    """Yield results in order; while the next one is computed, this process computes another.
+
+    The bounded window of pending chunks keeps the workers busy while this process uses a result,
+    and results accumulate no faster than they are used.
+    """
     from collections import deque
 
-    due: deque[Future[ChunkResult]] = deque()
+    due: deque[tuple[int, Future[ChunkResult]]] = deque()
     while True:
-        sent = sum(not result.done() for result in due)
-        for index in islice(chunks, max(0, 2 * others - sent)):
-            due.append(pool.submit(_chunk, index))
+        for index in islice(chunks, _WINDOW * (others + 1) - len(due)):
+            due.append((index, pool.submit(_chunk, index)))
         if not due:
             return
-        # Bounded window: results accumulate no faster than they are consumed.
-        waits = not due[0].done() and len(due) < _WINDOW * (others + 1)
-        index = next(chunks, None) if waits else None
-        if index is None:
-            yield due.popleft().result()
+        own = None
+        if not due[0][1].done():
+            # What no worker has begun can still be withdrawn from them.
+            own = next((at for at, (_, result) in enumerate(due) if result.cancel()), None)
+        if own is None:
+            yield due.popleft()[1].result()
         else:
-            due.append(Future())
-            due[-1].set_result(task(index))
+            index = due[own][0]
+            due[own] = index, Future()
+            due[own][1].set_result(task(index))
 
 
 _task: ChunkTask | None = None

@@ -274,7 +274,11 @@ class _SweepRun(NamedTuple):
         """Run into a file, possibly with parts of an earlier run, or into memory."""
         if output is None:
             return self.run(None, set(), keep)
-        store = Store(output, f"{self.plan.fingerprint}:{self.where or ''}")
+        plan = self.plan
+        like = Table(
+            {n: _empty_column(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns
+        )
+        store = Store(output, f"{plan.fingerprint}:{self.where or ''}", like)
         with store.locked_for_writing():
             manifest = self.manifest()
             if resume:
@@ -285,15 +289,12 @@ class _SweepRun(NamedTuple):
         """Compute the missing chunks; join the parts if there is a store."""
         plan, where, summary = self.plan, self.where, self.summary
         started, clock = datetime.now(UTC), time.perf_counter()
-        like = Table(
-            {n: _empty_column(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns
-        )
         form = store.suffix if store is not None else IN_MEMORY if keep else ""
         task = ChunkTask(plan, where, summary.empty_copy(), form)
         collector = _Collector(plan, where is None) if form == IN_MEMORY else None
         begun_with = plan.identity if store is not None or reads_files(plan) else None
         points = 0
-        for index, result in _chunk_results(task, self.executor, done, store, like):
+        for index, result in _chunk_results(task, self.executor, done, store):
             summary.merge(result.summary)
             if isinstance(result.rows, bytes) and store is not None:
                 refused = result.summary.refused
@@ -316,7 +317,6 @@ class _SweepRun(NamedTuple):
             return SweepRunResult(summary, collector.table() if collector else None, seconds)
         store.finish(
             len(plan.chunks),
-            like,
             {
                 **self.manifest(),
                 "started": started.isoformat(),
@@ -330,7 +330,7 @@ class _SweepRun(NamedTuple):
             },
         )
         # Read while the lock excludes other writers.
-        table = store.table(like) if keep else None
+        table = store.table() if keep else None
         return SweepRunResult(summary, table, seconds, store.manifest_path, len(store.damaged))
 
     def manifest(self) -> dict[str, Any]:
@@ -365,14 +365,14 @@ def _faults_of_changed_inputs(plan: SweepPlan, begun_with: dict[str, Any] | None
 
 
 def _chunk_results(
-    task: ChunkTask, executor: Executor, done: set[int], store: Store | None, like: Table
+    task: ChunkTask, executor: Executor, done: set[int], store: Store | None
 ) -> Iterator[tuple[int, ChunkResult]]:
     """Yield every chunk with its result, computed or read back."""
     chunks = range(len(task.plan.chunks))
     computed = iter(executor.map(task, [index for index in chunks if index not in done]))
     for index in chunks:
         if index in done and store is not None:
-            yield index, task.read_back(index, store.read(index, like), store.refused(index))
+            yield index, task.read_back(index, store.read(index), store.refused(index))
         else:
             yield index, next(computed)
 

@@ -1,9 +1,9 @@
 """Sweep results on disk: chunks beside the output, which is written atomically at the end.
 
 During a sweep its chunks are stored in a folder ``.NAME.parts`` beside the output, each written
-atomically under a name with its index and a checksum. They are joined after the last one. An
-interrupted sweep resumes from the intact chunks, and yields the same bytes. A lock beside the parts
-excludes a second sweep.
+atomically under a name with its index and a checksum. They are joined while further ones are being
+computed. An interrupted sweep resumes from the intact chunks, and yields the same bytes. A lock
+beside the parts excludes a second sweep.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ from perfmodel.sweep.manifest_differences import differing
 from perfmodel.sweep.plan import REASON
 from perfmodel.table import Table
 from perfmodel.table.table_files import (
+    PartJoiner,
     csv_columns,
     csv_line,
-    join_parquet,
     part_columns,
     read_table,
-    with_empty_column,
 )
 
 SUFFIXES: Final = (".csv", ".parquet")
@@ -64,6 +63,8 @@ class Store:
         Ends in ``.csv`` or ``.parquet``; a link is followed.
     fingerprint : str
         Hash of the plan and of everything else that determines the bytes.
+    like : Table
+        Defines names, types and units of the columns, without the reasons for failures.
 
     Attributes
     ----------
@@ -71,14 +72,18 @@ class Store:
         Corrupt chunks, which are recomputed.
     """
 
-    def __init__(self, output: Path, fingerprint: str) -> None:
+    def __init__(self, output: Path, fingerprint: str, like: Table) -> None:
         self.suffix = output.suffix
         self._part_suffix = ".arrow" if self.suffix == ".parquet" else self.suffix
         self.output = target_of(output).path
         self.fingerprint = fingerprint
         self.folder = self.output.parent / f".{self.output.name}.parts"
         self.damaged: list[int] = []
+        self._like = like
         self._parts: dict[int, Path] = {}
+        self._has_reasons = False
+        self._joiner: PartJoiner | None = None
+        self._joined = 0  # parts in the file so far
         # Disk synchronisation runs concurrently with the computation.
         self._disk = ThreadPoolExecutor(1, "perfmodel-disk")
 
@@ -101,6 +106,7 @@ class Store:
                 yield
             finally:
                 self._disk.shutdown()
+                self._close_joiner()
 
     def _head(self) -> Path:
         return self.folder / "plan.json"
@@ -169,6 +175,7 @@ class Store:
             else:
                 self.damaged.append(int(number))
                 path.unlink()
+        self._has_reasons = any(map(self._reasons, self._parts))
         return set(self._parts)
 
     def refused(self, index: int) -> int:
@@ -190,10 +197,35 @@ class Store:
         new.replace(path)
         self._parts[index] = path
         self._disk.submit(flush, path)
+        if reasons and not self._has_reasons:
+            # Rows that were joined before lack the column.
+            self._has_reasons = True
+            self._close_joiner()
+        while all(at in self._parts for at in range(self._joined, self._joined + _GROUP)):
+            self._append(_GROUP)
 
-    def read(self, index: int, like: Table) -> Table:
+    def _append(self, count: int) -> None:
+        """Append the next parts to the file, as a row group."""
+        if self._joiner is None:
+            like, path = self._like, self.folder / f".joined{self.suffix}"
+            if self._has_reasons:
+                columns = dict(like) | {REASON: np.empty(0, dtype=object)}
+                like = Table(columns, like.dimensions, like.axes)
+            self._joiner = PartJoiner(path, like)
+        group = range(self._joined, self._joined + count)
+        lacking = [self._has_reasons and not self._reasons(at) for at in group]
+        self._joiner.append([self._parts[at] for at in group], lacking)
+        self._disk.submit(flush, self._joiner.path)
+        self._joined += count
+
+    def _close_joiner(self) -> str:
+        """Close the file of joined parts; return the hash of its bytes."""
+        joiner, self._joiner, self._joined = self._joiner, None, 0
+        return joiner.close() if joiner is not None else ""
+
+    def read(self, index: int) -> Table:
         """Return the rows of a stored chunk."""
-        path = self._parts[index]
+        path, like = self._parts[index], self._like
         if self.suffix == ".parquet":
             columns = part_columns(path)
         else:
@@ -202,40 +234,31 @@ class Store:
             columns = csv_columns(text, dimensions)
         return Table(columns, like.dimensions, like.axes)
 
-    def table(self, like: Table) -> Table:
+    def table(self) -> Table:
         """Return the rows of the finished file, with the columns' original types."""
+        like = self._like
         if self.suffix == ".parquet":
             columns, _ = read_table(self.output)
         else:
-            reasons = any(map(self._reasons, self._parts))
-            dimensions = _with_reason(like.dimensions, reasons)
+            dimensions = _with_reason(like.dimensions, self._has_reasons)
             columns = csv_columns(self.output.read_bytes().decode(), dimensions)
         return Table(columns, like.dimensions, like.axes)
 
-    def finish(self, chunks: int, like: Table, manifest: Mapping[str, Any]) -> None:
-        """Join the parts into the output, write the manifest, and remove the parts."""
-        reasons = any(map(self._reasons, self._parts))
-        if reasons:
-            like = Table(
-                dict(like) | {REASON: np.empty(0, dtype=object)}, like.dimensions, like.axes
-            )
+    def finish(self, chunks: int, manifest: Mapping[str, Any]) -> None:
+        """Join what is left of the parts, write the manifest, and remove the parts."""
+        while self._joiner is None or self._joined < chunks:
+            self._append(min(_GROUP, chunks - self._joined))
         with replacing(self.output, self.folder) as temporary:
-            if self.suffix == ".csv":
-                with temporary.open("wb") as file:
-                    file.write(csv_line(like.columns).encode())
-                    for index in range(chunks):
-                        lacking = reasons and not self._reasons(index)
-                        data = self._parts[index].read_bytes()
-                        file.write(with_empty_column(data) if lacking else data)
-            else:
-                join_parquet([self._parts[i] for i in range(chunks)], temporary, like, _GROUP)
-            record = {**manifest, "sha256": _sha256(temporary)}
+            joined = self._joiner.path
+            record = {**manifest, "sha256": self._close_joiner()}
+            joined.replace(temporary)
             write_text(self.manifest_path, json.dumps(record, indent=2) + "\n", self.folder)
         self.discard()
 
     def discard(self) -> None:
         """Remove the parts."""
         self._disk.shutdown(cancel_futures=True)
+        self._close_joiner()
         shutil.rmtree(self.folder)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from perfmodel.columns import more_is_better
 from perfmodel.sweep.plan import METRICS, REASON
 from perfmodel.table import Row, Table
-from perfmodel.table.column_arrays import is_repeated
+from perfmodel.table.column_arrays import is_repeated, sorted_rows
 
 #: Number of distinct reasons stored; further ones are only counted.
 _MOST_REASONS: Final = 50
@@ -223,8 +223,8 @@ class Summary:
         return tuple(name for name, fit in self._devices.items() if not fit)
 
     def _head(self, table: Table) -> Table:
-        ordered = table.sort(self._order, descending=more_is_better(self._order))
-        return ordered.head(self._count)
+        order = sorted_rows([table[self._order]], more_is_better(self._order))
+        return table[order[: self._count]]
 
 
 def _order(table: Table) -> str:

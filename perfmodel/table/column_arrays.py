@@ -53,6 +53,21 @@ def missing_column(name: str, known: Iterable[str]) -> str:
     )
 
 
+def sorted_rows(columns: Sequence[Column], descending: bool) -> npt.NDArray[np.intp]:
+    """Return the indices that sort rows by one or more columns (stable; NaN last)."""
+    order = np.arange(len(columns[0]))
+    for column in reversed(columns):
+        values = column[order]
+        if values.dtype.kind in "fiub":
+            numbers = values.astype(np.float64)
+            step = np.argsort(-numbers if descending else numbers, kind="stable")
+        else:
+            step = np.argsort(values.astype(str), kind="stable")
+            step = step[::-1] if descending else step
+        order = order[step]
+    return order
+
+
 def is_repeated(values: Column) -> bool:
     """Return whether a column is one value that is broadcast to its rows."""
     return len(values) > 0 and values.strides == (0,)

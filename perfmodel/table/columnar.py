@@ -33,6 +33,7 @@ from perfmodel.table.column_arrays import (
     objective_faults,
     plain_scalar,
     same_column,
+    sorted_rows,
 )
 from perfmodel.table.json_values import json_text, plain
 from perfmodel.table.result import Result, ShownPicture
@@ -356,17 +357,9 @@ class Table(Result, dict[str, Column]):
         """Return the rows sorted by one or more columns (stable; NaN last)."""
         keys = [by] if isinstance(by, str) else list(by)
         self._check(keys)
-        order = np.arange(self._rows)
-        for key in reversed(keys):
-            values = self[key][order]
-            if values.dtype.kind in "fiub":
-                numbers = values.astype(np.float64)
-                step = np.argsort(-numbers if descending else numbers, kind="stable")
-            else:
-                step = np.argsort(values.astype(str), kind="stable")
-                step = step[::-1] if descending else step
-            order = order[step]
-        return self._take(order)
+        if not keys:
+            return self
+        return self._take(sorted_rows([self[key] for key in keys], descending))
 
     def select(self, *columns: str) -> Table:
         """Return the table with only these columns, in this order."""

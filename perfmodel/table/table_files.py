@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO, StringIO
+from io import BufferedWriter, BytesIO, RawIOBase, StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def writer(path: Path, like: Table) -> Generator[Callable[[Table], None]]:
         yield write
 
 
-def _parquet_writer(path: Path, schema: Any) -> Any:
+def _parquet_writer(file: Path | BinaryIO, schema: Any) -> Any:
     """Return a writer of a Parquet file.
 
     Only texts are encoded by dictionaries: numbers repeat too rarely for them, and files with them
@@ -60,7 +61,7 @@ def _parquet_writer(path: Path, schema: Any) -> Any:
     """
     parquet, text = need("pyarrow.parquet"), need_arrow().string()
     texts = [field.name for field in schema if field.type == text]
-    return parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts)
+    return parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts)
 
 
 def encoded(table: Table, suffix: str) -> bytes:
@@ -72,7 +73,7 @@ def encoded(table: Table, suffix: str) -> bytes:
         return csv_text(table).encode()
     need_arrow()
     ipc, rows, buffer = need("pyarrow.ipc"), arrow_table(table), BytesIO()
-    options = ipc.IpcWriteOptions(compression="lz4")
+    options = ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with ipc.new_file(buffer, rows.schema, options=options) as file:
         file.write_table(rows)
     return buffer.getvalue()
@@ -90,22 +91,63 @@ def part_columns(path: Path) -> dict[str, Any]:
     return {field.name: column.to_numpy() for field, column in _fields(_read_part(path))}
 
 
-def join_parquet(parts: Sequence[Path], path: Path, like: Table, group: int) -> None:
-    """Join parts with the same columns to a Parquet file, `group` parts per row group."""
-    arrow, schema = need_arrow(), _schema(like)
-    with _parquet_writer(path, schema) as joined:
-        for start in range(0, len(parts), group):
-            read = [
-                _with_columns(_read_part(part), schema) for part in parts[start : start + group]
-            ]
-            rows = arrow.concat_tables(read).combine_chunks()
-            joined.write_table(rows, row_group_size=max(1, len(rows)))
-        if not parts:
-            joined.write_table(schema.empty_table())
+class PartJoiner:
+    """A CSV or Parquet file that is written from parts, and the hash of its bytes.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.csv`` or ``.parquet``.
+    like : Table
+        Defines names, types and units.
+    """
+
+    def __init__(self, path: Path, like: Table) -> None:
+        self.path = path
+        self._file = _HashedFile(path.open("wb", buffering=0))
+        self._schema: Any = None
+        if path.suffix == ".csv":
+            self._file.write(csv_line(like.columns).encode())
+        else:
+            self._schema = _schema(like)
+            self._parquet = _parquet_writer(self._file, self._schema)
+
+    def append(self, parts: Sequence[Path], lacking: Sequence[bool]) -> None:
+        """Append parts, as one row group of a Parquet file; some may lack the last column."""
+        if self._schema is None:
+            for part, lacks in zip(parts, lacking, strict=True):
+                data = part.read_bytes()
+                self._file.write(with_empty_column(data) if lacks else data)
+            return
+        arrow = need_arrow()
+        rows = arrow.concat_tables([_with_columns(_read_part(p), self._schema) for p in parts])
+        self._parquet.write_table(rows, row_group_size=max(1, len(rows)))
+
+    def close(self) -> str:
+        """Complete the file; return the SHA-256 of its bytes."""
+        if self._schema is not None:
+            self._parquet.close()
+        self._file.close()
+        return self._file.sha256.hexdigest()
+
+
+class _HashedFile(BufferedWriter):
+    """A file that is written once from its beginning, with the hash of what was written."""
+
+    def __init__(self, raw: RawIOBase) -> None:
+        super().__init__(raw)
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Write bytes, and hash them."""
+        self.sha256.update(data)
+        return super().write(data)
 
 
 def _with_columns(table: Any, schema: Any) -> Any:
     """Return a pyarrow table with the columns of a schema; missing texts are empty."""
+    if table.schema.equals(schema):
+        return table
     arrow = need_arrow()
     for field in schema:
         if field.name not in table.column_names:
@@ -191,12 +233,12 @@ def _digits(value: float) -> str:
 def _schema(table: Table) -> Any:
     """Return the Arrow schema of a table, with units and dimensions as metadata."""
     arrow = need_arrow()
-    kinds = {TEXT: arrow.string(), TRUTH: arrow.bool_()}
+    kinds, units = {TEXT: arrow.string(), TRUTH: arrow.bool_()}, table.units
     fields = [
         arrow.field(
             name,
             kinds.get(dimension, arrow.float64()),
-            metadata={"unit": table.units[name], "dimension": dimension},
+            metadata={"unit": units[name], "dimension": dimension},
         )
         for name, dimension in table.dimensions.items()
     ]

@@ -88,13 +88,15 @@ def test_a_point_that_is_refused_leaves_those_around_it() -> None:
 
 
 @pytest.mark.usefixtures("refusing")
+@pytest.mark.parametrize("group", [1, 2, 16])
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_files_with_and_without_reasons_in_their_parts(
-    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suffix: str, group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
     monkeypatch.setattr("perfmodel.sweep.plan.CHUNK", 4)
+    monkeypatch.setattr("perfmodel.sweep.store._GROUP", group)
     plan = make_plan("resnet18", "a100,raspberry_pi_5", {"batch": "1..20"})
     output = tmp_path / f"points{suffix}"
     done = run_plan(plan, output=output)

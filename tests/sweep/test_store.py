@@ -12,6 +12,7 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
 from perfmodel.sweep import evaluate as evaluate_module
+from perfmodel.sweep.executor import Processes
 from perfmodel.sweep.plan import SweepPlan, make_plan
 from perfmodel.sweep.run import run_plan
 from perfmodel.table import Table
@@ -235,3 +236,42 @@ def test_other_processes_write_the_same_bytes(plan: SweepPlan, output: Path) -> 
 def test_python_gives_back_what_it_wrote(output: Path) -> None:
     table = pm.sweep("resnet18", "a100", {"batch": [1, 2]}, output=output)
     assert table == pm.sweep("resnet18", "a100", {"batch": [1, 2]})
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perfmodel.sweep.store._GROUP", 2)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_parts_are_joined_while_others_are_computed(plan: SweepPlan, output: Path) -> None:
+    """The file has the rows of memory, and the same bytes from any number of processes."""
+    joined = output.parent / f".{output.name}.parts" / f".joined{output.suffix}"
+    sizes: list[int] = []
+
+    def progress(_done: int, _total: int) -> None:
+        sizes.append(joined.stat().st_size if joined.exists() else 0)
+
+    result = run_plan(plan, output=output, progress=progress)
+    assert sizes[0] == 0 < sizes[-1]
+    assert result.table == run_plan(plan).table
+    expected = output.read_bytes()
+    manifest = json.loads((output.parent / f"{output.name}.manifest.json").read_text())
+    assert manifest["sha256"] == hashlib.sha256(expected).hexdigest()
+    run_plan(plan, output=output, executor=Processes(2))
+    assert output.read_bytes() == expected
+    if output.suffix == ".parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        assert parquet.read_metadata(output).num_row_groups == -(-len(plan.chunks) // 2)
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("chunks", [1, 3, 6])
+def test_joining_goes_on_after_an_interruption(plan: SweepPlan, output: Path, chunks: int) -> None:
+    run_plan(plan, output=output)
+    expected = output.read_bytes()
+    with pytest.raises(Stop):
+        run_plan(plan, output=output, progress=interrupted_after(chunks))
+    assert output.read_bytes() == expected  # of the finished sweep before
+    run_plan(plan, output=output, resume=True, executor=Processes(2))
+    assert output.read_bytes() == expected

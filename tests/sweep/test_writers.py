@@ -162,10 +162,10 @@ def test_python_has_the_rows_that_it_wrote_and_not_another_sweeps(
     """The rows come back before the lock is given up."""
     real = Store.table
 
-    def table(store: Store, like: Table) -> Table:
+    def table(store: Store) -> Table:
         with pytest.raises(InputError, match="is being written"):
             pm.sweep("resnet18", "h100", {"batch": [1]}, output=output)
-        return real(store, like)
+        return real(store)
 
     monkeypatch.setattr(Store, "table", table)
     found = pm.sweep("resnet18", "a100", {"batch": [1, 2]}, output=output)
