@@ -26,12 +26,12 @@ from perfmodel.ask import (
     resolve,
 )
 from perfmodel.ask import runtime as runtime_of
-from perfmodel.calibrate import Constant
-from perfmodel.calibrate.few_shot import NAMES, few_shot, multipliers, unmeasured
+from perfmodel.calibrate.few_shot import SCALE_CLASSES, few_shot, unmeasured
 from perfmodel.calibrate.next_rows import VARIED
 from perfmodel.calibrate.overlay import Calibration, LeaveOneOutRow
+from perfmodel.calibrate.scaled_predictions import ScaledPredictions
 from perfmodel.errors import Fault, InputError, input_error
-from perfmodel.evaluate.refit import PredictedRows
+from perfmodel.evaluate.refit import case_on_machine
 from perfmodel.evaluate.user_rows import is_left_out, load
 from perfmodel.evaluate.validation_case import MeasuredQuantity, ValidationCase, classes_in
 from perfmodel.settings import gathered
@@ -42,21 +42,23 @@ __all__ = ["calibrate", "scaled_rows"]
 _TIMES: Final = ("latency_s", "tokens_per_s", "frames_per_s")
 
 
-def scaled_rows(rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> PredictedRows:
-    """Return predictions of rows as a function of the device and class multipliers of seconds.
+def scaled_rows(rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> ScaledPredictions:
+    """Return seconds of rows as a function of the device and class multipliers of seconds.
 
     Parameters
     ----------
     rows
-        Cases with a known machine, each with a measured quantity. The result is the forward
+        Cases with a known machine, each with measured seconds. The result is the forward
         model of `perfmodel.calibrate.few_shot.few_shot`.
     """
-
-    def facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
-        scale = multipliers(constants)
-        return {f"runtime.scale.{name}": value for name, value in scale.items()}
-
-    return PredictedRows(rows, [Constant(name, 1.0, 1.0, 1.0) for name in NAMES], facts)
+    ones = {f"runtime.scale.{name}": 1.0 for name in SCALE_CLASSES}
+    predictions: list[Prediction] = []
+    for case, quantity in rows:
+        case, machine = case_on_machine(case, quantity)
+        predictions.append(
+            case.predict(quantity.workload, machine.vary({**machine.varied, **ones}))
+        )
+    return ScaledPredictions(predictions)
 
 
 def calibrate(

@@ -36,8 +36,6 @@ CLASS_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys(MOVES, "copy"),
 }
 
-#: Facts that only `calibrated` reads: what a kind's cost model returns does not depend on them.
-MULTIPLIERS: Final = frozenset(f"runtime.scale.{name}" for name in SCALE_CLASSES)
 #: Overheads of a kind that scale with main memory.
 _FROM_MEMORY: Final = frozenset({"cold_weights"})
 

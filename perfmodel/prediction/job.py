@@ -14,7 +14,6 @@ from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import Precision
-from perfmodel.kinds.class_multipliers import MULTIPLIERS
 from perfmodel.kinds.protocol import Terms
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.prediction.replay import (
@@ -188,46 +187,12 @@ class PredictionJob(ResolvedPrediction):
     ) -> tuple[OperatorTable, Terms, Setting]:
         """Return table, terms and setting for flat arrays of `points` points."""
         setting = self.setting(values, facts, precision)
-        if self._varies_only_multipliers(setting):
-            table, terms = self._cost_without_multipliers(setting)
-            table = replace(table, points=points)
-        else:
-            table = self._table(values, points)
-            terms = cost(self.model.kind, table, setting)
-        return table, compose(table, terms, setting, self.plan), setting
-
-    def _table(self, values: Mapping[str, Value], points: int) -> OperatorTable:
-        """Return the operator table for flat arrays of `points` points."""
         accesses = self.plan is not None
-        return bind(
+        table = bind(
             self.lowered, self.model, values, points, accesses=accesses, relaxed=self.relaxed
         )
-
-    def _varies_only_multipliers(self, setting: Setting) -> bool:
-        """Return whether all that varies are multipliers of a calibration, as numbers of NumPy."""
-        varied = self.machine.varied
-        return (
-            bool(varied)
-            and MULTIPLIERS.issuperset(varied)
-            and setting.xp is np
-            and not any(map(is_array, self.workload.parameters.values()))
-            and not any(is_array(getattr(self.precision, role).element_bits) for role in _ROLES)
-        )
-
-    def _cost_without_multipliers(self, setting: Setting) -> tuple[OperatorTable, Terms]:
-        """Return the table of one point, and its terms before a calibration scales them.
-
-        A fit of multipliers asks for them many times; the network keeps those of the last question.
-        """
-        owners = self.model, self.machine.unvaried_facts, self.precision
-        options = *self.workload.parameters.items(), self.warm, self.relaxed
-        key = (*map(id, owners), *options)
-        known = self.lowered.last_cost
-        if known is None or known[0] != key:
-            table = self._table(self.workload.parameters, 1)
-            terms = cost(self.model.kind, table, setting)
-            known = self.lowered.last_cost = key, owners, (table, terms)
-        return known[2]
+        terms = cost(self.model.kind, table, setting)
+        return table, compose(table, terms, setting, self.plan), setting
 
     def setting(
         self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision

@@ -75,12 +75,10 @@ class Lowered:
         self._structure: dict[Hashable, Any] = {}
         #: Questions about this network, counted by what costs it (`perfmodel.prediction.replay`).
         self.questions: dict[Hashable, Any] = {}
-        #: Table and terms of the last question about multipliers of a calibration, and their key.
-        self.last_cost: tuple[Hashable, tuple[Any, ...], Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state sent to another process, which traces programs of its own."""
-        return {**self.__dict__, "questions": {}, "last_cost": None}
+        return {**self.__dict__, "questions": {}}
 
     def bind(
         self,

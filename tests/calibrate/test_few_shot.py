@@ -223,3 +223,27 @@ def test_costs_before_the_multipliers_are_worked_out_once(
             single = machine.vary({path: float(values[1]) for path, values in scale.items()})
             one = pm.predict(model, single)
             np.testing.assert_allclose(one.latency_s, quick.latency_s[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("device", "runtime", "precision", "warm"),
+    [("a100", "generic", "fp16", False), ("zen4_core", None, "fp32", True)],
+)
+def test_rows_scaled_together_equal_predictions_of_varied_machines(
+    device: str, runtime: str | None, precision: str, warm: bool
+) -> None:
+    machine = pm.hardware(device).machine(runtime)
+    works = [pm.workload(model, batch=batch) for model in ("resnet18", "vgg16") for batch in (1, 4)]
+    rows: list[tuple[ValidationCase, MeasuredQuantity]] = []
+    for work in works:
+        quantity = MeasuredQuantity("latency_s", "latency_s", 1.0, work)
+        rows.append(
+            (ValidationCase("", device, machine, (quantity,), precision, warm=warm), quantity)
+        )
+    factors = np.exp(np.random.default_rng(0).normal(0.0, 0.5, (len(NAMES), 3)))
+    seconds = scaled_rows(rows).points(dict(zip(NAMES, factors, strict=True)))
+    for point, constants in enumerate(factors.T):
+        scale = multipliers(dict(zip(NAMES, constants, strict=True)))
+        slow = machine.vary({f"runtime.scale.{name}": value for name, value in scale.items()})
+        alone = [pm.predict(w, slow, precision=precision, warm=warm).latency_s for w in works]
+        np.testing.assert_allclose(seconds[point], alone, rtol=1e-14)

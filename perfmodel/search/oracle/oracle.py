@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from math import prod
 from typing import Any, Protocol, cast
 
@@ -138,16 +139,17 @@ class Oracle:
             with suppress(OutOfTimeError):
                 # The full table only saves summation; without it the row tables suffice.
                 self._table = self.costs.metrics_of(all_choices(self._sizes), deadline)
-        if self._table is not None:
-            columns = [column.tolist() for column in self._table.values()]
-            self._lines = list(zip(*columns, strict=True))
-            self._names = list(self._table)
         self._frozen = True
 
     def __setattr__(self, name: str, value: object) -> None:
         if getattr(self, "_frozen", False):
             raise AttributeError("an oracle is frozen")
         super().__setattr__(name, value)
+
+    @cached_property
+    def _rows_of_table(self) -> list[list[float]]:
+        """Metrics of each choice in the full table, as numbers of Python."""
+        return np.stack([*(self._table or {}).values()], axis=-1).tolist()
 
     # asking
 
@@ -169,7 +171,7 @@ class Oracle:
             index = 0
             for option, place in zip(choice, self._places, strict=True):
                 index += option * place
-            return dict(zip(self._names, self._lines[index], strict=True))
+            return dict(zip(self._table, self._rows_of_table[index], strict=True))
         return self.costs.one(choice)
 
     def predict(self, architecture: Any) -> Prediction:

@@ -180,7 +180,7 @@ class StretchBank:
         parts.append(np.zeros((settings, 1, pricing.modes, len(names))))
         self._first: Index = np.array(first, dtype=np.intp)
         self._costs: Floats = np.ascontiguousarray(np.concatenate(parts, axis=1))
-        return np.moveaxis(needs[stretches.shape][..., :2], -1, 0)
+        return np.moveaxis(needs[..., :2][stretches.shape], -1, 0)
 
     def costs(self, stretches: Index, context: Context) -> Floats:
         """Return the costs of stretches in their contexts, ``(networks, modes, quantities)``."""
