@@ -22,6 +22,10 @@ settings.register_profile(
 )
 settings.load_profile("perfmodel")
 
+# Most of what a slope takes is compilation, and each program runs a few times: it is compiled
+# without optimisation, which takes three quarters of the time.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 # Python looks for cycles after every 700 allocations, and a process of the suite holds millions of
 # objects in caches that stay: looking a hundred times less often saves a tenth of its time.
 gc.set_threshold(70_000, 20, 20)
@@ -47,6 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Modules and collected tests live to the end: no search for cycles looks at them again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What lives now lives to the end of the process: pytest looks twice more, Python once."""
     gc.collect()
     gc.freeze()
 

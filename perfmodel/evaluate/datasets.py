@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from perfmodel.ask import Device, Machine, PredictionInputs, Workload, hardware, resolve, workload
 from perfmodel.calibrate import Constant
@@ -36,6 +36,9 @@ from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, Validati
 from perfmodel.measurement_csv import CsvRow, read_rows
 from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: Entry point group of packages whose `READERS` map data sets to reader modules.
 GROUP: Final = "perfmodel.datasets"
@@ -177,9 +180,7 @@ class _CaseReader:
     _inputs: dict[tuple[Any, ...], PredictionInputs] = field(
         default_factory=dict[tuple[Any, ...], PredictionInputs]
     )
-    _workloads: dict[tuple[Any, ...], Workload | InputError] = field(
-        default_factory=dict[tuple[Any, ...], "Workload | InputError"]
-    )
+    _library: dict[tuple[Any, ...], Any] = field(default_factory=dict[tuple[Any, ...], Any])
     _texts: set[str] = field(default_factory=set[str])
     repeated: int = 0
     """Number of rows that repeat an earlier one."""
@@ -282,7 +283,7 @@ class _CaseReader:
         first: InputError | None = None
         for template in self.form.row.devices:
             try:
-                return hardware(values.text(template), self.devices)
+                return self._once(hardware, values.text(template), tuple(self.devices))
             except InputError as error:
                 first = first or error
         assert first is not None
@@ -297,7 +298,7 @@ class _CaseReader:
         if key not in self._inputs:
             precision, runtime, engine = (arguments[name] or None for name in _ARGUMENTS)
             own = split(settings).workload
-            network = self._workload(model, own)
+            network = self._once(workload, model, **own)
             others = {k: v for k, v in settings.items() if k not in own}
             inputs = resolve(network, device, precision, runtime, others, engine)
             # Share one machine between networks, so that values derived from its facts are cached.
@@ -307,15 +308,15 @@ class _CaseReader:
             self._inputs[key] = inputs._replace(device=first.device, runtime=first.runtime)
         return self._inputs[key]
 
-    def _workload(self, model: str, settings: Mapping[str, Any]) -> Workload:
-        """Return a workload of the library, caching both hits and failures."""
-        key = (model, tuple(settings.items()))
-        if key not in self._workloads:
+    def _once(self, find: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """Return what the library has under a name, looking up hits and failures once."""
+        key = (find, *arguments, *named.items())
+        if key not in self._library:
             try:
-                self._workloads[key] = workload(model, **settings)
+                self._library[key] = find(*arguments, **named)
             except InputError as error:
-                self._workloads[key] = error
-        known = self._workloads[key]
+                self._library[key] = error
+        known = self._library[key]
         if isinstance(known, InputError):
             raise known
         return known

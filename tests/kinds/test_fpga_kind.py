@@ -224,7 +224,7 @@ def test_relaxed_has_a_slope_and_is_near(doubles: Any, strategy: str) -> None:
         return predict(mlp(), varied, precision="int8", relaxed=True).latency_s
 
     at = 32.0
-    slope = float(doubles.grad(seconds)(at))
+    slope = float(doubles.jit(doubles.grad(seconds))(at))
     step = float(seconds(at + 1) - seconds(at - 1)) / 2
     assert slope == pytest.approx(step, rel=0.02)
     assert slope > 0

@@ -59,6 +59,6 @@ def test_slope_over_images_at_once() -> None:
 
     at = 5.3
     differences = (float(latency(at + 1e-5)) - float(latency(at - 1e-5))) / 2e-5
-    slope = float(jax.grad(latency)(at))
+    slope = float(jax.jit(jax.grad(latency))(at))
     assert slope > 0
     assert slope == pytest.approx(differences, rel=1e-4)

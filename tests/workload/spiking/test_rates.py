@@ -237,5 +237,5 @@ def test_a_rate_differentiates() -> None:
         return pm.predict(network, "raspberry_pi_4", precision="w8a8").latency_s
 
     with jax.enable_x64(True):
-        slope = float(jax.grad(latency)(0.1))
+        slope = float(jax.jit(jax.grad(latency))(0.1))
     assert slope == pytest.approx((latency(0.101) - latency(0.099)) / 0.002, rel=1e-6)
