@@ -11,10 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,11 +180,13 @@ def replacing(
         Whether to flush the file to disk before renaming, so that after a power loss either the
         old or the new file is intact.
     """
+    from tempfile import mkstemp
+
     path = Path(path)
     target = target_of(path)
     sent = target.kind == "stream"
     try:
-        handle, name = tempfile.mkstemp(
+        handle, name = mkstemp(
             prefix=f".{path.name[:100]}.",
             suffix=path.suffix,
             dir=None if sent else target.path.parent if folder is None else folder,
@@ -224,8 +224,10 @@ def flush(path: Path) -> None:
 
 def _send(temporary: Path, path: Path, target: WriteTarget) -> None:
     """Write a complete file to a pipe or a device."""
+    from shutil import copyfileobj
+
     with temporary.open("rb") as source, _opened(path, target) as stream:
-        shutil.copyfileobj(source, stream)
+        copyfileobj(source, stream)
 
 
 def _opened(path: Path, target: WriteTarget) -> BinaryIO:

@@ -6,7 +6,6 @@ stopping at the first, and `InputError` reports all of them in reading order.
 
 from __future__ import annotations
 
-import difflib
 import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -202,7 +201,9 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     swapped = [c for c in by_folded if len(c) == len(folded) and sorted(c) == letters]
     if swapped:  # two transposed letters: fp61 means fp16, not fp6
         return by_folded[swapped[0]]
-    close = difflib.get_close_matches(folded, _few_enough(folded, by_folded), n=1, cutoff=cutoff)
+    from difflib import get_close_matches
+
+    close = get_close_matches(folded, _few_enough(folded, by_folded), n=1, cutoff=cutoff)
     if close:
         return by_folded[close[0]]
     # "orin" should find "jetson_agx_orin", whose edit similarity is too low.

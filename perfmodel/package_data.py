@@ -20,9 +20,6 @@ def data_root(kind: str = "hardware_specs") -> Path:
     Path
         Folder inside the installed package, else in the checkout next to it.
     """
-    from importlib.resources import files
-
-    inside = files("perfmodel").joinpath("_data", kind)
-    if inside.is_dir():
-        return Path(str(inside))
-    return Path(__file__).resolve().parents[1] / kind
+    package = Path(__file__).resolve().parent
+    inside = package / "_data" / kind
+    return inside if inside.is_dir() else package.parent / kind

@@ -11,8 +11,13 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from perfmodel.cli.postponed_imports import postpone_imports
 from perfmodel.cli.streams import console, failure, prepare, silence
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "UNDECIDED", "main", "run_words"]
 
@@ -40,19 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
-    if arguments is None:
+    only = arguments is None
+    if only:
         prepare()
         _quick_start()
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = contextvars.copy_context().run(_typed, words)
+        code = contextvars.copy_context().run(_typed, words, only)
         error = failure()
     except BrokenPipeError as broken:
         code, error = DONE, broken
     except KeyboardInterrupt:
         code, error = INTERRUPTED, failure()
         sys.stderr.write("interrupted\n")
-    if arguments is None:
+    if only:
         # The interpreter looks for cycles once more when it exits, although all memory is freed.
         gc.freeze()
     if error is None:
@@ -73,23 +79,30 @@ def _quick_start() -> None:
     look for cycles among them waits until a command has made more. Plug-ins of pydantic observe
     validation, and a search for them reads the metadata of every installed distribution.
     """
+    postpone_imports()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.set_threshold(200_000, 20, 20)
     gc.callbacks.append(_collect_as_usual)
 
 
 def _collect_as_usual(_phase: str, _state: dict[str, int]) -> None:
-    """Lower the threshold at the first look for cycles, so that later ones find less garbage."""
+    """Spare what exists at the first look for cycles, and look for later ones more often.
+
+    Modules, specs and the graph of the network live as long as the process; looking through them
+    once took longer than making a schedule of them.
+    """
     gc.callbacks.remove(_collect_as_usual)
+    gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
 
-def _typed(words: list[str]) -> int:
+def _typed(words: list[str], only: bool) -> int:
     """Run the typed command, record it for reports, and print remarks on its settings."""
-    from perfmodel.cli.report_option import TYPED
+    from perfmodel.cli.report_option import ONLY, TYPED
     from perfmodel.settings import REMARKS
 
     TYPED.set(tuple(words))
+    ONLY.set(only)
     remarks: list[str] = []
     REMARKS.set(remarks)
     code = run_words(words)
@@ -112,7 +125,7 @@ def run_words(words: list[str]) -> int:
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
-            console=console() if _asks_for_help(words) else None,
+            console=_help_console() if _asks_for_help(words) else None,
         )
     except CycloptsError as error:
         from perfmodel.cli.parse_faults import parse_faults
@@ -159,6 +172,15 @@ def _asks_for_help(words: list[str]) -> bool:
     from perfmodel.cli.app import COMMANDS
 
     return not words or words[0] not in COMMANDS or not _HELP.isdisjoint(words)
+
+
+def _help_console() -> Console:
+    """Return the console for help, and make the parser print it in our format."""
+    from perfmodel.cli.app import app
+    from perfmodel.cli.help_formatter import Flowing
+
+    app.help_formatter = Flowing()
+    return console()
 
 
 def _refuse(*lines: str) -> int:

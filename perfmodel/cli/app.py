@@ -5,7 +5,6 @@ from __future__ import annotations
 from cyclopts import App, Parameter
 
 from perfmodel._version import __version__
-from perfmodel.cli.option_texts import Flowing
 
 app = App(
     name="perfmodel",
@@ -14,7 +13,6 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
     help_format="plaintext",
-    help_formatter=Flowing(),
     default_parameter=Parameter(negative=(), show_default=False),
 )
 

@@ -26,6 +26,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from perfmodel.cli.generated_command import GeneratedCommand
+from perfmodel.cli.report_option import ONLY, TYPED
 
 _ANALYSES: Final = (
     GeneratedCommand(
@@ -209,7 +210,7 @@ def __getattr__(name: str) -> Any:
     """
     command = GENERATED_COMMANDS.get(name.replace("_", " "))
     if command is not None:
-        return command.command()
+        return command.command(TYPED.get() if ONLY.get() else None)
     try:
         return getattr(import_module(f"{__package__}.{name}"), name)
     except ModuleNotFoundError:

@@ -149,20 +149,29 @@ class GeneratedCommand:
             option for n in (*own, *self.answer_parameters) for option in self._options(n)
         )
 
-    def command(self) -> Callable[..., int]:
-        """Return the function for the parser."""
-        texts = self._help_texts()
+    def command(self, words: Sequence[str] | None = None) -> Callable[..., int]:
+        """Return the function for the parser.
+
+        Parameters
+        ----------
+        words
+            The only command line that is parsed, if known. Unless it has an option that the command
+            lacks (or asks for help), the parser sees the typed options only: declaring all of them
+            takes it longer than parsing.
+        """
+        typed = {word.partition("=")[0] for word in words or () if word.startswith("-")}
+        is_partial = words is not None and typed <= self.option_names
+        texts = {} if is_partial else self._help_texts()
         arguments: list[inspect.Parameter] = []
         options: list[inspect.Parameter] = []
-        for name, each in self.parameters.items():
-            if self.is_argument(each):
-                arguments.append(_parser_parameter(each, texts.get(name, ""), ()))
-            else:
-                options.append(_parser_parameter(each, texts.get(name, ""), self._options(name)))
-        options += [
-            _parser_parameter(each, texts.get(name, ""), self._options(name))
-            for name, each in self.answer_parameters.items()
-        ]
+        for name, each in {**self.parameters, **self.answer_parameters}.items():
+            is_option = name in self.answer_parameters or not self.is_argument(each)
+            names = self._options(name) if is_option else ()
+            is_required = each.default is each.empty
+            if is_partial and is_option and not is_required and typed.isdisjoint(names):
+                continue
+            declared = _parser_parameter(each, texts.get(name, ""), names)
+            (options if is_option else arguments).append(declared)
         options.sort(key=lambda each: ORDER.index(each.name) if each.name in ORDER else -1)
         signature = inspect.Signature([*arguments, *options], return_annotation=int)
 

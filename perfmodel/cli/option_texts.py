@@ -7,13 +7,7 @@ shared, and what differs from the function on the command line.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from cyclopts.help import DefaultFormatter, InlineText
-
-if TYPE_CHECKING:
-    from cyclopts.help import HelpPanel
-    from rich.console import Console, ConsoleOptions
+from typing import Final
 
 #: Model files besides .yaml; a test compares them with `importers.readers.READERS`.
 MODEL_FILES: Final = (
@@ -81,19 +75,3 @@ ORDER: Final = (
 def option_of(parameter: str) -> str:
     """Return the command-line option of a parameter."""
     return f"--{OPTIONS.get(parameter, parameter).replace('_', '-')}"
-
-
-class Flowing(DefaultFormatter):
-    """Help formatter that wraps texts at the terminal's width, not as in the docstring."""
-
-    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
-        """Print a panel."""
-        from rich.text import Text
-
-        for entry in panel.entries:
-            description = entry.description
-            if isinstance(description, InlineText):
-                text = description.primary_renderable
-                if isinstance(text, Text):
-                    description.primary_renderable = Text(" ".join(text.plain.split()))
-        super().__call__(console, options, panel)

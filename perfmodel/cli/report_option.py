@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Words of the running command line, without the program's name.
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
+#: Whether it is the only command line that this process parses.
+ONLY: ContextVar[bool] = ContextVar("ONLY", default=False)
 #: Option that names the report's file, for error messages.
 OPTION: ContextVar[str] = ContextVar("OPTION", default="--report")
 #: A date for the report; empty for none.

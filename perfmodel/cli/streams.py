@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -120,6 +119,8 @@ def silence(stream: TextIO) -> None:
 
 def console(stderr: bool = False) -> Console:
     """Return a console with a bounded width, whatever the terminal reports."""
+    from shutil import get_terminal_size
+
     from rich.console import Console
 
     class Page(Console):
@@ -127,5 +128,5 @@ def console(stderr: bool = False) -> Console:
             raise BrokenPipeError  # rich itself would exit the process
 
     # Read here, because rich accepts any digits in COLUMNS and LINES.
-    width, height = shutil.get_terminal_size()
+    width, height = get_terminal_size()
     return Page(stderr=stderr, width=min(max(width, NARROWEST), WIDEST), height=min(height, WIDEST))

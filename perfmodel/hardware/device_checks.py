@@ -249,10 +249,8 @@ def _of_kinds(device: Any) -> Iterator[Flaw]:
 
 def at_most(item: Any, low: str, high: str, dimension: str, path: Path) -> Iterator[Flaw]:
     """Yield a flaw if the number `low` of an entry is above the number `high`."""
-    least, most = (
-        si_value(field_of(item, low), dimension),
-        si_value(field_of(item, high), dimension),
-    )
+    least = si_value(field_of(item, low), dimension)
+    most = None if least is None else si_value(field_of(item, high), dimension)
     if least is not None and most is not None and least > most > 0:
         text = units.show(least, dimension)
         yield Flaw(

@@ -26,6 +26,7 @@ from perfmodel.evidence import (
     RATES,
     RELATED,
     Scatter,
+    Spread,
     Subject,
     class_of,
     classes_of,
@@ -277,8 +278,14 @@ def _residual_factors(
     subject: Subject, basis: str, lineage: tuple[str, ...], level: float
 ) -> tuple[float, float]:
     """Return the factors of both interval ends for a subject."""
-    residuals = spread(library_evidence(), subject, basis, lineage)
+    residuals = _residual_spread(subject, basis, lineage)
     return (0.0, np.inf) if residuals is None else residuals.factors(level)
+
+
+@cached(64 << 10)
+def _residual_spread(subject: Subject, basis: str, lineage: tuple[str, ...]) -> Spread | None:
+    """Return the residuals for a subject, pooled once for all levels."""
+    return spread(library_evidence(), subject, basis, lineage)
 
 
 def _subjects(

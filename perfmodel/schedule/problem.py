@@ -80,7 +80,7 @@ class Problem:
         for i, step in enumerate(self.steps):
             if not written.issuperset(step.reads):
                 raise ValueError(f"step {i} ('{step.name}') reads what no earlier step writes")
-            if written.intersection(step.writes) or len(set(step.writes)) != len(step.writes):
+            if not written.isdisjoint(step.writes) or len(set(step.writes)) != len(step.writes):
                 raise ValueError(f"step {i} ('{step.name}') writes a buffer a second time")
             written.update(step.writes)
         for i, step in enumerate(self.steps):

@@ -15,7 +15,7 @@ from perfmodel.bulk_allocation import collector_paused
 from perfmodel.errors import InputError, input_error
 from perfmodel.formats import Precision
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, fused_kernels
+from perfmodel.workload.fuse import FUSED_KINDS, FusedKernel, FusionRules, aliases, fused_kernels
 from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
@@ -130,6 +130,7 @@ class _ScheduleProblemBuilder:
         self.index: dict[str, int] = {}
         self.steps: list[Step] = []
         self.members: list[tuple[str, ...]] = []
+        self.pointwise: list[int] = []
         #: Activations are scheduled; weights and caches are not.
         self.on_chip = {n for n, tensor in graph.tensors.items() if tensor.role == "activation"}
         #: Slot and elements -> bytes: repetitions of a layer have tensors of equal sizes.
@@ -152,12 +153,6 @@ class _ScheduleProblemBuilder:
         sizes = {n: self._bytes(n, self.graph.tensors[n].elements) for n in stored}
         resident = tuple(sizes.items()) if self.weights == "resident" else ()
         problem = Problem(name, tuple(self.steps), tuple(self.buffers))
-        kinds = {op.name: op.kind for _, op in self.graph.walk()}
-        pointwise = frozenset(
-            i
-            for i, members in enumerate(self.members)
-            if members and all(kinds[n] in {"elementwise", "quantise"} for n in members)
-        )
         return ScheduledGraph(
             problem,
             self.graph,
@@ -166,7 +161,7 @@ class _ScheduleProblemBuilder:
             views,
             sum(sizes.values()),
             self.precision,
-            pointwise,
+            frozenset(self.pointwise),
             resident,
         )
 
@@ -180,18 +175,14 @@ class _ScheduleProblemBuilder:
                 self.members.append(())
         # A tensor that is written a second time is updated in place.
         writes = [n for n in kernel.writes if n in self.on_chip and n not in self.index]
-        fetched = self._off_chip(kernel.reads)
-        weight_bytes = sum([size for is_weight, size in fetched if is_weight])
-        stream_bytes = sum(
-            [
-                size
-                for is_weight, size in (*fetched, *self._off_chip(kernel.writes))
-                if not (is_weight and self.weights == "resident")
-            ]
-        )
-        before = tuple(self.index[n] for n in reads)
+        weight_bytes, stream_bytes = self._off_chip_bytes(kernel.reads)
+        written_weight_bytes, stored_bytes = self._off_chip_bytes(kernel.writes)
+        stream_bytes += stored_bytes
+        if self.weights != "resident":
+            stream_bytes += weight_bytes + written_weight_bytes
+        before = tuple([self.index[n] for n in reads])
         is_stored_free = bool(kernel.head.attribute("free_store"))
-        after = tuple(self._buffer(n, stored=is_stored_free or n in self.outputs) for n in writes)
+        after = tuple([self._buffer(n, stored=is_stored_free or n in self.outputs) for n in writes])
         takes_over = -1
         if self.in_place and (pair := self._in_place_pair(kernel, readers)) is not None:
             source, output = pair
@@ -212,15 +203,21 @@ class _ScheduleProblemBuilder:
                 load=self.graph.schedulable_only and not before,
             )
         )
-        self.members.append(tuple(op.name for op in kernel.operators))
+        if all(op.kind in FUSED_KINDS for op in kernel.operators):
+            self.pointwise.append(len(self.members))
+        self.members.append(tuple([op.name for op in kernel.operators]))
 
-    def _off_chip(self, tensors: Mapping[str, Dim]) -> list[tuple[bool, int]]:
-        """Return whether it is a weight, and its bytes, of each tensor that is not scheduled."""
-        return [
-            (self.graph.tensors[name].role == "weight", self._bytes(name, elements))
-            for name, elements in tensors.items()
-            if name not in self.on_chip
-        ]
+    def _off_chip_bytes(self, tensors: Mapping[str, Dim]) -> tuple[int, int]:
+        """Return the bytes of weights, and of other tensors, that are not scheduled."""
+        weights = others = 0
+        for name, elements in tensors.items():
+            if name in self.on_chip:
+                continue
+            if self.graph.tensors[name].role == "weight":
+                weights += self._bytes(name, elements)
+            else:
+                others += self._bytes(name, elements)
+        return weights, others
 
     def _buffer(self, name: str, *, stored: bool) -> int:
         """Add a buffer for a tensor, and return its index."""

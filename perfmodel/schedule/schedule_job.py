@@ -314,13 +314,13 @@ class ScheduleJob:
 
     def _patch_lever(self, demand: float, capacity: int, deadline: Deadline) -> tuple[Lever, ...]:
         """Return the effect of running in patches as a lever, if the best patch plan fits."""
+        is_large = len(self.problem.steps) > _MOST_STEPS_PATCHED
+        if self.scheduled.graph.schedulable_only or is_large or deadline.passed():
+            return ()
         from perfmodel.schedule.infeasible import Lever
         from perfmodel.schedule.tiling.feature_maps import network
         from perfmodel.schedule.tiling.patch_plan_search import patch_plan
 
-        is_large = len(self.problem.steps) > _MOST_STEPS_PATCHED
-        if self.scheduled.graph.schedulable_only or is_large or deadline.passed():
-            return ()
         net = network(self.workload, self.at.precision)
         if len(net.maps[0].extents) != 2:
             return ()

@@ -18,7 +18,6 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.call_record import recorded_call
 from perfmodel.catalog import BUILT_IN, plots_of, write_report
 from perfmodel.errors import InputError
-from perfmodel.table.html import items, labelled_table, paragraph, preformatted
 from perfmodel.table.json_values import json_text, plain, with_remarks
 from perfmodel.table.text import as_text, data_table, labelled_lines, shorten
 
@@ -99,6 +98,8 @@ class Result:
 
     def html_sections(self) -> str:
         """Return `sections` as HTML."""
+        from perfmodel.table.html import preformatted
+
         return "".join(
             preformatted(part) if isinstance(part, str) else data_table(part, most=20, sorts=False)
             for part in self.sections()
@@ -239,5 +240,7 @@ class Result:
 
     def to_html(self) -> str:
         """Return an HTML fragment that needs no style sheet and no script."""
+        from perfmodel.table.html import items, labelled_table, paragraph
+
         head = paragraph(self.headline) + items(self.cautions(), "note")
         return f"<div>{head}{labelled_table(self.glance())}{self.html_sections()}</div>"

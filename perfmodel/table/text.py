@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import RATE, TEXT, TRUTH
-from perfmodel.table.html import HtmlCell
-from perfmodel.table.html import table as html_table
 from perfmodel.units import DIMENSIONS, UnitError, parse, show
 
 if TYPE_CHECKING:
@@ -81,6 +79,9 @@ def as_text(table: Table, rows: int = _ROWS) -> str:
 
 def data_table(table: Table, caption: str = "", *, most: int = 200, sorts: bool = True) -> str:
     """Return the first rows as HTML, each column with its unit; the caption has the total."""
+    from perfmodel.table.html import HtmlCell
+    from perfmodel.table.html import table as html_table
+
     names, units, columns = shown_cells(table, most)
     body: list[list[HtmlCell]] = [[] for _ in range(min(len(table), most))]
     for name, texts in zip(names, columns, strict=True):

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from perfmodel.deprecation import deprecated_names
@@ -118,10 +117,10 @@ def fused_kernels(graph: Graph, fusion: FusionRules) -> list[FusedKernel]:
 
 def _is_idle(graph: Graph, kernel: FusedKernel) -> bool:
     """Return whether a kernel has no work: its outputs are empty, and it reads nothing."""
-    elements = chain(kernel.writes.values(), kernel.reads.values())
-    if any(constant(dim) != 0 for dim in elements) or constant(kernel.macs) != 0:
-        return False
-    if constant(kernel.vector_ops) != 0:
+    for elements in (*kernel.writes.values(), *kernel.reads.values()):
+        if constant(elements) != 0:
+            return False
+    if constant(kernel.macs) != 0 or constant(kernel.vector_ops) != 0:
         return False
     # A view that a runtime dispatches moves no data but costs time.
     results = [graph.tensors[name] for op in kernel.operators for name in op.writes]

@@ -8,7 +8,6 @@ resolution.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -169,10 +168,12 @@ class Operator:
         suffix
             What its own name ends with.
         """
-        accesses: list[Access] = []
-        for a in self.accesses:
-            names = written if a.mode == "write" else read
-            accesses.append(Access(names.get(a.tensor, a.tensor), a.mode, a.elements))
+        accesses = [
+            Access(
+                (written if a.mode == "write" else read).get(a.tensor, a.tensor), a.mode, a.elements
+            )
+            for a in self.accesses
+        ]
         nests: list[LoopNest] = []
         for nest in self.nests:
             operands: list[Operand] = []
@@ -293,9 +294,9 @@ class Graph:
         """Return weight name -> number of stored copies (tied weights once)."""
         stored: dict[str, Dim] = {}
         for block, operator in self.walk():
-            for name in operator.reads:
-                if self.tensors[name].role == "weight":
-                    stored.setdefault(name, block.stored)
+            for access in operator.accesses:
+                if access.mode == "read" and self.tensors[access.tensor].role == "weight":
+                    stored.setdefault(access.tensor, block.stored)
         return stored
 
     def unroll(self, values: Mapping[str, float] | None = None) -> Graph:
@@ -350,5 +351,7 @@ class Graph:
 
     @cached_property
     def _content_hash(self) -> str:
+        from hashlib import sha256  # loads OpenSSL, which no prediction needs
+
         text = repr((sorted(self.tensors.items()), self.blocks, self.inputs, self.outputs))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return sha256(text.encode()).hexdigest()[:16]

@@ -27,7 +27,6 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
     blocks: list[Block] = []
     shared = _shared_between_blocks(graph)
     layers = {id(block): _RepeatedBlock.of(graph, block, shared) for block in graph.blocks}
-    used = set(graph.inputs)
     for block, index, copies, times in _executions(graph, bound):
         layer = layers[id(block)]
         names = dict(current)
@@ -44,15 +43,15 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
             fresh = {name: name + suffix for name in results}
             _declare(graph, fresh, tensors)
             names |= fresh
-            renamed = operator.renamed(before, names, suffix)
-            operators.append(renamed)
-            used.update([access.tensor for access in renamed.accesses])
-            # Attention scores are declared only if their format is fixed.
-            used.add(renamed.scores_tensor)
+            operators.append(operator.renamed(before, names, suffix))
         current |= {n: names.get(n, n) for n in layer.written}
         blocks.append(
             replace(block, name=block.name + suffix, operators=tuple(operators), count=1, stored=1)
         )
+    everything = [operator for block in blocks for operator in block.operators]
+    used = {access.tensor for operator in everything for access in operator.accesses}
+    # Attention scores are declared only if their format is fixed.
+    used.update(graph.inputs, [operator.scores_tensor for operator in everything])
     return replace(
         graph,
         tensors={n: t for n, t in tensors.items() if n in used},

@@ -169,7 +169,7 @@ def test_a_full_disk_is_one_line(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "x"))
 
-    monkeypatch.setattr("perfmodel.atomic.tempfile.mkstemp", fail)
+    monkeypatch.setattr("tempfile.mkstemp", fail)
     assert main(["predict", "resnet18", "a100", "-o", str(tmp_path / "x.json")]) == 2
     assert "no space left on device" in capsys.readouterr().err
 
