@@ -97,7 +97,7 @@ class ArchitectureCosts:
         self.chain = StretchChain(banks, quantities(kinds), pricing.states)
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
-        """Return the sums of one network with a single mode."""
+        """Return the sums of one network, ``(modes, quantities)``, and its stored bytes."""
         choices = np.array([choice], dtype=np.intp)
         if not self.chain.dense:
             return self._sums(choices).one

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from math import prod
-from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from perfmodel.cost.residency import residency_needs
 from perfmodel.cost.totals import per_run_overhead_s, sequence_s
 from perfmodel.formats import stored_bits
 from perfmodel.optimise.deadline import Deadline
+from perfmodel.search.oracle.activation_states import ActivationStates, KernelSteps, Table
 from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError, in_order
 from perfmodel.search.oracle.kernel_tables import (
     MAX_COMBINATIONS,
@@ -35,16 +36,11 @@ from perfmodel.search.oracle.stretch_chain import NetworkSums
 from perfmodel.search.space.configuration_space import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.lifetimes import Lifetimes, lifetimes_of
+from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.symbols import Dim, evaluate, free_parameters
 
 #: Kernels times networks evaluated at once.
 _CHUNK = 200_000
-#: Largest number of sequences of kernels whose lifetimes are kept.
-_MAX_SEQUENCES: Final = 256
-
-#: Decisions, ascending, and values with an axis for the options of each.
-Table: TypeAlias = tuple[tuple[int, ...], Floats]
 
 
 class StackedTables:
@@ -64,24 +60,24 @@ class StackedTables:
         self, tables: Sequence[Table], options: Sequence[int], *, has_states: bool = False
     ) -> None:
         most = max((len(decisions) for decisions, _ in tables), default=0)
-        self._decisions: Index = np.zeros((len(tables), most), dtype=np.intp)
-        self._strides: Index = np.zeros((len(tables), most), dtype=np.intp)
+        self.decisions: Index = np.zeros((len(tables), most), dtype=np.intp)
+        self.strides: Index = np.zeros((len(tables), most), dtype=np.intp)
         starts = [0]
         entries: list[Floats] = []
         for row, (decisions, values) in enumerate(tables):
             axes = len(decisions) + has_states
             stride = prod(values.shape[len(decisions) : axes])
             for k in reversed(range(len(decisions))):
-                self._decisions[row, k], self._strides[row, k] = decisions[k], stride
+                self.decisions[row, k], self.strides[row, k] = decisions[k], stride
                 stride *= options[decisions[k]]
             entries.append(values.reshape(stride, *values.shape[axes:]))
             starts.append(starts[-1] + stride)
-        self._starts: Index = np.array(starts[:-1], dtype=np.intp)
+        self.starts: Index = np.array(starts[:-1], dtype=np.intp)
         self.entries: Floats = np.concatenate(entries) if entries else np.zeros(0)
 
     def places(self, choices: Index) -> Index:
         """Return the place in `entries` of each table's entry, ``(configurations, tables)``."""
-        return (choices[:, self._decisions] * self._strides).sum(axis=-1) + self._starts
+        return (choices[:, self.decisions] * self.strides).sum(axis=-1) + self.starts
 
 
 class ConfiguredTensors:
@@ -102,15 +98,11 @@ class ConfiguredTensors:
         by_decisions: dict[tuple[int, ...], Floats] = {}
         for decisions, values in self.tables:
             by_decisions[decisions] = values + by_decisions.get(decisions, 0.0)
-        self._sums = StackedTables(list(by_decisions.items()), options)
+        self.sums = StackedTables(list(by_decisions.items()), options)
 
     def bytes_of(self, choices: Index) -> Floats:
         """Return the bytes of each tensor, ``(tensors, networks)``."""
         return self._each.entries[self._each.places(choices)].T
-
-    def total_bytes(self, choices: Index) -> Floats:
-        """Return the bytes of all tensors, ``(networks,)``."""
-        return self._sums.entries[self._sums.places(choices)].sum(axis=1)
 
     def range(self, allowed: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
         """Return the least and the most bytes of each tensor over allowed options of decisions."""
@@ -120,27 +112,29 @@ class ConfiguredTensors:
         return np.array([t.min() for t in tables]), np.array([t.max() for t in tables])
 
 
-class SequenceLifetimes(NamedTuple):
-    """Live ranges of activations in one sequence of kernels.
+class JoinedPlaces:
+    """Places of the entries of several stacks of tables; of one configuration, in one step."""
 
-    Attributes
-    ----------
-    places
-        Place of each of its activations among all.
-    lives
-        Their lifetimes, in the same order.
-    """
+    def __init__(self, stacks: Sequence[StackedTables]) -> None:
+        self._stacks = stacks
+        most = max(stack.decisions.shape[1] for stack in stacks)
 
-    places: Index
-    lives: Lifetimes
+        def joined(columns: Sequence[Index]) -> Index:
+            return np.concatenate([np.pad(c, [(0, 0), (0, most - c.shape[1])]) for c in columns])
 
-    def peak_bytes(self, sizes: Floats) -> Floats:
-        """Return the most bytes that are live at one step, of sizes ``(activations, networks)``."""
-        first, last = np.array(self.lives.intervals, dtype=np.intp).T
-        change = np.zeros((last.max() + 2, sizes.shape[1]))
-        np.add.at(change, first, sizes)
-        np.subtract.at(change, last + 1, sizes)
-        return change.cumsum(axis=0).max(axis=0)
+        self._decisions = joined([stack.decisions for stack in stacks])
+        self._strides = joined([stack.strides for stack in stacks])
+        self._starts = np.concatenate([stack.starts for stack in stacks])
+        ends = np.cumsum([0, *(len(stack.starts) for stack in stacks)]).tolist()
+        self._parts = [slice(*each) for each in pairwise(ends)]
+
+    def __call__(self, choices: Index) -> list[Index]:
+        """Return the places in each stack, ``(..., tables)``, of choices ``(..., decisions)``."""
+        if choices.ndim > 1:
+            # Without padding to the longest tables.
+            return [stack.places(choices) for stack in self._stacks]
+        places = (choices[self._decisions] * self._strides).sum(axis=1) + self._starts
+        return [places[part] for part in self._parts]
 
 
 class ConfigurationCosts:
@@ -214,8 +208,8 @@ class ConfigurationCosts:
         self.weights = self._stored(graph.stored_weights())
         self.caches = self._stored(_caches(graph))
         self.alias = aliases(graph)
-        self._add_activations_between(graph)
-        self._stack()
+        self._add_activations_between()
+        self._stack(graph)
 
     def _sequence_tables(self) -> list[KernelTable]:
         """Return the seconds of the sequences of a run beyond those of the first batch."""
@@ -283,78 +277,88 @@ class ConfigurationCosts:
             if low == high
         }
 
-    def _add_activations_between(self, graph: Graph) -> None:
+    def _add_activations_between(self) -> None:
         """Add the activations between operators and conversions of their results."""
         between = [(k.decisions, n, size) for k in self.kernels for n, size in k.sizes.items()]
         self.tensors = (*self.lives.names, *(name for _, name, _ in between))
-        place = {name: i for i, name in enumerate(self.tensors)}
-        self._ends = [
-            [place[n] for n in names if n in place] for names in (graph.inputs, graph.outputs)
-        ]
         extra = [(decisions, size) for decisions, _, size in between]
         self.activations = ConfiguredTensors([*self.activations.tables, *extra], self._options)
-        self._sequences: dict[tuple[int, ...], SequenceLifetimes] = {}
 
-    def _stack(self) -> None:
+    def _stack(self, graph: Graph) -> None:
         """Concatenate the tables of all kernels, with the digits of their states."""
-        state_count = self.pricing.states.count
         place = {name: i for i, name in enumerate(self.tensors)}
-        most = max((len(k.tensors) for k in self.kernels), default=0)
-        self._touched: Index = np.full((len(self.kernels), most), len(place), dtype=np.intp)
-        self._weight: Index = np.zeros((len(self.kernels), most), dtype=np.intp)
-        for row, kernel in enumerate(self.kernels):
-            for k, name in enumerate(kernel.tensors):
-                self._touched[row, k] = place[self.alias.get(name, name)]
-                self._weight[row, k] = state_count**k
+        each = [[place[self.alias.get(n, n)] for n in kernel.tensors] for kernel in self.kernels]
+        self._states = self._activation_states(graph, place)
+        tables, column = self._looked_up({i for row in each for i in row})
+        self._near = StackedTables(tables, self._options)
+        state, self._near_bytes = self._near.entries.reshape(-1, 2).T.copy()
+        self._near_state: Index = state.astype(np.intp)
+        # Padding has a weight of 0.
+        most = max(map(len, each), default=0)
+        self._touched: Index = np.zeros((len(each), most), dtype=np.intp)
+        self._weight: Index = np.zeros((len(each), most), dtype=np.intp)
+        for row, activations in enumerate(each):
+            self._touched[row, : len(activations)] = [column[i] for i in activations]
+            self._weight[row, : len(activations)] = self.pricing.states.count ** np.arange(
+                len(activations)
+            )
         self._stacked = StackedTables(
             [(kernel.decisions, kernel.values) for kernel in self.kernels],
             self._options,
             has_states=True,
         )
-        self._variants = StackedTables(
-            [(kernel.decisions, kernel.variant) for kernel in self.kernels],
-            self._options,
+        self._places = JoinedPlaces(
+            [self._near, self._stacked, self.weights.sums, self.caches.sums]
         )
+
+    def _activation_states(self, graph: Graph, place: Mapping[str, int]) -> ActivationStates | None:
+        """Return the tables of activations; ``None`` if residency is worked out for each network.
+
+        That is so where no conversion is a kernel of its own, and activations have one size each,
+        or so many are live together that their tables would be large.
+        """
+        if self.activations.is_fixed and not self.varies:
+            return None
+        kernels = [
+            KernelSteps(
+                (kernel.decisions, kernel.variant),
+                tuple(
+                    tuple(tuple(place[self.alias.get(n, n)] for n in step) for step in steps)
+                    for steps in kernel.steps
+                ),
+            )
+            for kernel in self.kernels
+        ]
+        inputs, outputs = (
+            [place[name] for name in names if name in place]
+            for names in (graph.inputs, graph.outputs)
+        )
+        states = ActivationStates(
+            self.activations.tables, kernels, inputs, outputs, self._options, self.pricing.states
+        )
+        return states if self.varies or None not in states.tables else None
+
+    def _looked_up(self, touched: set[int]) -> tuple[list[Table], dict[int, int]]:
+        """Return the tables of activations that are looked up, and the column of each state.
+
+        Those whose state no kernel reads are left out where others always have more live bytes.
+        """
+        self._computed: list[int] = []
+        if self._states is None:
+            if self.activations.is_fixed:
+                peak_bytes = self._peak_bytes(np.zeros((1, len(self._options)), dtype=np.intp))
+                return [((), np.array([0.0, *peak_bytes]))], {}
+            return [], {i: i for i in touched}
+        tables = {i: table for i, table in enumerate(self._states.tables) if table is not None}
+        least = max((values[..., 1].min() for _, values in tables.values()), default=0.0)
+        own = [i for i, (_, v) in tables.items() if i in touched or v[..., 1].max() >= least]
+        self._computed = [i for i, table in enumerate(self._states.tables) if table is None]
+        return [tables[i] for i in own], {i: k for k, i in enumerate((*own, *self._computed))}
 
     @cached_property
     def varies(self) -> bool:
         """Whether conversions are kernels of their own in some configurations."""
         return any(len(kernel.steps) > 1 for kernel in self.kernels)
-
-    def _sequence(self, variants: tuple[int, ...]) -> SequenceLifetimes:
-        """Return the lifetimes in a sequence of kernels, as the variant of each."""
-        known = self._sequences.get(variants)
-        if known is None:
-            if len(self._sequences) >= _MAX_SEQUENCES:
-                self._sequences.clear()
-            each = zip(self._steps, variants, strict=True)
-            known = self._lifetimes_of([step for steps, v in each for step in steps[v]])
-            self._sequences[variants] = known
-        return known
-
-    @cached_property
-    def _steps(self) -> list[list[list[list[int]]]]:
-        """Places of the activations that each variant of each kernel accesses, step by step."""
-        place = {name: i for i, name in enumerate(self.tensors)}
-        return [
-            [[[place[self.alias.get(n, n)] for n in step] for step in steps] for steps in k.steps]
-            for k in self.kernels
-        ]
-
-    def _lifetimes_of(self, steps: Sequence[Sequence[int]]) -> SequenceLifetimes:
-        """Return the lifetimes in kernels that access the activations at some places."""
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        for i, step in enumerate(steps):
-            for at in step:
-                first.setdefault(at, i)
-                last[at] = i
-        inputs, outputs = self._ends
-        first |= {at: 0 for at in inputs if at in first}
-        last |= {at: len(steps) - 1 for at in outputs if at in last}
-        intervals = [(first[at], last[at]) for at in first]
-        lives = lifetimes_of([*map(self.tensors.__getitem__, first)], [""] * len(first), intervals)
-        return SequenceLifetimes(np.array([*first], dtype=np.intp), lives)
 
     # sums
 
@@ -371,58 +375,45 @@ class ConfigurationCosts:
         for i in range(0, len(choices), size):
             if deadline is not None:
                 deadline.check(f"{i} of {len(choices)} members had been added up")
-            parts.append(self._sums(choices[i : i + size]))
+            values, stored = self._sums(choices[i : i + size])
+            parts.append(NetworkSums(self.names, values, stored.T))
         return NetworkSums.joined(parts)
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
-        """Return the sums of one network with a single mode."""
-        return self._sums(np.array([choice], dtype=np.intp)).one
+        """Return the sums of one network, ``(modes, quantities)``, and its stored bytes."""
+        return self._sums(np.array(choice, dtype=np.intp))
 
-    def _sums(self, choices: Index) -> NetworkSums:
-        if not self.varies:
-            return self._sums_in(choices, None)
-        variants = self._variants.entries[self._variants.places(choices)].astype(np.intp)
-        members: dict[tuple[int, ...], list[int]] = {}
-        for i, each in enumerate(variants.tolist()):
-            members.setdefault(tuple(each), []).append(i)
-        parts = [self._sums_in(choices[own], self._sequence(v)) for v, own in members.items()]
-        joined = NetworkSums.joined(parts)
-        order = np.argsort(np.concatenate([*members.values()]))
-        return NetworkSums(self.names, joined.values[order], joined.stored[:, order])
-
-    def _sums_in(self, choices: Index, sequence: SequenceLifetimes | None) -> NetworkSums:
-        """Return the sums of networks in a sequence of kernels, by default without conversions."""
-        places = self._stacked.places(choices)
-        if sequence is not None:
-            peak_bytes = sequence.peak_bytes(self.activations.bytes_of(choices)[sequence.places])
-        elif self.activations.is_fixed:
-            peak_bytes = np.full(len(choices), self._fixed_peak_bytes)
-        else:
-            peak_bytes = self._peak_bytes(choices)
+    def _sums(self, choices: Index) -> tuple[Floats, Floats]:
+        """Return ``(..., modes, quantities)`` and ``(..., 3)`` of choices ``(..., decisions)``."""
+        near, kernels, weights, caches = self._places(choices)
+        state, peak_bytes = self._states_and_peak(choices, near)
         if self._touched.size:
-            state = self._states_in(choices, sequence)
-            places = places + (state[self._touched] * self._weight[:, :, None]).sum(axis=1).T
-        stored = [self.weights.total_bytes(choices), self.caches.total_bytes(choices), peak_bytes]
-        values = self._stacked.entries[places].sum(axis=1)
-        return NetworkSums(self.names, values, np.stack(stored))
+            kernels = kernels + (state[..., self._touched] * self._weight).sum(axis=-1)
+        stored = np.empty((*choices.shape[:-1], 3))
+        stored[..., 0] = self.weights.sums.entries[weights].sum(axis=-1)
+        stored[..., 1] = self.caches.sums.entries[caches].sum(axis=-1)
+        stored[..., 2] = peak_bytes
+        return self._stacked.entries[kernels].sum(axis=-3), stored
 
-    def _states_in(self, choices: Index, sequence: SequenceLifetimes | None) -> Index:
-        """Return the states of all activations, ``(activations + 1, networks)``."""
-        sizes = self.activations.bytes_of(choices)
-        if sequence is None:
-            return self.states(sizes)
-        state = np.zeros((len(sizes) + 1, len(choices)), dtype=np.intp)
-        need = residency_needs(sequence.lives, sizes[sequence.places])
-        state[sequence.places] = self.pricing.states.of(need)
-        return state
+    def _states_and_peak(self, choices: Index, near: Index) -> tuple[Index, Floats]:
+        """Return states of activations, ``(..., activations)``, and the peak of live bytes."""
+        if len(self._near.starts):
+            state = self._near_state[near]
+            peak_bytes = self._near_bytes[near].max(axis=-1)
+            for activation in self._computed:
+                assert self._states is not None
+                own = self._states.evaluated(activation, choices.reshape(-1, choices.shape[-1]))
+                own = own.reshape(*choices.shape[:-1], 2)
+                state = np.concatenate([state, own[..., :1].astype(np.intp)], axis=-1)
+                peak_bytes = np.maximum(peak_bytes, own[..., 1])
+            return state, peak_bytes
+        sizes = self.activations.bytes_of(choices.reshape(-1, choices.shape[-1]))
+        state, peak_bytes = self.states(sizes).T, (self.live @ sizes).max(axis=0)
+        before = choices.shape[:-1]
+        return state.reshape(*before, -1), peak_bytes.reshape(before)
 
     def _peak_bytes(self, choices: Index) -> Floats:
         return (self.live @ self.activations.bytes_of(choices)).max(axis=0)
-
-    @cached_property
-    def _fixed_peak_bytes(self) -> float:
-        """Peak of live activations if no decision affects their sizes."""
-        return float(self._peak_bytes(np.zeros((1, len(self._options)), dtype=np.intp))[0])
 
     def states(self, sizes: Floats) -> Index:
         """Return the states of activations, ``(activations + 1, networks)``; the last is none."""

@@ -177,20 +177,23 @@ class MetricReader:
         return out
 
     def read_one(self, values: Floats, stored: Floats) -> dict[str, float]:
-        """Return the metrics of one network with a single mode; fast if affine.
+        """Return the metrics of one network; fast if affine.
 
         Parameters
         ----------
         values, stored
-            Its sums, shape ``(quantities,)``, and its bytes in the order of `STORED`.
+            Its sums, shape ``(modes, quantities)``, and its bytes in the order of `STORED`.
         """
         if not self.affine:
-            sums = NetworkSums(self.names, values[None, None], stored[:, None])
+            sums = NetworkSums(self.names, values[None], stored[:, None])
             return {name: float(value[0]) for name, value in self.read(sums).items()}
-        read = self.constant + self.coefficients @ np.concatenate((values, stored))
-        metrics, demanded = np.split(read, [len(self.metrics)])
-        out = dict(zip(self.metrics, metrics.tolist(), strict=True))
-        out[FEASIBLE] = float(self._supported and bool((demanded <= self.capacities).all()))
+        own = values[0]
+        if len(values) > 1:
+            (own,) = self.pricing.in_own_mode(self.names, values[None], stored.sum(keepdims=True))
+        count = len(self.metrics)
+        read = self.constant + self.coefficients @ np.concatenate((own, stored))
+        out = dict(zip(self.metrics, read[:count].tolist(), strict=True))
+        out[FEASIBLE] = float(self._supported and bool((read[count:] <= self.capacities).all()))
         return out
 
     def totals(self, sums: NetworkSums, setting_index: int | None = None) -> dict[str, Floats]:

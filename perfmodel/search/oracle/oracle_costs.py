@@ -78,7 +78,7 @@ class Summed(Protocol):
         ...
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
-        """Return values and stored bytes of one network with a single mode."""
+        """Return values ``(modes, quantities)`` and stored bytes of one network."""
         ...
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
@@ -100,7 +100,7 @@ class TabulatedCosts:
 
     def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
         """See `OracleCosts`."""
-        if len(choices) == 1 and self.reader.pricing.modes == 1 and not self._rates:
+        if len(choices) == 1 and not self._rates:
             # Fast path for an outer loop that evaluates one choice at a time.
             return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
         metrics = self.reader.read(self.tables.sums(choices, deadline))
@@ -112,7 +112,7 @@ class TabulatedCosts:
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
         """See `OracleCosts`."""
-        if self.reader.pricing.modes > 1 or self._rates:
+        if self._rates:
             metrics = self.metrics_of(np.array([choice], dtype=np.intp))
             return {name: float(value[0]) for name, value in metrics.items()}
         return self.reader.read_one(*self.tables.one(choice))

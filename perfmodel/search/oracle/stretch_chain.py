@@ -41,8 +41,8 @@ class NetworkSums:
 
     @property
     def one(self) -> tuple[Floats, Floats]:
-        """Values ``(quantities,)`` and stored bytes ``(3,)`` of a single network and mode."""
-        return self.values[0, 0], self.stored[:, 0]
+        """Values ``(modes, quantities)`` and stored bytes ``(3,)`` of a single network."""
+        return self.values[0], self.stored[:, 0]
 
     @classmethod
     def joined(cls, parts: Sequence[NetworkSums]) -> NetworkSums:
@@ -127,12 +127,12 @@ class StretchChain:
         )
 
     def one(self, stretches: Index, setting: int) -> tuple[Floats, Floats]:
-        """Return the sums of one network with a single mode, all from one dense bank.
+        """Return the sums of one network, all from one dense bank.
 
         Returns
         -------
         values, stored
-            As in `NetworkSums`, ``(quantities,)`` and ``(3,)``.
+            As in `NetworkSums`, ``(modes, quantities)`` and ``(3,)``.
         """
         own = stretches[self.full[stretches]]
         length = self.length[own]
@@ -145,7 +145,7 @@ class StretchChain:
         leaves: Index = np.zeros_like(state)
         leaves[:-1] = state[1:]
         costs = self.banks[0].costs(own, Context(following, state, leaves, setting))
-        return costs.sum(axis=0)[0], _over_places(self._stored[:, own, setting])
+        return costs.sum(axis=0), _over_places(self._stored[:, own, setting])
 
     def least(self, stretches: Sequence[Index], settings: Index) -> NetworkSums:
         """Return a lower bound on the sums of all networks, as one network.
