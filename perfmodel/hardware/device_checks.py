@@ -260,8 +260,10 @@ def at_most(item: Any, low: str, high: str, dimension: str, path: Path) -> Itera
 
 def si_value(stated: Any, dimension: str) -> float | None:
     """Return the SI value of a raw or built number; None if absent, per clock or invalid."""
+    if stated is None or _per_clock(stated):
+        return None
     if isinstance(stated, BaseModel):
-        return None if field_of(stated, "per_clock") else field_of(stated, "value")
+        return field_of(stated, "value")
     text = field_of(stated, "value") if isinstance(stated, Mapping) else stated
     if dimension == "count" and isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)
@@ -334,7 +336,9 @@ def _cited(item: Any, path: Path) -> Iterator[tuple[Path, str]]:
         if key == "source":
             if isinstance(value, str):
                 yield path, value
-        elif not (path == () and key == "sources"):
+        elif not isinstance(value, str | float | int | None) and not (
+            path == () and key == "sources"
+        ):
             yield from _cited(value, (*path, key))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from perfmodel.hardware.system import System
 
 S = TypeVar("S", bound="Spec")
+T = TypeVar("T")
 Room = Literal["devices", "runtimes"]
 
 _HEAD: Final = re.compile(
@@ -84,19 +85,25 @@ def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> d
     directories : iterable of path
         Further folders of spec files, after the library.
     """
-    heads: dict[str, SpecEntry] = {}
-    for folder in (data_root() / room, *map(Path, directories)):
-        try:
-            with os.scandir(folder) as scan:
-                files = sorted(
-                    (item.path, item.stat().st_mtime_ns)
-                    for item in scan
-                    if item.name.endswith(_SUFFIXES)
-                )
-        except OSError:
-            continue
-        heads.update({entry.name: entry for entry in map(_head, files)})
+    library = data_root() / room
+    heads = dict(_read_recently((library,), lambda: _entries_of(library)))
+    for folder in map(Path, directories):
+        heads |= _entries_of(folder)
     return heads
+
+
+def _entries_of(folder: Path) -> dict[str, SpecEntry]:
+    """Return the headers of a folder's files by name."""
+    try:
+        with os.scandir(folder) as scan:
+            files = sorted(
+                (item.path, item.stat().st_mtime_ns)
+                for item in scan
+                if item.name.endswith(_SUFFIXES)
+            )
+    except OSError:
+        return {}
+    return {entry.name: entry for entry in map(_head, files)}
 
 
 def names(
@@ -230,15 +237,28 @@ def _find(name: object, room: Room, model: type[S], directories: Iterable[str | 
         raise input_error(f"a {type(name).__name__} is not a {noun}", expected="a name or path")
     if isinstance(name, Path) or _is_path(name):
         return _read_spec(str(name), room, model, extra)
-    # A sweep looks up the same few names repeatedly: library files are checked for changes once a
-    # second, a user's files each time.
-    recent = None if extra else _recent.get((name, room))
-    if recent is not None and time.monotonic() < recent[0]:
-        return recent[1]
-    spec = _read_spec(str(_spec_path(name, room, extra)), room, model, extra)
-    if not extra:
-        _recent[name, room] = time.monotonic() + 1.0, spec
-    return spec
+
+    def read_spec() -> S:
+        return _read_spec(str(_spec_path(name, room, extra)), room, model, extra)
+
+    return read_spec() if extra else _read_recently((name, room), read_spec)
+
+
+def _read_recently(key: tuple[Any, ...], read_library: Callable[[], T]) -> T:
+    """Return what was read of the library within the last second, or read it again.
+
+    A sweep looks up the same few names repeatedly: the library is checked for changes once a
+    second, a user's files each time.
+    """
+    until, result = _recent.get(key, (0.0, None))
+    if time.monotonic() < until:
+        return result
+    result = read_library()
+    _recent[key] = time.monotonic() + 1.0, result
+    return result
+
+
+_recent: dict[tuple[Any, ...], tuple[float, Any]] = {}
 
 
 def _is_path(name: str) -> bool:
@@ -291,18 +311,24 @@ def _abbreviated(name: str, spelled: Mapping[str, SpecEntry]) -> SpecEntry | Non
 
 def _plain_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> Path | None:
     """Return the file with exactly that name, without reading any header."""
-    for folder in reversed((data_root() / room, *map(Path, directories))):
-        try:
-            listed = set(os.listdir(folder))
-        except OSError:
-            continue
+    library = data_root() / room
+    for folder in reversed((library, *map(Path, directories))):
+        if folder == library:
+            listed = _read_recently((folder, "files"), lambda: _files_of(library))
+        else:
+            listed = _files_of(folder)
         for suffix in reversed(_SORTED):
             if name + suffix in listed:
                 return Path(folder, name + suffix)
     return None
 
 
-_recent: dict[tuple[str, Room], tuple[float, Any]] = {}
+def _files_of(folder: Path) -> frozenset[str]:
+    """Return the names of a folder's files; none if it cannot be read."""
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:
+        return frozenset()
 
 
 @cached_by_files(FACTS_BYTES)
