@@ -296,7 +296,7 @@ def test_an_oracle_under_a_policy_equals_predictions(core: Device) -> None:
     for said, method in (
         ({"kernels": {"conv": {"algorithms": ("winograd_2x2",)}}}, "tabled"),
         ({"per_sequence": 1e-3}, "tabled"),
-        ({"per_prompt": 1e-3}, "predicted"),
+        ({"per_prompt": 1e-3}, "tabled"),
     ):
         oracle = pm.Oracle(core, space, runtime=runtime(**said))
         assert oracle.method == method
@@ -306,6 +306,17 @@ def test_an_oracle_under_a_policy_equals_predictions(core: Device) -> None:
             pm.predict(space.workload(member), core, runtime=runtime(**said)).latency_s
         )
         assert seconds > 0
+
+
+def test_an_oracle_of_a_prefill_takes_the_time_of_its_prompt(core: Device) -> None:
+    prefill = pm.workload("llama_3_2_1b", phase="prefill", prompt=16)
+    space = pm.space(prefill, {"weight_bits": [4, 8], "batch": [1, 4]}, share="network")
+    said = runtime(per_prompt=0.25)
+    oracle = pm.Oracle(core, space, runtime=said)
+    assert oracle.method == "tabled"
+    for member in space.sample(4, seed=1).tolist():
+        alone = pm.predict(space.workload(member), core, runtime=said, **space.options_of(member))
+        assert oracle(member)["latency_s"] == pytest.approx(alone.latency_s, rel=1e-13)
 
 
 def test_the_plain_graph_is_left_alone() -> None:

@@ -85,6 +85,7 @@ def stretch_arrays(stretches: Sequence[CompiledStretch], settings: int) -> Stret
         [each.priced for each in stretches if each.priced is not None],
         pad_rows([range(start, stop) for start, stop in pairwise(starts)]),
         np.arange(len(stretches)),
+        np.arange(len(stretches)),
         touched_activations([each.touched for each in stretches]),
         np.array([each.intervals[0][1] + 1 for each in stretches], dtype=np.intp),
         needs,

@@ -446,7 +446,8 @@ def _executed(graph: Graph, space: ConfigurationSpace, pricing: Pricing) -> Grap
     if roles.isdisjoint({"activations", "channels"}):
         return pricing.executed(graph)
     refuse_conversions(graph, pricing.layout)
-    return pricing.executed_part(graph, any_format="activations" in roles)
+    formats = {str(o) for d in space.decisions if d.role == "activations" for o in d.options}
+    return pricing.executed_part(graph, formats - {""})
 
 
 def _live(lives: Lifetimes) -> Floats:

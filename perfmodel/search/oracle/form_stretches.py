@@ -74,6 +74,7 @@ def stretches_of_forms(
         priced,
         forms.rows,
         forms.shape,
+        forms.ranges,
         forms.touched,
         forms.spans[forms.shape],
         needs,

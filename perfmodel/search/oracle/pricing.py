@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import per_run_overhead_s
-from perfmodel.formats import Precision
+from perfmodel.formats import Precision, fixed_format
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
@@ -89,8 +89,6 @@ class Pricing:
         for reason, holds in {
             "layers share the arrays that hold their weights": not bare
             and "arrays" in modelled.kind.network_wide,
-            "the runtime takes time for each prompt": not bare
-            and facts.get("runtime.per_prompt", 0.0),
             "all layers share the slots of one pipeline": not bare
             and "slots" in modelled.kind.network_wide,
             "the runtime dispatches views": added is not None
@@ -145,13 +143,13 @@ class Pricing:
             graph, self._execution, self.job.precision.activations.compute
         )
 
-    def executed_part(self, graph: Graph, *, any_format: bool = False) -> Graph:
+    def executed_part(self, graph: Graph, formats: Iterable[str] = ()) -> Graph:
         """Return a part of a network with the algorithms that the runtime takes.
 
         Parameters
         ----------
-        any_format
-            Whether activations may have other formats than in the graph.
+        formats
+            Formats that activations may have besides those in the graph.
 
         Raises
         ------
@@ -162,9 +160,9 @@ class Pricing:
         compute = self.job.precision.activations.compute
         graph = apply_execution_policy(graph, local._replace(executes=()), compute)
         fall_backs = ExecutionPolicy(executes=local.executes)
-        if local.executes and (
-            any_format or apply_execution_policy(graph, fall_backs, compute) is not graph
-        ):
+        # Whether an operator falls back follows from the format of each of its tensors.
+        computes = {compute, *(fixed_format(text)[0].compute for text in formats)}
+        if any(apply_execution_policy(graph, fall_backs, each) is not graph for each in computes):
             raise NotTabledError("conversions of formats are kernels of their own here")
         return graph
 

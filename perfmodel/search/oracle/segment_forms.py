@@ -99,6 +99,8 @@ class SegmentForms:
         Index of the form of each choice.
     shape : array of shape ``(forms,)``
         Index of the shape of each form.
+    ranges : array of shape ``(shapes,)``
+        Index of the live ranges of each shape: many differ in their kernels, few in these.
     spans : array of shape ``(shapes,)``
         Kernels for which the entering activation remains live.
     peaks : array of shape ``(shapes, 1)``
@@ -136,10 +138,13 @@ class SegmentForms:
         self.shape: Index = np.array([places[form.shape] for form in known], dtype=np.intp)
         # Missing activations get the interval -1 to -1, which is outside every kernel.
         ends = pad_rows([np.ravel(s.intervals).tolist() for s in shapes])
-        self._first, self._last = np.moveaxis(ends.reshape(len(shapes), -1, 2), -1, 0)
-        self.spans: Index = self._last[:, 0] + 1
-        self._units = np.ones((len(shapes), 1, self._last.shape[1]), dtype=np.float32)
-        self.peaks: Floats = peaks_of(self._first, self._last, self._units).astype(float)
+        ends, ranges = np.unique(ends, axis=0, return_inverse=True)
+        self.ranges: Index = ranges.reshape(-1)
+        self._first, self._last = np.moveaxis(ends.reshape(len(ends), -1, 2), -1, 0)
+        self.spans: Index = self._last[self.ranges, 0] + 1
+        self._units = np.ones((len(ends), 1, self._last.shape[1]), dtype=np.float32)
+        peaks = peaks_of(self._first, self._last, self._units).astype(float)
+        self.peaks: Floats = peaks[self.ranges]
         self.touched: Index = touched_activations([[row[2] for row in s.rows] for s in shapes])
         self.examples: list[tuple[Choice, int]] = []
         self.rows: Index = self._kernels(list(known), sample, shapes)
@@ -172,7 +177,7 @@ class SegmentForms:
         return rows
 
     def needs(self, lengths: tuple[int, ...]) -> Floats:
-        """Return needs in units of the activation size, as `needs_of`.
+        """Return needs in units of the activation size under each of the live ranges.
 
         Parameters
         ----------
@@ -180,12 +185,7 @@ class SegmentForms:
             Kernels for which the leaving activation remains live.
         """
         if lengths not in self._needs:
-            # Many shapes differ in their kernels, but few in their live ranges.
-            ends = np.concatenate([self._first, self._last], axis=1)
-            distinct, where = np.unique(ends, axis=0, return_inverse=True)
-            first, last = np.split(distinct, 2, axis=1)
-            needs = needs_of(first, last, self._units[: len(distinct)], lengths)
-            self._needs[lengths] = needs[np.reshape(where, -1)]
+            self._needs[lengths] = needs_of(self._first, self._last, self._units, lengths)
         return self._needs[lengths]
 
 

@@ -54,12 +54,15 @@ class Stretches:
         Number of the kernel at each step; -1 for none.
     shape : array of shape ``(stretches,)``
         Index of the shape: live ranges, and the activations that each kernel accesses.
+    ranges : array of shape ``(shapes,)``
+        Index of the live ranges of each shape; several shapes may share them.
     touched : array of shape ``(shapes, steps, accesses)``
         Activations that each kernel accesses: 0 enters, 1 leaves, -1 is none.
     lengths : array of shape ``(stretches,)``
         Kernels for which the entering activation remains live; 0 for a stretch without kernels.
     needs
-        Lengths of the leaving activation -> needs in bytes, as `needs_of` returns them.
+        Lengths of the leaving activation -> needs in bytes under each of the live ranges, as
+        `needs_of` returns them.
     stored : array of shape ``(stretches, settings, 3)``
         Bytes of weights, of caches, and peak bytes of live activations.
     """
@@ -67,6 +70,7 @@ class Stretches:
     priced: Sequence[Priced]
     kernels: Index
     shape: Index
+    ranges: Index
     touched: Index
     lengths: Index
     needs: Callable[[tuple[int, ...]], Floats]
@@ -180,12 +184,12 @@ class StretchBank:
         parts.append(np.zeros((settings, 1, pricing.modes, len(names))))
         self._first: Index = np.array(first, dtype=np.intp)
         self._costs: Floats = np.ascontiguousarray(np.concatenate(parts, axis=1))
-        return np.moveaxis(needs[..., :2][stretches.shape], -1, 0)
+        return np.moveaxis(needs[..., :2][stretches.ranges[stretches.shape]], -1, 0)
 
     def costs(self, stretches: Index, context: Context) -> Floats:
         """Return the costs of stretches in their contexts, ``(networks, modes, quantities)``."""
         setting, shape = context.setting, self.stretches.shape[stretches]
-        state = self._state[shape, context.following, setting]
+        state = self._state[self.stretches.ranges[shape], context.following, setting]
         state[:, 0] = context.enters
         state[:, 1] = context.leaves
         touched, kernels = self.stretches.touched[shape], self.stretches.kernels[stretches]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 import perfmodel as pm
@@ -42,6 +43,11 @@ BITS = {"weight_bits": [4, 8]}
         ("resnet18", "apple_m1", "mlx", BITS | {"activation_bits": [8, 16]}),
         # Time for each sequence of a batch.
         ("tiny_cnn", "h100", "vllm", BITS | {"batch": [4, 1, 64]}),
+        # A softmax or a SiLU would fall back, of which these networks have none.
+        ("mobilenet_v2", "qcs9075", "qnn_htp", BITS | {"activation_bits": [8, 16]}),
+        ("resnet18", "esp32_s3", "esp_dl", BITS | {"activation_bits": [8, 16]}),
+        # Time for each prompt.
+        ("tiny_cnn", "arc_a310", "openvino_genai", BITS | {"batch": [1, 4]}),
         # Kernels that read dozens of activations.
         ("densenet121", "jetson_orin_nano", None, BITS),
     ],
@@ -54,8 +60,14 @@ def test_tables_equal_predictions(
     options = {} if runtime is None else {"runtime": runtime}
     oracle = with_traffic(machine, space, **options)
     assert oracle.method == "tabled", oracle.reason
-    difference, metric = largest(oracle, machine, space.sample(3, seed=3).tolist(), **options)
+    members = space.sample(3, seed=3)
+    difference, metric = largest(oracle, machine, members.tolist(), **options)
     assert difference < 1e-12, metric
+    # One member at a time takes other steps than a batch.
+    together = oracle.batch(members)
+    for i, member in enumerate(members.tolist()):
+        for name, value in oracle(tuple(member)).items():
+            np.testing.assert_allclose(value, together[name][i], rtol=1e-13, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +93,34 @@ def test_costs_of_the_whole_network_are_predicted(
     oracle = pm.Oracle(hardware(device), space, ("latency_s",), runtime=runtime)
     assert oracle.method == "predicted"
     assert reason in oracle.reason
+
+
+@pytest.mark.parametrize(
+    ("network", "device", "runtime", "choices"),
+    [
+        ("mlperf_tiny_ic", "a10", "torch_2_eager", {"activation_bits": [4, 8, 16]}),
+        ("mlperf_tiny_ic", "zen4_core", None, {"activation_bits": [4, 8, 16]}),
+    ],
+)
+def test_states_too_many_to_table_are_worked_out_for_each_member(
+    network: str,
+    device: str,
+    runtime: str | None,
+    choices: Mapping[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space = pm.space(network, choices)
+    members = space.sample(20, seed=5)
+    metrics = ("latency_s", "bit_operations", "peak_memory_bytes")
+    tabled = pm.Oracle(device, space, metrics, runtime=runtime)
+    monkeypatch.setattr("perfmodel.search.oracle.activation_states._MAX_COMBINATIONS", 10)
+    for_each = pm.Oracle(device, space, metrics, runtime=runtime)
+    expected = tabled.batch(members)
+    for name, values in for_each.batch(members).items():
+        np.testing.assert_array_equal(values, expected[name])
+    for i, member in enumerate(members.tolist()):
+        one = for_each(tuple(member))
+        assert one == {name: values[i] for name, values in expected.items()}
 
 
 def test_banks_filled_on_demand_equal_those_filled_in_advance(
