@@ -11,7 +11,9 @@ from perfmodel_studies.row_stationary.eyeriss import ALEXNET, VGG16
 
 from perfmodel.kinds.spatial import AccessCosts, GroupedConvolution, PeArray, choose, count
 from perfmodel.kinds.spatial.candidate_costs import movement_cost
+from perfmodel.kinds.spatial.cheapest_mapping import cheapest, cheapest_mappings
 from perfmodel.kinds.spatial.counts import buffer_demand, sets_that_fit
+from perfmodel.kinds.spatial.repeated_search import cheapest_again
 from tests.draws import draws
 
 CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
@@ -239,3 +241,31 @@ def test_main_memory_of_the_analysis_before_the_chip() -> None:
         words = found.dram_input + found.dram_filter + found.dram_output
         assert 0.85 * dram < float(200 * words) < 1.01 * dram, name
         assert float(4 * found.macs) == pytest.approx(registers, rel=0.002), name
+
+
+@pytest.mark.parametrize("replicate", [0, 1])
+def test_layers_searched_again_with_other_batches(replicate: int) -> None:
+    """Lists of what is near the cheapest at any batch give what a search of the batch gives."""
+    rng = np.random.default_rng(5)
+    layers = np.array(_random_layers(draws(12)), dtype=float).T
+    product = layers[:2].min(axis=0) * layers[5] * layers[6] * layers[7] == 1.0
+    product &= layers[1] == 1.0
+    groups = rng.choice([1.0, 1.0, 6.0, 400.0], layers.shape[1])
+    covered = 0
+    for words in (51200.0, 4096.0, 500.0):
+        array = CHIP._replace(buffer_words=words, height=8.0)
+        chip = np.array([*array, *COSTS])[:, None] * np.ones(layers.shape[1])
+        for batch in (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 12.0, 40.5, 129.0, 1000.0, 6145.0):
+            columns = np.concatenate([layers, chip])
+            columns[0] = groups * np.where(groups > 100.0, batch, 1.0)
+            columns[1] = np.where(product, 1.0, batch)
+            columns[4] *= np.where(product, np.ceil(batch), 1.0)
+            columns[12] = np.where(product, columns[4], columns[12])
+            expected = cheapest(columns, replicate)
+            for i in range(columns.shape[1]):
+                again = cheapest_again(columns[:, [i]], replicate)
+                covered += again is not None
+                assert again is None or np.array_equal(again, expected[:, [i]]), (words, batch, i)
+            together = cheapest_mappings(columns, replicate + 2)
+            assert np.array_equal(together, expected)
+    assert covered > 100

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value
 from perfmodel.kinds.distinct_columns import search_distinct
-from perfmodel.kinds.spatial.cheapest_mapping import cheapest
+from perfmodel.kinds.spatial.cheapest_mapping import cheapest_mappings
 from perfmodel.kinds.spatial.counts import RowCounts, count
 from perfmodel.kinds.spatial.shapes import AccessCosts, GroupedConvolution, PeArray, RowMapping
 
@@ -52,8 +52,9 @@ def choose(
     blocks as needed, each with a halo. The mapping is a step function, with zero derivative.
     """
     fields = (*layer, *array, *costs)
+    parts = (len(RowMapping._fields) + 1,)
     *mapping, blocks = search_distinct(
-        fields, cheapest, replicate_groups, (len(RowMapping._fields) + 1,)
+        fields, cheapest_mappings, replicate_groups, parts, repeated=replicate_groups + 2
     )
     mapped = RowMapping(*mapping)
     return Chosen(mapped, count(layer, mapped, array, blocks=blocks, relaxed=relaxed), blocks)

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.kinds.distinct_columns import Floats, Places
+from perfmodel.kinds.spatial.candidates import filters_that_fit
 from perfmodel.kinds.spatial.counts import RowCounts, buffer_demand, count
 from perfmodel.kinds.spatial.shapes import (
     AccessCosts,
@@ -126,6 +127,28 @@ def candidate_costs(
         per_row - 1.0,
         per_group - 1.0,
     )
+
+
+def prices(columns: Floats, mapping: RowMapping, cut: float) -> Floats:
+    """Return the exact cost of each mapping with the most filters that the buffer holds.
+
+    Parameters
+    ----------
+    columns
+        Layer of each mapping, as in `cheapest_mapping.cheapest`.
+    mapping
+        With the images per pass.
+    cut
+        Blocks of the output columns.
+    """
+    layer, array, costs = split_columns(columns)
+    # First as one group of filters; each further group reads the inputs again.
+    counts = count(layer, mapping._replace(filters=layer.filters), array, blocks=cut)
+    part = layer._replace(out_columns=layer.out_columns / cut, in_columns=layer.in_columns / cut)
+    filters = filters_that_fit(part, mapping, array)
+    groups = ceil_div(layer.filters, np.maximum(filters, 1.0))
+    price = tie_broken_cost(counts, costs) + counts.dram_input * costs.dram * (groups - 1.0)
+    return np.where(filters > 0.0, price, np.inf)
 
 
 class ImagesPerPass(NamedTuple):

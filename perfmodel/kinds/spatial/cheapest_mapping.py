@@ -23,6 +23,7 @@ from perfmodel.kinds.spatial.candidate_costs import (
     candidate_costs,
     images_per_pass,
     is_product,
+    prices,
     shares_groups,
     split_columns,
     tie_broken_cost,
@@ -34,10 +35,19 @@ from perfmodel.kinds.spatial.candidates import (
     strip_heights,
 )
 from perfmodel.kinds.spatial.counts import buffer_demand, count, folds, sets_that_fit
+from perfmodel.kinds.spatial.repeated_search import (
+    CAPACITY_PLACE,
+    GROUPS_PLACE,
+    IMAGES_PLACE,
+    MARGIN,
+    MOST_BLOCKS,
+    ROW_PLACES,
+    cheapest_again,
+)
 from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping, ceil_div
 
 #: Pieces of the output columns.
-_BLOCKS = (1.0, 2.0, 4.0, 8.0, 16.0)
+_BLOCKS = (1.0, 2.0, 4.0, 8.0, MOST_BLOCKS)
 #: Layers, besides others of as many images, whose candidates are enumerated at once: few enough
 #: for the nearest caches.
 _LAYERS = 16
@@ -47,12 +57,23 @@ _COLUMNS = 1 << 15
 _WIDE_BLOCK, _BLOCK = 1024, 64
 #: Blocks x candidates compared at once.
 _PAIRS = 100_000
-#: Relative margin of the bounds: more than ties by clocks and rounding can decide.
-_MARGIN = 1e-8
-_GROUPS = GroupedConvolution._fields.index("groups")
-_IMAGES = GroupedConvolution._fields.index("images")
-_ROWS = [GroupedConvolution._fields.index(name) for name in ("out_rows", "in_rows")]
-_CAPACITY = len(GroupedConvolution._fields) + PeArray._fields.index("buffer_words")
+#: Layers that are compared with those of earlier searches.
+_FEW_LAYERS = 64
+
+
+def cheapest_mappings(columns: Floats, option: int) -> Floats:
+    """Return the results of `cheapest`; of few layers from what earlier searches listed.
+
+    Parameters
+    ----------
+    columns
+        As in `cheapest`.
+    option
+        0 or 1 for `replicate`; 2 more where the same layers are searched with other batches.
+    """
+    few = 0 < columns.shape[1] <= _FEW_LAYERS and option > 1
+    mappings = cheapest_again(columns, option % 2) if few else None
+    return cheapest(columns, option % 2) if mappings is None else mappings
 
 
 def cheapest(columns: Floats, replicate: int) -> Floats:
@@ -74,7 +95,7 @@ def cheapest(columns: Floats, replicate: int) -> Floats:
         return np.empty((9, 0))
     alike = _sharing_candidates(columns, replicate)
     # Layers that share their candidates are adjacent, in ascending order of the capacity.
-    order = np.lexsort((columns[_CAPACITY], alike))
+    order = np.lexsort((columns[CAPACITY_PLACE], alike))
     sizes = np.bincount(alike)
     part = np.arange(len(sizes)) // _LAYERS + np.cumsum(sizes) // _COLUMNS
     mappings = np.empty((9, columns.shape[1]))
@@ -87,9 +108,9 @@ def _sharing_candidates(columns: Floats, replicate: int) -> Places:
     """Return a number for each layer, the same for those that share their candidates."""
     layer, array, _ = split_columns(columns)
     shared = columns.copy()
-    shared[[_IMAGES, _CAPACITY]] = 0.0
-    shared[_GROUPS, shares_groups(layer, array, replicate)] = 0.0
-    shared[_ROWS] *= ~is_product(layer)
+    shared[[IMAGES_PLACE, CAPACITY_PLACE]] = 0.0
+    shared[GROUPS_PLACE, shares_groups(layer, array, replicate)] = 0.0
+    shared[ROW_PLACES] *= ~is_product(layer)
     return distinct(shared)[1]
 
 
@@ -118,7 +139,7 @@ def _cheapest(columns: Floats, alike: Places, replicate: int) -> Floats:
         if not len(which):
             continue
         tried = columns[:, which]
-        tried[_CAPACITY] = words[which]
+        tried[CAPACITY_PLACE] = words[which]
         place, price, mapping = _cheapest_candidates(tried, alike[which], cut, replicate)
         better = price < best[which[place]]
         column = which[place[better]]
@@ -248,7 +269,7 @@ def _near_in_blocks(
     upper[~by_all[block, height]] = np.inf
     changes = np.flatnonzero(np.diff(block, prepend=-1))
     least = np.repeat(np.minimum.reduceat(upper, changes), np.diff(changes, append=len(block)))
-    return np.flatnonzero((lower <= least * (1.0 + _MARGIN)) & np.isfinite(lower))
+    return np.flatnonzero((lower <= least * (1.0 + MARGIN)) & np.isfinite(lower))
 
 
 def _near_cheapest(
@@ -267,7 +288,7 @@ def _near_cheapest(
         upper = upper * ceil_div(extent[owner], short + 1.0) * (short + 1.0) / extent[owner]
     least = np.full(len(passes.layer), np.inf)
     np.minimum.at(least, place, upper)
-    return np.flatnonzero((lower <= least[place] * (1.0 + _MARGIN)) & np.isfinite(lower))
+    return np.flatnonzero((lower <= least[place] * (1.0 + MARGIN)) & np.isfinite(lower))
 
 
 def _priced(
@@ -280,16 +301,9 @@ def _priced(
 ) -> Floats:
     """Return layer, cost, rank, candidate and images per pass of each pair, ``(5, pairs)``."""
     owner, images = passes.layer[place], passes.images[place]
-    layer, array, costs = split_columns(columns[:, owner])
     mapping = at(tried.mapping, which)._replace(images=images)
-    # First as one group of filters; each further group reads the inputs again.
-    counts = count(layer, mapping._replace(filters=layer.filters), array, blocks=cut)
-    part = layer._replace(out_columns=layer.out_columns / cut, in_columns=layer.in_columns / cut)
-    filters = filters_that_fit(part, mapping, array)
-    groups = ceil_div(layer.filters, np.maximum(filters, 1.0))
-    price = tie_broken_cost(counts, costs) + counts.dram_input * costs.dram * (groups - 1.0)
+    price = prices(columns[:, owner], mapping, cut)
     rank = tried.rank[which] + 3 * passes.option[place]
-    price = np.where(filters > 0.0, price, np.inf)
     return np.stack([values.astype(float) for values in (owner, price, rank, which, images)])
 
 
