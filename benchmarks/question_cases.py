@@ -85,14 +85,24 @@ def batches() -> list[Line]:
 
 
 def batch_unseen() -> list[Line]:
-    """ResNet-18 on systolic arrays at a batch that was never seen."""
+    """ResNet-18 on arrays, fabric and hardwired chips at a batch that was never seen."""
     import perfmodel as pm
 
     def asking(device: str) -> Callable[[int], float]:
         spec = pm.hardware(device)
         return lambda i: pm.predict(pm.workload("resnet18", batch=1000 + i), spec).latency_s
 
-    devices = ("scale_sim_32x32", "tpu_v1", "gemmini")
+    devices = (
+        "scale_sim_32x32",
+        "tpu_v1",
+        "gemmini",
+        "eyeriss",
+        "bit_fusion",
+        "hls4ml_ad08",
+        "fpgaconvnet_zc706_vww",
+        "hnlpu",
+        "tellme",
+    )
     times = side_by_side({name: (asking(name), 64) for name in devices}, rounds=9)
     return [
         Line(f"ResNet-18, unseen batch, {name}", "ms", sample.each(lambda s: s * 1e3), 0.3)

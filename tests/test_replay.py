@@ -58,7 +58,19 @@ def test_programs_equal_predictions_in_full(part: int) -> None:
 
 @pytest.mark.parametrize(
     "device",
-    ["tpu_v1", "scale_sim_32x32", "eyeriss", "bit_fusion_apq", "aif_ssd", "h100", "zen4_core"],
+    [
+        "tpu_v1",
+        "scale_sim_32x32",
+        "eyeriss",
+        "bit_fusion_apq",
+        "aif_ssd",
+        "h100",
+        "zen4_core",
+        "hls4ml_ad08",
+        "fpgaconvnet_zc706_vww",
+        "hnlpu",
+        "tellme",
+    ],
 )
 def test_searches_of_tiles_and_mappings_are_replayed(device: str) -> None:
     job = pm.predict(pm.workload("resnet18", batch=3), device).job

@@ -169,6 +169,15 @@ class ArrayNamespace:
         """Return values repeated to a shape, as a copy."""
         return np.broadcast_to(traced(values), shape).copy().view(TracedArray)
 
+    def broadcast_arrays(self, *arrays: Any) -> list[Any]:
+        """Return values repeated to their common shape, as copies."""
+        shape = np.broadcast_shapes(*map(np.shape, arrays))
+        return [self.broadcast_to(each, shape) for each in arrays]
+
+    def atleast_1d(self, values: Any) -> Any:
+        """Return values as an array of one axis or more."""
+        return np.atleast_1d(traced(values)).view(TracedArray)
+
     def reshape(self, values: Any, shape: Any) -> Any:
         """Return values in another shape."""
         return traced(values).reshape(shape)

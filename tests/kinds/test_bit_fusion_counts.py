@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import permutations, product
 from math import ceil, inf
 
@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.cost.traffic.nest import TileNest
+from perfmodel.cost.traffic.pointwise import columns_of
 from perfmodel.kinds.bit_fusion import ComposedArray
 from perfmodel.kinds.bit_fusion.counts import lanes_and_steps
-from perfmodel.kinds.bit_fusion.fastest_tiling import layer_cycles
+from perfmodel.kinds.bit_fusion.fastest_tiling import fastest_tilings, layer_cycles
 from tests.draws import draws
 
 ROWS, COLUMNS, RATE = 16, 32, 192
@@ -275,3 +276,17 @@ def test_rows_of_a_product_are_tiled_like_images(rooms: float) -> None:
     by_images, _ = layer_cycles(replace(nest, batch=rows), array, 64.0)
     by_rows, _ = layer_cycles(replace(nest, out_rows=rows), array, 64.0)
     np.testing.assert_array_equal(by_images, by_rows)
+
+
+def test_layers_searched_again_with_other_batches() -> None:
+    """Tables kept for ranges of batches give the tilings of a search at one batch."""
+    shapes = [(3, 14, 1, 64, 96), (1, 28, 2, 96, 32), (7, 56, 2, 3, 64), (1, 1, 1, 300, 1000)]
+    pairs = [layer(*shape, a, w) for shape in shapes for a, w in ((8.0, 8.0), (4.0, 2.0))]
+    columns = np.array([[*columns_of(nest), *array, float(RATE)] for nest, array in pairs]).T
+    place = [each.name for each in fields(TileNest)].index("batch")
+    for batch in (1.0, 2.0, 7.0, 16.0, 17.0, 100.0, 1000.0, 4099.0):
+        columns[place] = batch
+        together = fastest_tilings(columns, 1)
+        for i in range(columns.shape[1]):
+            one = fastest_tilings(columns[:, [i]], 0)
+            assert np.array_equal(together[:, [i]], one), (batch, i)

@@ -12,10 +12,12 @@ parametric dominance, which leaves some tens of lines to evaluate at every batch
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.caches import cached
@@ -48,6 +50,8 @@ _MANY_BATCHES: Final = 16
 _FEW_TILES: Final = 32
 #: Ratio of the last to the first batch of a table that is kept for repeated questions.
 _RANGE: Final = 16.0
+#: Most layers whose tables are kept together.
+_FEW_LAYERS: Final = 256
 #: Lines x batches evaluated together: few enough for the nearest caches.
 _BLOCK: Final = 1 << 16
 
@@ -78,13 +82,13 @@ def layer_cycles(
     The tiling is a step function of the layer's numbers, so that its derivative is zero.
     """
     numbers = (*columns_of(nest), *array, bits_per_cycle)
-    tiling = BitFusionTiling(*search_distinct(numbers, _fastest_tilings, 0, (_PARTS,), repeated=1))
+    tiling = BitFusionTiling(*search_distinct(numbers, fastest_tilings, 0, (_PARTS,), repeated=1))
     counts = count(nest, array, tiling, relaxed=relaxed)
     ends = counts.cycles + counts.ends_bits / bits_per_cycle
     return counts, namespace(*numbers).maximum(ends, counts.memory_bits / bits_per_cycle)
 
 
-def _fastest_tilings(columns: Floats, is_repeated: int) -> Floats:
+def fastest_tilings(columns: Floats, is_repeated: int) -> Floats:
     """Return the fastest tiling of each layer, ``(11, layers)``.
 
     Parameters
@@ -109,6 +113,14 @@ def _fastest_tilings(columns: Floats, is_repeated: int) -> Floats:
     columns[[_BATCH, _ROWS]] = np.where(
         rows_are_images, columns[[_ROWS, _BATCH]], columns[[_BATCH, _ROWS]]
     )
+    if is_repeated and (columns[_BATCH] >= 1.0).all() and columns.shape[1] <= _FEW_LAYERS:
+        layers = columns[:-1].copy()
+        layers[_BATCH] = 0.0
+        ranges = tuple(map(_range_of, columns[_BATCH].tolist()))
+        tables = _tables_of_ranges(layers.tobytes(), ranges)
+        fastest[:] = tables.fastest(columns[_BATCH], columns[-1])
+        fastest[:2] = np.where(rows_are_images, fastest[1::-1], fastest[:2])
+        return fastest
     group = distinct(np.delete(columns, [_BATCH, -1], axis=0))[1]
     by_group = np.argsort(group, kind="stable")
     for places in np.split(by_group, np.flatnonzero(np.diff(group[by_group])) + 1):
@@ -117,13 +129,8 @@ def _fastest_tilings(columns: Floats, is_repeated: int) -> Floats:
             columns[_BATCH, places],
             columns[-1, places],
         )
-        if is_repeated and len(batches) == 1 and batches[0] >= 1.0:
-            layer[_BATCH] = 0.0
-            table = _table_of_range(layer.tobytes(), _range_of(batches[0]))
-        else:
-            nest, array = TileNest(*layer[: len(_EXTENTS)]), ComposedArray(*layer[len(_EXTENTS) :])
-            table = _table(nest, array, batches, rates)
-        fastest[:, places] = table.fastest(batches, rates)
+        nest, array = TileNest(*layer[: len(_EXTENTS)]), ComposedArray(*layer[len(_EXTENTS) :])
+        fastest[:, places] = _table(nest, array, batches, rates).fastest(batches, rates)
     fastest[:2] = np.where(rows_are_images, fastest[1::-1], fastest[:2])
     return fastest
 
@@ -143,6 +150,26 @@ class _TilingTable(NamedTuple):
             [_fastest_line(self.lines, batches[each], rates[each]) for each in blocks]
         )
         return _tiling_at(at(self.tilings, which), at(self.resident, which), batches)
+
+
+class _LayerTables(NamedTuple):
+    """Tables of several layers one after the other; `layer` is that of each tiling."""
+
+    layer: Places
+    starts: Places
+    tables: _TilingTable
+
+    def fastest(self, batches: Floats, rates: Floats) -> Floats:
+        """Return the fastest tiling of each layer at its batch and rate, ``(11, layers)``."""
+
+        def least(costs: Floats) -> Floats:
+            return np.minimum.reduceat(costs, self.starts)[self.layer]
+
+        lines, tilings, resident = self.tables
+        is_fastest = _are_fastest(lines, batches[self.layer], rates[self.layer], least)
+        which = np.flatnonzero(is_fastest)
+        which = which[np.flatnonzero(np.diff(self.layer[which], prepend=-1))]
+        return _tiling_at(at(tilings, which), at(resident, which), batches)
 
 
 def _tiling_table(
@@ -189,6 +216,23 @@ def _table_of_range(content: bytes, index: int) -> _TilingTable:
     least, most = _RANGE ** (index - 1), _RANGE**index
     tiles = tilings(nest, array, least, most)
     return _tiling_table(nest, array, tiles, least, most, is_pruned=True)
+
+
+@cached()
+def _tables_of_ranges(content: bytes, ranges: tuple[int, ...]) -> _LayerTables:
+    """Return the tables of layers, each for a range of batches; `content` has their columns."""
+    columns = np.frombuffer(content).reshape(-1, len(ranges)).T
+    tables = [
+        _table_of_range(layer.tobytes(), index)
+        for layer, index in zip(columns, ranges, strict=True)
+    ]
+    sizes = [len(table.tilings.orders) for table in tables]
+    joined = (
+        parts[0]._make(np.concatenate(values, axis=-1) for values in zip(*parts, strict=True))
+        for parts in zip(*tables, strict=True)
+    )
+    starts = np.cumsum([0, *sizes[:-1]])
+    return _LayerTables(np.repeat(np.arange(len(sizes)), sizes), starts, _TilingTable(*joined))
 
 
 def _table(nest: TileNest, array: ComposedArray, batches: Floats, rates: Floats) -> _TilingTable:
@@ -319,19 +363,32 @@ def _undominated(lines: _CostLines) -> Places:
 
 
 def _fastest_line(lines: _CostLines, batches: Floats, rates: Floats) -> Places:
-    """Return the line with the fewest clocks at each batch and rate.
-
-    Ties go to the least T, then A, then L, then to the first line.
-    """
+    """Return the line with the fewest clocks at each batch and rate, the first of equal ones."""
     upright = _CostLines(*(values[:, None] for values in lines))
-    holds_batch = np.isinf(upright.images)
-    v = np.where(holds_batch, batches, np.ceil(batches / upright.images - 1e-9))
-    eligible = (v > upright.above) & (v <= upright.most)
-    eligible &= holds_batch | (batches > upright.images)
-    traffic, arithmetic, ends = upright.costs(v)
-    for cost in (upright.clocks(v, rates), traffic, arithmetic, ends):
-        eligible &= cost == np.where(eligible, cost, np.inf).min(axis=0)
-    return eligible.argmax(axis=0)
+    is_fastest = _are_fastest(upright, batches, rates, lambda costs: costs.min(axis=0))
+    return is_fastest.argmax(axis=0)
+
+
+def _are_fastest(
+    lines: _CostLines, batches: Floats, rates: Floats, least: Callable[[Floats], Floats]
+) -> npt.NDArray[np.bool_]:
+    """Return which lines have the fewest clocks; ties go to the least T, then A, then L.
+
+    Parameters
+    ----------
+    lines, batches, rates
+        Arrays that broadcast.
+    least
+        Costs -> the least among those that compete with each.
+    """
+    holds_batch = np.isinf(lines.images)
+    v = np.where(holds_batch, batches, np.ceil(batches / lines.images - 1e-9))
+    eligible = (v > lines.above) & (v <= lines.most)
+    eligible &= holds_batch | (batches > lines.images)
+    traffic, arithmetic, ends = lines.costs(v)
+    for cost in (lines.clocks(v, rates), traffic, arithmetic, ends):
+        eligible &= cost == least(np.where(eligible, cost, np.inf))
+    return eligible
 
 
 def _tiling_at(tiling: Tilings, resident: BufferResidency, batches: Floats) -> Floats:

@@ -20,11 +20,13 @@ from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.kernel import KernelConstants
 from perfmodel.hardware.quantity import Spec
 from perfmodel.kinds.array import NestRun
+from perfmodel.kinds.distinct_columns import Floats
 from perfmodel.kinds.fpga.circuits import Circuit
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow, LayerDesign
 from perfmodel.kinds.fpga.reuse import closest, closest_valid_factors, is_valid
 from perfmodel.kinds.fpga.spec import FpgaSpec
+from perfmodel.tracing.array_namespace import NAMESPACE as TRACED
 from perfmodel.workload.nest_table import Nests
 from perfmodel.workload.operator_table import ALWAYS_MAIN, WEIGHT
 
@@ -221,7 +223,13 @@ def _reuse_factors(
         stated_or_default(stated_factors, design.reuse_factor, xp), inputs * outputs
     )
     places = [i for i, strategy in enumerate(strategies) if strategy == "resource"]
-    if not places or xp is not np or setting.relaxed:
+    if not places or setting.relaxed:
+        return factor
+    if xp is TRACED:
+        is_stated = np.array([[each is not None] for each in stated_factors], dtype=float)
+        valid = xp.by_column(_valid_by_column, (inputs, outputs, factor, is_stated), 1)[0]
+        return xp.where(np.isin(np.arange(len(designs)), places)[:, None], valid, factor)
+    if xp is not np:
         return factor
     faults: list[Fault] = []
     valid_factors = np.array(np.broadcast_arrays(factor, inputs, outputs)[0])
@@ -241,6 +249,19 @@ def _reuse_factors(
     if faults:
         raise InputError(faults)
     return valid_factors
+
+
+def _valid_by_column(columns: Floats) -> Floats:
+    """Return the nearest valid factor; NaN, which is no answer, where an invalid one is stated.
+
+    Parameters
+    ----------
+    columns
+        Inputs, outputs, factor, and whether it is stated for the layer, ``(4, columns)``.
+    """
+    *numbers, is_stated = columns
+    nearest = closest_valid_factors(*numbers)
+    return np.where((is_stated > 0.0) & (nearest != numbers[2]), np.nan, nearest)[None]
 
 
 def _invalid_reuse_factor(place: int, name: str, case: Iterable[float], engine: str) -> Fault:

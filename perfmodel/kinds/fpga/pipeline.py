@@ -37,7 +37,8 @@ def slowest_row_and_waits(occupied: Value, frames: Value, xp: Any) -> tuple[Valu
         Array namespace.
     """
     slowest = xp.max(occupied, axis=0)
-    among = (occupied >= slowest * (1.0 - 1e-12)) & (occupied > 0)
+    # Numbers: traced booleans do not add up.
+    among = xp.where((occupied >= slowest * (1.0 - 1e-12)) & (occupied > 0), 1.0, 0.0)
     share = among / xp.maximum(xp.sum(among, axis=0), 1.0)
     return slowest, share * slowest * frames
 

@@ -17,6 +17,7 @@ from perfmodel.arrays import Value
 from perfmodel.cost.operand_bytes import stored_bytes
 from perfmodel.cost.residency import level_traffic
 from perfmodel.cost.setting import Setting
+from perfmodel.cost.totals import total
 from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.hardwired.spec import HardwiredChips
@@ -31,6 +32,7 @@ class Hardwired(ArrayKind[HardwiredChips]):
     """Time of a row = latency of one token, longer where tokens outnumber pipeline slots."""
 
     name = "hardwired"
+    traceable = True
     spec = HardwiredChips
     laws = (matrix_clocks, link_seconds, cache_stall)
     network_wide = frozenset({"slots", "stall"})
@@ -63,10 +65,10 @@ class Hardwired(ArrayKind[HardwiredChips]):
         nonlinear = table.layers * crowd
         seconds = {"link": link, "nonlinear": nonlinear * engine.nonlinear_time}
         spent = (matrix + attention) / setting.clock + seconds["link"] + seconds["nonlinear"]
-        busy = (table.count * spent).sum(axis=0)
+        busy = total(table.count, spent)
         traffic = _traffic(table, setting)
         stall = _cache_stall_seconds(run, engine, traffic, busy, xp.max(crowd, axis=0))
-        seconds["stall"] = stall * (cache / xp.maximum((table.count * cache).sum(axis=0), 1.0))
+        seconds["stall"] = stall * (cache / xp.maximum(total(table.count, cache), 1.0))
         watts = {name: engine.units * power for name, power in engine.block_powers.items()}
         detail = {
             "slots_filled": xp.minimum(tokens / slots, 1.0) + 0.0 * spent,
@@ -134,7 +136,7 @@ def _pipeline_slots(run: NestRun, engine: HardwiredChips) -> Value:
     counted: Value = np.inf
     for phase in dict.fromkeys(phases.tolist()):
         in_phase = (phases == phase)[:, None]
-        layers = (table.count * table.layers * in_phase).sum(axis=0)
+        layers = total(table.count, table.layers * in_phase)
         counted = xp.minimum(counted, xp.where(layers > 0, layers, np.inf))
     counted = xp.where(xp.isfinite(counted), counted, 0.0)
     count = table.count[nests.row] * _is_weight_matrix(nests)
@@ -201,7 +203,7 @@ def _cache_stall_seconds(
     """Return seconds of the step spent waiting for keys and values, ``(points,)``."""
     table, setting = run.table, run.setting
     main = setting.main_memory
-    read = (table.count * traffic[main]).sum(axis=0)
+    read = total(table.count, traffic[main])
     near = [name for name in setting.levels[:-1] if name != setting.weights_memory]
     sequence = stored_bytes(table, setting, "kv") / setting.sequences
     room, refill = sequence, engine.refill_bandwidth

@@ -32,6 +32,7 @@ class LookupTable(ArrayKind[LookupTableEngine]):
     """Time of a row = loading weights, then max of look-ups and transfer of all its bytes."""
 
     name = "lookup_table"
+    traceable = True
     spec = LookupTableEngine
     laws = (engine_clocks,)
 
