@@ -201,7 +201,40 @@ def oracles() -> list[Line]:
     for device in ("stm32h743", "eyeriss", "cortex_a72"):
         cost = process_cost([sys.executable, "-c", _ORACLE, device], rounds=3)
         lines.append(Line(f"oracle of mcunet, {device}, 1,000 members", "s", cost.seconds, 5))
-    return lines
+    return lines + [line for case in _MEMBERS for line in _members(*case)]
+
+
+#: Network, device, runtime and choices of spaces whose members have much to look up: activations
+#: that change their state, conversions that are kernels, two ways to run the whole network.
+_MEMBERS: tuple[tuple[str, str, str | None, Mapping[str, list[int]]], ...] = (
+    ("densenet121", "zen4_core", None, {"weight_bits": [4, 8]}),
+    ("mobilenet_v3_small", "zen4_core", None, {"weight_bits": [4, 8], "activation_bits": [8, 16]}),
+    ("mobilenet_v3_small", "snapdragon_8_gen_3", "executorch", {"activation_bits": [8, 16]}),
+    ("resnet18", "apple_m1", "mlx", {"weight_bits": [4, 8], "activation_bits": [8, 16]}),
+    ("resnet18", "tpu_v1", None, {"weight_bits": [4, 8], "activation_bits": [8, 16]}),
+)
+
+
+def _members(
+    network: str, device: str, runtime: str | None, choices: Mapping[str, list[int]]
+) -> list[Line]:
+    """One member at a time, and each of 600 in a batch."""
+    import perfmodel as pm
+
+    space = pm.space(network, choices)
+    oracle = pm.Oracle(device, space, ("latency_s", "peak_memory_bytes"), runtime=runtime)
+    rows = space.sample(600, seed=0)
+    members: list[tuple[int, ...]] = [tuple(row) for row in rows.tolist()]
+    bodies: dict[str, tuple[Callable[[int], object], int]] = {
+        "one": (lambda i: oracle(members[i % len(members)]), len(members)),
+        "batch": (lambda i: oracle.batch(rows), 1),
+    }
+    times = side_by_side(bodies, rounds=5)
+    name = f"a member of {network}, {device}{f', {runtime}' if runtime else ''}"
+    return [
+        Line(name, "us", times["one"].each(lambda s: s * 1e6), 50),
+        Line("  each of 600 in a batch", "us", times["batch"].each(lambda s: s * 1e6 / len(rows))),
+    ]
 
 
 #: Name -> case; each runs in a process of its own.
