@@ -41,13 +41,19 @@ def doubles() -> Iterator[None]:
     jax.config.update("jax_enable_x64", before)
 
 
-def agree(function: Callable[[Any], Any], x: float) -> None:
-    """The compiled slope equals central differences of the same function in NumPy."""
+def agree(function: Callable[..., Any], *point: float) -> None:
+    """The compiled slopes equal central differences of the same function in NumPy."""
+    slopes = jax.jit(jax.grad(function, argnums=range(len(point))))(*point)
+    for i, slope in enumerate(slopes):
+        agrees(lambda x, i=i: function(*point[:i], x, *point[i + 1 :]), point[i], float(slope))
+
+
+def agrees(function: Callable[[float], Any], x: float, slope: float) -> None:
+    """A slope equals central differences."""
     step = 1e-6 * x
     differences = (float(function(x + step)) - float(function(x - step))) / (2 * step)
     # What the two values' own rounding leaves of the difference, as a slope.
     noise = 1e-8 * abs(float(function(x))) / x
-    slope = float(jax.jit(jax.grad(function))(x))
     assert slope == pytest.approx(differences, rel=1e-6, abs=noise)
 
 
@@ -70,8 +76,7 @@ def test_slopes_of_widths_and_bandwidth_are_finite_differences(
             relaxed=True,
         ).latency_s
 
-    agree(lambda width: latency(width, rate), value)
-    agree(lambda bandwidth: latency(value, bandwidth), rate)
+    agree(latency, value, rate)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -95,19 +100,28 @@ def test_slopes_of_every_fact_are_finite_differences() -> None:
     """Of a device whose runtime states efficiencies, delays and a draw."""
     machine = hardware("apple_m2_max").machine("llama_cpp_metal")
     workload = find("llama_2_7b", {"phase": "decode", "batch": 2})
+    facts = {
+        path: base
+        for path, base in machine.facts.items()
+        if base and path.startswith(("memories.", "engines.gpu.", "runtime.", "power."))
+    }
+
+    def energy(values: dict[str, Any]) -> Any:
+        # A plain count must be whole; an array of JAX's is taken as it is.
+        free = {
+            path: jax.numpy.asarray(value) if machine.span(path).integral else value
+            for path, value in values.items()
+        }
+        found = predict(workload, machine.vary(free), precision="q4_0")
+        return found.energy_j * 1e-2 + found.latency_s
+
+    slopes = jax.jit(jax.grad(energy))
     moving = 0
-    for path, base in machine.facts.items():
-        if not base or not path.startswith(("memories.", "engines.gpu.", "runtime.", "power.")):
-            continue
-
-        def energy(value: Any, path: str = path) -> Any:
-            # A plain count must be whole; an array of JAX's is taken as it is.
-            free = jax.numpy.asarray(value) if machine.span(path).integral else value
-            found = predict(workload, machine.vary({path: free}), precision="q4_0")
-            return found.energy_j * 1e-2 + found.latency_s
-
-        agree(energy, 0.97 * base)
-        moving += energy(0.97 * base) != energy(0.5 * base)
+    for path, base in facts.items():
+        at = 0.97 * base
+        slope = float(slopes(facts | {path: at})[path])
+        agrees(lambda value, path=path: energy({path: value}), at, slope)
+        moving += energy({path: at}) != energy({path: 0.5 * base})
     assert moving >= 5
 
 
