@@ -19,6 +19,7 @@ from perfmodel.table import ShownPicture, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
+    from perfmodel.kinds.protocol import Terms
     from perfmodel.prediction.interval_results import IntervalResult
     from perfmodel.prediction.prediction import Prediction
     from perfmodel.table import Table
@@ -59,24 +60,30 @@ def _column(values: Value, rows: int) -> Any:
     return np.broadcast_to(array[:, :1], (rows, 1))[:, 0].copy()
 
 
+def _term_columns(terms: Terms, rows: int) -> tuple[dict[str, Any], Any]:
+    """Return the seconds of each term of the rows by its name, and each row's bottleneck.
+
+    The larger arithmetic term if arithmetic dominates, else the slowest level.
+    """
+    compute, memory, overhead = (
+        {name: _column(seconds, rows) for name, seconds in group.items()}
+        for group in (terms.compute, terms.memory, terms.overhead)
+    )
+    arithmetic = np.stack([*compute.values()])
+    others = [*memory.values(), *overhead.values()]
+    dominant = np.argmax(np.stack([arithmetic.sum(axis=0), *others]), axis=0)
+    names = np.array([*compute, *memory, *overhead], dtype=object)
+    bound = names[np.where(dominant, dominant + len(compute) - 1, np.argmax(arithmetic, axis=0))]
+    return compute | memory | overhead, bound
+
+
 def row_columns(prediction: Prediction) -> dict[str, Any]:
     """Return the columns of `row_table` as a dictionary of arrays."""
     table, terms = prediction.opened
     n = len(table.rows)
     count = _column(table.count, n)
     seconds = _column(terms.row_s, n)
-    term_s = {
-        **{k: _column(v, n) for k, v in terms.compute.items()},
-        **{k: _column(v, n) for k, v in terms.memory.items()},
-    }
-    overhead_s = {k: _column(v, n) for k, v in terms.overhead.items()}
-    # Bottleneck of a row: the larger arithmetic term if arithmetic dominates, else the slowest
-    # level.
-    compute = np.stack([term_s[k] for k in terms.compute])
-    other_terms = [*(term_s[level] for level in terms.memory), *overhead_s.values()]
-    dominant = np.argmax(np.stack([compute.sum(axis=0), *other_terms]), axis=0)
-    term_names = np.array([*terms.compute, *terms.memory, *overhead_s], dtype=object)
-    bound = term_names[np.where(dominant, dominant + len(compute) - 1, np.argmax(compute, axis=0))]
+    term_s, bound = _term_columns(terms, n)
     macs = _column(table.macs, n)
     if prediction.setting.causal_skips_masked:
         macs = macs - _column(table.masked_macs, n)
@@ -89,7 +96,6 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
         "vector_ops": _column(table.vector_ops, n),
         **{f"{level}_bytes": _column(bytes_, n) for level, bytes_ in terms.traffic.items()},
         **{f"{k}_s": v for k, v in term_s.items()},
-        **{f"{k}_s": v for k, v in overhead_s.items()},
         **({} if terms.cold is None else {"cold_weights_s": _column(terms.cold, n)}),
         "row_s": seconds,
         "total_s": count * seconds,
@@ -124,9 +130,12 @@ def largest(prediction: Prediction, column: str) -> Value:
 
 def seconds_by_bound(prediction: Prediction) -> dict[str, float]:
     """Return a mapping from bottleneck to its seconds of the latency (one point)."""
-    columns = row_columns(prediction)
+    table, terms = prediction.opened
+    n = len(table.rows)
+    _, bound = _term_columns(terms, n)
     seconds_of: dict[str, float] = {}
-    for name, seconds in zip(columns["bound_by"], columns["total_s"], strict=True):
+    total_s = _column(table.count, n) * _column(terms.row_s, n)
+    for name, seconds in zip(bound, total_s, strict=True):
         seconds_of[str(name)] = seconds_of.get(str(name), 0.0) + float(seconds)
     return seconds_of
 

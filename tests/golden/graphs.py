@@ -16,8 +16,17 @@ from tests.golden.figures import Figures, digest, tried
 PHASES = ("prefill", "decode")
 
 
+_PLAIN = {bool, str, int, float, type(None)}
+_SEQUENCES = {tuple, list}
+
+
 def canonical(value: Any) -> Any:
     """Return a value as nested tuples, without names of classes and orders of mappings."""
+    # Most are plain: what they are need not be found out by what they can do.
+    if type(value) in _PLAIN:
+        return value
+    if type(value) in _SEQUENCES:
+        return tuple(map(canonical, value))
     if is_dataclass(value) and not isinstance(value, type):
         return tuple(canonical(getattr(value, f.name)) for f in fields(value))
     if isinstance(value, Mapping):
