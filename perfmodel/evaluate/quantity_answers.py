@@ -103,10 +103,7 @@ def _group_of(case: ValidationCase, quantity: MeasuredQuantity) -> Hashable:
         id(workload.graph()),
         workload.unit,
         id(quantity.machine or case.machine),
-        str(case.precision),
-        str(case.runtime),
-        case.engine,
-        case.warm,
+        *case.conditions,
         *workload.parameters.items(),
     )
 

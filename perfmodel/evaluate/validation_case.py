@@ -7,7 +7,7 @@ sets produce `Cases`; `perfmodel.evaluate.validate` and `perfmodel.evaluate.refi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, cast
 
@@ -98,6 +98,17 @@ class ValidationCase:
     warm: bool = False
     engine: str | None = None
     values: RowValues | None = None
+
+    @property
+    def conditions(self) -> tuple[Hashable, ...]:
+        """What cases have in common that are predicted under equal conditions.
+
+        A runtime that is a spec counts by identity, since its text takes longer than a prediction.
+        """
+        runtime = self.runtime
+        if not (runtime is None or isinstance(runtime, str)):
+            runtime = id(runtime)
+        return str(self.precision), runtime, self.engine, self.warm
 
     def predict(
         self, workload: Workload, machine: Device | Machine | None = None, **others: Any

@@ -110,7 +110,7 @@ def _with_algorithms(graph: Graph, supported: Mapping[str, tuple[str, ...]]) -> 
             return operator
         # Filters are transformed when the network is loaded, and are stored and read in that form.
         accesses = tuple(
-            replace(a, elements=simplify(grown * a.elements))
+            a._replace(elements=simplify(grown * a.elements))
             if graph.tensors[a.tensor].role == "weight" and len(graph.tensors[a.tensor].shape) > 1
             else a
             for a in operator.accesses
@@ -139,7 +139,7 @@ def _with_active_neurons(graph: Graph, share: float) -> Graph:
         )
         side = "write" if dim == "n" else "read"
         accesses = tuple(
-            replace(a, elements=simplify(share * a.elements))
+            a._replace(elements=simplify(share * a.elements))
             if a.mode == side or graph.tensors[a.tensor].role == "weight"
             else a
             for a in operator.accesses

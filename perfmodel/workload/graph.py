@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.symbols import Dim, at_most, constant, product, simplify, total
@@ -58,8 +58,7 @@ class Tensor:
         return f"{self.role}:{self.tag}" if self.tag else self.role
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Elements of one tensor that an operator reads or writes, each counted once."""
 
     tensor: str

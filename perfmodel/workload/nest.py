@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import starmap
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from perfmodel.workload.symbols import Dim, minimum, product, simplify, total
 
@@ -20,8 +20,7 @@ from perfmodel.workload.symbols import Dim, minimum, product, simplify, total
 Axis: TypeAlias = tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """A tensor as accessed by a loop nest.
 
     Attributes

@@ -456,8 +456,8 @@ def _gradient_nest(
     """
     inputs, result = nest.multiplied, nest.output
     assert inputs[index].tensor == target
-    output = replace(inputs[index], tensor=contribution, role="output")
+    output = inputs[index]._replace(tensor=contribution, role="output")
     others = [o for i, o in enumerate(inputs) if i != index]
     return replace(
-        nest, operands=(*others, replace(result, tensor=output_gradient, role="input"), output)
+        nest, operands=(*others, result._replace(tensor=output_gradient, role="input"), output)
     )

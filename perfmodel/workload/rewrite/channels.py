@@ -151,7 +151,7 @@ class _ChannelRewriter:
     def _access(self, operator: Operator, access: Access) -> Access:
         """Return an access with its elements scaled with those of a tensor."""
         tensors = [access.tensor, *operator.writes]
-        return replace(access, elements=self._proportional(access.elements, tensors))
+        return access._replace(elements=self._proportional(access.elements, tensors))
 
     def _vector_ops(self, operator: Operator) -> Dim:
         """Return the operations outside the nests, scaled per element written or read."""

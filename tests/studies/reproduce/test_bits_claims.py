@@ -57,13 +57,13 @@ def own_bits(graph: Graph, bits: Mapping[str, Pair]) -> Graph:
             replace(
                 nest,
                 operands=tuple(
-                    replace(o, tensor=names.get(o.tensor, o.tensor)) for o in nest.operands
+                    o._replace(tensor=names.get(o.tensor, o.tensor)) for o in nest.operands
                 ),
             )
             for nest in operator.nests
         )
         accesses = tuple(
-            replace(a, tensor=names.get(a.tensor, a.tensor)) if a.mode == "read" else a
+            a._replace(tensor=names.get(a.tensor, a.tensor)) if a.mode == "read" else a
             for a in operator.accesses
         )
         pair = (f"=int{roles['weight']}", f"=int{roles['activation']}")
