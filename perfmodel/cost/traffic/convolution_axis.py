@@ -160,39 +160,54 @@ def flatten_nest(nest: TileNest) -> TileNest:
 
 
 def cut_axis(
-    axis: ConvolutionAxis, tile: Value, taps: Value | None = None, *, relaxed: bool = False
+    axis: ConvolutionAxis,
+    tile: Value,
+    taps: Value | None = None,
+    *,
+    relaxed: bool = False,
+    slides: bool = True,
 ) -> AxisTiles:
-    """Return the tiles of an axis for given sizes in positions and taps; ``None`` for all taps."""
+    """Return the tiles of an axis for given sizes in positions and taps; ``None`` for all taps.
+
+    Parameters
+    ----------
+    slides
+        Whether windows may slide; if not, `slid` and `tap_slid` are those refetched.
+    """
     xp = namespace(axis.extent, tile)
     count = tile_count(axis.extent, tile, relaxed)
     edge = tile if relaxed else axis.extent - (count - 1.0) * tile
     one = xp.ones_like(tile)
     if taps is None:
         rows = axis.input_rows(tile, axis.taps)
-        fetched, slid = _fetched_rows(axis, tile, edge, count, axis.taps)
+        fetched, slid = _fetched_rows(axis, tile, edge, count, axis.taps, slides)
         return AxisTiles(tile, axis.taps * one, count, one, rows, fetched, slid, fetched)
     tap_count = xp.ceil(axis.taps / taps)
     tap_edge = axis.taps - (tap_count - 1.0) * taps
-    fetched, slid = _fetched_rows(axis, tile, edge, count, taps)
-    last_fetched, last_slid = _fetched_rows(axis, tile, edge, count, tap_edge)
-    # Positions and taps exchange roles when the window slides along the taps.
-    turned = ConvolutionAxis(axis.taps, tile, axis.dilation, axis.stride)
-    _, inner = _fetched_rows(turned, taps, tap_edge, tap_count, tile)
-    _, inner_edge = _fetched_rows(turned, taps, tap_edge, tap_count, edge)
+    fetched, slid = _fetched_rows(axis, tile, edge, count, taps, slides)
+    last_fetched, last_slid = _fetched_rows(axis, tile, edge, count, tap_edge, slides)
+    fetched = (tap_count - 1.0) * fetched + last_fetched
+    tap_slid = fetched
+    if slides:
+        # Positions and taps exchange roles when the window slides along the taps.
+        turned = ConvolutionAxis(axis.taps, tile, axis.dilation, axis.stride)
+        _, inner = _fetched_rows(turned, taps, tap_edge, tap_count, tile, slides)
+        _, inner_edge = _fetched_rows(turned, taps, tap_edge, tap_count, edge, slides)
+        tap_slid = (count - 1.0) * inner + inner_edge
     return AxisTiles(
         tile=tile,
         taps=taps * one,
         count=count,
         tap_count=tap_count * one,
         rows=axis.input_rows(tile, taps),
-        fetched=(tap_count - 1.0) * fetched + last_fetched,
-        slid=(tap_count - 1.0) * slid + last_slid,
-        tap_slid=(count - 1.0) * inner + inner_edge,
+        fetched=fetched,
+        slid=(tap_count - 1.0) * slid + last_slid if slides else fetched,
+        tap_slid=tap_slid,
     )
 
 
 def _fetched_rows(
-    axis: ConvolutionAxis, tile: Value, edge: Value, count: Value, taps: Value
+    axis: ConvolutionAxis, tile: Value, edge: Value, count: Value, taps: Value, slides: bool
 ) -> tuple[Value, Value]:
     """Return the input rows that all tiles of positions fetch: refetched, and with sliding windows.
 
@@ -201,6 +216,9 @@ def _fetched_rows(
     """
     xp = namespace(axis.extent, tile)
     rows, last = axis.input_rows(tile, taps), axis.input_rows(edge, taps)
+    fetched = (count - 1.0) * rows + last
+    if not slides:
+        return fetched, fetched
     unshared = xp.maximum(0.0, axis.dilation - tile)
     shared = xp.minimum(taps, axis.stride)
 
@@ -211,7 +229,7 @@ def _fetched_rows(
     several_tiles = rows + (count - 2.0) * new_rows(tile) + new_rows(edge)
     # Also valid for real counts between one and two.
     slid = xp.where(count > 1, several_tiles, last)
-    return (count - 1.0) * rows + last, slid
+    return fetched, slid
 
 
 def useful_tiles(extent: int) -> Ints:

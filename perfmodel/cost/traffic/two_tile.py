@@ -121,12 +121,14 @@ def candidate_tiles(extent: Value, real: Value, window: int, corners: int) -> Va
 
     The candidates are the tiles within the window w of the real tile, the tiles whose counts are
     within w of the real count, and the balanced tiles of 1 to c = `corners` pieces. The first group
-    matters where tiles are small, the second where counts are small.
+    matters where tiles are small, the second where counts are small. A negative window has neither.
     """
     xp = namespace(extent, real)
     leading = (-1,) + (1,) * np.ndim(real)
-    steps = np.arange(-window, window + 2, dtype=float).reshape(leading)
     few = np.arange(1, corners + 1, dtype=float).reshape(leading)
+    if window < 0:
+        return xp.ceil(extent / few)
+    steps = np.arange(-window, window + 2, dtype=float).reshape(leading)
     counts = xp.concatenate(
         [
             xp.ceil(extent / xp.maximum(1.0, xp.floor(real) + steps)),
@@ -142,10 +144,10 @@ def side_candidates(problem: TwoTile, window: int, corners: int) -> tuple[Value,
 
     Candidates are on a leading axis. The result is undefined where the problem is infeasible.
     """
-    p = problem
-    x = candidate_tiles(p.extent_x, best_real_x(p), window, corners)
+    p, largest = problem, problem.largest_x()
+    x = candidate_tiles(p.extent_x, best_real_x(p) if window >= 0 else largest, window, corners)
     xp = namespace(x)
-    x = xp.maximum(1.0, xp.minimum(x, xp.floor(p.largest_x())))
+    x = xp.maximum(1.0, xp.minimum(x, xp.floor(largest)))
     y = xp.maximum(1.0, xp.minimum(p.extent_y, xp.floor(p.largest_y(x))))
     cost = p.reload_x * xp.ceil(p.extent_x / x) + p.reload_y * xp.ceil(p.extent_y / y)
     return cost, x, y

@@ -75,10 +75,13 @@ def _weight_stationary_optimum(
         cost, x, y = relaxed_cost(channels)
         return ChannelTileOptimum(cost + once, x, y)
     # Both sides broadcast to different shapes, so that they are evaluated separately.
-    cost, x, y = side_candidates(channels, window, corners)
-    mirrored_cost, y_tiles, x_tiles = side_candidates(channels.mirrored(), window, corners)
-    cost = xp.concatenate([cost, mirrored_cost])
-    x, y = xp.concatenate([x, x_tiles]), xp.concatenate([y, y_tiles])
-    best = xp.argmin(cost, axis=0)[None]
-    cost, x, y = (xp.take_along_axis(column, best, axis=0)[0] for column in (cost, x, y))
+    one = side_candidates(channels, window, corners)
+    other_cost, other_y, other_x = side_candidates(channels.mirrored(), window, corners)
+    candidates = [*zip(*one, strict=True), *zip(other_cost, other_x, other_y, strict=True)]
+    # One after the other: an index of the least along a short leading axis takes longer.
+    cost, x, y = candidates[0]
+    for next_cost, next_x, next_y in candidates[1:]:
+        better = next_cost < cost
+        cost = xp.minimum(cost, next_cost)
+        x, y = xp.where(better, next_x, x), xp.where(better, next_y, y)
     return ChannelTileOptimum(cost + once, x, y)

@@ -156,7 +156,13 @@ class ClassSearch:
         if self.stationary == WEIGHT:
             images = namespace(problem.capacity).ones_like(images)
         tiled_rows, tiled_columns = (
-            cut_axis(axis, tile, axis_taps if self.cuts else None, relaxed=problem.relaxed)
+            cut_axis(
+                axis,
+                tile,
+                axis_taps if self.cuts else None,
+                relaxed=problem.relaxed,
+                slides=problem.conventions.slides,
+            )
             for axis, tile, axis_taps in zip(
                 (problem.rows, problem.columns), (rows, columns), taps, strict=True
             )
