@@ -76,7 +76,9 @@ format: $(VENV)/.dev
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+# Compiled once: each of the processes that share the tests would compile the package for itself.
 pytest: $(VENV)/.dev
+	@$(PY) -m compileall -qq -j 0 perfmodel studies
 	$(PY) -m pytest -n $(JOBS) --dist worksteal $(TIER) $(PYTEST_ARGS)
 
 # What is declared as lowest works: the wheel, not this checkout, answers every command.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -190,11 +191,31 @@ def test_a_traced_peak_of_another_format_is_no_trouble() -> None:
     agree(latency, 0.3 * machine[path])
 
 
+@cache
+def latency_by(
+    network: str, name: str, device: str, runtime: str | None, model: str | None
+) -> tuple[Callable[[float], float], Callable[[float], Any]]:
+    """A hard latency by a width, and the slope of the relaxed one's logarithm by the width's."""
+
+    def latency(width: Any, relaxed: bool = False) -> Any:
+        return predict(
+            find(network, {name: width}),
+            hardware(device),
+            runtime=runtime,
+            model=model,
+            relaxed=relaxed,
+        ).latency_s
+
+    def logarithm(u: Any) -> Any:
+        return jax.numpy.log(latency(jax.numpy.exp(u), relaxed=True))
+
+    return latency, jax.jit(jax.grad(logarithm))
+
+
 def descend(
-    hard: Callable[[float], float], relaxed: Callable[[Any], Any], target: float, width: float
+    hard: Callable[[float], float], slope: Callable[[float], Any], target: float, width: float
 ) -> float:
     """Fifty steps on the logarithm of a width, as `docs/gradients.md` says it."""
-    slope = jax.jit(jax.grad(lambda u: jax.numpy.log(relaxed(jax.numpy.exp(u)))))
     u, best = math.log(width), (math.inf, width)
     for step in range(50):
         width = math.exp(u)
@@ -226,19 +247,7 @@ def test_fifty_steps_meet_a_latency_of_the_hard_model(
     model: str | None,
 ) -> None:
     """Where the stairs are no coarser: channels are multiples of 8."""
-
-    def latency(width: Any, relaxed: bool) -> Any:
-        return predict(
-            find(network, {name: width}),
-            hardware(device),
-            runtime=runtime,
-            model=model,
-            relaxed=relaxed,
-        ).latency_s
-
-    def hard(width: float) -> float:
-        return latency(width, relaxed=False)
-
+    hard, slope = latency_by(network, name, device, runtime, model)
     target = ratio * hard(start)
-    width = descend(hard, lambda w: latency(w, relaxed=True), target, start)
+    width = descend(hard, slope, target, start)
     assert hard(width) == pytest.approx(target, rel=0.03)
