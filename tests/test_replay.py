@@ -250,3 +250,31 @@ def test_replayed_arrays_open_all_of_their_rows(monkeypatch: pytest.MonkeyPatch)
     assert replayed.evaluated is None
     assert replayed.opened[1].row_s.shape[1] == 2
     assert replayed.unsupported == replayed.job.opened().unsupported
+
+
+@pytest.mark.parametrize(
+    ("device", "network", "path", "values"),
+    [
+        ("hls4ml_ad08", "resnet18", "engines.fabric.design.reuse_factor", (1.0, 7.0, 63.0, 100.0)),
+        ("finn_kws_w3a3", "kws_mlp_w3a3", "engines.fabric.design.layers.1.pe", (1.0, 2.0, 3.0)),
+        ("finn_kws_w3a3", "kws_mlp_w3a3", "engines.fabric.design.layers.1.simd", (7.0, 10.0, 49.0)),
+    ],
+)
+def test_foldings_are_checked_in_programs_too(
+    device: str, network: str, path: str, values: tuple[float, ...]
+) -> None:
+    """What a design rounds is rounded; what it refuses gives no number, and is refused in full."""
+    job = pm.predict(pm.workload(network), device).job
+    assert path in job.machine.facts
+    program = program_of(job, [], [path])
+    assert program is not None
+    for value in values:
+        facts = {**job.machine.facts, path: value}
+        number = program.on_vectors(np.array([value]))["latency_s"]
+        try:
+            rows = job.rows(job.workload.parameters, facts, job.precision, 1)
+        except InputError:
+            assert np.isnan(number).all(), value
+            continue
+        full = replay.checked_sums(*rows, job.workload.parameters)["latency_s"]
+        assert np.all(number == full), value

@@ -18,6 +18,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.field_types import ONE, Lanes
 from perfmodel.hardware.quantity import Spec
 from perfmodel.kinds.array import Counts, NestRun
+from perfmodel.kinds.distinct_columns import Floats
 from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import blocks_18k
 from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or_default
@@ -27,6 +28,7 @@ from perfmodel.kinds.fpga.pipeline import (
     slowest_row_and_waits,
     stream_clocks_by_row,
 )
+from perfmodel.tracing.array_namespace import NAMESPACE as TRACED
 from perfmodel.workload.nest_table import Nests
 
 
@@ -201,6 +203,9 @@ def _folding_factors(
     """Return the folding of each layer: stated ones must divide, others become the next divisor."""
     xp = setting.xp
     folds = xp.minimum(stated_or_default(stated, default, xp), extent)
+    if xp is TRACED and not setting.relaxed:
+        is_stated = np.array([[each is not None] for each in stated], dtype=float)
+        return xp.by_column(_divisors_by_column, (extent, folds, is_stated), 1)[0]
     if xp is not np or setting.relaxed:
         return folds
     wide, fold_each = np.broadcast_arrays(extent, folds)
@@ -219,6 +224,20 @@ def _folding_factors(
                 )
             out[i][(wide[i] == size) & (fold_each[i] == fold)] = best
     return out
+
+
+def _divisors_by_column(columns: Floats) -> Floats:
+    """Return the largest divisors; NaN, which is no answer, where a stated fold does not divide.
+
+    Parameters
+    ----------
+    columns
+        Extent, fold, and whether it is stated for the layer, ``(3, columns)``.
+    """
+    extents, folds, is_stated = columns
+    pairs = zip(extents.tolist(), folds.tolist(), strict=True)
+    best = np.array([_largest_divisor(round(size), round(fold)) for size, fold in pairs], float)
+    return np.where((is_stated > 0.0) & (best != folds), np.nan, best)[None]
 
 
 def _largest_divisor(number: int, most: int) -> int:
