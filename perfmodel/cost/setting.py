@@ -62,7 +62,8 @@ class Setting:
         Field -> non-numeric entry of the engine's spec (a dataflow, a switch).
     resident
         Whether activations may be resident in the share of a scratchpad that the spec reserves for
-        them; ``None`` for the better of both over the whole network.
+        them, or weights in arrays that compute; ``None`` for the better of both over the whole
+        network.
     sequences
         Number of sequences (or frames) of the batch.
     steps

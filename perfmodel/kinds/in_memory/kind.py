@@ -72,6 +72,7 @@ class InMemory(ArrayKind[InMemoryArrays]):
         again = rows(reloaded.writes * is_weight) / xp.maximum(rows(is_weight), 1.0) - in_arrays
         in_turn = {name: v + again * weight_bytes[name] for name, v in everything.items()}
         is_resident = fits & (total(resident, at_rest) <= total(reloaded, in_turn))
+        is_resident = is_resident & (setting.resident is not False)
         way = ArrayResidency(
             *(
                 xp.where(is_resident, one, other)

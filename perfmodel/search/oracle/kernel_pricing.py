@@ -39,6 +39,9 @@ _NO_STATES: Mapping[str, int] = {}
 #: Quantity that counts the kernels whose format the engine computes in no form.
 UNSUPPORTED = "unsupported"
 
+#: Quantity that counts arrays for one copy of all matrices, where arrays hold weights.
+ARRAYS = "arrays"
+
 #: Slot with one byte per element, so that needs are passed unchanged.
 _BYTE = "=int8"
 
@@ -200,7 +203,7 @@ def price(
         expanded = _expanded(table, beside, digits, states, combos, footprint, fixed)
         for setting in settings:
             terms = compose(expanded, cost(kind, expanded, setting), setting)
-            names, each = _quantities(expanded, terms, setting)
+            names, each = _quantities(expanded, terms, setting, kind)
             values.append(each.reshape(len(beside), combos, table.points, len(names)))
     assert terms is not None
     own = [beside.index(row) for row in rows]
@@ -368,7 +371,7 @@ def _nests_of(
 
 
 def _quantities(
-    table: OperatorTable, terms: Terms, setting: Setting
+    table: OperatorTable, terms: Terms, setting: Setting, kind: Kind
 ) -> tuple[tuple[str, ...], Floats]:
     """Return names and values ``(rows, points, quantities)`` of the summed quantities."""
     macs = table.macs
@@ -380,6 +383,8 @@ def _quantities(
         "bit_operations": macs * pair_bits(table, setting),
         "vector_ops": table.vector_ops,
     }
+    if ARRAYS in kind.network_wide and ARRAYS in terms.detail:
+        parts[ARRAYS] = terms.detail[ARRAYS]
     parts |= {f"traffic {level}": size for level, size in terms.traffic.items()}
     parts |= {f"operations {name}": done for name, done in terms.operations.items()}
     parts |= {f"energy {name}": joule for name, joule in terms.energy.items()}

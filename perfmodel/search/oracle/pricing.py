@@ -18,6 +18,7 @@ from perfmodel.kinds.protocol import Terms
 from perfmodel.prediction import Prediction, stages
 from perfmodel.prediction.job import PredictionJob
 from perfmodel.search.oracle.kernel_pricing import (
+    ARRAYS,
     Floats,
     NotTabledError,
     Priced,
@@ -87,8 +88,6 @@ class Pricing:
         setting = job.setting(workload.parameters, facts, subject.precision)
         streamed = setting.choices.get("weights", "streamed") == "streamed"
         for reason, holds in {
-            "layers share the arrays that hold their weights": not bare
-            and "arrays" in modelled.kind.network_wide,
             "all layers share the slots of one pipeline": not bare
             and "slots" in modelled.kind.network_wide,
             "the runtime dispatches views": added is not None
@@ -106,6 +105,8 @@ class Pricing:
         settings = (setting,)
         if resident_share(setting) and not bare:
             settings = (replace(setting, resident=False), replace(setting, resident=True))
+        elif ARRAYS in modelled.kind.network_wide and not bare:
+            settings = (replace(setting, resident=False),)
         footprints = (0.0,)
         if warm and not bare:
             footprints = _footprints(setting, states)

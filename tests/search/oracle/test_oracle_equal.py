@@ -34,6 +34,8 @@ ARCHITECTURES: list[tuple[str, str, dict[str, Any]]] = [
     ("fbnet", "bitmod", {"precision": "w=int4,a=fp16"}),
     ("fbnet", "cambricon_llm_s", {}),
     ("fbnet", "ufs_4_phone", {"runtime": "generic", "warm": True}),
+    ("fbnet", "neurram", {"precision": "int8"}),
+    ("fbnet", "cim_colonnade_65nm", {"warm": True, "settings": {"batch": 3}}),
     ("ofa_mobilenet_v3", "raspberry_pi_5", {"runtime": "litert"}),
     ("ofa_mobilenet_v3", "stm32h743", {"settings": {"batch": 2}}),
     ("ofa_mobilenet_v3", "stm32n6", {}),
@@ -86,7 +88,7 @@ def test_members_of_a_space_cost_what_they_are_predicted_to(
 
 @pytest.mark.parametrize(
     ("device", "precision"),
-    [("isaac", "int8"), ("neurram", "int8"), ("ultra96_codenet", "w4a8")],
+    [("isaac", "int8"), ("ultra96_codenet", "w4a8")],
 )
 def test_layers_that_share_what_there_is_are_predicted(device: str, precision: str) -> None:
     """Copies of a layer, and resources of a part, depend on all layers together."""
