@@ -275,7 +275,7 @@ def test_traced_nodes_have_a_slope() -> None:
     def energy(node: Any, capacity: Any) -> Any:
         return sram_access_energy(capacity, 64, node) + operation_energy("int8", node)
 
-    slopes = jax.grad(energy, argnums=(0, 1))(28.0, 2e5)
+    slopes = jax.jit(jax.grad(energy, argnums=(0, 1)))(28.0, 2e5)
     for at, slope in enumerate(slopes):
         step = [28.0, 2e5]
         step[at] *= 1.0001

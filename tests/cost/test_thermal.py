@@ -165,7 +165,7 @@ def test_traced_outcomes_have_a_slope() -> None:
         return found.burst_s + found.sustained_speed + found.runs_in_an_hour
 
     expected = (outcome(2.0001) - outcome(1.9999)) / 2e-4
-    assert float(jax.grad(outcome)(2.0)) == pytest.approx(expected, rel=1e-5)
+    assert float(jax.jit(jax.grad(outcome))(2.0)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_device_that_states_nothing_is_never_slowed() -> None:
