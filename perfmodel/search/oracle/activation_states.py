@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from perfmodel.search.choice_rows import all_choices
 from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError, States
 
 #: Decisions, ascending, and values with an axis for the options of each.
@@ -144,7 +145,7 @@ class ActivationStates:
         if prod(shape) > _MAX_COMBINATIONS:
             return None
         choices = np.zeros((prod(shape), len(self._options)), dtype=np.intp)
-        choices[:, decisions] = np.indices(shape).reshape(len(shape), -1).T
+        choices[:, decisions] = all_choices(shape)
         return decisions, self.evaluated(activation, choices).reshape(*shape, 2)
 
     def _decisions(self, activation: int) -> tuple[int, ...]:

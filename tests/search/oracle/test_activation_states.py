@@ -96,6 +96,19 @@ def test_large_tables_are_left_to_each_configuration(monkeypatch: pytest.MonkeyP
     assert None in tables
 
 
+def test_activations_that_no_decision_affects_have_one_entry() -> None:
+    sizes: list[Table] = [((), np.array(30.0)), ((), np.array(30.0)), ((), np.array(60.0))]
+    plain: Table = ((), np.array(0.0))
+    kernels = [KernelSteps(plain, (((0, 1),),)), KernelSteps(plain, (((1, 2),),))]
+    tables = ActivationStates(sizes, kernels, [0], [2], (2,), STATES).tables
+    # The first two together take 60 bytes, the last two 90.
+    expected = [((), [0.0, 60.0]), ((), [1.0, 60.0]), ((), [1.0, 90.0])]
+    for table, (decisions, values) in zip(tables, expected, strict=True):
+        assert table is not None
+        assert table[0] == decisions
+        np.testing.assert_array_equal(table[1], values)
+
+
 def test_an_activation_that_some_sequence_does_not_access_is_refused() -> None:
     sizes: list[Table] = [((), np.array(8.0))] * 3
     variant = ((0,), np.array([0.0, 1.0]))
