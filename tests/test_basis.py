@@ -207,9 +207,7 @@ def test_intervals_hold_in_the_classes_that_have_rows() -> None:
     ]
     assert len(each) >= 8
     assert sum(one.holds for one in each) >= 0.75 * len(each)
-    far = {one[:3] for one in each if one.most < 0.8 or not 0.35 <= one.half <= 0.65}
-    # Whisper's decoders, which count as decoding steps once the evidence is written again.
-    assert far <= {("time", "tokens", "measured")}
+    assert not [one for one in each if one.most < 0.8 or not 0.35 <= one.half <= 0.65]
 
 
 CASES = [

@@ -11,10 +11,10 @@ from perfmodel.evaluate.claims import Reproduction
 MISSES = {
     "whisper_tiny_pi_3b_plus",
     "llama_1b_a17_pro_gpu",
+    "sd_1_5_rtx_2070_super",
     "qwen_7b_arc_b580",
     "llama_8b_arc_a770",
     "yolo26n_orin_nano_7w",
-    "yolo26n_hailo_8l",
     "llama_8b_n100",
 }
 
