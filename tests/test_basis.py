@@ -106,6 +106,20 @@ def test_rows_without_their_network_come_before_rows_as_they_are() -> None:
     assert one.residuals.tolist() == [0.5] * len(one.residuals)
 
 
+@pytest.mark.parametrize("device", ["h100", "apple_m2", "raspberry_pi_5", "stm32h743", "tpu_v1"])
+@pytest.mark.parametrize("network", ["resnet50", "tinyllama"])
+def test_no_assumed_interval_promises_more_than_any_software_can_do(
+    device: str, network: str
+) -> None:
+    workload = pm.workload(network, batch=np.array([1.0, 16.0]))
+    bound = pm.predict(workload, device, runtime="ideal")
+    for runtime in ("generic", None):
+        found = pm.predict(workload, device, runtime=runtime)
+        if found.basis == "assumed":
+            low = found.interval().low
+            assert np.all(low >= np.minimum(bound.latency_s, found.latency_s) * (1 - 1e-9))
+
+
 def test_memory_has_intervals_of_its_own() -> None:
     rows = [(Subject("runtime", "device", "frames", "process_memory"), "as_is", 0.2)]
     assert spread(gathered(rows), Subject("runtime", "device", "frames"), "measured") is None

@@ -6,7 +6,8 @@ them apply: those of its own device (``measured``), of other devices under its r
 (``transferred``) or of unmeasured software (``assumed``); a lower bound has none (``bound``). The
 interval at a level is ``[value f_low, value f_high]``, with the factors f from quantiles of these
 residuals (Vovk et al., Algorithmic Learning in a Random World, 2005), or from the posterior of the
-device's calibration if there is one.
+device's calibration if there is one. An ``assumed`` time is at least the lower bound of any
+software.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from perfmodel.evidence import (
     scatter,
     spread,
 )
+from perfmodel.hardware.machine import Machine
+from perfmodel.prediction.stages import execute, fuse, lower, resolve, source_graph
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.smallest_sizes import SHARES
 
@@ -149,10 +152,33 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
         raise InputError(Fault(f"{prediction.workload.name} gives no {metric}", path="metric"))
     based = _bases_by_phase(prediction, metric)
     low, high = _interval_factors(prediction, metric, level, based)
+    basis = weakest_basis(basis for _, basis in based.values())
+    if QUANTITIES[metric] == "time" and basis.name == "assumed":
+        low = namespace(value, low).maximum(low, _share_of_bound(prediction, metric))
     if metric in RATES:
         low, high = 1.0 / high, 1.0 / low
-    basis = weakest_basis(basis for _, basis in based.values())
     return Interval(value * low, value, value * high, level, basis.name)
+
+
+def _share_of_bound(prediction: Prediction, metric: str) -> Value:
+    """Return the share of a time that the lower bound of any software takes, at most 1.
+
+    Where nobody measured the software, residuals of other software may promise less than the
+    hardware can do (the runtime ``ideal``).
+    """
+    job = prediction.job
+    if job.plan is not None or job.machine.runtime.name == "ideal":
+        return 0.0
+    machine = Machine(job.machine.device, "ideal").vary(job.machine.varied)
+    try:
+        resolved = resolve(job.workload, machine, job.precision, engine=job.model.engine)
+    except InputError:  # facts that only this runtime has are varied
+        return 0.0
+    lowered = lower(execute(resolved, source_graph(resolved)), fuse(resolved), resolved.precision)
+    bound = type(job).of(resolved, lowered, warm=job.warm).run()
+    value, least = getattr(prediction, metric), getattr(bound, metric)
+    share = value / least if metric in RATES else least / value
+    return namespace(share).minimum(share, 1.0)
 
 
 def headline_metrics(prediction: Prediction) -> list[str]:

@@ -52,9 +52,9 @@ class Tensor:
 
     @property
     def slot(self) -> str:
-        """Key that determines its format: ``role``, ``role:tag`` or ``=format``."""
+        """Key of its format: ``role``, ``role:tag``, ``=format`` or ``weight=format``."""
         if self.format:
-            return f"={self.format}"
+            return f"{'weight' if self.role == 'weight' else ''}={self.format}"
         return f"{self.role}:{self.tag}" if self.tag else self.role
 
 

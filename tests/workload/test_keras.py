@@ -184,8 +184,8 @@ def test_qkeras_states_the_format_of_every_tensor() -> None:
     assert formats["relu.quantise"] == "int3"
     assert formats["tanh.quantise"] == "int4"
     pairs = {o.name: o.pair for _, o in graph.walk()}
-    assert pairs["depthwise"] == ("=int1", "=int3")
-    assert pairs["dense"] == ("=int4", "=int4")  # what the pool and the view pass on
+    assert pairs["depthwise"] == ("weight=int1", "=int3")
+    assert pairs["dense"] == ("weight=int4", "=int4")  # what the pool and the view pass on
 
 
 @pytest.mark.parametrize("device", ["vu9p", "ku115", "u250", "xc7z020"])

@@ -52,7 +52,7 @@ def test_pairs_around_a_convolution_fold_into_it(onnx_file: Write) -> None:
     ]
     tensors = workload.graph().tensors
     conv = _operators(workload)[1]
-    assert conv.pair == ("=int8", "=uint8")
+    assert conv.pair == ("weight=int8", "=uint8")
     assert workload.macs == 4 * 64 * 27
     assert workload.weights == 108 + 4
     assert {tensors[n].format for n in conv.reads} == {"uint8", "int8", "int32"}
@@ -70,7 +70,7 @@ def test_only_the_weights_of_a_product_may_be_narrow(onnx_file: Write) -> None:
     weights = {"w": ("INT4", [64, 16]), "scales": [2, 16]}
     workload = load_onnx(onnx_file(nodes, {"x": ["n", 64]}, ["y"], weights), {"n": 5})
     (product,) = _operators(workload)
-    assert product.pair == ("=int4g32", "activation")
+    assert product.pair == ("weight=int4g32", "activation")
     assert workload.macs == 5 * 64 * 16
 
 
@@ -94,7 +94,7 @@ def test_weights_of_few_bits(onnx_file: Write) -> None:
     assert workload.macs == 14 * 256 * 64
     assert workload.weights == 256 * 64
     (product,) = _operators(workload)
-    assert product.pair == ("=int4g32", "activation")
+    assert product.pair == ("weight=int4g32", "activation")
     assert [workload.number(d) for d in workload.graph().tensors["y"].shape] == [2, 7, 64]
 
 
@@ -131,7 +131,7 @@ def test_operators_with_integers_inside(onnx_file: Write) -> None:
     assert workload.macs == 2 * (4 * 36 * 27 + 40)
     assert workload.weights == 108 + 4 + 40
     products = [o for o in _operators(workload) if o.nests]
-    assert [o.pair for o in products] == [("=int8", "=uint8")] * 2
+    assert [o.pair for o in products] == [("weight=int8", "=uint8")] * 2
     formats = {t.format for n, t in workload.graph().tensors.items() if n in {"c", "a", "g", "m"}}
     assert formats == {"uint8"}
 
@@ -148,7 +148,7 @@ def test_dynamic_quantisation_takes_its_scaling_in(onnx_file: Write) -> None:
     workload = load_onnx(onnx_file(nodes, {"x": ["n", 64]}, ["y"], weights), {"n": 5})
     assert [o.name for o in _operators(workload)] == ["quantise", "product"]
     product = _operators(workload)[1]
-    assert product.pair == ("=int8", "=uint8")
+    assert product.pair == ("weight=int8", "=uint8")
     assert workload.graph().tensors[product.writes[0]].format == ""
     assert workload.macs == 5 * 64 * 16
 
@@ -167,7 +167,7 @@ def test_what_is_read_elsewhere_keeps_its_conversion(onnx_file: Write, reader: s
     names = [o.name for o in _operators(workload)]
     assert names == ["xd.quantise", "product", "float", "other.quantise", "other.dequantise"]
     product = _operators(workload)[1]
-    assert product.pair == ("=int8", "=uint8")
+    assert product.pair == ("weight=int8", "=uint8")
     assert workload.graph().tensors[product.writes[0]].format == ""
 
 
@@ -227,5 +227,5 @@ def test_clips_between_quantise_and_dequantise_say_the_width(onnx_file: Any) -> 
     workload = load_onnx(onnx_file(nodes, {"x": [1, 8, 2, 2]}, ["y"], stored))
     operators = {o.name: o for _, o in workload.graph().walk()}
     assert list(operators) == ["relu", "q", "flat", "fc"]
-    assert operators["fc"].pair == ("=int2", "=int4")
+    assert operators["fc"].pair == ("weight=int2", "=int4")
     assert workload.weights == 320

@@ -72,8 +72,8 @@ def test_weights_and_activations_take_the_formats_of_their_quantisers(onnx_file:
     assert workload.precision == "w3a8"
     operators = {o.name: o for _, o in graph.walk()}
     assert set(operators) == {"to_xq", "conv", "relu", "pool", "flat", "fc"}
-    assert operators["conv"].pair == ("=int3", "=int8")
-    assert operators["fc"].pair == ("=ternary", "=int5")  # two bits from -1 to 1
+    assert operators["conv"].pair == ("weight=int3", "=int8")
+    assert operators["fc"].pair == ("weight=ternary", "=int5")  # two bits from -1 to 1
     assert graph.tensors["rq"].format == graph.tensors["p"].format == "int5"
     assert graph.tensors["c"].format == ""
 
@@ -153,6 +153,6 @@ def test_files_of_the_qonnx_package() -> None:
         workload = pm.workload(folder / "bsd300x3-espcn" / kind / "quant_model.onnx")
         assert workload.not_priced == ()
         pairs = [o.pair for _, o in workload.graph().walk() if o.kind == "conv"]
-        assert pairs[1:3] == [("=int4", "=int4")] * 2
-        assert pairs[0][0] == pairs[-1][0] == "=int8"
+        assert pairs[1:3] == [("weight=int4", "=int4")] * 2
+        assert pairs[0][0] == pairs[-1][0] == "weight=int8"
         assert workload.precision == "w8a8" if kind == "nn_resize" else "w8a4"

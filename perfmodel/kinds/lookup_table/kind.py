@@ -86,7 +86,7 @@ def _masks(run: NestRun, engine: LookupTableEngine) -> tuple[Value, Value]:
     attending = run.is_kind("attention")
     looked = np.array(
         [
-            slot.startswith(("weight", "=")) and family_of(run.setting, slot) in families
+            slot.startswith("weight") and family_of(run.setting, slot) in families
             for slot in run.slots(1)
         ]
     )[:, None]

@@ -204,7 +204,7 @@ class Pricing:
         """Return the stored bits per element of a tensor."""
         slot = tensor.slot
         if not self.job.precision.weights.overrides and slot != "weight:vector":
-            slot = slot if slot.startswith("=") else slot.partition(":")[0]
+            slot = slot if "=" in slot else slot.partition(":")[0]
         return float(self.job.precision.bits(slot))
 
     def stored(self, copies: Mapping[Tensor, Dim], values: Mapping[str, Value]) -> Value:

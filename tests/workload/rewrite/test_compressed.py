@@ -150,7 +150,7 @@ def test_a_quantised_file_keeps_its_formats_unless_they_are_named(onnx_file: Wri
     count = sum(op.kind == "quantise" for _, op in graph.walk())
     assert sum(op.kind == "quantise" for _, op in named.walk()) == count
     pairs = {op.name: op.pair for _, op in named.walk() if op.nests}
-    assert (pairs["conv"], pairs["conv2"]) == (("=int4", "=uint8"), ("=int8", "=uint8"))
+    assert (pairs["conv"], pairs["conv2"]) == (("weight=int4", "=uint8"), ("weight=int8", "=uint8"))
     # Between the two convolutions a boundary is new.
     written = next(op.writes[0] for _, op in graph.walk() if op.name == "conv")
     inner = next(g for g in format_groups(graph) if written in g.tensors)

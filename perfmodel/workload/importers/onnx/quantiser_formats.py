@@ -80,7 +80,7 @@ def stated_precision(model: RawModel, graph: Graph) -> str:
     widest = {"weight": 0, "activation": 0}
     for _, operator in graph.walk():
         for slot, role in zip(operator.pair if operator.nests else (), widest, strict=False):
-            format = find(slot.removeprefix("=")) if slot.startswith("=") else None
+            format = find(slot.partition("=")[2]) if "=" in slot else None
             if format is None and role == "weight":
                 return ""
             if format is not None and format.family in {"int", "ternary"}:

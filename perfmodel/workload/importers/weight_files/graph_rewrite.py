@@ -308,7 +308,7 @@ class _StorageRewriter:
             if old.role == "weight" and new.shape != old.shape and elements == old.elements:
                 elements = new.elements
             if old.role == "weight" and new.format:
-                slots[old.slot] = f"weight={new.format}"
+                slots[old.slot] = new.slot
             accesses.append(Access(new.name, access.mode, elements))
         left, right = operator.pair
         if operator.nests:
