@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from typing import Final, NamedTuple, TypeAlias
 
@@ -169,8 +170,8 @@ class ActivationStates:
 
     def _extreme_lives(self) -> tuple[list[int], list[int]]:
         """Return the least and the largest number of steps of each live range."""
-        least = np.cumsum([0, *(lengths.min() for lengths in self._lengths)]).tolist()
-        most = np.cumsum([0, *(lengths.max() for lengths in self._lengths)]).tolist()
+        least = [0, *accumulate(int(lengths.min()) for lengths in self._lengths)]
+        most = [0, *accumulate(int(lengths.max()) for lengths in self._lengths)]
         shortest = [
             least[r.last] - least[r.first] + int(r.last_step.min() - r.first_step.max())
             for r in self._ranges
