@@ -20,6 +20,7 @@ from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.machine_differences import fact_differences, role_path
+from perfmodel.metrics import metrics_of
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.explain import used_facts
@@ -33,21 +34,7 @@ T = TypeVar("T")
 #: Value common to both sides, or one value per side.
 Pair: TypeAlias = T | tuple[T | None, T | None] | None
 
-_METRICS = (
-    "latency_s",
-    "tokens_per_s",
-    "frames_per_s",
-    "ttft_s",
-    "tpot_s",
-    "energy_j",
-    "power_w",
-    "peak_memory_bytes",
-    "weight_bytes",
-    "kv_bytes",
-    "activation_bytes",
-    "utilization",
-    "macs",
-)
+_METRICS = metrics_of("compare")
 
 
 @records_call

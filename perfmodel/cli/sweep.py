@@ -24,7 +24,14 @@ from perfmodel.settings import FaultList, gathered, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.pilot import DryRun
 from perfmodel.sweep.pilot import dry_run as pilot
-from perfmodel.sweep.plan import EXTRA, METRICS, SweepPlan, make_plan, provisional_columns
+from perfmodel.sweep.plan import (
+    EXTRA,
+    METRICS,
+    SweepPlan,
+    make_plan,
+    provisional_columns,
+    wanted_metrics,
+)
 from perfmodel.sweep.run import (
     SweepRunResult,
     outcome_to_dict,
@@ -158,10 +165,10 @@ class SweepAnswer(Answer):
         self, metrics: str | None, where: str | None, faults: FaultList
     ) -> list[str] | None:
         """Return the metrics of every point; ``None`` for the default ones."""
-        wanted = text_list(metrics, faults, "--metrics") if metrics else None
-        named = f"{where} {self.best} {self.per} {self.pareto}"
-        if wanted is None and any(name in named for name in EXTRA):
-            wanted = [*METRICS, *EXTRA]
+        wanted = wanted_metrics(
+            text_list(metrics, faults, "--metrics") if metrics else None,
+            f"{where} {self.best} {self.per} {self.pareto}",
+        )
         if wanted is not None and (self.best or self.pareto) and BASIS not in wanted:
             wanted = [*wanted, BASIS]  # separates bounds
         return wanted
@@ -317,7 +324,7 @@ _BRIEF = (
     "energy_j",
     "peak_memory_bytes",
     "feasible",
-    "resource_share",
+    *EXTRA,
     "bottleneck",
 )
 

@@ -13,6 +13,7 @@ import numpy as np
 from perfmodel.arrays import Value, is_array
 from perfmodel.columns import dimension_of
 from perfmodel.kinds.kernel_effects import uncounted_instructions
+from perfmodel.metrics import labelled_metrics, metrics_of
 from perfmodel.prediction.basis import misfit_reasons
 from perfmodel.prediction.resource_usage import scarcest
 from perfmodel.table import ShownPicture, plain
@@ -27,29 +28,7 @@ if TYPE_CHECKING:
 
 
 #: Metrics of `to_dict` in order; the keys of the JSON output.
-METRICS = (
-    "latency_s",
-    "tokens_per_s",
-    "frames_per_s",
-    "ttft_s",
-    "tpot_s",
-    "energy_j",
-    "power_w",
-    "traffic_bytes",
-    "bandwidth_bytes_per_s",
-    "required_bandwidth_bytes_per_s",
-    "utilization",
-    "peak_memory_bytes",
-    "weight_bytes",
-    "kv_bytes",
-    "activation_bytes",
-    "arena_bytes",
-    "process_bytes",
-    "macs",
-    "bit_operations",
-    "parameters",
-    "active_parameters",
-)
+METRICS = metrics_of("predict")
 
 
 def _column(values: Value, rows: int) -> Any:
@@ -241,6 +220,10 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         lines.append((f"energy ({p.energy_boundary})", show(p.energy_j, "energy")))
         lines.append(("power", show(p.power_w, "power")))
         lines += _thermal_lines(p)
+    for name, label in labelled_metrics().items():
+        value = getattr(p, name)
+        if value is not None and not np.isnan(value):
+            lines.append((label, show(value, dimension_of(name))))
     main = p.levels[-1]
     lines += [
         (f"{main} traffic", show(p.traffic_bytes[main], "bytes")),
@@ -273,6 +256,7 @@ def _ranges(p: Prediction) -> list[tuple[str, str]]:
     metrics += [
         (f"energy ({p.energy_boundary})", p.energy_j, "energy"),
         ("memory", p.peak_memory_bytes, "bytes"),
+        *((label, getattr(p, n), dimension_of(n)) for n, label in labelled_metrics().items()),
     ]
     for label, values, dimension in metrics:
         numbers = np.asarray(values, dtype=float)

@@ -23,6 +23,7 @@ from perfmodel.deprecation import deprecated_names
 from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
+from perfmodel.metrics import METRIC_ROWS, metrics_of
 from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import BITS, OPTIONS, RESERVED, FaultList, is_fact, text_list
@@ -39,23 +40,7 @@ MOST_POINTS: Final = 10**10
 #: Result columns in order; ``traffic_bytes`` and ``bandwidth_bytes_per_s`` are those of main
 #: memory, ``latency_low_s`` and ``latency_high_s`` the ends of the 90 % interval.
 METRICS: Final = (
-    "latency_s",
-    "tokens_per_s",
-    "frames_per_s",
-    "ttft_s",
-    "tpot_s",
-    "energy_j",
-    "power_w",
-    "peak_memory_bytes",
-    "weight_bytes",
-    "kv_bytes",
-    "activation_bytes",
-    "arena_bytes",
-    "process_bytes",
-    "traffic_bytes",
-    "bandwidth_bytes_per_s",
-    "utilization",
-    "macs",
+    *metrics_of("sweep"),
     "feasible",
     "bottleneck",
     BASIS,
@@ -63,9 +48,9 @@ METRICS: Final = (
     "latency_high_s",
 )
 
-#: Further columns, computed on request or if a device has look-up tables: the largest share of any
-#: resource of an FPGA that a design uses.
-EXTRA: Final = ("resource_share",)
+#: Further columns, computed on request, where a condition or an objective names them, or if a
+#: device has the facts that they follow from.
+EXTRA: Final = metrics_of("request")
 _KNOWN: Final = (*METRICS, *EXTRA)
 
 
@@ -174,6 +159,18 @@ def _column_dimensions(axes: Mapping[str, str], metrics: Iterable[str]) -> dict[
     return subjects | {name: d for name, d in axes.items() if name not in subjects} | results
 
 
+def wanted_metrics(wanted: Iterable[str] | None, text: str) -> list[str] | None:
+    """Return the metrics to compute; ``None`` for the default ones.
+
+    Where none are requested, metrics of `EXTRA` that a text names (conditions and objectives) are
+    computed beside the default ones.
+    """
+    if wanted is not None:
+        return list(wanted)
+    named = [name for name in EXTRA if name in text]
+    return [*METRICS, *named] if named else None
+
+
 def provisional_columns(
     settings: Mapping[str, Any] | None, metrics: Iterable[str] | None = None
 ) -> dict[str, str]:
@@ -222,7 +219,8 @@ def make_plan(
     options
         Arguments of `predict` common to all points; ``None`` selects its default.
     metrics
-        Columns to compute; by default all of `METRICS`, and `EXTRA` if a device is an FPGA.
+        Columns to compute; by default all of `METRICS`, and those of `EXTRA` whose facts a
+        device has.
     faults
         Faults collected so far; all are raised together.
     place
@@ -319,8 +317,10 @@ def _metrics(
 ) -> tuple[str, ...]:
     """Return the columns to compute; unknown ones are faults."""
     if wanted is None:
-        scarce = any(path.endswith(".lut") for m in machines for path in m.facts)
-        return (*METRICS, *EXTRA) if scarce else METRICS
+        paths = {path for m in machines for path in m.facts}
+        ends = {row.name: row.facts for row in METRIC_ROWS if row.facts}
+        known = (n for n in EXTRA if n in ends and any(p.endswith(ends[n]) for p in paths))
+        return (*METRICS, *known)
     distinct = tuple(dict.fromkeys(wanted))
     faults += [
         no_such(f"there is no metric '{name}'", name, _KNOWN)

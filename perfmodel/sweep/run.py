@@ -33,6 +33,7 @@ from perfmodel.sweep.plan import (
     SweepPlan,
     make_plan,
     provisional_columns,
+    wanted_metrics,
 )
 from perfmodel.sweep.store import Store, store_faults
 from perfmodel.sweep.summary import Summary
@@ -195,6 +196,7 @@ def sweep(
     resolved_executor = faults.trying(executor_named, executor)
     path = None if output is None else Path(output)
     faults += store_faults(path, "output") if path is not None else ()
+    metrics = wanted_metrics(metrics, str(where or ""))
     condition = _condition(where, provisional_columns(settings, metrics), faults)
     plan = make_plan(
         workloads,

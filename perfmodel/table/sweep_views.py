@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import TEXT, TRUTH
+from perfmodel.metrics import metrics_of
 from perfmodel.table.result import ShownPicture
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ METRICS = (
     "tokens_per_s",
     "frames_per_s",
     "peak_memory_bytes",
+    *metrics_of("view"),
 )
 #: Largest number of curves that can be told apart in a picture, and of pictures over axes.
 CURVES, _PICTURES = 16, 4

@@ -16,6 +16,7 @@ from perfmodel.arrays import Value
 from perfmodel.cost.capacity import demands, usable
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, nearest
+from perfmodel.metrics import metrics_of
 from perfmodel.prediction import Prediction
 from perfmodel.search.constraints import RATES
 from perfmodel.search.oracle.kernel_pricing import UNSUPPORTED, Floats, NotTabledError
@@ -25,19 +26,7 @@ from perfmodel.settings import FaultList
 from perfmodel.workload.workload import Workload
 
 #: Metrics of an oracle, named as the attributes of a prediction.
-METRICS = (
-    "latency_s",
-    "energy_j",
-    "power_w",
-    "peak_memory_bytes",
-    "weight_bytes",
-    "kv_bytes",
-    "activation_bytes",
-    "macs",
-    "bit_operations",
-    *RATES,
-    "utilization",
-)
+METRICS = metrics_of("search")
 
 #: Prefix of the bytes across a memory's boundary: ``traffic_bytes.dram``.
 TRAFFIC = "traffic_bytes."

@@ -1,0 +1,73 @@
+"""The metrics of a prediction, declared once: each row says which answers have the metric.
+
+A metric is an attribute of `Prediction` (an array over the points of an array-valued one; ``None``
+or NaN where it does not apply). Its unit, dimension and preferred direction follow from its name
+(`perfmodel.columns`). A row with `MetricRow.label` appears at a glance of a prediction where its
+value is known.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class MetricRow(NamedTuple):
+    """A metric, and the answers that have it.
+
+    Attributes
+    ----------
+    name
+        Attribute of a prediction, column of a sweep.
+    answers
+        Words of ``predict`` (JSON of a prediction, ``solve``), ``sweep`` (column by default),
+        ``request`` (column of a sweep on request, or named in a condition, an objective or a
+        front), ``compare``, ``search`` (tables of networks) and ``view`` (cards and pictures of a
+        sweep).
+    label
+        Text before the value at a glance; empty for metrics that have their own line.
+    facts
+        End of the path of a fact: a metric on request is a column by default where a device has
+        such a fact.
+    """
+
+    name: str
+    answers: str
+    label: str = ""
+    facts: str = ""
+
+
+#: All metrics, in the order of columns.
+METRIC_ROWS: Final = (
+    MetricRow("latency_s", "predict sweep compare search"),
+    MetricRow("tokens_per_s", "predict sweep compare search"),
+    MetricRow("frames_per_s", "predict sweep compare search"),
+    MetricRow("ttft_s", "predict sweep compare"),
+    MetricRow("tpot_s", "predict sweep compare"),
+    MetricRow("energy_j", "predict sweep compare search"),
+    MetricRow("power_w", "predict sweep compare search"),
+    MetricRow("peak_memory_bytes", "predict sweep compare search"),
+    MetricRow("weight_bytes", "predict sweep compare search"),
+    MetricRow("kv_bytes", "predict sweep compare search"),
+    MetricRow("activation_bytes", "predict sweep compare search"),
+    MetricRow("arena_bytes", "predict sweep"),
+    MetricRow("process_bytes", "predict sweep"),
+    MetricRow("traffic_bytes", "predict sweep"),
+    MetricRow("bandwidth_bytes_per_s", "predict sweep"),
+    MetricRow("required_bandwidth_bytes_per_s", "predict"),
+    MetricRow("utilization", "predict sweep compare search"),
+    MetricRow("macs", "predict sweep compare search"),
+    MetricRow("bit_operations", "predict search"),
+    MetricRow("parameters", "predict"),
+    MetricRow("active_parameters", "predict"),
+    MetricRow("resource_share", "request", facts=".lut"),
+)
+
+
+def metrics_of(answer: str) -> tuple[str, ...]:
+    """Return the names of the metrics that an answer has, in order; see `MetricRow.answers`."""
+    return tuple(row.name for row in METRIC_ROWS if answer in row.answers.split())
+
+
+def labelled_metrics() -> dict[str, str]:
+    """Return name -> label of the metrics that are shown at a glance by their label."""
+    return {row.name: row.label for row in METRIC_ROWS if row.label}
