@@ -214,9 +214,12 @@ class Serving(Spec):
     ``TPOT = step + s * (B - 1) / generate * prefill``; 1 if each prefill blocks all others."""
     first_token: Time | None = None
     """Time of a request before its prefill: server, tokenisation, scheduler."""
+    host_per_kernel: Time | None = None
+    """Host time per kernel of a prompt, whose kernels are launched one by one, since its length is
+    new; decode steps are replayed from captured graphs."""
     prompt_share: Factor | None = None
     """Factor p on a request's own prefill time until its first token:
-    ``TTFT = waiting + first_token + prefill * (p + queued_share * B) + TPOT``."""
+    ``TTFT = waiting + first_token + host + prefill * (p + queued_share * B) + TPOT``."""
     queued_share: Factor | None = None
     """Prefill times of other requests until a first token, per sequence of the batch B."""
     bytes_per_logit: Size | None = None

@@ -78,7 +78,9 @@ def test_request_and_serve_differ_by_what_serve_says_it_adds(runtime: str) -> No
     machine = pm.hardware("h100").machine(runtime)
     fixed = machine.get("runtime.serving.first_token") or 0.0
     share = machine.get("runtime.serving.prompt_share") or 1.0
+    launch = machine.get("runtime.serving.host_per_kernel") or 0.0
     assert parts["server"] == pytest.approx(fixed)
+    assert parts["host"] == pytest.approx(launch * sum(alone.prefill.table["count"]))
     assert parts["prompts"] <= (share + 0.1) * alone.ttft_s
     assert served.ttft_s > alone.ttft_s
     assert "prefill alone" in repr(alone)

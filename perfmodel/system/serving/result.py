@@ -71,8 +71,8 @@ class Served(PhasesResult):
         Parts of `tpot_s`: ``kernels``, ``layers``, ``sequences``, ``exchange``, ``prefills``.
     ttft_parts
         Parts of `ttft_s`: ``waiting``, ``server`` (fixed time of the engine: tokenisation,
-        scheduler), ``prompts`` (the own prompt and those queued before it), ``step`` (a decode
-        step).
+        scheduler), ``host`` (launches of the prompt's kernels), ``prompts`` (the own prompt and
+        those queued before it), ``step`` (a decode step).
     prompt, generate
         Tokens in and out of a request.
     decode, prefill
@@ -130,7 +130,7 @@ class Served(PhasesResult):
     @property
     def admitted_ttft_s(self) -> Value:
         """Time to first token from admission to the running batch, without the wait for it."""
-        return self.ttft_parts["server"] + self.ttft_parts["prompts"] + self.ttft_parts["step"]
+        return sum(seconds for part, seconds in self.ttft_parts.items() if part != "waiting")
 
     @cached_property
     def _basis(self) -> Basis:

@@ -67,7 +67,8 @@ def serve(
 
     ``TPOT = step + prefill_share * (B - 1) / generate * prefill``: while a sequence decodes, each
     of the others sends a prompt every `generate` steps, and all wait for it.
-    ``TTFT = waiting + first_token + prefill * (prompt_share + queued_share * B) + TPOT``, and
+    ``TTFT = waiting + first_token + host + prefill * (prompt_share + queued_share * B) + TPOT``,
+    where the host launches the kernels of a prompt (``host = host_per_kernel * kernels``), and
     ``waiting = N / X - (TTFT - waiting + (generate - 1) * TPOT)`` by Little's law, of `N` clients
     at a rate of `X` requests per second: nothing where memory has a place for each of them.
 
@@ -178,11 +179,12 @@ class ServingArguments(PredictionArguments):
         tpot = step + prefills_s
         prompts = prompt_s * (constant("prompt_share", 1.0) + constant("queued_share") * running)
         server = constant("first_token")
+        host = constant("host_per_kernel") * _kernels(prefill)
         # With fewer clients than groups some groups are idle, without further requests.
         served = np.minimum(running * self.data, clients)
-        service = server + prompts + tpot + (generate - 1.0) * tpot
+        service = server + host + prompts + tpot + (generate - 1.0) * tpot
         waiting = service * (clients / served - 1.0)
-        ttft = waiting + server + prompts + tpot
+        ttft = waiting + server + host + prompts + tpot
         rate = served * generate / service
         waits_s = layers + _layers(decode) + decode.once_a_run_s + exchanged_s
         step_j = _step_energy_j(decode, step, waits_s) + prefill.power_w * prefills_s
@@ -195,7 +197,13 @@ class ServingArguments(PredictionArguments):
             "exchange": exchanged_s,
             "prefills": prefills_s,
         }
-        first = {"waiting": waiting, "server": server, "prompts": prompts, "step": tpot}
+        first = {
+            "waiting": waiting,
+            "server": server,
+            "host": host,
+            "prompts": prompts,
+            "step": tpot,
+        }
         return Served(
             *map(_plain, (*times, running, clients, served, prompt, generate)),
             parts={name: _plain(value) for name, value in parts.items()},
@@ -334,6 +342,12 @@ def room(weights: Value, caches: Value, machine: Machine) -> Value:
 def _arithmetic(prediction: Prediction) -> Value:
     """Return the seconds of a pass without the fixed costs of its layers and of its host."""
     return prediction.latency_s - _layers(prediction) - prediction.once_a_run_s
+
+
+def _kernels(prediction: Prediction) -> Value:
+    """Return the number of kernels of a run."""
+    table, _ = prediction.opened
+    return prediction.shaped(table.count.sum(axis=0))
 
 
 def _layers(prediction: Prediction) -> Value:

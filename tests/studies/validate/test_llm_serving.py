@@ -197,6 +197,17 @@ def test_facts_may_be_arrays_beside_the_load() -> None:
         assert one.ttft_s == pytest.approx(one.admitted_ttft_s + one.waiting_s)
 
 
+def test_the_host_launches_as_many_kernels_however_they_are_split() -> None:
+    one, eight = (
+        serve("llama_3_70b", "h100", runtime="vllm", precision=FP8, tensor=t) for t in (1, 8)
+    )
+    assert one.ttft_parts["host"] == eight.ttft_parts["host"]
+    small = serve("llama_3_8b", "h100", runtime="vllm", precision=FP8)
+    # A layer has as many kernels in both, beside the few before and after the layers.
+    ratio = one.ttft_parts["host"] / small.ttft_parts["host"]
+    assert ratio == pytest.approx(80 / 32, rel=0.02)
+
+
 def test_points_equal_single_servers_and_load_never_helps_a_request() -> None:
     load = np.array([1.0, 8.0, 64.0, 4096.0])
     many = serve("llama_3_70b", "h100", runtime="vllm", precision=FP8, concurrency=load, tensor=4)
@@ -223,6 +234,9 @@ def test_errors_on_measured_servers(data: Path) -> None:
     assert found.coverage > 0.93
     assert found.mape is not None
     assert found.mape < 0.14
+    first = found.targets["ttft_s"]["mape"]
+    assert first is not None
+    assert first < 0.36, "a fixed time for each engine was 37 % off"
     kinds = found.details["tpot_s"]
     assert kinds["dense"]["mape"] < 0.085
     assert kinds["mixtures of experts"]["mape"] < 0.20
