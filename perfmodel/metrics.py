@@ -59,7 +59,19 @@ METRIC_ROWS: Final = (
     MetricRow("bit_operations", "predict search"),
     MetricRow("parameters", "predict"),
     MetricRow("active_parameters", "predict"),
-    MetricRow("resource_share", "request", facts=".lut"),
+    MetricRow("interval_s", "predict request compare search", facts=".design.style"),
+    MetricRow("samples_per_s", "predict request compare"),
+    MetricRow("lut", "predict request compare search"),
+    MetricRow("ff", "predict request compare search"),
+    MetricRow("dsp", "predict request compare search"),
+    MetricRow("bram", "predict request compare search"),
+    MetricRow("uram", "predict request compare search"),
+    MetricRow("lut_share", "predict request search"),
+    MetricRow("ff_share", "predict request search"),
+    MetricRow("dsp_share", "predict request search"),
+    MetricRow("bram_share", "predict request search"),
+    MetricRow("uram_share", "predict request search"),
+    MetricRow("resource_share", "request search", facts=".lut"),
 )
 
 

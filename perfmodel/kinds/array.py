@@ -140,7 +140,7 @@ class Counts:
         Description of how `traffic` was counted.
     operations
         Operations by the engine's formats, where they differ from all executed products.
-    left_out, resources, is_overlay, expressions
+    left_out, resources, interval, is_overlay, expressions
         As in `Terms`.
     """
 
@@ -161,6 +161,7 @@ class Counts:
     operations: Operations | None = None
     left_out: Value = None
     resources: dict[str, Value] = field(default_factory=dict[str, Value])
+    interval: Value = None
     is_overlay: bool = False
     expressions: dict[str, Callable[[int], str]] = field(
         default_factory=dict[str, Callable[[int], str]]
@@ -216,6 +217,7 @@ def composed(
         counts.detail,
         traffic_model=counts.traffic_model,
         resources=counts.resources,
+        interval=counts.interval,
         is_overlay=counts.is_overlay,
         left_out=counts.left_out,
     )

@@ -76,6 +76,9 @@ class Terms:
     resources
         Resource of the engine -> amount that the whole network uses, ``(points,)`` or ``(1,)``;
         the fact ``engines.ENGINE.RESOURCE`` is the amount available.
+    interval
+        Seconds from one sample to the next that a pipeline accepts (its initiation interval),
+        ``(points,)`` or ``(1,)``; None where the network is no pipeline.
     is_overlay
         Whether each row is costed independently of the others, and `resources` are those of the row
         that takes the most, as on an overlay that runs any network.
@@ -101,6 +104,7 @@ class Terms:
     traffic_model: str = ""
     resources: dict[str, Value] = field(default_factory=dict[str, Value])
     left_out: Value = None
+    interval: Value = None
     is_overlay: bool = False
 
     def __reduce__(self) -> tuple[type[Terms], tuple[Any, ...]]:

@@ -20,7 +20,7 @@ from perfmodel.prediction import audit, presentation
 from perfmodel.prediction.input_attributes import InputAttributes
 from perfmodel.prediction.interval_results import PredictionIntervals
 from perfmodel.prediction.memory_metrics import MemoryMetrics
-from perfmodel.prediction.resource_usage import resource_usage
+from perfmodel.prediction.resource_usage import ResourceMetrics
 from perfmodel.workload.operator_table import OperatorTable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from perfmodel.table import Table
 
 
-class Prediction(InputAttributes, MemoryMetrics, PredictionIntervals):
+class Prediction(InputAttributes, MemoryMetrics, ResourceMetrics, PredictionIntervals):
     """Predicted cost of a workload on a machine.
 
     Every metric is a float if all inputs are numbers, else an array of the inputs' broadcast
@@ -390,14 +390,6 @@ class Prediction(InputAttributes, MemoryMetrics, PredictionIntervals):
         exceeded = violations(self.totals, self.setting, self.job.workload.parameters)
         exceeded += audit.unsupported_formats(self.setting, self.unsupported)
         return exceeded
-
-    @property
-    def resources(self) -> dict[str, dict[str, Value]]:
-        """Resource of the engine (``lut``, ``dsp`` ...) -> ``used``, ``available``, ``share``.
-
-        Empty for engines that are not configured for a network.
-        """
-        return resource_usage(self)
 
     @property
     def placement(self) -> dict[str, Any]:

@@ -155,8 +155,11 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "precision": prediction.precision,
         "varied": machine.varied,
     }
+    optional = metrics_of("request")
     for name in METRICS:
-        metrics[name] = getattr(prediction, name)
+        value = getattr(prediction, name)
+        if value is not None or name not in optional:
+            metrics[name] = value
     graph = prediction.job.lowered.graph
     metrics |= {
         "energy_model": prediction.energy.model,
@@ -209,7 +212,8 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
     p = prediction
     if p.shape:
         return _ranges(p)
-    lines = [("latency", show(p.latency_s, "time")), *spread_lines(p)]
+    lines = _pipeline_lines(p)
+    lines += [("latency", show(p.latency_s, "time")), *spread_lines(p)]
     if p.tokens_per_s is not None:
         lines.append(("tokens/s", rate(p.tokens_per_s)))
     else:
@@ -248,7 +252,10 @@ def _ranges(p: Prediction) -> list[tuple[str, str]]:
     """Return (label, text) pairs of the number of points and the range of each headline number."""
     fit = int(cast("float", np.sum(p.feasible)))
     lines = [("points", f"{int(np.prod(p.shape))}, of shape {p.shape}; {fit} fit")]
-    metrics: list[tuple[str, Any, str]] = [("latency", p.latency_s, "time")]
+    metrics: list[tuple[str, Any, str]] = []
+    if p.interval_s is not None:
+        metrics.append(("interval", p.interval_s, "time"))
+    metrics.append(("latency", p.latency_s, "time"))
     if p.tokens_per_s is not None:
         metrics.append(("tokens/s", p.tokens_per_s, ""))
     else:
@@ -280,6 +287,14 @@ def spread_lines(p: IntervalResult, metric: str = "latency_s") -> list[tuple[str
 def _percent(share: float) -> str:
     """Return a share as a percentage with three significant digits, without exponent."""
     return f"{100 * share:.0f} %" if share >= 10.0 else f"{100 * share:.3g} %"
+
+
+def _pipeline_lines(p: Prediction) -> list[tuple[str, str]]:
+    """Return the line on the initiation interval, if the design is a pipeline."""
+    if p.interval_s is None:
+        return []
+    pace = f"{show(p.interval_s, 'time')}, {rate(p.samples_per_s)} samples/s"
+    return [("interval", pace)]
 
 
 def _process_lines(p: Prediction) -> list[tuple[str, str]]:

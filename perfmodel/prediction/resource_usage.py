@@ -7,7 +7,7 @@ and block memory; share = used / available, and the design fits if no share exce
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -16,6 +16,56 @@ from perfmodel.cost.capacity import resources
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
+
+
+def _resource_metric(resource: str, column: str, title: str) -> property:
+    """Return a property with a column of a resource; ``None`` for engines without it."""
+
+    def value(prediction: Prediction) -> Value:
+        usage = resource_usage(prediction).get(resource)
+        return None if usage is None else usage[column]
+
+    return property(value, doc=f"{title}; ``None`` where the engine takes no such design.")
+
+
+class ResourceMetrics:
+    """Metrics of designs that are made for a network: resources and pace of a pipeline."""
+
+    lut = _resource_metric("lut", "used", "Look-up tables that the design takes")
+    ff = _resource_metric("ff", "used", "Flip-flops that the design takes")
+    dsp = _resource_metric("dsp", "used", "DSP slices that the design takes")
+    bram = _resource_metric("bram", "used", "Memory blocks of 18 Kb that the design takes")
+    uram = _resource_metric("uram", "used", "UltraRAM blocks that the design takes")
+    lut_share = _resource_metric("lut", "share", "Share of the part's look-up tables")
+    ff_share = _resource_metric("ff", "share", "Share of the part's flip-flops")
+    dsp_share = _resource_metric("dsp", "share", "Share of the part's DSP slices")
+    bram_share = _resource_metric("bram", "share", "Share of the part's memory blocks")
+    uram_share = _resource_metric("uram", "share", "Share of the part's UltraRAM blocks")
+
+    @property
+    def resources(self) -> dict[str, dict[str, Value]]:
+        """Resource of the engine (``lut``, ``dsp`` ...) -> ``used``, ``available``, ``share``.
+
+        Empty for engines that are not configured for a network.
+        """
+        return resource_usage(cast("Prediction", self))
+
+    @property
+    def resource_share(self) -> Value:
+        """Largest share of any resource, at most 1 if all fit; NaN without resources."""
+        return largest_share(self.resources)
+
+    @property
+    def interval_s(self) -> Value:
+        """Initiation interval of a pipeline, in seconds; ``None`` for a machine without one."""
+        prediction = cast("Prediction", self)
+        interval = prediction.totals.get("interval_s")
+        return None if interval is None else prediction.shaped(interval)
+
+    @property
+    def samples_per_s(self) -> Value:
+        """Samples per second that a pipeline accepts; ``None`` for a machine without one."""
+        return None if self.interval_s is None else 1.0 / self.interval_s
 
 
 def resource_usage(prediction: Prediction) -> dict[str, dict[str, Value]]:

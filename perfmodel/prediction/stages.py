@@ -209,6 +209,8 @@ def sums(
         table, setting, terms.row_s, terms.traffic, terms.operations, terms.energy
     )
     out |= {f"resource {name}": used for name, used in terms.resources.items()}
+    if terms.interval is not None:
+        out["interval_s"] = terms.interval
     if table.executed_macs is not None or terms.left_out is not None:
         out["work"] = total(table.count, reference_work(table, terms, setting))
     sound = sound and all(least(used) >= 0.0 for used in terms.resources.values())

@@ -18,7 +18,6 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.predict import run_stages
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.fault_isolation import isolate_faults
-from perfmodel.prediction.resource_usage import largest_share
 from perfmodel.resolve import device_of, machine_of, resolve, runtime_of
 from perfmodel.settings import BITS, split
 from perfmodel.sweep.bottleneck import bottlenecks
@@ -198,8 +197,6 @@ def _metric(prediction: Prediction, name: str) -> Value:
     """Return a column of the prediction; nan if the prediction does not have it."""
     if name == "bottleneck":
         return bottlenecks(prediction)
-    if name == "resource_share":
-        return largest_share(prediction.resources)
     if name in ("traffic_bytes", "bandwidth_bytes_per_s"):
         traffic = prediction.traffic_bytes.get(prediction.machine.main_memory)
         if traffic is None:

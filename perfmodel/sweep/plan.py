@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -167,7 +168,8 @@ def wanted_metrics(wanted: Iterable[str] | None, text: str) -> list[str] | None:
     """
     if wanted is not None:
         return list(wanted)
-    named = [name for name in EXTRA if name in text]
+    words = re.findall(r"\w+", text)
+    named = [name for name in EXTRA if name in words]
     return [*METRICS, *named] if named else None
 
 

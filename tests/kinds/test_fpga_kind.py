@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
@@ -230,3 +231,37 @@ def test_relaxed_has_a_slope_and_is_near(doubles: Any, strategy: str) -> None:
     assert slope > 0
     whole = predict(mlp(), machine.vary({path: at}), precision="int8").latency_s
     assert float(seconds(at)) == pytest.approx(float(whole), abs=12 / 200e6)
+
+
+def test_resources_and_the_interval_are_metrics_everywhere() -> None:
+    """At 200 MHz a reuse factor of R is a sample every R x 5 ns, whatever the depth."""
+    reuse = "engines.main.design.reuse_factor"
+    folded = with_design("xc7z020", strategy="resource")
+    found = predict(mlp(), folded.vary({reuse: 64}), precision="int8")
+    assert found.interval_s == pytest.approx(64 * 5e-9)
+    assert found.samples_per_s == pytest.approx(1 / (64 * 5e-9))
+    assert found.dsp_share == found.dsp / 220
+    assert found.resource_share >= found.dsp_share
+    assert found.glance()[0][0] == "interval"
+    assert predict(mlp(), "a100", precision="int8").interval_s is None
+    table = pm.sweep(
+        "jet_tagger",
+        folded,
+        {reuse: [16, 32, 64, 128]},
+        where="dsp_share <= 0.7 and interval_s <= 200 ns",
+        precision="int8",
+    )
+    assert table[reuse].tolist() == [32]
+    least = pm.solve("jet_tagger", folded, reuse, "dsp <= 100", precision="int8").value
+    assert predict("jet_tagger", folded.vary({reuse: least}), precision="int8").dsp <= 100
+    best = pm.search(
+        "jet_tagger",
+        "vu9p",
+        choices={"weight_bits": [4, 8]},
+        constraints=["lut_share <= 1"],
+        objective="interval_s",
+        share="network",
+        precision="int8",
+    ).best
+    assert best is not None
+    assert best.metrics["interval_s"] == pytest.approx(5e-9)

@@ -84,6 +84,7 @@ def counts(run: NestRun) -> Counts:
             "reuse_factor": layers.rows(layers.circuit.factor * ones),
             "multipliers": layers.rows(layers.circuit.multipliers * ones),
         },
+        slowest,
     )
     out.resources["lut"] = out.resources["lut"] + layers.constants.interval_luts * slowest * (
         slowest > 1.0

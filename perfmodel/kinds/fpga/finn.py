@@ -160,7 +160,7 @@ def counts(run: NestRun) -> Counts:
     fill = rows(xp.where(taps > 1.0, buffered, 0.0) + unit.inputs / unit.simd)
     occupied = rows(xp.maximum(folds * pixels, window)) + _weightless_clocks(run, unit)
     tail = rows(folds * xp.where(nests.out_rows > 1.0, nests.out_columns, pixels))
-    _, wait = slowest_row_and_waits(occupied, frames - 1.0, xp)
+    slowest, wait = slowest_row_and_waits(occupied, frames - 1.0, xp)
     clocks = stream_clocks_by_row(occupied, tail, fill, xp) + wait
     window_bits = xp.minimum(unit.simd, channels) * unit.input_bits
     lines = nests.kernel_rows * nests.in_columns * steps
@@ -172,7 +172,7 @@ def counts(run: NestRun) -> Counts:
         "bram": rows(unit_blocks(unit) + xp.where(taps > 1.0, blocks_18k(lines, window_bits), 0.0)),
     }
     detail = {"clocks": clocks, "interval": occupied, "pe": rows(unit.pe), "simd": rows(unit.simd)}
-    return pipeline_counts(run, {"stream": clocks}, by_row, detail)
+    return pipeline_counts(run, {"stream": clocks}, by_row, detail, slowest)
 
 
 def _units(run: NestRun) -> Unit:

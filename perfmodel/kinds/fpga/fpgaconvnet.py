@@ -113,7 +113,7 @@ def counts(run: NestRun) -> Counts:
     in_dsp = np.array([or_else(layer.multiply_in, design.multiply_in) == "dsp" for layer in each])
     by_row = _resources(run, (inside, outside, groups, fine), in_dsp)
     detail = {"clocks": clocks, "interval": occupied + 0.0 * slowest}
-    return pipeline_counts(run, {"passage": clocks, "wait": wait}, by_row, detail)
+    return pipeline_counts(run, {"passage": clocks, "wait": wait}, by_row, detail, slowest)
 
 
 def _window_positions(nests: Nests) -> Value:

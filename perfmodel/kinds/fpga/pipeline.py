@@ -87,6 +87,7 @@ def pipeline_counts(
     clocks: Mapping[str, Value],
     by_row: Mapping[str, Value],
     detail: Mapping[str, Value],
+    interval: Value,
 ) -> Counts:
     """Return the counts of a pipeline in which each row has dedicated hardware.
 
@@ -103,6 +104,8 @@ def pipeline_counts(
         as many copies.
     detail
         Further columns of the table.
+    interval
+        Clocks for which a frame occupies the slowest row.
     """
     setting = run.setting
     in_slices = setting.xp.where(by_row["dsp"] > 0.0, 1.0, 0.0)
@@ -115,6 +118,7 @@ def pipeline_counts(
         elementwise=False,
         left_out=done * (1.0 - in_slices),
         resources={name: total(run.table.count, amount) for name, amount in by_row.items()},
+        interval=setting.xp.asarray(interval / setting.clock).reshape(-1),
         traffic_model="inputs and outputs of the network; weights are in the fabric",
     )
 

@@ -35,7 +35,7 @@ TRAFFIC = "traffic_bytes."
 FEASIBLE = "feasible"
 
 #: Metrics that are affine functions of the sums.
-_AFFINE = frozenset(METRICS) - {"power_w", "utilization", *RATES}
+_AFFINE = frozenset(METRICS) - {"power_w", "utilization", *RATES, *metrics_of("request")}
 
 #: Probe: a coefficient is measured as ``(metric(probe) - metric(0)) / probe``, with a probe that is
 #: large relative to the constant term.
