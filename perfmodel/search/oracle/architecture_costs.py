@@ -11,7 +11,6 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.search.oracle.compiled_stretches import stretch_arrays
 from perfmodel.search.oracle.form_stretches import stretches_of_forms
 from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError
 from perfmodel.search.oracle.pricing import Pricing
@@ -69,17 +68,14 @@ class ArchitectureCosts:
             if index is None:
                 forms = parts.forms(position, pricing)
                 index = forms.index
-                stretches = stretches_of_forms(
-                    forms, partial(parts.stretch, position), values, pricing
-                )
+                compiler = parts.examples(position, forms.options)
+                stretches = stretches_of_forms(forms, compiler, values, pricing)
                 alike[position] = StretchBank(stretches, pricing)
             self._columns.append((segment.decisions, _places(sizes), index))
         compiled = parts.compiler.compiled(values, points, pricing, partial(check, last))
         ends: Index = self._columns[-1][2]
-        banks: list[StretchBank] = [
-            DenseBank(stretch_arrays(compiled, points), pricing, ends.tolist())
-        ]
-        start = len(compiled)
+        banks: list[StretchBank] = [DenseBank(compiled, pricing, ends.tolist())]
+        start = len(compiled.shape)
         for position, bank in alike.items():
             decisions, places, index = self._columns[position]
             self._columns[position] = (decisions, places, index + start)

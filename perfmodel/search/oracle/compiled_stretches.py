@@ -1,4 +1,4 @@
-"""Compiled stretches of networks: their costs in all states, live ranges and bytes.
+"""Compiled stretches of networks: their rows and costs in all states, live ranges and bytes.
 
 The lifetimes inside a stretch (`perfmodel.search.oracle.stretch_graphs`) are independent of the
 remaining network, with two exceptions: the lifetime of the leaving activation depends on its
@@ -13,15 +13,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import lru_cache
+from itertools import islice, pairwise
 from operator import is_
+from typing import NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.operand_bytes import slot_bytes
+from perfmodel.caches import cached
 from perfmodel.search.oracle.boundary_blocks import AFTER, BEFORE, END
-from perfmodel.search.oracle.kernel_pricing import Floats, NotTabledError, Priced
+from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError, Priced, digits_of
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_banks import (
     Stretches,
@@ -31,6 +33,7 @@ from perfmodel.search.oracle.stretch_banks import (
     touched_activations,
 )
 from perfmodel.search.oracle.stretch_graphs import NetworkStretch, side_by_side
+from perfmodel.search.oracle.table_structure import TableKey, TableStructure, no_deadline
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.operator_table import Accesses, OperatorTable
 from perfmodel.workload.symbols import Dim
@@ -38,15 +41,15 @@ from perfmodel.workload.symbols import Dim
 #: Rows times states times settings costed at once, so that their columns fit in the caches.
 _BATCH = 100_000
 
+#: Typical size in bytes of the table of a thousand kernels at a dozen settings.
+_TABLE_BYTES = 8 << 20
 
-@dataclass(frozen=True, slots=True)
-class CompiledStretch:
-    """Costs, live ranges and bytes of a stretch.
+
+class StretchLayout(NamedTuple):
+    """Live ranges and bytes of a stretch.
 
     Attributes
     ----------
-    priced
-        Costs of its kernels in all states; None for an empty stretch.
     touched
         Activations that each kernel accesses, whose states are the digits of its cost index; 0
         enters, 1 leaves.
@@ -58,7 +61,6 @@ class CompiledStretch:
         Bytes of weights, of caches, and peak bytes of live activations.
     """
 
-    priced: Priced | None
     touched: tuple[tuple[int, ...], ...]
     intervals: tuple[tuple[int, int], ...]
     sizes: Floats
@@ -66,37 +68,61 @@ class CompiledStretch:
 
 
 #: A stretch without kernels.
-EMPTY_STRETCH = CompiledStretch(None, (), ((-1, -1), (-1, -1)), np.zeros((1, 2)), np.zeros((1, 3)))
+EMPTY_STRETCH = StretchLayout((), ((-1, -1), (-1, -1)), np.zeros((1, 2)), np.zeros((1, 3)))
 
 
-def stretch_arrays(stretches: Sequence[CompiledStretch], settings: int) -> Stretches:
-    """Return compiled stretches as arrays; no two share a shape."""
-    starts = np.cumsum([0, *(len(each.touched) for each in stretches)]).tolist()
-    most = max(len(each.intervals) for each in stretches)
+def stretch_arrays(layouts: Sequence[StretchLayout], settings: int) -> Stretches:
+    """Return stretches as arrays, without costs; no two share a shape."""
+    starts = np.cumsum([0, *(len(each.touched) for each in layouts)]).tolist()
+    most = max(len(each.intervals) for each in layouts)
 
+    @lru_cache(maxsize=1)
     def needs(lengths: tuple[int, ...]) -> Floats:
-        out = np.zeros((len(stretches), len(lengths), settings, most))
-        for own, each in zip(out, stretches, strict=True):
+        out = np.zeros((len(layouts), len(lengths), settings, most))
+        for own, each in zip(out, layouts, strict=True):
             first, last = np.array(each.intervals).T[:, None]
             own[..., : len(each.intervals)] = needs_of(first, last, each.sizes[None], lengths)[0]
         return out
 
     return Stretches(
-        [each.priced for each in stretches if each.priced is not None],
+        (),
         pad_rows([range(start, stop) for start, stop in pairwise(starts)]),
-        np.arange(len(stretches)),
-        np.arange(len(stretches)),
-        touched_activations([each.touched for each in stretches]),
-        np.array([each.intervals[0][1] + 1 for each in stretches], dtype=np.intp),
+        np.arange(len(layouts)),
+        np.arange(len(layouts)),
+        touched_activations([each.touched for each in layouts]),
+        np.array([each.intervals[0][1] + 1 for each in layouts], dtype=np.intp),
         needs,
-        np.stack([np.broadcast_to(each.stored, (settings, 3)) for each in stretches]),
+        np.stack([np.broadcast_to(each.stored, (settings, 3)) for each in layouts]),
     )
+
+
+class BoundStretches(NamedTuple):
+    """Stretches as ranges of rows of one operator table.
+
+    Attributes
+    ----------
+    graph
+        Graph of all of them, as the runtime executes it.
+    table
+        Its operator table, with individual accesses even for a bare roofline.
+    rows
+        Rows of each stretch; None for an empty one.
+    """
+
+    graph: Graph
+    stretches: Sequence[NetworkStretch]
+    table: OperatorTable
+    rows: Sequence[range | None]
+
+    def priced_table(self, structure: TableStructure) -> OperatorTable:
+        """Return the table whose rows are costed."""
+        return replace(self.table, accesses=None) if structure.bare else self.table
 
 
 class StretchCompiler:
     """Compiler of stretches as disconnected parts of one graph.
 
-    The graph is independent of the device, so oracles of other devices reuse its lowered form.
+    Tables are compiled once for all devices of one structure.
     """
 
     def __init__(self, name: str, stretches: Sequence[NetworkStretch]) -> None:
@@ -109,8 +135,8 @@ class StretchCompiler:
         points: int,
         pricing: Pricing,
         check: Callable[[], None],
-    ) -> list[CompiledStretch]:
-        """Compile all stretches.
+    ) -> Stretches:
+        """Compile and cost all stretches.
 
         Parameters
         ----------
@@ -125,98 +151,119 @@ class StretchCompiler:
             Other activations cross the ends of a stretch, or its output is not produced by its
             last kernel.
         """
-        stretches: list[NetworkStretch] = []
-        for stretch in self.stretches:
+        key = TableKey.of(pricing.structure, values, points, check)
+        bound = bound_stretches(self, key)
+        table = bound.priced_table(pricing.structure)
+        arrays = _arrays(bound, key)
+        rows = [row for own in bound.rows if own is not None for row in own]
+        priced, place = priced_rows(table, rows, pricing, check)
+        return replace(arrays, priced=priced, kernels=place[arrays.kernels])
+
+
+def priced_rows(
+    table: OperatorTable,
+    rows: Sequence[int],
+    pricing: Pricing,
+    check: Callable[[], None] = no_deadline,
+) -> tuple[list[Priced], Index]:
+    """Return the costs of rows, in batches of equally many states, and the place of each row.
+
+    Parameters
+    ----------
+    rows
+        Rows to cost, ascending.
+
+    Returns
+    -------
+    list of Priced
+    array of shape ``(rows + 1,)``
+        Place of each row among all of them; the last entry is -1, for no row.
+    """
+    counts = np.array([len(digits) for digits in digits_of(table.accesses, rows)], dtype=np.intp)
+    priced: list[Priced] = []
+    for count in np.unique(counts).tolist():
+        own: list[int] = np.flatnonzero(counts == count).tolist()
+        size = max(1, _BATCH // (pricing.states.count**count * table.points))
+        for start in range(0, len(own), size):
             check()
-            stretches.append(stretch.executed(pricing.layout))
-        unchanged = all(map(is_, stretches, self.stretches))
-        graph = self.graph if unchanged else side_by_side(self.graph.name, stretches)
-        graph = pricing.executed_part(graph)
-        table = pricing.bound(graph, values, points, accesses=True)
-        rows = self._rows(graph, pricing)
-        activations = _activations(stretches, rows, table, pricing)
-        if pricing.job.model.bare:
-            table = replace(table, accesses=None)
-        priced = _priced(table, [own for own in rows if own], pricing, check)
-        return [
-            EMPTY_STRETCH
-            if own is None
-            else _compiled(stretch, own, next(priced), next(activations), values, pricing)
-            for stretch, own in zip(stretches, rows, strict=True)
-        ]
-
-    def _rows(self, graph: Graph, pricing: Pricing) -> list[range | None]:
-        """Return the rows of each stretch in the operator table; None for an empty stretch."""
-        rows: dict[int, list[int]] = {}
-        for row, kernel in enumerate(pricing.lowered(graph).kernels):
-            number, _, name = kernel.block.name.partition(":")
-            if name not in ("", BEFORE, AFTER):
-                rows.setdefault(int(number), []).append(row)
-        ranges: list[range | None] = []
-        for i, stretch in enumerate(self.stretches):
-            if not stretch.empty and i not in rows:
-                raise NotTabledError(f"{stretch.graph.name} moves nothing and is not its input")
-            ranges.append(None if stretch.empty else range(rows[i][0], rows[i][-1] + 1))
-        return ranges
+            batch = [rows[i] for i in own[start : start + size]]
+            priced.append(pricing.priced(table, batch))
+    place: Index = np.full(len(rows) + 1, -1, dtype=np.intp)
+    place[np.argsort(counts, kind="stable")] = np.arange(len(rows))
+    return priced, place
 
 
-def _priced(
-    table: OperatorTable, stretches: Sequence[range], pricing: Pricing, check: Callable[[], None]
-) -> Iterator[Priced]:
-    """Yield the costs of stretches, as ranges of rows, priced in batches."""
-    accesses = np.zeros(len(table.rows), dtype=np.intp)
-    if table.accesses is not None:
-        with_state = table.accesses.row[np.asarray(table.accesses.tensor) >= 0]
-        accesses = np.bincount(with_state, minlength=len(table.rows))
-    batch: list[range] = []
-    most = count = 0
-    for rows in stretches:
-        check()
-        own = int(accesses[rows.start : rows.stop].max())
-        most = max(most, own)
-        count += len(rows)
-        if batch and count * pricing.states.count**most * table.points > _BATCH:
-            yield from _priced_together(table, batch, pricing)
-            batch, most, count = [], own, len(rows)
-        batch.append(rows)
-    yield from _priced_together(table, batch, pricing)
+@cached(_TABLE_BYTES, identity_keys=1)
+def bound_stretches(compiler: StretchCompiler, key: TableKey) -> BoundStretches:
+    """Return the operator table of all stretches as the runtime executes them.
+
+    Raises
+    ------
+    NotTabledError
+    """
+    structure = key.structure
+    stretches: list[NetworkStretch] = []
+    for stretch in compiler.stretches:
+        key.check()
+        stretches.append(stretch.executed(structure.layout))
+    unchanged = all(map(is_, stretches, compiler.stretches))
+    graph = compiler.graph if unchanged else side_by_side(compiler.graph.name, stretches)
+    graph = structure.executed_part(graph)
+    table = structure.bound(graph, key.values, key.points, accesses=True)
+    rows: dict[int, list[int]] = {}
+    for row, kernel in enumerate(structure.lowered(graph).kernels):
+        number, _, name = kernel.block.name.partition(":")
+        if name not in ("", BEFORE, AFTER):
+            rows.setdefault(int(number), []).append(row)
+    ranges: list[range | None] = []
+    for i, stretch in enumerate(stretches):
+        if not stretch.empty and i not in rows:
+            raise NotTabledError(f"{stretch.graph.name} moves nothing and is not its input")
+        ranges.append(None if stretch.empty else range(rows[i][0], rows[i][-1] + 1))
+    return BoundStretches(graph, stretches, table, ranges)
 
 
-def _priced_together(
-    table: OperatorTable, stretches: Sequence[range], pricing: Pricing
-) -> Iterator[Priced]:
-    """Yield the costs of stretches from one pass over all of their rows."""
-    priced = pricing.priced(table, [row for rows in stretches for row in rows])
-    start = 0
-    for rows in stretches:
-        yield priced.part(start, start + len(rows))
-        start += len(rows)
+@cached(_TABLE_BYTES, identity_keys=1)
+def _arrays(bound: BoundStretches, key: TableKey) -> Stretches:
+    """Return the stretches of a table as arrays, without costs."""
+    structure = key.structure
+    activations = _activations(bound, structure)
+    own_rows = [row for own in bound.rows if own is not None for row in own]
+    digits = iter(digits_of(bound.priced_table(structure).accesses, own_rows))
+    layouts: list[StretchLayout] = []
+    for stretch, own in zip(bound.stretches, bound.rows, strict=True):
+        if own is None:
+            layouts.append(EMPTY_STRETCH)
+            continue
+        accessed = list(islice(digits, len(own)))
+        layouts.append(_layout(stretch, own, accessed, next(activations), key.values, structure))
+    return stretch_arrays(layouts, key.points)
 
 
-def _compiled(
+def _layout(
     stretch: NetworkStretch,
     rows: range,
-    priced: Priced,
+    digits: Sequence[tuple[int, ...]],
     activations: _Activations,
     values: Mapping[str, Value],
-    pricing: Pricing,
-) -> CompiledStretch:
-    """Return a compiled stretch from its part of the common tables."""
+    structure: TableStructure,
+) -> StretchLayout:
+    """Return the layout of a stretch from its part of the common table."""
     graph, intervals = stretch.graph, activations.intervals
-    if not pricing.job.model.bare and intervals[1][0] != len(rows) - 1:
+    if not structure.bare and intervals[1][0] != len(rows) - 1:
         raise NotTabledError(f"{graph.name} makes its output before its last kernel")
     copies: dict[Tensor, Dim] = {}
     for block, operator in reversed(list(graph.walk())):
         copies |= {graph.tensors[access.tensor]: block.stored for access in operator.accesses}
     weight_bytes, cache_bytes = (
-        pricing.stored({t: n for t, n in copies.items() if t.role in roles}, values)
+        structure.stored({t: n for t, n in copies.items() if t.role in roles}, values)
         for roles in (("weight",), ("kv", "state"))
     )
     first, last = np.array(intervals).T[:, None]
     peak_bytes = peaks_of(first, last, activations.sizes[None])[0]
     stored = np.stack(np.broadcast_arrays(weight_bytes, cache_bytes, peak_bytes), axis=-1)
-    touched = tuple(tuple(activations.by_access[i] for i in each) for each in priced.digits)
-    return CompiledStretch(priced, touched, intervals, activations.sizes, stored)
+    touched = tuple(tuple(activations.by_access[i] for i in each) for each in digits)
+    return StretchLayout(touched, intervals, activations.sizes, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +273,7 @@ class _Activations:
     Attributes
     ----------
     sizes, intervals
-        See `CompiledStretch`.
+        See `StretchLayout`.
     by_access
         Index of an access in the common table -> activation.
     """
@@ -236,17 +283,12 @@ class _Activations:
     by_access: Mapping[int, int]
 
 
-def _activations(
-    stretches: Sequence[NetworkStretch],
-    rows: Sequence[range | None],
-    table: OperatorTable,
-    pricing: Pricing,
-) -> Iterator[_Activations]:
+def _activations(bound: BoundStretches, structure: TableStructure) -> Iterator[_Activations]:
     """Yield the activations of each non-empty stretch."""
-    accesses = table.accesses
+    table, accesses = bound.table, bound.table.accesses
     assert isinstance(accesses, Accesses)
     lives = accesses.lifetimes
-    element_bytes = slot_bytes(lives.slots, table.points, pricing.setting)
+    element_bytes = np.array([[structure.precision.bits(slot) / 8.0] for slot in lives.slots])
     sizes = np.broadcast_to(
         np.asarray(accesses.sizes, dtype=float) * element_bytes, (len(lives.names), table.points)
     )
@@ -257,7 +299,7 @@ def _activations(
             by_stretch.setdefault(number, {})[name] = tensor
     access_rows: list[int] = accesses.row.tolist()
     access_tensors: list[int] = np.asarray(accesses.tensor).tolist()
-    for i, (stretch, own) in enumerate(zip(stretches, rows, strict=True)):
+    for i, (stretch, own) in enumerate(zip(bound.stretches, bound.rows, strict=True)):
         if own is None:
             continue
         tensors = by_stretch[str(i)]

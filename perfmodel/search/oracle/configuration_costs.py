@@ -31,7 +31,7 @@ from perfmodel.search.oracle.kernel_tables import (
     KernelTable,
     kernel_table,
 )
-from perfmodel.search.oracle.pricing import Pricing, refuse_conversions
+from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_chain import NetworkSums
 from perfmodel.search.space.configuration_space import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
@@ -171,9 +171,9 @@ class ConfigurationCosts:
         kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
         fuses = fusion.elementwise and (not fusion.into or kinds <= set(fusion.into))
         self._converts = index.formats_activations and not fuses
-        if self._converts and pricing.layout is not None:
+        if self._converts and pricing.structure.layout is not None:
             raise NotTabledError("conversions of formats meet those of layouts under this runtime")
-        lowered = pricing.lowered(graph)
+        lowered = pricing.structure.lowered(graph)
         self.defaults: dict[str, float] = {
             **{n: float(v) for n, v in graph.defaults.items()},
             **{n: float(np.ravel(v)[0]) for n, v in space.base.parameters.items()},
@@ -255,7 +255,7 @@ class ConfigurationCosts:
         for dimension in free:
             i = index.by_dimension[dimension]
             values[dimension] = index.numeric_options[dimension][option[i]]
-        bits: Value = self.pricing.bits(tensor)
+        bits: Value = self.pricing.structure.bits(tensor)
         if own is not None:
             formats = self.space.decisions[own].options
             bits = np.array([stored_bits(str(f)) if f else bits for f in formats])[option[own]]
@@ -444,10 +444,10 @@ def _executed(graph: Graph, space: ConfigurationSpace, pricing: Pricing) -> Grap
     """
     roles = {decision.role for decision in space.decisions}
     if roles.isdisjoint({"activations", "channels"}):
-        return pricing.executed(graph)
-    refuse_conversions(graph, pricing.layout)
+        return pricing.structure.executed(graph)
+    pricing.structure.refuse_conversions(graph)
     formats = {str(o) for d in space.decisions if d.role == "activations" for o in d.options}
-    return pricing.executed_part(graph, formats - {""})
+    return pricing.structure.executed_part(graph, formats - {""})
 
 
 def _live(lives: Lifetimes) -> Floats:

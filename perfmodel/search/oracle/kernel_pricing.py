@@ -107,9 +107,8 @@ class Priced:
     names
         Names of the quantities, as keys of `perfmodel.cost.totals.network_totals`.
     values : array of shape ``(modes, rows, states ** accesses, settings, quantities)``
-        Totals over all executions of a row. The state of access ``k`` is digit ``k`` of axis 2.
-    digits
-        Row -> its accesses with a state, as indices into the table's accesses.
+        Totals over all executions of a row. The state of the row's access ``k`` (`digits_of`) is
+        digit ``k`` of axis 2.
     terms
         Cost terms of the kind, for its formats.
     fits
@@ -118,7 +117,6 @@ class Priced:
 
     names: tuple[str, ...]
     values: Floats
-    digits: tuple[tuple[int, ...], ...]
     terms: Terms
     fits: bool
 
@@ -144,10 +142,6 @@ class Priced:
         """
         if self.terms.resources and not (self.terms.is_overlay and self.fits):
             raise NotTabledError("what a network takes of the engine's resources has no table")
-
-    def part(self, start: int, stop: int) -> Priced:
-        """Return a range of the rows."""
-        return replace(self, values=self.values[:, start:stop], digits=self.digits[start:stop])
 
 
 def price(
@@ -188,7 +182,7 @@ def price(
         A row accesses so many activations that it has too many states.
     """
     beside = _anchored(table, rows)
-    digits = _digits(table.accesses, beside, fixed)
+    digits = digits_of(table.accesses, beside, fixed)
     most = max(map(len, digits), default=0)
     combos = states.count**most
     if combos * table.points > MAX_POINTS:
@@ -208,7 +202,7 @@ def price(
     assert terms is not None
     own = [beside.index(row) for row in rows]
     fits = _fits_engine(terms, settings[0])
-    return Priced(names, np.stack(values)[:, own], tuple(digits[i] for i in own), terms, fits)
+    return Priced(names, np.stack(values)[:, own], terms, fits)
 
 
 def _fits_engine(terms: Terms, setting: Setting) -> bool:
@@ -239,8 +233,8 @@ def _anchored(table: OperatorTable, rows: Sequence[int]) -> Sequence[int]:
     return sorted([*rows, int(table.nests.row[-1])])
 
 
-def _digits(
-    access: Accesses | None, rows: Sequence[int], fixed: Mapping[str, int]
+def digits_of(
+    access: Accesses | None, rows: Sequence[int], fixed: Mapping[str, int] = _NO_STATES
 ) -> tuple[tuple[int, ...], ...]:
     """Return the accesses of each row that have several states; empty tuples if none has."""
     by_row: dict[int, list[int]] = {row: [] for row in rows}

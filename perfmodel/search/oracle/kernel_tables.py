@@ -395,11 +395,11 @@ def _priced(
     pricing: Pricing,
 ) -> _FormattedKernel:
     """Return the costs of a kernel in given formats, and its activations."""
-    kernels = pricing.lowered(formatted).kernels
+    kernels = pricing.structure.lowered(formatted).kernels
     own = [i for i, each in enumerate(kernels) if each.block.name not in _AUXILIARY]
     if not own:
         raise NotTabledError(f"{kernel.head.name} has no kernel under some choice")
-    table = pricing.bound(formatted, values, points)
+    table = pricing.structure.bound(formatted, values, points)
     # The share of each is smaller by kernels elsewhere in the layer, and all add up to the same.
     table = replace(table, layers=np.full((len(table.rows), 1), layers / len(own)))
     priced = pricing.priced(table, own, fixed, values.get("batch", 1.0))
@@ -412,7 +412,7 @@ def _priced(
     )
     outside = {*kernel.reads, *kernel.writes, *external}
     sizes = {
-        name: evaluate(roles[name].elements, values) * (pricing.bits(roles[name]) / 8.0)
+        name: evaluate(roles[name].elements, values) * (pricing.structure.bits(roles[name]) / 8.0)
         for each in steps
         for name in each
         if len(own) > 1 and name not in outside

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import per_run_overhead_s
-from perfmodel.formats import Precision, fixed_format
+from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
@@ -27,12 +27,8 @@ from perfmodel.search.oracle.kernel_pricing import (
     resident_share,
     states_of,
 )
-from perfmodel.workload.execution_policy import ExecutionPolicy, apply_execution_policy
-from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.layout_conversions import PLAIN, BlockedChannelLayout, with_conversions
-from perfmodel.workload.lower import Lowered
+from perfmodel.search.oracle.table_structure import TableStructure
 from perfmodel.workload.operator_table import OperatorTable
-from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
 _NO_STATES: Mapping[str, int] = {}
@@ -46,11 +42,14 @@ class Pricing:
     ----------
     job
         Prediction job of a sample workload, for everything that is independent of the network.
+    structure
+        What the rows of tables depend on besides the network.
     states
         Capacities that determine the residency of activations.
     """
 
     job: PredictionJob
+    structure: TableStructure
     states: States
     settings: tuple[Setting, ...]
     footprints: tuple[float, ...]
@@ -77,9 +76,8 @@ class Pricing:
         """
         subject = stages.resolve(workload, device, precision, runtime, engine, model)
         modelled, facts = subject.model, subject.machine.facts
-        lowered = stages.lower(
-            workload.graph(modelled.semantics), modelled.fusion, subject.precision
-        )
+        structure = TableStructure.of(modelled, subject.precision)
+        lowered = structure.lowered(workload.graph(modelled.semantics))
         bare = modelled.bare
         job = PredictionJob.of(subject, lowered, warm=warm)
         added = None if bare else modelled.execution
@@ -110,7 +108,7 @@ class Pricing:
         footprints = (0.0,)
         if warm and not bare:
             footprints = _footprints(setting, states)
-        return cls(job, states, settings, footprints)
+        return cls(job, structure, states, settings, footprints)
 
     @property
     def setting(self) -> Setting:
@@ -132,63 +130,6 @@ class Pricing:
         """Number of modes in which the whole network may run: settings times footprints."""
         return len(self.settings) * len(self.footprints)
 
-    @property
-    def layout(self) -> BlockedChannelLayout | None:
-        """Block layout that the runtime uses for images; None if it has none."""
-        layout = self._execution.layout
-        return layout if layout.block else None
-
-    def executed(self, graph: Graph) -> Graph:
-        """Return a whole network as the runtime executes it."""
-        return apply_execution_policy(
-            graph, self._execution, self.job.precision.activations.compute
-        )
-
-    def executed_part(self, graph: Graph, formats: Iterable[str] = ()) -> Graph:
-        """Return a part of a network with the algorithms that the runtime takes.
-
-        Parameters
-        ----------
-        formats
-            Formats that activations may have besides those in the graph.
-
-        Raises
-        ------
-        NotTabledError
-            The runtime converts formats, which depends on all readers of a tensor.
-        """
-        local = self._execution._replace(layout=PLAIN, views=False)
-        compute = self.job.precision.activations.compute
-        graph = apply_execution_policy(graph, local._replace(executes=()), compute)
-        fall_backs = ExecutionPolicy(executes=local.executes)
-        # Whether an operator falls back follows from the format of each of its tensors.
-        computes = {compute, *(fixed_format(text)[0].compute for text in formats)}
-        if any(apply_execution_policy(graph, fall_backs, each) is not graph for each in computes):
-            raise NotTabledError("conversions of formats are kernels of their own here")
-        return graph
-
-    @property
-    def _execution(self) -> ExecutionPolicy:
-        """Changes of the runtime to a network; none for the bare roofline."""
-        model = self.job.model
-        return ExecutionPolicy() if model.bare or model.execution is None else model.execution
-
-    def lowered(self, graph: Graph) -> Lowered:
-        """Lower a graph with the runtime's fusion."""
-        return stages.lower(graph, self.job.model.fusion, self.job.precision)
-
-    def bound(
-        self, graph: Graph, values: Mapping[str, Value], points: int, *, accesses: bool = False
-    ) -> OperatorTable:
-        """Return the operator table of a graph with bound dimensions.
-
-        Parameters
-        ----------
-        accesses
-            Whether to list individual accesses even for a bare roofline.
-        """
-        return stages.bind(self.lowered(graph), self.job.model, values, points, accesses=accesses)
-
     def priced(
         self,
         table: OperatorTable,
@@ -199,20 +140,6 @@ class Pricing:
         """Cost rows of a table in all modes and states; parameters are those of `price`."""
         kind, states, footprints = self.job.model.kind, self.states, self.footprints
         return price(table, rows, kind, self.settings, states, footprints, fixed, sequences)
-
-    def bits(self, tensor: Tensor) -> float:
-        """Return the stored bits per element of a tensor."""
-        slot = tensor.slot
-        if not self.job.precision.weights.overrides and slot != "weight:vector":
-            slot = slot if "=" in slot else slot.partition(":")[0]
-        return float(self.job.precision.bits(slot))
-
-    def stored(self, copies: Mapping[Tensor, Dim], values: Mapping[str, Value]) -> Value:
-        """Return the stored bytes of tensors, each with its number of copies."""
-        return sum(
-            evaluate(times, values) * evaluate(tensor.elements, values) * (self.bits(tensor) / 8.0)
-            for tensor, times in copies.items()
-        )
 
     def in_own_mode(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Floats:
         """Return the sums of each network, ``(networks, quantities)``, in the mode it runs in.
@@ -269,19 +196,6 @@ class Pricing:
         """Return a prediction with the given sums over its network."""
         job = replace(self.job, workload=workload)
         return Prediction(job, totals, shape, self.setting, rows)
-
-
-def refuse_conversions(graph: Graph, layout: BlockedChannelLayout | None) -> None:
-    """Raise an error for a graph, or a part of one, that needs layout conversions.
-
-    A conversion depends on all readers of a tensor, which tables of parts and kernels cannot see.
-
-    Raises
-    ------
-    NotTabledError
-    """
-    if layout is not None and with_conversions(graph, layout) is not graph:
-        raise NotTabledError("conversions of layouts are kernels of their own here")
 
 
 def _footprints(setting: Setting, states: States) -> tuple[float, ...]:

@@ -109,8 +109,11 @@ class SegmentForms:
         Activations that each kernel accesses; -1 for none.
     rows : array of shape ``(forms, kernels)``
         Each kernel as an index into `examples`; -1 for none.
+    options
+        Choices that together contain all distinct kernels.
     examples
-        Distinct kernels: a choice that contains the kernel, and its position there.
+        Distinct kernels: the index in `options` of a choice that contains it, and its position
+        there.
 
     Raises
     ------
@@ -146,7 +149,8 @@ class SegmentForms:
         peaks = peaks_of(self._first, self._last, self._units).astype(float)
         self.peaks: Floats = peaks[self.ranges]
         self.touched: Index = touched_activations([[row[2] for row in s.rows] for s in shapes])
-        self.examples: list[tuple[Choice, int]] = []
+        self.options: list[Choice] = []
+        self.examples: list[tuple[int, int]] = []
         self.rows: Index = self._kernels(list(known), sample, shapes)
         self._needs: dict[tuple[int, ...], Floats] = {}
 
@@ -156,7 +160,7 @@ class SegmentForms:
         sample: Sequence[Choice],
         shapes: Sequence[SegmentShape],
     ) -> Index:
-        """Return each kernel of each form as an index; append distinct kernels to `examples`."""
+        """Return each kernel of each form as an index; append distinct ones to `examples`."""
         # The number of tensors matters, as a tensor that is accessed twice has one state.
         signatures = [
             [((signature, len(tensors)), place) for signature, place, tensors in shape.rows]
@@ -171,7 +175,9 @@ class SegmentForms:
                 key = (signature, form.operations[place] if place >= 0 else "")
                 kind = known.setdefault(key, len(known))
                 if kind == len(self.examples):
-                    self.examples.append((sample[i], step))
+                    if self.options[-1:] != [sample[i]]:
+                        self.options.append(sample[i])
+                    self.examples.append((len(self.options) - 1, step))
                 kinds.append(kind)
             rows[i, : len(kinds)] = kinds
         return rows

@@ -43,7 +43,7 @@ class SpaceParts:
 
     def __init__(self, space: ArchitectureSpace) -> None:
         self._space = space
-        self._alike: dict[tuple[int, Choice], NetworkStretch] = {}
+        self._examples: dict[tuple[int, tuple[Choice, ...]], StretchCompiler] = {}
         #: Segment, extents and format that enter it, and option -> the tensor that leaves it.
         self._leaving: dict[tuple[Any, ...], Tensor] = {}
         self.numbers: list[Index | None] = []
@@ -93,12 +93,14 @@ class SpaceParts:
             numbers.append(np.array(places, dtype=np.intp))
         self.compiler, self.numbers = StretchCompiler(space.name, stretches), numbers
 
-    def stretch(self, s: int, option: Choice) -> NetworkStretch:
-        """Return a segment under an option, for a segment with `forms`."""
-        if (s, option) not in self._alike:
+    def examples(self, s: int, options: Sequence[Choice]) -> StretchCompiler:
+        """Return the compiler of a segment with `forms`, under each of some options."""
+        key = s, tuple(options)
+        if key not in self._examples:
             entering = self._entering(s, [0] * len(self._space.decisions))
-            self._alike[s, option] = NetworkStretch(self._graph(s, entering, option))
-        return self._alike[s, option]
+            stretches = [NetworkStretch(self._graph(s, entering, option)) for option in options]
+            self._examples[key] = StretchCompiler(self._space.name, stretches)
+        return self._examples[key]
 
     def forms(self, s: int, pricing: Pricing) -> SegmentForms:
         """Return the forms of a segment, which depend on the runtime's fusion and layout."""
@@ -110,7 +112,7 @@ class SpaceParts:
             entering,
             shape=tuple(d if isinstance(d, int | float) else _EXTENT for d in entering.shape),
         )
-        fusion = pricing.job.model.fusion
+        fusion = pricing.structure.fusion
         return forms_of(
             AlikeSegments(
                 segment.build,
@@ -121,7 +123,7 @@ class SpaceParts:
                 replace(entering, name="", shape=()),
                 fusion.elementwise,
                 fusion.into,
-                pricing.layout,
+                pricing.structure.layout,
                 tuple(_options(_sizes(space, segment))),
                 lambda option: self._graph(s, entering, option),
                 fusion,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from perfmodel.search.oracle.boundary_blocks import (
     AFTER,
@@ -59,17 +58,6 @@ class NetworkStretch:
         if graph is None:
             raise NotTabledError("conversions of layouts are kernels of their own here")
         return self if graph is self.graph else replace(self, graph=graph)
-
-    @cached_property
-    def surrounded(self) -> Graph:
-        """The graph with a producer of its input and a reader of its output."""
-        return side_by_side(self.graph.name, [self])
-
-    @property
-    def start(self) -> int:
-        """Index of its first row in `surrounded`."""
-        blocks = [block.name for block in self.surrounded.blocks]
-        return blocks.index(f"0:{self.graph.blocks[0].name}")
 
 
 def side_by_side(name: str, stretches: Sequence[NetworkStretch]) -> Graph:
