@@ -27,12 +27,16 @@ _DIMENSION_OF_SUFFIX: Final = (
     ("_per_s", RATE),
     ("_bytes", "bytes"),
     ("_usd", "price"),
+    ("_kg", "mass"),
+    ("_celsius", "temperature"),
     ("_hz", "frequency"),
     ("_m2", "area"),
     ("_s", "time"),
     ("_j", "energy"),
     ("_w", "power"),
 )
+#: Metrics whose unit stands first, since what they are divided by has none.
+_DIMENSION_OF_PREFIX: Final = (("usd_per_", "price"), ("carbon_kg_per_", "mass"))
 _DIMENSION_OF_FACT: Final = {
     "bandwidth": "bandwidth",
     "capacity": "bytes",
@@ -62,6 +66,12 @@ _DIMENSION_OF_FACT: Final = {
     "battery": "energy",
     "area": "area",
     "price": "price",
+    "electricity_price": "energy_price",
+    "carbon_intensity": "carbon_intensity",
+    "power_usage_effectiveness": "fraction",
+    "lifetime": "time",
+    "utilization": "fraction",
+    "volume": "count",
     "sustained_fraction": "fraction",
 }
 _DIMENSION_OF_SECTION: Final = {
@@ -92,9 +102,9 @@ def dimension_of(name: str) -> str:
         return _DIMENSION_OF_SECTION.get(parts[-2], "") or _DIMENSION_OF_FACT.get(parts[-1], "")
     if name == "utilization":
         return "fraction"
-    return next(
-        (dimension for suffix, dimension in _DIMENSION_OF_SUFFIX if name.endswith(suffix)), ""
-    )
+    by_end = (d for suffix, d in _DIMENSION_OF_SUFFIX if name.endswith(suffix))
+    by_start = (d for prefix, d in _DIMENSION_OF_PREFIX if name.startswith(prefix))
+    return next(by_end, next(by_start, ""))
 
 
 def unit_of(name: str, dimension: str | None = None) -> str:

@@ -34,7 +34,7 @@ REMARKS: ContextVar[list[str] | None] = ContextVar("REMARKS", default=None)
 #: Faults found by a caller, to be raised together with those of the called function.
 _EARLIER: ContextVar[tuple[Fault, ...]] = ContextVar("EARLIER", default=())
 
-_SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "runtime")
+_SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "site", "runtime")
 #: Pattern of a power: 2**9.
 POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
 
@@ -106,7 +106,11 @@ def gathered() -> FaultList:
 
 def is_fact(name: str) -> bool:
     """Return whether a name is a fact of a device (``memories.main.bandwidth``)."""
-    return (name.partition(".")[0] in _SECTIONS and "." in name) or name in ("area", "price")
+    return (name.partition(".")[0] in _SECTIONS and "." in name) or name in (
+        "area",
+        "price",
+        "volume",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -95,6 +96,11 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("heat_capacity", "a heat capacity", "J/K", "150 J/K", "J/K", 1e9),
         Dimension("voltage", "a voltage", "V", "0.8 V", "V", 1e6),
         Dimension("price", "a price", "USD", "1599 USD", "USD", 1e12),
+        Dimension("energy_price", "a price of energy", "USD/J", "0.12 USD/kWh", "USD/kWh", 1.0),
+        Dimension("mass", "a mass", "kg", "150 g", "g", 1e12),
+        Dimension(
+            "carbon_intensity", "a carbon intensity", "kg/J", "481 g/kWh or norway", "g/kWh", 1.0
+        ),
         Dimension("clocks", "a number of clocks", "clock", "1200 clocks", "clocks", 1e15),
         Dimension("fraction", "a fraction", "1", "0.95 or 95 %", "", 1e6),
         Dimension("share", "a share", "1", "0.25", "", 1.0),
@@ -123,6 +129,7 @@ _BYTES: Final = {
 }
 _SECONDS: Final = _prefixed("s", _ONE, up=False, down=True)
 _JOULES: Final = _prefixed("J", _ONE, up=True, down=True)
+_GRAMS: Final = _prefixed("g", Decimal("1e-3"), up=True, down=True) | {"t": Decimal(1000)}
 _METRES: Final = {
     unit: Decimal(factor)
     for unit, factor in (("m", "1"), ("cm", "1e-2"), ("mm", "1e-3"), ("um", "1e-6"), ("nm", "1e-9"))
@@ -143,6 +150,8 @@ _UNITS: Final[dict[str, dict[str, Decimal]]] = {
         "\u03bcs": _MICRO,
         "min": Decimal(60),
         "h": Decimal(3600),
+        "year": Decimal(8760 * 3600),
+        "years": Decimal(8760 * 3600),
     },
     "frequency": _prefixed("Hz", _ONE, up=True, down=True),
     "power": _prefixed("W", _ONE, up=True, down=True),
@@ -172,11 +181,33 @@ _UNITS: Final[dict[str, dict[str, Decimal]]] = {
     "thermal_resistance": {"K/W": _ONE},
     "heat_capacity": {"J/K": _ONE, "kJ/K": Decimal(1000)},
     "price": {"USD": _ONE},
+    "energy_price": {"USD/J": _ONE, "USD/kWh": 1 / Decimal(3600000)},
+    "mass": _GRAMS,
+    "carbon_intensity": {
+        "kg/J": _ONE,
+        **{f"{unit}/kWh": factor / Decimal(3600000) for unit, factor in _GRAMS.items()},
+    },
     "clocks": dict.fromkeys(("", "clock", "clocks", "cycle", "cycles"), _ONE),
     "fraction": {"": _ONE, "%": Decimal("0.01")},
     "count": {"": _ONE},
     "share": {"": _ONE},
 }
+
+
+_NAMED_VALUES: Final[dict[str, Callable[[], Mapping[str, float]]]] = {}
+
+
+def add_named_values(name: str, values: Callable[[], Mapping[str, float]]) -> None:
+    """Let `parse` accept names for values of a dimension, such as countries for their grids.
+
+    Parameters
+    ----------
+    name : str
+        Key of `DIMENSIONS`.
+    values : callable
+        Returns name -> value in the dimension's SI unit; called when a text is not a number.
+    """
+    _NAMED_VALUES[name] = values
 
 
 def units_of(name: str) -> dict[str, Decimal]:
@@ -243,7 +274,10 @@ def parse(text: str, dimension_name: str) -> float:
         expected = f"{wanted.noun}, such as {wanted.example}"
     match = _NUMBER.fullmatch(text)
     if match is None:
-        raise UnitError(f"'{_short(text)}' is not {wanted.noun}", expected)
+        names = _NAMED_VALUES.get(dimension_name, dict[str, float])()
+        if text in names:
+            return names[text]
+        raise UnitError(f"'{_short(text)}' is not {wanted.noun}", expected, nearest(text, names))
     number, unit = match[1], match[2]
     factor = units_of(dimension_name).get(unit)
     if factor is None:

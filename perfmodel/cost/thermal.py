@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.hardware.ownership import ROOM_CELSIUS
 
-#: Default ambient temperature, degrees Celsius.
-ROOM_CELSIUS = 25.0
 #: Seconds per hour.
 HOUR = 3600.0
+#: A stated power has three digits: one that exceeds it by less does not throttle the device.
+_POWER_FIGURES = 1e-3
 _STEFAN_BOLTZMANN = 5.670374419e-8
 _GRAVITY = 9.80665
 _KELVIN = 273.15
@@ -256,15 +257,18 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
     ambient = facts.get("power.ambient", ROOM_CELSIUS)
     idle = facts.get("power.idle", 0.0)
     sustained, steady = xp.asarray(cap), xp.asarray(np.nan)
-    burst = xp.where(power > cap, 0.0, np.inf)
+    burst = 0.0
     if resistance is not None:
         steady = ambient + power * resistance
         limit, capacity = facts.get("power.limit", np.inf), facts.get("power.heat_capacity", 0.0)
         sustained = sustained_power(ThermalNode(resistance, capacity, ambient, limit), cap)
         node = ThermalNode(resistance, capacity, ambient, ambient + sustained * resistance)
-        # Compare powers rather than temperatures, so that rounding cannot reverse the comparison.
-        burst = xp.where(power > sustained, burst_s(node, power), np.inf)
-    speed = throttled_speed(power, sustained, idle, facts.get("power.speed_exponent", 1.0))
+        burst = burst_s(node, power)
+    # Compare powers rather than temperatures, so that rounding cannot reverse the comparison.
+    over = power > sustained * (1.0 + _POWER_FIGURES)
+    burst = xp.where(over, burst, np.inf)
+    exponent = facts.get("power.speed_exponent", 1.0)
+    speed = xp.where(over, throttled_speed(power, sustained, idle, exponent), 1.0)
     with np.errstate(divide="ignore"):
         slowed = latency_s / speed
     battery = facts.get("power.battery", np.nan)

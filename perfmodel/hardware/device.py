@@ -20,7 +20,7 @@ from pydantic import (
 from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.hardware.device_checks import check_device, hierarchy
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
-from perfmodel.hardware.field_types import Watts
+from perfmodel.hardware.field_types import PositiveFraction, PositiveTime, Watts
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
 from perfmodel.hardware.quantity import (
@@ -38,6 +38,7 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.hardware.grade import Grade
     from perfmodel.hardware.machine import Machine
+    from perfmodel.hardware.ownership import DefaultFact
     from perfmodel.hardware.runtime import Runtime
 
 Price: TypeAlias = Annotated[Quantity, Of("price")]
@@ -91,6 +92,21 @@ class Power(Spec):
     """Default source of the numbers in this entry."""
     confidence: Confidence | None = None
     """Default confidence of the numbers in this entry."""
+
+
+class SiteSpec(Spec):
+    """Prices and emissions where a device is used, and how long and how often it is."""
+
+    electricity_price: Annotated[Quantity, Of("energy_price")] | None = None
+    """Price of electricity."""
+    carbon_intensity: Annotated[Quantity, Of("carbon_intensity")] | None = None
+    """Emissions of electricity; a grid by name (``norway``) has its yearly average."""
+    power_usage_effectiveness: Annotated[Quantity, Of("fraction", floor=1.0)] | None = None
+    """Power of the site over the power of the device: cooling and supplies."""
+    lifetime: PositiveTime | None = None
+    """Time from purchase to disposal."""
+    utilization: PositiveFraction | None = None
+    """Share of its lifetime in which the device runs."""
 
 
 #: Nodes covered by the tables: 180 to 7 nm, extrapolated by their trend to 2 nm.
@@ -153,6 +169,8 @@ class Device(SpecDocument):
     """Year of release."""
     price: Price | None = None
     """Price at release."""
+    volume: Annotated[Quantity, Of("count", positive=True)] | None = None
+    """Devices made of a design: what its masks and its design cost is shared by them."""
     area: Area | None = None
     """Die area."""
     process: str | None = None
@@ -185,6 +203,8 @@ class Device(SpecDocument):
     """Connections to other devices."""
     power: Power | None = None
     """Power draw and its measurement boundary."""
+    site: SiteSpec | None = None
+    """Where the device is used, as far as it differs from the defaults of its class."""
     energy: Annotated[EnergyModel, BeforeValidator(node_alone)] | None = None
     """Silicon node whose tables supply energies that the spec does not state; without it those stay
     unknown."""
@@ -220,6 +240,13 @@ class Device(SpecDocument):
             rate = show(band.value, "bandwidth_per_clock" if band.per_clock else "bandwidth")
             lines.append(f"  memory {memory.name}: {show(memory.capacity.value, 'bytes')}, {rate}")
         return "\n".join(lines)
+
+    @cached_property
+    def defaults(self) -> Mapping[str, DefaultFact]:
+        """Values of the device's class for facts of its site and body, by path."""
+        from perfmodel.hardware.ownership import default_facts
+
+        return default_facts(self)
 
     @cached_property
     def main_engine(self) -> str:

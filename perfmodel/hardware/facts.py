@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
-from perfmodel.hardware.device import Device, EnergyModel, Power
+from perfmodel.hardware.device import Device, EnergyModel, Power, SiteSpec
 from perfmodel.hardware.engine import Engine, Peak
 from perfmodel.hardware.fact_limits import limits_of_plain
 from perfmodel.hardware.link import Link
@@ -190,7 +190,7 @@ class _FactsBuilder:
             for role in memory.roles:
                 facts.aliases["memories", role] = memory.name
         facts.aliases["memories", "main"] = facts.memory
-        self._fields("", Device, device, names=("area", "price"))
+        self._fields("", Device, device, names=("area", "price", "volume"))
         for engine in device.engines:
             self._engine(engine)
         for memory in device.memories:
@@ -198,6 +198,7 @@ class _FactsBuilder:
         for link in device.links:
             self._fields(f"links.{link.name}.", Link, link)
         self._fields("power.", Power, device.power)
+        self._fields("site.", SiteSpec, device.site)
         self._runtime()
         if device.energy is not None:
             from perfmodel.hardware.technology.default_energies import add_default_energies

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from perfmodel import units
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device, EnergyModel, Power
+from perfmodel.hardware.device import Device, EnergyModel, Power, SiteSpec
 from perfmodel.hardware.device_checks import field_of, hierarchy, list_field, si_value
 from perfmodel.hardware.engine import Engine, engine_class
 from perfmodel.hardware.kernel import Kernel, kernel_class
@@ -36,14 +36,19 @@ _SECTIONS: Final[Mapping[type[Spec], Mapping[str, type[Spec]]]] = {
         "links": Link,
         "power": Power,
         "energy": EnergyModel,
+        "site": SiteSpec,
     },
     Runtime: {"serving": Serving, "kernels": Kernel},
 }
 
 Finder = Callable[[str], "MarkedNode"]
 
-_NOT_INHERITED = ("name", "base", "aliases", "title", "schema_version", "source", "confidence")
-"""Keys of a base that are not inherited: its names, and defaults written to its numbers first."""
+_NOT_INHERITED = (
+    *("name", "base", "aliases", "title", "schema_version", "source", "confidence"),
+    *("price", "volume"),
+)
+"""Keys of a base that are not inherited: its names, defaults that its numbers have been given, and
+what the product costs and how many are made, since an heir is another product."""
 
 
 def merge_bases(

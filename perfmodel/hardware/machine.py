@@ -153,9 +153,18 @@ class Machine:
         return value
 
     def get(self, path: str, default: Any = None) -> Any:
-        """Return the fact at a path (by name or role), or `default` if it has no value."""
+        """Return the fact at a path (by name or role), or `default` if it has no value.
+
+        Facts of the site and body that the device does not state are those of its class
+        (`Device.defaults`).
+        """
         facts = self.facts
-        return facts[path] if path in facts else facts.get(self._base.resolve(path), default)
+        if path in facts:
+            return facts[path]
+        if default is None and path.startswith(("site.", "power.")):
+            known = self.device.defaults.get(path)
+            default = None if known is None else known.value
+        return facts.get(self._base.resolve(path), default)
 
     def __contains__(self, path: str) -> bool:
         return path in self.facts or self._base.resolve(path) in self.facts

@@ -361,3 +361,12 @@ def _fault(message: str, expected: str, suggestion: str = "") -> PydanticCustomE
     template = message.replace("{", "(").replace("}", ")")
     context = {"expected": expected, "suggestion": suggestion}
     return PydanticCustomError("quantity", template, context)  # pyright: ignore[reportArgumentType]
+
+
+def _grid_intensities() -> Mapping[str, float]:
+    from perfmodel.hardware.technology.ownership import grid_intensities
+
+    return grid_intensities()
+
+
+units.add_named_values("carbon_intensity", _grid_intensities)

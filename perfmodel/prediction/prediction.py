@@ -20,17 +20,19 @@ from perfmodel.prediction import audit, presentation
 from perfmodel.prediction.input_attributes import InputAttributes
 from perfmodel.prediction.interval_results import PredictionIntervals
 from perfmodel.prediction.memory_metrics import MemoryMetrics
+from perfmodel.prediction.ownership_metrics import OwnershipMetrics
 from perfmodel.prediction.resource_usage import ResourceMetrics
 from perfmodel.workload.operator_table import OperatorTable
 
 if TYPE_CHECKING:
-    from perfmodel.cost.thermal import Thermal
     from perfmodel.prediction.citations import Citations
     from perfmodel.prediction.job import PredictionJob
     from perfmodel.table import Table
 
 
-class Prediction(InputAttributes, MemoryMetrics, ResourceMetrics, PredictionIntervals):
+class Prediction(
+    InputAttributes, MemoryMetrics, ResourceMetrics, OwnershipMetrics, PredictionIntervals
+):
     """Predicted cost of a workload on a machine.
 
     Every metric is a float if all inputs are numbers, else an array of the inputs' broadcast
@@ -194,19 +196,6 @@ class Prediction(InputAttributes, MemoryMetrics, ResourceMetrics, PredictionInte
     def power_w(self) -> Value:
         """Average power, watts: energy / latency."""
         return self.energy_j / self.latency_s
-
-    @property
-    def thermal(self) -> Thermal:
-        """Thermal and battery limits of the repeated run: sustained speed, burst, runs per charge.
-
-        From ``power.thermal_resistance``, ``heat_capacity``, ``limit`` and ``battery``; NaN or
-        infinite if the device does not state them.
-        """
-        from perfmodel.cost.thermal import Thermal, thermal_outcome
-
-        facts = {p: v for p, v in self.setting.facts.items() if p.startswith("power.")}
-        outcome = thermal_outcome(facts, self.totals["latency_s"], self._flat_joule)
-        return Thermal(*(self.shaped(value) for value in outcome))
 
     @property
     def _flat_joule(self) -> Value:

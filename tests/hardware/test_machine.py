@@ -207,7 +207,10 @@ def test_every_unknown_path_is_reported(machine: Machine) -> None:
     [
         ("memories.main", "expected one of memories.main.capacity, memories.main.reserved"),
         ("memories.zzz.bandwidth", "expected one of memories.cache, memories.hbm"),
-        ("foo", "expected one of area, price, engines, memories, links, power, runtime"),
+        (
+            "foo",
+            "expected one of area, price, volume, engines, memories, links, power, site, runtime",
+        ),
         ("memories.main.bandwidth.x", "did you mean 'memories.main.bandwidth'?"),
         ("engines.main.peaks.fp61", "did you mean 'engines.main.peaks.fp16'?"),
         ("runtime.efficiency.conf", "did you mean 'runtime.efficiency.conv'?"),

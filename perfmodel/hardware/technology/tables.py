@@ -1,4 +1,4 @@
-"""Tables of sourced energies, areas and nodes in ``hardware_specs/energy``, read once."""
+"""Tables of sourced energies, areas, nodes and costs in ``hardware_specs``, read once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from perfmodel.hardware.device import Source
 from perfmodel.package_data import data_root
 from perfmodel.units import parse
 
-#: Names of the tables.
+#: Names of the tables of energies and areas, in ``hardware_specs/energy``.
 NAMES = ("operations", "memories", "nodes")
+#: Table of costs, in ``hardware_specs``.
+OWNERSHIP = "ownership"
 
 
 @cache
@@ -20,11 +22,11 @@ def table(name: str) -> dict[str, Any]:
     Parameters
     ----------
     name
-        One of `NAMES`.
+        One of `NAMES`, or `OWNERSHIP`.
     """
     from perfmodel.specfile import read
 
-    data, _ = read(data_root() / "energy" / f"{name}.yaml")
+    data, _ = read(data_root() / ("energy" if name in NAMES else "") / f"{name}.yaml")
     return cast("dict[str, Any]", data)
 
 
@@ -35,7 +37,7 @@ def sources(name: str) -> dict[str, Source]:
     Parameters
     ----------
     name
-        One of `NAMES`.
+        One of `NAMES`, or `OWNERSHIP`.
     """
     return {
         key: Source.model_validate(document, context={"spec_file": True})

@@ -1,0 +1,124 @@
+"""US dollars and CO2 of one run: its share of the device, and the electricity that it takes.
+
+With the latency t, the energy E, the lifetime L and the utilization u of the device, in US dollars
+and in kilograms of CO2 equivalent::
+
+    cost   = device_usd t / (L u) + E PUE usd_per_joule
+    carbon = embodied_kg t / (L u) + E PUE kg_per_joule
+    embodied_kg = area kg_per_m2 / yield + package + sum of memory bytes x kg_per_byte
+
+The first term is a straight-line depreciation over the time that the device runs; the second one
+has the equations of `perfmodel.cost.cost_of_ownership`. Embodied carbon is that of chips and
+memories (ACT: Gupta et al., ISCA 2022); boards, housings, transport and disposal are left out. A
+design with a stated volume costs its die and its share of masks and design.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from perfmodel.arrays import Value
+from perfmodel.cost.cost_of_ownership import electricity_usd, emissions_kg
+from perfmodel.cost.silicon_cost import die_usd
+from perfmodel.hardware.technology.ownership import defects_per_m2, die_kg, silicon
+
+_YEAR_S = 8760.0 * 3600.0
+_KWH_J = 3.6e6
+
+
+class RunCost(NamedTuple):
+    """Cost and emissions of a run with their terms; NaN where `reasons` says why.
+
+    Attributes
+    ----------
+    device_usd
+        Price of the device; of a design with a volume and no price, what a device costs to make.
+    die_usd
+        Cost of a good die, by area and node.
+    masks_usd, design_usd
+        Share of a device in its masks and its design, by the volume.
+    depreciation_usd, electricity_usd
+        The two terms of the cost of a run.
+    embodied_kg
+        Emissions from making the chips and memories of the device.
+    embodied_share_kg, operation_kg
+        The two terms of the emissions of a run.
+    reasons
+        ``price``, ``embodied`` or ``energy`` -> why it is not known.
+    """
+
+    device_usd: Value
+    die_usd: Value
+    masks_usd: Value
+    design_usd: Value
+    depreciation_usd: Value
+    electricity_usd: Value
+    embodied_kg: Value
+    embodied_share_kg: Value
+    operation_kg: Value
+    reasons: dict[str, str]
+
+    @property
+    def cost_usd(self) -> Value:
+        """Cost of a run, US dollars."""
+        return self.depreciation_usd + self.electricity_usd
+
+    @property
+    def carbon_kg(self) -> Value:
+        """Emissions of a run, kg of CO2 equivalent."""
+        return self.embodied_share_kg + self.operation_kg
+
+
+def run_cost(
+    facts: Mapping[str, Any], latency_s: Value, energy_j: Value, memories_kg: Value
+) -> RunCost:
+    """Return cost and emissions of a run.
+
+    Parameters
+    ----------
+    facts
+        All of ``site.*``; ``price``, ``volume``, ``area`` and ``energy.node`` where known.
+    latency_s, energy_j
+        Latency and energy of the run.
+    memories_kg
+        Embodied emissions of the memories beside the die.
+    """
+    unknown = float("nan")
+    area, node, volume = (facts.get(path) for path in ("area", "energy.node", "volume"))
+    reasons: dict[str, str] = {}
+    die = masks = design = embodied = unknown
+    if area is not None and node is not None:
+        process = silicon(node)
+        die = die_usd(area, wafer_usd=process.wafer_usd, defects_per_m2=defects_per_m2())
+        embodied = die_kg(area, node) + memories_kg
+        if volume is not None:
+            masks, design = process.mask_set_usd / volume, process.design_usd / volume
+    else:
+        missing = "die area" if area is None else "silicon node"
+        reasons["embodied"] = f"its {missing} is not known (area, process)"
+    price = facts.get("price")
+    if price is None:
+        price = die + masks + design
+        if volume is None or area is None or node is None:
+            reasons["price"] = "it has no price, nor a volume with a die area and a node"
+    if energy_j is None or energy_j is unknown:
+        reasons["energy"] = "its energy is not known"
+    share = latency_s / (facts["site.lifetime"] * facts["site.utilization"])
+    years = latency_s / _YEAR_S
+    site_w = facts["site.power_usage_effectiveness"] * energy_j / latency_s
+    usd_per_kwh, kg_per_kwh = (
+        _KWH_J * facts[f"site.{name}"] for name in ("electricity_price", "carbon_intensity")
+    )
+    return RunCost(
+        device_usd=price,
+        die_usd=die,
+        masks_usd=masks,
+        design_usd=design,
+        depreciation_usd=price * share,
+        electricity_usd=electricity_usd(site_w, years, usd_per_kwh),
+        embodied_kg=embodied,
+        embodied_share_kg=embodied * share,
+        operation_kg=emissions_kg(site_w, years, kg_per_kwh),
+        reasons=reasons,
+    )

@@ -1,0 +1,94 @@
+"""Where a device is used, and by which class of body it sheds heat: declared defaults.
+
+What neither a spec nor a question states of the site (section ``site:``) and of the body comes from
+``hardware_specs/ownership.yaml``, by the tags of the device. Such defaults are no facts of the
+device: `Machine.get` returns them where there is no fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from perfmodel.hardware.technology.ownership import node_of_process
+from perfmodel.hardware.technology.tables import OWNERSHIP, table
+from perfmodel.units import parse
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device
+
+#: Ambient temperature where none is stated, degrees Celsius.
+ROOM_CELSIUS = 25.0
+
+
+class DefaultFact(NamedTuple):
+    """Value of a fact that a device does not state.
+
+    Attributes
+    ----------
+    value
+        Value in SI units.
+    origin
+        Class of devices that it is declared for: ``data_center``, ``bare board``.
+    source
+        Key of the document in ``hardware_specs/ownership.yaml``.
+    """
+
+    value: float
+    origin: str
+    source: str
+
+
+def default_facts(device: Device) -> dict[str, DefaultFact]:
+    """Return the declared defaults of a device's site and body, by path."""
+    known = table(OWNERSHIP)
+    facts: dict[str, DefaultFact] = {}
+    site = _of_class(known["sites"], device, last=True)
+    for name, dimension in _SITE_DIMENSIONS.items():
+        facts[f"site.{name}"] = _default(site, name, dimension)
+    node = node_of_process(device.process)
+    if node is not None:
+        facts["energy.node"] = DefaultFact(node, f"process {device.process}", "act2022")
+    body = _of_class(known["bodies"], device, last=False)
+    if body:
+        facts.update(_body_facts(body, device))
+    return facts
+
+
+def _body_facts(body: Mapping[str, Any], device: Device) -> Iterator[tuple[str, DefaultFact]]:
+    """Yield the thermal facts of a class; a sized cooler holds the stated power at the limit."""
+    limit = _default(body, "limit", "temperature")
+    busy = device.power and device.power.busy
+    resistance = body["thermal_resistance"]
+    if resistance != "sized":
+        known = _default(body, "thermal_resistance", "thermal_resistance")
+    elif busy:
+        kelvin = limit.value - ROOM_CELSIUS
+        known = DefaultFact(kelvin / busy.value, limit.origin, limit.source)
+    else:
+        return
+    yield "power.thermal_resistance", known
+    yield "power.heat_capacity", _default(body, "heat_capacity", "heat_capacity")
+    yield "power.limit", limit
+    yield "power.ambient", DefaultFact(ROOM_CELSIUS, limit.origin, "assumed")
+
+
+def _default(entry: Mapping[str, Any], name: str, dimension: str) -> DefaultFact:
+    stated = entry[name]["value"]
+    value = parse(stated, dimension) if isinstance(stated, str) else float(stated)
+    return DefaultFact(value, entry["name"], entry[name]["source"])
+
+
+def _of_class(entries: list[Mapping[str, Any]], device: Device, *, last: bool) -> Mapping[str, Any]:
+    """Return the first entry with a tag of the device, else the last one or an empty mapping."""
+    alike = [entry for entry in entries if {*entry.get("tags", ())} & {*device.tags}]
+    return alike[0] if alike else entries[-1] if last else {}
+
+
+_SITE_DIMENSIONS = {
+    "electricity_price": "energy_price",
+    "carbon_intensity": "carbon_intensity",
+    "power_usage_effectiveness": "fraction",
+    "lifetime": "time",
+    "utilization": "fraction",
+}

@@ -1,0 +1,188 @@
+"""Money, carbon and heat of a prediction: metrics of the device's ownership and of its body.
+
+What a spec does not state of the site and of the body is the declared default of its class
+(`Device.defaults`). A metric is NaN where a number is missing; `Prediction.cost_reasons` and
+`Prediction.burst_reason` say which, and why a device never throttles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.hardware.technology.ownership import memory_kg_per_byte
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.cost.run_cost import RunCost
+    from perfmodel.cost.thermal import Thermal
+    from perfmodel.hardware.memory import Memory
+    from perfmodel.prediction.prediction import Prediction
+
+_OFF_CHIP = ("dram", "hbm")
+
+
+class OwnershipMetrics:
+    """Metrics of a prediction in US dollars, kilograms of CO2 and degrees Celsius."""
+
+    @property
+    def cost(self) -> RunCost:
+        """Cost and emissions of one run with their terms, by `perfmodel.cost.run_cost`."""
+        from perfmodel.cost.run_cost import run_cost
+
+        prediction = cast("Prediction", self)
+        facts = self._facts_or_defaults(("site.", "energy.node", "price", "volume", "area"))
+        joule = prediction.flat_energy.joule
+        outcome = run_cost(
+            facts,
+            prediction.totals["latency_s"],
+            float("nan") if joule is None else joule,
+            sum(
+                prediction.setting.facts[f"memories.{memory.name}.capacity"]
+                * memory_kg_per_byte(_generation(memory, prediction))
+                for memory in prediction.machine.device.memories
+                if memory.kind in _OFF_CHIP
+            ),
+        )
+        numbers = {n: v for n, v in outcome._asdict().items() if n != "reasons"}
+        return outcome._replace(**{n: prediction.shaped(v) for n, v in numbers.items()})
+
+    @property
+    def cost_usd(self) -> Value:
+        """Cost of one run, US dollars: its share of the device's price, and its electricity."""
+        return self.cost.cost_usd
+
+    @property
+    def carbon_kg(self) -> Value:
+        """Emissions of one run, kg of CO2 equivalent: embodied and operational."""
+        return self.cost.carbon_kg
+
+    @property
+    def embodied_kg(self) -> Value:
+        """Emissions from making the chips and memories of the device, kg of CO2 equivalent."""
+        return self.cost.embodied_kg
+
+    @property
+    def usd_per_million_tokens(self) -> Value:
+        """Cost of a million tokens, US dollars; ``None`` for workloads without tokens."""
+        return self._per_item(self.cost_usd, "tokens", 1e6)
+
+    @property
+    def usd_per_inference(self) -> Value:
+        """Cost of a frame or sequence, US dollars; ``None`` for workloads with tokens."""
+        return self._per_item(self.cost_usd, "", 1.0)
+
+    @property
+    def carbon_kg_per_million_tokens(self) -> Value:
+        """Emissions of a million tokens, kg of CO2; ``None`` for workloads without tokens."""
+        return self._per_item(self.carbon_kg, "tokens", 1e6)
+
+    @property
+    def carbon_kg_per_inference(self) -> Value:
+        """Emissions of a frame or sequence, kg of CO2; ``None`` for workloads with tokens."""
+        return self._per_item(self.carbon_kg, "", 1.0)
+
+    @property
+    def thermal(self) -> Thermal:
+        """Thermal and battery limits of the repeated run: sustained speed, burst, runs per charge.
+
+        From ``power.thermal_resistance``, ``heat_capacity``, ``limit`` and ``battery``, of the
+        device or of its class; NaN or infinite where neither states them.
+        """
+        from perfmodel.cost.thermal import Thermal, thermal_outcome
+
+        prediction = cast("Prediction", self)
+        joule = prediction.flat_energy.joule
+        outcome = thermal_outcome(
+            self._facts_or_defaults(("power.",)),
+            prediction.totals["latency_s"],
+            float("nan") if joule is None else joule,
+        )
+        return Thermal(*(prediction.shaped(value) for value in outcome))
+
+    @property
+    def burst_s(self) -> Value:
+        """Time of full speed until the device throttles, seconds; infinite if it never does."""
+        return self.thermal.burst_s
+
+    @property
+    def sustained_speed(self) -> Value:
+        """Share of full speed after throttling."""
+        return self.thermal.sustained_speed
+
+    @property
+    def sustained_latency_s(self) -> Value:
+        """Latency of one run after throttling, seconds."""
+        return self.thermal.sustained_latency_s
+
+    @property
+    def steady_celsius(self) -> Value:
+        """Temperature that full speed tends to, degrees Celsius."""
+        return self.thermal.steady_celsius
+
+    @property
+    def battery_hours(self) -> Value:
+        """Duration of a charge of the battery at full speed, hours; NaN without a battery."""
+        return self.thermal.battery_hours
+
+    @property
+    def burst_reason(self) -> str:
+        """Why the time to throttle is what it is (of the first point)."""
+        prediction = cast("Prediction", self)
+        if prediction.shape:
+            return prediction.at(0).burst_reason
+        warm, power = self.thermal, show(prediction.power_w, "power")
+        if np.isnan(prediction.energy_j):
+            return "the energy of a run is not known"
+        sheds = show(warm.sustained_power_w, "power")
+        where = _origin_of_body(prediction)
+        if np.isfinite(warm.burst_s):
+            return f"{power} is more than the {sheds} that it sheds at its limit ({where})"
+        if np.isfinite(warm.sustained_power_w):
+            return (
+                f"{power} is no more than the {sheds} that it sheds at its limit: "
+                f"it never throttles ({where})"
+            )
+        return "neither the device nor its class states how it sheds heat"
+
+    @property
+    def cost_reasons(self) -> dict[str, str]:
+        """``price``, ``embodied`` or ``energy`` -> why this part of the cost is not known."""
+        return self.cost.reasons
+
+    def _per_item(self, value: Value, unit: str, count: float) -> Value:
+        """Return a value of a run by item; ``None`` if its items have another unit."""
+        prediction = cast("Prediction", self)
+        workload = prediction.job.workload
+        if (workload.unit == "tokens") != (unit == "tokens"):
+            return None
+        return count * value / workload.items()
+
+    def _facts_or_defaults(self, heads: tuple[str, ...]) -> Mapping[str, Any]:
+        """Return the facts whose paths start with any head, by default those of the class."""
+        prediction = cast("Prediction", self)
+        defaults = prediction.machine.device.defaults
+        facts = {p: d.value for p, d in defaults.items() if p.startswith(heads)}
+        return facts | {
+            p: value for p, value in prediction.setting.facts.items() if p.startswith(heads)
+        }
+
+
+def _generation(memory: Memory, prediction: Prediction) -> str:
+    """Return a text that names the generation of a memory: its kind, name and note."""
+    energy = prediction.machine.device.energy
+    named = energy.memories.get(memory.name, "") if energy else ""
+    notes = (memory.note, memory.bandwidth.note, memory.capacity.note)
+    return " ".join(filter(None, (named, memory.kind, memory.name, *notes)))
+
+
+def _origin_of_body(prediction: Prediction) -> str:
+    """Return who states how the device sheds heat: its spec, or its class."""
+    path = "power.thermal_resistance"
+    if path in prediction.setting.facts:
+        return "as stated"
+    known = prediction.machine.device.defaults.get(path)
+    return f"assumed, as of a {known.origin}" if known else "its stated power"
