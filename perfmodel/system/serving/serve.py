@@ -333,10 +333,12 @@ def exchange_s(machine: Machine, sent_bytes: Value, split: Parallel) -> Value:
 def room(weights: Value, caches: Value, machine: Machine) -> Value:
     """Return the number of sequences whose caches fit in addition to the weights; at least 1.
 
-    ``floor((MEMORY_SHARE * capacity - weights) / caches)``, all in bytes, `caches` per sequence.
+    ``floor((MEMORY_SHARE * (capacity - reserved) - weights) / caches)``, all in bytes, `caches` per
+    sequence.
     """
-    capacity = machine[f"memories.{machine.main_memory}.capacity"] * MEMORY_SHARE
-    return np.maximum(np.floor((capacity - weights) / caches), 1.0)
+    main = f"memories.{machine.main_memory}"
+    usable = (machine[f"{main}.capacity"] - machine[f"{main}.reserved"]) * MEMORY_SHARE
+    return np.maximum(np.floor((usable - weights) / caches), 1.0)
 
 
 def _arithmetic(prediction: Prediction) -> Value:
