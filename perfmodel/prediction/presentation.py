@@ -243,6 +243,9 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         if columns["available"] or columns["used"]:
             text = f"{columns['used']:.0f} of {columns['available']:.0f}"
             text += f" ({_percent(columns['share'])})"
+            if "low" in columns and columns["low"] < columns["high"]:
+                ends = f"{columns['low']:.0f} to {columns['high']:.0f}"
+                text = f"{ends} by the weights, expected {text}"
             text += ", the scarcest" if name == scarcest(usage) else ""
             lines.append((name.upper(), text))
     return lines

@@ -7,7 +7,7 @@ and block memory; share = used / available, and the design fits if no share exce
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -68,9 +68,14 @@ class ResourceMetrics:
         return None if self.interval_s is None else 1.0 / self.interval_s
 
 
+#: Names of the metrics of designs, which are no sums over rows.
+DESIGN_METRICS: Final = frozenset(name for name in vars(ResourceMetrics) if name[0] != "_")
+
+
 def resource_usage(prediction: Prediction) -> dict[str, dict[str, Value]]:
     """Return ``used``, ``available`` and their ratio ``share`` of each resource.
 
+    Where the amount follows from weights that are not known, ``low`` and ``high`` are its ends.
     Each has the shape of the prediction.
     """
     usage: dict[str, dict[str, Value]] = {}
@@ -80,6 +85,9 @@ def resource_usage(prediction: Prediction) -> dict[str, dict[str, Value]]:
         # Any use of a resource that a device lacks exceeds its capacity.
         share = xp.where(used > 0, used / xp.maximum(available, 1e-9), 0.0)
         columns = {"used": used, "available": available, "share": share}
+        for end in ("low", "high"):
+            if (amount := prediction.totals.get(f"resource {name} {end}")) is not None:
+                columns[end] = amount
         usage[name] = {key: prediction.shaped(value) for key, value in columns.items()}
     return usage
 

@@ -31,7 +31,7 @@ ASKED = {
     **dict.fromkeys(("eyeriss", "tpu_v1"), ("alexnet", "int16")),
     **dict.fromkeys(("ethos_u55", "ethos_u65", "ethos_u85"), ("mobilenet_v2", "int8")),
     **dict.fromkeys(("zcu102", "zcu104", "ultra96"), CNN),
-    **dict.fromkeys(("u280", "vu13p", "zynq_7020"), ("jet_tagger", "int8")),
+    **dict.fromkeys(("u280", "vu13p", "zynq_7020"), ("jet_tagger", "int16")),
     **dict.fromkeys(("stm32f4", "stm32f7", "stm32h7", "nrf53", "gap8", "gap9", "esp32_s3"), TINY),
     **dict.fromkeys(("stm32n6",), ("mobilenet_v2", "int8")),
     **dict.fromkeys(("ufs_4", "nvme"), ("llama_3_2_1b", "w4a16")),

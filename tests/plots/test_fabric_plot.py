@@ -21,7 +21,7 @@ def bars(figure: Any, label: str) -> dict[str, float]:
 
 @pytest.mark.parametrize(("part", "fits"), [("xc7z007s", False), ("vu13p", True)])
 def test_bars_add_up_to_the_shares(part: str, fits: bool) -> None:
-    found = predict(find("jet_tagger", {}), hardware(part), precision="int8")
+    found = predict(find("jet_tagger", {}), hardware(part), precision="int16")
     figure: Any = found.plot.resources()
     nouns = {"lut": "look-up tables", "ff": "flip-flops", "dsp": "DSP slices"}
     scarce = max(found.resources, key=lambda name: found.resources[name]["share"])

@@ -39,10 +39,17 @@ class FpgaKernel(Kernel):
     output_ffs: Annotated[Each | None, IdealValue(0.0)] = None
     """Flip-flops per output and bit of its sum (of a softmax: per output)."""
     narrow_share: Annotated[Portion | None, IdealValue(1.0)] = None
-    """Share of the weights that require a multiplier where the count is not stated: layers of at
-    most 32 inputs."""
+    """Share of the weights that require a multiplier where the count is not stated, at six bits
+    behind the point: layers of at most 32 inputs."""
     wide_share: Annotated[Portion | None, IdealValue(1.0)] = None
     """The same for wider layers, whose weights are smaller and have fewer digits."""
+    slice_bits: Annotated[Levels | None, IdealValue(1.0)] = None
+    """Bits of the wider factor from which the tool puts a product into a DSP slice by itself."""
+    spread_bits: Annotated[Levels | None, IdealValue(0.0)] = None
+    """How far weights may be larger or smaller than those of the layers that the shares were read
+    off, as a binary logarithm."""
+    sparsest: Annotated[Portion | None, IdealValue(1.0)] = None
+    """Share of non-zero weights of the sparsest networks in use."""
     base_clocks: Annotated[Clocks | None, IdealValue(0.0)] = None
     """Clocks of the circuit that do not depend on its size."""
     register_clocks: Annotated[Clocks | None, IdealValue(0.0)] = None

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
+from perfmodel.cost.totals import total
 from perfmodel.kinds.array import Counts, NestRun
 from perfmodel.kinds.fpga.circuits import (
     Amounts,
+    Circuit,
     latency_strategy,
     output_register_clocks,
     resource_strategy,
@@ -48,7 +51,7 @@ def counts(run: NestRun) -> Counts:
     layers = layers_of(run)
     frames = layers.frames
     stream = setting.inside(Dataflow, "design").io == "stream"
-    circuits = _circuits(layers, setting)
+    circuits = _circuits(layers, layers.circuit, setting)
     parts = circuits.interval * 0.0 + layers.positions / layers.parallel
     # A frame occupies a layer for one interval per pixel.
     occupied = circuits.interval * (layers.pixels if stream else parts)
@@ -56,17 +59,8 @@ def counts(run: NestRun) -> Counts:
         circuits.clocks if stream else circuits.clocks + (parts - 1.0) * circuits.interval
     )
     early = output_register_clocks(circuits, layers.constants)
-    copies = 1.0 if stream else layers.parallel
-    amounts = circuits._replace(
-        lut=circuits.lut * copies + (layers.line_luts if stream else 0.0),
-        ff=circuits.ff * copies,
-        dsp=circuits.dsp * copies,
-    )
     other = weightless_circuits(run, layers)
-    by_row = {
-        name: layers.rows(getattr(amounts, name)) + getattr(other, name)
-        for name in ("lut", "ff", "dsp", "bram")
-    }
+    by_row = _resources_by_row(layers, circuits, other, stream=stream)
     clocks = layers.rows(latency_clocks + early) + other.clocks
     held_rows = layers.rows(occupied) + (other.interval if stream else 0.0 * other.interval)
     slowest, wait = slowest_row_and_waits(held_rows, frames - 1.0, xp)
@@ -86,18 +80,45 @@ def counts(run: NestRun) -> Counts:
         },
         slowest,
     )
-    out.resources["lut"] = out.resources["lut"] + layers.constants.interval_luts * slowest * (
-        slowest > 1.0
+    ends = {
+        f"{name} {end}": total(run.table.count, amount)
+        for end, circuit in layers.ends.items()
+        for name, amount in _resources_by_row(
+            layers, _circuits(layers, circuit, setting), other, stream=stream
+        ).items()
+    }
+    control = layers.constants.interval_luts * slowest * (slowest > 1.0)
+    beside = {"lut": control, "ff": layers.entering_bits}
+    out.resources.update(
+        {
+            name: amount + beside.get(name.split()[0], 0.0)
+            for name, amount in (out.resources | ends).items()
+        }
     )
-    out.resources["ff"] = out.resources["ff"] + layers.entering_bits
     return out
 
 
-def _circuits(layers: CircuitLayers, setting: Setting) -> Amounts:
+def _resources_by_row(
+    layers: CircuitLayers, circuits: Amounts, other: Amounts, *, stream: bool
+) -> dict[str, Value]:
+    """Return the amount of each resource that each row takes."""
+    copies = 1.0 if stream else layers.parallel
+    amounts = circuits._replace(
+        lut=circuits.lut * copies + (layers.line_luts if stream else 0.0),
+        ff=circuits.ff * copies,
+        dsp=circuits.dsp * copies,
+    )
+    return {
+        name: layers.rows(getattr(amounts, name)) + getattr(other, name)
+        for name in ("lut", "ff", "dsp", "bram")
+    }
+
+
+def _circuits(layers: CircuitLayers, circuit: Circuit, setting: Setting) -> Amounts:
     """Return the cost of each layer under its strategy."""
     ways = {"latency": latency_strategy, "resource": resource_strategy}
     by_strategy = {
-        name: ways[name](layers.circuit, layers.constants, relaxed=setting.relaxed)
+        name: ways[name](circuit, layers.constants, relaxed=setting.relaxed)
         for name in sorted(set(layers.strategies))
     }
     if len(by_strategy) == 1:

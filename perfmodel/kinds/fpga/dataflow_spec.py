@@ -46,8 +46,13 @@ class Dataflow(FpgaDesign):
     strategy: Strategy = "latency"
     """``latency``: loops unrolled, weights in the logic, zeros skipped. ``resource``: a loop of as
     many iterations as the reuse factor, weights in memory blocks."""
-    multiply_in: Literal["dsp", "lut"] = "dsp"
-    """Resource that implements the multipliers."""
+    multiply_in: Literal["auto", "packed", "dsp", "lut"] = "auto"
+    """Resource that implements the multipliers: DSP slices (``dsp``), look-up tables (``lut``), or
+    what the tool decides by the bits of the wider factor (``auto``). ``packed`` puts products that
+    share an input into one slice where both fit (two of 8 bits, AMD WP486)."""
+    weight_fraction_bits: Count | None = None
+    """Bits of weights behind the point; if left out two fewer than they have, and at most 10, as in
+    the tool's own ``ap_fixed<16,6>``."""
     reuse_factor: LargeCount = ONE
     """Products per multiplier and input, for layers that state no other number."""
     density: PositiveFraction = ONE

@@ -8,8 +8,15 @@ layer with these functions and state the numbers in ``design.layers`` of a spec 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+
+from perfmodel.arrays import Value
+from perfmodel.caches import cached
+from perfmodel.kinds.distinct_columns import Floats
+from perfmodel.tracing.array_namespace import NAMESPACE as TRACED
 
 #: Signed digits of a weight from which its product requires a multiplier: one digit is a shift,
 #: two are one adder.
@@ -59,3 +66,45 @@ def multipliers_of(weights: npt.ArrayLike, fraction_bits: int, *, digits: int = 
         Signed digits from which a product requires a multiplier.
     """
     return int(np.count_nonzero(signed_digits(_whole(weights, fraction_bits)) >= digits))
+
+
+@cached(2)
+def _shares_by_spread() -> tuple[Floats, Floats]:
+    """Return binary logarithms of standard deviations, and the share of multipliers at each.
+
+    The standard deviation of normally distributed weights is in units of the last place; the share
+    is that of weights other than zero.
+    """
+    spreads = np.arange(-2.0, 12.25, 0.5)
+    magnitudes = np.arange(1, 1 << 15)
+    density = np.exp(-0.5 * np.square(magnitudes / 2.0 ** spreads[:, None]))
+    needs = signed_digits(magnitudes) >= DIGITS
+    return spreads, (density * needs).sum(axis=1) / density.sum(axis=1)
+
+
+def multiplier_share(share: Value, more_bits: Value, xp: Any) -> Value:
+    """Return the share of non-zero weights that require a multiplier, with further fraction bits.
+
+    A weight of more bits has more signed digits. Weights are taken as normally distributed: the
+    share at some bits implies their standard deviation in units of the last place, which doubles
+    with every further bit. A share of 1 remains.
+
+    Parameters
+    ----------
+    share
+        Share at the bits that it is known for.
+    more_bits
+        Bits behind the point beyond those; negative for fewer.
+    xp
+        Array namespace.
+    """
+    if xp is TRACED:
+        ones = 1.0 + 0.0 * (share + more_bits)
+        return xp.by_column(_shares_by_column, (share * ones, more_bits * ones), 1)[0]
+    spreads, shares = map(xp.asarray, _shares_by_spread())
+    moved = xp.interp(xp.interp(share, shares, spreads) + more_bits, spreads, shares)
+    return xp.where((more_bits == 0.0) | (share >= shares[-1]), share, moved)
+
+
+def _shares_by_column(columns: Floats) -> Floats:
+    return multiplier_share(columns[0], columns[1], np)[None]

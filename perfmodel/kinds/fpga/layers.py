@@ -6,7 +6,7 @@ in FPGAs for particle physics", JINST 13 P07027, 2018; `docs/fpga.md` has the eq
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -24,6 +24,7 @@ from perfmodel.kinds.distinct_columns import Floats
 from perfmodel.kinds.fpga.circuits import Circuit
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow, LayerDesign
+from perfmodel.kinds.fpga.digits import multiplier_share
 from perfmodel.kinds.fpga.reuse import closest, closest_valid_factors, is_valid
 from perfmodel.kinds.fpga.spec import FpgaSpec
 from perfmodel.tracing.array_namespace import NAMESPACE as TRACED
@@ -52,6 +53,12 @@ SUPPORTED = frozenset(
 #: Layers with at most this many inputs are narrow: more of their weights require a multiplier.
 _NARROW_INPUTS = 32.0
 
+#: Bits behind the point at which the shares of weights that need a multiplier were read.
+_SHARES_READ_AT = 6.0
+
+#: Bits between packed products, for the carries of sums.
+_GUARD_BITS = 2.0
+
 #: Bits that one look-up table delays as a shift register (SRL32).
 _SHIFT_REGISTER_BITS = 32.0
 
@@ -66,6 +73,9 @@ class CircuitLayers:
         Maps values of layers to rows of the table.
     circuit
         Circuit of one pixel of each layer, ``(layers, points)``.
+    ends
+        The same with the fewest and the most non-zero weights and multipliers that there may be;
+        empty where both numbers are stated for every layer.
     constants
         Constants of the runtime.
     strategies
@@ -88,6 +98,7 @@ class CircuitLayers:
 
     rows: RowSums
     circuit: Circuit
+    ends: Mapping[str, Circuit]
     constants: KernelConstants
     strategies: tuple[str, ...]
     frames: Value
@@ -110,8 +121,10 @@ def layers_of(run: NestRun) -> CircuitLayers:
     Notes
     -----
     Unless the design states the number for the layer, ``multipliers = min(ceil(share * nonzeros),
-    nonzeros)``, where the share is `narrow_share` up to 32 inputs, else `wide_share`; and
-    ``sum_bits = input_bits + weight_bits``.
+    nonzeros)``, where the share is `narrow_share` up to 32 inputs, else `wide_share`, at six bits
+    behind the point (`multiplier_share` at others, and none up to four bits, which have at most two
+    signed digits); and ``sum_bits = input_bits + weight_bits``. Where the weights are not known,
+    neither are the numbers: `CircuitLayers.ends`.
 
     ``period = (1 - clock_margin) / target_clock``, in seconds; without a target, of the engine's
     clock.
@@ -129,9 +142,11 @@ def layers_of(run: NestRun) -> CircuitLayers:
     positions = nests.positions / setting.sequences
     parallel = stated_or_default([layer.parallel for layer in designs], design.parallel, xp)
     pixels, window, line_luts = _windows(run, positions)
+    circuit, ends = _circuits(run, design, designs, strategies, constants)
     return CircuitLayers(
         rows=run.rows,
-        circuit=_circuits(run, design, designs, strategies, constants),
+        circuit=circuit,
+        ends=ends,
         constants=constants,
         strategies=strategies,
         frames=setting.sequences,
@@ -150,34 +165,77 @@ def _circuits(
     designs: Sequence[LayerDesign],
     strategies: Sequence[str],
     constants: KernelConstants,
-) -> Circuit:
-    """Return the circuit of one pixel of each layer, ``(layers, points)``."""
+) -> tuple[Circuit, dict[str, Circuit]]:
+    """Return the circuit of one pixel of each layer, ``(layers, points)``, and its ends."""
     nests, setting, xp = run.nests, run.setting, run.xp
     inputs, outputs = nests.summed, nests.out_channels * nests.groups
     input_bits, weight_bits = run.bits(0), run.bits(1)
-    weights = inputs * outputs
-    stated_nonzeros = [layer.nonzeros for layer in designs]
-    nonzeros = xp.minimum(stated_or_default(stated_nonzeros, design.density * weights, xp), weights)
+    in_dsp, slices = _implementation(input_bits, weight_bits, design, constants, setting)
     share = xp.where(inputs <= _NARROW_INPUTS, constants.narrow_share, constants.wide_share)
-    general_weights = share * nonzeros
-    if not setting.relaxed:
-        general_weights = xp.ceil(general_weights - 1e-9)
-    multipliers = stated_or_default([layer.multipliers for layer in designs], general_weights, xp)
+    counts = _weight_counts(
+        inputs * outputs, weight_bits, share, design, designs, constants, setting
+    )
     full_sum_bits = or_else(design.sum_bits, input_bits + weight_bits)
     target_clock = or_else(design.target_clock, setting.clock)
-    return Circuit(
+    nonzeros, multipliers = counts.pop("expected")
+    circuit = Circuit(
         inputs=inputs,
         outputs=outputs,
         nonzeros=nonzeros,
-        multipliers=xp.minimum(multipliers, nonzeros),
+        multipliers=multipliers,
         factor=_reuse_factors(run, design, designs, strategies),
         input_bits=input_bits,
         weight_bits=weight_bits,
         sum_bits=stated_or_default([layer.sum_bits for layer in designs], full_sum_bits, xp),
-        in_dsp=1.0 if design.multiply_in == "dsp" else 0.0,
-        slices=_dsp_per_multiplier(input_bits, weight_bits, setting),
+        in_dsp=in_dsp,
+        slices=slices,
         period=(1.0 - design.clock_margin) / target_clock,
     )
+    return circuit, {
+        end: circuit._replace(nonzeros=present, multipliers=needed)
+        for end, (present, needed) in counts.items()
+    }
+
+
+def _weight_counts(
+    weights: Value,
+    bits: Value,
+    share: Value,
+    design: Dataflow,
+    designs: Sequence[LayerDesign],
+    constants: KernelConstants,
+    setting: Setting,
+) -> dict[str, tuple[Value, Value]]:
+    """Return non-zero weights of each layer, and how many of them require a multiplier.
+
+    Under ``expected``, and where they follow from weights that are not known under ``low`` and
+    ``high`` the fewest and the most: weights may be smaller or larger (`spread_bits`), and where
+    no zeros are stated either, all but `sparsest` of them may be zero, or none a sum of two shifts.
+    """
+    xp = setting.xp
+    stated_nonzeros = [layer.nonzeros for layer in designs]
+    stated_multipliers = [layer.multipliers for layer in designs]
+    present = xp.minimum(stated_or_default(stated_nonzeros, design.density * weights, xp), weights)
+    fraction = or_else(design.weight_fraction_bits, xp.minimum(bits - 2.0, 10.0))
+
+    def needed(among: Value, larger_bits: Value) -> Value:
+        more_bits = fraction - _SHARES_READ_AT + larger_bits
+        # Weights of four bits have at most two signed digits.
+        count = among * xp.where(bits > 4.0, multiplier_share(share, more_bits, xp), 0.0)
+        if not setting.relaxed:
+            count = xp.ceil(count - 1e-9)
+        return xp.minimum(stated_or_default(stated_multipliers, count, xp), among)
+
+    counts = {"expected": (present, needed(present, 0.0))}
+    if not all(count is not None for count in (*stated_nonzeros, *stated_multipliers)):
+        spread = constants.spread_bits
+        is_known = np.array([[value is not None] for value in stated_nonzeros])
+        is_known = is_known | (design.density < 1.0)
+        fewest = xp.where(is_known, present, constants.sparsest * weights)
+        any_weight = stated_or_default(stated_multipliers, xp.where(bits > 4.0, weights, 0.0), xp)
+        most = xp.where(is_known, needed(present, spread), any_weight)
+        counts |= {"low": (fewest, needed(fewest, -spread)), "high": (present, most)}
+    return counts
 
 
 def _windows(run: NestRun, positions: Value) -> tuple[Value, Value, Value]:
@@ -275,15 +333,36 @@ def _invalid_reuse_factor(place: int, name: str, case: Iterable[float], engine: 
     )
 
 
-def _dsp_per_multiplier(input_bits: Value, weight_bits: Value, setting: Setting) -> Value:
-    """Return DSP slices per multiplier: operands split to fit, in the better orientation."""
+def _implementation(
+    input_bits: Value,
+    weight_bits: Value,
+    design: Dataflow,
+    constants: KernelConstants,
+    setting: Setting,
+) -> tuple[Value, Value]:
+    """Return whether multipliers are DSP slices (1 or 0), and the slices of each.
+
+    Operands that are too wide for a slice are split, in the better orientation. Packed products
+    share an input ``a``: ``n`` weights of ``b`` bits lie ``a + b + 2`` bits apart in the wider port
+    (AMD WP486: two of 8 bits in 27, 18 bits apart).
+    """
     xp, engine = setting.xp, setting.engine_as(FpgaSpec, "fpga")
     wide, narrow = engine.dsp_wide_bits, engine.dsp_narrow_bits
+    if design.multiply_in == "lut":
+        return 0.0, 1.0
 
     def pieces(first: Value, second: Value) -> Value:
         return xp.ceil(first / wide - 1e-9) * xp.ceil(second / narrow - 1e-9)
 
-    return xp.minimum(pieces(input_bits, weight_bits), pieces(weight_bits, input_bits))
+    slices = xp.minimum(pieces(input_bits, weight_bits), pieces(weight_bits, input_bits))
+    if design.multiply_in == "packed":
+        apart = input_bits + weight_bits + _GUARD_BITS
+        together = 1.0 + xp.floor(xp.maximum(wide - weight_bits, 0.0) / apart + 1e-9)
+        slices = xp.where(input_bits <= narrow, slices / together, slices)
+    if design.multiply_in != "auto":
+        return 1.0, slices
+    wider = xp.maximum(input_bits, weight_bits)
+    return xp.where(wider >= constants.slice_bits, 1.0, 0.0), slices
 
 
 def _input_bits(run: NestRun, design: Dataflow) -> Value:

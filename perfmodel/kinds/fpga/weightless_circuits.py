@@ -34,7 +34,8 @@ def weightless_circuits(run: NestRun, layers: CircuitLayers) -> Amounts:
     is_softmax = np.array([[row.kind == "softmax"] for row in run.table.rows])
     softmax, plain = run.without_nests * is_softmax, run.without_nests * ~is_softmax
     elements = access.elements[access.starts] / layers.frames
-    stream = setting.inside(Dataflow, "design").io == "stream"
+    design = setting.inside(Dataflow, "design")
+    stream = design.io == "stream"
     width = elements
     before = nest_before(run)
     if stream:
@@ -45,7 +46,8 @@ def weightless_circuits(run: NestRun, layers: CircuitLayers) -> Amounts:
     activation, exponential = (
         setting.constants(name, FpgaKernel) for name in ("elementwise", "softmax")
     )
-    in_dsp = layers.circuit.in_dsp
+    # The products are of 18 bits, which no tool puts into look-up tables by itself.
+    in_dsp = 0.0 if design.multiply_in == "lut" else 1.0
     levels = xp.ceil(xp.log2(xp.maximum(width, 1.0)) - 1e-9)
     period = layers.circuit.period
     depth = (

@@ -18,6 +18,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, nearest
 from perfmodel.metrics import metrics_of
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.resource_usage import DESIGN_METRICS
 from perfmodel.search.constraints import RATES
 from perfmodel.search.oracle.kernel_pricing import UNSUPPORTED, Floats, NotTabledError
 from perfmodel.search.oracle.pricing import Pricing
@@ -130,6 +131,8 @@ class MetricReader:
         self._table_and_terms = (table, replace(terms, priced=covered))
         if not {"energy_j", "power_w"}.isdisjoint(metrics):
             _check_energies(self.names, covered, pricing.setting)
+        if terms.resources and not DESIGN_METRICS.isdisjoint(metrics):
+            raise NotTabledError("what a design takes is no sum over its kernels")
         self.items_per_run = float(np.ravel(workload.items())[0])
         self._supported = UNSUPPORTED in names or not terms.unsupported
         self.memories: tuple[str, ...] = tuple(self._demands(_zero_sums(1, names)))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import perfmodel as pm
+from perfmodel.prediction.resource_usage import DESIGN_METRICS
 from perfmodel.search.oracle.metric_reader import METRICS
 
 ARCHITECTURES = ("nas_bench_201", "fbnet", "ofa_mobilenet_v3", "mcunet")
@@ -123,7 +124,12 @@ def with_traffic(device: Any, space: Any, **options: Any) -> Any:
     own = options.get("settings") or {}
     found = predicted(device, space, zero, settings=own, **_but_settings(options))
     levels = [f"traffic_bytes.{level}" for level in found.traffic_bytes]
-    return pm.Oracle(device, space, [*METRICS, *levels], **options)
+    return pm.Oracle(
+        device,
+        space,
+        [*(name for name in METRICS if name not in DESIGN_METRICS), *levels],
+        **options,
+    )
 
 
 def _but_settings(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Multipliers of a dataflow design by the bits of both factors, beside reports and white papers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import perfmodel as pm
+from perfmodel.hardware.library import hardware
+from perfmodel.kinds.fpga.digits import multiplier_share, nonzeros_of, signed_digits
+from tests.kinds.test_fpga_kind import mlp, with_design
+
+#: Weights of the last layer of a pruned jet tagger that are not zero (hls4ml_OpenML, model_2.1).
+PUBLISHED = np.array(
+    [
+        *(0.5589520335, -1.2285842896, -1.7532666922, 0.2279918641, 0.9172039628, -1.9426492453),
+        *(-1.1439431906, -1.1091365814, 0.6552426219, 1.0329279900, 0.4170238674, -1.0202515125),
+        *(-0.7576237321, 0.3597704768, 1.3566778898, -0.6644248366, -1.6357853413, -0.0049343286),
+        *(0.2856381536, 0.6974238753, -0.5915736556, -0.7324387431, 1.0615769625, -0.2262267917),
+        *(-0.1435960531, 1.1257376671, 0.5642799735, -0.9794052243, -0.6931751370, -0.8078313470),
+        *(1.3602691889, -1.0656622648, 0.7040780783, 0.9724484682, 1.4465792179, 0.3624154329),
+        *(0.9501948357, -0.9630634189, -0.8779205680, -0.5913699269),
+    ]
+)
+
+
+def taken(device: Any, changes: Mapping[str, Any], bits: str = "int8") -> float:
+    """DSP slices of a layer of 16 x 64 whose products all need a multiplier."""
+    layer = "engines.main.design.layers.1."
+    stated = {layer + "nonzeros": 1024, layer + "multipliers": 1024, **changes}
+    return pm.predict(mlp((16, 64)), device, set=stated, precision=bits).dsp - 64.0
+
+
+def test_weights_of_three_digits_need_a_multiplier() -> None:
+    """The report of this layer (ap_fixed<16,6>, truncated) has 38 multipliers for 40 weights."""
+    stored = np.floor(PUBLISHED * 2**10)
+    assert nonzeros_of(PUBLISHED, 10) == 40
+    assert np.count_nonzero(signed_digits(stored) >= 3) == 38
+
+
+@pytest.mark.parametrize(
+    ("inputs", "weights", "slices"),
+    [(12, 6, 1), (13, 10, 1), (16, 7, 1), (10, 8, 0), (10, 6, 0), (9, 7, 0), (8, 8, 0), (6, 6, 0)],
+)
+def test_the_wider_factor_decides_where_a_product_goes(
+    inputs: int, weights: int, slices: int
+) -> None:
+    """As the reports have them: mul_12s_6s and mul_13s_10ns in slices, mul_10ns_8s in tables."""
+    changes = {"activation_bits": inputs, "weight_bits": weights}
+    assert taken("vu9p", changes) == 1024 * slices
+
+
+def test_two_products_of_eight_bits_share_a_slice_of_27_bits() -> None:
+    """AMD WP486: 18 bits apart in the port of a DSP48E2; that of a DSP48E1 is too narrow."""
+    packed = {"multiply_in": "packed"}
+    assert taken(with_design("vu9p", **packed), {}) == 1024 / 2
+    assert taken(with_design("xc7z020", **packed), {}) == 1024
+    assert taken(with_design("vu9p", **packed), {}, "int16") == 1024
+
+
+def test_wide_products_take_two_slices() -> None:
+    """24 x 24 bits: 24 fit a port of 27 (or 25) bits, and the other factor is split over 18."""
+    changes = {"activation_bits": 24, "weight_bits": 24}
+    assert taken("vu9p", changes) == 2048
+
+
+def test_more_bits_have_more_digits() -> None:
+    shares = [float(multiplier_share(0.5, bits, np)) for bits in range(-4, 7)]
+    assert shares == sorted(shares)
+    assert shares[4] == 0.5
+    assert 0.0 < shares[0] < 0.01
+    assert shares[-1] < 1.0
+    # Drawn weights of the implied spread, counted digit by digit.
+    drawn = np.random.default_rng(0).normal(0.0, 200.0, 100_000)
+    here, finer = (
+        np.mean(signed_digits(np.rint(q))[np.rint(q) != 0] >= 3) for q in (drawn, 4 * drawn)
+    )
+    assert float(multiplier_share(here, 2.0, np)) == pytest.approx(finer, abs=0.01)
+
+
+def test_a_design_whose_weights_nobody_knows_has_ends() -> None:
+    """Pruned or not, sums of shifts or not; stated numbers leave one value."""
+    part = hardware("vu9p")
+    design = "engines.main.design."
+    unknown = pm.predict(mlp(), part, precision="int16").resources["dsp"]
+    assert unknown["low"] < unknown["used"] < unknown["high"]
+    assert unknown["high"] == 4256 + 5
+    pruned = pm.predict(mlp(), part, precision="int16", set={design + "density": 0.25})
+    sparse = pruned.resources["dsp"]
+    assert unknown["low"] < sparse["low"] < sparse["used"] < sparse["high"] < 4256 / 4 + 5
+    counts = ("nonzeros", "multipliers")
+    stated = {f"{design}layers.{i}.{n}": 100 for i in range(1, 5) for n in counts}
+    known = pm.predict(mlp(), part, precision="int16", set=stated).resources["dsp"]
+    assert known["used"] == 405
+    assert "low" not in known
