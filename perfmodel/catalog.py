@@ -72,6 +72,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "levels": "perfmodel.charts.streams:levels",
     },
     "perfmodel.prediction_plots": {
+        "area_stack": "perfmodel.charts.area_stack:area_stack",
         "bit_planes": "perfmodel.charts.engine_activity:bit_planes",
         "bottlenecks": "perfmodel.charts.bottlenecks:bottlenecks",
         "energy_stack": "perfmodel.charts.energy_stack:energy_stack",

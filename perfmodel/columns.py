@@ -30,6 +30,7 @@ _DIMENSION_OF_SUFFIX: Final = (
     ("_kg", "mass"),
     ("_celsius", "temperature"),
     ("_hz", "frequency"),
+    ("_mm2", "silicon"),
     ("_m2", "area"),
     ("_s", "time"),
     ("_j", "energy"),

@@ -71,6 +71,8 @@ METRIC_ROWS: Final = (
     MetricRow("bit_operations", "predict search"),
     MetricRow("parameters", "predict"),
     MetricRow("active_parameters", "predict"),
+    MetricRow("area_mm2", "predict request compare search view", label="area of stated blocks"),
+    MetricRow("leakage_w", "predict request compare search view", label="their leakage, at most"),
     MetricRow("interval_s", "predict request compare search", facts=".design.style"),
     MetricRow("samples_per_s", "predict request compare"),
     MetricRow("lut", "predict request compare search"),

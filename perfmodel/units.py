@@ -90,6 +90,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("energy_per_byte", "an energy per byte", "J/B", "31 pJ/B", "J/B", 1.0),
         Dimension("energy_per_op", "an energy per operation", "J/OP", "0.3 pJ/FLOP", "J/OP", 1.0),
         Dimension("area", "an area", "m2", "826 mm2", "mm2", 10.0),
+        Dimension("silicon", "an area of silicon", "mm2", "12.5 sq mm", "sq mm", 1e7),
         Dimension("length", "a length", "m", "28 nm", "m", 1e3),
         Dimension("temperature", "a temperature", "degC", "45 degC", "degC", 1e3),
         Dimension("thermal_resistance", "a thermal resistance", "K/W", "3.5 K/W", "K/W", 1e6),
@@ -176,6 +177,7 @@ _UNITS: Final[dict[str, dict[str, Decimal]]] = {
         if unit != "nm"
         for two in ("2", "^2", "\u00b2")
     },
+    "silicon": {"sq mm": _ONE},
     "length": _METRES,
     "temperature": {"degC": _ONE},
     "thermal_resistance": {"K/W": _ONE},

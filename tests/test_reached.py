@@ -21,7 +21,6 @@ STARTS = (
 
 #: Prefix of modules that nothing reaches -> why they are here all the same.
 EXCEPTIONS = {
-    "perfmodel.cost.area": "documented functions of the page on energy",
     "perfmodel.cost.mapping": "the mapper over memories of each operand, which no kind names yet",
     "perfmodel.cost.traffic.fused_": "traffic of chains of operators, for no command yet",
     "perfmodel.cost.traffic.chain_alignment": "the tiles of such chains",

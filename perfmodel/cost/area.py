@@ -1,16 +1,27 @@
-"""Silicon area of an accelerator array: arithmetic units and on-chip memory.
+"""Silicon area and leakage: of an accelerator array, and of the blocks that a spec states.
 
 Areas at 45 nm (Sze et al. 2017 for arithmetic, CACTI for memory) are scaled to other nodes by the
-table of Stillmaker and Baas 2017. Pipeline registers, wires, control, pads and clock trees are
-excluded.
+table of Stillmaker and Baas 2017. `array_area` has the cells alone; a `Block` has what its cells
+take when they are placed (`perfmodel.hardware.technology.blocks`). Pads, control and whatever a
+spec does not state are excluded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from perfmodel.arrays import Value
 from perfmodel.hardware.technology import mac_area, sram_area
+from perfmodel.hardware.technology.blocks import (
+    converter_area,
+    logic_leakage,
+    low_power_share,
+    memory_leakage,
+    placement,
+    register_area,
+)
+from perfmodel.hardware.technology.nodes import area_scale
 
 
 class ArrayArea(NamedTuple):
@@ -72,3 +83,92 @@ def array_area(
         units * sram_area(register_bytes, node_nm),
         banks * sram_area(buffer_bytes / banks, node_nm),
     )
+
+
+class Block(NamedTuple):
+    """A block of a chip, whatever its node.
+
+    Attributes
+    ----------
+    logic_m2
+        Area of its arithmetic and registers at 45 nm, square metres.
+    memory_bytes, banks
+        Bytes of SRAM that it stores, and the memories over which they are spread.
+    stated_m2
+        Area that a spec states, at the chip's own node.
+    converters, converter_bits
+        Analogue-to-digital converters, and bits of a conversion.
+    """
+
+    logic_m2: Value = 0.0
+    memory_bytes: Value = 0.0
+    banks: Value = 1.0
+    stated_m2: Value = 0.0
+    converters: Value = 0.0
+    converter_bits: Value = 8.0
+
+
+def elements(
+    count: Value, compute_format: str, register_bits: Value, accumulator: str | None = None
+) -> Block:
+    """Return multiply-accumulate units with their registers as a block."""
+    unit = mac_area(compute_format, accumulator=accumulator) + register_bits * register_area()
+    return Block(logic_m2=count * unit)
+
+
+class Silicon(NamedTuple):
+    """Area and leakage of the blocks that a spec states.
+
+    Attributes
+    ----------
+    blocks
+        Name -> block.
+    node_nm
+        Silicon node, nanometres.
+    """
+
+    blocks: Mapping[str, Block]
+    node_nm: Value
+
+    def areas(self, level: float = 0.0) -> dict[str, Value]:
+        """Return block -> square metres.
+
+        ``A = placed(logic) A45 scale(node) + placed(memory) banks A_sram(bytes / banks, node)``
+
+        Parameters
+        ----------
+        level
+            Share of published blocks: above 0 the upper end of the interval that holds it, below 0
+            the lower end.
+        """
+        node = self.node_nm
+        logic, memory = (_end(kind, level) for kind in ("logic", "memory"))
+        return {
+            name: block.stated_m2
+            + block.converters * converter_area(block.converter_bits, node)
+            + logic * block.logic_m2 * area_scale(45.0, node)
+            + memory * block.banks * sram_area(block.memory_bytes / block.banks, node)
+            for name, block in self.blocks.items()
+        }
+
+    def leakage_w(self, level: float = 0.0) -> dict[str, Value]:
+        """Return block -> watts with high-performance cells at 360 K; stated areas have none.
+
+        The lower end of an interval (`level` below 0) is that of low-power cells.
+        """
+        share = low_power_share() if level < 0.0 else 1.0
+        return {
+            name: share
+            * (
+                logic_leakage(block.logic_m2, self.node_nm)
+                + block.banks * memory_leakage(block.memory_bytes / block.banks, self.node_nm)
+            )
+            for name, block in self.blocks.items()
+        }
+
+
+def _end(kind: str, level: float) -> float:
+    """Return the ratio of a placed block to its cells, or the end of its interval."""
+    placed = placement(kind)
+    factor = placed.factor(abs(level)) if level else 1.0
+    return placed.ratio * (factor if level > 0.0 else 1.0 / factor)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from perfmodel.columns import dimension_of
 from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.expressions.nodes import COMPARISONS, ExpressionOperation, Name, Node, Number, Text
 from perfmodel.units import DIMENSIONS, UnitError, dimension, parse, units_of
@@ -170,6 +171,7 @@ class Parser:
             if operators in (("or",), ("and",)):
                 nodes.append(right)
             elif operators == COMPARISONS:  # a <= b <= c
+                nodes, right = [_in_unit_of(right, nodes[0])], _in_unit_of(nodes[0], right)
                 comparisons.append(ExpressionOperation(token.text, (nodes[0], right), token.column))
                 nodes = [right]
             else:
@@ -221,6 +223,15 @@ class Parser:
             "the condition stops short" if token.kind == "end" else f"'{token.text}' is misplaced"
         )
         raise self._error(token, message, "a column, a number such as 5 ms, or a parenthesis")
+
+
+def _in_unit_of(column: Node, number: Node) -> Node:
+    """Return a number that is compared with a column; areas in the unit of areas of silicon."""
+    if not isinstance(column, Name) or not isinstance(number, Number):
+        return number
+    if (dimension_of(column.name), number.dimension) != ("silicon", "area"):
+        return number
+    return Number(number.value * 1e6, "silicon", number.column)
 
 
 def _number(written: str, column: int) -> _Token:

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 #: Coverage levels of the intervals of every headline metric.
 LEVELS: Final = (0.5, 0.9)
+#: Metrics of the chip, whose intervals are those of published blocks of other chips.
+SILICON: Final = ["area_mm2", "leakage_w"]
 #: Runtime name for software without any measurement.
 GENERIC: Final = "generic"
 #: Finite-difference step of the logarithm of a calibrated multiplier.
@@ -128,7 +130,8 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     Parameters
     ----------
     metric
-        A time, a rate, ``energy_j``, ``power_w``, ``process_bytes`` or ``arena_bytes``.
+        A time, a rate, ``energy_j``, ``power_w``, ``process_bytes``, ``arena_bytes``, ``area_mm2``
+        or ``leakage_w``; the ends of the last two are those of published blocks of other chips.
     level
         Expected share of measurements within the interval, below 1.
 
@@ -139,12 +142,15 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     """
     if not 0.0 < level < 1.0:
         raise InputError(Fault(f"{level} is no share", path="level", expected="above 0, below 1"))
+    if metric in SILICON and not np.isnan(np.asarray(prediction.area_mm2, dtype=float)).all():
+        low, high = prediction.silicon_ends(metric, level)
+        return Interval(low, getattr(prediction, metric), high, level, "transferred")
     if metric not in QUANTITIES:
         raise InputError(
             Fault(
                 f"there is no interval of {metric}",
                 path="metric",
-                expected="one of " + ", ".join(QUANTITIES),
+                expected="one of " + ", ".join((*QUANTITIES, *SILICON)),
             )
         )
     value = getattr(prediction, metric)
@@ -186,6 +192,7 @@ def headline_metrics(prediction: Prediction) -> list[str]:
     energy = np.asarray(prediction.energy_j, dtype=float)
     names = ["latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s"]
     names += [] if np.isnan(energy).all() else ["energy_j"]
+    names += [] if isinstance(prediction.silicon, str) else SILICON
     return [name for name in names if getattr(prediction, name) is not None]
 
 

@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 GROUPS: Final = ("software", "equations", "device", "runtime", "energy tables", "workload")
 
 
+#: Table -> documents with the areas of its cells.
+_CELLS: Final = {
+    "operations": ("sze2017",),
+    "memories": ("bitfusion_cacti",),
+    "nodes": ("stillmaker2017",),
+    "areas": ("nangate45", "wikichip_cells", "itrs"),
+}
+
+
 @dataclass(slots=True)
 class Cited:
     """Document with the parts of a result that come from it.
@@ -188,6 +197,7 @@ def citations(prediction: Prediction) -> Citations:
     gathered.add(known()["perfmodel"], "software")
     _equations(prediction, gathered)
     _facts(prediction, gathered)
+    _silicon(prediction, gathered)
     _network(prediction, gathered)
     return gathered.done()
 
@@ -257,6 +267,18 @@ def _facts(prediction: Prediction, gathered: _Collection) -> None:
         elif not origin.writer.startswith("vary"):
             unsourced.append(path)
     gathered.citations.unsourced = tuple(unsourced)
+
+
+def _silicon(prediction: Prediction, gathered: _Collection) -> None:
+    """Add the tables of cells behind the area, and what the ratio of placed blocks stands on."""
+    from perfmodel.hardware.technology import sources
+
+    if isinstance(prediction.silicon, str):
+        return
+    for name, keys in _CELLS.items():
+        for key in keys:
+            gathered.add(of_source(key, sources(name)[key]), "energy tables", "area_mm2")
+    gathered.citations.fitted_on["published blocks of chips (silicon_areas)"] = ["area_mm2"]
 
 
 def _network(prediction: Prediction, gathered: _Collection) -> None:

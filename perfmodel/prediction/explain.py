@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, first_number, is_array
 from perfmodel.cost.totals import per_run_overhead_s
+from perfmodel.hardware.technology.blocks import placement
 from perfmodel.prediction.presentation import row_columns
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
         "",
     ]
     lines += [_row_line(prediction, columns, i) for i in shown]
+    lines += _silicon_lines(prediction)
     lines += ["", "facts used:"]
     known = prediction.machine.provenance
     for path in used_facts(prediction):
@@ -69,6 +71,22 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
             text += f"  ({origin.confidence or 'default'}; {where})"
         lines.append(text)
     return "\n".join(lines)
+
+
+def _silicon_lines(prediction: Prediction) -> list[str]:
+    """Return the area and leakage of the chip as sums over its blocks; none without structure."""
+    silicon = prediction.silicon
+    if isinstance(silicon, str):
+        return []
+    areas = prediction.area_parts_mm2
+    leakage = {name: first_number(watts) for name, watts in silicon.leakage_w().items()}
+    placed = ", ".join(f"{placement(kind).ratio:.3g} for {kind}" for kind in ("logic", "memory"))
+    lines = ["", f"silicon at {first_number(silicon.node_nm):g} nm: {', '.join(areas)}"]
+    lines += [f"  placed blocks over their cells: {placed} [published blocks of chips]"]
+    for name, parts in (("area_mm2", areas), ("leakage_w", leakage)):
+        terms = " + ".join(f"{float(value):.12g}" for value in parts.values())
+        lines.append(f"{name} = {terms} = {float(getattr(prediction, name)):.9g}")
+    return lines
 
 
 def _norm_exponent(setting: Setting) -> float | None:

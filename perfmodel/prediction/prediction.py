@@ -22,6 +22,7 @@ from perfmodel.prediction.interval_results import PredictionIntervals
 from perfmodel.prediction.memory_metrics import MemoryMetrics
 from perfmodel.prediction.ownership_metrics import OwnershipMetrics
 from perfmodel.prediction.resource_usage import ResourceMetrics
+from perfmodel.prediction.silicon_metrics import SiliconMetrics
 from perfmodel.workload.operator_table import OperatorTable
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 
 
 class Prediction(
-    InputAttributes, MemoryMetrics, ResourceMetrics, OwnershipMetrics, PredictionIntervals
+    InputAttributes,
+    MemoryMetrics,
+    ResourceMetrics,
+    SiliconMetrics,
+    OwnershipMetrics,
+    PredictionIntervals,
 ):
     """Predicted cost of a workload on a machine.
 

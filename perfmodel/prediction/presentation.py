@@ -141,6 +141,11 @@ def pictures(prediction: Prediction) -> list[ShownPicture]:
             if len(prediction.energy.parts) > 1
             else []
         ),
+        *(
+            []
+            if isinstance(prediction.silicon, str)
+            else [ShownPicture("area_stack", "Area of each block that the spec states.")]
+        ),
     ]
 
 
@@ -225,9 +230,13 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         lines.append(("power", show(p.power_w, "power")))
         lines += _thermal_lines(p)
     for name, label in labelled_metrics().items():
-        value = getattr(p, name)
+        value, dimension = getattr(p, name), dimension_of(name)
         if value is not None and not np.isnan(value):
-            lines.append((label, show(value, dimension_of(name))))
+            within = p.intervals.get(name, {}).get("90")
+            ends = "" if within is None else f" (90 % in {within.show(dimension)})"
+            lines.append((label, show(value, dimension) + ends))
+    if p.die_mm2 is not None and not np.isnan(p.area_mm2):
+        lines.append(("  die", show(p.die_mm2, dimension_of("die_mm2"))))
     main = p.levels[-1]
     lines += [
         (f"{main} traffic", show(p.traffic_bytes[main], "bytes")),

@@ -15,6 +15,7 @@ from perfmodel.arrays import Array
 from perfmodel.errors import InputError
 from perfmodel.hardware.engine import COMPUTE_FORMATS
 from perfmodel.hardware.technology import (
+    blocks,
     dram_access_energy,
     dram_core_energy,
     dram_energy,
@@ -357,13 +358,20 @@ def test_every_number_has_a_source() -> None:
         *memories["links"].values(),
         memories["wires"]["reference"],
     ]
+    areas = table("areas")
+    entries += [
+        areas[name] for name in ("register", "bit_cells", "pitch", "leakage", "cache_overhead")
+    ]
     known: set[str] = {key for name in NAMES for key in sources(name)}
     for item in entries:
         assert item["source"] in known
         assert item["confidence"] in ("estimated", "datasheet", "measured")
-    for row in (*rows(), *rows("checks")):
+    published = [*blocks.published("blocks"), *blocks.published("converters")]
+    for row in (*rows(), *rows("checks"), *published):
         assert row["source"] in known
     assert set(dram_kinds()) == set(memories["dram"])
-    cited = {item["source"] for item in entries} | {r["source"] for r in (*rows(), *rows("checks"))}
+    cited = {item["source"] for item in entries} | {
+        r["source"] for r in (*rows(), *rows("checks"), *published)
+    }
     cited |= {"stillmaker2017", "ptm", "micron_tn4101", "wikichip2022"}
     assert known <= cited | set(memories["sram"]["pairs"]["sources"])

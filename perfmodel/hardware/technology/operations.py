@@ -187,5 +187,10 @@ def mac_area(
         As for `operation_energy`.
     """
     summed = accumulator or accumulator_of(compute_format)
-    at_45nm = _at("multiply", compute_format, 45.0, "area") + _at("add", summed, 45.0, "area")
-    return at_45nm * area_scale(45.0, node_nm)
+    adder = _at("add", summed, 45.0, "area") * area_scale(45.0, node_nm)
+    return multiplier_area(compute_format, node_nm) + adder
+
+
+def multiplier_area(compute_format: str, node_nm: Value = 45.0) -> Value:
+    """Return the area of a multiplier, square metres; see `mac_area`."""
+    return _at("multiply", compute_format, 45.0, "area") * area_scale(45.0, node_nm)

@@ -134,11 +134,22 @@ def sram_area(capacity_bytes: Value, node_nm: Value = 45.0) -> Value:
     """Return the area of a memory, square metres.
 
     CACTI at 45 nm, proportional to capacity above 16 kB, scaled by the area table of Stillmaker and
-    Baas 2017.
+    Baas 2017 down to 16 nm, and with the published bit cell below, which shrinks less than logic.
     """
     capacity, nonzero = _positive_capacity(capacity_bytes)
     at_45nm = power_law(capacity, *points("area_mm2"), right=1.0) * 1e-6
-    return at_45nm * area_scale(45.0, node_nm) * nonzero
+    return at_45nm * _cell_scale(node_nm) * nonzero
+
+
+def _cell_scale(node_nm: Value) -> Value:
+    """Return the area of a memory at a node over that at 45 nm."""
+    rows = table("areas")["bit_cells"]["rows"]
+    first, xp = rows[0][0], namespace(node_nm)
+    small = xp.minimum(xp.asarray(node_nm, dtype=float), first)
+    cells = [row[1] / rows[0][1] for row in rows[::-1]]
+    shrink = power_law(small, [row[0] for row in rows[::-1]], cells)
+    scale = area_scale(45.0, xp.maximum(xp.asarray(node_nm, dtype=float), first)) * shrink
+    return float(scale) if xp is np and np.ndim(scale) == 0 else scale
 
 
 def sram_leakage_power(capacity_bytes: Value) -> Value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from perfmodel.arrays import Value
+from perfmodel.cost.area import Block, elements
 from perfmodel.cost.buffered_nests import tile_nest
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.hardware.fact_views import or_else
@@ -18,6 +19,7 @@ from perfmodel.kinds.bit_fusion.fastest_tiling import layer_cycles
 from perfmodel.kinds.bit_fusion.spec import BitComposableArray
 from perfmodel.kinds.operand_bits import operations_by_format
 from perfmodel.kinds.rates import bandwidth
+from perfmodel.kinds.silicon import buffers, first_peak, vector_units
 from perfmodel.workload.operator_table import ALWAYS_MAIN
 
 
@@ -29,6 +31,21 @@ class BitFusion(ArrayKind[BitComposableArray]):
     spec = BitComposableArray
     laws = (count,)
     prices_operations = True
+
+    def structure(self, engine: BitComposableArray, _weight_bytes: Value) -> dict[str, Block]:
+        """Return fusion units as multipliers of their highest bits, vector lanes and buffers."""
+        name = first_peak(engine)
+        count = engine.height * engine.width * engine.units
+        registers = 2.0 * engine.highest_bits + 8.0 * engine.partial_sum
+        return {
+            "elements": elements(count, name, registers),
+            **vector_units(engine),
+            **buffers(
+                weight_buffer=engine.weight_buffer,
+                input_buffer=engine.input_buffer,
+                output_buffer=engine.output_buffer,
+            ),
+        }
 
     def counts(self, run: NestRun, engine: BitComposableArray) -> Counts:
         """Return clocks and bits of all passes, each under its fastest tiling."""

@@ -6,8 +6,11 @@ out. All other work runs on the vector units, as on a roofline.
 
 from __future__ import annotations
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, namespace
+from perfmodel.cost.area import Block
 from perfmodel.hardware.fact_views import or_else
+from perfmodel.hardware.technology.blocks import register_area
+from perfmodel.hardware.technology.operations import mac_area, multiplier_area, width
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.bit_serial.counts import (
     array_steps,
@@ -19,6 +22,7 @@ from perfmodel.kinds.bit_serial.counts import (
 from perfmodel.kinds.bit_serial.products import BitSerialGemms, products
 from perfmodel.kinds.bit_serial.spec import BitSerialArray
 from perfmodel.kinds.operand_bits import operations_by_format
+from perfmodel.kinds.silicon import buffers, first_peak, vector_units
 
 
 class BitSerial(ArrayKind[BitSerialArray]):
@@ -29,6 +33,25 @@ class BitSerial(ArrayKind[BitSerialArray]):
     spec = BitSerialArray
     laws = (array_steps,)
     prices_operations = True
+
+    def structure(self, engine: BitSerialArray, _weight_bytes: Value) -> dict[str, Block]:
+        """Return elements, vector lanes and buffers.
+
+        The multiplier of a lane has as many rows as bits of a weight that it takes per clock; the
+        lanes of an element add up, as aligned integers, in one register of 32 bits.
+        """
+        name = first_peak(engine)
+        bits = width(name)[1]
+        share = namespace(engine.bits_a_clock).minimum(engine.bits_a_clock / bits, 1.0)
+        lane = share * multiplier_area(name) + bits * register_area()
+        adders = mac_area("int32") - multiplier_area("int32")
+        element = engine.lanes * (lane + adders) + 32.0 * register_area()
+        count = engine.rows * engine.columns * engine.units
+        return {
+            "elements": Block(logic_m2=count * element),
+            **vector_units(engine),
+            **buffers(weight_buffer=engine.weight_buffer, input_buffer=engine.input_buffer),
+        }
 
     def counts(self, run: NestRun, engine: BitSerialArray) -> Counts:
         """Return clocks of products by terms of their weights, and bytes of operands."""

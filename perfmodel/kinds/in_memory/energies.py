@@ -77,7 +77,11 @@ def chip_area(facts: Mapping[str, Value], engine: str) -> dict[str, Value]:
     engine
         Name of its engine of kind ``in_memory``.
     """
-    chip = engine_view(InMemoryArrays, facts, engine)
+    return parts_area(engine_view(InMemoryArrays, facts, engine))
+
+
+def parts_area(chip: InMemoryArrays) -> dict[str, Value]:
+    """Return the stated area of arrays by component, in square metres; see `chip_area`."""
     units, rows, columns = chip.units, chip.rows, chip.columns
     converters = or_else(chip.converters, columns / chip.columns_per_conversion)
     return {

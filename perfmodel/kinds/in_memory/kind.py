@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from perfmodel.arrays import Value
+from perfmodel.cost.area import Block
 from perfmodel.cost.compose import compose
 from perfmodel.cost.operand_bytes import row_bytes
 from perfmodel.cost.residency import level_traffic
 from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.in_memory.counts import vector_seconds
-from perfmodel.kinds.in_memory.energies import vector_joules
+from perfmodel.kinds.in_memory.energies import parts_area, vector_joules
 from perfmodel.kinds.in_memory.matrices import ArrayProducts, array_products
 from perfmodel.kinds.in_memory.residency import ArrayResidency, ways
 from perfmodel.kinds.in_memory.spec import InMemoryArrays
@@ -35,6 +38,22 @@ class InMemory(ArrayKind[InMemoryArrays]):
     by_bits = True
     network_wide = frozenset({"arrays", "memory"})
     prices_operations = True
+
+    def structure(self, engine: InMemoryArrays, _weight_bytes: Value) -> dict[str, Block]:
+        """Return the areas that the spec states; of cells and converters else those of the node."""
+        stated = {name: Block(stated_m2=area) for name, area in parts_area(engine).items()}
+        cells = engine.units * engine.rows * engine.columns * engine.cell_bits
+        if not np.any(engine.cell_area):
+            stated["cells"] = Block(memory_bytes=cells / 8.0, banks=engine.units)
+        if engine.adc_bits is not None and not np.any(engine.converter_area):
+            count = or_else(engine.converters, engine.columns / engine.columns_per_conversion)
+            converters = engine.units * count
+            stated["converters"] = Block(converters=converters, converter_bits=engine.adc_bits)
+        return {
+            name: block
+            for name, block in stated.items()
+            if name in ("cells", "converters") or np.any(block.stated_m2)
+        }
 
     def counts(self, run: NestRun, engine: InMemoryArrays) -> Counts:
         """Return passes and writes under the faster residency of the matrices."""

@@ -8,9 +8,11 @@ feature maps. All other work runs as on a roofline.
 from __future__ import annotations
 
 from perfmodel.arrays import Value
+from perfmodel.cost.area import Block, elements
 from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.rates import bandwidth
+from perfmodel.kinds.silicon import buffers, first_peak, vector_units
 from perfmodel.kinds.spatial.best_mapping import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import RowCounts, count
 from perfmodel.kinds.spatial.energy import (
@@ -32,6 +34,19 @@ class Spatial(ArrayKind[RowStationaryArray]):
     spec = RowStationaryArray
     laws = (count,)
     prices_operations = True
+
+    def structure(self, engine: RowStationaryArray, _weight_bytes: Value) -> dict[str, Block]:
+        """Return elements with registers of inputs and sums, their filter memories, the buffer."""
+        name = first_peak(engine)
+        count = engine.height * engine.width * engine.units
+        bits = 8.0 * engine.word * (engine.input_words + engine.sum_words)
+        filters = count * engine.filter_words * engine.word
+        return {
+            "elements": elements(count, name, bits),
+            "filters": Block(memory_bytes=filters, banks=count),
+            **vector_units(engine),
+            **buffers(buffer=engine.buffer),
+        }
 
     def counts(self, run: NestRun, engine: RowStationaryArray) -> Counts:
         """Return passes, words at every level and their energies, under the best mapping."""

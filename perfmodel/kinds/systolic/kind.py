@@ -7,10 +7,13 @@ roofline. Operands are fetched from beyond the scratchpad under its best tile, o
 from __future__ import annotations
 
 from perfmodel.arrays import Value
+from perfmodel.cost.area import Block, elements
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.technology.operations import width
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import by_pair
+from perfmodel.kinds.silicon import buffers, first_peak, vector_units
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
 from perfmodel.kinds.systolic.scratchpad_traffic import runs_of, tiled_bytes, window_bytes
 from perfmodel.kinds.systolic.spec import SystolicArray
@@ -68,6 +71,21 @@ class Systolic(ArrayKind[SystolicArray]):
             vector=table.vector_ops,
             traffic_model=model,
         )
+
+    def structure(self, engine: SystolicArray, _weight_bytes: Value) -> dict[str, Block]:
+        """Return elements with their operands and partial sum, vector lanes, dedicated buffers."""
+        name = first_peak(engine)
+        operands = (3.0 if engine.shadow_weights else 2.0) * width(name)[1]
+        count = engine.height * engine.width * engine.units
+        return {
+            "elements": elements(count, name, operands + 8.0 * engine.partial_sum),
+            **vector_units(engine),
+            **buffers(
+                input_buffer=engine.input_buffer,
+                weight_buffer=engine.weight_buffer,
+                output_buffer=engine.output_buffer,
+            ),
+        }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table, and add the column of seconds spent waiting for memories."""

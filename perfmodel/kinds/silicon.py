@@ -1,0 +1,135 @@
+"""Blocks of silicon that the spec of a device states: arrays, vector units, memories, wires.
+
+A kind of engine states its blocks as `Kind.structure`; engines of other kinds count as many
+multiply-accumulate units as their peaks need. Blocks follow varied facts, since they are read from
+the facts of a setting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from typing import Final
+
+import numpy as np
+
+from perfmodel.arrays import Value, namespace
+from perfmodel.cost.area import Block, Silicon, elements
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.fact_views import engine_view
+from perfmodel.hardware.facts import text_fields
+from perfmodel.hardware.technology.blocks import cache_bits, wire_pitch
+from perfmodel.hardware.technology.operations import width
+from perfmodel.hardware.technology.tables import table
+from perfmodel.kinds import kind
+
+#: Kinds of engines that are products: without a stated node of their own (``energy``), too little
+#: of their structure is known.
+_PRODUCTS: Final = frozenset({"roofline", "simd", "mcu", "nand", "fpga", "lookup_table"})
+_NANOMETRES: Final = re.compile(r"(\d+(?:\.\d+)?) ?nm|\bN(\d+)|\b(\d+)(?:FF|N)")
+_NODE: Final = "energy.node"
+
+
+def silicon_of(
+    device: Device, facts: Mapping[str, Value], weight_bytes: Value = 0.0
+) -> Silicon | str:
+    """Return the blocks of a device under facts, or the reason why there are none.
+
+    Parameters
+    ----------
+    facts
+        Facts of a machine, numbers or arrays.
+    weight_bytes
+        Bytes of weights of the network, for chips that hold them in their wires.
+    """
+    stated = facts.get(_NODE)
+    node = node_of(device.process or "") if stated is None else stated * 1e9
+    if node is None:
+        return "the spec states no silicon node (process, or energy.node)"
+    blocks: dict[str, Block] = {}
+    for engine in device.engines:
+        if stated is not None or engine.kind not in _PRODUCTS:
+            own = _structure(engine, facts, weight_bytes)
+            blocks |= {f"{engine.name}.{name}": block for name, block in own.items()}
+    if not blocks:
+        return "the spec states no structure of its engines"
+    # Areas that a spec states include its memories.
+    if not any(np.any(block.stated_m2) for block in blocks.values()):
+        blocks |= dict(_memories(device, facts, node))
+    return Silicon(blocks, node)
+
+
+def node_of(process: str) -> float | None:
+    """Return the node of a process in nanometres: ``TSMC 7 nm``, ``N3E``, ``Intel 7``."""
+    by_name: Mapping[str, float] = table("nodes")["processes"]
+    known = next((node for name, node in by_name.items() if process.startswith(name)), None)
+    match = _NANOMETRES.search(process)
+    if known is not None or match is None:
+        return known
+    return float(next(filter(None, match.groups())))
+
+
+def vector_units(engine: Engine) -> dict[str, Block]:
+    """Return the vector lanes of the format that takes the most: arithmetic and three registers."""
+    if engine.clock is None:
+        return {}
+    lanes = [
+        elements(rate / (2.0 * engine.clock), name, 3.0 * width(name)[1])
+        for name, rate in engine.vector_peaks.items()
+    ]
+    return {"vector": _largest(lanes)} if lanes else {}
+
+
+def by_peaks(engine: Engine, _weight_bytes: Value = 0.0) -> dict[str, Block]:
+    """Return the multiply-accumulate units that the peaks need; formats share them."""
+    if engine.clock is None:
+        return {}
+    units = [
+        elements(rate / (2.0 * engine.clock), name, 2.0 * width(name)[1])
+        for name, rate in engine.peaks.items()
+    ]
+    return {"matrix": _largest(units), **vector_units(engine)} if units else {}
+
+
+def first_peak(engine: Engine) -> str:
+    """Return the format in which an element multiplies once per clock."""
+    return next(iter(engine.peaks))
+
+
+def buffers(**sizes: Value) -> dict[str, Block]:
+    """Return buffers as blocks; those that a spec does not state are None."""
+    return {name: Block(memory_bytes=size) for name, size in sizes.items() if size is not None}
+
+
+def _structure(
+    engine: Engine, facts: Mapping[str, Value], weight_bytes: Value
+) -> Mapping[str, Block]:
+    model = kind(engine.kind)
+    own = engine_view(model.spec, facts, engine.name, text_fields(engine))
+    return (model.structure or by_peaks)(own, weight_bytes)
+
+
+def _largest(blocks: list[Block]) -> Block:
+    """Return a block with the most logic of all."""
+    areas = [block.logic_m2 for block in blocks]
+    return Block(logic_m2=reduce(namespace(*areas).maximum, areas))
+
+
+def _memories(
+    device: Device, facts: Mapping[str, Value], node: Value
+) -> Iterator[tuple[str, Block]]:
+    """Yield the memories on the chip, and the wires over which they feed several units."""
+    for memory in device.memories:
+        head = f"memories.{memory.name}."
+        if memory.kind not in ("register_file", "scratchpad", "cache"):
+            continue
+        capacity = facts[f"{head}capacity"]
+        stored = capacity * cache_bits() if memory.kind == "cache" else capacity
+        yield memory.name, Block(memory_bytes=stored)
+        for engine in device.engines:
+            clock = facts.get(f"engines.{engine.name}.clock")
+            if engine.name in memory.feeds and clock is not None:
+                bits = 8.0 * facts[f"{head}bandwidth"] / clock
+                yield f"{memory.name}.wires", Block(stated_m2=(bits * wire_pitch(node)) ** 2)

@@ -1,0 +1,74 @@
+"""Area and leakage of the silicon that a prediction runs on, as far as the spec states it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from perfmodel.arrays import Value
+from perfmodel.cost.area import Silicon
+from perfmodel.kinds.silicon import silicon_of
+
+if TYPE_CHECKING:
+    from perfmodel.prediction.prediction import Prediction
+
+_MM2 = 1e6
+
+
+class SiliconMetrics:
+    """Metrics of a prediction that depend on the blocks of the chip, not on the run.
+
+    The blocks are those that the spec states (`perfmodel.kinds.silicon`), at the node of its
+    process; `die_mm2` is what the vendor states of the whole die.
+    """
+
+    @cached_property
+    def silicon(self) -> Silicon | str:
+        """Blocks of the chip, flat over the points, or the reason why there are none."""
+        p = cast("Prediction", self)
+        return silicon_of(p.job.machine.device, p.setting.facts, p.totals["weight_bytes"])
+
+    @property
+    def area_parts_mm2(self) -> dict[str, Value]:
+        """Block -> square millimetres; empty if the spec states no structure."""
+        return self._parts(0.0)
+
+    @property
+    def area_mm2(self) -> Value:
+        """Area of the blocks that the spec states, square millimetres; NaN without any."""
+        return _sum(self._parts(0.0))
+
+    @property
+    def leakage_w(self) -> Value:
+        """Leakage of these blocks, watts: high-performance cells at 360 K, so an upper bound.
+
+        NaN if the spec states no structure.
+        """
+        return _sum(self._leakage(0.0))
+
+    @property
+    def die_mm2(self) -> float | None:
+        """Area of the whole die that the spec states, square millimetres."""
+        area = cast("Prediction", self).job.machine.device.area
+        return None if area is None else area.value * _MM2
+
+    def silicon_ends(self, metric: str, level: float) -> tuple[Value, Value]:
+        """Return the ends of the interval of ``area_mm2`` or ``leakage_w``."""
+        parts = self._parts if metric == "area_mm2" else self._leakage
+        return _sum(parts(-level)), _sum(parts(level))
+
+    def _parts(self, level: float) -> dict[str, Value]:
+        if isinstance(self.silicon, str):
+            return {}
+        shaped = cast("Prediction", self).shaped
+        return {name: shaped(area * _MM2) for name, area in self.silicon.areas(level).items()}
+
+    def _leakage(self, level: float) -> dict[str, Value]:
+        if isinstance(self.silicon, str):
+            return {}
+        shaped = cast("Prediction", self).shaped
+        return {name: shaped(watts) for name, watts in self.silicon.leakage_w(level).items()}
+
+
+def _sum(parts: dict[str, Value]) -> Value:
+    return sum(parts.values(), 0.0) if parts else float("nan")
