@@ -116,7 +116,7 @@ def elements(
     return Block(logic_m2=count * unit)
 
 
-class Silicon(NamedTuple):
+class SiliconBlocks(NamedTuple):
     """Area and leakage of the blocks that a spec states.
 
     Attributes

@@ -7,7 +7,6 @@ the facts of a setting.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Final
@@ -15,26 +14,24 @@ from typing import Final
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.area import Block, Silicon, elements
+from perfmodel.cost.area import Block, SiliconBlocks, elements
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.fact_views import engine_view
 from perfmodel.hardware.facts import text_fields
 from perfmodel.hardware.technology.blocks import cache_bits, wire_pitch
 from perfmodel.hardware.technology.operations import width
-from perfmodel.hardware.technology.tables import table
 from perfmodel.kinds import kind
 
 #: Kinds of engines that are products: without a stated node of their own (``energy``), too little
 #: of their structure is known.
 _PRODUCTS: Final = frozenset({"roofline", "simd", "mcu", "nand", "fpga", "lookup_table"})
-_NANOMETRES: Final = re.compile(r"(\d+(?:\.\d+)?) ?nm|\bN(\d+)|\b(\d+)(?:FF|N)")
 _NODE: Final = "energy.node"
 
 
 def silicon_of(
     device: Device, facts: Mapping[str, Value], weight_bytes: Value = 0.0
-) -> Silicon | str:
+) -> SiliconBlocks | str:
     """Return the blocks of a device under facts, or the reason why there are none.
 
     Parameters
@@ -44,13 +41,14 @@ def silicon_of(
     weight_bytes
         Bytes of weights of the network, for chips that hold them in their wires.
     """
-    stated = facts.get(_NODE)
-    node = node_of(device.process or "") if stated is None else stated * 1e9
-    if node is None:
+    default = device.defaults.get(_NODE)
+    metres = facts.get(_NODE, default and default.value)
+    if metres is None:
         return "the spec states no silicon node (process, or energy.node)"
+    node = 1e9 * metres
     blocks: dict[str, Block] = {}
     for engine in device.engines:
-        if stated is not None or engine.kind not in _PRODUCTS:
+        if device.energy is not None or engine.kind not in _PRODUCTS:
             own = _structure(engine, facts, weight_bytes)
             blocks |= {f"{engine.name}.{name}": block for name, block in own.items()}
     if not blocks:
@@ -58,17 +56,7 @@ def silicon_of(
     # Areas that a spec states include its memories.
     if not any(np.any(block.stated_m2) for block in blocks.values()):
         blocks |= dict(_memories(device, facts, node))
-    return Silicon(blocks, node)
-
-
-def node_of(process: str) -> float | None:
-    """Return the node of a process in nanometres: ``TSMC 7 nm``, ``N3E``, ``Intel 7``."""
-    by_name: Mapping[str, float] = table("nodes")["processes"]
-    known = next((node for name, node in by_name.items() if process.startswith(name)), None)
-    match = _NANOMETRES.search(process)
-    if known is not None or match is None:
-        return known
-    return float(next(filter(None, match.groups())))
+    return SiliconBlocks(blocks, node)
 
 
 def vector_units(engine: Engine) -> dict[str, Block]:

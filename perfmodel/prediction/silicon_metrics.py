@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import Silicon
+from perfmodel.cost.area import SiliconBlocks
 from perfmodel.kinds.silicon import silicon_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class SiliconMetrics:
     """
 
     @cached_property
-    def silicon(self) -> Silicon | str:
+    def silicon(self) -> SiliconBlocks | str:
         """Blocks of the chip, flat over the points, or the reason why there are none."""
         p = cast("Prediction", self)
         return silicon_of(p.job.machine.device, p.setting.facts, p.totals["weight_bytes"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.cost.area import Block, Silicon
+from perfmodel.cost.area import Block, SiliconBlocks
 from perfmodel.hardware.technology.blocks import (
     cells_area,
     leakage_scale,
@@ -15,7 +15,6 @@ from perfmodel.hardware.technology.blocks import (
     published,
     published_converter,
 )
-from perfmodel.kinds.silicon import node_of
 
 SPEC = {
     "schema_version": 1,
@@ -118,15 +117,6 @@ def test_a_spec_without_structure_has_no_area() -> None:
     assert isinstance(p.silicon, str)
 
 
-@pytest.mark.parametrize(
-    ("process", "node"),
-    [("TSMC 7 nm (N7)", 7), ("N3E", 3), ("TSMC 4NP", 4), ("Intel 7", 10), ("TSMC 12FFN", 12)]
-    + [("Samsung 8 nm", 8), ("", None), ("unknown", None)],
-)
-def test_nodes_are_read_from_processes(process: str, node: float | None) -> None:
-    assert node_of(process) == node
-
-
 def test_areas_can_be_asked_for_everywhere(npu: pm.Device) -> None:
     table = pm.sweep(
         "resnet18",
@@ -161,7 +151,7 @@ def test_areas_can_be_asked_for_everywhere(npu: pm.Device) -> None:
 def test_stated_areas_do_not_depend_on_the_node() -> None:
     blocks = {"stated": Block(stated_m2=3e-6)}
     for node in (65.0, 7.0):
-        silicon = Silicon(blocks, node)
+        silicon = SiliconBlocks(blocks, node)
         assert silicon.areas()["stated"] == pytest.approx(3e-6)
         assert silicon.areas(0.9)["stated"] == pytest.approx(3e-6)
         assert silicon.leakage_w()["stated"] == pytest.approx(0.0)

@@ -1,5 +1,12 @@
 """Energies and areas of arithmetic, memories and wires by silicon node, from published tables."""
 
+from perfmodel.hardware.technology.blocks import (
+    placed_area,
+    placement_ratio,
+    published_converter,
+    register_area,
+)
+from perfmodel.hardware.technology.blocks import published as published_areas
 from perfmodel.hardware.technology.nodes import energy_scale
 from perfmodel.hardware.technology.offchip import (
     dram_access_energy,
@@ -28,7 +35,12 @@ __all__ = [
     "logic_leakage_power",
     "mac_area",
     "operation_energy",
+    "placed_area",
+    "placement_ratio",
     "power_law",
+    "published_areas",
+    "published_converter",
+    "register_area",
     "sources",
     "sram_access_energy",
     "sram_area",

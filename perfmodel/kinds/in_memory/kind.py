@@ -52,7 +52,7 @@ class InMemory(ArrayKind[InMemoryArrays]):
         return {
             name: block
             for name, block in stated.items()
-            if name in ("cells", "converters") or np.any(block.stated_m2)
+            if any(map(np.any, (block.stated_m2, block.memory_bytes, block.converters)))
         }
 
     def counts(self, run: NestRun, engine: InMemoryArrays) -> Counts:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import perfmodel as pm
-from perfmodel.hardware.technology.blocks import (
+from perfmodel.hardware.technology import (
     placed_area,
     placement_ratio,
-    published,
+    published_areas,
     published_converter,
     register_area,
 )
-from perfmodel.hardware.technology.nodes import area_scale
 
 _MM2, _UM2 = 1e6, 1e12
 
 
 def predicted() -> dict[str, float]:
     """Return the predicted number of each claim, in the claim's unit."""
-    out = {f"{row['chip']}_{row['block']}": placed_area(row) * _MM2 for row in published("blocks")}
+    out = {
+        f"{row['chip']}_{row['block']}": placed_area(row) * _MM2
+        for row in published_areas("blocks")
+    }
     out |= {
         f"{row['chip']}_converter": published_converter(row) * _UM2
-        for row in published("converters")
+        for row in published_areas("converters")
     }
     return out | {
         "bitmod_bit_serial_element": _bit_serial_element() * _UM2,
@@ -32,8 +34,8 @@ def _bit_serial_element() -> float:
     """One of the 64 x 16 elements of BitMoD, square metres; what placing takes without BitMoD."""
     silicon = pm.predict("resnet18", "bitmod").silicon
     assert not isinstance(silicon, str)
-    cells = float(silicon.blocks["array.elements"].logic_m2) / (64 * 16)
-    return cells * float(area_scale(45.0, silicon.node_nm)) * placement_ratio("logic", "bitmod")
+    cells = float(silicon.areas()["array.elements"]) / placement_ratio("logic") / (64 * 16)
+    return cells * placement_ratio("logic", "bitmod")
 
 
 def _eyeriss_storage() -> float:
