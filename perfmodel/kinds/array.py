@@ -88,9 +88,7 @@ class NestRun:
     @property
     def without_nests(self) -> Value:
         """1 for rows that do not use the array, else 0; ``(rows, 1)``."""
-        mask = np.ones((len(self.table.rows), 1))
-        mask[self.nests.row] = 0.0
-        return mask
+        return without_nests(self.table)
 
     @property
     def outside(self) -> Value:
@@ -101,6 +99,14 @@ class NestRun:
     def macs(self) -> Value:
         """Executed multiply-accumulates of each row."""
         return executed_macs(self.table, self.setting)
+
+
+def without_nests(table: OperatorTable) -> Value:
+    """Return 1 for rows of a table without a loop nest, else 0; ``(rows, 1)``."""
+    assert table.nests is not None
+    mask = np.ones((len(table.rows), 1))
+    mask[table.nests.row] = 0.0
+    return mask
 
 
 @dataclass(slots=True)
@@ -140,7 +146,7 @@ class Counts:
         Description of how `traffic` was counted.
     operations
         Operations by the engine's formats, where they differ from all executed products.
-    left_out, resources, interval, is_overlay, expressions
+    left_out, resources, interval, is_overlay, columns, expressions
         As in `Terms`.
     """
 
@@ -163,6 +169,7 @@ class Counts:
     resources: dict[str, Value] = field(default_factory=dict[str, Value])
     interval: Value = None
     is_overlay: bool = False
+    columns: dict[str, Value] = field(default_factory=dict[str, Value])
     expressions: dict[str, Callable[[int], str]] = field(
         default_factory=dict[str, Callable[[int], str]]
     )
@@ -220,6 +227,7 @@ def composed(
         interval=counts.interval,
         is_overlay=counts.is_overlay,
         left_out=counts.left_out,
+        columns=counts.columns,
     )
 
 

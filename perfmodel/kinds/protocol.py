@@ -74,6 +74,8 @@ class Terms:
     traffic_model
         Description of how `traffic` was counted; empty for compulsory traffic under the residency
         rule.
+    columns
+        Numbers of each row that `Kind.combined` takes; empty where rows are costed independently.
     resources
         Resource of the engine -> amount that the whole network uses, ``(points,)`` or ``(1,)``;
         the fact ``engines.ENGINE.RESOURCE`` is the amount available.
@@ -107,6 +109,7 @@ class Terms:
     left_out: Value = None
     interval: Value = None
     is_overlay: bool = False
+    columns: dict[str, Value] = field(default_factory=dict[str, Value])
 
     def __reduce__(self) -> tuple[type[Terms], tuple[Any, ...]]:
         # `expressions` and `joined` are functions, not picklable, and only needed for explanations.
@@ -173,6 +176,11 @@ class Kind(Protocol):
     weights that a network stores; None counts as many multipliers as the peaks need."""
     network_wide: Collection[str] = frozenset()
     """Terms that depend on sums over the network; all others are row-local."""
+    combined: Callable[[Terms, OperatorTable, Setting], Terms] | None = None
+    """Return the terms of a network whose rows share what it has, from terms in which each row is
+    costed from its own numbers (`Terms.columns`): the last step of `cost`. Of the table, only the
+    structure and the counts are read, since an oracle calls this with terms from its tables
+    (`perfmodel.search.oracle.network_combination`)."""
 
     @property
     def name(self) -> str:
@@ -200,4 +208,5 @@ OPTIONAL: Final = (
     "traceable",
     "structure",
     "network_wide",
+    "combined",
 )

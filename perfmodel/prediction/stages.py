@@ -201,6 +201,12 @@ def compose(
     return terms if plan is None else plan.apply(table, terms, setting)
 
 
+def totals_of_design(terms: Terms) -> dict[str, Value]:
+    """Return what a network has as one: resources of a design, and the interval of a pipeline."""
+    out = {f"resource {name}": used for name, used in terms.resources.items()}
+    return out if terms.interval is None else {**out, "interval_s": terms.interval}
+
+
 def sums(
     table: OperatorTable, terms: Terms, setting: Setting, values: Mapping[str, Value]
 ) -> dict[str, Value]:
@@ -208,9 +214,7 @@ def sums(
     out, sound = network_totals(
         table, setting, terms.row_s, terms.traffic, terms.operations, terms.energy
     )
-    out |= {f"resource {name}": used for name, used in terms.resources.items()}
-    if terms.interval is not None:
-        out["interval_s"] = terms.interval
+    out |= totals_of_design(terms)
     if table.executed_macs is not None or terms.left_out is not None:
         out["work"] = total(table.count, reference_work(table, terms, setting))
     sound = sound and all(least(used) >= 0.0 for used in terms.resources.values())

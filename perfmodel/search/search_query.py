@@ -310,7 +310,8 @@ class SearchQuery:
                 each.tables, ConfigurationCosts
             ):
                 return [], True
-            if not each.reader.affine or each.tables.varies:
+            tables = each.tables
+            if not each.reader.affine or tables.varies or tables.combination is not None:
                 return [], True
             fixed = dict(zip(outer, key, strict=True))
             inners.append(

@@ -104,6 +104,11 @@ class Program:
         self.outputs = dict(outputs)
         self._nodes = _needed(nodes, self.outputs.values())
 
+    def narrowed(self) -> Program:
+        """Return the program of those parameters that its outputs depend on."""
+        own = [node.operands[0] for node in self._nodes if node.operation == "parameter"]
+        return Program(own, self.outputs, self._nodes)
+
     @cached_property
     def on_floats(self) -> Callable[..., dict[str, float]]:
         """Function of floats; fails as Python's arithmetic does, such as on a quotient by zero."""

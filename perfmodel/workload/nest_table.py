@@ -33,6 +33,7 @@ class NestKeys:
     """The parts of a table's nests that do not depend on numbers; see `Nests`."""
 
     row: Index
+    place: Index
     kind: tuple[str, ...]
     name: tuple[str, ...]
     slots: tuple[tuple[str, str, str], ...]
@@ -64,6 +65,8 @@ class Nests(NestKeys):
     ----------
     row
         Row of the operator table.
+    place
+        Position among the nests of the network.
     kind
         Class of the operator: ``gemm``, ``conv``, ``grouped``, ``depthwise``, ``attention``,
         ``moe``, ``recurrent``.
@@ -196,6 +199,7 @@ def nest_columns(
     positions = [_access_positions(row, kernels[row], shape, access) for row, _, shape in nests]
     keys = NestKeys(
         np.array([row for row, *_ in nests], dtype=np.intp),
+        np.arange(len(nests), dtype=np.intp),
         tuple(kinds[row] for row, *_ in nests),
         tuple(operator.name for _, operator, _ in nests),
         tuple(

@@ -19,16 +19,24 @@ from perfmodel.kinds.fpga.circuits import (
     output_register_clocks,
     resource_strategy,
 )
+from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow
 from perfmodel.kinds.fpga.layers import CircuitLayers, layers_of
 from perfmodel.kinds.fpga.pipeline import (
+    numbers_of_rows,
     pipeline_counts,
+    pipelined,
     slowest_row_and_waits,
     stream_clocks_by_row,
 )
 from perfmodel.kinds.fpga.weightless_circuits import weightless_circuits
+from perfmodel.kinds.protocol import Terms
+from perfmodel.workload.operator_table import OperatorTable
 
 DESIGN = Dataflow
+
+#: Resources of which circuits take.
+_RESOURCES = ("lut", "ff", "dsp", "bram")
 
 
 def counts(run: NestRun) -> Counts:
@@ -47,9 +55,9 @@ def counts(run: NestRun) -> Counts:
     ``wait = (frames - 1) * interval of the slowest layer / clock``
         Duarte et al., JINST 13 P07027, 2018; docs/fpga.md
     """
-    setting, xp = run.setting, run.xp
+    setting = run.setting
     layers = layers_of(run)
-    frames = layers.frames
+    rows = layers.rows
     stream = setting.inside(Dataflow, "design").io == "stream"
     circuits = _circuits(layers, layers.circuit, setting)
     parts = circuits.interval * 0.0 + layers.positions / layers.parallel
@@ -59,59 +67,67 @@ def counts(run: NestRun) -> Counts:
         circuits.clocks if stream else circuits.clocks + (parts - 1.0) * circuits.interval
     )
     early = output_register_clocks(circuits, layers.constants)
-    other = weightless_circuits(run, layers)
-    by_row = _resources_by_row(layers, circuits, other, stream=stream)
-    clocks = layers.rows(latency_clocks + early) + other.clocks
-    held_rows = layers.rows(occupied) + (other.interval if stream else 0.0 * other.interval)
-    slowest, wait = slowest_row_and_waits(held_rows, frames - 1.0, xp)
-    if stream:
-        lag = layers.rows(circuits.clocks + layers.window * circuits.interval) + other.clocks
-        clocks = stream_clocks_by_row(held_rows + clocks, clocks, lag, xp)
     ones = 1.0 + 0.0 * circuits.clocks
-    out = pipeline_counts(
-        run,
-        {"depth": clocks, "wait": wait},
-        by_row,
-        {
-            "clocks": clocks,
-            "interval": layers.rows(occupied),
-            "reuse_factor": layers.rows(layers.circuit.factor * ones),
-            "multipliers": layers.rows(layers.circuit.multipliers * ones),
-        },
-        slowest,
-    )
-    ends = {
-        f"{name} {end}": total(run.table.count, amount)
-        for end, circuit in layers.ends.items()
-        for name, amount in _resources_by_row(
-            layers, _circuits(layers, circuit, setting), other, stream=stream
-        ).items()
+    columns = {
+        "clocks": rows(latency_clocks + early),
+        "interval": rows(occupied),
+        "lag": rows(circuits.clocks + layers.window * circuits.interval),
+        "numbers": numbers_of_rows(run),
+        "outputs": rows(layers.circuit.outputs),
+        "sum_bits": rows(layers.circuit.sum_bits),
+        "entering_bits": rows(layers.entering_bits),
+        **_resources_by_row(layers, circuits, stream=stream),
     }
-    control = layers.constants.interval_luts * slowest * (slowest > 1.0)
-    beside = {"lut": control, "ff": layers.entering_bits}
-    out.resources.update(
-        {
-            name: amount + beside.get(name.split()[0], 0.0)
-            for name, amount in (out.resources | ends).items()
-        }
-    )
+    for end, circuit in layers.ends.items():
+        ends = _resources_by_row(layers, _circuits(layers, circuit, setting), stream=stream)
+        columns |= {f"{name} {end}": amount for name, amount in ends.items()}
+    detail = {
+        "reuse_factor": rows(layers.circuit.factor * ones),
+        "multipliers": rows(layers.circuit.multipliers * ones),
+    }
+    return pipeline_counts(run, columns, detail)
+
+
+def combined(terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+    """Return the terms of a network: its slowest layer, its stream, and circuits between layers."""
+    columns, xp = terms.columns, setting.xp
+    stream = setting.inside(Dataflow, "design").io == "stream"
+    other = weightless_circuits(columns, table, setting)
+    clocks = columns["clocks"] + other.clocks
+    occupied = columns["interval"] + (other.interval if stream else 0.0 * other.interval)
+    slowest, wait = slowest_row_and_waits(occupied, columns["waiting"], xp)
+    if stream:
+        lag = columns["lag"] + other.clocks
+        clocks = stream_clocks_by_row(occupied + clocks, clocks, lag, xp)
+    by_row = {
+        name: amount + getattr(other, name.split()[0])
+        for name, amount in columns.items()
+        if name.split()[0] in _RESOURCES
+    }
+    expected = {name: by_row[name] for name in _RESOURCES}
+    detail = {"clocks": clocks, "interval": columns["interval"]}
+    work = {"depth": clocks, "wait": wait}
+    out = pipelined(terms, table, setting, work, expected, detail, slowest)
+    control = setting.constants("gemm", FpgaKernel).interval_luts * slowest * (slowest > 1.0)
+    beside = {"lut": control, "ff": columns["entering_bits"].sum(axis=0)}
+    out.resources = {
+        name: total(table.count, amount) + beside.get(name.split()[0], 0.0)
+        for name, amount in by_row.items()
+    }
     return out
 
 
 def _resources_by_row(
-    layers: CircuitLayers, circuits: Amounts, other: Amounts, *, stream: bool
+    layers: CircuitLayers, circuits: Amounts, *, stream: bool
 ) -> dict[str, Value]:
-    """Return the amount of each resource that each row takes."""
+    """Return the amount of each resource that the circuits of each row take."""
     copies = 1.0 if stream else layers.parallel
     amounts = circuits._replace(
         lut=circuits.lut * copies + (layers.line_luts if stream else 0.0),
         ff=circuits.ff * copies,
         dsp=circuits.dsp * copies,
     )
-    return {
-        name: layers.rows(getattr(amounts, name)) + getattr(other, name)
-        for name in ("lut", "ff", "dsp", "bram")
-    }
+    return {name: layers.rows(getattr(amounts, name)) for name in _RESOURCES}
 
 
 def _circuits(layers: CircuitLayers, circuit: Circuit, setting: Setting) -> Amounts:

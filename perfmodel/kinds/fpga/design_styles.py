@@ -16,7 +16,10 @@ from perfmodel.catalog import module_of
 from perfmodel.hardware.quantity import Confidence, Spec
 
 if TYPE_CHECKING:
+    from perfmodel.cost.setting import Setting
     from perfmodel.kinds.array import Counts, NestRun
+    from perfmodel.kinds.protocol import Terms
+    from perfmodel.workload.operator_table import OperatorTable
 
 #: Name of a design style -> its module.
 DESIGN_STYLES: Final[Mapping[str, str]] = {
@@ -49,6 +52,10 @@ class DesignStyle(Protocol):
 
     def counts(self, run: NestRun) -> Counts:
         """Return the counts of every row; `Counts.resources` are the resources of the design."""
+        ...
+
+    def combined(self, terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+        """Return the terms of a network (`Kind.combined`); for styles that count columns."""
         ...
 
 

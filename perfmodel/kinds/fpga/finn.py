@@ -23,13 +23,17 @@ from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import blocks_18k
 from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or_default
 from perfmodel.kinds.fpga.pipeline import (
-    nest_before,
+    layer_before,
+    numbers_of_rows,
     pipeline_counts,
+    pipelined,
     slowest_row_and_waits,
     stream_clocks_by_row,
 )
+from perfmodel.kinds.protocol import Terms
 from perfmodel.tracing.array_namespace import NAMESPACE as TRACED
 from perfmodel.workload.nest_table import Nests
+from perfmodel.workload.operator_table import OperatorTable
 
 
 class FoldedLayer(Spec):
@@ -158,21 +162,33 @@ def counts(run: NestRun) -> Counts:
         0.0,
     )
     fill = rows(xp.where(taps > 1.0, buffered, 0.0) + unit.inputs / unit.simd)
-    occupied = rows(xp.maximum(folds * pixels, window)) + _weightless_clocks(run, unit)
     tail = rows(folds * xp.where(nests.out_rows > 1.0, nests.out_columns, pixels))
-    slowest, wait = slowest_row_and_waits(occupied, frames - 1.0, xp)
-    clocks = stream_clocks_by_row(occupied, tail, fill, xp) + wait
     window_bits = xp.minimum(unit.simd, channels) * unit.input_bits
     lines = nests.kernel_rows * nests.in_columns * steps
-    by_row = {
+    columns = {
+        "interval": rows(xp.maximum(folds * pixels, window)),
+        "tail": tail,
+        "fill": fill,
+        "numbers": numbers_of_rows(run),
+        "outputs": rows(unit.outputs),
         "lut": rows(unit_luts(unit) + xp.where(taps > 1.0, 300.0, 0.0)),
         "dsp": rows(
             unit.in_dsp * unit.pe * unit.simd * xp.ceil((unit.input_bits + unit.weight_bits) / 48.0)
         ),
         "bram": rows(unit_blocks(unit) + xp.where(taps > 1.0, blocks_18k(lines, window_bits), 0.0)),
     }
-    detail = {"clocks": clocks, "interval": occupied, "pe": rows(unit.pe), "simd": rows(unit.simd)}
-    return pipeline_counts(run, {"stream": clocks}, by_row, detail, slowest)
+    return pipeline_counts(run, columns, {"pe": rows(unit.pe), "simd": rows(unit.simd)})
+
+
+def combined(terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+    """Return the terms of a network: its slowest layer, and its stream."""
+    columns, xp = terms.columns, setting.xp
+    occupied = columns["interval"] + _weightless_clocks(columns, table)
+    slowest, wait = slowest_row_and_waits(occupied, columns["waiting"], xp)
+    clocks = stream_clocks_by_row(occupied, columns["tail"], columns["fill"], xp) + wait
+    by_row = {name: columns[name] for name in ("lut", "dsp", "bram")}
+    detail = {"clocks": clocks, "interval": occupied}
+    return pipelined(terms, table, setting, {"stream": clocks}, by_row, detail, slowest)
 
 
 def _units(run: NestRun) -> Unit:
@@ -245,11 +261,10 @@ def _largest_divisor(number: int, most: int) -> int:
     return next(d for d in range(min(number, most), 0, -1) if number % d == 0)
 
 
-def _weightless_clocks(run: NestRun, unit: Unit) -> Value:
+def _weightless_clocks(columns: Mapping[str, Value], table: OperatorTable) -> Value:
     """Return clocks per frame of rows without weights: poolings and copies, one pixel per clock.
 
     Activations are thresholds of the preceding unit.
     """
-    moves = np.array([row.kind in {"pool", "copy", "resize"} for row in run.table.rows])
-    elements = run.accesses.elements[run.accesses.starts]
-    return moves[:, None] * elements / run.setting.sequences / unit.outputs[nest_before(run)]
+    moves = np.array([row.kind in {"pool", "copy", "resize"} for row in table.rows])
+    return moves[:, None] * columns["numbers"] / columns["outputs"][layer_before(table)]

@@ -21,8 +21,16 @@ from perfmodel.kinds.array import Counts, NestRun
 from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import blocks_18k
 from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or_default
-from perfmodel.kinds.fpga.pipeline import completion_by_row, pipeline_counts, slowest_row_and_waits
+from perfmodel.kinds.fpga.pipeline import (
+    completion_by_row,
+    numbers_of_rows,
+    pipeline_counts,
+    pipelined,
+    slowest_row_and_waits,
+)
+from perfmodel.kinds.protocol import Terms
 from perfmodel.workload.nest_table import Nests
+from perfmodel.workload.operator_table import OperatorTable
 
 Multipliers: TypeAlias = Literal["dsp", "lut"]
 
@@ -85,7 +93,7 @@ def counts(run: NestRun) -> Counts:
     ``wait = (frames - 1) * clocks of the slowest layer / clock``
         Venieris and Bouganis, fpgaConvNet, FCCM 2016
     """
-    table, nests, setting, rows, xp = run.table, run.nests, run.setting, run.rows, run.xp
+    nests, setting, rows, xp = run.nests, run.setting, run.rows, run.xp
     frames = setting.sequences
     check_supported(run)
     design = setting.inside(FpgaConvNet, "design")
@@ -106,14 +114,25 @@ def counts(run: NestRun) -> Counts:
     occupied = rows(
         xp.maximum(passes * nests.positions / frames, xp.where(taps > 1.0, streams * windows, 0.0))
     )
-    occupied = occupied + _pooling_clocks(run)
-    clocks = completion_by_row(table, occupied, rows(_share_for_first_output(nests, setting)), xp)
-    slowest, wait = slowest_row_and_waits(occupied, frames - 1.0, xp)
-    wait = wait / xp.maximum(table.count, 1.0)
     in_dsp = np.array([or_else(layer.multiply_in, design.multiply_in) == "dsp" for layer in each])
-    by_row = _resources(run, (inside, outside, groups, fine), in_dsp)
+    columns = {
+        "interval": occupied + _pooling_clocks(run),
+        "needed": rows(_share_for_first_output(nests, setting)),
+        **_resources(run, (inside, outside, groups, fine), in_dsp),
+    }
+    return pipeline_counts(run, columns)
+
+
+def combined(terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+    """Return the terms of a network: the longest path through it, and its slowest layer."""
+    columns, xp = terms.columns, setting.xp
+    occupied = columns["interval"]
+    clocks = completion_by_row(table, occupied, columns["needed"], xp)
+    slowest, wait = slowest_row_and_waits(occupied, columns["waiting"], xp)
+    work = {"passage": clocks, "wait": wait / xp.maximum(table.count, 1.0)}
+    by_row = {name: columns[name] for name in ("dsp", "bram")}
     detail = {"clocks": clocks, "interval": occupied + 0.0 * slowest}
-    return pipeline_counts(run, {"passage": clocks, "wait": wait}, by_row, detail, slowest)
+    return pipelined(terms, table, setting, work, by_row, detail, slowest)
 
 
 def _window_positions(nests: Nests) -> Value:
@@ -156,7 +175,7 @@ def _leading_padding(
 def _pooling_clocks(run: NestRun) -> Value:
     """Return clocks per frame of poolings, one word per clock."""
     pools = np.array([[row.kind == "pool"] for row in run.table.rows])
-    return pools * run.accesses.elements[run.accesses.starts] / run.setting.sequences
+    return pools * numbers_of_rows(run)
 
 
 def _resources(

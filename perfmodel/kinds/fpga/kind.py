@@ -42,7 +42,15 @@ class Fpga:
         engine = setting.engine_as(FpgaSpec, self.name)
         assert table.nests is not None
         run = NestRun(table, table.nests, setting)
-        return composed(table, setting, design_style(engine.design.style).counts(run))
+        terms = composed(table, setting, design_style(engine.design.style).counts(run))
+        return self.combined(terms, table, setting)
+
+    def combined(self, terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+        """Return the terms of a network for which a design is sized."""
+        if not terms.columns:
+            return terms
+        style = setting.engine_as(FpgaSpec, self.name).design.style
+        return design_style(style).combined(terms, table, setting)
 
 
 KIND = Fpga()

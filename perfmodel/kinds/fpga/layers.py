@@ -93,7 +93,7 @@ class CircuitLayers:
     line_luts
         Look-up tables for the rows of a convolution's window, as shift registers.
     entering_bits
-        Bits of a frame of the network's inputs, ``(points,)``.
+        Bits of a frame of the network's inputs that registers store.
     """
 
     rows: RowSums
@@ -176,7 +176,6 @@ def _circuits(
         inputs * outputs, weight_bits, share, design, designs, constants, setting
     )
     full_sum_bits = or_else(design.sum_bits, input_bits + weight_bits)
-    target_clock = or_else(design.target_clock, setting.clock)
     nonzeros, multipliers = counts.pop("expected")
     circuit = Circuit(
         inputs=inputs,
@@ -189,12 +188,17 @@ def _circuits(
         sum_bits=stated_or_default([layer.sum_bits for layer in designs], full_sum_bits, xp),
         in_dsp=in_dsp,
         slices=slices,
-        period=(1.0 - design.clock_margin) / target_clock,
+        period=scheduled_period(design, setting),
     )
     return circuit, {
         end: circuit._replace(nonzeros=present, multipliers=needed)
         for end, (present, needed) in counts.items()
     }
+
+
+def scheduled_period(design: Dataflow, setting: Setting) -> Value:
+    """Return the clock period that the tool schedules for, in seconds, margin deducted."""
+    return (1.0 - design.clock_margin) / or_else(design.target_clock, setting.clock)
 
 
 def _weight_counts(
@@ -254,7 +258,7 @@ def _windows(run: NestRun, positions: Value) -> tuple[Value, Value, Value]:
 
 def layer_designs(model: type[S], nests: Nests, setting: Setting) -> list[S]:
     """Return the design's settings of each layer with weights, as instances of `model`."""
-    return [setting.inside(model, "design", "layers", str(i + 1)) for i in range(len(nests))]
+    return [setting.inside(model, "design", "layers", str(place + 1)) for place in nests.place]
 
 
 def stated_or_default(stated: Sequence[Value], default: Value, xp: Any) -> Value:
@@ -366,12 +370,12 @@ def _implementation(
 
 
 def _input_bits(run: NestRun, design: Dataflow) -> Value:
-    """Return bits of a frame of the network's inputs that registers store; ``(points,)``."""
+    """Return bits of a frame of the network's inputs that registers store."""
     if design.io == "stream":
         return 0.0
     access, at = run.accesses, run.nests.access[:, 0]
     first = ((at >= 0) & (access.tensor[at] == ALWAYS_MAIN))[:, None]
-    return (first * access.elements[at] * run.bits(0)).sum(axis=0) / run.setting.sequences
+    return first * access.elements[at] * run.bits(0) / run.setting.sequences
 
 
 def check_supported(run: NestRun) -> None:

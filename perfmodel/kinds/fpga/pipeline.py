@@ -8,15 +8,19 @@ layers, each of which starts when a share of its input has arrived (`chain_compl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.cost.compose import compose
 from perfmodel.cost.operand_bytes import access_bytes, sum_by_row
+from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import total
 from perfmodel.kinds.array import Counts, NestRun
 from perfmodel.kinds.distinct_columns import Places
+from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import best_format
 from perfmodel.workload.operator_table import ALWAYS_MAIN, OperatorTable
 
@@ -76,24 +80,60 @@ def io_traffic(run: NestRun) -> Value:
     return sum_by_row(access_bytes(run.table, run.setting) * ends, run.table, run.setting)
 
 
-def nest_before(run: NestRun) -> Places:
-    """Return the last nest of the rows before each row; the first nest if there is none."""
-    rows = np.arange(len(run.table.rows))
-    return np.clip(np.searchsorted(run.nests.row, rows) - 1, 0, None)
+def layer_before(table: OperatorTable) -> Places:
+    """Return the last row with a nest before each row; the first of all if there is none."""
+    assert table.nests is not None
+    own, rows = table.nests.row, np.arange(len(table.rows))
+    return own[np.clip(np.searchsorted(own, rows) - 1, 0, None)]
+
+
+def numbers_of_rows(run: NestRun) -> Value:
+    """Return the numbers of a frame that each row takes from its first operand."""
+    return run.accesses.elements[run.accesses.starts] / run.setting.sequences
 
 
 def pipeline_counts(
-    run: NestRun,
-    clocks: Mapping[str, Value],
-    by_row: Mapping[str, Value],
-    detail: Mapping[str, Value],
-    interval: Value,
+    run: NestRun, columns: dict[str, Value], detail: dict[str, Value] | None = None
 ) -> Counts:
-    """Return the counts of a pipeline in which each row has dedicated hardware.
+    """Return the counts of rows that each have dedicated hardware in a pipeline.
 
     Operations count towards the best peak, that of the part's DSP slices. Products of rows without
     a slice are built from look-up tables, which the peak does not include and whose number bounds
     them.
+
+    Parameters
+    ----------
+    columns
+        What `pipelined` and the design style take of each row; ``dsp`` are its slices.
+    detail
+        Further columns of the table.
+    """
+    setting = run.setting
+    in_slices = setting.xp.where(columns["dsp"] > 0.0, 1.0, 0.0)
+    done = 2.0 * run.macs
+    frames = setting.sequences + np.zeros((len(run.table.rows), 1))
+    return Counts(
+        {},
+        {setting.main_memory: io_traffic(run)},
+        detail or {},
+        operations=({best_format(setting): done * in_slices}, {}, ()),
+        elementwise=False,
+        left_out=done * (1.0 - in_slices),
+        columns={"waiting": frames - 1.0, **columns},
+        traffic_model="inputs and outputs of the network; weights are in the fabric",
+    )
+
+
+def pipelined(
+    terms: Terms,
+    table: OperatorTable,
+    setting: Setting,
+    clocks: dict[str, Value],
+    by_row: Mapping[str, Value],
+    detail: Mapping[str, Value],
+    interval: Value,
+) -> Terms:
+    """Return the terms of a pipeline with the clocks and the resources of its network.
 
     Parameters
     ----------
@@ -103,23 +143,19 @@ def pipeline_counts(
         Resource -> amount of one copy of each row; a row that is executed several times exists in
         as many copies.
     detail
-        Further columns of the table.
+        Further columns of the table, besides those of `terms`.
     interval
         Clocks for which a frame occupies the slowest row.
     """
-    setting = run.setting
-    in_slices = setting.xp.where(by_row["dsp"] > 0.0, 1.0, 0.0)
-    done = 2.0 * run.macs
-    return Counts(
-        {name: (each, setting.clock) for name, each in clocks.items()},
-        {setting.main_memory: io_traffic(run)},
-        {**by_row, **detail},
-        operations=({best_format(setting): done * in_slices}, {}, ()),
-        elementwise=False,
-        left_out=done * (1.0 - in_slices),
-        resources={name: total(run.table.count, amount) for name, amount in by_row.items()},
+    compute = {name: each / setting.clock for name, each in clocks.items()}
+    return replace(
+        terms,
+        compute=compute,
+        row_s=compose(compute, terms.memory, terms.overhead, setting.overlap),
+        work=clocks,
+        detail={**by_row, **detail, **terms.detail},
+        resources={name: total(table.count, amount) for name, amount in by_row.items()},
         interval=setting.xp.asarray(interval / setting.clock).reshape(-1),
-        traffic_model="inputs and outputs of the network; weights are in the fabric",
     )
 
 

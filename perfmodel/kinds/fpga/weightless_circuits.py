@@ -8,21 +8,28 @@ runtime's kernels; docs/fpga.md lists them. The design style `dataflow` adds bot
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from perfmodel.kinds.array import NestRun
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.array import without_nests
 from perfmodel.kinds.fpga.circuits import Amounts
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow
 from perfmodel.kinds.fpga.fabric import blocks_18k
-from perfmodel.kinds.fpga.layers import CircuitLayers
-from perfmodel.kinds.fpga.pipeline import nest_before
+from perfmodel.kinds.fpga.layers import scheduled_period
+from perfmodel.kinds.fpga.pipeline import layer_before
+from perfmodel.workload.operator_table import OperatorTable
 
 #: Entries and bits of the tables that a softmax reads exponentials from (hls4ml's defaults).
 TABLE_ENTRIES, TABLE_BITS = 1024.0, 18.0
 
 
-def weightless_circuits(run: NestRun, layers: CircuitLayers) -> Amounts:
+def weightless_circuits(
+    columns: Mapping[str, Value], table: OperatorTable, setting: Setting
+) -> Amounts:
     """Return the cost of the rows without weights, ``(rows, points)``; zero for the others.
 
     All numbers of a tensor are processed at once, or in a stream those of one pixel.
@@ -30,26 +37,24 @@ def weightless_circuits(run: NestRun, layers: CircuitLayers) -> Amounts:
     Activations: ``clocks = base_clocks``, ``LUTs = output_luts * sum_bits * numbers``. Softmax:
     ``clocks = base_clocks + ceil(log2 numbers) * level_delay / period + multiplier_clocks``.
     """
-    access, setting, xp = run.accesses, run.setting, run.xp
-    is_softmax = np.array([[row.kind == "softmax"] for row in run.table.rows])
-    softmax, plain = run.without_nests * is_softmax, run.without_nests * ~is_softmax
-    elements = access.elements[access.starts] / layers.frames
-    design = setting.inside(Dataflow, "design")
-    stream = design.io == "stream"
-    width = elements
-    before = nest_before(run)
-    if stream:
+    xp, design = setting.xp, setting.inside(Dataflow, "design")
+    is_softmax = np.array([[row.kind == "softmax"] for row in table.rows])
+    weightless = without_nests(table)
+    softmax, plain = weightless * is_softmax, weightless * ~is_softmax
+    width = elements = columns["numbers"]
+    before = layer_before(table)
+    if design.io == "stream":
         # The channels of a pixel are the outputs of the preceding layer.
-        width = xp.minimum(elements, layers.circuit.outputs[before])
+        width = xp.minimum(elements, columns["outputs"][before])
     # An activation reads the sums of the preceding layer.
-    sums = layers.circuit.sum_bits[before]
+    sums = columns["sum_bits"][before]
     activation, exponential = (
         setting.constants(name, FpgaKernel) for name in ("elementwise", "softmax")
     )
     # The products are of 18 bits, which no tool puts into look-up tables by itself.
     in_dsp = 0.0 if design.multiply_in == "lut" else 1.0
     levels = xp.ceil(xp.log2(xp.maximum(width, 1.0)) - 1e-9)
-    period = layers.circuit.period
+    period = scheduled_period(design, setting)
     depth = (
         exponential.base_clocks
         + levels * exponential.level_delay / period

@@ -21,16 +21,18 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import residency_needs
 from perfmodel.cost.totals import per_run_overhead_s, sequence_s
+from perfmodel.errors import input_error
 from perfmodel.formats import stored_bits
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.activation_states import ActivationStates, KernelSteps, Table
-from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError, in_order
+from perfmodel.search.oracle.kernel_pricing import ROW, Floats, Index, NotTabledError, in_order
 from perfmodel.search.oracle.kernel_tables import (
     MAX_COMBINATIONS,
     DecisionIndex,
     KernelTable,
     kernel_table,
 )
+from perfmodel.search.oracle.network_combination import NetworkCombination
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_chain import NetworkSums
 from perfmodel.search.space.configuration_space import ConfigurationSpace
@@ -144,6 +146,8 @@ class ConfigurationCosts:
     ----------
     kernels
         Tables of the kernels, in order of execution.
+    combination
+        Quantities that are no sums over kernels, where layers share what the device has.
     lives, live
         Lifetimes of the activations where no conversion is a kernel of its own.
     weights, caches, activations
@@ -198,12 +202,22 @@ class ConfigurationCosts:
             if deadline is not None:
                 deadline.check(f"{i} of {len(lowered.kernels)} kernels had been priced")
             each = float(layers[i, 0])
+            place = int(np.searchsorted(sample.nests.row, i)) if sample.nests is not None else 0
             tables.append(
-                kernel_table(kernel, index, pricing, self.defaults, each, fixed, anchored=anchored)
+                kernel_table(
+                    kernel, index, pricing, self.defaults, each, place, fixed, anchored=anchored
+                )
             )
+        combines = any(name.startswith(ROW) for kernel in tables for name in kernel.names)
         tables += self._sequence_tables()
-        self.names = in_order(name for kernel in tables for name in kernel.names)
-        self.kernels: tuple[KernelTable, ...] = tuple(kernel.over(self.names) for kernel in tables)
+        names = in_order(name for kernel in tables for name in kernel.names)
+        names = tuple(sorted(names, key=lambda name: name.startswith(ROW)))
+        self.kernels: tuple[KernelTable, ...] = tuple(kernel.over(names) for kernel in tables)
+        self.combination: NetworkCombination | None = None
+        if combines:
+            self.combination = NetworkCombination(self.kernels, names, sample, pricing)
+            names = self.combination.names
+        self.names: tuple[str, ...] = names
         self.priced = tuple(dict.fromkeys(p for k in self.kernels for p in k.priced))
         self.weights = self._stored(graph.stored_weights())
         self.caches = self._stored(_caches(graph))
@@ -393,7 +407,9 @@ class ConfigurationCosts:
         stored[..., 0] = self.weights.sums.entries[weights].sum(axis=-1)
         stored[..., 1] = self.caches.sums.entries[caches].sum(axis=-1)
         stored[..., 2] = peak_bytes
-        return self._stacked.entries[kernels].sum(axis=-3), stored
+        entries = self._stacked.entries[kernels]
+        combine = self.combination
+        return entries.sum(axis=-3) if combine is None else combine(entries), stored
 
     def _states_and_peak(self, choices: Index, near: Index) -> tuple[Index, Floats]:
         """Return states of activations, ``(..., activations)``, and the peak of live bytes."""
@@ -422,7 +438,19 @@ class ConfigurationCosts:
         return np.concatenate([self.pricing.states.of(need), none])
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
-        """Return a lower bound on the sums of all networks of allowed options, as one network."""
+        """Return a lower bound on the sums of all networks of allowed options, as one network.
+
+        Raises
+        ------
+        InputError
+            Layers share what the device has, so that there are no bounds.
+        """
+        if self.combination is not None:
+            raise input_error(
+                "there are no bounds: layers share what the device has",
+                path="lower_bound",
+                expected="a device whose costs are sums over layers",
+            )
         total = np.zeros((self.pricing.modes, len(self.names)))
         for kernel in self.kernels:
             values = kernel.values[np.ix_(*(allowed[i] for i in kernel.decisions))]

@@ -35,12 +35,19 @@ Index = npt.NDArray[np.intp]
 MAX_POINTS = 40_000
 
 _NO_STATES: Mapping[str, int] = {}
+_NO_COLUMNS: Mapping[str, Value] = {}
 
 #: Quantity that counts the kernels whose format the engine computes in no form.
 UNSUPPORTED = "unsupported"
 
 #: Quantity that counts arrays for one copy of all matrices, where arrays hold weights.
 ARRAYS = "arrays"
+
+#: Prefix of the columns of a row that kinds combine over its network (`Kind.combined`).
+ROW = "row "
+
+#: Parts of a row's terms that have such columns.
+ROW_PARTS = ("compute", "memory", "overhead", "traffic", "energy", "columns")
 
 #: Slot with one byte per element, so that needs are passed unchanged.
 _BYTE = "=int8"
@@ -132,6 +139,11 @@ class Priced:
         values = np.concatenate([self.values, ones], axis=-1)
         return replace(self, names=(*self.names, UNSUPPORTED), values=values)
 
+    @property
+    def combines(self) -> bool:
+        """Whether there are columns for what a network combines of its rows."""
+        return any(name.startswith(ROW) for name in self.names)
+
     def refuse_network_wide(self) -> None:
         """Raise an error for costs that depend on more of the network than these rows.
 
@@ -140,7 +152,8 @@ class Priced:
         NotTabledError
             The design of the engine is sized for the network, or may not fit.
         """
-        if self.terms.resources and not (self.terms.is_overlay and self.fits):
+        is_local = self.combines or (self.terms.is_overlay and self.fits)
+        if self.terms.resources and not is_local:
             raise NotTabledError("what a network takes of the engine's resources has no table")
 
 
@@ -153,6 +166,8 @@ def price(
     footprints: Sequence[float] = (0.0,),
     fixed: Mapping[str, int] = _NO_STATES,
     sequences: Value = 1.0,
+    *,
+    columns: bool = False,
 ) -> Priced:
     """Cost rows of a table in all states of their activations.
 
@@ -170,6 +185,8 @@ def price(
         Activation -> the only state that it can have; the others are costed in every state.
     sequences
         Batch of each point, if it differs among them (`Setting.sequences`).
+    columns
+        Whether to return the columns of rows that a network combines, as quantities too.
 
     Notes
     -----
@@ -196,8 +213,12 @@ def price(
     for footprint in footprints:
         expanded = _expanded(table, beside, digits, states, combos, footprint, fixed)
         for setting in settings:
-            terms = compose(expanded, cost(kind, expanded, setting), setting)
-            names, each = _quantities(expanded, terms, setting, kind)
+            terms = cost(kind, expanded, setting)
+            if columns and terms.columns:
+                names, each = _quantities(expanded, terms, setting, kind, _row_columns(terms))
+            else:
+                terms = compose(expanded, terms, setting)
+                names, each = _quantities(expanded, terms, setting, kind)
             values.append(each.reshape(len(beside), combos, table.points, len(names)))
     assert terms is not None
     own = [beside.index(row) for row in rows]
@@ -364,10 +385,23 @@ def _nests_of(
     return replace(selected, row=row, access=access.reshape(-1, 3))
 
 
+def _row_columns(terms: Terms) -> dict[str, Value]:
+    """Return all that a network combines of its rows, by name."""
+    return {
+        f"{ROW}{part} {name}": values
+        for part in ROW_PARTS
+        for name, values in getattr(terms, part).items()
+    }
+
+
 def _quantities(
-    table: OperatorTable, terms: Terms, setting: Setting, kind: Kind
+    table: OperatorTable,
+    terms: Terms,
+    setting: Setting,
+    kind: Kind,
+    columns: Mapping[str, Value] = _NO_COLUMNS,
 ) -> tuple[tuple[str, ...], Floats]:
-    """Return names and values ``(rows, points, quantities)`` of the summed quantities."""
+    """Return names and values ``(rows, points, quantities)`` of summed quantities and columns."""
     macs = table.macs
     if setting.causal_skips_masked:
         macs = macs - table.masked_macs
@@ -382,8 +416,10 @@ def _quantities(
     parts |= {f"traffic {level}": size for level, size in terms.traffic.items()}
     parts |= {f"operations {name}": done for name, done in terms.operations.items()}
     parts |= {f"energy {name}": joule for name, joule in terms.energy.items()}
+    numbers = [table.count * np.asarray(p, dtype=float) for p in parts.values()]
+    if columns:
+        columns = {f"{ROW}count": table.count, **columns}
+        numbers += columns.values()
     shape = (len(table.rows), table.points)
-    return tuple(parts), np.stack(
-        [np.broadcast_to(table.count * np.asarray(p, dtype=float), shape) for p in parts.values()],
-        axis=-1,
-    )
+    names = (*parts, *columns)
+    return names, np.stack([np.broadcast_to(each, shape) for each in numbers], axis=-1)

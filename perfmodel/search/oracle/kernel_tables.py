@@ -161,6 +161,7 @@ def kernel_table(
     pricing: Pricing,
     defaults: Mapping[str, float],
     layers: float,
+    place: int,
     fixed: Mapping[str, int],
     *,
     anchored: bool,
@@ -176,6 +177,8 @@ def kernel_table(
         Values of free dimensions that no decision binds.
     layers
         Kernel's share of the per-layer cost (`OperatorTable.layers`).
+    place
+        Number of loop nests of the kernels before it (`Nests.place`).
     fixed
         Activation -> its state of residency, where every configuration has the same.
     anchored
@@ -200,7 +203,7 @@ def kernel_table(
     each: list[_FormattedKernel] = []
     for selection in product(*(map(str, options[i]) for i in formats)):
         formatted = _formatted(graph, kernel, index, dict(zip(formats, selection, strict=True)))
-        one = _priced(formatted, graph, kernel, values, points, layers, fixed, pricing)
+        one = _priced(formatted, graph, kernel, values, points, layers, place, fixed, pricing)
         one.priced.refuse_network_wide()
         each.append(one._replace(priced=one.priced.with_unsupported()) if has_nest else one)
     return _joined(each, options, [*formats, *numeric], points, pricing.states.count)
@@ -391,6 +394,7 @@ def _priced(
     values: Mapping[str, Value],
     points: int,
     layers: float,
+    place: int,
     fixed: Mapping[str, int],
     pricing: Pricing,
 ) -> _FormattedKernel:
@@ -402,7 +406,13 @@ def _priced(
     table = pricing.structure.bound(formatted, values, points)
     # The share of each is smaller by kernels elsewhere in the layer, and all add up to the same.
     table = replace(table, layers=np.full((len(table.rows), 1), layers / len(own)))
-    priced = pricing.priced(table, own, fixed, values.get("batch", 1.0))
+    if table.nests is not None:
+        # Products that stand for others of the network have no place in it.
+        is_own = np.isin(table.nests.row, own)
+        table.nests.place = np.where(is_own, place + np.cumsum(is_own) - 1, -1)
+    priced = pricing.priced(table, own, fixed, values.get("batch", 1.0), columns=True)
+    if priced.combines and len(own) > 1:
+        raise NotTabledError("conversions of formats stand among layers that share what there is")
     accessed = [(*kernels[i].reads, *kernels[i].writes) for i in own]
     roles = formatted.tensors
     steps = tuple(tuple(n for n in each if roles[n].role == "activation") for each in accessed)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.cost.capacity import demands, usable
+from perfmodel.cost.capacity import resources as design_resources
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, nearest
 from perfmodel.metrics import metrics_of
@@ -103,8 +104,8 @@ class MetricReader:
     Attributes
     ----------
     memories, capacities
-        Memories with demands, and their usable capacities in bytes; `UNSUPPORTED` kernels demand
-        more than the capacity of 0.
+        Memories with demands, and their usable capacities in bytes; so are resources of a design.
+        `UNSUPPORTED` kernels demand more than the capacity of 0.
     items_per_run
         Frames, tokens, ... per run of `workload`.
     affine
@@ -131,13 +132,16 @@ class MetricReader:
         self._table_and_terms = (table, replace(terms, priced=covered))
         if not {"energy_j", "power_w"}.isdisjoint(metrics):
             _check_energies(self.names, covered, pricing.setting)
-        if terms.resources and not DESIGN_METRICS.isdisjoint(metrics):
+        taken = {f"resource {name}" for name in terms.resources}
+        if not taken <= {*names} and not DESIGN_METRICS.isdisjoint(metrics):
             raise NotTabledError("what a design takes is no sum over its kernels")
         self.items_per_run = float(np.ravel(workload.items())[0])
         self._supported = UNSUPPORTED in names or not terms.unsupported
         self.memories: tuple[str, ...] = tuple(self._demands(_zero_sums(1, names)))
+        resources = self._resources(_zero_sums(1, names))
+        limits = {UNSUPPORTED: 0.0, **{name: limit for name, (_, limit) in resources.items()}}
         self.capacities = np.array(
-            [0.0 if m == UNSUPPORTED else float(usable(pricing.setting, m)) for m in self.memories]
+            [float(limits[m] if m in limits else usable(pricing.setting, m)) for m in self.memories]
         )
         self.affine = all(m in _AFFINE or m.startswith(TRAFFIC) for m in metrics)
         if self.affine:
@@ -226,7 +230,15 @@ class MetricReader:
         needs = demands(_stored(sums), self.pricing.setting)
         if UNSUPPORTED in sums.names:
             needs[UNSUPPORTED] = sums.values[:, 0, sums.names.index(UNSUPPORTED)]
-        return needs
+        return needs | {name: used for name, (used, _) in self._resources(sums).items()}
+
+    def _resources(self, sums: NetworkSums) -> dict[str, tuple[Value, Value]]:
+        """Return resources of the engine that networks share, as (required, available)."""
+        used = dict(zip(sums.names, sums.values[:, 0].T, strict=True))
+        return {
+            f"resource {name}": each
+            for name, each in design_resources(used, self.pricing.setting).items()
+        }
 
     def _fits(self, sums: NetworkSums) -> npt.NDArray[np.bool_]:
         """Return which networks fit all memories and use supported formats only."""

@@ -136,10 +136,21 @@ class Pricing:
         rows: Sequence[int],
         fixed: Mapping[str, int] = _NO_STATES,
         sequences: Value = 1.0,
+        *,
+        columns: bool = False,
     ) -> Priced:
         """Cost rows of a table in all modes and states; parameters are those of `price`."""
-        kind, states, footprints = self.job.model.kind, self.states, self.footprints
-        return price(table, rows, kind, self.settings, states, footprints, fixed, sequences)
+        return price(
+            table,
+            rows,
+            self.job.model.kind,
+            self.settings,
+            self.states,
+            self.footprints,
+            fixed,
+            sequences,
+            columns=columns,
+        )
 
     def in_own_mode(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Floats:
         """Return the sums of each network, ``(networks, quantities)``, in the mode it runs in.

@@ -52,6 +52,14 @@ BITS = {"weight_bits": [4, 8]}
         ("tiny_cnn", "cim_sinangil_7nm", None, {"channels": [0.5, 1], "batch": [1, 4]}),
         # Time for each prompt.
         ("tiny_cnn", "arc_a310", "openvino_genai", BITS | {"batch": [1, 4]}),
+        # Designs sized for their network: the slowest layer, streams, resources that may not do.
+        ("mlperf_tiny_ad", "hls4ml_ad08", None, BITS),
+        ("mlperf_tiny_ad", "xc7z007s_lut_multipliers", None, BITS | {"batch": [1, 8]}),
+        ("mlperf_tiny_ad", "vu13p", None, {"weight_bits": [2, 8], "sparsity": [0, 0.5]}),
+        ("tiny_cnn", "u280", None, BITS | {"channels": [0.25, 1], "batch": [1, 4]}),
+        ("mlperf_tiny_ad", "finn_kws_w3a3", None, BITS | {"batch": [1, 4]}),
+        ("mlperf_tiny_ad", "fpgaconvnet_zybo_kws", None, BITS | {"batch": [1, 4]}),
+        ("tiny_cnn", "fpgaconvnet_zc706_ic", None, BITS | {"channels": [0.5, 1]}),
         # Kernels that read dozens of activations.
         ("densenet121", "jetson_orin_nano", None, BITS),
     ],
@@ -74,6 +82,20 @@ def test_tables_equal_predictions(
             np.testing.assert_allclose(value, together[name][i], rtol=1e-13, err_msg=name)
 
 
+@pytest.mark.parametrize("device", ["hls4ml_ad08", "finn_kws_w3a3", "fpgaconvnet_zybo_kws"])
+def test_resources_of_a_design_are_those_predicted(device: str) -> None:
+    metrics = ("interval_s", "lut", "dsp", "bram", "dsp_share", "resource_share")
+    space = pm.space("mlperf_tiny_ad", BITS | {"batch": [1, 8]})
+    oracle = pm.Oracle(device, space, metrics)
+    assert oracle.method == "tabled", oracle.reason
+    for member in space.sample(5, seed=2).tolist():
+        prediction = oracle.predict(member)
+        for name, value in oracle(member).items():
+            expected = getattr(prediction, name)
+            expected = np.nan if expected is None else float(expected)
+            np.testing.assert_allclose(value, expected, rtol=1e-12, err_msg=name)
+
+
 @pytest.mark.parametrize(
     ("network", "device", "runtime", "choices", "reason"),
     [
@@ -82,7 +104,8 @@ def test_tables_equal_predictions(
         ("tiny_cnn", "apple_m2_max", "ncnn", {"activation_bits": [8, 16]}, "those of layouts"),
         # Depthwise convolutions overlap with the preceding ones, and stages wait for the slowest.
         ("fbnet", "ultra96_codenet", None, None, "resources"),
-        ("mlperf_tiny_ad", "hls4ml_ad08", None, BITS, "resources"),
+        ("fbnet", "u280", None, None, "resources"),
+        ("tiny_cnn", "u280", None, {"activation_bits": [4, 8]}, "conversions of formats"),
         # Stalls of one row depend on how busy the others keep the pipeline.
         ("llama_3_8b", "hnlpu", None, BITS, "slots"),
     ],

@@ -1,0 +1,148 @@
+"""Quantities of networks whose rows share what the machine has, from columns of their rows.
+
+A design that is sized for its network, arrays that hold all of its weights and a pipeline that all
+layers fill have costs that are no sums over rows. Their kinds split a cost into numbers that are
+local to a row (`Terms.columns`) and a function that combines them over the network
+(`perfmodel.kinds.protocol.Kind.combined`). Tables hold the columns under every combination of
+options. The combination is traced once for the columns that vary (`perfmodel.tracing`): a
+configuration is a look-up of its columns and a run of that straight-line program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.totals import total
+from perfmodel.kinds.protocol import Terms
+from perfmodel.prediction.stages import compose, totals_of_design
+from perfmodel.search.oracle.kernel_pricing import (
+    ROW,
+    ROW_PARTS,
+    Floats,
+    Index,
+    NotTabledError,
+)
+from perfmodel.search.oracle.kernel_tables import KernelTable
+from perfmodel.search.oracle.pricing import Pricing
+from perfmodel.tracing import NotTraceable, trace
+from perfmodel.tracing.array_namespace import NAMESPACE, traced
+from perfmodel.workload.operator_table import OperatorTable
+
+_COUNT: Final = f"{ROW}count"
+
+
+class NetworkCombination:
+    """Quantities of configurations of one network that are no sums over its rows.
+
+    Parameters
+    ----------
+    kernels
+        Tables of the kernels, of which the first are the rows of `table`.
+    names
+        Quantities of the tables; the columns of rows (`ROW`) are last.
+    table
+        Any configuration of the network.
+
+    Attributes
+    ----------
+    names
+        Names of the summed and the combined quantities.
+
+    Raises
+    ------
+    NotTabledError
+        Rows are executed a number of times that is decided, or the combination has no program.
+    """
+
+    def __init__(
+        self,
+        kernels: Sequence[KernelTable],
+        names: Sequence[str],
+        table: OperatorTable,
+        pricing: Pricing,
+    ) -> None:
+        self._summed = sum(not name.startswith(ROW) for name in names)
+        columns = names[self._summed :]
+        rows = range(len(table.rows))
+        each = [kernels[row].values.reshape(-1, len(names))[:, self._summed :] for row in rows]
+        varies = np.array([(values != values[:1]).any(axis=0) for values in each])
+        if varies[:, columns.index(_COUNT)].any():
+            raise NotTabledError("how often layers are repeated is decided")
+        parameters = {f"{r} {c}": (int(r), int(c)) for r, c in np.argwhere(varies)}
+
+        def quantities(numbers: Mapping[str, Any]) -> dict[str, Value]:
+            by_column: dict[str, Value] = {}
+            for c, name in enumerate(columns):
+                own = [numbers.get(f"{r} {c}", float(each[r][0, c])) for r in rows]
+                by_column[name] = traced(np.array(own, dtype=object)[:, None])
+            return _combined(by_column, table, pricing)
+
+        try:
+            program = trace(quantities, parameters).narrowed()
+        except NotTraceable as reason:
+            raise NotTabledError(f"layers share what there is: {reason}") from None
+        self._program = program
+        places = [parameters[name] for name in program.parameters]
+        self._row: Index = np.array([row for row, _ in places], dtype=np.intp)
+        self._column: Index = np.array([c + self._summed for _, c in places], dtype=np.intp)
+        self.names = tuple(dict.fromkeys([*names[: self._summed], *program.outputs]))
+        self._outputs = [self.names.index(name) for name in program.outputs]
+        self._replaced = [at for at in self._outputs if at < self._summed]
+        self._priced = len(rows)
+
+    def __call__(self, entries: Floats) -> Floats:
+        """Return ``(..., modes, quantities)`` of entries ``(..., kernels, modes, quantities)``."""
+        sums = entries[..., : self._summed].sum(axis=-3)
+        out = np.zeros((*sums.shape[:-1], len(self.names)))
+        out[..., : self._summed] = sums
+        # What a run has besides its kernels still adds up.
+        besides = entries[..., self._priced :, :, :][..., self._replaced].sum(axis=-3)
+        out[..., self._replaced] = besides
+        for mode in range(entries.shape[-2]):
+            columns = entries[..., self._row, mode, self._column]
+            if columns.ndim == 1:
+                results = self._program.on_floats(*columns.tolist())
+            else:
+                results = self._program.on_vectors(*columns.T)
+            for at, value in zip(self._outputs, results.values(), strict=True):
+                out[..., mode, at] += value
+        return out
+
+
+def _combined(
+    columns: Mapping[str, Value], table: OperatorTable, pricing: Pricing
+) -> dict[str, Value]:
+    """Return the quantities of a network that the combination of its rows changes."""
+    setting = replace(pricing.setting, xp=NAMESPACE)
+    combine = pricing.job.model.kind.combined
+    assert combine is not None
+    parts: dict[str, dict[str, Value]] = {part: {} for part in ROW_PARTS}
+    for name, values in columns.items():
+        part, _, own = name.removeprefix(ROW).partition(" ")
+        if part in parts:
+            parts[part][own] = values
+    local = Terms(
+        parts["compute"],
+        parts["memory"],
+        parts["overhead"],
+        parts["traffic"],
+        row_s=0.0,
+        operations={},
+        executed={},
+        energy=parts["energy"],
+        columns=parts["columns"],
+    )
+    terms = compose(table, combine(local, table, setting), setting)
+    changed = {"latency_s": total(table.count, terms.row_s)}
+    for part in ("traffic", "energy"):
+        changed |= {
+            f"{part} {name}": total(table.count, values)
+            for name, values in getattr(terms, part).items()
+            if values is not parts[part].get(name)
+        }
+    return changed | totals_of_design(terms)
