@@ -201,7 +201,7 @@ def test_attention_experts_and_steps() -> None:
 def test_far_traffic_by_tiles_and_by_folds() -> None:
     """Tiles are the shared staircase; folds are the closed form of the windows."""
     workload = find("resnet18")
-    tiled = predict(workload, array())
+    tiled = predict(workload, array(kept_share=0.0))
     job, setting = tiled.job, tiled.setting
     table, _, setting = job.rows(workload.parameters, setting.facts, setting.precision, 1)
     want = tiled_traffic(table, setting)
@@ -223,15 +223,19 @@ def test_far_traffic_by_tiles_and_by_folds() -> None:
 
 
 def test_separate_buffers_move_more_than_one_shared() -> None:
-    """The same bytes in three fixed parts leave tiles less room; what all fits moves once."""
+    """The same bytes in three fixed parts leave tiles less room; what all fits moves once.
+
+    Layer by layer: where outputs stay, those of a larger scratchpad may.
+    """
     workload = find("resnet18")
-    machine = array().machine().vary({"memories.sram.capacity": 2.0**16})
+    layerwise = array(kept_share=0.0).machine()
+    machine = layerwise.vary({"memories.sram.capacity": 2.0**16})
     shared = predict(workload, machine)
     parts = {"input_buffer": 2.0**14, "weight_buffer": 2.0**14, "output_buffer": 2.0**15}
-    split = predict(workload, array(**parts))
+    split = predict(workload, array(kept_share=0.0, **parts))
     assert shared.traffic_bytes["dram"] < split.traffic_bytes["dram"]
-    huge = predict(workload, array(**dict.fromkeys(parts, 2.0**30)))
-    once = predict(workload, array().machine().vary({"memories.sram.capacity": 2.0**30}))
+    huge = predict(workload, array(kept_share=0.0, **dict.fromkeys(parts, 2.0**30)))
+    once = predict(workload, layerwise.vary({"memories.sram.capacity": 2.0**30}))
     assert huge.traffic_bytes["dram"] == pytest.approx(once.traffic_bytes["dram"], rel=1e-12)
 
 
@@ -333,3 +337,20 @@ def test_a_share_for_activations_never_costs(own: dict[str, float]) -> None:
         for share in (0.0, 0.25, 0.5, 0.9, 1.0)
     ]
     assert max(seconds) <= seconds[0] * (1 + 1e-12)
+
+
+def test_more_scratchpad_moves_less_until_only_the_ends_are_left() -> None:
+    """A design that says nothing of its scratchpad keeps activations in what tiles leave."""
+    workload = find("resnet18", {"width_multiplier": 1.0})
+    sizes = 2.0 ** np.arange(14, 27)
+    machine = array().machine().vary({"memories.sram.capacity": sizes})
+    moved = predict(workload, machine).traffic_bytes["dram"]
+    assert np.all(np.diff(moved) <= 1e-9 * moved[:-1])
+    layerwise = array(kept_share=0.0).machine().vary({"memories.sram.capacity": sizes})
+    each = predict(workload, layerwise).traffic_bytes["dram"]
+    assert np.all(moved <= each * (1.0 + 1e-12))
+    # With everything on the chip: weights, the picture and the scores, each once.
+    p = predict(workload, array().machine().vary({"memories.sram.capacity": sizes[-1]}))
+    ends = 3 * 224 * 224 + 1000
+    assert moved[-1] == pytest.approx(p.weight_bytes + ends, rel=0.01)
+    assert each[-1] > 1.5 * moved[-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from perfmodel.hardware.engine import Engine
-from perfmodel.hardware.field_types import ZERO, Count, EnergyPerByte, PositiveSize, Share
+from perfmodel.hardware.field_types import Count, EnergyPerByte, PositiveSize, Share
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.kinds.systolic.folds import Dataflow, Replication
 
@@ -56,8 +56,10 @@ class SystolicArray(Engine):
     with a dedicated buffer)."""
     output_buffer: PositiveSize | None = None
     """Scratchpad of partial sums and outputs only: accumulators."""
-    kept_share: Share = ZERO
-    """Share of the scratchpad in which activations may stay from one layer to the next."""
+    kept_share: Share = Quantity(value=0.5)
+    """Share of the scratchpad in which activations may stay from one layer to the next, where that
+    moves fewer bytes over the whole network than layer by layer: half, as the other half holds the
+    tiles of the layer at work. 0 for software that writes every layer's outputs to main memory."""
     input_buffer_energy: EnergyPerByte | None = None
     """Energy of a byte read from the dedicated buffer of inputs."""
     weight_buffer_energy: EnergyPerByte | None = None
