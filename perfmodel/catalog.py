@@ -75,6 +75,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "area_stack": "perfmodel.charts.area_stack:area_stack",
         "bit_planes": "perfmodel.charts.engine_activity:bit_planes",
         "bottlenecks": "perfmodel.charts.bottlenecks:bottlenecks",
+        "cost_over_utilization": "perfmodel.charts.ownership:cost_over_utilization",
         "energy_stack": "perfmodel.charts.energy_stack:energy_stack",
         "flash_and_sram": "perfmodel.charts.flash_and_sram:flash_and_sram",
         "flash_timeline": "perfmodel.charts.engine_activity:flash_timeline",
@@ -83,6 +84,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "resources": "perfmodel.charts.fpga_resources:resources",
         "roofline": "perfmodel.charts.roofline:roofline",
         "storage": "perfmodel.charts.storage_bandwidth:storage",
+        "temperature": "perfmodel.charts.ownership:temperature_over_time",
     },
     "perfmodel.request_plots": {
         "curves": "perfmodel.charts.sweeps:curves",

@@ -253,6 +253,13 @@ def solve(
     return _find_threshold(problem, condition, not ignore_memory)
 
 
+def _expected(prediction: Prediction, name: str) -> str:
+    """Return what a missing metric needs, or another one."""
+    if reason := prediction.missing_reason(name):
+        return f"the facts that it needs: {reason}"
+    return "a metric that `perfmodel predict` shows"
+
+
 def _missing_metric_faults(problem: ThresholdProblem, condition: Expression) -> list[Fault]:
     """Return the faults of metrics that this workload or device does not have."""
     prediction = problem.at(problem.base)
@@ -267,7 +274,7 @@ def _missing_metric_faults(problem: ThresholdProblem, condition: Expression) -> 
                     f"there is no {name} for this workload on this device",
                     file="--until",
                     suggestion=suggestion,
-                    expected="" if suggestion else "a metric that `perfmodel predict` shows",
+                    expected="" if suggestion else _expected(prediction, name),
                 )
             )
     return faults

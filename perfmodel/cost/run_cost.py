@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from perfmodel.arrays import Value
 from perfmodel.cost.cost_of_ownership import electricity_usd, emissions_kg
 from perfmodel.cost.silicon_cost import die_usd
+from perfmodel.hardware.ownership import unknown_costs
 from perfmodel.hardware.technology.ownership import defects_per_m2, die_kg, silicon
 
 _YEAR_S = 8760.0 * 3600.0
@@ -80,13 +81,13 @@ def run_cost(
     facts
         All of ``site.*``; ``price``, ``volume``, ``area`` and ``energy.node`` where known.
     latency_s, energy_j
-        Latency and energy of the run.
+        Latency and energy of the run; ``None`` for an unknown energy.
     memories_kg
         Embodied emissions of the memories beside the die.
     """
     unknown = float("nan")
     area, node, volume = (facts.get(path) for path in ("area", "energy.node", "volume"))
-    reasons: dict[str, str] = {}
+    reasons = unknown_costs(facts)
     die = masks = design = embodied = unknown
     if area is not None and node is not None:
         process = silicon(node)
@@ -94,16 +95,10 @@ def run_cost(
         embodied = die_kg(area, node) + memories_kg
         if volume is not None:
             masks, design = process.mask_set_usd / volume, process.design_usd / volume
-    else:
-        missing = "die area" if area is None else "silicon node"
-        reasons["embodied"] = f"its {missing} is not known (area, process)"
-    price = facts.get("price")
-    if price is None:
-        price = die + masks + design
-        if volume is None or area is None or node is None:
-            reasons["price"] = "it has no price, nor a volume with a die area and a node"
-    if energy_j is None or energy_j is unknown:
-        reasons["energy"] = "its energy is not known"
+    price = facts.get("price", die + masks + design)
+    if energy_j is None:
+        energy_j = unknown
+        reasons["energy"] = "the device states neither energies nor power"
     share = latency_s / (facts["site.lifetime"] * facts["site.utilization"])
     years = latency_s / _YEAR_S
     site_w = facts["site.power_usage_effectiveness"] * energy_j / latency_s

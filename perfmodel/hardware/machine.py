@@ -161,9 +161,8 @@ class Machine:
         facts = self.facts
         if path in facts:
             return facts[path]
-        if default is None and path.startswith(("site.", "power.")):
-            known = self.device.defaults.get(path)
-            default = None if known is None else known.value
+        if path.startswith(("site.", "power.")) and path in self.device.defaults:
+            return self.device.defaults[path].value
         return facts.get(self._base.resolve(path), default)
 
     def __contains__(self, path: str) -> bool:

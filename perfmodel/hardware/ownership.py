@@ -39,6 +39,25 @@ class DefaultFact(NamedTuple):
     source: str
 
 
+def unknown_costs(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``price`` and ``embodied`` -> why this part of a cost is not known, where it is not.
+
+    Parameters
+    ----------
+    facts
+        Facts of a device, and defaults of its class.
+    """
+    reasons: dict[str, str] = {}
+    missing = [
+        n for n, path in (("die area", "area"), ("node", "energy.node")) if path not in facts
+    ]
+    if missing:
+        reasons["embodied"] = f"no {' and no '.join(missing)} is stated (area, process)"
+    if "price" not in facts and (missing or "volume" not in facts):
+        reasons["price"] = "no price is stated, nor a volume with a die area and a node (price)"
+    return reasons
+
+
 def default_facts(device: Device) -> dict[str, DefaultFact]:
     """Return the declared defaults of a device's site and body, by path."""
     known = table(OWNERSHIP)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 #: Uses of a document, in display order.
-GROUPS: Final = ("software", "equations", "device", "runtime", "energy tables", "workload")
+GROUPS: Final = ("software", "equations", "device", "runtime", "energy tables", "costs", "workload")
 
 
 #: Table -> documents with the areas of its cells.
@@ -198,6 +198,8 @@ def citations(prediction: Prediction) -> Citations:
     _equations(prediction, gathered)
     _facts(prediction, gathered)
     _silicon(prediction, gathered)
+    if prediction.costs_asked:
+        _costs(prediction, gathered)
     _network(prediction, gathered)
     return gathered.done()
 
@@ -279,6 +281,23 @@ def _silicon(prediction: Prediction, gathered: _Collection) -> None:
         for key in keys:
             gathered.add(of_source(key, sources(name)[key]), "energy tables", "area_mm2")
     gathered.citations.fitted_on["published blocks of chips (silicon_areas)"] = ["area_mm2"]
+
+
+def _costs(prediction: Prediction, gathered: _Collection) -> None:
+    """Add the documents behind money, carbon and heat: of the device, else of its class."""
+    from perfmodel.hardware.technology.tables import OWNERSHIP, sources
+    from perfmodel.prediction.explain_ownership import ownership_facts
+
+    machine, tables = prediction.machine, sources(OWNERSHIP)
+    gathered.add(of_source("act2022", tables["act2022"]), "costs", "embodied_kg")
+    for path in ownership_facts(prediction):
+        default = machine.device.defaults.get(path)
+        origin = machine.provenance.get(path)
+        if origin is not None and origin.source in machine.device.sources:
+            source = machine.device.sources[origin.source]
+            gathered.add(of_source(origin.source, source), "costs", path, machine.device.name)
+        elif origin is None and default is not None:
+            gathered.add(of_source(default.source, tables[default.source]), "costs", path)
 
 
 def _network(prediction: Prediction, gathered: _Collection) -> None:

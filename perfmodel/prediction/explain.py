@@ -14,6 +14,7 @@ import numpy as np
 from perfmodel.arrays import Value, first_number, is_array
 from perfmodel.cost.totals import per_run_overhead_s
 from perfmodel.hardware.technology.blocks import placement
+from perfmodel.prediction.explain_ownership import explain_ownership
 from perfmodel.prediction.presentation import row_columns
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
             where = origin.writer + (f", {origin.source}" if origin.source else "")
             text += f"  ({origin.confidence or 'default'}; {where})"
         lines.append(text)
+    if prediction.costs_asked:
+        lines += ["", explain_ownership(prediction)]
     return "\n".join(lines)
 
 

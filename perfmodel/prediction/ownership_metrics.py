@@ -1,8 +1,8 @@
 """Money, carbon and heat of a prediction: metrics of the device's ownership and of its body.
 
 What a spec does not state of the site and of the body is the declared default of its class
-(`Device.defaults`). A metric is NaN where a number is missing; `Prediction.cost_reasons` and
-`Prediction.burst_reason` say which, and why a device never throttles.
+(`Device.defaults`). A metric is NaN where a number is missing; `Prediction.missing_reason`
+says which, and why a device never throttles.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.hardware.ownership import ROOM_CELSIUS
 from perfmodel.hardware.technology.ownership import memory_kg_per_byte
+from perfmodel.metrics import metrics_of
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 _OFF_CHIP = ("dram", "hbm")
+_COSTS = frozenset(name for name in metrics_of("predict") if "usd" in name or "carbon" in name) | {
+    "embodied_kg"
+}
+_HEAT = ("burst_s", "sustained_speed", "sustained_latency_s", "steady_celsius")
 
 
 class OwnershipMetrics:
@@ -35,11 +41,10 @@ class OwnershipMetrics:
 
         prediction = cast("Prediction", self)
         facts = self._facts_or_defaults(("site.", "energy.node", "price", "volume", "area"))
-        joule = prediction.flat_energy.joule
         outcome = run_cost(
             facts,
             prediction.totals["latency_s"],
-            float("nan") if joule is None else joule,
+            prediction.flat_energy.joule,
             sum(
                 prediction.setting.facts[f"memories.{memory.name}.capacity"]
                 * memory_kg_per_byte(_generation(memory, prediction))
@@ -137,21 +142,41 @@ class OwnershipMetrics:
         warm, power = self.thermal, show(prediction.power_w, "power")
         if np.isnan(prediction.energy_j):
             return "the energy of a run is not known"
-        sheds = show(warm.sustained_power_w, "power")
+        limit, resistance = (
+            prediction.machine.get(f"power.{name}") for name in ("limit", "thermal_resistance")
+        )
+        if limit is None or resistance is None:
+            if np.isfinite(warm.sustained_power_w):
+                ceiling = show(warm.sustained_power_w, "power")
+                above = "more" if np.isfinite(warm.burst_s) else "no more"
+                return f"{power} is {above} than the {ceiling} that it draws for long (as stated)"
+            return "neither the device nor its class states how it sheds heat"
+        ambient = prediction.machine.get("power.ambient", ROOM_CELSIUS)
+        sheds = show(max(float(limit - ambient), 0.0) / float(resistance), "power")
+        text = f"the {sheds} that it sheds at its limit"
         where = _origin_of_body(prediction)
-        if np.isfinite(warm.burst_s):
-            return f"{power} is more than the {sheds} that it sheds at its limit ({where})"
-        if np.isfinite(warm.sustained_power_w):
-            return (
-                f"{power} is no more than the {sheds} that it sheds at its limit: "
-                f"it never throttles ({where})"
-            )
-        return "neither the device nor its class states how it sheds heat"
+        if np.isinf(warm.burst_s):
+            return f"{power} is no more than {text}: it never throttles ({where})"
+        if warm.sustained_power_w >= prediction.machine.get("power.busy", np.inf):
+            return f"{power} is more than the {show(warm.sustained_power_w, 'power')} it states"
+        return f"{power} is more than {text} ({where})"
 
     @property
-    def cost_reasons(self) -> dict[str, str]:
-        """``price``, ``embodied`` or ``energy`` -> why this part of the cost is not known."""
-        return self.cost.reasons
+    def costs_asked(self) -> bool:
+        """Whether the question sets a fact of the site, a price or a volume.
+
+        Costs are then shown at a glance, explained and cited beside the latency.
+        """
+        varied = cast("Prediction", self).machine.varied
+        return any(path.startswith("site.") or path in ("price", "volume") for path in varied)
+
+    def missing_reason(self, metric: str) -> str:
+        """Return why a metric of this class is not known or infinite; empty for other metrics."""
+        reasons = self.cost.reasons
+        parts = ("price", "energy") if "usd" in metric else ("embodied", "energy")
+        if metric in _COSTS:
+            return " and ".join(reasons[part] for part in parts if part in reasons)
+        return self.burst_reason if metric in _HEAT else ""
 
     def _per_item(self, value: Value, unit: str, count: float) -> Value:
         """Return a value of a run by item; ``None`` if its items have another unit."""

@@ -15,6 +15,7 @@ from perfmodel.columns import dimension_of
 from perfmodel.kinds.kernel_effects import uncounted_instructions
 from perfmodel.metrics import labelled_metrics, metrics_of
 from perfmodel.prediction.basis import misfit_reasons
+from perfmodel.prediction.explain_ownership import cost_lines
 from perfmodel.prediction.resource_usage import scarcest
 from perfmodel.table import ShownPicture, plain
 from perfmodel.units import show
@@ -170,6 +171,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "energy_model": prediction.energy.model,
         "energy_boundary": prediction.energy_boundary,
         "thermal": _thermal(prediction),
+        "cost": prediction.cost._asdict(),
         "traffic_model": prediction.traffic_model,
         "bottleneck": prediction.bottleneck,
         "process_parts": prediction.process_parts,
@@ -191,7 +193,7 @@ def _thermal(prediction: Prediction) -> dict[str, Any] | None:
     facts = prediction.machine.facts
     if "power.limit" not in facts and "power.battery" not in facts:
         return None
-    return prediction.thermal._asdict()
+    return prediction.thermal._asdict() | {"burst_reason": prediction.burst_reason}
 
 
 def _resources(prediction: Prediction) -> dict[str, Any]:
@@ -245,6 +247,7 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         ("memory", show(p.peak_memory_bytes, "bytes")),
         *_process_lines(p),
         *_placement_lines(p),
+        *cost_lines(p),
         ("bottleneck", p.bottleneck),
     ]
     usage = p.resources
@@ -335,6 +338,8 @@ def _thermal_lines(p: Prediction) -> list[tuple[str, str]]:
         if np.isfinite(warm.burst_s):
             text = f"{100 * warm.sustained_speed:.3g} % of the speed after "
             lines.append(("sustained", text + show(warm.burst_s, "time")))
+        else:
+            lines.append(("sustained", f"full speed: {p.burst_reason}"))
     if "power.battery" in facts:
         lines.append(("a charge", f"{rate(p.thermal.battery_runs)} runs"))
     return lines

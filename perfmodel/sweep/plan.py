@@ -24,6 +24,7 @@ from perfmodel.deprecation import deprecated_names
 from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.ownership import unknown_costs
 from perfmodel.metrics import METRIC_ROWS, metrics_of
 from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
@@ -267,6 +268,7 @@ def make_plan(
         expected = f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid"
         faults.append(Fault(f"the grid has {points:,} points", file=place, expected=expected))
     faults.settle()
+    notes += _ownership_notes(machines, columns, settings or {})
     return SweepPlan(
         tuple(ref for ref, _ in resolved_workloads),
         tuple(ref for ref, _ in resolved_devices),
@@ -280,6 +282,29 @@ def make_plan(
         tuple(notes),
         dimensions,
     )
+
+
+def _ownership_notes(
+    machines: Sequence[Machine], columns: Iterable[str], settings: Mapping[str, Any]
+) -> list[str]:
+    """Return why devices have no cost or emissions, and what an infinite burst means."""
+    from perfmodel.sweep.summary import few_names
+
+    notes: list[str] = []
+    lacking: dict[str, list[str]] = {}
+    for part, word in (("price", "usd"), ("embodied", "carbon")):
+        if any(word in name for name in columns):
+            for machine in machines:
+                known = {**machine.device.defaults, **machine.facts, **settings}
+                if part in (reasons := unknown_costs(known)):
+                    lacking.setdefault(reasons[part], []).append(machine.device.name)
+    notes += [f"{few_names(names)}: {reason}" for reason, names in lacking.items()]
+    if "burst_s" in columns:
+        notes.append(
+            "an infinite burst_s: no more power than the body sheds at its limit, so that the "
+            "device never throttles"
+        )
+    return notes
 
 
 def _axes(

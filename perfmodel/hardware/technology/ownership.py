@@ -107,5 +107,6 @@ def memory_kg_per_byte(kind: str) -> float:
         Text that names the generation (``LPDDR4X``, ``hbm3``); DDR4's figure stands for others.
     """
     known: Mapping[str, float] = table(OWNERSHIP)["memories"]["g_per_gb"]
-    named = [n for n in sorted(known, key=len, reverse=True) if n in kind.lower()]
+    # The longest name first, as ``ddr4`` is a part of ``lpddr4``; ``dram`` names no generation.
+    named = [n for n in sorted(known, key=len, reverse=True) if n in kind.lower() and n != "dram"]
     return 1e-12 * known[named[0] if named else "dram"]

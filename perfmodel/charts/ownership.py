@@ -1,0 +1,154 @@
+"""Pictures of ownership: cost over the utilization of a device, and temperature over time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from perfmodel.arrays import first_number
+from perfmodel.charts import (
+    GREY,
+    SERIES,
+    Chart,
+    ChartAxis,
+    Lines,
+    Panel,
+    Picture,
+    ReferenceLine,
+    Series,
+)
+from perfmodel.charts.prediction_point import PredictionPoint
+from perfmodel.cost.thermal import ThermalNode, temperature
+from perfmodel.errors import input_error
+from perfmodel.prediction.prediction import Prediction
+from perfmodel.units import show
+
+_SHARES = np.geomspace(0.01, 1.0, 61)
+#: Points of a curve over time.
+_TIMES = 121
+
+
+@Picture
+def cost_over_utilization(prediction: Prediction) -> Chart:
+    """Draw the cost of a million tokens, or of an inference, over the utilization of the device.
+
+    Parameters
+    ----------
+    prediction
+        Prediction; of an array-valued one, the first point is drawn.
+
+    Raises
+    ------
+    InputError
+        The price or the energy is not known.
+    """
+    subject = PredictionPoint(prediction)
+    point = subject.prediction
+    terms = point.cost
+    if reason := point.missing_reason("cost_usd"):
+        raise input_error(f"there is no cost to draw: {reason}", expected="a price and an energy")
+    tokens = point.workload.unit == "tokens"
+    noun, count = ("a million tokens", 1e6) if tokens else ("an inference", 1.0)
+    scale = count / first_number(point.job.workload.items())
+    here = float(point.machine.get("site.utilization"))
+    electricity = np.full(len(_SHARES), scale * terms.electricity_usd)
+    device = scale * terms.depreciation_usd * here / _SHARES
+    series = [
+        _curve(name, _SHARES, values, color, [show(v, "price") for v in values])
+        for name, values, color in (
+            ("together", device + electricity, SERIES[0]),
+            ("device", device, SERIES[1]),
+            ("electricity", electricity, SERIES[2]),
+        )
+    ]
+    low, high = 0.5 * float(min(electricity[0], device[-1])), float(device[0] + electricity[0])
+    ends = f"{show(high, 'price')} at 1 % to {show(float(device[-1] + electricity[-1]), 'price')}"
+    return Chart(
+        f"Cost of {noun}: {subject.title}",
+        f"{subject.subtitle}; {show(scale * point.cost_usd, 'price')} at {100 * here:g} %",
+        f"Cost of {noun} of {subject.title} over utilization: {ends} at 100 %.",
+        [
+            Panel(
+                ChartAxis("utilization of the device", 0.01, 1.0, "fraction", log=True),
+                ChartAxis(f"US dollars for {noun}", low, 1.2 * high, "price", log=True),
+                series,
+            )
+        ],
+    )
+
+
+@Picture
+def temperature_over_time(prediction: Prediction) -> Chart:
+    """Draw the temperature of a device that repeats the run, from ambient to its limit.
+
+    Parameters
+    ----------
+    prediction
+        Prediction; of an array-valued one, the first point is drawn.
+
+    Raises
+    ------
+    InputError
+        Neither the device nor its class states how it sheds heat, or the energy is not known.
+    """
+    subject = PredictionPoint(prediction)
+    point = subject.prediction
+    warm = point.thermal
+    if not math.isfinite(warm.steady_celsius):
+        raise input_error(
+            f"there is no temperature to draw: {point.burst_reason}",
+            expected="an energy, power.thermal_resistance and power.heat_capacity",
+        )
+    facts = [
+        point.machine.get(f"power.{name}", default)
+        for name, default in (
+            ("thermal_resistance", None),
+            ("heat_capacity", 0.0),
+            ("ambient", 25.0),
+            ("limit", math.inf),
+        )
+    ]
+    node = ThermalNode(*(float(fact) for fact in facts))
+    last = 1.5 * warm.burst_s if math.isfinite(warm.burst_s) else 5.0 * node.time_constant_s
+    seconds = np.linspace(0.0, max(float(last), 1e-9), _TIMES)
+    rising = temperature(node, point.power_w, seconds)
+    curves = {"full speed": (rising, "dash" if math.isfinite(warm.burst_s) else "solid")}
+    if math.isfinite(warm.burst_s):
+        throttled = node.ambient + warm.sustained_power_w * node.resistance
+        curves["as it throttles"] = (np.minimum(rising, throttled), "solid")
+    series: list[Series] = [
+        _curve(name, seconds, values, SERIES[i], [f"{v:.1f} degC" for v in values], dash)
+        for i, (name, (values, dash)) in enumerate(curves.items())
+    ]
+    limits = [ReferenceLine(node.limit, text=f"limit {node.limit:g} degC", color=GREY)]
+    top = max(float(rising[-1]), node.limit if math.isfinite(node.limit) else 0.0)
+    return Chart(
+        f"Temperature: {subject.title}",
+        f"{subject.subtitle}; {point.burst_reason}",
+        f"Temperature of {subject.title} over {show(float(seconds[-1]), 'time')}, from "
+        f"{node.ambient:g} degrees: {point.burst_reason}.",
+        [
+            Panel(
+                ChartAxis("time of running", 0.0, float(seconds[-1]), "time"),
+                ChartAxis(
+                    "temperature (degC)", node.ambient, node.ambient + 1.08 * (top - node.ambient)
+                ),
+                series,
+                limits=limits if math.isfinite(node.limit) else (),
+            )
+        ],
+    )
+
+
+def _curve(
+    name: str,
+    xs: np.ndarray,
+    ys: np.ndarray,
+    color: str,
+    hover: list[str],
+    dash: str = "solid",
+) -> Lines:
+    """Return a line with a hover text of each point."""
+    texts = [f"{name}<br>{text}" for text in hover]
+    return Lines(name, xs.tolist(), ys.tolist(), texts, color=color, dash=dash)

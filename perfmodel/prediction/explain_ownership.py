@@ -1,0 +1,88 @@
+"""Explanation of money, carbon and heat: their equations with all numbers inserted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perfmodel.arrays import first_number
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.prediction.prediction import Prediction
+
+_SITE = ("electricity_price", "carbon_intensity", "power_usage_effectiveness")
+_HEADS = ("site.", "price", "volume", "area", "energy.node")
+_BODY = ("power.thermal_resistance", "power.heat_capacity", "power.ambient", "power.limit")
+
+#: Metric -> parts of it that may be unknown.
+_PARTS = {"cost_usd": ("price", "energy"), "carbon_kg": ("embodied", "energy")}
+
+
+def ownership_facts(prediction: Prediction) -> list[str]:
+    """Return the paths of the facts that cost, carbon and heat depend on."""
+    known = {**prediction.machine.device.defaults, **prediction.setting.facts}
+    return [path for path in known if path.startswith(_HEADS) or path in _BODY]
+
+
+def explain_ownership(prediction: Prediction) -> str:
+    """Return the arithmetic behind cost, carbon and heat, for the first point if there are many.
+
+    Every line with two equals signs has the form ``name = expression = number``; the expression is
+    plain arithmetic that evaluates to the number.
+    """
+    if prediction.shape:
+        return explain_ownership(prediction.at(0))
+    cost, machine = prediction.cost, prediction.machine
+    joules_price, joules_kg, effectiveness = (machine.get(f"site.{name}") for name in _SITE)
+    seconds, joules = prediction.latency_s, prediction.energy_j
+    used_s = f"({machine.get('site.lifetime'):.12g}*{machine.get('site.utilization'):.12g})"
+    lines = ["money and carbon of a run: share of the device + electricity"]
+    for name, device, each, value in (
+        ("cost_usd", cost.device_usd, joules_price, cost.cost_usd),
+        ("carbon_kg", cost.embodied_kg, joules_kg, cost.carbon_kg),
+    ):
+        reasons = [r for part, r in cost.reasons.items() if part in _PARTS[name]]
+        electricity = f"{joules:.12g}*{effectiveness:.12g}*{each:.12g}"
+        text = f"{device:.12g}*{seconds:.12g}/{used_s} + {electricity}"
+        lines.append(
+            f"{name}: not known, since {' and '.join(reasons)}"
+            if reasons
+            else f"{name} = {text} = {value:.9g}"
+        )
+    lines.append(f"heat: {prediction.burst_reason}")
+    for path in ownership_facts(prediction):
+        origin, default = machine.provenance.get(path), machine.device.defaults.get(path)
+        if path in prediction.setting.facts and origin is not None:
+            value, confidence = first_number(prediction.setting.facts[path]), origin.confidence
+            where = origin.writer + (f", {origin.source}" if origin.source else "")
+        else:
+            assert default is not None
+            value, confidence = default.value, "assumed"
+            where = f"{default.origin}, {default.source}"
+        lines.append(f"  {path} = {float(value):.12g}  ({confidence or 'default'}; {where})")
+    return "\n".join(lines)
+
+
+def cost_lines(prediction: Prediction) -> list[tuple[str, str]]:
+    """Return (label, text) pairs of cost and emissions by item, if a question sets their facts."""
+    if not prediction.costs_asked:
+        return []
+    cost, unit = prediction.cost, prediction.workload.unit
+    count, noun = (1e6, "a million tokens") if unit == "tokens" else (1.0, "an inference")
+    scale = count / first_number(prediction.job.workload.items())
+    lines: list[tuple[str, str]] = []
+    for metric, dimension, parts in (
+        (
+            "cost_usd",
+            "price",
+            {"device": cost.depreciation_usd, "electricity": cost.electricity_usd},
+        ),
+        ("carbon_kg", "mass", {"embodied": cost.embodied_share_kg, "operation": cost.operation_kg}),
+    ):
+        known = {name: scale * value for name, value in parts.items() if value == value}
+        texts = [f"{name} {show(value, dimension)}" for name, value in known.items()]
+        lacks = [r for n, r in cost.reasons.items() if n in _PARTS[metric]]
+        total = f"{show(sum(known.values()), dimension)} {noun}: {', '.join(texts)}"
+        label = metric.partition("_")[0]
+        lines.append((label, f"not known: {'; '.join(lacks)}" if lacks else total))
+    return lines

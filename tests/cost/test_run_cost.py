@@ -1,0 +1,193 @@
+"""Money and carbon of a run: against closed forms, ACT's own figures and a published footprint."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+import perfmodel as pm
+from perfmodel.cost.run_cost import run_cost
+from perfmodel.cost.silicon_cost import die_usd
+from perfmodel.hardware.ownership import unknown_costs
+from perfmodel.hardware.technology.ownership import (
+    die_kg,
+    grid_intensities,
+    memory_kg_per_byte,
+    node_of_process,
+    silicon,
+)
+from perfmodel.prediction.explain_ownership import explain_ownership
+
+_YEAR = 8760 * 3600.0
+SITE = {
+    "site.electricity_price": 0.1 / 3.6e6,
+    "site.carbon_intensity": 0.4 / 3.6e6,
+    "site.power_usage_effectiveness": 1.5,
+    "site.lifetime": 4 * _YEAR,
+    "site.utilization": 0.25,
+}
+
+
+def test_a_year_of_running_costs_a_year_of_electricity_and_its_share_of_the_price() -> None:
+    # Of four years at a quarter, a year of running is all of the price; 1 kW is 8760 kWh.
+    cost = run_cost({**SITE, "price": 1000.0}, _YEAR, 1000.0 * _YEAR, 0.0)
+    assert cost.depreciation_usd == pytest.approx(1000.0)
+    assert cost.electricity_usd == pytest.approx(8760 * 1.5 * 0.1)
+    assert cost.operation_kg == pytest.approx(8760 * 1.5 * 0.4)
+    assert cost.cost_usd == pytest.approx(1000.0 + 1314.0)
+    assert math.isnan(cost.carbon_kg)
+    assert set(cost.reasons) == {"embodied"}
+
+
+def test_carbon_per_area_is_that_of_act() -> None:
+    """ACT prints, of Taiwan's grid, 97 % abatement and a yield of 0.875, these g a cm2."""
+    # energy x 642 g/kWh + mean of the gases + 500, over 0.875; by hand from ACT's three tables.
+    for node, energy, gases in ((28, 0.90, 137.5), (14, 1.20, 162.5), (7, 2.15, 275.0)):
+        expected = (energy * 642 + gases + 500) / 0.875
+        one_cm2 = (die_kg(1e-4, node * 1e-9) - 0.150) * 1e3
+        assert one_cm2 == pytest.approx(expected, rel=1e-9), node
+    nodes = np.array([28e-9, 14e-9, 10e-9, 7e-9, 5e-9])
+    assert (np.diff(silicon(nodes).kg_per_m2) > 0).all()
+    assert silicon(65e-9).kg_per_m2 == silicon(28e-9).kg_per_m2
+
+
+def test_the_chips_of_an_h100_are_within_a_factor_of_two_of_the_vendors_footprint() -> None:
+    # NVIDIA's footprint of the HGX H100 gives integrated circuits a quarter of 1312 kg for eight.
+    ours = die_kg(814e-6, 4e-9)
+    assert 0.5 < ours / (0.25 * 1312 / 8) < 2.0
+
+
+def test_names_of_processes_and_memories_say_their_generation() -> None:
+    assert node_of_process("TSMC 4N") == pytest.approx(4e-9)
+    assert node_of_process("TSMC N6") == pytest.approx(6e-9)
+    assert node_of_process("Intel 7") == pytest.approx(10e-9)
+    assert node_of_process("a fab's own") is None
+    assert memory_kg_per_byte("LPDDR4X-4267") * 1e12 == pytest.approx(48)
+    assert memory_kg_per_byte("dram hbm3") > 5 * memory_kg_per_byte("GDDR6X")
+    assert grid_intensities()["norway"] * 3.6e9 == pytest.approx(30)
+
+
+def test_a_design_without_a_price_costs_its_die_and_its_share_of_masks_and_design() -> None:
+    facts = {**SITE, "area": 1e-4, "energy.node": 7e-9, "volume": 1e6}
+    cost = run_cost(facts, 1.0, 1.0, 0.0)
+    known = silicon(7e-9)
+    die = die_usd(1e-4, wafer_usd=known.wafer_usd, defects_per_m2=1100.0)
+    assert cost.device_usd == pytest.approx(die + (known.mask_set_usd + known.design_usd) / 1e6)
+    few = run_cost({**facts, "volume": 1e3}, 1.0, 1.0, 0.0)
+    assert few.masks_usd == pytest.approx(1e3 * cost.masks_usd)
+    assert not unknown_costs(facts)
+    assert set(unknown_costs({"price": 1.0})) == {"embodied"}
+    assert set(unknown_costs({"area": 1e-4, "energy.node": 7e-9})) == {"price"}
+
+
+@pytest.mark.parametrize("device", ["rtx_4090", "raspberry_pi_5", "h100"])
+def test_metrics_of_a_prediction_follow_from_its_terms(device: str) -> None:
+    decode = pm.workload("llama_3_8b", phase="decode", batch=4)
+    p = pm.predict(decode, device, precision="w4a16")
+    assert p.usd_per_million_tokens == pytest.approx(1e6 * p.cost_usd / 4)
+    assert p.carbon_kg_per_million_tokens == pytest.approx(1e6 * p.carbon_kg / 4)
+    assert p.usd_per_inference is None
+    frame = pm.predict("resnet50", device, precision="int8")
+    assert frame.usd_per_inference == pytest.approx(frame.cost_usd)
+    assert frame.usd_per_million_tokens is None
+
+
+def test_arrays_of_site_facts_equal_single_ones_and_move_the_right_way() -> None:
+    board = pm.hardware("raspberry_pi_5")
+    shares, grids = [0.1, 0.5, 1.0], ["norway", "world", "poland"]
+    many = pm.predict("resnet18", board.vary({"site.utilization": shares}))
+    assert (np.diff(many.cost_usd) < 0).all()
+    assert (np.diff(many.carbon_kg) < 0).all()
+    for i, share in enumerate(shares):
+        one = pm.predict("resnet18", board.vary({"site.utilization": share}))
+        assert many.cost_usd[i] == pytest.approx(one.cost_usd, rel=1e-12)
+        assert many.latency_s[i] == one.latency_s
+    carbon = [
+        pm.predict("resnet18", board.vary({"site.carbon_intensity": grid})).cost.operation_kg
+        for grid in grids
+    ]
+    assert carbon[2] / carbon[0] == pytest.approx(662 / 30)
+
+
+def test_the_explanation_evaluates_to_the_numbers() -> None:
+    machine = pm.hardware("rtx_4090").vary({"site.utilization": 0.3})
+    p = pm.predict(pm.workload("llama_3_8b", phase="decode"), machine, precision="w4a16")
+    lines = dict(re.findall(r"^(\w+) = (.*) = \S+$", explain_ownership(p), re.M))
+    assert set(lines) == {"cost_usd", "carbon_kg"}
+    for name, expression in lines.items():
+        assert eval(expression, {}) == pytest.approx(getattr(p, name), rel=1e-8)
+    assert explain_ownership(p) in p.explain()
+    assert "money and carbon" not in pm.predict("resnet18", "rtx_4090").explain()
+    cited = {each.reference.key: each.uses for each in p.cite().cited}
+    assert "site.electricity_price" in cited["eia2023"]["costs"]
+    assert "costs" not in {g for each in pm.cite("resnet18", "rtx_4090").cited for g in each.uses}
+
+
+def test_a_device_without_a_price_says_so_wherever_costs_are_asked() -> None:
+    name = next(
+        name
+        for name in pm.hardware.list()
+        if pm.hardware(name).price is None and "gpu" in pm.hardware(name).tags
+    )
+    p = pm.predict("resnet18", pm.hardware(name).vary({"site.utilization": 0.3}))
+    assert math.isnan(p.cost_usd)
+    assert "no price is stated" in p.missing_reason("cost_usd")
+    assert "no price is stated" in str(p)
+    swept = pm.sweep("resnet18", name, metrics=["cost_usd"])
+    assert np.isnan(swept["cost_usd"]).all()
+    with pytest.raises(pm.InputError, match="no price is stated"):
+        pm.solve("resnet18", name, "batch", "usd_per_inference <= 1 USD")
+    with pytest.raises(pm.InputError, match="no price is stated"):
+        p.plot.cost_over_utilization()
+
+
+def test_a_price_is_solved_for_and_searched() -> None:
+    answer = pm.solve("resnet18", "rtx_4090", "price", "usd_per_inference <= 1e-8 USD")
+    machine = pm.hardware("rtx_4090").vary({"price": answer.value})
+    assert pm.predict("resnet18", machine).usd_per_inference == pytest.approx(1e-8, rel=1e-3)
+
+
+def test_pictures_show_the_end_points_of_their_metrics() -> None:
+    p = pm.predict("resnet18", "raspberry_pi_5")
+    curves = {trace.name: trace for trace in p.plot.cost_over_utilization().data}
+    full = pm.predict("resnet18", pm.hardware("raspberry_pi_5").vary({"site.utilization": 1.0}))
+    assert curves["together"].y[-1] == pytest.approx(full.usd_per_inference)
+    heat = {trace.name: trace for trace in p.plot.temperature().data}
+    assert heat["full speed"].y[0] == pytest.approx(25.0)
+    reached = np.interp(p.burst_s, heat["full speed"].x, heat["full speed"].y)
+    assert reached == pytest.approx(80.0, abs=0.2)
+    assert max(heat["as it throttles"].y) == pytest.approx(80.0)
+
+
+def test_a_fan_keeps_a_board_from_throttling() -> None:
+    """A bare board reaches its limit within minutes under load; under the Active Cooler never."""
+    decode = pm.workload("llama_3_2_1b", phase="decode")
+    bare, cooled = (
+        pm.predict(decode, device, precision="q4_0")
+        for device in ("raspberry_pi_5", "raspberry_pi_5_active_cooler")
+    )
+    assert bare.latency_s == cooled.latency_s
+    assert 60.0 < bare.burst_s < 600.0
+    assert bare.sustained_speed < 1.0
+    assert "more than the 6.18 W" in bare.burst_reason
+    assert np.isinf(cooled.burst_s)
+    assert "never throttles" in cooled.burst_reason
+    assert cooled.sustained_latency_s == cooled.latency_s
+    # Measured: idle boards without cooling are at some 50 degrees.
+    facts = pm.hardware("raspberry_pi_5").machine()
+    idle = 25.0 + facts["power.idle"] * facts["power.thermal_resistance"]
+    assert idle == pytest.approx(50.0, abs=1.0)
+
+
+def test_an_infinite_burst_is_never_said_without_its_reason() -> None:
+    phone = pm.hardware("galaxy_s24")
+    p = pm.predict("resnet18", phone)
+    assert np.isinf(p.burst_s)
+    assert "never throttles" in dict(p.glance())["sustained"]
+    assert "never throttles" in p.to_dict()["thermal"]["burst_reason"]
+    hot = pm.predict("resnet18", phone.vary({"power.ambient": 47.0}))
+    assert hot.burst_s < 600.0
+    assert "more than the 238.1 mW" in hot.burst_reason
