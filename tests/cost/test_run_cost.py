@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,19 +128,15 @@ def test_the_explanation_evaluates_to_the_numbers() -> None:
 
 
 def test_a_device_without_a_price_says_so_wherever_costs_are_asked() -> None:
-    name = next(
-        name
-        for name in pm.hardware.list()
-        if pm.hardware(name).price is None and "gpu" in pm.hardware(name).tags
-    )
-    p = pm.predict("resnet18", pm.hardware(name).vary({"site.utilization": 0.3}))
+    free = pm.hardware("h100").model_copy(update={"price": None})
+    p = pm.predict("resnet18", free.vary({"site.utilization": 0.3}))
     assert math.isnan(p.cost_usd)
     assert "no price is stated" in p.missing_reason("cost_usd")
     assert "no price is stated" in str(p)
-    swept = pm.sweep("resnet18", name, metrics=["cost_usd"])
+    swept = pm.sweep("resnet18", free, metrics=["cost_usd"])
     assert np.isnan(swept["cost_usd"]).all()
     with pytest.raises(pm.InputError, match="no price is stated"):
-        pm.solve("resnet18", name, "batch", "usd_per_inference <= 1 USD")
+        pm.solve("resnet18", free, "batch", "usd_per_inference <= 1 USD")
     with pytest.raises(pm.InputError, match="no price is stated"):
         p.plot.cost_over_utilization()
 
@@ -152,13 +149,13 @@ def test_a_price_is_solved_for_and_searched() -> None:
 
 def test_pictures_show_the_end_points_of_their_metrics() -> None:
     p = pm.predict("resnet18", "raspberry_pi_5")
-    curves = {trace.name: trace for trace in p.plot.cost_over_utilization().data}
+    curves: dict[str, Any] = {trace.name: trace for trace in p.plot.cost_over_utilization().data}
     full = pm.predict("resnet18", pm.hardware("raspberry_pi_5").vary({"site.utilization": 1.0}))
     assert curves["together"].y[-1] == pytest.approx(full.usd_per_inference)
-    heat = {trace.name: trace for trace in p.plot.temperature().data}
+    heat: dict[str, Any] = {trace.name: trace for trace in p.plot.temperature().data}
     assert heat["full speed"].y[0] == pytest.approx(25.0)
-    reached = np.interp(p.burst_s, heat["full speed"].x, heat["full speed"].y)
-    assert reached == pytest.approx(80.0, abs=0.2)
+    rising = heat["full speed"]
+    assert np.interp(p.burst_s, rising.x, rising.y) == pytest.approx(80.0, abs=0.2)
     assert max(heat["as it throttles"].y) == pytest.approx(80.0)
 
 
