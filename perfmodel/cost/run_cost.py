@@ -18,12 +18,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, namespace
 from perfmodel.cost.cost_of_ownership import electricity_usd, emissions_kg
 from perfmodel.cost.silicon_cost import die_usd
 from perfmodel.hardware.ownership import unknown_costs
 from perfmodel.hardware.technology.ownership import defects_per_m2, die_kg, silicon
 
+#: Largest die that a scanner exposes, 26 x 33 mm; a larger area is that of several dies.
+RETICLE_M2 = 858e-6
 _YEAR_S = 8760.0 * 3600.0
 _KWH_J = 3.6e6
 
@@ -36,7 +38,7 @@ class RunCost(NamedTuple):
     device_usd
         Price of the device; of a design with a volume and no price, what a device costs to make.
     die_usd
-        Cost of a good die, by area and node.
+        Cost of its good dies, by area and node.
     masks_usd, design_usd
         Share of a device in its masks and its design, by the volume.
     depreciation_usd, electricity_usd
@@ -90,9 +92,12 @@ def run_cost(
     reasons = unknown_costs(facts)
     die = masks = design = embodied = unknown
     if area is not None and node is not None:
-        process = silicon(node)
-        die = die_usd(area, wafer_usd=process.wafer_usd, defects_per_m2=defects_per_m2())
-        embodied = die_kg(area, node) + memories_kg
+        process, xp = silicon(node), namespace(area, node)
+        dies = xp.maximum(xp.ceil(area / RETICLE_M2 - 1e-9), 1.0)
+        die = dies * die_usd(
+            area / dies, wafer_usd=process.wafer_usd, defects_per_m2=defects_per_m2()
+        )
+        embodied = dies * die_kg(area / dies, node) + memories_kg
         if volume is not None:
             masks, design = process.mask_set_usd / volume, process.design_usd / volume
     price = facts.get("price", die + masks + design)

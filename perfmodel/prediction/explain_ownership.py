@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from perfmodel.arrays import first_number
 from perfmodel.units import show
 
@@ -50,6 +52,8 @@ def explain_ownership(prediction: Prediction) -> str:
             else f"{name} = {text} = {value:.9g}"
         )
     lines.append(f"heat: {prediction.burst_reason}")
+    if "area" not in machine and not np.isnan(prediction.area_mm2):
+        lines.append(f"  area = {1e-6 * prediction.area_mm2:.12g}  (blocks that the spec states)")
     for path in ownership_facts(prediction):
         origin, default = machine.provenance.get(path), machine.device.defaults.get(path)
         if path in prediction.setting.facts and origin is not None:

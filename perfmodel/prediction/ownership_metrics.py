@@ -7,7 +7,6 @@ says which, and why a device never throttles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -36,11 +35,17 @@ class OwnershipMetrics:
 
     @property
     def cost(self) -> RunCost:
-        """Cost and emissions of one run with their terms, by `perfmodel.cost.run_cost`."""
+        """Cost and emissions of one run with their terms, by `perfmodel.cost.run_cost`.
+
+        The die has the stated area, else that of the blocks that the spec states.
+        """
         from perfmodel.cost.run_cost import run_cost
 
         prediction = cast("Prediction", self)
         facts = self._facts_or_defaults(("site.", "energy.node", "price", "volume", "area"))
+        blocks = prediction.silicon
+        if "area" not in facts and not isinstance(blocks, str):
+            facts["area"] = sum(blocks.areas(0.0).values())
         outcome = run_cost(
             facts,
             prediction.totals["latency_s"],
@@ -186,7 +191,7 @@ class OwnershipMetrics:
             return None
         return count * value / workload.items()
 
-    def _facts_or_defaults(self, heads: tuple[str, ...]) -> Mapping[str, Any]:
+    def _facts_or_defaults(self, heads: tuple[str, ...]) -> dict[str, Any]:
         """Return the facts whose paths start with any head, by default those of the class."""
         prediction = cast("Prediction", self)
         defaults = prediction.machine.device.defaults

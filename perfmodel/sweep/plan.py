@@ -25,6 +25,7 @@ from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.ownership import unknown_costs
+from perfmodel.kinds.silicon import silicon_of
 from perfmodel.metrics import METRIC_ROWS, metrics_of
 from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
@@ -296,6 +297,8 @@ def _ownership_notes(
         if any(word in name for name in columns):
             for machine in machines:
                 known = {**machine.device.defaults, **machine.facts, **settings}
+                if not isinstance(silicon_of(machine.device, machine.facts, 0.0), str):
+                    known.setdefault("area", "of its blocks")
                 if part in (reasons := unknown_costs(known)):
                     lacking.setdefault(reasons[part], []).append(machine.device.name)
     notes += [f"{few_names(names)}: {reason}" for reason, names in lacking.items()]

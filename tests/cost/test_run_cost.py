@@ -77,6 +77,10 @@ def test_a_design_without_a_price_costs_its_die_and_its_share_of_masks_and_desig
     known = silicon(7e-9)
     die = die_usd(1e-4, wafer_usd=known.wafer_usd, defects_per_m2=1100.0)
     assert cost.device_usd == pytest.approx(die + (known.mask_set_usd + known.design_usd) / 1e6)
+    # More than a scanner exposes at once is several dies.
+    wide = run_cost({**facts, "area": 10 * 800e-6}, 1.0, 1.0, 0.0)
+    part = die_usd(800e-6, wafer_usd=known.wafer_usd, defects_per_m2=1100.0)
+    assert wide.die_usd == pytest.approx(10 * part)
     few = run_cost({**facts, "volume": 1e3}, 1.0, 1.0, 0.0)
     assert few.masks_usd == pytest.approx(1e3 * cost.masks_usd)
     assert not unknown_costs(facts)
