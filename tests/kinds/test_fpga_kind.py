@@ -152,7 +152,7 @@ def test_frames_wait_for_the_slowest_layer() -> None:
 
 
 def test_what_does_not_fit_is_a_result() -> None:
-    found = predict(mlp(), hardware("xc7z007s"), precision="int8")
+    found = predict(mlp(), hardware("xc7z007s"), precision="int16")
     assert not found.feasible
     limits = [v.limit for v in found.violations]
     assert limits[0] == "engines.fabric.dsp"
@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_a_result() -> None:
     assert found.to_dict()["scarce"] == "dsp"
     part = found.resources["lut"]
     assert part["share"] == pytest.approx(part["used"] / 14400)
-    assert predict(mlp(), hardware("vu13p"), precision="int8").feasible
+    assert predict(mlp(), hardware("vu13p"), precision="int16").feasible
 
 
 def test_a_sweep_has_the_largest_share_where_asked() -> None:
@@ -237,23 +237,23 @@ def test_resources_and_the_interval_are_metrics_everywhere() -> None:
     """At 200 MHz a reuse factor of R is a sample every R x 5 ns, whatever the depth."""
     reuse = "engines.main.design.reuse_factor"
     folded = with_design("xc7z020", strategy="resource")
-    found = predict(mlp(), folded.vary({reuse: 64}), precision="int8")
+    found = predict(mlp(), folded.vary({reuse: 64}), precision="int16")
     assert found.interval_s == pytest.approx(64 * 5e-9)
     assert found.samples_per_s == pytest.approx(1 / (64 * 5e-9))
     assert found.dsp_share == found.dsp / 220
     assert found.resource_share >= found.dsp_share
     assert found.glance()[0][0] == "interval"
-    assert predict(mlp(), "a100", precision="int8").interval_s is None
+    assert predict(mlp(), "a100", precision="int16").interval_s is None
     table = pm.sweep(
         "jet_tagger",
         folded,
         {reuse: [16, 32, 64, 128]},
         where="dsp_share <= 0.7 and interval_s <= 200 ns",
-        precision="int8",
+        precision="int16",
     )
     assert table[reuse].tolist() == [32]
-    least = pm.solve("jet_tagger", folded, reuse, "dsp <= 100", precision="int8").value
-    assert predict("jet_tagger", folded.vary({reuse: least}), precision="int8").dsp <= 100
+    least = pm.solve("jet_tagger", folded, reuse, "dsp <= 100", precision="int16").value
+    assert predict("jet_tagger", folded.vary({reuse: least}), precision="int16").dsp <= 100
     best = pm.search(
         "jet_tagger",
         "vu9p",
@@ -261,7 +261,7 @@ def test_resources_and_the_interval_are_metrics_everywhere() -> None:
         constraints=["lut_share <= 1"],
         objective="interval_s",
         share="network",
-        precision="int8",
+        precision="int16",
     ).best
     assert best is not None
     assert best.metrics["interval_s"] == pytest.approx(5e-9)
