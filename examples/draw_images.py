@@ -34,6 +34,8 @@ EYERISS = {
 }
 #: Sensitivities of ResNet-18.
 HAWQ = Path(__file__).parent / "hawq_resnet18.yaml"
+#: A systolic array to be sized.
+SIZED = Path(__file__).parent / "sized_array.yaml"
 #: Half again as many pixels as on screen, for displays that have them.
 SCALE = 1.5
 
@@ -85,6 +87,20 @@ def figures():
     tables = pm.predict(bitnet, pm.hardware("tellme"), precision=in_tables)
     prompt = pm.workload("llama_3_8b", phase="prefill", batch=1, prompt=256)
     serial = pm.predict(prompt, pm.hardware("bitmod"), precision="w=bitmod6,a=fp16,kv=int8")
+    sides = [8, 16, 32, 64, 128, 256]
+    designs = pm.sweep(
+        "mobilenet_v2",
+        SIZED,
+        {
+            "engines.mesh.height": sides,
+            "engines.mesh.width": sides,
+            "memories.sram.capacity": ["64 KiB", "256 KiB", "1 MiB", "4 MiB"],
+            "memories.dram.bandwidth": ["3.2 GB/s", "12.8 GB/s", "51.2 GB/s"],
+        },
+        zip=[["engines.mesh.height", "engines.mesh.width"]],
+        precision="int8",
+        metrics=["latency_s", "energy_j", "area_mm2"],
+    )
     cut = pm.split(
         "mobilenet_v2",
         "galaxy_s7",
@@ -119,6 +135,7 @@ def figures():
         "bottlenecks": answer.plot.bottlenecks(by="block"),
         "memory": small.plot.memory(),
         "spike_rates": spikes.plot.curves("spike_rate", "latency_s"),
+        "array_front": designs.plot.pareto("energy_j", "area_mm2"),
         "pareto": table.plot.pareto("tpot_s", "tokens_per_s", under="tpot_s <= 50 ms"),
     }
 

@@ -19,7 +19,8 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.fact_views import engine_view
 from perfmodel.hardware.facts import text_fields
-from perfmodel.hardware.technology.blocks import cache_bits, wire_pitch
+from perfmodel.hardware.technology.blocks import cache_bits, interface_area, wire_pitch
+from perfmodel.hardware.technology.default_energies import ON_CHIP, dram_of
 from perfmodel.hardware.technology.operations import width
 from perfmodel.kinds import kind
 
@@ -108,10 +109,15 @@ def _largest(blocks: list[Block]) -> Block:
 def _memories(
     device: Device, facts: Mapping[str, Value], node: Value
 ) -> Iterator[tuple[str, Block]]:
-    """Yield the memories on the chip, and the wires over which they feed several units."""
+    """Yield memories on the chip with the wires to their engines, and interfaces to others."""
+    named: Mapping[str, str] = {} if device.energy is None else device.energy.memories
     for memory in device.memories:
         head = f"memories.{memory.name}."
-        if memory.kind not in ("register_file", "scratchpad", "cache"):
+        if memory.kind not in ON_CHIP:
+            of_kind = dram_of(memory, named) or memory.name
+            area = interface_area(of_kind, facts[f"{head}bandwidth"], node)
+            if memory.kind == "dram" and area is not None:
+                yield f"{memory.name}.interface", Block(stated_m2=area)
             continue
         capacity = facts[f"{head}capacity"]
         stored = capacity * cache_bits() if memory.kind == "cache" else capacity

@@ -359,9 +359,8 @@ def test_every_number_has_a_source() -> None:
         memories["wires"]["reference"],
     ]
     areas = table("areas")
-    entries += [
-        areas[name] for name in ("register", "bit_cells", "pitch", "leakage", "cache_overhead")
-    ]
+    laws = ("register", "bit_cells", "pitch", "leakage", "cache_overhead")
+    entries += [*(areas[name] for name in laws), *areas["interfaces"].values()]
     known: set[str] = {key for name in NAMES for key in sources(name)}
     for item in entries:
         assert item["source"] in known

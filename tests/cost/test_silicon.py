@@ -122,17 +122,17 @@ def test_areas_can_be_asked_for_everywhere(npu: pm.Device) -> None:
         "resnet18",
         npu,
         {"memories.sram.capacity": ["64 KiB", "1 MiB"]},
-        where="area_mm2 <= 0.9 mm2",
+        where="area_mm2 <= 5.5 mm2",
         precision="int8",
     )
     assert len(table) == 1
     assert table["area_mm2"][0] == pytest.approx(
         pm.predict("resnet18", npu.vary({"memories.sram.capacity": 65536.0})).area_mm2
     )
-    found = pm.solve("resnet18", npu, "memories.sram.capacity", "area_mm2 <= 0.9", precision="int8")
+    found = pm.solve("resnet18", npu, "memories.sram.capacity", "area_mm2 <= 5.5", precision="int8")
     assert pm.predict(
         "resnet18", npu.vary({"memories.sram.capacity": found.value}), precision="int8"
-    ).area_mm2 == pytest.approx(0.9, rel=1e-3)
+    ).area_mm2 == pytest.approx(5.5, rel=1e-3)
     compared = pm.compare("resnet18", "tpu_v1", npu, precision="int8").metrics
     assert {"area_mm2", "leakage_w"} <= set(compared["metric"])
     best = pm.search(

@@ -1,6 +1,7 @@
 """Energies and areas of arithmetic, memories and wires by silicon node, from published tables."""
 
 from perfmodel.hardware.technology.blocks import (
+    interface_area,
     placed_area,
     placement_ratio,
     published_converter,
@@ -31,6 +32,7 @@ __all__ = [
     "dram_streaming_energy",
     "energy_scale",
     "flash_page_read_energy",
+    "interface_area",
     "link_energy",
     "logic_leakage_power",
     "mac_area",

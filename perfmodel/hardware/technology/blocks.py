@@ -68,6 +68,21 @@ def _converter_area(rows: list[dict[str, Any]], bits: Value, node_nm: Value) -> 
     return 1e-12 * np.exp(level) * node_nm**slope * 2.0 ** (bits - 8.0)
 
 
+def interface_area(kind: str, bandwidth: Value, node_nm: Value) -> Value:
+    """Return the area of the interface to a memory beyond the chip, square metres.
+
+    Proportional to the bandwidth; the physical layer does not shrink with the node. None for kinds
+    of memory without a published interface (``hbm``, ``ddr`` and ``lpddr`` have one).
+    """
+    family = next((f for f in ("hbm", "ddr") if kind.removeprefix("lp").startswith(f)), None)
+    if family is None:
+        return None
+    row = table("areas")["interfaces"][family]
+    units = bandwidth / parse(row["bandwidth"], "bandwidth")
+    controller = parse(row["controller"], "area") * area_scale(nanometres(row["node"]), node_nm)
+    return units * (parse(row["phy"], "area") + controller)
+
+
 def wire_pitch(node_nm: Value) -> Value:
     """Return the pitch of wires that cross a block, metres."""
     rows = table("areas")["pitch"]["rows"][::-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import perfmodel as pm
 from perfmodel.hardware.technology import (
+    interface_area,
     placed_area,
     placement_ratio,
     published_areas,
@@ -25,6 +26,7 @@ def predicted() -> dict[str, float]:
         for row in published_areas("converters")
     }
     return out | {
+        "tpu_v1_ddr3_interface": float(interface_area("ddr", 34e9, 28.0)) * _MM2,
         "bitmod_bit_serial_element": _bit_serial_element() * _UM2,
         "eyeriss_storage": _eyeriss_storage() * _MM2,
     }
