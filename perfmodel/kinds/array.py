@@ -146,7 +146,7 @@ class Counts:
         Description of how `traffic` was counted.
     operations
         Operations by the engine's formats, where they differ from all executed products.
-    left_out, resources, interval, is_overlay, columns, expressions
+    left_out, resources, interval, is_overlay, columns, nest_columns, expressions
         As in `Terms`.
     """
 
@@ -170,6 +170,7 @@ class Counts:
     interval: Value = None
     is_overlay: bool = False
     columns: dict[str, Value] = field(default_factory=dict[str, Value])
+    nest_columns: dict[str, Value] = field(default_factory=dict[str, Value])
     expressions: dict[str, Callable[[int], str]] = field(
         default_factory=dict[str, Callable[[int], str]]
     )
@@ -228,6 +229,7 @@ def composed(
         is_overlay=counts.is_overlay,
         left_out=counts.left_out,
         columns=counts.columns,
+        nest_columns=counts.nest_columns,
     )
 
 
@@ -275,4 +277,10 @@ class ArrayKind(ABC, Generic[E]):
             return ROOFLINE.cost(table, setting)
         engine = setting.engine_as(self.spec, self.name)
         counts = self.counts(NestRun(table, nests, setting), engine)
-        return composed(table, setting, counts, prices=self.prices_operations)
+        terms = composed(table, setting, counts, prices=self.prices_operations)
+        return self.combined(terms, table, setting)
+
+    def combined(self, terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+        """Return the terms of a network whose rows share what it has: `Kind.combined`."""
+        del table, setting
+        return terms

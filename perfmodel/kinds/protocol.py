@@ -76,6 +76,8 @@ class Terms:
         rule.
     columns
         Numbers of each row that `Kind.combined` takes; empty where rows are costed independently.
+    nest_columns
+        Numbers of each loop nest that it takes, ``(nests, points)`` or ``(nests, 1)``.
     resources
         Resource of the engine -> amount that the whole network uses, ``(points,)`` or ``(1,)``;
         the fact ``engines.ENGINE.RESOURCE`` is the amount available.
@@ -110,6 +112,7 @@ class Terms:
     interval: Value = None
     is_overlay: bool = False
     columns: dict[str, Value] = field(default_factory=dict[str, Value])
+    nest_columns: dict[str, Value] = field(default_factory=dict[str, Value])
 
     def __reduce__(self) -> tuple[type[Terms], tuple[Any, ...]]:
         # `expressions` and `joined` are functions, not picklable, and only needed for explanations.

@@ -15,17 +15,20 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.area import Block
 from perfmodel.cost.compose import compose
+from perfmodel.cost.nest_row_sums import RowSums
 from perfmodel.cost.operand_bytes import row_bytes
 from perfmodel.cost.residency import level_traffic
+from perfmodel.cost.setting import Setting
 from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.in_memory.counts import vector_seconds
 from perfmodel.kinds.in_memory.energies import parts_area, vector_joules
 from perfmodel.kinds.in_memory.matrices import ArrayProducts, array_products
-from perfmodel.kinds.in_memory.residency import ArrayResidency, ways
+from perfmodel.kinds.in_memory.residency import ArrayResidency, resident_copies, rewritten
 from perfmodel.kinds.in_memory.spec import InMemoryArrays
+from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import memory_seconds, vector_rates
-from perfmodel.kinds.roofline import launch_times
+from perfmodel.workload.operator_table import OperatorTable
 
 
 class InMemory(ArrayKind[InMemoryArrays]):
@@ -56,15 +59,14 @@ class InMemory(ArrayKind[InMemoryArrays]):
         }
 
     def counts(self, run: NestRun, engine: InMemoryArrays) -> Counts:
-        """Return passes and writes under the faster residency of the matrices."""
-        table, setting, rows, xp = run.table, run.setting, run.rows, run.xp
+        """Return passes and writes of matrices that are written into the arrays in turn."""
+        table, nests, setting, rows, xp = run.table, run.nests, run.setting, run.rows, run.xp
         products = array_products(run, engine)
         is_weight = products.is_weight
         times = run.times * is_weight
-        resident, reloaded, fits = ways(run, engine, products)
-        unstored = run.nests.macs * run.times / run.nests.times * (1.0 - is_weight)
+        way = rewritten(run, engine, products)
+        unstored = nests.macs * run.times / nests.times * (1.0 - is_weight)
         moving, rate = 2.0 * rows(unstored), vector_rates(table, setting)
-        overhead = launch_times(table, setting)
         # Residency of weights is decided by the arrays, also between runs.
         everything = level_traffic(table, replace(setting, warm=False))
         in_arrays = rows(is_weight) > 0
@@ -73,44 +75,80 @@ class InMemory(ArrayKind[InMemoryArrays]):
         )
         if setting.weights_memory != setting.main_memory:
             weight_bytes[setting.main_memory] = 0.0
-
-        def busy(way: ArrayResidency) -> dict[str, Value]:
-            return {
-                "matrix": rows(way.passes * products.seconds * times),
-                "load": rows(way.load * is_weight) * engine.write_time,
-                "digital": moving / rate,
-            }
-
-        def total(way: ArrayResidency, traffic: Mapping[str, Value]) -> Value:
-            compute = {**busy(way), "vector": table.vector_ops / rate}
-            row_s = compose(compute, memory_seconds(traffic, setting), overhead, setting.overlap)
-            return (table.count * row_s).sum(axis=0)
-
         # Resident weights are read from no memory.
         at_rest = {name: xp.maximum(v - weight_bytes[name], 0.0) for name, v in everything.items()}
-        again = rows(reloaded.writes * is_weight) / xp.maximum(rows(is_weight), 1.0) - in_arrays
-        in_turn = {name: v + again * weight_bytes[name] for name, v in everything.items()}
-        is_resident = fits & (total(resident, at_rest) <= total(reloaded, in_turn))
-        is_resident = is_resident & (setting.resident is not False)
-        way = ArrayResidency(
-            *(
-                xp.where(is_resident, one, other)
-                for one, other in zip(resident, reloaded, strict=True)
-            )
-        )
-        terms = {
-            "matrix": (rows(way.passes * times), None),
-            "load": (rows(way.load * is_weight), None),
-            "digital": (moving, rate),
-        }
+        again = rows(way.writes * is_weight) / xp.maximum(rows(is_weight), 1.0) - in_arrays
+        load = rows(way.load * is_weight)
         return Counts(
-            terms,
-            {name: xp.where(is_resident, at_rest[name], v) for name, v in in_turn.items()},
+            {
+                "matrix": (rows(way.passes * times), None),
+                "load": (load, None),
+                "digital": (moving, rate),
+            },
+            {name: v + again * weight_bytes[name] for name, v in everything.items()},
             _detail(run, engine, products, way),
             _joules(run, engine, products, way),
-            seconds=busy(way),
+            seconds={
+                "matrix": rows(way.passes * products.seconds * times),
+                "load": load * engine.write_time,
+            },
             vector=table.vector_ops,
             traffic_model="activations by residency; weights only where they are written anew",
+            columns=at_rest,
+            nest_columns={
+                "is_weight": is_weight,
+                "arrays": products.layout.arrays,
+                "columns_each": products.layout.columns_each,
+                "vectors": nests.positions,
+                "times": nests.times,
+                "executed": times,
+                "seconds": products.seconds,
+            },
+        )
+
+    def combined(self, terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+        """Return the terms with all matrices resident, where they fit and that is faster."""
+        if setting.resident is False:
+            return terms
+        assert table.nests is not None
+        columns, xp = terms.nest_columns, setting.xp
+        rows = RowSums(table.nests.row, len(table.rows), xp)
+        engine = setting.engine_as(InMemoryArrays, self.name)
+        copies, passes, fits = resident_copies(columns, table, engine, setting)
+        times = columns["executed"]
+        executed = 1.0 * (times > 0)
+        none = 0.0 * rows(columns["arrays"])
+        compute = {"matrix": rows(passes * columns["seconds"] * times), "load": none}
+        memory = memory_seconds(terms.columns, setting)
+        row_s = compose({**terms.compute, **compute}, memory, terms.overhead, setting.overlap)
+        before_s, resident_s = (
+            (table.count * seconds).sum(axis=0) for seconds in (terms.row_s, row_s)
+        )
+        is_resident = fits & (resident_s <= before_s)
+
+        def chosen(before: dict[str, Value], resident: Mapping[str, Value]) -> dict[str, Value]:
+            return {
+                name: xp.where(is_resident, resident[name], value) if name in resident else value
+                for name, value in before.items()
+            }
+
+        several = xp.maximum(rows(executed), 1.0)
+        return replace(
+            terms,
+            compute=chosen(terms.compute, compute),
+            memory=chosen(terms.memory, memory),
+            traffic=chosen(terms.traffic, terms.columns),
+            row_s=xp.where(is_resident, row_s, terms.row_s),
+            work=chosen(terms.work, {"matrix": rows(passes * times), "load": none}),
+            energy=chosen(terms.energy, {"writes": none}),
+            detail=chosen(
+                terms.detail,
+                {
+                    "copies": rows(copies * executed) / several,
+                    "passes": rows(passes * times),
+                    "written_rows": none,
+                },
+            ),
         )
 
 

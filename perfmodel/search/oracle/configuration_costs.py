@@ -21,18 +21,22 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import residency_needs
 from perfmodel.cost.totals import per_run_overhead_s, sequence_s
-from perfmodel.errors import input_error
 from perfmodel.formats import stored_bits
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.activation_states import ActivationStates, KernelSteps, Table
-from perfmodel.search.oracle.kernel_pricing import ROW, Floats, Index, NotTabledError, in_order
+from perfmodel.search.oracle.kernel_pricing import (
+    ROW,
+    Floats,
+    Index,
+    NotTabledError,
+)
 from perfmodel.search.oracle.kernel_tables import (
     MAX_COMBINATIONS,
     DecisionIndex,
     KernelTable,
     kernel_table,
 )
-from perfmodel.search.oracle.network_combination import NetworkCombination
+from perfmodel.search.oracle.network_combination import NetworkCombination, table_names
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_chain import NetworkSums
 from perfmodel.search.space.configuration_space import ConfigurationSpace
@@ -208,16 +212,13 @@ class ConfigurationCosts:
                     kernel, index, pricing, self.defaults, each, place, fixed, anchored=anchored
                 )
             )
-        combines = any(name.startswith(ROW) for kernel in tables for name in kernel.names)
         tables += self._sequence_tables()
-        names = in_order(name for kernel in tables for name in kernel.names)
-        names = tuple(sorted(names, key=lambda name: name.startswith(ROW)))
+        names = table_names(tables, pricing)
         self.kernels: tuple[KernelTable, ...] = tuple(kernel.over(names) for kernel in tables)
         self.combination: NetworkCombination | None = None
-        if combines:
+        if names and names[-1].startswith(ROW):
             self.combination = NetworkCombination(self.kernels, names, sample, pricing)
-            names = self.combination.names
-        self.names: tuple[str, ...] = names
+        self.names = names if self.combination is None else self.combination.names
         self.priced = tuple(dict.fromkeys(p for k in self.kernels for p in k.priced))
         self.weights = self._stored(graph.stored_weights())
         self.caches = self._stored(_caches(graph))
@@ -446,11 +447,7 @@ class ConfigurationCosts:
             Layers share what the device has, so that there are no bounds.
         """
         if self.combination is not None:
-            raise input_error(
-                "there are no bounds: layers share what the device has",
-                path="lower_bound",
-                expected="a device whose costs are sums over layers",
-            )
+            self.combination.refuse_bounds()
         total = np.zeros((self.pricing.modes, len(self.names)))
         for kernel in self.kernels:
             values = kernel.values[np.ix_(*(allowed[i] for i in kernel.decisions))]

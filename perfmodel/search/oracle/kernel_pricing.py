@@ -46,6 +46,9 @@ ARRAYS = "arrays"
 #: Prefix of the columns of a row that kinds combine over its network (`Kind.combined`).
 ROW = "row "
 
+#: Prefix of the columns of a row's nests, each followed by the place of the nest in the row.
+NEST = "nest "
+
 #: Parts of a row's terms that have such columns.
 ROW_PARTS = ("compute", "memory", "overhead", "traffic", "energy", "columns")
 
@@ -213,12 +216,10 @@ def price(
     for footprint in footprints:
         expanded = _expanded(table, beside, digits, states, combos, footprint, fixed)
         for setting in settings:
-            terms = cost(kind, expanded, setting)
-            if columns and terms.columns:
-                names, each = _quantities(expanded, terms, setting, kind, _row_columns(terms))
-            else:
-                terms = compose(expanded, terms, setting)
-                names, each = _quantities(expanded, terms, setting, kind)
+            local = cost(kind, expanded, setting)
+            own_columns = _row_columns(expanded, local) if columns else _NO_COLUMNS
+            terms = compose(expanded, local, setting)
+            names, each = _quantities(expanded, terms, setting, kind, own_columns)
             values.append(each.reshape(len(beside), combos, table.points, len(names)))
     assert terms is not None
     own = [beside.index(row) for row in rows]
@@ -236,7 +237,8 @@ def over(values: Floats, own: Sequence[str], names: Sequence[str]) -> Floats:
     if tuple(own) == tuple(names):
         return values
     out = np.zeros((*values.shape[:-1], len(names)))
-    out[..., [list(names).index(name) for name in own]] = values
+    common = [name for name in names if name in own]
+    out[..., [names.index(name) for name in common]] = values[..., [own.index(n) for n in common]]
     return out
 
 
@@ -385,13 +387,30 @@ def _nests_of(
     return replace(selected, row=row, access=access.reshape(-1, 3))
 
 
-def _row_columns(terms: Terms) -> dict[str, Value]:
-    """Return all that a network combines of its rows, by name."""
-    return {
+def _row_columns(table: OperatorTable, terms: Terms) -> dict[str, Value]:
+    """Return all that a network combines of its rows and of the nests of each, by name."""
+    if not terms.columns:
+        return {}
+    columns: dict[str, Value] = {
         f"{ROW}{part} {name}": values
         for part in ROW_PARTS
         for name, values in getattr(terms, part).items()
     }
+    if table.nests is not None:
+        places = places_in_rows(table.nests.row)
+        for place in np.unique(places).tolist():
+            own = places == place
+            for name, values in terms.nest_columns.items():
+                column = np.zeros((len(table.rows), table.points))
+                numbers = np.broadcast_to(values, (len(own), table.points))
+                column[table.nests.row[own]] = numbers[own]
+                columns[f"{ROW}{NEST}{place} {name}"] = column
+    return columns
+
+
+def places_in_rows(row: Index) -> Index:
+    """Return the place of each nest among those of its row, for the ascending rows of nests."""
+    return np.arange(len(row)) - np.searchsorted(row, row)
 
 
 def _quantities(

@@ -17,15 +17,21 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.cost.compose import compose as compose_terms
 from perfmodel.cost.totals import total
+from perfmodel.errors import input_error
 from perfmodel.kinds.protocol import Terms
 from perfmodel.prediction.stages import compose, totals_of_design
 from perfmodel.search.oracle.kernel_pricing import (
+    ARRAYS,
+    NEST,
     ROW,
     ROW_PARTS,
     Floats,
     Index,
     NotTabledError,
+    in_order,
+    places_in_rows,
 )
 from perfmodel.search.oracle.kernel_tables import KernelTable
 from perfmodel.search.oracle.pricing import Pricing
@@ -34,6 +40,23 @@ from perfmodel.tracing.array_namespace import NAMESPACE, traced
 from perfmodel.workload.operator_table import OperatorTable
 
 _COUNT: Final = f"{ROW}count"
+
+
+def table_names(tables: Sequence[KernelTable], pricing: Pricing) -> tuple[str, ...]:
+    """Return the quantities of kernels; last the columns of rows, if networks combine any.
+
+    Where arrays cannot hold all matrices of any configuration, each is written anew, whatever the
+    others are.
+    """
+    names = in_order(name for table in tables for name in table.names)
+    columns = tuple(name for name in names if name.startswith(ROW))
+    summed = tuple(name for name in names if name not in columns)
+    if columns and ARRAYS in names:
+        least = sum(table.over((ARRAYS,)).values[..., 0, 0].min() for table in tables)
+        if not pricing.leaves_room(least):
+            return summed
+        summed = tuple(name for name in summed if name != ARRAYS)
+    return (*summed, *columns)
 
 
 class NetworkCombination:
@@ -95,6 +118,19 @@ class NetworkCombination:
         self._replaced = [at for at in self._outputs if at < self._summed]
         self._priced = len(rows)
 
+    def refuse_bounds(self) -> None:
+        """Raise an error: partial configurations have no known bound.
+
+        Raises
+        ------
+        InputError
+        """
+        raise input_error(
+            "there are no bounds: layers share what the device has",
+            path="lower_bound",
+            expected="a device whose costs are sums over layers",
+        )
+
     def __call__(self, entries: Floats) -> Floats:
         """Return ``(..., modes, quantities)`` of entries ``(..., kernels, modes, quantities)``."""
         sums = entries[..., : self._summed].sum(axis=-3)
@@ -121,21 +157,19 @@ def _combined(
     setting = replace(pricing.setting, xp=NAMESPACE)
     combine = pricing.job.model.kind.combined
     assert combine is not None
-    parts: dict[str, dict[str, Value]] = {part: {} for part in ROW_PARTS}
-    for name, values in columns.items():
-        part, _, own = name.removeprefix(ROW).partition(" ")
-        if part in parts:
-            parts[part][own] = values
+    parts = {part: _columns_of(columns, f"{ROW}{part} ") for part in ROW_PARTS}
+    compute, memory, overhead = parts["compute"], parts["memory"], parts["overhead"]
     local = Terms(
-        parts["compute"],
-        parts["memory"],
-        parts["overhead"],
+        compute,
+        memory,
+        overhead,
         parts["traffic"],
-        row_s=0.0,
+        row_s=compose_terms(compute, memory, overhead, setting.overlap),
         operations={},
         executed={},
         energy=parts["energy"],
         columns=parts["columns"],
+        nest_columns=_nest_columns(columns, table),
     )
     terms = compose(table, combine(local, table, setting), setting)
     changed = {"latency_s": total(table.count, terms.row_s)}
@@ -146,3 +180,24 @@ def _combined(
             if values is not parts[part].get(name)
         }
     return changed | totals_of_design(terms)
+
+
+def _nest_columns(columns: Mapping[str, Value], table: OperatorTable) -> dict[str, Value]:
+    """Return the columns of all nests of a network from those of its rows."""
+    if table.nests is None:
+        return {}
+    row = table.nests.row
+    by_place = {
+        place: _columns_of(columns, f"{ROW}{NEST}{place} ")
+        for place in range(1 + int(places_in_rows(row).max(initial=-1)))
+    }
+    nests = list(zip(places_in_rows(row).tolist(), row.tolist(), strict=True))
+    return {
+        name: traced([by_place[place][name][own] for place, own in nests])
+        for name in by_place.get(0, {})
+    }
+
+
+def _columns_of(columns: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    """Return the columns whose names begin with a prefix, by the remaining names."""
+    return {n.removeprefix(prefix): v for n, v in columns.items() if n.startswith(prefix)}

@@ -347,7 +347,7 @@ def _refuse_resident_matrices(tables: Summed, space: Any, pricing: Pricing) -> N
         return
     least = tables.least([range(len(decision.options)) for decision in space.decisions])
     needed = least.values[0, 0, tables.names.index(ARRAYS)]
-    if needed <= pricing.job.machine.facts[f"engines.{pricing.setting.engine_name}.units"]:
+    if pricing.leaves_room(needed):
         raise NotTabledError("layers share the arrays that hold their weights")
 
 

@@ -152,6 +152,10 @@ class Pricing:
             columns=columns,
         )
 
+    def leaves_room(self, arrays: float) -> bool:
+        """Return whether matrices that take so many arrays may all stay in arrays that compute."""
+        return arrays <= self.job.machine.facts[f"engines.{self.setting.engine_name}.units"]
+
     def in_own_mode(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Floats:
         """Return the sums of each network, ``(networks, quantities)``, in the mode it runs in.
 

@@ -60,6 +60,11 @@ BITS = {"weight_bits": [4, 8]}
         ("mlperf_tiny_ad", "finn_kws_w3a3", None, BITS | {"batch": [1, 4]}),
         ("mlperf_tiny_ad", "fpgaconvnet_zybo_kws", None, BITS | {"batch": [1, 4]}),
         ("tiny_cnn", "fpgaconvnet_zc706_ic", None, BITS | {"channels": [0.5, 1]}),
+        # Arrays that hold all matrices, in copies by what the others leave over; or do not.
+        ("resnet18", "isaac", None, BITS),
+        ("bert_base", "isaac", None, {"weight_bits": [4, 8, 16]}),
+        ("mlperf_tiny_kws", "neurram", None, {"weight_bits": [2, 4, 8], "activation_bits": [4, 8]}),
+        ("tiny_cnn", "neurram", None, BITS | {"channels": [0.25, 1], "batch": [1, 4]}),
         # Kernels that read dozens of activations.
         ("densenet121", "jetson_orin_nano", None, BITS),
     ],
