@@ -14,6 +14,7 @@ from typing import Final
 from perfmodel.errors import Fault
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Provenance, facts_of
+from perfmodel.hardware.ownership import is_of_ownership
 from perfmodel.hardware.runtime import ideal_runtime
 
 WORTH: Final = {"measured": 1.0, "datasheet": 0.9, "fitted": 0.7, "estimated": 0.4, "unstated": 0.2}
@@ -79,6 +80,9 @@ def grade(device: Device, file: str = "") -> Grade:
         if origin.writer != "default"
         and not origin.writer.startswith("table ")
         and not path.startswith("runtime.")
+        # No latency or energy follows from what a device costs, nor from the size of its die.
+        and not is_of_ownership(path)
+        and path != "area"
     }
     faults = tuple(
         Fault("has no source", path, file, expected="a source: the key of an entry of sources")

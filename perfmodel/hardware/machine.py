@@ -20,6 +20,7 @@ from perfmodel.hardware.fact_limits import Span, far_from, pair_faults, pairs_of
 from perfmodel.hardware.fact_views import engine_view, memory_view
 from perfmodel.hardware.facts import Facts, Provenance, facts_of, text_fields
 from perfmodel.hardware.memory import Memory
+from perfmodel.hardware.ownership import is_of_ownership
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
 
@@ -232,6 +233,11 @@ class Machine:
     def varied(self) -> Mapping[str, Any]:
         """Facts that `vary` has set, by path with names."""
         return dict(self._changes)
+
+    @property
+    def runs_as_stated(self) -> bool:
+        """Whether `vary` has set no fact but those of the site, the price and the volume."""
+        return all(is_of_ownership(path) for path in self._changes)
 
     @property
     def unvaried_facts(self) -> Mapping[str, Any]:

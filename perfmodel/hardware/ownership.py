@@ -39,6 +39,11 @@ class DefaultFact(NamedTuple):
     source: str
 
 
+def is_of_ownership(path: str) -> bool:
+    """Return whether a fact is of the site, the price or the volume: no latency depends on it."""
+    return path.startswith("site.") or path in ("price", "volume")
+
+
 def unknown_costs(facts: Mapping[str, Any]) -> dict[str, str]:
     """Return ``price`` and ``embodied`` -> why this part of a cost is not known, where it is not.
 

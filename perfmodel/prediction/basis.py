@@ -242,7 +242,8 @@ def _applicable_posterior(prediction: Prediction, subject: Subject) -> Posterior
     """Return the posterior of the device's calibration for such predictions, if there is one."""
     job = prediction.job
     posterior = job.machine.posterior
-    if posterior is None or not posterior.rows or job.machine.varied or not job.as_specified:
+    stated = job.machine.runs_as_stated and job.as_specified
+    if posterior is None or not posterior.rows or not stated:
         return None
     applies = subject.quantity == "time" and subject.workload_class in posterior.workloads
     return posterior if applies else None
@@ -361,7 +362,7 @@ def _basis_of_subject(prediction: Prediction, subject: Subject) -> Basis:
         return Basis("assumed", "nobody measured such software here: a plain runtime stands for it")
     evidence = library_evidence()
     own = evidence.of(subject)
-    if own is not None and not machine.varied and job.as_specified:
+    if own is not None and machine.runs_as_stated and job.as_specified:
         rows = "1 measured row" if own.rows == 1 else f"{own.rows} measured rows"
         return Basis("measured", f"{rows} of {device} under {runtime}")
     lineage = machine.runtime.lineage

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.hardware.ownership import ROOM_CELSIUS
+from perfmodel.hardware.ownership import ROOM_CELSIUS, is_of_ownership
 from perfmodel.hardware.technology.ownership import memory_kg_per_byte
 from perfmodel.metrics import metrics_of
 from perfmodel.units import show
@@ -172,8 +172,7 @@ class OwnershipMetrics:
 
         Costs are then shown at a glance, explained and cited beside the latency.
         """
-        varied = cast("Prediction", self).machine.varied
-        return any(path.startswith("site.") or path in ("price", "volume") for path in varied)
+        return any(is_of_ownership(path) for path in cast("Prediction", self).machine.varied)
 
     def missing_reason(self, metric: str) -> str:
         """Return why a metric of this class is not known or infinite; empty for other metrics."""

@@ -61,9 +61,9 @@ class Silicon(NamedTuple):
 
 
 def silicon(node_m: Value) -> Silicon:
-    """Return the figures of a node, interpolated by its logarithm between 28 and 5 nm.
+    """Return the figures of a node, interpolated by its logarithm between 65 and 5 nm.
 
-    Older nodes count as 28 nm, newer ones as 5 nm.
+    Older nodes count as 65 nm, newer ones as 5 nm; energies, gases and materials begin at 28 nm.
     ``kg = energy x intensity of the fab's grid + gases + materials`` (Gupta et al., ISCA 2022).
     """
     known = table(OWNERSHIP)["silicon"]
