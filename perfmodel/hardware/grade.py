@@ -80,9 +80,6 @@ def grade(device: Device, file: str = "") -> Grade:
         if origin.writer != "default"
         and not origin.writer.startswith("table ")
         and not path.startswith("runtime.")
-        # No latency or energy follows from what a device costs, nor from the size of its die.
-        and not is_of_ownership(path)
-        and path != "area"
     }
     faults = tuple(
         Fault("has no source", path, file, expected="a source: the key of an entry of sources")
@@ -94,8 +91,11 @@ def grade(device: Device, file: str = "") -> Grade:
     for path, origin in origins.items():
         confidence = _confidence(origin)
         counts[confidence] += 1
-        weight += _weight(path)
-        worth += _weight(path) * WORTH[confidence]
+        # A recalled price or area is better than none: no latency or energy depends on it.
+        beside = is_of_ownership(path) or path == "area"
+        share = 0.0 if beside and confidence == "estimated" else _weight(path)
+        weight += share
+        worth += share * WORTH[confidence]
     missing = tuple(_missing(device))
     score = max(0.0, worth / weight - 0.02 * len(missing)) if weight else 0.0
     letter = "F" if faults else next(name for least, name in _LETTERS if score >= least)
