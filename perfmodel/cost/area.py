@@ -1,8 +1,8 @@
 """Silicon area and leakage: of an accelerator array, and of the blocks that a spec states.
 
 Areas at 45 nm (Sze et al. 2017 for arithmetic, CACTI for memory) are scaled to other nodes by the
-table of Stillmaker and Baas 2017. `array_area` has the cells alone; a `Block` has what its cells
-take when they are placed (`perfmodel.hardware.technology.blocks`). Pads, control and whatever a
+table of Stillmaker and Baas 2017. `array_area` has the cells alone; a `SiliconBlock` has what its
+cells take when they are placed (`perfmodel.hardware.technology.blocks`). Pads, control and what a
 spec does not state are excluded.
 """
 
@@ -85,7 +85,7 @@ def array_area(
     )
 
 
-class Block(NamedTuple):
+class SiliconBlock(NamedTuple):
     """A block of a chip, whatever its node.
 
     Attributes
@@ -110,10 +110,10 @@ class Block(NamedTuple):
 
 def elements(
     count: Value, compute_format: str, register_bits: Value, accumulator: str | None = None
-) -> Block:
+) -> SiliconBlock:
     """Return multiply-accumulate units with their registers as a block."""
     unit = mac_area(compute_format, accumulator=accumulator) + register_bits * register_area()
-    return Block(logic_m2=count * unit)
+    return SiliconBlock(logic_m2=count * unit)
 
 
 class SiliconBlocks(NamedTuple):
@@ -127,7 +127,7 @@ class SiliconBlocks(NamedTuple):
         Silicon node, nanometres.
     """
 
-    blocks: Mapping[str, Block]
+    blocks: Mapping[str, SiliconBlock]
     node_nm: Value
 
     def areas(self, level: float = 0.0) -> dict[str, Value]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple, Protocol
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import Block
+from perfmodel.cost.area import SiliconBlock
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.runtime import Runtime
@@ -174,7 +174,7 @@ class Kind(Protocol):
     traceable: bool = False
     """Whether its laws branch on no number outside searches (`search_distinct`), so that traced
     arrays get the same numbers as NumPy's and totals can be replayed (`prediction.replay`)."""
-    structure: Callable[[Any, Value], Mapping[str, Block]] | None = None
+    structure: Callable[[Any, Value], Mapping[str, SiliconBlock]] | None = None
     """Return the blocks of silicon of an engine from the facts of its spec class and the bytes of
     weights that a network stores; None counts as many multipliers as the peaks need."""
     network_wide: Collection[str] = frozenset()

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.area import Block, SiliconBlocks, elements
+from perfmodel.cost.area import SiliconBlock, SiliconBlocks, elements
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.fact_views import engine_view
@@ -47,7 +47,7 @@ def silicon_of(
     if metres is None:
         return "the spec states no silicon node (process, or energy.node)"
     node = 1e9 * metres
-    blocks: dict[str, Block] = {}
+    blocks: dict[str, SiliconBlock] = {}
     for engine in device.engines:
         if device.energy is not None or engine.kind not in _PRODUCTS:
             own = _structure(engine, facts, weight_bytes)
@@ -60,7 +60,7 @@ def silicon_of(
     return SiliconBlocks(blocks, node)
 
 
-def vector_units(engine: Engine) -> dict[str, Block]:
+def vector_units(engine: Engine) -> dict[str, SiliconBlock]:
     """Return the vector lanes of the format that takes the most: arithmetic and three registers."""
     if engine.clock is None:
         return {}
@@ -71,7 +71,7 @@ def vector_units(engine: Engine) -> dict[str, Block]:
     return {"vector": _largest(lanes)} if lanes else {}
 
 
-def by_peaks(engine: Engine, _weight_bytes: Value = 0.0) -> dict[str, Block]:
+def by_peaks(engine: Engine, _weight_bytes: Value = 0.0) -> dict[str, SiliconBlock]:
     """Return the multiply-accumulate units that the peaks need; formats share them."""
     if engine.clock is None:
         return {}
@@ -87,28 +87,30 @@ def first_peak(engine: Engine) -> str:
     return next(iter(engine.peaks))
 
 
-def buffers(**sizes: Value) -> dict[str, Block]:
+def buffers(**sizes: Value) -> dict[str, SiliconBlock]:
     """Return buffers as blocks; those that a spec does not state are None."""
-    return {name: Block(memory_bytes=size) for name, size in sizes.items() if size is not None}
+    return {
+        name: SiliconBlock(memory_bytes=size) for name, size in sizes.items() if size is not None
+    }
 
 
 def _structure(
     engine: Engine, facts: Mapping[str, Value], weight_bytes: Value
-) -> Mapping[str, Block]:
+) -> Mapping[str, SiliconBlock]:
     model = kind(engine.kind)
     own = engine_view(model.spec, facts, engine.name, text_fields(engine))
     return (model.structure or by_peaks)(own, weight_bytes)
 
 
-def _largest(blocks: list[Block]) -> Block:
+def _largest(blocks: list[SiliconBlock]) -> SiliconBlock:
     """Return a block with the most logic of all."""
     areas = [block.logic_m2 for block in blocks]
-    return Block(logic_m2=reduce(namespace(*areas).maximum, areas))
+    return SiliconBlock(logic_m2=reduce(namespace(*areas).maximum, areas))
 
 
 def _memories(
     device: Device, facts: Mapping[str, Value], node: Value
-) -> Iterator[tuple[str, Block]]:
+) -> Iterator[tuple[str, SiliconBlock]]:
     """Yield memories on the chip with the wires to their engines, and interfaces to others."""
     named: Mapping[str, str] = {} if device.energy is None else device.energy.memories
     for memory in device.memories:
@@ -117,13 +119,13 @@ def _memories(
             of_kind = dram_of(memory, named) or memory.name
             area = interface_area(of_kind, facts[f"{head}bandwidth"], node)
             if memory.kind == "dram" and area is not None:
-                yield f"{memory.name}.interface", Block(stated_m2=area)
+                yield f"{memory.name}.interface", SiliconBlock(stated_m2=area)
             continue
         capacity = facts[f"{head}capacity"]
         stored = capacity * cache_bits() if memory.kind == "cache" else capacity
-        yield memory.name, Block(memory_bytes=stored)
+        yield memory.name, SiliconBlock(memory_bytes=stored)
         for engine in device.engines:
             clock = facts.get(f"engines.{engine.name}.clock")
             if engine.name in memory.feeds and clock is not None:
                 bits = 8.0 * facts[f"{head}bandwidth"] / clock
-                yield f"{memory.name}.wires", Block(stated_m2=(bits * wire_pitch(node)) ** 2)
+                yield f"{memory.name}.wires", SiliconBlock(stated_m2=(bits * wire_pitch(node)) ** 2)

@@ -31,12 +31,12 @@ class SiliconMetrics:
     @property
     def area_parts_mm2(self) -> dict[str, Value]:
         """Block -> square millimetres; empty if the spec states no structure."""
-        return self._parts(0.0)
+        return dict(self._parts("area_mm2"))
 
     @property
     def area_mm2(self) -> Value:
         """Area of the blocks that the spec states, square millimetres; NaN without any."""
-        return _sum(self._parts(0.0))
+        return _sum(self._parts("area_mm2"))
 
     @property
     def leakage_w(self) -> Value:
@@ -44,7 +44,7 @@ class SiliconMetrics:
 
         NaN if the spec states no structure.
         """
-        return _sum(self._leakage(0.0))
+        return _sum(self._parts("leakage_w"))
 
     @property
     def die_mm2(self) -> float | None:
@@ -54,20 +54,26 @@ class SiliconMetrics:
 
     def silicon_ends(self, metric: str, level: float) -> tuple[Value, Value]:
         """Return the ends of the interval of ``area_mm2`` or ``leakage_w``."""
-        parts = self._parts if metric == "area_mm2" else self._leakage
-        return _sum(parts(-level)), _sum(parts(level))
+        return _sum(self._parts(metric, -level)), _sum(self._parts(metric, level))
 
-    def _parts(self, level: float) -> dict[str, Value]:
+    @cached_property
+    def _parts_at(self) -> dict[tuple[str, float], dict[str, Value]]:
+        """Metric and level of an interval -> parts, as far as they were needed."""
+        return {}
+
+    def _parts(self, metric: str, level: float = 0.0) -> dict[str, Value]:
+        """Return block -> its area or leakage, or the end of its interval; remembered."""
         if isinstance(self.silicon, str):
             return {}
-        shaped = cast("Prediction", self).shaped
-        return {name: shaped(area * _MM2) for name, area in self.silicon.areas(level).items()}
-
-    def _leakage(self, level: float) -> dict[str, Value]:
-        if isinstance(self.silicon, str):
-            return {}
-        shaped = cast("Prediction", self).shaped
-        return {name: shaped(watts) for name, watts in self.silicon.leakage_w(level).items()}
+        if (metric, level) not in self._parts_at:
+            shaped = cast("Prediction", self).shaped
+            is_area = metric == "area_mm2"
+            values = self.silicon.areas(level) if is_area else self.silicon.leakage_w(level)
+            unit = _MM2 if is_area else 1.0
+            self._parts_at[metric, level] = {
+                name: shaped(value * unit) for name, value in values.items()
+            }
+        return self._parts_at[metric, level]
 
 
 def _sum(parts: dict[str, Value]) -> Value:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.cost.area import Block, SiliconBlocks
+from perfmodel.cost.area import SiliconBlock, SiliconBlocks
 from perfmodel.hardware.technology.blocks import (
     cells_area,
     leakage_scale,
@@ -149,7 +149,7 @@ def test_areas_can_be_asked_for_everywhere(npu: pm.Device) -> None:
 
 
 def test_stated_areas_do_not_depend_on_the_node() -> None:
-    blocks = {"stated": Block(stated_m2=3e-6)}
+    blocks = {"stated": SiliconBlock(stated_m2=3e-6)}
     for node in (65.0, 7.0):
         silicon = SiliconBlocks(blocks, node)
         assert silicon.areas()["stated"] == pytest.approx(3e-6)

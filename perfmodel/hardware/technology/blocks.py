@@ -3,12 +3,13 @@
 The area of a block is that of its cells (arithmetic and registers, or CACTI's memory) times what
 placing them takes: wires, clock tree, test logic, gaps. That multiple is the median over published
 blocks of chips, each chip counted once; the residuals of every chip under the multiple of the
-others give the interval (`Placement`).
+others give the interval (`PlacementRatio`).
 """
 
 from __future__ import annotations
 
 from functools import cache
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from perfmodel.hardware.technology.tables import nanometres, table
 from perfmodel.units import parse
 
 
-class Placement(NamedTuple):
+class PlacementRatio(NamedTuple):
     """Area of a placed block over the area of its cells.
 
     Attributes
@@ -129,11 +130,11 @@ def cells_area(row: dict[str, Any]) -> float:
 
 
 @cache
-def placement(kind: str) -> Placement:
+def placement(kind: str) -> PlacementRatio:
     """Return what placing a block takes; `kind` is ``logic`` or ``memory``."""
     rows = _blocks(kind)
     residuals = (abs(np.log(1e6 * placed_area(row) / row["mm2"])) for row in rows)
-    return Placement(placement_ratio(kind), tuple(float(each) for each in residuals))
+    return PlacementRatio(placement_ratio(kind), tuple(float(each) for each in residuals))
 
 
 def placed_area(row: dict[str, Any]) -> float:
@@ -154,7 +155,7 @@ def _blocks(kind: str) -> list[dict[str, Any]]:
 
 @cache
 def placement_ratio(kind: str, without: str = "") -> float:
-    """Return the ratio of `Placement` with one chip left out.
+    """Return the ratio of `PlacementRatio` with one chip left out.
 
     The median over chips of the geometric mean over the blocks of a chip.
     """
@@ -163,4 +164,4 @@ def placement_ratio(kind: str, without: str = "") -> float:
         if row["chip"] != without:
             ratio = float(row["mm2"]) * 1e-6 / cells_area(row)
             logs.setdefault(row["chip"], []).append(float(np.log(ratio)))
-    return float(np.exp(np.median([np.mean(each) for each in logs.values()])))
+    return float(np.exp(median(fmean(each) for each in logs.values())))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import Block, elements
+from perfmodel.cost.area import SiliconBlock, elements
 from perfmodel.cost.buffered_nests import tile_nest
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.hardware.fact_views import or_else
@@ -32,7 +32,9 @@ class BitFusion(ArrayKind[BitComposableArray]):
     laws = (count,)
     prices_operations = True
 
-    def structure(self, engine: BitComposableArray, _weight_bytes: Value) -> dict[str, Block]:
+    def structure(
+        self, engine: BitComposableArray, _weight_bytes: Value
+    ) -> dict[str, SiliconBlock]:
         """Return fusion units as multipliers of their highest bits, vector lanes and buffers."""
         name = first_peak(engine)
         count = engine.height * engine.width * engine.units

@@ -7,7 +7,7 @@ out. All other work runs on the vector units, as on a roofline.
 from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.area import Block
+from perfmodel.cost.area import SiliconBlock
 from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.technology.blocks import register_area
 from perfmodel.hardware.technology.operations import mac_area, multiplier_area, width
@@ -34,7 +34,7 @@ class BitSerial(ArrayKind[BitSerialArray]):
     laws = (array_steps,)
     prices_operations = True
 
-    def structure(self, engine: BitSerialArray, _weight_bytes: Value) -> dict[str, Block]:
+    def structure(self, engine: BitSerialArray, _weight_bytes: Value) -> dict[str, SiliconBlock]:
         """Return elements, vector lanes and buffers.
 
         The multiplier of a lane has as many rows as bits of a weight that it takes per clock; the
@@ -48,7 +48,7 @@ class BitSerial(ArrayKind[BitSerialArray]):
         element = engine.lanes * (lane + adders) + 32.0 * register_area()
         count = engine.rows * engine.columns * engine.units
         return {
-            "elements": Block(logic_m2=count * element),
+            "elements": SiliconBlock(logic_m2=count * element),
             **vector_units(engine),
             **buffers(weight_buffer=engine.weight_buffer, input_buffer=engine.input_buffer),
         }

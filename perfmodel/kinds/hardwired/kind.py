@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import Block
+from perfmodel.cost.area import SiliconBlock
 from perfmodel.cost.operand_bytes import stored_bytes
 from perfmodel.cost.residency import level_traffic
 from perfmodel.cost.setting import Setting
@@ -45,11 +45,11 @@ class Hardwired(ArrayKind[HardwiredChips]):
         beside = {name: ROOFLINE.equations[name] for name in ("launch", "layer")}
         return {**equations_of(*self.laws), **beside}
 
-    def structure(self, engine: HardwiredChips, weight_bytes: Value) -> dict[str, Block]:
+    def structure(self, engine: HardwiredChips, weight_bytes: Value) -> dict[str, SiliconBlock]:
         """Return the blocks of all chips, and the metal of the network's weights."""
         areas = {name: engine.units * area for name, area in engine.block_areas.items()}
         areas["weights"] = 8.0 * weight_bytes * engine.weight_area
-        return {name: Block(stated_m2=area) for name, area in areas.items()}
+        return {name: SiliconBlock(stated_m2=area) for name, area in areas.items()}
 
     def counts(self, run: NestRun, engine: HardwiredChips) -> Counts:
         """Return the clocks and seconds of a token in every stage, and its stalls."""

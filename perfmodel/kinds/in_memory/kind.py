@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import Block
+from perfmodel.cost.area import SiliconBlock
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nest_row_sums import RowSums
 from perfmodel.cost.operand_bytes import row_bytes
@@ -42,16 +42,18 @@ class InMemory(ArrayKind[InMemoryArrays]):
     network_wide = frozenset({"arrays", "memory"})
     prices_operations = True
 
-    def structure(self, engine: InMemoryArrays, _weight_bytes: Value) -> dict[str, Block]:
+    def structure(self, engine: InMemoryArrays, _weight_bytes: Value) -> dict[str, SiliconBlock]:
         """Return the areas that the spec states; of cells and converters else those of the node."""
-        stated = {name: Block(stated_m2=area) for name, area in parts_area(engine).items()}
+        stated = {name: SiliconBlock(stated_m2=area) for name, area in parts_area(engine).items()}
         cells = engine.units * engine.rows * engine.columns * engine.cell_bits
         if not np.any(engine.cell_area):
-            stated["cells"] = Block(memory_bytes=cells / 8.0, banks=engine.units)
+            stated["cells"] = SiliconBlock(memory_bytes=cells / 8.0, banks=engine.units)
         if engine.adc_bits is not None and not np.any(engine.converter_area):
             count = or_else(engine.converters, engine.columns / engine.columns_per_conversion)
             converters = engine.units * count
-            stated["converters"] = Block(converters=converters, converter_bits=engine.adc_bits)
+            stated["converters"] = SiliconBlock(
+                converters=converters, converter_bits=engine.adc_bits
+            )
         return {
             name: block
             for name, block in stated.items()

@@ -8,7 +8,7 @@ feature maps. All other work runs as on a roofline.
 from __future__ import annotations
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import Block, elements
+from perfmodel.cost.area import SiliconBlock, elements
 from perfmodel.hardware.fact_views import or_else
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.rates import bandwidth
@@ -35,7 +35,9 @@ class Spatial(ArrayKind[RowStationaryArray]):
     laws = (count,)
     prices_operations = True
 
-    def structure(self, engine: RowStationaryArray, _weight_bytes: Value) -> dict[str, Block]:
+    def structure(
+        self, engine: RowStationaryArray, _weight_bytes: Value
+    ) -> dict[str, SiliconBlock]:
         """Return elements with registers of inputs and sums, their filter memories, the buffer."""
         name = first_peak(engine)
         count = engine.height * engine.width * engine.units
@@ -43,7 +45,7 @@ class Spatial(ArrayKind[RowStationaryArray]):
         filters = count * engine.filter_words * engine.word
         return {
             "elements": elements(count, name, bits),
-            "filters": Block(memory_bytes=filters, banks=count),
+            "filters": SiliconBlock(memory_bytes=filters, banks=count),
             **vector_units(engine),
             **buffers(buffer=engine.buffer),
         }

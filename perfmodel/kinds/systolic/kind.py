@@ -7,7 +7,7 @@ roofline. Operands are fetched from beyond the scratchpad under its best tile, o
 from __future__ import annotations
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import Block, elements
+from perfmodel.cost.area import SiliconBlock, elements
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.technology.operations import width
 from perfmodel.kinds.array import ArrayKind, Counts, NestRun
@@ -72,7 +72,7 @@ class Systolic(ArrayKind[SystolicArray]):
             traffic_model=model,
         )
 
-    def structure(self, engine: SystolicArray, _weight_bytes: Value) -> dict[str, Block]:
+    def structure(self, engine: SystolicArray, _weight_bytes: Value) -> dict[str, SiliconBlock]:
         """Return elements with their operands and partial sum, vector lanes, dedicated buffers."""
         name = first_peak(engine)
         operands = (3.0 if engine.shadow_weights else 2.0) * width(name)[1]
