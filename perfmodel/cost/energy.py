@@ -2,9 +2,10 @@
 
     E = sum of operations e_op + sum over memories of bytes e_byte + P_static T    (joules)
 
-with the energies per operation and per byte and the static power that the device states, within the
-boundary at which they are stated (a chip, a module, a board). A device that states only its power
-under load has ``E = P_busy T``.
+with the energies per operation and per byte and the static power that the device states, within
+the boundary at which they are stated (a chip, a module, a board). A device that draws one power
+whenever it computes has ``E = P_busy T``. One that states neither has the energies of its class
+(`perfmodel.hardware.technology.power_classes`), with which a kernel draws at most the power limit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
+
+#: Beginning of the model's name where energies are those of the engine's class.
+CLASS_MODEL = "power model of the class: operations + bytes"
+#: Least energy of a kernel that is divided by, J.
+_TINY = 1e-300
 
 
 class Energy(NamedTuple):
@@ -49,8 +55,9 @@ def run_energy(
         E = sum of operations x energy per operation
             + sum over levels of bytes x energy per byte + idle power x time
 
-    in joules, else busy power (of the engine or the device) x time. Energies computed by the kind
-    of hardware (``energy NAME`` in the totals) replace the operations and bytes that they cover.
+    in joules, else the power that the engine draws while it computes x time. Energies computed by
+    the kind of hardware, or for its class (``energy NAME`` in the totals), replace the operations
+    and bytes that they cover.
     If no idle power is stated, the background and refresh power of DRAM is used; the default
     energies per byte exclude it, so that it is not counted twice. Vector work, nearer levels and
     static power without a stated value are omitted, which the name of the model says.
@@ -61,8 +68,8 @@ def run_energy(
         Sums over the network, see `network_totals`.
     setting
         Facts: ``engines.*.energy_per_op.*``, ``engines.*.vector_energy_per_op``,
-        ``memories.*.energy_per_byte``, ``memories.*.background_power``, ``power.idle`` and
-        ``power.busy``.
+        ``memories.*.energy_per_byte``, ``memories.*.background_power``, ``power.idle``,
+        ``engines.*.running_power`` and ``engines.*.busy_power``.
     priced
         Keys of the totals covered by energies of the kind of hardware (``operations int8``).
     """
@@ -90,10 +97,10 @@ def run_energy(
                 missing.append(f"bytes of {name}")
                 continue
             parts[f"memory {name}"] = amount * each
+    running = facts.get(f"engines.{setting.engine_name}.running_power")
     if complete and (parts or own):
-        model = " + ".join(
-            [*["energies of the kind"] * bool(own), *["operations + bytes"] * bool(parts)]
-        )
+        counted = "energies of the kind" if running is None else CLASS_MODEL
+        model = " + ".join([*[counted] * bool(own), *["operations + bytes"] * bool(parts)])
         static = _static_power_w(setting)
         for name, power in static.items():
             parts[name] = power * time
@@ -105,10 +112,49 @@ def run_energy(
             model += f"; {', '.join(missing)} not counted"
         parts = own | parts
         return _energy_if_known(sum(parts.values(), 0.0), parts, model, totals)
-    busy = facts.get(f"engines.{setting.engine_name}.busy_power", facts.get("power.busy"))
+    busy = facts.get(f"engines.{setting.engine_name}.busy_power")
     if busy is not None:
-        return Energy(busy * time, {"busy": busy * time}, "busy power x time")
+        return Energy(busy * time, {"busy": busy * time}, "active power x time")
     return Energy(None, {}, "unknown: the device states neither energies nor power")
+
+
+def class_energies(
+    traffic: Mapping[str, Value], operations: Mapping[str, Value], row_s: Value, setting: Setting
+) -> dict[str, Value]:
+    """Return the joules of each row by part, with the energies of the engine's class.
+
+    ``P_running t + min(sum of operations e_op + bytes e_byte, (P_busy - P_idle - P_running) t)``: a
+    kernel draws no more than the power limit, if the device states one. Empty for an engine without
+    a class.
+
+    Parameters
+    ----------
+    traffic, operations, row_s
+        Bytes of each level, operations of each format and seconds of the rows (`Terms`).
+    """
+    facts, head = setting.facts, f"engines.{setting.engine_name}."
+    running = facts.get(head + "running_power")
+    if running is None:
+        return {}
+    parts: dict[str, Value] = {}
+    for name, amount in operations.items():
+        each = _operation_energy(setting, name)
+        if each is not None:
+            parts[f"compute {name}"] = amount * each
+    for name, amount in traffic.items():
+        each = facts.get(f"memories.{name}.energy_per_byte")
+        if each is not None:
+            parts[f"memory {name}"] = amount * each
+    transport, main = facts.get(head + "transport_energy"), traffic.get(setting.levels[-1])
+    if transport is not None and main is not None:
+        parts["transport"] = main * transport
+    limit = facts.get("power.busy")
+    if limit is not None and parts:
+        xp = namespace(row_s, *parts.values(), limit)
+        spare = xp.maximum(limit - facts.get("power.idle", 0.0) - running, 0.0) * row_s
+        share = xp.minimum(spare / xp.maximum(sum(parts.values()), _TINY), 1.0)
+        parts = {name: joule * share for name, joule in parts.items()}
+    return parts | {"running": running * row_s}
 
 
 def _energy_if_known(

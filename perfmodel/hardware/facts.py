@@ -200,7 +200,11 @@ class _FactsBuilder:
         self._fields("power.", Power, device.power)
         self._fields("site.", SiteSpec, device.site)
         self._runtime()
-        if device.energy is not None:
+        if device.energy is None:
+            from perfmodel.hardware.technology.power_classes import add_class_power
+
+            add_class_power(facts, device)
+        else:
             from perfmodel.hardware.technology.default_energies import add_default_energies
 
             self._fields("energy.", EnergyModel, device.energy)

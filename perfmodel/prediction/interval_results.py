@@ -67,6 +67,20 @@ class PredictionIntervals(IntervalResult):
     def _basis(self) -> Basis:
         return basis.basis_of(cast("Prediction", self))
 
+    @cached_property
+    def _energy_basis(self) -> Basis:
+        return basis.basis_of(cast("Prediction", self), "energy_j")
+
+    @property
+    def energy_basis(self) -> str:
+        """Basis of the energy, by the same names as `basis`."""
+        return self._energy_basis.name
+
+    @property
+    def energy_basis_reason(self) -> str:
+        """Reason for the basis of the energy, as text."""
+        return self._energy_basis.reason
+
     def interval(self, metric: str = "latency_s", level: float = 0.9) -> Interval:
         """Return the prediction interval of a metric.
 

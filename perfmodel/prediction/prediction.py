@@ -189,14 +189,21 @@ class Prediction(
 
     @property
     def energy_j(self) -> Value:
-        """Energy of one run within `energy_boundary`, joules; NaN if the device states none."""
+        """Energy of one run within `energy_boundary`, joules; NaN if unknown."""
         return self.shaped(self._flat_joule)
 
     @property
     def energy_boundary(self) -> str:
-        """Boundary of the energy: ``core``, ``module``, ``board``, ``wall`` or ``unstated``."""
+        """Boundary of the energy: ``core``, ``module``, ``board``, ``wall`` or ``unstated``.
+
+        Where the device states none, the energy of its class is that of a module.
+        """
         power = self.job.machine.device.power
-        return power.boundary if power else "unstated"
+        if power:
+            return power.boundary
+        head = f"engines.{self.setting.engine_name}."
+        of_class = {head + "running_power", head + "busy_power"} & self.setting.facts.keys()
+        return "module" if of_class else "unstated"
 
     @property
     def power_w(self) -> Value:

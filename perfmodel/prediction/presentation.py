@@ -170,6 +170,8 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
     metrics |= {
         "energy_model": prediction.energy.model,
         "energy_boundary": prediction.energy_boundary,
+        "energy_basis": prediction.energy_basis,
+        "energy_basis_reason": prediction.energy_basis_reason,
         "thermal": _thermal(prediction),
         "cost": prediction.cost._asdict(),
         "traffic_model": prediction.traffic_model,
@@ -227,8 +229,12 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         lines.append((f"{p.workload.unit}/s", rate(p.frames_per_s)))
     if p.ttft_s is not None and p.tpot_s is not None:
         lines += [("TTFT", show(p.ttft_s, "time")), ("TPOT", show(p.tpot_s, "time"))]
-    if not np.isnan(p.energy_j):
-        lines.append((f"energy ({p.energy_boundary})", show(p.energy_j, "energy")))
+    if np.isnan(p.energy_j):
+        lines.append(("energy", p.energy_model))
+    else:
+        span = p.interval("energy_j").show("energy")
+        text = f"{show(p.energy_j, 'energy')} ({p.energy_basis}; 90 % in {span})"
+        lines.append((f"energy ({p.energy_boundary})", text))
         lines.append(("power", show(p.power_w, "power")))
         lines += _thermal_lines(p)
     for name, label in labelled_metrics().items():

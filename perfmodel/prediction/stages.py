@@ -25,11 +25,12 @@ sum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from perfmodel.arrays import Value, least
 from perfmodel.caches import FACTS_BYTES, cached
+from perfmodel.cost.energy import class_energies
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import network_totals, total
 from perfmodel.errors import InputError, input_error
@@ -196,9 +197,20 @@ def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
 def compose(
     table: OperatorTable, terms: Terms, setting: Setting, plan: PlannedMoves | None = None
 ) -> Terms:
-    """Return the terms with calibration multipliers and the traffic of a plan applied."""
+    """Return the terms with calibration multipliers and the traffic of a plan applied.
+
+    Engines that count no energies of their own get those of their class.
+    """
     terms = calibrated(table, terms, setting)
-    return terms if plan is None else plan.apply(table, terms, setting)
+    terms = terms if plan is None else plan.apply(table, terms, setting)
+    if terms.energy:
+        return terms
+    energy = class_energies(terms.traffic, terms.operations, terms.row_s, setting)
+    if not energy:
+        return terms
+    keys = (f"operations {n}" for n in terms.operations if f"compute {n}" in energy)
+    bytes_of = (f"traffic {n}" for n in terms.traffic if f"memory {n}" in energy)
+    return replace(terms, energy=energy, priced=(*keys, *bytes_of))
 
 
 def totals_of_design(terms: Terms) -> dict[str, Value]:

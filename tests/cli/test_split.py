@@ -22,8 +22,11 @@ def test_json_and_files_say_the_same(run: Callable[..., Ran], tmp_path: Path) ->
     assert len(found["latency_s"]) == len(found["best"]) == 3
     assert found["ranges"][0]["from_bytes_per_s"] == 0.0
     assert found["ranges"][-1]["to_bytes_per_s"] is None
-    assert found["energy_j"] == [None] * 3
-    assert "galaxy_s7 states neither energies nor power" in found["notes"]
+    assert all(
+        0.0 < joule < 10.0 * latency
+        for joule, latency in zip(*(found[name] for name in ("energy_j", "latency_s")), strict=True)
+    )  # a phone that waits and computes draws less than 10 W
+    assert any("leaves out the link's radio" in note for note in found["notes"])
     assert "<title>alexnet on galaxy_s7 (fp32) and rtx_4090" in (tmp_path / "s.html").read_text()
     said = run("split", "alexnet", *TWO, "--explain").out
     assert "12 of 12 stages on galaxy_s7" in said

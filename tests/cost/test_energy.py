@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from perfmodel.cli import main
-from perfmodel.cost.energy import run_energy
+from perfmodel.cost.energy import class_energies, run_energy
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import parse_precision
@@ -42,7 +42,7 @@ FACTS = {
     "memories.near.energy_per_byte": 0.25,
     "memories.main.energy_per_byte": 2.0,
     "power.idle": 1.0,
-    "power.busy": 20.0,
+    "engines.e.busy_power": 20.0,
 }
 ALL = "operations + bytes + static power x time"
 
@@ -68,14 +68,53 @@ def test_every_part_is_counted() -> None:
     [
         ("memories.near.energy_per_byte", 15.0, f"{ALL}; bytes of near not counted"),
         ("power.idle", 14.5, "operations + bytes; static power not counted"),
-        ("memories.main.energy_per_byte", 40.0, "busy power x time"),
-        ("engines.e.energy_per_op.int8", 40.0, "busy power x time"),
+        ("memories.main.energy_per_byte", 40.0, "active power x time"),
+        ("engines.e.energy_per_op.int8", 40.0, "active power x time"),
     ],
 )
 def test_what_is_left_out_is_named(without: str, joule: float, model: str) -> None:
     found = run_energy(TOTALS, setting({k: v for k, v in FACTS.items() if k != without}))
     assert (found.joule, found.model) == (joule, model)
     assert sum(found.parts.values()) == found.joule
+
+
+def test_the_most_that_a_device_draws_is_no_energy_of_a_run() -> None:
+    found = run_energy(TOTALS, setting({"power.busy": 20.0}))
+    assert (found.joule, found.parts) == (None, {})
+    assert found.model.startswith("unknown")
+
+
+# what the class of an engine gives
+
+OF_CLASS = {
+    "engines.e.energy_per_op.int8": 0.5,
+    "engines.e.running_power": 2.0,
+    "engines.e.transport_energy": 1.0,
+    "memories.main.energy_per_byte": 2.0,
+    "power.idle": 1.0,
+    "power.busy": 10.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share"), [(4.0, 1.0), (3.0, 1.0), (2.0, 14.0 / 20.0), (0.5, 3.5 / 20.0)]
+)
+def test_a_kernel_draws_no_more_than_the_limit(seconds: float, share: float) -> None:
+    """P = P_idle + P_running + min((sum of n e) / t, what the limit leaves)."""
+    work = {"int8": np.array([[10.0]])}, {"main": np.array([[5.0]])}
+    parts = class_energies(work[1], work[0], np.array([[seconds]]), setting(OF_CLASS))
+    assert {name: float(joule[0, 0]) for name, joule in parts.items()} == pytest.approx(
+        {
+            "compute int8": 5.0 * share,
+            "memory main": 10.0 * share,
+            "transport": 5.0 * share,
+            "running": 2.0 * seconds,
+        }
+    )
+    assert sum(parts.values())[0, 0] / seconds + 1.0 <= 10.0 + 1e-12
+    facts = {k: v for k, v in OF_CLASS.items() if k != "power.busy"}
+    unlimited = class_energies(work[1], work[0], np.array([[seconds]]), setting(facts))
+    assert sum(unlimited.values())[0, 0] == pytest.approx(20.0 + 2.0 * seconds)
 
 
 def test_vector_work_without_a_figure_is_named() -> None:
@@ -91,9 +130,13 @@ def test_vector_work_without_a_figure_is_named() -> None:
 def test_a_device_that_states_energies() -> None:
     machine = hardware("edge_tpu").machine().vary({"memories.main.energy_per_byte": "13.5 pJ/bit"})
     found = predict(find("mobilenet_v2"), machine, precision="int8")
-    assert found.energy_model == "operations + bytes; bytes of sram, static power not counted"
+    assert found.energy_model == (
+        "power model of the class: operations + bytes + static power x time; "
+        "bytes of sram not counted"
+    )
     parts = found.energy.parts
-    assert set(parts) == {"compute int8", "compute vector", "memory host_dram"}
+    counted = {"compute int8", "compute vector", "memory host_dram"}
+    assert set(parts) == counted | {"transport", "static", "running"}
     assert sum(parts.values()) == pytest.approx(float(found.energy_j))
     assert parts["memory host_dram"] == pytest.approx(
         found.traffic_bytes["host_dram"] * 13.5e-12 * 8
@@ -193,12 +236,15 @@ def device(tmp_path: Path, energy: str, **changes: str) -> Device:
     return hardware(path)
 
 
-def test_devices_that_do_not_ask_are_left_alone(tmp_path: Path) -> None:
+def test_devices_that_do_not_ask_have_the_energies_of_their_class(tmp_path: Path) -> None:
     facts = device(tmp_path, "").machine()
-    assert facts.get("engines.npu.energy_per_op.int8") is None
+    origin = facts.provenance["engines.npu.energy_per_op.int8"]
+    assert (origin.writer, origin.confidence) == ("table power_classes", "estimated")
+    assert "class accelerator" in str(origin.note)
     assert "memories.lpddr4.background_power" not in facts.paths
     found = predict(find("resnet18"), facts, precision="int8")
-    assert found.energy_model.startswith("unknown")
+    assert found.energy_model.startswith("power model of the class")
+    assert (found.energy_boundary, found.energy_basis) == ("module", "bound")
 
 
 def test_a_device_that_asks(tmp_path: Path) -> None:

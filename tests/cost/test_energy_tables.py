@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -346,6 +346,14 @@ def test_background_is_taken_off_what_was_published() -> None:
     assert dram_access_energy("ddr4") == pytest.approx(18.75e-12 * 8 - rest)
 
 
+def _class_numbers(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the numbers of the classes: mappings with a value, however deep."""
+    if "value" in entry:
+        yield entry
+    for each in entry.values():
+        yield from _class_numbers(each) if isinstance(each, dict) else ()
+
+
 def test_every_number_has_a_source() -> None:
     memories = table("memories")
     entries = [
@@ -357,6 +365,7 @@ def test_every_number_has_a_source() -> None:
         *memories["flash"].values(),
         *memories["links"].values(),
         memories["wires"]["reference"],
+        *_class_numbers(table("power_classes")["classes"]),
     ]
     areas = table("areas")
     laws = ("register", "bit_cells", "pitch", "leakage", "cache_overhead")
@@ -364,7 +373,8 @@ def test_every_number_has_a_source() -> None:
     known: set[str] = {key for name in NAMES for key in sources(name)}
     for item in entries:
         assert item["source"] in known
-        assert item["confidence"] in ("estimated", "datasheet", "measured")
+        assert item["confidence"] in ("estimated", "datasheet", "measured", "fitted")
+        assert item["confidence"] != "fitted" or item["fitted_on"]
     published = [*blocks.published("blocks"), *blocks.published("converters")]
     for row in (*rows(), *rows("checks"), *published):
         assert row["source"] in known

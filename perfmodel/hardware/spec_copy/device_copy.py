@@ -325,14 +325,16 @@ def _power_change(machine: Machine, varied: Machine) -> list[Change]:
 
     ``idle + (busy - idle) * growth``: switching takes ``C V**2 f``, of which C grows with the units
     and f is the clock, at the same voltage (Weste and Harris, CMOS VLSI Design, section 5.2). The
-    power of several engines together is a limit of their package, and stays.
+    power of several engines together is a limit of their package, and stays. An idle power counts
+    where the spec states it.
     """
     busy, at = machine.get("power.busy"), f"engines.{machine.engine}."
     if busy is None or "power.busy" in varied.varied or len(machine.device.engines) > 1:
         return []
     sizes = [path for path in (f"{at}units", f"{at}clock") if machine.get(path) is not None]
     growth = math.prod(varied[path] / machine[path] for path in sizes)
-    idle = min(machine.get("power.idle") or 0.0, busy)
+    power = machine.device.power
+    idle = min(power.idle.value if power is not None and power.idle is not None else 0.0, busy)
     if growth == 1.0:
         return []
     cause = f"in proportion to units and clock of engines.{machine.engine}, above idle"

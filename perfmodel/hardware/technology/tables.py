@@ -10,7 +10,7 @@ from perfmodel.package_data import data_root
 from perfmodel.units import parse
 
 #: Names of the tables of energies and areas, in ``hardware_specs/energy``.
-NAMES = ("operations", "memories", "nodes", "areas")
+NAMES = ("operations", "memories", "nodes", "areas", "power_classes")
 #: Table of costs, in ``hardware_specs``.
 OWNERSHIP = "ownership"
 

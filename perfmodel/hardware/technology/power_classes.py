@@ -1,0 +1,250 @@
+"""Power of a device by the class of its engines, where its spec states neither energies nor power.
+
+With the shares i (idle), r (running) and c (compute) of the class, and a limit P (``power.busy``,
+or an estimate of the class)::
+
+    P_idle = i P                      P_running = r (P - P_idle), while kernels run
+    e(format) = c (P - P_idle) / peak(format)
+    e(byte of main memory) = DRAM + transport
+
+They are facts as any other: the energy of a run is the sum of its operations, bytes and static
+power, and each kernel draws at most ``power.busy`` (`perfmodel.cost.energy.class_energies`).
+Engines that draw about one power whenever they compute (microcontrollers; processors whose power
+under load was measured) get ``engines.*.busy_power`` instead. The shares are in
+``hardware_specs/energy/power_classes.yaml``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from perfmodel.hardware.quantity import Of
+from perfmodel.hardware.technology.default_energies import ON_CHIP
+from perfmodel.hardware.technology.offchip import dram_energy
+from perfmodel.hardware.technology.operations import operation_energy
+from perfmodel.hardware.technology.sram import sram_access_energy
+from perfmodel.hardware.technology.tables import table
+from perfmodel.units import parse
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device
+    from perfmodel.hardware.engine import Engine
+    from perfmodel.hardware.facts import Facts
+    from perfmodel.hardware.memory import Memory
+
+#: Limits of the facts that no field of a spec has.
+_POWER: Final = Of("power")
+_PER_BYTE: Final = Of("energy_per_byte")
+_PER_OPERATION: Final = Of("energy_per_op")
+#: Numbers before the unit or the letter of a foundry in the text of a process.
+_NODE: Final = re.compile(r"(\d+)\s*(?:nm|FFN|NP|N\b)|N(\d+)|Intel (\d+)")
+#: Confidences of a power that was read from a meter.
+_METERED: Final = ("measured", "fitted")
+
+
+def power_class(device: Device, engine: Engine) -> str | None:
+    """Return the class of an engine; None for kinds that count their own energies."""
+    for name, entry in table("power_classes")["classes"].items():
+        words = entry.get("words")
+        tagged = {engine.name, *(engine.tags or device.tags)}
+        if engine.kind in entry["kinds"] and (words is None or not {*words}.isdisjoint(tagged)):
+            return name
+    return None
+
+
+def add_class_power(facts: Facts, device: Device) -> None:
+    """Add the energies and powers of the classes of a device's engines, where it states none.
+
+    An engine that states energies keeps to them; formats that it leaves out take theirs in inverse
+    proportion to the peaks. One that states its power under load keeps to that.
+    """
+    main = f"memories.{device.main_memory}.energy_per_byte"
+    # The main engine comes first, whose class says what the device draws idle.
+    for engine in sorted(device.engines, key=lambda one: one.name != device.main_engine):
+        if engine.energy_per_op and main in facts.values:
+            _add_formats(facts, engine)
+            continue
+        name = power_class(device, engine)
+        if name is None or engine.busy_power or getattr(engine, "clock_energy", None) is not None:
+            continue
+        _ClassPower(facts, device, engine, name).add()
+
+
+def _add_formats(facts: Facts, engine: Engine) -> None:
+    """Add energies of formats that an engine leaves out, which has those of others."""
+    from perfmodel.hardware.facts import Provenance
+
+    at = f"engines.{engine.name}"
+    stated = [(key, facts.values.get(f"{at}.peaks.{key}")) for key in engine.energy_per_op]
+    known = next(((key, peak) for key, peak in stated if peak is not None), None)
+    for key in engine.peaks:
+        path = f"{at}.energy_per_op.{key}"
+        if known is not None and path not in facts.values:
+            joule = facts.values[f"{at}.energy_per_op.{known[0]}"] * known[1]
+            note = f"that of {known[0]} in inverse proportion to the peaks"
+            origin = Provenance("table power_classes", "library", "estimated", note)
+            facts.put(path, _PER_OPERATION, joule / facts.values[f"{at}.peaks.{key}"], origin)
+
+
+class _ClassPower:
+    """The facts that a class gives one engine of a device."""
+
+    def __init__(self, facts: Facts, device: Device, engine: Engine, name: str) -> None:
+        self.facts, self.device, self.engine, self.name = facts, device, engine, name
+        self.entry: dict[str, Any] = table("power_classes")["classes"][name]
+        self.at = f"engines.{engine.name}"
+        self.node = node_of(device)
+
+    def add(self) -> None:
+        """Add a power under load, or an energy of each operation and byte and static power."""
+        busy = self.facts.provenance.get("power.busy")
+        active = self.entry.get("active")
+        metered = busy is not None and busy.confidence in _METERED
+        if busy is not None and (active is True or (active == "measured" and metered)):
+            self._add_busy_power()
+        elif active is True:
+            self._put_per_clock("busy_power", self._clock_limit())
+        else:
+            self._add_energies()
+
+    def _add_busy_power(self) -> None:
+        from perfmodel.hardware.facts import Derived, Provenance
+
+        path = f"{self.at}.busy_power"
+        note = f"class {self.name}: power.busy is what it draws while it computes"
+        confidence = self.facts.provenance["power.busy"].confidence
+        known = Provenance("table power_classes", "library", confidence, note)
+        self.facts.put(path, _POWER, self.facts.values["power.busy"], known)
+        self.facts.derived[path] = Derived(("power.busy",), _busy)
+
+    def _add_energies(self) -> None:
+        limit = self.facts.values.get("power.busy")
+        most = self._limit() if limit is None else limit
+        if most is None:
+            return
+        idle = self.facts.values.get("power.idle")
+        if idle is None:
+            idle = self._idle(most, estimated=limit is None)
+            if self.engine.name == self.device.main_engine:
+                self._put("power.idle", _POWER, idle, "idle")
+        spare = max(most - idle, 0.0)
+        self._put_per_clock("running_power", self._share("running") * spare)
+        for compute, peak in self._peaks():
+            path = f"{self.at}.energy_per_op.{compute}"
+            if path not in self.facts.values:
+                joule = self._operation_energy(compute, spare / peak, estimated=limit is None)
+                self._put(path, _PER_OPERATION, joule, "compute")
+        self._add_bytes(self.device.memory("main"))
+
+    def _idle(self, most: float, *, estimated: bool) -> float:
+        """Return the idle power, W: a share of the limit, or that of chips without a limit."""
+        has_dram = any(memory.kind == "dram" for memory in self.device.memories)
+        stated = self.entry["unlimited"].get("idle" if has_dram else "idle_without_dram")
+        return self._share("idle") * most if stated is None or not estimated else stated["value"]
+
+    def _add_bytes(self, main: Memory) -> None:
+        path = f"memories.{main.name}.energy_per_byte"
+        if main.kind == "dram":
+            transport = parse(self.entry["transport"]["value"], "energy_per_byte")
+            self._put(f"{self.at}.transport_energy", _PER_BYTE, transport, "transport")
+            joule = dram_energy(dram_kind(self.device, main))
+        elif main.kind in ON_CHIP:
+            joule = float(sram_access_energy(main.capacity.value, 64, self.node)) / 8
+        else:
+            return
+        if path not in self.facts.values:
+            self._put(path, _PER_BYTE, joule, "transport")
+
+    def _operation_energy(self, compute: str, watts_per_rate: float, *, estimated: bool) -> float:
+        """Return the energy of an operation: by the power limit, the table of the node, or both.
+
+        Chips that share their limit among engines take the lower of both.
+        """
+        by_limit = self._share("compute") * watts_per_rate
+        overhead = self.entry.get("overhead")
+        if overhead is None:
+            return by_limit
+        by_table = self._table_energy(compute, overhead["value"])
+        shared = not {*table("power_classes")["shared"]}.isdisjoint(self.device.tags)
+        return by_table if estimated else min(by_limit, by_table) if shared else by_limit
+
+    def _limit(self) -> float | None:
+        """Return the power under load that the class has without a stated one, W."""
+        if "clock_energy" in self.entry["unlimited"] and self.engine.clock is not None:
+            return self._clock_limit()
+        if "overhead" not in self.entry["unlimited"]:
+            return None
+        compute, peak = max(self._peaks(), key=lambda each: each[1])
+        load = peak * self._table_energy(compute, self.entry["unlimited"]["overhead"])
+        return load / (self._share("compute") * (1.0 - self._share("idle")))
+
+    def _clock_limit(self) -> float | None:
+        energies, facts = self.entry["unlimited"], self.facts.values
+        clock = facts.get(f"{self.at}.clock")
+        words = table("power_classes")["mobile"]
+        joule = parse(energies["clock_energy"]["value"], "energy")
+        mobile = energies.get("mobile_clock_energy")
+        if mobile is not None and not {*words}.isdisjoint(self.device.tags):
+            by_node = [
+                float(operation_energy("fp32", node)) for node in (self.node, mobile["node"])
+            ]
+            joule = parse(mobile["value"], "energy") * by_node[0] / by_node[1]
+        return None if clock is None else joule * clock * facts[f"{self.at}.units"]
+
+    def _table_energy(self, compute: str, overhead: float) -> float:
+        return overhead * 0.5 * float(operation_energy(compute, self.node))
+
+    def _peaks(self) -> list[tuple[str, float]]:
+        """Return format and operations per second of each peak, those of products first."""
+        heads = f"{self.at}.peaks.", f"{self.at}.vector_peaks."
+        return [
+            (path.removeprefix(head), peak)
+            for head in heads
+            for path, peak in self.facts.values.items()
+            if path.startswith(head)
+        ]
+
+    def _share(self, name: str) -> float:
+        return self.entry[name]["value"]
+
+    def _put_per_clock(self, name: str, watts: float | None) -> None:
+        """Set a power that is proportional to the clock of the engine."""
+        path = f"{self.at}.{name}"
+        self._put(path, _POWER, watts, "running")
+        if f"{self.at}.clock" in self.facts.scaled and watts is not None:
+            self.facts.scaled[f"{self.at}.clock"].append(path)
+
+    def _put(self, path: str, limits: Of, value: float | None, name: str) -> None:
+        from perfmodel.hardware.facts import Provenance
+
+        entry = self.entry.get(name) or self.entry["unlimited"]["clock_energy"]
+        note = f"class {self.name}; {entry['note']}" if "note" in entry else f"class {self.name}"
+        known = Provenance("table power_classes", entry["source"], "estimated", note)
+        self.facts.put(path, limits, value, known)
+
+
+def _busy(facts: Mapping[str, Any]) -> Any:
+    return facts["power.busy"]
+
+
+def node_of(device: Device) -> float:
+    """Return the silicon node of a device, nm: of its process, else usual in its year."""
+    matches = _NODE.search(device.process or "")
+    if matches is not None:
+        return max(2.0, float(next(filter(None, matches.groups()))))
+    data = table("power_classes")
+    if device.year is None:
+        return data["unknown_node"]
+    return next(node for year, node in data["nodes"] if device.year >= year)
+
+
+def dram_kind(device: Device, memory: Memory) -> str:
+    """Return the kind of DRAM of a memory, by its name and notes, else what its class has."""
+    names: dict[str, str] = table("power_classes")["dram"]
+    texts = memory.name, memory.note, memory.bandwidth.note, memory.capacity.note
+    text = " ".join(filter(None, texts)).lower()
+    stated = next((kind for word, kind in names.items() if word in text), None)
+    mobile = not {*table("power_classes")["mobile"]}.isdisjoint(device.tags)
+    return stated or ("lpddr4" if mobile else "gddr6" if "gpu" in device.tags else "ddr4")
