@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from perfmodel.catalog import load_kind, names
-from perfmodel.hardware.field_types import Count, Energy, Time
+from perfmodel.hardware.field_types import Count, Energy, EnergyPerByte, Time
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
@@ -164,6 +164,10 @@ class Engine(Spec):
     vector_energy_per_op: EnergyPerOp | None = None
     """Energy of one operation of the vector units (elementwise and similar), including operand
     delivery; `energy_per_op` by default."""
+    running_power: Watts | None = None
+    """Power above the idle power while its kernels run, whatever they do."""
+    transport_energy: EnergyPerByte | None = None
+    """Energy of a byte of main memory on its way to the engine, beside that of the memory."""
     move_energy: Energy | None = None
     """Energy per clock in which a unit only moves data, as when packing the panels of a matrix
     product."""

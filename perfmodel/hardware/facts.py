@@ -131,6 +131,8 @@ _OPTIONAL_ENGINE_NUMBERS: Final = (
     "unpack_speedup",
     "busy_power",
     "vector_energy_per_op",
+    "running_power",
+    "transport_energy",
     "move_energy",
 )
 #: Numbers that can be varied only if the spec states them; others can be varied in any case.

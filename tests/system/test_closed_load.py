@@ -112,15 +112,17 @@ def test_prompts_that_arrive_in_a_step_are_read_together(
 
 
 def test_a_token_takes_the_energy_of_a_step_over_the_running_sequences() -> None:
-    """A device draws its full power while kernels run, and idles while hosts and links work."""
+    """Kernels cost what a prediction says; a device idles while hosts and links work."""
     busy_w, idle_w = 700.0, 140.0
     for model, tensor in (("llama_3_8b", 1), ("llama_3_70b", 4)):
         loads = np.array([1.0, 16])
         served = serve(model, "h100", concurrency=loads, prompt=PROMPT, tensor=tensor)
-        running = served.parts["kernels"] + served.parts["prefills"]
-        waiting = sum(served.parts[name] for name in ("layers", "sequences", "exchange"))
-        joule = tensor * (busy_w * running + idle_w * waiting) / served.running
+        waiting = served.step_s - served.decode.latency_s
+        prompts = served.prefill.power_w * served.parts["prefills"]
+        joule = tensor * (served.decode.energy_j + idle_w * waiting + prompts) / served.running
         assert served.energy_per_token_j == pytest.approx(joule, rel=1e-12)
+        power = served.energy_per_token_j * served.running / served.tpot_s / tensor
+        assert np.all((idle_w < power) & (power < busy_w))
 
 
 def test_scales_of_blocks_take_time_in_every_layer() -> None:

@@ -128,9 +128,11 @@ def copy_fault(
 
 def _core_specific_facts(device: Device) -> list[str]:
     """Return the paths of the main engine's facts that are specific to its core."""
-    stem = f"engines.{device.main_engine}."
+    stem, facts = f"engines.{device.main_engine}.", facts_of(device, ideal_runtime())
     return [
         path
-        for path in facts_of(device, ideal_runtime()).values
-        if path.startswith(stem) and path.removeprefix(stem).split(".")[0] not in _NOT_CORE_SPECIFIC
+        for path in facts.values
+        if path.startswith(stem)
+        and path.removeprefix(stem).split(".")[0] not in _NOT_CORE_SPECIFIC
+        and not facts.provenance[path].writer.startswith("table ")
     ]

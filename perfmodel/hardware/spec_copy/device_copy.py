@@ -371,6 +371,12 @@ def _stated_rate(base: Device, path: str) -> float | None:
     return facts[f"{at}sustained_fraction"] * facts[f"{at}bandwidth"]
 
 
+def _of_table(machine: Machine, path: str) -> bool:
+    """Return whether a fact comes from a technology table, not from the spec."""
+    origin = machine.provenance.get(path)
+    return origin is not None and origin.writer.startswith("table ")
+
+
 def _changes(base: Device, machine: Machine, varied: Machine) -> list[Change]:
     """Return the numbers in which a varied machine differs from its device."""
     changes: list[Change] = []
@@ -382,6 +388,8 @@ def _changes(base: Device, machine: Machine, varied: Machine) -> list[Change]:
             continue
         if section == "memories" and cause != "set" and base.memory(name).bandwidth.per_clock:
             continue  # stated per clock, so it scales with the clock
+        if cause != "set" and _of_table(machine, path):
+            continue  # the copy has it from the same table
         before, dimension = machine.get(path), machine.dimension(path)
         changes.append(Change(path, before, float(value), dimension, cause))
     for memory in base.memories:

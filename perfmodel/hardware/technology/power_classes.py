@@ -1,11 +1,11 @@
 """Power of a device by the class of its engines, where its spec states neither energies nor power.
 
-With the shares i (idle), r (running) and c (compute) of the class, and a limit P (``power.busy``,
-or an estimate of the class)::
+With the shares i (idle), r (running), c (compute) and m (memory) of the class, and a limit P
+(``power.busy``, or an estimate of the class)::
 
     P_idle = i P                      P_running = r (P - P_idle), while kernels run
     e(format) = c (P - P_idle) / peak(format)
-    e(byte of main memory) = DRAM + transport
+    e(byte of main memory) = DRAM + transport, or m (P - P_idle) / bandwidth
 
 They are facts as any other: the energy of a run is the sum of its operations, bytes and static
 power, and each kernel draws at most ``power.busy`` (`perfmodel.cost.energy.class_energies`).
@@ -67,7 +67,9 @@ def add_class_power(facts: Facts, device: Device) -> None:
             _add_formats(facts, engine)
             continue
         name = power_class(device, engine)
-        if name is None or engine.busy_power or getattr(engine, "clock_energy", None) is not None:
+        # Clocks with an energy of their own need a power for the bare roofline only.
+        counted = getattr(engine, "clock_energy", None) and "power.busy" not in facts.values
+        if name is None or engine.busy_power or counted:
             continue
         _ClassPower(facts, device, engine, name).add()
 
@@ -136,7 +138,7 @@ class _ClassPower:
             if path not in self.facts.values:
                 joule = self._operation_energy(compute, spare / peak, estimated=limit is None)
                 self._put(path, _PER_OPERATION, joule, "compute")
-        self._add_bytes(self.device.memory("main"))
+        self._add_bytes(self.device.memory("main"), spare, estimated=limit is None)
 
     def _idle(self, most: float, *, estimated: bool) -> float:
         """Return the idle power, W: a share of the limit, or that of chips without a limit."""
@@ -144,11 +146,14 @@ class _ClassPower:
         stated = self.entry["unlimited"].get("idle" if has_dram else "idle_without_dram")
         return self._share("idle") * most if stated is None or not estimated else stated["value"]
 
-    def _add_bytes(self, main: Memory) -> None:
+    def _add_bytes(self, main: Memory, spare: float, *, estimated: bool) -> None:
+        """Add the energy of a byte of main memory, and of its way to the engine and back.
+
+        Both together are ``memory (P - P_idle) / bandwidth`` where the class has that share, and
+        the table's DRAM + ``transport`` elsewhere; the lower of both on chips that share a limit.
+        """
         path = f"memories.{main.name}.energy_per_byte"
         if main.kind == "dram":
-            transport = parse(self.entry["transport"]["value"], "energy_per_byte")
-            self._put(f"{self.at}.transport_energy", _PER_BYTE, transport, "transport")
             joule = dram_energy(dram_kind(self.device, main))
         elif main.kind in ON_CHIP:
             joule = float(sram_access_energy(main.capacity.value, 64, self.node)) / 8
@@ -156,6 +161,14 @@ class _ClassPower:
             return
         if path not in self.facts.values:
             self._put(path, _PER_BYTE, joule, "transport")
+        if main.kind == "dram":
+            transport = parse(self.entry["transport"]["value"], "energy_per_byte")
+            if "memory" in self.entry and not estimated:
+                rate = self.facts.values[f"memories.{main.name}.bandwidth"]
+                by_limit = self._share("memory") * spare / rate - self.facts.values[path]
+                by_table = transport if self._shares_limit else by_limit
+                transport = max(min(by_limit, by_table), 0.0)
+            self._put(f"{self.at}.transport_energy", _PER_BYTE, transport, "transport")
 
     def _operation_energy(self, compute: str, watts_per_rate: float, *, estimated: bool) -> float:
         """Return the energy of an operation: by the power limit, the table of the node, or both.
@@ -167,8 +180,13 @@ class _ClassPower:
         if overhead is None:
             return by_limit
         by_table = self._table_energy(compute, overhead["value"])
-        shared = not {*table("power_classes")["shared"]}.isdisjoint(self.device.tags)
-        return by_table if estimated else min(by_limit, by_table) if shared else by_limit
+        if estimated:
+            return by_table
+        return min(by_limit, by_table) if self._shares_limit else by_limit
+
+    @property
+    def _shares_limit(self) -> bool:
+        return not {*table("power_classes")["shared"]}.isdisjoint(self.device.tags)
 
     def _limit(self) -> float | None:
         """Return the power under load that the class has without a stated one, W."""

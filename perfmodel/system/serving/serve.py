@@ -186,8 +186,8 @@ class ServingArguments(PredictionArguments):
         waiting = service * (clients / served - 1.0)
         ttft = waiting + server + host + prompts + tpot
         rate = served * generate / service
-        waits_s = layers + _layers(decode) + decode.once_a_run_s + exchanged_s
-        step_j = _step_energy_j(decode, step, waits_s) + prefill.power_w * prefills_s
+        waits_s = layers + exchanged_s
+        step_j = _step_energy_j(decode, waits_s, sampling_s) + prefill.power_w * prefills_s
         energy = step_j * self.tensor / running
         times = (ttft, tpot, waiting, rate, energy, step, prompt_s)
         parts = {
@@ -246,15 +246,27 @@ def _sampling_s(machine: Machine, logits: Value) -> Value:
     return logits * _constant(machine, "bytes_per_logit") / bandwidth
 
 
-def _step_energy_j(decode: Prediction, step_s: Value, waits_s: Value) -> Value:
-    """Return the joules of one device for a decode step: power x time, computing and waiting.
+def _step_energy_j(decode: Prediction, waits_s: Value, sampling_s: Value) -> Value:
+    """Return the joules of one device for a decode step: of its kernels, waiting and sampling.
 
-    The device idles while its host prepares a step and while groups exchange; it takes the power of
-    its kernels for that time too, if it states no idle power.
+    ``E_decode + P_idle waits + P_memory sampling``: the device idles while its host prepares a step
+    and while groups exchange, and streams main memory while it samples. An engine that draws one
+    power whenever it computes idles during the overheads that are part of the prediction, too. The
+    power of kernels stands for an idle power that is not known.
     """
+    facts, head = decode.machine.facts, f"engines.{decode.setting.engine_name}."
     idle_w = decode.machine.get("power.idle")
-    waiting_w = decode.power_w if idle_w is None else idle_w
-    return decode.power_w * (step_s - waits_s) + waiting_w * waits_s
+    if idle_w is None:
+        return decode.power_w * (decode.latency_s + waits_s + sampling_s)
+    if head + "running_power" not in facts:
+        inside_s = _layers(decode) + decode.once_a_run_s
+        kernels_s = decode.latency_s - inside_s + sampling_s
+        return decode.power_w * kernels_s + idle_w * (inside_s + waits_s)
+    main = f"memories.{decode.machine.main_memory}."
+    per_byte = facts[main + "energy_per_byte"] + facts.get(head + "transport_energy", 0.0)
+    streaming_w = idle_w + facts[head + "running_power"] + per_byte * facts[main + "bandwidth"]
+    streaming_w = np.minimum(streaming_w, facts.get("power.busy", np.inf))
+    return decode.energy_j + idle_w * waits_s + streaming_w * sampling_s
 
 
 def _generates(structure: Any) -> bool:

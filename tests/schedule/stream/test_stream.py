@@ -288,11 +288,11 @@ def test_a_source_beside_the_device_leaves_its_storage_alone(tmp_path: Path) -> 
     plain, drive = (pm.stream("mixtral_8x7b", device, **asked) for device in ("rtx_4090", spec))
     assert drive.compute_s == pytest.approx(plain.compute_s)
     assert drive.run_s == pytest.approx(plain.run_s)
-    # Idle power is stated of the one and not of the other; waiting costs it.
-    assert np.isnan(plain.device_energy_j)
+    # Idle power is stated of the one, and follows from its class on the other; waiting costs it.
     waits = drive.run_s - drive.compute_s
-    busy = float(drive.prediction.power_w) * drive.compute_s
-    assert drive.device_energy_j == pytest.approx(busy + 20.0 * waits)
+    for found, idle_w in ((drive, 20.0), (plain, plain.prediction.machine["power.idle"])):
+        busy = float(found.prediction.power_w) * found.compute_s
+        assert found.device_energy_j == pytest.approx(busy + idle_w * waits)
     asked["source"] = None
     read = pm.stream("mixtral_8x7b", spec, **asked)
     assert read.energy_j == pytest.approx(1e-9 * read.streamed_bytes)
