@@ -16,7 +16,6 @@ under load was measured) get ``engines.*.busy_power`` instead. The shares are in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +23,7 @@ from perfmodel.hardware.quantity import Of
 from perfmodel.hardware.technology.default_energies import ON_CHIP
 from perfmodel.hardware.technology.offchip import dram_energy
 from perfmodel.hardware.technology.operations import operation_energy
+from perfmodel.hardware.technology.ownership import node_of_process
 from perfmodel.hardware.technology.sram import sram_access_energy
 from perfmodel.hardware.technology.tables import table
 from perfmodel.units import parse
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 _POWER: Final = Of("power")
 _PER_BYTE: Final = Of("energy_per_byte")
 _PER_OPERATION: Final = Of("energy_per_op")
-#: Numbers before the unit or the letter of a foundry in the text of a process.
-_NODE: Final = re.compile(r"(\d+)\s*(?:nm|FFN|NP|N\b)|N(\d+)|Intel (\d+)")
 #: Confidences of a power that was read from a meter.
 _METERED: Final = ("measured", "fitted")
 
@@ -249,9 +247,9 @@ def _busy(facts: Mapping[str, Any]) -> Any:
 
 def node_of(device: Device) -> float:
     """Return the silicon node of a device, nm: of its process, else usual in its year."""
-    matches = _NODE.search(device.process or "")
-    if matches is not None:
-        return max(2.0, float(next(filter(None, matches.groups()))))
+    stated = node_of_process(device.process)
+    if stated is not None:
+        return stated * 1e9
     data = table("power_classes")
     if device.year is None:
         return data["unknown_node"]
