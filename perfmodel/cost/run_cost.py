@@ -105,8 +105,8 @@ def run_cost(
         energy_j = unknown
         reasons["energy"] = "the device states neither energies nor power"
     share = latency_s / (facts["site.lifetime"] * facts["site.utilization"])
-    years = latency_s / _YEAR_S
-    site_w = facts["site.power_usage_effectiveness"] * energy_j / latency_s
+    # The joules of a run, as the mean power of a year.
+    site_w = facts["site.power_usage_effectiveness"] * energy_j / _YEAR_S
     usd_per_kwh, kg_per_kwh = (
         _KWH_J * facts[f"site.{name}"] for name in ("electricity_price", "carbon_intensity")
     )
@@ -116,9 +116,9 @@ def run_cost(
         masks_usd=masks,
         design_usd=design,
         depreciation_usd=price * share,
-        electricity_usd=electricity_usd(site_w, years, usd_per_kwh),
+        electricity_usd=electricity_usd(site_w, 1.0, usd_per_kwh),
         embodied_kg=embodied,
         embodied_share_kg=embodied * share,
-        operation_kg=emissions_kg(site_w, years, kg_per_kwh),
+        operation_kg=emissions_kg(site_w, 1.0, kg_per_kwh),
         reasons=reasons,
     )

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 _OFF_CHIP = ("dram", "hbm")
-_COSTS = frozenset(name for name in metrics_of("predict") if "usd" in name or "carbon" in name) | {
-    "embodied_kg"
-}
+#: Metrics that are affine in latency and energy.
+COST_METRICS = frozenset(n for n in metrics_of("search") if "usd" in n or "carbon" in n)
+_COSTS = COST_METRICS | {"embodied_kg"}
 _HEAT = ("burst_s", "sustained_speed", "sustained_latency_s", "steady_celsius")
 
 

@@ -192,3 +192,18 @@ def test_an_infinite_burst_is_never_said_without_its_reason() -> None:
     hot = pm.predict("resnet18", phone.vary({"power.ambient": 47.0}))
     assert hot.burst_s < 600.0
     assert "more than the 238.1 mW" in hot.burst_reason
+
+
+def test_a_search_of_costs_is_proved_and_equals_predictions() -> None:
+    """Costs are affine in latency and energy; of a die that holds its weights they are not."""
+    answer = pm.search(
+        "resnet18", "rtx_4090", choices={"weight_bits": [4, 8]}, objective="carbon_kg"
+    )
+    assert answer.proved
+    assert answer.prediction is not None
+    assert answer.prediction.carbon_kg == pytest.approx(answer.value, rel=1e-9)
+    wires = pm.search(
+        "resnet18", "hnlpu", choices={"weight_bits": [4, 8]}, objective="carbon_kg", evaluations=50
+    )
+    assert wires.prediction is not None
+    assert wires.prediction.carbon_kg == pytest.approx(wires.value, rel=1e-9)

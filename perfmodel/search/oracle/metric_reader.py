@@ -17,8 +17,11 @@ from perfmodel.cost.capacity import demands, usable
 from perfmodel.cost.capacity import resources as design_resources
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, nearest
+from perfmodel.hardware.machine import Machine
+from perfmodel.kinds.silicon import silicon_of
 from perfmodel.metrics import metrics_of
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.ownership_metrics import COST_METRICS
 from perfmodel.prediction.resource_usage import DESIGN_METRICS
 from perfmodel.search.constraints import RATES
 from perfmodel.search.oracle.kernel_pricing import UNSUPPORTED, Floats, NotTabledError
@@ -37,7 +40,8 @@ TRAFFIC = "traffic_bytes."
 FEASIBLE = "feasible"
 
 #: Metrics that are affine functions of the sums.
-_AFFINE = frozenset(METRICS) - {"power_w", "utilization", *RATES, *metrics_of("request")}
+_OTHERS = frozenset({"power_w", "utilization", *RATES, *metrics_of("request")}) - COST_METRICS
+_AFFINE = frozenset(METRICS) - _OTHERS
 
 #: Probe: a coefficient is measured as ``(metric(probe) - metric(0)) / probe``, with a probe that is
 #: large relative to the constant term.
@@ -130,7 +134,7 @@ class MetricReader:
         table, terms, _ = job.rows(job.workload.parameters, job.machine.facts, job.precision, 1)
         covered = tuple(dict.fromkeys((*terms.priced, *priced)))
         self._table_and_terms = (table, replace(terms, priced=covered))
-        if not {"energy_j", "power_w"}.isdisjoint(metrics):
+        if not {"energy_j", "power_w", *COST_METRICS}.isdisjoint(metrics):
             _check_energies(self.names, covered, pricing.setting)
         taken = {f"resource {name}" for name in terms.resources}
         if not taken <= {*names} and not DESIGN_METRICS.isdisjoint(metrics):
@@ -144,6 +148,8 @@ class MetricReader:
             [float(limits[m] if m in limits else usable(pricing.setting, m)) for m in self.memories]
         )
         self.affine = all(m in _AFFINE or m.startswith(TRAFFIC) for m in metrics)
+        if not COST_METRICS.isdisjoint(metrics) and _die_follows_weights(job.machine):
+            self.affine = False
         if self.affine:
             self.constant, self.coefficients = self._affine_coefficients()
 
@@ -256,6 +262,14 @@ def _check_energies(names: Sequence[str], priced: Sequence[str], setting: Settin
     }
     if len(known) > 1:
         raise NotTabledError("the device states the energy of some of the formats only")
+
+
+def _die_follows_weights(machine: Machine) -> bool:
+    """Return whether the die holds the weights, so that its cost is a product with the latency."""
+    none, many = (silicon_of(machine.device, machine.facts, size) for size in (0.0, 1e9))
+    if "area" in machine or isinstance(none, str) or isinstance(many, str):
+        return False
+    return sum(none.areas(0.0).values()) != sum(many.areas(0.0).values())
 
 
 def _stored(sums: NetworkSums) -> dict[str, Floats]:
