@@ -98,7 +98,7 @@ POOLS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "llama_cpp_cuda efficiency.bandwidth",
             "llama_cpp_metal efficiency.bandwidth",
             "llama_cpp_vulkan efficiency.bandwidth",
-            "llama_cpp_vulkan_arc efficiency.bandwidth",
+            "llama_cpp_sycl efficiency.bandwidth",
             "vllm efficiency.bandwidth",
         ),
         "efficiency.gemm": (

@@ -312,3 +312,15 @@ def test_two_bits_on_a_small_gpu_wait_for_its_units_and_not_for_its_memory() -> 
     machine = hardware("jetson_agx_orin").machine("llama_cpp_cuda")
     found = predict(work, machine, precision="q2_k")
     assert found.tokens_per_s == pytest.approx(20.03, rel=0.25)
+
+
+#: Tokens per second of Llama 2 7B in Q4_0 on Intel's graphics with SYCL (docs/backend/SYCL.md of
+#: llama.cpp, February 2025), which are in no fit.
+WITH_SYCL = {"data_center_gpu_flex_170": 50.0, "core_ultra_7_155h": 16.0, "core_ultra_7_255h": 17.0}
+
+
+@pytest.mark.parametrize("name", WITH_SYCL)
+def test_graphics_of_alchemist_unpack_as_many_weights_in_a_clock_as_each_other(name: str) -> None:
+    work = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 64})
+    found = predict(work, hardware(name).machine("llama_cpp_sycl"), precision="q4_0")
+    assert found.tokens_per_s == pytest.approx(WITH_SYCL[name], rel=0.1)

@@ -12,7 +12,6 @@ MISSES = {
     "whisper_tiny_pi_3b_plus",
     "llama_1b_a17_pro_gpu",
     "sd_1_5_rtx_2070_super",
-    "qwen_7b_arc_b580",
     "llama_8b_arc_a770",
     "yolo26n_orin_nano_7w",
     "llama_8b_n100",
