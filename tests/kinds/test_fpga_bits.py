@@ -96,3 +96,24 @@ def test_a_design_whose_weights_nobody_knows_has_ends() -> None:
     known = pm.predict(mlp(), part, precision="int16", set=stated).resources["dsp"]
     assert known["used"] == 405
     assert "low" not in known
+
+
+def test_energy_of_a_design_is_leakage_and_what_toggles() -> None:
+    """By hand from a spec's figures; twice the clock is twice the power of the fabric."""
+    machine = hardware("vu9p").machine()
+    found = pm.predict(mlp(), machine, precision="int16")
+    facts = machine.facts
+    amounts = {name: use["used"] for name, use in found.resources.items()}
+    fabric = sum(
+        amount * facts[f"engines.fabric.{name}_energy"] for name, amount in amounts.items()
+    )
+    seconds = float(found.latency_s)
+    parts = found.energy.parts
+    assert parts["fabric"] == pytest.approx(0.125 * 200e6 * fabric * seconds)
+    assert parts["static"] == pytest.approx(facts["power.idle"] * seconds)
+    assert found.energy_j == pytest.approx(sum(parts.values()))
+    faster = pm.predict(mlp(), machine, precision="int16", set={"engines.main.clock": 400e6})
+    watts = [float(p.energy.parts["fabric"] / p.latency_s) for p in (found, faster)]
+    assert watts[1] == pytest.approx(2 * watts[0])
+    calm = pm.predict(mlp(), machine.vary({"engines.fabric.toggle": 0.05}), precision="int16")
+    assert calm.energy.parts["fabric"] == pytest.approx(0.4 * parts["fabric"])

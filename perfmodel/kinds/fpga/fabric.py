@@ -8,11 +8,18 @@ memory blocks of tables that circuits read.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.cost.setting import Setting
+from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.field_types import ZERO, Amount
 from perfmodel.hardware.quantity import Spec
+from perfmodel.kinds.protocol import Terms
+
+if TYPE_CHECKING:
+    from perfmodel.kinds.fpga.spec import FpgaSpec
 
 _NONE: Final = ZERO
 
@@ -65,6 +72,38 @@ def overlay_resources(pieces: Iterable[tuple[Fabric, Value]], xp: Any) -> dict[s
         for name, total in out.items()
         if is_array(total) or total
     }
+
+
+#: Share of clocks in which a signal changes where a spec states none (AMD's power estimator).
+_TOGGLE: Final = 0.125
+
+
+def with_fabric_energy(terms: Terms, engine: FpgaSpec, setting: Setting) -> Terms:
+    """Return the terms with the energy of what is configured into the fabric.
+
+    ``fabric = toggle * clock * sum over resources of (amount * energy) * time``; leakage is the
+    device's static power. The operations are part of it.
+    """
+    energies = {
+        "lut": engine.lut_energy,
+        "ff": engine.ff_energy,
+        "dsp": engine.dsp_energy,
+        "bram": engine.bram_energy,
+        "uram": engine.uram_energy,
+    }
+    each = [
+        terms.resources[name] * energy
+        for name, energy in energies.items()
+        if energy is not None and name in terms.resources
+    ]
+    if not each:
+        return terms
+    watts = or_else(engine.toggle, _TOGGLE) * setting.clock * sum(each[1:], each[0])
+    return replace(
+        terms,
+        energy={**terms.energy, "fabric": terms.row_s * watts},
+        priced=(*terms.priced, *(f"operations {name}" for name in terms.operations)),
+    )
 
 
 #: Bits of a memory block.

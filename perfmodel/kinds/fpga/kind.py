@@ -8,6 +8,7 @@ from functools import cached_property
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.array import NestRun, composed
 from perfmodel.kinds.fpga.design_styles import DESIGN_STYLES, design_style
+from perfmodel.kinds.fpga.fabric import with_fabric_energy
 from perfmodel.kinds.fpga.spec import FpgaSpec
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.roofline import KIND as ROOFLINE
@@ -47,10 +48,10 @@ class Fpga:
 
     def combined(self, terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
         """Return the terms of a network for which a design is sized."""
-        if not terms.columns:
-            return terms
-        style = setting.engine_as(FpgaSpec, self.name).design.style
-        return design_style(style).combined(terms, table, setting)
+        engine = setting.engine_as(FpgaSpec, self.name)
+        if terms.columns:
+            terms = design_style(engine.design.style).combined(terms, table, setting)
+        return with_fabric_energy(terms, engine, setting)
 
 
 KIND = Fpga()

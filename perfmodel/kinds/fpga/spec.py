@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from perfmodel.errors import nearest, one_of
 from perfmodel.hardware.engine import Engine
-from perfmodel.hardware.field_types import ZERO, Bits, LargeCount
+from perfmodel.hardware.field_types import ZERO, Bits, Energy, LargeCount, Portion
 from perfmodel.hardware.quantity import AsItself, Of, Quantity
 from perfmodel.kinds.fpga.design_styles import DESIGN_STYLES, FpgaDesign, design_style
 from perfmodel.pydantic_faults import subclass
@@ -57,6 +57,20 @@ class FpgaSpec(Engine):
     UltraScale (DSP48E2) and Versal (DSP58)."""
     dsp_narrow_bits: Bits = Quantity(value=18.0)
     """Bits of the narrower operand: 18, or 24 in Versal."""
+    toggle: Portion | None = None
+    """Share of clocks in which a signal of the fabric changes; an eighth if left out, as in AMD's
+    power estimator."""
+    lut_energy: Energy | None = None
+    """Joules of a look-up table and its wires for a change of its signals; those of the other
+    resources follow. Without any the fabric has no energy."""
+    ff_energy: Energy | None = None
+    """Joules of a flip-flop and its share of the clock's tree."""
+    dsp_energy: Energy | None = None
+    """Joules of a DSP slice."""
+    bram_energy: Energy | None = None
+    """Joules of a memory block of 18 Kb."""
+    uram_energy: Energy | None = None
+    """Joules of an UltraRAM block."""
     design: AnyDesign
     """Design configured into the fabric, by its ``style``."""
 

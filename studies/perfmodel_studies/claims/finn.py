@@ -64,5 +64,6 @@ def predicted() -> dict[str, float]:
     return {
         "cnv_w1a1_pynq_z2_ms": milliseconds,
         "cnv_w1a1_arty_a7_ms": milliseconds,
+        "cnv_w1a1_pynq_z2_w": float(one.power_w),
         "cnv_w1a1_interval_clocks": (float(many) - float(few)) / 1e3 * CLOCK_HZ,
     }
