@@ -150,6 +150,27 @@ def _with_active_neurons(graph: Graph, share: float) -> Graph:
     return graph.map_operators(with_active_share)
 
 
+def supported_formats(
+    operator: Operator, executes: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Return the compute formats that an operator has kernels in, the fallback first.
+
+    Parameters
+    ----------
+    executes
+        Class or function -> formats (`ExecutionPolicy.executes`).
+
+    Returns
+    -------
+    tuple
+        Empty if it runs in any format.
+    """
+    if operator.kind in _MOVEMENTS:
+        return ()
+    keys = (operator.function, operator.kernel_class, operator.kind)
+    return next((executes[key] for key in keys if key in executes), ())
+
+
 class _FallbackInsertion:
     """Insertion of conversions around operators that fall back to another format."""
 
@@ -178,12 +199,6 @@ class _FallbackInsertion:
         for operator in block.operators:
             yield from self._with_fallback(self._with_scores_format(operator))
 
-    def _supported_formats(self, operator: Operator) -> tuple[str, ...]:
-        if operator.kind in _MOVEMENTS:
-            return ()
-        keys = (operator.function, operator.kernel_class, operator.kind)
-        return next((self._executes[key] for key in keys if key in self._executes), ())
-
     def _compute_format(self, name: str) -> str:
         format = self._graph_before.tensors[name].format
         return fixed_format(format)[0].compute if format else self._activations
@@ -194,7 +209,7 @@ class _FallbackInsertion:
 
     def _unsupported(self, operator: Operator, names: tuple[str, ...]) -> dict[str, str]:
         """Return the activations among some tensors in unsupported formats -> fallback."""
-        supported = self._supported_formats(operator)
+        supported = supported_formats(operator, self._executes)
         return {
             name: supported[0]
             for name in names

@@ -155,7 +155,7 @@ def _block_kernels(
         if operator.kind == "view":
             continue
         target = position
-        if _may_fuse(operator, fusion):
+        if may_fuse(operator, fusion):
             elements = graph.tensors[operator.writes[0]].elements
             # A producer of few elements cannot apply a function to the many they are broadcast to.
             hosts = [
@@ -182,7 +182,7 @@ def _block_kernels(
     ]
 
 
-def _may_fuse(operator: Operator, fusion: FusionRules) -> bool:
+def may_fuse(operator: Operator, fusion: FusionRules) -> bool:
     """Return whether a runtime fuses an operator with the producer of its input, if it can."""
     if not fusion.elementwise or operator.kind not in FUSED_KINDS or _runs_separately(operator):
         return False

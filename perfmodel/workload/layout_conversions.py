@@ -12,7 +12,7 @@ nchwc_transformer.cc); rules of other runtimes are fields of `BlockedChannelLayo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -54,6 +54,24 @@ class BlockedChannelLayout(NamedTuple):
 PLAIN: Final = BlockedChannelLayout()
 
 
+class TensorLayout(NamedTuple):
+    """Layout of a tensor between two operators, as far as later conversions depend on it.
+
+    Attributes
+    ----------
+    blocked
+        Whether it was written in blocks.
+    converted
+        Whether it exists in the other layout too.
+    convolved
+        Whether a convolution wrote it, with or without a folded normalisation.
+    """
+
+    blocked: bool
+    converted: bool
+    convolved: bool
+
+
 def with_conversions(graph: Graph, layout: BlockedChannelLayout) -> Graph:
     """Return the graph with copies where the layout changes; the graph itself if it does not.
 
@@ -93,11 +111,42 @@ def part_with_conversions(
     return converted if feature_maps <= layout_pass.blocked else None
 
 
+def input_layouts(graph: Graph, layout: BlockedChannelLayout) -> dict[str, TensorLayout]:
+    """Return the layouts of a network's inputs."""
+    layout_pass = _LayoutPass(graph, layout)
+    return {name: layout_pass.layout_of(name) for name in graph.inputs}
+
+
+def part_from_layouts(
+    graph: Graph,
+    layout: BlockedChannelLayout,
+    entering: Mapping[str, TensorLayout],
+    boundary: Container[str],
+) -> tuple[Graph, dict[str, TensorLayout]]:
+    """Return a part of a network with its conversions, and the layouts of all tensors after it.
+
+    Parameters
+    ----------
+    entering
+        Layouts of the tensors that enter the part.
+    boundary
+        Names of blocks that stand for the remaining network, in which nothing is converted.
+    """
+    layout_pass = _LayoutPass(graph, layout, entering=entering)
+    converted = layout_pass.converted(boundary)
+    return converted, {name: layout_pass.layout_of(name) for name in graph.tensors}
+
+
 class _LayoutPass:
     """State of a pass over a graph in order of execution."""
 
     def __init__(
-        self, graph: Graph, layout: BlockedChannelLayout, *, is_inside: bool = False
+        self,
+        graph: Graph,
+        layout: BlockedChannelLayout,
+        *,
+        is_inside: bool = False,
+        entering: Mapping[str, TensorLayout] | None = None,
     ) -> None:
         self.graph, self.layout = graph, layout
         self.alias = aliases(graph)
@@ -116,15 +165,27 @@ class _LayoutPass:
         self.convolution_outputs: set[str] = set()
         #: Tensors that exist in both layouts.
         self.in_both_layouts: set[str] = set()
+        if entering is not None:
+            self.blocked = {name for name, own in entering.items() if own.blocked}
+            self.convolution_outputs = {name for name, own in entering.items() if own.convolved}
+            self.in_both_layouts = {name for name, own in entering.items() if own.converted}
         self.conversions: dict[str, Tensor] = {}
         self.readers: dict[str, int] = {}
         for _, operator in graph.walk():
             for name in operator.reads:
                 self.readers[name] = self.readers.get(name, 0) + 1
 
-    def converted(self) -> Graph:
-        """Return the graph with conversions; the graph itself if it needs none."""
-        blocks = tuple(self.block(block) for block in self.graph.blocks)
+    def layout_of(self, name: str) -> TensorLayout:
+        """Return the layout of a tensor after the operators seen so far."""
+        return TensorLayout(
+            name in self.blocked, name in self.in_both_layouts, name in self.convolution_outputs
+        )
+
+    def converted(self, boundary: Container[str] = ()) -> Graph:
+        """Return the graph with conversions outside some blocks; the graph itself if without."""
+        blocks = tuple(
+            block if block.name in boundary else self.block(block) for block in self.graph.blocks
+        )
         if not self.conversions:
             return self.graph
         tensors = {**self.graph.tensors, **self.conversions}

@@ -15,6 +15,7 @@ from perfmodel.search import public_functions
 from perfmodel.search.oracle import Oracle, configuration_costs, oracle_costs
 from perfmodel.search.oracle.kernel_pricing import NotTabledError
 from perfmodel.search.oracle.oracle_costs import Predicted
+from perfmodel.search.oracle.part_pricing import PartPricing
 
 CHOICES = {"weight_bits": {"*": [2, 3, 4, 5, 6, 8]}, "activation_bits": {"*": [4, 8]}}
 FEW = {"weight_bits": {"*": [4, 8]}}
@@ -43,12 +44,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(deadline, "time", made)
     monkeypatch.setattr(public_functions, "monotonic", lambda: 0.0)
-    table, batch = configuration_costs.kernel_table, Oracle.batch
+    tables, batch = PartPricing.tables, Oracle.batch
     sums, one = configuration_costs.ConfigurationCosts._sums, Predicted.one
 
-    def kernel_table(*args: Any, **options: Any) -> Any:
+    def part_tables(self: PartPricing) -> Any:
         made.tables += made.late
-        return table(*args, **options)
+        return tables(self)
 
     def added_up(self: Any, choices: Any) -> Any:
         made.members += choices[..., 0].size * made.late
@@ -64,7 +65,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return batch(self, *args, **options)
 
     monkeypatch.setattr(Oracle, "batch", asked)
-    monkeypatch.setattr(configuration_costs, "kernel_table", kernel_table)
+    monkeypatch.setattr(PartPricing, "tables", part_tables)
     monkeypatch.setattr(configuration_costs.ConfigurationCosts, "_sums", added_up)
     monkeypatch.setattr(Predicted, "one", predicted)
     return made

@@ -97,8 +97,8 @@ class ActivationStates:
         options: Sequence[int],
         states: States,
     ) -> None:
-        self._sizes = [_without_constant_axes(table) for table in sizes]
-        self._variants = [_without_constant_axes(kernel.variant) for kernel in kernels]
+        self._sizes = [without_constant_axes(table) for table in sizes]
+        self._variants = [without_constant_axes(kernel.variant) for kernel in kernels]
         self._lengths = [kernel.lengths for kernel in kernels]
         self._options, self._states = options, states
         self._stride = max(int(lengths.max()) for lengths in self._lengths)
@@ -216,7 +216,7 @@ def _overlapping(ranges: Sequence[_LiveRange]) -> list[list[int]]:
     return [np.flatnonzero((first <= r.last) & (r.first <= last)).tolist() for r in ranges]
 
 
-def _without_constant_axes(table: Table) -> Table:
+def without_constant_axes(table: Table) -> Table:
     """Return a table without the decisions that change none of its values."""
     decisions, values = table
     for axis in reversed(range(len(decisions))):

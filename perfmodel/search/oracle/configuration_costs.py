@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import pairwise
 from math import prod
 
@@ -24,25 +23,20 @@ from perfmodel.cost.totals import per_run_overhead_s, sequence_s
 from perfmodel.formats import stored_bits
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.activation_states import ActivationStates, KernelSteps, Table
-from perfmodel.search.oracle.kernel_pricing import (
-    ROW,
-    Floats,
-    Index,
-    NotTabledError,
-)
-from perfmodel.search.oracle.kernel_tables import (
-    MAX_COMBINATIONS,
-    DecisionIndex,
-    KernelTable,
-    kernel_table,
-)
+from perfmodel.search.oracle.entering_layouts import EnteringLayouts
+from perfmodel.search.oracle.kernel_pricing import ROW, Floats, Index, NotTabledError
+from perfmodel.search.oracle.kernel_tables import DecisionIndex, KernelTable, merged
 from perfmodel.search.oracle.network_combination import NetworkCombination, table_names
+from perfmodel.search.oracle.network_parts import NetworkCuts, NetworkPart, single_kernels
+from perfmodel.search.oracle.part_pricing import MAX_COMBINATIONS, PartPricing, PartTables
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_chain import NetworkSums
 from perfmodel.search.space.configuration_space import ConfigurationSpace
-from perfmodel.workload.fuse import aliases
+from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.layout_conversions import input_layouts
 from perfmodel.workload.lifetimes import Lifetimes
+from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import Dim, evaluate, free_parameters
 
 #: Kernels times networks evaluated at once.
@@ -149,9 +143,11 @@ class ConfigurationCosts:
     Attributes
     ----------
     kernels
-        Tables of the kernels, in order of execution.
+        Tables of the kernels, part by part in order of execution.
     combination
         Quantities that are no sums over kernels, where layers share what the device has.
+    varies
+        Whether conversions are kernels of their own in some configurations.
     lives, live
         Lifetimes of the activations where no conversion is a kernel of its own.
     weights, caches, activations
@@ -161,7 +157,7 @@ class ConfigurationCosts:
     Raises
     ------
     NotTabledError
-        A choice changes the kernels of a layer, or one kernel depends on too many combinations.
+        A part of the network depends on too many combinations of options.
     """
 
     def __init__(
@@ -173,20 +169,18 @@ class ConfigurationCosts:
     ) -> None:
         self.space, self.pricing = space, pricing
         self._options = tuple(len(decision.options) for decision in space.decisions)
-        fusion = pricing.job.model.fusion
-        graph = _executed(space.plain(pricing.job.model.semantics), space, pricing)
+        graph = space.plain(pricing.job.model.semantics)
+        if {d.role for d in space.decisions}.isdisjoint({"activations", "channels"}):
+            graph, is_converted = pricing.structure.executed(graph), True
+        else:
+            graph, is_converted = pricing.structure.with_algorithms(graph), False
         index = self.index = DecisionIndex(space, graph)
-        kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
-        fuses = fusion.elementwise and (not fusion.into or kinds <= set(fusion.into))
-        self._converts = index.formats_activations and not fuses
-        if self._converts and pricing.structure.layout is not None:
-            raise NotTabledError("conversions of formats meet those of layouts under this runtime")
-        lowered = pricing.structure.lowered(graph)
         self.defaults: dict[str, float] = {
             **{n: float(v) for n, v in graph.defaults.items()},
             **{n: float(np.ravel(v)[0]) for n, v in space.base.parameters.items()},
             **numbers,
         }
+        lowered = pricing.structure.lowered(graph)
         sample = lowered.bind(
             {**self.defaults, **{d: float(o[0]) for d, o in index.numeric_options.items()}},
             1,
@@ -194,37 +188,77 @@ class ConfigurationCosts:
             nests=pricing.job.model.kind.needs_nests,
         )
         assert sample.accesses is not None
-        anchored = sample.nests is not None and len(sample.nests) > 0
-        layers = np.broadcast_to(np.asarray(sample.layers, dtype=float), (len(sample.rows), 1))
         lives = sample.accesses.lifetimes
         self.lives: Lifetimes = lives
         self.live = _live(lives)
         self.activations = self._stored(dict.fromkeys(lives.names, 1))
-        fixed = {} if self._converts else self._fixed_states()
-        tables: list[KernelTable] = []
-        for i, kernel in enumerate(lowered.kernels):
-            if deadline is not None:
-                deadline.check(f"{i} of {len(lowered.kernels)} kernels had been priced")
-            each = float(layers[i, 0])
-            place = int(np.searchsorted(sample.nests.row, i)) if sample.nests is not None else 0
-            tables.append(
-                kernel_table(
-                    kernel, index, pricing, self.defaults, each, place, fixed, anchored=anchored
-                )
-            )
-        tables += self._sequence_tables()
+        kernels = lowered.kernels
+        parts = single_kernels(kernels) if is_converted else self._cut(graph, kernels)
+        tabled = self._priced(parts, kernels, sample, deadline)
+        self._options += self._layouts.counts
+        self.varies = any([len(steps) for steps in part.steps] != [1] for part in tabled)
+        sequences = self._sequence_tables()
+        tables = [*(kernel for part in tabled for kernel in part.kernels), *sequences]
         names = table_names(tables, pricing)
         self.kernels: tuple[KernelTable, ...] = tuple(kernel.over(names) for kernel in tables)
         self.combination: NetworkCombination | None = None
         if names and names[-1].startswith(ROW):
             self.combination = NetworkCombination(self.kernels, names, sample, pricing)
         self.names = names if self.combination is None else self.combination.names
-        self.priced = tuple(dict.fromkeys(p for k in self.kernels for p in k.priced))
+        self.priced = tuple(dict.fromkeys(p for part in tabled for p in part.priced))
+        # Kernels of a part may exclude each other, so that their least sum is not that of each.
+        apart = [[kernel.least for kernel in part.kernels] for part in tabled]
+        self._least = [
+            table.over(self.names)
+            for kernels in (*apart, sequences)
+            for table in merged(kernels, 1, MAX_COMBINATIONS)
+        ]
         self.weights = self._stored(graph.stored_weights())
         self.caches = self._stored(_caches(graph))
         self.alias = aliases(graph)
-        self._add_activations_between()
-        self._stack(graph)
+        self._add_activations_between(tabled)
+        self._stack(graph, tabled)
+
+    def _priced(
+        self,
+        parts: Sequence[NetworkPart],
+        kernels: Sequence[FusedKernel],
+        sample: OperatorTable,
+        deadline: Deadline | None,
+    ) -> list[PartTables]:
+        """Return the tables of the parts, and record in which layouts activations enter them."""
+        anchored = sample.nests is not None and len(sample.nests) > 0
+        shares = np.broadcast_to(np.asarray(sample.layers, dtype=float), (len(sample.rows), 1))
+        layers = {id(k): share for k, share in zip(kernels, shares[:, 0].tolist(), strict=True)}
+        converts = any(part.converts for part in parts) or (
+            self.index.formats_activations and not _fuses(self.pricing.structure.fusion)
+        )
+        fixed = {} if converts else self._fixed_states()
+        inputs = input_layouts(self.index.graph, self.pricing.structure.execution.layout)
+        self._layouts = EnteringLayouts(parts[0].crossing, inputs, len(self.space.decisions))
+        out: list[PartTables] = []
+        row = 0
+        for i, part in enumerate(parts):
+            if deadline is not None:
+                deadline.check(f"{i} of {len(parts)} parts of the network had been priced")
+            if i:
+                self._layouts.enter(part.crossing, out[-1].formats, out[-1].leaving)
+            own = [layers[id(kernel)] for kernel in part.kernels]
+            place = int(np.searchsorted(sample.nests.row, row)) if sample.nests is not None else 0
+            row += len(own)
+            pricing = PartPricing(
+                part,
+                self.index,
+                self.pricing,
+                self.defaults,
+                own,
+                place,
+                fixed,
+                self._layouts,
+                anchored=anchored,
+            )
+            out.append(pricing.tables())
+        return out
 
     def _sequence_tables(self) -> list[KernelTable]:
         """Return the seconds of the sequences of a run beyond those of the first batch."""
@@ -237,12 +271,21 @@ class ConfigurationCosts:
         values = np.broadcast_to(
             seconds[:, None, None, None], (len(batches), 1, self.pricing.modes, 1)
         )
-        # No kernel: one sequence of none.
-        return [
-            KernelTable(
-                (decision,), (), ("latency_s",), values, (), ((),), np.zeros(len(batches)), {}
-            )
-        ]
+        return [KernelTable((decision,), (), ("latency_s",), values)]
+
+    def _cut(self, graph: Graph, kernels: Sequence[FusedKernel]) -> list[NetworkPart]:
+        """Return the parts of a network into which conversions are inserted separately."""
+        structure, index = self.pricing.structure, self.index
+        decided = (d for d in self.space.decisions if d.role == "activations")
+        formats = {str(option) for decision in decided for option in decision.options}
+        formats |= {t.format for t in graph.tensors.values() if t.role == "activation"}
+        converts = structure.falls_back(formats - {""})
+        layouts = structure.converts_layouts(graph) or (
+            index.formats_activations and structure.blocks_channels(graph)
+        )
+        if not layouts and not any(converts(operator) for _, operator in graph.walk()):
+            return single_kernels(kernels)
+        return NetworkCuts(graph, kernels, structure.fusion, converts, layouts=layouts).parts()
 
     def _stored(self, copies: Mapping[str, Dim]) -> ConfiguredTensors:
         """Return the bytes of tensors, as tensor -> number of copies."""
@@ -292,18 +335,21 @@ class ConfigurationCosts:
             if low == high
         }
 
-    def _add_activations_between(self) -> None:
-        """Add the activations between operators and conversions of their results."""
-        between = [(k.decisions, n, size) for k in self.kernels for n, size in k.sizes.items()]
-        self.tensors = (*self.lives.names, *(name for _, name, _ in between))
-        extra = [(decisions, size) for decisions, _, size in between]
-        self.activations = ConfiguredTensors([*self.activations.tables, *extra], self._options)
+    def _add_activations_between(self, parts: Sequence[PartTables]) -> None:
+        """Add the activations between the kernels of a part, which are not in all sequences."""
+        between = {name: size for part in parts for name, size in part.sizes.items()}
+        accessed = {n for part in parts for s in part.steps for step in s for n in step}
+        stored = {self.alias.get(name, name) for name in accessed} - between.keys()
+        own = dict(zip(self.lives.names, self.activations.tables, strict=True))
+        own = {name: size for name, size in own.items() if name in stored or not self.varies}
+        self.tensors = (*own, *between)
+        self.activations = ConfiguredTensors([*own.values(), *between.values()], self._options)
 
-    def _stack(self, graph: Graph) -> None:
+    def _stack(self, graph: Graph, parts: Sequence[PartTables]) -> None:
         """Concatenate the tables of all kernels, with the digits of their states."""
         place = {name: i for i, name in enumerate(self.tensors)}
         each = [[place[self.alias.get(n, n)] for n in kernel.tensors] for kernel in self.kernels]
-        self._states = self._activation_states(graph, place)
+        self._states = self._activation_states(graph, parts, place)
         tables, column = self._looked_up({i for row in each for i in row})
         self._near = StackedTables(tables, self._options)
         state, self._near_bytes = self._near.entries.reshape(-1, 2).T.copy()
@@ -326,7 +372,9 @@ class ConfigurationCosts:
             [self._near, self._stacked, self.weights.sums, self.caches.sums]
         )
 
-    def _activation_states(self, graph: Graph, place: Mapping[str, int]) -> ActivationStates | None:
+    def _activation_states(
+        self, graph: Graph, parts: Sequence[PartTables], place: Mapping[str, int]
+    ) -> ActivationStates | None:
         """Return the tables of activations; ``None`` if residency is worked out for each network.
 
         That is so where no conversion is a kernel of its own, and activations have one size each,
@@ -336,13 +384,13 @@ class ConfigurationCosts:
             return None
         kernels = [
             KernelSteps(
-                (kernel.decisions, kernel.variant),
+                part.variant,
                 tuple(
                     tuple(tuple(place[self.alias.get(n, n)] for n in step) for step in steps)
-                    for steps in kernel.steps
+                    for steps in part.steps
                 ),
             )
-            for kernel in self.kernels
+            for part in parts
         ]
         inputs, outputs = (
             [place[name] for name in names if name in place]
@@ -370,11 +418,6 @@ class ConfigurationCosts:
         self._computed = [i for i, table in enumerate(self._states.tables) if table is None]
         return [tables[i] for i in own], {i: k for k, i in enumerate((*own, *self._computed))}
 
-    @cached_property
-    def varies(self) -> bool:
-        """Whether conversions are kernels of their own in some configurations."""
-        return any(len(kernel.steps) > 1 for kernel in self.kernels)
-
     # sums
 
     def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
@@ -390,13 +433,13 @@ class ConfigurationCosts:
         for i in range(0, len(choices), size):
             if deadline is not None:
                 deadline.check(f"{i} of {len(choices)} members had been added up")
-            values, stored = self._sums(choices[i : i + size])
+            values, stored = self._sums(self._layouts.appended(choices[i : i + size]))
             parts.append(NetworkSums(self.names, values, stored.T))
         return NetworkSums.joined(parts)
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
         """Return the sums of one network, ``(modes, quantities)``, and its stored bytes."""
-        return self._sums(np.array(choice, dtype=np.intp))
+        return self._sums(np.array(self._layouts.appended_to_one(choice), dtype=np.intp))
 
     def _sums(self, choices: Index) -> tuple[Floats, Floats]:
         """Return ``(..., modes, quantities)`` and ``(..., 3)`` of choices ``(..., decisions)``."""
@@ -448,8 +491,9 @@ class ConfigurationCosts:
         """
         if self.combination is not None:
             self.combination.refuse_bounds()
+        allowed = [*allowed, *map(range, self._layouts.counts)]
         total = np.zeros((self.pricing.modes, len(self.names)))
-        for kernel in self.kernels:
+        for kernel in self._least:
             values = kernel.values[np.ix_(*(allowed[i] for i in kernel.decisions))]
             total += values.min(axis=tuple(range(len(kernel.decisions) + 1)))
         sizes, _ = self.activations.range(allowed)
@@ -459,20 +503,10 @@ class ConfigurationCosts:
         return NetworkSums(self.names, total[None], np.array(stored)[:, None])
 
 
-def _executed(graph: Graph, space: ConfigurationSpace, pricing: Pricing) -> Graph:
-    """Return the network as the runtime executes it, if that is the same in all configurations.
-
-    Raises
-    ------
-    NotTabledError
-        Conversions of formats or layouts depend on decisions.
-    """
-    roles = {decision.role for decision in space.decisions}
-    if roles.isdisjoint({"activations", "channels"}):
-        return pricing.structure.executed(graph)
-    pricing.structure.refuse_conversions(graph)
-    formats = {str(o) for d in space.decisions if d.role == "activations" for o in d.options}
-    return pricing.structure.executed_part(graph, formats - {""})
+def _fuses(fusion: FusionRules) -> bool:
+    """Return whether a conversion of a result is a step of any kernel that computes it."""
+    kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
+    return fusion.elementwise and (not fusion.into or kinds <= set(fusion.into))
 
 
 def _live(lives: Lifetimes) -> Floats:

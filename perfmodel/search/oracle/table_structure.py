@@ -7,7 +7,7 @@ the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,20 @@ from perfmodel.arrays import Value
 from perfmodel.formats import Precision, fixed_format
 from perfmodel.prediction import stages
 from perfmodel.search.oracle.kernel_pricing import NotTabledError
-from perfmodel.workload.execution_policy import ExecutionPolicy, apply_execution_policy
+from perfmodel.workload.execution_policy import (
+    ExecutionPolicy,
+    apply_execution_policy,
+    supported_formats,
+)
 from perfmodel.workload.fuse import FusionRules
-from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.layout_conversions import PLAIN, BlockedChannelLayout, with_conversions
+from perfmodel.workload.graph import Graph, Operator, Tensor
+from perfmodel.workload.layout_conversions import (
+    PLAIN,
+    BlockedChannelLayout,
+    TensorLayout,
+    part_from_layouts,
+    with_conversions,
+)
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import Dim, evaluate
@@ -71,41 +81,74 @@ class TableStructure:
         """Return a whole network as the runtime executes it."""
         return apply_execution_policy(graph, self.execution, self.precision.activations.compute)
 
-    def executed_part(self, graph: Graph, formats: Iterable[str] = ()) -> Graph:
+    def executed_part(self, graph: Graph) -> Graph:
         """Return a part of a network with the algorithms that the runtime takes.
-
-        Parameters
-        ----------
-        formats
-            Formats that activations may have besides those in the graph.
 
         Raises
         ------
         NotTabledError
             The runtime converts formats, which depends on all readers of a tensor.
         """
-        local = self.execution._replace(layout=PLAIN, views=False)
-        compute = self.precision.activations.compute
-        graph = apply_execution_policy(graph, local._replace(executes=()), compute)
-        fall_backs = ExecutionPolicy(executes=local.executes)
-        # Whether an operator falls back follows from the format of each of its tensors.
-        computes = {compute, *(fixed_format(text)[0].compute for text in formats)}
-        if any(apply_execution_policy(graph, fall_backs, each) is not graph for each in computes):
+        graph = self.with_algorithms(graph)
+        if self._with_fallbacks(graph) is not graph:
             raise NotTabledError("conversions of formats are kernels of their own here")
         return graph
 
-    def refuse_conversions(self, graph: Graph) -> None:
-        """Raise an error for a graph, or a part of one, that needs layout conversions.
+    def with_algorithms(self, graph: Graph) -> Graph:
+        """Return a graph with the algorithms that the runtime takes, without conversions."""
+        local = self.execution._replace(layout=PLAIN, views=False, executes=())
+        return apply_execution_policy(graph, local, self.precision.activations.compute)
 
-        A conversion depends on all readers of a tensor, which tables of parts and kernels cannot
-        see.
+    def converted_part(
+        self, graph: Graph, entering: Mapping[str, TensorLayout], boundary: Container[str]
+    ) -> tuple[Graph, Mapping[str, TensorLayout]]:
+        """Return a part of a network with all conversions, and the layouts of tensors after it.
 
-        Raises
-        ------
-        NotTabledError
+        Parameters
+        ----------
+        entering, boundary
+            As those of `perfmodel.workload.layout_conversions.part_from_layouts`.
         """
-        if self.layout is not None and with_conversions(graph, self.layout) is not graph:
-            raise NotTabledError("conversions of layouts are kernels of their own here")
+        graph = self._with_fallbacks(graph)
+        if self.layout is None:
+            return graph, {}
+        return part_from_layouts(graph, self.layout, entering, boundary)
+
+    def falls_back(self, formats: Iterable[str]) -> Callable[[Operator], bool]:
+        """Return a function that says whether an operator runs in another format in some case.
+
+        Parameters
+        ----------
+        formats
+            Formats that activations may have besides the precision's.
+        """
+        executes = dict(self.execution.executes)
+        computes = {
+            self.precision.activations.compute,
+            *(fixed_format(text)[0].compute for text in formats),
+        }
+
+        def converts(operator: Operator) -> bool:
+            supported = supported_formats(operator, executes)
+            if operator.kind == "attention":  # Its softmax has a format of its own.
+                supported = supported or executes.get("softmax", ())
+            return bool(supported) and not computes.issubset(supported)
+
+        return converts
+
+    def converts_layouts(self, graph: Graph) -> bool:
+        """Return whether a network needs conversions of layouts."""
+        return self.layout is not None and with_conversions(graph, self.layout) is not graph
+
+    def blocks_channels(self, graph: Graph) -> bool:
+        """Return whether some operator of a network reads or writes channels in blocks."""
+        kinds = {operator.kind for _, operator in graph.walk()}
+        return self.layout is not None and not kinds.isdisjoint({"conv", "depthwise", "pool"})
+
+    def _with_fallbacks(self, graph: Graph) -> Graph:
+        """Return a graph with the conversions around operators that fall back."""
+        fallbacks = ExecutionPolicy(executes=self.execution.executes)
+        return apply_execution_policy(graph, fallbacks, self.precision.activations.compute)
 
     def lowered(self, graph: Graph) -> Lowered:
         """Lower a graph with the runtime's fusion."""

@@ -46,6 +46,16 @@ BITS = {"weight_bits": [4, 8]}
         # A softmax or a SiLU would fall back, of which these networks have none.
         ("mobilenet_v2", "qcs9075", "qnn_htp", BITS | {"activation_bits": [8, 16]}),
         ("resnet18", "esp32_s3", "esp_dl", BITS | {"activation_bits": [8, 16]}),
+        # Which operators fall back depends on formats: SiLU, and norms with an attention's softmax.
+        ("efficientnet_b0", "esp32_s3", "esp_dl", {"activation_bits": [8, 16]}),
+        ("mobilenet_v3_small", "esp32_s3", "esp_dl", BITS | {"activation_bits": [8, 16]}),
+        ("bert_tiny", "qcs9075", "qnn_htp", {"activation_bits": [8, 16]}),
+        # Blocked channels, whose conversions depend on formats, and on layouts along residuals.
+        ("resnet18", "am625", "ncnn", BITS | {"activation_bits": [8, 16]}),
+        ("mlperf_tiny_ic", "apollo3", "mnn", {"activation_bits": [4, 8, 16]}),
+        ("mobilenet_v3_small", "am625", "paddle_lite", {"activation_bits": [8, 16]}),
+        ("squeezenet", "nvme_host", "onnxruntime_cpu_blocks", {"activation_bits": [8, 16]}),
+        ("tiny_cnn", "apple_m2_max", "ncnn", {"channels": [0.5, 1], "activation_bits": [8, 16]}),
         # Arrays too small for any network of the space: every matrix is written anew.
         ("ofa_mobilenet_v3", "cim_jia_65nm", None, None),
         ("nas_bench_201", "cim_wang_22nm", None, None),
@@ -104,9 +114,6 @@ def test_resources_of_a_design_are_those_predicted(device: str) -> None:
 @pytest.mark.parametrize(
     ("network", "device", "runtime", "choices", "reason"),
     [
-        # Which softmax falls back depends on the formats of its activations.
-        ("bert_base", "qcs9075", "qnn_htp", {"activation_bits": [8, 16]}, "conversions of formats"),
-        ("tiny_cnn", "apple_m2_max", "ncnn", {"activation_bits": [8, 16]}, "those of layouts"),
         # Depthwise convolutions overlap with the preceding ones, and stages wait for the slowest.
         ("fbnet", "ultra96_codenet", None, None, "resources"),
         ("fbnet", "u280", None, None, "resources"),
