@@ -89,7 +89,8 @@ def _silicon_lines(prediction: Prediction) -> list[str]:
     for name, parts in (("area_mm2", areas), ("leakage_w", leakage)):
         terms = " + ".join(f"{float(value):.12g}" for value in parts.values())
         lines.append(f"{name} = {terms} = {float(getattr(prediction, name)):.9g}")
-    return lines
+    die = prediction.die_mm2
+    return lines if die is None else [*lines, f"die_mm2 = {die:.9g}, as the spec states"]
 
 
 def _norm_exponent(setting: Setting) -> float | None:

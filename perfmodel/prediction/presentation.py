@@ -237,14 +237,7 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         lines.append((f"energy ({p.energy_boundary})", text))
         lines.append(("power", show(p.power_w, "power")))
         lines += _thermal_lines(p)
-    for name, label in labelled_metrics().items():
-        value, dimension = getattr(p, name), dimension_of(name)
-        if value is not None and not np.isnan(value):
-            within = p.intervals.get(name, {}).get("90")
-            ends = "" if within is None else f" (90 % in {within.show(dimension)})"
-            lines.append((label, show(value, dimension) + ends))
-    if p.die_mm2 is not None and not np.isnan(p.area_mm2):
-        lines.append(("  die", show(p.die_mm2, dimension_of("die_mm2"))))
+    lines += _silicon_lines(p)
     main = p.levels[-1]
     lines += [
         (f"{main} traffic", show(p.traffic_bytes[main], "bytes")),
@@ -316,6 +309,20 @@ def _pipeline_lines(p: Prediction) -> list[tuple[str, str]]:
         return []
     pace = f"{show(p.interval_s, 'time')}, {rate(p.samples_per_s)} samples/s"
     return [("interval", pace)]
+
+
+def _silicon_lines(p: Prediction) -> list[tuple[str, str]]:
+    """Return lines on the stated blocks of a design; a chip that exists has its die instead."""
+    if p.die_mm2 is not None:
+        return []
+    lines: list[tuple[str, str]] = []
+    for name, label in labelled_metrics().items():
+        value, dimension = getattr(p, name), dimension_of(name)
+        if value is not None and not np.isnan(value):
+            within = p.intervals.get(name, {}).get("90")
+            ends = "" if within is None else f" (90 % in {within.show(dimension)})"
+            lines.append((label, show(value, dimension) + ends))
+    return lines
 
 
 def _process_lines(p: Prediction) -> list[tuple[str, str]]:
