@@ -10,6 +10,7 @@ from perfmodel.arrays import first_number
 from perfmodel.units import show
 
 if TYPE_CHECKING:
+    from perfmodel.cost.run_cost import RunCost
     from perfmodel.prediction.prediction import Prediction
 
 _SITE = ("electricity_price", "carbon_intensity", "power_usage_effectiveness")
@@ -67,13 +68,21 @@ def explain_ownership(prediction: Prediction) -> str:
     return "\n".join(lines)
 
 
-def cost_lines(prediction: Prediction) -> list[tuple[str, str]]:
-    """Return (label, text) pairs of cost and emissions by item, if a question sets their facts."""
+def cost_lines(prediction: Prediction, cost: RunCost, items: float) -> list[tuple[str, str]]:
+    """Return (label, text) pairs of cost and emissions by item, if a question sets their facts.
+
+    Parameters
+    ----------
+    prediction
+        Prediction of the device.
+    cost, items
+        Cost of so many items.
+    """
     if not prediction.costs_asked:
         return []
-    cost, unit = prediction.cost, prediction.workload.unit
+    unit = prediction.workload.unit
     count, noun = (1e6, "a million tokens") if unit == "tokens" else (1.0, "an inference")
-    scale = count / first_number(prediction.job.workload.items())
+    scale = count / items
     lines: list[tuple[str, str]] = []
     for metric, dimension, parts in (
         (

@@ -35,7 +35,14 @@ class OwnershipMetrics:
 
     @property
     def cost(self) -> RunCost:
-        """Cost and emissions of one run with their terms, by `perfmodel.cost.run_cost`.
+        """Cost and emissions of one run with their terms, by `perfmodel.cost.run_cost`."""
+        prediction = cast("Prediction", self)
+        flat = self.cost_of(prediction.totals["latency_s"], prediction.flat_energy.joule)
+        numbers = {n: v for n, v in flat._asdict().items() if n != "reasons"}
+        return flat._replace(**{n: prediction.shaped(v) for n, v in numbers.items()})
+
+    def cost_of(self, seconds: Value, joules: Value) -> RunCost:
+        """Return cost and emissions of so many seconds of this device and so many joules.
 
         The die has the stated area, else that of the blocks that the spec states.
         """
@@ -46,19 +53,13 @@ class OwnershipMetrics:
         blocks = prediction.silicon
         if "area" not in facts and not isinstance(blocks, str):
             facts["area"] = sum(blocks.areas(0.0).values())
-        outcome = run_cost(
-            facts,
-            prediction.totals["latency_s"],
-            prediction.flat_energy.joule,
-            sum(
-                prediction.setting.facts[f"memories.{memory.name}.capacity"]
-                * memory_kg_per_byte(_generation(memory, prediction))
-                for memory in prediction.machine.device.memories
-                if memory.kind in _OFF_CHIP
-            ),
+        memories_kg = sum(
+            prediction.setting.facts[f"memories.{memory.name}.capacity"]
+            * memory_kg_per_byte(_generation(memory, prediction))
+            for memory in prediction.machine.device.memories
+            if memory.kind in _OFF_CHIP
         )
-        numbers = {n: v for n, v in outcome._asdict().items() if n != "reasons"}
-        return outcome._replace(**{n: prediction.shaped(v) for n, v in numbers.items()})
+        return run_cost(facts, seconds, joules, memories_kg)
 
     @property
     def cost_usd(self) -> Value:

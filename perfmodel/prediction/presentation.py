@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, first_number, is_array
 from perfmodel.columns import dimension_of
 from perfmodel.kinds.kernel_effects import uncounted_instructions
 from perfmodel.metrics import labelled_metrics, metrics_of
@@ -246,7 +246,7 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         ("memory", show(p.peak_memory_bytes, "bytes")),
         *_process_lines(p),
         *_placement_lines(p),
-        *cost_lines(p),
+        *cost_lines(p, p.cost, first_number(p.job.workload.items())),
         ("bottleneck", p.bottleneck),
     ]
     usage = p.resources

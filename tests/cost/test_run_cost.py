@@ -207,3 +207,21 @@ def test_a_search_of_costs_is_proved_and_equals_predictions() -> None:
     )
     assert wires.prediction is not None
     assert wires.prediction.carbon_kg == pytest.approx(wires.value, rel=1e-9)
+
+
+def test_a_server_pays_for_all_its_devices() -> None:
+    one, two = (
+        pm.serve("llama_3_8b", "h100", runtime="vllm", concurrency=8, tensor=tensor)
+        for tensor in (1, 2)
+    )
+    price, used_s = 30000.0, 5 * _YEAR * 0.5
+    for served, devices in ((one, 1), (two, 2)):
+        cost = served.token_cost
+        assert cost.depreciation_usd == pytest.approx(
+            devices * price / used_s / float(served.tokens_per_s)
+        )
+        joules = float(served.energy_per_token_j) * 1.58
+        assert cost.electricity_usd == pytest.approx(joules * 0.0804 / 3.6e6)
+        assert served.usd_per_million_tokens == pytest.approx(1e6 * cost.cost_usd)
+    many = pm.serve("llama_3_8b", "h100", runtime="vllm", concurrency=[1, 64])
+    assert many.usd_per_million_tokens[1] < many.usd_per_million_tokens[0]

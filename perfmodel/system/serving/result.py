@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.cost.run_cost import RunCost
 from perfmodel.evidence import RATES, SERVED
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, weakest_basis
+from perfmodel.prediction.explain_ownership import cost_lines
 from perfmodel.prediction.presentation import spread_lines, spread_of
 from perfmodel.system.phases import PhasesResult
 from perfmodel.table import ShownPicture, plain
@@ -35,6 +37,8 @@ _COLUMNS = (
     "generate",
     "feasible",
 )
+#: Attributes, and keys of its JSON.
+_COSTS = ("usd_per_million_tokens", "carbon_kg_per_million_tokens")
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,12 +81,14 @@ class Served(PhasesResult):
         Tokens in and out of a request.
     decode, prefill
         Predictions of one device that the times are derived from.
+    devices
+        Number of devices.
     """
 
     noun = "served"
     columns = _COLUMNS
     axes = ("prompt", "generate", "concurrency")
-    attributes = (*_COLUMNS, "parts", "ttft_parts", "notes")
+    attributes = (*_COLUMNS, *_COSTS, "parts", "ttft_parts", "notes")
 
     ttft_s: Value
     tpot_s: Value
@@ -100,6 +106,23 @@ class Served(PhasesResult):
     ttft_parts: Mapping[str, Value]
     decode: Prediction
     prefill: Prediction
+    devices: float = 1.0
+
+    @property
+    def token_cost(self) -> RunCost:
+        """Cost and emissions of one output token, with the share of its prompt."""
+        seconds = self.devices / self.tokens_per_s
+        return self.decode.cost_of(seconds, self.energy_per_token_j)
+
+    @property
+    def usd_per_million_tokens(self) -> Value:
+        """Cost of a million output tokens, US dollars: devices and their electricity."""
+        return 1e6 * self.token_cost.cost_usd
+
+    @property
+    def carbon_kg_per_million_tokens(self) -> Value:
+        """Emissions of a million output tokens, kg of CO2 equivalent."""
+        return 1e6 * self.token_cost.carbon_kg
 
     @property
     def feasible(self) -> Any:
@@ -186,6 +209,7 @@ class Served(PhasesResult):
             ("tokens/s", f"{self.tokens_per_s:.4g}"),
             ("energy/token", show(self.energy_per_token_j, "energy")),
             ("running", f"{self.running:.4g}"),
+            *cost_lines(self.decode, self.token_cost, 1.0),
             (label.strip(), text),
         ]
 

@@ -210,6 +210,7 @@ class ServingArguments(PredictionArguments):
             ttft_parts={name: _plain(value) for name, value in first.items()},
             decode=decode,
             prefill=prefill,
+            devices=float(split.devices),
         )
 
     def _language_model(self, split: Parallel) -> tuple[PredictionInputs, Any]:
