@@ -16,6 +16,7 @@ from perfmodel.cost.totals import per_run_overhead_s
 from perfmodel.hardware.technology.blocks import placement
 from perfmodel.prediction.explain_ownership import explain_ownership
 from perfmodel.prediction.presentation import row_columns
+from perfmodel.prediction.resource_usage import design_lines
 
 if TYPE_CHECKING:
     from perfmodel.cost.setting import Setting
@@ -60,6 +61,7 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
         "",
     ]
     lines += [_row_line(prediction, columns, i) for i in shown]
+    lines += design_lines(prediction, columns)
     lines += _silicon_lines(prediction)
     lines += ["", "facts used:"]
     known = prediction.machine.provenance

@@ -7,7 +7,7 @@ and block memory; share = used / available, and the design fits if no share exce
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from perfmodel.cost.capacity import resources
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
+
+
+#: Layers that the explanation of a resource names.
+_LARGEST: Final = 4
 
 
 def _resource_metric(resource: str, column: str, title: str) -> property:
@@ -102,3 +106,29 @@ def largest_share(usage: Mapping[str, Mapping[str, Value]]) -> Value:
     """Return the largest share of any resource: at most 1 if all fit; NaN without resources."""
     shares = [np.asarray(columns["share"], dtype=float) for columns in usage.values()]
     return np.max(np.broadcast_arrays(*shares), axis=0) if shares else float("nan")
+
+
+def design_lines(prediction: Prediction, columns: Mapping[str, Any]) -> list[str]:
+    """Return the interval and the resources of a pipeline as sums over its layers (one point).
+
+    Parameters
+    ----------
+    columns
+        Columns of the table of kernels; ``interval`` are clocks.
+    """
+    if prediction.interval_s is None:
+        return []
+    clocks, clock = columns["interval"], first_number(prediction.setting.clock)
+    slowest = int(np.argmax(clocks))
+    pace = f"{clocks[slowest]:.12g}/{clock:.12g} = {prediction.interval_s:.9g}"
+    lines = ["", f"interval_s = {pace}  (clocks of {columns['name'][slowest]})"]
+    for name, use in prediction.resources.items():
+        if not use["used"] or name not in columns:
+            continue
+        amounts = columns["count"] * columns[name]
+        shown = [int(i) for i in np.argsort(-amounts, kind="stable")[:_LARGEST] if amounts[i]]
+        terms = [f"{amounts[i]:.12g} ({columns['name'][i]})" for i in shown]
+        if abs(others := float(use["used"] - amounts[shown].sum())) > 1e-6:
+            terms.append(f"{others:.12g} (others)")
+        lines.append(f"{name} = {' + '.join(terms)} = {use['used']:.9g}")
+    return lines

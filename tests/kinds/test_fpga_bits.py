@@ -117,3 +117,16 @@ def test_energy_of_a_design_is_leakage_and_what_toggles() -> None:
     assert watts[1] == pytest.approx(2 * watts[0])
     calm = pm.predict(mlp(), machine.vary({"engines.fabric.toggle": 0.05}), precision="int16")
     assert calm.energy.parts["fabric"] == pytest.approx(0.4 * parts["fabric"])
+
+
+def test_an_explanation_adds_up() -> None:
+    """The interval and each resource, as plain arithmetic that gives the metric."""
+    found = pm.predict(mlp(), "vu9p", precision="int16")
+    lines = dict(line.split(" = ", 1) for line in found.explain(2).splitlines() if " = " in line)
+    clocks, _, clock = lines["interval_s"].split(" = ")[0].partition("/")
+    assert float(clocks) / float(clock) == pytest.approx(found.interval_s)
+    for name in ("lut", "ff", "dsp", "bram"):
+        terms, _, total = lines[name].rpartition(" = ")
+        numbers = [float(term.split()[0]) for term in terms.split(" + ")]
+        assert sum(numbers) == pytest.approx(float(total))
+        assert float(total) == pytest.approx(getattr(found, name))
