@@ -199,7 +199,8 @@ class Schedule(Result):
         """Energy in joules of off-chip transfers, plus idle power over their duration.
 
         Arithmetic and on-chip memories are excluded: `predict` with this plan returns the total
-        energy. If the device states no energy of transfers, its busy power times the latency.
+        energy. Without an energy of transfers, the power that the engine draws while it computes
+        times the latency.
         """
         return None if self.timing is None else self.timing.offchip_energy_j
 

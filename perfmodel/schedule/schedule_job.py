@@ -189,7 +189,7 @@ class ScheduleJob:
         if self.objective == "offchip_energy_j" and clock.power is None:
             at = self.at.where
             message = f"{at.device} states no energy of transfers and no power"
-            expected = f"memories.{at.outer}.energy_per_byte or power.busy"
+            expected = f"memories.{at.outer}.energy_per_byte or engines.*.busy_power"
             raise input_error(message, path="objective", expected=expected)
         return clock
 

@@ -184,7 +184,8 @@ def clock(scheduled: ScheduledGraph, at: Target, times: Times) -> Clock:
 
     Seconds are those predicted for the machine's hardware kind without transfers to the outer
     memory; reads and writes share one channel with that memory's bandwidth. Energy: the outer
-    memory's energy per byte and idle power if the device states the former, else its busy power.
+    memory's energy per byte with its way to the engine, and idle power and that of a running
+    engine; without an energy per byte the power that the engine draws while it computes.
     """
     by_step = [
         times.seconds.get(members[0].partition("@")[0], 0.0) if members else 0.0
@@ -199,10 +200,13 @@ def _power(at: Target) -> ScheduleEnergyModel | None:
     """Return the energy model of a device; None if it states neither energy nor power."""
     assert at.machine is not None
     facts = at.machine.facts
+    head = f"engines.{at.machine.engine}."
     each = facts.get(f"memories.{at.where.outer}.energy_per_byte")
     if each is not None:
-        return ScheduleEnergyModel(float(each), float(each), float(facts.get("power.idle") or 0.0))
-    busy = facts.get("power.busy")
+        each += facts.get(f"{head}transport_energy", 0.0)
+        static = facts.get("power.idle", 0.0) + facts.get(f"{head}running_power", 0.0)
+        return ScheduleEnergyModel(float(each), float(each), float(static))
+    busy = facts.get(f"{head}busy_power")
     return None if busy is None else ScheduleEnergyModel(0.0, 0.0, float(busy))
 
 
