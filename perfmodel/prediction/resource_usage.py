@@ -121,14 +121,15 @@ def design_lines(prediction: Prediction, columns: Mapping[str, Any]) -> list[str
     clocks, clock = columns["interval"], first_number(prediction.setting.clock)
     slowest = int(np.argmax(clocks))
     pace = f"{clocks[slowest]:.12g}/{clock:.12g} = {prediction.interval_s:.9g}"
-    lines = ["", f"interval_s = {pace}  (clocks of {columns['name'][slowest]})"]
+    lines = ["", f"interval_s = {pace}", f"  (clocks of {columns['name'][slowest]})"]
     for name, use in prediction.resources.items():
         if not use["used"] or name not in columns:
             continue
         amounts = columns["count"] * columns[name]
         shown = [int(i) for i in np.argsort(-amounts, kind="stable")[:_LARGEST] if amounts[i]]
-        terms = [f"{amounts[i]:.12g} ({columns['name'][i]})" for i in shown]
+        terms, layers = [f"{amounts[i]:.12g}" for i in shown], [columns["name"][i] for i in shown]
         if abs(others := float(use["used"] - amounts[shown].sum())) > 1e-6:
-            terms.append(f"{others:.12g} (others)")
+            terms, layers = [*terms, f"{others:.12g}"], [*layers, "others"]
         lines.append(f"{name} = {' + '.join(terms)} = {use['used']:.9g}")
+        lines.append(f"  ({', '.join(layers)})")
     return lines
