@@ -18,6 +18,14 @@ from perfmodel.settings import FaultList
 #: Rates, inverse to the latency: a lower limit on a rate is an upper limit on the latency.
 RATES = ("tokens_per_s", "frames_per_s")
 
+#: Costs of a run over the items that it produces.
+PER_ITEM = (
+    "usd_per_million_tokens",
+    "usd_per_inference",
+    "carbon_kg_per_million_tokens",
+    "carbon_kg_per_inference",
+)
+
 _FLIPPED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
 
 

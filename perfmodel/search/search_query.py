@@ -23,7 +23,7 @@ from perfmodel.errors import Fault, input_error
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.accuracy_loss import LOSSES, Loss
 from perfmodel.search.choice_rows import all_choices
-from perfmodel.search.constraints import RATES, Constraint, check_rates
+from perfmodel.search.constraints import PER_ITEM, RATES, Constraint, check_rates
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.fixed_hardware import FixedHardwareProblem
 from perfmodel.search.infeasibility import combine_infeasibilities
@@ -276,6 +276,9 @@ class SearchQuery:
     def _additive(self) -> bool:
         """Whether goal and constraints are sums, or peaks with an upper bound."""
         if self.goal in _PEAKS or (self.goal in RATES and self.sized):
+            return False
+        metrics = {self.goal, *(constraint.metric for constraint in self.constraints)}
+        if self.sized and not metrics.isdisjoint(PER_ITEM):
             return False
         return not any(c.metric in _PEAKS and not c.at_most for c in self.constraints)
 

@@ -18,7 +18,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.search.constraints import RATES
+from perfmodel.search.constraints import PER_ITEM, RATES
 from perfmodel.search.oracle.kernel_pricing import ARRAYS, Floats, Index, NotTabledError
 from perfmodel.search.oracle.metric_reader import (
     FEASIBLE,
@@ -96,23 +96,29 @@ class TabulatedCosts:
     ) -> None:
         self.tables, self.reader, self._items = tables, reader, items
         self.metrics = reader.metrics
-        self._rates = [name for name in RATES if name in reader.metrics and items is not None]
+        # The reader takes the items of a run from the sample workload.
+        powers = dict.fromkeys(RATES, 1) | dict.fromkeys(PER_ITEM, -1)
+        self._by_items = {
+            name: power
+            for name, power in powers.items()
+            if name in reader.metrics and items is not None
+        }
 
     def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
         """See `OracleCosts`."""
-        if len(choices) == 1 and not self._rates:
+        if len(choices) == 1 and not self._by_items:
             # Fast path for an outer loop that evaluates one choice at a time.
             return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
         metrics = self.reader.read(self.tables.sums(choices, deadline))
-        if self._rates and self._items is not None:
+        if self._by_items and self._items is not None:
             times = self._items(choices) / self.reader.items_per_run
-            for name in self._rates:
-                metrics[name] = metrics[name] * times
+            for name, power in self._by_items.items():
+                metrics[name] = metrics[name] * times**power
         return metrics
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
         """See `OracleCosts`."""
-        if self._rates:
+        if self._by_items:
             metrics = self.metrics_of(np.array([choice], dtype=np.intp))
             return {name: float(value[0]) for name, value in metrics.items()}
         return self.reader.read_one(*self.tables.one(choice))
