@@ -36,7 +36,7 @@ class SiliconMetrics:
     @property
     def area_mm2(self) -> Value:
         """Area of the blocks that the spec states, square millimetres; NaN without any."""
-        return _sum(self._parts("area_mm2"))
+        return self._sum(self._parts("area_mm2"))
 
     @property
     def leakage_w(self) -> Value:
@@ -44,7 +44,7 @@ class SiliconMetrics:
 
         NaN if the spec states no structure.
         """
-        return _sum(self._parts("leakage_w"))
+        return self._sum(self._parts("leakage_w"))
 
     @property
     def die_mm2(self) -> float | None:
@@ -54,7 +54,7 @@ class SiliconMetrics:
 
     def silicon_ends(self, metric: str, level: float) -> tuple[Value, Value]:
         """Return the ends of the interval of ``area_mm2`` or ``leakage_w``."""
-        return _sum(self._parts(metric, -level)), _sum(self._parts(metric, level))
+        return self._sum(self._parts(metric, -level)), self._sum(self._parts(metric, level))
 
     @cached_property
     def _parts_at(self) -> dict[tuple[str, float], dict[str, Value]]:
@@ -75,6 +75,6 @@ class SiliconMetrics:
             }
         return self._parts_at[metric, level]
 
-
-def _sum(parts: dict[str, Value]) -> Value:
-    return sum(parts.values(), 0.0) if parts else float("nan")
+    def _sum(self, parts: dict[str, Value]) -> Value:
+        unknown = float("nan")
+        return cast("Prediction", self).shaped(sum(parts.values(), 0.0) if parts else unknown)
