@@ -10,13 +10,17 @@ Object Detection on Embedded FPGAs", FPGA 2021.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.cost.compose import compose
+from perfmodel.cost.nest_row_sums import RowSums
 from perfmodel.cost.operand_bytes import access_bytes, row_bytes, sum_by_row
+from perfmodel.cost.setting import Setting
 from perfmodel.hardware.fact_views import or_else
 from perfmodel.hardware.field_types import ZERO, Lanes
 from perfmodel.hardware.quantity import Of, Quantity
@@ -24,8 +28,9 @@ from perfmodel.kinds.array import Counts, NestRun
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
+from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import SecondsExpression, bandwidth, memory_seconds
-from perfmodel.workload.operator_table import ALWAYS_MAIN
+from perfmodel.workload.operator_table import ALWAYS_MAIN, OperatorTable
 
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e7)]
 
@@ -99,10 +104,9 @@ def counts(run: NestRun) -> Counts:
     """
     table, nests, setting, xp = run.table, run.nests, run.setting, run.xp
     main = setting.main_memory
-    design, units = setting.inside(Deformable, "design"), setting.engine.units
-    array: Value = np.zeros((len(table.rows), 1))
-    lines: Value = array
-    on_host = table.once("codenet host", partial(_on_host, run))
+    design = setting.inside(Deformable, "design")
+    on_host = table.once("codenet host", partial(_on_host, table))
+    nest_columns: dict[str, Value] = {}
     if len(nests):
         loops = Loops(design.loop_clocks, design.line_clocks, design.window_clocks)
 
@@ -111,7 +115,6 @@ def counts(run: NestRun) -> Counts:
 
         by_in, by_out = design.input_channels, design.output_channels
         is_depthwise = np.array([[k == "depthwise"] for k in nests.kind])
-        ran = 1.0 - on_host[nests.row]
         channels = xp.where(is_depthwise, nests.groups, nests.out_channels * nests.groups)
         calls = lanes(channels, design.most_channels)
         ins, outs = lanes(nests.in_channels, by_in), lanes(nests.out_channels / calls, by_out)
@@ -125,44 +128,74 @@ def counts(run: NestRun) -> Counts:
         down, across, *_ = nests.window_steps
         entered = pixels * down * across
         line = calls * line_clocks(entered, pixels, lanes(nests.groups / calls, by_in), loops)
-        before = table.once("codenet pairs", partial(_pairs, run, on_host))
-        # The window stage overlaps with the pointwise stage that feeds it; without one it is a
-        # call.
-        single = (before < 0)[:, None]
-        hidden = xp.where(single, 0.0, xp.where(is_depthwise, 0.0, point)[np.maximum(before, 0)])
-        line = xp.maximum(line - hidden, 0.0) + single * calls * design.call_clocks
-        array = run.rows(xp.where(is_depthwise, 0.0, point) * ran)
-        lines = run.rows(xp.where(is_depthwise, line, 0.0) * ran)
+        nest_columns = {
+            "point": xp.where(is_depthwise, 0.0, point),
+            "line": xp.where(is_depthwise, line, 0.0),
+            "call": xp.where(is_depthwise, calls, 0.0) * design.call_clocks,
+        }
     array_bytes = row_bytes(table, setting) * (1.0 - on_host)
     host_bytes = row_bytes(table, setting) * on_host
     host = _host_seconds(run, on_host)
     # Without a rate in the runtime, the processor moves bytes at memory bandwidth.
     crossing = array_bytes + xp.where(host > 0.0, 0.0, host_bytes)
     memory = memory_seconds({main: crossing}, setting)
-    clock = setting.clock
     return Counts(
-        {"array": (array / units, clock), "lines": (lines / units, clock)},
+        {},
         {main: array_bytes + host_bytes},
         memory=memory,
         overhead={"host": host},
         expressions={main: SecondsExpression(memory[main])},
         traffic_model="every map crosses to main memory, its taps from lines on the chip",
+        columns={"on_host": on_host},
+        nest_columns=nest_columns,
+    )
+
+
+def combined(terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+    """Return the terms of a network, whose windows overlap with the products that feed them."""
+    design, units, xp = setting.inside(Deformable, "design"), setting.engine.units, setting.xp
+    columns, on_host = terms.nest_columns, terms.columns["on_host"]
+    array: Value = 0.0 * on_host
+    lines: Value = array
+    if columns:
+        assert table.nests is not None
+        row = table.nests.row
+        rows, ran = RowSums(row, len(table.rows), xp), 1.0 - on_host[row]
+        before = table.once("codenet pairs", partial(_pairs, table))
+        # The window stage overlaps with the pointwise stage that feeds it; without one it is a
+        # call.
+        single = (before < 0)[:, None]
+        hidden = xp.where(single, 0.0, columns["point"][np.maximum(before, 0)])
+        line = xp.maximum(columns["line"] - hidden, 0.0) + single * columns["call"]
+        array, lines = rows(columns["point"] * ran), rows(line * ran)
+    work = {"array": array / units, "lines": lines / units}
+    compute = {name: clocks / setting.clock for name, clocks in work.items()}
+    return replace(
+        terms,
+        compute=compute,
+        row_s=compose(compute, terms.memory, terms.overhead, setting.overlap),
+        work=work,
         resources=overlay_resources([(design.core, units)], xp),
     )
 
 
-def _on_host(run: NestRun) -> Any:
+def _on_host(table: OperatorTable) -> Any:
     """Return 1 for rows on the processor: no convolution, or one over the network's input."""
-    out = np.ones((len(run.table.rows), 1))
-    at = run.nests.access[:, 0]
-    first = (at >= 0) & (run.accesses.tensor[at] == ALWAYS_MAIN)
-    out[run.nests.row[~first]] = 0.0
+    nests, access = table.nests, table.accesses
+    assert nests is not None
+    assert access is not None
+    out = np.ones((len(table.rows), 1))
+    at = nests.access[:, 0]
+    first = (at >= 0) & (access.tensor[at] == ALWAYS_MAIN)
+    out[nests.row[~first]] = 0.0
     return out
 
 
-def _pairs(run: NestRun, on_host: Any) -> Any:
+def _pairs(table: OperatorTable) -> Any:
     """Return for each depthwise nest the pointwise one whose sole reader it is, or -1."""
-    nests, access = run.nests, run.accesses
+    nests, access, on_host = table.nests, table.accesses, _on_host(table)
+    assert nests is not None
+    assert access is not None
     pairs = np.full(len(nests), -1, dtype=np.intp)
     touched = Counter(int(t) for t in access.tensor)
     writers: dict[int, int] = {}

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.area import SiliconBlock
+from perfmodel.cost.compose import compose
+from perfmodel.cost.nest_row_sums import RowSums
 from perfmodel.cost.operand_bytes import stored_bytes
 from perfmodel.cost.residency import level_traffic
 from perfmodel.cost.setting import Setting
@@ -52,50 +55,76 @@ class Hardwired(ArrayKind[HardwiredChips]):
         return {name: SiliconBlock(stated_m2=area) for name, area in areas.items()}
 
     def counts(self, run: NestRun, engine: HardwiredChips) -> Counts:
-        """Return the clocks and seconds of a token in every stage, and its stalls."""
-        table, setting, xp = run.table, run.setting, run.xp
-        tokens, slots = _tokens(run), _pipeline_slots(run, engine)
-        crowd = crowding(tokens, slots)
+        """Return the clocks of a vector in every stage, and the traffic of the rows."""
+        table, nests, setting = run.table, run.nests, run.setting
+        rows = np.zeros((len(table.rows), 1))
+        traffic = _traffic(table, setting)
         clocks, outputs = _matrices(run, engine)
-        cache = _cache_elements(run)
+        return Counts(
+            {},
+            traffic,
+            {"metal_m2": _metal(run) * engine.weight_area},
+            # Memory time is part of the stalls.
+            memory=dict.fromkeys(traffic, rows),
+            traffic_model="keys, values, inputs and outputs once; weights are wires",
+            columns={
+                "layers": table.layers,
+                "cache": _cache_elements(run),
+                "sequences": setting.sequences + rows,
+            },
+            nest_columns={
+                "vectors": nests.positions * np.ones((len(nests), 1)),
+                "clocks": clocks,
+                "outputs": outputs,
+            },
+        )
+
+    def combined(self, terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
+        """Return the seconds of a token in every stage of the pipeline, and its stalls."""
+        assert table.nests is not None
+        engine, columns, xp = setting.engine_as(self.spec, self.name), terms.columns, setting.xp
+        rows = RowSums(table.nests.row, len(table.rows), xp)
+        tokens = _tokens(terms, table, xp)
+        slots = _pipeline_slots(columns["layers"], table, engine, xp)
+        crowd = crowding(tokens, slots)
         width = setting.precision.bits("activation") / 8.0
         link = crowd * link_seconds(
-            table.layers,
-            outputs * width,
+            columns["layers"],
+            rows(terms.nest_columns["outputs"]) * width,
             collectives=engine.collectives_per_layer,
             latency=engine.collective_latency,
             bandwidth=engine.link_bandwidth,
             cut=engine.grid_columns,
         )
-        lanes = engine.units * engine.cache_elements_per_clock
-        matrix, attention = clocks * crowd, cache / tokens * crowd / lanes
-        nonlinear = table.layers * crowd
-        seconds = {"link": link, "nonlinear": nonlinear * engine.nonlinear_time}
-        spent = (matrix + attention) / setting.clock + seconds["link"] + seconds["nonlinear"]
-        busy = total(table.count, spent)
-        traffic = _traffic(table, setting)
-        stall = _cache_stall_seconds(run, engine, traffic, busy, xp.max(crowd, axis=0))
-        seconds["stall"] = stall * (cache / xp.maximum(total(table.count, cache), 1.0))
-        watts = {name: engine.units * power for name, power in engine.block_powers.items()}
-        detail = {
-            "slots_filled": xp.minimum(tokens / slots, 1.0) + 0.0 * spent,
-            "metal_m2": _metal(run) * engine.weight_area,
+        lanes, cache = engine.units * engine.cache_elements_per_clock, columns["cache"]
+        first = _first_readers(table, table.nests)
+        work = {
+            "matrix": rows(terms.nest_columns["clocks"] * first) * crowd,
+            "attention": cache / tokens * crowd / lanes,
+            "nonlinear": columns["layers"] * crowd,
         }
-        return Counts(
-            {
-                "matrix": (matrix, setting.clock),
-                "attention": (attention, setting.clock),
-                "link": (None, None),
-                "nonlinear": (nonlinear, None),
-                "stall": (None, None),
-            },
-            traffic,
-            detail,
-            watts={**watts, "supply": sum(watts.values()) * (engine.supply_factor - 1.0)},
-            seconds=seconds,
-            # Memory time is part of the stalls.
-            memory=dict.fromkeys(traffic, 0.0 * spent),
-            traffic_model="keys, values, inputs and outputs once; weights are wires",
+        nonlinear_s = work["nonlinear"] * engine.nonlinear_time
+        spent = (work["matrix"] + work["attention"]) / setting.clock + link + nonlinear_s
+        busy = total(table.count, spent)
+        stall = _cache_stall_seconds(terms, table, setting, engine, busy, xp.max(crowd, axis=0))
+        compute = {
+            "matrix": work["matrix"] / setting.clock,
+            "attention": work["attention"] / setting.clock,
+            "link": link,
+            "nonlinear": nonlinear_s,
+            "stall": stall * (cache / xp.maximum(total(table.count, cache), 1.0)),
+        }
+        row_s = compose(compute, terms.memory, terms.overhead, setting.overlap)
+        watts = {name: engine.units * power for name, power in engine.block_powers.items()}
+        watts["supply"] = sum(watts.values()) * (engine.supply_factor - 1.0)
+        slots_filled = xp.minimum(tokens / slots, 1.0) + 0.0 * spent
+        return replace(
+            terms,
+            compute=compute,
+            row_s=row_s,
+            work=work,
+            energy={name: row_s * power for name, power in watts.items()},
+            detail={"slots_filled": slots_filled, **terms.detail},
         )
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -119,32 +148,34 @@ def _is_expert(nests: Nests) -> Value:
     return np.array([kind == "moe" for kind in nests.kind], dtype=float)[:, None]
 
 
-def _tokens(run: NestRun) -> Value:
+def _tokens(terms: Terms, table: OperatorTable, xp: Any) -> Value:
     """Return vectors in flight in each row: its own, else those of the matrices of its phase."""
-    table, nests, xp = run.table, run.nests, run.xp
+    nests, vectors = table.nests, terms.nest_columns["vectors"]
+    assert nests is not None
     dense = (_is_weight_matrix(nests) * (1.0 - _is_expert(nests)))[:, 0] > 0
-    vectors = nests.positions * np.ones((len(nests), 1))
     phases = [table.rows[int(i)].phase for i in nests.row]
     most: dict[str, Value] = {}
+    sequences = terms.columns["sequences"][0]
     for phase in dict.fromkeys(row.phase for row in table.rows):
         in_phase = np.array([p == phase for p in phases]) & dense
-        most[phase] = xp.max(vectors[in_phase], axis=0) if in_phase.any() else run.setting.sequences
+        most[phase] = xp.max(vectors[in_phase], axis=0) if in_phase.any() else sequences
     own = {int(row): i for i, row in enumerate(nests.row) if dense[i]}
     points = max(vectors.shape[1], *(np.size(v) for v in most.values()))
     each = [vectors[own[i]] if i in own else most[row.phase] for i, row in enumerate(table.rows)]
     return xp.stack([xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in each])
 
 
-def _pipeline_slots(run: NestRun, engine: HardwiredChips) -> Value:
+def _pipeline_slots(layers: Value, table: OperatorTable, engine: HardwiredChips, xp: Any) -> Value:
     """Return the tokens that the pipeline can hold: stages of all layers, else weight rows."""
-    table, nests, xp = run.table, run.nests, run.xp
+    nests = table.nests
+    assert nests is not None
     phases = np.array([row.phase for row in table.rows])
     # Decode steps of a request traverse the layers of its prompt again.
     counted: Value = np.inf
     for phase in dict.fromkeys(phases.tolist()):
         in_phase = (phases == phase)[:, None]
-        layers = total(table.count, table.layers * in_phase)
-        counted = xp.minimum(counted, xp.where(layers > 0, layers, np.inf))
+        own = total(table.count, layers * in_phase)
+        counted = xp.minimum(counted, xp.where(own > 0, own, np.inf))
     counted = xp.where(xp.isfinite(counted), counted, 0.0)
     count = table.count[nests.row] * _is_weight_matrix(nests)
     return xp.where(
@@ -174,7 +205,7 @@ def _first_readers(table: OperatorTable, nests: Nests) -> Value:
 
 
 def _matrices(run: NestRun, engine: HardwiredChips) -> tuple[Value, Value]:
-    """Return clocks of one vector through each row's matrices, and the elements of its results."""
+    """Return clocks of one vector through each matrix, and the elements of its results."""
     nests, on_one_chip, fixed = run.nests, _is_expert(run.nests), _is_weight_matrix(run.nests)
     clocks = matrix_clocks(
         nests.summed,
@@ -182,8 +213,7 @@ def _matrices(run: NestRun, engine: HardwiredChips) -> tuple[Value, Value]:
         on_one_chip + (1.0 - on_one_chip) * engine.grid_rows,
         relaxed=run.setting.relaxed,
     )
-    clocks = clocks * nests.times * _first_readers(run.table, nests)
-    return run.rows(clocks * fixed), run.rows(nests.out_channels * nests.times * fixed)
+    return clocks * nests.times * fixed, nests.out_channels * nests.times * fixed
 
 
 def _cache_elements(run: NestRun) -> Value:
@@ -205,14 +235,18 @@ def _traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
 
 
 def _cache_stall_seconds(
-    run: NestRun, engine: HardwiredChips, traffic: Mapping[str, Value], busy: Value, crowd: Value
+    terms: Terms,
+    table: OperatorTable,
+    setting: Setting,
+    engine: HardwiredChips,
+    busy: Value,
+    crowd: Value,
 ) -> Value:
     """Return seconds of the step spent waiting for keys and values, ``(points,)``."""
-    table, setting = run.table, run.setting
     main = setting.main_memory
-    read = total(table.count, traffic[main])
+    read = total(table.count, terms.traffic[main])
     near = [name for name in setting.levels[:-1] if name != setting.weights_memory]
-    sequence = stored_bytes(table, setting, "kv") / setting.sequences
+    sequence = stored_bytes(table, setting, "kv") / terms.columns["sequences"][0]
     room, refill = sequence, engine.refill_bandwidth
     if refill is not None and near:
         room = setting.memory(near[0]).capacity

@@ -51,6 +51,9 @@ class ArchitectureCosts:
         numbers: Mapping[str, float] = _NOTHING,
         deadline: Deadline | None = None,
     ) -> None:
+        model = pricing.job.model
+        if "slots" in model.kind.network_wide and not model.bare:
+            raise NotTabledError("all layers share the slots of one pipeline")
         self.space = space
         self.settings, values = _settings(space, numbers)
         points = prod(len(space.decisions[i].options) for i in self.settings)

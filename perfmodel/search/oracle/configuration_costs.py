@@ -169,6 +169,7 @@ class ConfigurationCosts:
     ) -> None:
         self.space, self.pricing = space, pricing
         self._options = tuple(len(decision.options) for decision in space.decisions)
+        self._everything = [range(count) for count in self._options]
         graph = space.plain(pricing.job.model.semantics)
         if {d.role for d in space.decisions}.isdisjoint({"activations", "channels"}):
             graph, is_converted = pricing.structure.executed(graph), True
@@ -201,9 +202,12 @@ class ConfigurationCosts:
         tables = [*(kernel for part in tabled for kernel in part.kernels), *sequences]
         names = table_names(tables, pricing)
         self.kernels: tuple[KernelTable, ...] = tuple(kernel.over(names) for kernel in tables)
+        self.caches = self._stored(_caches(graph))
         self.combination: NetworkCombination | None = None
         if names and names[-1].startswith(ROW):
-            self.combination = NetworkCombination(self.kernels, names, sample, pricing)
+            low, high = (each.sum() for each in self.caches.range(self._everything))
+            kv_bytes = low if low == high else None
+            self.combination = NetworkCombination(self.kernels, names, sample, pricing, kv_bytes)
         self.names = names if self.combination is None else self.combination.names
         self.priced = tuple(dict.fromkeys(p for part in tabled for p in part.priced))
         # Kernels of a part may exclude each other, so that their least sum is not that of each.
@@ -214,7 +218,6 @@ class ConfigurationCosts:
             for table in merged(kernels, 1, MAX_COMBINATIONS)
         ]
         self.weights = self._stored(graph.stored_weights())
-        self.caches = self._stored(_caches(graph))
         self.alias = aliases(graph)
         self._add_activations_between(tabled)
         self._stack(graph, tabled)
@@ -327,8 +330,8 @@ class ConfigurationCosts:
         """
         if not self.lives.names:
             return {}
-        everything = [range(count) for count in self._options]
-        least, most = self.states(np.stack(self.activations.range(everything), axis=1))[:-1].T
+        ranges = self.activations.range(self._everything)
+        least, most = self.states(np.stack(ranges, axis=1))[:-1].T
         return {
             name: low
             for name, low, high in zip(self.lives.names, least.tolist(), most.tolist(), strict=True)
@@ -453,7 +456,7 @@ class ConfigurationCosts:
         stored[..., 2] = peak_bytes
         entries = self._stacked.entries[kernels]
         combine = self.combination
-        return entries.sum(axis=-3) if combine is None else combine(entries), stored
+        return entries.sum(axis=-3) if combine is None else combine(entries, stored[..., 1]), stored
 
     def _states_and_peak(self, choices: Index, near: Index) -> tuple[Index, Floats]:
         """Return states of activations, ``(..., activations)``, and the peak of live bytes."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.cost.capacity import resources
 from perfmodel.cost.compose import compose as compose_terms
 from perfmodel.cost.totals import total
 from perfmodel.errors import input_error
@@ -40,6 +41,9 @@ from perfmodel.tracing.array_namespace import NAMESPACE, traced
 from perfmodel.workload.operator_table import OperatorTable
 
 _COUNT: Final = f"{ROW}count"
+
+#: Slot of the caches of a network, with one byte per element.
+_KV: Final = "kv=int8"
 
 
 def table_names(tables: Sequence[KernelTable], pricing: Pricing) -> tuple[str, ...]:
@@ -70,6 +74,8 @@ class NetworkCombination:
         Quantities of the tables; the columns of rows (`ROW`) are last.
     table
         Any configuration of the network.
+    kv_bytes
+        Bytes of its caches; ``None`` if a decision changes them.
 
     Attributes
     ----------
@@ -88,6 +94,7 @@ class NetworkCombination:
         names: Sequence[str],
         table: OperatorTable,
         pricing: Pricing,
+        kv_bytes: float | None,
     ) -> None:
         self._summed = sum(not name.startswith(ROW) for name in names)
         columns = names[self._summed :]
@@ -97,19 +104,25 @@ class NetworkCombination:
         if varies[:, columns.index(_COUNT)].any():
             raise NotTabledError("how often layers are repeated is decided")
         parameters = {f"{r} {c}": (int(r), int(c)) for r, c in np.argwhere(varies)}
+        if kv_bytes is None:
+            parameters[_KV] = (0, 0)
 
         def quantities(numbers: Mapping[str, Any]) -> dict[str, Value]:
             by_column: dict[str, Value] = {}
             for c, name in enumerate(columns):
                 own = [numbers.get(f"{r} {c}", float(each[r][0, c])) for r in rows]
                 by_column[name] = traced(np.array(own, dtype=object)[:, None])
-            return _combined(by_column, table, pricing)
+            stored = {n: size for n, size in table.stored.items() if n.startswith("weight")}
+            stored[_KV] = numbers.get(_KV, kv_bytes)
+            return _combined(by_column, replace(table, stored=stored), pricing)
 
         try:
             program = trace(quantities, parameters).narrowed()
         except NotTraceable as reason:
             raise NotTabledError(f"layers share what there is: {reason}") from None
         self._program = program
+        #: Parameter of the caches, if results depend on them.
+        self._kv = [i for i, name in enumerate(program.parameters) if name == _KV]
         places = [parameters[name] for name in program.parameters]
         self._row: Index = np.array([row for row, _ in places], dtype=np.intp)
         self._column: Index = np.array([c + self._summed for _, c in places], dtype=np.intp)
@@ -131,8 +144,14 @@ class NetworkCombination:
             expected="a device whose costs are sums over layers",
         )
 
-    def __call__(self, entries: Floats) -> Floats:
-        """Return ``(..., modes, quantities)`` of entries ``(..., kernels, modes, quantities)``."""
+    def __call__(self, entries: Floats, kv_bytes: Floats) -> Floats:
+        """Return ``(..., modes, quantities)`` of entries ``(..., kernels, modes, quantities)``.
+
+        Parameters
+        ----------
+        kv_bytes : array of shape ``(...)``
+            Bytes of the caches.
+        """
         sums = entries[..., : self._summed].sum(axis=-3)
         out = np.zeros((*sums.shape[:-1], len(self.names)))
         out[..., : self._summed] = sums
@@ -141,6 +160,8 @@ class NetworkCombination:
         out[..., self._replaced] = besides
         for mode in range(entries.shape[-2]):
             columns = entries[..., self._row, mode, self._column]
+            for place in self._kv:
+                columns[..., place] = kv_bytes
             if columns.ndim == 1:
                 results = self._program.on_floats(*columns.tolist())
             else:
@@ -179,7 +200,10 @@ def _combined(
             for name, values in getattr(terms, part).items()
             if values is not parts[part].get(name)
         }
-    return changed | totals_of_design(terms)
+    design = totals_of_design(terms)
+    # Ends of amounts are no metrics.
+    limited = {f"resource {name}" for name in resources(design, setting)}
+    return changed | {n: v for n, v in design.items() if n in limited or n == "interval_s"}
 
 
 def _nest_columns(columns: Mapping[str, Value], table: OperatorTable) -> dict[str, Value]:

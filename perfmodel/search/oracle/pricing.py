@@ -86,8 +86,6 @@ class Pricing:
         setting = job.setting(workload.parameters, facts, subject.precision)
         streamed = setting.choices.get("weights", "streamed") == "streamed"
         for reason, holds in {
-            "all layers share the slots of one pipeline": not bare
-            and "slots" in modelled.kind.network_wide,
             "the runtime dispatches views": added is not None
             and added.views
             and lowered.graph.views != 0,

@@ -75,6 +75,11 @@ BITS = {"weight_bits": [4, 8]}
         ("bert_base", "isaac", None, {"weight_bits": [4, 8, 16]}),
         ("mlperf_tiny_kws", "neurram", None, {"weight_bits": [2, 4, 8], "activation_bits": [4, 8]}),
         ("tiny_cnn", "neurram", None, BITS | {"channels": [0.25, 1], "batch": [1, 4]}),
+        # A window stage that overlaps with the products before it.
+        ("tiny_cnn", "ultra96_codenet", None, BITS | {"channels": [0.5, 1], "batch": [1, 4]}),
+        ("mlperf_tiny_kws", "ultra96_codenet", None, BITS | {"activation_bits": [8, 16]}),
+        # Hard-wired chips, which wait for keys and values where all tokens leave them no time.
+        ("mlperf_tiny_kws", "hnlpu", None, BITS | {"batch": [1, 4]}),
         # Kernels that read dozens of activations.
         ("densenet121", "jetson_orin_nano", None, BITS),
     ],
@@ -95,6 +100,24 @@ def test_tables_equal_predictions(
     for i, member in enumerate(members.tolist()):
         for name, value in oracle(tuple(member)).items():
             np.testing.assert_allclose(value, together[name][i], rtol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("network", "device", "context", "choices"),
+    [
+        # A million tokens stall a hard-wired chip, by the bytes of their keys and values.
+        ("llama_3_8b", "hnlpu", 1_000_000, {"weight_bits": [4, 8], "kv_bits": [4, 8, 16]}),
+        ("tinyllama_1_1b", "isaac", 512, {"weight_bits": [2, 4], "kv_bits": [4, 8]}),
+    ],
+)
+def test_tables_of_decode_steps_equal_predictions(
+    network: str, device: str, context: int, choices: Mapping[str, Any]
+) -> None:
+    machine, step = hardware(device), pm.workload(network, phase="decode", context=context)
+    space = pm.space(step, choices, share="block", precision="w4a16")
+    oracle = with_traffic(machine, space)
+    assert oracle.method == "tabled", oracle.reason
+    assert largest(oracle, machine, space.sample(6, seed=3).tolist())[0] < 1e-12
 
 
 @pytest.mark.parametrize("device", ["hls4ml_ad08", "finn_kws_w3a3", "fpgaconvnet_zybo_kws"])
@@ -119,7 +142,7 @@ def test_resources_of_a_design_are_those_predicted(device: str) -> None:
         ("fbnet", "u280", None, None, "resources"),
         ("tiny_cnn", "u280", None, {"activation_bits": [4, 8]}, "conversions of formats"),
         # Stalls of one row depend on how busy the others keep the pipeline.
-        ("llama_3_8b", "hnlpu", None, BITS, "slots"),
+        ("fbnet", "hnlpu", None, None, "slots"),
     ],
 )
 def test_costs_of_the_whole_network_are_predicted(
