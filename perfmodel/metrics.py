@@ -68,6 +68,7 @@ METRIC_ROWS: Final = (
     MetricRow("sustained_latency_s", "predict request"),
     MetricRow("steady_celsius", "predict request"),
     MetricRow("battery_hours", "predict request"),
+    MetricRow("battery_share_in_an_hour", "predict request"),
     MetricRow("bit_operations", "predict search"),
     MetricRow("parameters", "predict"),
     MetricRow("active_parameters", "predict"),

@@ -140,6 +140,11 @@ class OwnershipMetrics:
         return self.thermal.battery_hours
 
     @property
+    def battery_share_in_an_hour(self) -> Value:
+        """Share of a charge that an hour of repeated runs takes; NaN without a battery."""
+        return self.thermal.battery_share_in_an_hour
+
+    @property
     def burst_reason(self) -> str:
         """Why the time to throttle is what it is (of the first point)."""
         prediction = cast("Prediction", self)

@@ -137,6 +137,7 @@ def pictures(prediction: Prediction) -> list[ShownPicture]:
             "Activations step by step, and what each memory must hold against what it has.",
         ),
         ShownPicture("resources", "What the design takes of the part."),
+        *_ownership_pictures(prediction),
         *(
             [ShownPicture("energy_stack", "Energy of each kernel by part.")]
             if len(prediction.energy.parts) > 1
@@ -148,6 +149,17 @@ def pictures(prediction: Prediction) -> list[ShownPicture]:
             else [ShownPicture("area_stack", "Area of each block that the spec states.")]
         ),
     ]
+
+
+def _ownership_pictures(prediction: Prediction) -> list[ShownPicture]:
+    """Return the plot of heat if a body is stated, and that of costs if a question sets them."""
+    shown: list[ShownPicture] = []
+    if "power.limit" in prediction.machine.facts and not np.isnan(prediction.energy_j).all():
+        shown.append(ShownPicture("temperature", "How warm it gets, and when it slows down."))
+    if prediction.costs_asked and not prediction.missing_reason("cost_usd"):
+        text = "What a run costs, over how much of its life the device runs."
+        shown.append(ShownPicture("cost_over_utilization", text))
+    return shown
 
 
 def to_dict(prediction: Prediction) -> dict[str, Any]:

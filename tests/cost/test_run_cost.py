@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -225,3 +226,25 @@ def test_a_server_pays_for_all_its_devices() -> None:
         assert served.usd_per_million_tokens == pytest.approx(1e6 * cost.cost_usd)
     many = pm.serve("llama_3_8b", "h100", runtime="vllm", concurrency=[1, 64])
     assert many.usd_per_million_tokens[1] < many.usd_per_million_tokens[0]
+
+
+def test_a_spec_states_its_site_and_its_heirs_no_price(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(
+        "schema_version: 1\nname: shop\nbase: rtx_4090\n"
+        'site: {carbon_intensity: norway, lifetime: "3 years", utilization: 0.9}\n'
+        "volume: 2000\nsource: ada_specs\nconfidence: datasheet\n"
+    )
+    shop = pm.hardware(tmp_path / "shop.yaml")
+    machine = shop.machine()
+    assert machine["site.carbon_intensity"] == pytest.approx(0.030 / 3.6e6)
+    assert machine["site.lifetime"] == pytest.approx(3 * _YEAR)
+    assert machine["site.electricity_price"] == pytest.approx(0.16 / 3.6e6)
+    assert "price" not in machine
+    p = pm.predict("resnet18", shop)
+    # A die of 608 mm2 at 4 nm, masks and design of 5 nm by 2000.
+    assert p.cost.device_usd == pytest.approx(p.cost.die_usd + (22.5e6 + 542.2e6) / 2000)
+    assert not p.costs_asked
+    cheaper = pm.predict("resnet18", pm.hardware("rtx_4090").vary({"site.utilization": 0.9}))
+    assert cheaper.basis == pm.predict("resnet18", "rtx_4090").basis
+    with pytest.raises(pm.InputError, match=r"site\.utilization"):
+        pm.hardware("rtx_4090").vary({"site.utilization": 1.2})

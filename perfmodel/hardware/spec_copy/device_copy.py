@@ -229,7 +229,7 @@ def copy_device(
     assert numbers is not None
     changes, remarks = numbers
     text = SpecText(_text_of(base, directories))
-    for key in ("aliases", "year", "price", "base"):
+    for key in ("aliases", "year", "price", "volume", "base"):
         text.remove(key)
     carried_over = text.mark_as_estimates(base.name)
     text.put("", "name", name)
