@@ -74,6 +74,20 @@ def overlay_resources(pieces: Iterable[tuple[Fabric, Value]], xp: Any) -> dict[s
     }
 
 
+def slices_of_product(first_bits: Value, second_bits: Value, engine: FpgaSpec) -> Value:
+    """Return DSP slices of a product: operands split to fit the ports, in the better orientation.
+
+    ``ceil(a / wide) * ceil(b / narrow)`` or with ``a`` and ``b`` exchanged, whichever is less.
+    """
+    wide, narrow = engine.dsp_wide_bits, engine.dsp_narrow_bits
+    xp = namespace(first_bits, second_bits, wide, narrow)
+
+    def pieces(first: Value, second: Value) -> Value:
+        return xp.ceil(first / wide - 1e-9) * xp.ceil(second / narrow - 1e-9)
+
+    return xp.minimum(pieces(first_bits, second_bits), pieces(second_bits, first_bits))
+
+
 #: Share of clocks in which a signal changes where a spec states none (AMD's power estimator).
 _TOGGLE: Final = 0.125
 

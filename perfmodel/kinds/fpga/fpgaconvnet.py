@@ -19,7 +19,7 @@ from perfmodel.hardware.field_types import ONE, Lanes
 from perfmodel.hardware.quantity import Spec
 from perfmodel.kinds.array import Counts, NestRun
 from perfmodel.kinds.fpga.design_styles import FpgaDesign
-from perfmodel.kinds.fpga.fabric import blocks_18k
+from perfmodel.kinds.fpga.fabric import blocks_18k, slices_of_product
 from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or_default
 from perfmodel.kinds.fpga.pipeline import (
     completion_by_row,
@@ -28,6 +28,7 @@ from perfmodel.kinds.fpga.pipeline import (
     pipelined,
     slowest_row_and_waits,
 )
+from perfmodel.kinds.fpga.spec import FpgaSpec
 from perfmodel.kinds.protocol import Terms
 from perfmodel.workload.nest_table import Nests
 from perfmodel.workload.operator_table import OperatorTable
@@ -187,12 +188,13 @@ def _resources(
     inside, outside, groups, fine = folds
     nests, rows, xp, relaxed = run.nests, run.rows, run.xp, run.setting.relaxed
     dots = inside * outside * groups
+    slices = slices_of_product(run.bits(0), run.bits(1), run.setting.engine_as(FpgaSpec, "fpga"))
     weights = nests.groups * nests.out_channels * nests.summed
     depth = weights / (dots * fine)
     lines = nests.in_columns * nests.in_channels * nests.groups / (inside * groups)
     buffers = xp.where(nests.kernel_rows > 1.0, nests.kernel_rows - 1.0, 0.0) * inside * groups
     return {
-        "dsp": rows(in_dsp[:, None] * dots * fine),
+        "dsp": rows(in_dsp[:, None] * dots * fine * slices),
         "bram": rows(
             dots * blocks_18k(depth, fine * run.bits(1), relaxed=relaxed)
             + buffers * blocks_18k(lines, run.bits(0), relaxed=relaxed)

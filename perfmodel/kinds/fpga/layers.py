@@ -25,6 +25,7 @@ from perfmodel.kinds.fpga.circuits import Circuit
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow, LayerDesign
 from perfmodel.kinds.fpga.digits import multiplier_share
+from perfmodel.kinds.fpga.fabric import slices_of_product
 from perfmodel.kinds.fpga.reuse import closest, closest_valid_factors, is_valid
 from perfmodel.kinds.fpga.spec import FpgaSpec
 from perfmodel.tracing.array_namespace import NAMESPACE as TRACED
@@ -346,19 +347,14 @@ def _implementation(
 ) -> tuple[Value, Value]:
     """Return whether multipliers are DSP slices (1 or 0), and the slices of each.
 
-    Operands that are too wide for a slice are split, in the better orientation. Packed products
-    share an input ``a``: ``n`` weights of ``b`` bits lie ``a + b + 2`` bits apart in the wider port
-    (AMD WP486: two of 8 bits in 27, 18 bits apart).
+    Packed products share an input ``a``: ``n`` weights of ``b`` bits lie ``a + b + 2`` bits apart
+    in the wider port (AMD WP486: two of 8 bits in 27, 18 bits apart).
     """
-    xp, engine = setting.xp, setting.engine_as(FpgaSpec, "fpga")
-    wide, narrow = engine.dsp_wide_bits, engine.dsp_narrow_bits
     if design.multiply_in == "lut":
         return 0.0, 1.0
-
-    def pieces(first: Value, second: Value) -> Value:
-        return xp.ceil(first / wide - 1e-9) * xp.ceil(second / narrow - 1e-9)
-
-    slices = xp.minimum(pieces(input_bits, weight_bits), pieces(weight_bits, input_bits))
+    xp, engine = setting.xp, setting.engine_as(FpgaSpec, "fpga")
+    wide, narrow = engine.dsp_wide_bits, engine.dsp_narrow_bits
+    slices = slices_of_product(input_bits, weight_bits, engine)
     if design.multiply_in == "packed":
         apart = input_bits + weight_bits + _GUARD_BITS
         together = 1.0 + xp.floor(xp.maximum(wide - weight_bits, 0.0) / apart + 1e-9)
