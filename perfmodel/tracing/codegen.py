@@ -17,6 +17,7 @@ from perfmodel.tracing.column_function import ColumnFunction
 from perfmodel.tracing.expression import (
     COMMUTATIVE,
     CONDITIONS,
+    MAX_NODES,
     ExpressionGraph,
     Node,
     NotTraceable,
@@ -168,7 +169,9 @@ class Program:
 
 
 def trace(
-    function: Callable[[dict[str, Any]], Mapping[str, Any]], parameters: Iterable[str]
+    function: Callable[[dict[str, Any]], Mapping[str, Any]],
+    parameters: Iterable[str],
+    most_nodes: int = MAX_NODES,
 ) -> Program:
     """ExpressionGraph a function of named scalars once, and return its program.
 
@@ -176,6 +179,8 @@ def trace(
     ----------
     function
         Parameters by name -> outputs by name; its branches must not depend on the parameters.
+    most_nodes
+        Operations beyond which the program is too long.
 
     Raises
     ------
@@ -188,7 +193,7 @@ def trace(
     >>> program.on_floats(3.0, 4.0)
     {'area': 12.0}
     """
-    nodes = ExpressionGraph()
+    nodes = ExpressionGraph(most_nodes)
     names = tuple(parameters)
     try:
         outputs = function({name: nodes.parameter(name) for name in names})

@@ -19,7 +19,7 @@ import numpy as np
 #: Node or constant.
 Operand: TypeAlias = Any
 
-#: Nodes beyond which a program is abandoned: it would take longer to compile than it can save.
+#: Nodes beyond which a replay is abandoned: it would take longer to compile than it can save.
 MAX_NODES: Final = 8_000
 
 
@@ -95,7 +95,8 @@ COMMUTATIVE: Final = frozenset({"add", "mul", "maximum", "minimum", "eq", "ne", 
 class ExpressionGraph:
     """Nodes of one function in their order of creation, which is an order of evaluation."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_nodes: int = MAX_NODES) -> None:
+        self._most_nodes = most_nodes
         self.nodes: list[Node] = []
         self._known: dict[tuple[Any, ...], Operand] = {}
 
@@ -127,8 +128,8 @@ class ExpressionGraph:
         return known
 
     def _append(self, operation: str, operands: tuple[Operand, ...]) -> Node:
-        if len(self.nodes) >= MAX_NODES:
-            raise NotTraceable(f"over {MAX_NODES} operations")
+        if len(self.nodes) >= self._most_nodes:
+            raise NotTraceable(f"over {self._most_nodes} operations")
         node = Node(self, operation, operands)
         self.nodes.append(node)
         return node

@@ -136,7 +136,8 @@ class MetricReader:
         self._table_and_terms = (table, replace(terms, priced=covered))
         if not {"energy_j", "power_w", *COST_METRICS}.isdisjoint(metrics):
             _check_energies(self.names, covered, pricing.setting)
-        taken = {f"resource {name}" for name in terms.resources}
+        design = {f"resource {name}": amount for name, amount in terms.resources.items()}
+        taken = {f"resource {name}" for name in design_resources(design, pricing.setting)}
         if not taken <= {*names} and not DESIGN_METRICS.isdisjoint(metrics):
             raise NotTabledError("what a design takes is no sum over its kernels")
         self.items_per_run = float(np.ravel(workload.items())[0])

@@ -42,6 +42,9 @@ from perfmodel.workload.operator_table import OperatorTable
 
 _COUNT: Final = f"{ROW}count"
 
+#: Operations of a program; so many are compiled within a second.
+_MAX_NODES: Final = 30_000
+
 #: Slot of the caches of a network, with one byte per element.
 _KV: Final = "kv=int8"
 
@@ -117,7 +120,7 @@ class NetworkCombination:
             return _combined(by_column, replace(table, stored=stored), pricing)
 
         try:
-            program = trace(quantities, parameters).narrowed()
+            program = trace(quantities, parameters, _MAX_NODES).narrowed()
         except NotTraceable as reason:
             raise NotTabledError(f"layers share what there is: {reason}") from None
         self._program = program
