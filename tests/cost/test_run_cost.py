@@ -60,6 +60,16 @@ def test_the_chips_of_an_h100_are_within_a_factor_of_two_of_the_vendors_footprin
     # NVIDIA's footprint of the HGX H100 gives integrated circuits a quarter of 1312 kg for eight.
     ours = die_kg(814e-6, 4e-9)
     assert 0.5 < ours / (0.25 * 1312 / 8) < 2.0
+    # HNLPU's accounting takes 125 kg a chip with its memory (arXiv 2508.16151).
+    embodied = pm.predict("resnet18", "h100").embodied_kg
+    assert embodied == pytest.approx(125, rel=0.3)
+
+
+def test_an_hour_of_a_gpu_costs_less_than_clouds_ask_for_it() -> None:
+    """Between the electricity alone and 4 USD, the highest that clouds asked for an H100 in 2024."""
+    p = pm.predict(pm.workload("llama_3_8b", phase="decode", batch=64), "h100", precision="w4a16")
+    hour = 3600.0 * p.cost_usd / p.latency_s
+    assert 0.7 * 1.58 * 0.0804 < hour < 4.0
 
 
 def test_names_of_processes_and_memories_say_their_generation() -> None:
