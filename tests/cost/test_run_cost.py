@@ -66,7 +66,7 @@ def test_the_chips_of_an_h100_are_within_a_factor_of_two_of_the_vendors_footprin
 
 
 def test_an_hour_of_a_gpu_costs_less_than_clouds_ask_for_it() -> None:
-    """Between the electricity alone and 4 USD, the highest that clouds asked for an H100 in 2024."""
+    """Between the electricity alone and 4 USD, the most that clouds asked in 2024."""
     p = pm.predict(pm.workload("llama_3_8b", phase="decode", batch=64), "h100", precision="w4a16")
     hour = 3600.0 * p.cost_usd / p.latency_s
     assert 0.7 * 1.58 * 0.0804 < hour < 4.0
