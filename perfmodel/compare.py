@@ -299,7 +299,19 @@ class Comparison(Result):
     def sentences(self) -> list[str]:
         """Result, its prediction intervals, and its reasons, as sentences."""
         first, *others = self.reasons
-        return [first, *self.spreads, *others]
+        return [first, *self.spreads, *others, *self._gaps]
+
+    @property
+    def _gaps(self) -> list[str]:
+        """Why one side has no cost or no emissions where the other has them, as sentences."""
+        sides = self._predictions
+        return [
+            f"{side.name} has no {metric}: {side.prediction.missing_reason(metric)}"
+            for metric in ("cost_usd", "carbon_kg")
+            for side, other in (sides, sides[::-1])
+            if np.isnan(getattr(side.prediction, metric))
+            and not np.isnan(getattr(other.prediction, metric))
+        ]
 
     @cached_property
     def spreads(self) -> list[str]:

@@ -152,6 +152,7 @@ def test_a_device_without_a_price_says_so_wherever_costs_are_asked() -> None:
     assert np.isnan(swept["cost_usd"]).all()
     with pytest.raises(pm.InputError, match="no price is stated"):
         pm.solve("resnet18", free, "batch", "usd_per_inference <= 1 USD")
+    assert "has no cost_usd: no price is stated" in str(pm.compare("resnet18", free, "rtx_4090"))
     with pytest.raises(pm.InputError, match="no price is stated"):
         p.plot.cost_over_utilization()
 
