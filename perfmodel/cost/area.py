@@ -96,6 +96,8 @@ class SiliconBlock(NamedTuple):
         Bytes of SRAM that it stores, and the memories over which they are spread.
     stated_m2
         Area that a spec states, at the chip's own node.
+    estimated_m2
+        Area at the chip's node that no spec states: of wires and interfaces.
     converters, converter_bits
         Analogue-to-digital converters, and bits of a conversion.
     """
@@ -104,6 +106,7 @@ class SiliconBlock(NamedTuple):
     memory_bytes: Value = 0.0
     banks: Value = 1.0
     stated_m2: Value = 0.0
+    estimated_m2: Value = 0.0
     converters: Value = 0.0
     converter_bits: Value = 8.0
 
@@ -143,9 +146,11 @@ class SiliconBlocks(NamedTuple):
         """
         node = self.node_nm
         logic, memory = (_end(kind, level) for kind in ("logic", "memory"))
+        spread = logic / placement("logic").ratio
         return {
             name: block.stated_m2
-            + block.converters * converter_area(block.converter_bits, node)
+            + spread
+            * (block.estimated_m2 + block.converters * converter_area(block.converter_bits, node))
             + logic * block.logic_m2 * area_scale(45.0, node)
             + memory * block.banks * sram_area(block.memory_bytes / block.banks, node)
             for name, block in self.blocks.items()

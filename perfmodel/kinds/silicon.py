@@ -119,7 +119,7 @@ def _memories(
             of_kind = dram_of(memory, named) or memory.name
             area = interface_area(of_kind, facts[f"{head}bandwidth"], node)
             if memory.kind == "dram" and area is not None:
-                yield f"{memory.name}.interface", SiliconBlock(stated_m2=area)
+                yield f"{memory.name}.interface", SiliconBlock(estimated_m2=area)
             continue
         capacity = facts[f"{head}capacity"]
         stored = capacity * cache_bits() if memory.kind == "cache" else capacity
@@ -128,4 +128,7 @@ def _memories(
             clock = facts.get(f"engines.{engine.name}.clock")
             if engine.name in memory.feeds and clock is not None:
                 bits = 8.0 * facts[f"{head}bandwidth"] / clock
-                yield f"{memory.name}.wires", SiliconBlock(stated_m2=(bits * wire_pitch(node)) ** 2)
+                yield (
+                    f"{memory.name}.wires",
+                    SiliconBlock(estimated_m2=(bits * wire_pitch(node)) ** 2),
+                )
