@@ -13,11 +13,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.cost.area import SiliconBlock
 from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import SecondsExpression
 from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.kinds.silicon import by_peaks
 from perfmodel.kinds.tensor_core.attention_rows import attention_rows
 from perfmodel.kinds.tensor_core.gemm import gemm_times
 from perfmodel.kinds.tensor_core.kernels import KernelRows
@@ -129,6 +131,16 @@ class TensorCoreKind:
         **ROOFLINE.equations,
         **equations_of(gemm_times, _with_kernel_times),
     }
+
+    def structure(self, engine: TensorCore, _weight_bytes: Value) -> dict[str, SiliconBlock]:
+        """Return multipliers, vector lanes, and the memories of the units that the spec states."""
+        units = engine.units
+        sizes = {"registers": engine.registers, "local_memory": engine.local_memory}
+        return by_peaks(engine) | {
+            name: SiliconBlock(memory_bytes=units * size, banks=units)
+            for name, size in sizes.items()
+            if size is not None
+        }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""

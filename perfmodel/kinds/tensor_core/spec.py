@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfmodel.hardware.engine import Engine
-from perfmodel.hardware.field_types import EnergyPerOp, PositiveNumber
+from perfmodel.hardware.field_types import EnergyPerOp, PositiveNumber, PositiveSize
 
 
 class TensorCore(Engine):
@@ -20,6 +20,10 @@ class TensorCore(Engine):
 
     exponentials_per_clock: PositiveNumber | None = None
     """Exponentials that a unit computes per clock (special function units)."""
+    registers: PositiveSize | None = None
+    """Bytes of a unit's register file, for the area."""
+    local_memory: PositiveSize | None = None
+    """Bytes of a unit's first cache and its shared memory, for the area."""
     sustained_energy: EnergyPerOp | None = None
     """Energy of the whole board per operation of a large 16-bit product: with `power.busy` it caps
     the rate. For narrower formats it scales with the square root of the ratio of bits."""
