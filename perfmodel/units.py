@@ -99,9 +99,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("price", "a price", "USD", "1599 USD", "USD", 1e12),
         Dimension("energy_price", "a price of energy", "USD/J", "0.12 USD/kWh", "USD/kWh", 1.0),
         Dimension("mass", "a mass", "kg", "150 g", "g", 1e12),
-        Dimension(
-            "carbon_intensity", "a carbon intensity", "kg/J", "481 g/kWh or norway", "g/kWh", 1.0
-        ),
+        Dimension("carbon_intensity", "a carbon intensity", "kg/J", "481 g/kWh", "g/kWh", 1.0),
         Dimension("clocks", "a number of clocks", "clock", "1200 clocks", "clocks", 1e15),
         Dimension("fraction", "a fraction", "1", "0.95 or 95 %", "", 1e6),
         Dimension("share", "a share", "1", "0.25", "", 1.0),
@@ -212,6 +210,11 @@ def add_named_values(name: str, values: Callable[[], Mapping[str, float]]) -> No
     _NAMED_VALUES[name] = values
 
 
+def named_values(name: str) -> Mapping[str, float]:
+    """Return the named values of a dimension in its SI unit; empty for most dimensions."""
+    return _NAMED_VALUES.get(name, dict[str, float])()
+
+
 def units_of(name: str) -> dict[str, Decimal]:
     """Return all accepted units of a dimension with their factors to SI.
 
@@ -276,9 +279,11 @@ def parse(text: str, dimension_name: str) -> float:
         expected = f"{wanted.noun}, such as {wanted.example}"
     match = _NUMBER.fullmatch(text)
     if match is None:
-        names = _NAMED_VALUES.get(dimension_name, dict[str, float])()
+        names = named_values(dimension_name)
         if text in names:
             return names[text]
+        if names:
+            expected += f", or a name such as {next(iter(names))}"
         raise UnitError(f"'{_short(text)}' is not {wanted.noun}", expected, nearest(text, names))
     number, unit = match[1], match[2]
     factor = units_of(dimension_name).get(unit)

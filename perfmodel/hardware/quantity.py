@@ -226,7 +226,10 @@ class Of:
             accepted += units.units_of("bandwidth_per_clock")
         choices = "|".join(sorted(accepted)).replace("^", r"\^")
         examples = [dimension.example, *(["64 B/clock"] if self.per_clock else [])]
-        return {"type": "string", "pattern": f"^{number} ?({choices})$", "examples": examples}
+        pattern = f"{number} ?({choices})"
+        if names := units.named_values(self.dimension):
+            pattern = f"({pattern}|{'|'.join(names)})"
+        return {"type": "string", "pattern": f"^{pattern}$", "examples": examples}
 
     def convert(self, stated: Any, from_file: bool) -> Any:
         """Return a stated value as a `Quantity` or as its keyword arguments."""

@@ -257,5 +257,7 @@ def test_a_spec_states_its_site_and_its_heirs_no_price(tmp_path: Path) -> None:
     assert not p.costs_asked
     cheaper = pm.predict("resnet18", pm.hardware("rtx_4090").vary({"site.utilization": 0.9}))
     assert cheaper.basis == pm.predict("resnet18", "rtx_4090").basis
+    with pytest.raises(pm.InputError, match="norway"):
+        pm.hardware("rtx_4090").vary({"site.carbon_intensity": "norwey"})
     with pytest.raises(pm.InputError, match=r"site\.utilization"):
         pm.hardware("rtx_4090").vary({"site.utilization": 1.2})
