@@ -7,6 +7,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.cost.area import SiliconBlock, SiliconBlocks
+from perfmodel.hardware import library
 from perfmodel.hardware.technology.blocks import (
     cells_area,
     leakage_scale,
@@ -15,6 +16,7 @@ from perfmodel.hardware.technology.blocks import (
     published,
     published_converter,
 )
+from perfmodel.kinds.silicon import silicon_of
 
 SPEC = {
     "schema_version": 1,
@@ -66,6 +68,18 @@ def test_blocks_of_a_die_are_smaller_than_the_die() -> None:
         p = pm.predict("resnet18", name)
         assert p.die_mm2 is not None
         assert 0.1 * p.die_mm2 < p.area_mm2 < p.die_mm2, name
+
+
+def test_no_device_of_the_library_is_larger_than_its_die() -> None:
+    """The published parts of ISAAC add up to 85.44 of its 85.4 mm2."""
+    shares: dict[str, float] = {}
+    for name in library.names():
+        device = pm.hardware(name)
+        silicon = silicon_of(device, device.machine().facts)
+        if device.area is not None and not isinstance(silicon, str):
+            shares[name] = float(sum(silicon.areas().values())) / device.area.value
+    assert len(shares) > 100
+    assert {name: s for name, s in shares.items() if not 0.0 < s < 1.001} == {}
 
 
 def test_stated_areas_add_up_to_the_published_chip() -> None:
