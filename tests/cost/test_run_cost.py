@@ -195,6 +195,15 @@ def test_a_fan_keeps_a_board_from_throttling() -> None:
     assert idle == pytest.approx(50.0, abs=1.0)
 
 
+@pytest.mark.parametrize("network", ["resnet50", "mobilenet_v2"])
+def test_a_throttled_pi_5_is_still_faster_than_a_pi_4(network: str) -> None:
+    """As its maker found ("Heating and cooling Raspberry Pi 5", 2023)."""
+    older, bare = (
+        pm.predict(network, f"raspberry_pi_{generation}", runtime="ncnn") for generation in (4, 5)
+    )
+    assert bare.latency_s < bare.sustained_latency_s < older.latency_s
+
+
 def test_an_infinite_burst_is_never_said_without_its_reason() -> None:
     phone = pm.hardware("galaxy_s24")
     p = pm.predict("resnet18", phone)
