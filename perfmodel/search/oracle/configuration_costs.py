@@ -23,20 +23,20 @@ from perfmodel.cost.totals import per_run_overhead_s, sequence_s
 from perfmodel.formats import stored_bits
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.activation_states import ActivationStates, KernelSteps, Table
+from perfmodel.search.oracle.compiled_parts import CompiledParts, compiled_parts
 from perfmodel.search.oracle.entering_layouts import EnteringLayouts
 from perfmodel.search.oracle.kernel_pricing import ROW, Floats, Index, NotTabledError
-from perfmodel.search.oracle.kernel_tables import DecisionIndex, KernelTable, merged
+from perfmodel.search.oracle.kernel_tables import KernelTable, merged
 from perfmodel.search.oracle.network_combination import NetworkCombination, table_names
-from perfmodel.search.oracle.network_parts import NetworkCuts, NetworkPart, single_kernels
 from perfmodel.search.oracle.part_pricing import MAX_COMBINATIONS, PartPricing, PartTables
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_chain import NetworkSums
+from perfmodel.search.oracle.table_structure import TableKey
 from perfmodel.search.space.configuration_space import ConfigurationSpace
-from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases
+from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.layout_conversions import input_layouts
 from perfmodel.workload.lifetimes import Lifetimes
-from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import Dim, evaluate, free_parameters
 
 #: Kernels times networks evaluated at once.
@@ -170,32 +170,21 @@ class ConfigurationCosts:
         self.space, self.pricing = space, pricing
         self._options = tuple(len(decision.options) for decision in space.decisions)
         self._everything = [range(count) for count in self._options]
-        graph = space.plain(pricing.job.model.semantics)
-        if {d.role for d in space.decisions}.isdisjoint({"activations", "channels"}):
-            graph, is_converted = pricing.structure.executed(graph), True
-        else:
-            graph, is_converted = pricing.structure.with_algorithms(graph), False
-        index = self.index = DecisionIndex(space, graph)
+        plain = space.plain(pricing.job.model.semantics)
         self.defaults: dict[str, float] = {
-            **{n: float(v) for n, v in graph.defaults.items()},
+            **{n: float(v) for n, v in plain.defaults.items()},
             **{n: float(np.ravel(v)[0]) for n, v in space.base.parameters.items()},
             **numbers,
         }
-        lowered = pricing.structure.lowered(graph)
-        sample = lowered.bind(
-            {**self.defaults, **{d: float(o[0]) for d, o in index.numeric_options.items()}},
-            1,
-            accesses=True,
-            nests=pricing.job.model.kind.needs_nests,
-        )
+        compiled = compiled_parts(plain, space, TableKey.of(pricing.structure, self.defaults, 1))
+        index, sample = compiled.index, compiled.sample
+        self.index, graph = index, index.graph
         assert sample.accesses is not None
         lives = sample.accesses.lifetimes
         self.lives: Lifetimes = lives
         self.live = _live(lives)
         self.activations = self._stored(dict.fromkeys(lives.names, 1))
-        kernels = lowered.kernels
-        parts = single_kernels(kernels) if is_converted else self._cut(graph, kernels)
-        tabled = self._priced(parts, kernels, sample, deadline)
+        tabled = self._priced(compiled, deadline)
         self._options += self._layouts.counts
         self.varies = any([len(steps) for steps in part.steps] != [1] for part in tabled)
         sequences = self._sequence_tables()
@@ -222,45 +211,21 @@ class ConfigurationCosts:
         self._add_activations_between(tabled)
         self._stack(graph, tabled)
 
-    def _priced(
-        self,
-        parts: Sequence[NetworkPart],
-        kernels: Sequence[FusedKernel],
-        sample: OperatorTable,
-        deadline: Deadline | None,
-    ) -> list[PartTables]:
+    def _priced(self, compiled: CompiledParts, deadline: Deadline | None) -> list[PartTables]:
         """Return the tables of the parts, and record in which layouts activations enter them."""
-        anchored = sample.nests is not None and len(sample.nests) > 0
-        shares = np.broadcast_to(np.asarray(sample.layers, dtype=float), (len(sample.rows), 1))
-        layers = {id(k): share for k, share in zip(kernels, shares[:, 0].tolist(), strict=True)}
-        converts = any(part.converts for part in parts) or (
-            self.index.formats_activations and not _fuses(self.pricing.structure.fusion)
-        )
-        fixed = {} if converts else self._fixed_states()
+        fixed = {} if compiled.converts else self._fixed_states()
+        parts = compiled.parts
         inputs = input_layouts(self.index.graph, self.pricing.structure.execution.layout)
-        self._layouts = EnteringLayouts(parts[0].crossing, inputs, len(self.space.decisions))
+        crossing = parts[0].part.crossing
+        self._layouts = EnteringLayouts(crossing, inputs, len(self.space.decisions))
         out: list[PartTables] = []
-        row = 0
         for i, part in enumerate(parts):
             if deadline is not None:
                 deadline.check(f"{i} of {len(parts)} parts of the network had been priced")
             if i:
-                self._layouts.enter(part.crossing, out[-1].formats, out[-1].leaving)
-            own = [layers[id(kernel)] for kernel in part.kernels]
-            place = int(np.searchsorted(sample.nests.row, row)) if sample.nests is not None else 0
-            row += len(own)
-            pricing = PartPricing(
-                part,
-                self.index,
-                self.pricing,
-                self.defaults,
-                own,
-                place,
-                fixed,
-                self._layouts,
-                anchored=anchored,
-            )
-            out.append(pricing.tables())
+                self._layouts.enter(part.part.crossing, out[-1].formats, out[-1].leaving)
+            tables = PartPricing(part, self.index, self.pricing, fixed, self._layouts)
+            out.append(tables.tables())
         return out
 
     def _sequence_tables(self) -> list[KernelTable]:
@@ -275,20 +240,6 @@ class ConfigurationCosts:
             seconds[:, None, None, None], (len(batches), 1, self.pricing.modes, 1)
         )
         return [KernelTable((decision,), (), ("latency_s",), values)]
-
-    def _cut(self, graph: Graph, kernels: Sequence[FusedKernel]) -> list[NetworkPart]:
-        """Return the parts of a network into which conversions are inserted separately."""
-        structure, index = self.pricing.structure, self.index
-        decided = (d for d in self.space.decisions if d.role == "activations")
-        formats = {str(option) for decision in decided for option in decision.options}
-        formats |= {t.format for t in graph.tensors.values() if t.role == "activation"}
-        converts = structure.falls_back(formats - {""})
-        layouts = structure.converts_layouts(graph) or (
-            index.formats_activations and structure.blocks_channels(graph)
-        )
-        if not layouts and not any(converts(operator) for _, operator in graph.walk()):
-            return single_kernels(kernels)
-        return NetworkCuts(graph, kernels, structure.fusion, converts, layouts=layouts).parts()
 
     def _stored(self, copies: Mapping[str, Dim]) -> ConfiguredTensors:
         """Return the bytes of tensors, as tensor -> number of copies."""
@@ -504,12 +455,6 @@ class ConfigurationCosts:
         # Conversions change which activations are live together.
         stored.append(np.float64(0.0) if self.varies else (self.live @ sizes).max(initial=0.0))
         return NetworkSums(self.names, total[None], np.array(stored)[:, None])
-
-
-def _fuses(fusion: FusionRules) -> bool:
-    """Return whether a conversion of a result is a step of any kernel that computes it."""
-    kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
-    return fusion.elementwise and (not fusion.into or kinds <= set(fusion.into))
 
 
 def _live(lives: Lifetimes) -> Floats:

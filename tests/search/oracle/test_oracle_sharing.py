@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,22 +12,31 @@ from perfmodel.hardware.library import hardware
 from perfmodel.workload.lower import Lowered
 from tests.search.oracle.equality import largest, with_traffic
 
+BITS = {"weight_bits": [3, 7], "activation_bits": [8, 16]}
+
 
 @pytest.mark.parametrize(
-    ("network", "first", "second"),
+    ("network", "settings", "first", "second"),
     [
-        ("nas_bench_201", "rtx_4090", "rtx_4080"),
+        # A number of classes that no other test has, so that nothing is compiled yet.
+        ("nas_bench_201", {"classes": 37}, "rtx_4090", "rtx_4080"),
         # Another number of memories before main memory: other states, the same rows.
-        ("nas_bench_201", "cortex_a72", "cortex_a53"),
-        ("ofa_mobilenet_v3", "h100", "a100_sxm"),
-        ("fbnet", "eyeriss_v1", "eyeriss"),
+        ("nas_bench_201", {"classes": 37}, "cortex_a72", "cortex_a53"),
+        ("ofa_mobilenet_v3", {"classes": 37}, "h100", "a100_sxm"),
+        ("fbnet", {"classes": 37}, "eyeriss_v1", "eyeriss"),
+        ("tiny_cnn", {"choices": BITS}, "rtx_4090", "rtx_4080"),
+        # Conversions between blocked layouts.
+        ("tiny_cnn", {"choices": BITS | {"batch": [1, 3]}}, "raspberry_pi_4", "raspberry_pi_3b_plus"),
     ],
 )
 def test_a_further_device_compiles_nothing(
-    monkeypatch: pytest.MonkeyPatch, network: str, first: str, second: str
+    monkeypatch: pytest.MonkeyPatch,
+    network: str,
+    settings: Mapping[str, Any],
+    first: str,
+    second: str,
 ) -> None:
-    # A number of classes that no other test has, so that nothing is compiled yet.
-    space = pm.space(network, classes=37)
+    space = pm.space(network, **settings)
     compiled: list[str] = []
     compile_table = Lowered.compile
 
