@@ -26,7 +26,12 @@ BITS = {"weight_bits": [3, 7], "activation_bits": [8, 16]}
         ("fbnet", {"classes": 37}, "eyeriss_v1", "eyeriss"),
         ("tiny_cnn", {"choices": BITS}, "rtx_4090", "rtx_4080"),
         # Conversions between blocked layouts.
-        ("tiny_cnn", {"choices": BITS | {"batch": [1, 3]}}, "raspberry_pi_4", "raspberry_pi_3b_plus"),
+        (
+            "tiny_cnn",
+            {"choices": BITS | {"batch": [1, 3]}},
+            "raspberry_pi_4",
+            "raspberry_pi_3b_plus",
+        ),
     ],
 )
 def test_a_further_device_compiles_nothing(
