@@ -25,7 +25,7 @@ from perfmodel.ask import (
 )
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.row_values import RowValues
-from perfmodel.evidence import QUANTITIES, SERVED, Subject, class_of, classes_of
+from perfmodel.evidence import SERVED, Subject, class_of, classes_of, quantity_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,10 @@ def subject_of(case: ValidationCase, quantity: MeasuredQuantity, runtime: str = 
         runtime = stated.name if isinstance(stated, Runtime) else stated
     classes = SERVED if quantity.load is not None else classes_in(quantity.workload)
     kind = class_of(classes, quantity.metric)
-    return Subject(runtime, device.name, kind, QUANTITIES.get(quantity.metric, ""))
+    machine = quantity.machine or machine
+    resolved = machine if isinstance(machine, Machine) else machine.machine(case.runtime)
+    name = quantity_of(quantity.metric, resolved.facts, case.engine or resolved.engine)
+    return Subject(runtime, device.name, kind, name)
 
 
 def classes_in(workload: Workload) -> dict[str, str]:

@@ -18,6 +18,7 @@ from perfmodel.evidence.residual_store import (
     classes_of,
     gathered,
     library_evidence,
+    quantity_of,
     read_evidence,
 )
 from perfmodel.lazy_names import lazy_names
@@ -44,6 +45,7 @@ __all__ = [
     "coverage",
     "gathered",
     "library_evidence",
+    "quantity_of",
     "read_evidence",
     "scatter",
     "spread",

@@ -58,6 +58,10 @@ QUANTITIES: Final = {
     "process_bytes": "process_memory",
     "arena_bytes": "arena_memory",
 }
+#: Metric of a served load -> quantity for which it is evidence.
+_SERVED_QUANTITIES: Final = {"energy_per_token_j": "energy"}
+#: Quantity -> the same by the power model of a class of engines, which errs in another way.
+_OF_CLASS: Final = {"energy": "class_energy", "power": "class_power"}
 #: Metrics that grow as the time of a run shrinks.
 RATES: Final = frozenset({"tokens_per_s", "frames_per_s"})
 
@@ -72,13 +76,27 @@ class Subject(NamedTuple):
     workload_class
         Class name of `classes_of`.
     quantity
-        ``time``, ``energy``, ``power``, ``process_memory`` or ``arena_memory``.
+        ``time``, ``energy``, ``power``, ``process_memory``, ``arena_memory``; ``class_energy`` and
+        ``class_power`` by the power model of a class of engines.
     """
 
     runtime: str
     device: str
     workload_class: str
     quantity: str = "time"
+
+
+def quantity_of(metric: str, facts: Mapping[str, Any], engine: str) -> str:
+    """Return the quantity for which a metric is evidence; empty if there is none.
+
+    Parameters
+    ----------
+    facts, engine
+        Facts of the machine and its engine, which may have the power model of its class.
+    """
+    quantity = QUANTITIES.get(metric, _SERVED_QUANTITIES.get(metric, ""))
+    of_class = f"engines.{engine}.running_power" in facts
+    return _OF_CLASS.get(quantity, quantity) if of_class else quantity
 
 
 #: Phase -> class of its part of concurrently served requests (`perfmodel.serve`).

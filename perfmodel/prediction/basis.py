@@ -32,6 +32,7 @@ from perfmodel.evidence import (
     class_of,
     classes_of,
     library_evidence,
+    quantity_of,
     scatter,
     spread,
 )
@@ -332,7 +333,9 @@ def _subjects(
         operators = sum(len(block.operators) for block in blocks)
         classes = classes_of(job.workload.unit, {block.phase for block in blocks}, operators)
     names = (job.machine.runtime.name, job.machine.device.name)
-    quantity = QUANTITIES[metric]
+    quantity = quantity_of(metric, job.machine.facts, job.model.engine)
+    if all(known != quantity for known, _ in library_evidence().classes):
+        quantity = QUANTITIES[metric]
     # Memory is that of the network, not a sum over its phases.
     if metric in ("ttft_s", "tpot_s") or quantity.endswith("memory"):
         classes = {"": class_of(classes, metric)}
