@@ -10,6 +10,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.prediction import Prediction
+from perfmodel.schedule.result import Schedule
 
 DEVICES = ("h100", "jetson_agx_orin", "rk3588", "core_i9_14900k", "stm32h743", "gemmini_16x16")
 SPACE = {"weight_bits": [4, 8], "activation_bits": [8, 16]}
@@ -52,6 +53,7 @@ def test_a_prediction_and_one_of_its_plan_are_the_same_sum(device: str, network:
     assert found.energy_j == pytest.approx(counted(found), rel=1e-9)
     assert found.energy_j == pytest.approx(sum(found.energy.parts.values()), rel=1e-9)
     made = pm.schedule(network, device, precision="int8", capacity="4 MiB", method="greedy")
+    assert isinstance(made, Schedule)
     planned = pm.predict(network, device, precision="int8", plan=made.plan)
     assert planned.energy_j == pytest.approx(counted(planned), rel=1e-9)
     # A schedule leaves arithmetic and on-chip memories out, and says so by its name; a chip
@@ -75,4 +77,5 @@ def test_oracle_and_search_charge_what_a_prediction_does(device: str) -> None:
         oracle(tuple(m))["energy_j"] for m in np.ndindex(*(len(d.options) for d in space.decisions))
     )
     assert found.value == pytest.approx(least, rel=1e-9)
+    assert found.prediction is not None
     assert found.prediction.energy_j == pytest.approx(least, rel=1e-9)

@@ -65,11 +65,19 @@ def add_class_power(facts: Facts, device: Device) -> None:
             _add_formats(facts, engine)
             continue
         name = power_class(device, engine)
-        # Clocks with an energy of their own need a power for the bare roofline only.
-        counted = getattr(engine, "clock_energy", None) and "power.busy" not in facts.values
-        if name is None or engine.busy_power or counted:
+        if name is None or engine.busy_power or _is_counted(facts, engine, name):
             continue
         _ClassPower(facts, device, engine, name).add()
+
+
+def _is_counted(facts: Facts, engine: Engine, name: str) -> bool:
+    """Return whether an engine states what its kind counts energies from.
+
+    One that draws a single power needs it for the bare roofline all the same.
+    """
+    entry = table("power_classes")["classes"][name]
+    stated = getattr(engine, entry.get("counted_from", ""), None) is not None
+    return stated and not (entry.get("active") is True and "power.busy" in facts.values)
 
 
 def _add_formats(facts: Facts, engine: Engine) -> None:
