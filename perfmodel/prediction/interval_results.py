@@ -54,10 +54,11 @@ class IntervalResult(Result):
     @property
     def intervals(self) -> dict[str, dict[str, Interval]]:
         """Headline metric -> coverage in per cent (``50``, ``90``) -> interval."""
-        return {
-            metric: {f"{100 * level:g}": self.interval(metric, level) for level in basis.LEVELS}
-            for metric in self._spread
-        }
+        return {metric: self.levels_of(metric) for metric in self._spread}
+
+    def levels_of(self, metric: str) -> dict[str, Interval]:
+        """Return coverage in per cent (``50``, ``90``) -> interval of a metric."""
+        return {f"{100 * level:g}": self.interval(metric, level) for level in basis.LEVELS}
 
 
 class PredictionIntervals(IntervalResult):

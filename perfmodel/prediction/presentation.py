@@ -302,7 +302,7 @@ def _ranges(p: Prediction) -> list[tuple[str, str]]:
 
 def spread_lines(p: IntervalResult, metric: str = "latency_s") -> list[tuple[str, str]]:
     """Return (label, text) pairs of the prediction intervals and their basis."""
-    texts = {share: each.show(dimension_of(metric)) for share, each in p.intervals[metric].items()}
+    texts = {share: each.show(dimension_of(metric)) for share, each in p.levels_of(metric).items()}
     if p.basis == "bound":
         ends = [("  a bound", list(texts.values())[-1])]
     else:
@@ -331,9 +331,8 @@ def _silicon_lines(p: Prediction) -> list[tuple[str, str]]:
     for name, label in labelled_metrics().items():
         value, dimension = getattr(p, name), dimension_of(name)
         if value is not None and not np.isnan(value):
-            within = p.intervals.get(name, {}).get("90")
-            ends = "" if within is None else f" (90 % in {within.show(dimension)})"
-            lines.append((label, show(value, dimension) + ends))
+            within = p.interval(name).show(dimension)
+            lines.append((label, f"{show(value, dimension)} (90 % in {within})"))
     return lines
 
 
