@@ -88,7 +88,9 @@ class NestRun:
     @property
     def without_nests(self) -> Value:
         """1 for rows that do not use the array, else 0; ``(rows, 1)``."""
-        return without_nests(self.table)
+        mask = np.ones((len(self.table.rows), 1))
+        mask[self.nests.row] = 0.0
+        return mask
 
     @property
     def outside(self) -> Value:
@@ -99,14 +101,6 @@ class NestRun:
     def macs(self) -> Value:
         """Executed multiply-accumulates of each row."""
         return executed_macs(self.table, self.setting)
-
-
-def without_nests(table: OperatorTable) -> Value:
-    """Return 1 for rows of a table without a loop nest, else 0; ``(rows, 1)``."""
-    assert table.nests is not None
-    mask = np.ones((len(table.rows), 1))
-    mask[table.nests.row] = 0.0
-    return mask
 
 
 @dataclass(slots=True)

@@ -76,6 +76,8 @@ class Terms:
         rule.
     columns
         Numbers of each row that `Kind.combined` takes; empty where rows are costed independently.
+        With a column ``layer`` (1 for rows with a loop nest) it reads the structure of rows from
+        columns alone, so that a row without nest may be a nest of zeros.
     nest_columns
         Numbers of each loop nest that it takes, ``(nests, points)`` or ``(nests, 1)``.
     resources

@@ -68,7 +68,11 @@ def counts(run: NestRun) -> Counts:
     )
     early = output_register_clocks(circuits, layers.constants)
     ones = 1.0 + 0.0 * circuits.clocks
+    is_softmax = np.array([[row.kind == "softmax"] for row in run.table.rows])
     columns = {
+        "layer": 1.0 - run.without_nests,
+        "softmax": run.without_nests * is_softmax,
+        "activation": run.without_nests * ~is_softmax,
         "clocks": rows(latency_clocks + early),
         "interval": rows(occupied),
         "lag": rows(circuits.clocks + layers.window * circuits.interval),
@@ -92,13 +96,13 @@ def combined(terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
     """Return the terms of a network: its slowest layer, its stream, and circuits between layers."""
     columns, xp = terms.columns, setting.xp
     stream = setting.inside(Dataflow, "design").io == "stream"
-    other = weightless_circuits(columns, table, setting)
+    other = weightless_circuits(columns, setting)
     clocks = columns["clocks"] + other.clocks
     occupied = columns["interval"] + (other.interval if stream else 0.0 * other.interval)
     slowest, wait = slowest_row_and_waits(occupied, columns["waiting"], xp)
     if stream:
         lag = columns["lag"] + other.clocks
-        clocks = stream_clocks_by_row(occupied + clocks, clocks, lag, xp)
+        clocks = stream_clocks_by_row(occupied + clocks, clocks, lag, table.count, xp)
     by_row = {
         name: amount + getattr(other, name.split()[0])
         for name, amount in columns.items()

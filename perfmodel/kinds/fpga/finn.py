@@ -23,8 +23,8 @@ from perfmodel.kinds.fpga.design_styles import FpgaDesign
 from perfmodel.kinds.fpga.fabric import blocks_18k
 from perfmodel.kinds.fpga.layers import check_supported, layer_designs, stated_or_default
 from perfmodel.kinds.fpga.pipeline import (
-    layer_before,
     numbers_of_rows,
+    of_layer_before,
     pipeline_counts,
     pipelined,
     slowest_row_and_waits,
@@ -164,12 +164,14 @@ def counts(run: NestRun) -> Counts:
     fill = rows(xp.where(taps > 1.0, buffered, 0.0) + unit.inputs / unit.simd)
     tail = rows(folds * xp.where(nests.out_rows > 1.0, nests.out_columns, pixels))
     window_bits = xp.minimum(unit.simd, channels) * unit.input_bits
+    moves = np.array([row.kind in {"pool", "copy", "resize"} for row in run.table.rows])
     lines = nests.kernel_rows * nests.in_columns * steps
     columns = {
         "interval": rows(xp.maximum(folds * pixels, window)),
         "tail": tail,
         "fill": fill,
-        "numbers": numbers_of_rows(run),
+        "layer": 1.0 - run.without_nests,
+        "moved": moves[:, None] * numbers_of_rows(run),
         "outputs": rows(unit.outputs),
         "lut": rows(unit_luts(unit) + xp.where(taps > 1.0, 300.0, 0.0)),
         "dsp": rows(
@@ -183,9 +185,12 @@ def counts(run: NestRun) -> Counts:
 def combined(terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
     """Return the terms of a network: its slowest layer, and its stream."""
     columns, xp = terms.columns, setting.xp
-    occupied = columns["interval"] + _weightless_clocks(columns, table)
+    # Poolings and copies pass one pixel per clock; activations are thresholds of the unit before.
+    moved = columns["moved"] / of_layer_before(columns["outputs"], columns["layer"])
+    occupied = columns["interval"] + moved
     slowest, wait = slowest_row_and_waits(occupied, columns["waiting"], xp)
-    clocks = stream_clocks_by_row(occupied, columns["tail"], columns["fill"], xp) + wait
+    clocks = stream_clocks_by_row(occupied, columns["tail"], columns["fill"], table.count, xp)
+    clocks = clocks + wait
     by_row = {name: columns[name] for name in ("lut", "dsp", "bram")}
     detail = {"clocks": clocks, "interval": occupied}
     return pipelined(terms, table, setting, {"stream": clocks}, by_row, detail, slowest)
@@ -259,12 +264,3 @@ def _divisors_by_column(columns: Floats) -> Floats:
 def _largest_divisor(number: int, most: int) -> int:
     """Return the largest divisor of a number that is no larger than another."""
     return next(d for d in range(min(number, most), 0, -1) if number % d == 0)
-
-
-def _weightless_clocks(columns: Mapping[str, Value], table: OperatorTable) -> Value:
-    """Return clocks per frame of rows without weights: poolings and copies, one pixel per clock.
-
-    Activations are thresholds of the preceding unit.
-    """
-    moves = np.array([row.kind in {"pool", "copy", "resize"} for row in table.rows])
-    return moves[:, None] * columns["numbers"] / columns["outputs"][layer_before(table)]

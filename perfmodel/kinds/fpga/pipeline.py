@@ -19,7 +19,6 @@ from perfmodel.cost.operand_bytes import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import total
 from perfmodel.kinds.array import Counts, NestRun
-from perfmodel.kinds.distinct_columns import Places
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import best_format
 from perfmodel.workload.operator_table import ALWAYS_MAIN, OperatorTable
@@ -47,7 +46,7 @@ def slowest_row_and_waits(occupied: Value, frames: Value, xp: Any) -> tuple[Valu
     return slowest, share * slowest * frames
 
 
-def stream_clocks_by_row(occupied: Value, tail: Value, fill: Value, xp: Any) -> Value:
+def stream_clocks_by_row(occupied: Value, tail: Value, fill: Value, count: Value, xp: Any) -> Value:
     """Return the clocks that each row adds until its last output, for one frame in a stream.
 
     A row ends when the preceding one has ended and its own tail has passed, or when it has
@@ -61,6 +60,8 @@ def stream_clocks_by_row(occupied: Value, tail: Value, fill: Value, xp: Any) -> 
         Clocks from a row's last input to its last output.
     fill
         Clocks from a row's first input to its first output.
+    count
+        Executions of each row; a row with none is not there.
     xp
         Array namespace.
     """
@@ -69,6 +70,8 @@ def stream_clocks_by_row(occupied: Value, tail: Value, fill: Value, xp: Any) -> 
     out: list[Value] = []
     for i in range(occupied.shape[0]):
         now = xp.maximum(end + tail[i], start + occupied[i])
+        if not np.all(count[i]):
+            now = xp.where(count[i] > 0.0, now, end)
         out.append(now - end)
         start, end = start + fill[i], now
     return xp.stack(xp.broadcast_arrays(*out))
@@ -80,11 +83,21 @@ def io_traffic(run: NestRun) -> Value:
     return sum_by_row(access_bytes(run.table, run.setting) * ends, run.table, run.setting)
 
 
-def layer_before(table: OperatorTable) -> Places:
-    """Return the last row with a nest before each row; the first of all if there is none."""
-    assert table.nests is not None
-    own, rows = table.nests.row, np.arange(len(table.rows))
-    return own[np.clip(np.searchsorted(own, rows) - 1, 0, None)]
+def of_layer_before(values: Value, layer: Value) -> Value:
+    """Return values of the last layer before each row; of the first if there is none.
+
+    Parameters
+    ----------
+    layer
+        1 for layers, else 0, ``(rows, points)`` or ``(rows, 1)``.
+    """
+    is_layer = np.asarray(layer, dtype=float) > 0.0
+    rows = np.where(is_layer, np.arange(len(is_layer))[:, None], -1)
+    before = np.maximum.accumulate(np.concatenate([np.full_like(rows[:1], -1), rows[:-1]]), axis=0)
+    before = np.where(before < 0, is_layer.argmax(axis=0), before)
+    if before.shape[1] == 1:
+        return values[before[:, 0]]
+    return np.take_along_axis(values, before, axis=0)
 
 
 def numbers_of_rows(run: NestRun) -> Value:

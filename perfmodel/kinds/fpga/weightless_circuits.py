@@ -10,26 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.array import without_nests
 from perfmodel.kinds.fpga.circuits import Amounts
 from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow
 from perfmodel.kinds.fpga.fabric import blocks_18k
 from perfmodel.kinds.fpga.layers import scheduled_period
-from perfmodel.kinds.fpga.pipeline import layer_before
-from perfmodel.workload.operator_table import OperatorTable
+from perfmodel.kinds.fpga.pipeline import of_layer_before
 
 #: Entries and bits of the tables that a softmax reads exponentials from (hls4ml's defaults).
 TABLE_ENTRIES, TABLE_BITS = 1024.0, 18.0
 
 
-def weightless_circuits(
-    columns: Mapping[str, Value], table: OperatorTable, setting: Setting
-) -> Amounts:
+def weightless_circuits(columns: Mapping[str, Value], setting: Setting) -> Amounts:
     """Return the cost of the rows without weights, ``(rows, points)``; zero for the others.
 
     All numbers of a tensor are processed at once, or in a stream those of one pixel.
@@ -38,16 +32,13 @@ def weightless_circuits(
     ``clocks = base_clocks + ceil(log2 numbers) * level_delay / period + multiplier_clocks``.
     """
     xp, design = setting.xp, setting.inside(Dataflow, "design")
-    is_softmax = np.array([[row.kind == "softmax"] for row in table.rows])
-    weightless = without_nests(table)
-    softmax, plain = weightless * is_softmax, weightless * ~is_softmax
+    softmax, plain, layer = columns["softmax"], columns["activation"], columns["layer"]
     width = elements = columns["numbers"]
-    before = layer_before(table)
     if design.io == "stream":
         # The channels of a pixel are the outputs of the preceding layer.
-        width = xp.minimum(elements, columns["outputs"][before])
+        width = xp.minimum(elements, of_layer_before(columns["outputs"], layer))
     # An activation reads the sums of the preceding layer.
-    sums = columns["sum_bits"][before]
+    sums = of_layer_before(columns["sum_bits"], layer)
     activation, exponential = (
         setting.constants(name, FpgaKernel) for name in ("elementwise", "softmax")
     )

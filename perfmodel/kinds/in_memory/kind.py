@@ -96,7 +96,10 @@ class InMemory(ArrayKind[InMemoryArrays]):
             },
             vector=table.vector_ops,
             traffic_model="activations by residency; weights only where they are written anew",
-            columns=at_rest,
+            columns={
+                "layer": 1.0 - run.without_nests,
+                **{f"at_rest {name}": size for name, size in at_rest.items()},
+            },
             nest_columns={
                 "is_weight": is_weight,
                 "arrays": products.layout.arrays,
@@ -121,7 +124,8 @@ class InMemory(ArrayKind[InMemoryArrays]):
         executed = 1.0 * (times > 0)
         none = 0.0 * rows(columns["arrays"])
         compute = {"matrix": rows(passes * columns["seconds"] * times), "load": none}
-        memory = memory_seconds(terms.columns, setting)
+        at_rest = {name: terms.columns[f"at_rest {name}"] for name in terms.traffic}
+        memory = memory_seconds(at_rest, setting)
         row_s = compose({**terms.compute, **compute}, memory, terms.overhead, setting.overlap)
         before_s, resident_s = (
             (table.count * seconds).sum(axis=0) for seconds in (terms.row_s, row_s)
@@ -139,7 +143,7 @@ class InMemory(ArrayKind[InMemoryArrays]):
             terms,
             compute=chosen(terms.compute, compute),
             memory=chosen(terms.memory, memory),
-            traffic=chosen(terms.traffic, terms.columns),
+            traffic=chosen(terms.traffic, at_rest),
             row_s=xp.where(is_resident, row_s, terms.row_s),
             work=chosen(terms.work, {"matrix": rows(passes * times), "load": none}),
             energy=chosen(terms.energy, {"writes": none}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from math import prod
@@ -12,7 +13,12 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.form_stretches import stretches_of_forms
-from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError
+from perfmodel.search.oracle.kernel_pricing import ARRAYS, Floats, Index, NotTabledError
+from perfmodel.search.oracle.network_combination import (
+    ArchitectureCombination,
+    refuse_bounds,
+    without_columns,
+)
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.space_segments import parts_of
 from perfmodel.search.oracle.stretch_banks import DenseBank, StretchBank
@@ -23,6 +29,9 @@ _NOTHING: Mapping[str, float] = {}
 
 #: Networks summed at once.
 _CHUNK = 2000
+
+#: Networks whose rows are combined at once.
+_COMBINED = 200
 
 #: Largest number of combinations of free dimensions (resolutions) with a table.
 MAX_SETTINGS = 200
@@ -93,23 +102,45 @@ class ArchitectureCosts:
         self._setting_radix[list(self.settings)] = self._setting_places
         self._flat: Index = np.concatenate([index for _, _, index in self._columns])
         self._offsets: Index = np.cumsum([0, *(len(index) for _, _, index in self._columns[:-1])])
-        self.chain = StretchChain(banks, quantities(kinds), pricing.states)
+        summed, columns = without_columns(quantities(kinds))
+        self.combination: ArchitectureCombination | None = None
+        if columns:
+            plain = [StretchBank(bank.stretches, pricing) for bank in banks]
+            self.chain = StretchChain(plain, (*summed, *columns), pricing.states)
+            if ARRAYS not in summed or pricing.leaves_room(self._least_arrays()):
+                self.combination = ArchitectureCombination(self.chain.names, pricing)
+        if self.combination is None:
+            self.chain = StretchChain(banks, summed, pricing.states)
+
+    def _least_arrays(self) -> float:
+        """Return the fewest arrays of one copy of all matrices of some network."""
+        least = self._least([range(len(decision.options)) for decision in self.space.decisions])
+        return float(least.values[0, 0, self.chain.names.index(ARRAYS)])
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
         """Return the sums of one network, ``(modes, quantities)``, and its stored bytes."""
         choices = np.array([choice], dtype=np.intp)
-        if not self.chain.dense:
+        if len(self.chain.banks) > 1:
             return self._sums(choices).one
         stretches, settings = self._places(choices)
-        return self.chain.one(stretches[0], settings[0])
+        return self.chain.one(stretches[0], settings[0], self.combination)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the summed quantities."""
-        return self.chain.names
+        return self.chain.names if self.combination is None else self.combination.names
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
-        """Return a lower bound on the sums of all networks of allowed options, as one network."""
+        """Return a lower bound on the sums of all networks of allowed options, as one network.
+
+        Raises
+        ------
+        InputError
+            Layers share what the device has, so that there are no bounds.
+        """
+        return self._least(allowed) if self.combination is None else refuse_bounds()
+
+    def _least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
         settings = _combined(self.settings, self._setting_places, allowed)
         stretches = [
             np.unique(index[_combined(decisions, places, allowed)])
@@ -131,14 +162,16 @@ class ArchitectureCosts:
             The deadline passed before all networks were summed.
         """
         parts: list[NetworkSums] = []
-        for i in range(0, max(1, len(choices)), _CHUNK):
+        size = _CHUNK if self.combination is None else _COMBINED
+        for i in range(0, max(1, len(choices)), size):
             if deadline is not None:
                 deadline.check(f"{i} of {len(choices)} members had been added up")
-            parts.append(self._sums(choices[i : i + _CHUNK]))
+            parts.append(self._sums(choices[i : i + size]))
         return NetworkSums.joined(parts)
 
     def _sums(self, choices: Index) -> NetworkSums:
-        return self.chain.sums(*self._places(choices))
+        sums = self.chain.sums(*self._places(choices), self.combination)
+        return replace(sums, names=self.names)
 
     def _places(self, choices: Index) -> tuple[Index, Index]:
         """Return the stretch at each place of networks, and the index of their setting."""

@@ -187,7 +187,7 @@ def priced_rows(
         for start in range(0, len(own), size):
             check()
             batch = [rows[i] for i in own[start : start + size]]
-            priced.append(pricing.priced(table, batch))
+            priced.append(pricing.priced(table, batch, columns=True))
     place: Index = np.full(len(rows) + 1, -1, dtype=np.intp)
     place[np.argsort(counts, kind="stable")] = np.arange(len(rows))
     return priced, place

@@ -27,7 +27,11 @@ from perfmodel.search.oracle.compiled_parts import CompiledParts, compiled_parts
 from perfmodel.search.oracle.entering_layouts import EnteringLayouts
 from perfmodel.search.oracle.kernel_pricing import ROW, Floats, Index, NotTabledError
 from perfmodel.search.oracle.kernel_tables import KernelTable, merged
-from perfmodel.search.oracle.network_combination import NetworkCombination, table_names
+from perfmodel.search.oracle.network_combination import (
+    NetworkCombination,
+    refuse_bounds,
+    table_names,
+)
 from perfmodel.search.oracle.part_pricing import MAX_COMBINATIONS, PartPricing, PartTables
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_chain import NetworkSums
@@ -444,7 +448,7 @@ class ConfigurationCosts:
             Layers share what the device has, so that there are no bounds.
         """
         if self.combination is not None:
-            self.combination.refuse_bounds()
+            refuse_bounds()
         allowed = [*allowed, *map(range, self._layouts.counts)]
         total = np.zeros((self.pricing.modes, len(self.names)))
         for kernel in self._least:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NoReturn, cast
 
 import numpy as np
 
@@ -38,9 +38,11 @@ from perfmodel.search.oracle.kernel_tables import KernelTable
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.tracing import NotTraceable, trace
 from perfmodel.tracing.array_namespace import NAMESPACE, traced
+from perfmodel.workload.nest_table import Nests
 from perfmodel.workload.operator_table import OperatorTable
 
 _COUNT: Final = f"{ROW}count"
+_LAYER: Final = f"{ROW}columns layer"
 
 #: Operations of a program; so many are compiled within a second.
 _MAX_NODES: Final = 30_000
@@ -49,16 +51,20 @@ _MAX_NODES: Final = 30_000
 _KV: Final = "kv=int8"
 
 
+def without_columns(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the quantities that add up, and the columns of rows."""
+    columns = tuple(name for name in names if name.startswith(ROW))
+    return tuple(name for name in names if name not in columns), columns
+
+
 def table_names(tables: Sequence[KernelTable], pricing: Pricing) -> tuple[str, ...]:
     """Return the quantities of kernels; last the columns of rows, if networks combine any.
 
     Where arrays cannot hold all matrices of any configuration, each is written anew, whatever the
     others are.
     """
-    names = in_order(name for table in tables for name in table.names)
-    columns = tuple(name for name in names if name.startswith(ROW))
-    summed = tuple(name for name in names if name not in columns)
-    if columns and ARRAYS in names:
+    summed, columns = without_columns(in_order(n for table in tables for n in table.names))
+    if columns and ARRAYS in summed:
         least = sum(table.over((ARRAYS,)).values[..., 0, 0].min() for table in tables)
         if not pricing.leaves_room(least):
             return summed
@@ -117,7 +123,9 @@ class NetworkCombination:
                 by_column[name] = traced(np.array(own, dtype=object)[:, None])
             stored = {n: size for n, size in table.stored.items() if n.startswith("weight")}
             stored[_KV] = numbers.get(_KV, kv_bytes)
-            return _combined(by_column, replace(table, stored=stored), pricing)
+            nests = _nest_columns(by_column, table)
+            own = replace(table, stored=stored)
+            return _combined(by_column, nests, own, pricing, NAMESPACE)
 
         try:
             program = trace(quantities, parameters, _MAX_NODES).narrowed()
@@ -133,19 +141,6 @@ class NetworkCombination:
         self._outputs = [self.names.index(name) for name in program.outputs]
         self._replaced = [at for at in self._outputs if at < self._summed]
         self._priced = len(rows)
-
-    def refuse_bounds(self) -> None:
-        """Raise an error: partial configurations have no known bound.
-
-        Raises
-        ------
-        InputError
-        """
-        raise input_error(
-            "there are no bounds: layers share what the device has",
-            path="lower_bound",
-            expected="a device whose costs are sums over layers",
-        )
 
     def __call__(self, entries: Floats, kv_bytes: Floats) -> Floats:
         """Return ``(..., modes, quantities)`` of entries ``(..., kernels, modes, quantities)``.
@@ -174,11 +169,104 @@ class NetworkCombination:
         return out
 
 
+class ArchitectureCombination:
+    """Quantities of networks of various rows that are no sums over rows.
+
+    Networks of a batch are padded to equally many rows, each with a loop nest: one of zeros where a
+    row has none, or where there is no row.
+
+    Parameters
+    ----------
+    names
+        Quantities of the tables; the columns of rows (`ROW`) are last.
+
+    Attributes
+    ----------
+    names
+        Names of the summed and the combined quantities.
+
+    Raises
+    ------
+    NotTabledError
+        The combination reads more of a network than the columns of its rows.
+    """
+
+    def __init__(self, names: Sequence[str], pricing: Pricing) -> None:
+        job, engine = pricing.job, pricing.setting.engine_name
+        stated = f"engines.{engine}.design.layers."
+        for reason, holds in {
+            "how layers share what there is depends on their order": _LAYER not in names,
+            "kernels multiply several matrices": any(n.startswith(f"{ROW}{NEST}1 ") for n in names),
+            "a design states layers by their position": any(
+                path.startswith(stated) for path in job.machine.facts
+            ),
+            "classes of kernels are calibrated": bool(pricing.setting.runtime.scale),
+        }.items():
+            if holds:
+                raise NotTabledError(reason)
+        summed, self._columns = without_columns(names)
+        self._summed, self._pricing = len(summed), pricing
+        self._table = job.rows(job.workload.parameters, job.machine.facts, job.precision, 1)[0]
+        self._nests: dict[int, Nests] = {}
+        self._outputs = tuple(self._quantities(np.ones((1, 1, len(self._columns)))))
+        self.names = tuple(dict.fromkeys([*summed, *self._outputs]))
+
+    def __call__(self, entries: Floats) -> Floats:
+        """Return ``(networks, modes, quantities)`` of ``(networks, rows, modes, quantities)``."""
+        networks, _, modes, _ = entries.shape
+        out = np.zeros((networks, modes, len(self.names)))
+        out[..., : self._summed] = entries[..., : self._summed].sum(axis=1)
+        for mode in range(modes):
+            changed = self._quantities(entries[:, :, mode, self._summed :])
+            for name in self._outputs:
+                out[:, mode, self.names.index(name)] = changed[name]
+        return out
+
+    def _quantities(self, columns: Floats) -> dict[str, Value]:
+        """Return combined quantities from columns ``(networks, rows, columns)``."""
+        by_column = dict(zip(self._columns, np.ascontiguousarray(columns.T), strict=True))
+        table, rows = self._table, columns.shape[1]
+        assert table.nests is not None
+        if rows not in self._nests:
+            # Of every nest only the row is read.
+            first = cast("Index", np.zeros(rows, dtype=np.intp))
+            self._nests[rows] = replace(table.nests.at(first), row=np.arange(rows))
+        padded = replace(
+            table,
+            rows=(table.rows[int(table.nests.row[0])],) * rows,
+            points=len(columns),
+            count=by_column[_COUNT],
+            nests=self._nests[rows],
+            structure={},
+        )
+        with np.errstate(all="ignore"):
+            of_nests = _columns_of(by_column, f"{ROW}{NEST}0 ")
+            return _combined(by_column, of_nests, padded, self._pricing, np)
+
+
+def refuse_bounds() -> NoReturn:
+    """Raise an error: partial choices have no known bound where layers share what there is.
+
+    Raises
+    ------
+    InputError
+    """
+    raise input_error(
+        "there are no bounds: layers share what the device has",
+        path="lower_bound",
+        expected="a device whose costs are sums over layers",
+    )
+
+
 def _combined(
-    columns: Mapping[str, Value], table: OperatorTable, pricing: Pricing
+    columns: Mapping[str, Value],
+    nest_columns: dict[str, Value],
+    table: OperatorTable,
+    pricing: Pricing,
+    xp: Any,
 ) -> dict[str, Value]:
     """Return the quantities of a network that the combination of its rows changes."""
-    setting = replace(pricing.setting, xp=NAMESPACE)
+    setting = replace(pricing.setting, xp=xp)
     combine = pricing.job.model.kind.combined
     assert combine is not None
     parts = {part: _columns_of(columns, f"{ROW}{part} ") for part in ROW_PARTS}
@@ -193,7 +281,7 @@ def _combined(
         executed={},
         energy=parts["energy"],
         columns=parts["columns"],
-        nest_columns=_nest_columns(columns, table),
+        nest_columns=nest_columns,
     )
     terms = compose(table, combine(local, table, setting), setting)
     changed = {"latency_s": total(table.count, terms.row_s)}

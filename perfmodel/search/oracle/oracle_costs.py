@@ -19,7 +19,7 @@ from perfmodel.optimise.deadline import Deadline
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.search.constraints import PER_ITEM, RATES
-from perfmodel.search.oracle.kernel_pricing import ARRAYS, Floats, Index, NotTabledError
+from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError
 from perfmodel.search.oracle.metric_reader import (
     FEASIBLE,
     MetricReader,
@@ -332,29 +332,10 @@ def costs_of(
         pricing = Pricing.of(sample, device, **options)
         _check(deadline)
         tables = _tables(space, pricing, settings, deadline)
-        _refuse_resident_matrices(tables, space, pricing)
         reader = MetricReader(pricing, sample, tables.names, names, tables.priced)
         return TabulatedCosts(tables, reader, _items(space, settings))
     except NotTabledError as error:
         return Predicted(device, space, names, str(error), settings, options)
-
-
-def _refuse_resident_matrices(tables: Summed, space: Any, pricing: Pricing) -> None:
-    """Raise an error if all matrices of some network may stay in arrays that compute.
-
-    Copies of each would then depend on the arrays that the others leave over. Where no network
-    fits, every matrix is written anew, whatever the others are.
-
-    Raises
-    ------
-    NotTabledError
-    """
-    if ARRAYS not in tables.names:
-        return
-    least = tables.least([range(len(decision.options)) for decision in space.decisions])
-    needed = least.values[0, 0, tables.names.index(ARRAYS)]
-    if pricing.leaves_room(needed):
-        raise NotTabledError("layers share the arrays that hold their weights")
 
 
 def _check(deadline: Deadline | None) -> None:

@@ -8,7 +8,7 @@ needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -188,17 +188,22 @@ class StretchBank:
 
     def costs(self, stretches: Index, context: Context) -> Floats:
         """Return the costs of stretches in their contexts, ``(networks, modes, quantities)``."""
+        out = np.zeros((len(stretches), *self._costs.shape[2:]))
+        for costs in self.rows(stretches, context):
+            out += costs
+        return out
+
+    def rows(self, stretches: Index, context: Context) -> Iterator[Floats]:
+        """Yield the costs of each kernel, until no stretch has a further one; see `costs`."""
         setting, shape = context.setting, self.stretches.shape[stretches]
         state = self._state[self.stretches.ranges[shape], context.following, setting]
         state[:, 0] = context.enters
         state[:, 1] = context.leaves
         touched, kernels = self.stretches.touched[shape], self.stretches.kernels[stretches]
-        out = np.zeros((len(stretches), *self._costs.shape[2:]))
         networks = np.arange(len(stretches))[:, None]
-        for step in range(kernels.shape[1]):
+        for step in range(int((kernels >= 0).sum(axis=1).max(initial=0))):
             states = state[networks, touched[:, step]] @ self._radix
-            out += self._costs[setting, self._first[kernels[:, step]] + states]
-        return out
+            yield self._costs[setting, self._first[kernels[:, step]] + states]
 
     def least(self, stretches: Index, settings: Index) -> Floats:
         """Return the minimum of each quantity over all contexts, ``(modes, quantities)``."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from perfmodel.search.oracle.kernel_pricing import (
     in_order,
 )
 from perfmodel.search.oracle.stretch_banks import Context, DenseBank, StretchBank
+
+#: Function of costs of rows, ``(networks, rows, modes, quantities)``, instead of their sum.
+Combine: TypeAlias = Callable[[Floats], Floats]
 
 #: Rows of `NetworkSums.stored`, under the names of predictions.
 STORED = ("weight_bytes", "kv_bytes", "activation_bytes")
@@ -83,7 +86,12 @@ class StretchChain:
         stored = np.concatenate([bank.stretches.stored for bank in banks])
         self._stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
 
-    def sums(self, stretches: Index, settings: Index) -> NetworkSums:
+    def sums(
+        self,
+        stretches: Index,
+        settings: Index,
+        combine: Combine | None = None,
+    ) -> NetworkSums:
         """Return the sums of networks.
 
         Parameters
@@ -91,6 +99,8 @@ class StretchChain:
         stretches : array of shape ``(networks, places)``
             Stretch at each place, numbered over all banks.
         settings : array of shape ``(networks,)``
+        combine
+            Function of the costs of all rows that replaces their sum.
         """
         n, places = stretches.shape
         full = self.full[stretches]
@@ -113,21 +123,26 @@ class StretchChain:
             state[:, place] = self.states.of(np.maximum(read, need_at_maker))
             before = np.where(full[:, place], own, before)
         leaves = state[np.arange(n)[:, None], after]
-        values = sum(
-            self._costs(
-                stretches[:, place],
-                Context(following[:, place], state[:, place], leaves[:, place], settings),
-            )
+        contexts = [
+            Context(following[:, place], state[:, place], leaves[:, place], settings)
             for place in range(places)
-        )
+        ]
+        each = zip(stretches.T, contexts, strict=True)
+        if combine is None:
+            values = sum(self._costs(own, context) for own, context in each)
+        else:
+            rows = [row for own, context in each for row in self._rows(own, context)]
+            values = combine(np.stack(rows, axis=1))
         return NetworkSums(
             self.names,
             np.asarray(values),
             _over_places(self._stored[:, stretches, settings[:, None]]),
         )
 
-    def one(self, stretches: Index, setting: int) -> tuple[Floats, Floats]:
-        """Return the sums of one network, all from one dense bank.
+    def one(
+        self, stretches: Index, setting: int, combine: Combine | None = None
+    ) -> tuple[Floats, Floats]:
+        """Return the sums of one network, all from one bank; `combine` is as for `sums`.
 
         Returns
         -------
@@ -144,8 +159,13 @@ class StretchChain:
         state = cast("Index", self._thresholds.searchsorted(need))
         leaves: Index = np.zeros_like(state)
         leaves[:-1] = state[1:]
-        costs = self.banks[0].costs(own, Context(following, state, leaves, setting))
-        return costs.sum(axis=0), _over_places(self._stored[:, own, setting])
+        context = Context(following, state, leaves, setting)
+        if combine is None:
+            values = self.banks[0].costs(own, context).sum(axis=0)
+        else:
+            rows = np.stack([*self.banks[0].rows(own, context)], axis=1)
+            (values,) = combine(rows.reshape(1, -1, *rows.shape[2:]))
+        return values, _over_places(self._stored[:, own, setting])
 
     def least(self, stretches: Sequence[Index], settings: Index) -> NetworkSums:
         """Return a lower bound on the sums of all networks, as one network.
@@ -175,6 +195,17 @@ class StretchChain:
             (self.banks[i], int(self.starts[i]), np.flatnonzero(bank == i))
             for i in np.unique(bank).tolist()
         ]
+
+    def _rows(self, stretches: Index, context: Context) -> list[Floats]:
+        """Return the costs of each kernel of stretches; 0 where a stretch has no further one."""
+        out: list[Floats] = []
+        for bank, start, at in self._by_bank(stretches):
+            own = Context(*(np.asarray(part)[at] for part in context))
+            for step, costs in enumerate(bank.rows(stretches[at] - start, own)):
+                if step == len(out):
+                    out.append(np.zeros((len(stretches), *costs.shape[1:])))
+                out[step][at] = costs
+        return out
 
     def _costs(self, stretches: Index, context: Context) -> Floats:
         """Return the costs of stretches in their contexts, each from its bank."""

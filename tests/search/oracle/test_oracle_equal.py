@@ -90,11 +90,13 @@ def test_members_of_a_space_cost_what_they_are_predicted_to(
     ("device", "precision"),
     [("isaac", "int8"), ("ultra96_codenet", "w4a8")],
 )
-def test_layers_that_share_what_there_is_are_predicted(device: str, precision: str) -> None:
-    """Copies of a layer, and resources of a part, depend on all layers together."""
+def test_layers_that_share_what_there_is_cost_what_is_predicted(
+    device: str, precision: str
+) -> None:
+    """Copies of a layer, and windows that overlap, depend on all layers together."""
     machine, members = pm.hardware(device), pm.space("fbnet")
     oracle = with_traffic(machine, members, precision=precision)
-    assert oracle.method == "predicted"
+    assert oracle.method == ("tabled" if device == "isaac" else "predicted")
     found = largest(oracle, machine, members.sample(4, seed=3).tolist(), precision=precision)
     assert found[0] < BOUND, found
 

@@ -75,6 +75,11 @@ BITS = {"weight_bits": [4, 8]}
         ("bert_base", "isaac", None, {"weight_bits": [4, 8, 16]}),
         ("mlperf_tiny_kws", "neurram", None, {"weight_bits": [2, 4, 8], "activation_bits": [4, 8]}),
         ("tiny_cnn", "neurram", None, BITS | {"channels": [0.25, 1], "batch": [1, 4]}),
+        # The same of architectures, whose rows are their own.
+        ("fbnet", "u280", None, None),
+        ("nas_bench_201", "xc7z020", None, None),
+        ("nas_bench_201", "isaac", None, None),
+        ("ofa_mobilenet_v3", "isaac", None, None),
         # A window stage that overlaps with the products before it.
         ("tiny_cnn", "ultra96_codenet", None, BITS | {"channels": [0.5, 1], "batch": [1, 4]}),
         ("mlperf_tiny_kws", "ultra96_codenet", None, BITS | {"activation_bits": [8, 16]}),
@@ -138,8 +143,9 @@ def test_resources_of_a_design_are_those_predicted(device: str) -> None:
     ("network", "device", "runtime", "choices", "reason"),
     [
         # Depthwise convolutions overlap with the preceding ones, and stages wait for the slowest.
-        ("fbnet", "ultra96_codenet", None, None, "resources"),
-        ("fbnet", "u280", None, None, "resources"),
+        ("fbnet", "ultra96_codenet", None, None, "their order"),
+        ("fbnet", "fpgaconvnet_zc706_ic", None, None, "their order"),
+        ("nas_bench_201", "hls4ml_ad08", None, None, "their position"),
         ("tiny_cnn", "u280", None, {"activation_bits": [4, 8]}, "conversions of formats"),
         # Stalls of one row depend on how busy the others keep the pipeline.
         ("fbnet", "hnlpu", None, None, "slots"),
