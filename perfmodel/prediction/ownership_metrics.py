@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.ownership import ROOM_CELSIUS, is_of_ownership
 from perfmodel.hardware.technology.ownership import memory_kg_per_byte
 from perfmodel.metrics import metrics_of
@@ -116,18 +116,21 @@ class OwnershipMetrics:
 
     @property
     def burst_s(self) -> Value:
-        """Time of full speed until the device throttles, seconds; infinite if it never does."""
-        return self.thermal.burst_s
+        """Time of full speed until the device throttles, seconds; infinite if it never does.
+
+        NaN, as other metrics of heat, if neither the device nor its class states how it sheds heat.
+        """
+        return self._of_known_body("burst_s")
 
     @property
     def sustained_speed(self) -> Value:
         """Share of full speed after throttling."""
-        return self.thermal.sustained_speed
+        return self._of_known_body("sustained_speed")
 
     @property
     def sustained_latency_s(self) -> Value:
         """Latency of one run after throttling, seconds."""
-        return self.thermal.sustained_latency_s
+        return self._of_known_body("sustained_latency_s")
 
     @property
     def steady_celsius(self) -> Value:
@@ -187,6 +190,13 @@ class OwnershipMetrics:
         if metric in _COSTS:
             return " and ".join(reasons[part] for part in parts if part in reasons)
         return self.burst_reason if metric in _HEAT else ""
+
+    def _of_known_body(self, name: str) -> Value:
+        """Return a field of `thermal`; NaN where no power is known that lasts."""
+        warm = self.thermal
+        xp = namespace(*warm)
+        known = xp.isfinite(warm.sustained_power_w)
+        return cast("Prediction", self).shaped(xp.where(known, getattr(warm, name), np.nan))
 
     def _per_item(self, value: Value, unit: str, count: float) -> Value:
         """Return a value of a run by item; ``None`` if its items have another unit."""

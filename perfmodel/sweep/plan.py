@@ -305,7 +305,7 @@ def _ownership_notes(
     if "burst_s" in columns:
         notes.append(
             "an infinite burst_s: no more power than the body sheds at its limit, so that the "
-            "device never throttles"
+            "device never throttles; none: neither a device nor its class states how it sheds heat"
         )
     return notes
 

@@ -210,6 +210,9 @@ def test_an_infinite_burst_is_never_said_without_its_reason() -> None:
     assert np.isinf(p.burst_s)
     assert "never throttles" in dict(p.glance())["sustained"]
     assert "never throttles" in p.to_dict()["thermal"]["burst_reason"]
+    bare = pm.predict("resnet18", "eyeriss_256")
+    assert math.isnan(bare.burst_s)
+    assert "neither the device nor its class" in bare.missing_reason("burst_s")
     hot = pm.predict("resnet18", phone.vary({"power.ambient": 47.0}))
     assert hot.burst_s < 600.0
     assert "more than the 238.1 mW" in hot.burst_reason
