@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perfmodel.hardware.technology.ownership import node_of_process
-from perfmodel.hardware.technology.tables import OWNERSHIP, table
 from perfmodel.units import parse
 
 if TYPE_CHECKING:
@@ -65,6 +63,9 @@ def unknown_costs(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def default_facts(device: Device) -> dict[str, DefaultFact]:
     """Return the declared defaults of a device's site and body, by path."""
+    from perfmodel.hardware.technology.ownership import node_of_process
+    from perfmodel.hardware.technology.tables import OWNERSHIP, table
+
     known = table(OWNERSHIP)
     facts: dict[str, DefaultFact] = {}
     site = _of_class(known["sites"], device, last=True)

@@ -6,15 +6,17 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import SiliconBlock
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.workload.convolution_panels import Panels
 from perfmodel.workload.operator_table import OperatorTable
+
+if TYPE_CHECKING:
+    from perfmodel.cost.area import SiliconBlock
 
 
 class Equation(NamedTuple):

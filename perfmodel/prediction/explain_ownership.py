@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,18 +69,21 @@ def explain_ownership(prediction: Prediction) -> str:
     return "\n".join(lines)
 
 
-def cost_lines(prediction: Prediction, cost: RunCost, items: float) -> list[tuple[str, str]]:
+def cost_lines(
+    prediction: Prediction, cost_of_items: Callable[[], RunCost], items: float
+) -> list[tuple[str, str]]:
     """Return (label, text) pairs of cost and emissions by item, if a question sets their facts.
 
     Parameters
     ----------
     prediction
         Prediction of the device.
-    cost, items
-        Cost of so many items.
+    cost_of_items, items
+        Function that returns the cost of so many items.
     """
     if not prediction.costs_asked:
         return []
+    cost = cost_of_items()
     unit = prediction.workload.unit
     count, noun = (1e6, "a million tokens") if unit == "tokens" else (1.0, "an inference")
     scale = count / items

@@ -13,7 +13,6 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.ownership import ROOM_CELSIUS, is_of_ownership
-from perfmodel.hardware.technology.ownership import memory_kg_per_byte
 from perfmodel.metrics import metrics_of
 from perfmodel.units import show
 
@@ -47,6 +46,7 @@ class OwnershipMetrics:
         The die has the stated area, else that of the blocks that the spec states.
         """
         from perfmodel.cost.run_cost import run_cost
+        from perfmodel.hardware.technology.ownership import memory_kg_per_byte
 
         prediction = cast("Prediction", self)
         facts = self._facts_or_defaults(("site.", "energy.node", "price", "volume", "area"))

@@ -6,10 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import SiliconBlocks
-from perfmodel.kinds.silicon import silicon_of
 
 if TYPE_CHECKING:
+    from perfmodel.cost.area import SiliconBlocks
     from perfmodel.prediction.prediction import Prediction
 
 _MM2 = 1e6
@@ -25,6 +24,8 @@ class SiliconMetrics:
     @cached_property
     def silicon(self) -> SiliconBlocks | str:
         """Blocks of the chip, flat over the points, or the reason why there are none."""
+        from perfmodel.kinds.silicon import silicon_of
+
         p = cast("Prediction", self)
         return silicon_of(p.job.machine.device, p.setting.facts, p.totals["weight_bytes"])
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.area import SiliconBlock
 from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import SecondsExpression
 from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.kinds.silicon import by_peaks
 from perfmodel.kinds.tensor_core.attention_rows import attention_rows
 from perfmodel.kinds.tensor_core.gemm import gemm_times
 from perfmodel.kinds.tensor_core.kernels import KernelRows
@@ -27,6 +25,9 @@ from perfmodel.kinds.tensor_core.products import product_rows
 from perfmodel.kinds.tensor_core.spec import TensorCore
 from perfmodel.kinds.tensor_core.streams import stream_rows
 from perfmodel.workload.operator_table import OperatorTable
+
+if TYPE_CHECKING:
+    from perfmodel.cost.area import SiliconBlock
 
 #: (table, setting, the table's roofline terms) -> times of the rows that a routine covers.
 Routine: TypeAlias = Callable[[OperatorTable, Setting, Terms], Iterable[KernelRows]]
@@ -136,6 +137,9 @@ class TensorCoreKind:
         """Return multipliers, vector lanes, and the memories of the units that the spec states."""
         units = engine.units
         sizes = {"registers": engine.registers, "local_memory": engine.local_memory}
+        from perfmodel.cost.area import SiliconBlock
+        from perfmodel.kinds.silicon import by_peaks
+
         return by_peaks(engine) | {
             name: SiliconBlock(memory_bytes=units * size, banks=units)
             for name, size in sizes.items()

@@ -209,7 +209,7 @@ class Served(PhasesResult):
             ("tokens/s", f"{self.tokens_per_s:.4g}"),
             ("energy/token", show(self.energy_per_token_j, "energy")),
             ("running", f"{self.running:.4g}"),
-            *cost_lines(self.decode, self.token_cost, 1.0),
+            *cost_lines(self.decode, lambda: self.token_cost, 1.0),
             (label.strip(), text),
         ]
 
