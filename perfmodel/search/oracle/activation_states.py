@@ -24,6 +24,8 @@ from perfmodel.search.oracle.kernel_pricing import Floats, Index, NotTabledError
 #: Decisions, ascending, and values with an axis for the options of each.
 Table: TypeAlias = tuple[tuple[int, ...], Floats]
 
+#: Largest number of pairs of a step and an activation evaluated at once.
+_MAX_LIVE: Final = 100_000
 #: Largest number of combinations of options of a table.
 _MAX_COMBINATIONS: Final = 8192
 
@@ -133,10 +135,13 @@ class ActivationStates:
         counted = np.where(life <= life[own], sizes, 0.0)
         counted[own] = sizes[own]
         need: Floats = np.zeros(len(choices))
-        for begin in first:
+        at_once = max(1, _MAX_LIVE // first.size)
+        for start in range(0, len(first), at_once):
+            begin = first[start : start + at_once, None]
             live = (first <= begin) & (begin <= last)
-            within = (first[own] <= begin) & (begin <= last[own])
-            np.maximum(need, (counted * live).sum(axis=0) * within, out=need)
+            within = (first[own] <= begin[:, 0]) & (begin[:, 0] <= last[own])
+            live_bytes = np.where(live, counted, 0.0).sum(axis=1)
+            np.maximum(need, (live_bytes * within).max(axis=0), out=need)
         live_bytes = (sizes * ((first <= first[own]) & (first[own] <= last))).sum(axis=0)
         return np.stack([self._states.of(need).astype(float), live_bytes], axis=-1)
 

@@ -196,7 +196,7 @@ class CompiledPart:
         formatted = self.graph.repeated(formatted)
         if not self.part.converts:
             return formatted, {}
-        entering = dict(zip(self.part.crossing, layouts, strict=False))
+        entering = dict(zip(self.part.entering, layouts, strict=True))
         return self._structure.converted_part(formatted, entering, AUXILIARY)
 
 
@@ -254,7 +254,14 @@ class CompiledParts:
         )
         if not layouts and not any(converts(operator) for _, operator in graph.walk()):
             return single_kernels(kernels)
-        return NetworkCuts(graph, kernels, structure.fusion, converts, layouts=layouts).parts()
+
+        def combinations(kernels: Sequence[FusedKernel]) -> int:
+            return prod(len(index.space.decisions[i].options) for i in index.by_kernels(kernels))
+
+        cuts = NetworkCuts(
+            graph, kernels, structure.fusion, converts, combinations, layouts=layouts
+        )
+        return cuts.parts()
 
 
 @cached(_PARTS_BYTES, identity_keys=1)

@@ -2,22 +2,24 @@
 
 A runtime inserts conversions of formats and layouts between operators, and these change how
 operators fuse. Both are local: a network is cut between two kernels where no operator fuses across
-the cut, no converted copy serves readers on both sides, and, under blocked layouts, one tensor
-crosses the cut. Kernels and conversions of a part then follow from the formats of its tensors and
-from the layout in which this tensor enters it.
+the cut, and no converted copy of a format serves readers on both sides. Kernels and conversions of
+a part then follow from the formats of its tensors and from the layouts in which they enter it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
+from perfmodel.search.oracle.kernel_pricing import NotTabledError
 from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, may_fuse
 from perfmodel.workload.graph import Graph, Operator
 
-#: Most tensors that cross a cut where the layouts of all of them matter.
-_MAX_CROSSING = 1
+#: Most combinations of options of a part that is not cut further.
+_MAX_COMBINATIONS = 2048
+#: Most activations in several layouts that may enter a part.
+_MAX_ENTERING = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,10 @@ class NetworkPart:
     ----------
     operators
         Their operators in order of execution, without views.
-    crossing
-        Activations that are written before the part, and read in it or after it.
+    entering
+        Activations that are written before the part, and read in it.
+    leaving
+        Activations that the part reads or writes, and later parts read.
     read_elsewhere
         Activations that other parts read.
     converts
@@ -38,7 +42,8 @@ class NetworkPart:
 
     kernels: tuple[FusedKernel, ...]
     operators: tuple[Operator, ...]
-    crossing: tuple[str, ...] = ()
+    entering: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
     read_elsewhere: frozenset[str] = frozenset()
     converts: bool = False
 
@@ -50,6 +55,8 @@ class NetworkCuts:
     ----------
     converts
         Whether an operator runs in another format under some choice, between two conversions.
+    combinations
+        Number of combinations of the options that affect kernels.
     layouts
         Whether the runtime converts layouts.
     """
@@ -60,11 +67,12 @@ class NetworkCuts:
         kernels: Sequence[FusedKernel],
         fusion: FusionRules,
         converts: Callable[[Operator], bool],
+        combinations: Callable[[Sequence[FusedKernel]], int],
         *,
         layouts: bool,
     ) -> None:
         self._graph, self._kernels, self._fusion = graph, kernels, fusion
-        self._layouts = layouts
+        self._combinations, self._layouts = combinations, layouts
         walked = [(b, o) for b, o in graph.walk() if o.kind != "view"]
         self._blocks = [id(block) for block, _ in walked]
         self._operators = [operator for _, operator in walked]
@@ -79,30 +87,53 @@ class NetworkCuts:
                 self._read.setdefault(name, []).append(at)
 
     def parts(self) -> list[NetworkPart]:
-        """Return the parts, each with as few kernels as possible."""
+        """Return the parts.
+
+        Under blocked layouts one activation crosses each cut, so that few layouts enter a part; but
+        a part of too many combinations of options has as few kernels as possible.
+
+        Raises
+        ------
+        NotTabledError
+            Too many activations enter a part in different layouts.
+        """
         place = {id(operator): at for at, operator in enumerate(self._operators)}
         spans = [[place[id(operator)] for operator in k.operators] for k in self._kernels]
         ends = list(accumulate(map(max, spans), max))
         begins = list(accumulate(map(min, reversed(spans)), min))[::-1]
-        starts = [
+        possible = [
             i
             for i, begin in enumerate(begins)
             if not i or (ends[i - 1] < begin and self._is_cut(begin))
         ]
-        return [
-            self._part(start, stop, spans)
-            for start, stop in zip(starts, [*starts[1:], len(spans)], strict=True)
+        preferred = [
+            i for i in possible if not self._layouts or len(self._crossing(begins[i])) <= 1
         ]
+        starts: list[int] = []
+        for start, stop in pairwise([*preferred, len(spans)]):
+            is_large = self._combinations(self._kernels[start:stop]) > _MAX_COMBINATIONS
+            starts += [i for i in possible if start <= i < stop] if is_large else [start]
+        parts = [self._part(*each, spans) for each in pairwise([*starts, len(spans)])]
+        for part in parts if self._layouts else ():
+            if len(part.entering) > _MAX_ENTERING:
+                head, count = part.kernels[0].head.name, len(part.entering)
+                raise NotTabledError(f"{head} reads {count} activations in different layouts")
+        return parts
 
     def _part(self, start: int, stop: int, spans: Sequence[Sequence[int]]) -> NetworkPart:
         own = sorted(at for span in spans[start:stop] for at in span)
         within = set(own)
-        elsewhere = {name for name, at in self._read.items() if not within.issuperset(at)}
+        read = [name for name, at in self._read.items() if not within.isdisjoint(at)]
         return NetworkPart(
             tuple(self._kernels[start:stop]),
             tuple(self._operators[at] for at in own),
-            self._crossing(own[0]) if start else tuple(self._graph.inputs),
-            frozenset(elsewhere),
+            tuple(n for n in read if n in self._written and self._written[n] < own[0]),
+            tuple(
+                name
+                for name, at in self._read.items()
+                if at[-1] > own[-1] and (name in read or self._written.get(name) in within)
+            ),
+            frozenset(name for name, at in self._read.items() if not within.issuperset(at)),
             converts=True,
         )
 
@@ -117,10 +148,7 @@ class NetworkCuts:
 
     def _is_cut(self, at: int) -> bool:
         """Return whether the network may be cut before an operator."""
-        crossing = self._crossing(at)
-        if self._layouts and len(crossing) > _MAX_CROSSING:
-            return False
-        return all(self._may_cross(name, at) for name in crossing)
+        return all(self._may_cross(name, at) for name in self._crossing(at))
 
     def _may_cross(self, name: str, at: int) -> bool:
         """Return whether no operator before a cut shares conversions or a kernel with one after."""

@@ -57,11 +57,6 @@ class PartTables:
         Sequence under each combination of options, as an index of `steps`.
     sizes
         Bytes of the activations between these kernels; 0 where they do not exist.
-    formats
-        Decisions on the formats of its activations.
-    leaving
-        Layouts of activations after the part, by options of `formats` and index of the layouts that
-        enter it.
     """
 
     kernels: tuple[KernelTable, ...]
@@ -69,8 +64,6 @@ class PartTables:
     steps: tuple[Steps, ...]
     variant: Table
     sizes: Mapping[str, Table]
-    formats: tuple[int, ...]
-    leaving: Mapping[tuple[int, ...], Mapping[str, TensorLayout]]
 
 
 class PartPricing:
@@ -103,29 +96,27 @@ class PartPricing:
         entering: EnteringLayouts,
     ) -> None:
         self._part, self._index, self._pricing, self._fixed = compiled, index, pricing, fixed
-        self._entering, self._entering_decision = entering.possible, entering.decision
-        self._options, self._formats = compiled.options, compiled.formats
-        combinations = prod(map(len, self._options.values())) * len(self._entering)
+        self._entering, self._options = entering, compiled.options
+        formats, names = compiled.formats, compiled.part.entering
+        #: Decisions on formats of activations, then on the layouts in which they enter.
+        self._axes = (*formats, *entering.decisions(names))
+        self._shape = (*(len(self._options[i]) for i in formats), *entering.options(names))
+        combinations = prod(map(len, self._options.values())) * prod(entering.options(names))
         if combinations > MAX_COMBINATIONS:
             head = compiled.part.kernels[0].head.name
             raise NotTabledError(f"{head} takes {combinations} combinations of options")
         self._kernels: dict[tuple[object, ...], _KernelForms] = {}
         self._priced: dict[str, None] = {}
 
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        """Number of options of each decision on formats of activations, and of layouts."""
-        return (*(len(self._options[i]) for i in self._formats), len(self._entering))
-
     def tables(self) -> PartTables:
-        """Return the tables of the part."""
+        """Return the tables of the part, and record in which layouts activations leave it."""
         steps: dict[Steps, int] = {}
         variant = np.zeros(self._shape, dtype=np.intp)
         sizes: dict[str, Floats] = {}
-        leaving: dict[tuple[int, ...], Mapping[str, TensorLayout]] = {}
+        after: dict[tuple[int, ...], Mapping[str, TensorLayout]] = {}
         for at in np.ndindex(self._shape):
             part = self._variant(at, {})
-            graph, leaving[at] = part.graph, part.leaving
+            graph, after[at] = part.graph, part.leaving
             kernels = list(part.kernels.values())
             self._price(at, part, dict(zip(part.kernels, self._forms(at, part), strict=True)))
             activations = tuple(
@@ -136,6 +127,7 @@ class PartPricing:
             for name in {name for step in activations for name in step} - self._part.graph.outside:
                 size = sizes.setdefault(name, np.zeros((*self._shape, self._part.points)))
                 size[at] = self._bytes(graph, name)
+        self._entering.leave(self._part.part.leaving, self._axes, after)
         each = [self._table(forms) for forms in self._kernels.values()]
         joined = merged(each, self._pricing.states.count, _MAX_MERGED)
         return PartTables(
@@ -144,13 +136,13 @@ class PartPricing:
             tuple(steps),
             self._over_decisions(variant.astype(float)),
             {name: self._over_decisions(size) for name, size in sizes.items()},
-            tuple(self._formats),
-            leaving,
         )
 
     def _variant(self, at: tuple[int, ...], weights: Mapping[int, int]) -> PartVariant:
         """Return the part under some options."""
-        return self._part.variant(at[:-1], self._entering[at[-1]], weights)
+        formats = len(self._part.formats)
+        layouts = self._entering.of(self._part.part.entering, at[formats:])
+        return self._part.variant(at[:formats], layouts, weights)
 
     def _forms(
         self, at: tuple[int, ...], part: PartVariant
@@ -238,9 +230,7 @@ class PartPricing:
 
     def _table(self, forms: _KernelForms) -> KernelTable:
         """Return the table of a kernel over the decisions that affect it."""
-        axes, variant = without_constant_axes(
-            ((*self._formats, self._entering_decision), forms.variant.astype(float))
-        )
+        axes, variant = without_constant_axes((self._axes, forms.variant.astype(float)))
         costs = [form.costs[key] for form in forms.forms for key in sorted(form.costs)]
         names = tuple(dict.fromkeys(name for own, _ in costs for name in own))
         # (forms and weights, modes, states, points, names) -> points before states before modes
@@ -257,7 +247,7 @@ class PartPricing:
 
     def _over_decisions(self, values: Floats) -> Table:
         """Return a table of values over formats, layouts and, if they have one, the last axis."""
-        axes = (*self._formats, self._entering_decision)
+        axes = self._axes
         if values.ndim > len(axes):
             values = values.reshape(*values.shape[:-1], *self._numeric_shape)
             axes = (*axes, *self._part.numeric)
