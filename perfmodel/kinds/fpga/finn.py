@@ -171,7 +171,7 @@ def counts(run: NestRun) -> Counts:
         "tail": tail,
         "fill": fill,
         "layer": 1.0 - run.without_nests,
-        "moved": moves[:, None] * numbers_of_rows(run),
+        "numbers": moves[:, None] * numbers_of_rows(run),
         "outputs": rows(unit.outputs),
         "lut": rows(unit_luts(unit) + xp.where(taps > 1.0, 300.0, 0.0)),
         "dsp": rows(
@@ -186,8 +186,8 @@ def combined(terms: Terms, table: OperatorTable, setting: Setting) -> Terms:
     """Return the terms of a network: its slowest layer, and its stream."""
     columns, xp = terms.columns, setting.xp
     # Poolings and copies pass one pixel per clock; activations are thresholds of the unit before.
-    moved = columns["moved"] / of_layer_before(columns["outputs"], columns["layer"])
-    occupied = columns["interval"] + moved
+    passing = columns["numbers"] / of_layer_before(columns["outputs"], columns["layer"])
+    occupied = columns["interval"] + passing
     slowest, wait = slowest_row_and_waits(occupied, columns["waiting"], xp)
     clocks = stream_clocks_by_row(occupied, columns["tail"], columns["fill"], table.count, xp)
     clocks = clocks + wait

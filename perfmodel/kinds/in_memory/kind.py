@@ -132,7 +132,7 @@ class InMemory(ArrayKind[InMemoryArrays]):
         )
         is_resident = fits & (resident_s <= before_s)
 
-        def chosen(before: dict[str, Value], resident: Mapping[str, Value]) -> dict[str, Value]:
+        def selected(before: dict[str, Value], resident: Mapping[str, Value]) -> dict[str, Value]:
             return {
                 name: xp.where(is_resident, resident[name], value) if name in resident else value
                 for name, value in before.items()
@@ -141,13 +141,13 @@ class InMemory(ArrayKind[InMemoryArrays]):
         several = xp.maximum(rows(executed), 1.0)
         return replace(
             terms,
-            compute=chosen(terms.compute, compute),
-            memory=chosen(terms.memory, memory),
-            traffic=chosen(terms.traffic, at_rest),
+            compute=selected(terms.compute, compute),
+            memory=selected(terms.memory, memory),
+            traffic=selected(terms.traffic, at_rest),
             row_s=xp.where(is_resident, row_s, terms.row_s),
-            work=chosen(terms.work, {"matrix": rows(passes * times), "load": none}),
-            energy=chosen(terms.energy, {"writes": none}),
-            detail=chosen(
+            work=selected(terms.work, {"matrix": rows(passes * times), "load": none}),
+            energy=selected(terms.energy, {"writes": none}),
+            detail=selected(
                 terms.detail,
                 {
                     "copies": rows(copies * executed) / several,
