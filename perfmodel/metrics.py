@@ -74,7 +74,7 @@ METRIC_ROWS: Final = (
     MetricRow("active_parameters", "predict"),
     MetricRow("area_mm2", "predict request compare search view", label="area (blocks)"),
     MetricRow("leakage_w", "predict request compare search view", label="leakage, at most"),
-    MetricRow("interval_s", "predict request compare search", facts=".design.style"),
+    MetricRow("interval_s", "predict request compare search"),
     MetricRow("samples_per_s", "predict request compare"),
     MetricRow("lut", "predict request compare search"),
     MetricRow("ff", "predict request compare search"),
