@@ -102,8 +102,8 @@ def multiplier_share(share: Value, more_bits: Value, xp: Any) -> Value:
         ones = 1.0 + 0.0 * (share + more_bits)
         return xp.by_column(_shares_by_column, (share * ones, more_bits * ones), 1)[0]
     spreads, shares = map(xp.asarray, _shares_by_spread())
-    moved = xp.interp(xp.interp(share, shares, spreads) + more_bits, spreads, shares)
-    return xp.where((more_bits == 0.0) | (share >= shares[-1]), share, moved)
+    with_bits = xp.interp(xp.interp(share, shares, spreads) + more_bits, spreads, shares)
+    return xp.where((more_bits == 0.0) | (share >= shares[-1]), share, with_bits)
 
 
 def _shares_by_column(columns: Floats) -> Floats:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -154,9 +155,7 @@ class ServingArguments(PredictionArguments):
         def exchange(tokens: Value) -> Value:
             return exchange_s(machine, exchanged_bytes(structure, split, tokens), split)
 
-        def constant(name: str, default: float = 0.0) -> Value:
-            return _constant(machine, name, default)
-
+        constant = partial(_constant, machine)
         prompt, generate, clients = (
             np.asarray(value, dtype=float)
             for value in (self.prompt, self.generate, self.concurrency)
@@ -178,17 +177,17 @@ class ServingArguments(PredictionArguments):
         prefills_s = constant("prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
         tpot = step + prefills_s
         prompts = prompt_s * (constant("prompt_share", 1.0) + constant("queued_share") * running)
-        server = constant("first_token")
-        host = constant("host_per_kernel") * _kernels(prefill)
+        host_s = constant("host_per_kernel") * _kernels(prefill)
+        starts = {"server": constant("first_token"), "host": host_s}
         # With fewer clients than groups some groups are idle, without further requests.
         served = np.minimum(running * self.data, clients)
-        service = server + host + prompts + tpot + (generate - 1.0) * tpot
+        service = sum(starts.values()) + prompts + tpot + (generate - 1.0) * tpot
         waiting = service * (clients / served - 1.0)
-        ttft = waiting + server + host + prompts + tpot
+        first = {"waiting": waiting, **starts, "prompts": prompts, "step": tpot}
+        ttft: Value = sum(first.values())
         rate = served * generate / service
-        waits_s = layers + exchanged_s
-        step_j = _step_energy_j(decode, waits_s, sampling_s) + prefill.power_w * prefills_s
-        energy = step_j * self.tensor / running
+        step_j = _step_energy_j(decode, layers + exchanged_s, sampling_s)
+        energy = (step_j + prefill.power_w * prefills_s) * self.tensor / running
         times = (ttft, tpot, waiting, rate, energy, step, prompt_s)
         parts = {
             "kernels": _arithmetic(decode),
@@ -196,13 +195,6 @@ class ServingArguments(PredictionArguments):
             "sequences": decode.once_a_run_s + sampling_s,
             "exchange": exchanged_s,
             "prefills": prefills_s,
-        }
-        first = {
-            "waiting": waiting,
-            "server": server,
-            "host": host,
-            "prompts": prompts,
-            "step": tpot,
         }
         return Served(
             *map(_plain, (*times, running, clients, served, prompt, generate)),
