@@ -90,7 +90,7 @@ def energy_stack(
     parts = list(dict.fromkeys(part for row in layers.values() for part in row))
     if not parts:
         message = "there is no energy to draw: the device states neither energies nor power"
-        raise input_error(message, path="energies", expected="energies, or power.busy")
+        raise input_error(message, path="energies", expected="energies, or engines.*.busy_power")
     layers = largest(layers, 24, "all others ({})", total_of)
     names, totals = list(layers), [total_of(row) for row in layers.values()]
     order = sorted(parts, key=lambda part: part.startswith(_AT_REST))

@@ -5,7 +5,7 @@ With the shares i (idle), r (running), c (compute) and m (memory) of the class, 
 
     P_idle = i P                      P_running = r (P - P_idle), while kernels run
     e(format) = c (P - P_idle) / peak(format)
-    e(byte of main memory) = DRAM + transport, or m (P - P_idle) / bandwidth
+    e(byte of main memory) = DRAM + transport, at most m (P - P_idle) / bandwidth
 
 They are facts as any other: the energy of a run is the sum of its operations, bytes and static
 power, and each kernel draws at most ``power.busy`` (`perfmodel.cost.energy.class_energies`).
@@ -155,8 +155,8 @@ class _ClassPower:
     def _add_bytes(self, main: Memory, spare: float, *, estimated: bool) -> None:
         """Add the energy of a byte of main memory, and of its way to the engine and back.
 
-        Both together are ``memory (P - P_idle) / bandwidth`` where the class has that share, and
-        the table's DRAM + ``transport`` elsewhere; the lower of both on chips that share a limit.
+        Both together are the table's DRAM + ``transport``, and where the class has that share at
+        most ``memory (P - P_idle) / bandwidth``.
         """
         path = f"memories.{main.name}.energy_per_byte"
         if main.kind == "dram":
@@ -172,8 +172,7 @@ class _ClassPower:
             if "memory" in self.entry and not estimated:
                 rate = self.facts.values[f"memories.{main.name}.bandwidth"]
                 by_limit = self._share("memory") * spare / rate - self.facts.values[path]
-                by_table = transport if self._shares_limit else by_limit
-                transport = max(min(by_limit, by_table), 0.0)
+                transport = max(min(by_limit, transport), 0.0)
             self._put(f"{self.at}.transport_energy", _PER_BYTE, transport, "transport")
 
     def _operation_energy(self, compute: str, watts_per_rate: float, *, estimated: bool) -> float:
