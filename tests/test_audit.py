@@ -308,21 +308,30 @@ def test_of_many_points_those_that_pass_are_no_answers(monkeypatch: pytest.Monke
     assert found.breaches, "of the first such point"
 
 
-def test_power_above_the_sustained_and_below_the_idle_one_is_said() -> None:
-    device = devices.hardware("jetson_agx_orin").machine("generic")
-    work = workloads.find("resnet18", {})
+def test_power_above_the_sustained_one_is_said() -> None:
+    """Of a part whose clocks have an energy of their own, which no limit holds down."""
+    device = devices.hardware("lpc55s69").machine("generic")
+    work = workloads.find("mlperf_tiny_ic", {})
     right = predict(work, device)
     assert right.breaches == []
-    low = predict(work, device.vary({"power.busy": float(right.power_w) / 2}))
-    high = predict(work, device.vary({"memories.dram.energy_per_byte": 1e-8}))
-    for found in (low, high):
-        if found.energy_model.startswith("busy"):
-            continue
-        (breach,) = found.breaches
-        assert breach.metric == "power"
-        assert breach.fact == "power.busy"
-        assert breach.value == pytest.approx(found.power_w)
-        assert found.feasible, "it would slow down; what fits still fits"
+    power = float(right.power_w)
+    low = predict(work, device.vary({"power.busy": power / 2}))
+    (breach,) = low.breaches
+    assert (breach.metric, breach.fact) == ("power", "power.busy")
+    assert breach.value == pytest.approx(low.power_w)
+    assert low.feasible, "it would slow down; what fits still fits"
+
+
+def test_engines_of_a_class_draw_no_more_than_their_limit() -> None:
+    device = devices.hardware("jetson_agx_orin").machine("generic")
+    work = workloads.find("resnet18", {"batch": 16})
+    right = predict(work, device)
+    limit = 0.8 * float(right.power_w)
+    for facts in ({"power.busy": limit}, {"memories.dram.energy_per_byte": 1e-8}):
+        found = predict(work, device.vary(facts))
+        assert found.breaches == []
+        assert found.power_w <= found.machine["power.busy"] * (1 + 1e-12)
+        assert found.energy_j > 0.0
 
 
 @pytest.mark.parametrize(
