@@ -205,8 +205,8 @@ def oracles() -> list[Line]:
 
 
 #: Network, device, runtime and choices of spaces whose members have much to look up: activations
-#: that change their state, conversions that are kernels, blocked layouts whose conversions depend on
-#: each other, two ways to run the whole network.
+#: that change their state, conversions that are kernels, blocked layouts whose conversions depend
+#: on each other, two ways to run the whole network.
 _MEMBERS: tuple[tuple[str, str, str | None, Mapping[str, list[int]]], ...] = (
     ("densenet121", "zen4_core", None, {"weight_bits": [4, 8]}),
     ("mobilenet_v3_small", "zen4_core", None, {"weight_bits": [4, 8], "activation_bits": [8, 16]}),
