@@ -70,7 +70,7 @@ def stream_clocks_by_row(occupied: Value, tail: Value, fill: Value, count: Value
     out: list[Value] = []
     for i in range(occupied.shape[0]):
         now = xp.maximum(end + tail[i], start + occupied[i])
-        if not np.all(count[i]):
+        if xp is np and not np.all(count[i]):
             now = xp.where(count[i] > 0.0, now, end)
         out.append(now - end)
         start, end = start + fill[i], now
