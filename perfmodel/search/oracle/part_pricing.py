@@ -249,7 +249,7 @@ class PartPricing:
         """Return a table of values over formats, layouts and, if they have one, the last axis."""
         axes = self._axes
         if values.ndim > len(axes):
-            values = values.reshape(*values.shape[:-1], *self._numeric_shape)
+            values = values.reshape((*values.shape[:-1], *self._numeric_shape))
             axes = (*axes, *self._part.numeric)
         return without_constant_axes((tuple(sorted(axes)), _ascending(axes, values)))
 
