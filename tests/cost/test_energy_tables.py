@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -351,7 +351,8 @@ def _class_numbers(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if "value" in entry:
         yield entry
     for each in entry.values():
-        yield from _class_numbers(each) if isinstance(each, dict) else ()
+        if isinstance(each, dict):
+            yield from _class_numbers(cast("dict[str, Any]", each))
 
 
 def test_every_number_has_a_source() -> None:
