@@ -29,7 +29,6 @@ EXCEPTIONS = {
     "perfmodel.cost.traffic.multilevel_": "traffic over several levels, for no command yet",
     "perfmodel.cost.traffic.nested_splits": "the tiles of several levels",
     "perfmodel.cost.traffic.staircase_batch_lookup": "many look-ups, which a benchmark times",
-    "perfmodel.kinds.fpga.digits": "documented functions of the page on FPGAs",
     "perfmodel.search.adapters": "for loops of optuna, pymoo, Ray Tune and PyTorch",
     "perfmodel.search.differentiable": "a search with slopes, which no command asks yet",
 }

@@ -249,17 +249,25 @@ class Machine:
         """Remarks on facts set far from those of the spec, possibly for lack of a unit."""
         remarks: list[str] = []
         for path, value in self._changes.items():
-            limits, stated = self._base.limits[path], self._base.values.get(path)
+            limits, stated = self._base.limits[path], self._stated(path)
             if not limits.takes_bare and isinstance(stated, float) and stated > 0.0:
                 far = far_from(value, stated)
                 if far is not None:
                     shown, spec = (units.show(v, limits.dimension) for v in (far, stated))
+                    known = "the spec states" if path in self._base.values else "the default is"
                     unit = units.DIMENSIONS[limits.dimension].unit
                     remarks.append(
-                        f"{path} is set to {shown}, and the spec states {spec}: a number "
+                        f"{path} is set to {shown}, and {known} {spec}: a number "
                         f"without a unit is in {unit}"
                     )
         return remarks
+
+    def _stated(self, path: str) -> Any:
+        """Return a fact of the spec before `vary`, or the default of the device's class."""
+        if path in self._base.values:
+            return self._base.values[path]
+        default = self.device.defaults.get(path)
+        return None if default is None else default.value
 
     @property
     def provenance(self) -> Mapping[str, Provenance]:

@@ -262,7 +262,7 @@ def test_every_fault_at_once_and_nothing_written(run: Run, tmp_path: Path) -> No
         (["resnet18", "--capacity", "1 MiB", "--objective", "latency_s"], "needs a device"),
         (["resnet18", "--capacity", "1 MiB", "--alignment", "1.5"], "expected a whole number"),
         (
-            ["resnet18", "gemmini_16x16", "--capacity", "1 MiB", "--objective", "offchip_energy_j"],
+            ["resnet18", "tpu_v1", "--objective", "offchip_energy_j"],
             "states no energy of transfers and no power",
         ),
         (["llama_3_8b", "--set", "context=0", "--capacity", "1 MiB"], "context"),

@@ -101,7 +101,7 @@ CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], SweepPlan], str]] = {
     "a field of its structure": (rewritten("small.yaml", "layers: 2", "layers: 3"), "workloads"),
     "a default of its parameters": (rewritten("small.yaml", "h: 1,", "h: 3,"), "workloads"),
     "the device's base": (
-        rewritten("parent.yaml", "title: A device\n", "title: A device\nprice: 5 USD\n"),
+        rewritten("parent.yaml", "title: A device\n", "title: A device\npower: {idle: 5 W}\n"),
         "devices",
     ),
     "the runtime's file": (rewritten("runs.yaml", "stands for the mean", "none"), "runtime runs"),
@@ -307,7 +307,12 @@ def test_a_model_file_is_compared_by_all_that_it_holds(tmp_path: Path) -> None:
     ("name", "old", "new", "part"),
     [
         ("small.yaml", "w4a16", "w8a16", "workloads: other contents of small"),
-        ("parent.yaml", "title: A device\n", "title: A device\nprice: 5 USD\n", "devices: other"),
+        (
+            "parent.yaml",
+            "title: A device\n",
+            "title: A device\npower: {idle: 5 W}\n",
+            "devices: other",
+        ),
         ("runs.yaml", "stands for the mean", "none", "runtime runs"),
     ],
 )

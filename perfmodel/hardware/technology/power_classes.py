@@ -17,8 +17,10 @@ under load was measured) get ``engines.*.busy_power`` instead. The shares are in
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from perfmodel.arrays import namespace
 from perfmodel.hardware.quantity import Of
 from perfmodel.hardware.technology.default_energies import ON_CHIP
 from perfmodel.hardware.technology.offchip import dram_energy
@@ -158,6 +160,8 @@ class _ClassPower:
         Both together are the table's DRAM + ``transport``, and where the class has that share at
         most ``memory (P - P_idle) / bandwidth``.
         """
+        from perfmodel.hardware.facts import Derived
+
         path = f"memories.{main.name}.energy_per_byte"
         if main.kind == "dram":
             joule = dram_energy(dram_kind(self.device, main))
@@ -169,11 +173,14 @@ class _ClassPower:
             self._put(path, _PER_BYTE, joule, "transport")
         if main.kind == "dram":
             transport = parse(self.entry["transport"]["value"], "energy_per_byte")
-            if "memory" in self.entry and not estimated:
-                rate = self.facts.values[f"memories.{main.name}.bandwidth"]
-                by_limit = self._share("memory") * spare / rate - self.facts.values[path]
-                transport = max(min(by_limit, transport), 0.0)
-            self._put(f"{self.at}.transport_energy", _PER_BYTE, transport, "transport")
+            own = f"{self.at}.transport_energy"
+            if "memory" not in self.entry or estimated:
+                self._put(own, _PER_BYTE, transport, "transport")
+                return
+            rate = f"memories.{main.name}.bandwidth"
+            law = partial(_transport_energy, rate, path, self._share("memory") * spare, transport)
+            self._put(own, _PER_BYTE, float(law(self.facts.values)), "transport")
+            self.facts.derived[own] = Derived((rate,), law)
 
     def _operation_energy(self, compute: str, watts_per_rate: float, *, estimated: bool) -> float:
         """Return the energy of an operation: by the power limit, the table of the node, or both.
@@ -246,6 +253,14 @@ class _ClassPower:
         note = f"class {self.name}; {entry['note']}" if "note" in entry else f"class {self.name}"
         known = Provenance("table power_classes", entry["source"], "estimated", note)
         self.facts.put(path, limits, value, known)
+
+
+def _transport_energy(
+    rate: str, dram: str, memory_w: float, most: float, facts: Mapping[str, Any]
+) -> Any:
+    """Return the energy of a byte's way, J, by the power that streaming takes; see `_add_bytes`."""
+    xp = namespace(facts[rate])
+    return xp.clip(memory_w / facts[rate] - facts[dram], 0.0, most)
 
 
 def _busy(facts: Mapping[str, Any]) -> Any:
