@@ -119,7 +119,15 @@ def broken(machine: Machine, path: str, run: Callable[[Machine], Prediction]) ->
     if not never_rises(seconds[::-1] if path in falling(machine) else seconds, values.size):
         return f"latency {seconds} along {values}"
     if path in capacities(machine):
-        for level, traffic in prediction.traffic_bytes.items():
+        bytes_by_level: dict[str, Any] = dict(prediction.traffic_bytes)
+        if machine.facts.get(f"engines.{machine.engine}.kept_share"):
+            # Activations stay where the memories of weights and activations move fewer bytes
+            # together: one of them may move more.
+            setting = prediction.setting
+            beyond_chip = {setting.levels[-1], setting.weights_memory}
+            name = " and ".join(sorted(beyond_chip))
+            bytes_by_level[name] = sum(bytes_by_level.pop(level) for level in beyond_chip)
+        for level, traffic in bytes_by_level.items():
             if not never_rises(traffic, values.size, 1e-9):
                 return f"traffic of {level} {traffic} along {values}"
     return ""
