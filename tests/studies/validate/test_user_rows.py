@@ -109,14 +109,14 @@ def test_a_file_without_what_is_needed(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_predicted_are_counted_with_reasons(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        "model,device,precision,batch,context,latency_s,energy_j\n"
+        "model,device,precision,batch,context,latency_s,ttft_s\n"
         "llama_9_7b,apple_m1,q4_0,1,,0.2,\n"
         "resnet18,aple_m1,fp16,1,,0.1,\n"
         "resnet18,a100,fp1,1,,0.1,\n"
         "resnet18,a100,fp16,1,5,0.1,\n"
         "resnet18,a100,fp16,1,,,\n"
         "llama_3_8b,a100,fp16,1,5,0.1,\n"
-        "resnet18,apple_m1_max,fp16,1,,0.1,7\n",  # a device that states no power
+        "resnet18,apple_m1_max,fp16,1,,0.1,7\n",  # an image has no first token
     )
     (found,) = validate(path)
     assert found.rows == 7
@@ -127,7 +127,7 @@ def test_rows_that_cannot_be_predicted_are_counted_with_reasons(tmp_path: Path) 
     assert "'fp1' is not a precision" in reasons["line 4 resnet18"]
     assert "has no setting 'context'" in reasons["line 5 resnet18"]
     assert reasons["line 6 resnet18"] == "no measurement in the row"
-    assert "no energy_j" in reasons["line 8 resnet18"]
+    assert "no ttft_s" in reasons["line 8 resnet18"]
     assert sum(u["rows"] for u in found.unpredicted) == 6
 
 
@@ -164,8 +164,8 @@ def test_json_has_the_agreed_keys(checkout: Path) -> None:
 
 
 def test_nothing_predictable_is_null_not_nan(tmp_path: Path) -> None:
-    # A device that states no power.
-    path = written(tmp_path, "model,device,energy_j\nresnet18,apple_m1_max,1\n")
+    # An image has no first token.
+    path = written(tmp_path, "model,device,ttft_s\nresnet18,apple_m1_max,1\n")
     found = validate(path)[0].to_dict()
     assert found["coverage"] == 0.0
     assert found["mape"] is None
