@@ -37,7 +37,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> dict[str,
     )
     schedule: Any = pm.schedule("mobilenet_v2", "gemmini_16x16", capacity="2 MiB")
     made: dict[str, tuple[Any, int]] = {
-        "prediction": (pm.predict("resnet18", "jetson_agx_orin"), 3),
+        "prediction": (pm.predict("resnet18", "jetson_agx_orin"), 5),
         "sweep": (pm.sweep("resnet18", ["a100", "jetson_agx_orin"], {"batch": [1, 8]}), 3),
         "schedule": (schedule, 2),
         "search": (pm.search(problem), 2),
