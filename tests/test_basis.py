@@ -213,11 +213,14 @@ def test_the_library_has_evidence_of_its_own_devices_and_runtimes() -> None:
 
 
 def test_intervals_hold_in_the_classes_that_have_rows() -> None:
-    """Of measured and transferred classes most hold what they promise, and none is far off."""
+    """Of measured and transferred classes most hold what they promise, and none is far off.
+
+    A class needs a second device and a third: the rows of one are a single draw of its level.
+    """
     each = [
         one
         for one in coverage(library_evidence(), lambda name: pm.runtime(name).lineage)
-        if not one.part and one.rows >= 50 and one.basis != "assumed"
+        if not one.part and one.rows >= 50 and one.devices >= 3 and one.basis != "assumed"
     ]
     assert len(each) >= 8
     assert sum(one.holds for one in each) >= 0.75 * len(each)
