@@ -227,6 +227,14 @@ def test_intervals_hold_in_the_classes_that_have_rows() -> None:
     assert not [one for one in each if one.most < 0.8 or not 0.35 <= one.half <= 0.65]
 
 
+@pytest.mark.parametrize("device", ["rtx_4090", "raspberry_pi_5", "jetson_agx_orin"])
+def test_an_energy_without_rows_of_its_basis_has_an_interval_all_the_same(device: str) -> None:
+    """Constants of a class were fitted without any device: nothing is known of a transfer."""
+    p = pm.predict("llama_3_2_1b", device, precision="q4_0", set={"phase": "decode"})
+    within = p.interval("energy_j")
+    assert 0.0 < within.low <= within.value <= within.high < np.inf
+
+
 CASES = [
     # (model, device, how, basis)
     ("llama_2_7b", "apple_m2_max", {"precision": "q4_0", "runtime": "llama_cpp_metal"}, "measured"),

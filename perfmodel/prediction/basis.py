@@ -319,8 +319,13 @@ def _residual_factors(
 
 @cached(64 << 10)
 def _residual_spread(subject: Subject, basis: str, lineage: tuple[str, ...]) -> Spread | None:
-    """Return the residuals for a subject, pooled once for all levels."""
-    return spread(library_evidence(), subject, basis, lineage)
+    """Return the residuals for a subject, pooled once for all levels.
+
+    Where a quantity has no rows of that basis (constants of a class, which no device was left out
+    of), those of the weakest one stand for them.
+    """
+    known = spread(library_evidence(), subject, basis, lineage)
+    return spread(library_evidence(), subject, "assumed", lineage) if known is None else known
 
 
 def _subjects(

@@ -330,9 +330,11 @@ def _silicon_lines(p: Prediction) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for name, label in labelled_metrics().items():
         value, dimension = getattr(p, name), dimension_of(name)
-        if value is not None and not np.isnan(value):
-            within = p.interval(name).show(dimension)
-            lines.append((label, f"{show(value, dimension)} (90 % in {within})"))
+        if value is None or np.isnan(value) or not value:
+            continue
+        within = p.interval(name)
+        ends = "" if within.low == within.high else f" (90 % in {within.show(dimension)})"
+        lines.append((label, show(value, dimension) + ends))
     return lines
 
 

@@ -13,8 +13,11 @@ MISSES = {
     "llama_1b_a17_pro_gpu",
     "sd_1_5_rtx_2070_super",
     "llama_8b_arc_a770",
+    "llama_8b_rx_7900_xtx",
+    "llama_8b_radeon_780m",
+    "gpt_oss_20b_rx_9070_xt",
+    "gpt_oss_120b_strix_halo",
     "yolo26n_orin_nano_7w",
-    "llama_8b_n100",
 }
 
 
