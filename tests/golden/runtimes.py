@@ -19,10 +19,9 @@ FITTING = (
 
 
 def one(workload: Any, device: Any, **options: Any) -> Iterator[tuple[str, Value]]:
-    """Yield the sums of one prediction."""
+    """Yield the sums of one prediction; the energy of every device is among `predictions`."""
     found = pm.predict(workload, device, **options)
     yield "latency_s", found.latency_s
-    yield "energy_j", found.energy_j
     yield "offchip_bytes", found.traffic_bytes[found.levels[-1]]
     yield "feasible", found.feasible
     yield "bound", found.bottleneck
