@@ -125,7 +125,7 @@ def temperature_over_time(prediction: Prediction) -> Chart:
     top = max(float(rising[-1]), node.limit if math.isfinite(node.limit) else 0.0)
     return Chart(
         f"Temperature: {subject.title}",
-        f"{subject.subtitle}; {point.burst_reason}",
+        f"{subject.subtitle}; {show(point.power_w, 'power')}",
         f"Temperature of {subject.title} over {show(float(seconds[-1]), 'time')}, from "
         f"{node.ambient:g} degrees: {point.burst_reason}.",
         [
