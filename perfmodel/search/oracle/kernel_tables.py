@@ -90,7 +90,7 @@ def _expanded(
         own += code // states ** tensors.index(name) % states * states**k
     missing = [axis for axis, decision in enumerate(decisions) if decision not in table.decisions]
     values = table.values.take(own, axis=len(table.decisions))
-    return KernelTable(decisions, tensors, table.names, np.expand_dims(values, missing))
+    return KernelTable(decisions, tensors, table.names, np.expand_dims(values, tuple(missing)))
 
 
 class DecisionIndex:
