@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,25 +46,32 @@ def cost_over_utilization(prediction: Prediction) -> Chart:
     """
     subject = PredictionPoint(prediction)
     point = subject.prediction
-    terms = point.cost
     if reason := point.missing_reason("cost_usd"):
         raise input_error(f"there is no cost to draw: {reason}", expected="a price and an energy")
     tokens = point.workload.unit == "tokens"
     noun, count = ("a million tokens", 1e6) if tokens else ("an inference", 1.0)
     scale = count / first_number(point.job.workload.items())
-    here = float(point.machine.get("site.utilization"))
-    electricity = np.full(len(_SHARES), scale * terms.electricity_usd)
-    device = scale * terms.depreciation_usd * here / _SHARES
-    series = [
-        _curve(name, _SHARES, values, color, [show(v, "price") for v in values])
-        for name, values, color in (
-            ("together", device + electricity, SERIES[0]),
-            ("device", device, SERIES[1]),
-            ("electricity", electricity, SERIES[2]),
-        )
+    machine = point.machine.vary({"site.utilization": _SHARES.tolist()})
+    many = replace(point.job, machine=machine).run().cost
+    together, device, electricity, waiting = (
+        scale * np.broadcast_to(usd, _SHARES.shape)
+        for usd in (many.cost_usd, many.depreciation_usd, many.electricity_usd, many.waiting_usd)
+    )
+    curves = [
+        ("together", together, SERIES[0]),
+        ("device", device, SERIES[1]),
+        ("electricity of runs", electricity, SERIES[2]),
     ]
-    low, high = 0.5 * float(min(electricity[0], device[-1])), float(device[0] + electricity[0])
-    ends = f"{show(high, 'price')} at 1 % to {show(float(device[-1] + electricity[-1]), 'price')}"
+    if waiting.any():
+        # At full utilization a device never waits: a logarithmic axis has no place for that point.
+        curves.append(("electricity of waiting", waiting[:-1], SERIES[3]))
+    series = [
+        _curve(name, _SHARES[: len(values)], values, color, [show(v, "price") for v in values])
+        for name, values, color in curves
+    ]
+    here = float(point.machine.get("site.utilization"))
+    low, high = 0.5 * float(min(electricity[0], device[-1])), float(together[0])
+    ends = f"{show(high, 'price')} at 1 % to {show(float(together[-1]), 'price')}"
     return Chart(
         f"Cost of {noun}: {subject.title}",
         f"{subject.subtitle}; {show(scale * point.cost_usd, 'price')} at {100 * here:g} %",

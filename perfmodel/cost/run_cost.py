@@ -1,16 +1,18 @@
 """US dollars and CO2 of one run: its share of the device, and the electricity that it takes.
 
-With the latency t, the energy E, the lifetime L and the utilization u of the device, in US dollars
-and in kilograms of CO2 equivalent::
+With the latency t, the energy E, the lifetime L, the utilization u and the idle power P of the
+device, in US dollars and in kilograms of CO2 equivalent::
 
-    cost   = device_usd t / (L u) + E PUE usd_per_joule
-    carbon = embodied_kg t / (L u) + E PUE kg_per_joule
+    cost   = device_usd t / (L u) + (E + P t (1 - u) / u) PUE usd_per_joule
+    carbon = embodied_kg t / (L u) + (E + P t (1 - u) / u) PUE kg_per_joule
     embodied_kg = area kg_per_m2 / yield + package + sum of memory bytes x kg_per_byte
 
 The first term is a straight-line depreciation over the time that the device runs; the second one
-has the equations of `perfmodel.cost.cost_of_ownership`. Embodied carbon is that of chips and
-memories (ACT: Gupta et al., ISCA 2022); boards, housings, transport and disposal are left out. A
-design with a stated volume costs its die and its share of masks and design.
+has the equations of `perfmodel.cost.cost_of_ownership`. A device that runs for a share u of its
+life waits ``(1 - u) / u`` seconds for each second that it runs; what it draws then is the term
+``waiting``, which is left out for a device without an idle power. Embodied carbon is that of chips
+and memories (ACT: Gupta et al., ISCA 2022); boards, housings, transport and disposal are left out.
+A design with a stated volume costs its die and its share of masks and design.
 """
 
 from __future__ import annotations
@@ -41,12 +43,12 @@ class RunCost(NamedTuple):
         Cost of its good dies, by area and node.
     masks_usd, design_usd
         Share of a device in its masks and its design, by the volume.
-    depreciation_usd, electricity_usd
-        The two terms of the cost of a run.
+    depreciation_usd, electricity_usd, waiting_usd
+        The terms of the cost of a run; the last is electricity drawn between runs.
     embodied_kg
         Emissions from making the chips and memories of the device.
-    embodied_share_kg, operation_kg
-        The two terms of the emissions of a run.
+    embodied_share_kg, operation_kg, waiting_kg
+        The terms of the emissions of a run; the last is that of electricity between runs.
     reasons
         ``price``, ``embodied`` or ``energy`` -> why it is not known.
     """
@@ -57,20 +59,22 @@ class RunCost(NamedTuple):
     design_usd: Value
     depreciation_usd: Value
     electricity_usd: Value
+    waiting_usd: Value
     embodied_kg: Value
     embodied_share_kg: Value
     operation_kg: Value
+    waiting_kg: Value
     reasons: dict[str, str]
 
     @property
     def cost_usd(self) -> Value:
         """Cost of a run, US dollars."""
-        return self.depreciation_usd + self.electricity_usd
+        return self.depreciation_usd + self.electricity_usd + self.waiting_usd
 
     @property
     def carbon_kg(self) -> Value:
         """Emissions of a run, kg of CO2 equivalent."""
-        return self.embodied_share_kg + self.operation_kg
+        return self.embodied_share_kg + self.operation_kg + self.waiting_kg
 
 
 def run_cost(
@@ -81,7 +85,8 @@ def run_cost(
     Parameters
     ----------
     facts
-        All of ``site.*``; ``price``, ``volume``, ``area`` and ``energy.node`` where known.
+        All of ``site.*``; ``price``, ``volume``, ``area``, ``energy.node`` and ``power.idle`` where
+        known.
     latency_s, energy_j
         Latency and energy of the run; ``None`` for an unknown energy.
     memories_kg
@@ -104,9 +109,14 @@ def run_cost(
     if energy_j is None:
         energy_j = unknown
         reasons["energy"] = "the device states neither energies nor power"
-    share = latency_s / (facts["site.lifetime"] * facts["site.utilization"])
-    # The joules of a run, as the mean power of a year.
-    site_w = facts["site.power_usage_effectiveness"] * energy_j / _YEAR_S
+    used = facts["site.utilization"]
+    share = latency_s / (facts["site.lifetime"] * used)
+    waiting_j = facts.get("power.idle", 0.0) * latency_s * (1.0 - used) / used
+    # Joules as the mean power of a year.
+    run_w, waiting_w = (
+        facts["site.power_usage_effectiveness"] * joules / _YEAR_S
+        for joules in (energy_j, waiting_j)
+    )
     usd_per_kwh, kg_per_kwh = (
         _KWH_J * facts[f"site.{name}"] for name in ("electricity_price", "carbon_intensity")
     )
@@ -116,9 +126,11 @@ def run_cost(
         masks_usd=masks,
         design_usd=design,
         depreciation_usd=price * share,
-        electricity_usd=electricity_usd(site_w, 1.0, usd_per_kwh),
+        electricity_usd=electricity_usd(run_w, 1.0, usd_per_kwh),
+        waiting_usd=electricity_usd(waiting_w, 1.0, usd_per_kwh),
         embodied_kg=embodied,
         embodied_share_kg=embodied * share,
-        operation_kg=emissions_kg(site_w, 1.0, kg_per_kwh),
+        operation_kg=emissions_kg(run_w, 1.0, kg_per_kwh),
+        waiting_kg=emissions_kg(waiting_w, 1.0, kg_per_kwh),
         reasons=reasons,
     )

@@ -131,8 +131,9 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     Parameters
     ----------
     metric
-        A time, a rate, ``energy_j``, ``power_w``, ``process_bytes``, ``arena_bytes``, ``area_mm2``
-        or ``leakage_w``; the ends of the last two are those of published blocks of other chips.
+        A time, a rate, ``energy_j``, ``power_w``, ``process_bytes``, ``arena_bytes``, a cost, an
+        emission or a time on a charge (`perfmodel.prediction.ownership_intervals`), ``area_mm2`` or
+        ``leakage_w``; the ends of the last two are those of published blocks of other chips.
     level
         Expected share of measurements within the interval, below 1.
 
@@ -146,12 +147,17 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     if metric in SILICON and not np.isnan(np.asarray(prediction.area_mm2, dtype=float)).all():
         low, high = prediction.silicon_ends(metric, level)
         return Interval(low, getattr(prediction, metric), high, level, "transferred")
-    if metric not in QUANTITIES:
+    from perfmodel.prediction.ownership_intervals import INTERVALS, ownership_interval
+
+    ownership = ownership_interval(prediction, metric, level)
+    if ownership is not None:
+        return ownership
+    if metric not in (*QUANTITIES, *INTERVALS):
         raise InputError(
             Fault(
                 f"there is no interval of {metric}",
                 path="metric",
-                expected="one of " + ", ".join((*QUANTITIES, *SILICON)),
+                expected="one of " + ", ".join((*QUANTITIES, *INTERVALS, *SILICON)),
             )
         )
     value = getattr(prediction, metric)
@@ -189,12 +195,17 @@ def _share_of_bound(prediction: Prediction, metric: str) -> Value:
 
 
 def headline_metrics(prediction: Prediction) -> list[str]:
-    """Return the headline metrics that have intervals."""
-    energy = np.asarray(prediction.energy_j, dtype=float)
-    names = ["latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s"]
-    names += [] if np.isnan(energy).all() else ["energy_j"]
+    """Return the headline metrics that have intervals, and are known at some point."""
+    from perfmodel.prediction.ownership_intervals import INTERVALS
+
+    names = ["latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j"]
     names += [] if isinstance(prediction.silicon, str) else SILICON
-    return [name for name in names if getattr(prediction, name) is not None]
+    values = {name: getattr(prediction, name) for name in (*names, *INTERVALS)}
+    return [
+        name
+        for name, value in values.items()
+        if value is not None and not np.isnan(np.asarray(value, dtype=float)).all()
+    ]
 
 
 def factors(

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.arrays import first_number
+from perfmodel.prediction.ownership_metrics import COST_FACTS
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.cost.run_cost import RunCost
+    from perfmodel.prediction.basis import Interval
     from perfmodel.prediction.prediction import Prediction
 
 _SITE = ("electricity_price", "carbon_intensity", "power_usage_effectiveness")
-_HEADS = ("site.", "price", "volume", "area", "energy.node")
 _BODY = ("power.thermal_resistance", "power.heat_capacity", "power.ambient", "power.limit")
 
 #: Metric -> parts of it that may be unknown.
@@ -25,7 +26,7 @@ _PARTS = {"cost_usd": ("price", "energy"), "carbon_kg": ("embodied", "energy")}
 def ownership_facts(prediction: Prediction) -> list[str]:
     """Return the paths of the facts that cost, carbon and heat depend on."""
     known = {**prediction.machine.device.defaults, **prediction.setting.facts}
-    return [path for path in known if path.startswith(_HEADS) or path in _BODY]
+    return [path for path in known if path.startswith(COST_FACTS) or path in _BODY]
 
 
 def explain_ownership(prediction: Prediction) -> str:
@@ -39,14 +40,20 @@ def explain_ownership(prediction: Prediction) -> str:
     cost, machine = prediction.cost, prediction.machine
     joules_price, joules_kg, effectiveness = (machine.get(f"site.{name}") for name in _SITE)
     seconds, joules = prediction.latency_s, prediction.energy_j
-    used_s = f"({machine.get('site.lifetime'):.12g}*{machine.get('site.utilization'):.12g})"
-    lines = ["money and carbon of a run: share of the device + electricity"]
+    used = f"{machine.get('site.utilization'):.12g}"
+    used_s = f"({machine.get('site.lifetime'):.12g}*{used})"
+    idle = machine.get("power.idle")
+    waiting = "" if idle is None else f" + {idle:.12g}*{seconds:.12g}*(1-{used})/{used}"
+    terms = "share of the device + electricity of the run"
+    left_out = ", without that of waiting, as no idle power is stated"
+    terms += left_out if idle is None else " and of waiting"
+    lines = [f"money and carbon of a run: {terms}"]
     for name, device, each, value in (
         ("cost_usd", cost.device_usd, joules_price, cost.cost_usd),
         ("carbon_kg", cost.embodied_kg, joules_kg, cost.carbon_kg),
     ):
         reasons = [r for part, r in cost.reasons.items() if part in _PARTS[name]]
-        electricity = f"{joules:.12g}*{effectiveness:.12g}*{each:.12g}"
+        electricity = f"({joules:.12g}{waiting})*{effectiveness:.12g}*{each:.12g}"
         text = f"{device:.12g}*{seconds:.12g}/{used_s} + {electricity}"
         lines.append(
             f"{name}: not known, since {' and '.join(reasons)}"
@@ -70,7 +77,10 @@ def explain_ownership(prediction: Prediction) -> str:
 
 
 def cost_lines(
-    prediction: Prediction, cost_of_items: Callable[[], RunCost], items: float
+    prediction: Prediction,
+    cost_of_items: Callable[[], RunCost],
+    items: float,
+    interval: Callable[[str], Interval],
 ) -> list[tuple[str, str]]:
     """Return (label, text) pairs of cost and emissions by item, if a question sets their facts.
 
@@ -80,26 +90,44 @@ def cost_lines(
         Prediction of the device.
     cost_of_items, items
         Function that returns the cost of so many items.
+    interval
+        Function that returns the 90 % interval of a cost by item.
     """
     if not prediction.costs_asked:
         return []
     cost = cost_of_items()
-    unit = prediction.workload.unit
-    count, noun = (1e6, "a million tokens") if unit == "tokens" else (1.0, "an inference")
+    tokens = prediction.workload.unit == "tokens"
+    count, noun = (1e6, "a million tokens") if tokens else (1.0, "an inference")
+    name = "million_tokens" if tokens else "inference"
     scale = count / items
+    usd = {
+        "device": cost.depreciation_usd,
+        "electricity": cost.electricity_usd,
+        "waiting": cost.waiting_usd,
+    }
+    kg = {
+        "embodied": cost.embodied_share_kg,
+        "operation": cost.operation_kg,
+        "waiting": cost.waiting_kg,
+    }
     lines: list[tuple[str, str]] = []
-    for metric, dimension, parts in (
-        (
-            "cost_usd",
-            "price",
-            {"device": cost.depreciation_usd, "electricity": cost.electricity_usd},
-        ),
-        ("carbon_kg", "mass", {"embodied": cost.embodied_share_kg, "operation": cost.operation_kg}),
+    for label, metric, by_item, dimension, parts in (
+        ("cost", "cost_usd", f"usd_per_{name}", "price", usd),
+        ("carbon", "carbon_kg", f"carbon_kg_per_{name}", "mass", kg),
     ):
-        known = {name: scale * value for name, value in parts.items() if value == value}
-        texts = [f"{name} {show(value, dimension)}" for name, value in known.items()]
         lacks = [r for n, r in cost.reasons.items() if n in _PARTS[metric]]
-        total = f"{show(sum(known.values()), dimension)} {noun}: {', '.join(texts)}"
-        label = metric.partition("_")[0]
-        lines.append((label, f"not known: {'; '.join(lacks)}" if lacks else total))
+        if lacks:
+            lines.append((label, f"not known: {'; '.join(lacks)}"))
+            continue
+        values = {part: scale * value for part, value in parts.items()}
+        if prediction.machine.get("power.idle") is None:
+            del values["waiting"]
+        texts = [f"{part} {show(value, dimension)}" for part, value in values.items()]
+        total = f"{show(sum(values.values()), dimension)} {noun}: {', '.join(texts)}"
+        total += "" if "waiting" in values else "; waiting not counted, of which nothing is stated"
+        within = interval(by_item)
+        lines += [
+            (label, total),
+            ("  90 % in", f"{within.show(dimension)} ({within.basis})"),
+        ]
     return lines

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 _OFF_CHIP = ("dram", "hbm")
+#: Beginnings of the paths of facts that a cost depends on, beside the memories' capacities.
+COST_FACTS = ("site.", "energy.node", "price", "volume", "area", "power.idle")
 #: Metrics that are affine in latency and energy.
 COST_METRICS = frozenset(n for n in metrics_of("search") if "usd" in n or "carbon" in n)
 _COSTS = COST_METRICS | {"embodied_kg"}
@@ -49,7 +51,7 @@ class OwnershipMetrics:
         from perfmodel.hardware.technology.ownership import memory_kg_per_byte
 
         prediction = cast("Prediction", self)
-        facts = self._facts_or_defaults(("site.", "energy.node", "price", "volume", "area"))
+        facts = self._facts_or_defaults(COST_FACTS)
         blocks = prediction.silicon
         if "area" not in facts and not isinstance(blocks, str):
             facts["area"] = sum(blocks.areas(0.0).values())
@@ -63,7 +65,10 @@ class OwnershipMetrics:
 
     @property
     def cost_usd(self) -> Value:
-        """Cost of one run, US dollars: its share of the device's price, and its electricity."""
+        """Cost of one run, US dollars: its share of the device's price, and electricity.
+
+        Electricity is that of the run and that of waiting between runs at the site's utilization.
+        """
         return self.cost.cost_usd
 
     @property
@@ -103,14 +108,19 @@ class OwnershipMetrics:
         From ``power.thermal_resistance``, ``heat_capacity``, ``limit`` and ``battery``, of the
         device or of its class; NaN or infinite where neither states them.
         """
+        return self.thermal_at(1.0)
+
+    def thermal_at(self, multiple: Value) -> Thermal:
+        """Return `thermal` of the same run at a multiple of its power."""
         from perfmodel.cost.thermal import Thermal, thermal_outcome
 
         prediction = cast("Prediction", self)
         joule = prediction.flat_energy.joule
+        flat = prediction.setting.xp.asarray(multiple).reshape(-1)
         outcome = thermal_outcome(
             self._facts_or_defaults(("power.",)),
             prediction.totals["latency_s"],
-            float("nan") if joule is None else joule,
+            float("nan") if joule is None else joule * flat,
         )
         return Thermal(*(prediction.shaped(value) for value in outcome))
 

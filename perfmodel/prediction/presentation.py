@@ -258,7 +258,7 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         ("memory", show(p.peak_memory_bytes, "bytes")),
         *_process_lines(p),
         *_placement_lines(p),
-        *cost_lines(p, lambda: p.cost, first_number(p.job.workload.items())),
+        *cost_lines(p, lambda: p.cost, first_number(p.job.workload.items()), p.interval),
         ("bottleneck", p.bottleneck),
     ]
     usage = p.resources

@@ -44,6 +44,75 @@ def test_a_year_of_running_costs_a_year_of_electricity_and_its_share_of_the_pric
     assert set(cost.reasons) == {"embodied"}
 
 
+@pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
+def test_the_runs_of_a_life_pay_for_all_that_the_device_draws_in_it(share: float) -> None:
+    """Over a life: its price, its power while it runs, and its power while it waits."""
+    life, run_s, busy_w, idle_w = SITE["site.lifetime"], 0.2, 10.0, 3.0
+    facts = {**SITE, "site.utilization": share, "price": 80.0, "power.idle": idle_w}
+    cost = run_cost(facts, run_s, busy_w * run_s, 0.0)
+    runs = share * life / run_s
+    joules = (share * busy_w + (1.0 - share) * idle_w) * life
+    assert runs * cost.cost_usd == pytest.approx(80.0 + 1.5 * joules * 0.1 / 3.6e6)
+    assert runs * (cost.operation_kg + cost.waiting_kg) == pytest.approx(1.5 * joules * 0.4 / 3.6e6)
+    without = run_cost({p: v for p, v in facts.items() if p != "power.idle"}, run_s, 2.0, 0.0)
+    assert without.waiting_usd == 0.0
+
+
+def test_an_interval_of_a_cost_is_that_of_what_it_is_made_of() -> None:
+    """Without electricity it is the latency's, without a price and idle power the energy's."""
+    board = pm.hardware("raspberry_pi_5")
+    bought = pm.predict("resnet18", board.vary({"site.electricity_price": 0.0}))
+    drawn = pm.predict("resnet18", board.vary({"price": 0.0, "power.idle": 0.0}))
+    for p, part in ((bought, "latency_s"), (drawn, "energy_j")):
+        made_of, cost = p.interval(part), p.interval("usd_per_inference")
+        assert cost.value == p.usd_per_inference
+        assert cost.low / cost.value == pytest.approx(made_of.low / made_of.value)
+        assert cost.high / cost.value == pytest.approx(made_of.high / made_of.value)
+    both = pm.predict("resnet18", board).interval("carbon_kg")
+    ends = [pm.predict("resnet18", board).interval(name) for name in ("latency_s", "energy_j")]
+    shares = sorted(each.high / each.value for each in ends)
+    assert shares[0] < both.high / both.value < shares[1]
+    assert both.basis == "assumed"
+
+
+def test_a_cost_of_stated_prices_rests_on_what_its_energy_rests_on() -> None:
+    stated = {
+        "site.electricity_price": "0.2 USD/kWh",
+        "site.power_usage_effectiveness": 1.0,
+        "site.lifetime": "4 years",
+        "site.utilization": 0.5,
+        "power.idle": "2.5 W",
+    }
+    board = pm.hardware("raspberry_pi_4")
+    p = pm.predict("resnet18", board.vary({**stated, "price": "55 USD"}))
+    weakest = p.energy_basis if p.energy_basis != "measured" else p.basis
+    assert p.interval("cost_usd").basis == weakest
+    assert p.interval("carbon_kg").basis == "assumed"
+
+
+def test_intervals_are_printed_beside_costs_and_stand_in_json() -> None:
+    board = pm.hardware("raspberry_pi_5").vary({"site.utilization": 0.2})
+    p = pm.predict("resnet18", board)
+    texts = [text for label, text in p.glance() if label == "  90 % in"]
+    assert any("USD" in text and "assumed" in text for text in texts)
+    assert "waiting" in dict(p.glance())["cost"]
+    for answer in (p, pm.serve("llama_3_8b", "h100", runtime="vllm", concurrency=8)):
+        metric = "usd_per_inference" if answer is p else "usd_per_million_tokens"
+        known = answer.to_dict()["intervals"][metric]["90"]
+        assert known["low"] < getattr(answer, metric) < known["high"]
+    many = pm.predict("resnet18", board.vary({"site.utilization": [0.1, 0.2]}))
+    assert many.interval("cost_usd").low[1] == pytest.approx(p.interval("cost_usd").low)
+
+
+def test_a_charge_lasts_in_inverse_proportion_to_the_power() -> None:
+    phone = pm.predict("resnet18", "galaxy_s24")
+    power, hours = phone.interval("power_w"), phone.interval("battery_hours")
+    assert hours.low * power.high == pytest.approx(hours.value * power.value)
+    assert hours.high * power.low == pytest.approx(hours.value * power.value)
+    share = phone.interval("battery_share_in_an_hour")
+    assert share.low < phone.battery_share_in_an_hour < share.high
+
+
 def test_carbon_per_area_is_that_of_act() -> None:
     """ACT prints, of Taiwan's grid, 97 % abatement and a yield of 0.875, these g a cm2."""
     # energy x 642 g/kWh + mean of the gases + 500, over 0.875; by hand from ACT's three tables.
@@ -168,6 +237,9 @@ def test_pictures_show_the_end_points_of_their_metrics() -> None:
     curves: dict[str, Any] = {trace.name: trace for trace in p.plot.cost_over_utilization().data}
     full = pm.predict("resnet18", pm.hardware("raspberry_pi_5").vary({"site.utilization": 1.0}))
     assert curves["together"].y[-1] == pytest.approx(full.usd_per_inference)
+    rare = pm.predict("resnet18", pm.hardware("raspberry_pi_5").vary({"site.utilization": 0.01}))
+    assert curves["together"].y[0] == pytest.approx(rare.usd_per_inference)
+    assert curves["electricity of waiting"].y[0] == pytest.approx(rare.cost.waiting_usd)
     heat: dict[str, Any] = {trace.name: trace for trace in p.plot.temperature().data}
     assert heat["full speed"].y[0] == pytest.approx(25.0)
     rising = heat["full speed"]

@@ -15,6 +15,7 @@ from perfmodel.evidence import RATES, SERVED
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, weakest_basis
 from perfmodel.prediction.explain_ownership import cost_lines
+from perfmodel.prediction.ownership_intervals import basis_of_costs, cost_interval
 from perfmodel.prediction.presentation import spread_lines, spread_of
 from perfmodel.system.phases import PhasesResult
 from perfmodel.table import ShownPicture, plain
@@ -39,6 +40,8 @@ _COLUMNS = (
 )
 #: Attributes, and keys of its JSON.
 _COSTS = ("usd_per_million_tokens", "carbon_kg_per_million_tokens")
+#: Phase and class of workloads whose residuals an energy per token has.
+_DECODE = {"decode": SERVED["decode"]}
 
 
 @dataclass(frozen=True, repr=False)
@@ -164,16 +167,25 @@ class Served(PhasesResult):
         )
 
     def interval(self, metric: str = "tpot_s", level: float = 0.9) -> Interval:
-        """Return a time, or the rate, with its prediction interval.
+        """Return a time, the rate, an energy or a cost with its prediction interval.
 
         Parameters
         ----------
         metric
-            ``ttft_s``, ``admitted_ttft_s``, ``tpot_s`` or ``tokens_per_s``.
+            ``ttft_s``, ``admitted_ttft_s``, ``tpot_s``, ``tokens_per_s``, ``energy_per_token_j``,
+            ``usd_per_million_tokens`` or ``carbon_kg_per_million_tokens``.
         level
             Share of measurements that the interval covers, below 1.
         """
         value = getattr(self, metric)
+        if metric in _COSTS:
+            time, energy = (self.interval(each, level) for each in ("tpot_s", "energy_per_token_j"))
+            stated = basis_of_costs(self.decode, metric)
+            return cost_interval(self.token_cost, metric, value, time, energy, stated)
+        if metric == "energy_per_token_j":
+            low, high = factors(self.decode, "energy_j", level, _DECODE)
+            basis = basis_of(self.decode, "energy_j", _DECODE).name
+            return Interval(value * low, value, value * high, level, basis)
         first = metric in ("ttft_s", "admitted_ttft_s")
         low, high = factors(
             self.prefill if first else self.decode, "ttft_s" if first else "tpot_s", level, SERVED
@@ -184,8 +196,10 @@ class Served(PhasesResult):
 
     @property
     def _spread(self) -> Sequence[str]:
-        """Metrics that have an interval."""
-        return ("ttft_s", "tpot_s", "tokens_per_s")
+        """Metrics that have an interval, and are known."""
+        known = [name for name in _COSTS if not np.isnan(getattr(self, name)).all()]
+        energy = [] if np.isnan(self.energy_per_token_j).all() else ["energy_per_token_j"]
+        return ("ttft_s", "tpot_s", "tokens_per_s", *energy, *known)
 
     @property
     def headline(self) -> str:
@@ -209,7 +223,7 @@ class Served(PhasesResult):
             ("tokens/s", f"{self.tokens_per_s:.4g}"),
             ("energy/token", show(self.energy_per_token_j, "energy")),
             ("running", f"{self.running:.4g}"),
-            *cost_lines(self.decode, lambda: self.token_cost, 1.0),
+            *cost_lines(self.decode, lambda: self.token_cost, 1.0, self.interval),
             (label.strip(), text),
         ]
 
