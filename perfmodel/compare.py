@@ -16,6 +16,7 @@ import numpy as np
 
 from perfmodel.arrays import is_array
 from perfmodel.call_record import records_call
+from perfmodel.columns import dimension_of
 from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
@@ -178,10 +179,11 @@ class Comparison(Result):
             if any(v is not None and not np.isnan(v) for v in values):
                 first_value, second_value = (np.nan if v is None else float(v) for v in values)
                 rows.append((name, first_value, second_value))
-        sides = [_traffic(each) for each in (self.a, self.b)]
-        for level in dict.fromkeys((*sides[0], *sides[1])):
-            first_moved, second_moved = (float(side.get(level, np.nan)) for side in sides)
-            rows.append((f"traffic_bytes {level}", first_moved, second_moved))
+        first_terms, second_terms = _terms(self.a), _terms(self.b)
+        for metric, terms in first_terms.items():
+            for term in dict.fromkeys((*terms, *second_terms[metric])):
+                ends = (each[metric].get(term, np.nan) for each in (first_terms, second_terms))
+                rows.append((f"{metric} {term}", *map(float, ends)))
         names, first, second = zip(*rows, strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.divide(second, first)
@@ -299,7 +301,38 @@ class Comparison(Result):
     def sentences(self) -> list[str]:
         """Result, its prediction intervals, and its reasons, as sentences."""
         first, *others = self.reasons
-        return [first, *self.spreads, *others, *self._gaps]
+        return [first, *self.spreads, *others, *self._sums, *self._gaps]
+
+    @property
+    def _sums(self) -> list[str]:
+        """Which terms make the difference in energy, cost and emissions, as sentences."""
+        first, second = _terms(self.a), _terms(self.b)
+        name = self._predictions[1].name
+        out: list[str] = []
+        for metric in ("energy_j", "cost_usd", "carbon_kg"):
+            before, after = (float(getattr(each, metric)) for each in (self.a, self.b))
+            change, dimension = after - before, dimension_of(metric)
+            if np.isnan(change) or not change:
+                continue
+            terms = {
+                term: second[metric].get(term, 0.0) - first[metric].get(term, 0.0)
+                for term in dict.fromkeys((*first[metric], *second[metric]))
+            }
+            texts = ", ".join(
+                f"{'+' if value > 0 else ''}{show(value, dimension)} of {term}"
+                for term, value in sorted(terms.items(), key=lambda each: -abs(each[1]))
+                if abs(value) >= 0.02 * abs(change)
+            )
+            label, ends = metric.partition("_")[0], [show(v, dimension) for v in (after, before)]
+            out.append(f"{label} of {name} {ends[0]}, not {ends[1]}: {texts}")
+        boundaries = [each.energy_boundary for each in (self.a, self.b)]
+        if boundaries[0] != boundaries[1] and not np.isnan(self.a.energy_j + self.b.energy_j):
+            texts = (
+                f"{side.name}: {boundary}"
+                for side, boundary in zip(self._predictions, boundaries, strict=True)
+            )
+            out.append(f"the energies have different boundaries ({', '.join(texts)})")
+        return out
 
     @property
     def _gaps(self) -> list[str]:
@@ -374,10 +407,25 @@ class Comparison(Result):
         )
 
 
-def _traffic(prediction: Prediction) -> dict[str, float]:
-    """Return a mapping from memory to bytes; main memory by its role, as its names differ."""
+def _terms(prediction: Prediction) -> dict[str, dict[str, float]]:
+    """Return metric -> term -> value for metrics that are sums: bytes, joules, dollars, CO2.
+
+    The main memory goes by its role, as its names differ.
+    """
     main = prediction.machine.main_memory
-    return {"main" if n == main else n: bytes_ for n, bytes_ in prediction.traffic_bytes.items()}
+    sums = {
+        "traffic_bytes": prediction.traffic_bytes,
+        "energy_j": prediction.energy.parts,
+        **prediction.cost.parts,
+    }
+    return {
+        metric: {
+            " ".join("main" if word == main else word for word in name.split()): value
+            for name, value in terms.items()
+            if not np.isnan(value)
+        }
+        for metric, terms in sums.items()
+    }
 
 
 def _layer_of_kernel(kernel: str, known: set[str]) -> str:

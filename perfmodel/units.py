@@ -476,7 +476,8 @@ def _decimal(number: Decimal, digits: int | None) -> str:
     number = number.normalize()
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
-    return f"{number:f}" if -9 <= exponent <= 6 and number.adjusted() < 9 else f"{number:e}"
+    is_short = -9 <= exponent <= 6 and -5 < number.adjusted() < 9
+    return f"{number:f}" if is_short or not number else f"{number:e}"
 
 
 def _figures(text: str) -> int:

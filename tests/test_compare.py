@@ -142,3 +142,22 @@ def test_a_latency_that_is_no_number_is_faster_than_nothing(
         assert "no ratio" in text
         assert "faster" not in text
         assert "slower" not in text
+
+
+def test_terms_of_energy_cost_and_carbon_add_up_to_them_on_both_sides() -> None:
+    found = pm.compare("resnet18", "h100", "rtx_4090")
+    rows = {row.metric: row for row in found.metrics.rows()}
+    for metric in ("energy_j", "cost_usd", "carbon_kg"):
+        terms = [row for name, row in rows.items() if name.startswith(f"{metric} ")]
+        assert len(terms) > 1
+        for side in ("a", "b"):
+            total = sum(getattr(row, side) for row in terms)
+            assert total == pytest.approx(getattr(rows[metric], side))
+    sentences = "\n".join(found.sentences)
+    assert "energy of rtx_4090" in sentences
+    assert "different boundaries (h100: module, rtx_4090: board)" in sentences
+
+
+def test_energies_of_one_boundary_are_compared_without_a_remark() -> None:
+    found = pm.compare("resnet18", "rtx_4090", "rtx_4090", precision="fp16:fp32")
+    assert "boundaries" not in "\n".join(found.sentences)

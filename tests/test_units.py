@@ -135,6 +135,8 @@ def test_every_unit_is_recognised_as_its_dimension(dimension: str, data: st.Data
         (-2e-3, "time", "-2 ms"),
         (826e-6, "area", "826 mm2"),
         (0.951, "fraction", "0.951"),
+        (3.18e-7, "price", "3.18e-7 USD"),
+        (0.0318, "price", "0.0318 USD"),
         (float("inf"), "time", "inf s"),
     ],
 )

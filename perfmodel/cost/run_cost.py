@@ -67,6 +67,22 @@ class RunCost(NamedTuple):
     reasons: dict[str, str]
 
     @property
+    def parts(self) -> dict[str, dict[str, Value]]:
+        """Metric -> term -> value; the terms add up to the metric."""
+        return {
+            "cost_usd": {
+                "device": self.depreciation_usd,
+                "electricity": self.electricity_usd,
+                "waiting": self.waiting_usd,
+            },
+            "carbon_kg": {
+                "embodied": self.embodied_share_kg,
+                "operation": self.operation_kg,
+                "waiting": self.waiting_kg,
+            },
+        }
+
+    @property
     def cost_usd(self) -> Value:
         """Cost of a run, US dollars."""
         return self.depreciation_usd + self.electricity_usd + self.waiting_usd

@@ -172,7 +172,7 @@ def _error(value: float, published: float) -> float:
 
 
 def _predicted_value(ask: Ask) -> tuple[float, tuple[float, float, str] | None]:
-    """Return a prediction and, for a latency, the ends of its 90 % interval with their basis."""
+    """Return a prediction and, of a metric with intervals, the ends of that of 90 %."""
     run = workload(ask.workload, **ask.parameters)
     if ask.device is None:
         return _value(ask.metric, run), None
@@ -181,7 +181,7 @@ def _predicted_value(ask: Ask) -> tuple[float, tuple[float, float, str] | None]:
     value = _value(ask.metric, prediction)
     if ask.over is not None:
         return value / _predicted_value(ask.over)[0], None
-    if ask.metric != "latency_s":
+    if ask.metric not in prediction.intervals:
         return value, None
     low, _, high, _, basis = prediction.interval(ask.metric)
     return value, (float(low), float(high), basis)
@@ -230,7 +230,7 @@ class Reproduction:
     between
         Lowest and highest value, if a range or a bound was published instead of a number.
     interval
-        For a latency predicted by `perfmodel predict`: ends of the 90 % interval, and its basis.
+        Ends of the 90 % interval of a prediction, and its basis; ``None`` for metrics without one.
     """
 
     system: str

@@ -395,7 +395,8 @@ def _basis_of_subject(prediction: Prediction, subject: Subject) -> Basis:
             return Basis("transferred", f"{device} was measured as its spec states it, this is not")
         few = "1 other device" if len(others) == 1 else f"{len(others)} other devices"
         return Basis("transferred", f"{few} measured under {name}")
-    return Basis("assumed", f"nobody measured {subject.workload_class} under {runtime}")
+    measured = "energies of " if subject.quantity.endswith(QUANTITIES["energy_j"]) else ""
+    return Basis("assumed", f"nobody measured {measured}{subject.workload_class} under {runtime}")
 
 
 def misfit_reasons(prediction: Prediction) -> Iterator[str]:

@@ -62,20 +62,45 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     ]
     lines += [_row_line(prediction, columns, i) for i in shown]
     lines += design_lines(prediction, columns)
+    lines += _energy_lines(prediction)
     lines += _silicon_lines(prediction)
-    lines += ["", "facts used:"]
+    lines += ["", "facts used:", *_fact_lines(prediction, used_facts(prediction))]
+    if prediction.costs_asked:
+        lines += ["", explain_ownership(prediction)]
+    return "\n".join(lines)
+
+
+def _fact_lines(prediction: Prediction, paths: list[str]) -> list[str]:
+    """Return a line for each fact: its value, confidence and writer."""
     known = prediction.machine.provenance
-    for path in used_facts(prediction):
+    lines: list[str] = []
+    for path in paths:
         origin = known.get(path)
-        value = setting.facts[path]
-        text = f"  {path} = {float(value):.12g}"
+        text = f"  {path} = {float(prediction.setting.facts[path]):.12g}"
         if origin is not None:
             where = origin.writer + (f", {origin.source}" if origin.source else "")
             text += f"  ({origin.confidence or 'default'}; {where})"
         lines.append(text)
-    if prediction.costs_asked:
-        lines += ["", explain_ownership(prediction)]
-    return "\n".join(lines)
+    return lines
+
+
+def _energy_lines(prediction: Prediction) -> list[str]:
+    """Return the energy as a sum over its parts, its facts, and what its heat does."""
+    energy = prediction.energy
+    head = ["", f"energy ({prediction.energy_boundary}): {energy.model}"]
+    if energy.joule is None or np.isnan(energy.joule):
+        return head
+    terms = " + ".join(f"{float(joule):.12g}" for joule in energy.parts.values())
+    ratio = f"{float(energy.joule):.12g}/{prediction.latency_s:.12g}"
+    return [
+        *head,
+        f"  basis: {prediction.energy_basis}, {prediction.energy_basis_reason}",
+        f"  terms: {', '.join(energy.parts)}",
+        f"energy_j = {terms} = {float(energy.joule):.9g}",
+        f"power_w = {ratio} = {float(prediction.power_w):.9g}",
+        f"  heat: {prediction.burst_reason}",
+        *_fact_lines(prediction, energy_facts(prediction)),
+    ]
 
 
 def _silicon_lines(prediction: Prediction) -> list[str]:
@@ -211,6 +236,24 @@ def used_facts(prediction: Prediction) -> list[str]:
         )
         paths += [p for p in facts if p.startswith("runtime.")]
     return [p for p in dict.fromkeys(paths) if p in facts]
+
+
+def energy_facts(prediction: Prediction) -> list[str]:
+    """Return the paths of the facts that the energy depends on beside the latency."""
+    engine = f"engines.{prediction.setting.engine_name}"
+    powers = ("busy_power", "running_power", "transport_energy", "vector_energy_per_op")
+    paths = [
+        "power.idle",
+        "power.busy",
+        *(f"{engine}.{name}" for name in powers),
+        *(f"{engine}.energy_per_op.{name}" for name in prediction.executed.values()),
+        *(
+            f"memories.{level}.{name}"
+            for level in prediction.levels
+            for name in ("energy_per_byte", "background_power")
+        ),
+    ]
+    return [path for path in dict.fromkeys(paths) if path in prediction.setting.facts]
 
 
 #: Facts that every engine or memory may state.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.arrays import first_number
+from perfmodel.columns import dimension_of
 from perfmodel.prediction.ownership_metrics import COST_FACTS
 from perfmodel.units import show
 
@@ -100,21 +101,10 @@ def cost_lines(
     count, noun = (1e6, "a million tokens") if tokens else (1.0, "an inference")
     name = "million_tokens" if tokens else "inference"
     scale = count / items
-    usd = {
-        "device": cost.depreciation_usd,
-        "electricity": cost.electricity_usd,
-        "waiting": cost.waiting_usd,
-    }
-    kg = {
-        "embodied": cost.embodied_share_kg,
-        "operation": cost.operation_kg,
-        "waiting": cost.waiting_kg,
-    }
     lines: list[tuple[str, str]] = []
-    for label, metric, by_item, dimension, parts in (
-        ("cost", "cost_usd", f"usd_per_{name}", "price", usd),
-        ("carbon", "carbon_kg", f"carbon_kg_per_{name}", "mass", kg),
-    ):
+    for metric, parts in cost.parts.items():
+        label, dimension = metric.partition("_")[0], dimension_of(metric)
+        by_item = f"{metric}_per_{name}".replace("cost_", "")
         lacks = [r for n, r in cost.reasons.items() if n in _PARTS[metric]]
         if lacks:
             lines.append((label, f"not known: {'; '.join(lacks)}"))
