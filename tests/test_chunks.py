@@ -40,6 +40,9 @@ def agrees(found: Prediction, at: tuple[int, ...], alone: Prediction) -> None:
             np.testing.assert_allclose(many[at], one, rtol=1e-12, err_msg=metric)
     assert found.feasible.shape == found.shape
     assert found.feasible[at] == alone.feasible
+    assert found.energy.parts.keys() == alone.energy.parts.keys()
+    for part, joule in alone.energy.parts.items():
+        np.testing.assert_allclose(found.energy.parts[part][at], joule, rtol=1e-12, err_msg=part)
 
 
 def random_points(shape: tuple[int, ...], n: int) -> list[tuple[int, ...]]:

@@ -64,6 +64,19 @@ def test_a_prediction_and_one_of_its_plan_are_the_same_sum(device: str, network:
         assert found.machine.main_memory == made.where.memory
 
 
+def test_oracle_and_prediction_of_a_pipeline_meet_the_same_power_limit() -> None:
+    """The seconds of a layer, of which its limit is a multiple, follow from the others of it."""
+    space = pm.space("mlperf_tiny_ic", SPACE, share="kind", precision="w8a8")
+    limit = {"power.busy": "2.03 W"}
+    free = pm.predict("mlperf_tiny_ic", "ultra96_codenet", precision="w8a8")
+    machine = pm.predict("mlperf_tiny_ic", "ultra96_codenet", precision="w8a8", set=limit).machine
+    oracle = pm.Oracle(machine, space, ("latency_s", "energy_j"))
+    for member in space.sample(6, seed=2).tolist():
+        single: Any = oracle.predict(tuple(member))
+        assert oracle(tuple(member))["energy_j"] == pytest.approx(single.energy_j, rel=1e-9)
+        assert single.power_w <= 2.03 * (1.0 + 1e-12) < free.power_w
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_oracle_and_search_charge_what_a_prediction_does(device: str) -> None:
     space = pm.space("mlperf_tiny_ic", SPACE, share="kind", precision="w8a8")

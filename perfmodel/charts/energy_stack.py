@@ -24,6 +24,7 @@ from perfmodel.charts.stacked_bars import Amounts, largest, stacked, total_of
 from perfmodel.cost.energy import run_energy
 from perfmodel.errors import input_error
 from perfmodel.prediction.prediction import Prediction
+from perfmodel.prediction.stages import energy_parts
 from perfmodel.units import show
 
 #: Prefixes of parts that do not depend on activity; drawn last.
@@ -44,8 +45,10 @@ def row_energy(prediction: Prediction) -> dict[str, dict[str, float]]:
         return values[:, 0] * count
 
     totals: dict[str, Any] = {"latency_s": subject.columns["total_s"]}
-    for category in ("operations", "traffic", "energy"):
-        totals |= {f"{category} {name}": column(v) for name, v in getattr(terms, category).items()}
+    energies = energy_parts(terms, subject.setting)
+    by_category = {"operations": terms.operations, "traffic": terms.traffic, "energy": energies}
+    for category, columns in by_category.items():
+        totals |= {f"{category} {name}": column(v) for name, v in columns.items()}
     parts = run_energy(totals, subject.setting, terms.priced if terms.energy else ()).parts
     out: dict[str, dict[str, float]] = {}
     for part, joule in parts.items():

@@ -10,7 +10,7 @@ whenever it computes has ``E = P_busy T``. One that states neither has the energ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from perfmodel.cost.setting import Setting
 
 #: Beginning of the model's name where energies are those of the engine's class.
 CLASS_MODEL = "power model of the class: operations + bytes"
+#: Energy of kernels as one sum, of which `class_energies` are the parts.
+KERNELS = "kernels"
 #: Least energy of a kernel that is divided by, J.
 _TINY = 1e-300
 
@@ -76,6 +78,8 @@ def run_energy(
     facts = setting.facts
     time = totals["latency_s"]
     own = {key[7:]: joule for key, joule in totals.items() if key.startswith("energy ")}
+    if KERNELS in own:
+        priced = _class_prices(totals, setting)
     parts: dict[str, Value] = {}
     missing: list[str] = []
     complete = True
@@ -118,43 +122,93 @@ def run_energy(
     return Energy(None, {}, "unknown: the device states neither energies nor power")
 
 
-def class_energies(
+def kernel_energy(
     traffic: Mapping[str, Value], operations: Mapping[str, Value], row_s: Value, setting: Setting
-) -> dict[str, Value]:
-    """Return the joules of each row by part, with the energies of the engine's class.
+) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """Return the joules of each row with the energies of the engine's class, and what they cover.
 
-    ``P_running t + min(sum of operations e_op + bytes e_byte, (P_busy - P_idle - P_running) t)``: a
-    kernel draws no more than the power limit, if the device states one. Empty for an engine without
-    a class.
+    ``min(P_running t + sum of operations e_op + bytes e_byte, (P_busy - P_idle) t)`` as `KERNELS`:
+    a kernel draws no more than the power limit, if the device states one. Empty for an engine
+    without a class.
 
     Parameters
     ----------
     traffic, operations, row_s
         Bytes of each level, operations of each format and seconds of the rows (`Terms`).
     """
-    facts, head = setting.facts, f"engines.{setting.engine_name}."
-    running = facts.get(head + "running_power")
+    running, spare = _class_powers(setting)
+    if running is None:
+        return {}, ()
+    amounts = _amounts(traffic, operations)
+    prices = _class_prices(amounts, setting)
+    parts = (amounts[key] * sum(each.values()) for key, each in prices.items())
+    joule = sum(parts, running * row_s)
+    if spare is not None:
+        joule = namespace(row_s, joule, spare).minimum(joule, (spare + running) * row_s)
+    return {KERNELS: joule}, tuple(prices)
+
+
+def class_energies(
+    traffic: Mapping[str, Value], operations: Mapping[str, Value], row_s: Value, setting: Setting
+) -> dict[str, Value]:
+    """Return the parts of `kernel_energy` of each row.
+
+    At the power limit the operations and bytes of a kernel take equal shares less.
+    """
+    running, spare = _class_powers(setting)
     if running is None:
         return {}
-    parts: dict[str, Value] = {}
-    for name, amount in operations.items():
-        each = _operation_energy(setting, name)
-        if each is not None:
-            parts[f"compute {name}"] = amount * each
-    for name, amount in traffic.items():
-        each = facts.get(f"memories.{name}.energy_per_byte")
-        if each is not None:
-            parts[f"memory {name}"] = amount * each
-    transport, main = facts.get(head + "transport_energy"), traffic.get(setting.levels[-1])
-    if transport is not None and main is not None:
-        parts["transport"] = main * transport
-    limit = facts.get("power.busy")
-    if limit is not None and parts:
-        xp = namespace(row_s, *parts.values(), limit)
-        spare = xp.maximum(limit - facts.get("power.idle", 0.0) - running, 0.0) * row_s
-        share = xp.minimum(spare / xp.maximum(sum(parts.values()), _TINY), 1.0)
+    amounts = _amounts(traffic, operations)
+    parts = {
+        part: amounts[key] * joule
+        for key, prices in _class_prices(amounts, setting).items()
+        for part, joule in prices.items()
+    }
+    if spare is not None and parts:
+        xp = namespace(row_s, *parts.values(), spare)
+        share = xp.minimum(spare * row_s / xp.maximum(sum(parts.values()), _TINY), 1.0)
         parts = {name: joule * share for name, joule in parts.items()}
     return parts | {"running": running * row_s}
+
+
+def _amounts(traffic: Mapping[str, Value], operations: Mapping[str, Value]) -> dict[str, Value]:
+    """Return operations of each format and bytes of each level by their keys in the totals."""
+    amounts = {f"operations {name}": amount for name, amount in operations.items()}
+    return amounts | {f"traffic {name}": amount for name, amount in traffic.items()}
+
+
+def _class_powers(setting: Setting) -> tuple[Value, Value]:
+    """Return P_running and what the power limit leaves beside it, W; ``None`` if not stated."""
+    facts = setting.facts
+    running, limit = (
+        facts.get(f"engines.{setting.engine_name}.running_power"),
+        facts.get("power.busy"),
+    )
+    if running is None or limit is None:
+        return running, None
+    xp = namespace(running, limit)
+    return running, xp.maximum(limit - facts.get("power.idle", 0.0) - running, 0.0)
+
+
+def _class_prices(keys: Iterable[str], setting: Setting) -> dict[str, dict[str, Value]]:
+    """Return key of a total -> part of the energy -> joules of each operation or byte.
+
+    Bytes of main memory take the energy of their way to the engine beside that of the memory.
+    """
+    facts, prices = setting.facts, dict[str, dict[str, Value]]()
+    for key in keys:
+        quantity, _, name = key.partition(" ")
+        each: dict[str, Value] = {}
+        if quantity == "operations":
+            each[f"compute {name}"] = _operation_energy(setting, name)
+        elif quantity == "traffic":
+            each[f"memory {name}"] = facts.get(f"memories.{name}.energy_per_byte")
+            if name == setting.levels[-1]:
+                each["transport"] = facts.get(f"engines.{setting.engine_name}.transport_energy")
+        each = {part: joule for part, joule in each.items() if joule is not None}
+        if each:
+            prices[key] = each
+    return prices
 
 
 def _energy_if_known(

@@ -111,19 +111,8 @@ class PredictionJob(ResolvedPrediction):
         program = None if programs is None else programs.program(self, inputs.names, checked_sums)
         if inputs.foreign or (count <= CHUNK and program is None):
             return self._evaluated(inputs)
-        totals: dict[str, Value] = {} if self.plan is None else self.plan.totals
-        for start in range(0, count, CHUNK):
-            stop = min(start + CHUNK, count)
-            for name, part in self._sums(inputs, start, stop, program).items():
-                if np.size(part) == 1:
-                    totals.setdefault(name, np.asarray(part, dtype=float).reshape(1))
-                    if totals[name].size == 1:
-                        continue
-                column = totals.get(name)
-                if column is None or column.size != count:
-                    # So far the same number at all points, if there is any.
-                    column = totals[name] = np.full(count, np.nan if column is None else column)
-                column[start:stop] = part
+        totals = self._in_chunks(inputs, sums, program)
+        totals |= {} if self.plan is None else self.plan.totals
         prediction = Prediction(self, totals, inputs.shape, None, None)
         if programs is not None and programs.categories is not None:
             prediction.categories = programs.categories
@@ -137,6 +126,10 @@ class PredictionJob(ResolvedPrediction):
         """Return the rows of all points, evaluated at once; ``None`` if they exceed a chunk."""
         inputs = _Inputs(self)
         return self._evaluated(inputs).evaluated if prod(inputs.shape) <= CHUNK else None
+
+    def summed(self, function: RowSums) -> dict[str, Value]:
+        """Return sums over the rows at all points, evaluated in chunks."""
+        return self._in_chunks(_Inputs(self), function, None)
 
     def replayed_sums(self, function: RowSums) -> Mapping[str, Value] | None:
         """Return sums over the rows at all points by a program; ``None`` if there is none."""
@@ -157,17 +150,41 @@ class PredictionJob(ResolvedPrediction):
             totals |= self.plan.totals
         return Prediction(self, totals, inputs.shape, setting, (table, terms))
 
+    def _in_chunks(
+        self, inputs: _Inputs, function: RowSums, program: Program | None
+    ) -> dict[str, Value]:
+        """Return sums over the rows, each of one number or of one for each point."""
+        count, totals = prod(inputs.shape), dict[str, Value]()
+        for start in range(0, count, CHUNK):
+            stop = min(start + CHUNK, count)
+            for name, part in self._sums(inputs, start, stop, function, program).items():
+                if np.size(part) == 1:
+                    totals.setdefault(name, np.asarray(part, dtype=float).reshape(1))
+                    if totals[name].size == 1:
+                        continue
+                column = totals.get(name)
+                if column is None or column.size != count:
+                    # So far the same number at all points, if there is any.
+                    column = totals[name] = np.full(count, np.nan if column is None else column)
+                column[start:stop] = part
+        return totals
+
     def _sums(
-        self, inputs: _Inputs, start: int, stop: int, program: Program | None
+        self,
+        inputs: _Inputs,
+        start: int,
+        stop: int,
+        function: RowSums,
+        program: Program | None,
     ) -> Mapping[str, Value]:
-        """Return the network totals of a range of points, by a program if there is one."""
+        """Return sums over the rows of a range of points, by a program if there is one."""
         if program is not None:
             replay = replayed_vectors(program, inputs.columns(start, stop))
             if replay is not None:
                 return replay
         values, facts, precision = inputs.chunk(start, stop)
         table, terms, setting = self.rows(values, facts, precision, stop - start)
-        return sums(table, terms, setting, values)
+        return function(table, terms, setting, values)
 
     @property
     def settings(self) -> Setting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ import numpy as np
 from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.call_record import CALL_ATTRIBUTE
 from perfmodel.cost.capacity import Violation, demands, fits, holds, usable, violations
-from perfmodel.cost.energy import Energy, run_energy
+from perfmodel.cost.energy import KERNELS, Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.totals import per_run_overhead_s
+from perfmodel.cost.totals import per_run_overhead_s, total
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth, vector_peak
 from perfmodel.prediction import audit, presentation
@@ -23,6 +24,7 @@ from perfmodel.prediction.memory_metrics import MemoryMetrics
 from perfmodel.prediction.ownership_metrics import OwnershipMetrics
 from perfmodel.prediction.resource_usage import ResourceMetrics
 from perfmodel.prediction.silicon_metrics import SiliconMetrics
+from perfmodel.prediction.stages import energy_parts
 from perfmodel.workload.operator_table import OperatorTable
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class Prediction(
     @property
     def energy_model(self) -> str:
         """Name of the energy model."""
-        return self.energy.model
+        return self.flat_energy.model
 
     @property
     def traffic_model(self) -> str:
@@ -177,14 +179,18 @@ class Prediction(
     @cached_property
     def energy(self) -> Energy:
         """Energy with its parts and its model; numbers in the shape of the prediction."""
-        flat = self.flat_energy
+        flat, rows = self.flat_energy, self.all_rows
         joule = None if flat.joule is None else self.shaped(flat.joule)
-        return Energy(joule, {n: self.shaped(v) for n, v in flat.parts.items()}, flat.model)
+        parts = dict(flat.parts)
+        if parts.pop(KERNELS, None) is not None:
+            sums = self.job.summed(_parts) if rows is None else _parts(*rows, self.setting, {})
+            parts = {**sums, **parts}
+        return Energy(joule, {n: self.shaped(v) for n, v in parts.items()}, flat.model)
 
     @cached_property
     def flat_energy(self) -> Energy:
-        """Energy with its parts, flat over the points like `totals`."""
-        own = any(key.startswith("energy ") for key in self.totals)
+        """Energy, flat over the points like `totals`; of a class, kernels are one part."""
+        own = {key for key in self.totals if key.startswith("energy ")} - {f"energy {KERNELS}"}
         return run_energy(self.totals, self.setting, self.categories.priced if own else ())
 
     @property
@@ -456,3 +462,11 @@ class Prediction(
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics and inputs as a JSON-compatible dictionary (arrays as lists)."""
         return presentation.to_dict(self)
+
+
+def _parts(
+    table: OperatorTable, terms: Terms, setting: Setting, _: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return the joules of a run by part of its kernels' energy."""
+    parts = energy_parts(terms, setting)
+    return {name: total(table.count, joule) for name, joule in parts.items()}

@@ -17,6 +17,7 @@ from perfmodel.metrics import labelled_metrics, metrics_of
 from perfmodel.prediction.basis import misfit_reasons
 from perfmodel.prediction.explain_ownership import cost_lines
 from perfmodel.prediction.resource_usage import scarcest
+from perfmodel.prediction.stages import energy_parts
 from perfmodel.table import ShownPicture, plain
 from perfmodel.units import show
 
@@ -60,6 +61,7 @@ def _term_columns(terms: Terms, rows: int) -> tuple[dict[str, Any], Any]:
 def row_columns(prediction: Prediction) -> dict[str, Any]:
     """Return the columns of `row_table` as a dictionary of arrays."""
     table, terms = prediction.opened
+    energies = energy_parts(terms, prediction.setting)
     n = len(table.rows)
     count = _column(table.count, n)
     seconds = _column(terms.row_s, n)
@@ -80,7 +82,7 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
         "row_s": seconds,
         "total_s": count * seconds,
         "bound_by": bound,
-        **{f"{name} energy_j": _column(v, n) for name, v in terms.energy.items()},
+        **{f"{name} energy_j": _column(v, n) for name, v in energies.items()},
         **{name: _column(v, n) for name, v in terms.detail.items()},
     }
 
@@ -180,7 +182,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
             metrics[name] = value
     graph = prediction.job.lowered.graph
     metrics |= {
-        "energy_model": prediction.energy.model,
+        "energy_model": prediction.energy_model,
         "energy_boundary": prediction.energy_boundary,
         "energy_basis": prediction.energy_basis,
         "energy_basis_reason": prediction.energy_basis_reason,

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from perfmodel.arrays import Value, least
 from perfmodel.caches import FACTS_BYTES, cached
-from perfmodel.cost.energy import class_energies
+from perfmodel.cost.energy import KERNELS, class_energies, kernel_energy
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import network_totals, total
 from perfmodel.errors import InputError, input_error
@@ -205,12 +205,15 @@ def compose(
     terms = terms if plan is None else plan.apply(table, terms, setting)
     if terms.energy:
         return terms
-    energy = class_energies(terms.traffic, terms.operations, terms.row_s, setting)
-    if not energy:
-        return terms
-    keys = (f"operations {n}" for n in terms.operations if f"compute {n}" in energy)
-    bytes_of = (f"traffic {n}" for n in terms.traffic if f"memory {n}" in energy)
-    return replace(terms, energy=energy, priced=(*keys, *bytes_of))
+    energy, priced = kernel_energy(terms.traffic, terms.operations, terms.row_s, setting)
+    return replace(terms, energy=energy, priced=priced) if energy else terms
+
+
+def energy_parts(terms: Terms, setting: Setting) -> dict[str, Value]:
+    """Return the joules of each row by part, those of the engine's class too."""
+    if KERNELS not in terms.energy:
+        return terms.energy
+    return class_energies(terms.traffic, terms.operations, terms.row_s, setting)
 
 
 def totals_of_design(terms: Terms) -> dict[str, Value]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from perfmodel.cli import main
-from perfmodel.cost.energy import class_energies, run_energy
+from perfmodel.cost.energy import class_energies, kernel_energy, run_energy
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import parse_precision
@@ -112,6 +112,9 @@ def test_a_kernel_draws_no_more_than_the_limit(seconds: float, share: float) -> 
         }
     )
     assert np.sum([*parts.values()]) / seconds + 1.0 <= 10.0 + 1e-12
+    kernels, priced = kernel_energy(work[1], work[0], np.array([[seconds]]), setting(OF_CLASS))
+    assert priced == ("operations int8", "traffic main")
+    assert kernels["kernels"][0, 0] == pytest.approx(20.0 * share + 2.0 * seconds)
     facts = {k: v for k, v in OF_CLASS.items() if k != "power.busy"}
     unlimited = class_energies(work[1], work[0], np.array([[seconds]]), setting(facts))
     assert np.sum([*unlimited.values()]) == pytest.approx(20.0 + 2.0 * seconds)

@@ -8,7 +8,7 @@ With the shares i (idle), r (running), c (compute) and m (memory) of the class, 
     e(byte of main memory) = DRAM + transport, at most m (P - P_idle) / bandwidth
 
 They are facts as any other: the energy of a run is the sum of its operations, bytes and static
-power, and each kernel draws at most ``power.busy`` (`perfmodel.cost.energy.class_energies`).
+power, and each kernel draws at most ``power.busy`` (`perfmodel.cost.energy.kernel_energy`).
 Engines that draw about one power whenever they compute (microcontrollers; processors whose power
 under load was measured) get ``engines.*.busy_power`` instead. The shares are in
 ``hardware_specs/energy/power_classes.yaml``.

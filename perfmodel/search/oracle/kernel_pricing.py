@@ -50,7 +50,7 @@ ROW = "row "
 NEST = "nest "
 
 #: Parts of a row's terms that have such columns.
-ROW_PARTS = ("compute", "memory", "overhead", "traffic", "energy", "columns")
+ROW_PARTS = ("compute", "memory", "overhead", "traffic", "operations", "energy", "columns")
 
 #: Slot with one byte per element, so that needs are passed unchanged.
 _BYTE = "=int8"

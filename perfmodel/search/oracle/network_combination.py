@@ -277,7 +277,7 @@ def _combined(
         overhead,
         parts["traffic"],
         row_s=compose_terms(compute, memory, overhead, setting.overlap),
-        operations={},
+        operations=parts["operations"],
         executed={},
         energy=parts["energy"],
         columns=parts["columns"],
