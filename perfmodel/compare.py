@@ -182,8 +182,9 @@ class Comparison(Result):
         first_terms, second_terms = _terms(self.a), _terms(self.b)
         for metric, terms in first_terms.items():
             for term in dict.fromkeys((*terms, *second_terms[metric])):
-                ends = (each[metric].get(term, np.nan) for each in (first_terms, second_terms))
-                rows.append((f"{metric} {term}", *map(float, ends)))
+                first_part = float(terms.get(term, np.nan))
+                second_part = float(second_terms[metric].get(term, np.nan))
+                rows.append((f"{metric} {term}", first_part, second_part))
         names, first, second = zip(*rows, strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.divide(second, first)

@@ -131,7 +131,7 @@ class _ClassPower:
 
     def _add_energies(self) -> None:
         limit = self.facts.values.get("power.busy")
-        most = self._limit() if limit is None else limit
+        most = self._limit() if limit is None else self._own_share(limit)
         if most is None:
             return
         idle = self.facts.values.get("power.idle")
@@ -149,10 +149,27 @@ class _ClassPower:
         self._add_bytes(self.device.memory("main"), spare, estimated=limit is None)
 
     def _idle(self, most: float, *, estimated: bool) -> float:
-        """Return the idle power, W: a share of the limit, or that of chips without a limit."""
+        """Return the idle power, W: a share of the limit, or that of small chips without one."""
         has_dram = any(memory.kind == "dram" for memory in self.device.memories)
         stated = self.entry["unlimited"].get("idle" if has_dram else "idle_without_dram")
-        return self._share("idle") * most if stated is None or not estimated else stated["value"]
+        is_share = stated is None or not estimated or self._has_word("cooled")
+        return self._share("idle") * most if is_share else stated["value"]
+
+    def _own_share(self, limit: float) -> float:
+        """Return the power that an engine reaches of a chip's limit, W.
+
+        Cores beside the engine that the limit is made for reach what their clocks take.
+        """
+        is_main = self.engine.name == self.device.main_engine
+        has_clock = "clock_energy" in self.entry["unlimited"] and self.engine.clock is not None
+        if is_main or not has_clock or not self._has_word("shared"):
+            return limit
+        own = self._clock_limit()
+        return limit if own is None else min(limit, own)
+
+    def _has_word(self, name: str) -> bool:
+        """Return whether the device has a tag of a list of the table."""
+        return not {*table("power_classes")[name]}.isdisjoint(self.device.tags)
 
     def _add_bytes(self, main: Memory, spare: float, *, estimated: bool) -> None:
         """Add the energy of a byte of main memory, and of its way to the engine and back.
@@ -194,11 +211,7 @@ class _ClassPower:
         by_table = self._table_energy(compute, overhead["value"])
         if estimated:
             return by_table
-        return min(by_limit, by_table) if self._shares_limit else by_limit
-
-    @property
-    def _shares_limit(self) -> bool:
-        return not {*table("power_classes")["shared"]}.isdisjoint(self.device.tags)
+        return min(by_limit, by_table) if self._has_word("shared") else by_limit
 
     def _limit(self) -> float | None:
         """Return the power under load that the class has without a stated one, W."""
@@ -213,10 +226,9 @@ class _ClassPower:
     def _clock_limit(self) -> float | None:
         energies, facts = self.entry["unlimited"], self.facts.values
         clock = facts.get(f"{self.at}.clock")
-        words = table("power_classes")["mobile"]
         joule = parse(energies["clock_energy"]["value"], "energy")
         mobile = energies.get("mobile_clock_energy")
-        if mobile is not None and not {*words}.isdisjoint(self.device.tags):
+        if mobile is not None and self._has_word("mobile") and not self._has_word("wide"):
             by_node = [
                 float(operation_energy("fp32", node)) for node in (self.node, mobile["node"])
             ]

@@ -1,0 +1,52 @@
+"""Powers that no reader would believe: idle servers of half a watt, cores that draw a chip's limit."""
+
+from __future__ import annotations
+
+import pytest
+
+import perfmodel as pm
+from perfmodel.hardware.library import device_names
+from perfmodel.hardware.technology.power_classes import power_class
+
+SERVERS = sorted({*device_names("datacenter"), *device_names("server")})
+
+
+@pytest.mark.parametrize("device", SERVERS)
+def test_a_chip_of_a_data_center_waits_at_more_than_a_few_watts(device: str) -> None:
+    """Measured idle powers are 28 W (TPU v1) to 140 W (H100); single cores are no chips."""
+    spec = pm.hardware(device)
+    engine = next(each for each in spec.engines if each.name == spec.main_engine)
+    if power_class(spec, engine) == "processor" and engine.units.value == 1:
+        pytest.skip("one core of a chip")
+    idle = spec.machine().get("power.idle")
+    if idle is None:
+        pytest.skip("counts its own energies")
+    assert idle > 5.0
+
+
+@pytest.mark.parametrize(
+    ("device", "runtime", "most"),
+    [
+        # picocluster-claw.com, 2026: six cores under stress take 7.6 W in the mode of 15 W.
+        ("jetson_orin_nano", "onnxruntime_arm", 7.6),
+        # Apple: 145 W is the most of the whole Mac Studio, cores and graphics together.
+        ("apple_m2_max", "ncnn", 80.0),
+    ],
+)
+def test_cores_beside_a_gpu_do_not_draw_the_limit_of_their_chip(
+    device: str, runtime: str, most: float
+) -> None:
+    prediction = pm.predict("resnet18", device, runtime=runtime, precision="fp16")
+    assert prediction.machine.get("power.idle") < prediction.power_w < most
+
+
+def test_a_lower_limit_lowers_what_cores_beside_a_gpu_may_draw() -> None:
+    device = pm.hardware("jetson_orin_nano")
+    powers = [
+        pm.predict(
+            "resnet18", device.vary({"power.busy": limit}), runtime="onnxruntime_arm"
+        ).power_w
+        for limit in ("4 W", "15 W", "60 W")
+    ]
+    assert powers == sorted(powers)
+    assert powers[0] <= 4.0
