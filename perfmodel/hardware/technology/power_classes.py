@@ -152,8 +152,9 @@ class _ClassPower:
         """Return the idle power, W: a share of the limit, or that of small chips without one."""
         has_dram = any(memory.kind == "dram" for memory in self.device.memories)
         stated = self.entry["unlimited"].get("idle" if has_dram else "idle_without_dram")
-        is_share = stated is None or not estimated or self._has_word("cooled")
-        return self._share("idle") * most if is_share else stated["value"]
+        if stated is None or not estimated or self._has_word("cooled"):
+            return self._share("idle") * most
+        return stated["value"]
 
     def _own_share(self, limit: float) -> float:
         """Return the power that an engine reaches of a chip's limit, W.
@@ -161,8 +162,7 @@ class _ClassPower:
         Cores beside the engine that the limit is made for reach what their clocks take.
         """
         is_main = self.engine.name == self.device.main_engine
-        has_clock = "clock_energy" in self.entry["unlimited"] and self.engine.clock is not None
-        if is_main or not has_clock or not self._has_word("shared"):
+        if is_main or not self._has_word("shared") or "clock_energy" not in self.entry["unlimited"]:
             return limit
         own = self._clock_limit()
         return limit if own is None else min(limit, own)
