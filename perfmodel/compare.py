@@ -26,7 +26,7 @@ from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.explain import used_facts
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
-from perfmodel.settings import FaultList, gathered
+from perfmodel.settings import OPERATING_POINT, FaultList, gathered
 from perfmodel.table import Result, Table, plain
 from perfmodel.table.text import as_text
 from perfmodel.units import show
@@ -68,7 +68,8 @@ def compare(
         Report a lower bound (runtime ideal) as faster than a prediction where it is. By default the
         two are not ranked.
     set
-        As for `predict`. It applies to both sides. In Python a tuple has the settings of each side.
+        As for `predict`. It applies to both sides, but operating_point=A:B has one for each. In
+        Python a tuple has the settings of each side.
     precision
         As for `predict`. It applies to both sides; two values with a colon between them
         (w16a16:w4a16) are for the first and the second side. In Python also a tuple.
@@ -110,6 +111,10 @@ def compare(
     faults = gathered()
     paired = {name: _split_pair(name, value, faults) for name, value in paired.items()}
     paired["set"] = set
+    point = set.get(OPERATING_POINT) if isinstance(set, Mapping) else None
+    points = _split_pair(OPERATING_POINT, point, faults)
+    if isinstance(set, Mapping) and isinstance(points, tuple):
+        paired["set"] = tuple({**set, OPERATING_POINT: each} for each in points)
     subjects: list[PredictionInputs | None] = []
     for side, device in enumerate((a, b)):
         arguments = {n: _value_of(v, side) for n, v in paired.items()}

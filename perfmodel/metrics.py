@@ -67,6 +67,8 @@ METRIC_ROWS: Final = (
     MetricRow("sustained_speed", "predict request"),
     MetricRow("sustained_latency_s", "predict request"),
     MetricRow("steady_celsius", "predict request"),
+    MetricRow("energy_per_period_j", "predict request compare search", facts="use.period"),
+    MetricRow("average_power_w", "predict request compare search", facts="use.period"),
     MetricRow("battery_hours", "predict request"),
     MetricRow("battery_share_in_an_hour", "predict request"),
     MetricRow("bit_operations", "predict search"),

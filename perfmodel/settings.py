@@ -34,7 +34,9 @@ REMARKS: ContextVar[list[str] | None] = ContextVar("REMARKS", default=None)
 #: Faults found by a caller, to be raised together with those of the called function.
 _EARLIER: ContextVar[tuple[Fault, ...]] = ContextVar("EARLIER", default=())
 
-_SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "site", "runtime")
+_SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "site", "use", "runtime")
+#: Name of the setting that selects an operating point of a device.
+OPERATING_POINT: Final = "operating_point"
 #: Pattern of a power: 2**9.
 POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
 
@@ -110,6 +112,7 @@ def is_fact(name: str) -> bool:
         "area",
         "price",
         "volume",
+        OPERATING_POINT,
     )
 
 

@@ -231,6 +231,13 @@ def _energy_if_known(
     return Energy(xp.where(known, joule, xp.nan), parts, model)
 
 
+def resting_power_w(setting: Setting) -> Value:
+    """Return the power between runs, W: asleep, else static; ``None`` if neither is known."""
+    static = _static_power_w(setting)
+    resting = sum(static.values(), 0.0) if static else None
+    return setting.facts.get("power.sleep", resting)
+
+
 def _static_power_w(setting: Setting) -> dict[str, Value]:
     """Return the static power, W: idle power (DRAM refresh included), else that of DRAM only."""
     idle = setting.facts.get("power.idle")

@@ -44,7 +44,10 @@ if TYPE_CHECKING:
 Price: TypeAlias = Annotated[Quantity, Of("price")]
 Area: TypeAlias = Annotated[Quantity, Of("area", positive=True)]
 Temperature: TypeAlias = Annotated[Quantity, Of("temperature")]
+Volts: TypeAlias = Annotated[Quantity, Of("voltage", positive=True, ceiling=20.0)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+#: Name of an operating point: not a plain number (``15w``, ``1v2``).
+PointName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9_]*[a-df-z_][a-z0-9_]*$")]
 
 
 class Source(Spec):
@@ -71,6 +74,10 @@ class Power(Spec):
     """Boundary of the figures: core, module, board or wall."""
     idle: Watts | None = None
     """Idle power."""
+    sleep: Watts | None = None
+    """Power between the runs of a period, where the device sleeps; idle power by default."""
+    voltage: Volts | None = None
+    """Supply voltage of engines and on-chip memories at which their energies are stated."""
     busy: Watts | None = None
     """Sustained power limit under load (TDP where nothing better is known)."""
     thermal_resistance: Annotated[Quantity, Of("thermal_resistance", positive=True)] | None = None
@@ -92,6 +99,28 @@ class Power(Spec):
     """Default source of the numbers in this entry."""
     confidence: Confidence | None = None
     """Default confidence of the numbers in this entry."""
+
+
+class UseSpec(Spec):
+    """How often a device is used."""
+
+    period: PositiveTime | None = None
+    """Time from the start of a run to that of the next one; between them the device is idle."""
+
+
+class OperatingPoint(Spec):
+    """Clocks, voltage and power in one mode of a device, as far as they differ from its spec."""
+
+    device: str | None = None
+    """Spec that describes the device in this mode."""
+    facts: Mapping[str, str | float] = Field(default_factory=dict)
+    """Path of a fact -> its value in this mode: ``engines.main.clock: "90 MHz"``."""
+    note: str | None = None
+    """Remarks for the reader."""
+    source: str | None = None
+    """Source of the numbers."""
+    confidence: Confidence | None = None
+    """Confidence of the numbers."""
 
 
 class SiteSpec(Spec):
@@ -203,6 +232,11 @@ class Device(SpecDocument):
     """Connections to other devices."""
     power: Power | None = None
     """Power draw and its measurement boundary."""
+    operating_points: Mapping[PointName, OperatingPoint] = Field(default_factory=dict)
+    """Modes of clock and voltage, by name; one without facts is the device as its spec states it.
+    Heirs do not inherit them."""
+    use: UseSpec | None = None
+    """How often the device is used."""
     site: SiteSpec | None = None
     """Where the device is used, as far as it differs from the defaults of its class."""
     energy: Annotated[EnergyModel, BeforeValidator(node_alone)] | None = None

@@ -17,13 +17,14 @@ from pydantic.fields import FieldInfo
 
 from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
-from perfmodel.hardware.device import Device, EnergyModel, Power, SiteSpec
+from perfmodel.hardware.device import Device, EnergyModel, Power, SiteSpec, UseSpec
 from perfmodel.hardware.engine import Engine, Peak
 from perfmodel.hardware.fact_limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
 from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, SCALE_CLASSES, Runtime, Serving
+from perfmodel.hardware.supply_voltage import voltage_exponents
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,9 @@ class Facts:
         Origin of each value.
     limits : dict of str to Of
         Dimension and range of every settable path, with or without a value, from the spec's field.
-    scaled : dict of str to list of str
-        Path of a clock or a count of units -> paths proportional to it.
+    scaled : dict of str to dict of str to float
+        Path of a clock, a count of units or a voltage -> paths that follow it, each with the
+        exponent of its power law: 1 if it is proportional.
     derived : dict of str to Derived
         Path of a computed fact -> its rule, reapplied when one of its causes is varied.
     aliases : dict of (str, str) to str
@@ -94,7 +96,7 @@ class Facts:
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     provenance: dict[str, Provenance] = field(default_factory=dict[str, Provenance])
     limits: dict[str, Of] = field(default_factory=dict[str, Of])
-    scaled: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    scaled: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     derived: dict[str, Derived] = field(default_factory=dict[str, Derived])
     aliases: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     engine: str = ""
@@ -136,7 +138,9 @@ _OPTIONAL_ENGINE_NUMBERS: Final = (
     "move_energy",
 )
 #: Numbers that can be varied only if the spec states them; others can be varied in any case.
-_VARIABLE_IF_STATED: Final = (*_OPTIONAL_ENGINE_NUMBERS, "clock", "way", "ramp_start", "ramp_end")
+_VARIABLE_IF_STATED: Final = (
+    *(*_OPTIONAL_ENGINE_NUMBERS, "clock", "voltage", "way", "ramp_start", "ramp_end"),
+)
 #: Keys that can be varied even if the runtime does not state them.
 _CLASS_KEYS: Final = {"efficiency": EFFICIENCY_CLASSES, "scale": SCALE_CLASSES}
 
@@ -201,6 +205,7 @@ class _FactsBuilder:
             self._fields(f"links.{link.name}.", Link, link)
         self._fields("power.", Power, device.power)
         self._fields("site.", SiteSpec, device.site)
+        self._fields("use.", UseSpec, device.use)
         self._runtime()
         if device.energy is None:
             from perfmodel.hardware.technology.power_classes import add_class_power
@@ -211,6 +216,8 @@ class _FactsBuilder:
 
             self._fields("energy.", EnergyModel, device.energy)
             add_default_energies(facts, device)
+        if "power.voltage" in facts.values:
+            facts.scaled["power.voltage"] = dict(voltage_exponents(facts, device))
         return facts
 
     def _fields(
@@ -276,14 +283,14 @@ class _FactsBuilder:
                 origin = self._origin(path, engine, peak)
                 facts.put(path, limits[name], dense_peak(peak, engine), origin)
                 proportional_paths.append(path)
-        facts.scaled[f"{prefix}.units"] = proportional_paths
+        facts.scaled[f"{prefix}.units"] = dict.fromkeys(proportional_paths, 1.0)
         threads = self.runtime.threads
         if threads is not None and engine.name == facts.engine:
             share = min(1.0, threads / engine.units.value)
             for path in (f"{prefix}.units", *proportional_paths):
                 facts.values[path] *= share
         if engine.clock is not None:
-            facts.scaled[f"{prefix}.clock"] = [*proportional_paths]
+            facts.scaled[f"{prefix}.clock"] = dict.fromkeys(proportional_paths, 1.0)
         self._fields(f"{prefix}.", Engine, engine, names=("launch_overhead", "handover"))
         for key in dict.fromkeys((*engine.peaks, *engine.vector_peaks, *engine.energy_per_op)):
             energy, path = engine.energy_per_op.get(key), f"{prefix}.energy_per_op.{key}"
@@ -302,9 +309,9 @@ class _FactsBuilder:
             self._number(f"{prefix}.{name}", limits, number, entry)
         proportional_paths: Mapping[str, tuple[str, ...]] = getattr(entry, "SCALES", {})
         for name, fields in proportional_paths.items():
-            self.facts.scaled[f"{prefix}.{name}"] = [
-                f"{prefix}.{field_name}" for field_name in fields
-            ]
+            self.facts.scaled[f"{prefix}.{name}"] = dict.fromkeys(
+                (f"{prefix}.{field_name}" for field_name in fields), 1.0
+            )
 
     def _memory(self, memory: Memory) -> None:
         prefix = f"memories.{memory.name}"
@@ -326,7 +333,7 @@ class _FactsBuilder:
             self.facts.put(f"{prefix}.{name}", field_limits(Memory)[name], value, origin)
             if rate.per_clock:
                 clock = clock_engine(self.device, memory)
-                self.facts.scaled[f"engines.{clock.name}.clock"].append(f"{prefix}.{name}")
+                self.facts.scaled[f"engines.{clock.name}.clock"][f"{prefix}.{name}"] = 1.0
 
     def _rate(self, memory: Memory, rate: Rate) -> float:
         if not rate.per_clock:

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from perfmodel import units
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device, EnergyModel, Power, SiteSpec
+from perfmodel.hardware.device import Device, EnergyModel, Power, SiteSpec, UseSpec
 from perfmodel.hardware.device_checks import field_of, hierarchy, list_field, si_value
 from perfmodel.hardware.engine import Engine, engine_class
 from perfmodel.hardware.kernel import Kernel, kernel_class
@@ -37,6 +37,7 @@ _SECTIONS: Final[Mapping[type[Spec], Mapping[str, type[Spec]]]] = {
         "power": Power,
         "energy": EnergyModel,
         "site": SiteSpec,
+        "use": UseSpec,
     },
     Runtime: {"serving": Serving, "kernels": Kernel},
 }
@@ -45,10 +46,10 @@ Finder = Callable[[str], "MarkedNode"]
 
 _NOT_INHERITED = (
     *("name", "base", "aliases", "title", "schema_version", "source", "confidence"),
-    *("price", "volume"),
+    *("price", "volume", "operating_points"),
 )
-"""Keys of a base that are not inherited: its names, defaults that its numbers have been given, and
-what the product costs and how many are made, since an heir is another product."""
+"""Keys of a base that are not inherited: its names, defaults that its numbers have been given, what
+the product costs and how many are made, and its modes, since an heir is another product."""
 
 
 def merge_bases(

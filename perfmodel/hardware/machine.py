@@ -23,6 +23,7 @@ from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.ownership import is_of_ownership
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.settings import OPERATING_POINT
 
 if TYPE_CHECKING:
     from perfmodel.hardware.calibration_posterior import Posterior
@@ -106,8 +107,10 @@ class Machine:
         """Return a machine with facts replaced.
 
         The engine's peaks scale in proportion to a varied clock or count of units, and bandwidths
-        per clock to a varied clock, unless they are varied themselves. The order of calls does not
-        matter.
+        per clock to a varied clock, unless they are varied themselves. Energies and powers follow
+        a varied voltage (`perfmodel.hardware.supply_voltage`). The order of calls does not matter.
+        ``operating_point`` sets the facts of a mode that the device lists; facts that are varied
+        beside it take precedence.
 
         Parameters
         ----------
@@ -128,6 +131,8 @@ class Machine:
         """
         if not changes:
             return self
+        if OPERATING_POINT in changes:
+            return self._at_point(changes)
         machine = object.__new__(Machine)
         machine.device, machine.runtime, machine._base = self.device, self.runtime, self._base
         machine.runtime_named = self.runtime_named
@@ -135,6 +140,38 @@ class Machine:
         machine._changes = self._changes | _check_changes(self._base, changes, self.facts)
         machine.facts, machine._scaled = _apply_changes(self._base, machine._changes)
         return machine
+
+    def _at_point(self, changes: Mapping[str, Any]) -> Machine:
+        """Return the machine in a mode of its device, with further facts replaced."""
+        point, others = changes[OPERATING_POINT], dict(changes)
+        del others[OPERATING_POINT]
+        known = self.device.operating_points
+        if point not in known:
+            listed = one_of(known) if known else "a device that lists operating points"
+            message = f"{self.device.name} has no operating point '{point}'"
+            raise input_error(
+                message,
+                path=OPERATING_POINT,
+                expected=listed,
+                suggestion=nearest(str(point), known),
+            )
+        mode, machine = known[point], self
+        if mode.device is not None:
+            from perfmodel.hardware.library import hardware
+
+            machine = Machine(hardware(mode.device), self.runtime, posterior=self.posterior)
+            machine.runtime_named = self.runtime_named
+            machine = machine.vary(self._changes)
+        return machine.vary(mode.facts | others)
+
+    @property
+    def operating_point(self) -> str:
+        """Name of the mode whose facts the machine has; empty if it is as its spec states."""
+        for name, mode in self.device.operating_points.items():
+            facts = _check_changes(self._base, mode.facts, self._base.values)
+            if facts and all(np.all(self.facts[path] == value) for path, value in facts.items()):
+                return name
+        return ""
 
     def __getitem__(self, path: str) -> Any:
         """Return the fact at a path, by name or role.
@@ -236,8 +273,8 @@ class Machine:
 
     @property
     def runs_as_stated(self) -> bool:
-        """Whether `vary` has set no fact but those of the site, the price and the volume."""
-        return all(is_of_ownership(path) for path in self._changes)
+        """Whether `vary` has set no fact but those of use and site, the price and the volume."""
+        return all(is_of_ownership(path) or path == "use.period" for path in self._changes)
 
     @property
     def unvaried_facts(self) -> Mapping[str, Any]:
@@ -350,9 +387,10 @@ def _apply_changes(
         followers = base.scaled.get(path)
         if followers:
             ratio = changes[path] / base.values[path]
-            for follower in followers:
+            for follower, exponent in followers.items():
                 if follower not in changes:
-                    values[follower] = values[follower] * ratio
+                    growth = ratio if exponent == 1.0 else ratio**exponent
+                    values[follower] = values[follower] * growth
                     scaled[follower] = path
     for path, derived in base.derived.items():
         causes = [cause for cause in derived.causes if cause in changes]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from perfmodel.arrays import Value, namespace
+from perfmodel.arrays import Value, first_number, namespace
+from perfmodel.cost.energy import resting_power_w
+from perfmodel.cost.thermal import HOUR
 from perfmodel.hardware.ownership import ROOM_CELSIUS, is_of_ownership
 from perfmodel.metrics import metrics_of
 from perfmodel.units import show
@@ -29,6 +31,7 @@ COST_FACTS = ("site.", "energy.node", "price", "volume", "area", "power.idle")
 COST_METRICS = frozenset(n for n in metrics_of("search") if "usd" in n or "carbon" in n)
 _COSTS = COST_METRICS | {"embodied_kg"}
 _HEAT = ("burst_s", "sustained_speed", "sustained_latency_s", "steady_celsius")
+_OF_PERIOD = ("energy_per_period_j", "average_power_w")
 
 
 class OwnershipMetrics:
@@ -148,14 +151,61 @@ class OwnershipMetrics:
         return self.thermal.steady_celsius
 
     @property
+    def energy_per_period_j(self) -> Value:
+        """Energy of a run and of the rest of its period (``use.period``), joules.
+
+        ``E + P_rest (T - t)``, at the power of sleep, else of an idle device. ``None`` without a
+        period; NaN where a run does not end in it.
+        """
+        prediction = cast("Prediction", self)
+        period = prediction.setting.facts.get("use.period")
+        if period is None:
+            return None
+        resting = resting_power_w(prediction.setting)
+        joules = prediction.flat_energy.joule
+        if resting is None or joules is None:
+            return prediction.shaped(np.nan)
+        spare = period - prediction.totals["latency_s"]
+        xp = namespace(spare, joules, resting)
+        return prediction.shaped(xp.where(spare >= 0.0, joules + resting * spare, np.nan))
+
+    @property
+    def average_power_w(self) -> Value:
+        """Power averaged over a period, watts: `energy_per_period_j` over ``use.period``."""
+        joules = self.energy_per_period_j
+        facts = cast("Prediction", self).setting.facts
+        return (
+            None
+            if joules is None
+            else joules / cast("Prediction", self).shaped(facts["use.period"])
+        )
+
+    @property
     def battery_hours(self) -> Value:
-        """Duration of a charge of the battery at full speed, hours; NaN without a battery."""
-        return self.thermal.battery_hours
+        """Duration of a charge of the battery, hours; NaN without a battery.
+
+        With runs at full speed, or one for each period where ``use.period`` is set.
+        """
+        power = self.average_power_w
+        if power is None:
+            return self.thermal.battery_hours
+        return self._charge_j / power / HOUR
 
     @property
     def battery_share_in_an_hour(self) -> Value:
-        """Share of a charge that an hour of repeated runs takes; NaN without a battery."""
-        return self.thermal.battery_share_in_an_hour
+        """Share of a charge that an hour of repeated runs takes; NaN without a battery.
+
+        With runs at full speed, or one for each period where ``use.period`` is set.
+        """
+        power = self.average_power_w
+        if power is None:
+            return self.thermal.battery_share_in_an_hour
+        return power * HOUR / self._charge_j
+
+    @property
+    def _charge_j(self) -> Value:
+        prediction = cast("Prediction", self)
+        return prediction.shaped(prediction.setting.facts.get("power.battery", np.nan))
 
     @property
     def burst_reason(self) -> str:
@@ -199,7 +249,28 @@ class OwnershipMetrics:
         parts = ("price", "energy") if "usd" in metric else ("embodied", "energy")
         if metric in _COSTS:
             return " and ".join(reasons[part] for part in parts if part in reasons)
+        if metric in _OF_PERIOD:
+            return self._period_reason
         return self.burst_reason if metric in _HEAT else ""
+
+    @property
+    def _period_reason(self) -> str:
+        """Return why the energy of a period is not known; empty if it is (at every point)."""
+        prediction = cast("Prediction", self)
+        period = prediction.setting.facts.get("use.period")
+        if period is None:
+            return "no period is set (use.period)"
+        if prediction.flat_energy.joule is None:
+            return "the energy of a run is not known"
+        if resting_power_w(prediction.setting) is None:
+            return "neither an idle power nor that of sleep is stated (power.idle, power.sleep)"
+        late = np.asarray(prediction.totals["latency_s"] > period)
+        if not late.any():
+            return ""
+        if late.size > 1:
+            return f"{int(late.sum())} of {late.size} runs do not end in their period"
+        run, most = (show(first_number(v), "time") for v in (prediction.latency_s, period))
+        return f"a run of {run} does not end in its period of {most}"
 
     def _of_known_body(self, name: str) -> Value:
         """Return a field of `thermal`; NaN where no power is known that lasts."""

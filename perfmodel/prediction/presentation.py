@@ -12,6 +12,7 @@ import numpy as np
 
 from perfmodel.arrays import Value, first_number, is_array
 from perfmodel.columns import dimension_of
+from perfmodel.cost.energy import resting_power_w
 from perfmodel.kinds.kernel_effects import uncounted_instructions
 from perfmodel.metrics import labelled_metrics, metrics_of
 from perfmodel.prediction.basis import misfit_reasons
@@ -175,6 +176,8 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "precision": prediction.precision,
         "varied": machine.varied,
     }
+    if machine.operating_point:
+        metrics["operating_point"] = machine.operating_point
     optional = metrics_of("request")
     for name in METRICS:
         value = getattr(prediction, name)
@@ -250,7 +253,7 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         text = f"{show(p.energy_j, 'energy')} ({p.energy_basis}; 90 % in {span})"
         lines.append((f"energy ({p.energy_boundary})", text))
         lines.append(("power", show(p.power_w, "power")))
-        lines += _thermal_lines(p)
+        lines += [*_period_lines(p), *_thermal_lines(p)]
     lines += _silicon_lines(p)
     main = p.levels[-1]
     lines += [
@@ -358,6 +361,19 @@ def _placement_lines(p: Prediction) -> list[tuple[str, str]]:
     return lines if len(lines) > 1 else []
 
 
+def _period_lines(p: Prediction) -> list[tuple[str, str]]:
+    """Return lines on the energy of a run and of the rest of its period, if one is set."""
+    if p.energy_per_period_j is None or p.missing_reason("energy_per_period_j"):
+        return []
+    resting, power = resting_power_w(p.setting), show(p.average_power_w, "power")
+    text = f"{show(p.energy_per_period_j, 'energy')} in {show(p.machine['use.period'], 'time')}"
+    state = "asleep" if "power.sleep" in p.setting.facts else "idle"
+    origin = p.machine.provenance.get("power.idle")
+    if state == "idle" and origin is not None and origin.writer.startswith("table "):
+        state += " (assumed, as a share of its limit)"
+    return [("with idling", f"{text}: {power} on average, {show(resting, 'power')} {state}")]
+
+
 def _thermal_lines(p: Prediction) -> list[tuple[str, str]]:
     """Return lines on thermal and battery limits, if the device states them."""
     facts, lines = p.machine.facts, list[tuple[str, str]]()
@@ -369,7 +385,21 @@ def _thermal_lines(p: Prediction) -> list[tuple[str, str]]:
         else:
             lines.append(("sustained", f"full speed: {p.burst_reason}"))
     if "power.battery" in facts:
-        lines.append(("a charge", f"{rate(p.thermal.battery_runs)} runs"))
+        idling = 1.0 if p.energy_per_period_j is None else p.energy_j / p.energy_per_period_j
+        lines.append(("a charge", f"{rate(idling * p.thermal.battery_runs)} runs"))
+    return lines
+
+
+def _operating_remarks(prediction: Prediction) -> list[str]:
+    """Return remarks on periods that are too short, and on clocks without a voltage."""
+    machine, lines = prediction.machine, list[str]()
+    if prediction.energy_per_period_j is not None:
+        lines += filter(None, [prediction.missing_reason("energy_per_period_j")])
+    if machine.operating_point and "power.voltage" not in machine.facts:
+        lines.append(
+            f"no voltage is stated at {machine.operating_point}: an operation takes the energy "
+            "that it takes at the device's own clock, or that the mode states"
+        )
     return lines
 
 
@@ -383,7 +413,8 @@ def headline(prediction: Prediction) -> str:
     m = prediction.machine
     bound = ", ".join(f"{k}={brief(v)}" for k, v in prediction.workload.parameters.items())
     name = f"{prediction.workload.name} ({bound})" if bound else prediction.workload.name
-    return f"{name} on {m.device.name}, {prediction.precision}, runtime {m.runtime.name}"
+    device = f"{m.device.name} at {m.operating_point}" if m.operating_point else m.device.name
+    return f"{name} on {device}, {prediction.precision}, runtime {m.runtime.name}"
 
 
 def brief(value: Any) -> str:
@@ -407,7 +438,7 @@ def remarks(prediction: Prediction) -> list[str]:
         for wanted, name in prediction.executed.items()
         if wanted != name and wanted not in prediction.unsupported
     ]
-    lines += prediction.machine.remarks
+    lines += [*_operating_remarks(prediction), *prediction.machine.remarks]
     lines += misfit_reasons(prediction)
     if lacks := uncounted_instructions(prediction.setting):
         lines.append(

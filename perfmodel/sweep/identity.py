@@ -24,6 +24,7 @@ from perfmodel.workload.importers.readers import is_imported
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device
     from perfmodel.hardware.runtime import Runtime
     from perfmodel.resolve import WorkloadLike
     from perfmodel.sweep.plan import SweepPlan
@@ -60,6 +61,7 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
                 "hash": device.content_hash,
                 "content": digest(ref) if isinstance(ref, Machine) else device.content_hash,
                 "varied": {path: _plain(v) for path, v in varied.items()},
+                **_modes(device),
             }
         )
         if isinstance(ref, Machine):
@@ -90,6 +92,13 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
         "seed": plan.seed if plan.sobol else None,
         "columns": list(plan.columns),
     }
+
+
+def _modes(device: Device) -> dict[str, Any]:
+    """Return the hashes of the specs that describe a device's operating points, if any do."""
+    specs = {n: mode.device for n, mode in device.operating_points.items() if mode.device}
+    hashes = {name: hardware(spec).content_hash for name, spec in specs.items()}
+    return {"operating_points": hashes} if hashes else {}
 
 
 def reads_files(plan: SweepPlan) -> bool:

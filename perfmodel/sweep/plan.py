@@ -29,7 +29,15 @@ from perfmodel.kinds.silicon import silicon_of
 from perfmodel.metrics import METRIC_ROWS, metrics_of
 from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
-from perfmodel.settings import BITS, OPTIONS, RESERVED, FaultList, is_fact, text_list
+from perfmodel.settings import (
+    BITS,
+    OPERATING_POINT,
+    OPTIONS,
+    RESERVED,
+    FaultList,
+    is_fact,
+    text_list,
+)
 from perfmodel.sweep.axis_groups import sample, zip_groups
 from perfmodel.sweep.cases import SweepCase
 from perfmodel.workload.workload import Workload
@@ -182,7 +190,7 @@ def provisional_columns(
     axes: dict[str, str] = {}
     for name, values in (settings or {}).items():
         axes[name] = dimension_of(name)
-        if name in RESERVED:
+        if name in (*RESERVED, OPERATING_POINT):
             axes[name] = TEXT
         elif not is_fact(name) and name not in BITS:
             try:
@@ -247,6 +255,9 @@ def make_plan(
         _references("workload", workloads, settings_left, faults, place), faults
     )
     machines = [d if isinstance(d, Machine) else d.machine() for _, d in resolved_devices]
+    if settings_left.get(OPERATING_POINT) == "all":
+        names = (name for m in machines for name in m.device.operating_points)
+        settings_left[OPERATING_POINT] = list(dict.fromkeys(names))
     columns = _metrics(metrics, faults, machines)
     dimensions = _dimensions(settings_left, machines)
     axes = _axes(settings_left, dimensions, machines, faults, place)

@@ -33,7 +33,7 @@ from perfmodel.resolve import (
     machine_of,
     runtime_of,
 )
-from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
+from perfmodel.settings import BITS, OPERATING_POINT, OPTIONS, FaultList, is_fact
 from perfmodel.sweep.cases import SweepCase, product_of
 from perfmodel.workload import library
 from perfmodel.workload.importers.readers import is_imported, reader_of
@@ -302,7 +302,7 @@ def _check_devices(
     """
     facts = {a.name: a for group in groups for a in group if is_fact(a.name)}
     for name, axis in facts.items():
-        if devices and not axis.is_number:
+        if devices and not axis.is_number and name != OPERATING_POINT:
             faults.append(Fault("holds texts", path=name, file=place, expected="numbers"))
     refused: list[list[Fault]] = []
     notes: list[str] = []
@@ -310,7 +310,11 @@ def _check_devices(
         machine = device if isinstance(device, Machine) else device.machine()
         device_faults = FaultList()
         for axis in facts.values():
-            if axis.is_number:
+            if axis.name == OPERATING_POINT:
+                own = [p for p in axis.values if p in machine.device.operating_points]
+                for point in own or axis.values:
+                    device_faults.trying(machine.vary, {OPERATING_POINT: point})
+            elif axis.is_number:
                 varied = device_faults.trying(machine.vary, _with_partner(machine, axis, groups))
                 remarks = varied.remarks if varied else ()
                 notes += [f"{machine.device.name}: {text}" for text in remarks]
@@ -351,9 +355,12 @@ def _cases(
         for categories, numbers in product_of(groups, looped):
             cases.append(SweepCase(w, d, {**choice, **categories}, numbers))
     runtimes = {case.categories.get("runtime") for case in cases} - {None}
+    spec = device.device if isinstance(device, Machine) else device
+    points = {case.categories.get(OPERATING_POINT) for case in cases} & {*spec.operating_points}
+    if points:
+        cases = [case for case in cases if case.categories[OPERATING_POINT] in points]
     if len(runtimes) > 1:
         # Of several runtimes a device uses those that suit it.
-        spec = device.device if isinstance(device, Machine) else device
         suits = {r: _suits(r, spec) for r in runtimes}
         suited = [case for case in cases if suits[case.categories["runtime"]]]
         if not suited and cases and not faults:

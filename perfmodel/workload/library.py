@@ -28,6 +28,7 @@ from perfmodel.errors import (
     spelled_alike,
 )
 from perfmodel.package_data import data_root
+from perfmodel.settings import OPERATING_POINT
 from perfmodel.workload.families import Family, family, is_template
 from perfmodel.workload.importers.readers import (
     IMPORTED_SUFFIXES,
@@ -443,6 +444,8 @@ def _unknown_setting_faults(
                 )
             )
         else:
-            known = sorted({*parameters, *model.fields})
+            # A misspelt operating point of a device reads as a setting of the workload.
+            point = OPERATING_POINT if nearest(key, (OPERATING_POINT,)) else ""
+            known = sorted({*parameters, *model.fields, point} - {""})
             faults.append(no_such(f"'{model.name}' has no setting '{key}'", key, known, key))
     return faults

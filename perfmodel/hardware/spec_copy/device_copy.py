@@ -229,7 +229,7 @@ def copy_device(
     assert numbers is not None
     changes, remarks = numbers
     text = SpecText(_text_of(base, directories))
-    for key in ("aliases", "year", "price", "volume", "base"):
+    for key in ("aliases", "year", "price", "volume", "base", "operating_points"):
         text.remove(key)
     carried_over = text.mark_as_estimates(base.name)
     text.put("", "name", name)

@@ -17,11 +17,13 @@ under load was measured) get ``engines.*.busy_power`` instead. The shares are in
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel.arrays import namespace
 from perfmodel.hardware.quantity import Of
+from perfmodel.hardware.supply_voltage import dynamic_power_law
 from perfmodel.hardware.technology.default_energies import ON_CHIP
 from perfmodel.hardware.technology.offchip import dram_energy
 from perfmodel.hardware.technology.operations import operation_energy
@@ -122,12 +124,17 @@ class _ClassPower:
     def _add_busy_power(self) -> None:
         from perfmodel.hardware.facts import Derived, Provenance
 
-        path = f"{self.at}.busy_power"
+        path, busy = f"{self.at}.busy_power", "power.busy"
         note = f"class {self.name}: power.busy is what it draws while it computes"
-        confidence = self.facts.provenance["power.busy"].confidence
+        confidence = self.facts.provenance[busy].confidence
         known = Provenance("table power_classes", "library", confidence, note)
-        self.facts.put(path, _POWER, self.facts.values["power.busy"], known)
-        self.facts.derived[path] = Derived(("power.busy",), _busy)
+        self.facts.put(path, _POWER, self.facts.values[busy], known)
+        law = dynamic_power_law(self.facts, self.engine)
+        if len(self.device.engines) == 1:
+            self.facts.derived[busy] = law
+            self.facts.derived[path] = Derived((busy, *law.causes), _busy)
+        else:
+            self.facts.derived[path] = replace(law, causes=(busy, *law.causes))
 
     def _add_energies(self) -> None:
         limit = self.facts.values.get("power.busy")
@@ -256,7 +263,7 @@ class _ClassPower:
         path = f"{self.at}.{name}"
         self._put(path, _POWER, watts, "running")
         if f"{self.at}.clock" in self.facts.scaled and watts is not None:
-            self.facts.scaled[f"{self.at}.clock"].append(path)
+            self.facts.scaled[f"{self.at}.clock"][path] = 1.0
 
     def _put(self, path: str, limits: Of, value: float | None, name: str) -> None:
         from perfmodel.hardware.facts import Provenance
