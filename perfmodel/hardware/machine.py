@@ -169,7 +169,7 @@ class Machine:
         """Name of the mode whose facts the machine has; empty if it is as its spec states."""
         for name, mode in self.device.operating_points.items():
             facts = _check_changes(self._base, mode.facts, self._base.values)
-            if facts and all(np.all(self.facts[path] == value) for path, value in facts.items()):
+            if facts and all(np.all(self.get(path) == value) for path, value in facts.items()):
                 return name
         return ""
 

@@ -35,9 +35,12 @@ def voltage_exponents(facts: Facts, device: Device) -> Iterator[tuple[str, float
     """
     for engine in device.engines:
         head, square = f"engines.{engine.name}.", _square(engine)
+        clocked = facts.scaled.get(f"{head}clock", {})
         for path in [path for path in facts.values if path.startswith(head)]:
             field = path.removeprefix(head)
-            if field == "running_power" or facts.limits[path].dimension in _ENERGIES:
+            if field in ("running_power", "busy_power") and path in clocked:
+                yield path, square
+            elif facts.limits[path].dimension in _ENERGIES:
                 yield path, 0.0 if field == _OFF_CHIP else square
             elif field == "leakage":
                 yield path, square / 2.0

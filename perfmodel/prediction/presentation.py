@@ -395,7 +395,8 @@ def _operating_remarks(prediction: Prediction) -> list[str]:
     machine, lines = prediction.machine, list[str]()
     if prediction.energy_per_period_j is not None:
         lines += filter(None, [prediction.missing_reason("energy_per_period_j")])
-    if machine.operating_point and "power.voltage" not in machine.facts:
+    mode = machine.device.operating_points.get(machine.operating_point)
+    if mode is not None and all(machine.dimension(path) != "voltage" for path in mode.facts):
         lines.append(
             f"no voltage is stated at {machine.operating_point}: an operation takes the energy "
             "that it takes at the device's own clock, or that the mode states"

@@ -313,6 +313,11 @@ def _ownership_notes(
                 if part in (reasons := unknown_costs(known)):
                     lacking.setdefault(reasons[part], []).append(machine.device.name)
     notes += [f"{few_names(names)}: {reason}" for reason, names in lacking.items()]
+    if "energy_per_period_j" in columns:
+        notes.append(
+            "no energy_per_period_j: a run does not end in its period, or no power between runs is "
+            "stated (power.idle, power.sleep)"
+        )
     if "burst_s" in columns:
         notes.append(
             "an infinite burst_s: no more power than the body sheds at its limit, so that the "

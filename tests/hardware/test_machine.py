@@ -209,7 +209,7 @@ def test_every_unknown_path_is_reported(machine: Machine) -> None:
         ("memories.zzz.bandwidth", "expected one of memories.cache, memories.hbm"),
         (
             "foo",
-            "expected one of area, price, volume, engines, memories, links, power, site, use, runtime",
+            "of area, price, volume, engines, memories, links, power, site, use, runtime",
         ),
         ("memories.main.bandwidth.x", "did you mean 'memories.main.bandwidth'?"),
         ("engines.main.peaks.fp61", "did you mean 'engines.main.peaks.fp16'?"),
