@@ -227,5 +227,5 @@ def test_sweep_search_and_predict_agree() -> None:
         precision="int8",
     )
     assert answer.best is not None
-    assert dict(answer.best.hardware)["operating_point"] == best
+    assert answer.best.configuration["operating_point"] == best
     assert_allclose(answer.value, min(joules))
