@@ -9,8 +9,8 @@ from perfmodel.hardware.device import Source
 from perfmodel.package_data import data_root
 from perfmodel.units import parse
 
-#: Names of the tables of energies and areas, in ``hardware_specs/energy``.
-NAMES = ("operations", "memories", "nodes", "areas", "power_classes")
+#: Names of the tables of energies, areas and links, in ``hardware_specs/energy``.
+NAMES = ("operations", "memories", "nodes", "areas", "power_classes", "links")
 #: Table of costs, in ``hardware_specs``.
 OWNERSHIP = "ownership"
 

@@ -34,6 +34,10 @@ class SplitLink:
 
     Attributes
     ----------
+    has_radio
+        Whether anything is known of what sending and receiving draw.
+    radio_class
+        Class of links that gives it, where the link states nothing itself.
     bits
         Bits per element on the link; None for the format in which the device computes.
     input_bytes
@@ -47,6 +51,14 @@ class SplitLink:
     power_down_w: float = 0.0
     up_j_per_byte: float = 0.0
     down_j_per_byte: float = 0.0
+    tail_w: float = 0.0
+    tail_s: float = 0.0
+    wake_w: float = 0.0
+    wake_s: float = 0.0
+    sleep_w: float = 0.0
+    network_j_per_byte: float = 0.0
+    has_radio: bool = False
+    radio_class: str = ""
     bits: float | None = None
     input_bytes: float | None = None
 
@@ -210,31 +222,11 @@ def latency_lines(cuts: CutTable, channel: SplitLink) -> tuple[Floats, Floats]:
 
     ``latency_s = level + slope / rate``
     """
-    up, fixed, follows, messages = _on_link(cuts, channel)
+    up, fixed, follows, messages = on_link(cuts, channel)
     return cuts.device_s + cuts.server_s + messages + fixed, up + follows
 
 
-def energy_lines(cuts: CutTable, channel: SplitLink, idle_w: float) -> tuple[Floats, Floats]:
-    """Return joules of the device at infinite rate, and the coefficient of ``1 / rate``.
-
-    ``energy_j = level + slope / rate``: its part, its radio, and idle power while it waits. NaN if
-    its energy is unknown. With a downlink at the rate upwards, the coefficients are::
-
-        level = device_j + idle_w (server_s + messages_s) + up_j_per_byte up + down_j_per_byte down
-        slope = ((idle_w + power_up_w) up + (idle_w + power_down_w) down) / efficiency
-    """
-    up, fixed, follows, messages = _on_link(cuts, channel)
-    known = not np.isnan(cuts.device_j).any()
-    down_w = idle_w + channel.power_down_w
-    joule = cuts.device_j + idle_w * (cuts.server_s + messages)
-    joule = joule if known else np.full(cuts.count, np.nan)
-    joule = joule + down_w * fixed
-    joule = joule + channel.up_j_per_byte * cuts.up_bytes
-    joule = joule + channel.down_j_per_byte * cuts.down_bytes
-    return joule, (idle_w + channel.power_up_w) * up + down_w * follows
-
-
-def _on_link(cuts: CutTable, channel: SplitLink) -> tuple[Floats, Floats, Floats, Floats]:
+def on_link(cuts: CutTable, channel: SplitLink) -> tuple[Floats, Floats, Floats, Floats]:
     """Return bytes up, seconds down at a fixed rate, bytes down otherwise, empty messages."""
     up, down = cuts.up_bytes / channel.efficiency, cuts.down_bytes / channel.efficiency
     messages = channel.latency_s * ((up > 0).astype(float) + (down > 0))

@@ -20,12 +20,13 @@ from perfmodel.system.split.cuts import (
     CutTable,
     SplitLink,
     broken,
-    energy_lines,
     input_bytes,
     latency_lines,
 )
+from perfmodel.system.split.energy import within
+from perfmodel.system.split.energy_metrics import PER_PERIOD, SplitEnergyMetrics
 from perfmodel.system.split.envelope import Segment, envelope, least_of_maxima
-from perfmodel.system.split.rate_ranges import rate_ranges
+from perfmodel.system.split.rate_ranges import energy_ranges, rate_ranges
 from perfmodel.system.split.stages import SplitStageCosts, Stages
 from perfmodel.table import Result, Table, plain
 from perfmodel.table.text import align_columns
@@ -64,7 +65,7 @@ class Range:
 
 
 @dataclass(frozen=True, repr=False)
-class Split(Result):
+class Split(SplitEnergyMetrics, Result):
     """Every cut of a network over two devices, at every rate of the link between them.
 
     Attributes
@@ -74,6 +75,10 @@ class Split(Result):
     complete
         Whether `cuts` contains all cuts; otherwise those along the execution order, and the minimum
         cuts at the rates where the best one changes.
+    request_period_s
+        Seconds from one run to the next; None for one run alone.
+    boundary
+        Boundary of the energy: ``device``, or ``system`` with the server and the network.
 
     Its plot: ``latency()``.
     """
@@ -89,6 +94,8 @@ class Split(Result):
     rates_bytes_per_s: Floats
     cuts: CutTable
     complete: bool
+    request_period_s: float | None = None
+    boundary: str = "device"
 
     @cached_property
     def latency_s(self) -> Floats:
@@ -104,21 +111,6 @@ class Split(Result):
     def link_s(self) -> Floats:
         """Seconds of one run on the link, including empty messages; shape ``(cuts, rates)``."""
         return self.latency_s - (self.cuts.device_s + self.cuts.server_s)[:, None]
-
-    @cached_property
-    def energy_j(self) -> Floats:
-        """Joules of the device: its part, its radio, and idle while waiting; ``(cuts, rates)``.
-
-        NaN if the device states no energy.
-        """
-        level, slope = self._energy_lines
-        return level[:, None] + slope[:, None] / self.rates_bytes_per_s
-
-    @cached_property
-    def _energy_lines(self) -> tuple[Floats, Floats]:
-        """Joules of the device at infinite rate, and the coefficient of ``1 / rate``."""
-        idle = self.device.setting.facts.get("power.idle", 0.0)
-        return energy_lines(self.cuts, self.channel, float(np.asarray(idle)))
 
     @cached_property
     def period_s(self) -> Floats:
@@ -144,9 +136,17 @@ class Split(Result):
 
     @cached_property
     def _objective_values(self) -> Floats:
-        """The objective of each cut and rate; infinite for cuts that do not fit."""
-        values = getattr(self, "period_s" if self.objective == "throughput" else self.objective)
-        return np.where(self.cuts.fits[:, None], values, np.inf)
+        """The objective of each cut and rate; infinite for cuts that do not fit.
+
+        With a period, the energy is that of a period, and a run ends before the next one begins.
+        """
+        names = {"throughput": "period_s"}
+        possible = self.cuts.fits[:, None]
+        if self.request_period_s is not None:
+            names["energy_j"] = "energy_per_period_j"
+            possible = possible & (self.latency_s <= self.request_period_s)
+        values = getattr(self, names.get(self.objective, self.objective))
+        return np.where(possible, values, np.inf)
 
     @cached_property
     def _bounds(self) -> Floats:
@@ -169,9 +169,9 @@ class Split(Result):
 
     @cached_property
     def best(self) -> Index:
-        """Best cut at each rate that fits both memories, shape ``(rates,)``; -1 if none fits."""
+        """Best cut at each rate that fits memories and period, ``(rates,)``; -1 if none does."""
         best = np.argmin(self._objective_values, axis=0).astype(np.intp)
-        return np.where(self.feasible, best, -1)
+        return np.where(np.isposinf(np.min(self._objective_values, axis=0)), -1, best)
 
     @property
     def feasible(self) -> bool:
@@ -212,9 +212,11 @@ class Split(Result):
 
         For latency and energy from the lower envelope of lines in ``1 / rate``. For throughput each
         period is the maximum of a constant and bytes over the rate; periods can only change order
-        where the bytes over the rate of one equal the seconds of another.
+        where the bytes over the rate of one equal the seconds of another. With a period, tails are
+        cut short and runs too long are ruled out, so that there are no such breakpoints: empty.
         """
-        if not self.feasible or np.isnan(self._objective_values[self.cuts.fits]).any():
+        unknown = np.isnan(self._objective_values[self.cuts.fits]).any()
+        if not self.feasible or unknown or self.request_period_s is not None:
             return []
         segments = (
             self._throughput_segments() if self.objective == "throughput" else self._envelope()
@@ -263,17 +265,7 @@ class Split(Result):
         """Assumptions and limitations of the numbers."""
         notes: list[str] = []
         if np.isfinite(self.cuts.device_j).all():
-            unsaid = ["its power at idle"] * ("power.idle" not in self.device.setting.facts)
-            channel = self.channel
-            powers = channel.power_up_w, channel.power_down_w
-            radio = any((*powers, channel.up_j_per_byte, channel.down_j_per_byte))
-            unsaid += ["the link's radio"] * (not radio)
-            if unsaid:
-                notes.append(
-                    "the device's energy leaves out "
-                    + " and ".join(unsaid)
-                    + ", of which nothing is stated"
-                )
+            notes += self._energy_notes()
         for side in (self.device, self.server):
             p = side.prediction
             if "unknown" in p.energy_model:
@@ -286,6 +278,11 @@ class Split(Result):
         if self.feasible and not self.proved:
             notes.append("the least cut does not fit the memories; the best of those listed")
         return notes
+
+    @property
+    def _per_rate(self) -> tuple[str, ...]:
+        """Metrics that depend on the rate."""
+        return _PER_RATE if self.request_period_s is None else (*_PER_RATE, *PER_PERIOD)
 
     @cached_property
     def table(self) -> Table:
@@ -300,10 +297,12 @@ class Split(Result):
             "cut": np.array([self.name(int(k)) for k in rows], dtype=object),
             "best": self.best[rates] == rows,
         }
-        for name in _PER_RATE:
+        for name in self._per_rate:
             columns[name] = getattr(self, name)[rows, rates]
         for name in (*_PER_CUT, "fits"):
             columns[name] = getattr(cuts, name)[rows]
+        for name, joule in self.energy_terms_j.items():
+            columns[f"energy_{name}_j"] = joule[rows, rates]
         return Table(columns)
 
     @property
@@ -380,7 +379,9 @@ class Split(Result):
                 )
         lines.append(f"  {'all':<7} {show(self.latency_s[k, rate], 'time'):>10}")
         if math.isfinite(self.energy_j[k, rate]):
-            lines.append(f"  device's energy {show(self.energy_j[k, rate], 'energy')}")
+            lines.append(f"  {self.boundary}'s energy {show(self.energy_j[k, rate], 'energy')}")
+            for name, joule in within(self.energy_terms_j, self.boundary).items():
+                lines += [f"    {name:<9} {show(joule[k, rate], 'energy')}"] * bool(joule[k, rate])
         sent = ", ".join(cuts.crossing[k])
         if sent:
             lines.append(f"  sent up: {sent}")
@@ -410,8 +411,11 @@ class Split(Result):
             "best": [self.name(int(k)) for k in best],
             "sent_up": [list(self.cuts.crossing[int(k)]) if k >= 0 else [] for k in best],
         }
-        for name in _PER_RATE:
+        for name in self._per_rate:
             out[name] = getattr(self, name)[best, at]
+        out["energy_boundary"] = self.boundary
+        out["request_period_s"] = self.request_period_s
+        out["energy_terms_j"] = {n: joule[best, at] for n, joule in self.energy_terms_j.items()}
         for name in _PER_CUT:
             out[name] = getattr(self.cuts, name)[best]
         for name, cut in (("local", self.local), ("remote", self.remote)):
@@ -456,7 +460,8 @@ class Split(Result):
         ]
         if changes:
             lines.append("the best cut changes at " + ", ".join(changes))
-        return ["\n".join(f"  {line}" for line in lines)]
+        blocks = [lines, align_columns(energy_ranges(self))]
+        return ["\n".join(f"  {line}" for line in block) for block in blocks if block]
 
     def cautions(self) -> list[str]:
         """Return why no cut fits, or the notes."""

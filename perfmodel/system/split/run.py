@@ -19,7 +19,7 @@ from perfmodel.axes import make_axis
 from perfmodel.errors import Fault, input_error, not_among
 from perfmodel.formats import Precision, format_named
 from perfmodel.hardware.library import system as find_system
-from perfmodel.hardware.system import System, SystemLink
+from perfmodel.hardware.system import System, SystemLink, link_classes
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.settings import FaultList, gathered
 from perfmodel.system.split.cuts import (
@@ -30,6 +30,7 @@ from perfmodel.system.split.cuts import (
     latency_lines,
     prefixes,
 )
+from perfmodel.system.split.energy import BOUNDARIES
 from perfmodel.system.split.envelope import parametric
 from perfmodel.system.split.mincut import least_cut
 from perfmodel.system.split.result import OBJECTIVES, Split
@@ -109,6 +110,7 @@ def split(
     server: DeviceLike | None = None,
     *,
     system: System | str | Path | None = None,
+    link: str | None = None,
     rate: Any = None,
     latency: float | str | None = None,
     efficiency: float | None = None,
@@ -123,6 +125,8 @@ def split(
     runtime: str | None = None,
     engine: str | None = None,
     method: str = "auto",
+    period: float | str | None = None,
+    boundary: str = "device",
 ) -> Split:
     """Find where to cut a network between a device and a server.
 
@@ -139,6 +143,10 @@ def split(
         The other device, in the same forms.
     system
         A spec file of a system with its link, in place of the two devices.
+    link
+        Class of the link between two devices, for the power of its radio, and its rate and headers
+        where none are given: wifi, wifi_5, wifi_6, 3g, lte, 5g, ble, zigbee, lora, ethernet, usb3,
+        pcie, ...
     rate
         Bit rate of the link from the device to the server, headers included: "20 Mbit/s", "1..50
         Mbit/s" (in steps of 1 Mbit/s), "logspace(1 Mbit/s, 1 Gbit/s, 31)", or numbers in bytes per
@@ -154,7 +162,7 @@ def split(
         Size of the network's inputs as they are sent: "50 kB" (a JPEG), or a number of bytes. By
         default the size with which they are computed.
     objective
-        latency_s: latency of one run; energy_j: energy of the device; throughput: rate of
+        latency_s: latency of one run; energy_j: energy within the boundary; throughput: rate of
         successive runs.
     server_precision
         Precision on the server, if it differs.
@@ -171,6 +179,13 @@ def split(
     method
         list: evaluate every cut (at most 20,000); min_cut: minimum cuts of flow networks; auto:
         list if there are at most 20,000 cuts, else min_cut.
+    period
+        Time from one run to the next: "1 min", or a number in seconds. The energy is then that of
+        a period, in which the device sleeps after its run, beside the power and the life of a
+        charge; a run ends before the next one begins. By default one run that no other follows.
+    boundary
+        device: energy of the device; system: that of the server, with the effectiveness of its
+        site, and of the network too.
 
     Returns
     -------
@@ -199,6 +214,7 @@ class SplitArguments:
     device: DeviceLike | System | None
     server: DeviceLike | None
     system: System | str | Path | None
+    link: str | None
     rate: Any
     latency: float | str | None
     efficiency: float | None
@@ -213,13 +229,15 @@ class SplitArguments:
     runtime: str | None
     engine: str | None
     method: str
+    period: float | str | None
+    boundary: str
 
     def compute(self) -> Split:
         """Return the result of `split`, with the same errors."""
         faults = gathered()
         faults += self._option_faults()
         system = self._system(faults)
-        link = None if system is None else system.link
+        link = self._link(system, faults)
         channel = self._channel(link, faults)
         rates = None
         if self.rate is not None:
@@ -229,18 +247,28 @@ class SplitArguments:
         elif self.system is None:
             expected = "such as 20 Mbit/s or 1..50 Mbit/s"
             faults.append(Fault("no rate is given", "rate", expected=expected))
+        period_s = _amount(self.period, "period", "time", faults)
         subjects = self._sides(system, faults)
         faults.settle()
         assert subjects is not None
         assert rates is not None
         stages, (near, far) = stages_of(subjects)
         kind = "a link" if link is None else link.kind
-        return self._with_cuts((stages, near, far, channel), kind, np.array(rates))
+        answer = self._with_cuts((stages, near, far, channel), kind, np.array(rates))
+        answer = replace(answer, request_period_s=period_s, boundary=self.boundary)
+        if self.objective == "energy_j" and np.isnan(answer.energy_j).any():
+            raise input_error(
+                f"there is no least energy: {_without_energy(answer)}",
+                "objective",
+                expected="devices that state energies or power, or latency_s",
+            )
+        return answer
 
     def _option_faults(self) -> list[Fault]:
         """Return the faults of the options."""
         faults = FaultList()
-        for name, accepted in (("objective", OBJECTIVES), ("method", METHODS)):
+        known = {"objective": OBJECTIVES, "method": METHODS, "boundary": BOUNDARIES}
+        for name, accepted in known.items():
             word = getattr(self, name)
             faults += not_among(f"'{word}' is not known", word, accepted, name)
         share = self.efficiency
@@ -266,6 +294,18 @@ class SplitArguments:
             faults.append(Fault("a system names its devices", "system", expected=expected))
         return faults.trying(find_system, self.system)
 
+    def _link(self, system: System | None, faults: FaultList) -> SystemLink | None:
+        """Return the link of the system, or the class of links that is named instead."""
+        if self.link is None:
+            return None if system is None else system.link
+        if self.system is not None:
+            expected = "a link, or a system"
+            faults.append(Fault("a system states its link", "link", expected=expected))
+            return None
+        classes = link_classes()
+        faults += not_among(f"'{self.link}' is not known", self.link, [*classes], "link")
+        return classes.get(self.link)
+
     def _channel(self, link: SystemLink | None, faults: FaultList) -> SplitLink:
         """Return the link, from the system and the options."""
         bits = None
@@ -276,16 +316,28 @@ class SplitArguments:
         share = self.efficiency
         if link is None:
             return SplitLink(share or 1.0, latency or 0.0, bits=bits, input_bytes=inputs)
+        full = link.with_class_power()
+        # A rate that a question states is that of both directions where a class gives the other.
+        follows = link.down_bandwidth is None or (self.link is not None and self.rate is not None)
+        of_class = self.link is not None or (full.states_power and not link.states_power)
         return SplitLink(
-            link.number("efficiency", 1.0) if share is None else share,
-            link.number("latency") if latency is None else latency,
-            None if link.down_bandwidth is None else link.down_bandwidth.value,
-            link.number("power_up"),
-            link.number("power_down"),
-            link.number("energy_per_byte_up"),
-            link.number("energy_per_byte_down"),
-            bits,
-            inputs,
+            efficiency=link.number("efficiency", 1.0) if share is None else share,
+            latency_s=link.number("latency") if latency is None else latency,
+            down_bytes_per_s=None if follows else link.number("down_bandwidth"),
+            power_up_w=full.number("power_up"),
+            power_down_w=full.number("power_down"),
+            up_j_per_byte=full.number("energy_per_byte_up"),
+            down_j_per_byte=full.number("energy_per_byte_down"),
+            tail_w=full.number("tail_power"),
+            tail_s=full.number("tail_time"),
+            wake_w=full.number("wake_power"),
+            wake_s=full.number("wake_time"),
+            sleep_w=full.number("sleep_power"),
+            network_j_per_byte=full.number("network_energy_per_byte"),
+            has_radio=full.states_power,
+            radio_class=link.kind if of_class else "",
+            bits=bits,
+            input_bytes=inputs,
         )
 
     def _sides(
@@ -375,6 +427,13 @@ def _amount(
         faults.append(Fault(f"{value} is out of range", name, expected="a number from 0"))
         return None
     return number
+
+
+def _without_energy(answer: Split) -> str:
+    """Return which sides state neither energies nor power."""
+    sides = [answer.device, answer.server] if answer.boundary == "system" else [answer.device]
+    names = [each.prediction.device for each in sides if np.isnan(each.prediction.energy_j)]
+    return f"{' and '.join(names) or 'a part of the network'} states neither energies nor power"
 
 
 def _least(sides: _Sides, rates: Floats) -> list[int]:
