@@ -207,7 +207,7 @@ def subject_of(case: ValidationCase, quantity: MeasuredQuantity, runtime: str = 
     kind = class_of(classes, quantity.metric)
     machine = quantity.machine or machine
     resolved = machine if isinstance(machine, Machine) else machine.machine(case.runtime)
-    name = quantity_of(quantity.metric, resolved.facts, case.engine or resolved.engine)
+    name = quantity_of(quantity.metric, resolved, case.engine or resolved.engine)
     return Subject(runtime, device.name, kind, name)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,10 @@ QUANTITIES: Final = {
 _SERVED_QUANTITIES: Final = {"energy_per_token_j": "energy"}
 #: Quantity -> the same by the power model of a class of engines, which errs in another way.
 _OF_CLASS: Final = {"energy": "class_energy", "power": "class_power"}
+#: Writer of powers that follow from the class of an engine.
+_CLASS_WRITER: Final = "table power_classes"
+#: Confidences of a power that was read from a meter.
+METERED: Final = ("measured", "fitted")
 #: Metrics that grow as the time of a run shrinks.
 RATES: Final = frozenset({"tokens_per_s", "frames_per_s"})
 
@@ -86,16 +90,29 @@ class Subject(NamedTuple):
     quantity: str = "time"
 
 
-def quantity_of(metric: str, facts: Mapping[str, Any], engine: str) -> str:
+class _Provided(Protocol):
+    """Facts of a machine by path, each with the confidence of its provenance."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+
+
+def quantity_of(metric: str, machine: _Provided, engine: str) -> str:
     """Return the quantity for which a metric is evidence; empty if there is none.
 
     Parameters
     ----------
-    facts, engine
-        Facts of the machine and its engine, which may have the power model of its class.
+    machine, engine
+        Machine and its engine, which may have the power model of its class: energies of
+        operations and bytes, or one power that no meter read.
     """
     quantity = QUANTITIES.get(metric, _SERVED_QUANTITIES.get(metric, ""))
-    of_class = f"engines.{engine}.running_power" in facts
+    of_class = f"engines.{engine}.running_power" in machine.facts
+    busy = machine.provenance.get(f"engines.{engine}.busy_power")
+    if busy is not None and f"engines.{engine}.clock_energy" not in machine.facts:
+        of_class |= busy.writer == _CLASS_WRITER and busy.confidence not in METERED
     return _OF_CLASS.get(quantity, quantity) if of_class else quantity
 
 

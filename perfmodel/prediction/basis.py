@@ -349,7 +349,7 @@ def _subjects(
         operators = sum(len(block.operators) for block in blocks)
         classes = classes_of(job.workload.unit, {block.phase for block in blocks}, operators)
     names = (job.machine.runtime.name, job.machine.device.name)
-    quantity = quantity_of(metric, job.machine.facts, job.model.engine)
+    quantity = quantity_of(metric, job.machine, job.model.engine)
     if all(known != quantity for known, _ in library_evidence().classes):
         quantity = QUANTITIES[metric]
     # Memory is that of the network, not a sum over its phases.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
         register_area,
     )
     from perfmodel.hardware.technology.blocks import published as published_areas
+    from perfmodel.hardware.technology.clock_energies import clock_energy
+    from perfmodel.hardware.technology.clock_energies import constants as clock_constants
     from perfmodel.hardware.technology.nodes import energy_scale
     from perfmodel.hardware.technology.offchip import (
         dram_access_energy,
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
         mac_area,
         operation_energy,
     )
+    from perfmodel.hardware.technology.power_classes import microcontroller
     from perfmodel.hardware.technology.power_laws import power_law
     from perfmodel.hardware.technology.sram import sram_access_energy, sram_area, sram_leakage_power
     from perfmodel.hardware.technology.tables import sources
 
 __all__ = [
+    "clock_constants",
+    "clock_energy",
     "dram_access_energy",
     "dram_core_energy",
     "dram_energy",
@@ -47,6 +52,7 @@ __all__ = [
     "link_energy",
     "logic_leakage_power",
     "mac_area",
+    "microcontroller",
     "operation_energy",
     "placed_area",
     "placement_ratio",
@@ -72,6 +78,7 @@ __getattr__ = lazy_names(
             "register_area",
             "published",
         ),
+        "clock_energies": ("clock_energy", "constants"),
         "nodes": ("energy_scale",),
         "offchip": (
             "dram_access_energy",
@@ -88,6 +95,7 @@ __getattr__ = lazy_names(
             "mac_area",
             "operation_energy",
         ),
+        "power_classes": ("microcontroller",),
         "power_laws": ("power_law",),
         "sram": (
             "sram_access_energy",
@@ -97,4 +105,5 @@ __getattr__ = lazy_names(
         "tables": ("sources",),
     },
     published_areas="published",
+    clock_constants="constants",
 )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perfmodel.arrays import namespace
 from perfmodel.hardware.quantity import Of
 from perfmodel.hardware.supply_voltage import dynamic_power_law
+from perfmodel.hardware.technology.clock_energies import Clocked, clock_energy, constants
 from perfmodel.hardware.technology.default_energies import ON_CHIP
 from perfmodel.hardware.technology.offchip import dram_energy
 from perfmodel.hardware.technology.operations import operation_energy
@@ -117,7 +118,7 @@ class _ClassPower:
         if busy is not None and (active is True or (active == "measured" and metered)):
             self._add_busy_power()
         elif active is True:
-            self._put_per_clock("busy_power", self._clock_limit())
+            self._put_per_clock("busy_power", self._microcontroller_power())
         else:
             self._add_energies()
 
@@ -242,6 +243,20 @@ class _ClassPower:
             joule = parse(mobile["value"], "energy") * by_node[0] / by_node[1]
         return None if clock is None else joule * clock * facts[f"{self.at}.units"]
 
+    def _microcontroller_power(self) -> float | None:
+        """Return the power of running networks, W: by the data sheet's loop, else by the class."""
+        clock = self.facts.values.get(f"{self.at}.clock")
+        if clock is None:
+            return None
+        loop = self.facts.values.get(f"{self.at}.loop_energy")
+        if loop is not None:
+            return loop * self.entry["unlimited"]["load"]["value"] * clock
+        if self.device.memory("main").kind == "dram":
+            each = parse(self.entry["unlimited"]["dram_clock_energy"]["value"], "energy")
+            return each * clock * self.facts.values[f"{self.at}.units"]
+        part = microcontroller(self.facts.values, self.device, self.engine.name)
+        return float(clock_energy(part)) * clock
+
     def _table_energy(self, compute: str, overhead: float) -> float:
         return overhead * 0.5 * float(operation_energy(compute, self.node))
 
@@ -286,15 +301,50 @@ def _busy(facts: Mapping[str, Any]) -> Any:
     return facts["power.busy"]
 
 
-def node_of(device: Device) -> float:
-    """Return the silicon node of a device, nm: of its process, else usual in its year."""
+def node_of(device: Device, of_class: str = "") -> float:
+    """Return the silicon node of a device, nm: of its process, else usual in its year.
+
+    Parameters
+    ----------
+    of_class
+        Class of engines with nodes of its own, if any.
+    """
     stated = node_of_process(device.process)
     if stated is not None:
         return stated * 1e9
     data = table("power_classes")
     if device.year is None:
         return data["unknown_node"]
-    return next(node for year, node in data["nodes"] if device.year >= year)
+    nodes = data["classes"].get(of_class, data).get("nodes", data["nodes"])
+    return next(node for year, node in nodes if device.year >= year)
+
+
+def microcontroller(facts: Mapping[str, Any], device: Device, engine: str) -> Clocked:
+    """Return what the energy of a clock of a microcontroller follows from.
+
+    A part that states the voltage of its cores alone has no regulator within its boundary; one
+    that states none is behind a linear regulator.
+    """
+    at = f"engines.{engine}."
+    volts, exponent = facts.get(at + "nominal_supply"), facts[at + "supply_exponent"]
+    if volts is None:
+        own = facts.get("power.voltage")
+        volts, exponent = (constants()["supply"]["value"], 1.0) if own is None else (own, 2.0)
+    return Clocked(
+        node_of(device, "microcontroller"),
+        facts[at + "units"],
+        facts[at + "issue"],
+        facts[at + "simd_macs"],
+        _nearest_capacity(device, engine),
+        facts.get(at + "supply", volts),
+        exponent,
+    )
+
+
+def _nearest_capacity(device: Device, engine: str) -> float:
+    """Return the bytes of the memory on the chip that an engine reads."""
+    nearest = [each for each in device.memories if engine in each.feeds and each.kind in ON_CHIP]
+    return (nearest[0] if nearest else device.memory("main")).capacity.value
 
 
 def dram_kind(device: Device, memory: Memory) -> str:

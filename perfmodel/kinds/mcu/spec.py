@@ -68,6 +68,9 @@ class Microcontroller(Engine):
     linear regulator, whose current is the cores'; 0 behind a switching one."""
     clock_energy: Energy | None = None
     """Energy of a busy clock at the nominal supply."""
+    loop_energy: Energy | None = None
+    """Energy of a clock at the nominal supply in the loop for which the data sheet states a
+    current, with the cores at the voltage that this clock needs; networks draw more."""
     leakage: Watts | None = None
     """Power that is independent of the clock, at the nominal supply; its exponent in the supply is
     half that of `clock_energy`."""

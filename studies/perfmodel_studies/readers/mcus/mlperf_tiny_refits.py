@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,8 @@ import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.validation_case import Cases, MeasuredQuantity, ValidationCase, subject_of
+from perfmodel.hardware.technology import clock_constants, clock_energy, microcontroller
+from perfmodel.units import parse
 
 from perfmodel_studies.readers.mcus.counts import TERMS, clocks, counts
 from perfmodel_studies.readers.mcus.fpga_designs import is_fpga
@@ -125,56 +127,106 @@ def _prior() -> dict[tuple[str, str], float]:
 
 
 def power(cases: Cases) -> list[Refit]:
-    """Return the power of each part from its other networks, time being that of the run.
+    """Return the power and the energy of parts from other parts, and from parts of other makers.
 
-    A processor whose layers run in hardware stands apart: its power goes with the network.
+    Left out with a part are both constants of the class: what networks draw over the loop of a
+    data sheet, and the energy of a clock of a part whose data sheet states none. The time of an
+    energy is predicted with the constants of the library.
     """
-    asked_for = [
-        (case, q)
-        for case, q in cases.with_quantities("power_w")
-        if "engines.cpu.clock_energy" in _facts(case)
+    rows = {
+        target: [pair for pair in cases.with_quantities(target) if _counts_clocks(pair[0])]
+        for target in ("power_w", "energy_j")
+    }
+    makers = [
+        _power(f"{target}, makers", pairs, "maker", _maker)
+        for target, pairs in rows.items()
+        if pairs
     ]
-    cores = [(case, q) for case, q in asked_for if case.runtime != "syntiant"]
-    others = [(case, q) for case, q in asked_for if case.runtime == "syntiant"]
-    parts = (("power_w", cores), ("power_w, NDP9120", others))
-    return [_power_of(target, rows) for target, rows in parts if rows]
+    parts = [_power(target, pairs, "part", _part) for target, pairs in rows.items() if pairs]
+    by_law = [
+        _power(f"{target}, no data sheet", pairs, "part", _part, by_law=True)
+        for target, pairs in rows.items()
+        if pairs
+    ]
+    # Evidence is that of the first: of parts of which least is known.
+    return [*by_law, *parts, *makers]
 
 
-def _power_of(target: str, pairs: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> Refit:
-    names = [_facts_name(case) for case, _ in pairs]
-    scale = np.array([_scale(case) for case, _ in pairs])
-    leaks = np.array([_leakage(case) for case, _ in pairs])
-    measured = np.array([q.measured for _, q in pairs])
-    constants = [
-        Constant(f"{name}.clock_energy", 2e-10, 1e-12, 1e-8) for name in dict.fromkeys(names)
-    ]
+def _power(
+    target: str,
+    pairs: Sequence[tuple[ValidationCase, MeasuredQuantity]],
+    left_out: str,
+    group: Callable[[ValidationCase], str],
+    *,
+    by_law: bool = False,
+) -> Refit:
+    """Return a refit of the constants of the class of microcontrollers.
+
+    Every row counts twice in the fit, by the data sheet and by the class; one of both is judged.
+    A part counts as much as any other.
+    """
+    cases = [case for case, _ in pairs]
+    known = clock_constants()
+    loops = [_loop_watts(case) for case in cases]
+    bases = _base_watts(cases)
+    seconds = np.array(
+        [1.0 if q.target == "power_w" else case.predict(q.workload).latency_s for case, q in pairs]
+    )
+    stated = np.array([loop is not None for loop in loops])
+    loop = np.array([loop or 0.0 for loop in loops])
 
     def forward(values: Mapping[str, float]) -> npt.NDArray[np.float64]:
-        return np.array([values[f"{name}.clock_energy"] for name in names]) * scale + leaks
+        law = bases[0] + values["clock_energy"] * bases[1]
+        return np.tile(seconds, 2) * np.concatenate(
+            [np.where(stated, values["load"] * loop, law), law]
+        )
 
-    return Refit(target, measured, [case.group for case, _ in pairs], constants, forward, "network")
+    measured = np.array([q.measured for _, q in pairs])
+    parts = [_part(case) for case in cases]
+    weights = np.array([1.0 / parts.count(part) for part in parts])
+    subjects = [subject_of(case, q) for case, q in pairs]
+    of_class = [each._replace(quantity=f"class_{each.quantity}") for each in subjects]
+    return Refit(
+        target,
+        np.tile(measured, 2),
+        [group(case) for case in cases] * 2,
+        [
+            Constant("load", known["load"]["value"], 0.3, 10.0),
+            Constant("clock_energy", parse(known["clock_energy"]["value"], "energy"), 1e-12, 1e-8),
+        ],
+        forward,
+        left_out,
+        weights=np.tile(weights / weights.mean(), 2),
+        judged=np.repeat([not by_law, by_law], len(pairs)),
+        subjects=of_class * 2,
+    )
 
 
-def _facts(case: ValidationCase) -> dict[str, float]:
-    return dict(_machine(case).facts)
+def _counts_clocks(case: ValidationCase) -> bool:
+    return "engines.cpu.clock_energy" in _machine(case)
 
 
-def _facts_name(case: ValidationCase) -> str:
-    """Return the device and the software of a case: kernels differ in what a clock draws."""
-    return f"{_machine(case).device.name}, {case.runtime}"
+def _maker(case: ValidationCase) -> str:
+    return _machine(case).device.title.split(maxsplit=1)[0]
 
 
-def _ratio(facts: Mapping[str, float]) -> float:
+def _loop_watts(case: ValidationCase) -> float | None:
+    """Return the power of the data sheet's loop at the clock and supply of a row, W."""
+    facts = _machine(case).facts
+    loop = facts.get("engines.cpu.loop_energy")
+    if loop is None:
+        return None
     nominal = facts["engines.cpu.nominal_supply"]
-    return facts.get("engines.cpu.supply", nominal) / nominal
+    ratio = facts.get("engines.cpu.supply", nominal) / nominal
+    return float(loop * ratio ** facts["engines.cpu.supply_exponent"]) * _clock(case)
 
 
-def _scale(case: ValidationCase) -> float:
-    facts = _facts(case)
-    return facts["engines.cpu.clock"] * _ratio(facts) ** facts["engines.cpu.supply_exponent"]
-
-
-def _leakage(case: ValidationCase) -> float:
-    facts = _facts(case)
-    part = _ratio(facts) ** (facts["engines.cpu.supply_exponent"] / 2.0)
-    return facts.get("engines.cpu.leakage", 0.0) * part
+def _base_watts(cases: Sequence[ValidationCase]) -> npt.NDArray[np.float64]:
+    """Return the power by the class of each row at an energy of a clock of 0, and its slope."""
+    watts = np.empty((2, len(cases)))
+    for i, case in enumerate(cases):
+        machine = _machine(case)
+        part = microcontroller(machine.facts, machine.device, "cpu")
+        watts[0, i] = float(clock_energy(part, 0.0)) * _clock(case)
+        watts[1, i] = float(clock_energy(part, 1.0)) * _clock(case) - watts[0, i]
+    return watts

@@ -1,0 +1,105 @@
+"""Energy of a busy clock of a microcontroller, by its cores, silicon node and regulator.
+
+A clock switches the charge of clock tree, buses, SRAM and flash, which the cores share, and that of
+the cores. At the cores' voltage V, with the capacitance of a node in proportion to its length::
+
+    E = e (s + (1 - s) n issue^2) (node / node_0) (V / V_0)^2 + lanes (mac + read)
+
+for n cores (Pollack's rule: a core takes the square of its instructions per clock). ``lanes`` are
+multiply-accumulates per clock beyond the two of a core with SIMD, each with a read of a byte of its
+bank of SRAM. At the pins of the supply::
+
+    E V_supply / V      behind a linear regulator, whose current is that of the cores
+    E / efficiency      behind a switching one
+    E (V_supply / V)^2  where the supply is the cores' own
+
+Published for a Cortex-M4 at 180, 90 and 40 nm: 151, 32.8 and 12.3 uW/MHz; the law of the node gives
+148, 32.8 and 12.3. The constants are in ``hardware_specs/energy/power_classes.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from perfmodel.arrays import Value
+from perfmodel.hardware.technology.operations import operation_energy
+from perfmodel.hardware.technology.power_laws import power_law
+from perfmodel.hardware.technology.sram import sram_access_energy
+from perfmodel.hardware.technology.tables import table
+from perfmodel.units import parse
+
+#: Multiply-accumulates per clock of a core whose energy the law's constant includes.
+_USUAL_LANES: Final = 2.0
+#: Exponents of energy in the supply voltage (`Microcontroller.supply_exponent`).
+_SWITCHING, _LINEAR = 0.0, 1.0
+
+
+class Clocked(NamedTuple):
+    """What the law needs of a microcontroller.
+
+    Attributes
+    ----------
+    node
+        Silicon node, nm.
+    units, issue, lanes
+        Cores; instructions per clock and multiply-accumulates per clock of each.
+    bank_bytes
+        Capacity of the memory that the lanes read.
+    supply, exponent
+        Supply voltage, and the exponent of energy in it, which says the regulator.
+    """
+
+    node: float
+    units: float
+    issue: float
+    lanes: float
+    bank_bytes: float
+    supply: float
+    exponent: float
+
+
+def constants() -> Mapping[str, Any]:
+    """Return the constants of the class of microcontrollers."""
+    return table("power_classes")["classes"]["microcontroller"]["unlimited"]
+
+
+def core_volts(node: float) -> float:
+    """Return the voltage of the cores of low-power processes of a node, V."""
+    nodes, volts = zip(*constants()["core_volts"], strict=True)
+    return float(power_law(node, list(nodes), list(volts)))
+
+
+def clock_energy(part: Clocked, base: Value = None) -> Value:
+    """Return the energy of a busy clock at the pins of the supply, J; see the top of this module.
+
+    Parameters
+    ----------
+    base
+        Energy e of a clock of one plain core at the reference node, J; by default the table's.
+    """
+    known = constants()
+    reference, shared = known["clock_energy"]["node"], known["shared"]["value"]
+    volts = core_volts(part.node)
+    node = part.node / reference * (volts / core_volts(reference)) ** 2
+    size = shared + (1.0 - shared) * part.units * part.issue**2
+    base = parse(known["clock_energy"]["value"], "energy") if base is None else base
+    return (base * size * node + _lane_energy(part, known)) * _at_pins(part, volts, known)
+
+
+def _lane_energy(part: Clocked, known: Mapping[str, Any]) -> float:
+    """Return the energy of a clock of the lanes beyond those of a plain core, J."""
+    lanes = part.units * max(part.lanes - _USUAL_LANES, 0.0)
+    if lanes == 0.0:
+        return 0.0
+    product = known["overhead"] * float(operation_energy("int8", part.node))
+    bank = part.bank_bytes / (part.units * part.lanes)
+    return lanes * (product + float(sram_access_energy(bank, 8, part.node)))
+
+
+def _at_pins(part: Clocked, volts: float, known: Mapping[str, Any]) -> float:
+    """Return the energy at the pins over that at the cores."""
+    if part.exponent == _SWITCHING:
+        return 1.0 / known["efficiency"]["value"]
+    ratio = part.supply / volts
+    return ratio if part.exponent == _LINEAR else ratio**2
