@@ -20,7 +20,8 @@ from perfmodel.prediction.job import PredictionJob
 from perfmodel.regular_files import read_text
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.settings import gathered
-from perfmodel.specfile import MAX_BYTES
+from perfmodel.source_positions import Marks
+from perfmodel.specfile import MAX_BYTES, read, validate
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
 
@@ -109,12 +110,12 @@ def predict(
     True
     """
     faults = gathered()
-    loaded_plan = faults.trying(_read_plan, plan)
+    loaded_plan, marks = faults.trying(_read_plan, plan) or (None, None)
     varied = device if overlay is None else faults.trying(_calibrated, device, runtime, overlay)
     subject = resolve(
         workload, varied or device, precision, runtime, set, engine, model, faults=faults
     )
-    return run_stages(subject, fuse, flash_attention, relaxed, warm, loaded_plan)
+    return run_stages(subject, fuse, flash_attention, relaxed, warm, loaded_plan, marks=marks)
 
 
 def _calibrated(
@@ -138,13 +139,14 @@ def _calibrated(
     return apply_calibration_by_name(device, runtime, overlay)
 
 
-def _read_plan(plan: Plan | str | Path | None) -> Plan | None:
-    """Return a plan, read from its file if it is a path."""
+def _read_plan(plan: Plan | str | Path | None) -> tuple[Plan | None, Marks | None]:
+    """Return a plan, and the positions of its values if it is read from a file."""
     if isinstance(plan, str | Path):
         from perfmodel.plan import Plan
 
-        return Plan.from_json(read_text(Path(plan), MAX_BYTES), str(plan))
-    return plan
+        data, marks = read(read_text(Path(plan), MAX_BYTES), str(plan), json_text=True)
+        return validate(Plan, data, marks, str(plan)), marks
+    return plan, None
 
 
 def run_stages(
@@ -156,6 +158,7 @@ def run_stages(
     plan: Plan | None = None,
     *,
     points: int = 0,
+    marks: Marks | None = None,
 ) -> Prediction:
     """Return the prediction for resolved inputs, stage by stage; see `stages`.
 
@@ -163,6 +166,8 @@ def run_stages(
     ----------
     points
         Points of a sweep of which the inputs are a part.
+    marks
+        Positions of the plan's values in its file.
     """
     resolved = stages.resolve(*subject)
     workload, machine, precision = resolved.workload, resolved.machine, resolved.precision
@@ -171,7 +176,7 @@ def run_stages(
         from perfmodel.prediction.plan_traffic import unrolled_graph
 
         # A plan refers to the original network, without changes by a runtime.
-        graph = unrolled_graph(graph, workload, plan, precision, machine)
+        graph = unrolled_graph(graph, workload, plan, precision, machine, marks)
     else:
         graph = stages.execute(resolved, graph)
     rules = stages.fuse(resolved, fuse, flash_attention)

@@ -4,6 +4,24 @@ Schedulers create plans and predictions read them. A plan is a frozen value that
 serialised as JSON. `Plan.check` validates it against a graph.
 """
 
-from perfmodel.plan.records import Capacity, Move, Placement, Plan, Residency, Transfer
+from perfmodel.plan.records import (
+    Capacity,
+    Move,
+    Placement,
+    Plan,
+    Residency,
+    TiledKernel,
+    TiledTensor,
+    Transfer,
+)
 
-__all__ = ["Capacity", "Move", "Placement", "Plan", "Residency", "Transfer"]
+__all__ = [
+    "Capacity",
+    "Move",
+    "Placement",
+    "Plan",
+    "Residency",
+    "TiledKernel",
+    "TiledTensor",
+    "Transfer",
+]

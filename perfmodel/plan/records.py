@@ -178,6 +178,30 @@ class Capacity(_PlanRecord):
     """Device of the memory."""
 
 
+class TiledTensor(_PlanRecord):
+    """Traffic of one tensor of a kernel in tiles."""
+
+    tensor: str
+    """Name of the tensor in the graph."""
+    size_bytes: float = Field(ge=0)
+    """Bytes that cross the boundary: the halo, and what is fetched again, included."""
+
+
+class TiledKernel(_PlanRecord):
+    """A kernel that runs in tiles, with its tensors in an outer memory."""
+
+    operator: str
+    """Operator of the kernel that runs first."""
+    memory: str
+    """Outer memory that its tensors lie in."""
+    scratch_bytes: float = Field(ge=0)
+    """Bytes of its tiles while it runs."""
+    weight_bytes: float = Field(default=0.0, ge=0)
+    """Bytes of reads of its weights beside the first."""
+    tensors: tuple[TiledTensor, ...] = ()
+    """Activations that it reads and writes."""
+
+
 class Plan(_PlanRecord):
     """A schedule of one graph."""
 
@@ -201,11 +225,18 @@ class Plan(_PlanRecord):
     """Tensors sent over links."""
     tiled: tuple[str, ...] = ()
     """Operators executed in tiles: their tensors are stored off chip and not in `residency`."""
+    tiles: tuple[TiledKernel, ...] = ()
+    """Kernels of these operators, with what their tiles occupy and move."""
 
     @property
     def devices(self) -> tuple[str, ...]:
         """Devices that run an operator, in order of first use."""
         return tuple(dict.fromkeys(p.device for p in self.order))
+
+    @property
+    def tiled_memory(self) -> str:
+        """Memory that tiles lie in: the one that bounds the plan; empty without tiles."""
+        return self.capacities[0].memory if self.tiles and self.capacities else ""
 
     @property
     def spill_bytes(self) -> float:
@@ -225,8 +256,9 @@ class Plan(_PlanRecord):
     def held_bytes(self, memory: str, device: str = "") -> list[float]:
         """Return the occupied bytes of a memory at each step.
 
-        The sum over the residencies of that step; a tensor that overwrites another in place shares
-        its buffer at its first step, so that the smaller of both sizes counts once.
+        The sum over the residencies of that step, and the tiles of a kernel; a tensor that
+        overwrites another in place shares its buffer at its first step, so that the smaller of
+        both sizes counts once.
         """
         steps = [0.0] * len(self.order)
         here = [
@@ -243,6 +275,11 @@ class Plan(_PlanRecord):
                 steps[residency.first] -= min(
                     residency.size_bytes, sizes.get((residency.takes_over, residency.first), 0.0)
                 )
+        if memory == self.tiled_memory:
+            scratch = {kernel.operator: kernel.scratch_bytes for kernel in self.tiles}
+            for step, placement in enumerate(self.order):
+                if placement.device == device:
+                    steps[step] += scratch.get(placement.operator, 0.0)
         return steps
 
     def to_json(self, *, indent: int | None = None) -> str:

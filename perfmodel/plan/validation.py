@@ -85,6 +85,7 @@ class PlanValidator:
         yield from self._capacity_faults()
         yield from self._address_faults()
         yield from self._crossing_faults()
+        yield from self._tile_faults()
         if self.plan.residency:
             yield from self._presence_faults()
             yield from self._arrival_faults()
@@ -165,8 +166,8 @@ class PlanValidator:
                 if name not in tensors:
                     suggestion = nearest(name, tensors)
                     yield Fault(f"the graph has no tensor '{name}'", path, suggestion=suggestion)
-                elif self.sizes and item.size_bytes != self.sizes.get(name):
-                    size = f"{self.sizes.get(name, 0):g} bytes"
+                elif item.size_bytes != self.sizes.get(name, item.size_bytes):
+                    size = f"{self.sizes[name]:g} bytes"
                     yield Fault(f"'{name}' has {item.size_bytes:g} bytes", path, expected=size)
                 last = item.last if group == "residency" else item.step
                 if last >= steps:
@@ -253,11 +254,49 @@ class PlanValidator:
                     expected=f"a transfer to '{placement.device}'",
                 )
 
+    def _tile_faults(self) -> Iterator[Fault]:
+        """Yield kernels in tiles whose operators or tensors the plan or the graph does not have."""
+        kernel_of = {p.operator: p.kernel or p.operator for p in self.plan.order}
+        inside = self._tensors_inside_kernels()
+        tiled: set[str] = set()
+        for i, kernel in enumerate(self.plan.tiles):
+            path = f"tiles.{i}"
+            if kernel.operator not in self.plan.tiled:
+                suggestion = nearest(kernel.operator, self.plan.tiled)
+                message = f"'{kernel.operator}' is not among the operators in tiles"
+                yield Fault(message, path, suggestion=suggestion)
+                continue
+            label = kernel_of.get(kernel.operator)
+            members = {name for name, other in kernel_of.items() if other == label}
+            if members & tiled:
+                yield Fault(f"'{kernel.operator}' is in tiles twice", path, expected="once")
+            tiled |= members
+            touched = {
+                self.alias_of.get(access.tensor, access.tensor)
+                for name in members & self.operators.keys()
+                for access in self.operators[name].accesses
+                if self.graph.tensors[access.tensor].role == "activation" and access.elements != 0
+            }
+            stated = {tensor.tensor for tensor in kernel.tensors}
+            for name in sorted(touched - inside - stated):
+                yield Fault(f"states no traffic of '{name}', which its operators use", path)
+            for j, tensor in enumerate(kernel.tensors):
+                where = f"{path}.tensors.{j}"
+                if tensor.tensor not in touched:
+                    message = f"no operator of the kernel uses '{tensor.tensor}'"
+                    yield Fault(message, where, suggestion=nearest(tensor.tensor, touched))
+        for i, name in enumerate(self.plan.tiled):
+            if name not in tiled:
+                message = f"'{name}' is in tiles, but their traffic is not stated"
+                yield Fault(message, f"tiled.{i}", expected="a kernel of it in tiles")
+
     def _presence_faults(self) -> Iterator[Fault]:
         """Yield accesses to activations that are not resident on the operator's device."""
-        inside = self._tensors_inside_kernels()
+        inside, tiled = self._tensors_inside_kernels(), {*self.plan.tiled}
         for i, placement in enumerate(self.plan.order):
             operator = self.operators.get(placement.operator)
+            if placement.operator in tiled:
+                continue
             for access in operator.accesses if operator is not None else ():
                 if self.graph.tensors[access.tensor].role != "activation" or access.elements == 0:
                     continue
@@ -325,6 +364,7 @@ class PlanValidator:
                     f"residency.{i}",
                     expected="a reload or a transfer before",
                 )
+        in_tiles = {(t.tensor, kernel.memory) for kernel in self.plan.tiles for t in kernel.tensors}
         for i, move in enumerate(self.plan.moves):
             is_resident = any(
                 residency.memory == move.source
@@ -339,7 +379,9 @@ class PlanValidator:
                 and earlier_move.step <= move.step
                 for earlier_move in self.moves_of.get(move.tensor, ())
             )
-            is_outside = move.kind == "reload" and move.tensor in self.graph.inputs
+            is_outside = move.kind == "reload" and (
+                move.tensor in self.graph.inputs or (move.tensor, move.source) in in_tiles
+            )
             if not (is_resident or has_moved_in or is_outside):
                 yield Fault(
                     f"'{move.source}' does not hold '{move.tensor}' at step {move.step}",

@@ -8,7 +8,10 @@ residency rule would predict for the scheduled memory and recomposes the row tim
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +27,12 @@ from perfmodel.kinds.protocol import Terms
 from perfmodel.plan import Plan
 from perfmodel.prediction.placement_traffic import MemoryShares, apply_placement, memory_shares
 from perfmodel.prediction.recomposition import recomposed, seconds_of
+from perfmodel.source_positions import Marks
 from perfmodel.workload.fuse import aliases
-from perfmodel.workload.graph import Graph
+from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.operator_table import PERSISTENT, WEIGHT, OperatorTable
+from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
 
@@ -45,13 +50,16 @@ class ScheduledTraffic:
         Bytes of spills, reloads, loads of network inputs and stores of outputs, ``(rows, 1)``.
     peak_bytes
         Peak bytes of the plan in the memory.
+    weight_bytes
+        Bytes of reads of weights that kernels in tiles make beside the first, ``(rows, 1)``.
     """
 
     memory: str
     outer: str
     spilled_bytes: npt.NDArray[np.float64]
     activation_bytes: npt.NDArray[np.float64]
-    peak_bytes: float = 0.0
+    peak_bytes: float
+    weight_bytes: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +94,26 @@ def planned_moves(
     InputError
         The plan uses a memory that the machine does not have.
     """
-    if not plan.residency:
+    if not plan.residency and not plan.tiles:
         return None
     shares = memory_shares(plan, graph, lowered, machine)
     return PlannedMoves(scheduled_traffic(plan, graph, lowered), shares)
 
 
 def unrolled_graph(
-    graph: Graph, workload: Workload, plan: Plan, precision: Precision, machine: Machine
+    graph: Graph,
+    workload: Workload,
+    plan: Plan,
+    precision: Precision,
+    machine: Machine,
+    marks: Marks | None = None,
 ) -> Graph:
     """Return the graph that a plan refers to, with repetitions unrolled.
+
+    Parameters
+    ----------
+    marks
+        Positions of the plan's values in its file.
 
     Raises
     ------
@@ -106,17 +124,10 @@ def unrolled_graph(
         expected = "one number for each dimension of the workload"
         raise input_error("a plan is of one network", path="plan", expected=expected)
     unrolled = graph.unroll(workload.parameters)
-    faults = plan.check(unrolled)
-    if plan.tiled:
-        first = ", ".join(plan.tiled[:3]) + (" ..." if len(plan.tiled) > 3 else "")
-        faults.append(
-            Fault(
-                f"has operators in tiles ({first}), which a prediction does not follow",
-                path="plan.tiled",
-                expected="a plan without --tiles; bytes and bound of one with tiles "
-                "are what `schedule` says",
-            )
-        )
+    sizes = _activation_bytes(unrolled, workload, precision)
+    faults = plan.check(unrolled, sizes)
+    if not faults:
+        faults += _tile_faults(plan, unrolled, workload, sizes)
     if plan.precision and plan.precision != str(precision):
         faults.append(
             Fault(f"is for precision {plan.precision}", path="precision", expected=str(precision))
@@ -142,9 +153,83 @@ def unrolled_graph(
         faults.append(
             Fault(f"runs on the engines {', '.join(engines)}", path="order", expected=expected)
         )
+    if marks is not None:
+        faults = [_located(fault, marks) for fault in faults]
     if faults:
         raise InputError(faults)
     return unrolled
+
+
+def _located(fault: Fault, marks: Marks) -> Fault:
+    """Return a fault with its place in the plan's file."""
+    path = tuple(int(part) if part.isdigit() else part for part in fault.path.split("."))
+    line, column = marks.at(path)
+    return replace(fault, file=marks.file(path), line=line, column=column)
+
+
+def _activation_bytes(graph: Graph, workload: Workload, precision: Precision) -> dict[str, float]:
+    """Return the whole bytes of each activation of an unrolled graph."""
+    values = dict(workload.parameters)
+    sizes: dict[tuple[str, Dim], float] = {}
+    out: dict[str, float] = {}
+    for name, tensor in graph.tensors.items():
+        if tensor.role == "activation":
+            key = tensor.slot, tensor.elements
+            if key not in sizes:
+                bits = float(evaluate(key[1], values)) * float(precision.bits(key[0]))
+                sizes[key] = math.ceil(bits / 8.0 - 1e-9)
+            out[name] = sizes[key]
+    return out
+
+
+def _tile_faults(
+    plan: Plan, graph: Graph, workload: Workload, sizes: Mapping[str, float]
+) -> Iterator[Fault]:
+    """Yield tensors of kernels in tiles of which fewer bytes cross than are read or written."""
+    alias = aliases(graph)
+    operators = {op.name: op for _, op in graph.walk()}
+    labels = {p.operator: p.kernel or p.operator for p in plan.order}
+    members: dict[str, list[Operator]] = {}
+    for name, label in labels.items():
+        members.setdefault(label, []).append(operators[name])
+    for i, kernel in enumerate(plan.tiles):
+        least: dict[str, float] = {}
+        for op in members[labels[kernel.operator]]:
+            share = _share_read(op, graph, workload)
+            for name in op.reads:
+                source = alias.get(name, name)
+                least[source] = max(least.get(source, 0.0), share)
+            least |= {alias.get(name, name): 1.0 for name in op.writes}
+        for j, tensor in enumerate(kernel.tensors):
+            size = sizes[tensor.tensor] * least[tensor.tensor]
+            if tensor.size_bytes < math.floor(size):
+                yield Fault(
+                    f"{tensor.size_bytes:g} bytes of '{tensor.tensor}' cross",
+                    f"tiles.{i}.tensors.{j}",
+                    expected=f"{size:g} bytes or more, which the kernel reads or writes",
+                )
+
+
+def _share_read(op: Operator, graph: Graph, workload: Workload) -> float:
+    """Return the least share of its input that an operator with windows reads; else 1.
+
+    Windows of k positions at steps of s reach ``(outputs - 1) min(k, s) + k`` positions along an
+    axis, of which padding is at most the sum of both ends.
+    """
+    window = dict(op.attributes)
+    if window.get("transposed") or not {"kernel", "stride", "padding"} <= window.keys():
+        return 0.0 if window.get("transposed") else 1.0
+    values, share = dict(workload.parameters), 1.0
+    source, target = (graph.tensors[names[0]].shape for names in (op.reads, op.writes))
+    for i, (k, step, pad) in enumerate(
+        zip(window["kernel"], window["stride"], window["padding"], strict=True)
+    ):
+        extent, outputs = (float(evaluate(shape[i + 2], values)) for shape in (source, target))
+        dilated = window.get("dilation", (1,) * (i + 1))[i] > 1
+        reach = outputs if dilated else (outputs - 1.0) * min(k, step) + k
+        padded = 2.0 * pad if isinstance(pad, int) else float(np.sum(pad))
+        share *= min(1.0, max(0.0, reach - padded) / extent)
+    return share
 
 
 def scheduled_traffic(plan: Plan, graph: Graph, lowered: Lowered) -> ScheduledTraffic:
@@ -159,6 +244,11 @@ def scheduled_traffic(plan: Plan, graph: Graph, lowered: Lowered) -> ScheduledTr
     activation_bytes = np.zeros((n, 1))
     for move in plan.moves:
         activation_bytes[row_at[move.step], 0] += move.size_bytes
+    weight_bytes = np.zeros((n, 1))
+    for kernel in plan.tiles:
+        row = row_of[kernel.operator]
+        activation_bytes[row, 0] += sum(tensor.size_bytes for tensor in kernel.tensors)
+        weight_bytes[row, 0] += kernel.weight_bytes
     spilled = activation_bytes.copy()
     alias = aliases(graph)
     outputs = {alias.get(name, name) for name in graph.outputs}
@@ -173,10 +263,10 @@ def scheduled_traffic(plan: Plan, graph: Graph, lowered: Lowered) -> ScheduledTr
         if residence.tensor in outputs:
             activation_bytes[row_at[residence.first], 0] += residence.size_bytes
     memory = plan.capacities[0].memory if plan.capacities else plan.residency[0].memory
-    outer = next((m.target for m in plan.moves if m.kind == "spill"), "")
-    device = plan.residency[0].device
-    peak = max(plan.held_bytes(memory, device), default=0.0)
-    return ScheduledTraffic(memory, outer, spilled, activation_bytes, peak)
+    outers = (m.target for m in plan.moves if m.kind == "spill")
+    outer = next(chain(outers, (kernel.memory for kernel in plan.tiles)), "")
+    peak = max(plan.held_bytes(memory, plan.order[0].device), default=0.0)
+    return ScheduledTraffic(memory, outer, spilled, activation_bytes, peak, weight_bytes)
 
 
 def apply_scheduled_traffic(
@@ -188,23 +278,30 @@ def apply_scheduled_traffic(
     of that level follows from its bytes, and row times are recomposed.
     """
     assert table.accesses is not None
-    if plan.memory == setting.levels[-1]:
+    main = setting.levels[-1]
+    change: dict[str, Value] = {}
+    if plan.memory == main:
         # Spills from main memory to storage.
-        outer, spilled = plan.outer, plan.spilled_bytes
+        outer, spilled = plan.outer, plan.spilled_bytes + plan.weight_bytes
         if f"memories.{outer}.bandwidth" not in setting.facts or not spilled.any():
             return terms
-        through: Value = terms.traffic.get(outer, 0.0) + spilled
+        change[outer] = terms.traffic.get(outer, 0.0) + spilled
     else:
         inner = setting.levels.index(plan.memory) if plan.memory in setting.levels else None
-        outer = setting.levels[-1] if inner is None else setting.levels[inner + 1]
+        outer = main if inner is None else setting.levels[inner + 1]
         if outer not in terms.traffic:
             return terms
-        through = _boundary_bytes(table, setting, plan, inner, outer)
+        change[outer] = _boundary_bytes(table, setting, plan, inner, outer)
+        # Weights that tiles read again come from where they are stored.
+        source = setting.weights_memory if outer == main else outer
+        if plan.weight_bytes.any():
+            change[source] = change.get(source, terms.traffic.get(source, 0.0)) + plan.weight_bytes
     memory = dict(terms.memory)
-    if outer in memory or plan.memory == setting.levels[-1]:
-        memory[outer] = seconds_of(terms, setting, outer, through)
+    for name, through in change.items():
+        if name in memory or plan.memory == main:
+            memory[name] = seconds_of(terms, setting, name, through)
     model = f"as planned between {plan.memory} and {outer}"
-    return recomposed(terms, setting, {**terms.traffic, outer: through}, memory, model, terms.cold)
+    return recomposed(terms, setting, {**terms.traffic, **change}, memory, model, terms.cold)
 
 
 def _boundary_bytes(

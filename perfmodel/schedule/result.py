@@ -17,7 +17,7 @@ from perfmodel.schedule import schedule_analyses, schedule_text
 from perfmodel.schedule.addresses import AddressLayout
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.problem_from_graph import ScheduledGraph
-from perfmodel.schedule.schedule_plan import MemoryNames, to_plan
+from perfmodel.schedule.schedule_plan import MemoryNames, TiledSteps, to_plan
 from perfmodel.schedule.script import Script, Trace, replay
 from perfmodel.table import Result, ShownPicture, Table
 
@@ -243,17 +243,11 @@ class Schedule(Result):
     def plan(self) -> Plan:
         """The execution plan, for ``predict(..., plan=...)``.
 
-        With tiles it has the order and names the tiled operators; `predict` rejects it.
+        With tiles it names the tiled operators, and what their tiles occupy and move.
         """
+        tiles = None
         if self.tiled is not None and self.untiled is not None:
-            ran = [self.tiled.step[s] for s in self.script.order]
-            loads = [s for s, step in enumerate(self.untiled.problem.steps) if step.load]
-            order = (*loads, *(s for s in ran if s >= 0 and s not in loads))
-            script = Script(order, ((),) * len(order))
-            trace = replay(self.untiled.problem, script)
-            plan = to_plan(self.untiled, script, trace, None, self.where, method=self.method)
-            tiled = [n for s in sorted(self.tiled.tilings) for n in self.untiled.members[s]]
-            return plan.model_copy(update={"residency": (), "moves": (), "tiled": tuple(tiled)})
+            tiles = TiledSteps(self.tiled, self.untiled)
         spans = None if self.timing is None else self.timing.spans
         at = None if self.layout is None else self.layout.of_intervals()
         return to_plan(
@@ -265,6 +259,7 @@ class Schedule(Result):
             method=self.method,
             addresses=at,
             times=spans,
+            tiles=tiles,
         )
 
     def alternatives(self, time_limit_s: float = 5.0) -> Table:

@@ -8,12 +8,79 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from perfmodel.plan import Capacity, Move, Placement, Plan, Residency
+from perfmodel.plan import Capacity, Move, Placement, Plan, Residency, TiledKernel, TiledTensor
 from perfmodel.schedule.problem import Step
 from perfmodel.schedule.problem_from_graph import ScheduledGraph
 from perfmodel.schedule.script import ResidencyInterval, Script, Trace
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.tiling.streamed_tiles import Streamed
+
+
+@dataclass(frozen=True, slots=True)
+class TiledSteps:
+    """Steps of a schedule that run in tiles, with the problem before tiling."""
+
+    tiled: Streamed
+    untiled: ScheduledGraph
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Operators of these steps."""
+        return tuple(n for s in sorted(self.tiled.tilings) for n in self.untiled.members[s])
+
+    def kernels(self, outer: str) -> Iterator[TiledKernel]:
+        """Yield what the tiles of each step occupy and move."""
+        for s, tiling in sorted(self.tiled.tilings.items()):
+            yield TiledKernel(
+                operator=self.untiled.members[s][0],
+                memory=outer,
+                scratch_bytes=tiling.scratch_bytes,
+                weight_bytes=tiling.weight_bytes,
+                tensors=tuple(
+                    TiledTensor(tensor=self.untiled.tensors[t], size_bytes=size)
+                    for t, size in tiling.buffer_bytes.items()
+                ),
+            )
+
+    def moves(
+        self, script: Script, where: MemoryNames, begins: Sequence[int], maker: Mapping[str, int]
+    ) -> Iterator[Move]:
+        """Yield the loads of what tiled steps wrote, and the stores of what they read."""
+        memory, outer = where.memory, where.outer
+        problem, tilings = self.untiled.problem, self.tiled.tilings
+        for k, new in enumerate(script.order):
+            at = self.tiled.step[new]
+            if at < 0:
+                (t,) = (self.tiled.buffer[b] for b in self.tiled.problem.steps[new].writes)
+                yield self._move(where, "reload", t, begins[k], outer, memory)
+            elif at not in tilings:
+                for t in problem.steps[at].writes:
+                    is_stored = problem.buffers[t].stored
+                    if not is_stored and any(r in tilings for r in problem.readers[t]):
+                        step = maker[self.untiled.tensors[t]] + 1
+                        yield self._move(where, "spill", t, step, memory, outer)
+
+    def _move(
+        self,
+        where: MemoryNames,
+        kind: Literal["reload", "spill"],
+        t: int,
+        step: int,
+        source: str,
+        target: str,
+    ) -> Move:
+        return Move(
+            tensor=self.untiled.tensors[t],
+            kind=kind,
+            step=step,
+            source=source,
+            target=target,
+            size_bytes=self.untiled.problem.buffers[t].size_bytes,
+            device=where.device,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +103,7 @@ def to_plan(
     method: str = "",
     addresses: Mapping[int, int] | None = None,
     times: Mapping[int, tuple[float, float]] | None = None,
+    tiles: TiledSteps | None = None,
 ) -> Plan:
     """Return the plan of a script.
 
@@ -45,6 +113,8 @@ def to_plan(
         Offset in bytes of each stay, keyed by index into ``trace.intervals``.
     times
         Start and end of each step in seconds, keyed by position in the order.
+    tiles
+        Steps that run in tiles.
     """
     order, begins = _order(scheduled, script, where, times or {})
     maker = _makers(scheduled, order)
@@ -53,10 +123,11 @@ def to_plan(
     moves: list[Move] = []
     for i, stay in enumerate(trace.intervals):
         first, last = _span(scheduled, script, stay, begins, maker)
-        if last < first:
-            continue
         name = scheduled.tensors[stay.buffer]
         size = scheduled.problem.buffers[stay.buffer].size_bytes
+        is_order_only = tiles is not None and not size
+        if last < first or is_order_only:
+            continue
         residency.append(
             Residency(
                 tensor=name,
@@ -70,6 +141,8 @@ def to_plan(
             )
         )
         moves += _moves(where, stay, name, size, first, last)
+    if tiles is not None:
+        moves += tiles.moves(script, where, begins, maker)
     residency += [
         Residency(
             tensor=name,
@@ -93,6 +166,8 @@ def to_plan(
         capacities=limits,
         residency=tuple(residency),
         moves=tuple(sorted(moves, key=lambda move: move.step)),
+        tiled=() if tiles is None else tiles.operators,
+        tiles=() if tiles is None else tuple(tiles.kernels(where.outer)),
     )
 
 
@@ -109,8 +184,10 @@ def _makers(scheduled: ScheduledGraph, order: Sequence[Placement]) -> dict[str, 
 
 def _writer(scheduled: ScheduledGraph, script: Script, stay: ResidencyInterval) -> Step | None:
     """Return the step that writes the buffer at the start of its stay; None if it is loaded."""
-    step = scheduled.problem.steps[script.order[stay.first]]
-    return step if stay.buffer in step.writes and not step.load else None
+    at = script.order[stay.first]
+    step = scheduled.problem.steps[at]
+    runs = scheduled.members[at] and not step.load
+    return step if stay.buffer in step.writes and runs else None
 
 
 def _span(
@@ -205,6 +282,7 @@ def _order(
                 for n in views.get(t, ())
             ]
         for t in problem.steps[s].writes:
-            order += [place(n) for n in views.get(scheduled.tensors[t], ())]
+            # A tensor in tiles that is loaded later has two buffers, but its views run once.
+            order += [place(n) for n in views.pop(scheduled.tensors[t], ())]
     begins.append(len(order))
     return order, begins

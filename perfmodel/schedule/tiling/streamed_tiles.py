@@ -60,12 +60,15 @@ class Streamed:
         Original step of each step of the new problem; -1 for a load from off chip.
     extra_bytes
         Non-compulsory bytes that any schedule of the new problem adds to its own.
+    buffer
+        Original buffer of each buffer of the new problem.
     """
 
     problem: Problem
     tilings: Mapping[int, StepTiling]
     step: tuple[int, ...]
     extra_bytes: int
+    buffer: tuple[int, ...]
 
 
 def streamed(
@@ -99,7 +102,8 @@ def streamed(
         if need > capacity_bytes and not problem.steps[s].load
     ]
     if not large:
-        return Streamed(problem, {}, tuple(range(len(problem.steps))), 0)
+        steps, buffers = range(len(problem.steps)), range(len(problem.buffers))
+        return Streamed(problem, {}, tuple(steps), 0, tuple(buffers))
     reader = _Tiler(scheduled, values, capacity_bytes, conventions or Conventions(), partial_bytes)
     tilings: dict[int, StepTiling] = {}
     for s in large:
@@ -169,7 +173,10 @@ class _Tiler:
             parts, once = stairs.parts(float(room)), stairs.parts(float(stairs.capacity_bytes[-1]))
             # Padding counts as data of a tile but is never fetched.
             real = min(1.0, sizes[x] / once.input) if x in sizes and once.input else 1.0
-            for t, traffic in ((x, parts.input * real), (w, parts.weight), (y, parts.output)):
+            # The nest of a transposed convolution counts one phase of its output.
+            phases = max(1.0, sizes[y] / once.output) if y in sizes and once.output else 1.0
+            moved = ((x, parts.input * real), (w, parts.weight), (y, parts.output * phases))
+            for t, traffic in moved:
                 if t in sizes:
                     crossing[t] = crossing.get(t, 0) + math.ceil(traffic - 1e-6)
             if w not in sizes:
@@ -219,15 +226,17 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
     is loaded completely for the steps that are not tiled.
     """
     buffers: list[Buffer] = []
+    source: list[int] = []
     steps: list[Step] = []
     origin: list[int] = []
     extra = sum(tiling.weight_bytes for tiling in tilings.values())
     place: dict[int, int] = {}  # new index of a buffer for steps that are not tiled
     token: dict[int, int] = {}  # zero-byte buffer that signals its completion
 
-    def add(buffer: Buffer) -> int:
-        """Append a buffer and return its index."""
+    def add(buffer: Buffer, t: int) -> int:
+        """Append a buffer in place of an original one, and return its index."""
         buffers.append(buffer)
+        source.append(t)
         return len(buffers) - 1
 
     for s, step in enumerate(problem.steps):
@@ -240,7 +249,7 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
                 reads.append(token[t])
                 continue
             if t not in place:
-                place[t] = add(replace(problem.buffers[t], stored=True))
+                place[t] = add(replace(problem.buffers[t], stored=True), t)
                 steps.append(Step(f"load {problem.buffers[t].name}", (token[t],), (place[t],)))
                 origin.append(-1)
                 extra += problem.buffers[t].size_bytes
@@ -251,15 +260,15 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
             if tiling is not None:
                 crossing = tiling.buffer_bytes[t]
                 extra += crossing - (buffer.size_bytes if buffer.stored else 0)
-                token[t] = add(Buffer(f"{buffer.name} made", 0, stored=True))
+                token[t] = add(Buffer(f"{buffer.name} made", 0, stored=True), t)
                 writes.append(token[t])
                 continue
             only_tiled = problem.readers[t] and all(r in tilings for r in problem.readers[t])
             if not (step.load and only_tiled):
-                place[t] = add(replace(buffer, stored=buffer.stored or passes))
+                place[t] = add(replace(buffer, stored=buffer.stored or passes), t)
                 writes.append(place[t])
             if passes:
-                token[t] = add(Buffer(f"{buffer.name} made", 0, stored=True))
+                token[t] = add(Buffer(f"{buffer.name} made", 0, stored=True), t)
                 writes.append(token[t])
                 extra += 0 if buffer.stored else buffer.size_bytes
                 if step.load:  # the first read of an input is compulsory
@@ -279,7 +288,7 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
         )
         origin.append(s)
     rewritten = Problem(f"{problem.name}, tiled", tuple(steps), tuple(buffers))
-    return Streamed(rewritten, dict(tilings), tuple(origin), extra)
+    return Streamed(rewritten, dict(tilings), tuple(origin), extra, tuple(source))
 
 
 def in_tiles(scheduled: ScheduledGraph, streamed: Streamed) -> ScheduledGraph:
@@ -292,6 +301,6 @@ def in_tiles(scheduled: ScheduledGraph, streamed: Streamed) -> ScheduledGraph:
             crossing = sum(tiling.buffer_bytes.values()) + tiling.weight_bytes
             steps[k] = replace(steps[k], stream_bytes=problem.steps[s].stream_bytes + crossing)
     members = tuple(scheduled.members[s] if s >= 0 else () for s in streamed.step)
-    names = tuple(b.name for b in streamed.problem.buffers)
+    names = tuple(scheduled.tensors[t] for t in streamed.buffer)
     tiled = replace(streamed.problem, steps=tuple(steps))
     return replace(scheduled, problem=tiled, members=members, tensors=names)
