@@ -6,6 +6,7 @@ is the largest of its terms: an arithmetic term, a memory level or an overhead.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.kinds.protocol import Terms
+    from perfmodel.prediction.basis import Interval
     from perfmodel.prediction.interval_results import IntervalResult
     from perfmodel.prediction.prediction import Prediction
     from perfmodel.table import Table
@@ -185,10 +187,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
             metrics[name] = value
     graph = prediction.job.lowered.graph
     metrics |= {
-        "energy_model": prediction.energy_model,
-        "energy_boundary": prediction.energy_boundary,
-        "energy_basis": prediction.energy_basis,
-        "energy_basis_reason": prediction.energy_basis_reason,
+        **energy_terms(prediction),
         "thermal": _thermal(prediction),
         "cost": prediction.cost._asdict(),
         "traffic_model": prediction.traffic_model,
@@ -205,6 +204,25 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "remarks": remarks(prediction),
     }
     return plain(metrics | spread_of(prediction))
+
+
+def energy_terms(prediction: Prediction) -> dict[str, str]:
+    """Return model with what it leaves out, boundary and basis of an energy, for JSON."""
+    return {
+        "energy_model": prediction.energy_model,
+        "energy_boundary": prediction.energy_boundary,
+        "energy_basis": prediction.energy_basis,
+        "energy_basis_reason": prediction.energy_basis_reason,
+    }
+
+
+def energy_line(p: Prediction) -> tuple[str, str]:
+    """Return (label, text) of the energy of one run: value, basis, interval; or why unknown."""
+    if np.isnan(p.energy_j):
+        return "energy", p.energy_model
+    span = p.interval("energy_j").show("energy")
+    text = f"{show(p.energy_j, 'energy')} ({p.energy_basis}; 90 % in {span})"
+    return f"energy ({p.energy_boundary})", text
 
 
 def _thermal(prediction: Prediction) -> dict[str, Any] | None:
@@ -227,10 +245,14 @@ def spread_of(prediction: IntervalResult) -> dict[str, Any]:
         "basis": prediction.basis,
         "basis_reason": prediction.basis_reason,
         "intervals": {
-            metric: {share: {"low": each.low, "high": each.high} for share, each in levels.items()}
-            for metric, levels in prediction.intervals.items()
+            metric: interval_ends(levels) for metric, levels in prediction.intervals.items()
         },
     }
+
+
+def interval_ends(levels: Mapping[str, Interval]) -> dict[str, dict[str, Any]]:
+    """Return coverage in per cent -> ends of an interval, for JSON."""
+    return {share: {"low": each.low, "high": each.high} for share, each in levels.items()}
 
 
 def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
@@ -246,12 +268,8 @@ def headline_numbers(prediction: Prediction) -> list[tuple[str, str]]:
         lines.append((f"{p.workload.unit}/s", rate(p.frames_per_s)))
     if p.ttft_s is not None and p.tpot_s is not None:
         lines += [("TTFT", show(p.ttft_s, "time")), ("TPOT", show(p.tpot_s, "time"))]
-    if np.isnan(p.energy_j):
-        lines.append(("energy", p.energy_model))
-    else:
-        span = p.interval("energy_j").show("energy")
-        text = f"{show(p.energy_j, 'energy')} ({p.energy_basis}; 90 % in {span})"
-        lines.append((f"energy ({p.energy_boundary})", text))
+    lines.append(energy_line(p))
+    if not np.isnan(p.energy_j):
         lines.append(("power", show(p.power_w, "power")))
         lines += [*_period_lines(p), *_thermal_lines(p)]
     lines += _silicon_lines(p)

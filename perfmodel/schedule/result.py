@@ -6,6 +6,7 @@ Bytes and peak come from the replay of its script (`script.py`), latency and ene
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.problem_from_graph import ScheduledGraph
 from perfmodel.schedule.schedule_plan import MemoryNames, TiledSteps, to_plan
 from perfmodel.schedule.script import Script, Trace, replay
+from perfmodel.schedule.target import NO_ENERGY, predicted
 from perfmodel.table import Result, ShownPicture, Table
 
 if TYPE_CHECKING:
+    from perfmodel.prediction import Prediction
     from perfmodel.schedule.infeasible import Infeasible, Unproved
     from perfmodel.schedule.schedule_job import ScheduleJob
     from perfmodel.schedule.spill_curve import SpillStaircase
@@ -198,11 +201,28 @@ class Schedule(Result):
     def offchip_energy_j(self) -> float | None:
         """Energy in joules of off-chip transfers, plus idle power over their duration.
 
-        Arithmetic and on-chip memories are excluded: `predict` with this plan returns the total
-        energy. Without an energy of transfers, the power that the engine draws while it computes
-        times the latency.
+        Arithmetic and on-chip memories are excluded: `run_energy_j` has them. Without an energy of
+        transfers, the power that the engine draws while it computes times the latency.
         """
         return None if self.timing is None else self.timing.offchip_energy_j
+
+    @cached_property
+    def prediction(self) -> Prediction | None:
+        """Prediction of this plan on the device; None without a device or without a schedule."""
+        if self.job is None or self.outcome.solution is None:
+            return None
+        return predicted(self.job.workload, self.job.at, self.plan)
+
+    @property
+    def run_energy_j(self) -> float | None:
+        """Energy in joules of the run, by the sum of `predict` with this plan; None if unknown."""
+        joule = float("nan") if self.prediction is None else self.prediction.energy_j
+        return None if math.isnan(joule) else float(joule)
+
+    @property
+    def energy_model(self) -> str:
+        """Model of `run_energy_j` with what it leaves out, or why there is none."""
+        return NO_ENERGY if self.prediction is None else self.prediction.energy_model
 
     @cached_property
     def order(self) -> tuple[str, ...]:

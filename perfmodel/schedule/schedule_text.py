@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.prediction.presentation import energy_line, energy_terms, interval_ends
+from perfmodel.schedule.target import NO_ENERGY
 from perfmodel.table import plain
 from perfmodel.table.text import align_columns
 from perfmodel.units import binary, show, sizes
@@ -66,6 +68,10 @@ def glance(schedule: Schedule) -> list[tuple[str, str]]:
         lines.append(("with fewest bytes", f"{show(other.latency_s, 'time')}, {traffic}"))
     if schedule.offchip_energy_j is not None:
         lines.append(("energy off chip", show(schedule.offchip_energy_j, "energy")))
+    if schedule.prediction is None:
+        lines.append(("energy", NO_ENERGY))
+    else:
+        lines.append(energy_line(schedule.prediction))
     lines.append(("proof", proof_text(schedule)))
     return lines
 
@@ -184,6 +190,10 @@ def to_dict(schedule: Schedule) -> dict[str, Any]:
         return out | limits
     out |= {name: getattr(schedule, name) for name in METRICS}
     out |= {"latency_s": schedule.latency_s, "offchip_energy_j": schedule.offchip_energy_j}
+    out |= {"run_energy_j": schedule.run_energy_j, "energy_model": schedule.energy_model}
+    if schedule.prediction is not None:
+        out |= energy_terms(schedule.prediction)
+        out["energy_interval"] = interval_ends(schedule.prediction.levels_of("energy_j"))
     if schedule.timing is not None:
         out["timing"] = schedule.timing.to_dict()
     out |= {

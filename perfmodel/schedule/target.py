@@ -13,8 +13,9 @@ from perfmodel.errors import InputError, input_error, not_among
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
+from perfmodel.plan import Plan
 from perfmodel.predict import predict
-from perfmodel.prediction import stages
+from perfmodel.prediction import Prediction, stages
 from perfmodel.schedule.schedule_plan import MemoryNames
 from perfmodel.units import UnitError, show, whole_bytes
 from perfmodel.workload.families import ExecutionSemantics
@@ -188,6 +189,25 @@ def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
     return scheduled, behind[0].name if behind else NOWHERE
 
 
+#: What stands in place of the energy of a run where no device states energies.
+NO_ENERGY = "unknown: no device, so that arithmetic, memories and static power have no energies"
+
+
+def predicted(workload: Workload, at: Target, plan: Plan | None = None) -> Prediction | None:
+    """Return the prediction of a workload on the machine of a target; None without a machine."""
+    if at.machine is None:
+        return None
+    return predict(
+        workload,
+        at.machine,
+        precision=at.precision,
+        engine=at.where.engine,
+        fuse=at.fusion.elementwise,
+        flash_attention=at.fusion.flash_attention,
+        plan=plan,
+    )
+
+
 def kernel_times(workload: Workload, at: Target) -> Times | None:
     """Return compute times and the bandwidth of the outer memory; None unless both are stated."""
     if at.machine is None:
@@ -195,13 +215,11 @@ def kernel_times(workload: Workload, at: Target) -> Times | None:
     path = f"memories.{at.where.outer}.bandwidth"
     if path not in at.machine.facts:
         return None
-    options: dict[str, Any] = {
-        "precision": at.precision,
-        "fuse": at.fusion.elementwise,
-        "flash_attention": at.fusion.flash_attention,
-    }
-    rate = predict(workload, at.machine, **options).rate_of(at.where.outer)
-    without_transfers = predict(workload, at.machine.vary({path: _UNLIMITED_BANDWIDTH}), **options)
+    unlimited = replace(at, machine=at.machine.vary({path: _UNLIMITED_BANDWIDTH}))
+    bounded, without_transfers = predicted(workload, at), predicted(workload, unlimited)
+    assert bounded is not None
+    assert without_transfers is not None
+    rate = bounded.rate_of(at.where.outer)
     rows = zip(without_transfers.kernels, without_transfers.table["row_s"], strict=True)
     seconds = {operators[0]: float(s) for operators, s in rows}
     latency = float(at.machine.facts.get(f"memories.{at.where.outer}.latency", 0.0))
