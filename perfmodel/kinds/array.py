@@ -222,6 +222,7 @@ def composed(
         interval=counts.interval,
         is_overlay=counts.is_overlay,
         left_out=counts.left_out,
+        powered=tuple(counts.watts),
         columns=counts.columns,
         nest_columns=counts.nest_columns,
     )

@@ -61,6 +61,8 @@ class Terms:
         vector operations.
     energy
         Component -> joules of one execution of each row, for components that the kind prices.
+    powered
+        Components of `energy` that draw one power for as long as a row runs.
     priced
         Keys of operations and traffic that `energy` includes, and that the device's energies must
         not count again (``operations int8``, ``traffic dram``).
@@ -117,6 +119,7 @@ class Terms:
     is_overlay: bool = False
     columns: dict[str, Value] = field(default_factory=dict[str, Value])
     nest_columns: dict[str, Value] = field(default_factory=dict[str, Value])
+    powered: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[type[Terms], tuple[Any, ...]]:
         # `expressions` and `joined` are functions, not picklable, and only needed for explanations.

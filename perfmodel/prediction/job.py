@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,8 +32,19 @@ from perfmodel.workload.lower import Lowered
 from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.symbols import evaluate
 
-if TYPE_CHECKING:
-    from perfmodel.prediction.plan_traffic import PlannedMoves
+
+class RunChanges(Protocol):
+    """Changes of a plan to the rows of a network."""
+
+    @property
+    def totals(self) -> dict[str, Value]:
+        """Totals that the plan adds."""
+        ...
+
+    def apply(self, table: OperatorTable, terms: Terms, setting: Setting) -> Terms:
+        """Return the terms of the rows under the plan."""
+        ...
+
 
 #: Points evaluated at once: a column (12 rows x 8,192 x 8 B) fits the CPU caches, and all columns
 #: of a chunk fit the memory that `_keep_heap` makes the allocator retain.
@@ -69,7 +80,7 @@ class PredictionJob(ResolvedPrediction):
     lowered: Lowered
     relaxed: bool = False
     warm: bool = False
-    plan: PlannedMoves | None = None
+    plan: RunChanges | None = None
 
     @classmethod
     def of(
@@ -79,7 +90,7 @@ class PredictionJob(ResolvedPrediction):
         *,
         relaxed: bool = False,
         warm: bool = False,
-        plan: PlannedMoves | None = None,
+        plan: RunChanges | None = None,
     ) -> PredictionJob:
         """Return the job of a resolved prediction with the kernels of its network."""
         resolved = subject.workload, subject.machine, subject.precision, subject.model

@@ -282,20 +282,22 @@ def apply_scheduled_traffic(
     change: dict[str, Value] = {}
     if plan.memory == main:
         # Spills from main memory to storage.
-        outer, spilled = plan.outer, plan.spilled_bytes + plan.weight_bytes
-        if f"memories.{outer}.bandwidth" not in setting.facts or not spilled.any():
-            return terms
-        change[outer] = terms.traffic.get(outer, 0.0) + spilled
+        outer, stored = plan.outer, setting.weights_memory
+        source = outer if stored == main else stored
+        if f"memories.{outer}.bandwidth" in setting.facts and plan.spilled_bytes.any():
+            change[outer] = terms.traffic.get(outer, 0.0) + plan.spilled_bytes
     else:
         inner = setting.levels.index(plan.memory) if plan.memory in setting.levels else None
         outer = main if inner is None else setting.levels[inner + 1]
         if outer not in terms.traffic:
             return terms
         change[outer] = _boundary_bytes(table, setting, plan, inner, outer)
-        # Weights that tiles read again come from where they are stored.
         source = setting.weights_memory if outer == main else outer
-        if plan.weight_bytes.any():
-            change[source] = change.get(source, terms.traffic.get(source, 0.0)) + plan.weight_bytes
+    # Weights that are read again come from where they are stored.
+    if plan.weight_bytes.any() and f"memories.{source}.bandwidth" in setting.facts:
+        change[source] = change.get(source, terms.traffic.get(source, 0.0)) + plan.weight_bytes
+    if not change:
+        return terms
     memory = dict(terms.memory)
     for name, through in change.items():
         if name in memory or plan.memory == main:

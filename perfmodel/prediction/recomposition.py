@@ -40,6 +40,8 @@ def recomposed(
     memory: Mapping[str, Value],
     traffic_model: str,
     cold: Value = None,
+    compute: dict[str, Value] | None = None,
+    overhead: dict[str, Value] | None = None,
 ) -> Terms:
     """Return the terms with replaced memory traffic and times, and recomposed row times.
 
@@ -51,22 +53,32 @@ def recomposed(
         Bytes and seconds of each memory, ``(rows, points)``.
     cold
         Seconds of cold weights; see `perfmodel.cost.compose.compose`.
+    compute, overhead
+        Seconds of arithmetic and of overheads; by default those of the terms.
     """
+    compute = terms.compute if compute is None else compute
+    overhead = terms.overhead if overhead is None else overhead
     main = setting.levels[-1]
     # Overlap rules require main memory to be the last.
     times = {name: s for name, s in memory.items() if name != main}
     times |= {main: memory[main]} if main in memory else {}
     pnorm = None if setting.bare else setting.fact("runtime.overlap_pnorm")
-    parts = (terms.overhead, setting.overlap)
-    before = compose(terms.compute, terms.memory, *parts, terms.cold, pnorm)
-    after = compose(terms.compute, times, *parts, cold, pnorm)
+    rule = setting.overlap
+    before = compose(terms.compute, terms.memory, terms.overhead, rule, terms.cold, pnorm)
+    after = compose(compute, times, overhead, rule, cold, pnorm)
     # Remarks of the kind refer to the original times only.
     texts = {name: s for name, s in terms.expressions.items() if times[name] is terms.memory[name]}
+    row_s = terms.row_s + (after - before)
+    longer = row_s / setting.xp.where(terms.row_s > 0.0, terms.row_s, 1.0)
+    powered = {name: terms.energy[name] * longer for name in terms.powered}
     return replace(
         terms,
         traffic=traffic,
+        compute=compute,
         memory=times,
-        row_s=terms.row_s + (after - before),
+        overhead=overhead,
+        row_s=row_s,
+        energy=terms.energy | powered,
         cold=cold,
         traffic_model=traffic_model,
         expressions=texts,

@@ -52,7 +52,7 @@ from perfmodel.workload.operator_table import OperatorTable
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
-    from perfmodel.prediction.plan_traffic import PlannedMoves
+    from perfmodel.prediction.job import RunChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
 
 
 def compose(
-    table: OperatorTable, terms: Terms, setting: Setting, plan: PlannedMoves | None = None
+    table: OperatorTable, terms: Terms, setting: Setting, plan: RunChanges | None = None
 ) -> Terms:
     """Return the terms with calibration multipliers and the traffic of a plan applied.
 

@@ -116,6 +116,7 @@ def with_fabric_energy(terms: Terms, engine: FpgaSpec, setting: Setting) -> Term
     return replace(
         terms,
         energy={**terms.energy, "fabric": terms.row_s * watts},
+        powered=(*terms.powered, "fabric"),
         priced=(*terms.priced, *(f"operations {name}" for name in terms.operations)),
     )
 

@@ -124,6 +124,7 @@ class Hardwired(ArrayKind[HardwiredChips]):
             row_s=row_s,
             work=work,
             energy={name: row_s * power for name, power in watts.items()},
+            powered=tuple(watts),
             detail={"slots_filled": slots_filled, **terms.detail},
         )
 

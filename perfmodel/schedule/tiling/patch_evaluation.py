@@ -58,11 +58,26 @@ def run_stage(
         raise ValueError(f"a grid of {p.grid} patches over an output of {extents}")
     if p.count > 1 and network.leaves_inside(p.start, p.end):
         raise ValueError(f"layers {p.start} to {p.end} make a network output on the way")
-    axes = [
+    return PatchEvaluation(network, p, _axes(network, p), in_place_depthwise).stage(p)
+
+
+def layer_shares(network: FeatureMapNetwork, patches: Patches) -> list[float]:
+    """Return the positions that all patches compute, over those of its map, for each layer."""
+    stage = PatchEvaluation(network, patches, _axes(network, patches), False)
+    return [
+        math.prod(parts[t].total for parts in stage.axes) / math.prod(network.maps[t].extents)
+        if t in stage.axes[0]
+        else 0.0
+        for t in (layer.writes for layer in stage.layers)
+    ]
+
+
+def _axes(network: FeatureMapNetwork, p: Patches) -> list[Mapping[int, AxisParts]]:
+    """Return the regions of each map along each axis."""
+    return [
         axis_parts(network, p.start, p.end, a, g, cached=cached, clipped=p.clipped)
         for a, (g, cached) in enumerate(zip(p.grid, p.cached_axes, strict=True))
     ]
-    return PatchEvaluation(network, p, axes, in_place_depthwise).stage(p)
 
 
 class PatchEvaluation:

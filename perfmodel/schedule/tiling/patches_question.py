@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,21 @@ from perfmodel.errors import Fault, not_among
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.deadline import Deadline
+from perfmodel.prediction import Prediction
+from perfmodel.prediction.presentation import energy_line, energy_terms, interval_ends
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.schedule.infeasible import Infeasible
 from perfmodel.schedule.infeasible.levers import DemandTerm, Lever
 from perfmodel.schedule.schedule_inputs import ScheduledQuestion
-from perfmodel.schedule.target import Target, bytes_of
+from perfmodel.schedule.target import NO_ENERGY, Target, bytes_of, predicted
 from perfmodel.schedule.tiling.feature_maps import network
 from perfmodel.schedule.tiling.patch_parameters import MODES
 from perfmodel.schedule.tiling.patch_plan_result import PatchPlan, layer_by_layer
 from perfmodel.schedule.tiling.patch_plan_search import Objective, patch_plan
+from perfmodel.schedule.tiling.patched_run import patched_run
 from perfmodel.settings import gathered
-from perfmodel.table import Result, Table
-from perfmodel.units import binary, sizes
+from perfmodel.table import Result, Table, plain
+from perfmodel.units import binary, show, sizes
 from perfmodel.workload.workload import Workload
 
 _OBJECTIVES = ("offchip", "macs", "peak")
@@ -48,6 +51,8 @@ class PatchResult(Result):
         None if nothing fits; `infeasible` then has the reason.
     plain
         Plan without patches, in the network's order.
+    source
+        The network, for predictions of its energy.
 
     Its plot: ``memory()``.
     """
@@ -60,6 +65,34 @@ class PatchResult(Result):
     plan: PatchPlan | None
     plain: PatchPlan
     infeasible: Infeasible | None = None
+    source: Workload | None = field(default=None, compare=False)
+
+    @cached_property
+    def prediction(self) -> Prediction | None:
+        """Prediction of the network in patches; None without a device or a plan."""
+        if self.plan is None or self.source is None:
+            return None
+        return patched_run(self.source, self.at, self.plan)
+
+    @cached_property
+    def unpatched(self) -> Prediction | None:
+        """Prediction of the network without patches, as by `predict`; None without a device."""
+        return None if self.source is None else predicted(self.source, self.at)
+
+    @property
+    def run_energy_j(self) -> float | None:
+        """Energy in joules of the network in patches, with the halo that is computed again."""
+        return _joule(self.prediction)
+
+    @property
+    def unpatched_energy_j(self) -> float | None:
+        """Energy in joules of the network without patches, by the same sum."""
+        return _joule(self.unpatched)
+
+    @property
+    def energy_model(self) -> str:
+        """Model of the energies with what it leaves out, or why there are none."""
+        return NO_ENERGY if self.unpatched is None else self.unpatched.energy_model
 
     @property
     def feasible(self) -> bool:
@@ -109,7 +142,15 @@ class PatchResult(Result):
                 "proved": self.plan.proved,
                 "stages": self.table.to_records(),
             }
-        return out
+        out |= {
+            "run_energy_j": self.run_energy_j,
+            "unpatched_energy_j": self.unpatched_energy_j,
+            "energy_model": self.energy_model,
+        }
+        if self.prediction is not None:
+            out |= energy_terms(self.prediction)
+            out["energy_interval"] = interval_ends(self.prediction.levels_of("energy_j"))
+        return plain(out)
 
     @property
     def headline(self) -> str:
@@ -128,7 +169,19 @@ class PatchResult(Result):
         if self.plan is not None:
             late = "" if self.plan.proved else "; not proved: time ran out"
             out.append(("in patches", f"{_summary(self.plan)}{late}"))
+        out.append(self._energy_line())
         return out
+
+    def _energy_line(self) -> tuple[str, str]:
+        """Return the energy in patches, or without, and the other beside it."""
+        run = self.unpatched if self.prediction is None else self.prediction
+        if run is None:
+            return "energy", NO_ENERGY
+        label, text = energy_line(run)
+        other = self.unpatched_energy_j
+        if self.plan is None or other is None:
+            return label, text if self.plan is not None else f"{text}, without patches"
+        return label, f"{text}; without patches {show(other, 'energy')}"
 
     def sections(self) -> list[str | Table]:
         """Return the stretches of layers, or the reason why nothing fits."""
@@ -154,6 +207,11 @@ _NUMBERS = (
     "offchip_bytes",
     "compulsory_bytes",
 )
+
+
+def _joule(run: Prediction | None) -> float | None:
+    """Return the energy of a run in joules; None if it is unknown."""
+    return None if run is None or math.isnan(run.energy_j) else float(run.energy_j)
 
 
 def _numbers(plan: PatchPlan) -> dict[str, Any]:
@@ -286,8 +344,9 @@ class PatchQuestion(ScheduledQuestion):
                 plan = replace(least, bound=-math.inf)
             else:
                 why = _shortfall(least, capacity, late=late)
-        plain = layer_by_layer(net, in_place_depthwise=self.in_place_depthwise)
-        return PatchResult(subject.workload.name, at, self.objective, plan, plain, why)
+        single = layer_by_layer(net, in_place_depthwise=self.in_place_depthwise)
+        workload = subject.workload
+        return PatchResult(workload.name, at, self.objective, plan, single, why, source=workload)
 
     def _option_faults(self, modes: Iterable[str]) -> list[Fault]:
         faults = [
