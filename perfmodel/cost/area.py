@@ -94,6 +94,8 @@ class SiliconBlock(NamedTuple):
         Area of its arithmetic and registers at 45 nm, square metres.
     memory_bytes, banks
         Bytes of SRAM that it stores, and the memories over which they are spread.
+    memory_kind
+        What is placed with these memories: ``memory``, or ``cache`` with its controller.
     stated_m2
         Area that a spec states, at the chip's own node.
     estimated_m2
@@ -105,6 +107,7 @@ class SiliconBlock(NamedTuple):
     logic_m2: Value = 0.0
     memory_bytes: Value = 0.0
     banks: Value = 1.0
+    memory_kind: str = "memory"
     stated_m2: Value = 0.0
     estimated_m2: Value = 0.0
     converters: Value = 0.0
@@ -112,10 +115,16 @@ class SiliconBlock(NamedTuple):
 
 
 def elements(
-    count: Value, compute_format: str, register_bits: Value, accumulator: str | None = None
+    count: Value,
+    compute_format: str,
+    register_bits: Value,
+    accumulator: str | None = None,
+    *,
+    read_ports: int = 0,
 ) -> SiliconBlock:
-    """Return multiply-accumulate units with their registers as a block."""
-    unit = mac_area(compute_format, accumulator=accumulator) + register_bits * register_area()
+    """Return multiply-accumulate units with their registers, or register files, as a block."""
+    registers = register_bits * register_area(read_ports=read_ports)
+    unit = mac_area(compute_format, accumulator=accumulator) + registers
     return SiliconBlock(logic_m2=count * unit)
 
 
@@ -145,14 +154,15 @@ class SiliconBlocks(NamedTuple):
             the lower end.
         """
         node = self.node_nm
-        logic, memory = (_end(kind, level) for kind in ("logic", "memory"))
+        logic = _end("logic", level)
         spread = logic / placement("logic").ratio
         return {
             name: block.stated_m2
             + spread
             * (block.estimated_m2 + block.converters * converter_area(block.converter_bits, node))
             + logic * block.logic_m2 * area_scale(45.0, node)
-            + memory * block.banks * sram_area(block.memory_bytes / block.banks, node)
+            + _end(block.memory_kind, level)
+            * (block.banks * sram_area(block.memory_bytes / block.banks, node))
             for name, block in self.blocks.items()
         }
 

@@ -122,8 +122,12 @@ def _memories(
                 yield f"{memory.name}.interface", SiliconBlock(estimated_m2=area)
             continue
         capacity = facts[f"{head}capacity"]
-        stored = capacity * cache_bits() if memory.kind == "cache" else capacity
-        yield memory.name, SiliconBlock(memory_bytes=stored)
+        yield (
+            memory.name,
+            SiliconBlock(memory_bytes=capacity * cache_bits(), memory_kind="cache")
+            if memory.kind == "cache"
+            else SiliconBlock(memory_bytes=capacity),
+        )
         for engine in device.engines:
             clock = facts.get(f"engines.{engine.name}.clock")
             if engine.name in memory.feeds and clock is not None:

@@ -103,6 +103,9 @@ def _energy_lines(prediction: Prediction) -> list[str]:
     ]
 
 
+_PLACED = ("logic", "memory", "cache")
+
+
 def _silicon_lines(prediction: Prediction) -> list[str]:
     """Return the area and leakage of the chip as sums over its blocks; none without structure."""
     silicon = prediction.silicon
@@ -110,7 +113,7 @@ def _silicon_lines(prediction: Prediction) -> list[str]:
         return []
     areas = prediction.area_parts_mm2
     leakage = {name: first_number(watts) for name, watts in silicon.leakage_w().items()}
-    placed = ", ".join(f"{placement(kind).ratio:.3g} for {kind}" for kind in ("logic", "memory"))
+    placed = ", ".join(f"{placement(kind).ratio:.3g} for {kind}" for kind in _PLACED)
     lines = ["", f"silicon at {first_number(silicon.node_nm):g} nm: {', '.join(areas)}"]
     lines += [f"  placed blocks over their cells: {placed} [published blocks of chips]"]
     for name, parts in (("area_mm2", areas), ("leakage_w", leakage)):

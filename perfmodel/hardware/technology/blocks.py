@@ -48,10 +48,16 @@ def _quantile(values: Sequence[float], level: float) -> float:
     return float(np.interp(level * (len(values) - 1), range(len(values)), sorted(values)))
 
 
-def register_area(node_nm: Value = 45.0) -> Value:
-    """Return the area of a bit in a flip-flop, square metres."""
+def register_area(node_nm: Value = 45.0, *, read_ports: int = 0) -> Value:
+    """Return the area of a bit in a flip-flop, square metres.
+
+    In a register file (`read_ports` above 0) a multiplexer holds the bit, and the tree of each port
+    has about one multiplexer a bit.
+    """
     row = table("areas")["register"]
-    return parse(row["area"], "area") * area_scale(nanometres(row["node"]), node_nm)
+    multiplexers = 1 + read_ports if read_ports else 0
+    cells = parse(row["area"], "area") + multiplexers * parse(row["multiplexer"], "area")
+    return cells * area_scale(nanometres(row["node"]), node_nm)
 
 
 def cache_bits() -> float:
@@ -130,14 +136,15 @@ def cells_area(row: dict[str, Any]) -> float:
     """Return the area of the cells of a published block, square metres."""
     node, amount = float(row["node_nm"]), float(row["amount"])
     if row["kind"] != "logic":
-        return float(sram_area(amount * (cache_bits() if row["kind"] == "cache" else 1.0), node))
+        stored = amount * (cache_bits() if row["kind"] == "cache" else 1.0)
+        return float(row["banks"] * sram_area(stored / row["banks"], node))
     multiplier = mac_area(row["format"], node, accumulator=row["accumulator"])
     return float(amount * (multiplier + row["register_bits"] * register_area(node)))
 
 
 @cache
 def placement(kind: str) -> PlacementRatio:
-    """Return what placing a block takes; `kind` is ``logic`` or ``memory``."""
+    """Return what placing a block takes; `kind` is ``logic``, ``memory`` or ``cache``."""
     rows = _blocks(kind)
     residuals = (abs(np.log(1e6 * placed_area(row) / row["mm2"])) for row in rows)
     return PlacementRatio(placement_ratio(kind), tuple(float(each) for each in residuals))
@@ -145,8 +152,9 @@ def placement(kind: str) -> PlacementRatio:
 
 def placed_area(row: dict[str, Any]) -> float:
     """Return the area of a published block, square metres, under what other chips teach."""
-    kind = "logic" if row["kind"] == "logic" else "memory"
-    return cells_area(row) * placement_ratio(kind, row["chip"])
+    if row["kind"] == "macro":
+        return cells_area(row)
+    return cells_area(row) * placement_ratio(row["kind"], row["chip"])
 
 
 def published_converter(row: dict[str, Any]) -> float:
@@ -156,7 +164,7 @@ def published_converter(row: dict[str, Any]) -> float:
 
 
 def _blocks(kind: str) -> list[dict[str, Any]]:
-    return [row for row in published("blocks") if (row["kind"] == "logic") == (kind == "logic")]
+    return [row for row in published("blocks") if row["kind"] == kind]
 
 
 @cache

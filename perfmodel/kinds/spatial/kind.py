@@ -38,13 +38,13 @@ class Spatial(ArrayKind[RowStationaryArray]):
     def structure(
         self, engine: RowStationaryArray, _weight_bytes: Value
     ) -> dict[str, SiliconBlock]:
-        """Return elements with registers of inputs and sums, their filter memories, the buffer."""
+        """Return elements with register files of inputs and sums, filter memories, the buffer."""
         name = first_peak(engine)
         count = engine.height * engine.width * engine.units
         bits = 8.0 * engine.word * (engine.input_words + engine.sum_words)
         filters = count * engine.filter_words * engine.word
         return {
-            "elements": elements(count, name, bits),
+            "elements": elements(count, name, bits, read_ports=1),
             "filters": SiliconBlock(memory_bytes=filters, banks=count),
             **vector_units(engine),
             **buffers(buffer=engine.buffer),

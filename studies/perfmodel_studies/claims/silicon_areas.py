@@ -46,5 +46,6 @@ def _eyeriss_storage() -> float:
     assert not isinstance(silicon, str)
     areas = silicon.areas()
     bits = 168 * (12 + 24) * 16
-    registers = bits * float(register_area(silicon.node_nm)) * placement_ratio("logic", "eyeriss")
+    bit = float(register_area(silicon.node_nm, read_ports=1))
+    registers = bits * bit * placement_ratio("logic", "eyeriss")
     return float(areas["array.buffer"] + areas["array.filters"]) + registers
