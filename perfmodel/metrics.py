@@ -75,7 +75,7 @@ METRIC_ROWS: Final = (
     MetricRow("parameters", "predict"),
     MetricRow("active_parameters", "predict"),
     MetricRow("area_mm2", "predict request compare search view", label="area (blocks)"),
-    MetricRow("leakage_w", "predict request compare search view", label="leakage, at most"),
+    MetricRow("leakage_w", "predict request compare search view", label="leakage"),
     MetricRow("interval_s", "predict request compare search"),
     MetricRow("samples_per_s", "predict request compare"),
     MetricRow("lut", "predict request compare search"),

@@ -15,12 +15,10 @@ from perfmodel.arrays import Value
 from perfmodel.hardware.technology import mac_area, sram_area
 from perfmodel.hardware.technology.blocks import (
     converter_area,
-    logic_leakage,
-    low_power_share,
-    memory_leakage,
     placement,
     register_area,
 )
+from perfmodel.hardware.technology.leakage import REFERENCE, Transistors, leakage_factor
 from perfmodel.hardware.technology.nodes import area_scale
 
 
@@ -137,10 +135,13 @@ class SiliconBlocks(NamedTuple):
         Name -> block.
     node_nm
         Silicon node, nanometres.
+    transistors
+        What leaks.
     """
 
     blocks: Mapping[str, SiliconBlock]
     node_nm: Value
+    transistors: Transistors = REFERENCE
 
     def areas(self, level: float = 0.0) -> dict[str, Value]:
         """Return block -> square metres.
@@ -167,16 +168,15 @@ class SiliconBlocks(NamedTuple):
         }
 
     def leakage_w(self, level: float = 0.0) -> dict[str, Value]:
-        """Return block -> watts with high-performance cells at 360 K; stated areas have none.
+        """Return block -> watts of leakage; stated areas have none.
 
-        The lower end of an interval (`level` below 0) is that of low-power cells.
+        The ends of an interval have the factor that published powers of retained memories give.
         """
-        share = low_power_share() if level < 0.0 else 1.0
+        factor = leakage_factor(abs(level)) ** (1.0 if level > 0.0 else -1.0) if level else 1.0
         return {
-            name: share
-            * (
-                logic_leakage(block.logic_m2, self.node_nm)
-                + block.banks * memory_leakage(block.memory_bytes / block.banks, self.node_nm)
+            name: factor
+            * self.transistors.leakage_w(
+                block.logic_m2, block.memory_bytes, block.banks, self.node_nm
             )
             for name, block in self.blocks.items()
         }

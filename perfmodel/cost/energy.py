@@ -60,9 +60,10 @@ def run_energy(
     in joules, else the power that the engine draws while it computes x time. Energies computed by
     the kind of hardware, or for its class (``energy NAME`` in the totals), replace the operations
     and bytes that they cover.
-    If no idle power is stated, the background and refresh power of DRAM is used; the default
-    energies per byte exclude it, so that it is not counted twice. Vector work, nearer levels and
-    static power without a stated value are omitted, which the name of the model says.
+    If no idle power is stated, the background and refresh power of DRAM and the leakage of the
+    stated blocks are used; the default energies exclude both, so that none is counted twice.
+    Vector work, nearer levels and static power without a value are omitted, which the name of the
+    model says.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def run_energy(
     setting
         Facts: ``engines.*.energy_per_op.*``, ``engines.*.vector_energy_per_op``,
         ``memories.*.energy_per_byte``, ``memories.*.background_power``, ``power.idle``,
-        ``engines.*.running_power`` and ``engines.*.busy_power``.
+        ``power.leakage``, ``engines.*.running_power`` and ``engines.*.busy_power``.
     priced
         Keys of the totals covered by energies of the kind of hardware (``operations int8``).
     """
@@ -110,7 +111,7 @@ def run_energy(
             parts[name] = power * time
         if static:
             model += " + static power x time"
-        if "static" not in static:
+        if not {"static", "leakage"} & static.keys():
             missing.append("static power" if not static else "static power beside DRAM's")
         if missing:
             model += f"; {', '.join(missing)} not counted"
@@ -239,12 +240,14 @@ def resting_power_w(setting: Setting) -> Value:
 
 
 def _static_power_w(setting: Setting) -> dict[str, Value]:
-    """Return the static power, W: idle power (DRAM refresh included), else that of DRAM only."""
+    """Return the static power, W: idle power (DRAM refresh included), else DRAM's and leakage."""
     idle = setting.facts.get("power.idle")
     if idle is not None:
         return {"static": idle}
     by_memory = {n: setting.facts.get(f"memories.{n}.background_power") for n in setting.levels}
-    return {f"background {name}": power for name, power in by_memory.items() if power is not None}
+    parts = {f"background {name}": power for name, power in by_memory.items()}
+    parts["leakage"] = setting.facts.get("power.leakage")
+    return {name: power for name, power in parts.items() if power is not None}
 
 
 def _operation_energy(setting: Setting, name: str) -> Value:

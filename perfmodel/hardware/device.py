@@ -142,6 +142,10 @@ class SiteSpec(Spec):
 Node: TypeAlias = Annotated[Quantity, Of("length", positive=True, ceiling=180e-9, floor=2e-9)]
 
 
+#: Classes of transistors of the ITRS, as CACTI has them.
+Cells: TypeAlias = Literal["high_performance", "low_operating_power", "low_standby_power"]
+
+
 class EnergyModel(Spec):
     """Selection of technology tables that supply the energies the device does not state."""
 
@@ -149,6 +153,8 @@ class EnergyModel(Spec):
     """Silicon node of the engines and on-chip memories: ``"28 nm"``."""
     memories: Mapping[str, str] = Field(default_factory=dict)
     """Name of a memory -> kind of DRAM that supplies its energy: ddr4, lpddr5, hbm2 ..."""
+    cells: Cells | None = None
+    """Transistors that leak: by the device's class if it is not stated."""
 
 
 def node_alone(stated: Any) -> Any:

@@ -21,6 +21,7 @@ from perfmodel.hardware.fact_views import engine_view
 from perfmodel.hardware.facts import text_fields
 from perfmodel.hardware.technology.blocks import cache_bits, interface_area, wire_pitch
 from perfmodel.hardware.technology.default_energies import ON_CHIP, dram_of
+from perfmodel.hardware.technology.leakage import transistors_of
 from perfmodel.hardware.technology.operations import width
 from perfmodel.kinds import kind
 
@@ -57,7 +58,7 @@ def silicon_of(
     # Areas that a spec states include its memories.
     if not any(np.any(block.stated_m2) for block in blocks.values()):
         blocks |= dict(_memories(device, facts, node))
-    return SiliconBlocks(blocks, node)
+    return SiliconBlocks(blocks, node, transistors_of(device))
 
 
 def vector_units(engine: Engine) -> dict[str, SiliconBlock]:

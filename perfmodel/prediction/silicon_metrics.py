@@ -41,10 +41,7 @@ class SiliconMetrics:
 
     @property
     def leakage_w(self) -> Value:
-        """Leakage of these blocks, watts: high-performance cells at 360 K, so an upper bound.
-
-        NaN if the spec states no structure.
-        """
+        """Leakage of these blocks with the device's transistors, watts; NaN without structure."""
         return self._sum(self._parts("leakage_w"))
 
     @property

@@ -33,6 +33,7 @@ from perfmodel.hardware.technology import (
     sram_leakage_power,
     wire_energy,
 )
+from perfmodel.hardware.technology.leakage import retained
 from perfmodel.hardware.technology.nodes import trend
 from perfmodel.hardware.technology.offchip import dram_kinds, entry
 from perfmodel.hardware.technology.sram import points, rows
@@ -371,12 +372,14 @@ def test_every_number_has_a_source() -> None:
     areas = table("areas")
     laws = ("register", "bit_cells", "pitch", "leakage", "cache_overhead")
     entries += [*(areas[name] for name in laws), *areas["interfaces"].values()]
+    leakage = areas["leakage"]
+    entries += [leakage["off_currents"], *leakage["classes"].values()]
     known: set[str] = {key for name in NAMES for key in sources(name)}
     for item in entries:
         assert item["source"] in known
         assert item["confidence"] in ("estimated", "datasheet", "measured", "fitted")
         assert item["confidence"] != "fitted" or item["fitted_on"]
-    published = [*blocks.published("blocks"), *blocks.published("converters")]
+    published = [*blocks.published("blocks"), *blocks.published("converters"), *retained()]
     for row in (*rows(), *rows("checks"), *published):
         assert row["source"] in known
     assert set(dram_kinds()) == set(memories["dram"])

@@ -10,12 +10,17 @@ from perfmodel.cost.area import SiliconBlock, SiliconBlocks
 from perfmodel.hardware import library
 from perfmodel.hardware.technology.blocks import (
     cells_area,
-    leakage_scale,
     placed_area,
     placement,
     published,
     published_converter,
     register_area,
+)
+from perfmodel.hardware.technology.leakage import (
+    Transistors,
+    leakage_factor,
+    leakage_scale,
+    retained,
 )
 from perfmodel.kinds.silicon import silicon_of
 
@@ -131,6 +136,59 @@ def test_smaller_nodes_take_and_leak_less(npu: pm.Device) -> None:
     # ITRS: the same circuit, width and supply alone: 0.9 V at 28 nm within the table's rounding.
     assert leakage_scale(45.0) == pytest.approx(1.0)
     assert leakage_scale(22.5) == pytest.approx(0.5 * 0.9, rel=0.02)
+
+
+def test_leakage_is_part_of_the_energy_of_a_run(npu: pm.Device) -> None:
+    """More SRAM leaks more; a stated idle power holds the leakage, which is not counted twice."""
+    larger = npu.vary({"memories.sram.capacity": np.array([2.0**18, 2.0**20])})
+    p = pm.predict("resnet18", larger, precision="int8")
+    assert p.energy.parts["leakage"] == pytest.approx(p.leakage_w * p.latency_s)
+    assert p.leakage_w[1] > 2.0 * p.leakage_w[0]
+    assert sum(p.energy.parts.values()) == pytest.approx(p.energy_j)
+    assert "leakage" not in p.energy.model.partition("; ")[2]
+    idle = pm.predict("resnet18", npu.vary({"power.idle": 0.5}), precision="int8")
+    assert set(idle.energy.parts) & {"static", "leakage"} == {"static"}
+    # A search of sizes sees it too: one device, one energy.
+    best = pm.search(
+        "resnet18",
+        npu,
+        choices={"memories.sram.capacity": ["256 KiB"]},
+        objective="energy_j",
+        precision="int8",
+    )
+    assert best.best is not None
+    assert best.best.value == pytest.approx(p.energy_j[0])
+
+
+def test_transistors_follow_the_spec_and_the_class() -> None:
+    """CACTI, 45 nm: 642, 12.7 and 0.13 nA per um at 360 K; a microcontroller's leak least."""
+    by_cells = [
+        Transistors(cells, 360.0).leakage_w(0.0, 2.0**20, 1.0, 45.0)
+        for cells in ("high_performance", "low_operating_power", "low_standby_power")
+    ]
+    assert by_cells[1] / by_cells[0] == pytest.approx(12.7 / 642)
+    assert by_cells[2] / by_cells[0] == pytest.approx(0.13 / 642)
+    watts = {
+        (tag, cells): pm.predict(
+            "resnet18",
+            pm.Device.model_validate(SPEC | {"tags": [tag], "energy": energy}),
+            precision="int8",
+        ).leakage_w
+        for tag in ("mcu", "edge", "datacenter")
+        for cells, energy in (
+            (None, {"node": "28 nm"}),
+            ("high_performance", {"node": "28 nm", "cells": "high_performance"}),
+        )
+    }
+    assert watts["mcu", None] < 0.01 * watts["edge", None] < 0.01 * watts["datacenter", None]
+    assert watts["mcu", "high_performance"] > 100.0 * watts["mcu", None]
+
+
+def test_retained_memories_leak_as_published_within_an_order() -> None:
+    """Vega, Mr. Wolf and an nRF52840 asleep: within the factor of the interval, and 10 at most."""
+    ratios = [row["predicted_uw"] / row["uw"] for row in retained()]
+    assert all(0.1 < ratio < 10.0 for ratio in ratios)
+    assert 1.0 < leakage_factor(0.5) < leakage_factor(0.9) < 10.0
 
 
 def test_intervals_hold_the_value_and_grow_with_their_level(npu: pm.Device) -> None:

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.hardware.technology.nodes import area_scale, nominal_volts
-from perfmodel.hardware.technology.operations import logic_leakage_power, mac_area
+from perfmodel.hardware.technology.nodes import area_scale
+from perfmodel.hardware.technology.operations import mac_area
 from perfmodel.hardware.technology.power_laws import power_law
-from perfmodel.hardware.technology.sram import sram_area, sram_leakage_power
+from perfmodel.hardware.technology.sram import sram_area
 from perfmodel.hardware.technology.tables import nanometres, table
 from perfmodel.units import parse
 
@@ -100,30 +100,6 @@ def wire_pitch(node_nm: Value) -> Value:
     """Return the pitch of wires that cross a block, metres."""
     rows = table("areas")["pitch"]["rows"][::-1]
     return power_law(node_nm, [row[0] for row in rows], [row[1] * 1e-9 for row in rows])
-
-
-def leakage_scale(node_nm: Value) -> Value:
-    """Return the leakage of the same circuit at a node over that at 45 nm.
-
-    ``node / 45 * V(node) / V(45)``: the off-current per width of a transistor stays at the target
-    of the ITRS, its width shrinks with the node.
-    """
-    return node_nm / 45.0 * nominal_volts(node_nm) / nominal_volts(45.0)
-
-
-def logic_leakage(cells_m2: Value, node_nm: Value) -> Value:
-    """Return the leakage of logic with high-performance cells at 360 K, W, by its area at 45 nm."""
-    return logic_leakage_power(cells_m2) * leakage_scale(node_nm)
-
-
-def memory_leakage(capacity_bytes: Value, node_nm: Value) -> Value:
-    """Return the leakage of a memory with high-performance cells at 360 K, W."""
-    return sram_leakage_power(capacity_bytes) * leakage_scale(node_nm)
-
-
-def low_power_share() -> float:
-    """Return the leakage of low-power cells over that of high-performance ones."""
-    return float(table("areas")["leakage"]["low_power_share"])
 
 
 def published(which: str) -> list[dict[str, Any]]:

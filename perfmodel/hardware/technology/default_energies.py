@@ -12,6 +12,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from perfmodel.catalog import module_of
 from perfmodel.hardware.quantity import Of
 from perfmodel.hardware.technology.offchip import (
     dram_access_energy,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 #: Kinds of memory that are SRAM on the chip.
 ON_CHIP: Final = ("register_file", "scratchpad", "cache")
 _NODE: Final = "energy.node"
+_STRUCTURE: Final = ("engines.", "memories.")
 #: Limits of the background power, which only the tables supply.
 _POWER: Final = Of("power")
 
@@ -47,7 +51,9 @@ def add_default_energies(facts: Facts, device: Device) -> None:
       channel;
     - ``memories.*.background_power``, W: of DRAM from `dram_power` by capacity;
     - ``memories.*.read_energy``, J/B: of NAND flash from `flash_page_read_energy` by page size and
-      read time.
+      read time;
+    - ``power.leakage``, W: of the blocks of silicon that the spec states, unless it states an idle
+      power (`perfmodel.kinds.silicon`).
 
     They are estimates, are recomputed for a varied node, capacity, page or read time, and are
     overridden by any value that is stated or varied.
@@ -83,6 +89,16 @@ def add_default_energies(facts: Facts, device: Device) -> None:
         kind = dram_of(memory, model.memories)
         if kind:
             _add_dram_facts(facts, at, kind)
+    if "power.idle" not in facts.values:
+        _add_leakage(facts, device)
+
+
+def _add_leakage(facts: Facts, device: Device) -> None:
+    """Add the leakage of the blocks that the spec states; areas that are stated leak nothing."""
+    leakage = partial(_leakage, device)
+    if leakage(facts.values) is not None:
+        causes = (_NODE, *(path for path in facts.values if path.startswith(_STRUCTURE)))
+        _add_derived_fact(facts, "power.leakage", leakage, causes, _LEAKAGE)
 
 
 def dram_of(memory: Memory, named: Mapping[str, str]) -> str:
@@ -149,7 +165,20 @@ _CELLS: Final = (
     "numonyx_nand01g",
     "the supply current of an old 3 V part for as long as a page is sensed",
 )
+_LEAKAGE: Final = (
+    "areas",
+    "itrs, cacti_devices",
+    "transistors and temperature of the device's class; clocks at rest and regulators not in it",
+)
 _CHANNEL: Final = ("memories", "aif2025", "of an ONFI channel; no link behind it")
+
+
+def _leakage(device: Device, facts: Mapping[str, Any]) -> Any:
+    silicon = module_of("perfmodel.kinds.silicon").silicon_of(device, facts)
+    if isinstance(silicon, str):
+        return None
+    watts = sum(silicon.leakage_w().values())
+    return watts if np.any(watts) else None
 
 
 def _operation(key: str, accumulator: str | None, facts: Mapping[str, Any]) -> Any:
