@@ -1,16 +1,17 @@
 """US dollars and CO2 of one run: its share of the device, and the electricity that it takes.
 
-With the latency t, the energy E, the lifetime L, the utilization u and the idle power P of the
-device, in US dollars and in kilograms of CO2 equivalent::
+With the latency t, the energy E, the lifetime L and the utilization u of the device, that waits for
+w seconds after each run at a power P, in US dollars and in kilograms of CO2 equivalent::
 
-    cost   = device_usd t / (L u) + (E + P t (1 - u) / u) PUE usd_per_joule
-    carbon = embodied_kg t / (L u) + (E + P t (1 - u) / u) PUE kg_per_joule
+    w      = t (1 - u) / u, or what a stated period leaves
+    cost   = device_usd (t + w) / L + (E + P w) PUE usd_per_joule
+    carbon = embodied_kg (t + w) / L + (E + P w) PUE kg_per_joule
     embodied_kg = area kg_per_m2 / yield + package + sum of memory bytes x kg_per_byte
 
-The first term is a straight-line depreciation over the time that the device runs; the second one
-has the equations of `perfmodel.cost.cost_of_ownership`. A device that runs for a share u of its
-life waits ``(1 - u) / u`` seconds for each second that it runs; what it draws then is the term
-``waiting``, which is left out for a device without an idle power. Embodied carbon is that of chips
+The first term is a straight-line depreciation: over the time that the device runs, ``t / (L u)``,
+or over all of its periods. The second one has the equations of `perfmodel.cost.cost_of_ownership`.
+What the device draws while it waits is the term ``waiting``: its idle power, in a period that of
+sleep if one is stated; it is left out for a device without either. Embodied carbon is that of chips
 and memories (ACT: Gupta et al., ISCA 2022); boards, housings, transport and disposal are left out.
 A design with a stated volume costs its die and its share of masks and design.
 """
@@ -101,8 +102,8 @@ def run_cost(
     Parameters
     ----------
     facts
-        All of ``site.*``; ``price``, ``volume``, ``area``, ``energy.node`` and ``power.idle`` where
-        known.
+        All of ``site.*``; ``price``, ``volume``, ``area``, ``energy.node``, ``power.idle``,
+        ``power.sleep`` and ``use.period`` where known.
     latency_s, energy_j
         Latency and energy of the run; ``None`` for an unknown energy.
     memories_kg
@@ -125,9 +126,9 @@ def run_cost(
     if energy_j is None:
         energy_j = unknown
         reasons["energy"] = "the device states neither energies nor power"
-    used = facts["site.utilization"]
-    share = latency_s / (facts["site.lifetime"] * used)
-    waiting_j = facts.get("power.idle", 0.0) * latency_s * (1.0 - used) / used
+    waits_s = waiting_s(facts, latency_s)
+    share = (latency_s + waits_s) / facts["site.lifetime"]
+    waiting_j = facts.get(waiting_power(facts), 0.0) * waits_s
     # Joules as the mean power of a year.
     run_w, waiting_w = (
         facts["site.power_usage_effectiveness"] * joules / _YEAR_S
@@ -150,3 +151,17 @@ def run_cost(
         waiting_kg=emissions_kg(waiting_w, 1.0, kg_per_kwh),
         reasons=reasons,
     )
+
+
+def waiting_s(facts: Mapping[str, Any], latency_s: Value) -> Value:
+    """Return the seconds for which a device waits after each run: ``t (1 - u) / u``, or T - t."""
+    period, used = facts.get("use.period"), facts["site.utilization"]
+    if period is None:
+        return latency_s * (1.0 - used) / used
+    return namespace(period, latency_s).maximum(period - latency_s, 0.0)
+
+
+def waiting_power(facts: Mapping[str, Any]) -> str:
+    """Return the path of the power that a device waits at: that of sleep only in a period."""
+    asleep = "use.period" in facts and "power.sleep" in facts
+    return "power.sleep" if asleep else "power.idle"

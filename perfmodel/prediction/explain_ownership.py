@@ -9,6 +9,7 @@ import numpy as np
 
 from perfmodel.arrays import first_number
 from perfmodel.columns import dimension_of
+from perfmodel.cost.run_cost import waiting_power
 from perfmodel.prediction.ownership_metrics import COST_FACTS
 from perfmodel.units import show
 
@@ -41,13 +42,16 @@ def explain_ownership(prediction: Prediction) -> str:
     cost, machine = prediction.cost, prediction.machine
     joules_price, joules_kg, effectiveness = (machine.get(f"site.{name}") for name in _SITE)
     seconds, joules = prediction.latency_s, prediction.energy_j
-    used = f"{machine.get('site.utilization'):.12g}"
-    used_s = f"({machine.get('site.lifetime'):.12g}*{used})"
-    idle = machine.get("power.idle")
-    waiting = "" if idle is None else f" + {idle:.12g}*{seconds:.12g}*(1-{used})/{used}"
+    facts = machine.facts
+    used, period = machine.get("site.utilization"), facts.get("use.period")
+    waits = f"{seconds:.12g}*(1-{used:.12g})/{used:.12g}"
+    if period is not None:
+        waits = f"max({period:.12g}-{seconds:.12g}, 0)"
+    rest = facts.get(waiting_power(facts))
+    waiting = "" if rest is None else f" + {rest:.12g}*{waits}"
     terms = "share of the device + electricity of the run"
     left_out = ", without that of waiting, as no idle power is stated"
-    terms += left_out if idle is None else " and of waiting"
+    terms += left_out if rest is None else " and of waiting"
     lines = [f"money and carbon of a run: {terms}"]
     for name, device, each, value in (
         ("cost_usd", cost.device_usd, joules_price, cost.cost_usd),
@@ -55,7 +59,8 @@ def explain_ownership(prediction: Prediction) -> str:
     ):
         reasons = [r for part, r in cost.reasons.items() if part in _PARTS[name]]
         electricity = f"({joules:.12g}{waiting})*{effectiveness:.12g}*{each:.12g}"
-        text = f"{device:.12g}*{seconds:.12g}/{used_s} + {electricity}"
+        owned = f"{device:.12g}*({seconds:.12g} + {waits})/{machine.get('site.lifetime'):.12g}"
+        text = f"{owned} + {electricity}"
         lines.append(
             f"{name}: not known, since {' and '.join(reasons)}"
             if reasons
@@ -110,7 +115,7 @@ def cost_lines(
             lines.append((label, f"not known: {'; '.join(lacks)}"))
             continue
         values = {part: scale * value for part, value in parts.items()}
-        if prediction.machine.get("power.idle") is None:
+        if waiting_power(prediction.setting.facts) not in prediction.setting.facts:
             del values["waiting"]
         texts = [f"{part} {show(value, dimension)}" for part, value in values.items()]
         total = f"{show(sum(values.values()), dimension)} {noun}: {', '.join(texts)}"

@@ -4,15 +4,16 @@ A cost is affine in both, ``A t + B E``, and grows with both. Its ends are ``A t
 ``A t_high + B E_high``, as if latency and energy erred together: what takes longer than predicted
 takes more energy than predicted, as far as power is drawn all the time. Ends of independent errors
 would lie nearer. Prices, grids, embodied carbon and a charge are taken as they are stated: where
-one is estimated, or the default of a class, the interval is ``assumed``. A charge lasts in inverse
-proportion to the power, whose interval it has.
+one is estimated, or the default of a class, the interval is ``assumed``. The energy of a period
+misses what its run misses, as what it draws between runs is stated; a charge lasts in inverse
+proportion to the power, that of the run, or over its period.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfmodel.arrays import Value, namespace
+from perfmodel.arrays import Value
 from perfmodel.evidence import BASES
 from perfmodel.prediction.basis import Interval
 from perfmodel.prediction.ownership_metrics import COST_FACTS, COST_METRICS
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 #: Metrics that have such an interval.
-INTERVALS = (*sorted(COST_METRICS), "battery_hours", "battery_share_in_an_hour")
+INTERVALS = (
+    *sorted(COST_METRICS),
+    *("energy_per_period_j", "average_power_w", "battery_hours", "battery_share_in_an_hour"),
+)
 
 
 def cost_interval(
@@ -81,9 +85,18 @@ def ownership_interval(prediction: Prediction, metric: str, level: float) -> Int
         time, energy = (prediction.interval(each, level) for each in ("latency_s", "energy_j"))
         stated = basis_of_costs(prediction, metric)
         return cost_interval(prediction.cost, metric, value, time, energy, stated)
-    power = prediction.interval("power_w", level)
-    ends = [
-        getattr(prediction.thermal_at(end / power.value), metric) for end in (power.low, power.high)
-    ]
-    xp = namespace(*ends)
-    return Interval(xp.minimum(*ends), value, xp.maximum(*ends), level, power.basis)
+    drawn = prediction.energy_per_period_j
+    if drawn is None:
+        run = prediction.interval("power_w", level)
+        ends = [run.low / run.value, run.high / run.value]
+    else:
+        run = prediction.interval("energy_j", level)
+        ends = [1.0 + (end - run.value) / drawn for end in (run.low, run.high)]
+    if metric == "battery_hours":
+        low, high = (value / end for end in reversed(ends))
+    elif drawn is None:
+        # A device that throttles draws no more for a run that takes more.
+        low, high = (getattr(prediction.thermal_at(end), metric) for end in ends)
+    else:
+        low, high = (value * end for end in ends)
+    return Interval(low, value, high, level, run.basis)

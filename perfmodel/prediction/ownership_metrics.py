@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 _OFF_CHIP = ("dram", "hbm")
 #: Beginnings of the paths of facts that a cost depends on, beside the memories' capacities.
-COST_FACTS = ("site.", "energy.node", "price", "volume", "area", "power.idle")
+COST_FACTS = (
+    *("site.", "energy.node", "price", "volume", "area"),
+    *("power.idle", "power.sleep", "use.period"),
+)
 #: Metrics that are affine in latency and energy.
 COST_METRICS = frozenset(n for n in metrics_of("search") if "usd" in n or "carbon" in n)
 _COSTS = COST_METRICS | {"embodied_kg"}
@@ -41,20 +44,26 @@ class OwnershipMetrics:
     def cost(self) -> RunCost:
         """Cost and emissions of one run with their terms, by `perfmodel.cost.run_cost`."""
         prediction = cast("Prediction", self)
-        flat = self.cost_of(prediction.totals["latency_s"], prediction.flat_energy.joule)
+        period = prediction.setting.facts.get("use.period")
+        run = prediction.totals["latency_s"], prediction.flat_energy.joule
+        flat = self.cost_of(*run, period)
         numbers = {n: v for n, v in flat._asdict().items() if n != "reasons"}
         return flat._replace(**{n: prediction.shaped(v) for n, v in numbers.items()})
 
-    def cost_of(self, seconds: Value, joules: Value) -> RunCost:
+    def cost_of(self, seconds: Value, joules: Value, period: Value = None) -> RunCost:
         """Return cost and emissions of so many seconds of this device and so many joules.
 
-        The die has the stated area, else that of the blocks that the spec states.
+        Without a period the device waits by the site's utilization. The
+        die has the stated area, else that of the blocks that the spec states.
         """
         from perfmodel.cost.run_cost import run_cost
         from perfmodel.hardware.technology.ownership import memory_kg_per_byte
 
         prediction = cast("Prediction", self)
         facts = self._facts_or_defaults(COST_FACTS)
+        facts.pop("use.period", None)
+        if period is not None:
+            facts["use.period"] = period
         blocks = prediction.silicon
         if "area" not in facts and not isinstance(blocks, str):
             facts["area"] = sum(blocks.areas(0.0).values())

@@ -58,6 +58,38 @@ def test_the_runs_of_a_life_pay_for_all_that_the_device_draws_in_it(share: float
     assert without.waiting_usd == 0.0
 
 
+@pytest.mark.parametrize("sleep_w", [None, 0.01])
+def test_the_periods_of_a_life_pay_for_all_of_it(sleep_w: float | None) -> None:
+    life, run_s, period_s, idle_w = SITE["site.lifetime"], 0.2, 60.0, 3.0
+    facts = {**SITE, "price": 80.0, "power.idle": idle_w, "use.period": period_s}
+    facts |= {} if sleep_w is None else {"power.sleep": sleep_w}
+    cost = run_cost(facts, run_s, 2.0, 0.0)
+    rest_w = idle_w if sleep_w is None else sleep_w
+    runs = life / period_s
+    joules = runs * (2.0 + (period_s - run_s) * rest_w)
+    assert runs * cost.cost_usd == pytest.approx(80.0 + 1.5 * joules * 0.1 / 3.6e6)
+    board = pm.hardware("raspberry_pi_5").vary({"use.period": "1 min", "power.sleep": "1 W"})
+    p = pm.predict("resnet18", board)
+    lines = dict(re.findall(r"^(\w+) = (.*) = \S+$", explain_ownership(p), re.M))
+    for name, expression in lines.items():
+        assert eval(expression, {}) == pytest.approx(getattr(p, name), rel=1e-8)
+    answer = pm.search("resnet18", board, choices={"weight_bits": [4, 8]}, objective="cost_usd")
+    assert answer.prediction is not None
+    assert answer.prediction.cost_usd == pytest.approx(answer.value, rel=1e-9)
+
+
+def test_the_energy_of_a_period_misses_what_its_run_misses() -> None:
+    board = pm.hardware("raspberry_pi_5").vary({"use.period": "1 min", "power.battery": "20 Wh"})
+    p = pm.predict("resnet18", board)
+    run, period = p.interval("energy_j"), p.interval("energy_per_period_j")
+    assert period.high - period.value == pytest.approx(run.high - run.value)
+    assert period.value - period.low == pytest.approx(run.value - run.low)
+    hours, power = p.interval("battery_hours"), p.interval("average_power_w")
+    assert hours.low * power.high == pytest.approx(20.0)
+    assert hours.high * power.low == pytest.approx(20.0)
+    assert period.high / 60.0 == pytest.approx(power.high)
+
+
 def test_an_interval_of_a_cost_is_that_of_what_it_is_made_of() -> None:
     """Without electricity it is the latency's, without a price and idle power the energy's."""
     board = pm.hardware("raspberry_pi_5")

@@ -129,7 +129,7 @@ def test_a_long_tail_keeps_a_single_run_on_the_phone() -> None:
 
 @pytest.mark.parametrize("period", [1.0, 5.0, 60.0, 3600.0])
 def test_a_period_is_its_run_its_tail_and_its_sleep(period: float) -> None:
-    facts = {"power.idle": "20 mW", "power.battery": "10 Wh"}
+    facts = {"power.sleep": "20 mW", "power.battery": "10 Wh"}
     s = pm.split(
         "mobilenet_v2",
         "galaxy_s7",
@@ -146,7 +146,10 @@ def test_a_period_is_its_run_its_tail_and_its_sleep(period: float) -> None:
             tail_s = min(11.576, left_s + float(s.cuts.device_s[k]))
         terms = {name: float(joule[k, 0]) for name, joule in s.energy_terms_j.items()}
         assert terms["tail"] == pytest.approx(1.06 * (tail_s + away_s * (k == s.remote)))
-        assert terms["sleeping"] == pytest.approx(0.02 * left_s)
+        # Paging of Huang et al.: 594.3 mW for 43.2 ms in each 1.2802 s.
+        asleep_s = max(left_s - tail_s, 0.0) * (k == s.remote)
+        asleep_j = 0.5943 * 0.0432 / 1.2802 * asleep_s
+        assert terms["sleeping"] == pytest.approx(0.02 * left_s + asleep_j, rel=5e-3)
         # A radio that is still awake when the next run sends needs not be woken.
         woken = k == s.remote and tail_s >= 11.576
         assert terms["wake"] == pytest.approx(1.2107 * 0.2601 * woken)
@@ -156,6 +159,20 @@ def test_a_period_is_its_run_its_tail_and_its_sleep(period: float) -> None:
         assert s.battery_hours[k, 0] * drawn / period == pytest.approx(10.0)
         assert s.battery_runs[k, 0] * drawn == pytest.approx(36e3)
         assert s.battery_share_in_an_hour[k, 0] == pytest.approx(drawn * 3600 / period / 36e3)
+
+
+def test_a_period_that_a_device_states_is_that_of_its_split() -> None:
+    plain: Any = {"workload": "alexnet", "device": "galaxy_s7", "server": "rtx_4090"}
+    facts = {"power.sleep": "20 mW"}
+    one = pm.split(**plain, link="wifi", period="30 s", set=facts)
+    two = pm.split(**plain, link="wifi", set=facts | {"use.period": "30 s"})
+    assert one.energy_per_period_j == pytest.approx(two.energy_per_period_j)
+    phone = pm.hardware("galaxy_s7").vary(facts | {"use.period": "30 s"})
+    alone = pm.predict("alexnet", phone)
+    assert two.energy_per_period_j[two.local, 0] == pytest.approx(
+        alone.energy_per_period_j, rel=1e-3
+    )
+    assert two.battery_hours[two.local, 0] == pytest.approx(alone.battery_hours, rel=1e-3)
 
 
 def test_the_energy_of_a_period_decides_and_a_run_ends_within_it() -> None:

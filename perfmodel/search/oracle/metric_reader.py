@@ -149,7 +149,9 @@ class MetricReader:
             [float(limits[m] if m in limits else usable(pricing.setting, m)) for m in self.memories]
         )
         self.affine = all(m in _AFFINE or m.startswith(TRAFFIC) for m in metrics)
-        if not COST_METRICS.isdisjoint(metrics) and _die_follows_weights(job.machine):
+        of_period = "use.period" in job.machine.facts
+        bent = of_period or _die_follows_weights(job.machine)
+        if bent and not COST_METRICS.isdisjoint(metrics):
             self.affine = False
         if self.affine:
             self.constant, self.coefficients = self._affine_coefficients()

@@ -133,7 +133,8 @@ def energy_terms(
     awake_s = np.minimum(channel.tail_s, unused_s) * used
     terms["tail"] = terms["tail"] - channel.tail_w * (channel.tail_s * used - awake_s)
     terms["wake"] = terms["wake"] * (channel.tail_s <= unused_s)
-    radio_s = np.maximum(left_s - awake_s, 0.0) if power.sleeps else 0.0
+    # A device that computes everything itself needs no radio.
+    radio_s = used * np.maximum(left_s - awake_s, 0.0) if power.sleeps else 0.0
     terms["sleeping"] = power.sleep_w * left_s + channel.sleep_w * radio_s
     return terms
 

@@ -18,7 +18,9 @@ def rate_ranges(split: Split) -> list[tuple[str, ...]]:
     """Return a header, and one row per range of the requested rates with the same best cut."""
     cuts = split.cuts
     energy = f"{split.boundary}'s energy"
-    rows = [("Mbit/s", "cut", "up", "latency", "device", "server", energy, "runs/s")]
+    rows: list[tuple[str, ...]] = [
+        ("Mbit/s", "cut", "up", "latency", "device", "server", energy, "runs/s")
+    ]
     for cut, ends in _stretches(split):
         rates = "..".join(f"{split.rates_bytes_per_s[e] * 8e-6:.4g}" for e in ends)
         if cut < 0:

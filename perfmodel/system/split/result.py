@@ -171,7 +171,8 @@ class Split(SplitEnergyMetrics, Result):
     def best(self) -> Index:
         """Best cut at each rate that fits memories and period, ``(rates,)``; -1 if none does."""
         best = np.argmin(self._objective_values, axis=0).astype(np.intp)
-        return np.where(np.isposinf(np.min(self._objective_values, axis=0)), -1, best)
+        least: Floats = np.min(self._objective_values, axis=0)
+        return np.where(np.isposinf(least), -1, best)
 
     @property
     def feasible(self) -> bool:

@@ -182,7 +182,8 @@ def split(
     period
         Time from one run to the next: "1 min", or a number in seconds. The energy is then that of
         a period, in which the device sleeps after its run, beside the power and the life of a
-        charge; a run ends before the next one begins. By default one run that no other follows.
+        charge; a run ends before the next one begins. By default the device's use.period, else one
+        run that no other follows.
     boundary
         device: energy of the device; system: that of the server, with the effectiveness of its
         site, and of the network too.
@@ -253,6 +254,8 @@ class SplitArguments:
         assert subjects is not None
         assert rates is not None
         stages, (near, far) = stages_of(subjects)
+        if period_s is None:
+            period_s = near.prediction.machine.get("use.period")
         kind = "a link" if link is None else link.kind
         answer = self._with_cuts((stages, near, far, channel), kind, np.array(rates))
         answer = replace(answer, request_period_s=period_s, boundary=self.boundary)
