@@ -1,4 +1,4 @@
-"""Powers that no reader would believe: servers that idle at half a watt, cores at a chip's limit."""
+"""Powers that no reader would believe: servers that idle at half a watt, cores at full limits."""
 
 from __future__ import annotations
 
