@@ -100,3 +100,7 @@ def metrics_of(answer: str) -> tuple[str, ...]:
 def labelled_metrics() -> dict[str, str]:
     """Return name -> label of the metrics that are shown at a glance by their label."""
     return {row.name: row.label for row in METRIC_ROWS if row.label}
+
+
+#: Metrics that rest on measured energies, not on measured times.
+ENERGIES: Final = frozenset({"energy_j", "power_w"})

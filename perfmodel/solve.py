@@ -24,6 +24,7 @@ from perfmodel.evidence import QUANTITIES
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.metrics import ENERGIES
 from perfmodel.prediction import METRICS, Prediction
 from perfmodel.prediction.fault_isolation import isolate_faults
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
@@ -135,12 +136,15 @@ class Solution(Result):
     def _intervals(self) -> list[str]:
         """Prediction intervals of the metrics in the condition."""
         prediction = self.prediction
-        lines = [f"  basis: {prediction.basis}, {prediction.basis_reason}"]
-        for name in parse_expression(self.until).names:
+        names = parse_expression(self.until).names
+        bases = dict.fromkeys(prediction.basis_for(name) for name in names)
+        lines = [f"  basis: {basis.name}, {basis.reason}" for basis in bases]
+        for name in names:
             if name in QUANTITIES:
                 ends = (prediction.interval(name, level) for level in (0.5, 0.9))
                 half, most = (interval.show(dimension_of(name)) for interval in ends)
-                lines.append(f"  {name}, measured: half in {half}, nine of ten in {most}")
+                within = f" ({prediction.energy_boundary})" if name in ENERGIES else ""
+                lines.append(f"  {name}{within}, measured: half in {half}, nine of ten in {most}")
         return lines
 
     def _lines(self) -> list[str]:

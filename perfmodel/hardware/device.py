@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -65,6 +65,10 @@ class Source(Spec):
     """Address, DOI or arXiv number."""
     note: str | None = None
     """Page, table, quotation."""
+
+
+#: Boundary of the energies of a class, which no device states.
+CLASS_BOUNDARY: Final = "module"
 
 
 class Power(Spec):

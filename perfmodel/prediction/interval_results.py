@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from perfmodel.arrays import Value
+from perfmodel.metrics import ENERGIES
 from perfmodel.prediction import basis, presentation
 from perfmodel.table import Result, ShownPicture
 
@@ -71,6 +72,10 @@ class PredictionIntervals(IntervalResult):
     @cached_property
     def _energy_basis(self) -> Basis:
         return basis.basis_of(cast("Prediction", self), "energy_j")
+
+    def basis_for(self, metric: str) -> Basis:
+        """Return the basis of a metric: of energies, or of times."""
+        return self._energy_basis if metric in ENERGIES else self._basis
 
     @property
     def energy_basis(self) -> str:

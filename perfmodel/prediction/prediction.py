@@ -15,6 +15,7 @@ from perfmodel.cost.energy import KERNELS, Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import per_run_overhead_s, total
+from perfmodel.hardware.device import CLASS_BOUNDARY
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth, vector_peak
 from perfmodel.prediction import audit, presentation
@@ -209,7 +210,7 @@ class Prediction(
             return power.boundary
         head = f"engines.{self.setting.engine_name}."
         of_class = {head + "running_power", head + "busy_power"} & self.setting.facts.keys()
-        return "module" if of_class else "unstated"
+        return CLASS_BOUNDARY if of_class else "unstated"
 
     @property
     def power_w(self) -> Value:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel.columns import RATE, dimension_of
 from perfmodel.errors import InputError
+from perfmodel.metrics import ENERGIES
 from perfmodel.prediction.presentation import spread_lines
 from perfmodel.search.constraints import RATES, Constraint, parse_constraints
 from perfmodel.search.search_result import shown
@@ -243,6 +244,7 @@ def _best_lines(r: SearchResult) -> list[tuple[str, str]]:
             (f"time,{label}" if "%" in label else label.strip(), text)
             for label, text in spread_lines(r.prediction)
         ]
+        out += _energy_interval(r)
     out.append(("proof", proof_text(r)))
     layered = {d.name for d in r.space.decisions if getattr(d, "layers", ())}
     out += [
@@ -251,6 +253,20 @@ def _best_lines(r: SearchResult) -> list[tuple[str, str]]:
         if name not in layered
     ]
     return out
+
+
+def _energy_interval(r: SearchResult) -> list[tuple[str, str]]:
+    """Return the interval of an energy or a power that the search minimised or limited."""
+    named = dict.fromkeys((r.objective, *(use.constraint.metric for use in r.limits)))
+    prediction = r.prediction
+    if prediction is None:
+        return []
+    known = f"({prediction.energy_boundary}; {prediction.energy_basis})"
+    return [
+        (f"{name}, 90 % in", f"{prediction.interval(name).show(dimension_of(name))} {known}")
+        for name in named
+        if name in ENERGIES
+    ]
 
 
 def _infeasible_lines(r: SearchResult) -> list[tuple[str, str]]:

@@ -22,11 +22,11 @@ from perfmodel.axes import Axis, make_axis
 from perfmodel.columns import BASIS, RATE, TEXT, TRUTH, dimension_of
 from perfmodel.deprecation import deprecated_names
 from perfmodel.errors import Fault, InputError, no_such
-from perfmodel.hardware.device import Device
+from perfmodel.hardware.device import CLASS_BOUNDARY, Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.ownership import unknown_costs
 from perfmodel.kinds.silicon import silicon_of
-from perfmodel.metrics import METRIC_ROWS, metrics_of
+from perfmodel.metrics import ENERGIES, METRIC_ROWS, metrics_of
 from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import (
@@ -281,6 +281,8 @@ def make_plan(
         faults.append(Fault(f"the grid has {points:,} points", file=place, expected=expected))
     faults.settle()
     notes += _ownership_notes(machines, columns, settings or {})
+    if not ENERGIES.isdisjoint(metrics or ()):
+        notes += _boundary_notes(machines)
     return SweepPlan(
         tuple(ref for ref, _ in resolved_workloads),
         tuple(ref for ref, _ in resolved_devices),
@@ -294,6 +296,20 @@ def make_plan(
         tuple(notes),
         dimensions,
     )
+
+
+def _boundary_notes(machines: Sequence[Machine]) -> list[str]:
+    """Return what the energies of devices are of, if they are not all of the same."""
+    from perfmodel.sweep.summary import few_names
+
+    by_boundary: dict[str, list[str]] = {}
+    for device in (machine.device for machine in machines):
+        boundary = device.power.boundary if device.power else CLASS_BOUNDARY
+        by_boundary.setdefault(boundary, []).append(device.name)
+    if len(by_boundary) < 2:
+        return []
+    texts = (f"{boundary} ({few_names(names)})" for boundary, names in by_boundary.items())
+    return [f"energies have different boundaries: {', '.join(texts)}"]
 
 
 def _ownership_notes(
