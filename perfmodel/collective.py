@@ -42,6 +42,7 @@ _COLUMNS: Final = (
     "algorithm",
     "wire_bytes",
     "bus_bandwidth_bytes_per_s",
+    "energy_j",
 )
 
 #: Links between devices of a node, the fastest first.
@@ -68,6 +69,9 @@ class Collective(Result):
         Message size in bytes, and number of devices.
     device, runtime
         Names of the device and of the collectives library.
+    energy_j
+        Joules of all bytes of a ring over all links; NaN if the link's energy is not known. Without
+        switches, memories and idle devices.
     """
 
     noun = "collective"
@@ -82,6 +86,7 @@ class Collective(Result):
     devices: Value
     device: str
     runtime: str
+    energy_j: Value = float("nan")
 
     @property
     def algorithm(self) -> Value:
@@ -109,6 +114,13 @@ class Collective(Result):
         """Title: collective, device and software."""
         return f"{self.name} on {self.device}, {self.link}, runtime {self.runtime}"
 
+    def _energy_text(self) -> str:
+        """Return the energy of the links, with what it leaves out, or why it is not known."""
+        if np.isnan(self.energy_j):
+            return f"unknown: no energy of a byte is known of {self.link}"
+        joule = show(self.energy_j, "energy")
+        return f"{joule} over all links; switches, memories and idle devices not counted"
+
     def glance(self) -> Sequence[tuple[str, str]]:
         """Return the metrics of a single message size and number of devices."""
         if np.shape(self.latency_s):
@@ -120,6 +132,7 @@ class Collective(Result):
             ("algorithm", str(self.algorithm)),
             ("bytes over each link", show(self.wire_bytes, "bytes")),
             ("bus bandwidth", show(self.bus_bandwidth_bytes_per_s, "bandwidth")),
+            ("energy", self._energy_text()),
         )
 
     def sections(self) -> list[Table]:
@@ -200,16 +213,19 @@ def collective(
     main = facts[f"memories.{machine.main_memory}.bandwidth"]
     args = (name, message * 1.0, devices * 1.0, bandwidth, constants)
     by_algorithm = candidates(*args, pcie=pcie)
+    sent_bytes = wire_bytes(name, message * 1.0, devices * 1.0)
+    link_j = facts.get(f"links.{link_name}.energy_per_byte", float("nan"))
     return Collective(
         name,
         _plain(collective_seconds(*args, pcie=pcie, memory_bandwidth=main)),
         {each: _plain(seconds) for each, seconds in by_algorithm.items()},
-        _plain(wire_bytes(name, message * 1.0, devices * 1.0)),
+        _plain(sent_bytes),
         link_name,
         message,
         devices,
         machine.device.name,
         machine.runtime.name,
+        _plain(sent_bytes * devices * link_j),
     )
 
 

@@ -19,12 +19,11 @@ from perfmodel.charts import (
     Series,
     percent,
 )
-from perfmodel.charts.prediction_point import Column, PredictionPoint
+from perfmodel.charts.prediction_point import PredictionPoint
 from perfmodel.charts.stacked_bars import Amounts, largest, stacked, total_of
-from perfmodel.cost.energy import run_energy
 from perfmodel.errors import input_error
 from perfmodel.prediction.prediction import Prediction
-from perfmodel.prediction.stages import energy_parts
+from perfmodel.prediction.stages import row_energies
 from perfmodel.units import show
 
 #: Prefixes of parts that do not depend on activity; drawn last.
@@ -37,24 +36,9 @@ def row_energy(prediction: Prediction) -> dict[str, dict[str, float]]:
     The parts are those of `Prediction.energy`; costs of a run outside its rows are excluded.
     """
     subject = PredictionPoint(prediction)
-    terms, count = subject.terms, subject.columns["count"]
-    rows = len(subject.names)
-
-    def column(value: Any) -> Column:
-        values = np.broadcast_to(np.asarray(value, dtype=float), (rows, np.shape(value)[-1]))
-        return values[:, 0] * count
-
-    totals: dict[str, Any] = {"latency_s": subject.columns["total_s"]}
-    energies = energy_parts(terms, subject.setting)
-    by_category = {"operations": terms.operations, "traffic": terms.traffic, "energy": energies}
-    for category, columns in by_category.items():
-        totals |= {f"{category} {name}": column(v) for name, v in columns.items()}
-    parts = run_energy(totals, subject.setting, terms.priced if terms.energy else ()).parts
     out: dict[str, dict[str, float]] = {}
-    for part, joule in parts.items():
-        for name, value in zip(
-            subject.names, np.broadcast_to(joule, (rows,)).tolist(), strict=True
-        ):
+    for part, joule in row_energies(subject.table, subject.terms, subject.setting).items():
+        for name, value in zip(subject.names, joule.tolist(), strict=True):
             row = out.setdefault(name, {})
             row[part] = row.get(part, 0.0) + value
     return out

@@ -207,6 +207,10 @@ class _FactsBuilder:
         self._fields("site.", SiteSpec, device.site)
         self._fields("use.", UseSpec, device.use)
         self._runtime()
+        if device.links:
+            from perfmodel.hardware.technology.default_energies import add_link_energies
+
+            add_link_energies(facts, device)
         if device.energy is None:
             from perfmodel.hardware.technology.power_classes import add_class_power
 

@@ -28,9 +28,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from perfmodel.arrays import Value, least
 from perfmodel.caches import FACTS_BYTES, cached
-from perfmodel.cost.energy import KERNELS, class_energies, kernel_energy
+from perfmodel.cost.energy import KERNELS, class_energies, kernel_energy, run_energy
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import network_totals, total
 from perfmodel.errors import InputError, input_error
@@ -214,6 +216,26 @@ def energy_parts(terms: Terms, setting: Setting) -> dict[str, Value]:
     if KERNELS not in terms.energy:
         return terms.energy
     return class_energies(terms.traffic, terms.operations, terms.row_s, setting)
+
+
+def row_energies(table: OperatorTable, terms: Terms, setting: Setting) -> dict[str, Value]:
+    """Return part -> joules of each row over all its executions, for the first point.
+
+    The parts are those of the energy of a run; what a run costs outside its rows is excluded.
+    """
+
+    def column(values: Value) -> Value:
+        shown = np.asarray(values, dtype=float)
+        return (table.count * np.broadcast_to(shown, (len(table.rows), shown.shape[-1])))[:, 0]
+
+    totals = {"latency_s": column(terms.row_s)}
+    energies = energy_parts(terms, setting)
+    groups = {"operations": terms.operations, "traffic": terms.traffic, "energy": energies}
+    for group, columns in groups.items():
+        totals |= {f"{group} {name}": column(values) for name, values in columns.items()}
+    parts = run_energy(totals, setting, terms.priced if terms.energy else ()).parts
+    rows = totals["latency_s"].shape
+    return {part: np.broadcast_to(joule, rows) for part, joule in parts.items()}
 
 
 def totals_of_design(terms: Terms) -> dict[str, Value]:

@@ -220,7 +220,12 @@ def test_time_follows_what_is_trained() -> None:
     assert bias.macs == pytest.approx(2 * forward - stem)
     assert head.latency_s < bias.latency_s < half.latency_s < every.latency_s
     assert head.backward_s < 0.05 * every.backward_s
-    assert every.energy_j == pytest.approx(every.costs.power_w * every.latency_s)
+    # The sum of `predict`, kernel by kernel: one power for as long as this engine computes.
+    forward = every.costs.forward
+    assert every.forward_energy_j == forward.energy_j
+    assert every.energy_j == pytest.approx(every.forward_energy_j + every.backward_energy_j)
+    assert every.backward_energy_j == pytest.approx(forward.power_w * every.backward_s, rel=1e-9)
+    assert head.energy_j < bias.energy_j < half.energy_j < every.energy_j
     assert not every.feasible
     assert every.violations[0].limit == "memory"
     assert of("*=bias", optimizer="adam").state_bytes == pytest.approx(2 * bias.trained_bytes)

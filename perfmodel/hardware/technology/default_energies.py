@@ -24,9 +24,11 @@ from perfmodel.hardware.technology.offchip import (
     entry,
     flash_page_read_energy,
     link_energy,
+    link_kinds,
 )
 from perfmodel.hardware.technology.operations import operation_energy
 from perfmodel.hardware.technology.sram import sram_access_energy
+from perfmodel.hardware.technology.tables import table
 
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
@@ -101,6 +103,20 @@ def _add_leakage(facts: Facts, device: Device) -> None:
         _add_derived_fact(facts, "power.leakage", leakage, causes, _LEAKAGE)
 
 
+def add_link_energies(facts: Facts, device: Device) -> None:
+    """Add the energies of links to other devices that the spec does not state, by their kind.
+
+    They are ``links.*.energy_per_byte`` in J/B, of a byte sent, both ends together; a kind that
+    the tables do not have gets none.
+    """
+    known = link_kinds()
+    for link in device.links:
+        path = f"links.{link.name}.energy_per_byte"
+        if path not in facts.values and link.kind in known:
+            origin = _origin("memories", table("memories")["links"][link.kind])
+            facts.put(path, facts.limits[path], link_energy(link.kind), origin)
+
+
 def dram_of(memory: Memory, named: Mapping[str, str]) -> str:
     """Return a memory's kind of DRAM, from the spec or else its name; ``""`` if not DRAM."""
     kind = named.get(memory.name, "")
@@ -133,16 +149,16 @@ def _add_derived_fact(
 
     if path in facts.values:
         return
-    table, source, note = origin
-    known = Provenance(f"table {table}", source, "estimated", note)
+    name, source, note = origin
+    known = Provenance(f"table {name}", source, "estimated", note)
     facts.put(path, facts.limits.get(path, _POWER), law(facts.values), known)
     facts.derived[path] = Derived(causes, law)
 
 
-def _origin(table: str, row: Mapping[str, Any]) -> Provenance:
+def _origin(name: str, row: Mapping[str, Any]) -> Provenance:
     from perfmodel.hardware.facts import Provenance
 
-    return Provenance(f"table {table}", row["source"], row["confidence"], row.get("note"))
+    return Provenance(f"table {name}", row["source"], row["confidence"], row.get("note"))
 
 
 _OPERATIONS: Final = (

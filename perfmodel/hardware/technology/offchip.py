@@ -228,8 +228,13 @@ def flash_page_read_energy(
     return sensing + channel_bytes * link_energy("flash_channel")
 
 
+def link_kinds() -> tuple[str, ...]:
+    """Return the kinds of links in the table: ``flash_channel``, ``pcie``, ``nvlink`` ..."""
+    return tuple(table("memories")["links"])
+
+
 def link_energy(kind: str) -> float:
-    """Return the energy of a link between chips, J/B: ``flash_channel`` or ``pcie``."""
+    """Return the energy of a link between chips, J/B: one of `link_kinds`."""
     return parse(table("memories")["links"][kind]["energy"], "energy_per_byte")
 
 

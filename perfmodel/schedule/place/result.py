@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.cost.capacity import Violation
+from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.presentation import energy_line, energy_terms
 from perfmodel.schedule.place.items import Item
 from perfmodel.schedule.place.levels import PlacementLevel
 from perfmodel.table import CertifiedResult, Table, plain
@@ -197,6 +199,27 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
 
         return to_plan(self)
 
+    @cached_property
+    def planned(self) -> Prediction | None:
+        """Prediction of the run with this placement; None if nothing fits.
+
+        Levels that are no memories of the device have no energies: None, too.
+        """
+        p = self.prediction
+        memories = {memory.name for memory in p.machine.device.memories}
+        if not self.feasible or not memories.issuperset(level.name for level in self.levels):
+            return None
+        return predict(p.workload, p.machine, precision=p.precision, plan=self.to_plan())
+
+    @property
+    def run_energy_j(self) -> float | None:
+        """Energy in joules of the run, by the sum of `predict` with this placement.
+
+        Caches of experts are not in it; None if nothing fits, or the device states no energies.
+        """
+        joule = float("nan") if self.planned is None else float(self.planned.energy_j)
+        return None if math.isnan(joule) else joule
+
     def to_dict(self) -> dict[str, Any]:
         """Return all results as a dictionary for JSON."""
         workload, machine = self.prediction.workload, self.prediction.machine
@@ -215,6 +238,8 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
                 "read_s": self.read_s if self.feasible else None,
                 "assumed_s": self.assumed_s,
                 "energy_j": self.energy_j if self.feasible else None,
+                "run_energy_j": self.run_energy_j,
+                **({} if self.planned is None else energy_terms(self.planned)),
                 "levels": [
                     {
                         "name": level.name,
@@ -260,7 +285,7 @@ class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
             if cache:
                 text += f"  and {show(cache, 'bytes')} of cache"
             out.append((level.name, text))
-        return out
+        return out if self.planned is None else [*out, energy_line(self.planned)]
 
     def cautions(self) -> list[str]:
         """Return why nothing fits, or the read times under the assumptions of `predict`."""

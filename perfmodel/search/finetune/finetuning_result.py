@@ -12,6 +12,7 @@ import numpy as np
 
 from perfmodel.cost.capacity import Violation
 from perfmodel.optimise.certified import Certified
+from perfmodel.prediction.prediction import Prediction
 from perfmodel.search.finetune.training_cost import TrainingStepCosts
 from perfmodel.search.finetune.training_memory import (
     Floats,
@@ -150,9 +151,9 @@ class FineTuning(Result):
     # time
 
     @cached_property
-    def _backward(self) -> tuple[float, float]:
+    def _backward(self) -> tuple[float, float, float]:
         if self.costs is None:
-            return float("nan"), float("nan")
+            return float("nan"), float("nan"), float("nan")
         return self.costs.of(self.scheme)
 
     @property
@@ -174,8 +175,25 @@ class FineTuning(Result):
 
     @property
     def energy_j(self) -> float:
-        """Energy of a step in J: mean training power (W) * latency (s); NaN if unknown."""
-        return float("nan") if self.costs is None else self.costs.power_w * self.latency_s
+        """Energy of a step in J, kernel by kernel as in `predict`; NaN if unknown."""
+        return self.forward_energy_j + self.backward_energy_j
+
+    @property
+    def forward_energy_j(self) -> float:
+        """Energy of the forward pass in J: that of `predict`."""
+        return float("nan") if self.costs is None else float(self.costs.forward.energy_j)
+
+    @property
+    def backward_energy_j(self) -> float:
+        """Energy of the backward pass and the update in J."""
+        return self._backward[2]
+
+    @property
+    def energy_model(self) -> str:
+        """Model of the energies with what it leaves out, or why there are none."""
+        if self.costs is None:
+            return "unknown: without a device nothing has an energy"
+        return self.costs.forward.energy_model
 
     @property
     def macs(self) -> float:
@@ -328,6 +346,9 @@ class FineTuning(Result):
             "forward_s",
             "backward_s",
             "energy_j",
+            "forward_energy_j",
+            "backward_energy_j",
+            "energy_model",
             "macs",
             "gain",
             "bound",
@@ -338,6 +359,14 @@ class FineTuning(Result):
         }
         out |= {"violations": self.violations, "notes": self.notes}
         return plain(out)
+
+    def _energy_line(self, forward: Prediction) -> tuple[str, str]:
+        """Return the energy of a step with its forward part and boundary, or why it is unknown."""
+        if not math.isfinite(self.energy_j):
+            return "energy", f"unknown: {self.device} states neither energies nor power"
+        step, ahead = (show(joule, "energy") for joule in (self.energy_j, self.forward_energy_j))
+        text = f"{step} (forward {ahead}; {forward.energy_basis}, {forward.energy_model})"
+        return f"energy ({forward.energy_boundary})", text
 
     def glance(self) -> list[tuple[str, str]]:
         """Return the memory breakdown, and the time and energy of a step."""
@@ -356,9 +385,7 @@ class FineTuning(Result):
         if self.costs is not None:
             step, forward = show(self.latency_s, "time"), show(self.forward_s, "time")
             rows.append(("step", f"{step} (forward {forward})"))
-            unknown = f"unknown: {self.device} states neither energies nor power"
-            joule = self.energy_j
-            rows.append(("energy", show(joule, "energy") if math.isfinite(joule) else unknown))
+            rows.append(self._energy_line(self.costs.forward))
         if self.searched:
             proof = "nothing within the limit is worth more"
             if not self.proved:

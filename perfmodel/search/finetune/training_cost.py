@@ -1,9 +1,9 @@
-"""Time (s), multiply-accumulates and mean power (W) of a training step, from `predict`.
+"""Time (s), multiply-accumulates and energy (J) of a training step, from `predict`.
 
 The full training graph (`perfmodel.workload.training_step.backward`) is predicted once. A scheme
 selects its rows: the forward pass, the activation gradients down to the first trained layer, and
 the weight gradients and updates of the trained layers. Backward kernels are priced as the runtime's
-inference kernels of the same class.
+inference kernels of the same class, in energy too (`perfmodel.cost.energy`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction.prediction import Prediction
+from perfmodel.prediction.stages import row_energies
 from perfmodel.search.finetune.training_memory import LayerUpdate, Scheme
 from perfmodel.search.finetune.training_step import TrainableLayer, TrainingStep
 from perfmodel.workload.fuse import aliases
@@ -44,6 +45,7 @@ class TrainingKernel:
 
     seconds: float
     macs: float
+    joules: float
     needs: int
     share_of: int = -1
     of_bias: bool = False
@@ -58,22 +60,19 @@ class TrainingStepCosts:
     ----------
     forward
         Prediction of the forward pass.
-    power_w
-        Mean power while training; NaN if the device states none.
     """
 
     forward: Prediction
     rows: tuple[TrainingKernel, ...]
-    power_w: float
     layers: tuple[TrainableLayer, ...]
 
-    def of(self, scheme: Scheme) -> tuple[float, float]:
-        """Return seconds and multiply-accumulates of the backward pass and the update.
+    def of(self, scheme: Scheme) -> tuple[float, float, float]:
+        """Return seconds, multiply-accumulates and joules of the backward pass and the update.
 
         Each is the sum of share * cost over the kernels that run. The share is 1 for activation
         gradients, and the trained share of the layer for its weight gradient and update.
         """
-        seconds = macs = 0.0
+        seconds = macs = joules = 0.0
         trained = 0
         for layer, part in scheme.items():
             if part.bias or part.share or part.rank:
@@ -86,7 +85,8 @@ class TrainingStepCosts:
                 share = _share(scheme.get(row.share_of), self.layers[row.share_of], row)
             seconds += share * row.seconds
             macs += share * row.macs
-        return seconds, macs
+            joules += share * row.joules
+        return seconds, macs, joules
 
 
 def _share(part: LayerUpdate | None, layer: TrainableLayer, row: TrainingKernel) -> float:
@@ -114,20 +114,20 @@ def costs_of(
     training = Workload(f"{workload.name}_training", lambda _: graph, workload.parameters)
     prediction = predict(training, machine, precision=precision, fuse=False)
     table = prediction.table
+    parts = row_energies(*prediction.opened, prediction.setting)
+    unknown = np.full(len(table["name"]), np.nan)
+    joules = np.sum([*parts.values()], axis=0) if parts else unknown
     rows: list[TrainingKernel] = []
     reader = _TrainingKernelClassifier(step, graph)
     for i, names in enumerate(prediction.kernels):
         phase = str(table["phase"][i])
         if phase == "forward":
             continue
-        kernel = reader.row(
-            names[0], float(table["total_s"][i]), float(table["macs"][i] * table["count"][i])
-        )
+        macs = float(table["macs"][i] * table["count"][i])
+        kernel = reader.row(names[0], (float(table["total_s"][i]), macs, float(joules[i])))
         if kernel is not None:
             rows.append(kernel)
-    return TrainingStepCosts(
-        forward, tuple(rows), float(np.asarray(prediction.power_w)), step.layers
-    )
+    return TrainingStepCosts(forward, tuple(rows), step.layers)
 
 
 class _TrainingKernelClassifier:
@@ -150,24 +150,22 @@ class _TrainingKernelClassifier:
             ]
         del graph
 
-    def row(self, name: str, seconds: float, macs: float) -> TrainingKernel | None:
-        """Return the kernel's costs, or None if it belongs to no trainable layer."""
+    def row(self, name: str, cost: tuple[float, float, float]) -> TrainingKernel | None:
+        """Return the kernel with its seconds, macs and joules; None if no layer needs it."""
         if name.endswith(".update"):
             updated = self.by_weight.get(name.removesuffix(".update"))
             if updated is None:
                 return None
-            return TrainingKernel(
-                seconds, macs, 1 << updated[0], updated[0], updated[1], updates=True
-            )
+            return TrainingKernel(*cost, 1 << updated[0], updated[0], updated[1], updates=True)
         if name.endswith(".accumulate"):
             tensor = name.removesuffix(".accumulate").rpartition(".grad")[0]
-            return TrainingKernel(seconds, macs, self._upstream([tensor]))
+            return TrainingKernel(*cost, self._upstream([tensor]))
         operator, _, side = name.partition(".backward")
         layer = self.by_operator.get(operator, -1)
         if layer >= 0 and side in (".weight", ".bias"):
-            return TrainingKernel(seconds, macs, 1 << layer, layer, side == ".bias")
+            return TrainingKernel(*cost, 1 << layer, layer, side == ".bias")
         needs = self._upstream(self.reads.get(operator, []))
-        return TrainingKernel(seconds, macs, needs) if needs else None
+        return TrainingKernel(*cost, needs) if needs else None
 
     def _upstream(self, names: list[str]) -> int:
         layers = 0

@@ -187,6 +187,7 @@ class Request(PhasesResult):
                 **_heading(self),
                 **{n: np.reshape(v, -1) if self.shape else v for n, v in numbers.items()},
                 "energy_boundary": self.prefill.energy_boundary,
+                "energy_model": self.prefill.energy_model,
                 "ttft_counts": "the prefill alone; `serve` adds a server's fixed time, a step and "
                 "the wait of a queue",
                 "notes": list(self.notes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -64,8 +64,9 @@ class Served(PhasesResult):
         Output tokens per second of the whole group of devices.
     energy_per_token_j
         Joules of all devices for an output token, with the share of prompts, while the running
-        batch is full: the power of the kernels, and idle power while hosts and exchanges take time
-        (the kernels' if the device states none). Without links and hosts; NaN if unknown.
+        batch is full: the energy of `predict` for the kernels, idle power while hosts and exchanges
+        take time (the kernels' if the device states none), and the bytes that links carry.
+        `energy_model` says what is left out; NaN if unknown.
     step_s, prefill_s
         Seconds of a decode step of the running batch, and of one prompt without a batch.
     running
@@ -86,12 +87,20 @@ class Served(PhasesResult):
         Predictions of one device that the times are derived from.
     devices
         Number of devices.
+    energy_parts
+        Parts of `energy_per_token_j`: ``kernels`` of the decode step, ``waiting``, ``sampling``,
+        ``prefills``, ``exchange``.
+    links_counted
+        Whether the energy of exchanges is known.
     """
 
     noun = "served"
     columns = _COLUMNS
     axes = ("prompt", "generate", "concurrency")
-    attributes = (*_COLUMNS, *_COSTS, "parts", "ttft_parts", "notes")
+    attributes = (
+        *(*_COLUMNS, *_COSTS, "parts", "ttft_parts", "notes"),
+        *("energy_parts", "energy_model", "energy_boundary"),
+    )
 
     ttft_s: Value
     tpot_s: Value
@@ -110,6 +119,25 @@ class Served(PhasesResult):
     decode: Prediction
     prefill: Prediction
     devices: float = 1.0
+    energy_parts: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    links_counted: bool = True
+
+    @property
+    def energy_model(self) -> str:
+        """Model of the energy of kernels, and what is left out."""
+        return f"{self.decode.energy_model}; {', '.join(self._left_out)} not counted"
+
+    @property
+    def _left_out(self) -> list[str]:
+        """What the energy leaves out beside the omissions of the device's own."""
+        if self.devices == 1:
+            return ["hosts"]
+        return ["hosts", "switches" if self.links_counted else "links between devices"]
+
+    @property
+    def energy_boundary(self) -> str:
+        """Boundary of the energy, that of each device."""
+        return self.decode.energy_boundary
 
     @property
     def token_cost(self) -> RunCost:
@@ -207,6 +235,11 @@ class Served(PhasesResult):
         one = self.decode
         return f"{one.workload.name} on {one.device}, {one.precision}, runtime {one.runtime}"
 
+    def _energy_text(self) -> str:
+        """Return the energy of a token with its boundary, and what it leaves out."""
+        joule = show(self.energy_per_token_j, "energy")
+        return f"{joule} ({self.energy_boundary}; {', '.join(self._left_out)} not counted)"
+
     def glance(self) -> list[tuple[str, str]]:
         """Return both times with their parts, and the rate, of a single load."""
         if self.shape:
@@ -221,7 +254,12 @@ class Served(PhasesResult):
             *spread_lines(self, "tpot_s")[:-1],
             *((f"  {name}", show(seconds, "time")) for name, seconds in self.parts.items()),
             ("tokens/s", f"{self.tokens_per_s:.4g}"),
-            ("energy/token", show(self.energy_per_token_j, "energy")),
+            ("energy/token", self._energy_text()),
+            *(
+                (f"  {name}", show(joule, "energy"))
+                for name, joule in self.energy_parts.items()
+                if joule > 0.0
+            ),
             ("running", f"{self.running:.4g}"),
             *cost_lines(self.decode, lambda: self.token_cost, 1.0, self.interval),
             (label.strip(), text),

@@ -174,7 +174,8 @@ class ServingArguments(PredictionArguments):
         # Prompts are processed in chunks that fill a step, so that the fixed costs of the step are
         # already paid by decoding.
         prompt_s = _arithmetic(prefill) / prompts_at_once + exchange(self.prompt)
-        prefills_s = constant("prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
+        arriving = constant("prefill_share", 1.0) * (running - 1.0) / generate
+        prefills_s = arriving * prompt_s
         tpot = step + prefills_s
         prompts = prompt_s * (constant("prompt_share", 1.0) + constant("queued_share") * running)
         host_s = constant("host_per_kernel") * _kernels(prefill)
@@ -186,9 +187,15 @@ class ServingArguments(PredictionArguments):
         first = {"waiting": waiting, **starts, "prompts": prompts, "step": tpot}
         ttft: Value = sum(first.values())
         rate = served * generate / service
-        step_j = _step_energy_j(decode, layers + exchanged_s, sampling_s)
-        energy = (step_j + prefill.power_w * prefills_s) * self.tensor / running
-        times = (ttft, tpot, waiting, rate, energy, step, prompt_s)
+        joules = _step_energy_j(decode, layers + exchanged_s, sampling_s)
+        joules["prefills"] = prefill.power_w * prefills_s
+        link_j = link_j_per_byte(machine, split)
+        joules["exchange"] = (link_j or 0.0) * (
+            exchanged_bytes(structure, split, running * self.data)
+            + arriving * exchanged_bytes(structure, split, prompt)
+        )
+        a_token = {name: joule * self.tensor / running for name, joule in joules.items()}
+        times = (ttft, tpot, waiting, rate, sum(a_token.values()), step, prompt_s)
         parts = {
             "kernels": _arithmetic(decode),
             "layers": layers + _layers(decode),
@@ -203,6 +210,8 @@ class ServingArguments(PredictionArguments):
             decode=decode,
             prefill=prefill,
             devices=float(split.devices),
+            energy_parts={name: _plain(joule) for name, joule in a_token.items()},
+            links_counted=link_j is not None,
         )
 
     def _language_model(self, split: Parallel) -> tuple[PredictionInputs, Any]:
@@ -239,7 +248,7 @@ def _sampling_s(machine: Machine, logits: Value) -> Value:
     return logits * _constant(machine, "bytes_per_logit") / bandwidth
 
 
-def _step_energy_j(decode: Prediction, waits_s: Value, sampling_s: Value) -> Value:
+def _step_energy_j(decode: Prediction, waits_s: Value, sampling_s: Value) -> dict[str, Value]:
     """Return the joules of one device for a decode step: of its kernels, waiting and sampling.
 
     ``E_decode + P_idle waits + P_memory sampling``: the device idles while its host prepares a step
@@ -250,16 +259,28 @@ def _step_energy_j(decode: Prediction, waits_s: Value, sampling_s: Value) -> Val
     facts, head = decode.machine.facts, f"engines.{decode.setting.engine_name}."
     idle_w = decode.machine.get("power.idle")
     if idle_w is None:
-        return decode.power_w * (decode.latency_s + waits_s + sampling_s)
+        watts = decode.power_w
+        return {
+            "kernels": decode.energy_j,
+            "waiting": watts * waits_s,
+            "sampling": watts * sampling_s,
+        }
     if head + "running_power" not in facts:
         inside_s = _layers(decode) + decode.once_a_run_s
-        kernels_s = decode.latency_s - inside_s + sampling_s
-        return decode.power_w * kernels_s + idle_w * (inside_s + waits_s)
+        return {
+            "kernels": decode.power_w * (decode.latency_s - inside_s),
+            "waiting": idle_w * (inside_s + waits_s),
+            "sampling": decode.power_w * sampling_s,
+        }
     main = f"memories.{decode.machine.main_memory}."
     per_byte = facts[main + "energy_per_byte"] + facts.get(head + "transport_energy", 0.0)
     streaming_w = idle_w + facts[head + "running_power"] + per_byte * facts[main + "bandwidth"]
     streaming_w = np.minimum(streaming_w, facts.get("power.busy", np.inf))
-    return decode.energy_j + idle_w * waits_s + streaming_w * sampling_s
+    return {
+        "kernels": decode.energy_j,
+        "waiting": idle_w * waits_s,
+        "sampling": streaming_w * sampling_s,
+    }
 
 
 def _generates(structure: Any) -> bool:
@@ -327,12 +348,31 @@ def exchange_s(machine: Machine, sent_bytes: Value, split: Parallel) -> Value:
     """
     if split.devices == 1:
         return 0.0
-    rates = [machine[f"links.{link.name}.bandwidth"] for link in machine.device.links]
+    rate = machine[f"links.{_fastest_link(machine)}.bandwidth"]
+    share = machine.get("runtime.kernels.all_reduce.bandwidth_share")
+    return sent_bytes / (rate * (1.0 if share is None else share))
+
+
+def link_j_per_byte(machine: Machine, split: Parallel) -> Value:
+    """Return the joules of a byte sent over the link of `exchange_s`; None if none are stated."""
+    if split.devices == 1:
+        return 0.0
+    return machine.get(f"links.{_fastest_link(machine)}.energy_per_byte")
+
+
+def _fastest_link(machine: Machine) -> str:
+    """Return the name of the link with the largest bandwidth.
+
+    Raises
+    ------
+    InputError
+        The device states no link.
+    """
+    rates = {link.name: machine[f"links.{link.name}.bandwidth"] for link in machine.device.links}
     if not rates:
         message = f"{machine.device.name} states no link between devices"
         raise input_error(message, path="links", expected="a link with a bandwidth")
-    share = machine.get("runtime.kernels.all_reduce.bandwidth_share")
-    return sent_bytes / (max(rates) * (1.0 if share is None else share))
+    return max(rates, key=lambda name: float(np.max(rates[name])))
 
 
 def room(weights: Value, caches: Value, machine: Machine) -> Value:
