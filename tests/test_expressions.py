@@ -18,6 +18,8 @@ COLUMNS: dict[str, Any] = {
     "device": np.array(["a100", "m1", "a100"], dtype=object),
     "feasible": np.array([True, False, True]),
     "memories.main.bandwidth": np.array([1e9, 2e9, 3e9]),
+    "battery_hours": np.array([0.5, 5.9, 12.0]),
+    "area_mm2": np.array([3.0, 11.0, 900.0]),
 }
 
 
@@ -36,6 +38,10 @@ def ask(text: str) -> list[bool]:
         ("latency_s <= 50 ms", [True, True, False]),
         ("latency_s <= 0.05", [True, True, False]),
         ("latency_s<50ms", [True, False, False]),
+        ("battery_hours >= 6 h", [False, False, True]),
+        ("battery_hours >= 30 min", [True, True, True]),
+        ("area_mm2 <= 10 mm2", [True, False, False]),
+        ("area_mm2 <= 0.1 cm2", [True, False, False]),
         ("peak_memory_bytes <= 512 KiB", [False, False, True]),
         ("memories.main.bandwidth >= 2 GB/s", [False, True, True]),
         ("1 ms < latency_s <= 0.1 s", [False, True, False]),

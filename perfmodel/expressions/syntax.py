@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from perfmodel.columns import dimension_of
 from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.expressions.nodes import COMPARISONS, ExpressionOperation, Name, Node, Number, Text
 from perfmodel.units import DIMENSIONS, UnitError, dimension, parse, units_of
@@ -225,13 +224,19 @@ class Parser:
         raise self._error(token, message, "a column, a number such as 5 ms, or a parenthesis")
 
 
+#: Columns that are not in SI units: dimension of a number, end of the column's name, the column's
+#: units in an SI unit, and the column's dimension.
+_OWN_UNITS: Final = (("area", "_mm2", 1e6, "silicon"), ("time", "_hours", 1.0 / 3600.0, ""))
+
+
 def _in_unit_of(column: Node, number: Node) -> Node:
-    """Return a number that is compared with a column; areas in the unit of areas of silicon."""
+    """Return a number that is compared with a column, in the unit of the column."""
     if not isinstance(column, Name) or not isinstance(number, Number):
         return number
-    if (dimension_of(column.name), number.dimension) != ("silicon", "area"):
-        return number
-    return Number(number.value * 1e6, "silicon", number.column)
+    for dimension_name, end, factor, own in _OWN_UNITS:
+        if number.dimension == dimension_name and column.name.endswith(end):
+            return Number(number.value * factor, own, number.column)
+    return number
 
 
 def _number(written: str, column: int) -> _Token:
