@@ -211,15 +211,14 @@ class _FactsBuilder:
             from perfmodel.hardware.technology.default_energies import add_link_energies
 
             add_link_energies(facts, device)
-        if device.energy is None:
-            from perfmodel.hardware.technology.power_classes import add_class_power
+        from perfmodel.hardware.technology.power_classes import add_class_power
 
-            add_class_power(facts, device)
-        else:
+        if device.energy is not None:
             from perfmodel.hardware.technology.default_energies import add_default_energies
 
             self._fields("energy.", EnergyModel, device.energy)
             add_default_energies(facts, device)
+        add_class_power(facts, device)
         if "power.voltage" in facts.values:
             facts.scaled["power.voltage"] = dict(voltage_exponents(facts, device))
         return facts

@@ -32,11 +32,14 @@ from perfmodel.hardware.technology.tables import table
 
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
+    from perfmodel.hardware.engine import Engine
     from perfmodel.hardware.facts import Facts, Provenance
     from perfmodel.hardware.memory import Memory
 
 #: Kinds of memory that are SRAM on the chip.
 ON_CHIP: Final = ("register_file", "scratchpad", "cache")
+#: Engines that fetch instructions, which take many times the energy of arithmetic.
+_PROGRAMMED: Final = frozenset({"cpu", "gpu"})
 _NODE: Final = "energy.node"
 _STRUCTURE: Final = ("engines.", "memories.")
 #: Limits of the background power, which only the tables supply.
@@ -47,7 +50,8 @@ def add_default_energies(facts: Facts, device: Device) -> None:
     """Add energies that the spec does not state, from the tables of the device's node.
 
     - ``engines.*.energy_per_op.*``: half a multiply-accumulate of `operation_energy`, in the
-      accumulator that the peak states, J per operation;
+      accumulator that the peak states, J per operation; not of processors and GPUs, whose
+      instructions take most of their energy (`perfmodel.hardware.technology.power_classes`);
     - ``memories.*.energy_per_byte``, J/B: of on-chip memories from `sram_access_energy` by
       capacity, of DRAM from `dram_access_energy` by kind, of NAND flash from `link_energy` of its
       channel;
@@ -70,6 +74,8 @@ def add_default_energies(facts: Facts, device: Device) -> None:
     model = device.energy
     assert model is not None
     for engine in device.engines:
+        if is_programmed(engine):
+            continue
         peaks = {**engine.vector_peaks, **engine.peaks}
         for key, peak in peaks.items():
             law = partial(_operation, key, peak.accumulator)
@@ -93,6 +99,11 @@ def add_default_energies(facts: Facts, device: Device) -> None:
             _add_dram_facts(facts, at, kind)
     if "power.idle" not in facts.values:
         _add_leakage(facts, device)
+
+
+def is_programmed(engine: Engine) -> bool:
+    """Return whether an engine is a processor or a GPU."""
+    return not _PROGRAMMED.isdisjoint((engine.name, *engine.tags))
 
 
 def _add_leakage(facts: Facts, device: Device) -> None:

@@ -25,7 +25,7 @@ from perfmodel.arrays import namespace
 from perfmodel.hardware.quantity import Of
 from perfmodel.hardware.supply_voltage import dynamic_power_law
 from perfmodel.hardware.technology.clock_energies import Clocked, clock_energy, constants
-from perfmodel.hardware.technology.default_energies import ON_CHIP
+from perfmodel.hardware.technology.default_energies import ON_CHIP, is_programmed
 from perfmodel.hardware.technology.offchip import dram_energy
 from perfmodel.hardware.technology.operations import operation_energy
 from perfmodel.hardware.technology.ownership import node_of_process
@@ -61,11 +61,14 @@ def add_class_power(facts: Facts, device: Device) -> None:
     """Add the energies and powers of the classes of a device's engines, where it states none.
 
     An engine that states energies keeps to them; formats that it leaves out take theirs in inverse
-    proportion to the peaks. One that states its power under load keeps to that.
+    proportion to the peaks. One that states its power under load keeps to that. Of a device that
+    asks for the tables of its node, processors and GPUs alone take what their class has.
     """
     main = f"memories.{device.main_memory}.energy_per_byte"
     # The main engine comes first, whose class says what the device draws idle.
     for engine in sorted(device.engines, key=lambda one: one.name != device.main_engine):
+        if device.energy is not None and not is_programmed(engine):
+            continue
         if engine.energy_per_op and main in facts.values:
             _add_formats(facts, engine)
             continue
@@ -145,7 +148,7 @@ class _ClassPower:
         idle = self.facts.values.get("power.idle")
         if idle is None:
             idle = self._idle(most, estimated=limit is None)
-            if self.engine.name == self.device.main_engine:
+            if self.engine.name == self.device.main_engine and self.device.energy is None:
                 self._put("power.idle", _POWER, idle, "idle")
         spare = max(most - idle, 0.0)
         self._put_per_clock("running_power", self._share("running") * spare)
