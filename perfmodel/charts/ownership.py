@@ -20,7 +20,7 @@ from perfmodel.charts import (
     Series,
 )
 from perfmodel.charts.prediction_point import PredictionPoint
-from perfmodel.cost.thermal import ThermalNode, temperature
+from perfmodel.cost.thermal import body_of, chip_on_body, temperature
 from perfmodel.errors import input_error
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
@@ -108,29 +108,38 @@ def temperature_over_time(prediction: Prediction) -> Chart:
             f"there is no temperature to draw: {point.burst_reason}",
             expected="an energy, power.thermal_resistance and power.heat_capacity",
         )
-    facts = [
-        point.machine.get(f"power.{name}", default)
-        for name, default in (
-            ("thermal_resistance", None),
-            ("heat_capacity", 0.0),
-            ("ambient", 25.0),
-            ("limit", math.inf),
-        )
-    ]
-    node = ThermalNode(*(float(fact) for fact in facts))
+    facts = {
+        **{p: d.value for p, d in point.machine.device.defaults.items()},
+        **point.setting.facts,
+    }
+    node = body_of(facts)
+    chip = chip_on_body(facts, node)
     last = 1.5 * warm.burst_s if math.isfinite(warm.burst_s) else 5.0 * node.time_constant_s
     seconds = np.linspace(0.0, max(float(last), 1e-9), _TIMES)
-    rising = temperature(node, point.power_w, seconds)
-    curves = {"full speed": (rising, "dash" if math.isfinite(warm.burst_s) else "solid")}
+    dash = "dash" if math.isfinite(warm.burst_s) else "solid"
+    rising = hot = temperature(node, point.power_w, seconds)
+    curves: dict[str, tuple[np.ndarray, str]] = {}
+    if chip is not None:
+        hot, rising = chip.temperatures(point.power_w, seconds)
+        curves["chip at full speed"] = (hot, "dot")
+    curves = {"full speed": (rising, dash), **curves}
     if math.isfinite(warm.burst_s):
         throttled = node.ambient + warm.sustained_power_w * node.resistance
+        if chip is not None and np.interp(warm.burst_s, seconds, rising) < throttled - 0.1:
+            # The chip is at its limit before the body is.
+            rising, throttled = hot, chip.limit
         curves["as it throttles"] = (np.minimum(rising, throttled), "solid")
     series: list[Series] = [
         _curve(name, seconds, values, SERIES[i], [f"{v:.1f} degC" for v in values], dash)
         for i, (name, (values, dash)) in enumerate(curves.items())
     ]
-    limits = [ReferenceLine(node.limit, text=f"limit {node.limit:g} degC", color=GREY)]
-    top = max(float(rising[-1]), node.limit if math.isfinite(node.limit) else 0.0)
+    ends = {"": node.limit} if chip is None else {"": node.limit, " of the chip": chip.limit}
+    limits = [
+        ReferenceLine(limit, text=f"limit{part} {limit:g} degC", color=GREY)
+        for part, limit in ends.items()
+        if math.isfinite(limit)
+    ]
+    top = max(*(float(values[-1]) for values, _ in curves.values()), *(one.at for one in limits))
     return Chart(
         f"Temperature: {subject.title}",
         f"{subject.subtitle}; {show(point.power_w, 'power')}",
@@ -143,7 +152,7 @@ def temperature_over_time(prediction: Prediction) -> Chart:
                     "temperature (degC)", node.ambient, node.ambient + 1.08 * (top - node.ambient)
                 ),
                 series,
-                limits=limits if math.isfinite(node.limit) else (),
+                limits=limits,
             )
         ],
     )

@@ -2,8 +2,9 @@
 
 The device is a lumped thermal model with a resistance R (K/W) to the surroundings and a heat
 capacity C (J/K), ``C dT/dt = P - (T - Ta) / R`` (Newton's law of cooling): under a constant power P
-the temperature rise tends to P R with the time constant R C. `thermal_outcome` derives all limits
-of a repeated run from it. All functions accept arrays.
+the temperature rise tends to P R with the time constant R C. A chip with a limit of its own is a
+second node on that body (`ChipOnBody`). `thermal_outcome` derives all limits of a repeated run
+from them. All functions accept arrays.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _POWER_FIGURES = 1e-3
 _STEFAN_BOLTZMANN = 5.670374419e-8
 _GRAVITY = 9.80665
 _KELVIN = 273.15
+#: Steps of Newton's method, and least relative slope that it divides by, 1/s.
+_NEWTON_STEPS = 20
+_SLOPE = 1e-9
 
 
 class ThermalNode(NamedTuple):
@@ -65,6 +69,116 @@ def temperature(node: ThermalNode, power_w: Value, seconds: Value, start: Value 
     steady = node.ambient + power_w * node.resistance
     first = node.ambient if start is None else start
     return steady + (first - steady) * xp.exp(-seconds / node.time_constant_s)
+
+
+class _Modes(NamedTuple):
+    """Decay rates of a chip on a body, 1/s, and their weights in the deficit of a rise, K."""
+
+    fast: Value
+    slow: Value
+    of_fast: Value
+    of_slow: Value
+
+    def deficit(self, seconds: Value) -> Value:
+        """Return how far the temperature is below its steady state, K."""
+        xp = namespace(seconds, *self)
+        return self.of_fast * xp.exp(-self.fast * seconds) + self.of_slow * xp.exp(
+            -self.slow * seconds
+        )
+
+
+class ChipOnBody(NamedTuple):
+    """Chip with a limit of its own that sheds its heat to the body of the device.
+
+    ``C_c dT_c/dt = P - (T_c - T_b) / R_c`` and ``C dT_b/dt = (T_c - T_b) / R_c - (T_b - Ta) / R``:
+    from ambient, both temperatures approach their steady states by two exponentials.
+
+    Attributes
+    ----------
+    body
+        The body with its limit.
+    resistance
+        Thermal resistance from the chip to the body, K/W.
+    capacity
+        Heat capacity of the chip with its package, J/K.
+    limit
+        Maximum temperature of the chip, degrees Celsius.
+    """
+
+    body: ThermalNode
+    resistance: Value
+    capacity: Value
+    limit: Value = float("inf")
+
+    @property
+    def sustained_power_w(self) -> Value:
+        """Largest power that exceeds neither limit in the steady state, watts."""
+        xp = namespace(*self.body, *self[1:])
+        through = self.body._replace(
+            resistance=self.body.resistance + self.resistance, limit=self.limit
+        )
+        return xp.minimum(sustained_power(self.body), sustained_power(through))
+
+    def temperatures(self, power_w: Value, seconds: Value) -> tuple[Value, Value]:
+        """Return the temperatures of chip and body after a time of constant power from ambient."""
+        chip, body = self._modes(power_w)
+        steady = self.body.ambient + power_w * self.body.resistance
+        return (
+            steady + power_w * self.resistance - chip.deficit(seconds),
+            steady - body.deficit(seconds),
+        )
+
+    def burst_s(self, power_w: Value) -> Value:
+        """Return the time until the first of both limits is reached, seconds, else infinity."""
+        xp = namespace(power_w, *self.body, *self[1:])
+        chip, body = self._modes(power_w)
+        steady = self.body.ambient + power_w * self.body.resistance
+        return xp.minimum(
+            _time_to(chip, steady + power_w * self.resistance - self.limit),
+            _time_to(body, steady - self.body.limit),
+        )
+
+    def _modes(self, power_w: Value) -> tuple[_Modes, _Modes]:
+        """Return the modes of the chip and of the body.
+
+        The rates are the roots of ``r^2 - s r + d`` with ``d = 1 / (R_c C_c R C)`` and
+        ``s = 1 / (R_c C_c) + 1 / (R_c C) + 1 / (R C)``. At the start the body has no slope, and the
+        chip that of ``P / C_c``.
+        """
+        xp = namespace(power_w, *self.body, *self[1:])
+        own = 1.0 / (self.resistance * self.capacity)
+        total = own + (1.0 / self.resistance + 1.0 / self.body.resistance) / self.body.capacity
+        product = own / self.body.time_constant_s
+        fast = 0.5 * (total + xp.sqrt(total * total - 4.0 * product))
+        slow = product / fast
+        body = power_w * self.body.resistance
+        chip = body + power_w * self.resistance
+        of_fast = (power_w / self.capacity - slow * chip) / (fast - slow)
+        return (
+            _Modes(fast, slow, of_fast, chip - of_fast),
+            _Modes(fast, slow, -body * slow / (fast - slow), body * fast / (fast - slow)),
+        )
+
+
+def _time_to(modes: _Modes, left: Value) -> Value:
+    """Return the time at which a deficit has fallen to `left`, seconds; infinite if it is negative.
+
+    Newton's method on the logarithm of the deficit, which is convex or concave, from the time by
+    the slow mode alone: on the side from which the steps do not overshoot.
+    """
+    xp = namespace(left, *modes)
+    is_reached = xp.asarray(left > 0.0)
+    target = xp.where(is_reached, left, modes.of_slow)
+    seconds = xp.maximum(xp.log(modes.of_slow / target), 0.0) / modes.slow
+    for _ in range(_NEWTON_STEPS):
+        deficit = modes.deficit(seconds)
+        slope = modes._replace(
+            of_fast=modes.fast * modes.of_fast, of_slow=modes.slow * modes.of_slow
+        ).deficit(seconds)
+        # Where the slope is zero, at the start of a body, the deficit is at its start as well.
+        step = xp.log(deficit / target) * deficit / xp.maximum(slope, _SLOPE * deficit)
+        seconds = xp.maximum(seconds + step, 0.0)
+    return xp.where(is_reached, seconds, xp.inf)
 
 
 def sustained_power(node: ThermalNode, cap_w: Value = float("inf")) -> Value:
@@ -233,6 +347,24 @@ class Thermal(NamedTuple):
     battery_share_in_an_hour: Value
 
 
+def body_of(facts: Mapping[str, Any]) -> ThermalNode:
+    """Return the body whose resistance the facts state."""
+    return ThermalNode(
+        facts["power.thermal_resistance"],
+        facts.get("power.heat_capacity", 0.0),
+        facts.get("power.ambient", ROOM_CELSIUS),
+        facts.get("power.limit", np.inf),
+    )
+
+
+def chip_on_body(facts: Mapping[str, Any], body: ThermalNode) -> ChipOnBody | None:
+    """Return the chip on a body, if the facts state its resistance and its heat capacity."""
+    resistance, capacity = (facts.get(f"power.chip_{n}") for n in ("resistance", "heat_capacity"))
+    if resistance is None or capacity is None:
+        return None
+    return ChipOnBody(body, resistance, capacity, facts.get("power.chip_limit", np.inf))
+
+
 def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value) -> Thermal:
     """Return the thermal and battery limits of a repeated run.
 
@@ -245,8 +377,9 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
     ----------
     facts
         ``power.busy``, ``power.idle``, ``power.thermal_resistance``, ``power.heat_capacity``,
-        ``power.ambient``, ``power.limit``, ``power.speed_exponent``, ``power.battery``; any may be
-        absent.
+        ``power.ambient``, ``power.limit``, ``power.speed_exponent``, ``power.battery``,
+        ``power.chip_resistance``, ``power.chip_heat_capacity``, ``power.chip_limit``; any may be
+        absent. A chip without a heat capacity is no node of its own.
     latency_s, energy_j
         Latency and energy of one run at full speed.
     """
@@ -254,16 +387,18 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
     power = energy_j / latency_s
     cap = facts.get("power.busy", np.inf)
     resistance = facts.get("power.thermal_resistance")
-    ambient = facts.get("power.ambient", ROOM_CELSIUS)
     idle = facts.get("power.idle", 0.0)
     sustained, steady = xp.asarray(cap), xp.asarray(np.nan)
     burst = 0.0
     if resistance is not None:
-        steady = ambient + power * resistance
-        limit, capacity = facts.get("power.limit", np.inf), facts.get("power.heat_capacity", 0.0)
-        sustained = sustained_power(ThermalNode(resistance, capacity, ambient, limit), cap)
-        node = ThermalNode(resistance, capacity, ambient, ambient + sustained * resistance)
-        burst = burst_s(node, power)
+        body = body_of(facts)
+        steady = body.ambient + power * resistance
+        chip = chip_on_body(facts, body)
+        sustained = xp.minimum(
+            cap, sustained_power(body) if chip is None else chip.sustained_power_w
+        )
+        body = body._replace(limit=body.ambient + sustained * resistance)
+        burst = burst_s(body, power) if chip is None else chip._replace(body=body).burst_s(power)
     # Compare powers rather than temperatures, so that rounding cannot reverse the comparison.
     over = power > sustained * (1.0 + _POWER_FIGURES)
     burst = xp.where(over, burst, np.inf)

@@ -88,6 +88,12 @@ class Power(Spec):
     """Thermal resistance from the limited part (case or junction) to ambient, K/W."""
     heat_capacity: Annotated[Quantity, Of("heat_capacity", positive=True)] | None = None
     """Lumped heat capacity of the parts that warm up together, J/K."""
+    chip_resistance: Annotated[Quantity, Of("thermal_resistance", positive=True)] | None = None
+    """Thermal resistance from a chip with a limit of its own to the body, K/W."""
+    chip_heat_capacity: Annotated[Quantity, Of("heat_capacity", positive=True)] | None = None
+    """Heat capacity of that chip with its package, J/K."""
+    chip_limit: Temperature | None = None
+    """Temperature at which that chip throttles."""
     ambient: Temperature | None = None
     """Ambient temperature; 25 degC by default."""
     limit: Temperature | None = None

@@ -94,6 +94,9 @@ def _body_facts(body: Mapping[str, Any], device: Device) -> Iterator[tuple[str, 
         return
     yield "power.thermal_resistance", known
     yield "power.heat_capacity", _default(body, "heat_capacity", "heat_capacity")
+    for name, dimension in _CHIP_DIMENSIONS.items():
+        if name in body:
+            yield f"power.{name}", _default(body, name, dimension)
     yield "power.limit", limit
     yield "power.ambient", DefaultFact(ROOM_CELSIUS, limit.origin, "assumed")
 
@@ -110,6 +113,12 @@ def _of_class(entries: list[Mapping[str, Any]], device: Device, *, last: bool) -
     return alike[0] if alike else entries[-1] if last else {}
 
 
+#: Facts of a chip on the body of a class, where it has a limit of its own.
+_CHIP_DIMENSIONS = {
+    "chip_resistance": "thermal_resistance",
+    "chip_heat_capacity": "heat_capacity",
+    "chip_limit": "temperature",
+}
 _SITE_DIMENSIONS = {
     "electricity_price": "energy_price",
     "carbon_intensity": "carbon_intensity",

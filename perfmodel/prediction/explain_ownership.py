@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 _SITE = ("electricity_price", "carbon_intensity", "power_usage_effectiveness")
-_BODY = ("power.thermal_resistance", "power.heat_capacity", "power.ambient", "power.limit")
+_BODY = (
+    "power.thermal_resistance",
+    "power.heat_capacity",
+    "power.chip_resistance",
+    "power.chip_heat_capacity",
+    "power.chip_limit",
+    "power.ambient",
+    "power.limit",
+)
 
 #: Metric -> parts of it that may be unknown.
 _PARTS = {"cost_usd": ("price", "energy"), "carbon_kg": ("embodied", "energy")}

@@ -13,8 +13,8 @@ import numpy as np
 
 from perfmodel.arrays import Value, first_number, namespace
 from perfmodel.cost.energy import resting_power_w
-from perfmodel.cost.thermal import HOUR
-from perfmodel.hardware.ownership import ROOM_CELSIUS, is_of_ownership
+from perfmodel.cost.thermal import HOUR, body_of, chip_on_body, sustained_power
+from perfmodel.hardware.ownership import is_of_ownership
 from perfmodel.metrics import metrics_of
 from perfmodel.units import show
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 _OFF_CHIP = ("dram", "hbm")
+#: Accuracy of the temperature at a time to throttle.
+_ROUNDING_KELVIN = 0.01
 #: Beginnings of the paths of facts that a cost depends on, beside the memories' capacities.
 COST_FACTS = (
     *("site.", "energy.node", "price", "volume", "area"),
@@ -234,10 +236,16 @@ class OwnershipMetrics:
                 above = "more" if np.isfinite(warm.burst_s) else "no more"
                 return f"{power} is {above} than the {ceiling} that it draws for long (as stated)"
             return "neither the device nor its class states how it sheds heat"
-        ambient = prediction.machine.get("power.ambient", ROOM_CELSIUS)
-        sheds = show(max(float(limit - ambient), 0.0) / float(resistance), "power")
-        text = f"the {sheds} that it sheds at its limit"
+        facts = self._facts_or_defaults(("power.",))
+        body = body_of(facts)
+        chip = chip_on_body(facts, body)
+        sheds = sustained_power(body) if chip is None else chip.sustained_power_w
+        text = f"the {show(float(sheds), 'power')} that it sheds at its limit"
         where = _origin_of_body(prediction)
+        if chip is not None and np.isfinite(warm.burst_s):
+            hot, skin = chip.temperatures(prediction.power_w, warm.burst_s)
+            if hot >= chip.limit - _ROUNDING_KELVIN:
+                where += f", its chip first, at {hot:.0f} degC on a body of {skin:.0f}"
         if np.isinf(warm.burst_s):
             return f"{power} is no more than {text}: it never throttles ({where})"
         if warm.sustained_power_w >= prediction.machine.get("power.busy", np.inf):

@@ -1,20 +1,23 @@
 """MELTing point: what heat and battery say of language models on phones.
 
 The body of a phone sheds heat by still air and radiation alone (Churchill and Chu 1975, Stefan and
-Boltzmann), stores it as its mass times a specific heat, and holds a published charge. What a token
+Boltzmann), stores it as its mass times a specific heat, and holds a published charge. The chip on
+it is that of the library's class of phones. What a token
 costs is taken as published where the claim is about a charge, and from the energy tables where the
 claim is about the token itself.
 """
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
+import perfmodel as pm
 from perfmodel.cost.thermal import (
     ROOM_CELSIUS,
+    ChipOnBody,
     ThermalNode,
     natural_convection_resistance,
-    runs_until_limit,
     sustained_power,
 )
 from perfmodel.hardware.technology import dram_energy, operation_energy
@@ -48,6 +51,13 @@ class Phone(NamedTuple):
         resistance = natural_convection_resistance(self.surface, self.height, SURFACE_CELSIUS)
         return ThermalNode(resistance, self.mass * SPECIFIC_HEAT, ROOM_CELSIUS, SURFACE_CELSIUS)
 
+    @property
+    def with_chip(self) -> ChipOnBody:
+        """The phone with its chip as phones of the library have it."""
+        facts = pm.hardware("galaxy_s24").machine()
+        names = ("chip_resistance", "chip_heat_capacity", "chip_limit")
+        return ChipOnBody(self.node, *(float(facts[f"power.{name}"]) for name in names))
+
 
 IPHONE_14_PRO = Phone(0.1475, 0.0715, 0.00785, 0.206)
 GALAXY_S23 = Phone(0.1463, 0.0709, 0.0076, 0.168)
@@ -69,5 +79,5 @@ def predicted() -> dict[str, float]:
         "joule_per_token": float(token),
         "sustained_power_galaxy_s23": float(sustained_power(GALAXY_S23.node)),
         "sustained_power_iphone_14_pro": float(sustained_power(IPHONE_14_PRO.node)),
-        "throttling_prompt": float(runs_until_limit(IPHONE_14_PRO.node, 18.0, prompt_s)),
+        "throttling_prompt": ceil(float(IPHONE_14_PRO.with_chip.burst_s(18.0)) / prompt_s),
     }

@@ -27,16 +27,17 @@ def test_a_phone_sheds_what_its_surface_can() -> None:
     # 10.5 W/(m2 K) of air and radiation over 0.0245 m2, 22.9 K above the room.
     assert rows["sustained_power_iphone_14_pro"] == pytest.approx(10.5 * 0.02453 * 22.9, rel=0.06)
     assert rows["sustained_power_galaxy_s23"] < 8.5  # the bound that was published
-    # What the phone stores alone, without loss, is the fewest prompts there can be.
-    assert rows["throttling_prompt"] > 0.206 * 900 * 22.9 / 97.2
+    # The body stores what comes until the chip, 3.1 K/W above it at 18 W, is at 90 degrees: without
+    # loss the fewest prompts there can be. Its own surface would last longer.
+    left = 90.0 - 25.0 - 18.0 * 3.1
+    assert 0.206 * 900 * left / 97.2 < rows["throttling_prompt"] < 0.206 * 900 * 22.9 / 97.2
 
 
 def test_bounds_and_ranges_of_heat_are_scored_as_such() -> None:
     rows = {row.claim: row for row in reproduce("melting_point")}
     bound, range_ = rows["sustained_power_galaxy_s23"], rows["throttling_prompt"]
     assert (bound.published, bound.between, bound.verdict) == (None, (None, 8.5), "within")
-    assert (range_.published, range_.between, range_.verdict) == (None, (20.0, 32.0), "off")
-    assert range_.error == pytest.approx(range_.predicted / 32 - 1)
+    assert (range_.published, range_.between, range_.verdict) == (None, (20.0, 32.0), "within")
     # What stands on the paper's own temperatures, powers and energies is not of first principles.
     free = {name for name, row in rows.items() if row.basis == "first_principles"}
     assert free == {"joule_per_token"}
