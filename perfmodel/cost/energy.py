@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.cost.capacity import resources
 from perfmodel.cost.setting import Setting
 
 #: Beginning of the model's name where energies are those of the engine's class.
@@ -210,6 +211,31 @@ def _class_prices(keys: Iterable[str], setting: Setting) -> dict[str, dict[str, 
         if each:
             prices[key] = each
     return prices
+
+
+def energy_of_what_fits(energy: Energy, totals: Mapping[str, Value], setting: Setting) -> Energy:
+    """Return an energy; unknown where a design takes more of a resource than its part has.
+
+    No such part exists, so that its power would be that of nothing (NaN at such points of an
+    array).
+    """
+    taken = resources(totals, setting)
+    if energy.joule is None or not taken:
+        return energy
+    xp = namespace(energy.joule, *(amount for pair in taken.values() for amount in pair))
+    exists = xp.asarray(True)
+    for used, available in taken.values():
+        exists = exists & (used <= available)
+    if xp is np and np.all(exists):
+        return energy
+    if xp is np and not np.any(exists):
+        return Energy(None, {}, "unknown: the design takes more than the part has")
+
+    def masked(joule: Value) -> Value:
+        return xp.where(exists, joule, xp.nan)
+
+    parts = {name: masked(joule) for name, joule in energy.parts.items()}
+    return Energy(masked(energy.joule), parts, energy.model)
 
 
 def _energy_if_known(

@@ -46,9 +46,10 @@ class OwnershipMetrics:
     def cost(self) -> RunCost:
         """Cost and emissions of one run with their terms, by `perfmodel.cost.run_cost`."""
         prediction = cast("Prediction", self)
-        period = prediction.setting.facts.get("use.period")
-        run = prediction.totals["latency_s"], prediction.flat_energy.joule
-        flat = self.cost_of(*run, period)
+        energy, period = prediction.flat_energy, prediction.setting.facts.get("use.period")
+        flat = self.cost_of(prediction.totals["latency_s"], energy.joule, period)
+        if energy.joule is None:
+            flat.reasons["energy"] = energy.model.removeprefix("unknown: ")
         numbers = {n: v for n, v in flat._asdict().items() if n != "reasons"}
         return flat._replace(**{n: prediction.shaped(v) for n, v in numbers.items()})
 

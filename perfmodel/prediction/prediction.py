@@ -11,7 +11,7 @@ import numpy as np
 from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.call_record import CALL_ATTRIBUTE
 from perfmodel.cost.capacity import Violation, demands, fits, holds, usable, violations
-from perfmodel.cost.energy import KERNELS, Energy, run_energy
+from perfmodel.cost.energy import KERNELS, Energy, energy_of_what_fits, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import per_run_overhead_s, total
@@ -192,7 +192,8 @@ class Prediction(
     def flat_energy(self) -> Energy:
         """Energy, flat over the points like `totals`; of a class, kernels are one part."""
         own = {key for key in self.totals if key.startswith("energy ")} - {f"energy {KERNELS}"}
-        return run_energy(self.totals, self.setting, self.categories.priced if own else ())
+        spent = run_energy(self.totals, self.setting, self.categories.priced if own else ())
+        return energy_of_what_fits(spent, self.totals, self.setting)
 
     @property
     def energy_j(self) -> Value:

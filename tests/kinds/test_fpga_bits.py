@@ -99,24 +99,54 @@ def test_a_design_whose_weights_nobody_knows_has_ends() -> None:
 
 
 def test_energy_of_a_design_is_leakage_and_what_toggles() -> None:
-    """By hand from a spec's figures; twice the clock is twice the power of the fabric."""
+    """By hand from a spec's figures: a layer works in the clock in which it takes a frame in,
+    registers in every clock; twice the clock is twice the power of registers."""
     machine = hardware("vu9p").machine()
     found = pm.predict(mlp(), machine, precision="int16")
     facts = machine.facts
     amounts = {name: use["used"] for name, use in found.resources.items()}
-    fabric = sum(
-        amount * facts[f"engines.fabric.{name}_energy"] for name, amount in amounts.items()
-    )
+    joules = {
+        name: amount * facts[f"engines.fabric.{name}_energy"] for name, amount in amounts.items()
+    }
+    registers = joules.pop("ff")
     seconds = float(found.latency_s)
     parts = found.energy.parts
-    assert parts["fabric"] == pytest.approx(0.125 * 200e6 * fabric * seconds)
+    assert found.interval_s == pytest.approx(1 / 200e6)
+    assert parts["fabric"] == pytest.approx(0.125 * sum(joules.values()))
+    assert parts["registers"] == pytest.approx(0.125 * 200e6 * registers * seconds)
+    # Frames in a row take no more than their own work, and clocks of registers.
+    one, many = (
+        pm.predict(pm.workload("jet_tagger", batch=n), machine, precision="int16").energy.parts
+        for n in (1, 4)
+    )
+    assert many["fabric"] == pytest.approx(4 * one["fabric"])
+    assert many["registers"] < 2 * one["registers"]
+
     assert parts["static"] == pytest.approx(facts["power.idle"] * seconds)
     assert found.energy_j == pytest.approx(sum(parts.values()))
     faster = pm.predict(mlp(), machine, precision="int16", set={"engines.main.clock": 400e6})
-    watts = [float(p.energy.parts["fabric"] / p.latency_s) for p in (found, faster)]
+    watts = [float(p.energy.parts["registers"] / p.latency_s) for p in (found, faster)]
     assert watts[1] == pytest.approx(2 * watts[0])
+    assert faster.energy.parts["fabric"] == pytest.approx(parts["fabric"], rel=0.01)
     calm = pm.predict(mlp(), machine.vary({"engines.fabric.toggle": 0.05}), precision="int16")
     assert calm.energy.parts["fabric"] == pytest.approx(0.4 * parts["fabric"])
+
+
+def test_a_design_that_fits_no_part_has_no_energy() -> None:
+    """Its watts would be those of nothing; where a point of a sweep fits, it has one."""
+    density = np.array([0.1, 1.0])
+    facts = {"engines.main.design.reuse_factor": 16.0, "engines.main.design.sum_bits": 16.0}
+    part = hardware("xc7z020").machine().vary(facts)
+    both = pm.predict(mlp(), part.vary({"engines.main.design.density": density}), precision="int16")
+    assert list(both.feasible) == [True, False]
+    assert list(np.isnan(both.energy_j)) == list(np.isnan(both.power_w)) == [False, True]
+    alone = pm.predict(mlp(), part.vary({"engines.main.design.density": 1.0}), precision="int16")
+    assert alone.energy.joule is None
+    assert "more than the part has" in alone.energy_model
+    assert alone.to_dict()["energy_j"] is None
+    assert " W\n" not in str(alone)
+    fitting = pm.predict(mlp(), part.vary({"engines.main.design.density": 0.1}), precision="int16")
+    assert fitting.energy_j == pytest.approx(both.energy_j[0])
 
 
 def test_an_explanation_adds_up() -> None:

@@ -153,8 +153,10 @@ def resource_strategy(c: Circuit, k: KernelConstants, *, relaxed: bool = False) 
         bits * (k.sum_luts * multipliers + k.output_luts * c.outputs)
         + (1.0 - c.in_dsp) * k.product_luts * c.input_bits * c.weight_bits * multipliers
     )
-    # Each multiplier selects its input among those of its iterations.
-    lut = lut + k.select_luts * c.input_bits * (xp.minimum(c.factor, c.inputs) - 1.0) * multipliers
+    # Multipliers of an iteration that take the same input share its selection (the index runs
+    # over the inputs in steps of the reuse factor, for each output alike).
+    turns = xp.minimum(c.factor, c.inputs)
+    lut = lut + k.select_luts * c.input_bits * (turns - 1.0) * ceil(c.inputs / turns)
     ff = bits * (k.sum_ffs * multipliers + k.output_ffs * c.outputs)
     stored = blocks_18k(c.factor, multipliers * c.weight_bits, relaxed=relaxed)
     bram = xp.where(c.factor > 1.0, stored, 0.0)

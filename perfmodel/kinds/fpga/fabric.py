@@ -91,12 +91,23 @@ def slices_of_product(first_bits: Value, second_bits: Value, engine: FpgaSpec) -
 #: Share of clocks in which a signal changes where a spec states none (AMD's power estimator).
 _TOGGLE: Final = 0.125
 
+#: Resources that work in every clock, whatever comes in.
+_CLOCKED: Final = ("ff",)
+
 
 def with_fabric_energy(terms: Terms, engine: FpgaSpec, setting: Setting) -> Terms:
     """Return the terms with the energy of what is configured into the fabric.
 
-    ``fabric = toggle * clock * sum over resources of (amount * energy) * time``; leakage is the
-    device's static power. The operations are part of it.
+    An overlay is at work as long as it runs::
+
+        fabric = toggle * clock * sum over resources of (amount * energy) * time
+
+    In a pipeline, a layer's tables, slices and memories are at work in the clocks in which it takes
+    a frame in, once a frame; registers alone are clocked all the time::
+
+        fabric = frames * toggle * interval of the layer * sum over resources of (amount * energy)
+
+    Leakage is the device's static power. The operations are part of it.
     """
     energies = {
         "lut": engine.lut_energy,
@@ -105,18 +116,26 @@ def with_fabric_energy(terms: Terms, engine: FpgaSpec, setting: Setting) -> Term
         "bram": engine.bram_energy,
         "uram": engine.uram_energy,
     }
-    each = [
-        terms.resources[name] * energy
-        for name, energy in energies.items()
-        if energy is not None and name in terms.resources
-    ]
-    if not each:
+    known = {n: each for n, each in energies.items() if each is not None and n in terms.resources}
+    if not known:
         return terms
-    watts = or_else(engine.toggle, _TOGGLE) * setting.clock * sum(each[1:], each[0])
+    toggle, xp = or_else(engine.toggle, _TOGGLE), setting.xp
+    interval = terms.detail.get("interval")
+    own = {} if interval is None else {n: terms.detail[n] for n in known if n not in _CLOCKED}
+    always = [terms.resources[n] * each for n, each in known.items() if n not in own]
+    energy: dict[str, Value] = {}
+    if always:
+        watts = toggle * setting.clock * sum(always[1:], always[0])
+        energy["registers" if own else "fabric"] = terms.row_s * watts
+    powered = (*terms.powered, *energy)
+    if own:
+        work = setting.sequences * toggle * xp.maximum(interval, 1.0)
+        each = [amount * known[n] for n, amount in own.items()]
+        energy["fabric"] = work * sum(each[1:], each[0])
     return replace(
         terms,
-        energy={**terms.energy, "fabric": terms.row_s * watts},
-        powered=(*terms.powered, "fabric"),
+        energy={**terms.energy, **energy},
+        powered=powered,
         priced=(*terms.priced, *(f"operations {name}" for name in terms.operations)),
     )
 

@@ -78,9 +78,10 @@ def test_claims() -> None:
     # Perceptrons are the accelerator alone: never slower than the whole.
     short = [row.error for name, row in rows.items() if name not in within]
     assert all(error is not None and error < 0 for error in short)
-    # Power of a part beside that of its board: only a Zynq's processor makes most of it.
-    met = {name for name in claims.keys() - rows.keys() if claims[name].verdict == "within"}
-    assert met == {"finn_kws_w3a3_pynq_z2_w"}
+    # Power of two boards, each of the Arty's known from the other design on it.
+    powers = [claims[name] for name in claims.keys() - rows.keys()]
+    assert len(powers) == 4
+    assert all(abs(row.error or 0.0) < 0.15 for row in powers)
 
 
 def test_claims_of_the_jet_tagger() -> None:
