@@ -64,3 +64,12 @@ def test_a_token_on_a_phone_costs_what_the_battery_lost() -> None:
     assert token.predicted == pytest.approx(1.05e9 * 56e-12, rel=0.10)
     for name in ("w8a16", "mobilequant_w8a8"):
         assert rows[f"token_1024_{name}_j"].verdict == "within"
+
+
+def test_modes_of_clock_and_voltage() -> None:
+    """GAP8 by the square of its voltage; a Jetson's modes are missed, and say so."""
+    rows = {row.claim: row for row in reproduce("operating_points")}
+    within = {name for name, row in rows.items() if row.verdict == "within"}
+    gap8 = {name for name in rows if name.startswith("gap8.")}
+    assert gap8 - within == {"gap8.frames_at_1v2"}
+    assert "orin_nano.energy_of_a_token" not in within
