@@ -81,6 +81,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "flash_timeline": "perfmodel.charts.engine_activity:flash_timeline",
         "memory": "perfmodel.charts.memory_use:memory",
         "occupancy": "perfmodel.charts.array_occupancy:occupancy",
+        "operating_points": "perfmodel.charts.operating_points:operating_points",
         "resources": "perfmodel.charts.fpga_resources:resources",
         "roofline": "perfmodel.charts.roofline:roofline",
         "storage": "perfmodel.charts.storage_bandwidth:storage",

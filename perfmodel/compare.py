@@ -114,7 +114,8 @@ def compare(
     point = set.get(OPERATING_POINT) if isinstance(set, Mapping) else None
     points = _split_pair(OPERATING_POINT, point, faults)
     if isinstance(set, Mapping) and isinstance(points, tuple):
-        paired["set"] = tuple({**set, OPERATING_POINT: each} for each in points)
+        first, second = cast("tuple[str, str]", points)
+        paired["set"] = ({**set, OPERATING_POINT: first}, {**set, OPERATING_POINT: second})
     subjects: list[PredictionInputs | None] = []
     for side, device in enumerate((a, b)):
         arguments = {n: _value_of(v, side) for n, v in paired.items()}

@@ -162,7 +162,7 @@ class Machine:
             machine = Machine(hardware(mode.device), self.runtime, posterior=self.posterior)
             machine.runtime_named = self.runtime_named
             machine = machine.vary(self._changes)
-        return machine.vary(mode.facts | others)
+        return machine.vary({**mode.facts, **others})
 
     @property
     def operating_point(self) -> str:

@@ -157,10 +157,13 @@ def pictures(prediction: Prediction) -> list[ShownPicture]:
 
 
 def _ownership_pictures(prediction: Prediction) -> list[ShownPicture]:
-    """Return the plot of heat if a body is stated, and that of costs if a question sets them."""
+    """Return the plots of heat, of modes and of costs, where a spec or a question has them."""
     shown: list[ShownPicture] = []
     if "power.limit" in prediction.machine.facts and not np.isnan(prediction.energy_j).all():
         shown.append(ShownPicture("temperature", "How warm it gets, and when it slows down."))
+    if prediction.machine.device.operating_points and prediction.energy_per_period_j is not None:
+        text = "Energy over latency in each mode of the device, and the period."
+        shown.append(ShownPicture("operating_points", text))
     if prediction.costs_asked and not prediction.missing_reason("cost_usd"):
         text = "What a run costs, over how much of its life the device runs."
         shown.append(ShownPicture("cost_over_utilization", text))
