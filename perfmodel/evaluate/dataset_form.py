@@ -290,6 +290,8 @@ class DatasetForm(_DatasetPart):
     """Remarks for the reader of the errors."""
     primary: str = "latency_s"
     """Target whose error is that of the data set."""
+    no_evidence: tuple[str, ...] = ()
+    """Targets that are compared, but are no evidence for intervals, since the measurement errs."""
     values: dict[str, ValueForm] = Field(default_factory=dict)
     """Values of a row by name, in order; a plain text is a template."""
     each: tuple[dict[str, ValueForm], ...] = ()

@@ -252,15 +252,17 @@ class _CaseReader:
             if row.macs is not None:
                 _check_macs(row.macs, values, inputs.workload)
             command = _command(ask, model, spec.name, options, settings_)
+            target = values.text(measured.target)
             quantities.append(
                 MeasuredQuantity(
-                    values.text(measured.target),
+                    target,
                     measured.metric,
                     value,
                     inputs.workload,
                     command + " --warm" * row.warm,
                     load,
                     None if inputs.device is first.device else inputs.device,
+                    target not in self.form.no_evidence,
                 )
             )
         if first is None:

@@ -50,6 +50,8 @@ class MeasuredQuantity:
         Load to predict with `perfmodel.serve` instead of `predict`.
     machine
         Machine with additional facts, if it differs from the row's.
+    evidence
+        Whether its residual is evidence for intervals.
     """
 
     target: str
@@ -59,6 +61,7 @@ class MeasuredQuantity:
     command: str = ""
     load: ServedLoad | None = None
     machine: Device | Machine | None = None
+    evidence: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +211,7 @@ def subject_of(case: ValidationCase, quantity: MeasuredQuantity, runtime: str = 
     machine = quantity.machine or machine
     resolved = machine if isinstance(machine, Machine) else machine.machine(case.runtime)
     name = quantity_of(quantity.metric, resolved, case.engine or resolved.engine)
-    return Subject(runtime, device.name, kind, name)
+    return Subject(runtime, device.name, kind, name if quantity.evidence else "")
 
 
 def classes_in(workload: Workload) -> dict[str, str]:

@@ -120,6 +120,28 @@ def test_a_kernel_draws_no_more_than_the_limit(seconds: float, share: float) -> 
     assert np.sum([*unlimited.values()]) == pytest.approx(20.0 + 2.0 * seconds)
 
 
+@pytest.mark.parametrize("device", ["h200", "gb200"])
+def test_energies_of_a_class_follow_its_shares(device: str) -> None:
+    """e = c (P - P_idle) / peak and P_running = r (P - P_idle), whatever the shares are."""
+    machine = hardware(device).machine("torch_cuda")
+    spare = machine["power.busy"] - machine["power.idle"]
+    share = "engines.gpu.power_shares."
+    assert machine["engines.gpu.energy_per_op.bf16"] * machine[
+        "engines.gpu.peaks.bf16"
+    ] == pytest.approx(machine[share + "compute"] * spare)
+    shares = {share + "compute": np.array([0.5, 2.0]), share + "running": np.array([0.1, 0.3])}
+    varied = machine.vary(shares)
+    for path, name in (("energy_per_op.bf16", "compute"), ("running_power", "running")):
+        values = varied[f"engines.gpu.{path}"] / shares[share + name]
+        assert values[0] == pytest.approx(values[1])
+    assert varied["engines.gpu.running_power"] == pytest.approx(shares[share + "running"] * spare)
+    moved = machine.vary({share + "memory": np.array([0.5, 1.0])})
+    main = machine.main_memory
+    byte = moved["engines.gpu.transport_energy"] + machine[f"memories.{main}.energy_per_byte"]
+    rate = machine[f"memories.{main}.bandwidth"]
+    assert byte * rate == pytest.approx(np.array([0.5, 1.0]) * spare)
+
+
 def test_vector_work_without_a_figure_is_named() -> None:
     # Sixteen-bit vector work has no figure on an engine that states int4 alone.
     facts = FACTS | {"engines.e.energy_per_op.int4": 0.5}

@@ -144,6 +144,15 @@ def test_scales_of_blocks_take_time_in_every_layer() -> None:
     assert blocks.parts["kernels"] == pytest.approx(plain.parts["kernels"], rel=1e-3)
 
 
+def test_rounding_for_scales_of_blocks_is_work_of_the_device() -> None:
+    """The step draws the power of its kernels in that time, and not that of an idle device."""
+    served = serve("llama_3_8b", "h100", runtime="vllm", precision="w=fp8_block,a=fp8,kv=fp16")
+    each = hardware("h100").machine("vllm")["runtime.serving.per_layer_blocks"]
+    step = served.decode.energy_j + served.decode.power_w * 32 * each
+    prompts = served.prefill.power_w * served.parts["prefills"]
+    assert served.energy_per_token_j * served.running == pytest.approx(step + prompts, rel=1e-9)
+
+
 def test_a_model_with_a_state_is_served_by_one_device() -> None:
     served = serve("nemotron_nano_9b_v2", "h100", runtime="vllm", concurrency=[8, 64])
     assert served.running == pytest.approx([8, 64])

@@ -16,6 +16,7 @@ under load was measured) get ``engines.*.busy_power`` instead. The shares are in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _POWER: Final = Of("power")
 _PER_BYTE: Final = Of("energy_per_byte")
 _PER_OPERATION: Final = Of("energy_per_op")
+_SHARE: Final = Of("fraction", floor=0.0)
 #: Confidences of a power that was read from a meter.
 _METERED: Final = ("measured", "fitted")
 
@@ -152,12 +154,25 @@ class _ClassPower:
                 self._put("power.idle", _POWER, idle, "idle")
         spare = max(most - idle, 0.0)
         self._put_per_clock("running_power", self._share("running") * spare)
+        self._follow_share(f"{self.at}.running_power", "running", spare)
         for compute, peak in self._peaks():
             path = f"{self.at}.energy_per_op.{compute}"
             if path not in self.facts.values:
-                joule = self._operation_energy(compute, spare / peak, estimated=limit is None)
-                self._put(path, _PER_OPERATION, joule, "compute")
+                self._add_operation(path, compute, spare / peak, estimated=limit is None)
         self._add_bytes(self.device.memory("main"), spare, estimated=limit is None)
+
+    def _follow_share(self, path: str, name: str, scale: float, most: float | None = None) -> None:
+        """Let a fact follow a share of the class, which is a fact too and may be varied."""
+        from perfmodel.hardware.facts import Derived
+
+        share = self._share_path(name)
+        law = partial(_by_share, share, scale, math.inf if most is None else most)
+        self.facts.derived[path] = Derived((share,), law)
+
+    def _share_path(self, name: str) -> str:
+        path = f"{self.at}.power_shares.{name}"
+        self._put(path, _SHARE, self._share(name), name)
+        return path
 
     def _idle(self, most: float, *, estimated: bool) -> float:
         """Return the idle power, W: a share of the limit, or that of small chips without one."""
@@ -205,24 +220,27 @@ class _ClassPower:
             if "memory" not in self.entry or estimated:
                 self._put(own, _PER_BYTE, transport, "transport")
                 return
-            rate = f"memories.{main.name}.bandwidth"
-            law = partial(_transport_energy, rate, path, self._share("memory") * spare, transport)
+            rate, share = f"memories.{main.name}.bandwidth", self._share_path("memory")
+            law = partial(_transport_energy, rate, path, share, spare, transport)
             self._put(own, _PER_BYTE, float(law(self.facts.values)), "transport")
-            self.facts.derived[own] = Derived((rate,), law)
+            self.facts.derived[own] = Derived((rate, share), law)
 
-    def _operation_energy(self, compute: str, watts_per_rate: float, *, estimated: bool) -> float:
-        """Return the energy of an operation: by the power limit, the table of the node, or both.
+    def _add_operation(
+        self, path: str, compute: str, watts_per_rate: float, *, estimated: bool
+    ) -> None:
+        """Add the energy of an operation: by the power limit, the table of the node, or both.
 
         Chips that share their limit among engines take the lower of both.
         """
-        by_limit = self._share("compute") * watts_per_rate
-        overhead = self.entry.get("overhead")
-        if overhead is None:
-            return by_limit
-        by_table = self._table_energy(compute, overhead["value"])
-        if estimated:
-            return by_table
-        return min(by_limit, by_table) if self._has_word("shared") else by_limit
+        overhead, by_table = self.entry.get("overhead"), None
+        if overhead is not None and (estimated or self._has_word("shared")):
+            by_table = self._table_energy(compute, overhead["value"])
+        if estimated and by_table is not None:
+            self._put(path, _PER_OPERATION, by_table, "compute")
+            return
+        self._follow_share(path, "compute", watts_per_rate, by_table)
+        joule = float(self.facts.derived[path].law(self.facts.values))
+        self._put(path, _PER_OPERATION, joule, "compute")
 
     def _limit(self) -> float | None:
         """Return the power under load that the class has without a stated one, W."""
@@ -292,12 +310,17 @@ class _ClassPower:
         self.facts.put(path, limits, value, known)
 
 
+def _by_share(share: str, scale: float, most: float, facts: Mapping[str, Any]) -> Any:
+    """Return a power or an energy that is proportional to a share, up to a limit."""
+    return namespace(facts[share]).minimum(facts[share] * scale, most)
+
+
 def _transport_energy(
-    rate: str, dram: str, memory_w: float, most: float, facts: Mapping[str, Any]
+    rate: str, dram: str, share: str, spare: float, most: float, facts: Mapping[str, Any]
 ) -> Any:
     """Return the energy of a byte's way, J, by the power that streaming takes; see `_add_bytes`."""
-    xp = namespace(facts[rate])
-    return xp.clip(memory_w / facts[rate] - facts[dram], 0.0, most)
+    xp = namespace(facts[rate], facts[share])
+    return xp.clip(facts[share] * spare / facts[rate] - facts[dram], 0.0, most)
 
 
 def _busy(facts: Mapping[str, Any]) -> Any:

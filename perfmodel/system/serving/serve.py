@@ -187,7 +187,7 @@ class ServingArguments(PredictionArguments):
         first = {"waiting": waiting, **starts, "prompts": prompts, "step": tpot}
         ttft: Value = sum(first.values())
         rate = served * generate / service
-        joules = _step_energy_j(decode, layers + exchanged_s, sampling_s)
+        joules = _step_energy_j(decode, structure, layers + exchanged_s, sampling_s)
         joules["prefills"] = prefill.power_w * prefills_s
         link_j = link_j_per_byte(machine, split)
         joules["exchange"] = (link_j or 0.0) * (
@@ -248,13 +248,16 @@ def _sampling_s(machine: Machine, logits: Value) -> Value:
     return logits * _constant(machine, "bytes_per_logit") / bandwidth
 
 
-def _step_energy_j(decode: Prediction, waits_s: Value, sampling_s: Value) -> dict[str, Value]:
+def _step_energy_j(
+    decode: Prediction, structure: Any, overheads_s: Value, sampling_s: Value
+) -> dict[str, Value]:
     """Return the joules of one device for a decode step: of its kernels, waiting and sampling.
 
-    ``E_decode + P_idle waits + P_memory sampling``: the device idles while its host prepares a step
-    and while groups exchange, and streams main memory while it samples. An engine that draws one
-    power whenever it computes idles during the overheads that are part of the prediction, too. The
-    power of kernels stands for an idle power that is not known.
+    ``E_decode + P_decode rounding + P_idle waits + P_memory sampling``: the device draws what its
+    other kernels do while it rounds activations for weights scaled by blocks, idles while its host
+    prepares a step and while groups exchange, and streams main memory while it samples. An engine
+    that draws one power whenever it computes idles during the overheads that are part of the
+    prediction, too. The power of kernels stands for an idle power that is not known.
     """
     facts, head = decode.machine.facts, f"engines.{decode.setting.engine_name}."
     idle_w = decode.machine.get("power.idle")
@@ -262,13 +265,15 @@ def _step_energy_j(decode: Prediction, waits_s: Value, sampling_s: Value) -> dic
         watts = decode.power_w
         return {
             "kernels": decode.energy_j,
-            "waiting": watts * waits_s,
+            "waiting": watts * overheads_s,
             "sampling": watts * sampling_s,
         }
+    rounding_s = _rounding_s(decode.machine, structure, decode.setting.precision.weights)
+    waits_s = overheads_s - rounding_s
     if head + "running_power" not in facts:
         inside_s = _layers(decode) + decode.once_a_run_s
         return {
-            "kernels": decode.power_w * (decode.latency_s - inside_s),
+            "kernels": decode.power_w * (decode.latency_s - inside_s + rounding_s),
             "waiting": idle_w * (inside_s + waits_s),
             "sampling": decode.power_w * sampling_s,
         }
@@ -277,7 +282,7 @@ def _step_energy_j(decode: Prediction, waits_s: Value, sampling_s: Value) -> dic
     streaming_w = idle_w + facts[head + "running_power"] + per_byte * facts[main + "bandwidth"]
     streaming_w = np.minimum(streaming_w, facts.get("power.busy", np.inf))
     return {
-        "kernels": decode.energy_j,
+        "kernels": decode.energy_j + decode.power_w * rounding_s,
         "waiting": idle_w * waits_s,
         "sampling": streaming_w * sampling_s,
     }
@@ -317,13 +322,20 @@ def overheads(machine: Machine, structure: Any, split: Parallel, weights: Format
     seconds = (count - dense) * _constant(machine, "per_layer_experts")
     if structure.latent is not None:
         seconds = seconds + count * _constant(machine, "per_layer_latent")
-    if (weights.family, weights.compute) == ("block_float", "fp8"):
-        seconds = seconds + count * _constant(machine, "per_layer_blocks")
+    seconds = seconds + _rounding_s(machine, structure, weights)
     if split.tensor > 1:
         seconds = seconds + count * machine["runtime.per_layer_parallel"]
     if split.data > 1:
         seconds = seconds + count * _constant(machine, "per_layer_groups")
     return seconds
+
+
+def _rounding_s(machine: Machine, structure: Any, weights: Format) -> Value:
+    """Return the seconds of a step in which activations are rounded for weights in fp8 blocks."""
+    blocks = (weights.family, weights.compute) == ("block_float", "fp8")
+    if not blocks or not isinstance(structure, TransformerStructure):
+        return 0.0
+    return structure.layers * _constant(machine, "per_layer_blocks")
 
 
 def exchanged_bytes(structure: TransformerStructure, split: Parallel, tokens: Value) -> Value:

@@ -12,7 +12,7 @@ from perfmodel_studies.readers.gpu_kernels.devices import device_named
 from perfmodel.evaluate import ValidationResult, validate
 from perfmodel.evaluate.data_files import DataFolder
 from perfmodel.evaluate.datasets import dataset
-from perfmodel.evaluate.validation_case import ValidationCase
+from perfmodel.evaluate.validation_case import ValidationCase, subject_of
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.kinds.tensor_core.gemm import Processor, gemm_times
@@ -209,6 +209,30 @@ def test_projections_of_a_layer_split_over_ranks(tmp_path: Path) -> None:
     assert plain == {"m": 64.0, "n": 14336 / 4, "k": 4096.0}
 
 
+@pytest.mark.parametrize(
+    ("shape", "milliseconds", "long"),
+    [
+        # 3000 replays of six products of 56 us last a second.
+        ("vllm_default,m=512 n=8192 k=8192,bfloat16", 0.056, True),
+        ("vllm_default,m=512 n=8192 k=8192,bfloat16", 0.055, False),
+        ("vllm_default,m=512 n=8192 k=8192,fp8_block", 0.34, True),
+        ("vllm_default,m=512 n=8192 k=8192,fp8_block", 0.33, False),
+    ],
+)
+def test_short_runs_of_the_meter_are_no_evidence(
+    tmp_path: Path, shape: str, milliseconds: float, long: bool
+) -> None:
+    (tmp_path / "measured").mkdir()
+    (tmp_path / "measured" / "gpu_kernel_power.csv").write_text(
+        "hardware,model_or_op,shape,dtype,latency_ms,power_W\n"
+        f"NVIDIA H200,gemm {shape},{milliseconds},400\n"
+    )
+    (case,) = cases_of(tmp_path, "gpu_kernel_power")
+    power = case.quantities[1]
+    assert power.target == ("power_w" if long else "short_run_power_w")
+    assert subject_of(case, power).quantity == ("class_power" if long else "")
+
+
 # Against measurements; the figures are those of docs/gpu.md, each with some room.
 
 
@@ -222,6 +246,7 @@ def test_projections_of_a_layer_split_over_ranks(tmp_path: Path) -> None:
         ("gpu_moe", "latency_s", 0.105),
         ("gpu_moe", "fp8_block_latency_s", 0.09),
         ("gpu_kernel_power", "latency_s", 0.145),
+        ("gpu_kernel_power", "power_w", 0.23),
         ("infersim_kernels", "latency_s", 0.055),
         ("infersim_kernels", "grouped_latency_s", 0.13),
     ],
@@ -243,6 +268,9 @@ def test_errors_on_measured_kernels(
         pytest.param("gpu_gemm", "fp8_block_latency_s", 0.07, marks=pytest.mark.exhaustive),
         pytest.param("gpu_moe", "latency_s", 0.12, marks=pytest.mark.exhaustive),
         pytest.param("vidur_linear", "latency_s", 0.09, marks=pytest.mark.exhaustive),
+        ("gpu_kernel_power", "power_w", 0.295),
+        ("ml_energy", "energy_j", 0.16),
+        ("ml_energy", "energy_of_group_j", 0.145),
     ],
 )
 def test_errors_with_each_device_left_out(data: Path, name: str, target: str, mape: float) -> None:
