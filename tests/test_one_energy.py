@@ -203,6 +203,43 @@ def test_an_oracle_of_a_drawn_device_is_the_sum_of_predict(device: str) -> None:
 
 
 @pytest.mark.parametrize("device", DRAWN)
+def test_an_assignment_to_one_engine_is_the_sum_of_predict(device: str) -> None:
+    network = network_of(device)
+    if network is None:
+        pytest.skip("runs none of the small networks, or with an unknown energy")
+    single = pm.predict(network, device)
+    engine = single.setting.engine_name
+    found = pm.assign(network, device, engines=[engine], precision=single.precision)
+    alone = found.network.profiles[0].prediction
+    if not found.feasible:
+        assert math.isnan(found.energy_j)
+        return
+    assert found.latency_s == pytest.approx(alone.latency_s, rel=1e-9)
+    assert found.energy_j == pytest.approx(summed(alone), rel=1e-9)
+    if alone.latency_s == pytest.approx(single.latency_s, rel=1e-12):
+        assert found.energy_j == pytest.approx(single.energy_j, rel=1e-9)
+    told = found.to_dict()
+    assert told["energy_j"] == found.energy_j
+    assert told["energy_boundary"] == single.energy_boundary
+
+
+def test_kernels_on_two_engines_are_charged_each_on_its_own() -> None:
+    """Static power while no engine runs whose power has it; what engines do by their energies."""
+    found = pm.assign("mobilenet_v2", "jetson_agx_orin", precision="int8", engines=["gpu", "cpu"])
+    gpu, cpu = (profile.prediction for profile in found.network.profiles)
+    idle_w = gpu.machine.facts["power.idle"]
+    busy_w = cpu.machine.facts["engines.cpu.busy_power"]
+    parts = row_energies(*gpu.opened, gpu.setting)
+    of_gpu = sum(joule for part, joule in parts.items() if part != "static")
+    of_cpu_s = cpu.table["row_s"]
+    on_cpu = np.array([engine == "cpu" for engine in found.engine.values()])
+    assert on_cpu.any()
+    busy_s = float(of_cpu_s[on_cpu].sum())
+    expected = float(of_gpu[~on_cpu].sum()) + busy_w * busy_s + idle_w * (found.latency_s - busy_s)
+    assert found.energy_j == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("device", DRAWN)
 def test_the_forward_pass_of_a_training_step_is_that_of_predict(device: str) -> None:
     network = network_of(device)
     if network is None:

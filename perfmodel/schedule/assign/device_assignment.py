@@ -17,6 +17,7 @@ import numpy as np
 from perfmodel.plan import Plan
 from perfmodel.schedule.assign.assignment import Assignment
 from perfmodel.schedule.assign.assignment_costs import interval_s, sequential_s, transfers_between
+from perfmodel.schedule.assign.assignment_energy import assignment_energy_j
 from perfmodel.schedule.assign.assignment_plan import to_plan
 from perfmodel.schedule.assign.network_problem import AssignmentNetwork
 from perfmodel.schedule.assign.problem import Index
@@ -101,6 +102,9 @@ class DeviceAssignment(Result):
         "alone_s",
         "delegated_s",
         "unsupported",
+        "energy_j",
+        "energy_model",
+        "energy_boundary",
     )
 
     network: AssignmentNetwork
@@ -184,6 +188,30 @@ class DeviceAssignment(Result):
             self.network.problem, self.result.engine
         ).tensor.tolist()
         return float(sum(self.network.flows[t].size_bytes for t in tensors))
+
+    @cached_property
+    def energy_j(self) -> float:
+        """Joules of one run, kernel by kernel as in `predict`; NaN if unknown."""
+        if self.result.solution is None:
+            return float("nan")
+        return assignment_energy_j(self.network, self.result.engine, self.latency_s)
+
+    @property
+    def energy_model(self) -> str:
+        """Models of the engines that run a kernel, with what they and the sum leave out."""
+        used = set(self.engine.values())
+        models = dict.fromkeys(
+            profile.prediction.energy_model
+            for profile in self.network.profiles
+            if profile.device_engine.name in used
+        )
+        return "; ".join((*models, "transfers between engines not counted"))
+
+    @property
+    def energy_boundary(self) -> str:
+        """Boundary of the energy, of each device."""
+        boundaries = (profile.prediction.energy_boundary for profile in self.network.profiles)
+        return ", ".join(dict.fromkeys(boundaries))
 
     @cached_property
     def alone_s(self) -> dict[str, float]:
@@ -390,6 +418,11 @@ class DeviceAssignment(Result):
         kind = "contiguous, " if self.contiguous else ""
         crossing = f"{show(self.transfer_bytes, 'bytes')}, {show(self.transfer_s, 'time')}"
         out += [("assignment", f"{kind}{mode}; {proof} ({self.method})"), ("transfers", crossing)]
+        if np.isfinite(self.energy_j):
+            scope = f"{self.energy_boundary}; transfers between engines not counted"
+            out.append(("energy", f"{show(self.energy_j, 'energy')} ({scope})"))
+        else:
+            out.append(("energy", "unknown: an engine states neither energies nor power"))
         if self.result.solution is not None and len(self.result.solution.tensor):
             used = {self.network.problem.engines[int(f)] for f in self.result.solution.target}
             silent = [name for name in sorted(used) if self.handover_s[name] is None]

@@ -160,6 +160,14 @@ class StreamResult(Result):
         busy = float(np.asarray(p.power_w)) * self.compute_s + float(idle) * waits
         return busy + (self.energy_j if math.isfinite(self.energy_j) else 0.0)
 
+    @property
+    def energy_model(self) -> str:
+        """Model of the energy of a run on the engine, and what is added to it or left out."""
+        channel = "bytes of the channel" if math.isfinite(self.energy_j) else ""
+        added = ", ".join(filter(None, ("idle power while it waits", channel)))
+        lacking = "" if channel else f"; bytes of {self.channel.name} not counted"
+        return f"{self.prediction.energy_model}; with {added}{lacking}"
+
     @cached_property
     def table(self) -> Table:
         """One row per item of the timeline, in the order of loading."""
@@ -198,6 +206,7 @@ class StreamResult(Result):
             "device_energy_j",
         ):
             out[name] = getattr(self, name)
+        out |= {"energy_model": self.energy_model, "energy_boundary": p.energy_boundary}
         out["predicted_latency_s"] = float(p.latency_s)
         out["layers"] = [
             {
@@ -241,7 +250,8 @@ class StreamResult(Result):
         if self.tokens_per_s is not None:
             rows.insert(0, ("tokens/s", f"{self.tokens_per_s:.4g}"))
         if math.isfinite(self.device_energy_j):
-            rows.append(("energy", show(self.device_energy_j, "energy")))
+            joule, boundary = show(self.device_energy_j, "energy"), self.prediction.energy_boundary
+            rows.append(("energy", f"{joule} ({boundary})"))
         elif math.isfinite(self.energy_j):
             rows.append(("energy", f"{show(self.energy_j, 'energy')} for reading alone"))
         if any(layer.experts for layer in self.layers):
