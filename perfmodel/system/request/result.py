@@ -119,32 +119,42 @@ class Request(PhasesResult):
         """The weaker basis of prefill and decode."""
         return weakest_basis(basis_of(each) for each in (self.prefill, self.last))
 
+    @property
+    def energy_basis(self) -> str:
+        """The weaker basis of the energies of prefill and decode."""
+        return weakest_basis(basis_of(each, "energy_j") for each in (self.prefill, self.last)).name
+
     def interval(self, metric: str = "latency_s", level: float = 0.9) -> Interval:
-        """Return a time with its prediction interval.
+        """Return a time or the energy with its prediction interval.
 
         Parameters
         ----------
         metric
-            ``latency_s``, ``ttft_s`` or ``tpot_s``.
+            ``latency_s``, ``ttft_s``, ``tpot_s`` or ``energy_j``.
         level
             Share of measurements that the interval covers, below 1.
         """
-        read, step = (factors(p, "latency_s", level) for p in (self.prefill, self.last))
+        of_energy = metric == "energy_j"
+        measured = metric if of_energy else "latency_s"
+        read, step = (factors(p, measured, level) for p in (self.prefill, self.last))
         parts = {
             "ttft_s": ((self.ttft_s, read),),
             "tpot_s": ((self.tpot_s, step),),
             "latency_s": ((self.ttft_s, read), (self.decode_s, step)),
+            "energy_j": ((self.prefill_energy_j, read), (self.decode_energy_j, step)),
         }[metric]
         # Deviations of both phases are assumed fully correlated, so that interval ends add.
         low, high = (
-            sum(seconds * ends[i] for seconds, ends in parts if np.any(seconds)) for i in (0, 1)
+            sum(amount * ends[i] for amount, ends in parts if np.any(amount)) for i in (0, 1)
         )
-        return Interval(low, getattr(self, metric), high, level, self.basis)
+        basis = self.energy_basis if of_energy else self.basis
+        return Interval(low, getattr(self, metric), high, level, basis)
 
     @property
     def _spread(self) -> Sequence[str]:
-        """Times that have an interval."""
-        return ("latency_s", "ttft_s", "tpot_s")
+        """Metrics that have an interval."""
+        times = ("latency_s", "ttft_s", "tpot_s")
+        return times if np.isnan(self.energy_j).all() else (*times, "energy_j")
 
     @property
     def violations(self) -> tuple[str, ...]:
@@ -277,7 +287,9 @@ class Request(PhasesResult):
                 show(joule, "energy") for joule in (self.prefill_energy_j, self.decode_energy_j)
             ]
             text = f"{show(self.energy_j, 'energy')} (prefill {parts[0]}, decode {parts[1]})"
+            within = f"{self.interval('energy_j').show('energy')} ({self.energy_basis})"
             out.append((f"energy ({self.prefill.energy_boundary})", text))
+            out.append(("  90 % in", within))
         weights, cache = show(self.last.weight_bytes, "bytes"), show(self.last.kv_bytes, "bytes")
         memory = f"{show(self.peak_memory_bytes, 'bytes')} (weights {weights}, cache {cache})"
         bottleneck = f"prefill {self.prefill.bottleneck}, decode {self.last.bottleneck}"
