@@ -267,13 +267,11 @@ def test_measured_steps_far_into_a_context(data: Path) -> None:
 
 
 def test_the_energy_of_a_request_has_an_interval_made_of_those_of_its_phases() -> None:
-    request = pm.request("llama_3_8b", "h100", prompt=512, generate=64)
-    within = request.interval("energy_j")
-    assert within.low < request.energy_j < within.high
-    assert within.basis == request.energy_basis
-    ends = [
-        phase.interval("energy_j").low / phase.energy_j for phase in (request.prefill, request.last)
-    ]
-    assert min(ends) <= within.low / request.energy_j <= max(ends)
-    assert "energy_j" in request.intervals
-    assert "90 % in" in str(request).partition("energy (module)")[2]
+    answer = request("llama_3_8b", "h100", prompt=512, generate=64)
+    within = answer.interval("energy_j")
+    assert within.low < answer.energy_j < within.high
+    assert within.basis == answer.energy_basis
+    ends = [each.interval("energy_j").low / each.energy_j for each in (answer.prefill, answer.last)]
+    assert min(ends) <= within.low / answer.energy_j <= max(ends)
+    assert "energy_j" in answer.intervals
+    assert "90 % in" in str(answer).partition("energy (module)")[2]
