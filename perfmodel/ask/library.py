@@ -13,7 +13,7 @@ from perfmodel.formats import Format, formats
 from perfmodel.hardware import library as devices
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.settings import gathered
+from perfmodel.settings import OPERATING_POINT, FaultList, gathered
 from perfmodel.specfile import read
 from perfmodel.table import Result, Table, plain
 from perfmodel.table.text import as_text
@@ -294,10 +294,13 @@ def _checked_spec(name: str) -> tuple[dict[str, Any], tuple[Fault, ...]]:
         return {"kind": "runtime"}, ()
     from perfmodel.hardware.grade import grade
 
+    faults = FaultList()
+    for point in spec.operating_points:
+        faults.trying_at(f"operating_points.{point}", spec.vary, {OPERATING_POINT: point})
     # A grade refers to a position only if the numbers are in the file itself.
     graded = grade(spec, name if Path(name).suffix else spec.name)
     entry = {n: getattr(graded, n) for n in ("score", "counts", "missing", "advice")}
-    return {"kind": "device", "grade": graded.letter, **entry}, tuple(graded.faults)
+    return {"kind": "device", "grade": graded.letter, **entry}, (*graded.faults, *faults)
 
 
 def _grade_line(entry: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.arrays import Value, first_number, is_array
+from perfmodel.cost.energy import resting_power_w
 from perfmodel.cost.totals import per_run_overhead_s
 from perfmodel.hardware.technology.blocks import placement
 from perfmodel.prediction.explain_ownership import explain_ownership
@@ -97,6 +98,7 @@ def _energy_lines(prediction: Prediction) -> list[str]:
         f"  basis: {prediction.energy_basis}, {prediction.energy_basis_reason}",
         f"  terms: {', '.join(energy.parts)}",
         f"energy_j = {terms} = {float(energy.joule):.9g}",
+        *_period_lines(prediction),
         f"power_w = {ratio} = {float(prediction.power_w):.9g}",
         f"  heat: {prediction.burst_reason}",
         *_fact_lines(prediction, energy_facts(prediction)),
@@ -104,6 +106,21 @@ def _energy_lines(prediction: Prediction) -> list[str]:
 
 
 _PLACED = ("logic", "memory", "cache")
+
+
+def _period_lines(prediction: Prediction) -> list[str]:
+    """Return the energy of a period as that of the run and of the rest; none without a period."""
+    total = prediction.energy_per_period_j
+    if total is None:
+        return []
+    if reason := prediction.missing_reason("energy_per_period_j"):
+        return [f"energy_per_period_j: not known, since {reason}"]
+    period, rest = prediction.machine["use.period"], resting_power_w(prediction.setting)
+    run = f"{prediction.energy_j:.12g} + {first_number(rest):.12g}"
+    lines = [f"energy_per_period_j = {run}*({period:.12g} - {prediction.latency_s:.12g})"]
+    lines.append(f"average_power_w = {total:.12g}/{period:.12g}")
+    values = total, prediction.average_power_w
+    return [f"{line} = {value:.9g}" for line, value in zip(lines, values, strict=True)]
 
 
 def _silicon_lines(prediction: Prediction) -> list[str]:
@@ -246,8 +263,7 @@ def energy_facts(prediction: Prediction) -> list[str]:
     engine = f"engines.{prediction.setting.engine_name}"
     powers = ("busy_power", "running_power", "transport_energy", "vector_energy_per_op")
     paths = [
-        "power.idle",
-        "power.busy",
+        *(f"power.{name}" for name in ("idle", "sleep", "busy", "voltage")),
         *(f"{engine}.{name}" for name in powers),
         *(f"{engine}.energy_per_op.{name}" for name in prediction.executed.values()),
         *(

@@ -392,7 +392,9 @@ def _period_lines(p: Prediction) -> list[tuple[str, str]]:
     origin = p.machine.provenance.get("power.idle")
     if state == "idle" and origin is not None and origin.writer.startswith("table "):
         state += " (assumed, as a share of its limit)"
-    return [("with idling", f"{text}: {power} on average, {show(resting, 'power')} {state}")]
+    span = p.interval("energy_per_period_j").show("energy")
+    text += f" (90 % in {span}): {power} on average, {show(resting, 'power')} {state}"
+    return [("with idling", text)]
 
 
 def _thermal_lines(p: Prediction) -> list[tuple[str, str]]:

@@ -334,8 +334,8 @@ def _ownership_notes(
     notes += [f"{few_names(names)}: {reason}" for reason, names in lacking.items() if names]
     if "energy_per_period_j" in columns:
         notes.append(
-            "no energy_per_period_j: a run does not end in its period, or no power between runs is "
-            "stated (power.idle, power.sleep)"
+            "an empty energy_per_period_j: a run that does not end in its period, or a device that "
+            "states no power between runs (power.idle, power.sleep)"
         )
     if "burst_s" in columns:
         notes.append(
