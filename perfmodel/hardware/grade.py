@@ -91,8 +91,9 @@ def grade(device: Device, file: str = "") -> Grade:
     for path, origin in origins.items():
         confidence = _confidence(origin)
         counts[confidence] += 1
-        # A recalled price or area is better than none: no latency or energy depends on it.
-        beside = is_of_ownership(path) or path == "area"
+        # A recalled price, area or voltage is better than none: without a question of its own, no
+        # latency or energy depends on it.
+        beside = is_of_ownership(path) or path in ("area", "power.voltage")
         share = 0.0 if beside and confidence == "estimated" else _weight(path)
         weight += share
         worth += share * WORTH[confidence]
