@@ -22,6 +22,8 @@ WORTH: Final = {"measured": 1.0, "datasheet": 0.9, "fitted": 0.7, "estimated": 0
 vendor's claim, and an estimate is worth less than half."""
 
 _LETTERS: Final = ((0.85, "A"), (0.75, "B"), (0.6, "C"), (0.45, "D"), (0.0, "E"))
+#: Facts that no latency or energy depends on, unless a question asks for what needs them.
+_BESIDE: Final = ("area", "power.voltage", "power.sleep")
 _WEIGHTS: Final = {"peaks": 3.0, "bandwidth": 3.0, "capacity": 2.0, "clock": 1.0, "power": 1.0}
 _COARSE: Final = ("fp16", "bf16", "fp8", "int8", "int4")
 """Formats whose peak depends on the accumulator on common hardware."""
@@ -91,9 +93,8 @@ def grade(device: Device, file: str = "") -> Grade:
     for path, origin in origins.items():
         confidence = _confidence(origin)
         counts[confidence] += 1
-        # A recalled price, area or voltage is better than none: without a question of its own, no
-        # latency or energy depends on it.
-        beside = is_of_ownership(path) or path in ("area", "power.voltage")
+        # Such a number is better than none, even where it is only recalled.
+        beside = is_of_ownership(path) or path in _BESIDE
         share = 0.0 if beside and confidence == "estimated" else _weight(path)
         weight += share
         worth += share * WORTH[confidence]

@@ -49,8 +49,8 @@ _NOT_INHERITED = (
     *("price", "volume", "operating_points"),
 )
 """Keys of a base that are not inherited: its names, defaults that its numbers have been given, what
-the product costs and how many are made, and its modes (with ``power.voltage``), since an heir is
-another product."""
+the product costs and how many are made, and its modes (``power.voltage``, ``power.sleep``), since
+an heir is another product."""
 
 
 def merge_bases(
@@ -98,7 +98,7 @@ def merge_bases(
         below = _rescaled(below, root)
     heritable = {key: node for key, node in below.children.items() if key not in _NOT_INHERITED}
     if power := heritable.get("power"):
-        own = {key: node for key, node in power.children.items() if key != "voltage"}
+        own = {key: node for key, node in power.children.items() if key not in ("voltage", "sleep")}
         heritable["power"] = replace(power, value=own)
     return merge(replace(below, value=heritable), with_own_defaults(root, model, keep=True))
 

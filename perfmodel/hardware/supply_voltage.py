@@ -31,7 +31,7 @@ _OFF_CHIP: Final = "transport_energy"
 def voltage_exponents(facts: Facts, device: Device) -> Iterator[tuple[str, float]]:
     """Yield each fact that follows the supply voltage, and its exponent.
 
-    An idle power is that of a chip's leakage only where it is measured at the core.
+    An idle power is a chip's leakage only where it is measured at the core.
     """
     for engine in device.engines:
         head, square = f"engines.{engine.name}.", _square(engine)
@@ -49,8 +49,9 @@ def voltage_exponents(facts: Facts, device: Device) -> Iterator[tuple[str, float
         if memory.kind in ON_CHIP and path in facts.values:
             yield path, 2.0
     core = device.power is not None and device.power.boundary == "core"
-    if core and "power.idle" in facts.values:
-        yield "power.idle", 1.0
+    for path in ("power.idle", "power.leakage"):
+        if path in facts.values and (core or path == "power.leakage"):
+            yield path, 1.0
 
 
 def dynamic_power_law(facts: Facts, engine: Engine) -> Derived:

@@ -79,6 +79,16 @@ def test_an_idle_power_at_the_core_leaks_with_the_voltage(tmp_path: Path) -> Non
     assert_allclose(hardware(path).vary({VOLTAGE: 0.6})["power.idle"], 0.2 * 0.6 / 0.9)
 
 
+def test_leakage_of_the_blocks_follows_the_voltage(tmp_path: Path) -> None:
+    text = SPEC.replace('idle: "0.2 W", ', "").replace("engines:", 'energy: "28 nm"\nengines:')
+    path = tmp_path / "leaking.yaml"
+    path.write_text(text, encoding="utf-8")
+    machine = hardware(path).machine()
+    leakage = machine["power.leakage"]
+    assert leakage > 0.0
+    assert_allclose(machine.vary({VOLTAGE: 0.6})["power.leakage"], leakage * 0.6 / 0.9)
+
+
 def test_the_least_energy_of_a_run_lies_inside(device: pm.Device) -> None:
     """With V proportional to f, E = a f^2 + p / f is least at f = (p / 2a)^(1/3)."""
     stated = predicted(device.machine())
