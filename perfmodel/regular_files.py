@@ -62,10 +62,14 @@ def read_bytes(
         The file cannot be read, is not a regular file, or is too large.
     """
     with open_regular_file(path, expected) as stream:
-        if os.fstat(stream.fileno()).st_size > most:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
             raise _too_large(path, most, wanted or expected)
         try:
-            content = stream.read(most + 1)  # some files grow, and some report a size of zero
+            # Room for `most` bytes takes longer to allocate than a small file to read.
+            content = stream.read(size + 1)
+            if len(content) > size:  # some files grow, and some report a size of zero
+                content += stream.read(most + 1 - len(content))
         except OSError as error:
             reason = (error.strerror or "cannot be read").lower()
             raise input_error(reason, file=str(path), expected=expected) from None

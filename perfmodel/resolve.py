@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -250,7 +251,8 @@ def usual_runtime(
         for runtime in map(find_runtime, workload.usual_runtimes)
         if runtime.suits(device) and runtime.drives(device, driven)
     ]
-    for runtime in (*usual, *map(find_runtime, (device.default_runtime, *device.runtimes))):
+    # Specs are read until one of them is taken.
+    for runtime in chain(usual, map(find_runtime, (device.default_runtime, *device.runtimes))):
         if known and not runtime.drives(device, driven):
             continue
         if runtime.takes(workload.unit, wanted):

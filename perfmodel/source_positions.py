@@ -21,9 +21,9 @@ PROVENANCE = ("source", "confidence", "note", "fitted_on", "measured_at")
 """Keys of a number that speak of that very number, so a new value does not inherit them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MarkedNode:
-    """Value with its source position.
+    """Value with its source position; never changed, but frozen it would take five times as long.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ from perfmodel.cli.report_option import ONLY, TYPED
 _ANALYSES: Final = (
     GeneratedCommand(
         "predict",
-        "specific_answers:PredictionAnswer",
+        "prediction_answer:PredictionAnswer",
         row="kernel",
         plot="kernels under the roofline, their bottlenecks, and memory use over time",
         explain="Show the arithmetic behind the latency with its sources, and all kernels.",

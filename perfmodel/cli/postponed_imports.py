@@ -17,6 +17,8 @@ from typing import Any, Final
 _POSTPONED: Final = {
     "importlib.metadata": ("entry_points",),  # pydantic: its search for plug-ins
     "secrets": (),  # pydantic: a type of keys; loads OpenSSL
+    "pickle": (),  # numpy: arrays in files
+    "ipaddress": (),  # urllib, of pathlib: hosts in brackets
 }
 
 

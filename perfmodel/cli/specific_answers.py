@@ -1,8 +1,8 @@
 """Output of single commands that add options to those of every answer, or print it differently.
 
-There is one subclass of `Answer` for each of ``predict``, ``compare``, ``traffic``, ``request``,
-``serve``, ``split``, ``assign``, ``place`` and ``cite``; `perfmodel.cli.command_table` refers to
-them. A field is an option of the command, and its entry in the docstring is the help text.
+There is one subclass of `Answer` for each of ``compare``, ``traffic``, ``request``, ``serve``,
+``split``, ``assign``, ``place`` and ``cite``; `perfmodel.cli.command_table` refers to them. A field
+is an option of the command, and its entry in the docstring is the help text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.compare import Comparison
-    from perfmodel.prediction import Prediction
     from perfmodel.prediction.citations import Citations
     from perfmodel.schedule.assign import DeviceAssignment
     from perfmodel.table import Table
@@ -63,27 +62,6 @@ class PlacementAnswer(Answer):
             overrides.data = {**result.to_dict(), "context_limit": longest}
             overrides.text += f"\n\nlongest context: {longest}"
         return overrides
-
-
-@dataclass(kw_only=True)
-class PredictionAnswer(Answer):
-    """Output of ``predict``: the prediction, and its kernels if they are to be explained.
-
-    Parameters
-    ----------
-    rows
-        Number of kernels that --explain shows in detail.
-    """
-
-    rows: Count = 8
-
-    def overrides(self, result: Prediction) -> DisplayOverrides:
-        """Return the prediction, with an explanation if requested."""
-        if not self.explain:
-            return DisplayOverrides()
-        arithmetic = result.explain(self.rows)
-        data = {**result.to_dict(), "table": result.table.to_records(), "explain": arithmetic}
-        return DisplayOverrides(f"{arithmetic}\n\n{result.table}", data)
 
 
 @dataclass(kw_only=True)

@@ -49,6 +49,10 @@ Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 #: Name of an operating point: not a plain number (``15w``, ``1v2``).
 PointName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9_]*[a-df-z_][a-z0-9_]*$")]
 
+#: Kinds of engines that are products: without a stated node of their own (``energy``), too little
+#: of their structure is known.
+_PRODUCTS = frozenset({"roofline", "simd", "mcu", "nand", "fpga", "lookup_table"})
+
 
 class Source(Spec):
     """A cited document, with enough detail for a reader to find it."""
@@ -297,6 +301,11 @@ class Device(SpecDocument):
         from perfmodel.hardware.ownership import default_facts
 
         return default_facts(self)
+
+    @cached_property
+    def engines_of_structure(self) -> list[Engine]:
+        """Engines whose blocks of silicon the spec may state."""
+        return [e for e in self.engines if self.energy is not None or e.kind not in _PRODUCTS]
 
     @cached_property
     def main_engine(self) -> str:

@@ -94,16 +94,20 @@ def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> d
 
 def _entries_of(folder: Path) -> dict[str, SpecEntry]:
     """Return the headers of a folder's files by name."""
+    return {entry.name: entry for entry in map(_head, _stamped_files(folder))}
+
+
+def _stamped_files(folder: Path) -> list[tuple[str, int]]:
+    """Return the spec files of a folder with their times of modification, in order."""
     try:
         with os.scandir(folder) as scan:
-            files = sorted(
+            return sorted(
                 (item.path, item.stat().st_mtime_ns)
                 for item in scan
                 if item.name.endswith(_SUFFIXES)
             )
     except OSError:
-        return {}
-    return {entry.name: entry for entry in map(_head, files)}
+        return []
 
 
 def names(
@@ -268,6 +272,8 @@ def _is_path(name: str) -> bool:
 def _spec_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> Path:
     """Return the file of a spec by name or alias; else raise with the nearest name."""
     path = _plain_path(name, room, directories)
+    if path is None and not directories:
+        path = _path_of_alias(name, data_root() / room)
     if path is not None:
         return path
     known = entries(room, directories)
@@ -320,6 +326,14 @@ def _plain_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> P
         for suffix in reversed(_SORTED):
             if name + suffix in listed:
                 return Path(folder, name + suffix)
+    return None
+
+
+def _path_of_alias(name: str, folder: Path) -> Path | None:
+    """Return the file with exactly that alias, reading no header without its letters."""
+    for file in reversed(_stamped_files(folder)):
+        if name in _text(file) and name in _head(file).aliases:
+            return Path(file[0])
     return None
 
 
@@ -404,13 +418,12 @@ def _head(file: tuple[str, int]) -> SpecEntry:
     path = Path(file[0])
     head: dict[str, Any] = {}
     try:
-        text = read_text(path, MAX_BYTES)
-        sections = (match[0] for match in _HEAD.finditer(text))
+        sections = (match[0] for match in _HEAD.finditer(_text(file)))
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         loaded: Any = yaml.load("\n".join(sections), Loader=loader)
         head = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
-    except (InputError, yaml.YAMLError):
-        pass  # an unreadable file is listed by its name; reading it reports the fault
+    except yaml.YAMLError:
+        pass  # as of an unreadable file
     return SpecEntry(
         path.stem,
         path,
@@ -419,6 +432,15 @@ def _head(file: tuple[str, int]) -> SpecEntry:
         str(head.get("title") or ""),
         str(head.get("base") or ""),
     )
+
+
+@cached()
+def _text(file: tuple[str, int]) -> str:
+    """Return the text of a spec file; an unreadable one is listed by its name."""
+    try:
+        return read_text(file[0], MAX_BYTES)
+    except InputError:
+        return ""  # reading it as a spec reports the fault
 
 
 def _texts(head: Mapping[str, Any], key: str) -> tuple[str, ...]:

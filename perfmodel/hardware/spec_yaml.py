@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
@@ -18,8 +17,10 @@ from perfmodel.specfile import dumps_json, reads_as_text
 
 def content_hash(spec: Spec) -> str:
     """Return the first sixteen hexadecimal digits of SHA-256 over a spec's canonical JSON."""
+    from hashlib import sha256  # loads OpenSSL, which no prediction needs
+
     dumped = spec.model_dump(mode="json", exclude={"base"}, exclude_defaults=True)
-    return hashlib.sha256(dumps_json(dumped).encode()).hexdigest()[:16]
+    return sha256(dumps_json(dumped).encode()).hexdigest()[:16]
 
 
 def to_yaml(spec: Spec) -> str:

@@ -25,9 +25,6 @@ from perfmodel.hardware.technology.leakage import transistors_of
 from perfmodel.hardware.technology.operations import width
 from perfmodel.kinds import kind
 
-#: Kinds of engines that are products: without a stated node of their own (``energy``), too little
-#: of their structure is known.
-_PRODUCTS: Final = frozenset({"roofline", "simd", "mcu", "nand", "fpga", "lookup_table"})
 _NODE: Final = "energy.node"
 
 
@@ -49,10 +46,9 @@ def silicon_of(
         return "the spec states no silicon node (process, or energy.node)"
     node = 1e9 * metres
     blocks: dict[str, SiliconBlock] = {}
-    for engine in device.engines:
-        if device.energy is not None or engine.kind not in _PRODUCTS:
-            own = _structure(engine, facts, weight_bytes)
-            blocks |= {f"{engine.name}.{name}": block for name, block in own.items()}
+    for engine in device.engines_of_structure:
+        own = _structure(engine, facts, weight_bytes)
+        blocks |= {f"{engine.name}.{name}": block for name, block in own.items()}
     if not blocks:
         return "the spec states no structure of its engines"
     # Areas that a spec states include its memories.

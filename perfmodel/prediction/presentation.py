@@ -351,7 +351,7 @@ def _pipeline_lines(p: Prediction) -> list[tuple[str, str]]:
 
 def _silicon_lines(p: Prediction) -> list[tuple[str, str]]:
     """Return lines on the stated blocks of a design; a chip that exists has its die instead."""
-    if p.die_mm2 is not None:
+    if p.die_mm2 is not None or not p.machine.device.engines_of_structure:
         return []
     lines: list[tuple[str, str]] = []
     for name, label in labelled_metrics().items():

@@ -209,14 +209,14 @@ def _spelled_path(name: str, spelled: Mapping[str, Path]) -> Path | None:
     for spelling in (name, name.rpartition("/")[2]):
         if path := spelled.get(spelling) or spelled_alike(spelling, spelled):
             return path
-        untuned = _TUNING.sub("", spelling)
+        untuned = re.sub(_TUNING, "", spelling, flags=re.IGNORECASE)
         if untuned != spelling and (path := spelled_alike(untuned, spelled)):
             return path
     return None
 
 
 #: What repositories add to a model's name for the data that it was tuned on.
-_TUNING: Final = re.compile(r"([-_ ](instruct|chat|it|hf|v0\.\d|2[45]\d\d))+$", re.IGNORECASE)
+_TUNING: Final = r"([-_ ](instruct|chat|it|hf|v0\.\d|2[45]\d\d))+$"
 
 
 @cached_by_files(2**20)

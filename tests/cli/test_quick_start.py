@@ -16,7 +16,11 @@ postpone_imports()
 from importlib.metadata import entry_points
 import importlib.metadata
 import secrets
-assert not {"email", "hmac"} & sys.modules.keys()
+import ipaddress
+import pickle
+assert not {"email", "hmac", "_compat_pickle"} & sys.modules.keys()
+assert pickle.loads(pickle.dumps({"a": 1})) == {"a": 1}
+assert ipaddress.ip_address("::1").is_loopback
 names = {point.name for point in entry_points(group="console_scripts")}
 assert names == {point.name for point in importlib.metadata.entry_points(group="console_scripts")}
 assert "cyclopts" in names, names
@@ -40,7 +44,7 @@ import sys
 from perfmodel.cli import main
 sys.argv[1:] = ["predict", "resnet18", "a100"]
 main()
-names = {"email", "hmac", "cyclopts.help", "rich", "perfmodel.table.html"}
+names = {"email", "hmac", "_hashlib", "cyclopts.help", "rich", "perfmodel.table.html"}
 print(sorted(names & sys.modules.keys()))
 """
 

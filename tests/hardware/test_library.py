@@ -104,6 +104,7 @@ def test_heads_agree_with_the_whole_files() -> None:
     for name, entry in entries("devices").items():
         device = hardware(name)
         assert entry.aliases == device.aliases
+        assert not entry.aliases or hardware(entry.aliases[-1]) is device
         assert entry.tags == device.tags
         assert entry.title == device.title
 
