@@ -23,11 +23,14 @@ _LARGEST: Final = 4
 
 
 def _resource_metric(resource: str, column: str, title: str) -> property:
-    """Return a property with a column of a resource; ``None`` for engines without it."""
+    """Return a property with a column of a resource; ``None`` for engines without it.
+
+    The ends of an amount that is known are the amount.
+    """
 
     def value(prediction: Prediction) -> Value:
         usage = resource_usage(prediction).get(resource)
-        return None if usage is None else usage[column]
+        return None if usage is None else usage.get(column, usage["used"])
 
     return property(value, doc=f"{title}; ``None`` where the engine takes no such design.")
 
@@ -40,6 +43,12 @@ class ResourceMetrics:
     dsp = _resource_metric("dsp", "used", "DSP slices that the design takes")
     bram = _resource_metric("bram", "used", "Memory blocks of 18 Kb that the design takes")
     uram = _resource_metric("uram", "used", "UltraRAM blocks that the design takes")
+    lut_low = _resource_metric("lut", "low", "Fewest look-up tables, whatever the weights")
+    lut_high = _resource_metric("lut", "high", "Most look-up tables, whatever the weights")
+    ff_low = _resource_metric("ff", "low", "Fewest flip-flops, whatever the weights")
+    ff_high = _resource_metric("ff", "high", "Most flip-flops, whatever the weights")
+    dsp_low = _resource_metric("dsp", "low", "Fewest DSP slices, whatever the weights")
+    dsp_high = _resource_metric("dsp", "high", "Most DSP slices, whatever the weights")
     lut_share = _resource_metric("lut", "share", "Share of the part's look-up tables")
     ff_share = _resource_metric("ff", "share", "Share of the part's flip-flops")
     dsp_share = _resource_metric("dsp", "share", "Share of the part's DSP slices")

@@ -177,10 +177,17 @@ def wanted_metrics(wanted: Iterable[str] | None, text: str) -> list[str] | None:
     computed beside the default ones.
     """
     if wanted is not None:
-        return list(wanted)
+        return _with_ends(wanted)
     words = re.findall(r"\w+", text)
-    named = [name for name in EXTRA if name in words]
+    named = _with_ends(name for name in EXTRA if name in words)
     return [*METRICS, *named] if named else None
+
+
+def _with_ends(names: Iterable[str]) -> list[str]:
+    """Return metrics, and after each its ends where its amount may follow from unknown weights."""
+    each = ((name, f"{name}_low", f"{name}_high") for name in names)
+    known = (name for group in each for name in group if name == group[0] or name in EXTRA)
+    return list(dict.fromkeys(known))
 
 
 def provisional_columns(
@@ -386,7 +393,7 @@ def _metrics(
         ends = {row.name: row.facts for row in METRIC_ROWS if row.facts}
         known = (n for n in EXTRA if n in ends and any(p.endswith(ends[n]) for p in paths))
         return (*METRICS, *known)
-    distinct = tuple(dict.fromkeys(wanted))
+    distinct = tuple(_with_ends(wanted))
     faults += [
         no_such(f"there is no metric '{name}'", name, _KNOWN)
         for name in distinct
