@@ -13,7 +13,6 @@ import numpy as np
 
 from perfmodel.arrays import Value, first_number, namespace
 from perfmodel.cost.energy import resting_power_w
-from perfmodel.cost.thermal import HOUR, body_of, chip_on_body, sustained_power
 from perfmodel.hardware.ownership import is_of_ownership
 from perfmodel.metrics import metrics_of
 from perfmodel.units import show
@@ -201,7 +200,7 @@ class OwnershipMetrics:
         power = self.average_power_w
         if power is None:
             return self.thermal.battery_hours
-        return self._charge_j / power / HOUR
+        return self._charge_wh / power
 
     @property
     def battery_share_in_an_hour(self) -> Value:
@@ -212,12 +211,14 @@ class OwnershipMetrics:
         power = self.average_power_w
         if power is None:
             return self.thermal.battery_share_in_an_hour
-        return power * HOUR / self._charge_j
+        return power / self._charge_wh
 
     @property
-    def _charge_j(self) -> Value:
+    def _charge_wh(self) -> Value:
+        from perfmodel.cost.thermal import HOUR
+
         prediction = cast("Prediction", self)
-        return prediction.shaped(prediction.setting.facts.get("power.battery", np.nan))
+        return prediction.shaped(prediction.setting.facts.get("power.battery", np.nan) / HOUR)
 
     @property
     def burst_reason(self) -> str:
@@ -237,6 +238,8 @@ class OwnershipMetrics:
                 above = "more" if np.isfinite(warm.burst_s) else "no more"
                 return f"{power} is {above} than the {ceiling} that it draws for long (as stated)"
             return "neither the device nor its class states how it sheds heat"
+        from perfmodel.cost.thermal import body_of, chip_on_body, sustained_power
+
         facts = self._facts_or_defaults(("power.",))
         body = body_of(facts)
         chip = chip_on_body(facts, body)
