@@ -68,8 +68,7 @@ def compare(
         Report a lower bound (runtime ideal) as faster than a prediction where it is. By default the
         two are not ranked.
     set
-        As for `predict`. It applies to both sides, but operating_point=A:B has one for each. In
-        Python a tuple has the settings of each side.
+        As for `predict`, for both sides; operating_point=A:B, or a tuple in Python, is for each.
     precision
         As for `predict`. It applies to both sides; two values with a colon between them
         (w16a16:w4a16) are for the first and the second side. In Python also a tuple.
@@ -107,19 +106,16 @@ def compare(
         "runtime": runtime,
         "engine": engine,
         "model": model,
+        OPERATING_POINT: set.get(OPERATING_POINT) if isinstance(set, Mapping) else None,
     }
     faults = gathered()
     paired = {name: _split_pair(name, value, faults) for name, value in paired.items()}
     paired["set"] = set
-    point = set.get(OPERATING_POINT) if isinstance(set, Mapping) else None
-    points = _split_pair(OPERATING_POINT, point, faults)
-    if isinstance(set, Mapping) and isinstance(points, tuple):
-        first, second = cast("tuple[str, str]", points)
-        paired["set"] = ({**set, OPERATING_POINT: first}, {**set, OPERATING_POINT: second})
     subjects: list[PredictionInputs | None] = []
     for side, device in enumerate((a, b)):
         arguments = {n: _value_of(v, side) for n, v in paired.items()}
-        settings = arguments.pop("set")
+        point, settings = arguments.pop(OPERATING_POINT), arguments.pop("set")
+        settings = settings if point is None else {**settings, OPERATING_POINT: point}
         subjects.append(faults.trying(resolve, workload, device, settings=settings, **arguments))
     faults.settle()
     first, second = (predict(**s._asdict(), **options) for s in subjects if s is not None)

@@ -54,15 +54,16 @@ def voltage_exponents(facts: Facts, device: Device) -> Iterator[tuple[str, float
             yield path, 1.0
 
 
-def dynamic_power_law(facts: Facts, engine: Engine) -> Derived:
-    """Return the rule of the power under load at another clock or voltage of an engine.
+def dynamic_power_law(facts: Mapping[str, Any], engine: Engine) -> Derived:
+    """Return the rule of the power under load at other units, clocks or voltages of an engine.
 
-    ``P = P_idle + (P_busy - P_idle) (f / f0) (V / V0)^2``.
+    ``P = P_idle + (P_busy - P_idle) (n / n0) (f / f0) (V / V0)^2``.
     """
     from perfmodel.hardware.facts import Derived
 
-    powers = {f"engines.{engine.name}.clock": 1.0, _VOLTAGE: _square(engine)}
-    stated = {path: facts.values[path] for path in powers if path in facts.values}
+    head = f"engines.{engine.name}."
+    powers = {f"{head}units": 1.0, f"{head}clock": 1.0, _VOLTAGE: _square(engine)}
+    stated = {path: facts[path] for path in powers if path in facts}
     law = partial(_dynamic_power, stated, {path: powers[path] for path in stated})
     return Derived(tuple(stated), law)
 

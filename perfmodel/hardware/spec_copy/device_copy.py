@@ -7,7 +7,6 @@ fitted on the original as estimates. The result, `NewSpec`, can be predicted wit
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import ideal_runtime
 from perfmodel.hardware.spec_copy.yaml_edit import SpecText, quoted
+from perfmodel.hardware.supply_voltage import dynamic_power_law
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
 from perfmodel.table import Result
@@ -323,22 +323,20 @@ def _number_changes(base: Device, settings: Mapping[str, Any]) -> tuple[list[Cha
 def _power_change(machine: Machine, varied: Machine) -> list[Change]:
     """Return the change of a busy power that belongs to one engine with other units or clock.
 
-    ``idle + (busy - idle) * growth``: switching takes ``C V**2 f``, of which C grows with the units
-    and f is the clock, at the same voltage (Weste and Harris, CMOS VLSI Design, section 5.2). The
-    power of several engines together is a limit of their package, and stays. An idle power counts
-    where the spec states it.
+    By `dynamic_power_law`. The power of several engines together is a limit of their package, and
+    stays. An idle power counts where the spec states it.
     """
-    busy, at = machine.get("power.busy"), f"engines.{machine.engine}."
+    busy, engine = machine.get("power.busy"), machine.device.engine(machine.engine)
     if busy is None or "power.busy" in varied.varied or len(machine.device.engines) > 1:
         return []
-    sizes = [path for path in (f"{at}units", f"{at}clock") if machine.get(path) is not None]
-    growth = math.prod(varied[path] / machine[path] for path in sizes)
     power = machine.device.power
     idle = min(power.idle.value if power is not None and power.idle is not None else 0.0, busy)
-    if growth == 1.0:
+    law = dynamic_power_law(machine.facts, engine).law
+    after = float(law({**varied.facts, "power.busy": busy, "power.idle": idle}))
+    if after == busy:
         return []
-    cause = f"in proportion to units and clock of engines.{machine.engine}, above idle"
-    return [Change("power.busy", busy, idle + (busy - idle) * growth, "power", cause)]
+    cause = f"in proportion to units and clock of engines.{engine.name}, above idle"
+    return [Change("power.busy", busy, after, "power", cause)]
 
 
 def _machine(base: Device) -> Machine:

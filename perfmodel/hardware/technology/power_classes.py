@@ -135,7 +135,7 @@ class _ClassPower:
         confidence = self.facts.provenance[busy].confidence
         known = Provenance("table power_classes", "library", confidence, note)
         self.facts.put(path, _POWER, self.facts.values[busy], known)
-        law = dynamic_power_law(self.facts, self.engine)
+        law = dynamic_power_law(self.facts.values, self.engine)
         if len(self.device.engines) == 1:
             self.facts.derived[busy] = law
             self.facts.derived[path] = Derived((busy, *law.causes), _busy)
