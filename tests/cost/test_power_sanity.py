@@ -50,3 +50,21 @@ def test_a_lower_limit_lowers_what_cores_beside_a_gpu_may_draw() -> None:
     ]
     assert powers == sorted(powers)
     assert powers[0] <= 4.0
+
+
+@pytest.mark.parametrize(
+    ("device", "watts"),
+    [
+        # Geerling, Raspberry Pi Dramble: power of boards whose cores are all under stress.
+        ("raspberry_pi_2", 2.1),
+        ("raspberry_pi_3b_1_2ghz", 3.7),
+        ("raspberry_pi_3b_plus", 5.1),
+        ("raspberry_pi_zero_2_w", 3.0),
+    ],
+)
+def test_boards_that_state_no_power_draw_what_was_measured_within_a_factor_of_two_and_a_half(
+    device: str, watts: float
+) -> None:
+    prediction = pm.predict("resnet18", device)
+    assert "power.busy" not in prediction.machine.facts
+    assert 0.4 * watts < prediction.power_w < 2.5 * watts

@@ -255,14 +255,20 @@ class _ClassPower:
     def _clock_limit(self) -> float | None:
         energies, facts = self.entry["unlimited"], self.facts.values
         clock = facts.get(f"{self.at}.clock")
-        joule = parse(energies["clock_energy"]["value"], "energy")
+        if clock is None:
+            return None
+        joule, units = parse(energies["clock_energy"]["value"], "energy"), facts[f"{self.at}.units"]
         mobile = energies.get("mobile_clock_energy")
         if mobile is not None and self._has_word("mobile") and not self._has_word("wide"):
             by_node = [
                 float(operation_energy("fp32", node)) for node in (self.node, mobile["node"])
             ]
             joule = parse(mobile["value"], "energy") * by_node[0] / by_node[1]
-        return None if clock is None else joule * clock * facts[f"{self.at}.units"]
+            peak = facts.get(f"{self.at}.peaks.fp32", facts.get(f"{self.at}.vector_peaks.fp32"))
+            if peak is not None:
+                each = max(peak / (clock * units), mobile["least"])
+                joule *= each / mobile["operations"]
+        return joule * clock * units
 
     def _microcontroller_power(self) -> float | None:
         """Return the power of running networks, W: by the data sheet's loop, else by the class."""
