@@ -182,6 +182,28 @@ def test_a_device_is_absent_from_the_width_that_it_is_held_against() -> None:
     assert held[0].factors(0.9) == held[1].factors(0.9)
 
 
+def test_the_bias_of_one_other_device_may_have_either_sign() -> None:
+    rows = [(Subject("r", "measured", "frames"), "as_is", 0.1 + i / 100) for i in range(10)]
+    known = gathered(rows)
+    own = spread(known, Subject("r", "measured", "frames"), "measured")
+    other = spread(known, Subject("r", "next", "frames"), "measured")
+    assert own is not None
+    assert other is not None
+    assert own.ends(0.9)[0] > 0.0
+    low, _, high = other.ends(0.9)
+    assert low == pytest.approx(-high, rel=0.1)
+
+
+@pytest.mark.parametrize(("quantity", "wide"), [("class_power", True), ("power", False)])
+def test_an_interval_is_no_narrower_than_the_meter_reads(quantity: str, wide: bool) -> None:
+    rows = [(Subject("r", f"device_{i}", "runs", quantity), "as_is", 0.0) for i in range(9)]
+    known = gathered(rows)
+    one = spread(known, Subject("r", "next", "runs", quantity), "measured")
+    assert one is not None
+    low, high = one.factors(0.9)
+    assert high / low == pytest.approx(np.exp(0.09) if wide else 1.0)
+
+
 def test_a_device_with_many_rows_counts_as_one() -> None:
     rows = [(Subject("r", "many", "frames"), "as_is", 1.0)] * 3000
     rows += [(Subject("r", f"few_{i}", "frames"), "as_is", 0.0) for i in range(9)]

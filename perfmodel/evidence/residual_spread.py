@@ -31,6 +31,8 @@ _WAYS: Final[Mapping[str, Sequence[str]]] = {
     "transferred": ("left_out",),
     "assumed": ("generic",),
 }
+#: Quantity -> accuracy of its meters, in logarithms: NVML's power is within 5 % (NVML reference).
+_METERS: Final[Mapping[str, float]] = {"class_energy": 0.05, "class_power": 0.05}
 #: Weight of the pool of a class, in devices of a runtime, and of the pool of all classes, in
 #: runtimes of a class.
 _POOL_WEIGHT: Final = 1.0
@@ -53,6 +55,8 @@ class Spread(NamedTuple):
         (`perfmodel.evidence.interval_coverage`).
     floor
         Spread of a stronger basis, which is never wider.
+    meter
+        Accuracy of the meter that was read, in logarithms: readings spread evenly within it.
     """
 
     residuals: Floats
@@ -60,6 +64,7 @@ class Spread(NamedTuple):
     draws: float
     stretch: tuple[float, float] = (1.0, 1.0)
     floor: Spread | None = None
+    meter: float = 0.0
 
     def ends(self, level: float) -> tuple[float, float, float]:
         """Return the log factors at the low end, the middle and the high end.
@@ -78,7 +83,8 @@ class Spread(NamedTuple):
             below = max(below, floor_middle - floor_low)
             above = max(above, floor_high - floor_middle)
         stretch = float(np.interp(level, LEVELS, self.stretch))
-        return middle - stretch * below, middle, middle + stretch * above
+        below, above = (max(stretch * width, level * self.meter) for width in (below, above))
+        return middle - below, middle, middle + above
 
     def factors(self, level: float) -> tuple[float, float]:
         """Return the factors on a prediction at the ends of its central interval.
@@ -120,14 +126,16 @@ def spread(
     floor = None
     if basis == "transferred":
         floor = spread(evidence, subject, "measured", lineage, without)
+        # Such residuals already include the variation between devices, so no extra width is needed.
+        draws = np.inf
+    if basis == "transferred" or _is_of_another(evidence, subject, basis, without):
         # The residual of device B by constants of A is about minus that of A by constants of B, so
-        # both signs are equally likely; with only two devices one sign would be missing. Such
-        # residuals already include the variation between devices, so no extra width is needed.
+        # both signs are equally likely; with only two devices one sign would be missing. So it
+        # would be where all residuals are of one device, whose bias says nothing of the next one's.
         devices = [
             device._replace(residuals=np.concatenate([device.residuals, -device.residuals]))
             for device in devices
         ]
-        draws = np.inf
     residuals = np.concatenate([device.residuals for device in devices])
     counts = [len(device.residuals) for device in devices]
     weights = np.repeat(
@@ -136,7 +144,8 @@ def spread(
     order = np.argsort(residuals, kind="stable")
     key = (subject.quantity, subject.workload_class, basis)
     stretch = evidence.stretches.get(key, (1.0, 1.0))
-    return Spread(residuals[order], _cumulated(weights[order]), draws, stretch, floor)
+    meter = _METERS.get(subject.quantity, 0.0)
+    return Spread(residuals[order], _cumulated(weights[order]), draws, stretch, floor, meter)
 
 
 class Scatter(NamedTuple):
@@ -261,6 +270,19 @@ def _weighted_devices(
             *(device._replace(weight=_POOL_WEIGHT * device.weight) for device in pooled),
         ]
     return pooled, len(of_runtime or pool) + _POOL_WEIGHT
+
+
+def _is_of_another(evidence: Evidence, subject: Subject, basis: str, without: str) -> bool:
+    """Return whether one other device has all residuals of a quantity that apply to a basis."""
+    names = {
+        name
+        for (quantity, _), runtimes in evidence.classes.items()
+        if quantity == subject.quantity
+        for devices in runtimes.values()
+        for name, device in devices.items()
+        if name != without and residuals_of(device, basis) is not None
+    }
+    return len(names) == 1 and subject.device not in names
 
 
 def residuals_of(device: DeviceEvidence, basis: str) -> Floats | None:
