@@ -67,16 +67,18 @@ def energy_stack(
     InputError
         The device states neither energies nor power, or there is nothing to draw.
     """
-    subtitle = "energy by layer and part"
+    subtitle, reason = "energy by layer and part", "the device states neither energies nor power"
     if isinstance(energies, Mapping):
         layers: Amounts = energies
     else:
         subject = PredictionPoint(energies)
         layers, title = row_energy(energies), title or subject.title
+        if energies.flat_energy.joule is None:
+            layers, reason = {}, energies.energy_model.removeprefix("unknown: ")
         subtitle = f"{subject.subtitle}; {energies.energy_boundary} boundary"
     parts = list(dict.fromkeys(part for row in layers.values() for part in row))
     if not parts:
-        message = "there is no energy to draw: the device states neither energies nor power"
+        message = f"there is no energy to draw: {reason}"
         raise input_error(message, path="energies", expected="energies, or engines.*.busy_power")
     layers = largest(layers, 24, "all others ({})", total_of)
     names, totals = list(layers), [total_of(row) for row in layers.values()]

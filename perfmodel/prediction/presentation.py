@@ -64,7 +64,8 @@ def _term_columns(terms: Terms, rows: int) -> tuple[dict[str, Any], Any]:
 def row_columns(prediction: Prediction) -> dict[str, Any]:
     """Return the columns of `row_table` as a dictionary of arrays."""
     table, terms = prediction.opened
-    energies = energy_parts(terms, prediction.setting)
+    exists = prediction.flat_energy.joule is not None
+    energies = energy_parts(terms, prediction.setting) if exists else {}
     n = len(table.rows)
     count = _column(table.count, n)
     seconds = _column(terms.row_s, n)

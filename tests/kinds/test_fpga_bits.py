@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.fpga.digits import multiplier_share, nonzeros_of, signed_digits
 from tests.kinds.test_fpga_kind import mlp, with_design
@@ -145,6 +146,9 @@ def test_a_design_that_fits_no_part_has_no_energy() -> None:
     assert "more than the part has" in alone.energy_model
     assert alone.to_dict()["energy_j"] is None
     assert " W\n" not in str(alone)
+    assert not [name for name in alone.table.columns if "energy" in name]
+    with pytest.raises(InputError, match="more than the part has"):
+        alone.plot.energy_stack()
     fitting = pm.predict(mlp(), part.vary({"engines.main.design.density": 0.1}), precision="int16")
     assert fitting.energy_j == pytest.approx(both.energy_j[0])
 
