@@ -344,6 +344,11 @@ def _ownership_notes(
             "an empty energy_per_period_j: a run that does not end in its period, or a device that "
             "states no power between runs (power.idle, power.sleep)"
         )
+    if "steady_celsius" in columns:
+        notes.append(
+            "steady_celsius is where full speed for ever would lead; a device that throttles "
+            "(sustained_speed below 1) stays at its limit"
+        )
     if "burst_s" in columns:
         notes.append(
             "an infinite burst_s: no more power than the body sheds at its limit, so that the "
