@@ -50,8 +50,9 @@ def search_exhaustively(query: SearchQuery, deadline: Deadline) -> SearchMethodR
             values = columns[query.column_of(constraint.metric)]
             nearest = np.fmin if constraint.at_most else np.fmax
             reached[i] = float(nearest(reached[i], nearest.reduce(values)))
-        good = query.satisfying(columns, query.constraints)
-        goal: Floats = np.where(good, query.objective_of(columns), np.inf)
+        objective = query.objective_of(columns)
+        good = query.satisfying(columns, query.constraints) & np.isfinite(objective)
+        goal: Floats = np.where(good, objective, np.inf)
         at = int(np.argmin(goal))
         if good.any() and (best is None or goal[at] < best.value):
             best = query.best_of(choices[at], columns, at)

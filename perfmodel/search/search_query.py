@@ -104,7 +104,9 @@ class SearchQuery:
 
     def _check_known(self, metrics: Sequence[str]) -> None:
         """Raise an error for metrics that the device provides no data for."""
-        sample = self.oracle.batch(np.zeros((1, len(self.space.decisions)), dtype=np.intp))
+        # A run may be too long for its period in one of them.
+        ends = [(0, len(decision.options) - 1) for decision in self.space.decisions]
+        sample = self.oracle.batch(np.array(ends, dtype=np.intp).T)
         faults = FaultList(
             Fault(
                 f"{self.oracle.device.name} states nothing that '{name}' could be known from",
@@ -112,7 +114,7 @@ class SearchQuery:
                 expected="another metric, or a device with its power or energies",
             )
             for name in metrics
-            if np.isnan(sample[name][0])
+            if np.isnan(sample[name]).all()
         )
         faults.settle()
 

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import perfmodel as pm
+from perfmodel.ask.library import check_specs
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import entries, hardware
 from perfmodel.hardware.machine import Machine
@@ -210,8 +211,8 @@ def test_names_of_points_are_mended() -> None:
 
 
 def test_sweep_search_and_predict_agree() -> None:
-    name, period = "mlperf_tiny_kws", 0.2
-    asked: dict[str, Any] = {PERIOD: period, "power.idle": 1e-3}
+    name, period = "mlperf_tiny_kws", 0.1
+    asked: dict[str, Any] = {PERIOD: period, "power.sleep": 1e-3}
     swept = pm.sweep(
         name,
         "stm32u575",
@@ -227,15 +228,55 @@ def test_sweep_search_and_predict_agree() -> None:
     ]
     joules = [one.energy_per_period_j for one in singles]
     assert_allclose(swept.table["energy_per_period_j"], joules)
-    best = points[int(np.argmin(joules))]
+    assert np.isnan(joules).tolist() == [False, False, False, True]  # 173 ms in the slowest
+    best = points[int(np.nanargmin(joules))]
     answer = pm.search(
         name,
         "stm32u575",
-        choices={"operating_point": points},
+        choices={"operating_point": points[::-1]},
         objective="energy_per_period_j",
         set=asked,
         precision="int8",
     )
     assert answer.best is not None
     assert answer.best.configuration["operating_point"] == best
-    assert_allclose(answer.value, min(joules))
+    assert_allclose(answer.value, np.nanmin(joules))
+
+
+def test_a_clock_is_solved_for_a_deadline(device: pm.Device) -> None:
+    """Time is in inverse proportion to the clock of a chip that only computes."""
+    run = predicted(device.machine())
+    deadline = 2.0 * run.latency_s
+    solved = pm.solve(
+        pm.workload("gemm", m=512, n=512, k=512),
+        device,
+        CLOCK,
+        until=f"latency_s <= {deadline}",
+        precision="int8",
+    )
+    assert solved.value == pytest.approx(250e6, rel=1e-3)
+    late = pm.predict("resnet18", "jetson_orin_nano", set={PERIOD: 1e-3})
+    assert "does not end in its period of 1 ms" in str(late)
+
+
+def test_a_spec_with_a_wrong_mode_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        SPEC.replace('power.voltage: "0.6 V"', 'power.voltag: "0.6 V"'), encoding="utf-8"
+    )
+    faults = [str(fault) for fault in check_specs(path).faults]
+    assert len(faults) == 1
+    assert "operating_points.slow" in faults[0]
+    assert "power.voltage" in faults[0]
+
+
+def test_the_picture_of_modes_names_the_best() -> None:
+    board = hardware("raspberry_pi_5").vary({PERIOD: 0.03})
+    figure: Any = pm.predict("resnet18", board).plot.operating_points()
+    run, period = figure.data[:2]
+    assert len(run.x) == 3
+    assert len(period.x) == 2  # the slowest does not end in its period
+    assert all(total > part for total, part in zip(period.y, run.y, strict=False))
+    assert "least energy at 2000mhz" in figure.layout.meta["alt"]
+    with pytest.raises(InputError, match="lists no operating points"):
+        pm.predict("resnet18", "a100").plot.operating_points()
