@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from perfmodel.columns import more_is_better
-from perfmodel.sweep.plan import METRICS, REASON
+from perfmodel.sweep.plan import EXTRA, METRICS, REASON
 from perfmodel.table import Row, Table
 from perfmodel.table.column_arrays import is_repeated, sorted_rows
 
@@ -229,7 +229,8 @@ class Summary:
 
 def _order(table: Table) -> str:
     """Return the default metric by which rows are sorted."""
-    return next((n for n in METRICS if n in table and table[n].dtype.kind == "f"), "latency_s")
+    known = (n for n in (*METRICS, *EXTRA) if n in table and table[n].dtype.kind == "f")
+    return next(known, "latency_s")
 
 
 def _join(first: Table | None, second: Table) -> Table:

@@ -62,3 +62,12 @@ def test_pieces_give_what_all_rows_give(seed: int, cuts: list[int], fitting: flo
     merged.settle()
     expected.settle()
     assert described(merged) == described(expected)
+
+
+@pytest.mark.parametrize("metric", ["area_mm2", "usd_per_inference", "steady_celsius"])
+def test_rows_of_metrics_on_request_alone_are_listed_best_first(metric: str) -> None:
+    summary = Summary(top=5)
+    rows = Table({"device": np.array(["b", "a"], dtype=object), metric: np.array([2.0, 1.0])})
+    summary.add(rows, 2)
+    assert summary.top is not None
+    assert summary.top[metric].tolist() == [1.0, 2.0]
