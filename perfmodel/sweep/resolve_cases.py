@@ -356,9 +356,11 @@ def _cases(
             cases.append(SweepCase(w, d, {**choice, **categories}, numbers))
     runtimes = {case.categories.get("runtime") for case in cases} - {None}
     spec = device.device if isinstance(device, Machine) else device
-    points = {case.categories.get(OPERATING_POINT) for case in cases} & {*spec.operating_points}
-    if points:
-        cases = [case for case in cases if case.categories[OPERATING_POINT] in points]
+    points = dict.fromkeys(case.categories.get(OPERATING_POINT) for case in cases)
+    if len(points) > 1:
+        # Of several points a device uses those that it has; one row says that it has none.
+        own = points.keys() & spec.operating_points.keys() or {next(iter(points))}
+        cases = [case for case in cases if case.categories[OPERATING_POINT] in own]
     if len(runtimes) > 1:
         # Of several runtimes a device uses those that suit it.
         suits = {r: _suits(r, spec) for r in runtimes}
