@@ -84,7 +84,10 @@ _DIMENSION_OF_SECTION: Final = {
     "energy_per_op": "energy_per_op",
     "efficiency": "fraction",
 }
-_MORE_IS_BETTER: Final = ("utilization", "feasible", "accuracy", "sqnr_db")
+_MORE_IS_BETTER: Final = (
+    *("utilization", "feasible", "accuracy", "sqnr_db"),
+    *("burst_s", "sustained_speed", "battery_hours"),
+)
 
 
 @lru_cache(maxsize=4096)
@@ -121,7 +124,7 @@ def unit_of(name: str, dimension: str | None = None) -> str:
 
 
 def more_is_better(name: str) -> bool:
-    """Return whether larger values are better: rates, utilization, accuracy."""
+    """Return whether larger values are better: rates, utilization, accuracy, time on a charge."""
     return (
         name.endswith("_per_s") and name != "required_bandwidth_bytes_per_s"
     ) or name in _MORE_IS_BETTER

@@ -177,7 +177,7 @@ class Comparison(Result):
         """Table of metrics with both values and their ratio b / a."""
         rows: list[tuple[str, float, float]] = []
         for name in _METRICS:
-            values = [getattr(each, name) for each in (self.a, self.b)]
+            values = [each.metric(name) for each in (self.a, self.b)]
             if any(v is not None and not np.isnan(v) for v in values):
                 first_value, second_value = (np.nan if v is None else float(v) for v in values)
                 rows.append((name, first_value, second_value))

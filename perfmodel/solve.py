@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -286,13 +286,7 @@ def _missing_metric_faults(problem: ThresholdProblem, condition: Expression) -> 
 
 def _columns(prediction: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
     """Return metrics by name; those by memory are of main memory."""
-    columns: dict[str, Any] = {}
-    for name in names:
-        value = getattr(prediction, name)
-        if isinstance(value, dict):
-            value = cast("dict[str, Any]", value).get(prediction.machine.main_memory, np.nan)
-        columns[name] = value
-    return columns
+    return {name: prediction.metric(name) for name in names}
 
 
 class _ConditionMargins:

@@ -93,7 +93,7 @@ class ComparisonAnswer(Answer):
         parts = [
             head,
             "\n".join(result.sentences),
-            as_text(result.metrics, rows=40),
+            as_text(result.metrics, rows=len(result.metrics)),
             as_text(result.table, rows=10 if self.rows is None else self.rows),
             f"facts that differ and matter here (of {len(result.facts)} that differ):\n"
             + (as_text(facts, rows=60) if facts else "none"),

@@ -84,6 +84,9 @@ def ownership_interval(prediction: Prediction, metric: str, level: float) -> Int
     if metric in COST_METRICS:
         time, energy = (prediction.interval(each, level) for each in ("latency_s", "energy_j"))
         stated = basis_of_costs(prediction, metric)
+        if prediction.energy_per_period_j is not None:
+            # A run has the period's share of the life however long it takes.
+            time = time._replace(low=time.value, high=time.value)
         return cost_interval(prediction.cost, metric, value, time, energy, stated)
     drawn = prediction.energy_per_period_j
     if drawn is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -237,6 +237,16 @@ class Prediction(
     def bandwidth_bytes_per_s(self) -> dict[str, Value]:
         """Memory -> average bandwidth, bytes per second: traffic / latency."""
         return {n: bytes_ / self.latency_s for n, bytes_ in self.traffic_bytes.items()}
+
+    def metric(self, name: str) -> Value:
+        """Return a metric as a number for each point; of those by memory that of main memory.
+
+        ``None`` where it does not apply.
+        """
+        value = getattr(self, name)
+        if isinstance(value, dict):
+            return cast("dict[str, Value]", value).get(self.machine.main_memory)
+        return value
 
     def rate_of(self, memory: str) -> float:
         """Return the bandwidth of a memory that a kernel uses, bytes per second (one point).

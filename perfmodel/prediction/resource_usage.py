@@ -65,8 +65,8 @@ class ResourceMetrics:
 
     @property
     def resource_share(self) -> Value:
-        """Largest share of any resource, at most 1 if all fit; NaN without resources."""
-        return largest_share(self.resources)
+        """Largest share of any resource, at most 1 if all fit; ``None`` without resources."""
+        return largest_share(self.resources) if self.resources else None
 
     @property
     def interval_s(self) -> Value:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import ClassVar
 
+from perfmodel.columns import more_is_better
 from perfmodel.report.base import Part, ResultReport, verdict
 from perfmodel.report.document import ReportDocument
-from perfmodel.search.constraints import RATES
 from perfmodel.search.search_result import LimitUse, SearchResult, shown
 from perfmodel.search.search_text import front_text, price_text, proof_text, quantity, relief_lines
 from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, table
@@ -52,7 +52,7 @@ class SearchReport(ResultReport):
             why = preformatted("\n".join(str(r).splitlines()[1:]))
             return verdict(False, "Nothing satisfies the constraints.", why) + notes
         # Objectives that are rates are negated in the search.
-        value = -r.best.value if r.objective in RATES else r.best.value
+        value = -r.best.value if more_is_better(r.objective) else r.best.value
         text = f"{r.objective} {quantity(r.objective, value, r.unit)}"
         where = f" ({r.source})" if r.source else ""
         pairs = [

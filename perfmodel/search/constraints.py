@@ -13,6 +13,7 @@ from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.expressions import parse_expression
 from perfmodel.expressions.nodes import ExpressionOperation, Name, Node, Number
+from perfmodel.metrics import unsearched_fault
 from perfmodel.settings import FaultList
 
 #: Rates, inverse to the latency: a lower limit on a rate is an upper limit on the latency.
@@ -126,6 +127,8 @@ def _constraint(text: str, node: Node, metrics: Sequence[str], where: str) -> Co
     value = _value(right)
     if not isinstance(left, Name) or value is None:
         raise input_error(f"'{text}' limits nothing", path=where, expected=expected)
+    if fault := unsearched_fault(left.name, where):
+        raise InputError(fault)
     if left.name not in metrics:
         raise input_error(
             f"there is no metric '{left.name}' in '{text}'",

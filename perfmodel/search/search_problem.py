@@ -15,6 +15,7 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.metrics import unsearched_fault
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.resolve import (
     check_choices,
@@ -301,7 +302,8 @@ class SearchProblem:
     def _check(self, name: str, message: str, known: Sequence[str], faults: FaultList) -> None:
         value = getattr(self, name)
         if value not in known:
-            faults.append(no_such(f"{message} '{value}'", str(value), known, name))
+            unknown = no_such(f"{message} '{value}'", str(value), known, name)
+            faults.append(unsearched_fault(value, name) or unknown)
 
     def _check_numbers(self, faults: FaultList) -> None:
         limit = self.time_limit_s

@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel.arrays import first_number
+from perfmodel.columns import more_is_better
 from perfmodel.errors import Fault, input_error
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.accuracy_loss import LOSSES, Loss
@@ -55,7 +56,7 @@ _TABLES = 0.7
 _SHOWN = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes")
 
 #: Metrics that are the maximum of several sums.
-_PEAKS = ("peak_memory_bytes", "activation_bytes")
+_PEAKS = ("peak_memory_bytes", "activation_bytes", "arena_bytes")
 
 
 @dataclass
@@ -194,7 +195,7 @@ class SearchQuery:
     def objective_of(self, columns: Mapping[str, Floats]) -> Floats:
         """Return the objective, to be minimised."""
         values = columns[self.objective]
-        return -values if self.objective in RATES else values
+        return -values if more_is_better(self.objective) else values
 
     def satisfying(self, columns: Mapping[str, Floats], constraints: Sequence[Constraint]) -> Any:
         """Return which choices satisfy constraints and fit their memories."""
@@ -412,7 +413,7 @@ class SearchQuery:
     @property
     def sense(self) -> str:
         """Direction of the objective: ``min`` or ``max``."""
-        return "max" if self.objective in RATES else "min"
+        return "max" if more_is_better(self.objective) else "min"
 
     def conditions(self, constraints: Sequence[Constraint]) -> list[str]:
         """Return constraints as conditions on `columns`."""
@@ -458,7 +459,7 @@ class SearchQuery:
             # Tables contain losses before conversion to the unit.
             return math.nan
         items = float(self.items(np.array([best.choice], dtype=np.intp))[0])
-        if constraint.metric in RATES:
+        if constraint.metric in RATES and price:
             # latency <= items / rate: d latency / d rate = -items / rate^2.
             price *= items / constraint.bound**2
         if self.goal in RATES:

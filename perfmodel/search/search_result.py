@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.columns import RATE, dimension_of
+from perfmodel.columns import RATE, dimension_of, more_is_better
 from perfmodel.deprecation import deprecated_attributes
 from perfmodel.errors import InfeasibleError
 from perfmodel.optimise.certified import Certified
 from perfmodel.prediction.presentation import spread_of
-from perfmodel.search.constraints import RATES, Constraint
+from perfmodel.search.constraints import Constraint
 from perfmodel.table import CertifiedResult, ShownPicture, Table, plain
 from perfmodel.units import show
 
@@ -194,8 +194,8 @@ class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         best = self.best
-        # Rates are maximised as negated values.
-        sign = -1.0 if self.objective in RATES else 1.0
+        # Metrics of which more is better are maximised as negated values.
+        sign = -1.0 if more_is_better(self.objective) else 1.0
         return plain(
             {
                 "workload": self.space.name,

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from perfmodel.columns import RATE, dimension_of
+from perfmodel.columns import RATE, dimension_of, more_is_better
 from perfmodel.errors import InputError
 from perfmodel.metrics import ENERGIES
 from perfmodel.prediction.presentation import spread_lines
-from perfmodel.search.constraints import RATES, Constraint, parse_constraints
+from perfmodel.search.constraints import Constraint, parse_constraints
 from perfmodel.search.search_result import shown
 from perfmodel.table.text import align_columns
 from perfmodel.units import binary, is_number
@@ -200,8 +200,8 @@ def short_option(role: str, option: str) -> str:
 
 
 def _displayed_value(r: SearchResult, value: float) -> float:
-    """Return an objective for display: rates are searched as negated values."""
-    return -value if r.objective in RATES else value
+    """Return an objective for display: values of which more is better are searched negated."""
+    return -value if more_is_better(r.objective) else value
 
 
 def _cost(r: SearchResult, price: float) -> str:

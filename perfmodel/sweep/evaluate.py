@@ -197,10 +197,5 @@ def _metric(prediction: Prediction, name: str) -> Value:
     """Return a column of the prediction; nan if the prediction does not have it."""
     if name == "bottleneck":
         return bottlenecks(prediction)
-    if name in ("traffic_bytes", "bandwidth_bytes_per_s"):
-        traffic = prediction.traffic_bytes.get(prediction.machine.main_memory)
-        if traffic is None:
-            return np.nan
-        return traffic if name == "traffic_bytes" else traffic / prediction.latency_s
-    value = getattr(prediction, name)
+    value = prediction.metric(name)
     return np.nan if value is None else value

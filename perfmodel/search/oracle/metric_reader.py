@@ -19,11 +19,10 @@ from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, nearest
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.silicon import silicon_of
-from perfmodel.metrics import metrics_of
+from perfmodel.metrics import metrics_of, unsearched_fault
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.ownership_metrics import COST_METRICS
 from perfmodel.prediction.resource_usage import DESIGN_METRICS
-from perfmodel.search.constraints import RATES
 from perfmodel.search.oracle.kernel_pricing import UNSUPPORTED, Floats, NotTabledError
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.stretch_chain import STORED, NetworkSums
@@ -40,8 +39,16 @@ TRAFFIC = "traffic_bytes."
 FEASIBLE = "feasible"
 
 #: Metrics that are affine functions of the sums.
-_OTHERS = frozenset({"power_w", "utilization", *RATES, *metrics_of("request")}) - COST_METRICS
-_AFFINE = frozenset(METRICS) - _OTHERS
+_AFFINE = COST_METRICS | {
+    *("latency_s", "energy_j", "traffic_bytes", "macs", "bit_operations"),
+    *(name for name in METRICS if name.endswith("_bytes")),
+}
+#: Metrics that follow from the energy.
+_OF_ENERGY = COST_METRICS | {
+    *("energy_j", "power_w", "energy_per_period_j", "average_power_w"),
+    *("burst_s", "sustained_speed", "sustained_latency_s", "steady_celsius"),
+    *("battery_hours", "battery_share_in_an_hour"),
+}
 
 #: Probe: a coefficient is measured as ``(metric(probe) - metric(0)) / probe``, with a probe that is
 #: large relative to the constant term.
@@ -65,7 +72,8 @@ def metric_faults(metrics: Sequence[str], levels: Sequence[str]) -> list[Fault]:
     """Return the faults of requested metrics; `levels` are the memories with traffic."""
     known = [*METRICS, *(f"{TRAFFIC}{level}" for level in levels)]
     faults = [
-        Fault(
+        unsearched_fault(name, f"metrics[{i}]")
+        or Fault(
             f"unknown metric '{name}'",
             path=f"metrics[{i}]",
             expected=f"one of {', '.join(known)}",
@@ -83,7 +91,7 @@ def metric_of(prediction: Prediction, name: str) -> Value:
     """Return a metric of a prediction."""
     if name.startswith(TRAFFIC):
         return prediction.traffic_bytes[name.removeprefix(TRAFFIC)]
-    return getattr(prediction, name)
+    return prediction.metric(name)
 
 
 class MetricReader:
@@ -134,7 +142,7 @@ class MetricReader:
         table, terms, _ = job.rows(job.workload.parameters, job.machine.facts, job.precision, 1)
         covered = tuple(dict.fromkeys((*terms.priced, *priced)))
         self._table_and_terms = (table, replace(terms, priced=covered))
-        if not {"energy_j", "power_w", *COST_METRICS}.isdisjoint(metrics):
+        if not _OF_ENERGY.isdisjoint(metrics):
             _check_energies(self.names, covered, pricing.setting)
         design = {f"resource {name}": amount for name, amount in terms.resources.items()}
         taken = {f"resource {name}" for name in design_resources(design, pricing.setting)}

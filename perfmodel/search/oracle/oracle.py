@@ -255,7 +255,9 @@ class Oracle:
         slopes: dict[str, list[Floats]] = {}
         for name in self.metrics:
             base, *near = metrics[name]
-            changes = np.split(np.array(near) - base, np.cumsum(self._sizes)[:-1])
+            # Times that never end have no slope.
+            with np.errstate(invalid="ignore"):
+                changes = np.split(np.array(near) - base, np.cumsum(self._sizes)[:-1])
             gains = [float(share @ change) for share, change in zip(shares, changes, strict=True)]
             values[name], slopes[name] = sum(gains, float(base)), changes
         return values, slopes
