@@ -192,4 +192,5 @@ def _left_out(s: Schedule) -> list[str]:
         f"Weights are {s.weights}, as was asked.",
         "A tensor lies on chip whole or not at all, unless operators run in tiles.",
         "No device was named: there are no times here." if s.timing is None else times,
+        *([] if s.outcome.solution is None else [f"Energy of the run: {s.energy_model}."]),
     ]

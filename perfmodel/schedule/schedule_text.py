@@ -118,6 +118,10 @@ def explanation(schedule: Schedule) -> str:
         line = schedule.timing.timeline
         times = [show(t, "time") for t in (line.makespan_s, line.compute_s, line.exposed_s)]
         parts.append(f"latency = arithmetic + waiting = {times[1]} + {times[2]} = {times[0]}")
+    if schedule.run_energy_j is not None and schedule.prediction is not None:
+        shares = schedule.prediction.energy.parts
+        sums = " + ".join(f"{name} {show(joule, 'energy')}" for name, joule in shares.items())
+        parts.append(f"energy = {sums} ({schedule.energy_model})")
     return "\n\n".join(parts)
 
 

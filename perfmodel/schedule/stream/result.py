@@ -15,6 +15,7 @@ import numpy as np
 from perfmodel.cost.capacity import Violation
 from perfmodel.optimise.certified import Certified
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.stages import row_energies
 from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.stream.channel import StreamChannel
 from perfmodel.schedule.stream.layers import PipelineLayer
@@ -149,16 +150,21 @@ class StreamResult(Result):
 
         ``power_w * compute_s + idle_w * max(run_s - compute_s, 0) + energy_j``
 
-        Mean power while the device computes, idle power while it waits for loads. NaN if no idle
-        power is stated, since a device that streams is mostly waiting.
+        Mean power while the device computes, without the channel's bytes, idle power while it waits
+        for loads. NaN if no idle power is stated, since a device that streams is mostly waiting.
         """
         p = self.prediction
         idle = p.machine.facts.get("power.idle")
         if idle is None:
             return float("nan")
         waits = max(self.run_s - self.compute_s, 0.0)
-        busy = float(np.asarray(p.power_w)) * self.compute_s + float(idle) * waits
-        return busy + (self.energy_j if math.isfinite(self.energy_j) else 0.0)
+        computing_j, channel_j = float(p.energy_j), 0.0
+        if math.isfinite(self.energy_j):
+            parts = row_energies(*p.opened, p.setting)
+            computing_j -= float(np.sum(parts.get(f"memory {self.channel.name}", 0.0)))
+            channel_j = self.energy_j
+        busy = computing_j / float(p.latency_s) * self.compute_s + float(idle) * waits
+        return busy + channel_j
 
     @property
     def energy_model(self) -> str:

@@ -297,3 +297,9 @@ def test_a_source_beside_the_device_leaves_its_storage_alone(tmp_path: Path) -> 
     read = pm.stream("mixtral_8x7b", spec, **asked)
     assert read.energy_j == pytest.approx(1e-9 * read.streamed_bytes)
     assert read.run_s > drive.run_s
+    # Bytes of the drive are charged once: those that are streamed, at a nanojoule each.
+    p = read.prediction
+    from_drive = 1e-9 * float(p.traffic_bytes["ssd"])
+    busy = (float(p.energy_j) - from_drive) / float(p.latency_s) * read.compute_s
+    waits = 20.0 * (read.run_s - read.compute_s)
+    assert read.device_energy_j == pytest.approx(busy + waits + read.energy_j)
