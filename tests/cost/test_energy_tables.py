@@ -369,6 +369,8 @@ def test_every_number_has_a_source() -> None:
         memories["wires"]["reference"],
         *_class_numbers(table("power_classes")["classes"]),
     ]
+    radios = table("links")["links"]
+    entries += radios.values()
     areas = table("areas")
     laws = ("register", "bit_cells", "pitch", "leakage", "cache_overhead")
     entries += [*(areas[name] for name in laws), *areas["interfaces"].values()]
@@ -386,5 +388,6 @@ def test_every_number_has_a_source() -> None:
     cited = {item["source"] for item in entries} | {
         r["source"] for r in (*rows(), *rows("checks"), *published)
     }
+    cited |= {n["source"] for n in _class_numbers(radios) if "source" in n}
     cited |= {"stillmaker2017", "ptm", "micron_tn4101", "wikichip2022"}
     assert known <= cited | set(memories["sram"]["pairs"]["sources"])
