@@ -14,7 +14,7 @@ from perfmodel.ask.library import LibraryAnswer, format_row, spec_of
 from perfmodel.errors import InputError, input_error, no_such
 from perfmodel.formats import Format, Precision, as_precision, compute_format, find
 from perfmodel.hardware import library as devices
-from perfmodel.hardware.device import Device, Source
+from perfmodel.hardware.device import Device, OperatingPoint, Source
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.hardware.technology.tables import cited
@@ -91,11 +91,16 @@ def show_device(
         {"fact": list(shown)}
         | {name: [fact[key] or "" for fact in shown.values()] for name, key in columns.items()}
     )
+    if modes := spec.operating_points:
+        data["operating_points"] = {
+            n: m.model_dump(exclude_defaults=True) for n, m in modes.items()
+        }
     path = " <- ".join(memory.name for memory in machine.hierarchy())
     lines += [
         f"engine {machine.engine} <- {path}; main memory {machine.main_memory}",
         f"runtime {machine.runtime.name}",
         f"grade {grade}",
+        *(_mode_line(name, mode) for name, mode in modes.items()),
         "",
         as_text(table, rows=len(table)),
         *(["", "sources:"] if sources else []),
@@ -104,6 +109,14 @@ def show_device(
         parts = filter(None, (s.title, s.publisher, s.year, s.url))
         lines.append(f"  {key}: {', '.join(map(str, parts))}")
     return LibraryAnswer(title, data, "\n".join(lines), table, spec=spec.to_yaml)
+
+
+def _mode_line(name: str, mode: OperatingPoint) -> str:
+    """Return what an operating point sets, and where that is from."""
+    facts = ", ".join(f"{path} {value}" for path, value in mode.facts.items())
+    text = facts or (f"as {mode.device}" if mode.device else "as stated below")
+    origin = ", ".join(filter(None, (mode.source, mode.confidence, mode.note)))
+    return f"operating_point={name}: {text}" + (f" ({origin})" if facts else "")
 
 
 def _facts(machine: Machine) -> dict[str, Any]:

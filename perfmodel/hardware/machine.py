@@ -316,7 +316,13 @@ class Machine:
             origins[path] = Provenance(
                 f"vary ({way} {cause})", known.source, known.confidence, known.note
             )
-        return origins | dict.fromkeys(self._changes, Provenance("vary"))
+        origins |= dict.fromkeys(self._changes, Provenance("vary"))
+        point = self.operating_point
+        if mode := self.device.operating_points.get(point):
+            writer = f"vary (operating point {point})"
+            known = Provenance(writer, mode.source, mode.confidence, mode.note)
+            origins |= {self.resolve(path): known for path in mode.facts}
+        return origins
 
     @property
     def engine(self) -> str:

@@ -55,6 +55,8 @@ def test_a_point_is_its_facts(device: pm.Device) -> None:
     at = device.vary({"operating_point": "slow"})
     assert at.facts == device.vary({CLOCK: 250e6, VOLTAGE: 0.6}).facts
     assert at.operating_point == "slow"
+    origin = at.provenance[VOLTAGE]
+    assert (origin.writer, origin.source) == ("vary (operating point slow)", "s")
     assert device.vary({"operating_point": "fast"}).operating_point == ""
     both = device.vary({"operating_point": "slow", CLOCK: "400 MHz"})
     assert (both[CLOCK], both[VOLTAGE]) == (400e6, 0.6)
