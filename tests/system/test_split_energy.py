@@ -83,7 +83,7 @@ def test_rates_from_which_sending_beats_computing_are_those_of_all_cuts() -> Non
     """Break points of the device's energy, from the closed form of every cut at 4001 rates."""
     rates = np.geomspace(0.1 * MBIT, 2000 * MBIT, 4001)
     s = pm.split(
-        "mobilenet_v2",
+        "resnet50",
         "galaxy_s7",
         "rtx_4090",
         rate=rates,
