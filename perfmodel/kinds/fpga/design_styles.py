@@ -29,6 +29,7 @@ DESIGN_STYLES: Final[Mapping[str, str]] = {
     "matrix_engine": "perfmodel.kinds.fpga.matrix_engine",
     "finn": "perfmodel.kinds.fpga.finn",
     "fpgaconvnet": "perfmodel.kinds.fpga.fpgaconvnet",
+    "truth_tables": "perfmodel.kinds.fpga.truth_tables",
 }
 
 
