@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from perfmodel.errors import InputError
+from perfmodel.expressions import parse_expression
 from tests.draws import draws
 from tests.search.random_searches import RATES, Losses, Search, Tried, holds, search_of, text, tried
 
@@ -231,3 +233,31 @@ def test_rates_of_what_a_network_does_not_yield_are_refused() -> None:
     space = pm.space(pm.workload("tiny_cnn"), {"weight_bits": [4, 8]}, precision="w8a8")
     with pytest.raises(pm.InputError, match="frames_per_s"):
         pm.search(space, "a100", constraints=["tokens_per_s >= 5"])
+
+
+@pytest.mark.parametrize(
+    ("objective", "constraint"),
+    [
+        ("latency_s", "steady_celsius <= 31.5"),
+        ("energy_j", "battery_hours >= 9 h"),
+        ("sustained_latency_s", "battery_share_in_an_hour <= 0.12"),
+    ],
+)
+def test_heat_and_batteries_are_limits_that_the_answer_keeps(
+    objective: str, constraint: str
+) -> None:
+    answer = pm.search(
+        "resnet18",
+        "galaxy_s24",
+        choices={"weight_bits": [4, 8]},
+        objective=objective,
+        constraints=[constraint],
+        evaluations=200,
+    )
+    assert answer.best is not None
+    assert answer.prediction is not None
+    metric = constraint.split()[0]
+    for name in (objective, metric):
+        predicted = getattr(answer.prediction, name)
+        assert answer.best.metrics[name] == pytest.approx(predicted, rel=1e-9)
+    assert parse_expression(constraint)({metric: np.array(answer.best.metrics[metric])})
