@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
 from tests.draws import draws
 from tests.search.random_searches import RATES, Losses, Search, Tried, holds, search_of, text, tried
