@@ -9,7 +9,7 @@ each, the facts proportional to a clock or a count of units, and the rules for c
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final, cast
 
@@ -161,7 +161,40 @@ def facts_of(device: Device, runtime: Runtime) -> Facts:
     InputError
         The runtime drives an engine that the device lacks.
     """
-    return _FactsBuilder(device, runtime).build()
+    engine, threads = driven_engine(device, runtime), runtime.threads
+    sections, known = _facts_of_device(device, None if threads is None else (engine, threads))
+    own = _FactsBuilder(device, runtime).of_runtime()
+    return Facts(
+        # In the order of sections: those of the device, the runtime, computed energies.
+        {**sections.values, **own.values, **known.values},
+        {**sections.provenance, **own.provenance, **known.provenance},
+        {**sections.limits, **own.limits, **known.limits},
+        known.scaled,
+        known.derived,
+        {**known.aliases, ("engines", "main"): engine},
+        engine,
+        known.memory,
+    )
+
+
+@cached(FACTS_BYTES, identity_keys=1)
+def _facts_of_device(device: Device, threads: tuple[str, int] | None) -> tuple[Facts, Facts]:
+    """Return what a device states, and the same with computed energies: one for all runtimes.
+
+    Parameters
+    ----------
+    threads
+        Engine that a runtime drives with a number of threads, and that number, if it states one.
+    """
+    builder = _FactsBuilder(device, threads=threads)
+    stated = builder.of_device()
+    sections = replace(
+        stated,
+        values=dict(stated.values),
+        provenance=dict(stated.provenance),
+        limits=dict(stated.limits),
+    )
+    return sections, builder.with_energies()
 
 
 def driven_engine(device: Device, runtime: Runtime) -> str:
@@ -181,17 +214,21 @@ def driven_engine(device: Device, runtime: Runtime) -> str:
 
 
 class _FactsBuilder:
-    """Collector of the facts of one device and runtime, section by section."""
+    """Collector of the facts of one device, or of a runtime on it, section by section."""
 
-    def __init__(self, device: Device, runtime: Runtime) -> None:
-        self.device, self.runtime, self.facts = device, runtime, Facts()
+    def __init__(
+        self,
+        device: Device,
+        runtime: Runtime | None = None,
+        threads: tuple[str, int] | None = None,
+    ) -> None:
+        self.device, self.runtime, self.threads, self.facts = device, runtime, threads, Facts()
 
-    def build(self) -> Facts:
-        """Return the facts of all sections of the device, and of the runtime."""
+    def of_device(self) -> Facts:
+        """Return the facts of all sections of the device."""
         facts, device = self.facts, self.device
-        facts.engine = driven_engine(device, self.runtime)
         facts.memory = device.main_memory
-        facts.aliases["engines", "main"] = facts.engine
+        facts.aliases["engines", "main"] = device.main_engine
         for memory in device.memories:
             for role in memory.roles:
                 facts.aliases["memories", role] = memory.name
@@ -206,7 +243,11 @@ class _FactsBuilder:
         self._fields("power.", Power, device.power)
         self._fields("site.", SiteSpec, device.site)
         self._fields("use.", UseSpec, device.use)
-        self._runtime()
+        return facts
+
+    def with_energies(self) -> Facts:
+        """Return the facts of the device with the energies that follow from them."""
+        facts, device = self.facts, self.device
         if device.links:
             from perfmodel.hardware.technology.default_energies import add_link_energies
 
@@ -262,7 +303,7 @@ class _FactsBuilder:
         """Return the provenance of a number: its own, else its entry's, else the spec's."""
         spec, writer = self.device, f"device {self.device.name}"
         stated = number if isinstance(number, Quantity) else _WITHOUT_PROVENANCE
-        if path.startswith("runtime."):
+        if self.runtime is not None:
             spec, writer = self.runtime, f"runtime {self.runtime.name}"
         elif stated is number and (base := spec.inherited_from(path)):
             writer = f"base {base}"
@@ -287,9 +328,8 @@ class _FactsBuilder:
                 facts.put(path, limits[name], dense_peak(peak, engine), origin)
                 proportional_paths.append(path)
         facts.scaled[f"{prefix}.units"] = dict.fromkeys(proportional_paths, 1.0)
-        threads = self.runtime.threads
-        if threads is not None and engine.name == facts.engine:
-            share = min(1.0, threads / engine.units.value)
+        if self.threads is not None and engine.name == self.threads[0]:
+            share = min(1.0, self.threads[1] / engine.units.value)
             for path in (f"{prefix}.units", *proportional_paths):
                 facts.values[path] *= share
         if engine.clock is not None:
@@ -345,9 +385,10 @@ class _FactsBuilder:
         assert clock is not None  # a structural fault otherwise
         return rate.value * clock.value
 
-    def _runtime(self) -> None:
-        """Set the facts of the runtime, its kernels' constants and its serving overheads."""
+    def of_runtime(self) -> Facts:
+        """Return the facts of the runtime, its kernels' constants and its serving overheads."""
         runtime = self.runtime
+        assert runtime is not None
         known = field_limits(Runtime)
         for name in (*(name for name in known if name not in _CLASS_KEYS), *_CLASS_KEYS):
             limits = known[name]
@@ -369,6 +410,7 @@ class _FactsBuilder:
             model = type(kernel)
             self._fields(f"runtime.kernels.{key}.", model, kernel, field_limits(model))
         self._fields("runtime.serving.", Serving, runtime.serving)
+        return self.facts
 
 
 def dense_peak(peak: Peak, engine: Engine) -> float:
