@@ -10,6 +10,10 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
+from perfmodel.hardware.quantity import Quantity
+from perfmodel.hardware.system import link_classes
+from perfmodel.hardware.technology import link_energy
+from perfmodel.hardware.technology.tables import sources
 
 MBIT = 1e6 / 8
 
@@ -72,7 +76,7 @@ def test_a_radio_draws_what_was_measured_of_it(kind: str, megabits: float) -> No
     assert terms["wake"] == pytest.approx(1e-3 * wake_mw * wake_s)
     idle_w = float(pm.hardware("galaxy_s7").machine()["power.idle"])
     assert terms["waiting"] == pytest.approx(idle_w * (s.cuts.server_s[k] + up_s + down_s))
-    assert any(f"class {kind} (assumed)" in note for note in s.notes)
+    assert any(f"class {kind} (assumed; huang2012)" in note for note in s.notes)
     device = [joule for name, joule in terms.items() if name not in ("server", "network")]
     assert float(s.energy_j[k, 0]) == pytest.approx(sum(device))
     # On the device no radio is used at all.
@@ -215,7 +219,18 @@ def test_what_a_spec_states_of_its_radio_is_not_counted_twice(tmp_path: Path) ->
     assert one.energy_terms_j["tail"][k, 0] == 0.0
     assert any("leaves out the tail of its radio" in note for note in one.notes)
     assert two.energy_terms_j["sending"][k, 0] == pytest.approx((0.13286 + 20 * 0.28317) * up_s)
-    assert any("class wifi (assumed)" in note for note in two.notes)
+    assert any("class wifi (assumed; huang2012)" in note for note in two.notes)
+
+
+def test_the_table_of_links_cites_its_documents_and_agrees_with_that_of_memories() -> None:
+    documents = sources("links")
+    for name, link in link_classes().items():
+        fields = [getattr(link, field) for field in type(link).model_fields]
+        cited = {each.source for each in fields if isinstance(each, Quantity)} | {link.source}
+        assert cited - {None} <= documents.keys(), name
+        assert link.confidence is not None, name
+        assert link.states_power, name
+    assert link_classes()["pcie"].number("energy_per_byte_up") == link_energy("pcie")
 
 
 def test_faults_of_links_and_periods_name_them() -> None:
