@@ -114,8 +114,9 @@ class SplitEnergyMetrics:
             parts = " and ".join(left_out)
             yield f"the device's energy leaves out {parts}, of which nothing is stated"
         if channel.radio_class:
-            source = link_classes()[channel.radio_class].source
-            yield f"the radio's power is that of the class {channel.radio_class} (assumed; {source})"
+            name = channel.radio_class
+            source = link_classes()[name].source
+            yield f"the radio's power is that of the class {name} (assumed; {source})"
         if channel.wake_s:
             waking = show(channel.wake_s, "time")
             yield f"a radio that sleeps wakes in {waking}, which the latency leaves out"
