@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,31 @@ def test_a_part_without_a_measured_power() -> None:
     assert slower["engines.cpu.busy_power"] == pytest.approx(machine["engines.cpu.busy_power"] / 2)
     origin = machine.provenance["engines.cpu.busy_power"]
     assert (origin.writer, origin.confidence) == ("table power_classes", "estimated")
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "ratio"),
+    [
+        # Behind a linear regulator the current follows the cores, the voltage is the board's.
+        ("stm32f746", {"power.voltage": "1.2 V"}, 1.2 / 1.32),
+        ("stm32f746", {"engines.cpu.supply": "1.65 V"}, 0.5),
+        ("stm32f746", {"engines.cpu.loop_energy": "3.06 nJ"}, 2.0),
+        # Behind a switching one energy is that of the cores.
+        ("stm32h7a3", {"power.voltage": "1.0 V"}, (1.0 / 1.3) ** 2),
+        ("stm32h7a3", {"engines.cpu.supply": "3.6 V"}, 1.0),
+        # The supply is the cores' own.
+        ("gap9", {"power.voltage": "0.4 V"}, 0.25),
+        # A clock of one core of eight draws more than an eighth: what they share stays.
+        ("pulp_open", {"engines.cpu.units": 1.0}, 0.2248),
+        ("stm32mp157", {"engines.cpu.units": 1.0}, 0.5),
+    ],
+)
+def test_power_follows_its_facts(device: str, changes: dict[str, Any], ratio: float) -> None:
+    machine = pm.hardware(device).machine()
+    power = "engines.cpu.busy_power"
+    assert machine.vary(changes)[power] / machine[power] == pytest.approx(ratio, rel=1e-3)
+    both = machine.vary({"engines.cpu.clock": np.array([1e7, 2e7])})[power]
+    assert both[1] == pytest.approx(2.0 * both[0])
 
 
 @pytest.mark.data

@@ -51,11 +51,11 @@ class Clocked(NamedTuple):
     """
 
     node: float
-    units: float
+    units: Value
     issue: float
     lanes: float
     bank_bytes: float
-    supply: float
+    supply: Value
     exponent: float
 
 
@@ -87,17 +87,17 @@ def clock_energy(part: Clocked, base: Value = None) -> Value:
     return (base * size * node + _lane_energy(part, known)) * _at_pins(part, volts, known)
 
 
-def _lane_energy(part: Clocked, known: Mapping[str, Any]) -> float:
+def _lane_energy(part: Clocked, known: Mapping[str, Any]) -> Value:
     """Return the energy of a clock of the lanes beyond those of a plain core, J."""
-    lanes = part.units * max(part.lanes - _USUAL_LANES, 0.0)
-    if lanes == 0.0:
+    if part.lanes <= _USUAL_LANES:
         return 0.0
     product = known["overhead"] * float(operation_energy("int8", part.node))
     bank = part.bank_bytes / (part.units * part.lanes)
-    return lanes * (product + float(sram_access_energy(bank, 8, part.node)))
+    read = sram_access_energy(bank, 8, part.node)
+    return part.units * (part.lanes - _USUAL_LANES) * (product + read)
 
 
-def _at_pins(part: Clocked, volts: float, known: Mapping[str, Any]) -> float:
+def _at_pins(part: Clocked, volts: float, known: Mapping[str, Any]) -> Value:
     """Return the energy at the pins over that at the cores."""
     if part.exponent == _SWITCHING:
         return 1.0 / known["efficiency"]["value"]

@@ -45,6 +45,9 @@ _POWER: Final = Of("power")
 _PER_BYTE: Final = Of("energy_per_byte")
 _PER_OPERATION: Final = Of("energy_per_op")
 _SHARE: Final = Of("fraction", floor=0.0)
+_VOLTAGE: Final = "power.voltage"
+#: Facts of a microcontroller that the power of its class follows.
+_CLOCK_CAUSES: Final = ("clock", "units", "supply", "nominal_supply", "loop_energy")
 #: Confidences of a power that was read from a meter.
 _METERED: Final = ("measured", "fitted")
 
@@ -123,7 +126,7 @@ class _ClassPower:
         if busy is not None and (active is True or (active == "measured" and metered)):
             self._add_busy_power()
         elif active is True:
-            self._put_per_clock("busy_power", self._microcontroller_power())
+            self._add_microcontroller()
         else:
             self._add_energies()
 
@@ -270,19 +273,17 @@ class _ClassPower:
                 joule *= each / mobile["operations"]
         return joule * clock * units
 
-    def _microcontroller_power(self) -> float | None:
-        """Return the power of running networks, W: by the data sheet's loop, else by the class."""
-        clock = self.facts.values.get(f"{self.at}.clock")
-        if clock is None:
-            return None
-        loop = self.facts.values.get(f"{self.at}.loop_energy")
-        if loop is not None:
-            return loop * self.entry["unlimited"]["load"]["value"] * clock
-        if self.device.memory("main").kind == "dram":
-            each = parse(self.entry["unlimited"]["dram_clock_energy"]["value"], "energy")
-            return each * clock * self.facts.values[f"{self.at}.units"]
-        part = microcontroller(self.facts.values, self.device, self.engine.name)
-        return float(clock_energy(part)) * clock
+    def _add_microcontroller(self) -> None:
+        """Add the power of running networks, which follows clock, units, supply and loop."""
+        from perfmodel.hardware.facts import Derived
+
+        values, path = self.facts.values, f"{self.at}.busy_power"
+        if f"{self.at}.clock" not in values:
+            return
+        law = partial(microcontroller_power, self.device, self.engine.name, values.get(_VOLTAGE))
+        self._put(path, _POWER, float(law(values)), "running")
+        causes = [f"{self.at}.{name}" for name in _CLOCK_CAUSES]
+        self.facts.derived[path] = Derived((*causes, _VOLTAGE), law)
 
     def _table_energy(self, compute: str, overhead: float) -> float:
         return overhead * 0.5 * float(operation_energy(compute, self.node))
@@ -371,6 +372,35 @@ def microcontroller(facts: Mapping[str, Any], device: Device, engine: str) -> Cl
         facts.get(at + "supply", volts),
         exponent,
     )
+
+
+def microcontroller_power(
+    device: Device, engine: str, stated_volts: float | None, facts: Mapping[str, Any]
+) -> Any:
+    """Return the power of running networks, W: by the data sheet's loop, else by the class.
+
+    Parameters
+    ----------
+    stated_volts
+        Voltage of the cores that the spec states, V. The loop follows it as energies do.
+    """
+    at, known = f"engines.{engine}.", constants()
+    clock, loop = facts[at + "clock"], facts.get(at + "loop_energy")
+    nominal, exponent = facts.get(at + "nominal_supply"), facts[at + "supply_exponent"]
+    if loop is not None:
+        joule = known["load"]["value"] * loop
+        if nominal is not None:
+            joule = joule * (facts.get(at + "supply", nominal) / nominal) ** exponent
+        return joule * clock
+    if device.memory("main").kind == "dram":
+        joule = parse(known["dram_clock_energy"]["value"], "energy") * facts[at + "units"]
+    else:
+        joule = clock_energy(microcontroller(facts, device, engine))
+        if nominal is None:  # the voltage of the cores is the supply, if it is stated
+            return joule * clock
+    square = 2.0 if nominal is None else 2.0 - exponent
+    volts = 1.0 if stated_volts is None else (facts[_VOLTAGE] / stated_volts) ** square
+    return joule * clock * volts
 
 
 def _nearest_capacity(device: Device, engine: str) -> float:
