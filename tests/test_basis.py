@@ -341,7 +341,7 @@ def test_a_request_has_ends_between_those_of_its_phases() -> None:
     assert both.low == pytest.approx(ttft.low + 63 * tpot.low, rel=1e-9)
     assert both.high == pytest.approx(ttft.high + 63 * tpot.high, rel=1e-9)
     assert found.basis == "measured"
-    assert set(found.to_dict()["intervals"]) == {"latency_s", "ttft_s", "tpot_s"}
+    assert set(found.to_dict()["intervals"]) == {"latency_s", "ttft_s", "tpot_s", "energy_j"}
 
 
 def test_a_server_has_intervals() -> None:
