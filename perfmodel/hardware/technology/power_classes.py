@@ -5,7 +5,7 @@ With the shares i (idle), r (running), c (compute) and m (memory) of the class, 
 
     P_idle = i P                      P_running = r (P - P_idle), while kernels run
     e(format) = c (P - P_idle) / peak(format)
-    e(byte of main memory) = DRAM + transport, at most m (P - P_idle) / bandwidth
+    e(byte of main memory) = m (P - P_idle) / bandwidth, else DRAM + transport
 
 They are facts as any other: the energy of a run is the sum of its operations, bytes and static
 power, and each kernel draws at most ``power.busy`` (`perfmodel.cost.energy.kernel_energy`).
@@ -203,8 +203,9 @@ class _ClassPower:
     def _add_bytes(self, main: Memory, spare: float, *, estimated: bool) -> None:
         """Add the energy of a byte of main memory, and of its way to the engine and back.
 
-        Both together are the table's DRAM + ``transport``, and where the class has that share at
-        most ``memory (P - P_idle) / bandwidth``.
+        Both together are ``memory (P - P_idle) / bandwidth`` where the class has that share and the
+        device a limit, else the table's DRAM + ``transport``; chips that share their limit among
+        engines take the lower of both.
         """
         from perfmodel.hardware.facts import Derived
 
@@ -218,14 +219,15 @@ class _ClassPower:
         if path not in self.facts.values:
             self._put(path, _PER_BYTE, joule, "transport")
         if main.kind == "dram":
-            transport = parse(self.entry["transport"]["value"], "energy_per_byte")
             own = f"{self.at}.transport_energy"
+            transport = parse(self.entry["transport"]["value"], "energy_per_byte")
             if "memory" not in self.entry or estimated:
                 self._put(own, _PER_BYTE, transport, "transport")
                 return
+            most = transport if self._has_word("shared") else math.inf
             rate, share = f"memories.{main.name}.bandwidth", self._share_path("memory")
-            law = partial(_transport_energy, rate, path, share, spare, transport)
-            self._put(own, _PER_BYTE, float(law(self.facts.values)), "transport")
+            law = partial(_transport_energy, rate, path, share, spare, most)
+            self._put(own, _PER_BYTE, float(law(self.facts.values)), "memory")
             self.facts.derived[own] = Derived((rate, share), law)
 
     def _add_operation(
