@@ -143,17 +143,7 @@ def to_plan(
         moves += _moves(where, stay, name, size, first, last)
     if tiles is not None:
         moves += tiles.moves(script, where, begins, maker)
-    residency += [
-        Residency(
-            tensor=name,
-            memory=memory,
-            device=device,
-            first=0,
-            last=len(order) - 1,
-            size_bytes=size,
-        )
-        for name, size in scheduled.weights
-    ]
+    residency += _resident_weights(scheduled, where, len(order) - 1)
     limits: tuple[Capacity, ...] = ()
     if capacity_bytes is not None:
         capacity_bytes += sum(size for _, size in scheduled.weights)
@@ -169,6 +159,21 @@ def to_plan(
         tiled=() if tiles is None else tiles.operators,
         tiles=() if tiles is None else tuple(tiles.kernels(where.outer)),
     )
+
+
+def _resident_weights(
+    scheduled: ScheduledGraph, where: MemoryNames, last: int
+) -> Iterator[Residency]:
+    """Yield the weights that stay in the memory for all steps."""
+    for name, size in scheduled.weights:
+        yield Residency(
+            tensor=name,
+            memory=where.memory,
+            device=where.device,
+            first=0,
+            last=last,
+            size_bytes=size,
+        )
 
 
 def _makers(scheduled: ScheduledGraph, order: Sequence[Placement]) -> dict[str, int]:

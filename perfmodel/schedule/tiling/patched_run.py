@@ -41,22 +41,22 @@ class PatchedRows:
         Positions computed by all patches, over those of the map.
     patches
         Number of patches in which the row runs.
-    moved
+    traffic
         Traffic of feature maps, and of weights beside their first read.
     """
 
     positions: Column
     patches: Column
-    moved: ScheduledTraffic
+    traffic: ScheduledTraffic
 
     @property
     def totals(self) -> dict[str, Value]:
         """Peak of the plan in its memory, as read by `perfmodel.cost.capacity.demands`."""
-        return {f"planned {self.moved.memory}": self.moved.peak_bytes}
+        return {f"planned {self.traffic.memory}": self.traffic.peak_bytes}
 
     def apply(self, table: OperatorTable, terms: Terms, setting: Setting) -> Terms:
         """Return the terms of the rows in patches."""
-        off_chip = {setting.weights_memory, setting.levels[-1]} - {self.moved.memory}
+        off_chip = {setting.weights_memory, setting.levels[-1]} - {self.traffic.memory}
         traffic, memory = (
             {name: each if name in off_chip else each * self.positions for name, each in of.items()}
             for of in (terms.traffic, terms.memory)
@@ -77,7 +77,7 @@ class PatchedRows:
         )
         operations = {name: each * self.positions for name, each in terms.operations.items()}
         terms = replace(terms, operations=operations)
-        return apply_scheduled_traffic(table, terms, setting, self.moved)
+        return apply_scheduled_traffic(table, terms, setting, self.traffic)
 
 
 def patched_run(workload: Workload, at: Target, plan: PatchPlan) -> Prediction | None:
@@ -114,7 +114,7 @@ def _rows(lowered: Lowered, at: Target, plan: PatchPlan) -> PatchedRows:
                 weights[rows[0], 0] += layer.weight_bytes * (reads - 1)
     maps[-1, 0] += plan.offchip_bytes - plan.map_bytes - plan.weight_bytes
     where = at.where
-    moved = ScheduledTraffic(
+    traffic = ScheduledTraffic(
         where.memory, where.outer, np.zeros((count, 1)), maps, plan.peak_bytes, weights
     )
-    return PatchedRows(positions, patches, moved)
+    return PatchedRows(positions, patches, traffic)

@@ -175,8 +175,8 @@ class _Tiler:
             real = min(1.0, sizes[x] / once.input) if x in sizes and once.input else 1.0
             # The nest of a transposed convolution counts one phase of its output.
             phases = max(1.0, sizes[y] / once.output) if y in sizes and once.output else 1.0
-            moved = ((x, parts.input * real), (w, parts.weight), (y, parts.output * phases))
-            for t, traffic in moved:
+            operand_bytes = ((x, parts.input * real), (w, parts.weight), (y, parts.output * phases))
+            for t, traffic in operand_bytes:
                 if t in sizes:
                     crossing[t] = crossing.get(t, 0) + math.ceil(traffic - 1e-6)
             if w not in sizes:
@@ -273,19 +273,10 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
                 extra += 0 if buffer.stored else buffer.size_bytes
                 if step.load:  # the first read of an input is compulsory
                     extra -= buffer.size_bytes if t not in place else 0
-        over = -1
-        if tiling is None and step.takes_over >= 0 and step.takes_over in place:
-            over = place[step.takes_over]
+        over = place.get(step.takes_over, -1) if tiling is None else -1
         scratch = step.scratch_bytes if tiling is None else tiling.scratch_bytes
-        steps.append(
-            replace(
-                step,
-                reads=tuple(dict.fromkeys(reads)),
-                writes=tuple(writes),
-                takes_over=over,
-                scratch_bytes=scratch,
-            )
-        )
+        touched = {"reads": tuple(dict.fromkeys(reads)), "writes": tuple(writes)}
+        steps.append(replace(step, **touched, takes_over=over, scratch_bytes=scratch))
         origin.append(s)
     rewritten = Problem(f"{problem.name}, tiled", tuple(steps), tuple(buffers))
     return Streamed(rewritten, dict(tilings), tuple(origin), extra, tuple(source))

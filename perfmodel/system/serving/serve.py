@@ -9,7 +9,7 @@ devices and constants of the serving runtime.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -156,15 +156,9 @@ class ServingArguments(PredictionArguments):
             return exchange_s(machine, exchanged_bytes(structure, split, tokens), split)
 
         constant = partial(_constant, machine)
-        prompt, generate, clients = (
-            np.asarray(value, dtype=float)
-            for value in (self.prompt, self.generate, self.concurrency)
-        )
-        context = _plain(prompt + generate / 2)
-        single = predicted(phase="decode", context=context, batch=1)
-        places = room(single.weight_bytes, single.kv_bytes, machine)
-        running = np.minimum(np.maximum(clients / self.data, 1.0), places)
-        decode = predicted(phase="decode", context=context, batch=_plain(running))
+        sizes = (self.prompt, self.generate, self.concurrency)
+        prompt, generate, clients = (np.asarray(value, dtype=float) for value in sizes)
+        running, decode = self._running(predicted, machine, prompt + generate / 2, clients)
         prompts_at_once = prompts_together(running, prompt, generate)
         prefill = predicted(phase="prefill", batch=_plain(prompts_at_once), prompt=self.prompt)
         layers = overheads(machine, structure, split, decode.setting.precision.weights)
@@ -187,15 +181,12 @@ class ServingArguments(PredictionArguments):
         first = {"waiting": waiting, **starts, "prompts": prompts, "step": tpot}
         ttft: Value = sum(first.values())
         rate = served * generate / service
-        joules = _step_energy_j(decode, structure, layers + exchanged_s, sampling_s)
-        joules["prefills"] = prefill.power_w * prefills_s
         link_j = link_j_per_byte(machine, split)
-        joules["exchange"] = (link_j or 0.0) * (
-            exchanged_bytes(structure, split, running * self.data)
-            + arriving * exchanged_bytes(structure, split, prompt)
-        )
-        a_token = {name: joule * self.tensor / running for name, joule in joules.items()}
-        times = (ttft, tpot, waiting, rate, sum(a_token.values()), step, prompt_s)
+        sent = exchanged_bytes(structure, split, running * self.data + arriving * prompt)
+        joules = _step_energy_j(decode, structure, layers + exchanged_s, sampling_s)
+        joules |= {"prefills": prefill.power_w * prefills_s, "exchange": sent * (link_j or 0.0)}
+        energies = {name: joule * self.tensor / running for name, joule in joules.items()}
+        times = (ttft, tpot, waiting, rate, sum(energies.values()), step, prompt_s)
         parts = {
             "kernels": _arithmetic(decode),
             "layers": layers + _layers(decode),
@@ -205,14 +196,24 @@ class ServingArguments(PredictionArguments):
         }
         return Served(
             *map(_plain, (*times, running, clients, served, prompt, generate)),
-            parts={name: _plain(value) for name, value in parts.items()},
-            ttft_parts={name: _plain(value) for name, value in first.items()},
+            parts=_plain_parts(parts),
+            ttft_parts=_plain_parts(first),
             decode=decode,
             prefill=prefill,
             devices=float(split.devices),
-            energy_parts={name: _plain(joule) for name, joule in a_token.items()},
+            energy_parts=_plain_parts(energies),
             links_counted=link_j is not None,
         )
+
+    def _running(
+        self, predicted: Callable[..., Prediction], machine: Machine, context: Value, clients: Value
+    ) -> tuple[Value, Prediction]:
+        """Return the sequences in a running batch, and the prediction of its decode step."""
+        at = {"phase": "decode", "context": _plain(context)}
+        single = predicted(**at, batch=1)
+        places = room(single.weight_bytes, single.kv_bytes, machine)
+        running = np.minimum(np.maximum(clients / self.data, 1.0), places)
+        return running, predicted(**at, batch=_plain(running))
 
     def _language_model(self, split: Parallel) -> tuple[PredictionInputs, Any]:
         """Return the inputs of the prediction, and the structure of the model."""
@@ -422,6 +423,11 @@ def _constant(machine: Machine, name: str, default: float = 0.0) -> Value:
     """Return a constant of the serving runtime, or a default."""
     value = machine.get(f"runtime.serving.{name}")
     return default if value is None else value
+
+
+def _plain_parts(parts: Mapping[str, Value]) -> dict[str, Value]:
+    """Return parts with floats for arrays without dimensions."""
+    return {name: _plain(value) for name, value in parts.items()}
 
 
 def _plain(value: Value) -> Value:
