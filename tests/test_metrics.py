@@ -134,6 +134,28 @@ def test_a_metric_that_is_not_searched_for_is_refused_with_its_reason(row: Metri
             pm.search(case.workload, case.device, choices={"weight_bits": [4, 8]}, **asked)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("battery_hours", "no battery is stated"),
+        ("interval_s", "no such design"),
+        ("usd_per_million_tokens", "yields frames"),
+        ("tpot_s", "no decoding"),
+        ("average_power_w", "no period is set"),
+        ("area_mm2", "no structure"),
+    ],
+)
+def test_a_metric_that_a_device_or_network_lacks_is_refused_with_the_reason(
+    name: str, reason: str
+) -> None:
+    board = pm.hardware("raspberry_pi_5")
+    assert reason in pm.predict("resnet8", board).missing_reason(name)
+    with pytest.raises(pm.InputError, match=reason):
+        pm.search("resnet8", board, choices={"weight_bits": [4, 8]}, objective=name)
+    with pytest.raises(pm.InputError, match=reason):
+        pm.solve("resnet8", board, "batch", f"{name} <= 1")
+
+
 @pytest.mark.parametrize("row", names())
 def test_a_metric_is_compared_and_solved_until(row: MetricRow) -> None:
     case, value, name = case_of(row.name), value_of(row.name), row.name

@@ -15,6 +15,8 @@ from perfmodel.arrays import Value, first_number, namespace
 from perfmodel.cost.energy import resting_power_w
 from perfmodel.hardware.ownership import is_of_ownership
 from perfmodel.metrics import metrics_of
+from perfmodel.prediction.basis import SILICON
+from perfmodel.prediction.resource_usage import DESIGN_METRICS
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -265,7 +267,21 @@ class OwnershipMetrics:
         return any(is_of_ownership(path) for path in cast("Prediction", self).machine.varied)
 
     def missing_reason(self, metric: str) -> str:
-        """Return why a metric of this class is not known or infinite; empty for other metrics."""
+        """Return why a metric is not known (or a time infinite); empty where it is, or unclear."""
+        prediction = cast("Prediction", self)
+        workload, tokens = prediction.job.workload, prediction.job.workload.unit == "tokens"
+        of_tokens = "token" in metric
+        of_frames = metric.endswith("_per_inference") or metric == "frames_per_s"
+        if (of_tokens and not tokens) or (of_frames and tokens):
+            return f"{workload.name} yields {workload.unit}"
+        if metric in DESIGN_METRICS and prediction.metric(metric) is None:
+            return "no such design in the fabric of an FPGA is stated"
+        if metric in SILICON and isinstance(prediction.silicon, str):
+            return prediction.silicon
+        if metric in ("ttft_s", "tpot_s") and prediction.metric(metric) is None:
+            return f"{workload.name} has no {'prefill' if metric == 'ttft_s' else 'decoding'}"
+        if metric.startswith("battery") and "power.battery" not in prediction.setting.facts:
+            return "no battery is stated (power.battery)"
         reasons = self.cost.reasons
         parts = ("price", "energy") if "usd" in metric else ("embodied", "energy")
         if metric in _COSTS:

@@ -108,15 +108,22 @@ class SearchQuery:
         # A run may be too long for its period in one of them.
         ends = [(0, len(decision.options) - 1) for decision in self.space.decisions]
         sample = self.oracle.batch(np.array(ends, dtype=np.intp).T)
-        faults = FaultList(
-            Fault(
-                f"{self.oracle.device.name} states nothing that '{name}' could be known from",
-                path="objective" if name == self.goal else "constraints",
-                expected="another metric, or a device with its power or energies",
+        unknown = [name for name in metrics if np.isnan(sample[name]).all()]
+        if not unknown:
+            return
+        member = self.oracle.predict([0] * len(self.space.decisions))
+        device, faults = self.oracle.device.name, FaultList()
+        for name in unknown:
+            reason = member.missing_reason(name)
+            text = f"{device} states nothing that '{name}' could be known from"
+            needs = "the facts that it needs" if reason else "a device with its power or energies"
+            faults.append(
+                Fault(
+                    f"there is no {name} on {device}: {reason}" if reason else text,
+                    path="objective" if name == self.goal else "constraints",
+                    expected=f"another metric, or {needs}",
+                )
             )
-            for name in metrics
-            if np.isnan(sample[name]).all()
-        )
         faults.settle()
 
     def with_goal(self, goal: str, constraints: Sequence[Constraint]) -> SearchQuery:
