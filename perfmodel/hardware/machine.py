@@ -133,16 +133,20 @@ class Machine:
             return self
         if OPERATING_POINT in changes:
             return self._at_point(changes)
+        return self._changed_to(self._changes | _check_changes(self._base, changes, self.facts))
+
+    def _changed_to(self, changes: dict[str, Any]) -> Machine:
+        """Return the machine with exactly these facts replaced, by resolved path in SI units."""
         machine = object.__new__(Machine)
         machine.device, machine.runtime, machine._base = self.device, self.runtime, self._base
         machine.runtime_named = self.runtime_named
         machine.posterior = self.posterior
-        machine._changes = self._changes | _check_changes(self._base, changes, self.facts)
+        machine._changes = changes
         machine.facts, machine._scaled = _apply_changes(self._base, machine._changes)
         return machine
 
     def _at_point(self, changes: Mapping[str, Any]) -> Machine:
-        """Return the machine in a mode of its device, with further facts replaced."""
+        """Return the machine in a mode of its device, and no other, with further facts replaced."""
         point, others = changes[OPERATING_POINT], dict(changes)
         del others[OPERATING_POINT]
         known = self.device.operating_points
@@ -155,22 +159,26 @@ class Machine:
                 expected=listed,
                 suggestion=nearest(str(point), known),
             )
-        mode, machine = known[point], self
+        mode, current = known[point], known.get(self.operating_point)
+        left = {self.resolve(path) for path in current.facts} if current else set[str]()
+        own = {path: value for path, value in self._changes.items() if path not in left}
+        machine = self._changed_to(own)
         if mode.device is not None:
             from perfmodel.hardware.library import hardware
 
             machine = Machine(hardware(mode.device), self.runtime, posterior=self.posterior)
             machine.runtime_named = self.runtime_named
-            machine = machine.vary(self._changes)
+            machine = machine.vary(own)
         return machine.vary({**mode.facts, **others})
 
     @property
     def operating_point(self) -> str:
         """Name of the mode whose facts the machine has; empty if it is as its spec states."""
         for name, mode in self.device.operating_points.items():
-            facts = _check_changes(self._base, mode.facts, self._base.values)
-            if facts and all(np.all(self.get(path) == value) for path, value in facts.items()):
-                return name
+            if mode.facts and all(self.resolve(path) in self._changes for path in mode.facts):
+                facts = _check_changes(self._base, mode.facts, self._base.values)
+                if all(np.all(self._changes[path] == value) for path, value in facts.items()):
+                    return name
         return ""
 
     def __getitem__(self, path: str) -> Any:

@@ -58,6 +58,9 @@ def test_a_point_is_its_facts(device: pm.Device) -> None:
     origin = at.provenance[VOLTAGE]
     assert (origin.writer, origin.source) == ("vary (operating point slow)", "s")
     assert device.vary({"operating_point": "fast"}).operating_point == ""
+    again = at.vary({"operating_point": "fast"})
+    assert (again.facts, again.operating_point) == (device.machine().facts, "")
+    assert at.vary({"operating_point": "clocked"})[VOLTAGE] == 0.9
     both = device.vary({"operating_point": "slow", CLOCK: "400 MHz"})
     assert (both[CLOCK], both[VOLTAGE]) == (400e6, 0.6)
 
