@@ -264,7 +264,7 @@ def make_plan(
     machines = [d if isinstance(d, Machine) else d.machine() for _, d in resolved_devices]
     if settings_left.get(OPERATING_POINT) == "all":
         names = (name for m in machines for name in m.device.operating_points)
-        settings_left[OPERATING_POINT] = list(dict.fromkeys(names))
+        settings_left[OPERATING_POINT] = list(dict.fromkeys(names)) or "all"
     columns = _metrics(metrics, faults, machines)
     dimensions = _dimensions(settings_left, machines)
     axes = _axes(settings_left, dimensions, machines, faults, place)

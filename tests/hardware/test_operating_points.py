@@ -248,6 +248,15 @@ def test_sweep_search_and_predict_agree() -> None:
     assert_allclose(answer.value, np.nanmin(joules))
 
 
+def test_all_points_are_those_of_each_device() -> None:
+    boards = ["raspberry_pi_5", "raspberry_pi_4"]
+    swept = pm.sweep("resnet18", boards, set={"operating_point": "all"}, metrics=["latency_s"])
+    pairs = list(zip(swept.table["device"], swept.table["operating_point"], strict=True))
+    assert sorted(pairs) == sorted((n, p) for n in boards for p in hardware(n).operating_points)
+    with pytest.raises(InputError, match="a device that lists operating points"):
+        pm.sweep("resnet18", "a100", set={"operating_point": "all"})
+
+
 def test_a_clock_is_solved_for_a_deadline(device: pm.Device) -> None:
     """Time is in inverse proportion to the clock of a chip that only computes."""
     run = predicted(device.machine())
