@@ -212,3 +212,9 @@ def _without(value: Any, path: str, default: str | None) -> Iterator[str]:
 @each("name", lambda: runtimes("runtimes"))
 def test_every_constant_of_a_runtime_names_its_document(name: str) -> None:
     assert list(unsourced(runtime(name), name)) == []
+
+
+def test_energy_cites_the_measured_core_but_no_link_between_devices() -> None:
+    board = str(pm.predict("resnet18", "raspberry_pi_3b_plus").cite())
+    assert "[pi5]" in board
+    assert "links." not in str(pm.predict("resnet18", "h100").cite())

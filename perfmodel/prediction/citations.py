@@ -247,7 +247,9 @@ def _facts(prediction: Prediction, gathered: _Collection) -> None:
     machine = prediction.machine
     paths = used_facts(prediction)
     if prediction.energy.joule is not None:
-        paths += [p for p in machine.facts if p.startswith("power.") or "energy" in p]
+        # Links between devices take no part in the energy of one.
+        own = (path for path in machine.facts if not path.startswith("links."))
+        paths += [path for path in own if path.startswith("power.") or "energy" in path]
     unsourced: list[str] = []
     for path in dict.fromkeys(paths):
         origin = machine.provenance.get(path)

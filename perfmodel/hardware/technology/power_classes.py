@@ -117,6 +117,8 @@ class _ClassPower:
         self.entry: dict[str, Any] = table("power_classes")["classes"][name]
         self.at = f"engines.{engine.name}"
         self.node = node_of(device)
+        #: Sources of a limit that the spec does not state.
+        self.limit_sources: tuple[str, ...] = ()
 
     def add(self) -> None:
         """Add a power under load, or an energy of each operation and byte and static power."""
@@ -269,6 +271,7 @@ class _ClassPower:
                 float(operation_energy("fp32", node)) for node in (self.node, mobile["node"])
             ]
             joule = parse(mobile["value"], "energy") * by_node[0] / by_node[1]
+            self.limit_sources = (mobile["source"],)
             peak = facts.get(f"{self.at}.peaks.fp32", facts.get(f"{self.at}.vector_peaks.fp32"))
             if peak is not None:
                 each = max(peak / (clock * units), mobile["least"])
@@ -315,7 +318,10 @@ class _ClassPower:
 
         entry = self.entry.get(name) or self.entry["unlimited"]["clock_energy"]
         note = f"class {self.name}; {entry['note']}" if "note" in entry else f"class {self.name}"
-        known = Provenance("table power_classes", entry["source"], "estimated", note)
+        # The way of a byte costs the same under any limit.
+        more = () if name == "transport" else self.limit_sources
+        source = ", ".join(dict.fromkeys((entry["source"], *more)))
+        known = Provenance("table power_classes", source, "estimated", note)
         self.facts.put(path, limits, value, known)
 
 
