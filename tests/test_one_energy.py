@@ -223,19 +223,30 @@ def test_an_assignment_to_one_engine_is_the_sum_of_predict(device: str) -> None:
     assert told["energy_boundary"] == single.energy_boundary
 
 
-def test_kernels_on_two_engines_are_charged_each_on_its_own() -> None:
+@pytest.mark.parametrize(
+    ("device", "engines"),
+    [("jetson_agx_orin", ("gpu", "cpu")), ("kv260", ("dpu", "cpu")), ("rk3588", ("npu", "cpu"))],
+)
+def test_kernels_on_two_engines_are_charged_each_on_its_own(
+    device: str, engines: tuple[str, str]
+) -> None:
     """Static power while no engine runs whose power has it; what engines do by their energies."""
-    found = pm.assign("mobilenet_v2", "jetson_agx_orin", precision="int8", engines=["gpu", "cpu"])
-    gpu, cpu = (profile.prediction for profile in found.network.profiles)
-    idle_w = gpu.machine.facts["power.idle"]
-    busy_w = cpu.machine.facts["engines.cpu.busy_power"]
-    parts = row_energies(*gpu.opened, gpu.setting)
-    of_gpu = sum(joule for part, joule in parts.items() if part != "static")
-    of_cpu_s = cpu.table["row_s"]
-    on_cpu = np.array([engine == "cpu" for engine in found.engine.values()])
-    assert on_cpu.any()
-    busy_s = float(of_cpu_s[on_cpu].sum())
-    expected = float(of_gpu[~on_cpu].sum()) + busy_w * busy_s + idle_w * (found.latency_s - busy_s)
+    network = "mobilenet_v3_small"
+    found = pm.assign(network, device, precision="int8", engines=engines)
+    on = np.array([engines.index(engine) for engine in found.engine.values()])
+    expected, busy_s, static_w = 0.0, 0.0, 0.0
+    for e, profile in enumerate(found.network.profiles):
+        p = profile.prediction
+        parts = row_energies(*p.opened, p.setting)
+        rest = [j for n, j in parts.items() if not n.startswith(("static", "background"))]
+        expected += float(np.sum(rest, axis=0)[on == e].sum())
+        if "busy" in parts:
+            busy_w = p.machine.facts[f"engines.{engines[e]}.busy_power"]
+            assert parts["busy"] == pytest.approx(busy_w * p.table["total_s"])
+            busy_s += float(p.table["row_s"][on == e].sum())
+        else:
+            static_w = p.machine.facts["power.idle"]
+    expected += static_w * (found.latency_s - busy_s)
     assert found.energy_j == pytest.approx(expected, rel=1e-9)
 
 

@@ -22,15 +22,18 @@ def seconds_of(terms: Terms, setting: Setting, memory: str, bytes_: Value) -> Va
     """Return the seconds of each row for a number of bytes across a memory's boundary.
 
     The time per byte is that of the original terms where they have traffic, else the inverse
-    bandwidth; the shape ``(rows, points)`` is that of `bytes_`.
+    bandwidth; the shape ``(rows, points)`` is that of `bytes_`. Where the time of the original
+    traffic is in another term (weights that a processor loads apart), what is added takes its own.
     """
-    by_bandwidth = bytes_ / bandwidth(setting, memory)
+    rate = bandwidth(setting, memory)
     seconds = terms.memory.get(memory)
     if seconds is None:
-        return by_bandwidth
+        return bytes_ / rate
     xp, before = setting.xp, terms.traffic.get(memory, 0.0)
     scaled = seconds * (bytes_ / xp.where(before > 0, before, 1.0))
-    return xp.where(before > 0, scaled, by_bandwidth)
+    is_elsewhere = (before > 0) & (seconds == 0.0)
+    added = xp.maximum(bytes_ - xp.where(is_elsewhere, before, 0.0), 0.0) / rate
+    return xp.where((before > 0) & (seconds > 0.0), scaled, added)
 
 
 def recomposed(

@@ -86,7 +86,9 @@ class ScheduleJob:
         timed = self.objective in {"latency_s", "offchip_energy_j"}
         clock = self._needed_clock() if timed else None
         if capacity is not None and self.problem.largest_working_set_bytes > capacity:
-            return self._in_tiles(capacity) if self.tiles else self._explain_infeasible(capacity)
+            # Tensors of operators in tiles lie behind the memory.
+            in_tiles = self.tiles and not self.at.cannot_spill
+            return self._in_tiles(capacity) if in_tiles else self._explain_infeasible(capacity)
         if self.objective == "peak":
             return self._least_peak(capacity)
         assert capacity is not None

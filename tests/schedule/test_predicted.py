@@ -91,6 +91,11 @@ def test_nothing_is_spilled_where_nothing_behind_can_be_written() -> None:
     assert s.feasible
     assert s.proved
     assert s.spill_bytes == s.reload_bytes == 0
+    # Nor does a tile go where nothing can be written.
+    tiled = pm.schedule(
+        "mobilenet_v2", "stm32h743", capacity="64 KiB", precision="int8", tiles=True
+    )
+    assert not tiled.feasible
     large = pm.schedule("nasnet_a_mobile", "stm32h743", capacity="850 KiB", precision="int8")
     assert not large.feasible
     assert "nothing behind sram can be written" in large.infeasible.statement
@@ -124,6 +129,8 @@ def test_tiles_move_in_a_prediction_what_the_schedule_counts(name: str, device: 
         found = pm.predict(workload, device, plan=plan)
         outer = made.where.outer
         assert found.traffic_bytes[outer] == made.offchip_bytes
+        # Every byte takes its time: no row moves more than the memory's bandwidth allows.
+        assert not found.breaches
         # The bytes are those of the replay: compulsory, spilled and reloaded, and the tiles' own.
         assert made.offchip_bytes == made.compulsory_bytes + made.trace.cost_bytes + made.tile_bytes
         assert max(plan.held_bytes(made.where.memory, device)) <= made.peak_bytes <= capacity
