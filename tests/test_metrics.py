@@ -95,6 +95,7 @@ def test_a_metric_is_swept_limited_ranked_and_on_a_front(row: MetricRow) -> None
     above, below = (f"{name} {sign} {value:.6g}" for sign in (">= 0.9 *", "> 1.1 *"))
     assert len(pm.sweep(*subject, metrics=[name], where=above, **shared)) == 1
     assert len(pm.sweep(*subject, metrics=[name], where=below, **shared)) == 0
+    assert len(pm.sweep(*subject, metrics=["macs"], where=above, **shared)) == 1
     assert float(swept.best(name)[name]) == pytest.approx(value)
     assert len(swept.pareto(name, "latency_s")) == 1
 

@@ -173,12 +173,12 @@ def _column_dimensions(axes: Mapping[str, str], metrics: Iterable[str]) -> dict[
 def wanted_metrics(wanted: Iterable[str] | None, text: str) -> list[str] | None:
     """Return the metrics to compute; ``None`` for the default ones.
 
-    Where none are requested, metrics of `EXTRA` that a text names (conditions and objectives) are
-    computed beside the default ones.
+    Metrics that a text names (conditions and objectives) are computed beside the requested or the
+    default ones.
     """
+    words = set(re.findall(r"\w+", text))
     if wanted is not None:
-        return _with_ends(wanted)
-    words = re.findall(r"\w+", text)
+        return _with_ends([*wanted, *(name for name in _KNOWN if name in words)])
     named = _with_ends(name for name in EXTRA if name in words)
     return [*METRICS, *named] if named else None
 
