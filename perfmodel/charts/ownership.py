@@ -20,7 +20,13 @@ from perfmodel.charts import (
     Series,
 )
 from perfmodel.charts.prediction_point import PredictionPoint
-from perfmodel.cost.thermal import body_of, chip_on_body, temperature
+from perfmodel.cost.thermal import (
+    ChipOnBody,
+    ThermalNode,
+    body_of,
+    chip_on_body,
+    temperature,
+)
 from perfmodel.errors import input_error
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
@@ -116,19 +122,7 @@ def temperature_over_time(prediction: Prediction) -> Chart:
     chip = chip_on_body(facts, node)
     last = 1.5 * warm.burst_s if math.isfinite(warm.burst_s) else 5.0 * node.time_constant_s
     seconds = np.linspace(0.0, max(float(last), 1e-9), _TIMES)
-    dash = "dash" if math.isfinite(warm.burst_s) else "solid"
-    rising = hot = temperature(node, point.power_w, seconds)
-    curves: dict[str, tuple[np.ndarray, str]] = {}
-    if chip is not None:
-        hot, rising = chip.temperatures(point.power_w, seconds)
-        curves["chip at full speed"] = (hot, "dot")
-    curves = {"full speed": (rising, dash), **curves}
-    if math.isfinite(warm.burst_s):
-        throttled = node.ambient + warm.sustained_power_w * node.resistance
-        if chip is not None and np.interp(warm.burst_s, seconds, rising) < throttled - 0.1:
-            # The chip is at its limit before the body is.
-            rising, throttled = hot, chip.limit
-        curves["as it throttles"] = (np.minimum(rising, throttled), "solid")
+    curves = _temperatures(node, chip, point, seconds)
     series: list[Series] = [
         _curve(name, seconds, values, SERIES[i], [f"{v:.1f} degC" for v in values], dash)
         for i, (name, (values, dash)) in enumerate(curves.items())
@@ -139,7 +133,7 @@ def temperature_over_time(prediction: Prediction) -> Chart:
         for part, limit in ends.items()
         if math.isfinite(limit)
     ]
-    top = max(*(float(values[-1]) for values, _ in curves.values()), *(one.at for one in limits))
+    top = max([*(float(values[-1]) for values, _ in curves.values()), *(one.at for one in limits)])
     return Chart(
         f"Temperature: {subject.title}",
         f"{subject.subtitle}; {show(point.power_w, 'power')}",
@@ -156,6 +150,25 @@ def temperature_over_time(prediction: Prediction) -> Chart:
             )
         ],
     )
+
+
+def _temperatures(
+    node: ThermalNode, chip: ChipOnBody | None, point: Prediction, seconds: np.ndarray
+) -> dict[str, tuple[np.ndarray, str]]:
+    """Return name -> temperatures and dash of each curve; the limited part is what throttles."""
+    warm, power = point.thermal, point.power_w
+    dash = "dash" if math.isfinite(warm.burst_s) else "solid"
+    limited = temperature(node, power, seconds)
+    limit = node.ambient + warm.sustained_power_w * node.resistance
+    curves = {"full speed": (limited, dash)}
+    if chip is not None:
+        hot, limited = chip.temperatures(power, seconds)
+        curves = {"full speed": (limited, dash), "chip at full speed": (hot, "dot")}
+        if np.interp(warm.burst_s, seconds, limited) < limit - 0.1:
+            limited, limit = hot, chip.limit
+    if math.isfinite(warm.burst_s):
+        curves["as it throttles"] = (np.minimum(limited, limit), "solid")
+    return curves
 
 
 def _curve(
