@@ -67,7 +67,12 @@ def search_exhaustively(query: SearchQuery, deadline: Deadline) -> SearchMethodR
     else:
         bound = math.inf
         notes = tuple(
-            f"{constraint.text}: no member is better than {value:.6g}"
+            f"{constraint.text}: "
+            + (
+                "known of no member"
+                if math.isnan(value)
+                else f"no member is better than {value:.6g}"
+            )
             for constraint, value in zip(query.constraints, reached, strict=True)
             if not constraint.holds(np.array([value]))[0]
         )

@@ -105,11 +105,11 @@ class SearchQuery:
 
     def _check_known(self, metrics: Sequence[str]) -> None:
         """Raise an error for metrics that the device provides no data for."""
-        # A run may be too long for its period in one of them.
+        # A run may be too long for its period in one of them, and a design too large for its part.
         ends = [(0, len(decision.options) - 1) for decision in self.space.decisions]
         sample = self.oracle.batch(np.array(ends, dtype=np.intp).T)
         unknown = [name for name in metrics if np.isnan(sample[name]).all()]
-        if not unknown:
+        if not unknown or not np.any(sample[FEASIBLE]):
             return
         member = self.oracle.predict([0] * len(self.space.decisions))
         device, faults = self.oracle.device.name, FaultList()

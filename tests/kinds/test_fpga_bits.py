@@ -164,3 +164,21 @@ def test_an_explanation_adds_up() -> None:
         numbers = [float(term.split()[0]) for term in terms.split(" + ")]
         assert sum(numbers) == pytest.approx(float(total))
         assert float(total) == pytest.approx(getattr(found, name))
+
+
+def test_a_search_takes_the_energy_of_designs_that_fit() -> None:
+    """A member that does not fit has no energy, which is no reason to refuse the question."""
+    facts = {"engines.main.design.reuse_factor": 16.0, "engines.main.design.sum_bits": 16.0}
+    part, path = hardware("xc7z020").machine().vary(facts), "engines.main.design.density"
+
+    def least(*shares: float) -> pm.SearchResult:
+        choices = {path: list(shares)}
+        return pm.search(
+            "jet_tagger", part, choices=choices, objective="energy_j", precision="int16"
+        )
+
+    found = least(1.0, 0.1)
+    assert found.best is not None
+    fitting = pm.predict("jet_tagger", part.vary({path: 0.1}), precision="int16")
+    assert found.best.value == pytest.approx(fitting.energy_j)
+    assert least(1.0, 0.9).best is None

@@ -161,6 +161,9 @@ class MetricReader:
         bent = of_period or _die_follows_weights(job.machine)
         if bent and not COST_METRICS.isdisjoint(metrics):
             self.affine = False
+        # A design that takes more than its part has is without an energy.
+        if taken & {*names} and not _OF_ENERGY.isdisjoint(metrics):
+            self.affine = False
         if self.affine:
             self.constant, self.coefficients = self._affine_coefficients()
 
