@@ -39,7 +39,8 @@ def fact_differences(a: Machine, b: Machine) -> Table:
     Returns
     -------
     Table
-        ``fact``, ``a`` and ``b`` as texts, ``ratio`` (b / a; NaN if either is missing).
+        ``fact``, ``a`` and ``b`` as texts, ``ratio`` (b / a; NaN if either is missing). Facts that
+        follow by a law from one that is varied are left out, since that one is listed.
     """
     left, right = _by_role(a), _by_role(b)
     rows: list[tuple[str, str, str, float]] = []
@@ -47,7 +48,7 @@ def fact_differences(a: Machine, b: Machine) -> Table:
         first, second = left.get(path), right.get(path)
         ratio = float("nan")
         if first is not None and second is not None:
-            if first.value == second.value:
+            if first.value == second.value or first.follows or second.follows:
                 continue
             ratio = second.value / first.value if first.value else ratio
         elif any(fact.is_default for fact in (first, second) if fact is not None):
@@ -72,6 +73,7 @@ class _ComparedFact(NamedTuple):
     value: float
     dimension: str
     is_default: bool
+    follows: bool
 
 
 def _by_role(machine: Machine) -> dict[str, _ComparedFact]:
@@ -82,6 +84,7 @@ def _by_role(machine: Machine) -> dict[str, _ComparedFact]:
             float(value),
             machine.dimension(path),
             origins[path].writer == "default",
+            origins[path].writer.startswith("vary (by "),
         )
         for path, value in machine.facts.items()
     }

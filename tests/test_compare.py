@@ -51,6 +51,12 @@ def test_bandwidth_alone_explains_a_memory_bound_difference() -> None:
     assert "hbm-bound (1 TB/s)" in found.reasons[1]
 
 
+def test_facts_that_follow_from_a_varied_one_are_not_listed_beside_it() -> None:
+    device = pm.hardware("a100")
+    found = pm.compare("llama_3_8b", device, device.vary({"memories.main.bandwidth": "1 TB/s"}))
+    assert found.facts["fact"].tolist() == ["memories.main.bandwidth"]
+
+
 def test_each_side_may_have_its_own_precision_and_runtime() -> None:
     found = pm.compare(
         "resnet18", "a100", "a100", precision=("fp16", "int8"), runtime=("ideal", "generic")
