@@ -330,7 +330,13 @@ def _plain_path(name: str, room: Room, directories: tuple[str | Path, ...]) -> P
 
 
 def _path_of_alias(name: str, folder: Path) -> Path | None:
-    """Return the file with exactly that alias, reading no header without its letters."""
+    """Return the file with exactly that alias, reading no header without its letters.
+
+    Only for the first name of a process: of several, the headers of all files are read once.
+    """
+    if not _recent.keys().isdisjoint({(folder,), (folder, "texts")}):
+        return None
+    _recent[folder, "texts"] = 0.0, None
     for file in reversed(_stamped_files(folder)):
         if name in _text(file) and name in _head(file).aliases:
             return Path(file[0])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,34 +18,36 @@ PHASES = ("prefill", "decode")
 
 
 _PLAIN = {bool, str, int, float, type(None)}
-_SEQUENCES = {tuple, list}
 
 
 def canonical(value: Any) -> Any:
     """Return a value as nested tuples, without names of classes and orders of mappings."""
-    # Most are plain: what they are need not be found out by what they can do.
-    if type(value) in _PLAIN:
-        return value
-    if type(value) in _SEQUENCES:
-        return tuple(map(canonical, value))
-    if is_dataclass(value) and not isinstance(value, type):
-        return tuple(canonical(getattr(value, f.name)) for f in fields(value))
-    if isinstance(value, Mapping):
-        return tuple(sorted((str(k), canonical(v)) for k, v in value.items()))
-    if isinstance(value, Enum):
-        return canonical(value.value)
-    if isinstance(value, bool | str | int) or value is None:
-        return value
-    if isinstance(value, float | np.floating):
-        return float(value)
-    if isinstance(value, set | frozenset):
-        return tuple(sorted(map(repr, map(canonical, value))))
-    if isinstance(value, np.ndarray):
-        return canonical(value.tolist())
-    if isinstance(value, Iterable):
-        return tuple(canonical(each) for each in value)
+    kind: Any = type(value)
+    return value if kind in _PLAIN else _rule(kind)(value)
+
+
+@cache
+def _rule(kind: Any) -> Callable[[Any], Any]:
+    """Return what makes values of a type canonical."""
+    if is_dataclass(kind):
+        names = [field.name for field in fields(kind)]
+        return lambda value: tuple([canonical(getattr(value, name)) for name in names])
+    if issubclass(kind, Mapping):
+        return lambda value: tuple(sorted((str(k), canonical(v)) for k, v in value.items()))
+    if issubclass(kind, Enum):
+        return lambda value: canonical(value.value)
+    if issubclass(kind, bool | str | int):
+        return lambda value: value
+    if issubclass(kind, float | np.floating):
+        return float
+    if issubclass(kind, set | frozenset):
+        return lambda value: tuple(sorted(map(repr, map(canonical, value))))
+    if issubclass(kind, np.ndarray):
+        return lambda value: canonical(value.tolist())
+    if issubclass(kind, Iterable):
+        return lambda value: tuple(map(canonical, value))
     # A dimension shows itself with its terms sorted.
-    return repr(value)
+    return repr
 
 
 def _tensor(tensor: Any) -> Any:
