@@ -109,21 +109,17 @@ class SearchQuery:
         ends = [(0, len(decision.options) - 1) for decision in self.space.decisions]
         sample = self.oracle.batch(np.array(ends, dtype=np.intp).T)
         unknown = [name for name in metrics if np.isnan(sample[name]).all()]
-        if not unknown or not np.any(sample[FEASIBLE]):
+        if not np.any(sample[FEASIBLE]):
             return
-        member = self.oracle.predict([0] * len(self.space.decisions))
+        member = self.oracle.predict([0] * len(ends)) if unknown else None
         device, faults = self.oracle.device.name, FaultList()
         for name in unknown:
-            reason = member.missing_reason(name)
+            reason = member and member.missing_reason(name)
             text = f"{device} states nothing that '{name}' could be known from"
             needs = "the facts that it needs" if reason else "a device with its power or energies"
-            faults.append(
-                Fault(
-                    f"there is no {name} on {device}: {reason}" if reason else text,
-                    path="objective" if name == self.goal else "constraints",
-                    expected=f"another metric, or {needs}",
-                )
-            )
+            text = f"there is no {name} on {device}: {reason}" if reason else text
+            path = "objective" if name == self.goal else "constraints"
+            faults.append(Fault(text, path=path, expected=f"another metric, or {needs}"))
         faults.settle()
 
     def with_goal(self, goal: str, constraints: Sequence[Constraint]) -> SearchQuery:

@@ -38,6 +38,8 @@ class OperatorRow:
     """Whether it performs multiply-accumulates, whatever its class."""
     batched: bool = True
     """Whether its work grows with the batch (not for texts with which images are compared)."""
+    batched_operations: bool = True
+    """Whether its operations do; those on a constant that it adds to every image do not."""
 
     @property
     def function(self) -> str:
@@ -68,6 +70,7 @@ def row_of(kernel: FusedKernel, slot_name: Callable[[str], str]) -> OperatorRow:
         0 if stream else len(head.attribute("kernel", ())),
         kernel.macs != 0,
         _batched(kernel),
+        "batch" in free_parameters(kernel.macs, kernel.vector_ops),
     )
 
 

@@ -77,7 +77,10 @@ def counts(run: NestRun) -> Counts:
     rate = main_rate(setting, design, xp.minimum(images, engines))
     sums = _nest_sums(run, design, images)
     lanes = design.alu_pixels * design.alu_channels
-    alu = sums.alu + table.vector_ops * run.without_nests / lanes / images
+    # Operations on a constant run on one engine, however many images wait for it.
+    grows = table.once("batched operations", partial(_operates_per_image, run))
+    alu_images = xp.where(grows, images, 1.0)
+    alu = sums.alu + table.vector_ops * run.without_nests / lanes / alu_images
     array = sums.array / or_else(setting.kernel("conv", FpgaKernel).peak_share, 1.0)
     rates, operations, executed, unsupported = matrix_rates(table, run.macs, setting)
     # Tile and clock set the peak; a lower one, where it is varied, is an upper bound on the rate.
@@ -292,6 +295,11 @@ def _shared_by_images(run: NestRun) -> Value:
 def _runs_per_image(run: NestRun) -> Any:
     """Return a mask of rows that run per image; the others run once for any batch."""
     return np.array([row.batched for row in run.table.rows])[:, None]
+
+
+def _operates_per_image(run: NestRun) -> Any:
+    """Return a mask of rows whose operations grow with the batch."""
+    return np.array([row.batched_operations for row in run.table.rows])[:, None]
 
 
 def _additions_and_copies(run: NestRun) -> tuple[Any, Any]:
