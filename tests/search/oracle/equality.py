@@ -156,7 +156,7 @@ def number(prediction: Any, name: str) -> float:
         return float(prediction.feasible)
     if name.startswith("traffic_bytes."):
         return float(prediction.traffic_bytes[name.removeprefix("traffic_bytes.")])
-    value = getattr(prediction, name)
+    value = prediction.metric(name)
     return float("nan") if value is None else float(value)
 
 
