@@ -9,7 +9,6 @@ import numpy as np
 
 from perfmodel.arrays import first_number
 from perfmodel.columns import dimension_of
-from perfmodel.cost.run_cost import waiting_power
 from perfmodel.prediction.ownership_metrics import COST_FACTS
 from perfmodel.units import show
 
@@ -45,6 +44,8 @@ def explain_ownership(prediction: Prediction) -> str:
     Every line with two equals signs has the form ``name = expression = number``; the expression is
     plain arithmetic that evaluates to the number.
     """
+    from perfmodel.cost.run_cost import waiting_power
+
     if prediction.shape:
         return explain_ownership(prediction.at(0))
     cost, machine = prediction.cost, prediction.machine
@@ -109,6 +110,8 @@ def cost_lines(
     """
     if not prediction.costs_asked:
         return []
+    from perfmodel.cost.run_cost import waiting_power
+
     cost = cost_of_items()
     tokens = prediction.workload.unit == "tokens"
     count, noun = (1e6, "a million tokens") if tokens else (1.0, "an inference")
