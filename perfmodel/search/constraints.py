@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from perfmodel.expressions import parse_expression
 from perfmodel.expressions.nodes import ExpressionOperation, Name, Node, Number
 from perfmodel.metrics import unsearched_fault
 from perfmodel.settings import FaultList
+
+if TYPE_CHECKING:
+    from perfmodel.prediction import Prediction
 
 #: Rates, inverse to the latency: a lower limit on a rate is an upper limit on the latency.
 RATES = ("tokens_per_s", "frames_per_s")
@@ -148,6 +151,25 @@ def _value(node: Node) -> float | None:
         inner = _value(node.operands[0])
         return None if inner is None else -inner
     return None
+
+
+def unknown_metric(member: Prediction, name: str, goal: str) -> Fault:
+    """Return the fault of a metric that no member of a space has, with the reason.
+
+    Parameters
+    ----------
+    member
+        Prediction of any member.
+    goal
+        Objective of the search; it names others in its constraints.
+    """
+    path = "objective" if name == goal else "constraints"
+    if reason := member.missing_reason(name):
+        message = f"there is no {name} on {member.device}: {reason}"
+        return Fault(message, path, expected="another metric, or the facts that it needs")
+    message = f"{member.device} states nothing that '{name}' could be known from"
+    expected = "another metric, or a device with its power or energies"
+    return Fault(message, path, expected=expected)
 
 
 def check_rates(space: Any, metrics: Sequence[str]) -> None:

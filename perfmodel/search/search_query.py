@@ -20,11 +20,17 @@ import numpy as np
 
 from perfmodel.arrays import first_number
 from perfmodel.columns import more_is_better
-from perfmodel.errors import Fault, input_error
+from perfmodel.errors import input_error
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.accuracy_loss import LOSSES, Loss
 from perfmodel.search.choice_rows import all_choices
-from perfmodel.search.constraints import PER_ITEM, RATES, Constraint, check_rates
+from perfmodel.search.constraints import (
+    PER_ITEM,
+    RATES,
+    Constraint,
+    check_rates,
+    unknown_metric,
+)
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.fixed_hardware import FixedHardwareProblem
 from perfmodel.search.infeasibility import combine_infeasibilities
@@ -109,18 +115,9 @@ class SearchQuery:
         ends = [(0, len(decision.options) - 1) for decision in self.space.decisions]
         sample = self.oracle.batch(np.array(ends, dtype=np.intp).T)
         unknown = [name for name in metrics if np.isnan(sample[name]).all()]
-        if not np.any(sample[FEASIBLE]):
-            return
-        member = self.oracle.predict([0] * len(ends)) if unknown else None
-        device, faults = self.oracle.device.name, FaultList()
-        for name in unknown:
-            reason = member and member.missing_reason(name)
-            text = f"{device} states nothing that '{name}' could be known from"
-            needs = "the facts that it needs" if reason else "a device with its power or energies"
-            text = f"there is no {name} on {device}: {reason}" if reason else text
-            path = "objective" if name == self.goal else "constraints"
-            faults.append(Fault(text, path=path, expected=f"another metric, or {needs}"))
-        faults.settle()
+        if unknown and np.any(sample[FEASIBLE]):
+            member = self.oracle.predict([0] * len(ends))
+            FaultList(unknown_metric(member, name, self.goal) for name in unknown).settle()
 
     def with_goal(self, goal: str, constraints: Sequence[Constraint]) -> SearchQuery:
         """Return the query with another goal or other constraints on the same metrics.
