@@ -70,6 +70,12 @@ def json_schema(kind: str) -> dict[str, Any]:
         schema["if"] = {"not": {"required": ["base"]}}
         schema["then"] = {"required": required}
     _loosen(schema)
+    if kind == "device":
+        # Without a base, an engine that names no kind is a roofline; an heir's is its base's.
+        engine = schema["$defs"]["Engine"]
+        of_roofline = {"if": {"not": {"required": ["kind"]}}, "then": engine["then"]}
+        schema["then"] |= {"properties": {"engines": {"items": of_roofline}}}
+        engine["if"]["required"] = ["kind"]
     schema = _tidied(schema)
     sources = schema["properties"]["sources"]
     sources["additionalProperties"] = {
