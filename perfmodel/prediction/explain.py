@@ -109,14 +109,14 @@ _PLACED = ("logic", "memory", "cache")
 
 
 def _period_lines(prediction: Prediction) -> list[str]:
-    """Return the energy of a period as that of the run and of the rest; none without a period."""
+    """Return the energy of a period as that of the run and of what follows it; none without a period."""
     total = prediction.energy_per_period_j
     if total is None:
         return []
     if reason := prediction.missing_reason("energy_per_period_j"):
         return [f"energy_per_period_j: not known, since {reason}"]
-    period, rest = prediction.machine["use.period"], resting_power_w(prediction.setting)
-    run = f"{prediction.energy_j:.12g} + {first_number(rest):.12g}"
+    period, between_runs_w = prediction.machine["use.period"], resting_power_w(prediction.setting)
+    run = f"{prediction.energy_j:.12g} + {first_number(between_runs_w):.12g}"
     lines = [f"energy_per_period_j = {run}*({period:.12g} - {prediction.latency_s:.12g})"]
     lines.append(f"average_power_w = {total:.12g}/{period:.12g}")
     values = total, prediction.average_power_w

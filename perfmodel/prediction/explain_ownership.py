@@ -56,11 +56,11 @@ def explain_ownership(prediction: Prediction) -> str:
     waits = f"{seconds:.12g}*(1-{used:.12g})/{used:.12g}"
     if period is not None:
         waits = f"max({period:.12g}-{seconds:.12g}, 0)"
-    rest = facts.get(waiting_power(facts))
-    waiting = "" if rest is None else f" + {rest:.12g}*{waits}"
+    waiting_w = facts.get(waiting_power(facts))
+    waiting = "" if waiting_w is None else f" + {waiting_w:.12g}*{waits}"
     terms = "share of the device + electricity of the run"
     left_out = ", without that of waiting, as no idle power is stated"
-    terms += left_out if rest is None else " and of waiting"
+    terms += left_out if waiting_w is None else " and of waiting"
     lines = [f"money and carbon of a run: {terms}"]
     for name, device, each, value in (
         ("cost_usd", cost.device_usd, joules_price, cost.cost_usd),

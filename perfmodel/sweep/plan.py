@@ -262,9 +262,7 @@ def make_plan(
         _references("workload", workloads, settings_left, faults, place), faults
     )
     machines = [d if isinstance(d, Machine) else d.machine() for _, d in resolved_devices]
-    if settings_left.get(OPERATING_POINT) == "all":
-        names = (name for m in machines for name in m.device.operating_points)
-        settings_left[OPERATING_POINT] = list(dict.fromkeys(names)) or "all"
+    settings_left |= _all_operating_points(settings_left, machines)
     columns = _metrics(metrics, faults, machines)
     dimensions = _dimensions(settings_left, machines)
     axes = _axes(settings_left, dimensions, machines, faults, place)
@@ -303,6 +301,16 @@ def make_plan(
         tuple(notes),
         dimensions,
     )
+
+
+def _all_operating_points(
+    settings: Mapping[str, Any], machines: Iterable[Machine]
+) -> dict[str, list[str]]:
+    """Return the operating points of all devices where a sweep is over ``all`` of them."""
+    if settings.get(OPERATING_POINT) != "all":
+        return {}
+    names = dict.fromkeys(name for m in machines for name in m.device.operating_points)
+    return {OPERATING_POINT: [*names]} if names else {}
 
 
 def _boundary_notes(machines: Sequence[Machine]) -> list[str]:
