@@ -109,7 +109,7 @@ _PLACED = ("logic", "memory", "cache")
 
 
 def _period_lines(prediction: Prediction) -> list[str]:
-    """Return the energy of a period as that of the run and of what follows it; none without a period."""
+    """Return the energy of a period: its run, and what follows it; none without a period."""
     total = prediction.energy_per_period_j
     if total is None:
         return []

@@ -282,12 +282,10 @@ def make_plan(
             resolved_workloads, resolved_devices, groups, options, faults, place
         )
     else:
-        expected = f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid"
-        faults.append(Fault(f"the grid has {points:,} points", file=place, expected=expected))
+        faults.append(_too_many(points, place))
     faults.settle()
     notes += _ownership_notes(machines, columns, settings or {})
-    if not ENERGIES.isdisjoint(metrics or ()):
-        notes += _boundary_notes(machines)
+    notes += _boundary_notes(machines, metrics or ())
     return SweepPlan(
         tuple(ref for ref, _ in resolved_workloads),
         tuple(ref for ref, _ in resolved_devices),
@@ -303,6 +301,12 @@ def make_plan(
     )
 
 
+def _too_many(points: int, place: str) -> Fault:
+    """Return the fault of a grid beyond `MOST_POINTS`."""
+    expected = f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid"
+    return Fault(f"the grid has {points:,} points", file=place, expected=expected)
+
+
 def _all_operating_points(
     settings: Mapping[str, Any], machines: Iterable[Machine]
 ) -> dict[str, list[str]]:
@@ -313,15 +317,15 @@ def _all_operating_points(
     return {OPERATING_POINT: [*names]} if names else {}
 
 
-def _boundary_notes(machines: Sequence[Machine]) -> list[str]:
-    """Return what the energies of devices are of, if they are not all of the same."""
+def _boundary_notes(machines: Sequence[Machine], metrics: Iterable[str]) -> list[str]:
+    """Return what requested energies of devices are of, if they are not all of the same."""
     from perfmodel.sweep.summary import few_names
 
     by_boundary: dict[str, list[str]] = {}
     for device in (machine.device for machine in machines):
         boundary = device.power.boundary if device.power else CLASS_BOUNDARY
         by_boundary.setdefault(boundary, []).append(device.name)
-    if len(by_boundary) < 2:
+    if len(by_boundary) < 2 or ENERGIES.isdisjoint(metrics):
         return []
     texts = (f"{boundary} ({few_names(names)})" for boundary, names in by_boundary.items())
     return [f"energies have different boundaries: {', '.join(texts)}"]
