@@ -294,6 +294,7 @@ def pareto(
     within = _rows_within_limit(table, dict.fromkeys((x, y, best)), color, under)
     color = color or _colour_column(table)
     names = varied(table, (color, *table.axes))
+    telling = _distinguishing(table, names)
     xs, ys = (np.asarray(table[name], dtype=float) for name in (x, y))
     known = np.isfinite(xs) & np.isfinite(ys)
     fits = known & fitting(table)
@@ -326,7 +327,7 @@ def pareto(
     labels = [
         Label(f"<b>{name}</b>" if row == star else name, xs[row], ys[row], 6.0, worst=250.0)
         for row in [*marked, *(row for row in picked(rows, 6) if row != star)]
-        for name in [_row_label(table, names, row)]
+        for name in [_row_label(table, telling, row)]
     ]
     count = f"{len(table)} points, {fits.sum()} fit, {len(rows)} on the front"
     missing = int((known & ~shown).sum())
@@ -334,7 +335,7 @@ def pareto(
     limit = f"<br>limit: {escape(under, quote=False)}" if under else ""
     alt = (
         f"{y} against {x} of {len(table)} points; {fits.sum()} fit, {len(rows)} are on the "
-        f"Pareto front.{_point_sentences(table, (x, y, best), names, rows, star, under)}"
+        f"Pareto front.{_point_sentences(table, (x, y, best), telling, rows, star, under)}"
     )
     # Space for labels on the better side, where no points are.
     room = (0.0, 0.22) if more_is_better(x) else (0.22, 0.0)
@@ -361,6 +362,15 @@ def _point_sentences(
         value = f"{_row_label(table, names, star)}, {cell(table, best, star)}"
         return f"{text} Best {best} with {under}: {value}."
     return f"{text} No point that fits meets {under}." if under else text
+
+
+def _distinguishing(table: Table, names: list[str]) -> list[str]:
+    """Return columns without those that follow from an earlier one, such as a zipped axis."""
+    by_groups: dict[bytes, str] = {}
+    for name in names:
+        _, first, group = np.unique(table[name], return_index=True, return_inverse=True)
+        by_groups.setdefault(first[group].tobytes(), name)
+    return list(by_groups.values())
 
 
 def _row_label(table: Table, names: list[str], row: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import perfmodel as pm
 from perfmodel.charts.sweeps import DRAWN
 from perfmodel.errors import InputError
 from perfmodel.table import Table
@@ -72,6 +73,23 @@ def test_bad_columns_and_limits_come_back_together(grid: Table) -> None:
     text = str(found.value)
     for part in ("tpot_s", "holds texts", "GB", "did you mean 'device'"):
         assert part in text
+
+
+def test_labels_leave_out_what_follows_from_another_axis() -> None:
+    square = ["engines.array.height", "engines.array.width"]
+    capacity, bandwidth = "memories.sram.capacity", "memories.dram.bandwidth"
+    axes = {name: [64, 8] for name in square} | {capacity: ["64 KiB", "1 MiB"]}
+    table = pm.sweep(
+        "mobilenet_v2",
+        "scale_sim_32x32",
+        {**axes, bandwidth: ["1 GB/s", "8 GB/s"]},
+        zip=[square],
+        metrics=["latency_s", "utilization"],
+    )
+    figure = table.plot.pareto(bandwidth, "latency_s")
+    texts = [note.text for note in figure.layout.annotations if "height" in (note.text or "")]
+    assert len(texts) == len(set(texts)) > 1
+    assert all(" GB/s" in text and ", width" not in text for text in texts)
 
 
 def test_a_large_sweep_is_thinned_but_keeps_its_front() -> None:
