@@ -78,6 +78,19 @@ SHOWN = {
             "half as much noise again",
         ),
     ),
+    "energy_cost_and_heat.ipynb": (
+        3,
+        (
+            "power model of the class: operations + bytes + static power x time",
+            "memory dram       210.7 uJ    65 %",
+            "least energy:                 1500mhz",
+            "least energy within 10 ms:    2000mhz",
+            "cost_usd  device 67 %, electricity 23 %, waiting 10 %",
+            "carbon_kg embodied 1 %, operation 69 %, waiting 29 %",
+            "raspberry_pi_5 at 2400mhz: full speed for 370 s, then 49 %",
+            "raspberry_pi_5 at 1500mhz: full speed for ever",
+        ),
+    ),
     "first_roofline.ipynb": (4, ("llama_3_8b", "latency_s = ", "too much")),
     "flash_streaming.ipynb": (
         2,

@@ -40,6 +40,8 @@ _TIMES = 121
 def cost_over_utilization(prediction: Prediction) -> Chart:
     """Draw the cost of a million tokens, or of an inference, over the utilization of the device.
 
+    Where a period is set, the utilization is the share of the period that the run takes.
+
     Parameters
     ----------
     prediction
@@ -57,7 +59,12 @@ def cost_over_utilization(prediction: Prediction) -> Chart:
     tokens = point.workload.unit == "tokens"
     noun, count = ("a million tokens", 1e6) if tokens else ("an inference", 1.0)
     scale = count / first_number(point.job.workload.items())
-    machine = point.machine.vary({"site.utilization": _SHARES.tolist()})
+    seconds, period = float(point.latency_s), point.machine.get("use.period")
+    # With a period the device is used for that share of it, and sleeps for what is left.
+    path, at, here = "site.utilization", _SHARES, float(point.machine.get("site.utilization"))
+    if period is not None:
+        path, at, here = "use.period", seconds / _SHARES, min(seconds / period, 1.0)
+    machine = point.machine.vary({path: at.tolist()})
     many = replace(point.job, machine=machine).run().cost
     together, device, electricity, waiting = (
         scale * np.broadcast_to(usd, _SHARES.shape)
@@ -75,12 +82,11 @@ def cost_over_utilization(prediction: Prediction) -> Chart:
         _curve(name, _SHARES[: len(values)], values, color, [show(v, "price") for v in values])
         for name, values, color in curves
     ]
-    here = float(point.machine.get("site.utilization"))
     low, high = 0.5 * float(min(electricity[0], device[-1])), float(together[0])
     ends = f"{show(high, 'price')} at 1 % to {show(float(together[-1]), 'price')}"
     return Chart(
         f"Cost of {noun}: {subject.title}",
-        f"{subject.subtitle}; {show(scale * point.cost_usd, 'price')} at {100 * here:g} %",
+        f"{subject.subtitle}; {show(scale * point.cost_usd, 'price')} at {100 * here:.4g} %",
         f"Cost of {noun} of {subject.title} over utilization: {ends} at 100 %.",
         [
             Panel(

@@ -279,6 +279,17 @@ def test_pictures_show_the_end_points_of_their_metrics() -> None:
     assert max(heat["as it throttles"].y) == pytest.approx(80.0)
 
 
+def test_the_picture_of_costs_follows_the_period() -> None:
+    board = pm.hardware("raspberry_pi_5").vary({"power.sleep": 0.1})
+    p = pm.predict("resnet18", board.vary({"use.period": 1.0}))
+    picture = p.plot.cost_over_utilization()
+    curves: dict[str, Any] = {trace.name: trace for trace in picture.data}
+    rare = pm.predict("resnet18", board.vary({"use.period": 100.0 * p.latency_s}))
+    assert curves["together"].y[0] == pytest.approx(rare.usd_per_inference)
+    assert curves["electricity of waiting"].y[0] == pytest.approx(rare.cost.waiting_usd)
+    assert f"at {100 * p.latency_s:.4g} %" in str(picture.layout.title.text)
+
+
 def test_a_fan_keeps_a_board_from_throttling() -> None:
     """A bare board reaches its limit within minutes under load; under the Active Cooler never."""
     decode = pm.workload("llama_3_2_1b", phase="decode")
