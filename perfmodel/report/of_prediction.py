@@ -155,14 +155,23 @@ def answer(p: Prediction) -> str:
 
 
 def headline_cards(p: Prediction) -> list[tuple[str, str, str]]:
-    """Return label, number, and small text below it: for the latency its intervals."""
+    """Return label, number, and small text below it: the intervals of the number and its basis."""
     spread = spread_lines(p)
-    below = f"{_ends(spread)}; {p.basis}"
-    return [
-        (label.strip(), text, below if label == "latency" else "")
-        for label, text in headline_numbers(p)
-        if (label, text) not in spread
-    ]
+    cards_of: list[tuple[str, str, str]] = []
+    for line in headline_numbers(p):
+        label, number, below = line[0].strip(), line[1], ""
+        if line in spread:
+            continue
+        if label == "latency":
+            below = f"{_ends(spread)}; {p.basis}"
+        elif label.startswith("energy ("):
+            number, _, below = number.partition(" (")
+            below = below.removesuffix(")")
+        elif label == "90 % in":
+            label, number, _ = cards_of.pop()
+            below = " ".join(part.strip() for part in line)
+        cards_of.append((label, number, below))
+    return cards_of
 
 
 def _ends(spread: Sequence[tuple[str, str]]) -> str:

@@ -22,6 +22,8 @@ from perfmodel.hardware.technology.ownership import (
     silicon,
 )
 from perfmodel.prediction.explain_ownership import explain_ownership
+from perfmodel.report.of_prediction import headline_cards
+from perfmodel.units import show
 
 _YEAR = 8760 * 3600.0
 SITE = {
@@ -388,3 +390,13 @@ def test_a_spec_states_its_site_and_its_heirs_no_price(tmp_path: Path) -> None:
         pm.hardware("rtx_4090").vary({"site.carbon_intensity": "norwey"})
     with pytest.raises(pm.InputError, match=r"site\.utilization"):
         pm.hardware("rtx_4090").vary({"site.utilization": 1.2})
+
+
+def test_cards_of_a_report_have_intervals_below_their_numbers() -> None:
+    p = pm.predict("resnet18", "raspberry_pi_5", set={"site.utilization": 0.1})
+    below = {label: (number, small) for label, number, small in headline_cards(p)}
+    energy, spread = below["energy (wall)"]
+    assert energy == show(p.energy_j, "energy")
+    assert spread == f"{p.energy_basis}; 90 % in {p.interval('energy_j').show('energy')}"
+    assert p.interval("usd_per_inference").show("price") in below["cost"][1]
+    assert "90 % in" not in below
