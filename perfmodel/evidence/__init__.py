@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfmodel.evidence.residual_spread import BASES, UNKNOWN, Scatter, Spread, scatter, spread
+from perfmodel.evidence.residual_spread import (
+    BASES,
+    FACTORS,
+    UNKNOWN,
+    Scatter,
+    Spread,
+    scatter,
+    spread,
+)
 from perfmodel.evidence.residual_store import (
     QUANTITIES,
     RATES,
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASES",
+    "FACTORS",
     "QUANTITIES",
     "RATES",
     "RELATED",

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.evidence.residual_spread import BASES, LEVELS, Spread, residuals_of, spread
+from perfmodel.evidence.residual_spread import BASES, FACTORS, LEVELS, Spread, residuals_of, spread
 from perfmodel.evidence.residual_store import Evidence, Subject
 
 #: Maximum weight of a device in rows: further rows carry no information on other devices.
@@ -208,8 +208,16 @@ def stretch_of(devices: Sequence[ScoredDevice], without: str = "") -> tuple[floa
 
 def stretched(evidence: Evidence, lineage: Lineage) -> Evidence:
     """Return the evidence with the stretches of all classes computed."""
-    stretches = {key: stretch_of(devices) for key, devices in scored_devices(evidence, lineage)}
-    return Evidence(evidence.classes, stretches)
+    known = Evidence(evidence.classes, {})
+    # The widths of products follow from the stretched ones of their factors.
+    for products in (False, True):
+        stretches = {
+            key: stretch_of(devices)
+            for key, devices in scored_devices(known, lineage)
+            if (key[0] in FACTORS) == products
+        }
+        known = Evidence(evidence.classes, {**known.stretches, **stretches})
+    return known
 
 
 def _clipped(stretch: float) -> float:

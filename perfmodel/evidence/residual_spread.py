@@ -33,6 +33,12 @@ _WAYS: Final[Mapping[str, Sequence[str]]] = {
 }
 #: Quantity -> accuracy of its meters, in logarithms: NVML's power is within 5 % (NVML reference).
 _METERS: Final[Mapping[str, float]] = {"class_energy": 0.05, "class_power": 0.05}
+#: Quantity -> independent factors of it, whose residuals are known of many more devices: an energy
+#: is the product of its time and its power.
+FACTORS: Final[Mapping[str, Sequence[str]]] = {
+    "class_energy": ("time", "class_power"),
+    "clock_energy": ("time", "clock_power"),
+}
 #: Weight of the pool of a class, in devices of a runtime, and of the pool of all classes, in
 #: runtimes of a class.
 _POOL_WEIGHT: Final = 1.0
@@ -57,6 +63,9 @@ class Spread(NamedTuple):
         Spread of a stronger basis, which is never wider.
     meter
         Accuracy of the meter that was read, in logarithms: readings spread evenly within it.
+    independent
+        Spreads of independent factors of the quantity, in place of residuals of its own: their
+        middles add up, and so do the squares of their half-widths.
     """
 
     residuals: Floats
@@ -65,6 +74,7 @@ class Spread(NamedTuple):
     stretch: tuple[float, float] = (1.0, 1.0)
     floor: Spread | None = None
     meter: float = 0.0
+    independent: tuple[Spread, ...] = ()
 
     def ends(self, level: float) -> tuple[float, float, float]:
         """Return the log factors at the low end, the middle and the high end.
@@ -73,6 +83,12 @@ class Spread(NamedTuple):
         are ``q_mid + stretch(level) * max(sqrt(1 + 1 / draws) * (q - q_mid), floor)``, with the
         half-width of the stronger basis on that side for the floor.
         """
+        stretch = float(np.interp(level, LEVELS, self.stretch))
+        if self.independent:
+            low, middle, high = np.array([one.ends(level) for one in self.independent]).T
+            below, above = (np.linalg.norm(side - middle) for side in (low, high))
+            centre = float(np.sum(middle))
+            return centre - stretch * float(below), centre, centre + stretch * float(above)
         places = [(1.0 - level) / 2.0, 0.5, (1.0 + level) / 2.0]
         low, middle, high = (float(v) for v in np.interp(places, self.cumulated, self.residuals))
         # Predictive variance of the next draw given n of them: (1 + 1/n) times that of one.
@@ -82,7 +98,6 @@ class Spread(NamedTuple):
             floor_low, floor_middle, floor_high = self.floor.ends(level)
             below = max(below, floor_middle - floor_low)
             above = max(above, floor_high - floor_middle)
-        stretch = float(np.interp(level, LEVELS, self.stretch))
         below, above = (max(stretch * width, level * self.meter) for width in (below, above))
         return middle - below, middle, middle + above
 
@@ -120,6 +135,20 @@ def spread(
     Spread or None
         None if there is no measurement of the quantity at all.
     """
+    key = (subject.quantity, subject.workload_class, basis)
+    stretch = evidence.stretches.get(key, (1.0, 1.0))
+    if basis != "measured" and subject.quantity in FACTORS:
+        factors = (subject._replace(quantity=name) for name in FACTORS[subject.quantity])
+        # The power of a class that has no rows under unknown software is that of known software.
+        each = [
+            spread(evidence, factor, basis, lineage, without)
+            or spread(evidence, factor, "transferred", lineage, without)
+            for factor in factors
+        ]
+        known = tuple(one for one in each if one is not None)
+        if len(known) == len(each):
+            none = np.zeros(0)
+            return Spread(none, none, np.inf, stretch, independent=known)
     devices, draws = _weighted_devices(evidence, subject, basis, lineage, without)
     if not devices:
         return None
@@ -142,8 +171,6 @@ def spread(
         [device.weight / n for device, n in zip(devices, counts, strict=True)], counts
     )
     order = np.argsort(residuals, kind="stable")
-    key = (subject.quantity, subject.workload_class, basis)
-    stretch = evidence.stretches.get(key, (1.0, 1.0))
     meter = _METERS.get(subject.quantity, 0.0)
     return Spread(residuals[order], _cumulated(weights[order]), draws, stretch, floor, meter)
 

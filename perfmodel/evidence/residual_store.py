@@ -60,8 +60,10 @@ QUANTITIES: Final = {
 }
 #: Metric of a served load -> quantity for which it is evidence.
 _SERVED_QUANTITIES: Final = {"energy_per_token_j": "energy"}
-#: Quantity -> the same by the power model of a class of engines, which errs in another way.
-_OF_CLASS: Final = {"energy": "class_energy", "power": "class_power"}
+#: Quantities that err in another way where they follow from the class of an engine: from energies
+#: of its operations and bytes (``class_energy``), or from one power by its clocks
+#: (``clock_energy``).
+_OF_CLASS: Final = ("energy", "power")
 #: Writer of powers that follow from the class of an engine.
 _CLASS_WRITER: Final = "table power_classes"
 #: Confidences of a power that was read from a meter.
@@ -81,7 +83,8 @@ class Subject(NamedTuple):
         Class name of `classes_of`.
     quantity
         ``time``, ``energy``, ``power``, ``process_memory``, ``arena_memory``; ``class_energy`` and
-        ``class_power`` by the power model of a class of engines.
+        ``class_power`` by the power model of a class of engines, ``clock_energy`` and
+        ``clock_power`` by one power that such a model has.
     """
 
     runtime: str
@@ -109,11 +112,15 @@ def quantity_of(metric: str, machine: _Provided, engine: str) -> str:
         operations and bytes, or one power that no meter read.
     """
     quantity = QUANTITIES.get(metric, _SERVED_QUANTITIES.get(metric, ""))
-    of_class = f"engines.{engine}.running_power" in machine.facts
+    if quantity not in _OF_CLASS:
+        return quantity
+    if f"engines.{engine}.running_power" in machine.facts:
+        return f"class_{quantity}"
     busy = machine.provenance.get(f"engines.{engine}.busy_power")
-    if busy is not None and f"engines.{engine}.clock_energy" not in machine.facts:
-        of_class |= busy.writer == _CLASS_WRITER and busy.confidence not in METERED
-    return _OF_CLASS.get(quantity, quantity) if of_class else quantity
+    if busy is None or f"engines.{engine}.clock_energy" in machine.facts:
+        return quantity
+    metered = busy.writer != _CLASS_WRITER or busy.confidence in METERED
+    return quantity if metered else f"clock_{quantity}"
 
 
 #: Phase -> class of its part of concurrently served requests (`perfmodel.serve`).

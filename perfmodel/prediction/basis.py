@@ -23,6 +23,7 @@ from perfmodel.caches import cached
 from perfmodel.errors import Fault, InputError
 from perfmodel.evidence import (
     BASES,
+    FACTORS,
     QUANTITIES,
     RATES,
     RELATED,
@@ -303,7 +304,7 @@ def _interval_factors(
         return 1.0 / factor, factor
     lineage = prediction.job.machine.runtime.lineage
     each = {
-        phase: _residual_factors(subject, _width(basis), lineage, level)
+        phase: _residual_factors(subject, _width_of(prediction, subject, basis), lineage, level)
         for phase, (subject, basis) in based.items()
     }
     if len(each) == 1:
@@ -312,6 +313,19 @@ def _interval_factors(
     total = sum(parts.values())
     low, high = (sum(each[phase][end] * parts[phase] for phase in each) / total for end in (0, 1))
     return low, high
+
+
+def _width_of(prediction: Prediction, subject: Subject, basis: Basis) -> str:
+    """Return the basis whose residuals determine the width of a prediction.
+
+    An energy that nobody measured is as wide as its power left out where its time was measured: the
+    software is known then.
+    """
+    if basis.name == "assumed" and subject.quantity in FACTORS:
+        time = _basis_of_subject(prediction, subject._replace(quantity="time"))
+        if time.name in ("measured", "transferred"):
+            return "transferred"
+    return _width(basis)
 
 
 def _width(basis: Basis) -> str:
