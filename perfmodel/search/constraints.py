@@ -18,6 +18,7 @@ from perfmodel.settings import FaultList
 
 if TYPE_CHECKING:
     from perfmodel.prediction import Prediction
+    from perfmodel.search.oracle import Oracle
 
 #: Rates, inverse to the latency: a lower limit on a rate is an upper limit on the latency.
 RATES = ("tokens_per_s", "frames_per_s")
@@ -153,7 +154,31 @@ def _value(node: Node) -> float | None:
     return None
 
 
-def unknown_metric(member: Prediction, name: str, goal: str) -> Fault:
+def check_known(oracle: Oracle, space: Any, metrics: Sequence[str], goal: str) -> None:
+    """Raise an error for metrics that the device of a search provides no data for.
+
+    Parameters
+    ----------
+    oracle, space
+        Costs of the space, and the space.
+    goal
+        Objective of the search.
+    """
+    # A run may be too long for its period in one of them, and a design too large for its part.
+    ends = [[last * (len(each.options) - 1) for each in space.decisions] for last in (False, True)]
+    unknown, feasible = metrics, False
+    for end in ends:
+        sample = oracle.batch(np.array([end], dtype=np.intp))
+        unknown = [name for name in unknown if np.isnan(sample[name]).all()]
+        feasible |= bool(np.any(sample["feasible"]))
+        if not unknown:
+            return
+    if feasible:
+        member = oracle.predict(ends[0])
+        FaultList(_unknown_metric(member, name, goal) for name in unknown).settle()
+
+
+def _unknown_metric(member: Prediction, name: str, goal: str) -> Fault:
     """Return the fault of a metric that no member of a space has, with the reason.
 
     Parameters

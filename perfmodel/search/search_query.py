@@ -28,8 +28,8 @@ from perfmodel.search.constraints import (
     PER_ITEM,
     RATES,
     Constraint,
+    check_known,
     check_rates,
-    unknown_metric,
 )
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.fixed_hardware import FixedHardwareProblem
@@ -49,7 +49,6 @@ from perfmodel.search.search_result import (
     SearchResult,
 )
 from perfmodel.search.space import ConfigurationSpace
-from perfmodel.settings import FaultList
 from perfmodel.table import Table
 
 #: The lower bound of a negated metric is the negated upper bound.
@@ -107,17 +106,7 @@ class SearchQuery:
                 self.device, self.space, [*names], **self.options, deadline=self.deadline
             )
             self.shared = _SharedSearchState(oracle, Loss(self.accuracy, self.space))
-            self._check_known([*dict.fromkeys(metrics)])
-
-    def _check_known(self, metrics: Sequence[str]) -> None:
-        """Raise an error for metrics that the device provides no data for."""
-        # A run may be too long for its period in one of them, and a design too large for its part.
-        ends = [(0, len(decision.options) - 1) for decision in self.space.decisions]
-        sample = self.oracle.batch(np.array(ends, dtype=np.intp).T)
-        unknown = [name for name in metrics if np.isnan(sample[name]).all()]
-        if unknown and np.any(sample[FEASIBLE]):
-            member = self.oracle.predict([0] * len(ends))
-            FaultList(unknown_metric(member, name, self.goal) for name in unknown).settle()
+            check_known(oracle, self.space, [*dict.fromkeys(metrics)], self.goal)
 
     def with_goal(self, goal: str, constraints: Sequence[Constraint]) -> SearchQuery:
         """Return the query with another goal or other constraints on the same metrics.
