@@ -260,9 +260,21 @@ def _energy_if_known(
 
 def resting_power_w(setting: Setting) -> Value:
     """Return the power between runs, W: asleep, else static; ``None`` if neither is known."""
+    asleep = setting.facts.get("power.sleep")
+    return _static_sum_w(setting) if asleep is None else asleep
+
+
+def waiting_power_w(setting: Setting) -> Value:
+    """Return the power at which a device waits for a run, W: it sleeps only in a stated period."""
+    if "use.period" in setting.facts:
+        return resting_power_w(setting)
+    return _static_sum_w(setting)
+
+
+def _static_sum_w(setting: Setting) -> Value:
+    """Return the sum of static powers, W; ``None`` if none is known."""
     static = _static_power_w(setting)
-    resting = sum(static.values(), 0.0) if static else None
-    return setting.facts.get("power.sleep", resting)
+    return sum(static.values(), 0.0) if static else None
 
 
 def _static_power_w(setting: Setting) -> dict[str, Value]:

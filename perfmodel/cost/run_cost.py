@@ -95,19 +95,26 @@ class RunCost(NamedTuple):
 
 
 def run_cost(
-    facts: Mapping[str, Any], latency_s: Value, energy_j: Value, memories_kg: Value
+    facts: Mapping[str, Any],
+    latency_s: Value,
+    energy_j: Value,
+    memories_kg: Value,
+    waiting_w: Value | None = None,
 ) -> RunCost:
     """Return cost and emissions of a run.
 
     Parameters
     ----------
     facts
-        All of ``site.*``; ``price``, ``volume``, ``area``, ``energy.node``, ``power.idle``,
-        ``power.sleep`` and ``use.period`` where known.
+        All of ``site.*``; ``price``, ``volume``, ``area``, ``energy.node`` and ``use.period`` where
+        known.
     latency_s, energy_j
         Latency and energy of the run; ``None`` for an unknown energy.
     memories_kg
         Embodied emissions of the memories beside the die.
+    waiting_w
+        Power between runs (`perfmodel.cost.energy.waiting_power_w`); ``None`` if nothing of it is
+        known, so that waiting costs nothing.
     """
     unknown = float("nan")
     area, node, volume = (facts.get(path) for path in ("area", "energy.node", "volume"))
@@ -128,9 +135,9 @@ def run_cost(
         reasons["energy"] = "the device states neither energies nor power"
     waits_s = waiting_s(facts, latency_s)
     share = (latency_s + waits_s) / facts["site.lifetime"]
-    waiting_j = facts.get(waiting_power(facts), 0.0) * waits_s
+    waiting_j = (0.0 if waiting_w is None else waiting_w) * waits_s
     # Joules as the mean power of a year.
-    run_w, waiting_w = (
+    run_w, mean_waiting_w = (
         facts["site.power_usage_effectiveness"] * joules / _YEAR_S
         for joules in (energy_j, waiting_j)
     )
@@ -144,11 +151,11 @@ def run_cost(
         design_usd=design,
         depreciation_usd=price * share,
         electricity_usd=electricity_usd(run_w, 1.0, usd_per_kwh),
-        waiting_usd=electricity_usd(waiting_w, 1.0, usd_per_kwh),
+        waiting_usd=electricity_usd(mean_waiting_w, 1.0, usd_per_kwh),
         embodied_kg=embodied,
         embodied_share_kg=embodied * share,
         operation_kg=emissions_kg(run_w, 1.0, kg_per_kwh),
-        waiting_kg=emissions_kg(waiting_w, 1.0, kg_per_kwh),
+        waiting_kg=emissions_kg(mean_waiting_w, 1.0, kg_per_kwh),
         reasons=reasons,
     )
 
@@ -159,9 +166,3 @@ def waiting_s(facts: Mapping[str, Any], latency_s: Value) -> Value:
     if period is None:
         return latency_s * (1.0 - used) / used
     return namespace(period, latency_s).maximum(period - latency_s, 0.0)
-
-
-def waiting_power(facts: Mapping[str, Any]) -> str:
-    """Return the path of the power that a device waits at: that of sleep only in a period."""
-    asleep = "use.period" in facts and "power.sleep" in facts
-    return "power.sleep" if asleep else "power.idle"

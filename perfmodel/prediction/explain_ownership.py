@@ -44,7 +44,7 @@ def explain_ownership(prediction: Prediction) -> str:
     Every line with two equals signs has the form ``name = expression = number``; the expression is
     plain arithmetic that evaluates to the number.
     """
-    from perfmodel.cost.run_cost import waiting_power
+    from perfmodel.cost.energy import waiting_power_w
 
     if prediction.shape:
         return explain_ownership(prediction.at(0))
@@ -56,7 +56,7 @@ def explain_ownership(prediction: Prediction) -> str:
     waits = f"{seconds:.12g}*(1-{used:.12g})/{used:.12g}"
     if period is not None:
         waits = f"max({period:.12g}-{seconds:.12g}, 0)"
-    waiting_w = facts.get(waiting_power(facts))
+    waiting_w = waiting_power_w(prediction.setting)
     waiting = "" if waiting_w is None else f" + {waiting_w:.12g}*{waits}"
     terms = "share of the device + electricity of the run"
     left_out = ", without that of waiting, as no idle power is stated"
@@ -110,7 +110,7 @@ def cost_lines(
     """
     if not prediction.costs_asked:
         return []
-    from perfmodel.cost.run_cost import waiting_power
+    from perfmodel.cost.energy import waiting_power_w
 
     cost = cost_of_items()
     tokens = prediction.workload.unit == "tokens"
@@ -126,7 +126,7 @@ def cost_lines(
             lines.append((label, f"not known: {'; '.join(lacks)}"))
             continue
         values = {part: scale * value for part, value in parts.items()}
-        if waiting_power(prediction.setting.facts) not in prediction.setting.facts:
+        if waiting_power_w(prediction.setting) is None:
             del values["waiting"]
         texts = [f"{part} {show(value, dimension)}" for part, value in values.items()]
         total = f"{show(sum(values.values()), dimension)} {noun}: {', '.join(texts)}"

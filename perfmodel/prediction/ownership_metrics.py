@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from perfmodel.arrays import Value, first_number, namespace
-from perfmodel.cost.energy import resting_power_w
+from perfmodel.cost.energy import resting_power_w, waiting_power_w
 from perfmodel.hardware.ownership import is_of_ownership
 from perfmodel.metrics import metrics_of
 from perfmodel.prediction.basis import SILICON
@@ -77,7 +77,7 @@ class OwnershipMetrics:
             for memory in prediction.machine.device.memories
             if memory.kind in _OFF_CHIP
         )
-        return run_cost(facts, seconds, joules, memories_kg)
+        return run_cost(facts, seconds, joules, memories_kg, waiting_power_w(prediction.setting))
 
     @property
     def cost_usd(self) -> Value:

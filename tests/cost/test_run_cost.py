@@ -50,23 +50,22 @@ def test_a_year_of_running_costs_a_year_of_electricity_and_its_share_of_the_pric
 def test_the_runs_of_a_life_pay_for_all_that_the_device_draws_in_it(share: float) -> None:
     """Over a life: its price, its power while it runs, and its power while it waits."""
     life, run_s, busy_w, idle_w = SITE["site.lifetime"], 0.2, 10.0, 3.0
-    facts = {**SITE, "site.utilization": share, "price": 80.0, "power.idle": idle_w}
-    cost = run_cost(facts, run_s, busy_w * run_s, 0.0)
+    facts = {**SITE, "site.utilization": share, "price": 80.0}
+    cost = run_cost(facts, run_s, busy_w * run_s, 0.0, idle_w)
     runs = share * life / run_s
     joules = (share * busy_w + (1.0 - share) * idle_w) * life
     assert runs * cost.cost_usd == pytest.approx(80.0 + 1.5 * joules * 0.1 / 3.6e6)
     assert runs * (cost.operation_kg + cost.waiting_kg) == pytest.approx(1.5 * joules * 0.4 / 3.6e6)
-    without = run_cost({p: v for p, v in facts.items() if p != "power.idle"}, run_s, 2.0, 0.0)
+    without = run_cost(facts, run_s, 2.0, 0.0)
     assert without.waiting_usd == 0.0
 
 
 @pytest.mark.parametrize("sleep_w", [None, 0.01])
 def test_the_periods_of_a_life_pay_for_all_of_it(sleep_w: float | None) -> None:
     life, run_s, period_s, idle_w = SITE["site.lifetime"], 0.2, 60.0, 3.0
-    facts = {**SITE, "price": 80.0, "power.idle": idle_w, "use.period": period_s}
-    facts |= {} if sleep_w is None else {"power.sleep": sleep_w}
-    cost = run_cost(facts, run_s, 2.0, 0.0)
+    facts = {**SITE, "price": 80.0, "use.period": period_s}
     rest_w = idle_w if sleep_w is None else sleep_w
+    cost = run_cost(facts, run_s, 2.0, 0.0, rest_w)
     runs = life / period_s
     joules = runs * (2.0 + (period_s - run_s) * rest_w)
     assert runs * cost.cost_usd == pytest.approx(80.0 + 1.5 * joules * 0.1 / 3.6e6)

@@ -65,8 +65,8 @@ def counts(run: NestRun) -> Counts:
 
     Notes
     -----
-    ``depth = one clock of each layer``
-        Umuroglu et al., LogicNets, FPL 2020: a layer of tables, and its register.
+    ``depth = one clock of each layer, for its tables and the register behind them``
+        Umuroglu et al., LogicNets, FPL 2020
     """
     check_supported(run)
     nests, xp, rows = run.nests, run.xp, run.rows
