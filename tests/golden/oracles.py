@@ -15,6 +15,15 @@ from tests.search.oracle.equality import ARCHITECTURES, CONFIGURATIONS, DEVICES,
 #: Members of each space that are asked.
 MEMBERS = 6
 
+#: Metrics that follow from latency, energy, traffic and facts alone; their oracles equal `predict`
+#: in tests/test_metrics.py.
+FOLLOW = COST_METRICS | {
+    *("embodied_kg", "average_power_w", "energy_per_period_j", "battery_hours"),
+    *("battery_share_in_an_hour", "burst_s", "steady_celsius", "sustained_latency_s"),
+    *("sustained_speed", "bandwidth_bytes_per_s", "required_bandwidth_bytes_per_s"),
+    *("samples_per_s", "ttft_s", "tpot_s"),
+}
+
 #: Spaces of configurations that are asked on every device; the others on two.
 EVERYWHERE = ("resnet8 bits, sparsity", "tiny_cnn channels, batch")
 SOME = ("zen4_core", "gemmini_16x16")
@@ -31,8 +40,7 @@ def members(space: Any, seed: int) -> Any:
 def answers(device: Any, space: Any) -> Iterator[tuple[str, Value]]:
     """Yield each metric of each member."""
     found = with_traffic(device, space).batch(members(space, 7))
-    # Costs and emissions are affine in latency and energy.
-    for metric in sorted(found.keys() - COST_METRICS):
+    for metric in sorted(found.keys() - FOLLOW):
         for i, value in enumerate(np.asarray(found[metric], dtype=float).tolist()):
             yield f"{i}/{metric}", value
 
