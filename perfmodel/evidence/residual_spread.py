@@ -39,6 +39,8 @@ FACTORS: Final[Mapping[str, Sequence[str]]] = {
     "class_energy": ("time", "class_power"),
     "clock_energy": ("time", "clock_power"),
 }
+#: Ratio of the half-widths of the 50 % and the 90 % interval of a normal distribution.
+_NORMAL_QUARTILE: Final = 0.41
 #: Weight of the pool of a class, in devices of a runtime, and of the pool of all classes, in
 #: runtimes of a class.
 _POOL_WEIGHT: Final = 1.0
@@ -100,6 +102,13 @@ class Spread(NamedTuple):
             above = max(above, floor_high - floor_middle)
         below, above = (max(stretch * width, level * self.meter) for width in (below, above))
         return middle - below, middle, middle + above
+
+    def beside(self, factor: float) -> Spread:
+        """Return the spread with a further independent error, of which `factor` holds 90 %."""
+        quantiles = np.log(factor) * np.array([-1.0, -_NORMAL_QUARTILE, 0.0, _NORMAL_QUARTILE, 1.0])
+        other = Spread(quantiles, np.array([0.05, 0.25, 0.5, 0.75, 0.95]), np.inf)
+        none = np.zeros(0)
+        return Spread(none, none, np.inf, independent=(self, other))
 
     def factors(self, level: float) -> tuple[float, float]:
         """Return the factors on a prediction at the ends of its central interval.

@@ -304,7 +304,13 @@ def _interval_factors(
         return 1.0 / factor, factor
     lineage = prediction.job.machine.runtime.lineage
     each = {
-        phase: _residual_factors(subject, _width_of(prediction, subject, basis), lineage, level)
+        phase: _residual_factors(
+            subject,
+            _width_of(prediction, subject, basis),
+            lineage,
+            level,
+            _unmeasured_factor(prediction, subject, basis),
+        )
         for phase, (subject, basis) in based.items()
     }
     if len(each) == 1:
@@ -328,6 +334,16 @@ def _width_of(prediction: Prediction, subject: Subject, basis: Basis) -> str:
     return _width(basis)
 
 
+def _unmeasured_factor(prediction: Prediction, subject: Subject, basis: Basis) -> float:
+    """Return the factor that holds 90 % of the powers of a class on a sort of device, or 1."""
+    if subject.quantity != "class_energy" or basis.name == "measured":
+        return 1.0
+    from perfmodel.hardware.technology.power_classes import unmeasured_factor
+
+    device = prediction.job.machine.device
+    return unmeasured_factor(device, device.engine(prediction.job.model.engine))
+
+
 def _width(basis: Basis) -> str:
     """Return the basis whose residuals determine the width; a bound uses those of ``assumed``."""
     return "assumed" if basis.name == "bound" else basis.name
@@ -335,11 +351,17 @@ def _width(basis: Basis) -> str:
 
 @cached(200)
 def _residual_factors(
-    subject: Subject, basis: str, lineage: tuple[str, ...], level: float
+    subject: Subject,
+    basis: str,
+    lineage: tuple[str, ...],
+    level: float,
+    unmeasured: float = 1.0,
 ) -> tuple[float, float]:
     """Return the factors of both interval ends for a subject."""
     residuals = _residual_spread(subject, basis, lineage)
-    return (0.0, np.inf) if residuals is None else residuals.factors(level)
+    if residuals is None:
+        return 0.0, np.inf
+    return (residuals if unmeasured == 1.0 else residuals.beside(unmeasured)).factors(level)
 
 
 @cached(64 << 10)

@@ -62,6 +62,16 @@ def power_class(device: Device, engine: Engine) -> str | None:
     return None
 
 
+def unmeasured_factor(device: Device, engine: Engine) -> float:
+    """Return the factor, up or down, that holds 90 % of a class's powers for such a device.
+
+    It is 1 for devices of a sort on which the constants of the class were measured.
+    """
+    data, name = table("power_classes"), power_class(device, engine)
+    measured = data["classes"][name].get("measured", ()) if name else ()
+    return data["unmeasured"]["value"] if {*measured}.isdisjoint(device.tags) else 1.0
+
+
 def add_class_power(facts: Facts, device: Device) -> None:
     """Add the energies and powers of the classes of a device's engines, where it states none.
 

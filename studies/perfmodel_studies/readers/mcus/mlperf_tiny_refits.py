@@ -185,7 +185,7 @@ def _power(
     parts = [_part(case) for case in cases]
     weights = np.array([1.0 / parts.count(part) for part in parts])
     subjects = [subject_of(case, q) for case, q in pairs]
-    of_class = [each._replace(quantity=f"class_{each.quantity}") for each in subjects]
+    of_class = [each._replace(quantity=f"clock_{each.quantity}") for each in subjects]
     return Refit(
         target,
         np.tile(measured, 2),
