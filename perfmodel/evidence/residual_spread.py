@@ -9,6 +9,7 @@ class of workloads over all runtimes, and that of a class with few runtimes with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -87,10 +88,11 @@ class Spread(NamedTuple):
         """
         stretch = float(np.interp(level, LEVELS, self.stretch))
         if self.independent:
-            low, middle, high = np.array([one.ends(level) for one in self.independent]).T
-            below, above = (np.linalg.norm(side - middle) for side in (low, high))
-            centre = float(np.sum(middle))
-            return centre - stretch * float(below), centre, centre + stretch * float(above)
+            ends = [one.ends(level) for one in self.independent]
+            below = stretch * math.hypot(*(middle - low for low, middle, _ in ends))
+            above = stretch * math.hypot(*(high - middle for _, middle, high in ends))
+            centre = sum(middle for _, middle, _ in ends)
+            return centre - below, centre, centre + above
         places = [(1.0 - level) / 2.0, 0.5, (1.0 + level) / 2.0]
         low, middle, high = (float(v) for v in np.interp(places, self.cumulated, self.residuals))
         # Predictive variance of the next draw given n of them: (1 + 1/n) times that of one.

@@ -227,7 +227,7 @@ def _share_read(op: Operator, graph: Graph, workload: Workload) -> float:
         extent, outputs = (float(evaluate(shape[i + 2], values)) for shape in (source, target))
         dilated = window.get("dilation", (1,) * (i + 1))[i] > 1
         reach = outputs if dilated else (outputs - 1.0) * min(k, step) + k
-        padded = 2.0 * pad if isinstance(pad, int) else float(np.sum(pad))
+        padded = 2.0 * pad if isinstance(pad, int) else float(sum(pad))
         share *= min(1.0, max(0.0, reach - padded) / extent)
     return share
 

@@ -161,7 +161,8 @@ class StreamResult(Result):
         computing_j, channel_j = float(p.energy_j), 0.0
         if math.isfinite(self.energy_j):
             parts = row_energies(*p.opened, p.setting)
-            computing_j -= float(np.sum(parts.get(f"memory {self.channel.name}", 0.0)))
+            own = np.asarray(parts.get(f"memory {self.channel.name}", 0.0), dtype=float)
+            computing_j -= float(own.sum())
             channel_j = self.energy_j
         busy = computing_j / float(p.latency_s) * self.compute_s + float(idle) * waits
         return busy + channel_j
