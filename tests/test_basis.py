@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from perfmodel.evidence import (
 )
 from perfmodel.evidence.interval_coverage import scored_devices
 from perfmodel.hardware.library import names
+from perfmodel.hardware.technology.power_classes import unmeasured_factor
 from perfmodel.package_data import data_root
 from perfmodel.prediction import Prediction
 from perfmodel.sweep import METRICS
@@ -202,6 +204,42 @@ def test_an_interval_is_no_narrower_than_the_meter_reads(quantity: str, wide: bo
     assert one is not None
     low, high = one.factors(0.9)
     assert high / low == pytest.approx(np.exp(0.09) if wide else 1.0)
+
+
+def energies(quantity: str, scale: float, count: int = 400) -> list[tuple[Subject, str, float]]:
+    """Return residuals of devices left out, normal with a standard deviation."""
+    drawn = np.random.default_rng(len(quantity)).normal(0.0, scale, (count, 10))
+    return [
+        (Subject("r", f"device_{i}", "frames", quantity), "left_out", residual)
+        for i, row in enumerate(drawn.tolist())
+        for residual in row
+    ]
+
+
+def test_an_energy_that_nobody_measured_is_as_wide_as_its_time_times_its_power() -> None:
+    """Variances of logarithms of independent factors add up: 0.3^2 + 0.4^2 = 0.5^2."""
+    known = gathered([*energies("time", 0.3), *energies("class_power", 0.4)])
+    one = spread(known, Subject("r", "next", "frames", "class_energy"), "transferred")
+    assert one is not None
+    for level, deviations in ((0.5, 0.6745), (0.9, 1.6449)):
+        low, middle, high = one.ends(level)
+        assert (low, middle, high) == pytest.approx(
+            (-0.5 * deviations, 0.0, 0.5 * deviations), abs=0.05
+        )
+    # A factor of e up or down for nine in ten has a standard deviation of 1 / 1.6449.
+    both = math.hypot(0.5, 1.0 / 1.6449)
+    assert one.beside(np.e).ends(0.9)[2] == pytest.approx(1.6449 * both, abs=0.05)
+    assert one.beside(np.e).ends(0.5)[2] == pytest.approx(0.6745 * both, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("device", "factor"), [("h100", 1.0), ("rtx_4090", 2.0), ("raspberry_pi_5", 2.0)]
+)
+def test_powers_of_sorts_of_devices_that_nobody_measured_are_less_sure(
+    device: str, factor: float
+) -> None:
+    spec = pm.hardware(device)
+    assert unmeasured_factor(spec, spec.engine()) == factor
 
 
 def test_a_device_with_many_rows_counts_as_one() -> None:

@@ -106,11 +106,17 @@ class Spread(NamedTuple):
         return middle - below, middle, middle + above
 
     def beside(self, factor: float) -> Spread:
-        """Return the spread with a further independent error, of which `factor` holds 90 %."""
+        """Return the spread with a further independent error.
+
+        Parameters
+        ----------
+        factor
+            Factor up or down within which nine in ten of the errors lie; they are taken as
+            log-normal up to there.
+        """
         quantiles = np.log(factor) * np.array([-1.0, -_NORMAL_QUARTILE, 0.0, _NORMAL_QUARTILE, 1.0])
         other = Spread(quantiles, np.array([0.05, 0.25, 0.5, 0.75, 0.95]), np.inf)
-        none = np.zeros(0)
-        return Spread(none, none, np.inf, independent=(self, other))
+        return _product((self, other))
 
     def factors(self, level: float) -> tuple[float, float]:
         """Return the factors on a prediction at the ends of its central interval.
@@ -121,6 +127,12 @@ class Spread(NamedTuple):
         low, _, high = self.ends(level)
         least, largest = float(np.exp(low)), float(np.exp(high))
         return (least, largest) if level < MOST else (min(least, 1.0), max(largest, 1.0))
+
+
+def _product(independent: tuple[Spread, ...], stretch: tuple[float, float] = (1.0, 1.0)) -> Spread:
+    """Return the spread of a product of independent factors."""
+    none = np.zeros(0)
+    return Spread(none, none, np.inf, stretch, independent=independent)
 
 
 def spread(
@@ -144,7 +156,8 @@ def spread(
     Returns
     -------
     Spread or None
-        None if there is no measurement of the quantity at all.
+        None if there is no measurement of the quantity at all. Where a quantity has `FACTORS` and
+        the device has no rows of its own, the product of theirs.
     """
     key = (subject.quantity, subject.workload_class, basis)
     stretch = evidence.stretches.get(key, (1.0, 1.0))
@@ -158,8 +171,7 @@ def spread(
         ]
         known = tuple(one for one in each if one is not None)
         if len(known) == len(each):
-            none = np.zeros(0)
-            return Spread(none, none, np.inf, stretch, independent=known)
+            return _product(known, stretch)
     devices, draws = _weighted_devices(evidence, subject, basis, lineage, without)
     if not devices:
         return None
