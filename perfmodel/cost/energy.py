@@ -107,7 +107,7 @@ def run_energy(
     if complete and (parts or own):
         counted = "energies of the kind" if running is None else CLASS_MODEL
         model = " + ".join([*[counted] * bool(own), *["operations + bytes"] * bool(parts)])
-        static = _static_power_w(setting)
+        static = _static_parts_w(setting)
         for name, power in static.items():
             parts[name] = power * time
         if static:
@@ -261,23 +261,23 @@ def _energy_if_known(
 def resting_power_w(setting: Setting) -> Value:
     """Return the power between runs, W: asleep, else static; ``None`` if neither is known."""
     asleep = setting.facts.get("power.sleep")
-    return _static_sum_w(setting) if asleep is None else asleep
+    return static_power_w(setting) if asleep is None else asleep
 
 
 def waiting_power_w(setting: Setting) -> Value:
     """Return the power at which a device waits for a run, W: it sleeps only in a stated period."""
     if "use.period" in setting.facts:
         return resting_power_w(setting)
-    return _static_sum_w(setting)
+    return static_power_w(setting)
 
 
-def _static_sum_w(setting: Setting) -> Value:
-    """Return the sum of static powers, W; ``None`` if none is known."""
-    static = _static_power_w(setting)
+def static_power_w(setting: Setting) -> Value:
+    """Return the power of a device that is on and does nothing, W; ``None`` if it is not known."""
+    static = _static_parts_w(setting)
     return sum(static.values(), 0.0) if static else None
 
 
-def _static_power_w(setting: Setting) -> dict[str, Value]:
+def _static_parts_w(setting: Setting) -> dict[str, Value]:
     """Return the static power, W: idle power (DRAM refresh included), else DRAM's and leakage."""
     idle = setting.facts.get("power.idle")
     if idle is not None:

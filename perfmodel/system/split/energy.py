@@ -25,7 +25,8 @@ from typing import NamedTuple
 import numpy as np
 
 from perfmodel.arrays import first_number
-from perfmodel.hardware.machine import Machine
+from perfmodel.cost.energy import resting_power_w, static_power_w
+from perfmodel.prediction import Prediction
 from perfmodel.system.split.cuts import CutTable, Floats, SplitLink, on_link
 
 #: Boundaries of the energy of a split.
@@ -57,19 +58,19 @@ class DevicePower(NamedTuple):
     effectiveness: float
 
 
-def device_power(device: Machine, server: Machine) -> DevicePower:
+def device_power(device: Prediction, server: Prediction) -> DevicePower:
     """Return the powers of a device that waits for a server."""
-
-    def fact(machine: Machine, path: str, otherwise: float) -> float:
-        return first_number(machine.get(path, otherwise))
-
-    idle = fact(device, "power.idle", 0.0)
+    setting, machine = device.setting, device.machine
+    idle, resting = (
+        0.0 if watts is None else first_number(watts)
+        for watts in (static_power_w(setting), resting_power_w(setting))
+    )
     return DevicePower(
         idle,
-        fact(device, "power.sleep", idle),
-        device.get("power.sleep") is not None,
-        fact(device, "power.battery", float("nan")),
-        fact(server, "site.power_usage_effectiveness", 1.0),
+        resting,
+        machine.get("power.sleep") is not None,
+        first_number(machine.get("power.battery", np.nan)),
+        first_number(server.machine.get("site.power_usage_effectiveness", 1.0)),
     )
 
 

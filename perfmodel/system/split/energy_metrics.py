@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from perfmodel.cost.energy import static_power_w
 from perfmodel.cost.thermal import HOUR
 from perfmodel.hardware.system import link_classes
 from perfmodel.system.split.cuts import Floats
@@ -39,8 +40,7 @@ class SplitEnergyMetrics:
     @cached_property
     def _power(self) -> DevicePower:
         split = cast("Split", self)
-        machines = (side.prediction.machine for side in (split.device, split.server))
-        return device_power(*machines)
+        return device_power(split.device.prediction, split.server.prediction)
 
     @cached_property
     def energy_terms_j(self) -> dict[str, Floats]:
@@ -105,7 +105,7 @@ class SplitEnergyMetrics:
         """Yield what the energy leaves out, and whose power the radio's is."""
         split = cast("Split", self)
         channel, known = split.channel, link_classes().get(split.link)
-        left_out = ["its power at idle"] * ("power.idle" not in split.device.setting.facts)
+        left_out = ["its power at idle"] * (static_power_w(split.device.setting) is None)
         if not channel.has_radio:
             left_out.append("the link's radio")
         elif known is not None and known.number("tail_time") and not channel.tail_s:
