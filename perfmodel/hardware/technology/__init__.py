@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         register_area,
     )
     from perfmodel.hardware.technology.blocks import published as published_areas
-    from perfmodel.hardware.technology.clock_energies import clock_energy
+    from perfmodel.hardware.technology.clock_energies import clock_energy, microcontroller
     from perfmodel.hardware.technology.clock_energies import constants as clock_constants
     from perfmodel.hardware.technology.nodes import energy_scale
     from perfmodel.hardware.technology.offchip import (
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         mac_area,
         operation_energy,
     )
-    from perfmodel.hardware.technology.power_classes import microcontroller
     from perfmodel.hardware.technology.power_laws import power_law
     from perfmodel.hardware.technology.sram import sram_access_energy, sram_area, sram_leakage_power
     from perfmodel.hardware.technology.tables import sources
@@ -78,7 +77,7 @@ __getattr__ = lazy_names(
             "register_area",
             "published",
         ),
-        "clock_energies": ("clock_energy", "constants"),
+        "clock_energies": ("clock_energy", "constants", "microcontroller"),
         "nodes": ("energy_scale",),
         "offchip": (
             "dram_access_energy",
@@ -95,7 +94,6 @@ __getattr__ = lazy_names(
             "mac_area",
             "operation_energy",
         ),
-        "power_classes": ("microcontroller",),
         "power_laws": ("power_law",),
         "sram": (
             "sram_access_energy",

@@ -20,17 +20,24 @@ Published for a Cortex-M4 at 180, 90 and 40 nm: 151, 32.8 and 12.3 uW/MHz; the l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from perfmodel.arrays import Value
+from perfmodel.hardware.technology.default_energies import ON_CHIP
 from perfmodel.hardware.technology.operations import operation_energy
+from perfmodel.hardware.technology.ownership import node_of
 from perfmodel.hardware.technology.power_laws import power_law
 from perfmodel.hardware.technology.sram import sram_access_energy
 from perfmodel.hardware.technology.tables import table
 from perfmodel.units import parse
 
+if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device
+
 #: Multiply-accumulates per clock of a core whose energy the law's constant includes.
 _USUAL_LANES: Final = 2.0
+#: Fact of the voltage of the cores.
+VOLTAGE: Final = "power.voltage"
 #: Exponents of energy in the supply voltage (`Microcontroller.supply_exponent`).
 _SWITCHING, _LINEAR = 0.0, 1.0
 
@@ -103,3 +110,60 @@ def _at_pins(part: Clocked, volts: float, known: Mapping[str, Any]) -> Value:
         return 1.0 / known["efficiency"]["value"]
     ratio = part.supply / volts
     return ratio if part.exponent == _LINEAR else ratio**2
+
+
+def microcontroller(facts: Mapping[str, Any], device: Device, engine: str) -> Clocked:
+    """Return what the energy of a clock of a microcontroller follows from.
+
+    A part that states the voltage of its cores alone has no regulator within its boundary; one
+    that states none is behind a linear regulator.
+    """
+    at = f"engines.{engine}."
+    volts, exponent = facts.get(at + "nominal_supply"), facts[at + "supply_exponent"]
+    if volts is None:
+        own = facts.get("power.voltage")
+        volts, exponent = (constants()["supply"]["value"], 1.0) if own is None else (own, 2.0)
+    return Clocked(
+        node_of(device, "microcontroller"),
+        facts[at + "units"],
+        facts[at + "issue"],
+        facts[at + "simd_macs"],
+        _nearest_capacity(device, engine),
+        facts.get(at + "supply", volts),
+        exponent,
+    )
+
+
+def microcontroller_power(
+    device: Device, engine: str, stated_volts: float | None, facts: Mapping[str, Any]
+) -> Any:
+    """Return the power of running networks, W: by the data sheet's loop, else by the class.
+
+    Parameters
+    ----------
+    stated_volts
+        Voltage of the cores that the spec states, V. The loop follows it as energies do.
+    """
+    at, known = f"engines.{engine}.", constants()
+    clock, loop = facts[at + "clock"], facts.get(at + "loop_energy")
+    nominal, exponent = facts.get(at + "nominal_supply"), facts[at + "supply_exponent"]
+    if loop is not None:
+        joule = known["load"]["value"] * loop
+        if nominal is not None:
+            joule = joule * (facts.get(at + "supply", nominal) / nominal) ** exponent
+        return joule * clock
+    if device.memory("main").kind == "dram":
+        joule = parse(known["dram_clock_energy"]["value"], "energy") * facts[at + "units"]
+    else:
+        joule = clock_energy(microcontroller(facts, device, engine))
+        if nominal is None:  # the voltage of the cores is the supply, if it is stated
+            return joule * clock
+    square = 2.0 if nominal is None else 2.0 - exponent
+    volts = 1.0 if stated_volts is None else (facts[VOLTAGE] / stated_volts) ** square
+    return joule * clock * volts
+
+
+def _nearest_capacity(device: Device, engine: str) -> float:
+    """Return the bytes of the memory on the chip that an engine reads."""
+    nearest = [each for each in device.memories if engine in each.feeds and each.kind in ON_CHIP]
+    return (nearest[0] if nearest else device.memory("main")).capacity.value

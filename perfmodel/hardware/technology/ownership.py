@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.technology.tables import OWNERSHIP, table
 from perfmodel.units import parse
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device
 
 #: Text of a process that says its node: ``TSMC 4 nm``, ``TSMC N6``, ``TSMC 4NP``.
 _NODE = re.compile(r"(\d+) ?nm\b|\bN(\d+)|\b(\d+)N")
@@ -40,6 +43,24 @@ def node_of_process(process: str | None) -> float | None:
     if alike:
         return alike[0] * 1e-9
     return None if match is None else float(next(n for n in match.groups() if n)) * 1e-9
+
+
+def node_of(device: Device, of_class: str = "") -> float:
+    """Return the silicon node of a device, nm: of its process, else usual in its year.
+
+    Parameters
+    ----------
+    of_class
+        Class of engines with nodes of its own, if any.
+    """
+    stated = node_of_process(device.process)
+    if stated is not None:
+        return stated * 1e9
+    data = table("power_classes")
+    if device.year is None:
+        return data["unknown_node"]
+    nodes = data["classes"].get(of_class, data).get("nodes", data["nodes"])
+    return next(node for year, node in nodes if device.year >= year)
 
 
 class Silicon(NamedTuple):

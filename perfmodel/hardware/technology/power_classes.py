@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any, Final
 from perfmodel.arrays import namespace
 from perfmodel.hardware.quantity import Of
 from perfmodel.hardware.supply_voltage import dynamic_power_law
-from perfmodel.hardware.technology.clock_energies import Clocked, clock_energy, constants
+from perfmodel.hardware.technology.clock_energies import VOLTAGE, microcontroller_power
 from perfmodel.hardware.technology.default_energies import ON_CHIP, is_programmed
 from perfmodel.hardware.technology.offchip import dram_energy
 from perfmodel.hardware.technology.operations import operation_energy
-from perfmodel.hardware.technology.ownership import node_of_process
+from perfmodel.hardware.technology.ownership import node_of
 from perfmodel.hardware.technology.sram import sram_access_energy
 from perfmodel.hardware.technology.tables import table
 from perfmodel.units import parse
@@ -45,7 +45,6 @@ _POWER: Final = Of("power")
 _PER_BYTE: Final = Of("energy_per_byte")
 _PER_OPERATION: Final = Of("energy_per_op")
 _SHARE: Final = Of("fraction", floor=0.0)
-_VOLTAGE: Final = "power.voltage"
 #: Facts of a microcontroller that the power of its class follows.
 _CLOCK_CAUSES: Final = ("clock", "units", "supply", "nominal_supply", "loop_energy")
 #: Confidences of a power that was read from a meter.
@@ -295,10 +294,10 @@ class _ClassPower:
         values, path = self.facts.values, f"{self.at}.busy_power"
         if f"{self.at}.clock" not in values:
             return
-        law = partial(microcontroller_power, self.device, self.engine.name, values.get(_VOLTAGE))
+        law = partial(microcontroller_power, self.device, self.engine.name, values.get(VOLTAGE))
         self._put(path, _POWER, float(law(values)), "running")
         causes = [f"{self.at}.{name}" for name in _CLOCK_CAUSES]
-        self.facts.derived[path] = Derived((*causes, _VOLTAGE), law)
+        self.facts.derived[path] = Derived((*causes, VOLTAGE), law)
 
     def _table_energy(self, compute: str, overhead: float) -> float:
         return overhead * 0.5 * float(operation_energy(compute, self.node))
@@ -350,81 +349,6 @@ def _transport_energy(
 
 def _busy(facts: Mapping[str, Any]) -> Any:
     return facts["power.busy"]
-
-
-def node_of(device: Device, of_class: str = "") -> float:
-    """Return the silicon node of a device, nm: of its process, else usual in its year.
-
-    Parameters
-    ----------
-    of_class
-        Class of engines with nodes of its own, if any.
-    """
-    stated = node_of_process(device.process)
-    if stated is not None:
-        return stated * 1e9
-    data = table("power_classes")
-    if device.year is None:
-        return data["unknown_node"]
-    nodes = data["classes"].get(of_class, data).get("nodes", data["nodes"])
-    return next(node for year, node in nodes if device.year >= year)
-
-
-def microcontroller(facts: Mapping[str, Any], device: Device, engine: str) -> Clocked:
-    """Return what the energy of a clock of a microcontroller follows from.
-
-    A part that states the voltage of its cores alone has no regulator within its boundary; one
-    that states none is behind a linear regulator.
-    """
-    at = f"engines.{engine}."
-    volts, exponent = facts.get(at + "nominal_supply"), facts[at + "supply_exponent"]
-    if volts is None:
-        own = facts.get("power.voltage")
-        volts, exponent = (constants()["supply"]["value"], 1.0) if own is None else (own, 2.0)
-    return Clocked(
-        node_of(device, "microcontroller"),
-        facts[at + "units"],
-        facts[at + "issue"],
-        facts[at + "simd_macs"],
-        _nearest_capacity(device, engine),
-        facts.get(at + "supply", volts),
-        exponent,
-    )
-
-
-def microcontroller_power(
-    device: Device, engine: str, stated_volts: float | None, facts: Mapping[str, Any]
-) -> Any:
-    """Return the power of running networks, W: by the data sheet's loop, else by the class.
-
-    Parameters
-    ----------
-    stated_volts
-        Voltage of the cores that the spec states, V. The loop follows it as energies do.
-    """
-    at, known = f"engines.{engine}.", constants()
-    clock, loop = facts[at + "clock"], facts.get(at + "loop_energy")
-    nominal, exponent = facts.get(at + "nominal_supply"), facts[at + "supply_exponent"]
-    if loop is not None:
-        joule = known["load"]["value"] * loop
-        if nominal is not None:
-            joule = joule * (facts.get(at + "supply", nominal) / nominal) ** exponent
-        return joule * clock
-    if device.memory("main").kind == "dram":
-        joule = parse(known["dram_clock_energy"]["value"], "energy") * facts[at + "units"]
-    else:
-        joule = clock_energy(microcontroller(facts, device, engine))
-        if nominal is None:  # the voltage of the cores is the supply, if it is stated
-            return joule * clock
-    square = 2.0 if nominal is None else 2.0 - exponent
-    volts = 1.0 if stated_volts is None else (facts[_VOLTAGE] / stated_volts) ** square
-    return joule * clock * volts
-
-
-def _nearest_capacity(device: Device, engine: str) -> float:
-    """Return the bytes of the memory on the chip that an engine reads."""
-    nearest = [each for each in device.memories if engine in each.feeds and each.kind in ON_CHIP]
-    return (nearest[0] if nearest else device.memory("main")).capacity.value
 
 
 def dram_kind(device: Device, memory: Memory) -> str:
