@@ -368,6 +368,7 @@ def test_every_number_has_a_source() -> None:
         *memories["links"].values(),
         memories["wires"]["reference"],
         *_class_numbers(table("power_classes")["classes"]),
+        table("power_classes")["unmeasured"],
     ]
     radios = table("links")["links"]
     entries += radios.values()
