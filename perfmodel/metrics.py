@@ -42,7 +42,7 @@ class MetricRow(NamedTuple):
 
 
 #: Why a search has no ends of a resource.
-_ENDS: Final = ("ends by weights are no sum over kernels", "the expected amount, such as lut")
+_ENDS: Final = ("ends by weights are no sum over kernels", "an amount by expectation, such as lut")
 
 #: All metrics, in the order of columns.
 METRIC_ROWS: Final = (

@@ -9,6 +9,7 @@ neighbouring numbers (or integers) remain.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -268,20 +269,30 @@ def _missing_metric_faults(problem: ThresholdProblem, condition: Expression) -> 
     """Return the faults of metrics that this workload or device does not have."""
     prediction = problem.at(problem.base)
     columns = _columns(prediction, condition.names)
+    unknown = [name for name in condition.names if _is_unknown(columns[name])]
+    if unknown:
+        # A run that does not end in the present period may end in a longer one.
+        with suppress(InputError):
+            highest = _columns(problem.at(problem.high), condition.names)
+            unknown = [name for name in unknown if _is_unknown(highest[name])]
     rates = [m for m in ("tokens_per_s", "frames_per_s") if getattr(prediction, m) is not None]
     faults: list[Fault] = []
-    for name in condition.names:
-        if columns[name] is None or bool(np.isnan(np.asarray(columns[name], dtype=float)).all()):
-            suggestion = rates[0] if name in ("tokens_per_s", "frames_per_s") else ""
-            faults.append(
-                Fault(
-                    f"there is no {name} for this workload on this device",
-                    file="--until",
-                    suggestion=suggestion,
-                    expected="" if suggestion else _expected(prediction, name),
-                )
+    for name in unknown:
+        suggestion = rates[0] if name in ("tokens_per_s", "frames_per_s") else ""
+        faults.append(
+            Fault(
+                f"there is no {name} for this workload on this device",
+                file="--until",
+                suggestion=suggestion,
+                expected="" if suggestion else _expected(prediction, name),
             )
+        )
     return faults
+
+
+def _is_unknown(value: Any) -> bool:
+    """Return whether a metric is not known at any point."""
+    return value is None or bool(np.isnan(np.asarray(value, dtype=float)).all())
 
 
 def _columns(prediction: Prediction, names: tuple[str, ...]) -> dict[str, Any]:

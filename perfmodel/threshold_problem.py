@@ -26,8 +26,14 @@ HIGHEST: Final = 1e6
 
 _GRID_POINTS: Final = 577
 """Points of the initial grid: 64 per decade over nine decades, both ends included."""
-#: Base values for facts that are zero, by dimension.
-_TYPICAL_BASE: Final = {"time": 1e-6, "bytes": 1e6, "power": 1.0, "clocks": 1e3}
+#: Base values for facts that are zero or not stated, by path or else by dimension.
+_TYPICAL_BASE: Final = {
+    "time": 1e-6,
+    "bytes": 1e6,
+    "power": 1.0,
+    "clocks": 1e3,
+    "use.period": 1.0,
+}
 #: Parameters of a workload that end in these scale something, and need not be whole numbers.
 _SCALE_SUFFIXES: Final = ("multiplier", "factor", "ratio", "fraction", "scale")
 
@@ -70,6 +76,10 @@ class ThresholdProblem:
         return np.unique(np.append(values, self.base))
 
 
+def _typical_base(path: str, dimension: str) -> float:
+    return _TYPICAL_BASE.get(path, _TYPICAL_BASE.get(dimension, 0.0))
+
+
 def threshold_problem(
     subject: PredictionInputs, variable: str, options: Mapping[str, Any]
 ) -> ThresholdProblem:
@@ -96,7 +106,7 @@ def threshold_problem(
         if current is None and not spec.dimension(variable):
             spec.vary({variable: 1.0})  # raises for an unknown path, suggesting the nearest
         dimension = spec.dimension(variable)
-        base = float(current) if current else _TYPICAL_BASE.get(dimension, 0.0)
+        base = float(current) if current else _typical_base(variable, dimension)
         if not base:
             message = (
                 f"{spec.device.name} does not state this number, so there is no value to scale"

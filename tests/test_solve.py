@@ -195,3 +195,12 @@ def test_values_that_cannot_be_predicted_count_as_not_satisfying(
     refused_below(9, monkeypatch)
     with pytest.raises(InputError, match="no batch below 9"):  # of the value to start with
         pm.solve(workload, "a100", "batch", until)
+
+
+def test_a_period_is_found_in_which_a_device_averages_a_power() -> None:
+    """``E + P (T - t) = W T`` has one period T, also where shorter ones end before the run."""
+    p = pm.predict("resnet18", "jetson_orin_nano")
+    idle, wanted = p.machine["power.idle"], p.machine["power.idle"] + 0.4
+    answer = pm.solve("resnet18", "jetson_orin_nano", "use.period", f"average_power_w <= {wanted}")
+    period = (p.energy_j - idle * p.latency_s) / (wanted - idle)
+    assert answer.value == pytest.approx(period, rel=1e-3)

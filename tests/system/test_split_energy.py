@@ -189,7 +189,9 @@ def test_the_energy_of_a_period_decides_and_a_run_ends_within_it() -> None:
         assert drawn[s.best, np.arange(60)] == pytest.approx(drawn.min(axis=0))
     none = pm.split(**plain, link="wifi", rate="1..2 Mbit/s", period="1 ms", objective="energy_j")
     assert none.best.tolist() == [-1, -1]
-    assert "none fits" in str(none)
+    assert not none.feasible
+    assert none.exit_code == 1
+    assert "no run ends in its period of 1 ms" in str(none)
 
 
 def test_the_systems_energy_has_the_server_and_the_network() -> None:

@@ -176,8 +176,8 @@ class Split(SplitEnergyMetrics, Result):
 
     @property
     def feasible(self) -> bool:
-        """Whether any cut fits the memories of both sides."""
-        return bool(self.cuts.fits.any())
+        """Whether any cut fits the memories of both sides and, at a rate, the period."""
+        return bool((self.best >= 0).any())
 
     @property
     def local(self) -> int:
@@ -232,6 +232,19 @@ class Split(SplitEnergyMetrics, Result):
             for cut, begin, end in reversed(segments)
         ]
 
+    @property
+    def _misfits(self) -> list[str]:
+        """Why no cut fits: limits of memories, or a period that is over before a run ends."""
+        if not self.cuts.fits.any():
+            return [str(violation) for violation in self.violations]
+        if self.request_period_s is None:
+            return []
+        least, period = (
+            show(seconds, "time")
+            for seconds in (float(self.latency_s[self.cuts.fits].min()), self.request_period_s)
+        )
+        return [f"! infeasible: no run ends in its period of {period}; the shortest takes {least}"]
+
     def _envelope(self) -> list[Segment]:
         """Best cut in each interval of ``1 / rate``, for latency or energy."""
         latency = self.objective == "latency_s"
@@ -252,8 +265,8 @@ class Split(SplitEnergyMetrics, Result):
 
     @property
     def violations(self) -> list[Violation]:
-        """Limits exceeded by the cut closest to fitting; empty if any cut fits."""
-        if self.feasible:
+        """Limits of memories exceeded by the cut closest to fitting; empty if any cut fits them."""
+        if self.cuts.fits.any():
             return []
         exceeded = [
             broken(self.cuts, self.stages, self.device, self.server, k)
@@ -353,7 +366,7 @@ class Split(SplitEnergyMetrics, Result):
         speed = float(self.rates_bytes_per_s[rate])
         k = int(self.best[rate])
         if k < 0:
-            return "\n".join(["no cut fits both sides", *map(str, self.violations)])
+            return "\n".join(["no cut fits both sides", *self._misfits])
         cuts, channel = self.cuts, self.channel
         lines = [f"{self.name(k)}, at {show(speed, 'bandwidth', unit='Mbit/s')}:"]
         rows = int(cuts.local[k].sum())
@@ -467,5 +480,5 @@ class Split(SplitEnergyMetrics, Result):
     def cautions(self) -> list[str]:
         """Return why no cut fits, or the notes."""
         if not self.feasible:
-            return [str(violation) for violation in self.violations]
+            return self._misfits
         return [f"note: {note}" for note in self.notes]
