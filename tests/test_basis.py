@@ -232,6 +232,21 @@ def test_an_energy_that_nobody_measured_is_as_wide_as_its_time_times_its_power()
     assert one.beside(np.e).ends(0.5)[2] == pytest.approx(0.6745 * both, abs=0.05)
 
 
+@pytest.mark.parametrize("runtime", ["vllm", "llama_cpp_cuda"])
+def test_the_energy_of_known_software_is_as_sure_as_its_time(runtime: str) -> None:
+    """Under vLLM, rows of servers stand for the time of one sequence, and for its energy."""
+    p = pm.predict("llama_3_8b", "rtx_4090", runtime=runtime, set={"phase": "decode"})
+    within = {metric: p.interval(metric) for metric in ("latency_s", "energy_j")}
+    assert within["latency_s"].basis in ("measured", "transferred")
+    subject = Subject(runtime, "rtx_4090", "tokens/decode", "class_power")
+    power = spread(library_evidence(), subject, "transferred")
+    assert power is not None
+    low, _, high = power.ends(0.9)
+    time = math.log(within["latency_s"].high / within["latency_s"].low) / 2.0
+    energy = math.log(within["energy_j"].high / within["energy_j"].low) / 2.0
+    assert energy == pytest.approx(math.hypot(time, (high - low) / 2.0, math.log(2.0)), rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("device", "factor"), [("h100", 1.0), ("rtx_4090", 2.0), ("raspberry_pi_5", 2.0)]
 )

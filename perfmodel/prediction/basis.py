@@ -268,7 +268,12 @@ def _bases_by_phase(
     """Return a mapping from phase to the subject of the prediction and its basis."""
     based: dict[str, tuple[Subject, Basis]] = {}
     for phase, subject in _subjects(prediction, metric, classes).items():
-        related = _substitute_subject(subject, prediction.job.machine.runtime.lineage)
+        lineage = prediction.job.machine.runtime.lineage
+        related = _substitute_subject(subject, lineage)
+        if related is None and subject.quantity in FACTORS:
+            # What stands for the time of a workload stands for its energy.
+            time = _substitute_subject(subject._replace(quantity="time"), lineage)
+            related = time and time._replace(quantity=subject.quantity)
         basis = _basis_of_subject(prediction, related or subject)
         if related is not None and basis.name == "measured":
             basis = Basis("transferred", f"{basis.reason}, serving many requests")
