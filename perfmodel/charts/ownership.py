@@ -31,7 +31,9 @@ from perfmodel.errors import input_error
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
 
-_SHARES = np.geomspace(0.01, 1.0, 61)
+#: Least utilization of a curve, unless the device is used less, and points of a curve.
+_LEAST = 0.01
+_POINTS = 61
 #: Points of a curve over time.
 _TIMES = 121
 
@@ -61,13 +63,13 @@ def cost_over_utilization(prediction: Prediction) -> Chart:
     scale = count / first_number(point.job.workload.items())
     seconds, period = float(point.latency_s), point.machine.get("use.period")
     # With a period the device is used for that share of it, and sleeps for what is left.
-    path, at, here = "site.utilization", _SHARES, float(point.machine.get("site.utilization"))
-    if period is not None:
-        path, at, here = "use.period", seconds / _SHARES, min(seconds / period, 1.0)
+    used = point.machine.get("site.utilization") if period is None else min(seconds / period, 1.0)
+    shares = np.geomspace(min(float(used), _LEAST), 1.0, _POINTS)
+    path, at = ("site.utilization", shares) if period is None else ("use.period", seconds / shares)
     machine = point.machine.vary({path: at.tolist()})
     many = replace(point.job, machine=machine).run().cost
     together, device, electricity, waiting = (
-        scale * np.broadcast_to(usd, _SHARES.shape)
+        scale * np.broadcast_to(usd, shares.shape)
         for usd in (many.cost_usd, many.depreciation_usd, many.electricity_usd, many.waiting_usd)
     )
     curves = [
@@ -79,18 +81,19 @@ def cost_over_utilization(prediction: Prediction) -> Chart:
         # At full utilization a device never waits: a logarithmic axis has no place for that point.
         curves.append(("electricity of waiting", waiting[:-1], SERIES[3]))
     series = [
-        _curve(name, _SHARES[: len(values)], values, color, [show(v, "price") for v in values])
+        _curve(name, shares[: len(values)], values, color, [show(v, "price") for v in values])
         for name, values, color in curves
     ]
     low, high = 0.5 * float(min(electricity[0], device[-1])), float(together[0])
-    ends = f"{show(high, 'price')} at 1 % to {show(float(together[-1]), 'price')}"
+    least = f"{100 * shares[0]:.4g} %"
+    ends = f"{show(high, 'price')} at {least} to {show(float(together[-1]), 'price')}"
     return Chart(
         f"Cost of {noun}: {subject.title}",
-        f"{subject.subtitle}; {show(scale * point.cost_usd, 'price')} at {100 * here:.4g} %",
+        f"{subject.subtitle}; {show(scale * point.cost_usd, 'price')} at {100 * used:.4g} %",
         f"Cost of {noun} of {subject.title} over utilization: {ends} at 100 %.",
         [
             Panel(
-                ChartAxis("utilization of the device", 0.01, 1.0, "fraction", log=True),
+                ChartAxis("utilization of the device", float(shares[0]), 1.0, "fraction", log=True),
                 ChartAxis(f"US dollars for {noun}", low, 1.2 * high, "price", log=True),
                 series,
             )
@@ -169,7 +172,7 @@ def _temperatures(
     curves = {"full speed": (limited, dash)}
     if chip is not None:
         hot, limited = chip.temperatures(power, seconds)
-        curves = {"full speed": (limited, dash), "chip at full speed": (hot, "dot")}
+        curves = {"body at full speed": (limited, dash), "chip at full speed": (hot, "dot")}
         if np.interp(warm.burst_s, seconds, limited) < limit - 0.1:
             limited, limit = hot, chip.limit
     if math.isfinite(warm.burst_s):
