@@ -230,7 +230,7 @@ def test_an_assignment_to_one_engine_is_the_sum_of_predict(device: str) -> None:
 def test_kernels_on_two_engines_are_charged_each_on_its_own(
     device: str, engines: tuple[str, str]
 ) -> None:
-    """Static power while no engine runs whose power has it; what engines do by their energies."""
+    """Idle power while no engine runs whose power has it; what engines do by their energies."""
     network = "mobilenet_v3_small"
     found = pm.assign(network, device, precision="int8", engines=engines)
     on = np.array([engines.index(engine) for engine in found.engine.values()])
@@ -244,8 +244,9 @@ def test_kernels_on_two_engines_are_charged_each_on_its_own(
             busy_w = p.machine.facts[f"engines.{engines[e]}.busy_power"]
             assert parts["busy"] == pytest.approx(busy_w * p.table["total_s"])
             busy_s += float(p.table["row_s"][on == e].sum())
-        else:
-            static_w = p.machine.facts["power.idle"]
+        # Nothing else is static where an idle power is known.
+        assert not {n for n in parts if n.startswith(("background", "leakage"))}
+        static_w = p.machine.facts["power.idle"]
     expected += static_w * (found.latency_s - busy_s)
     assert found.energy_j == pytest.approx(expected, rel=1e-9)
 

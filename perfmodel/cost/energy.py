@@ -107,7 +107,7 @@ def run_energy(
     if complete and (parts or own):
         counted = "energies of the kind" if running is None else CLASS_MODEL
         model = " + ".join([*[counted] * bool(own), *["operations + bytes"] * bool(parts)])
-        static = _static_parts_w(setting)
+        static = static_parts_w(setting)
         for name, power in static.items():
             parts[name] = power * time
         if static:
@@ -273,11 +273,11 @@ def waiting_power_w(setting: Setting) -> Value:
 
 def static_power_w(setting: Setting) -> Value:
     """Return the power of a device that is on and does nothing, W; ``None`` if it is not known."""
-    static = _static_parts_w(setting)
+    static = static_parts_w(setting)
     return sum(static.values(), 0.0) if static else None
 
 
-def _static_parts_w(setting: Setting) -> dict[str, Value]:
+def static_parts_w(setting: Setting) -> dict[str, Value]:
     """Return the static power, W: idle power (DRAM refresh included), else DRAM's and leakage."""
     idle = setting.facts.get("power.idle")
     if idle is not None:

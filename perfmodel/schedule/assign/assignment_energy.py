@@ -3,20 +3,20 @@
     E = sum over kernels of (their energy on the assigned engine) + static power x latency    (J)
 
 by the sum of `predict` (`perfmodel.cost.energy`): with everything on one engine it is that of
-`predict`. Engines that state one power for as long as they compute have static power in it.
+`predict`. Engines that state one power for as long as they compute have static power in it, which
+their device draws for the rest of the run alone.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from perfmodel.arrays import first_number
+from perfmodel.cost.energy import static_parts_w, static_power_w
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.stages import row_energies
 from perfmodel.schedule.assign.network_problem import AssignmentNetwork
 from perfmodel.schedule.assign.problem import Floats, Index
-
-#: Beginnings of the names of parts that do not depend on activity.
-_AT_REST = ("static", "background")
 
 
 def assignment_energy_j(network: AssignmentNetwork, engine: Index, latency_s: float) -> float:
@@ -50,14 +50,14 @@ def _working_j(prediction: Prediction) -> Floats:
     """Return the joules of each kernel without static power; NaN if unknown."""
     table, terms = prediction.opened
     parts = row_energies(table, terms, prediction.setting)
-    working = [joule for part, joule in parts.items() if not part.startswith(_AT_REST)]
+    at_rest = static_parts_w(prediction.setting)
+    working = [joule for part, joule in parts.items() if part not in at_rest]
     if not parts:
         return np.full(len(table.rows), np.nan)
     return np.sum([np.zeros(len(table.rows)), *working], axis=0)
 
 
 def _static_w(prediction: Prediction) -> float:
-    """Return the power of a device at rest, as the energy of a run counts it."""
-    parts = prediction.energy.parts
-    joule = sum(float(value) for part, value in parts.items() if part.startswith(_AT_REST))
-    return joule / float(prediction.latency_s)
+    """Return the power of a device at rest; zero if it is not known, as in the energy of a run."""
+    watts = static_power_w(prediction.setting)
+    return 0.0 if watts is None else first_number(watts)
