@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.cost.capacity import Violation
+from perfmodel.cost.energy import static_power_w
 from perfmodel.optimise.certified import Certified
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.stages import row_energies
@@ -151,10 +152,10 @@ class StreamResult(Result):
         ``power_w * compute_s + idle_w * max(run_s - compute_s, 0) + energy_j``
 
         Mean power while the device computes, without the channel's bytes, idle power while it waits
-        for loads. NaN if no idle power is stated, since a device that streams is mostly waiting.
+        for loads. NaN if nothing of its power at rest is known, as it mostly waits.
         """
         p = self.prediction
-        idle = p.machine.facts.get("power.idle")
+        idle = static_power_w(p.setting)
         if idle is None:
             return float("nan")
         waits = max(self.run_s - self.compute_s, 0.0)

@@ -18,6 +18,7 @@ from typing import Any, get_args
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.cost.energy import static_power_w
 from perfmodel.deprecation import deprecated_parameters
 from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Format, Precision
@@ -261,7 +262,7 @@ def _step_energy_j(
     prediction, too. The power of kernels stands for an idle power that is not known.
     """
     facts, head = decode.machine.facts, f"engines.{decode.setting.engine_name}."
-    idle_w = decode.machine.get("power.idle")
+    idle_w = static_power_w(decode.setting)
     if idle_w is None:
         watts = decode.power_w
         return {
