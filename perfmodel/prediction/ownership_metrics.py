@@ -344,8 +344,11 @@ def _generation(memory: Memory, prediction: Prediction) -> str:
 
 def _origin_of_body(prediction: Prediction) -> str:
     """Return who states how the device sheds heat: its spec, or its class."""
-    path = "power.thermal_resistance"
+    path, machine = "power.thermal_resistance", prediction.machine
     if path in prediction.setting.facts:
-        return "as stated"
-    known = prediction.machine.device.defaults.get(path)
-    return f"assumed, as of a {known.origin}" if known else "its stated power"
+        return "assumed" if machine.provenance[path].confidence == "estimated" else "as stated"
+    known = machine.device.defaults.get(path)
+    if known is None:
+        return "its stated power"
+    article = "an" if known.origin[0] in "aeiou" else "a"
+    return f"assumed, as of {article} {known.origin}"

@@ -56,11 +56,6 @@ def _ownership_notes(
         reason = "area_mm2 has the blocks that the spec states, which are part of the die (area)"
         lacking[reason] = [machine.device.name for machine in machines if "area" in machine.facts]
     notes += [f"{few_names(names)}: {reason}" for reason, names in lacking.items() if names]
-    if "energy_per_period_j" in columns:
-        notes.append(
-            "an empty energy_per_period_j: a run that does not end in its period, or a device that "
-            "states no power between runs (power.idle, power.sleep)"
-        )
     if "steady_celsius" in columns:
         notes.append(
             "steady_celsius is where full speed for ever would lead; a device that throttles "

@@ -36,7 +36,7 @@ from perfmodel.sweep.plan import (
     wanted_metrics,
 )
 from perfmodel.sweep.store import Store, store_faults
-from perfmodel.sweep.summary import Summary
+from perfmodel.sweep.summary import Summary, period_notes
 from perfmodel.sweep.table_transfer import PackedTable, unpack
 from perfmodel.table import Table, group_faults, objective_faults
 
@@ -452,5 +452,5 @@ def outcome_to_dict(outcome: SweepRunResult, plan: SweepPlan, rows: Table | None
             "pareto": bounds.front.to_records() if bounds.front is not None else None,
         },
         "rows": rows.to_records() if rows is not None else None,
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *period_notes(summary)],
     }

@@ -22,6 +22,7 @@ _MOST_REASONS: Final = 50
 _SHOWN_REASONS: Final = 5
 #: Metrics that require optional facts of a device's spec.
 _STATED: Final = {"energy_j", "power_w"}
+_OF_PERIOD: Final = "energy_per_period_j"
 
 
 class Reason:
@@ -91,6 +92,8 @@ class Summary:
         self.reasons: dict[str, Reason] = {}
         #: Objectives -> feasible rows without a number in them.
         self.unnumbered: dict[tuple[str, ...], Reason] = {}
+        #: Whether a row has no energy of its period.
+        self.lacks_period = False
 
     def empty_copy(self) -> Summary:
         """Return an empty summary with the same questions."""
@@ -114,6 +117,8 @@ class Summary:
             table = table.where(table[REASON] == "").select(*columns)
         self._order = self._order or _order(table)
         self.points += points
+        if _OF_PERIOD in table:
+            self.lacks_period |= bool(np.isnan(table[_OF_PERIOD]).any())
         fits = np.asarray(table["feasible"], dtype=bool) if "feasible" in table else None
         self.feasible += len(table) if fits is None else int(fits.sum())
         fitting = table if fits is None or fits.all() else table.where(fits)
@@ -143,6 +148,7 @@ class Summary:
         self.rows += other.rows
         self.feasible += other.feasible
         self.refused += other.refused
+        self.lacks_period |= other.lacks_period
         self._order = self._order or other._order
         for device, fits in other._devices.items():
             self._devices[device] = self._devices.get(device, False) or fits
@@ -242,9 +248,18 @@ def few_names(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")
 
 
+def period_notes(summary: Summary) -> list[str]:
+    """Return why the energy of a period may be empty, if it is in a row."""
+    text = (
+        f"an empty {_OF_PERIOD}: a run that does not end in its period or has no energy, or a "
+        "device that states no power between runs (power.idle, power.sleep)"
+    )
+    return [text] if summary.lacks_period else []
+
+
 def remarks(summary: Summary) -> list[str]:
     """Return remarks on rows without numbers, one line each."""
-    lines: list[str] = []
+    lines = period_notes(summary)
     if summary.refused:
         lines.append(f"{summary.refused} of {summary.points} points cannot be predicted:")
         reasons = list(summary.reasons.items())

@@ -204,6 +204,19 @@ def test_remarks_go_to_stderr(run: Run) -> None:
     assert done.data["notes"] == ["context does not apply to resnet18"]
 
 
+def test_an_empty_energy_of_a_period_is_explained_where_there_is_one(run: Run) -> None:
+    """The slowest of four modes takes 173 ms."""
+    asked = ("sweep", "mlperf_tiny_kws", "-d", "stm32u575", "--set", "operating_point=all")
+    asked += ("--metrics", "energy_per_period_j", "--json", "--set")
+    reason = "an empty energy_per_period_j: a run that does not end in its period"
+    for period, empties in (("250 ms", 0), ("100 ms", 1)):
+        done = run(*asked, f"use.period={period}")
+        assert [row["energy_per_period_j"] for row in done.data["rows"]].count(None) == empties
+        assert sum(reason in note for note in done.data["notes"]) == empties
+        shown = run(*asked[:-2], "--set", f"use.period={period}")
+        assert (reason in shown.err) == bool(empties)
+
+
 def test_resume_needs_an_output(run: Run) -> None:
     done = run("sweep", "resnet18", "-d", "a100", "--resume")
     assert done.code == 2

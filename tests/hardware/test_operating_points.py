@@ -204,6 +204,34 @@ def test_a_mode_with_a_spec_of_its_own_is_that_device() -> None:
     assert pm.predict("resnet18", mode).to_dict() == pm.predict("resnet18", own).to_dict()
 
 
+def test_modes_of_a_module_share_its_heat_sink_and_idle_power() -> None:
+    """It holds the power of the highest mode at its limit, and a lower mode is as well cooled.
+
+    A module whose idle power was measured in two modes, and is the same, has one too.
+    """
+    for name, highest in {
+        "jetson_orin_nano": 25.0,
+        "jetson_orin_nx_16gb": 40.0,
+        "jetson_agx_orin": 60.0,
+        "jetson_agx_xavier": 30.0,
+        "jetson_xavier_nx": 15.0,
+    }.items():
+        modes = [
+            hardware(name).vary({"operating_point": p}) for p in hardware(name).operating_points
+        ]
+        assert max(mode["power.busy"] for mode in modes) == highest
+        sinks = {mode.get("power.thermal_resistance") for mode in modes}
+        assert len(sinks) == 1, name
+        assert_allclose(sinks.pop() * highest, 95.0 - 25.0, rtol=1e-4)
+        reason = pm.predict("resnet18", modes[0]).burst_reason
+        assert reason.endswith("sheds at its limit: it never throttles (assumed)"), reason
+    nano = hardware("jetson_orin_nano")
+    idle = [nano.vary({"operating_point": p})["power.idle"] for p in nano.operating_points]
+    assert_allclose(idle, idle[0])
+    reason = pm.predict("resnet18", "jetson_nano").burst_reason
+    assert reason.endswith("(assumed, as of an edge module)")
+
+
 def test_names_of_points_are_mended() -> None:
     for point, text in (("7ww", "did you mean '7w'"), ("nothing", "one of 15w, 7w, 25w")):
         with pytest.raises(InputError) as caught:
