@@ -75,6 +75,21 @@ def test_the_width_is_that_of_the_residuals() -> None:
     assert (low, high) == pytest.approx((-expected, expected), rel=0.12)
 
 
+def test_a_wider_level_holds_a_narrower_one() -> None:
+    """Residuals of both signs and one size, whose stretches are 1.2 at 50 % and 0.9 at 90 %."""
+    rows = [
+        (Subject("runtime", f"device_{d}", "frames"), "as_is", sign * 0.12)
+        for d in range(4)
+        for sign in (-1.0, 1.0)
+    ]
+    one = spread(gathered(rows), Subject("runtime", "device_0", "frames"), "measured")
+    assert one is not None
+    for stretch in ((1.2, 0.9), (0.9, 1.2)):
+        stretched_one = one._replace(stretch=stretch)
+        (low, high), (lowest, highest) = (stretched_one.factors(level) for level in (0.5, 0.9))
+        assert lowest <= low < high <= highest, stretch
+
+
 def test_few_devices_are_wider_than_many() -> None:
     few, many = (population(4, runtimes=1, devices=n) for n in (2, 200))
     subject = Subject("runtime_0", "new", "frames")

@@ -84,8 +84,17 @@ class Spread(NamedTuple):
 
         Quantiles q of the residuals at ``(1 - level) / 2``, 0.5 and ``(1 + level) / 2``; the ends
         are ``q_mid + stretch(level) * max(sqrt(1 + 1 / draws) * (q - q_mid), floor)``, with the
-        half-width of the stronger basis on that side for the floor.
+        half-width of the stronger basis on that side for the floor. An interval holds that of the
+        lowest of `LEVELS`, since each level has a stretch of its own.
         """
+        low, middle, high = self._ends_at(level)
+        if level > LEVELS[0]:
+            inner_low, _, inner_high = self._ends_at(LEVELS[0])
+            low, high = min(low, inner_low), max(high, inner_high)
+        return low, middle, high
+
+    def _ends_at(self, level: float) -> tuple[float, float, float]:
+        """Return the log factors of `ends` by the stretch of one level."""
         stretch = float(np.interp(level, LEVELS, self.stretch))
         if self.independent:
             ends = [one.ends(level) for one in self.independent]
