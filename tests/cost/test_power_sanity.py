@@ -24,6 +24,12 @@ def test_a_chip_of_a_data_center_waits_at_more_than_a_few_watts(device: str) -> 
     assert idle > 5.0
 
 
+@pytest.mark.parametrize("device", sorted(device_names("phone")))
+def test_a_phone_waits_at_half_a_watt_at_most_whatever_its_main_engine(device: str) -> None:
+    """Carroll and Heiser (USENIX ATC 2010): 0.27 W of an idle phone whose screen is dark."""
+    assert pm.hardware(device).machine().get("power.idle", 0.0) <= 0.5
+
+
 @pytest.mark.parametrize(
     ("device", "runtime", "most"),
     [

@@ -225,9 +225,10 @@ def test_modes_of_a_module_share_its_heat_sink_and_idle_power() -> None:
         assert_allclose(sinks.pop() * highest, 95.0 - 25.0, rtol=1e-4)
         reason = pm.predict("resnet18", modes[0]).burst_reason
         assert reason.endswith("sheds at its limit: it never throttles (assumed)"), reason
-    nano = hardware("jetson_orin_nano")
-    idle = [nano.vary({"operating_point": p})["power.idle"] for p in nano.operating_points]
-    assert_allclose(idle, idle[0])
+    for name in ("jetson_orin_nano", "jetson_orin_nx_16gb"):
+        module = hardware(name)
+        idle = [module.vary({"operating_point": p})["power.idle"] for p in module.operating_points]
+        assert_allclose(idle, 3.0)
     reason = pm.predict("resnet18", "jetson_nano").burst_reason
     assert reason.endswith("(assumed, as of an edge module)")
 

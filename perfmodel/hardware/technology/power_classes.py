@@ -163,9 +163,10 @@ class _ClassPower:
             return
         idle = self.facts.values.get("power.idle")
         if idle is None:
-            idle = self._idle(most, estimated=limit is None)
+            stated = self._stated_idle(estimated=limit is None)
+            idle = self._share("idle") * most if stated is None else stated["value"]
             if self.engine.name == self.device.main_engine and self.device.energy is None:
-                self._put("power.idle", _POWER, idle, "idle")
+                self._put("power.idle", _POWER, idle, "idle", stated)
         spare = max(most - idle, 0.0)
         self._put_per_clock("running_power", self._share("running") * spare)
         self._follow_share(f"{self.at}.running_power", "running", spare)
@@ -188,13 +189,14 @@ class _ClassPower:
         self._put(path, _SHARE, self._share(name), name)
         return path
 
-    def _idle(self, most: float, *, estimated: bool) -> float:
-        """Return the idle power, W: a share of the limit, or that of small chips without one."""
+    def _stated_idle(self, *, estimated: bool) -> Mapping[str, Any] | None:
+        """Return the entry of the idle power of small chips without a limit, if it applies."""
         has_dram = any(memory.kind == "dram" for memory in self.device.memories)
         stated = self.entry["unlimited"].get("idle" if has_dram else "idle_without_dram")
         if stated is None or not estimated or self._has_word("cooled"):
-            return self._share("idle") * most
-        return stated["value"]
+            return None
+        tags = {*self.device.tags}
+        return None if tags.isdisjoint(stated.get("words", tags)) else stated
 
     def _own_share(self, limit: float) -> float:
         """Return the power that an engine reaches of a chip's limit, W.
@@ -322,13 +324,20 @@ class _ClassPower:
         if f"{self.at}.clock" in self.facts.scaled and watts is not None:
             self.facts.scaled[f"{self.at}.clock"][path] = 1.0
 
-    def _put(self, path: str, limits: Of, value: float | None, name: str) -> None:
+    def _put(
+        self,
+        path: str,
+        limits: Of,
+        value: float | None,
+        name: str,
+        stated: Mapping[str, Any] | None = None,
+    ) -> None:
         from perfmodel.hardware.facts import Provenance
 
-        entry = self.entry.get(name) or self.entry["unlimited"]["clock_energy"]
+        entry = stated or self.entry.get(name) or self.entry["unlimited"]["clock_energy"]
         note = f"class {self.name}; {entry['note']}" if "note" in entry else f"class {self.name}"
-        # The way of a byte costs the same under any limit.
-        more = () if name == "transport" else self.limit_sources
+        # The way of a byte costs the same under any limit, and so does a stated idle power.
+        more = () if name == "transport" or stated else self.limit_sources
         source = ", ".join(dict.fromkeys((entry["source"], *more)))
         known = Provenance("table power_classes", source, "estimated", note)
         self.facts.put(path, limits, value, known)
