@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,9 @@ from perfmodel.calibrate.few_shot import NAMES, multipliers
 from perfmodel.calibrate.lock_step import Matrix
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import per_run_overhead_s, total
-from perfmodel.kinds.class_multipliers import scaled
+from perfmodel.hardware.runtime import SCALE_CLASSES
+from perfmodel.kinds.class_multipliers import class_of, scaled
+from perfmodel.kinds.distinct_columns import Places, distinct
 from perfmodel.kinds.protocol import Terms
 from perfmodel.prediction import Prediction
 from perfmodel.workload.operator_table import OperatorTable
@@ -55,20 +56,23 @@ class ScaledPredictions:
 
 
 class _ScaledRows(NamedTuple):
-    """Rows of predictions whose seconds compose alike, as the rows of one table.
+    """Distinct rows of predictions whose seconds compose alike, as the rows of one table.
 
     Attributes
     ----------
     places
         Place of each prediction among all.
-    ends
-        First row of each prediction, and the end of the last.
+    rows
+        Row of `table` for each row of each prediction: many rows of similar networks are alike.
+    counts
+        Times that each row of each prediction is executed.
     per_run_s
         Seconds of each prediction that no multiplier changes.
     """
 
     places: Sequence[int]
-    ends: Sequence[int]
+    rows: Sequence[Places]
+    counts: Sequence[Value]
     per_run_s: Sequence[Value]
     table: OperatorTable
     terms: Terms
@@ -78,45 +82,48 @@ class _ScaledRows(NamedTuple):
     def of(cls, predictions: Sequence[tuple[int, Prediction]]) -> _ScaledRows:
         """Return the rows of predictions, each with its place among all."""
         tables, terms = zip(*(each.opened for _, each in predictions), strict=True)
-
-        def stacked(columns: Sequence[Value]) -> Value:
-            rows = [(len(table.rows), 1) for table in tables]
-            return np.concatenate(list(map(np.broadcast_to, columns, rows)))
-
-        def by_name(parts: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
-            return {name: stacked([part[name] for part in parts]) for name in parts[0]}
-
+        rows = [row for table in tables for row in table.rows]
+        fields = np.concatenate(
+            [
+                np.hstack([np.broadcast_to(part, (len(table.rows), 1)) for part in _seconds(own)])
+                for table, own in zip(tables, terms, strict=True)
+            ]
+        )
+        classes = [SCALE_CLASSES.index(class_of(row.kind)) for row in rows]
+        first, which = distinct(np.column_stack([fields, classes]).T)
+        columns = iter(np.ascontiguousarray(fields[first].T)[..., None])
         return cls(
             [place for place, _ in predictions],
-            np.cumsum([0, *(len(table.rows) for table in tables)]).tolist(),
+            np.split(which, np.cumsum([len(table.rows) for table in tables[:-1]])),
+            [table.count for table in tables],
             [per_run_overhead_s(each.setting) for _, each in predictions],
-            replace(
-                tables[0],
-                rows=tuple(row for table in tables for row in table.rows),
-                count=stacked([table.count for table in tables]),
-                structure={},
-            ),
+            replace(tables[0], rows=tuple(rows[i] for i in first), structure={}),
             replace(
                 terms[0],
-                compute=by_name([each.compute for each in terms]),
-                memory=by_name([each.memory for each in terms]),
-                overhead=by_name([each.overhead for each in terms]),
-                cold=None if terms[0].cold is None else stacked([each.cold for each in terms]),
-                row_s=stacked([each.row_s for each in terms]),
+                compute=dict(zip(terms[0].compute, columns, strict=False)),
+                memory=dict(zip(terms[0].memory, columns, strict=False)),
+                overhead=dict(zip(terms[0].overhead, columns, strict=False)),
+                row_s=next(columns),
+                cold=next(columns, None),
             ),
             predictions[0][1].setting,
         )
 
     def add_seconds(self, out: Matrix, scale: Mapping[str, Value]) -> None:
         """Write the seconds of the predictions under multipliers to their places."""
-        count = self.table.count
         row_s = self.terms.row_s
         if not self.setting.bare:
             table = replace(self.table, points=len(out))
             row_s = scaled(table, self.terms, self.setting, scale).row_s
-        rows = [slice(*ends) for ends in pairwise(self.ends)]
-        for place, own, per_run_s in zip(self.places, rows, self.per_run_s, strict=True):
-            out[:, place] = total(count[own], row_s[own]) + per_run_s
+        parts = zip(self.places, self.rows, self.counts, self.per_run_s, strict=True)
+        for place, rows, count, per_run_s in parts:
+            out[:, place] = total(count, row_s[rows]) + per_run_s
+
+
+def _seconds(terms: Terms) -> list[Value]:
+    """Return the seconds that multipliers scale, in the order of the terms."""
+    parts = [*terms.compute.values(), *terms.memory.values(), *terms.overhead.values(), terms.row_s]
+    return parts if terms.cold is None else [*parts, terms.cold]
 
 
 def _key(prediction: Prediction) -> tuple[Any, ...]:

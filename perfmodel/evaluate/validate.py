@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.ask import Served, folder_faults
+from perfmodel.bulk_allocation import collector_paused
 from perfmodel.call_record import record_call
 from perfmodel.catalog import not_installed
 from perfmodel.errors import InputError, input_error, nearest
@@ -163,6 +164,7 @@ def _existing_datasets(data: str | Path | None, suffix: str) -> list[str]:
     return present or dataset_names()
 
 
+@collector_paused()
 def _loaded_cases(
     name: str | Path,
     data: str | Path | None,
@@ -198,6 +200,7 @@ def _loaded_cases(
 _WORST = 10
 
 
+@collector_paused()
 def evaluate(cases: Cases) -> ValidationResult:
     """Predict all cases of a data set and return the errors.
 

@@ -112,7 +112,10 @@ class PredictionJob(ResolvedPrediction):
         """
         answer = replayed(self)
         if answer is not None:
-            return Prediction(self, answer, (), None, None)
+            totals, categories = answer
+            prediction = Prediction(self, totals, (), None, None)
+            prediction.categories = categories
+            return prediction
         inputs = _Inputs(self)
         count = prod(inputs.shape)
         if count > 1:

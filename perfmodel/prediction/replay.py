@@ -28,9 +28,9 @@ from perfmodel.workload.operator_table import OperatorTable
 if TYPE_CHECKING:
     from perfmodel.prediction.job import PredictionJob
 
-#: Questions about one structure after which its program is traced: tracing takes as long as some
-#: hundred replays save.
-PATIENCE: Final = 8
+#: Questions about one structure after which its program is traced: tracing takes as long as about
+#: as many evaluations in full, so that at worst a question costs twice as much as it must.
+PATIENCE: Final = 16
 #: Points of one sweep from which on its program is traced.
 MANY_POINTS: Final = 131_072
 #: Kernels beyond which a program would be too long.
@@ -57,11 +57,14 @@ class Replay(NamedTuple):
         Names of free dimensions.
     fixed
         Names and numbers of the other free dimensions.
+    categories
+        Terms of one question, for what they state in names.
     """
 
     function: Callable[..., dict[str, float]]
     varying: tuple[str, ...]
     fixed: tuple[tuple[str, float], ...]
+    categories: Terms
 
     def answers(self, values: Mapping[str, Value]) -> bool:
         """Return whether the constants of the program are those of a question."""
@@ -97,8 +100,8 @@ class QuestionHistory:
     count: int = 0
     replay: Replay | None = None
 
-    def answer(self, job: PredictionJob) -> dict[str, Value] | None:
-        """Return the totals of a job by a program; ``None`` before there is one.
+    def answer(self, job: PredictionJob) -> tuple[dict[str, Value], Terms] | None:
+        """Return totals of a job by a program, and its categories; ``None`` before there is one.
 
         Raises
         ------
@@ -110,7 +113,8 @@ class QuestionHistory:
             replay = self._traced(job, values)
         if replay is None:
             return None
-        return _sound(replay.function(*[float(values[name]) for name in replay.varying]))
+        totals = _sound(replay.function(*[float(values[name]) for name in replay.varying]))
+        return None if totals is None else (totals, replay.categories)
 
     def _traced(self, job: PredictionJob, values: Mapping[str, Value]) -> Replay | None:
         """Count a question; return its program if there were enough to trace one."""
@@ -128,12 +132,12 @@ class QuestionHistory:
             self.traceable = False
             return None
         fixed = tuple((n, v) for n, v in values.items() if n not in varying)
-        self.replay = Replay(program.on_floats, varying, fixed)
+        self.replay = Replay(program.on_floats, varying, fixed, job.opened().categories)
         return self.replay
 
 
-def replayed(job: PredictionJob) -> dict[str, Value] | None:
-    """Return the totals of a job of one point by a program; ``None`` if there is none.
+def replayed(job: PredictionJob) -> tuple[dict[str, Value], Terms] | None:
+    """Return totals of a job of one point by a program, and its categories; ``None`` if none is.
 
     Counts the question, and traces a program after several questions that differ.
     """
@@ -190,7 +194,7 @@ class ArrayPrograms:
         if function not in self.programs:
             traced = program_of(job, *names, function=function)
             if traced is not None and self.categories is None:
-                self.categories = job.at(0).opened().opened[1]
+                self.categories = job.at(0).opened().categories
             self.programs[function] = traced
         return self.programs[function]
 
