@@ -63,11 +63,16 @@ class FactMapping(Mapping[str, Any]):
 def _field(model: type[Spec], name: str) -> Any:
     """Return the kind of a field without a fact: Mapping, nested spec class, its default, or None.
 
+    A property of the class is returned as it is.
+
     Raises
     ------
     AttributeError
         The class has no such field.
     """
+    worked_out = getattr(model, name, None)
+    if isinstance(worked_out, property):
+        return worked_out
     info = model.model_fields.get(name)
     if info is None:
         raise AttributeError(f"{model.__name__} has no field '{name}'")
@@ -127,17 +132,13 @@ class FactView:
         if value is None:
             value = choices.get(below + name)
         if value is None:
-            worked_out = getattr(model, name, None)
-            if isinstance(worked_out, property):
-                value = cast("Any", worked_out.fget)(self)
+            kind = _field(model, name)
+            if kind is Mapping:
+                value = FactMapping(facts, f"{head}{name}.")
+            elif isinstance(kind, type):
+                value = FactView(kind, facts, f"{head}{name}.", choices, f"{below}{name}.")
             else:
-                kind = _field(model, name)
-                if kind is Mapping:
-                    value = FactMapping(facts, f"{head}{name}.")
-                elif not isinstance(kind, type):
-                    value = kind
-                else:
-                    value = FactView(kind, facts, f"{head}{name}.", choices, f"{below}{name}.")
+                value = cast("Any", kind.fget)(self) if isinstance(kind, property) else kind
         setattr(self, name, value)
         return value
 

@@ -141,6 +141,8 @@ _OPTIONAL_ENGINE_NUMBERS: Final = (
 _VARIABLE_IF_STATED: Final = (
     *(*_OPTIONAL_ENGINE_NUMBERS, "clock", "voltage", "way", "ramp_start", "ramp_end"),
 )
+#: Numbers that a runtime states by tags of devices: the last of those that a device has applies.
+_BY_GENERATION: Final = ("sustained_energy_per_op", "hosts")
 #: Keys that can be varied even if the runtime does not state them.
 _CLASS_KEYS: Final = {"efficiency": EFFICIENCY_CLASSES, "scale": SCALE_CLASSES}
 
@@ -163,7 +165,7 @@ def facts_of(device: Device, runtime: Runtime) -> Facts:
     """
     engine, threads = driven_engine(device, runtime), runtime.threads
     sections, known = _facts_of_device(device, None if threads is None else (engine, threads))
-    own = _FactsBuilder(device, runtime).of_runtime()
+    own = _facts_of_runtime(runtime, _generations(runtime).intersection(device.tags))
     return Facts(
         # In the order of sections: those of the device, the runtime, computed energies.
         {**sections.values, **own.values, **known.values},
@@ -186,7 +188,7 @@ def _facts_of_device(device: Device, threads: tuple[str, int] | None) -> tuple[F
     threads
         Engine that a runtime drives with a number of threads, and that number, if it states one.
     """
-    builder = _FactsBuilder(device, threads=threads)
+    builder = _FactsBuilder(device, threads)
     stated = builder.of_device()
     sections = replace(
         stated,
@@ -195,6 +197,17 @@ def _facts_of_device(device: Device, threads: tuple[str, int] | None) -> tuple[F
         limits=dict(stated.limits),
     )
     return sections, builder.with_energies()
+
+
+def _generations(runtime: Runtime) -> frozenset[str]:
+    """Return the tags of devices that decide which numbers of a runtime apply."""
+    return frozenset(tag for name in _BY_GENERATION for tag in getattr(runtime, name))
+
+
+@cached(FACTS_BYTES, identity_keys=1)
+def _facts_of_runtime(runtime: Runtime, tags: frozenset[str]) -> Facts:
+    """Return the facts of a runtime on devices that have these tags of its `_generations`."""
+    return _FactsBuilder(runtime).of_runtime(tags)
 
 
 def driven_engine(device: Device, runtime: Runtime) -> str:
@@ -214,15 +227,17 @@ def driven_engine(device: Device, runtime: Runtime) -> str:
 
 
 class _FactsBuilder:
-    """Collector of the facts of one device, or of a runtime on it, section by section."""
+    """Collector of the facts of one device or of one runtime, section by section."""
 
-    def __init__(
-        self,
-        device: Device,
-        runtime: Runtime | None = None,
-        threads: tuple[str, int] | None = None,
-    ) -> None:
-        self.device, self.runtime, self.threads, self.facts = device, runtime, threads, Facts()
+    def __init__(self, spec: Device | Runtime, threads: tuple[str, int] | None = None) -> None:
+        self.spec, self.threads, self.facts = spec, threads, Facts()
+        self.writer = f"{'device' if isinstance(spec, Device) else 'runtime'} {spec.name}"
+
+    @property
+    def device(self) -> Device:
+        """The device."""
+        assert isinstance(self.spec, Device)
+        return self.spec
 
     def of_device(self) -> Facts:
         """Return the facts of all sections of the device."""
@@ -301,11 +316,9 @@ class _FactsBuilder:
 
     def _origin(self, path: str, entry: Any, number: Quantity | float) -> Provenance:
         """Return the provenance of a number: its own, else its entry's, else the spec's."""
-        spec, writer = self.device, f"device {self.device.name}"
+        spec, writer = self.spec, self.writer
         stated = number if isinstance(number, Quantity) else _WITHOUT_PROVENANCE
-        if self.runtime is not None:
-            spec, writer = self.runtime, f"runtime {self.runtime.name}"
-        elif stated is number and (base := spec.inherited_from(path)):
+        if isinstance(spec, Device) and stated is number and (base := spec.inherited_from(path)):
             writer = f"base {base}"
         return Provenance(
             writer,
@@ -385,10 +398,10 @@ class _FactsBuilder:
         assert clock is not None  # a structural fault otherwise
         return rate.value * clock.value
 
-    def of_runtime(self) -> Facts:
+    def of_runtime(self, tags: Container[str]) -> Facts:
         """Return the facts of the runtime, its kernels' constants and its serving overheads."""
-        runtime = self.runtime
-        assert runtime is not None
+        runtime = self.spec
+        assert isinstance(runtime, Runtime)
         known = field_limits(Runtime)
         for name in (*(name for name in known if name not in _CLASS_KEYS), *_CLASS_KEYS):
             limits = known[name]
@@ -396,9 +409,8 @@ class _FactsBuilder:
             numbers: Mapping[str, Quantity | None] = {"": stated}
             if isinstance(stated, Mapping):
                 entries = cast("Mapping[str, Quantity]", stated)
-                if name in ("sustained_energy_per_op", "hosts"):
-                    # Select the entry of the device's own generation, the last that matches.
-                    matches = [entries[tag] for tag in entries if tag in self.device.tags]
+                if name in _BY_GENERATION:
+                    matches = [entries[tag] for tag in entries if tag in tags]
                     numbers = {"": matches[-1]} if matches else {}
                 else:
                     keys = dict.fromkeys((*_CLASS_KEYS.get(name, ()), *entries))

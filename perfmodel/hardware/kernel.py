@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from perfmodel.arrays import Value
@@ -212,10 +213,14 @@ class KernelConstants:
         """
         value = self.stated.get(name)
         if value is None:
-            info = self.model.model_fields.get(name)
-            if info is None:
-                raise AttributeError(f"{self.model.__name__} has no constant '{name}'")
-            flawless = (each.value for each in info.metadata if isinstance(each, IdealValue))
-            value = next(flawless, None)
+            value = _ideal_value(self.model, name)
         setattr(self, name, value)
         return value
+
+
+@cache
+def _ideal_value(model: type[Kernel], name: str) -> Value:
+    info = model.model_fields.get(name)
+    if info is None:
+        raise AttributeError(f"{model.__name__} has no constant '{name}'")
+    return next((each.value for each in info.metadata if isinstance(each, IdealValue)), None)

@@ -103,7 +103,8 @@ def fused_kernels(graph: Graph, fusion: FusionRules) -> list[FusedKernel]:
     readers: dict[str, int] = dict.fromkeys(graph.outputs, 1)
     for _, operator in graph.walk():
         if operator.kind != "view":
-            for name in {alias.get(n, n) for n in operator.reads}:
+            accesses = operator.accesses
+            for name in {alias.get(a.tensor, a.tensor) for a in accesses if a.mode == "read"}:
                 readers[name] = readers.get(name, 0) + 1
     for name in graph.outputs:
         if name in alias:

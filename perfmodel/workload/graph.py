@@ -291,10 +291,11 @@ class Graph:
 
     def stored_weights(self) -> dict[str, Dim]:
         """Return weight name -> number of stored copies (tied weights once)."""
+        weights = {name for name, tensor in self.tensors.items() if tensor.role == "weight"}
         stored: dict[str, Dim] = {}
         for block, operator in self.walk():
             for access in operator.accesses:
-                if access.mode == "read" and self.tensors[access.tensor].role == "weight":
+                if access.tensor in weights and access.mode == "read":
                     stored.setdefault(access.tensor, block.stored)
         return stored
 
