@@ -74,3 +74,11 @@ def test_boards_that_state_no_power_draw_what_was_measured_within_a_factor_of_tw
     prediction = pm.predict("resnet18", device)
     assert "power.busy" not in prediction.machine.facts
     assert 0.4 * watts < prediction.power_w < 2.5 * watts
+
+
+def test_a_core_that_streams_alone_is_within_its_limit() -> None:
+    """It has the memory of four, and draws more than a quarter of what four busy cores do."""
+    decode = pm.workload("llama_3_2_1b", phase="decode", context=512)
+    prediction = pm.predict(decode, "raspberry_pi_5_core", precision="fp16")
+    assert not prediction.breaches
+    assert prediction.power_w > (9.7 - 2.8) / 4.0
