@@ -7,12 +7,13 @@ model in a subclass, which the key ``kind`` of a spec file selects.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, LiteralString, Self, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from perfmodel.arrays import Value
 from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.field_types import Count, Energy, EnergyPerByte, Time
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
@@ -194,6 +195,11 @@ class Engine(Spec):
         """Field -> facts proportional to it: a larger array has higher peaks."""
         peaks = tuple(f"peaks.{name}" for name in self.peaks)
         return dict.fromkeys(self.PEAKS_GROW_WITH, peaks)
+
+    @property
+    def PEAK_LAWS(self) -> Mapping[str, Callable[[Value], Value]]:
+        """Field -> function of its value that returns the growth of the peaks over the stated."""
+        return {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

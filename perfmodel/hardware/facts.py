@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, cast
 
 from pydantic.fields import FieldInfo
@@ -116,6 +116,11 @@ class Facts:
         if value is not None:
             self.values[path] = value
             self.provenance[path] = origin
+
+
+def _grown(path: str, cause: str, growth: Callable[[Any], Any], facts: Mapping[str, Any]) -> Any:
+    """Return a fact, scaled already, times its growth with a cause."""
+    return facts[path] * growth(facts[cause])
 
 
 #: Limits of numbers that are computed from several fields.
@@ -356,6 +361,10 @@ class _FactsBuilder:
                 self._number(f"{prefix}.{name}.{key}", _SPEEDUP_LIMITS, speedup, engine)
         self._fields(f"{prefix}.", Engine, engine, names=_OPTIONAL_ENGINE_NUMBERS)
         self._fields_of_kind(prefix, engine, Engine)
+        for name, growth in engine.PEAK_LAWS.items():
+            for key in engine.peaks:
+                path, cause = f"{prefix}.peaks.{key}", f"{prefix}.{name}"
+                facts.derived[path] = Derived((cause,), partial(_grown, path, cause, growth))
 
     def _fields_of_kind(
         self, prefix: str, entry: Engine | Memory, base: type[Engine | Memory]

@@ -198,6 +198,16 @@ def test_every_point_of_the_library_resolves(name: str) -> None:
             assert machine.device == hardware(mode.device)
 
 
+@each("name", with_points)
+def test_no_point_of_the_library_draws_more_than_its_limit(name: str) -> None:
+    device = hardware(name)
+    small = "mcu" in device.tags
+    workload, precision = ("mlperf_tiny_ic", "int8") if small else ("resnet18", None)
+    for point in device.operating_points:
+        run = pm.predict(workload, device.vary({"operating_point": point}), precision=precision)
+        assert not run.breaches, point
+
+
 def test_a_mode_with_a_spec_of_its_own_is_that_device() -> None:
     mode = hardware("jetson_orin_nano").vary({"operating_point": "7w"})
     own = hardware("jetson_orin_nano_7w").machine()

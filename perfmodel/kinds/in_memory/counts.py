@@ -10,10 +10,7 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.fact_views import or_else
-from perfmodel.kinds.in_memory.spec import InMemoryArrays
-
-#: Exponent for velocity saturation of short channels (Sakurai and Newton, JSSC 25(2), 1990).
-ALPHA = 1.3
+from perfmodel.kinds.in_memory.spec import InMemoryArrays, speed
 
 
 def _ceil(value: Value, relaxed: bool) -> Value:
@@ -158,15 +155,6 @@ def steps_of(input_bits: Value, engine: InMemoryArrays, *, relaxed: bool = False
         before = low * steps * (steps - 1.0) / 2.0
         before = before + longer * steps - longer * (longer + 1.0) / 2.0
     return Steps(steps, bits, count, xp.maximum(steps * adc_bits - before, 0.0))
-
-
-def speed(voltage: Value, threshold: Value) -> Value:
-    """Return a number proportional to the speed of logic: ``(V - Vt)^1.3 / V``.
-
-    Alpha-power law of Sakurai and Newton, JSSC 25(2), 1990; voltages in volts.
-    """
-    xp = namespace(voltage, threshold)
-    return xp.maximum(voltage - threshold, 1e-3) ** ALPHA / voltage
 
 
 def vector_seconds(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Annotated, TypeAlias
 
+from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.field_types import ONE, ZERO, Area, Energy, Share, Time
 from perfmodel.hardware.quantity import Of, Quantity
@@ -14,6 +16,23 @@ from perfmodel.units import show
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, integral=True, ceiling=1e6)]
 Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, integral=True, ceiling=32)]
 Volts: TypeAlias = Annotated[Quantity, Of("voltage", positive=True, ceiling=20.0)]
+
+#: Exponent for velocity saturation of short channels (Sakurai and Newton, JSSC 25(2), 1990).
+ALPHA = 1.3
+
+
+def speed(voltage: Value, threshold: Value) -> Value:
+    """Return a number proportional to the speed of logic: ``(V - Vt)^1.3 / V``.
+
+    Alpha-power law of Sakurai and Newton, JSSC 25(2), 1990; voltages in volts.
+    """
+    xp = namespace(voltage, threshold)
+    return xp.maximum(voltage - threshold, 1e-3) ** ALPHA / voltage
+
+
+def speed_over(stated: float, threshold: float, voltage: Value) -> Value:
+    """Return the speed of logic at a voltage over that at a stated one."""
+    return speed(voltage, threshold) / speed(stated, threshold)
 
 
 class InMemoryArrays(Engine):
@@ -115,6 +134,12 @@ class InMemoryArrays(Engine):
     and routers."""
     chip_area: Area = ZERO
     """Area of the chip outside the arrays."""
+
+    @property
+    def PEAK_LAWS(self) -> Mapping[str, Callable[[Value], Value]]:
+        """Growth of the peaks with the supply, in which logic is faster."""
+        stated = (self.voltage or self.nominal_voltage).value
+        return {"voltage": partial(speed_over, stated, self.threshold_voltage.value)}
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield flaws of parts larger than the array, and of a threshold above the supply."""
