@@ -29,7 +29,7 @@ from perfmodel.metrics import ENERGIES
 from perfmodel.prediction import METRICS, Prediction
 from perfmodel.prediction.fault_isolation import isolate_faults
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
-from perfmodel.settings import gathered
+from perfmodel.settings import gathered, is_fact
 from perfmodel.table import Result, plain
 from perfmodel.threshold_problem import Floats, ThresholdProblem, threshold_problem
 from perfmodel.units import DIMENSIONS, show
@@ -134,6 +134,15 @@ class Solution(Result):
     def _shown(self, value: float) -> str:
         return show(value, self.dimension, digits=6) if self.dimension else f"{value:.9g}"
 
+    def _present(self) -> str:
+        """Return the present value of the variable; the base of one that is not set is assumed."""
+        machine = self.prediction.machine
+        path = machine.resolve(self.variable)
+        known = {**machine.device.defaults, **machine.unvaried_facts}
+        if is_fact(self.variable) and path not in known:
+            return "not set now"
+        return f"now {self._shown(self.base)}"
+
     def _intervals(self) -> list[str]:
         """Prediction intervals of the metrics in the condition."""
         prediction = self.prediction
@@ -166,7 +175,7 @@ class Solution(Result):
         else:
             head = (
                 f"{self.variable} of {self.direction} {self._shown(self.value)} satisfies "
-                f"{self.until} for {where} (now {self._shown(self.base)})"
+                f"{self.until} for {where} ({self._present()})"
             )
         lines = [head, f"  there: {reached}", *self._intervals()]
         lines.append(f"  what binds there: {self.binds}")

@@ -49,6 +49,25 @@ def test_the_condition_flips_at_the_value(
         assert value == int(value)
 
 
+@pytest.mark.parametrize("device", ["raspberry_pi_5", "raspberry_pi_5_active_cooler"])
+def test_a_body_that_never_throttles_lasts_longer_than_any_time(device: str) -> None:
+    """Below 55 K over 9.7 W a burst has no end, and that is more than two hours."""
+    found = pm.solve("resnet50", device, "power.thermal_resistance", "burst_s >= 2 h")
+    assert (found.direction, found.unknown) == ("at most", 0)
+    assert found.value == pytest.approx((80.0 - 25.0) / 9.7, rel=2e-3)
+    short = pm.solve("resnet50", device, "power.thermal_resistance", "burst_s <= 600 s")
+    assert short.direction == "at least"
+    assert short.prediction.burst_s == pytest.approx(600.0, rel=1e-3)
+
+
+def test_a_variable_that_is_not_set_has_no_value_now() -> None:
+    until = "average_power_w <= 3 W"
+    found = pm.solve("resnet50", "raspberry_pi_5", "use.period", until)
+    assert "(not set now)" in found.headline
+    found = pm.solve("resnet50", "raspberry_pi_5", "power.ambient", "sustained_speed >= 0.5")
+    assert "(now 25 degC)" in found.headline
+
+
 def test_a_closed_form() -> None:
     """On the bare roofline, a decode bound by memory takes bytes / bandwidth."""
     found = pm.solve(

@@ -140,7 +140,8 @@ class Expression:
         -------
         float or ndarray
             For ``a < b``, ``(b - a) / max(|a|, |b|)``; the minimum over the terms of an ``and``,
-            the maximum for an ``or``; 1 or -1 for a truth value. NaN counts as -inf.
+            the maximum for an ``or``; 1 or -1 for a truth value, and where one side is infinite.
+            NaN counts as -inf.
         """
         with np.errstate(all="ignore"):
             return _signed_margin(self.root, columns)
@@ -314,7 +315,11 @@ def _signed_margin(node: Node, columns: Mapping[str, Any]) -> Any:
         left, right = (np.asarray(_evaluate(c, columns), dtype=float) for c in node.operands)
         high, low = (right, left) if node.kind[0] == "<" else (left, right)
         scale = np.maximum(np.abs(high), np.abs(low))
-        gap = np.where(high == low, 0.0, (high - low) / np.where(scale > 0, scale, 1.0))
+        difference = np.where(high == low, 0.0, high - low)
+        # A time that never comes is longer than any: an infinite side counts as far apart.
+        far = np.isinf(difference)
+        relative = difference / np.where(scale > 0, scale, 1.0)
+        gap = np.where(far, np.sign(difference), relative)
         # Equal sides satisfy `<=` but not `<`: the sign must agree with the comparison.
         smallest = np.finfo(float).tiny
         gap = np.where(gap == 0.0, smallest if node.kind[-1] == "=" else -smallest, gap)

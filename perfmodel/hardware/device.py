@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 Price: TypeAlias = Annotated[Quantity, Of("price")]
 Area: TypeAlias = Annotated[Quantity, Of("area", positive=True)]
-Temperature: TypeAlias = Annotated[Quantity, Of("temperature")]
+Temperature: TypeAlias = Annotated[Quantity, Of("temperature", floor=-273.15)]
 Volts: TypeAlias = Annotated[Quantity, Of("voltage", positive=True, ceiling=20.0)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 #: Name of an operating point: not a plain number (``15w``, ``1v2``).

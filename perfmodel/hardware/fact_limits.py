@@ -76,11 +76,13 @@ def range_flaw(value: Any, limits: Of) -> tuple[str, str]:
 def far_from(value: Any, stated: float) -> float | None:
     """Return the number, of a number or an array, that differs most from the stated one.
 
-    ``None`` if all are within a factor `FAR` of it, and for tracers.
+    ``None`` if all are within a factor `FAR` of it, and for tracers. Zero is the same in any unit,
+    and no negative number is a factor of the stated one.
     """
     if not isinstance(value, float | np.ndarray):
         return None
     numbers: Array = np.asarray(cast("Any", value), dtype=np.float64)
+    numbers = numbers[numbers > 0.0]
     if not numbers.size:
         return None
     low, high = float(numbers.min()), float(numbers.max())

@@ -14,7 +14,7 @@ from typing import Final
 from perfmodel.errors import Fault
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Provenance, facts_of
-from perfmodel.hardware.ownership import is_of_ownership
+from perfmodel.hardware.ownership import is_of_body, is_of_ownership
 from perfmodel.hardware.runtime import ideal_runtime
 
 WORTH: Final = {"measured": 1.0, "datasheet": 0.9, "fitted": 0.7, "estimated": 0.4, "unstated": 0.2}
@@ -94,7 +94,7 @@ def grade(device: Device, file: str = "") -> Grade:
         confidence = _confidence(origin)
         counts[confidence] += 1
         # Such a number is better than none, even where it is only recalled.
-        beside = is_of_ownership(path) or path in _BESIDE
+        beside = is_of_ownership(path) or is_of_body(path) or path in _BESIDE
         share = 0.0 if beside and confidence == "estimated" else _weight(path)
         weight += share
         worth += share * WORTH[confidence]

@@ -20,7 +20,7 @@ from perfmodel.hardware.fact_limits import Span, far_from, pair_faults, pairs_of
 from perfmodel.hardware.fact_views import engine_view, memory_view
 from perfmodel.hardware.facts import Facts, Provenance, facts_of, text_fields
 from perfmodel.hardware.memory import Memory
-from perfmodel.hardware.ownership import is_of_ownership
+from perfmodel.hardware.ownership import is_of_body, is_of_ownership
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.settings import OPERATING_POINT
@@ -133,7 +133,9 @@ class Machine:
             return self
         if OPERATING_POINT in changes:
             return self._at_point(changes)
-        return self._changed_to(self._changes | _check_changes(self._base, changes, self.facts))
+        defaults = {path: known.value for path, known in self.device.defaults.items()}
+        known = {**defaults, **self.facts}
+        return self._changed_to(self._changes | _check_changes(self._base, changes, known))
 
     def _changed_to(self, changes: dict[str, Any]) -> Machine:
         """Return the machine with exactly these facts replaced, by resolved path in SI units."""
@@ -237,7 +239,7 @@ class Machine:
             raise InputError(_unknown_path_fault(self._base, path))
         low, high = limits.least, limits.most
         for below, above in pairs_of([resolved]):
-            other = self.facts.get({below: above, above: below}.get(resolved, ""))
+            other = self.get({below: above, above: below}.get(resolved, ""))
             if other is not None and resolved == below:
                 high = min(high, float(np.min(other)))
             elif other is not None:
@@ -281,8 +283,9 @@ class Machine:
 
     @property
     def runs_as_stated(self) -> bool:
-        """Whether `vary` has set no fact but those of use and site, the price and the volume."""
-        return all(is_of_ownership(path) or path == "use.period" for path in self._changes)
+        """Whether `vary` has set no fact but those of use, site and body, price and volume."""
+        beside = ("use.period", "power.sleep")
+        return all(is_of_ownership(p) or is_of_body(p) or p in beside for p in self._changes)
 
     @property
     def unvaried_facts(self) -> Mapping[str, Any]:

@@ -15,6 +15,16 @@ from perfmodel.units import parse
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
 
+#: Facts of the body that sheds heat.
+BODY = (
+    "power.thermal_resistance",
+    "power.heat_capacity",
+    "power.chip_resistance",
+    "power.chip_heat_capacity",
+    "power.chip_limit",
+    "power.ambient",
+    "power.limit",
+)
 #: Ambient temperature where none is stated, degrees Celsius.
 ROOM_CELSIUS = 25.0
 
@@ -40,6 +50,11 @@ class DefaultFact(NamedTuple):
 def is_of_ownership(path: str) -> bool:
     """Return whether a fact is of the site, the price or the volume: no latency depends on it."""
     return path.startswith("site.") or path in ("price", "volume")
+
+
+def is_of_body(path: str) -> bool:
+    """Return whether a fact is of the body or battery: no latency or energy of a run needs it."""
+    return path in BODY or path in ("power.speed_exponent", "power.battery")
 
 
 def unknown_costs(facts: Mapping[str, Any]) -> dict[str, str]:

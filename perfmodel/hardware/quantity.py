@@ -218,6 +218,8 @@ class Of:
         """Return the JSON Schema of the text with its unit."""
         dimension = units.DIMENSIONS[self.dimension]
         number = r"[0-9][0-9_]*(\.[0-9]*)?([eE][+-]?[0-9]+)?"
+        if self.floor < 0.0:
+            number = f"-?{number}"
         if self.takes_bare:
             kinds: list[dict[str, Any]] = [{"type": "number"}, {"type": "string"}]
             return {"anyOf": kinds, "examples": [dimension.example]}
@@ -308,7 +310,7 @@ class Of:
         dimension = units.DIMENSIONS[self.dimension]
         if not math.isfinite(value):
             return "is not finite", dimension.noun
-        if value < 0 or (self.positive and value == 0):
+        if (value < 0 and self.floor >= 0) or (self.positive and value == 0):
             sign = "zero" if value == 0 else "negative"
             bound = "above zero" if self.positive else "of zero or more"
             shown_value = f"{units.show(value, self.dimension)} " if shown else ""

@@ -9,6 +9,7 @@ import numpy as np
 
 from perfmodel.arrays import first_number
 from perfmodel.columns import dimension_of
+from perfmodel.hardware.ownership import BODY
 from perfmodel.prediction.ownership_metrics import COST_FACTS
 from perfmodel.units import show
 
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 _SITE = ("electricity_price", "carbon_intensity", "power_usage_effectiveness")
-_BODY = (
-    "power.thermal_resistance",
-    "power.heat_capacity",
-    "power.chip_resistance",
-    "power.chip_heat_capacity",
-    "power.chip_limit",
-    "power.ambient",
-    "power.limit",
-)
-
 #: Metric -> parts of it that may be unknown.
 _PARTS = {"cost_usd": ("price", "energy"), "carbon_kg": ("embodied", "energy")}
 
@@ -35,7 +26,7 @@ _PARTS = {"cost_usd": ("price", "energy"), "carbon_kg": ("embodied", "energy")}
 def ownership_facts(prediction: Prediction) -> list[str]:
     """Return the paths of the facts that cost, carbon and heat depend on."""
     known = {**prediction.machine.device.defaults, **prediction.setting.facts}
-    return [path for path in known if path.startswith(COST_FACTS) or path in _BODY]
+    return [path for path in known if path.startswith(COST_FACTS) or path in BODY]
 
 
 def explain_ownership(prediction: Prediction) -> str:

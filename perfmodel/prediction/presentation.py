@@ -14,6 +14,7 @@ import numpy as np
 from perfmodel.arrays import Value, first_number, is_array
 from perfmodel.columns import dimension_of
 from perfmodel.cost.energy import resting_power_w
+from perfmodel.hardware.ownership import is_of_body
 from perfmodel.kinds.kernel_effects import uncounted_instructions
 from perfmodel.metrics import labelled_metrics, metrics_of
 from perfmodel.prediction.basis import misfit_reasons
@@ -231,10 +232,15 @@ def energy_line(p: Prediction) -> tuple[str, str]:
 
 def _thermal(prediction: Prediction) -> dict[str, Any] | None:
     """Return the thermal and battery limits; ``None`` if the device states neither."""
-    facts = prediction.machine.facts
-    if "power.limit" not in facts and "power.battery" not in facts:
+    if not _is_heat_stated(prediction) and "power.battery" not in prediction.machine.facts:
         return None
     return prediction.thermal._asdict() | {"burst_reason": prediction.burst_reason}
+
+
+def _is_heat_stated(prediction: Prediction) -> bool:
+    """Return whether the device states the limit of its body, or the question a fact of it."""
+    machine = prediction.machine
+    return "power.limit" in machine.facts or any(map(is_of_body, machine.varied))
 
 
 def _resources(prediction: Prediction) -> dict[str, Any]:
@@ -401,7 +407,7 @@ def _period_lines(p: Prediction) -> list[tuple[str, str]]:
 def _thermal_lines(p: Prediction) -> list[tuple[str, str]]:
     """Return lines on thermal and battery limits, if the device states them."""
     facts, lines = p.machine.facts, list[tuple[str, str]]()
-    if "power.limit" in facts:
+    if _is_heat_stated(p):
         warm = p.thermal
         if np.isfinite(warm.burst_s):
             text = f"{100 * warm.sustained_speed:.3g} % of the speed after "

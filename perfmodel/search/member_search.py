@@ -19,6 +19,7 @@ import numpy as np
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.oracle.kernel_pricing import Floats, Index
 from perfmodel.search.search_result import EvaluatedConfiguration, SearchMethodResult
+from perfmodel.search.search_text import quantity
 
 if TYPE_CHECKING:
     from perfmodel.search.search_query import SearchQuery
@@ -71,7 +72,7 @@ def search_exhaustively(query: SearchQuery, deadline: Deadline) -> SearchMethodR
             + (
                 "known of no member"
                 if math.isnan(value)
-                else f"no member is better than {value:.6g}"
+                else f"no member is better than {quantity(constraint.metric, value)}"
             )
             for constraint, value in zip(query.constraints, reached, strict=True)
             if not constraint.holds(np.array([value]))[0]

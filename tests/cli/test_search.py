@@ -454,3 +454,11 @@ def test_a_former_name_in_a_problem_is_answered(run: Run, files: Path) -> None:
     assert done.err == "note: problem.yaml: 'seconds' is called 'time_limit_s' now\n"
     with pytest.warns(DeprecationWarning, match="'seconds' is called 'time_limit_s' now"):
         pm.search("problem.yaml")
+
+
+def test_a_limit_that_no_member_keeps_is_answered_in_its_unit(run: Run) -> None:
+    least = min(pm.predict("resnet50", "h100", set={"batch": b}).power_w for b in (1, 2))
+    limits = ("--objective", "carbon_kg", "--constraint", "power_w <= 10 W")
+    done = run("search", "resnet50", "h100", "--choice", "batch=1,2", *limits)
+    assert done.code == 1
+    assert f"power_w <= 10 W: no member is better than {least:.4g} W" in done.out + done.err

@@ -40,7 +40,7 @@ def test_every_fact_keeps_to_its_span(name: str) -> None:
         if held is not None:
             assert low <= held <= high, path
             assert machine.vary({path: float(held)}).facts == dict(machine.facts) | {path: held}
-        for wrong in (-1.0, np.nextafter(high, np.inf) * 1.001, np.nan):
+        for wrong in (min(-1.0, low - 1.0), np.nextafter(high, np.inf) * 1.001, np.nan):
             assert told(machine, {path: wrong})[0].startswith(f"{path}: ")
             # Anywhere in an array.
             assert told(machine, {path: np.array([[ends[0], wrong], [ends[0], ends[0]]])})
@@ -94,11 +94,31 @@ def test_every_fact_keeps_to_its_span(name: str) -> None:
             20.0,
             "20 degC is below power.ambient; expected at least 25 degC",
         ),
+        # The limit is that of its class.
+        (
+            "raspberry_pi_5",
+            "power.ambient",
+            "500 degC",
+            "500 degC is above power.limit; expected at most 80 degC",
+        ),
+        ("h100", "power.ambient", -300.0, "-300 degC is too small; expected at least -273.2 degC"),
     ],
 )
 def test_what_the_spec_would_refuse(device: str, path: str, value: Any, message: str) -> None:
     (fault,) = told(hardware(device).machine(), {path: value})
     assert fault.startswith(f"{path}: {message}")
+
+
+def test_the_body_changes_no_run_and_its_heat_is_shown() -> None:
+    """A cold room has a temperature below zero, in which the board never throttles."""
+    stated = pm.predict("resnet50", "raspberry_pi_5")
+    for celsius, shown in ((-10.0, "full speed"), (45.0, "% of the speed after")):
+        p = pm.predict("resnet50", "raspberry_pi_5", set={"power.ambient": celsius})
+        assert (p.latency_s, p.energy_j, p.basis) == (stated.latency_s, stated.energy_j, "measured")
+        assert "sustained" in str(p)
+        assert shown in str(p)
+        assert "without a unit" not in str(p)
+    assert "sustained" not in str(stated)
 
 
 def test_every_fault_at_once() -> None:
