@@ -14,7 +14,7 @@ import numpy as np
 from perfmodel.arrays import Value, first_number, is_array
 from perfmodel.columns import dimension_of
 from perfmodel.cost.energy import resting_power_w
-from perfmodel.hardware.ownership import is_of_body
+from perfmodel.hardware.ownership import BODY
 from perfmodel.kinds.kernel_effects import uncounted_instructions
 from perfmodel.metrics import labelled_metrics, metrics_of
 from perfmodel.prediction.basis import misfit_reasons
@@ -240,7 +240,7 @@ def _thermal(prediction: Prediction) -> dict[str, Any] | None:
 def _is_heat_stated(prediction: Prediction) -> bool:
     """Return whether the device states the limit of its body, or the question a fact of it."""
     machine = prediction.machine
-    return "power.limit" in machine.facts or any(map(is_of_body, machine.varied))
+    return "power.limit" in machine.facts or not machine.varied.keys().isdisjoint(BODY)
 
 
 def _resources(prediction: Prediction) -> dict[str, Any]:

@@ -203,3 +203,11 @@ def test_importing_the_package_is_light() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_no_memory_on_a_chip_is_called_dram() -> None:
+    """Its bytes would have the energy of an interface off the chip; no DRAM is below 16 MB."""
+    for name in sorted(entries("devices")):
+        for memory in hardware(name).memories:
+            if memory.kind == "dram":
+                assert memory.capacity.value > 16e6, f"{name}: {memory.name}"

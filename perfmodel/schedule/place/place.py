@@ -326,8 +326,9 @@ def _prices(levels: Sequence[PlacementLevel], objective: str) -> list[float]:
     without_energy = [level.name for level in levels if level.energy_j_per_byte is None]
     if without_energy:
         raise input_error(
-            f"no energy per byte is known of {', '.join(without_energy)}",
+            f"the energy of a byte of {', '.join(without_energy)}, or of a cache on its way, is "
+            "not known",
             "objective",
-            expected="levels whose device states it, or latency_s",
+            expected="memories with energy_per_byte, or latency_s",
         )
     return [level.energy_j_per_byte or 0.0 for level in levels]
