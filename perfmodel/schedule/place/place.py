@@ -326,8 +326,7 @@ def _prices(levels: Sequence[PlacementLevel], objective: str) -> list[float]:
     without_energy = [level.name for level in levels if level.energy_j_per_byte is None]
     if without_energy:
         raise input_error(
-            f"the energy of a byte of {', '.join(without_energy)}, or of a cache on its way, is "
-            "not known",
+            f"no energy per byte is known of {', '.join(without_energy)}, or of a cache on its way",
             "objective",
             expected="memories with energy_per_byte, or latency_s",
         )
