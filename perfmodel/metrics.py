@@ -145,3 +145,9 @@ def labelled_metrics() -> dict[str, str]:
 
 #: Metrics that rest on measured energies, not on measured times.
 ENERGIES: Final = frozenset({"energy_j", "power_w"})
+
+
+def lacks_items(metric: str, unit: str) -> bool:
+    """Return whether a metric counts items that a workload of a unit does not yield."""
+    of_frames = metric.endswith("_per_inference") or metric == "frames_per_s"
+    return of_frames if unit == "tokens" else "token" in metric

@@ -32,7 +32,13 @@ _TYPICAL_BASE: Final = {
     "bytes": 1e6,
     "power": 1.0,
     "clocks": 1e3,
+    "fraction": 0.1,
+    "price": 100.0,
+    "thermal_resistance": 1.0,
+    "heat_capacity": 100.0,
     "use.period": 1.0,
+    "power.battery": 3.6e4,
+    "volume": 1e4,
 }
 #: Parameters of a workload that end in these scale something, and need not be whole numbers.
 _SCALE_SUFFIXES: Final = ("multiplier", "factor", "ratio", "fraction", "scale")
@@ -111,7 +117,11 @@ def threshold_problem(
             message = (
                 f"{spec.device.name} does not state this number, so there is no value to scale"
             )
-            raise input_error(message, path=variable, expected="--set with a value to start")
+            raise input_error(
+                message,
+                path=variable,
+                expected="a fact that `perfmodel hardware show` lists with a value",
+            )
         span = spec.span(variable)
         low, high = max(base * LOWEST, span.low), min(base * HIGHEST, span.high)
         low = max(1.0, np.ceil(low)) if span.integral else low

@@ -68,6 +68,12 @@ def test_a_variable_that_is_not_set_has_no_value_now() -> None:
     assert "(now 25 degC)" in found.headline
 
 
+def test_a_battery_that_is_not_stated_is_sized() -> None:
+    found = pm.solve("mobilenet_v2", "apple_a18", "power.battery", "battery_hours >= 10 h")
+    power = pm.predict("mobilenet_v2", "apple_a18").power_w
+    assert found.value == pytest.approx(10.0 * 3600.0 * power, rel=1e-3)
+
+
 def test_a_closed_form() -> None:
     """On the bare roofline, a decode bound by memory takes bytes / bandwidth."""
     found = pm.solve(

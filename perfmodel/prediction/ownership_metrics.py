@@ -14,7 +14,7 @@ import numpy as np
 from perfmodel.arrays import Value, first_number, namespace
 from perfmodel.cost.energy import resting_power_w, waiting_power_w
 from perfmodel.hardware.ownership import is_of_ownership
-from perfmodel.metrics import metrics_of
+from perfmodel.metrics import lacks_items, metrics_of
 from perfmodel.prediction.basis import SILICON
 from perfmodel.prediction.resource_usage import DESIGN_METRICS
 from perfmodel.units import show
@@ -269,10 +269,8 @@ class OwnershipMetrics:
     def missing_reason(self, metric: str) -> str:
         """Return why a metric is not known (or a time infinite); empty where it is, or unclear."""
         prediction = cast("Prediction", self)
-        workload, tokens = prediction.job.workload, prediction.job.workload.unit == "tokens"
-        of_tokens = "token" in metric
-        of_frames = metric.endswith("_per_inference") or metric == "frames_per_s"
-        if (of_tokens and not tokens) or (of_frames and tokens):
+        workload = prediction.job.workload
+        if lacks_items(metric, workload.unit):
             return f"{workload.name} yields {workload.unit}"
         if metric in DESIGN_METRICS and prediction.metric(metric) is None:
             return "no such design in the fabric of an FPGA is stated"

@@ -398,7 +398,7 @@ def _period_lines(p: Prediction) -> list[tuple[str, str]]:
     state = "asleep" if "power.sleep" in p.setting.facts else "idle"
     origin = p.machine.provenance.get("power.idle")
     if state == "idle" and origin is not None and origin.writer.startswith("table "):
-        state += " (assumed, as a share of its limit)"
+        state += " (assumed, as of its class)"
     span = p.interval("energy_per_period_j").show("energy")
     text += f" (90 % in {span}): {power} on average, {show(resting, 'power')} {state}"
     return [("with idling", text)]

@@ -283,7 +283,10 @@ def make_plan(
     else:
         faults.append(_too_many(points, place))
     faults.settle()
-    notes += plan_notes(machines, columns, settings or {}, metrics or ())
+    wanted = tuple(metrics or ())
+    notes += plan_notes(
+        machines, [w for _, w in resolved_workloads], columns, settings or {}, wanted
+    )
     return SweepPlan(
         tuple(ref for ref, _ in resolved_workloads),
         tuple(ref for ref, _ in resolved_devices),

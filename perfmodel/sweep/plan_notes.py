@@ -9,17 +9,44 @@ from perfmodel.hardware.device import CLASS_BOUNDARY
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.ownership import unknown_costs
 from perfmodel.kinds.silicon import silicon_of
-from perfmodel.metrics import ENERGIES
+from perfmodel.metrics import ENERGIES, lacks_items
+from perfmodel.workload import Workload
 
 
 def plan_notes(
     machines: Sequence[Machine],
+    workloads: Iterable[Workload],
     columns: Iterable[str],
     settings: Mapping[str, Any],
-    metrics: Iterable[str],
+    metrics: Sequence[str],
 ) -> list[str]:
     """Return what a reader of costs, temperatures and requested energies should know."""
-    return [*_ownership_notes(machines, columns, settings), *_boundary_notes(machines, metrics)]
+    return [
+        *_ownership_notes(machines, columns, settings),
+        *_boundary_notes(machines, metrics),
+        *_lacking_notes(machines, workloads, settings, metrics),
+    ]
+
+
+def _lacking_notes(
+    machines: Iterable[Machine],
+    workloads: Iterable[Workload],
+    settings: Mapping[str, Any],
+    metrics: Sequence[str],
+) -> list[str]:
+    """Return why requested metrics are empty for a workload, or for a device without a battery."""
+    from perfmodel.sweep.summary import few_names
+
+    notes = [
+        f"{workload.name} yields {workload.unit}: no {few_names(lacking)}"
+        for workload in workloads
+        if (lacking := [name for name in metrics if lacks_items(name, workload.unit)])
+    ]
+    batteries = [name for name in metrics if name.startswith("battery")]
+    without = [m.device.name for m in machines if "power.battery" not in {**m.facts, **settings}]
+    if batteries and without:
+        notes.append(f"{few_names(without)}: no battery is stated (power.battery)")
+    return notes
 
 
 def _boundary_notes(machines: Sequence[Machine], metrics: Iterable[str]) -> list[str]:

@@ -217,6 +217,16 @@ def test_an_empty_energy_of_a_period_is_explained_where_there_is_one(run: Run) -
         assert (reason in shown.err) == bool(empties)
 
 
+def test_requested_metrics_that_nothing_has_are_named(run: Run) -> None:
+    metrics = ("--metrics", "latency_s,usd_per_million_tokens,battery_hours")
+    done = run("sweep", "resnet18", "-d", "h100,galaxy_s24", *metrics, "--json")
+    assert "resnet18 yields frames: no usd_per_million_tokens" in done.data["notes"]
+    assert "h100: no battery is stated (power.battery)" in done.data["notes"]
+    battery = ("--set", "power.battery=10 Wh")
+    given = run("sweep", "llama_3_8b", "-d", "h100", *battery, *metrics, "--json")
+    assert not any("battery" in note or "yields" in note for note in given.data["notes"])
+
+
 def test_resume_needs_an_output(run: Run) -> None:
     done = run("sweep", "resnet18", "-d", "a100", "--resume")
     assert done.code == 2
