@@ -35,8 +35,10 @@ def _lacking_notes(
     metrics: Sequence[str],
 ) -> list[str]:
     """Return why requested metrics are empty for a workload, or for a device without a battery."""
+    from perfmodel.sweep.plan import METRICS
     from perfmodel.sweep.summary import few_names
 
+    metrics = [name for name in metrics if name not in METRICS]
     notes = [
         f"{workload.name} yields {workload.unit}: no {few_names(lacking)}"
         for workload in workloads

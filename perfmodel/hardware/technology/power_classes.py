@@ -163,8 +163,9 @@ class _ClassPower:
             return
         idle = self.facts.values.get("power.idle")
         if idle is None:
-            stated = self._stated_idle(estimated=limit is None)
-            idle = self._share("idle") * most if stated is None else stated["value"]
+            by_share = self._share("idle") * most
+            stated = self._stated_idle(by_share, estimated=limit is None)
+            idle = by_share if stated is None else stated["value"]
             if self.engine.name == self.device.main_engine and self.device.energy is None:
                 self._put("power.idle", _POWER, idle, "idle", stated)
         spare = max(most - idle, 0.0)
@@ -189,14 +190,19 @@ class _ClassPower:
         self._put(path, _SHARE, self._share(name), name)
         return path
 
-    def _stated_idle(self, *, estimated: bool) -> Mapping[str, Any] | None:
-        """Return the entry of the idle power of small chips without a limit, if it applies."""
+    def _stated_idle(self, by_share: float, *, estimated: bool) -> Mapping[str, Any] | None:
+        """Return the entry of the idle power of small chips without a limit, if it applies.
+
+        Of devices with one of its words it is the most.
+        """
         has_dram = any(memory.kind == "dram" for memory in self.device.memories)
         stated = self.entry["unlimited"].get("idle" if has_dram else "idle_without_dram")
         if stated is None or not estimated or self._has_word("cooled"):
             return None
-        tags = {*self.device.tags}
-        return None if tags.isdisjoint(stated.get("words", tags)) else stated
+        tags = self.device.tags
+        words = stated.get("words")
+        applies = words is None or (by_share > stated["value"] and not {*words}.isdisjoint(tags))
+        return stated if applies else None
 
     def _own_share(self, limit: float) -> float:
         """Return the power that an engine reaches of a chip's limit, W.
