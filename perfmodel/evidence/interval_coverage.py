@@ -98,7 +98,8 @@ def coverage(
     """
     out: list[Coverage] = []
     pools = dict(scored_devices(evidence, lineage))
-    for key, devices in scored_devices(evidence, lineage, scored):
+    judged = pools if scored is None else dict(scored_devices(evidence, lineage, scored))
+    for key, devices in judged.items():
         groups: dict[str, list[_DeviceCoverage]] = {"": []}
         for device in devices:
             covered = _device_coverage(
@@ -131,25 +132,26 @@ def _pooled_coverage(
 
 
 class ScoredDevice(NamedTuple):
-    """Residuals of a device, with the unstretched spread computed without it."""
+    """Residuals of a device, with the unstretched spread computed without it.
+
+    Attributes
+    ----------
+    scores
+        ``|residual - middle| / half-width`` at each of `LEVELS`, with the half-width of the
+        residual's side, ``(levels, residuals)``.
+    """
 
     runtime: str
     device: str
     rows: int
     residuals: npt.NDArray[np.float64]
     spread: Spread
+    scores: npt.NDArray[np.float64]
 
     @property
     def weight(self) -> int:
         """Weight of the device: its number of rows, at most `MAX_WEIGHT`."""
         return min(self.rows, MAX_WEIGHT)
-
-    def scores(self, level: float) -> npt.NDArray[np.float64]:
-        """Return ``|residual - middle| / half-width``, the half-width of the residual's side."""
-        low, middle, high = self.spread.ends(level)
-        off = self.residuals - middle
-        half = np.where(off > 0, high - middle, middle - low)
-        return np.abs(off) / np.maximum(half, _MIN_HALF_WIDTH)
 
 
 def scored_devices(
@@ -172,9 +174,20 @@ def scored_devices(
                     width = spread(evidence, subject, basis, bases, without=device)
                     if width is not None:
                         width = width._replace(stretch=(1.0, 1.0))
-                        each.append(ScoredDevice(runtime, device, known.rows, residuals, width))
+                        scores = np.array([_scores(residuals, width, n) for n in LEVELS])
+                        own = ScoredDevice(runtime, device, known.rows, residuals, width, scores)
+                        each.append(own)
             if each:
                 yield (quantity, name, basis), each
+
+
+def _scores(
+    residuals: npt.NDArray[np.float64], width: Spread, level: float
+) -> npt.NDArray[np.float64]:
+    low, middle, high = width.ends(level)
+    off = residuals - middle
+    half = np.where(off > 0, high - middle, middle - low)
+    return np.abs(off) / np.maximum(half, _MIN_HALF_WIDTH)
 
 
 def stretch_of(devices: Sequence[ScoredDevice], without: str = "") -> tuple[float, float]:
@@ -198,7 +211,7 @@ def stretch_of(devices: Sequence[ScoredDevice], without: str = "") -> tuple[floa
     )
     names = len({device.device for device in others})
     share = names / (names + _SHRINKAGE_DEVICES)
-    scores = [np.concatenate([device.scores(level) for device in others]) for level in LEVELS]
+    scores = np.concatenate([device.scores for device in others], axis=1)
     half, most = [
         _quantile(values, weights, level) ** share
         for values, level in zip(scores, LEVELS, strict=True)

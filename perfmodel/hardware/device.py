@@ -312,6 +312,12 @@ class Device(SpecDocument):
         """Name of the engine used by default."""
         return self.default_engine or self.engines[0].name
 
+    def clock_engine(self, memory: Memory) -> Engine:
+        """Return the engine whose clock applies to a memory's bandwidth per clock."""
+        if memory.clocked_by is not None:
+            return self.engine(memory.clocked_by)
+        return next(e for e in self.engines if memory in self.hierarchy(e.name))
+
     @cached_property
     def main_memory(self) -> str:
         """Name of the memory that a model must fit into."""

@@ -170,7 +170,8 @@ def facts_of(device: Device, runtime: Runtime) -> Facts:
     """
     engine, threads = driven_engine(device, runtime), runtime.threads
     sections, known = _facts_of_device(device, None if threads is None else (engine, threads))
-    own = _facts_of_runtime(runtime, _generations(runtime).intersection(device.tags))
+    generations = {tag for name in _BY_GENERATION for tag in getattr(runtime, name)}
+    own = _facts_of_runtime(runtime, frozenset(generations.intersection(device.tags)))
     return Facts(
         # In the order of sections: those of the device, the runtime, computed energies.
         {**sections.values, **own.values, **known.values},
@@ -204,14 +205,9 @@ def _facts_of_device(device: Device, threads: tuple[str, int] | None) -> tuple[F
     return sections, builder.with_energies()
 
 
-def _generations(runtime: Runtime) -> frozenset[str]:
-    """Return the tags of devices that decide which numbers of a runtime apply."""
-    return frozenset(tag for name in _BY_GENERATION for tag in getattr(runtime, name))
-
-
 @cached(FACTS_BYTES, identity_keys=1)
 def _facts_of_runtime(runtime: Runtime, tags: frozenset[str]) -> Facts:
-    """Return the facts of a runtime on devices that have these tags of its `_generations`."""
+    """Return the facts of a runtime on devices that have these tags of `_BY_GENERATION`."""
     return _FactsBuilder(runtime).of_runtime(tags)
 
 
@@ -397,13 +393,13 @@ class _FactsBuilder:
         elif rate is not None:
             self.facts.put(f"{prefix}.{name}", field_limits(Memory)[name], value, origin)
             if rate.per_clock:
-                clock = clock_engine(self.device, memory)
+                clock = self.device.clock_engine(memory)
                 self.facts.scaled[f"engines.{clock.name}.clock"][f"{prefix}.{name}"] = 1.0
 
     def _rate(self, memory: Memory, rate: Rate) -> float:
         if not rate.per_clock:
             return rate.value
-        clock = clock_engine(self.device, memory).clock
+        clock = self.device.clock_engine(memory).clock
         assert clock is not None  # a structural fault otherwise
         return rate.value * clock.value
 
@@ -446,14 +442,6 @@ def dense_peak(peak: Peak, engine: Engine) -> float:
     if peak.clock is not None and engine.clock is not None:
         value *= engine.clock.value / peak.clock.value
     return value
-
-
-def clock_engine(device: Device, memory: Memory) -> Engine:
-    """Return the engine whose clock applies to a memory's bandwidth per clock."""
-    if memory.clocked_by is not None:
-        return device.engine(memory.clocked_by)
-    fed = (e for e in device.engines if memory in device.hierarchy(e.name))
-    return next(fed)
 
 
 def kind_numbers(

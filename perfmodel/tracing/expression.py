@@ -112,16 +112,14 @@ class ExpressionGraph:
         NotTraceable
             The program becomes too long.
         """
-        if not any(isinstance(each, Node) for each in operands):
-            return OPERATIONS[operation](*map(_plain, operands))
-        operands = tuple(each if isinstance(each, Node) else _plain(each) for each in operands)
+        operands = tuple([each if type(each) is Node else _plain(each) for each in operands])
+        if Node not in map(type, operands):
+            return OPERATIONS[operation](*operands)
         simpler = _simplified(operation, operands)
         if simpler is not None:
             return simpler
-        keys: list[Any] = [id(o) if isinstance(o, Node) else (type(o), o) for o in operands]
-        if operation in COMMUTATIVE:
-            keys.sort(key=str)
-        key = operation, *keys
+        keys: list[Any] = [id(o) if type(o) is Node else (type(o), o) for o in operands]
+        key = operation, frozenset(keys) if operation in COMMUTATIVE else tuple(keys)
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._append(operation, operands)

@@ -127,7 +127,7 @@ def find(name: object, settings: Mapping[str, Value] | None = None) -> Workload:
 
 def names(tag: str | None = None) -> list[str]:
     """Return the names in the library, sorted; with a tag, only those that have it."""
-    listed = sorted(_stems())
+    listed = sorted(_stems(data_root("workloads")))
     if tag is None:
         return listed
     return [name for name in listed if tag in describe(name).tags]
@@ -174,15 +174,17 @@ def _is_path(name: str) -> bool:
     return name.endswith(_SUFFIXES) or Path(name).exists() or not _spelled_path(name, library)
 
 
-def _stems() -> dict[str, Path]:
-    return {path.stem: path for path in data_root("workloads").glob("*.yaml")}
+@cached_by_files(2**20)
+def _stems(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Return the files of a folder's models by name; listed again if one was added."""
+    return {path.stem: path for path in folder.glob("*.yaml")}, [folder]
 
 
 def _library_path(name: str) -> Path:
     """Return the file for a name or alias."""
     folder = data_root("workloads")
-    if f"{name}.yaml" in os.listdir(folder):
-        return folder / f"{name}.yaml"
+    if path := _stems(folder).get(name):
+        return path
     spelled = _names_and_aliases(folder)
     if path := _spelled_path(name, spelled):
         return path
@@ -190,7 +192,7 @@ def _library_path(name: str) -> Path:
     expected = conversion_advice(
         name
     ) or f"a path ({describe_suffixes()}), or one of " + names_or_command(
-        sorted(_stems()), "perfmodel workload list"
+        sorted(_stems(folder)), "perfmodel workload list"
     )
     suggestion = "" if conversion_advice(name) else suggestion
     raise input_error(
@@ -222,7 +224,7 @@ _TUNING: Final = r"([-_ ](instruct|chat|it|hf|v0\.\d|2[45]\d\d))+$"
 @cached_by_files(2**20)
 def _names_and_aliases(folder: Path) -> tuple[dict[str, Path], list[Path]]:
     """Return the files of a folder's models by name and by alias; read again if one changes."""
-    spelled = _stems()
+    spelled = dict(_stems(folder))
     paths = [*spelled.values()]
     for path in paths:
         for alias in _aliases(path):

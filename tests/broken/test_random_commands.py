@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -183,13 +184,17 @@ def _listen(event: str, _arguments: tuple[Any, ...]) -> None:
         _heard.append(event)
 
 
-sys.addaudithook(_listen)
+@cache
+def _start_listening() -> None:
+    """Add the hook, which stays: until a test needs it, a process is spared its calls."""
+    sys.addaudithook(_listen)
 
 
 @contextmanager
 def heard() -> Generator[list[str]]:
     """Events that only the running of foreign code, or a talk with another process, makes."""
     global _heard
+    _start_listening()
     _heard = events = []
     try:
         yield events

@@ -276,7 +276,8 @@ class _StretchSearch:
         left = float(self.least[operators].sum())
 
         def steep(seconds: Floats) -> Floats:
-            return np.exp(np.clip((seconds - last) / blur, -_MOST_EARLY, _MOST_LATE))
+            exponents = np.maximum((seconds - last) / blur, -_MOST_EARLY)
+            return np.exp(np.minimum(exponents, _MOST_LATE))
 
         for k, i in enumerate(operators):
             ready: Floats = free

@@ -12,12 +12,12 @@ from perfmodel.evaluate import ValidationResult, validate
 
 
 @pytest.fixture(scope="session")
-def validated(data: Path) -> Callable[[str], ValidationResult]:
-    """The result of a data set by its name, computed once in a process."""
+def validated(data: Path) -> Callable[..., ValidationResult]:
+    """The result of a data set by its name (and `left_out`), computed once in a process."""
 
     @cache
-    def result(name: str) -> ValidationResult:
-        (found,) = validate(name, data=data)
+    def result(name: str, *, left_out: bool = False) -> ValidationResult:
+        (found,) = validate(name, data=data, left_out=left_out)
         return found
 
     return result

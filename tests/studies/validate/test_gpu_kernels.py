@@ -273,6 +273,7 @@ def test_errors_on_measured_kernels(
         ("ml_energy", "energy_of_group_j", 0.145),
     ],
 )
-def test_errors_with_each_device_left_out(data: Path, name: str, target: str, mape: float) -> None:
-    (found,) = validate(name, data=data, left_out=True)
-    assert found.left_out[target]["mape"] < mape
+def test_errors_with_each_device_left_out(
+    validated: Callable[..., ValidationResult], name: str, target: str, mape: float
+) -> None:
+    assert validated(name, left_out=True).left_out[target]["mape"] < mape
