@@ -82,8 +82,14 @@ def _ownership_notes(
                 if part in (reasons := unknown_costs(known)):
                     lacking.setdefault(reasons[part], []).append(machine.device.name)
     if "area_mm2" in columns:
-        reason = "area_mm2 has the blocks that the spec states, which are part of the die (area)"
-        lacking[reason] = [machine.device.name for machine in machines if "area" in machine.facts]
+        of_blocks = "area_mm2 has the blocks that the spec states, which are part of the die (area)"
+        for machine in machines:
+            blocks = silicon_of(machine.device, machine.facts, 0.0)
+            reason = of_blocks if "area" in machine.facts else ""
+            if isinstance(blocks, str):
+                reason = blocks
+            lacking.setdefault(reason, []).append(machine.device.name)
+        lacking.pop("", None)
     notes += [f"{few_names(names)}: {reason}" for reason, names in lacking.items() if names]
     if "steady_celsius" in columns:
         notes.append(

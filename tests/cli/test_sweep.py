@@ -227,6 +227,13 @@ def test_requested_metrics_that_nothing_has_are_named(run: Run) -> None:
     assert not any("battery" in note or "yields" in note for note in given.data["notes"])
 
 
+def test_devices_without_blocks_have_no_area_of_them(run: Run) -> None:
+    done = run("sweep", "resnet18", "-d", "raspberry_pi_5,h100", "--metrics", "area_mm2", "--json")
+    assert [row["area_mm2"] is None for row in done.data["rows"]] == [True, False]
+    assert "raspberry_pi_5: the spec states no structure of its engines" in done.data["notes"]
+    assert not any("raspberry_pi_5" in note and "blocks" in note for note in done.data["notes"])
+
+
 def test_resume_needs_an_output(run: Run) -> None:
     done = run("sweep", "resnet18", "-d", "a100", "--resume")
     assert done.code == 2
