@@ -17,7 +17,7 @@ from perfmodel.errors import input_error
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.resolve import PredictionInputs, checked_bits, machine_of
-from perfmodel.settings import BITS, is_fact
+from perfmodel.settings import BITS, OPERATING_POINT, is_fact
 from perfmodel.workload.workload import SHARES
 
 #: Ends of the search interval as multiples of the base value.
@@ -96,6 +96,9 @@ def threshold_problem(
         return predict(**varied._asdict(), **options)
 
     workload, device, precision = subject.workload, subject.device, subject.precision
+    if variable == OPERATING_POINT:
+        message = "modes have names, and only numbers are solved for"
+        raise input_error(message, path=variable, expected="a sweep or a search over them")
     if variable in BITS:
         role = BITS[variable]
         base = run(workload, device, precision).job.precision

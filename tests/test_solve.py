@@ -68,6 +68,11 @@ def test_a_variable_that_is_not_set_has_no_value_now() -> None:
     assert "(now 25 degC)" in found.headline
 
 
+def test_modes_are_no_numbers_to_solve_for() -> None:
+    with pytest.raises(InputError, match="modes have names"):
+        pm.solve("resnet18", "jetson_orin_nano", "operating_point", "energy_j <= 1 J")
+
+
 def test_a_battery_that_is_not_stated_is_sized() -> None:
     found = pm.solve("mobilenet_v2", "apple_a18", "power.battery", "battery_hours >= 10 h")
     power = pm.predict("mobilenet_v2", "apple_a18").power_w

@@ -222,7 +222,8 @@ def _order(device: Any) -> Iterator[Flaw]:
                 yield Flaw((*path, field), f"is given without {other}", "both ends of the ramp")
     power = field_of(device, "power")
     yield from at_most(power, "idle", "busy", "power", ("power",))
-    yield from at_most(power, "ambient", "limit", "temperature", ("power",))
+    for limit in ("limit", "chip_limit"):
+        yield from at_most(power, "ambient", limit, "temperature", ("power",))
     # Device power with one active engine must be between idle and sustained power.
     for path, engine in _entries(device, "engines"):
         drawn = si_value(field_of(engine, "busy_power"), "power")

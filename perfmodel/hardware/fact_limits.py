@@ -17,7 +17,7 @@ from perfmodel.hardware.quantity import Of
 FAR: Final = 100.0
 #: Pairs of facts with first <= second, as `structure` checks them in spec files. Reserved memory
 #: above the capacity and idle power above the sustained one are valid inputs: nothing fits or runs.
-PAIRS: Final = (("power.ambient", "power.limit"),)
+PAIRS: Final = (("power.ambient", "power.limit"), ("power.ambient", "power.chip_limit"))
 
 
 class Span(NamedTuple):

@@ -332,10 +332,10 @@ def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dic
     """Return the values of a fact, and of the fact that bounds it if that varies too."""
     path = machine.resolve(axis.name)
     values = np.array(axis.values, dtype=float)
-    bound = {one: other for pair in pairs_of([path]) for one, other in (pair, pair[::-1])}.get(path)
-    for group in groups if bound is not None else ():
+    bounds = {other for pair in pairs_of([path]) if path in pair for other in pair} - {path}
+    for group in groups if bounds else ():
         for other in group:
-            if machine.resolve(other.name) == bound and other.is_number:
+            if machine.resolve(other.name) in bounds and other.is_number:
                 partner = np.array(other.values, dtype=float)
                 together = any(member is axis for member in group)
                 return {axis.name: values if together else values[:, None], other.name: partner}

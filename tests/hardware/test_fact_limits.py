@@ -101,6 +101,12 @@ def test_every_fact_keeps_to_its_span(name: str) -> None:
             "500 degC",
             "500 degC is above power.limit; expected at most 80 degC",
         ),
+        (
+            "galaxy_s24",
+            "power.chip_limit",
+            "20 degC",
+            "20 degC is below power.ambient; expected at least 25 degC",
+        ),
         ("h100", "power.ambient", -300.0, "-300 degC is too small; expected at least -273.2 degC"),
     ],
 )
