@@ -7,6 +7,7 @@ says which, and why a device never throttles.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -43,7 +44,7 @@ _OF_PERIOD = ("energy_per_period_j", "average_power_w")
 class OwnershipMetrics:
     """Metrics of a prediction in US dollars, kilograms of CO2 and degrees Celsius."""
 
-    @property
+    @cached_property
     def cost(self) -> RunCost:
         """Cost and emissions of one run with their terms, by `perfmodel.cost.run_cost`."""
         prediction = cast("Prediction", self)
@@ -117,7 +118,7 @@ class OwnershipMetrics:
         """Emissions of a frame or sequence, kg of CO2; ``None`` for workloads with tokens."""
         return self._per_item(self.carbon_kg, "", 1.0)
 
-    @property
+    @cached_property
     def thermal(self) -> Thermal:
         """Thermal and battery limits of the repeated run: sustained speed, burst, runs per charge.
 

@@ -57,6 +57,8 @@ def row_of(kernel: FusedKernel, slot_name: Callable[[str], str]) -> OperatorRow:
     """
     head = kernel.head
     stream = head.kind == "stream"
+    batched_operations = "batch" in free_parameters(kernel.macs, kernel.vector_ops)
+    elements = (*kernel.reads.values(), *kernel.writes.values())
     return OperatorRow(
         head.name,
         head.kernel_class,
@@ -69,19 +71,14 @@ def row_of(kernel: FusedKernel, slot_name: Callable[[str], str]) -> OperatorRow:
         head.attribute("kernel", "") if stream else "",
         0 if stream else len(head.attribute("kernel", ())),
         kernel.macs != 0,
-        _batched(kernel),
-        "batch" in free_parameters(kernel.macs, kernel.vector_ops),
+        batched_operations or "batch" in free_parameters(*elements),
+        batched_operations,
     )
 
 
 def scores_format(operator: Operator) -> str:
     """Return the fallback format of an attention's softmax; empty if there is none."""
     return str(operator.attribute("scores_format", ""))
-
-
-def _batched(kernel: FusedKernel) -> bool:
-    elements = (*kernel.reads.values(), *kernel.writes.values())
-    return "batch" in free_parameters(kernel.macs, kernel.vector_ops, *elements)
 
 
 def _functions(kernel: FusedKernel) -> tuple[str, ...]:

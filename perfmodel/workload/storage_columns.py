@@ -17,10 +17,10 @@ def stored_elements(graph: Graph, slots: SlotNames) -> dict[str, Dim]:
     phases: dict[str, dict[str, Dim]] = {}
     seen: set[tuple[str, str]] = set()  # a cache shared by several layers is stored once
     for block in graph.blocks:
-        names = {n for op in block.operators for n in (*op.reads, *op.writes)}
-        for name in sorted(names):
+        names = {access.tensor for op in block.operators for access in op.accesses}
+        for name in sorted(n for n in names if graph.tensors[n].role in {"kv", "state"}):
             tensor = graph.tensors[name]
-            if tensor.role in {"kv", "state"} and (block.phase, name) not in seen:
+            if (block.phase, name) not in seen:
                 seen.add((block.phase, name))
                 by_phase = phases.setdefault(slots.with_role(tensor), {})
                 size = block.stored * tensor.elements

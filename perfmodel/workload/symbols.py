@@ -60,10 +60,10 @@ class Poly:
 
     __slots__ = ("_hash", "terms")
 
-    def __init__(self, terms: Mapping[Monomial, float]) -> None:
-        self.terms: dict[Monomial, float] = {
-            monomial: coefficient for monomial, coefficient in terms.items() if coefficient != 0.0
-        }
+    def __init__(self, terms: dict[Monomial, float]) -> None:
+        if 0.0 in terms.values():
+            terms = {monomial: c for monomial, c in terms.items() if c != 0.0}
+        self.terms = terms
         self._hash: int | None = None
 
     def __hash__(self) -> int:
