@@ -143,6 +143,14 @@ class SiliconBlocks(NamedTuple):
     node_nm: Value
     transistors: Transistors = REFERENCE
 
+    @property
+    def is_stated(self) -> bool:
+        """Whether no block has logic or a memory that leaks."""
+        sizes = (
+            size for each in self.blocks.values() for size in (each.logic_m2, each.memory_bytes)
+        )
+        return all(isinstance(size, float) and size == 0.0 for size in sizes)
+
     def areas(self, level: float = 0.0) -> dict[str, Value]:
         """Return block -> square metres.
 

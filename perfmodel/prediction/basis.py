@@ -145,7 +145,8 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     """
     if not 0.0 < level < 1.0:
         raise InputError(Fault(f"{level} is no share", path="level", expected="above 0, below 1"))
-    if metric in SILICON and not np.isnan(np.asarray(prediction.area_mm2, dtype=float)).all():
+    known = np.asarray(getattr(prediction, metric), dtype=float) if metric in SILICON else np.nan
+    if not np.isnan(known).all():
         low, high = prediction.silicon_ends(metric, level)
         return Interval(low, getattr(prediction, metric), high, level, "transferred")
     from perfmodel.prediction.ownership_intervals import INTERVALS, ownership_interval

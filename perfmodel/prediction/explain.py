@@ -135,7 +135,9 @@ def _silicon_lines(prediction: Prediction) -> list[str]:
     lines += [f"  placed blocks over their cells: {placed} [published blocks of chips]"]
     for name, parts in (("area_mm2", areas), ("leakage_w", leakage)):
         terms = " + ".join(f"{float(value):.12g}" for value in parts.values())
-        lines.append(f"{name} = {terms} = {float(getattr(prediction, name)):.9g}")
+        value = float(getattr(prediction, name))
+        missing = f"{name}: not known, since {prediction.missing_reason(name)}"
+        lines.append(missing if np.isnan(value) else f"{name} = {terms} = {value:.9g}")
     die = prediction.die_mm2
     return lines if die is None else [*lines, f"die_mm2 = {die:.9g}, as the spec states"]
 

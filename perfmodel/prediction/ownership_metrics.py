@@ -277,6 +277,8 @@ class OwnershipMetrics:
             return "no such design in the fabric of an FPGA is stated"
         if metric in SILICON and isinstance(prediction.silicon, str):
             return prediction.silicon
+        if metric == "leakage_w" and prediction.has_only_areas:
+            return "only the areas of its blocks are stated, and not what leaks in them"
         if metric in ("ttft_s", "tpot_s") and prediction.metric(metric) is None:
             return f"{workload.name} has no {'prefill' if metric == 'ttft_s' else 'decoding'}"
         if metric.startswith("battery") and "power.battery" not in prediction.setting.facts:

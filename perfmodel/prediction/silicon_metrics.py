@@ -41,8 +41,16 @@ class SiliconMetrics:
 
     @property
     def leakage_w(self) -> Value:
-        """Leakage of these blocks with the device's transistors, watts; NaN without structure."""
-        return self._sum(self._parts("leakage_w"))
+        """Leakage of these blocks with the device's transistors, watts; NaN without structure.
+
+        It follows from logic and memories, and is NaN where only areas are stated.
+        """
+        return self._sum({} if self.has_only_areas else self._parts("leakage_w"))
+
+    @property
+    def has_only_areas(self) -> bool:
+        """Whether the spec states the areas of all blocks, and not what is in them."""
+        return not isinstance(self.silicon, str) and self.silicon.is_stated
 
     @property
     def die_mm2(self) -> float | None:

@@ -7,6 +7,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.cost.area import SiliconBlock, SiliconBlocks
+from perfmodel.errors import InputError
 from perfmodel.hardware import library
 from perfmodel.hardware.technology.blocks import (
     cells_area,
@@ -236,6 +237,20 @@ def test_areas_can_be_asked_for_everywhere(npu: pm.Device) -> None:
     assert best.best.value == pytest.approx(
         pm.predict("tiny_cnn", npu.vary({"memories.sram.capacity": 65536.0})).area_mm2
     )
+
+
+def test_leakage_of_blocks_whose_areas_alone_are_stated_is_not_known() -> None:
+    p = pm.predict("mlperf_tiny_ic", "cim_jia_65nm")
+    assert p.area_mm2 > 0.0
+    assert np.isnan(p.leakage_w)
+    reason = "only the areas of its blocks are stated"
+    assert p.missing_reason("leakage_w").startswith(reason)
+    assert f"leakage_w: not known, since {reason}" in p.explain()
+    assert "leakage_w" not in p.intervals
+    with pytest.raises(InputError, match=reason):
+        pm.search(
+            "mlperf_tiny_ic", "cim_jia_65nm", choices={"batch": [1, 2]}, objective="leakage_w"
+        )
 
 
 def test_stated_areas_do_not_depend_on_the_node() -> None:
