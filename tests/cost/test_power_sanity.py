@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import perfmodel as pm
 from perfmodel.hardware.library import device_names
-from perfmodel.hardware.technology.power_classes import power_class
+from perfmodel.hardware.technology.power_classes import dram_kind, power_class
 
 SERVERS = sorted({*device_names("datacenter"), *device_names("server")})
 
@@ -82,3 +84,31 @@ def test_a_core_that_streams_alone_is_within_its_limit() -> None:
     prediction = pm.predict(decode, "raspberry_pi_5_core", precision="fp16")
     assert not prediction.breaches
     assert prediction.power_w > (9.7 - 2.8) / 4.0
+
+
+@pytest.mark.parametrize(
+    ("board", "workload", "at_rest", "at_work"),
+    [
+        # QuTiBench: at the plug of the board, with the engine loaded, at rest and at work.
+        ("zcu102", "googlenet", 29.0, 31.45),
+        ("zcu104", "resnet50_caffe", 15.7, 26.9),
+        ("ultra96_dpu", "resnet50_caffe", 6.8, 8.25),
+    ],
+)
+def test_an_fpga_board_never_draws_less_than_at_rest(
+    board: str, workload: str, at_rest: float, at_work: float
+) -> None:
+    prediction = pm.predict(workload, board, precision="int8")
+    assert at_rest < prediction.power_w < 1.1 * at_work
+
+
+LPDDR5 = [
+    name for name in device_names() if re.match(r"apple_(m[345]|a19)|jetson_(agx_)?orin", name)
+]
+
+
+@pytest.mark.parametrize("device", LPDDR5)
+def test_a_byte_of_lpddr5_costs_what_lpddr5_takes(device: str) -> None:
+    """Their vendors say LPDDR5 or LPDDR5X; a derived spec restates a bandwidth, not its kind."""
+    spec = pm.hardware(device)
+    assert dram_kind(spec, spec.memory(spec.main_memory)) == "lpddr5"
