@@ -6,7 +6,7 @@ better) of alternatives. It takes predicted costs; what it finds is looked up am
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -132,12 +132,10 @@ def front_score(
     on_front = pareto.front(np.column_stack([guess, -good]))
     points = np.column_stack([cost, -good])
     best = pareto.front(points)
-    corners = reference_points(cost, good)
     return FrontScore(
         int(on_front.sum()),
         int(best.sum()),
-        _share(points, on_front, corners.worst),
-        _share(points, on_front, corners.nadir),
+        *_shares(points, [on_front], reference_points(cost, good))[0],
         float((on_front & best).sum() / best.sum()),
     )
 
@@ -168,8 +166,9 @@ def limit_score(
     best = float(good[meets].max())
     allowed = np.flatnonzero(guess <= limit)
     order = allowed[np.lexsort((guess[allowed], -good[allowed]))]
-    by_guess = np.argsort(guess, kind="stable")
-    order = np.concatenate([order, by_guess[guess[by_guess] > limit]])
+    if not meets[order].any():
+        by_guess = np.argsort(guess, kind="stable")
+        order = np.concatenate([order, by_guess[guess[by_guess] > limit]])
     tried = int(np.argmax(meets[order])) + 1
     first = int(order[0])
     return LimitScore(
@@ -214,15 +213,16 @@ def random_front(
 ) -> tuple[float, float]:
     """Return median shares of hypervolume (worst, nadir) of `size` alternatives drawn at random."""
     cost, good = _columns(measured, quality)
-    points, corners = np.column_stack([cost, -good]), reference_points(cost, good)
 
-    def one(drawn: Index) -> tuple[float, float]:
-        on = np.zeros(len(cost), dtype=bool)
+    def one(drawn: Index) -> npt.NDArray[np.bool_]:
+        on = np.zeros(len(cost), dtype=np.bool_)
         on[drawn] = True
-        return _share(points, on, corners.worst), _share(points, on, corners.nadir)
+        return on
 
-    medians = np.median(_drawn(one, len(cost), size, draws, seed), axis=0)
-    return float(medians[0]), float(medians[1])
+    subsets = _drawn(one, len(cost), size, draws, seed)
+    shares = _shares(np.column_stack([cost, -good]), subsets, reference_points(cost, good))
+    worst, nadir = np.median(shares, axis=0).tolist()
+    return worst, nadir
 
 
 def random_limit(
@@ -253,9 +253,16 @@ def _drawn(one: Callable[[Index], Any], n: int, size: int, draws: int, seed: int
     return [one(rng.choice(n, min(size, n), replace=False)) for _ in range(draws)]
 
 
-def _share(points: Floats, on: npt.NDArray[np.bool_], corner: tuple[float, float]) -> float:
-    volume = pareto.hypervolume(points, corner)
-    return pareto.hypervolume(points[on], corner) / volume if volume else 1.0
+def _shares(
+    points: Floats, subsets: Sequence[npt.NDArray[np.bool_]], corners: ReferencePoints
+) -> list[tuple[float, float]]:
+    """Return the share of hypervolume of each subset of points (worst, nadir)."""
+    volumes = [(corner, pareto.hypervolume(points, corner)) for corner in corners]
+    worst, nadir = (
+        [pareto.hypervolume(points[on], corner) / volume if volume else 1.0 for on in subsets]
+        for corner, volume in volumes
+    )
+    return list(zip(worst, nadir, strict=True))
 
 
 def _columns(*arrays: npt.ArrayLike) -> tuple[Floats, ...]:
