@@ -202,25 +202,17 @@ class KernelConstants:
 
     def __init__(self, model: type[Kernel], stated: Mapping[str, Value]) -> None:
         self.model, self.stated = model, stated
+        constants = {name: value for name, value in stated.items() if value is not None}
+        self.__dict__ |= _ideal_values(model) | constants
 
     def __getattr__(self, name: str) -> Value:
-        """Return a constant of the class and cache it.
-
-        Raises
-        ------
-        AttributeError
-            The class declares no such constant.
-        """
-        value = self.stated.get(name)
-        if value is None:
-            value = _ideal_value(self.model, name)
-        setattr(self, name, value)
-        return value
+        """Raise an AttributeError: the class declares no such constant."""
+        raise AttributeError(f"{self.model.__name__} has no constant '{name}'")
 
 
 @cache
-def _ideal_value(model: type[Kernel], name: str) -> Value:
-    info = model.model_fields.get(name)
-    if info is None:
-        raise AttributeError(f"{model.__name__} has no constant '{name}'")
-    return next((each.value for each in info.metadata if isinstance(each, IdealValue)), None)
+def _ideal_values(model: type[Kernel]) -> dict[str, Value]:
+    return {
+        name: next((each.value for each in info.metadata if isinstance(each, IdealValue)), None)
+        for name, info in model.model_fields.items()
+    }
