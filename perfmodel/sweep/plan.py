@@ -283,9 +283,8 @@ def make_plan(
     else:
         faults.append(_too_many(points, place))
     faults.settle()
-    wanted = tuple(metrics or ())
     notes += plan_notes(
-        machines, [w for _, w in resolved_workloads], columns, settings or {}, wanted
+        machines, [w for _, w in resolved_workloads], columns, settings or {}, metrics or ()
     )
     return SweepPlan(
         tuple(ref for ref, _ in resolved_workloads),

@@ -18,13 +18,14 @@ def plan_notes(
     workloads: Iterable[Workload],
     columns: Iterable[str],
     settings: Mapping[str, Any],
-    metrics: Sequence[str],
+    metrics: Iterable[str],
 ) -> list[str]:
     """Return what a reader of costs, temperatures and requested energies should know."""
+    requested = tuple(metrics)
     return [
         *_ownership_notes(machines, columns, settings),
-        *_boundary_notes(machines, metrics),
-        *_lacking_notes(machines, workloads, settings, metrics),
+        *_boundary_notes(machines, requested),
+        *_lacking_notes(machines, workloads, settings, requested),
     ]
 
 
