@@ -175,6 +175,8 @@ def measured_bytes(result: Any) -> int:
     8
     """
     size = sys.getsizeof(result)
+    if isinstance(result, float | int | str):
+        return size
     if isinstance(result, np.ndarray):
         return max(size, result.nbytes)
     parts: list[Any] = []
@@ -182,7 +184,7 @@ def measured_bytes(result: Any) -> int:
         parts += (*cast("dict[Any, Any]", result), *cast("dict[Any, Any]", result).values())
     elif isinstance(result, tuple | list):
         parts += cast("Iterable[Any]", result)
-    elif not isinstance(result, type | str):
+    elif not isinstance(result, type):
         slots: Iterable[str] = getattr(result, "__slots__", ())
         parts += (getattr(result, name, None) for name in slots)
         parts += getattr(result, "__dict__", {}).values()

@@ -170,8 +170,9 @@ _ENTRIES: dict[str, ModelEntry] = {}
 def _is_path(name: str) -> bool:
     if "/" not in name and os.sep not in name:
         return name.endswith(_SUFFIXES)
-    library = _names_and_aliases(data_root("workloads"))
-    return name.endswith(_SUFFIXES) or Path(name).exists() or not _spelled_path(name, library)
+    if name.endswith(_SUFFIXES) or Path(name).exists():
+        return True
+    return not _spelled_path(name, _names_and_aliases(data_root("workloads")))
 
 
 @cached_by_files(2**20)

@@ -69,6 +69,9 @@ def test_the_periods_of_a_life_pay_for_all_of_it(sleep_w: float | None) -> None:
     runs = life / period_s
     joules = runs * (2.0 + (period_s - run_s) * rest_w)
     assert runs * cost.cost_usd == pytest.approx(80.0 + 1.5 * joules * 0.1 / 3.6e6)
+
+
+def test_the_cost_of_a_period_is_explained_and_searched_for() -> None:
     board = pm.hardware("raspberry_pi_5").vary({"use.period": "1 min", "power.sleep": "1 W"})
     p = pm.predict("resnet18", board)
     lines = dict(re.findall(r"^(\w+) = (.*) = \S+$", explain_ownership(p), re.M))
