@@ -269,14 +269,15 @@ class SweepAnswer(Answer):
         if bounds is None or not bounds.rows:
             return
         # The best bounds come after the predictions, none of which they may beat.
-        say(f"bounds, set apart ({bounds.rows} rows):")
+        among = _among(bounds, (*fronts,) if fronts else (best or "",))
+        say(f"bounds, set apart ({bounds.rows} rows){among}:")
         if best and bounds.best is not None:
             say(f"  best {best}:", *(f"    {line}" for line in _row_lines(bounds.best, plan)))
         self._print_rows(plan, bounds.front, bounds.top)
 
     def _print_rows(self, plan: SweepPlan, front: Table | None, top: Table | None) -> None:
         """Print the front if requested, and the first rows if nothing else is."""
-        if self.fronts and front is not None:
+        if self.fronts and front is not None and len(front):
             say(as_text(_brief(front, plan, self.fronts), rows=200))
         rows = self._rows
         if rows and top is not None:

@@ -234,6 +234,14 @@ def test_devices_without_blocks_have_no_area_of_them(run: Run) -> None:
     assert not any("raspberry_pi_5" in note and "blocks" in note for note in done.data["notes"])
 
 
+def test_bounds_without_a_number_are_counted_and_not_listed(run: Run) -> None:
+    """Eyeriss has a bound and no price."""
+    devices = ("-d", "stm32h743,eyeriss", "--precision", "int8")
+    done = run("sweep", "mobilenet_v2", *devices, "--pareto", "energy_j,usd_per_inference")
+    ending = "bounds, set apart (1 rows) (none of the 1 rows that fit has a number):"
+    assert done.out.rstrip().endswith(ending)
+
+
 def test_resume_needs_an_output(run: Run) -> None:
     done = run("sweep", "resnet18", "-d", "a100", "--resume")
     assert done.code == 2
