@@ -229,6 +229,19 @@ class Engine(Spec):
             message = f"{first} as the first peak, but {factors} make {product}"
             yield Flaw(("peaks", name), message, product)
 
+    def dense_peak(self, peak: Peak) -> float:
+        """Return the dense operations per second of a peak at the engine's clock.
+
+        ``peak / sparse_speedup * engine_clock / peak_clock``; each factor applies only if the peak
+        states a sparsity or a clock.
+        """
+        value = peak.value
+        if peak.sparsity not in (None, "dense"):
+            value /= self.sparse_speedup[str(peak.sparsity)]
+        if peak.clock is not None and self.clock is not None:
+            value *= self.clock.value / peak.clock.value
+        return value
+
     def own_precision(self) -> str:
         """Return the default precision: a format that `peaks` has, preferring `FORMATS_FIRST`."""
         for name in (*self.FORMATS_FIRST, *self.peaks):

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
 from perfmodel.hardware.device import Device, EnergyModel, Power, SiteSpec, UseSpec
-from perfmodel.hardware.engine import Engine, Peak
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.fact_limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
@@ -339,7 +339,7 @@ class _FactsBuilder:
             for key, peak in getattr(engine, name).items():
                 path = f"{prefix}.{name}.{key}"
                 origin = self._origin(path, engine, peak)
-                facts.put(path, limits[name], dense_peak(peak, engine), origin)
+                facts.put(path, limits[name], engine.dense_peak(peak), origin)
                 proportional_paths.append(path)
         facts.scaled[f"{prefix}.units"] = dict.fromkeys(proportional_paths, 1.0)
         if self.threads is not None and engine.name == self.threads[0]:
@@ -428,20 +428,6 @@ class _FactsBuilder:
             self._fields(f"runtime.kernels.{key}.", model, kernel, field_limits(model))
         self._fields("runtime.serving.", Serving, runtime.serving)
         return self.facts
-
-
-def dense_peak(peak: Peak, engine: Engine) -> float:
-    """Return the dense operations per second of a peak at the engine's clock.
-
-    ``peak / sparse_speedup * engine_clock / peak_clock``; each factor applies only if the peak
-    states a sparsity or a clock.
-    """
-    value = peak.value
-    if peak.sparsity not in (None, "dense"):
-        value /= engine.sparse_speedup[str(peak.sparsity)]
-    if peak.clock is not None and engine.clock is not None:
-        value *= engine.clock.value / peak.clock.value
-    return value
 
 
 def kind_numbers(
