@@ -8,6 +8,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.hardware.library import device_names
+from perfmodel.hardware.technology.operations import operand_bits, operation_energy
 from perfmodel.hardware.technology.power_classes import dram_kind, power_class
 
 SERVERS = sorted({*device_names("datacenter"), *device_names("server")})
@@ -100,6 +101,26 @@ def test_an_fpga_board_never_draws_less_than_at_rest(
 ) -> None:
     prediction = pm.predict(workload, board, precision="int8")
     assert at_rest < prediction.power_w < 1.1 * at_work
+
+
+def test_beyond_the_arithmetic_of_an_accelerator_operands_take_as_much_a_bit() -> None:
+    """Four times the arithmetic of int8; a product of fp16 then takes less than on a GPU."""
+    half, byte = (0.5 * float(operation_energy(name, 5.0)) for name in ("fp16", "int8"))
+    chip = pm.hardware("apple_a15").machine().facts
+    fp16 = chip["engines.neural_engine.energy_per_op.fp16"]
+    assert fp16 == pytest.approx(half + 3.0 * byte * 16 / 8)
+    assert fp16 < pm.hardware("h100").machine().facts["engines.gpu.energy_per_op.bf16"]
+    integers = pm.hardware("tda4vm").machine().facts
+    assert integers["engines.npu.energy_per_op.int8"] == pytest.approx(
+        4.0 * 0.5 * float(operation_energy("int8", 7.0))
+    )
+
+
+@pytest.mark.parametrize(
+    ("compute", "bits"), [("int4", 4), ("bf16", 16), ("tf32", 32), ("int4xint8", 6), ("binary", 1)]
+)
+def test_operands_have_the_bits_in_which_they_are_stored(compute: str, bits: float) -> None:
+    assert operand_bits(compute) == bits
 
 
 LPDDR5 = [

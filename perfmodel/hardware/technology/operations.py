@@ -16,6 +16,7 @@ from typing import Final
 
 from perfmodel.arrays import Value
 from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.formats import stored_bits
 from perfmodel.hardware.technology.nodes import area_scale, trend
 from perfmodel.hardware.technology.power_laws import power_law
 from perfmodel.hardware.technology.tables import nanometres, table
@@ -41,6 +42,14 @@ def width(compute: str) -> tuple[str, float]:
     if len(parts) == 1:
         return kind, parts[0][1]
     return kind, (parts[0][1] * parts[1][1]) ** 0.5
+
+
+def operand_bits(compute: str) -> float:
+    """Return the bits of an operand as it is stored; of a pair, the mean of both."""
+    parts = _pair(compute)
+    widths = [(name, *_width(name)) for name in parts]
+    bits = [stored_bits(name) if kind == "float" else width for name, kind, width in widths]
+    return sum(bits) / len(parts)
 
 
 def _pair(compute: str) -> tuple[str, ...]:

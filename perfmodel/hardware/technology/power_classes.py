@@ -28,7 +28,7 @@ from perfmodel.hardware.supply_voltage import dynamic_power_law
 from perfmodel.hardware.technology.clock_energies import VOLTAGE, microcontroller_power
 from perfmodel.hardware.technology.default_energies import ON_CHIP, is_programmed
 from perfmodel.hardware.technology.offchip import dram_energy
-from perfmodel.hardware.technology.operations import operation_energy
+from perfmodel.hardware.technology.operations import operand_bits, operation_energy
 from perfmodel.hardware.technology.ownership import node_of
 from perfmodel.hardware.technology.sram import sram_access_energy
 from perfmodel.hardware.technology.tables import table
@@ -308,7 +308,17 @@ class _ClassPower:
         self.facts.derived[path] = Derived((*causes, VOLTAGE), law)
 
     def _table_energy(self, compute: str, overhead: float) -> float:
-        return overhead * 0.5 * float(operation_energy(compute, self.node))
+        """Return the energy of an operation by the table of the node, J.
+
+        ``overhead e(f)``, or ``e(f) + (overhead - 1) e(f0) bits(f) / bits(f0)`` where the class
+        states the format f0 of its overhead: a bit of an operand takes as much in every format.
+        """
+        product = 0.5 * float(operation_energy(compute, self.node))
+        reference = self.entry.get("overhead_format")
+        if reference is None:
+            return overhead * product
+        carried = (overhead - 1.0) * 0.5 * float(operation_energy(reference, self.node))
+        return product + carried * operand_bits(compute) / operand_bits(reference)
 
     def _peaks(self) -> list[tuple[str, float]]:
         """Return format and operations per second of each peak, those of products first."""
