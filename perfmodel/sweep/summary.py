@@ -20,8 +20,8 @@ from perfmodel.table.column_arrays import is_repeated, sorted_rows
 #: Number of distinct reasons stored; further ones are only counted.
 _MOST_REASONS: Final = 50
 _SHOWN_REASONS: Final = 5
-#: Metrics that require optional facts of a device's spec.
-_STATED: Final = {"energy_j", "power_w"}
+#: Metrics whose absence `perfmodel predict` explains.
+_EXPLAINED: Final = {"energy_j", "power_w"}
 _OF_PERIOD: Final = "energy_per_period_j"
 
 
@@ -274,7 +274,7 @@ def remarks(summary: Summary) -> list[str]:
         )
     for objectives, lacking in summary.unnumbered.items():
         names = " or ".join(objectives)
-        why = " (their specs do not state enough for it)" if {*objectives} & _STATED else ""
+        why = " (perfmodel predict says why)" if {*objectives} & _EXPLAINED else ""
         lines.append(
             f"{lacking.points} of {summary.feasible} rows that fit have no {names} and are left "
             f"out: {few_names(list(lacking.devices))}{why}"

@@ -244,6 +244,14 @@ def test_bounds_without_a_number_are_counted_and_not_listed(run: Run) -> None:
     assert done.out.rstrip().endswith(ending)
 
 
+def test_a_design_that_is_none_lacks_an_energy_for_the_reason_that_predict_gives(run: Run) -> None:
+    best = ("--metrics", "energy_j", "--best", "energy_j", "--precision", "int16")
+    done = run("sweep", "jet_tagger", "-d", "xc7z020,vu9p", *best)
+    assert "are left out: xc7z020 (perfmodel predict says why)" in done.err
+    reason = "the design takes more than the part has"
+    assert reason in run("predict", "jet_tagger", "xc7z020", "--precision", "int16").out
+
+
 def test_resume_needs_an_output(run: Run) -> None:
     done = run("sweep", "resnet18", "-d", "a100", "--resume")
     assert done.code == 2

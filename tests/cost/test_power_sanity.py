@@ -49,6 +49,17 @@ def test_cores_beside_a_gpu_do_not_draw_the_limit_of_their_chip(
     assert prediction.machine.get("power.idle") < prediction.power_w < most
 
 
+@pytest.mark.parametrize("device", ["jetson_orin_nano_7w", "jetson_orin_nx_10w", "cv1800b"])
+def test_cores_of_a_chip_that_waits_at_more_than_their_clocks_take_run_for_something(
+    device: str,
+) -> None:
+    facts = pm.hardware(device).machine().facts
+    energies = {path: joule for path, joule in facts.items() if ".energy_per_op." in path}
+    assert all(joule > 0.0 for joule in energies.values()), energies
+    run = pm.predict("resnet18", device, engine="cpu", precision="fp32")
+    assert facts["power.idle"] < run.power_w < facts.get("power.busy", 1.0)
+
+
 def test_a_lower_limit_lowers_what_cores_beside_a_gpu_may_draw() -> None:
     device = pm.hardware("jetson_orin_nano")
     powers = [

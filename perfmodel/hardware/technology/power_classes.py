@@ -169,6 +169,9 @@ class _ClassPower:
             if self.engine.name == self.device.main_engine and self.device.energy is None:
                 self._put("power.idle", _POWER, idle, "idle", stated)
         spare = max(most - idle, 0.0)
+        if spare == 0.0 and self.engine.name != self.device.main_engine:
+            # A chip that waits at more than its cores' clocks take runs them for something.
+            spare = (1.0 - self._share("idle")) * most
         self._put_per_clock("running_power", self._share("running") * spare)
         self._follow_share(f"{self.at}.running_power", "running", spare)
         for compute, peak in self._peaks():
