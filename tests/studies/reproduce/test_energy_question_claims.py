@@ -20,8 +20,8 @@ def questions(system: str = "energy_questions") -> dict[str, Reproduction]:
     [
         # Fewer than 16 of 20 have a chance of 4 % where nine in ten are promised.
         ("energy_questions", 20, 16),
-        # The first answers of the second list had 23: less than what is promised.
-        ("energy_questions_2", 31, 23),
+        # Fewer than 25 of 31 likewise; the first answers had 23, by narrower intervals.
+        ("energy_questions_2", 31, 25),
     ],
 )
 def test_intervals_hold_most_of_them(system: str, rows: int, least: int) -> None:
