@@ -98,36 +98,35 @@ class Expression:
         """
         known = list(names)
         dimension_by_name = dimensions or {}
+        unknown = [n for n in walk(self.root) if isinstance(n, Name) and n.name not in known]
+        texts = self._compared_with_texts(dimension_by_name) if unknown else ()
         faults: list[Fault] = []
-        # An unknown name compared with a text column is probably a text without quotes.
-        texts = {
+        for node in unknown:
+            suggestion = nearest(node.name, known)
+            columns = one_of(known)
+            expected = f"'{node.name}' in quotes, or a column" if node.name in texts else columns
+            faults.append(
+                self._fault(
+                    node,
+                    f"there is no column '{node.name}'",
+                    suggestion=suggestion,
+                    expected="" if suggestion else expected,
+                )
+            )
+        if not faults:
+            self._dimension(self.root, dimension_by_name, faults)
+        return faults
+
+    def _compared_with_texts(self, dimensions: Mapping[str, str]) -> set[str]:
+        """Return names beside text columns: an unknown one is probably a text without quotes."""
+        return {
             child.name
             for node in walk(self.root)
             if isinstance(node, ExpressionOperation)
             for child in node.operands
             if isinstance(child, Name)
-            if any(
-                isinstance(o, Name) and dimension_by_name.get(o.name) == TEXT for o in node.operands
-            )
+            if any(isinstance(o, Name) and dimensions.get(o.name) == TEXT for o in node.operands)
         }
-        for node in walk(self.root):
-            if isinstance(node, Name) and node.name not in known:
-                suggestion = nearest(node.name, known)
-                columns = one_of(known)
-                expected = (
-                    f"'{node.name}' in quotes, or a column" if node.name in texts else columns
-                )
-                faults.append(
-                    self._fault(
-                        node,
-                        f"there is no column '{node.name}'",
-                        suggestion=suggestion,
-                        expected="" if suggestion else expected,
-                    )
-                )
-        if not faults:
-            self._dimension(self.root, dimension_by_name, faults)
-        return faults
 
     def margin(self, columns: Mapping[str, Any]) -> Any:
         """Return the relative margin of the condition: positive where it holds, else negative.
