@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -265,11 +265,7 @@ def make_plan(
     columns = _metrics(metrics, faults, machines)
     dimensions = _dimensions(settings_left, machines)
     axes = _axes(settings_left, dimensions, machines, faults, place)
-    faults += [
-        Fault(f"'{name}' is given twice", path=name, file=place, expected="one of them")
-        for name in OPTIONS
-        if name in settings_left and name in options
-    ]
+    faults += _repeated_options(settings_left, options, place)
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
     groups = _axis_groups(axes, list(settings_left), zips, sobol, seed, faults)
     cases: list[SweepCase] = []
@@ -299,6 +295,15 @@ def make_plan(
         tuple(notes),
         dimensions,
     )
+
+
+def _repeated_options(settings: Container[str], options: Container[str], place: str) -> list[Fault]:
+    """Return the faults of options that are axes too."""
+    return [
+        Fault(f"'{name}' is given twice", path=name, file=place, expected="one of them")
+        for name in OPTIONS
+        if name in settings and name in options
+    ]
 
 
 def _too_many(points: int, place: str) -> Fault:
