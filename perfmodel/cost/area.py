@@ -144,8 +144,8 @@ class SiliconBlocks(NamedTuple):
     transistors: Transistors = REFERENCE
 
     @property
-    def is_stated(self) -> bool:
-        """Whether no block has logic or a memory that leaks."""
+    def has_only_areas(self) -> bool:
+        """Whether the blocks have areas, but no logic and no memory that leakage follows from."""
         sizes = (
             size for each in self.blocks.values() for size in (each.logic_m2, each.memory_bytes)
         )

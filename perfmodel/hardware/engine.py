@@ -197,7 +197,7 @@ class Engine(Spec):
         return dict.fromkeys(self.PEAKS_GROW_WITH, peaks)
 
     @property
-    def PEAK_LAWS(self) -> Mapping[str, Callable[[Value], Value]]:
+    def peak_laws(self) -> Mapping[str, Callable[[Value], Value]]:
         """Field -> function of its value that returns the growth of the peaks over the stated."""
         return {}
 

@@ -357,7 +357,7 @@ class _FactsBuilder:
                 self._number(f"{prefix}.{name}.{key}", _SPEEDUP_LIMITS, speedup, engine)
         self._fields(f"{prefix}.", Engine, engine, names=_OPTIONAL_ENGINE_NUMBERS)
         self._fields_of_kind(prefix, engine, Engine)
-        for name, growth in engine.PEAK_LAWS.items():
+        for name, growth in engine.peak_laws.items():
             for key in engine.peaks:
                 path, cause = f"{prefix}.peaks.{key}", f"{prefix}.{name}"
                 facts.derived[path] = Derived((cause,), partial(_grown, path, cause, growth))

@@ -50,7 +50,7 @@ class SiliconMetrics:
     @property
     def has_only_areas(self) -> bool:
         """Whether the spec states the areas of all blocks, and not what is in them."""
-        return not isinstance(self.silicon, str) and self.silicon.is_stated
+        return not isinstance(self.silicon, str) and self.silicon.has_only_areas
 
     @property
     def die_mm2(self) -> float | None:

@@ -170,7 +170,7 @@ class _ClassPower:
                 self._put("power.idle", _POWER, idle, "idle", stated)
         spare = max(most - idle, 0.0)
         if spare == 0.0 and self.engine.name != self.device.main_engine:
-            # A chip that waits at more than its cores' clocks take runs them for something.
+            # The idle power is the whole chip's: cores whose clocks take less still add to it.
             spare = (1.0 - self._share("idle")) * most
         self._put_per_clock("running_power", self._share("running") * spare)
         self._follow_share(f"{self.at}.running_power", "running", spare)

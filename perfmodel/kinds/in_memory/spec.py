@@ -136,7 +136,7 @@ class InMemoryArrays(Engine):
     """Area of the chip outside the arrays."""
 
     @property
-    def PEAK_LAWS(self) -> Mapping[str, Callable[[Value], Value]]:
+    def peak_laws(self) -> Mapping[str, Callable[[Value], Value]]:
         """Growth of the peaks with the supply, in which logic is faster."""
         stated = (self.voltage or self.nominal_voltage).value
         return {"voltage": partial(speed_over, stated, self.threshold_voltage.value)}
